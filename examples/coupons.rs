@@ -17,6 +17,7 @@
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
 use std::env;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,9 +73,8 @@ async fn main() -> anyhow::Result<()> {
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
-    let connections = if url.starts_with("sqlite") { 1 } else { 16 };
-    let pool = AnyPoolOptions::new().max_connections(connections).idle_timeout(None).max_lifetime(None);
-    let sql = pool.connect(&url).await?;
+    let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
+    let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // PostgreSQL does not like two processes that create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
     for statement in TABLES {
@@ -103,11 +103,12 @@ struct Campaign {
 }
 
 /// A repeat with the same number of coupons changes nothing.
-async fn create(State(shop): State<Shop>, body: Result<Json<Campaign>, JsonRejection>) -> Answer {
+async fn create(State(shop): State<Shop>, body: Body<Campaign>) -> Answer {
     let Json(Campaign { campaign, coupons }) = body?;
-    shop.stock(&campaign).add("opening", coupons).await?;
+    // Known in SQL first, so that its abandoned reservations are swept, whatever dies here.
     let insert = sqlx::query("INSERT INTO campaigns VALUES ($1) ON CONFLICT DO NOTHING");
-    insert.bind(&campaign).execute(&shop.sql).await?;
+    insert.bind(name(&campaign)?).execute(&shop.sql).await?;
+    shop.stock(&campaign).add("opening", coupons).await?;
     Ok((StatusCode::CREATED, Json(json!({ "campaign": campaign, "coupons": coupons }))))
 }
 
@@ -117,20 +118,23 @@ struct Wish {
 }
 
 /// Gives the user a coupon. A user that has one gets the same again.
-async fn issue(
-    State(shop): State<Shop>,
-    Path(campaign): Path<String>,
-    body: Result<Json<Wish>, JsonRejection>,
-) -> Answer {
+async fn issue(State(shop): State<Shop>, Path(campaign): Path<String>, body: Body<Wish>) -> Answer {
     let Json(Wish { user }) = body?;
     let select = "SELECT is_settled FROM users LEFT JOIN coupons ON campaign = $1 AND user_id = id WHERE id = $2";
-    let select = sqlx::query_scalar(select).bind(&campaign).bind(&user);
+    let select = sqlx::query_scalar(select).bind(name(&campaign)?).bind(name(&user)?);
     let found: Option<Option<i64>> = select.fetch_optional(&shop.sql).await?;
     let is_settled = found.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`")))?;
     if is_settled != Some(1) {
         shop.issue(&campaign, &user).await?;
     }
     Ok((StatusCode::CREATED, Json(json!({ "coupon": format!("{campaign}/{user}") }))))
+}
+
+/// A name that PostgreSQL takes into an index.
+fn name(text: &str) -> Result<&str, Refused> {
+    let is_name = (1..=100).contains(&text.len()) && !text.contains('\0');
+    let reason = || format!("`{text}` is no name: 1 to 100 bytes, without NUL");
+    is_name.then_some(text).ok_or_else(|| Refused(StatusCode::UNPROCESSABLE_ENTITY, reason()))
 }
 
 impl Shop {
@@ -205,39 +209,35 @@ impl Shop {
 async fn campaign(State(shop): State<Shop>, Path(campaign): Path<String>) -> Answer {
     let counts = shop.stock(&campaign).counts().await?;
     let select = "SELECT COUNT(*), COUNT(CASE WHEN is_settled = 0 THEN 1 END) FROM coupons WHERE campaign = $1";
-    let (rows, unsettled): (i64, i64) = sqlx::query_as(select).bind(&campaign).fetch_one(&shop.sql).await?;
-    let counts = json!({
-        "coupons": counts.total, "remaining": counts.available, "reserved": counts.reserved, "issued": counts.sold,
-        "rows": rows, "unsettled_rows": unsettled,
-    });
-    Ok((StatusCode::OK, Json(counts)))
+    let (rows, unsettled): (i64, i64) = sqlx::query_as(select).bind(name(&campaign)?).fetch_one(&shop.sql).await?;
+    Ok((
+        StatusCode::OK,
+        Json(json!({
+            "coupons": counts.total, "remaining": counts.available, "reserved": counts.reserved, "issued": counts.sold,
+            "rows": rows, "unsettled_rows": unsettled,
+        })),
+    ))
 }
 
+type Body<T> = Result<Json<T>, JsonRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 
 /// An answer of 4xx or 503, with the reason.
 struct Refused(StatusCode, String);
 
-impl From<JsonRejection> for Refused {
-    fn from(body: JsonRejection) -> Self {
-        Self(body.status(), body.body_text())
-    }
-}
-
-impl From<StockError> for Refused {
-    fn from(error: StockError) -> Self {
-        let status = match &error {
-            StockError::Quantity(_) | StockError::Reused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            StockError::NoStock { .. } => StatusCode::NOT_FOUND,
+impl<E: Error + 'static> From<E> for Refused {
+    fn from(error: E) -> Self {
+        let any = &error as &(dyn Error + 'static);
+        if let Some(body) = any.downcast_ref::<JsonRejection>() {
+            return Self(body.status(), body.body_text());
+        }
+        let status = match any.downcast_ref() {
+            Some(StockError::Quantity(_) | StockError::Reused { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            Some(StockError::NoStock { .. }) => StatusCode::NOT_FOUND,
+            // A server is away, or took too long: the same request may succeed later.
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self(status, error.to_string())
-    }
-}
-
-impl From<sqlx::Error> for Refused {
-    fn from(error: sqlx::Error) -> Self {
-        Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 

@@ -38,9 +38,7 @@ use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Begin, Lock, MemoryStore, Once, OnceStore, PermitStore, RedisStore};
 
 /// How long a process that died keeps others from an order, or from a repeat of its request.
-const LEASE: Duration = Duration::from_secs(2);
-/// How long a caller waits for those before it.
-const PATIENCE: Duration = Duration::from_secs(4);
+const LEASE: Duration = Duration::from_secs(1);
 /// The most that an order may cost.
 const MAX_AMOUNT: i64 = 1_000_000;
 
@@ -77,9 +75,8 @@ async fn main() -> anyhow::Result<()> {
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
-    let connections = if url.starts_with("sqlite") { 1 } else { 16 };
-    let pool = AnyPoolOptions::new().max_connections(connections).idle_timeout(None).max_lifetime(None);
-    let sql = pool.connect(&url).await?;
+    let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
+    let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // PostgreSQL does not like two processes that create one table.
     let guard = Lock::new(locks.clone(), "tables").lease(LEASE).acquire(Duration::from_secs(20)).await?;
     for statement in TABLES {
@@ -109,33 +106,32 @@ struct Payment {
 }
 
 async fn pay(State(shop): State<Shop>, headers: HeaderMap, body: Result<Json<Payment>, JsonRejection>) -> Answer {
-    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok());
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing"))?;
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
     let Json(payment) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
     if !(1..=MAX_AMOUNT).contains(&payment.amount) {
         return Err(refused(422, format!("amount is {}, and must be from 1 to {MAX_AMOUNT}", payment.amount)));
     }
+    let receipt = (StatusCode::CREATED, Json(json!({ "paid": payment })));
     let attempt = match shop.requests.begin(key).await? {
         Begin::Started(attempt) => attempt,
         Begin::InProgress { .. } => return Err(refused(503, "this request is in progress")),
-        Begin::Done(paid) if serde_json::from_slice::<Payment>(&paid)? == payment => return Ok(receipt(&payment)),
+        Begin::Done(done) if serde_json::from_slice::<Payment>(&done)? == payment => return Ok(receipt),
         Begin::Done(_) => return Err(refused(422, OTHER_PAYMENT)),
     };
-    match shop.pay(key, &payment).await {
-        Ok(()) => {
-            // If this fails, the repeat finds in SQL what its key has paid for.
-            let _ = attempt.complete(serde_json::to_vec(&payment)?).await;
-            Ok(receipt(&payment))
-        }
-        Err(refused) => {
-            let _ = attempt.fail().await;
-            Err(refused)
-        }
-    }
+    let result = shop.pay(key, &payment).await;
+    // If this fails, the repeat finds in SQL what its key has paid for.
+    let _ = match result {
+        Ok(()) => attempt.complete(serde_json::to_vec(&payment)?).await.is_ok(),
+        Err(_) => attempt.fail().await.is_ok(),
+    };
+    result.map(|()| receipt)
 }
 
-fn receipt(payment: &Payment) -> (StatusCode, Json<Value>) {
-    (StatusCode::CREATED, Json(json!({ "paid": payment })))
+/// A name that PostgreSQL takes into an index.
+fn name(text: &str) -> Result<&str, Refused> {
+    let is_name = (1..=100).contains(&text.len()) && !text.contains('\0');
+    is_name.then_some(text).ok_or_else(|| refused(422, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
 }
 
 impl Shop {
@@ -150,7 +146,7 @@ impl Shop {
             return Err(refused(422, OTHER_PAYMENT));
         }
         // Dropped, the guard releases the lock in the background.
-        let guard = Lock::new(self.locks.clone(), format!("order:{order}")).lease(LEASE).acquire(PATIENCE).await?;
+        let guard = Lock::new(self.locks.clone(), format!("order:{order}")).lease(LEASE).acquire(2 * LEASE).await?;
         let fence = i64::try_from(guard.fence().get())?;
         // From here on SQL refuses every holder of an older token.
         let claim = "INSERT INTO payments (order_id, user_id, amount, fence) VALUES ($1, $2, $3, $4)
@@ -158,8 +154,7 @@ impl Shop {
                      fence = excluded.fence WHERE payments.fence < excluded.fence AND payments.paid_by IS NULL";
         let claim = sqlx::query(claim).bind(order).bind(user).bind(amount).bind(fence);
         if claim.execute(&self.sql).await?.rows_affected() == 1 {
-            // The payment provider authorizes. What is never captured lapses by itself, so this may
-            // happen twice.
+            // The payment provider authorizes, perhaps twice: what is never captured lapses by itself.
             tokio::time::sleep(self.provider_takes).await;
             if self.capture(key, payment, fence).await? {
                 return Ok(());
@@ -189,7 +184,7 @@ impl Shop {
         let Payment { order, user, amount } = payment;
         let select = "SELECT paid.user_id, amount, paid_by FROM accounts LEFT JOIN payments paid
                       ON order_id = $1 AND paid_by IS NOT NULL WHERE accounts.user_id = $2";
-        let select = sqlx::query_as(select).bind(order).bind(user);
+        let select = sqlx::query_as(select).bind(name(order)?).bind(name(user)?);
         let found: Option<(Option<String>, Option<i64>, Option<String>)> = select.fetch_optional(&self.sql).await?;
         match found {
             None => Err(refused(404, format!("there is no user `{user}`"))),
@@ -203,7 +198,8 @@ impl Shop {
 
 async fn payment(State(shop): State<Shop>, Path(order): Path<String>) -> Answer {
     let select = sqlx::query_as("SELECT user_id, amount, fence, paid_by FROM payments WHERE order_id = $1");
-    let found: Option<(String, i64, i64, Option<String>)> = select.bind(&order).fetch_optional(&shop.sql).await?;
+    let found: Option<(String, i64, i64, Option<String>)> =
+        select.bind(name(&order)?).fetch_optional(&shop.sql).await?;
     let (user, amount, fence, paid_by) = found.ok_or_else(|| refused(404, format!("no payment for `{order}`")))?;
     Ok((StatusCode::OK, Json(json!({ "user": user, "amount": amount, "fence": fence, "paid": paid_by.is_some() }))))
 }
@@ -222,7 +218,7 @@ async fn lock(State(shop): State<Shop>, Path(name): Path<String>) -> Answer {
     let lock = Lock::new(shop.locks, format!("plain:{name}")).lease(LEASE);
     let (guard, is_contended) = match lock.try_acquire().await? {
         Some(guard) => (guard, false),
-        None => (lock.acquire(PATIENCE).await?, true),
+        None => (lock.acquire(2 * LEASE).await?, true),
     };
     Ok((StatusCode::OK, Json(json!({ "fence": guard.fence().get(), "contended": is_contended }))))
 }

@@ -14,8 +14,7 @@
 //! curl -i -X PUT localhost:8080/users/ada
 //! curl -i localhost:8080/users/ada/earnings -H 'Idempotency-Key: 1' --json '{"points":250}'
 //! curl -i localhost:8080/users/ada/uses -H 'Idempotency-Key: 2' --json '{"points":200}'
-//! curl localhost:8080/users/ada/balance
-//! curl 'localhost:8080/users/ada/balance?cache=off'
+//! curl localhost:8080/users/ada/balance      # or ?cache=off
 //! curl localhost:8080/stats
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
@@ -210,8 +209,8 @@ fn key_of(account: &str) -> Result<Key, Refused> {
 /// The id under which the ledger posts once, the account, and how many points. A header has no line
 /// break, so no two pairs of key and user make the same id.
 fn posting(headers: &HeaderMap, user: &str, body: Body) -> Result<(String, String, u64), Refused> {
-    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing"))?;
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
     let Json(Points { points }) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
     if !(1..=MAX_POINTS).contains(&points) {
         return Err(refused(422, format!("points is {points}, and must be from 1 to {MAX_POINTS}")));

@@ -1,11 +1,10 @@
 //! A product page from a cache: fast, and never older than what its reader knows of.
 //!
-//! - A miss loads the page from SQL, where its rank in its category takes milliseconds. Processes
-//!   share one load through Redis, and each keeps a copy in its memory.
+//! - A miss loads the page from SQL, once for all processes. Each keeps a copy in its memory.
 //! - An update is written to SQL, then invalidated, then answered: no load that began before brings
 //!   the old page back. If the process dies in between, `updates` has another one invalidate.
 //! - Copies in other processes go within milliseconds. A reader that knows of an update names its
-//!   version (`?at_least=2`): a process with an older copy drops it first.
+//!   version (`?at_least=2`), and gets no older page.
 //!
 //! ```text
 //! cargo run --release --example product_page          # everything in memory, for one process
@@ -81,9 +80,8 @@ async fn main() -> anyhow::Result<()> {
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
-    let connections = if url.starts_with("sqlite") { 1 } else { 16 };
-    let pool = AnyPoolOptions::new().max_connections(connections).idle_timeout(None).max_lifetime(None);
-    let sql = pool.connect(&url).await?;
+    let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
+    let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // One process creates and fills the tables.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
     for statement in TABLES {
@@ -139,7 +137,9 @@ impl Shop {
             async move || shop.load(id).await.map(Fill::new)
         };
         let read = self.pages.get_or_load(&key, load()).await?;
-        if read.value.as_ref().as_ref().is_none_or(|page| page.version >= at_least) {
+        let is_enough = read.value.as_ref().as_ref().is_none_or(|page| page.version >= at_least);
+        let newest = sqlx::query_scalar("SELECT version FROM products WHERE id = $1").bind(id);
+        if is_enough || newest.fetch_one(&self.sql).await.is_ok_and(|newest: i64| newest < at_least) {
             return Ok(read);
         }
         // This process has not heard of the update yet. While Redis is away, it reads nothing there.
@@ -163,10 +163,9 @@ impl Shop {
     async fn write(&self, update: &str, id: i64, price: i64) -> Result<i64, Refused> {
         let known = "SELECT product_id, price, version FROM updates WHERE idempotency_key = $1";
         let known: Option<(i64, i64, i64)> = sqlx::query_as(known).bind(update).fetch_optional(&self.sql).await?;
-        match known {
-            Some((of, to, version)) if (of, to) == (id, price) => return Ok(version),
-            Some(_) => return Err(Refused(422, "the Idempotency-Key was used for another update".to_owned())),
-            None => {}
+        if let Some((of, to, version)) = known {
+            let other = || Refused(422, "the Idempotency-Key was used for another update".to_owned());
+            return ((of, to) == (id, price)).then_some(version).ok_or_else(other);
         }
         let mut sql = self.sql.begin().await?;
         let set = "UPDATE products SET price = $1, version = version + 1 WHERE id = $2 RETURNING version";
@@ -209,8 +208,8 @@ struct Update {
 
 async fn update(State(shop): State<Shop>, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer {
     let id = id.parse().map_err(|_| no_product(&id))?;
-    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok());
-    let key = key.ok_or(Refused(400, "Idempotency-Key is missing".to_owned()))?;
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let key = key.ok_or(Refused(400, "Idempotency-Key is missing, or too long".to_owned()))?;
     let Json(Update { price }) = body.map_err(|error| Refused(error.status().as_u16(), error.body_text()))?;
     if !(1..=1_000_000).contains(&price) {
         return Err(Refused(422, format!("price is {price}, and must be from 1 to 1000000")));

@@ -86,8 +86,8 @@ async fn order(
     order: Result<Json<Order>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
     let Json(order) = order?;
-    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
-    let key = key.ok_or(Refused(StatusCode::BAD_REQUEST, "Idempotency-Key is missing".to_owned()))?;
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let key = key.ok_or(Refused(StatusCode::BAD_REQUEST, "Idempotency-Key is missing, or too long".to_owned()))?;
     if order.user.is_empty() || order.user.contains(':') {
         let text = format!("user `{}` must have a name without `:`", order.user);
         return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, text));

@@ -142,8 +142,8 @@ async fn totals(State(ledger): State<Ledger>) -> Result<Json<Totals>, Refused> {
 /// The id under which the ledger posts once. A header has no line break, so no two pairs of key and
 /// account make the same id.
 fn posting_id(headers: &HeaderMap, account: &str) -> Result<String, Refused> {
-    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok());
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing"))?;
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
     Ok(format!("{key}\n{account}"))
 }
 

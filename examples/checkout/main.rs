@@ -90,7 +90,8 @@ async fn main() -> anyhow::Result<()> {
     };
     let number = |name, default| env::var(name).map_or(Ok(default), |text| text.parse::<u64>());
     let shop = Shop {
-        coupons: Stock::new(stocks.clone(), "coupons"),
+        // Who has a coupon is remembered for a year.
+        coupons: Stock::new(stocks.clone(), "coupons").horizon(Duration::from_secs(365 * 24 * 3600)),
         pieces: Stock::new(stocks, "pieces"),
         ledger: Ledger::new(points, "points"),
         balances: cache.build().typed_with_codec(BALANCES, JsonCodec::new()),
@@ -99,7 +100,9 @@ async fn main() -> anyhow::Result<()> {
     };
     shop.open(number("COUPONS", 1_000)?, number("PIECES", 10_000)?).await?;
     tokio::spawn(shop.clone().give_back_abandoned());
-    let worker = Worker::builder(broker).queue(Order::QUEUE, QueueOptions::new()).data(shop.clone()).handler(settle);
+    // A job is tried until it has succeeded, whatever is killed meanwhile.
+    let options = QueueOptions::new().max_lost_leases(u32::MAX);
+    let worker = Worker::builder(broker).queue(Order::QUEUE, options).data(shop.clone()).handler(settle);
     tokio::spawn(worker.build()?.run(CancellationToken::new()));
 
     let [coupon_, earn_, balance_, order_] = ["coupon", "earn", "balance", "order"].map(Service::new);
@@ -186,8 +189,8 @@ async fn totals(State(app): State<Arc<App>>) -> Answer {
 /// The id under which a posting happens once. A header has no line break, so no two pairs of key
 /// and user make the same id.
 fn posting_id(headers: &HeaderMap, user: &str) -> Result<String, Refused> {
-    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
-    Ok(format!("{user}\n{}", key.ok_or_else(|| refused(400, "Idempotency-Key is missing"))?))
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    Ok(format!("{user}\n{}", key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?))
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;
@@ -211,7 +214,9 @@ impl<E: Error + 'static> From<E> for Refused {
             (Some(LedgerError::Unknown { .. }), _) => 404,
             (Some(LedgerError::Overdrawn { .. }), _) => 409,
             (Some(LedgerError::Reused { .. } | LedgerError::Quantity(_)), _) => 422,
-            (_, Some(StockError::Expired { .. } | StockError::Released { .. })) => 409,
+            (_, Some(StockError::Expired { .. } | StockError::Released { .. } | StockError::NoReservation { .. })) => {
+                409
+            }
             (_, Some(StockError::Reused { .. } | StockError::Quantity(_))) => 422,
             _ => 503,
         };

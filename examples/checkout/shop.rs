@@ -143,7 +143,9 @@ impl Shop {
             Ok(paid) => paid,
         };
         let confirmed = self.pieces.confirm(id).await;
-        if let Err(StockError::Expired { .. } | StockError::Released { .. }) = confirmed {
+        if let Err(StockError::Expired { .. } | StockError::Released { .. } | StockError::NoReservation { .. }) =
+            confirmed
+        {
             self.ledger.transfer(Transfer::new(format!("{id}\nrefund"), TILL, account, points)).await?;
         }
         self.balances.remove(&key_of(&order.user)?).await?;

@@ -8,9 +8,10 @@
 //! - All processes together keep the quota of the service. None calls while Redis can't count.
 //!
 //! ```text
-//! cargo run --release --example exchange_rate       # the other service is simulated (upstream.rs)
+//! cargo run --release --example exchange_rate       # in memory; upstream.rs simulates the service
+//! REDIS_URL=redis://127.0.0.1:6379 cargo run --release --example exchange_rate    # the same, shared
 //! PORT=8081 UPSTREAM_URL=http://localhost:8080 REDIS_URL=redis://127.0.0.1:6379 \
-//!     cargo run --release --example exchange_rate   # one of many processes that share that one
+//!     cargo run --release --example exchange_rate   # one more process, beside the second
 //!
 //! curl localhost:8080/rates/EUR/USD
 //! curl 'localhost:8080/rates/EUR/USD?amount=1999'   # 19.99 EUR

@@ -148,10 +148,11 @@ async fn open(locks: Arc<dyn PermitStore>, followers: u32) -> anyhow::Result<Any
     Ok(sql)
 }
 
-/// PostgreSQL has no such character in a text.
+/// PostgreSQL has no NUL in a text, and no long text in an index.
 async fn check_names(request: Request, next: Next) -> Response {
-    match request.uri().path().contains("%00") {
-        true => refused(400, "a name has no character NUL").into_response(),
+    let path = request.uri().path();
+    match path.contains("%00") || path.len() > 1_000 {
+        true => refused(400, "a name has no character NUL, and a path at most 1000 bytes").into_response(),
         false => next.run(request).await,
     }
 }
@@ -175,14 +176,9 @@ struct Draft {
     text: String,
 }
 
-async fn write(
-    State(feeds): State<Feeds>,
-    Path(author): Path<String>,
-    headers: HeaderMap,
-    body: Result<Json<Draft>, JsonRejection>,
-) -> Answer {
-    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing"))?;
+async fn write(State(feeds): State<Feeds>, Path(author): Path<String>, headers: HeaderMap, body: Body) -> Answer {
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
     let Json(Draft { text }) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
     if text.trim().is_empty() || text.contains('\0') || text.chars().count() > MAX_TEXT {
         return Err(refused(422, format!("a text has from 1 to {MAX_TEXT} characters, and is not blank")));
@@ -226,6 +222,7 @@ async fn queue(State(feeds): State<Feeds>) -> Answer {
     Ok((StatusCode::OK, Json(json!({ "unannounced": unannounced, "jobs": jobs, "dead": counts.dead }))))
 }
 
+type Body = Result<Json<Draft>, JsonRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 
 /// An answer of 4xx or 503, with the reason.

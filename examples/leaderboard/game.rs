@@ -14,12 +14,14 @@ const MAX_PLAYERS: usize = 1_000_000;
 /// Players that are read from SQL at a time.
 const AT_ONCE: i64 = 1_000;
 
-/// Bits of a score for the number of the award. The points have the other 20 of 53.
+/// Bits of a score for the number of the award. The points have 19 of the other 20: of 53 in all.
 const NUMBER_BITS: u32 = 33;
 const MAX_NUMBER: i64 = (1 << NUMBER_BITS) - 1;
-pub(crate) const MAX_POINTS: i64 = (1 << 20) - 1;
-/// No name of a player. Its score is the number up to which all awards are on the board, below
-/// zero, so that it is the last.
+pub(crate) const MAX_POINTS: i64 = (1 << 19) - 1;
+/// Scores of players are below, the score of the mark is from here on.
+pub(crate) const FIRST_MARK: i64 = 1 << 52;
+/// No name of a player. Its score is the number up to which all awards are on the board, plus one.
+/// It stands above all players, so a full board drops one of them and not the mark.
 const MARK: &str = "*";
 
 const TABLES: [&str; 4] = [
@@ -49,7 +51,7 @@ impl Game {
         for statement in TABLES {
             sqlx::query(statement).execute(&sql).await?;
         }
-        let board = shapes.sorted_set(BOARDS).limit(MAX_PLAYERS).renewing();
+        let board = shapes.sorted_set(BOARDS).limit(MAX_PLAYERS + 1).renewing();
         Ok(Self { sql, board, key: Key::builder("board").part("all").build()? })
     }
 
@@ -93,7 +95,7 @@ impl Game {
     /// `None` if it was lost.
     async fn mark(&self) -> Result<Option<i64>, ShapeError> {
         let mark = self.board.score(&self.key, MARK).await?;
-        Ok(mark.map(|mark| mark + MAX_NUMBER + 1))
+        Ok(mark.map(|mark| mark - FIRST_MARK - 1))
     }
 
     pub(crate) async fn ensure_complete(&self) -> Result<(), Refused> {
@@ -103,7 +105,7 @@ impl Game {
 
     /// Puts on the board what is not there yet. Each process does so, and may do so at any time.
     pub(crate) async fn complete(&self) -> Result<(), Refused> {
-        let set_mark = async |number| self.board.add_if_better(&self.key, MARK, number - MAX_NUMBER - 1).await;
+        let set_mark = async |number| self.board.add_if_better(&self.key, MARK, FIRST_MARK + number + 1).await;
         let mut number = self.mark().await?.unwrap_or(-1);
         if number < 0 {
             set_mark(number).await?;

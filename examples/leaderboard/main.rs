@@ -6,7 +6,7 @@
 //!   commits, and a score on the board has the points in its upper bits and the number below.
 //! - So a score only rises, and `add_if_better` may put it on the board twice, late, or in any
 //!   order: what a dead process has committed, another one puts there within a second.
-//! - A mark behind the last player is the number up to which all awards are there. A board that was
+//! - A mark above the first player tells up to which number all awards are there. A board that was
 //!   lost has no mark: it is made anew from SQL, and is shown when that is done.
 //!
 //! ```text
@@ -41,7 +41,7 @@ use tidegate_cache::{Direction, ScoreCursor, ShapeError, Shapes};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Lock, MemoryStore, PermitStore, RedisStore};
 
-use crate::game::{Game, MAX_POINTS, points_of};
+use crate::game::{FIRST_MARK, Game, MAX_POINTS, points_of};
 
 const PAGE: usize = 100;
 const EACH_SIDE: u32 = 5;
@@ -59,9 +59,8 @@ async fn main() -> anyhow::Result<()> {
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
-    let connections = if url.starts_with("sqlite") { 1 } else { 16 };
-    let pool = AnyPoolOptions::new().max_connections(connections).idle_timeout(None).max_lifetime(None);
-    let sql = pool.connect(&url).await?;
+    let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
+    let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // One process creates the tables.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
     let game = Game::new(sql, &shapes).await?;
@@ -91,8 +90,8 @@ async fn award(
     headers: HeaderMap,
     body: Result<Json<Award>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
-    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing"))?;
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
     let Json(Award { points }) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
     if !(1..=40).contains(&player.len()) || !player.chars().all(is_name) {
@@ -110,11 +109,10 @@ async fn award(
 async fn player(State(game): State<Game>, Path(player): Path<String>) -> Answer {
     let found = game.board.neighbours(&game.key, &player, EACH_SIDE).await?;
     game.ensure_complete().await?;
-    // The mark has no points.
-    let ranked = found.into_iter().filter(|(_, member)| member.score >= 0);
-    let ranked: Vec<Value> = ranked
-        .map(|(rank, it)| json!({ "rank": rank + 1, "player": it.member, "points": points_of(it.score) }))
-        .collect();
+    // The mark has the rank 0, so the first player has the rank 1.
+    let ranked = found.into_iter().filter(|(_, member)| member.score < FIRST_MARK);
+    let ranked: Vec<Value> =
+        ranked.map(|(rank, it)| json!({ "rank": rank, "player": it.member, "points": points_of(it.score) })).collect();
     let own = ranked.iter().find(|it| it["player"] == player.as_str());
     let mut answer = own.ok_or_else(|| refused(404, format!("there is no player `{player}`")))?.clone();
     answer["neighbours"] = Value::from(ranked);
@@ -124,7 +122,7 @@ async fn player(State(game): State<Game>, Path(player): Path<String>) -> Answer 
 async fn page(State(game): State<Game>, query: Query<HashMap<String, String>>) -> Answer {
     let after = query.get("after").map(|cursor| cursor.parse::<ScoreCursor>()).transpose()?;
     // Behind a cursor, no player is left out or shown twice, whatever has changed meanwhile.
-    let found = game.board.page(&game.key, Direction::Forward, 0.., after, PAGE).await?;
+    let found = game.board.page(&game.key, Direction::Forward, ..FIRST_MARK, after, PAGE).await?;
     game.ensure_complete().await?;
     let next = found.last().filter(|_| found.len() == PAGE).map(|last| last.cursor.to_string());
     let players = found.iter().map(|it| json!({ "player": it.member, "points": points_of(it.score) }));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::Fleet;
 
@@ -19,6 +19,8 @@ pub async fn inflict(fleet: &mut Fleet, duration: Duration, mut stop: oneshot::R
     const EVERY: Duration = Duration::from_secs(1);
     let started = Instant::now();
     let mut tick = interval_at(started + EVERY, EVERY);
+    // A start that took long is not followed by several kills at once.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut kills, mut is_redis_due) = (0, true);
     loop {
         tokio::select! {

@@ -52,9 +52,10 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 //!
-//! Worked example: [a social feed][feed].
+//! Worked examples: [a social feed][feed] and [a checkout][checkout].
 //!
 //! [feed]: https://github.com/tidegate/tidegate/blob/main/examples/feed/main.rs
+//! [checkout]: https://github.com/tidegate/tidegate/blob/main/examples/checkout/main.rs
 //!
 //! # What there is
 //!

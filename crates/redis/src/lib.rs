@@ -17,10 +17,10 @@
 //! # }
 //! ```
 //!
-//! Worked examples: [a product page][product_page] and [a payment][payment].
+//! Worked examples: [all of them][examples] connect by this crate, [a product page][product_page] with two roles.
 //!
 //! [product_page]: https://github.com/tidegate/tidegate/blob/main/examples/product_page.rs
-//! [payment]: https://github.com/tidegate/tidegate/blob/main/examples/payment.rs
+//! [examples]: https://github.com/tidegate/tidegate/blob/main/examples/README.md
 //!
 //! # What happens when
 //!

@@ -12,8 +12,10 @@ use crate::hold::{Claim, Hold, Lease, LeaseOptions};
 use crate::owner;
 use crate::permit::{Acquire, Acquired, PermitStore, Place};
 
-/// How long a place in the queue outlives the one who waits in it. Who waits asks far more often.
-const QUEUE: Duration = Duration::from_secs(2);
+/// The longest time between two questions of a waiter.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A waiter may be so much too late with its question before it loses its place.
+const GRACE: Duration = Duration::from_millis(500);
 /// Between two tries while the store is out.
 const OUTAGE: Duration = Duration::from_millis(50);
 
@@ -47,7 +49,7 @@ impl Terms {
         let mut pace = Pace::default();
         loop {
             let asked = Instant::now();
-            let answer = self.ask(&mut claim, Some(QUEUE)).await;
+            let answer = self.ask(&mut claim, Some(pace.place_lasts())).await;
             let now = Instant::now();
             let pause = match answer {
                 Ok(Acquired::Granted(fence)) => {
@@ -112,11 +114,20 @@ impl Pace {
         let behind = u32::try_from(ahead).unwrap_or(u32::MAX);
         let steps = self.asked.saturating_add(behind).min(9);
         self.asked += 1;
-        let longest =
-            Duration::from_millis(25).saturating_mul(behind.saturating_add(1)).min(Duration::from_millis(500));
-        let pause = Duration::from_millis(1 << steps).min(longest);
+        let pause = Duration::from_millis(1 << steps).min(longest_pause(ahead));
         if ahead == 0 { pause.min(free_in.max(Duration::from_millis(1))) } else { pause }
     }
+
+    /// How long a place in the queue outlives a waiter that died. The first asks most often, so
+    /// it is missed soonest. Nobody's place moves back, so the next pause is no longer than this.
+    fn place_lasts(&self) -> Duration {
+        2 * self.ahead.map_or(LONGEST_PAUSE, longest_pause) + GRACE
+    }
+}
+
+fn longest_pause(ahead: u64) -> Duration {
+    let behind = u32::try_from(ahead).unwrap_or(u32::MAX);
+    Duration::from_millis(25).saturating_mul(behind.saturating_add(1)).min(LONGEST_PAUSE)
 }
 
 /// A permit of one owner in a store.
@@ -162,6 +173,16 @@ mod tests {
         assert_eq!(millis(&mut Pace::default(), 3, 5), [8, 16, 32, 64, 100]);
         assert_eq!(millis(&mut Pace::default(), 400, 2), [500, 500]);
         assert_eq!(millis(&mut Pace::default(), u64::MAX, 1), [500]);
+    }
+
+    #[test]
+    fn the_first_is_missed_soonest() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.place_lasts().as_millis(), 1_500);
+        for (ahead, millis) in [(19, 1_500), (9, 1_000), (0, 550)] {
+            pace.next(ahead, FAR);
+            assert_eq!(pace.place_lasts().as_millis(), millis);
+        }
     }
 
     #[test]

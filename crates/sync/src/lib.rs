@@ -49,7 +49,7 @@
 //! | a holder is killed | free after one lease | free for the next attempt after one lease | every step was taken or not; reservations expire |
 //! | a holder is suspended beyond its lease | lost: [`LockGuard::is_held`] is false when it goes on, its token is refused | its result is refused if another has taken over | a reservation can't be confirmed any more |
 //! | a reply is lost | the step is sent again, and taken once | same | same |
-//! | a waiter is killed | it holds up the others for at most 2 s | – | – |
+//! | a waiter is killed | it holds up the others for at most 1.5 s | – | – |
 //! | Redis is away | held for what remains of the lease, then lost | same | nothing changes; the caller is told |
 //! | Redis is away for good, or `FLUSHALL` | all are free; tokens go on growing | forgotten: happens again | gone |
 //! | Redis is killed, and its append-only file torn | an unacknowledged step may come back at the next restart: its permit is free again after one lease, and it never has one that another owner has | an unacknowledged step may come back; a later step replaces it | the same; nothing is created or destroyed |
@@ -71,7 +71,7 @@
 //!   suspended machine (not in a suspended process).
 //! - **Durability beyond Redis's own.** A step is acknowledged before disk and replicas have it, unless the server is told
 //!   otherwise (`appendfsync always`, `min-replicas-to-write`).
-//! - **Order against those who don't wait.** A waiter whose process or connection stalls for more than 2 s loses its place.
+//! - **Order against those who don't wait.** A waiter whose process or connection stalls for 1.5 s loses its place; the first in the queue, for 0.5 s.
 //! - **Remembering for ever.** A repeat that comes later than the horizon of its id (24 h unless told otherwise) is new.
 
 mod acquire;

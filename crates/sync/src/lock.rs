@@ -14,7 +14,7 @@ use crate::permit::{PermitStore, Place, PlaceKind};
 ///
 /// Held under a lease of 10 s unless told otherwise, which is renewed in the background for as long as the
 /// [`LockGuard`] lives: a holder that dies holds it for one lease at most. Those who wait get it in the order in which they
-/// came; one that died waiting holds the others up for at most 2 s.
+/// came; one that died waiting holds the others up for at most 1.5 s.
 ///
 /// Uncontended, lock and unlock cost one round trip each.
 ///

@@ -10,7 +10,9 @@ use crate::stuck::Stuck;
 async fn a_failure_is_told_once_in_the_log_under_the_id_that_the_client_got() {
     let api = Api::start().await;
     api.create_tenant("acme", "enterprise").await;
+    // A file is in the place of the directory of uploads.
     std::fs::remove_dir_all(api.scratch.join("spool")).unwrap();
+    std::fs::write(api.scratch.join("spool"), "").unwrap();
     let request = api.request(Method::POST, "/api/schedules/import?note=hunter2").header("x-tenant-id", "acme");
     let request = request.header("content-type", "text/csv").header("x-request-id", "from-before_us.7");
     let body = problem(request.body(csv(1, &[])).send().await.unwrap(), 500, "internal").await;

@@ -18,8 +18,8 @@ use super::{Invariant, Measured, Scenario, Target, unique};
 use crate::driver::{Mode, Turn};
 use crate::{Answer, Api};
 
-const COUPONS: u64 = 1_500;
-const PIECES: u64 = 2_000;
+const COUPONS: u64 = 5_000;
+const PIECES: u64 = 30_000;
 /// Points for one piece, and points that each user earns.
 const PRICE: i64 = 100;
 const EARNED: i64 = 150;
@@ -40,8 +40,8 @@ const PROCESSES: u64 = 6;
 const SETTLED: Duration = Duration::from_secs(20);
 
 /// The run in progress.
-const SLOWED: usize = 2;
-const MIXED: usize = 3;
+const SLOWED: usize = 3;
+const MIXED: usize = 4;
 
 pub(super) struct Checkout {
     prefix: String,
@@ -215,9 +215,16 @@ impl Scenario for Checkout {
         };
         let others = ["earn", "balance", "order"].map(target);
         let all = [&[target("coupon")], others.as_slice()].concat();
+        let often = ["coupon", "earn", "balance", "order"].map(|operation| Target {
+            operation,
+            reference: "100/s",
+            per_second: Some(1_000.0),
+            ..Target::default()
+        });
         vec![
             Measured { mode: Mode::Open { rate: 100.0 }, seconds: 10, targets: all },
             Measured { mode: Mode::AtOnce { users: 100 }, seconds: 1, targets: Vec::new() },
+            Measured { mode: Mode::Closed { users: 100 }, seconds: 5, targets: often.to_vec() },
             Measured { mode: Mode::Open { rate: 100.0 }, seconds: 5, targets: others.to_vec() },
         ]
     }

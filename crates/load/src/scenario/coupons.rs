@@ -16,11 +16,11 @@ use crate::{Answer, Api};
 
 /// Users whom the example creates.
 const USERS: u64 = 10_000;
-/// The campaign of each run, and its coupons: enough for all, for half of them, for all.
-const CAMPAIGNS: [(&str, u64); 3] = [("100-users", 100), ("1000-users", 500), ("steady", 10_000)];
+/// The campaign of each run, and its coupons: enough for all, for half of them, for all, for all.
+const CAMPAIGNS: [(&str, u64); 4] = [("100-users", 100), ("1000-users", 500), ("steady", USERS), ("closed", USERS)];
 /// Without a run of its own, so many users after one another want a coupon of one campaign. There
 /// are fewer coupons, and each user sends two requests.
-const MIXED: usize = 3;
+const MIXED: usize = 4;
 const MIXED_USERS: u64 = 100;
 const MIXED_COUPONS: u64 = 75;
 
@@ -80,10 +80,12 @@ impl Scenario for Coupons {
             p99_ms: Some(32.0),
             ..Target::default()
         };
+        let often = Target { operation: "issue", reference: "33/s", per_second: Some(330.0), ..Target::default() };
         vec![
             Measured { mode: Mode::AtOnce { users: 100 }, seconds: 1, targets: vec![issue.clone()] },
             Measured { mode: Mode::AtOnce { users: 1_000 }, seconds: 1, targets: Vec::new() },
             Measured { mode: Mode::Open { rate: 330.0 }, seconds: 5, targets: vec![issue] },
+            Measured { mode: Mode::Closed { users: 32 }, seconds: 3, targets: vec![often] },
         ]
     }
 

@@ -90,7 +90,7 @@ impl Payment {
         // Neighbours in time have no pattern.
         let name = turn.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         // While processes are killed each second, a queue of waiters would hardly move: one that died
-        // holds the others up for two seconds.
+        // holds the others up for a second.
         let name = if self.run.load(Ordering::Relaxed) == MIXED { turn.number } else { name % LOCKS };
         let before = lock(&self.tokens).entry(name).or_default().last().copied();
         let path = format!("/locks/{}-{name}", self.prefix);

@@ -29,7 +29,9 @@ const SHARED_EVERY: u64 = 10;
 const STEADY: usize = 0;
 const BATCHED: usize = 1;
 const ONE_BY_ONE: usize = 2;
-const MIXED: usize = 3;
+/// As the steady run, with as many requests as there can be.
+const CLOSED: usize = 3;
+const MIXED: usize = 4;
 
 /// Least throughput of batched earnings, compared with one by one, in percent.
 const BATCHED_AT_LEAST: u64 = 130;
@@ -237,8 +239,14 @@ impl Scenario for Points {
             target("balance cached", "mean 8, P95 15 ms", 0.8, Some(1.5)),
             target("balance uncached", "mean 50 ms", 5.0, None),
         ];
-        let closed = Measured { mode: Mode::Closed { users: 64 }, seconds: 5, targets: Vec::new() };
-        vec![Measured { mode: Mode::Open { rate: 50.0 }, seconds: 10, targets: steady }, closed.clone(), closed]
+        let often = |operation| Target { operation, reference: "50/s", per_second: Some(500.0), ..Target::default() };
+        let closed = |targets| Measured { mode: Mode::Closed { users: 64 }, seconds: 5, targets };
+        vec![
+            Measured { mode: Mode::Open { rate: 50.0 }, seconds: 10, targets: steady },
+            closed(Vec::new()),
+            closed(Vec::new()),
+            closed(vec![often("earn"), often("use")]),
+        ]
     }
 
     fn begin_run(&self, number: usize) {
@@ -259,8 +267,8 @@ impl Scenario for Points {
 
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
         match (self.run.load(Ordering::Relaxed), turn.number) {
-            (STEADY, number) if number % SHARED_EVERY == 0 => self.together(turn).await,
-            (STEADY, _) => self.steady(turn).await,
+            (STEADY | CLOSED, number) if number % SHARED_EVERY == 0 => self.together(turn).await,
+            (STEADY | CLOSED, _) => self.steady(turn).await,
             (BATCHED, _) => self.compare(turn, true).await,
             (ONE_BY_ONE, _) => self.compare(turn, false).await,
             (_, number) if number % 4 == 0 => self.alone(turn).await,

@@ -60,7 +60,8 @@ if wait > 0 then
     if last[2] and tonumber(last[2]) >= now then arrival = tonumber(last[2]) + 1 end
     redis.call('ZADD', KEYS[3], whole(arrival), owner)
   end
-  local keep = whole(math.ceil(wait / 1000) + 1000)
+  -- Another waiter's place may last 1 s longer than this one's.
+  local keep = whole(math.ceil(wait / 1000) + 2000)
   redis.call('PEXPIRE', KEYS[3], keep)
   redis.call('PEXPIRE', KEYS[4], keep)
 end
