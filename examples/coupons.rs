@@ -1,4 +1,4 @@
-//! Coupons for the first who come: one for each user, and never more than there are.
+//! Coupons for the first users to ask: one each, and never more than there are.
 //!
 //! [`Stock`] counts in one atomic step, the SQL table is the record. A process may die between the
 //! two, so the steps are: reserve, write the row, confirm. The reservation has an id that the next
@@ -35,7 +35,7 @@ use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Ended, Lock, MemoryStore, PermitStore, RedisStore, Reserve, Stock, StockError, StockStore};
 
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
-/// A user whose reservations have expired so often gets no other one for a day.
+/// After so many expired reservations, a user gets no coupon for a day.
 const MAX_ATTEMPTS: i64 = 20;
 
 /// A row of `coupons` is the user's once its reservation, `user:attempt`, is confirmed; `settle` sets

@@ -5,7 +5,7 @@
 //! - A call has a time-out. A failed one is repeated after a backoff that doubles, within a budget.
 //!   A breaker stops calls while the service fails, and lets one through each second (`service.rs`).
 //! - While there is no newer rate, callers get the last known one, marked with `"is_stale": true`.
-//! - All processes together keep the quota of the service. None calls while Redis can't count.
+//! - All processes together keep to the quota of the service. While Redis is away, none calls it.
 //!
 //! ```text
 //! cargo run --release --example exchange_rate       # in memory; upstream.rs simulates the service

@@ -14,9 +14,9 @@ Each scenario is one file of [examples](../examples/README.md). This page is mad
 cargo xtask load all --json scenarios.json --page docs/scenarios.md
 ```
 
-on two cores, with Redis and PostgreSQL on the same machine. In a run of so many requests a second
-the driver keeps to its schedule, and a latency counts from the scheduled time. Latencies are in
-milliseconds. The reference is a comparable system's published result.
+on two cores, with Redis and PostgreSQL on the same machine. A run at a fixed rate follows a
+schedule, and a latency counts from the scheduled time, so a stall is not hidden. Latencies are in
+milliseconds. The reference is the published result of a comparable system.
 ";
 
 /// The page.
