@@ -73,7 +73,8 @@ async fn main() -> anyhow::Result<()> {
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
-    let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
+    let connections = if url.starts_with("sqlite") { 1 } else { 16 };
+    let pool = AnyPoolOptions::new().min_connections(connections).max_connections(connections);
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // PostgreSQL does not like two processes that create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;

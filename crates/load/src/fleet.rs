@@ -19,6 +19,9 @@ pub struct FleetOptions {
     pub processes: usize,
     /// Whether they have no server: memory and SQLite. Only one process can do so.
     pub embedded: bool,
+    /// Whether Redis writes each command to the disk before it answers, so that a crash loses nothing.
+    /// If not, it does so each second.
+    pub fsync_always: bool,
 }
 
 /// Redis, PostgreSQL and the processes of one example. Dropping it ends them all.
@@ -52,9 +55,11 @@ impl Fleet {
             }
             let url = match env::var("REDIS_URL") {
                 Ok(url) => url,
-                Err(_) => redis
-                    .insert(RedisServer::builder().set("appendonly", "yes").set("appendfsync", "always").start().await)
-                    .url(),
+                Err(_) => {
+                    let fsync = if options.fsync_always { "always" } else { "everysec" };
+                    let server = RedisServer::builder().set("appendonly", "yes").set("appendfsync", fsync);
+                    redis.insert(server.start().await).url()
+                }
             };
             builder = builder.env("REDIS_URL", url);
             let url = match env::var("DATABASE_URL") {

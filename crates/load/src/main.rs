@@ -88,7 +88,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
 }
 
 async fn measure(scenario: Arc<dyn Scenario>, arguments: &Arguments) -> anyhow::Result<Report> {
-    let options = FleetOptions { processes: arguments.processes, embedded: arguments.embedded };
+    let options = FleetOptions { processes: arguments.processes, embedded: arguments.embedded, fsync_always: false };
     let fleet = Fleet::start(&*scenario, options).await?;
     scenario.prepare(fleet.api()).await?;
     let driver = Driver::new(scenario.clone(), fleet.api().clone());

@@ -14,7 +14,8 @@ Each scenario is one file of [examples](../examples/README.md). This page is mad
 cargo xtask load all --json scenarios.json --page docs/scenarios.md
 ```
 
-on two cores, with Redis and PostgreSQL on the same machine. A run at a fixed rate follows a
+on two cores, with three processes of the example, the driver, PostgreSQL and Redis (append-only
+file, `everysec`) on the same machine. A run at a fixed rate follows a
 schedule, and a latency counts from the scheduled time, so a stall is not hidden. Latencies are in
 milliseconds. The reference is the published result of a comparable system.
 ";

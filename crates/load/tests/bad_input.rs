@@ -11,7 +11,7 @@ use tidegate_testkit::poll_until;
 /// One process of an example, on memory and SQLite.
 async fn start(name: &str) -> Fleet {
     let scenario = scenario::all().into_iter().find(|scenario| scenario.name() == name).unwrap();
-    Fleet::start(&*scenario, FleetOptions { processes: 1, embedded: true }).await.unwrap()
+    Fleet::start(&*scenario, FleetOptions { processes: 1, embedded: true, fsync_always: false }).await.unwrap()
 }
 
 /// Sends a request that must be refused with this status, and a reason that contains `why`.
@@ -495,7 +495,7 @@ async fn a_time_sale_refuses_quantities_that_cannot_be() {
 /// One process of an example, on PostgreSQL. It refuses what SQLite would take.
 async fn start_on_servers(name: &str) -> Fleet {
     let scenario = scenario::all().into_iter().find(|scenario| scenario.name() == name).unwrap();
-    Fleet::start(&*scenario, FleetOptions { processes: 1, embedded: false }).await.unwrap()
+    Fleet::start(&*scenario, FleetOptions { processes: 1, embedded: false, fsync_always: true }).await.unwrap()
 }
 
 #[tokio::test]

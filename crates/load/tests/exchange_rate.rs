@@ -22,7 +22,7 @@ const NOT_HELD_UP: Duration = Duration::from_secs(4);
 
 async fn start() -> Fleet {
     let scenario = scenario::all().into_iter().find(|scenario| scenario.name() == "exchange_rate").unwrap();
-    Fleet::start(&*scenario, FleetOptions { processes: PROCESSES, embedded: false }).await.unwrap()
+    Fleet::start(&*scenario, FleetOptions { processes: PROCESSES, embedded: false, fsync_always: true }).await.unwrap()
 }
 
 async fn set_mode(api: &Api, mode: &str) {

@@ -20,7 +20,8 @@ fn find(name: &str) -> Arc<dyn Scenario> {
 async fn holds_under_faults(name: &str) {
     let scenario = find(name);
     let length = Duration::from_secs(scale(4, 60) as u64);
-    let mut fleet = Fleet::start(&*scenario, FleetOptions { processes: 3, embedded: false }).await.unwrap();
+    let mut fleet =
+        Fleet::start(&*scenario, FleetOptions { processes: 3, embedded: false, fsync_always: true }).await.unwrap();
     let api = fleet.api().clone();
     api.retry(true);
     scenario.prepare(&api).await.unwrap();
@@ -49,7 +50,8 @@ async fn holds_under_faults(name: &str) {
 /// On memory and SQLite, without faults.
 async fn holds_embedded(name: &str) {
     let scenario = find(name);
-    let fleet = Fleet::start(&*scenario, FleetOptions { processes: 1, embedded: true }).await.unwrap();
+    let fleet =
+        Fleet::start(&*scenario, FleetOptions { processes: 1, embedded: true, fsync_always: false }).await.unwrap();
     scenario.prepare(fleet.api()).await.unwrap();
     let driver = Driver::new(scenario.clone(), fleet.api().clone());
     let run = driver.run(Mode::AtOnce { users: 200 }, Duration::ZERO, |_, _| {}).await;

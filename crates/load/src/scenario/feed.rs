@@ -232,7 +232,8 @@ impl Scenario for Feed {
         match turn.number {
             number if number % CELEBRITY_EVERY == 0 => self.post(turn, &self.celebrity()).await,
             number if number % 2 == 1 => self.post(turn, &self.author(number / 2)).await,
-            number => self.read(turn, number % 8 == 2).await,
+            // A feed that is lost is made anew from SQL, which takes long at full size.
+            number => self.read(turn, number % scale(8, 200) as u64 == 2).await,
         }
     }
 

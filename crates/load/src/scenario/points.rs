@@ -29,7 +29,7 @@ const SHARED_EVERY: u64 = 10;
 const STEADY: usize = 0;
 const BATCHED: usize = 1;
 const ONE_BY_ONE: usize = 2;
-/// As the steady run, with as many requests as there can be.
+/// As the steady run, with as many requests as there can be, and no user whom two turns share.
 const CLOSED: usize = 3;
 const MIXED: usize = 4;
 
@@ -267,7 +267,7 @@ impl Scenario for Points {
 
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
         match (self.run.load(Ordering::Relaxed), turn.number) {
-            (STEADY | CLOSED, number) if number % SHARED_EVERY == 0 => self.together(turn).await,
+            (STEADY, number) if number % SHARED_EVERY == 0 => self.together(turn).await,
             (STEADY | CLOSED, _) => self.steady(turn).await,
             (BATCHED, _) => self.compare(turn, true).await,
             (ONE_BY_ONE, _) => self.compare(turn, false).await,
