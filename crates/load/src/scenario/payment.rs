@@ -16,7 +16,7 @@ const CALLERS: u64 = 50;
 /// Users whom the example creates.
 const USERS: u64 = 1_000;
 /// Locks for [`LOCKERS`] users: about 15 % of the acquisitions find theirs held.
-const LOCKS: u64 = 2;
+const LOCKS: u64 = 8;
 const LOCKERS: u64 = 4;
 /// Without a run of its own, one turn in so many is a payment.
 const PAYMENT_EVERY: u64 = 20;
