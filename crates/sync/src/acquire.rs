@@ -98,7 +98,7 @@ impl Terms {
     }
 }
 
-/// How often a waiter asks: the first in the queue every 1 ms at first and every 25 ms at last, those behind it
+/// How often a waiter asks unless the store wakes it: the first in the queue every 1 ms at first and every 25 ms at last, those behind it
 /// less often, so that a long queue costs little more than a short one.
 #[derive(Default)]
 struct Pace {

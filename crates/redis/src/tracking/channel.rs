@@ -22,6 +22,9 @@ const SENDER: usize = 16;
 /// A channel on which processes name the keys that they have changed: the way to keep copies true where `CLIENT TRACKING`
 /// can't be had. Whoever changes a key says so, *after* the change; what says nothing, such as expiry, eviction and other
 /// programs, is not heard of. Cheap to clone.
+///
+/// A script can publish as well. Its message is 16 zeros, which stand for no sender, and the key:
+/// every process that listens hears it.
 #[derive(Clone, Debug)]
 pub struct Channel {
     pub(super) client: Client,

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tidegate_redis::Value;
 
 use super::RedisStore;
 use super::keys::PermitKeys;
 use super::reply::Reply;
+use super::waiters::channels;
 use crate::clock::micros;
 use crate::error::StoreError;
 use crate::fence::Fence;
@@ -29,13 +31,14 @@ impl PermitStore for RedisStore {
             lease.into(),
             request.queue.map_or(0, micros).into(),
             (lease / 1_000 + FENCE_MEMORY_MS).into(),
+            channels(&self.keyspace).into(),
         ];
-        let value = self.run(OPERATION, &self.scripts.permit_acquire, &keys, args).await?;
-        let mut reply = Reply::new(OPERATION, value)?;
-        Ok(match reply.count()? {
-            1 => Acquired::Granted(Fence::new(reply.count()?)),
-            _ => Acquired::Busy { ahead: reply.count()?, free_in: reply.micros()? },
-        })
+        let value = self.run(OPERATION, &self.scripts.permit_acquire, &keys, args).await;
+        let answer = value.and_then(|value| read(OPERATION, value));
+        if !matches!(answer, Ok(Acquired::Busy { .. })) {
+            self.waiters.remove(request.owner);
+        }
+        answer
     }
 
     async fn extend(&self, place: &Place, owner: &str, lease: Duration) -> Result<bool, StoreError> {
@@ -47,13 +50,23 @@ impl PermitStore for RedisStore {
     }
 
     async fn release(&self, place: &Place, owner: &str) -> Result<(), StoreError> {
+        self.waiters.remove(owner);
         let keys = PermitKeys::new(&self.keyspace, place);
         let keys = [&*keys.holders, &keys.queue, &keys.alive];
-        self.run("releasing", &self.scripts.permit_release, &keys, vec![owner.into()]).await?;
+        let args = vec![owner.into(), channels(&self.keyspace).into()];
+        self.run("releasing", &self.scripts.permit_release, &keys, args).await?;
         Ok(())
     }
 
-    async fn wait(&self, _: &Place, _: &str, at_most: Duration) {
-        tokio::time::sleep(at_most).await;
+    async fn wait(&self, _: &Place, owner: &str, at_most: Duration) {
+        self.waiters.wait(owner, at_most).await;
     }
+}
+
+fn read(operation: &'static str, value: Value) -> Result<Acquired, StoreError> {
+    let mut reply = Reply::new(operation, value)?;
+    Ok(match reply.count()? {
+        1 => Acquired::Granted(Fence::new(reply.count()?)),
+        _ => Acquired::Busy { ahead: reply.count()?, free_in: reply.micros()? },
+    })
 }

@@ -27,13 +27,14 @@ impl Scripts {
     pub(super) fn new(clock: &ClockPrelude) -> Self {
         let plain = |name, body: &str| Script::new(name, body).idempotent();
         let timed = |name, body: &str| Script::timed(name, body, clock).idempotent();
+        let waking = |body: &str| [include_str!("lua/wake_first.lua"), body].concat();
         let journal = include_str!("lua/journal.lua");
         let stock = |name, body: &str| timed(name, &[journal, include_str!("lua/stock_shared.lua"), body].concat());
         let ledger = |name, body: &str| timed(name, &[journal, include_str!("lua/ledger_shared.lua"), body].concat());
         Self {
-            permit_acquire: timed("permit_acquire", include_str!("lua/permit_acquire.lua")).refuse_oom(),
+            permit_acquire: timed("permit_acquire", &waking(include_str!("lua/permit_acquire.lua"))).refuse_oom(),
             permit_extend: timed("permit_extend", include_str!("lua/permit_extend.lua")).allow_oom(),
-            permit_release: plain("permit_release", include_str!("lua/permit_release.lua")),
+            permit_release: plain("permit_release", &waking(include_str!("lua/permit_release.lua"))),
             once_begin: timed("once_begin", include_str!("lua/once_begin.lua")).refuse_oom(),
             once_extend: timed("once_extend", include_str!("lua/once_extend.lua")).allow_oom(),
             once_complete: plain("once_complete", include_str!("lua/once_complete.lua")).allow_oom(),

@@ -7,6 +7,7 @@
 -- ARGV[1] owner  ARGV[2] permits in all  ARGV[3] lease, µs
 -- ARGV[4] how long the place in the queue lasts, µs; 0 = don't queue
 -- ARGV[5] how long the fence is remembered, ms
+-- ARGV[6] what the names of the channels begin with
 -- Returns {1, fencing token} or {0, how many go first, µs until a lease ends}
 --
 -- Repeated by the same owner it takes no second permit: it renews the one it has, under a new token.
@@ -48,6 +49,8 @@ if has or ahead < free then
   end
   redis.call('ZREM', KEYS[3], owner)
   redis.call('ZREM', KEYS[4], owner)
+  -- Several permits may have come free before the first waiter asked.
+  if free > 1 then wake_first(KEYS[3], ARGV[6]) end
   return {1, fence}
 end
 

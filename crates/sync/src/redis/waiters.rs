@@ -1,0 +1,84 @@
+//! Those in this process who wait for a permit, and the channel on which they are woken.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use tidegate_redis::{Channel, Client, Keyspace, Notice, Tracking};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::owner;
+
+/// Wakes waiters when `permit_release.lua` says that their turn has come.
+///
+/// A message can be lost, so a waiter also asks from time to time. The subscription begins with
+/// the first waiter: a process whose locks are always free has none.
+pub(super) struct Waiters {
+    channel: Channel,
+    waiting: Arc<Waiting>,
+    listener: OnceLock<JoinHandle<()>>,
+}
+
+/// Each waiting owner, and how to wake it.
+type Waiting = Mutex<HashMap<String, Arc<Notify>>>;
+
+impl Waiters {
+    pub(super) fn new(client: &Client, keyspace: &Keyspace) -> Self {
+        let name = format!("{}{}", channels(keyspace), owner::process());
+        Self { channel: Channel::new(client, &name), waiting: Arc::default(), listener: OnceLock::new() }
+    }
+
+    /// Waits until the owner is woken, at most that long. One that is woken between two waits
+    /// doesn't wait the second time.
+    pub(super) async fn wait(&self, owner: &str, at_most: Duration) {
+        self.listener.get_or_init(|| tokio::spawn(listen(self.channel.clone(), Arc::downgrade(&self.waiting))));
+        let wake = lock(&self.waiting).entry(owner.to_owned()).or_default().clone();
+        let _ = timeout(at_most, wake.notified()).await; // woken or not, the caller asks again
+    }
+
+    /// The owner waits no more.
+    pub(super) fn remove(&self, owner: &str) {
+        lock(&self.waiting).remove(owner);
+    }
+}
+
+impl Drop for Waiters {
+    fn drop(&mut self) {
+        if let Some(listener) = self.listener.get() {
+            listener.abort();
+        }
+    }
+}
+
+/// What the names of the channels begin with. The first digits of an owner follow.
+pub(super) fn channels(keyspace: &Keyspace) -> String {
+    format!("{}:woken:", keyspace.prefix())
+}
+
+async fn listen(channel: Channel, waiting: Weak<Waiting>) {
+    let mut tracking = match Tracking::over(&channel).await {
+        Ok(tracking) => tracking,
+        Err(error) => {
+            tracing::info!(%error, "waiters for locks are not woken, and ask instead: no subscription");
+            return;
+        }
+    };
+    while let Some(notice) = tracking.recv().await {
+        let Some(waiting) = waiting.upgrade() else { return };
+        match notice {
+            Notice::Key(owner) => {
+                let wake = str::from_utf8(&owner).ok().and_then(|owner| lock(&waiting).get(owner).cloned());
+                wake.iter().for_each(|wake| wake.notify_one());
+            }
+            // Messages may have been lost.
+            Notice::Everything(_) => lock(&waiting).values().for_each(|wake| wake.notify_one()),
+            _ => {}
+        }
+    }
+}
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<String, Arc<Notify>>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
