@@ -13,10 +13,14 @@ pub mod faults;
 mod figures;
 mod fleet;
 pub mod page;
+pub mod proof;
 pub mod report;
 pub mod scenario;
+pub mod topology;
+pub mod traffic;
 
 pub use api::{Answer, Api};
 pub use figures::{Figures, Recorder};
 pub use fleet::{Fleet, FleetOptions};
 pub use scenario::Scenario;
+pub use topology::{Topology, TopologyOptions};

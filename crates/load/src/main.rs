@@ -1,5 +1,7 @@
-//! `cargo xtask load`: puts an example under load, and prints its figures beside the reference's.
+//! `cargo xtask load`: puts an example or a whole fleet under load, and prints the figures beside the reference's.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to the one who called it")]
+
+mod fleet_proofs;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,14 +16,27 @@ use tidegate_load::report::{self, Judged, Report};
 use tidegate_load::scenario::{self, Measured};
 use tidegate_load::{Fleet, FleetOptions, Scenario};
 
-/// Puts an example under load, and prints its figures beside the reference's.
+/// Puts an example or a whole fleet under load, and prints the figures beside the reference's.
 ///
 /// Exits with 1 if an invariant is broken or a figure misses its target.
+///
+/// On the fleet of deploy/compose.yaml (see `cargo xtask topology`) run `stages` (up to 500 users), `spike` (100 times
+/// the normal rate), `rolling` (every node restarted, and a broken canary), `faults` (one fault each minute) and
+/// `cost` (CPU of a request and of a job).
 #[derive(Parser)]
 #[command(name = "cargo xtask load", bin_name = "cargo xtask load")]
 struct Arguments {
-    /// The example, such as `time_sale`; `all` runs each of them.
+    /// The example, such as `time_sale`; `all` runs each of them. Or a proof on the fleet.
     scenario: String,
+    /// Factor of all lengths of time of `stages`, `spike`, `rolling` and `cost`.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// Length of `faults`.
+    #[arg(long, default_value_t = 30.0)]
+    minutes: f64,
+    /// A setting of the fleet's nodes, such as TIDEGATE_HTTP_MAX_IN_FLIGHT=8. May be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
     /// Requests a second, open loop. Without it, the scenario's own runs.
     #[arg(long)]
     rate: Option<f64>,
@@ -58,15 +73,19 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    if let Some(proof) = fleet_proofs::find(&arguments.scenario) {
+        return fleet_proofs::run(proof, &arguments).await;
+    }
     let mut scenarios = scenario::all();
     if arguments.scenario != "all" {
         let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name()).collect();
         scenarios.retain(|scenario| scenario.name() == arguments.scenario);
         anyhow::ensure!(
             !scenarios.is_empty(),
-            "there is no scenario `{}`; there are {} and all",
+            "there is no scenario `{}`; there are {}, all, and on the fleet {}",
             arguments.scenario,
-            names.join(", ")
+            names.join(", "),
+            fleet_proofs::NAMES.join(", ")
         );
     }
     let mut reports = Vec::new();
@@ -75,9 +94,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         println!("{}", report.table());
         reports.push(report);
     }
-    let write = |path: &Path, text: String| {
-        std::fs::write(path, text).with_context(|| format!("{} can't be written", path.display()))
-    };
     if let Some(path) = &arguments.json {
         write(path, serde_json::to_string_pretty(&reports)?)?;
     }
@@ -85,6 +101,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         write(path, page::page(&reports))?;
     }
     Ok(reports.iter().all(Report::has_passed))
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    parts.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "it is NAME=VALUE".to_owned())
+}
+
+fn write(path: &Path, text: String) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("{} can't be written", path.display()))
 }
 
 async fn measure(scenario: Arc<dyn Scenario>, arguments: &Arguments) -> anyhow::Result<Report> {

@@ -159,6 +159,24 @@ impl PostgresServer {
         self.accepts().await;
     }
 
+    /// Ends it with SIGINT, which closes all connections and loses nothing that is committed, and starts it again on
+    /// the same port and cluster. Returns when it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it doesn't run, doesn't end or doesn't start.
+    pub async fn bounce(&mut self) {
+        let pid = self.process.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?)).expect("it runs");
+        kill_process(pid, Signal::INT).expect("it runs");
+        self.process.wait_for_exit(LONG).await.expect("it ends when asked to");
+        self.restart().await;
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
     /// Hangs it with SIGSTOP: connections stay, new ones are taken by the system, and nothing is answered.
     ///
     /// # Panics

@@ -1,0 +1,64 @@
+//! CPU time, memory and descriptors of a process.
+
+use procfs::process::Process;
+use serde::Serialize;
+
+/// Resources of a process and of its descendants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Usage {
+    /// CPU seconds since the start, with those of children that have ended.
+    pub cpu_seconds: f64,
+    /// Resident memory in bytes. Pages that several processes share count in each.
+    pub rss_bytes: u64,
+    /// Open file descriptors.
+    pub descriptors: u64,
+}
+
+impl Usage {
+    /// Reads the figures of a process. `None` if it has ended.
+    pub fn of(pid: u32) -> Option<Self> {
+        let process = Process::new(i32::try_from(pid).ok()?).ok()?;
+        let mut usage = Self::of_one(&process)?;
+        let stat = process.stat().ok()?;
+        usage.cpu_seconds += seconds(u64::try_from(stat.cutime + stat.cstime).unwrap_or_default());
+        let children = process.task_main_thread().and_then(|task| task.children()).unwrap_or_default();
+        // A child that ends meanwhile is in the next reading of its parent.
+        for child in children.into_iter().filter_map(Self::of) {
+            usage.cpu_seconds += child.cpu_seconds;
+            usage.rss_bytes += child.rss_bytes;
+            usage.descriptors += child.descriptors;
+        }
+        Some(usage)
+    }
+
+    /// The figures of this process, without those that it has started.
+    pub(super) fn of_this_process() -> Option<Self> {
+        Self::of_one(&Process::myself().ok()?)
+    }
+
+    fn of_one(process: &Process) -> Option<Self> {
+        let stat = process.stat().ok()?;
+        Some(Self {
+            cpu_seconds: seconds(stat.utime + stat.stime),
+            rss_bytes: stat.rss * procfs::page_size(),
+            descriptors: process.fd_count().unwrap_or_default() as u64,
+        })
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "ticks of a run are far below 2^52")]
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / procfs::ticks_per_second() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Usage;
+
+    #[test]
+    fn a_process_has_memory_and_descriptors_and_one_that_is_gone_has_none() {
+        let own = Usage::of(std::process::id()).expect("this process runs");
+        assert!(own.rss_bytes > 1 << 20 && own.descriptors >= 3, "{own:?}");
+        assert_eq!(Usage::of(u32::MAX), None);
+    }
+}

@@ -1,0 +1,281 @@
+//! Mixed traffic of many users through the proxy of a [`Topology`](crate::Topology), and what it was answered.
+
+mod follow;
+mod ledger;
+mod operation;
+mod sample;
+mod tenant;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::StatusCode;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use self::follow::Followers;
+pub use self::ledger::{Ledger, Verdict};
+pub use self::sample::{Class, Group, Sample, Summary};
+use self::tenant::Tenant;
+use crate::Topology;
+
+/// Users of one tenant.
+pub const USERS_PER_TENANT: usize = 10;
+/// Seconds between two requests of one user, on average.
+pub const THINK_SECONDS: f64 = 2.0;
+/// Most requests that wait for an answer at once. Beyond it the driver itself would fall over; the
+/// latencies show the wait.
+const MAX_OPEN: usize = 20_000;
+/// Examples of failures that are kept.
+const EXAMPLES: usize = 20;
+
+/// Who sends requests, and how failures are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct TrafficOptions {
+    /// Users of the normal traffic.
+    pub users: usize,
+    /// Users of the crowd that comes in a spike.
+    pub crowd: usize,
+    /// Whether a write that is answered 503, 429 or not at all is sent again with the same key until it
+    /// is acknowledged. Each attempt is a sample.
+    pub repeats: bool,
+}
+
+/// A stretch of time in which the number of users goes from one value to another.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage {
+    /// Its name in reports.
+    pub name: &'static str,
+    /// Its length in seconds.
+    pub seconds: f64,
+    /// Users at its begin.
+    pub from: f64,
+    /// Users at its end.
+    pub to: f64,
+}
+
+/// The users, what they sent and what they were answered. Cheap to clone.
+#[derive(Clone)]
+pub struct Traffic(Arc<Shared>);
+
+struct Shared {
+    normal: Vec<Tenant>,
+    crowd: Vec<Tenant>,
+    options: TrafficOptions,
+    began: Instant,
+    next: AtomicU64,
+    admin: reqwest::Client,
+    url: String,
+    token: String,
+    samples: Mutex<Vec<Sample>>,
+    examples: Mutex<BTreeMap<String, u64>>,
+    ledger: Ledger,
+    following: watch::Sender<usize>,
+    is_finished: AtomicBool,
+}
+
+impl Traffic {
+    /// Creates the tenants of all users through the proxy.
+    ///
+    /// # Errors
+    ///
+    /// A tenant can't be created.
+    pub async fn prepare(topology: &Topology, options: TrafficOptions) -> anyhow::Result<Self> {
+        let url = topology.proxy.url();
+        let admin = topology.proxy.client()?.build()?;
+        let make = async |kind: &'static str, tier, users: usize, network: u8| {
+            let mut tenants = Vec::new();
+            for number in 0..users.div_ceil(USERS_PER_TENANT) {
+                let id = format!("{kind}-{number}");
+                let client = tenant::client(topology.proxy.client()?, network, number)?;
+                let key = tenant::create(&admin, &url, topology.admin_token(), &id, tier).await?;
+                tenants.push(Tenant::new(id, url.clone(), key, client));
+            }
+            anyhow::Ok(tenants)
+        };
+        let normal = make("normal", "enterprise", options.users, 1).await?;
+        let crowd = make("crowd", "premium", options.crowd, 2).await?;
+        let shared = Shared {
+            normal,
+            crowd,
+            options,
+            began: Instant::now(),
+            next: AtomicU64::new(0),
+            admin,
+            url,
+            token: topology.admin_token().to_owned(),
+            samples: Mutex::default(),
+            examples: Mutex::default(),
+            ledger: Ledger::default(),
+            following: watch::channel(0).0,
+            is_finished: AtomicBool::new(false),
+        };
+        Ok(Self(Arc::new(shared)))
+    }
+
+    /// Seconds since the start.
+    pub fn now(&self) -> f64 {
+        self.0.began.elapsed().as_secs_f64()
+    }
+
+    /// Sends requests of the normal users through these stages, open loop, one tenth of them with an
+    /// open event stream, and waits for all answers.
+    pub async fn run(&self, stages: &[Stage]) {
+        let followers = Followers::start(&self.0);
+        for stage in stages {
+            self.send(Group::Normal, *stage, |users| users / THINK_SECONDS).await;
+        }
+        followers.stop().await;
+    }
+
+    /// Ends [`run`](Self::run) before its time.
+    pub fn finish(&self) {
+        self.0.is_finished.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends so many requests a second of the crowd.
+    pub async fn crowd(&self, rate: f64, length: Duration) {
+        let users = self.0.options.crowd as f64;
+        let stage = Stage { name: "crowd", seconds: length.as_secs_f64(), from: users, to: users };
+        self.send(Group::Crowd, stage, |_| rate).await;
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "users are a small positive number")]
+    async fn send(&self, group: Group, stage: Stage, rate: impl Fn(f64) -> f64) {
+        let began = Instant::now();
+        let mut requests = JoinSet::new();
+        let mut offset = 0.0;
+        while offset < stage.seconds && !self.0.is_finished.load(Ordering::Relaxed) {
+            let users = stage.from + (stage.to - stage.from) * offset / stage.seconds;
+            let scheduled = began + Duration::from_secs_f64(offset);
+            sleep_until(scheduled).await;
+            if group == Group::Normal {
+                self.0.following.send_replace(users as usize / USERS_PER_TENANT);
+            }
+            let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+            let shared = Arc::clone(&self.0);
+            let users_now = (users as usize).max(1);
+            requests.spawn(async move { shared.request(group, number, users_now, scheduled).await });
+            while requests.try_join_next().is_some() {}
+            if requests.len() >= MAX_OPEN {
+                requests.join_next().await;
+            }
+            // At the foot of a ramp there is at least one request in a second.
+            offset += 1.0 / rate(users).max(1.0);
+        }
+        requests.join_all().await;
+    }
+
+    /// Uploads a file straight to one API. Returns the status: 0 if there was no answer.
+    pub async fn import_at(&self, port: u16) -> u16 {
+        let Some(tenant) = self.0.normal.first() else { return 0 };
+        let url = format!("http://127.0.0.1:{port}/api/schedules/import");
+        let file = "title,starts_at,ends_at,recurrence,attendees\n";
+        let request = tenant.post_to(&url).header("content-type", "text/csv").body(file);
+        request.send().await.map_or(0, |answer| answer.status().as_u16())
+    }
+
+    /// Enqueues the jobs with these numbers in one request; each writes a notice of one of the tenants.
+    ///
+    /// # Errors
+    ///
+    /// They are not taken.
+    pub async fn enqueue_many(&self, numbers: Range<usize>) -> anyhow::Result<()> {
+        let job = |number: usize| {
+            let tenant = &self.0.normal[number % self.0.normal.len()].id;
+            json!({"payload": {"tenant": tenant, "kind": "load", "body": {"number": number}}})
+        };
+        let body = json!({"jobs": numbers.map(job).collect::<Vec<_>>()});
+        let url = format!("{}/api/queue/notification/jobs/bulk", self.0.url);
+        let answer = self.0.admin.post(url).bearer_auth(&self.0.token).json(&body).send().await?;
+        let status = answer.status();
+        anyhow::ensure!(status.is_success(), "{status}: {}", answer.text().await?);
+        Ok(())
+    }
+
+    /// A queue as operators see it.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read.
+    pub async fn queue(&self, name: &str) -> anyhow::Result<serde_json::Value> {
+        self.0.operator_json(&format!("/api/queue/{name}")).await
+    }
+
+    /// All samples so far.
+    pub fn samples(&self) -> Vec<Sample> {
+        self.0.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Failures by kind, with how often each came.
+    pub fn examples(&self) -> BTreeMap<String, u64> {
+        self.0.examples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was acknowledged.
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    /// Compares what the fleet holds with what it acknowledged: see [`Ledger`].
+    ///
+    /// # Errors
+    ///
+    /// A page can't be read.
+    pub async fn verify(&self) -> anyhow::Result<Verdict> {
+        let tenants: Vec<&Tenant> = self.0.normal.iter().chain(&self.0.crowd).collect();
+        ledger::verify(&self.0, &tenants).await
+    }
+}
+
+impl Shared {
+    fn tenants(&self, group: Group) -> &[Tenant] {
+        match group {
+            Group::Normal => &self.normal,
+            Group::Crowd => &self.crowd,
+        }
+    }
+
+    fn record(&self, sample: Sample) {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+    }
+
+    fn note(&self, example: String) {
+        let mut examples = self.examples.lock().unwrap_or_else(PoisonError::into_inner);
+        if examples.len() < EXAMPLES || examples.contains_key(&example) {
+            *examples.entry(example).or_default() += 1;
+        }
+    }
+
+    /// The JSON of an operator's GET. Sent again while the fleet says that it can't answer now.
+    async fn operator_json(&self, path: &str) -> anyhow::Result<serde_json::Value> {
+        let request = || self.admin.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        patient_json(path, request).await
+    }
+}
+
+/// The JSON of a GET, sent again for two minutes while it is answered 429 or 503 or not at all.
+async fn patient_json(path: &str, request: impl Fn() -> reqwest::RequestBuilder) -> anyhow::Result<serde_json::Value> {
+    const PATIENCE: Duration = Duration::from_secs(120);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let last = match request().timeout(Duration::from_secs(30)).send().await {
+            Ok(answer) if answer.status().is_success() => return answer.json().await.context("no JSON"),
+            Ok(answer)
+                if ![StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status()) =>
+            {
+                anyhow::bail!("GET {path} is answered {}: {}", answer.status(), answer.text().await?)
+            }
+            Ok(answer) => answer.status().to_string(),
+            Err(error) => error.to_string(),
+        };
+        anyhow::ensure!(Instant::now() < end, "GET {path} was tried for {PATIENCE:?}; the last answer: {last}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
