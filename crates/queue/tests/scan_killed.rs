@@ -48,7 +48,6 @@ static BEGAN: Once = Once::new();
 #[derive(Clone)]
 struct Table(SqlitePool, Arc<Path>);
 
-#[derive(sqlx::FromRow)]
 struct Row {
     id: i64,
     text: String,
@@ -91,11 +90,12 @@ impl Table {
             let memory = memory_of("self", "VmRSS").unwrap().to_string();
             std::fs::write(self.1.join(format!("rss-{}", std::process::id())), memory).unwrap();
         });
-        sqlx::query_as("select id, text from accounts where id > ? order by id limit ?")
+        let rows: Vec<(i64, String)> = sqlx::query_as("select id, text from accounts where id > ? order by id limit ?")
             .bind(after)
             .bind(i64::try_from(limit).unwrap())
             .fetch_all(&self.0)
-            .await
+            .await?;
+        Ok(rows.into_iter().map(|(id, text)| Row { id, text }).collect())
     }
 
     /// Writes down that the rows were processed, in one step; names those that can't be.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tidegate_queue::Broker;
 use tidegate_testkit::{Process, Scratch, poll_until, scale};
 
 use crate::book::{count, now, read};
@@ -36,7 +37,7 @@ async fn keeps_its_lease(place: &Place) {
 async fn loses_its_lease(place: &Place) {
     let broker = place.broker().await;
     let [mut first, _other] = begun(place, How::Take(LEASE * 2)).await;
-    first.pause().await.unwrap();
+    pause_without_a_lock(&mut first, &*broker).await;
     let paused = now();
     until(&*broker, LONG, |counts| counts.done == 1).await;
     let runs = read(&place.directory, RUNS);
@@ -53,6 +54,19 @@ async fn loses_its_lease(place: &Place) {
     assert_eq!(runs.iter().map(|run| run.delivery).collect::<std::collections::BTreeSet<_>>(), [1, 2].into());
     let record = broker.job(QUEUE, &crate::child::id(0)).await.unwrap().unwrap();
     assert_eq!(record.deliveries, 2);
+}
+
+/// Stops a process, but never within a transaction: SQLite would let nobody else write until the
+/// process goes on, whatever its lease.
+async fn pause_without_a_lock(process: &mut Process, broker: &dyn Broker) {
+    loop {
+        process.pause().await.unwrap();
+        let write = broker.enqueue("beside", vec![job(1)]);
+        match tokio::time::timeout(LEASE / 4, write).await {
+            Ok(written) => return drop(written.unwrap()),
+            Err(_) => process.resume().unwrap(),
+        }
+    }
 }
 
 #[cfg(feature = "sqlite")]
