@@ -3,6 +3,7 @@
 
 mod clock;
 mod deploy;
+mod dist;
 mod law;
 mod links;
 mod load;
@@ -47,9 +48,10 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
-    /// Puts an example under load, in release, and prints its figures beside the reference's.
+    /// Puts an example or the whole fleet under load, in release, and prints the figures beside the reference's.
     ///
-    /// It starts Redis and PostgreSQL unless `REDIS_URL` and `DATABASE_URL` name them.
+    /// For an example it starts Redis and PostgreSQL unless `REDIS_URL` and `DATABASE_URL` name them.
+    /// On the fleet of `cargo xtask topology` it runs `stages`, `spike`, `rolling`, `faults` and `cost`.
     /// `cargo xtask load --help` names the scenarios and options.
     #[command(disable_help_flag = true)]
     Load {
@@ -57,12 +59,22 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Starts the fleet of deploy/compose.yaml as processes on this machine, in release, until Ctrl-C.
+    ///
+    /// nginx, three APIs, two workers, PostgreSQL with a follower, Redis with a replica and three Sentinels, Prometheus.
+    /// It prints the addresses and how to log in. Tokens are made for the run.
+    Topology,
     /// Checks the import law alone: which package may depend on which, and where a library may be named.
     Laws,
     /// Checks that each relative link of README.md and the other documents leads to a file.
     Links,
     /// Checks every file under deploy/ with the program that it is for. It wants a built tidegate-api.
     Deploy,
+    /// Makes the tarball of a release for this machine, in target/package.
+    ///
+    /// It holds the programs, their help and shell completions, systemd units, an example of the
+    /// settings file and SHA-256 sums. Half an hour on two cores.
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -72,9 +84,11 @@ fn main() -> ExitCode {
         Command::Prove { list: true, .. } => Ok(prove::list()),
         Command::Prove { name, list: false } => prove::run(&root, name.as_deref().unwrap_or_default()),
         Command::Load { arguments } => load::run(&root, &arguments),
+        Command::Topology => load::topology(&root),
         Command::Laws => law::check(&root),
         Command::Links => links::check(&root),
         Command::Deploy => deploy::check(&root),
+        Command::Dist => dist::run(&root),
     });
     match outcome {
         Ok(summary) => {

@@ -14,6 +14,7 @@ use tidegate_cache::TieredCache;
 use tidegate_queue::OpenFile;
 
 use super::db::Db;
+use super::migrations::SQLITE as MIGRATIONS;
 use super::news::News;
 use super::pool::Connections;
 use super::sql::tenants::INSTALLATION;
@@ -21,8 +22,6 @@ use super::{Coherence, Origins, Store, StoreError, prune};
 use tokio_util::sync::CancellationToken;
 
 pub use postgres::{ServerError, ServerFault};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Connections that read; SQLite in WAL mode lets them go on beside the writer.
 const READERS: u32 = 4;
