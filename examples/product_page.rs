@@ -102,7 +102,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(axum::serve(listener, router).await?)
 }
 
-#[derive(Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Serialize, Deserialize)]
 struct Page {
     name: String,
     price: i64,
@@ -156,7 +156,8 @@ impl Shop {
                      GROUP BY product_id) AS ranked
                  WHERE sold > (SELECT SUM(quantity) FROM sales WHERE product_id = $1)) AS rank
             FROM products WHERE id = $1";
-        sqlx::query_as(select).bind(id).fetch_optional(&self.sql).await
+        let row: Option<(String, i64, i64, i64)> = sqlx::query_as(select).bind(id).fetch_optional(&self.sql).await?;
+        Ok(row.map(|(name, price, version, rank)| Page { name, price, version, rank }))
     }
 
     /// Sets the price, once for each key, and returns the version that this has made.

@@ -36,7 +36,7 @@ pub(crate) struct Feeds {
     kept: i64,
 }
 
-#[derive(Serialize, sqlx::FromRow)]
+#[derive(Serialize)]
 pub(crate) struct Post {
     pub(crate) id: i64,
     author: String,
@@ -158,7 +158,8 @@ impl Feeds {
         let ids: Vec<_> = found.iter().map(|found| found.score.to_string()).collect();
         let select = format!("SELECT id, author, text FROM posts WHERE id IN ({}) ORDER BY id DESC", ids.join(", "));
         // Numbers alone are put into it.
-        Ok(sqlx::query_as(AssertSqlSafe(select)).fetch_all(&self.sql).await?)
+        let rows: Vec<(i64, String, String)> = sqlx::query_as(AssertSqlSafe(select)).fetch_all(&self.sql).await?;
+        Ok(rows.into_iter().map(|(id, author, text)| Post { id, author, text }).collect())
     }
 
     /// The score that the two marks of a whole feed have.

@@ -8,6 +8,7 @@ mod exports;
 mod file_runs;
 mod files;
 mod imports;
+mod log;
 mod notifications;
 pub(crate) mod performance;
 mod preferences;
@@ -91,7 +92,7 @@ fn offered(app: &App, stop: CancellationToken) -> Router<App> {
     let routes = files::operations::add(reports::operations::add(exports::operations::add(routes)));
     let routes = webhooks::operations::add(backups::operations::add(routes));
     let routes = notifications::operations::add(routes, stop.clone());
-    let routes = rate_limit::operations::add(cache::operations::add(routes));
+    let routes = rate_limit::operations::add(cache::operations::add(log::add(routes)));
     let routes = events::operations::add(performance::operations::add(routes), stop);
     probes::describe(queues::operations::add(routes)).finish()
 }
@@ -102,6 +103,12 @@ fn route_of(request: &Request) -> Option<&str> {
     const SERVED: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     route.filter(|_| SERVED.contains(request.method()))
+}
+
+/// What answers in place of all routes until the node has started.
+pub(crate) fn of_a_start() -> Router {
+    let starting = || async { Problem::unavailable("starting", "this instance has not started yet") };
+    Router::new().fallback(starting).layer(around((), request_id::layer))
 }
 
 async fn unknown(request: Request) -> Problem {

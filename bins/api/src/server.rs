@@ -9,6 +9,7 @@ use tidegate_app::serve::{self, Ending, ServeSettings, serve};
 use tidegate_app::settings::{InnerWorker, Settings};
 use tidegate_app::shutdown;
 use tidegate_app::tls::Certificates;
+use tidegate_app::waiting_start::{self, Front};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,12 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     // Before anything is written: a second instance on one port must not even open the databases.
     let listener = listen(settings.listen)?;
     let address = listener.local_addr()?;
-    let node = Arc::new(Node::start(settings).await?);
+    let serve = ServeSettings { tls: certificates.clone(), ..(&settings).into() };
+    let front = Front::new(&listener, serve).other(routes::of_a_start());
+    let Some(node) = waiting_start::start(settings, Some(front), &shutdown).await? else {
+        return Ok(());
+    };
+    let node = Arc::new(node);
     let result = serve_node(&node, listener, address, certificates, shutdown).await;
     // Behind everything that reads or writes.
     node.stop().await;

@@ -1,15 +1,17 @@
 //! `tidegate-worker`: runs the jobs of a [node](tidegate_app::node), and answers probes where it is asked to.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 
 use tidegate_app::node::{Node, StartError};
 use tidegate_app::probes::Probes;
-use tidegate_app::serve;
-use tidegate_app::settings::Settings;
+use tidegate_app::serve::{self, ServeSettings};
+use tidegate_app::settings::{Settings, WorkerListen};
 use tidegate_app::shutdown;
 use tidegate_app::stdout::say;
+use tidegate_app::waiting_start::{self, Front};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +22,11 @@ use tokio_util::sync::CancellationToken;
 /// When the process can't start, or its worker can't go on.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
-    let listener = settings.worker_listen.map(listen).transpose()?;
-    let node = Arc::new(Node::start(settings).await?);
+    let listener = listen(settings.worker_listen)?;
+    let serve = ServeSettings::from(&settings);
+    let front = listener.as_ref().map(|listener| Front::new(listener, serve));
+    let Some(node) = waiting_start::start(settings, front, &shutdown).await? else { return Ok(()) };
+    let node = Arc::new(node);
     let result = work(&node, listener, shutdown).await;
     // However it went: what is closed properly needs no recovery at the next start.
     node.stop().await;
@@ -57,8 +62,25 @@ async fn work(node: &Arc<Node>, listener: Option<TcpListener>, shutdown: Cancell
     Ok(())
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    serve::listen(address).map_err(|source| StartError::Listen { address, variable: "TIDEGATE_WORKER_LISTEN", source })
+fn listen(at: WorkerListen) -> Result<Option<TcpListener>, StartError> {
+    let address = match at {
+        WorkerListen::Off => return Ok(None),
+        WorkerListen::At(address) => address,
+        WorkerListen::Auto => {
+            let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, WorkerListen::PORT));
+            match serve::listen(usual) {
+                Ok(listener) => return Ok(Some(listener)),
+                // Such as another worker on this machine. The start says the port that was taken instead.
+                Err(error) if error.kind() == ErrorKind::AddrInUse => (Ipv4Addr::LOCALHOST, 0).into(),
+                Err(_) => usual,
+            }
+        }
+    };
+    serve::listen(address).map(Some).map_err(|source| StartError::Listen {
+        address,
+        variable: "TIDEGATE_WORKER_LISTEN",
+        source,
+    })
 }
 
 /// Names the places of queues and tables: the data directory, or a server.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
 
 use crate::backup;
 use crate::node::StartError;
@@ -39,6 +40,9 @@ where
 {
     private::close_to_others();
     let arguments = command(&program).get_matches();
+    if let Some(shell) = arguments.get_one::<Shell>("completions") {
+        return print_completions(&program, *shell);
+    }
     match start(&program, &arguments, run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Faults(faults)) => {
@@ -119,9 +123,28 @@ fn command(program: &Program) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print every setting, where it comes from and what it means, secrets masked, and exit"),
         )
+        .arg(
+            Arg::new("completions")
+                .long("completions")
+                .value_name("SHELL")
+                .value_parser(value_parser!(Shell))
+                .help("Print the script that completes this program's options in a shell, and exit"),
+        )
         .after_help(environment_help());
     let command = if program.restores { command.subcommand(restore::command()) } else { command };
     program.flags.iter().fold(command, |command, flag| flag.add(command))
+}
+
+fn print_completions(program: &Program, shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(program), program.name, &mut script);
+    match say(String::from_utf8_lossy(&script).trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(program.name, &error.into());
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn environment_help() -> String {
@@ -131,7 +154,12 @@ fn environment_help() -> String {
         text.push_str(&format!("  {:<34} {}{default}\n", setting.variable, setting.meaning));
     }
     text.push_str(
-        "\nExit codes: 0 ended well, 1 other failure, 2 settings, 3 data directory or database, 4 address in use, 5 Redis",
+        "\nEach secret can come from a file, whose name is set by the variable with _FILE behind it, such as \
+         REDIS_URL_FILE. It is read again when it changes.\n",
+    );
+    text.push_str(
+        "\nExit codes: 0 ended well, 1 other failure, 2 settings, 3 data directory or database, 4 address in use, \
+         5 Redis that can't be used",
     );
     text
 }

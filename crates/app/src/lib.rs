@@ -30,6 +30,7 @@ pub mod probes;
 pub mod redis;
 pub mod report;
 pub mod schedule;
+mod secret_watch;
 pub mod serve;
 pub mod session;
 pub mod settings;
@@ -44,6 +45,7 @@ pub mod tenant;
 mod times;
 pub mod tls;
 pub mod user;
+pub mod waiting_start;
 pub mod webhook;
 
 /// The examples of the README, compiled and run with the documentation tests.

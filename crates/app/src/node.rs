@@ -25,6 +25,7 @@ use crate::jobs::{self, ExpandSchedules, ImportSchedules, Regular, RollAnalytics
 use crate::notify::Hub;
 use crate::otlp::Export;
 use crate::redis::{self, Redis};
+use crate::secret_watch::SecretWatch;
 use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
@@ -160,8 +161,8 @@ fn listen_advice(error: &std::io::Error, address: SocketAddr, variable: &str) ->
 }
 
 impl StartError {
-    /// Exit code of the process: 2 for settings, 3 for data that can't be used, 4 for the address, 5 for Redis, 1 for the
-    /// rest.
+    /// Exit code of the process: 2 for settings, 3 for data that can't be used, 4 for the address, 5
+    /// for Redis that can't be used, 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Tls(_) | Self::Limits(_) | Self::Limit(_) => 2,
@@ -175,6 +176,26 @@ impl StartError {
     }
 }
 
+impl StartError {
+    /// Whether the same start may succeed later: Redis or the database server is away.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Redis(error) => error.is_transient(),
+            Self::Store(store::OpenError::Server(error)) => error.reason.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+/// What a node that starts waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    /// The servers of jobs, limits and cache.
+    Redis,
+    /// The server of the tables.
+    Database,
+}
+
 impl Node {
     /// Opens the databases, connects to Redis where it is set, and starts what runs beside requests and jobs.
     ///
@@ -182,9 +203,19 @@ impl Node {
     ///
     /// When the data directory or a file in it can't be used, or Redis can't. Nothing is written to the directory then.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_telling(settings, |_| {}).await
+    }
+
+    /// The same; `waits` hears of each server before it is connected to.
+    pub(crate) async fn start_telling(settings: Settings, waits: impl Fn(WaitsFor) + Send) -> Result<Self, StartError> {
         let background = CancellationToken::new();
+        // Where the start fails, all that it has begun ends.
+        let unfinished = background.clone().drop_guard();
         let redis = match &settings.redis {
-            Some(redis) => Some(Redis::connect(redis).await?),
+            Some(redis) => {
+                waits(WaitsFor::Redis);
+                Some(Redis::connect(redis).await?)
+            }
             None => None,
         };
         let (registry, slow_log) = telemetry::registry(&settings.performance);
@@ -207,10 +238,16 @@ impl Node {
             Some(_) => None,
             None => Some(running::hold(&settings.data_dir).await?),
         };
-        let (store, coherence) = match &settings.database {
-            Some(server) => Store::connect(server, make_cache, background.clone()).await?,
-            None => Store::open(&settings.database_path(), make_cache, background.clone()).await?,
+        let opened = match &settings.database {
+            Some(server) => {
+                waits(WaitsFor::Database);
+                Store::connect(server, make_cache, background.clone()).await
+            }
+            None => Store::open(&settings.database_path(), make_cache, background.clone()).await,
         };
+        let (store, coherence) = opened.inspect_err(|_| {
+            redis.as_ref().inspect(|redis| redis.close());
+        })?;
         let cache = store.cache().clone();
         if let Some(redis) = &redis {
             database_mark::compare(redis.queue(), redis.keyspace(), store.installation()).await;
@@ -251,7 +288,9 @@ impl Node {
                 .collect(),
         ));
         Arc::clone(&outlook).start(Arc::clone(&telemetry), background.clone());
+        tokio::spawn(SecretWatch::new(&settings, &store).keep(background.clone()));
         tokio::spawn(watch_files(store.clone(), queue_file.clone(), background.clone()));
+        unfinished.disarm();
         Ok(Self {
             settings,
             cache,

@@ -44,11 +44,11 @@ const UNTOLD: &str = "ready, degraded: the database tells of no changes; nothing
 
 const GONE: &str = "the data directory was deleted, moved or replaced: restart this process\n";
 
-const LIVEZ: &str = "/livez";
-const READYZ: &str = "/readyz";
-const STARTUPZ: &str = "/startupz";
-const HEALTH: &str = "/health";
-const METRICS: &str = "/metrics";
+pub(crate) const LIVEZ: &str = "/livez";
+pub(crate) const READYZ: &str = "/readyz";
+pub(crate) const STARTUPZ: &str = "/startupz";
+pub(crate) const HEALTH: &str = "/health";
+pub(crate) const METRICS: &str = "/metrics";
 /// Where all of them answer.
 pub(crate) const PATHS: [&str; 5] = [LIVEZ, READYZ, STARTUPZ, HEALTH, METRICS];
 

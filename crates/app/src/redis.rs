@@ -29,6 +29,11 @@ impl Unusable {
     pub fn is_a_setting(&self) -> bool {
         matches!(self.source, ConnectError::Config(_))
     }
+
+    /// Whether the server may be usable later, without a change of settings.
+    pub fn is_transient(&self) -> bool {
+        self.source.is_transient()
+    }
 }
 
 impl Redis {

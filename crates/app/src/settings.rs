@@ -18,6 +18,7 @@ mod raw;
 mod reader;
 mod reminders;
 mod secret;
+mod secret_file;
 #[cfg(test)]
 pub(crate) mod test_ground;
 mod tls;
@@ -43,8 +44,10 @@ pub use hidden::Hidden;
 pub use notifications::{NotificationSettings, WebhookSettings};
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
+pub(crate) use reader::token_fault;
 pub use reminders::ReminderSettings;
 pub use secret::Secret;
+pub use secret_file::{SecretFile, SecretFileError};
 pub use tls::TlsSettings;
 
 /// Whether the API process runs a worker beside its routes.
@@ -54,6 +57,31 @@ pub enum InnerWorker {
     Inner,
     /// Jobs run only in `tidegate-worker` processes.
     None,
+}
+
+/// Where a `tidegate-worker` answers probes and `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerListen {
+    /// On loopback: at [`WorkerListen::PORT`], or at a free port where that is in use.
+    Auto,
+    /// At this address.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
+impl WorkerListen {
+    /// The port of `auto`.
+    pub const PORT: u16 = 9464;
+}
+
+/// How lines of the log are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// Who may name a tenant by `X-Tenant-Id` without an API key.
@@ -295,8 +323,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The API's own TLS; none where it speaks in clear.
     pub tls: Option<TlsSettings>,
-    /// Where a `tidegate-worker` answers probes and `/metrics`, if it does.
-    pub worker_listen: Option<SocketAddr>,
+    /// Where a `tidegate-worker` answers probes and `/metrics`.
+    pub worker_listen: WorkerListen,
     /// Databases in files, exports, reports, backups and the spool of uploads.
     pub data_dir: PathBuf,
     /// The server with the application's tables, where they are not in a file there.
@@ -307,12 +335,16 @@ pub struct Settings {
     pub worker: InnerWorker,
     /// Access to the operations routes.
     pub tokens: Tokens,
+    /// The files that secrets were read from, and are read again when they change.
+    pub secret_files: Vec<SecretFile>,
     /// Whose forwarded header counts, and which.
     pub trusted_proxies: TrustedProxies,
     /// Who may name a tenant without a key.
     pub open_tenants: OpenTenants,
     /// Filter of the log.
     pub log: String,
+    /// How its lines are written.
+    pub log_format: LogFormat,
     /// HTTP sizes and times.
     pub http: HttpSettings,
     /// Bytes that the in-process cache holds.

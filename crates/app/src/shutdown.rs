@@ -39,6 +39,24 @@ pub(crate) fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
+/// The same for whoever looks at `files` by the clock too. Where the system refuses, it warns.
+pub(crate) fn hangups_or_warn(files: &'static str) -> Option<Signal> {
+    let hangups = hangups();
+    hangups
+        .inspect_err(
+            |error| tracing::warn!(%error, files, "SIGHUP can't be heard: files are looked at by the clock alone"),
+        )
+        .ok()
+}
+
+/// Returns at the next SIGHUP, and never where none can be heard.
+pub(crate) async fn hung_up(hangups: &mut Option<Signal>) {
+    match hangups {
+        Some(hangups) => drop(hangups.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
 #[expect(clippy::exit, reason = "the operator asked twice; running jobs return after their lease")]
 fn end_at_once() -> ! {
     std::process::exit(1)

@@ -22,6 +22,7 @@ mod imports;
 #[cfg(test)]
 mod in_place;
 mod keys;
+mod migrations;
 mod news;
 mod notice;
 mod notifications;
@@ -196,6 +197,11 @@ impl Store {
     pub(crate) fn measure_changes(&self, changes: Arc<OperationHandle>) {
         // A second call finds the first's.
         let _ = self.changes.set(changes);
+    }
+
+    /// Makes connections with the login that the URLs of the server have now.
+    pub(crate) fn log_in_anew(&self) {
+        self.db.log_in_anew();
     }
 
     /// The pools of connections.

@@ -6,9 +6,11 @@ mod board;
 mod cache_figures;
 mod cache_watch;
 mod exposition;
+mod json_lines;
 mod latest;
 mod limiters;
 mod line_fields;
+mod log_filter;
 mod logging;
 mod operations;
 mod outlook;
@@ -55,6 +57,7 @@ pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 #[cfg(feature = "otlp")]
 pub(crate) use exposition::Family;
+pub use log_filter::{BadFilter, LogFilter, LogFilterNow, log_filter};
 pub(crate) use logging::BoxedLayer;
 pub use logging::init as init_logging;
 #[cfg(all(test, feature = "otlp"))]

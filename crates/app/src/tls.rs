@@ -18,11 +18,11 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
-use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
 use self::stamps::Stamps;
 use crate::settings::TlsSettings;
+use crate::shutdown::hung_up;
 use crate::{clock, shutdown};
 
 /// HTTP/2 as ALPN names it (RFC 9113, 3.1).
@@ -168,13 +168,7 @@ impl Certificates {
 
     /// Looks at the files every ten seconds and on SIGHUP, until `stop`.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
-        let mut hangups = match shutdown::hangups() {
-            Ok(hangups) => Some(hangups),
-            Err(error) => {
-                tracing::warn!(%error, "SIGHUP can't be heard: certificates are looked at every ten seconds alone");
-                None
-            }
-        };
+        let mut hangups = shutdown::hangups_or_warn("certificates");
         loop {
             let is_told = tokio::select! {
                 () = stop.cancelled() => return,
@@ -207,13 +201,6 @@ impl Certificates {
             }
             Err(error) => tracing::warn!(%error, "the certificate was not read again: the one before goes on"),
         }
-    }
-}
-
-async fn hung_up(hangups: &mut Option<Signal>) {
-    match hangups {
-        Some(hangups) => drop(hangups.recv().await),
-        None => std::future::pending().await,
     }
 }
 

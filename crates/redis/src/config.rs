@@ -1,5 +1,6 @@
 //! Where Redis is and how to speak to it: one URL.
 
+mod login;
 mod tls;
 mod url;
 
@@ -13,6 +14,7 @@ use fred::types::config::{
 };
 use fred::types::{Builder, RespVersion};
 
+use login::{Login, SharedLogin};
 pub use url::ConfigError;
 
 /// What the server is used for, which decides what is checked at start and how long a command may take.
@@ -48,6 +50,8 @@ pub enum Topology {
 /// `sentinel_user=…` and `sentinel_password=…`. User, password and values are percent-decoded.
 ///
 /// The password is shown nowhere: [`Display`](fmt::Display) and [`Debug`](fmt::Debug) mask it.
+///
+/// Clones share the login: see [`replace_login`](Self::replace_login).
 #[derive(Clone)]
 pub struct Config {
     topology: Topology,
@@ -55,19 +59,13 @@ pub struct Config {
     hosts: Vec<(String, u16)>,
     /// Name of the primary, with Sentinels.
     service: String,
-    login: Login,
+    login: SharedLogin,
     sentinel_login: Login,
     database: u8,
     authority: Option<PathBuf>,
     timeout: Option<Duration>,
     connect_timeout: Duration,
     allows_eviction: bool,
-}
-
-#[derive(Clone, Default)]
-struct Login {
-    user: Option<String>,
-    password: Option<String>,
 }
 
 /// Commands that wait in this process at most; the next one fails with kind `Busy`.
@@ -98,6 +96,23 @@ impl Config {
     pub fn allow_eviction(mut self) -> Self {
         self.allows_eviction = true;
         self
+    }
+
+    /// Logs in as `newer` does from the next connection on, in every client that was made of this
+    /// configuration or of a clone. Connections that are open stay as they are.
+    ///
+    /// Returns false, and changes nothing, where `newer` names another place than this one, or
+    /// where the primary is found by Sentinels: those clients keep their login.
+    pub fn replace_login(&self, newer: &Self) -> bool {
+        let place = |config: &Self| {
+            let Self { topology, uses_tls, hosts, service, database, .. } = config;
+            (*topology, *uses_tls, hosts.clone(), service.clone(), *database)
+        };
+        if self.topology == Topology::Sentinel || place(self) != place(newer) {
+            return false;
+        }
+        self.login.set(newer.login.get());
+        true
     }
 
     /// How the servers are arranged.
@@ -140,10 +155,14 @@ impl Config {
 
     /// What the client underneath is built from. `timeout` of zero is none, for connections that wait.
     pub(crate) fn builder(&self, timeout: Duration) -> Result<Builder, ConfigError> {
+        let Login { user, password } = self.login.get();
+        // With Sentinels, fred would ask the provider for their login too.
+        let provider = (self.topology != Topology::Sentinel).then(|| self.login.provider());
         let mut builder = Builder::from_config(FredConfig {
             server: self.servers(),
-            username: self.login.user.clone(),
-            password: self.login.password.clone(),
+            username: user,
+            password,
+            credential_provider: provider,
             version: RespVersion::RESP3,
             database: (self.database != 0).then_some(self.database),
             tls: self.tls()?,
@@ -209,8 +228,8 @@ impl fmt::Display for Config {
             Topology::Sentinel => "-sentinel://",
             Topology::Cluster => "-cluster://",
         })?;
-        if self.login.password.is_some() {
-            write!(f, "{}:***@", self.login.user.as_deref().unwrap_or_default())?;
+        if let Login { user, password: Some(_) } = self.login.get() {
+            write!(f, "{}:***@", user.unwrap_or_default())?;
         }
         f.write_str(&self.address())?;
         if self.topology == Topology::Sentinel {

@@ -223,6 +223,20 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether the same call may succeed later, without a change of settings: the server is away,
+    /// loads its data or has lost its primary.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Unsuitable { detail, .. } => {
+                matches!(code_of(detail), Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN"))
+            }
+            _ => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +265,20 @@ mod tests {
             assert_eq!(error.kind(), kind, "{text}");
             assert!(error.is_outage() && error.is_transient() && !error.may_have_run(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_connection_is_worth_another_try_where_the_server_is_away_or_loads() {
+        let unsuitable = |detail: &str| {
+            let detail = detail.to_owned();
+            ConnectError::Unsuitable { address: "a:1".to_owned(), detail }
+        };
+        let (address, detail) = ("a:1".to_owned(), "refused".to_owned());
+        assert!(ConnectError::Unreachable { address, detail }.is_transient());
+        assert!(unsuitable("LOADING Redis is loading the dataset in memory").is_transient());
+        assert!(!unsuitable("ERR max number of clients reached").is_transient());
+        let (address, detail) = ("a:1".to_owned(), "WRONGPASS".to_owned());
+        assert!(!ConnectError::Login { address, detail }.is_transient());
     }
 
     #[test]

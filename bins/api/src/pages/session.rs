@@ -19,7 +19,7 @@ use hmac::{Hmac, Mac};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tidegate_app::settings::Settings;
+use tidegate_app::settings::{Settings, Tokens};
 use tidegate_perfmon::Refused;
 use uuid::Uuid;
 
@@ -42,26 +42,40 @@ const LASTS_SECONDS: i64 = 12 * 60 * 60;
 const SKEW_SECONDS: i64 = 60;
 
 /// What the pages sign with.
-pub(crate) struct Key([u8; 32]);
+pub(crate) struct Key {
+    /// None where none is set.
+    tokens: Option<Tokens>,
+    salt: [u8; 32],
+}
 
 impl Key {
     /// Of the tokens, and of what tells this installation from others, which is 128 bits of chance that lie in its database and that
     /// no answer holds: of tokens alone, whoever sees a form could try guesses of them at home, and who has one token make
     /// another's session. Of chance where there are no tokens, since then nothing outlives the process that should.
     pub(crate) fn new(settings: &Settings, installation: &str) -> Self {
-        let mut digest = Sha256::new();
-        if settings.tokens.any() {
-            digest.update(settings.tokens.derive("pages"));
-            digest.update(installation);
-            return Self(digest.finalize().into());
+        let tokens = settings.tokens.any().then(|| settings.tokens.clone());
+        let mut salt = Sha256::new();
+        if tokens.is_some() {
+            salt.update(installation);
+        } else {
+            salt.update(Uuid::new_v4());
+            salt.update(Uuid::new_v4());
         }
-        digest.update(Uuid::new_v4());
-        digest.update(Uuid::new_v4());
-        Self(digest.finalize().into())
+        Self { tokens, salt: salt.finalize().into() }
+    }
+
+    /// Made at each use: a token may be replaced while the process runs, and the sessions before
+    /// end then.
+    fn bytes(&self) -> [u8; 32] {
+        let Some(tokens) = &self.tokens else { return self.salt };
+        let mut digest = Sha256::new();
+        digest.update(tokens.derive("pages"));
+        digest.update(self.salt);
+        digest.finalize().into()
     }
 
     fn sign(&self, purpose: &str, text: &str) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.bytes()).expect("HMAC takes keys of any length");
         mac.update(purpose.as_bytes());
         mac.update(&[0]);
         mac.update(text.as_bytes());
@@ -310,7 +324,7 @@ mod tests {
     const NOW: i64 = 1_900_000_000;
 
     fn key(byte: u8) -> Key {
-        Key([byte; 32])
+        Key { tokens: None, salt: [byte; 32] }
     }
 
     #[test]
@@ -329,7 +343,7 @@ mod tests {
         let tokens = [("TIDEGATE_ADMIN_TOKEN", "admin-token-0123456789")];
         let tokens = tokens.map(|(name, value)| (name.into(), value.into()));
         let settings = RawSettings::load(None, tokens).unwrap().check().unwrap();
-        let key = |installation| Key::new(&settings, installation).0;
+        let key = |installation| Key::new(&settings, installation).bytes();
         assert_eq!(key("a"), key("a"), "every instance of one has the same");
         assert_ne!(key("a"), key("b"));
         assert_ne!(key("a"), settings.tokens.derive("pages"));

@@ -46,7 +46,9 @@ impl Api {
     }
 
     async fn start_in(scratch: Arc<Scratch>, servers: Rc<Servers>, variables: &[(&str, &str)]) -> Self {
-        let program = with(api(scratch.path(), variables), &servers);
+        // One process does all of it, also with Redis.
+        let variables = [&[("TIDEGATE_WORKER", "inner")], variables].concat();
+        let program = with(api(scratch.path(), &variables), &servers);
         let mut process = program.start().expect("the API starts");
         let url = listening_at(&mut process).await;
         Self { process, url, client: client(), servers, scratch }

@@ -152,10 +152,11 @@ async fn a_database_that_can_not_be_used_is_named_without_its_password() {
         run(api(scratch.path(), &variables).args(arguments)).await
     };
     let nobody = format!("postgres://app:hunter2@127.0.0.1:{}/shop", tidegate_testkit::free_port());
-    let ended = start(&nobody, &[]).await;
-    assert_eq!(ended.code, Some(3), "{}{}", ended.out, ended.err);
-    let told = format!("{}{}", ended.out, ended.err);
+    let variables = [("DATABASE_URL", nobody.as_str()), ("TIDEGATE_DATABASE_DEADLINE", "1s")];
+    let mut waiting = api(scratch.path(), &variables).start().unwrap();
+    let told = waiting.wait_for_line("waiting to start", DEADLINE).await.unwrap();
     assert!(told.contains("shop at 127.0.0.1") && !told.contains("hunter2"), "{told}");
+    assert!(waiting.stop().await.unwrap().success());
 
     // Settings are checked without a server.
     let good = start(&nobody, &["--check"]).await;

@@ -58,8 +58,9 @@ pub const CATALOGUE: &[Setting] = &[
     setting(
         "worker_listen",
         "TIDEGATE_WORKER_LISTEN",
-        None,
-        "address where tidegate-worker answers probes and /metrics",
+        Some("auto"),
+        "address where tidegate-worker answers probes and /metrics; `auto`: 127.0.0.1:9464, or a free port where that is \
+         in use; `off`: nowhere",
     ),
     setting(
         "tls.certificate",
@@ -78,8 +79,9 @@ pub const CATALOGUE: &[Setting] = &[
     setting(
         "worker",
         "TIDEGATE_WORKER",
-        Some("inner"),
-        "`inner`: the API runs jobs itself; `none`: only tidegate-worker does",
+        Some("auto"),
+        "`inner`: the API runs jobs itself; `none`: only tidegate-worker does; `auto`: `none` where REDIS_URL is set, \
+         else `inner`",
     ),
     secret("tokens.admin", "TIDEGATE_ADMIN_TOKEN", "bearer token for reads and changes of the operations routes"),
     secret("tokens.read", "TIDEGATE_READ_TOKEN", "bearer token for reads of the operations routes"),
@@ -103,6 +105,12 @@ pub const CATALOGUE: &[Setting] = &[
         "`1`: X-Tenant-Id names the tenant without a key; `0`: never; not set: on direct loopback while no token is set",
     ),
     setting("log", "RUST_LOG", Some("info,fred=off"), "filter of the log"),
+    setting(
+        "log_format",
+        "TIDEGATE_LOG_FORMAT",
+        Some("text"),
+        "`text`: lines for people; `json`: one JSON object a line, for log collectors",
+    ),
     setting("http.max_body", "TIDEGATE_HTTP_MAX_BODY", Some("1MiB"), "largest JSON body"),
     setting("http.max_import", "TIDEGATE_HTTP_MAX_IMPORT", Some("64MiB"), "largest import"),
     setting(
@@ -723,6 +731,11 @@ impl Setting {
     /// The setting of that key.
     pub(super) fn named(key: &str) -> Option<&'static Self> {
         CATALOGUE.iter().find(|setting| setting.key == key)
+    }
+
+    /// The secret of that key.
+    pub(super) fn secret(key: &str) -> Option<&'static Self> {
+        Self::named(key).filter(|setting| setting.is_secret)
     }
 }
 

@@ -16,8 +16,9 @@ use super::reader::Reader;
 use super::reminders::reminders;
 use super::tls::tls;
 use super::{
-    AccessLogSettings, HttpSettings, InnerWorker, LimitsSettings, ListSettings, OpenTenants, QueueSettings,
-    RawSettings, RedisServers, RedisSettings, Settings, SettingsError, Tokens, WarmUpSettings, cache, performance,
+    AccessLogSettings, HttpSettings, InnerWorker, LimitsSettings, ListSettings, LogFormat, OpenTenants, QueueSettings,
+    RawSettings, RedisServers, RedisSettings, Settings, SettingsError, Tokens, WarmUpSettings, WorkerListen, cache,
+    performance,
 };
 
 /// Ten years.
@@ -45,17 +46,27 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
     let ipv6_prefix = raw.required("limits.ipv6_prefix", "a whole number from 1 to 128", |text| {
         text.parse().ok().and_then(|bits| Ipv6Prefix::try_new(bits).ok())
     })?;
+    let redis = redis(&raw)?;
     Ok(Settings {
         listen,
         tls: tls(&raw)?,
-        worker_listen: raw
-            .optional("worker_listen", "an address and port such as 127.0.0.1:9090", |text| text.parse().ok())?,
+        worker_listen: raw.required(
+            "worker_listen",
+            "an address and port such as 127.0.0.1:9464, `auto` or `off`",
+            |text| match text {
+                "auto" => Some(WorkerListen::Auto),
+                "off" => Some(WorkerListen::Off),
+                _ => text.parse().ok().map(WorkerListen::At),
+            },
+        )?,
         data_dir: raw.required("data_dir", "a directory", |text| Some(text.into()))?,
         database: database(&raw)?,
         files: files(&raw)?,
-        worker: raw.required("worker", "`inner` or `none`", |text| match text {
+        worker: raw.required("worker", "`auto`, `inner` or `none`", |text| match text {
             "inner" => Some(InnerWorker::Inner),
             "none" => Some(InnerWorker::None),
+            "auto" if redis.is_some() => Some(InnerWorker::None),
+            "auto" => Some(InnerWorker::Inner),
             _ => None,
         })?,
         trusted_proxies: raw
@@ -82,6 +93,11 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             .unwrap_or(if tokens.any() { OpenTenants::Closed } else { OpenTenants::Loopback }),
         log: raw.required("log", "a filter such as info,tidegate=debug", |text| {
             tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
+        })?,
+        log_format: raw.required("log_format", "`text` or `json`", |text| match text {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
         })?,
         http: HttpSettings {
             max_body: raw.size("http.max_body", 1024..=64 << 20)?.try_into().unwrap_or(usize::MAX),
@@ -136,7 +152,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             leases: raw.switch("limits.leases")?,
             anomaly_interval: raw.duration("limits.anomaly_interval", Duration::ZERO, Duration::from_secs(3600))?,
         },
-        redis: redis(&raw)?,
+        redis,
         analytics_keep: raw.duration("analytics.keep", Duration::from_secs(24 * 3600), MOST_KEPT)?,
         session_ttl: raw.duration("session.ttl", Duration::from_secs(60), Duration::from_secs(366 * 24 * 3600))?,
         queue: QueueSettings {
@@ -155,6 +171,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
         reminders: reminders(&raw)?,
         performance: performance::read(&raw, &tokens)?,
         tokens,
+        secret_files: raw.0.secret_files(),
     })
 }
 
@@ -208,6 +225,28 @@ mod tests {
         assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(settings.open_tenants, OpenTenants::Loopback);
         assert_eq!(settings.http.max_body, 1 << 20);
+    }
+
+    #[test]
+    fn jobs_run_in_the_api_unless_redis_is_set() {
+        let redis = ("REDIS_URL", "redis://127.0.0.1");
+        for (variables, worker) in [
+            (&[][..], InnerWorker::Inner),
+            (&[redis], InnerWorker::None),
+            (&[redis, ("TIDEGATE_WORKER", "inner")], InnerWorker::Inner),
+            (&[("TIDEGATE_WORKER", "none")], InnerWorker::None),
+        ] {
+            assert_eq!(check_with(variables).unwrap().worker, worker, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn a_worker_answers_probes_unless_told_not_to() {
+        let listens = |variables| check_with(variables).unwrap().worker_listen;
+        assert_eq!(listens(&[]), WorkerListen::Auto);
+        assert_eq!(listens(&[("TIDEGATE_WORKER_LISTEN", "off")]), WorkerListen::Off);
+        let address = WorkerListen::At(([127, 0, 0, 1], 1).into());
+        assert_eq!(listens(&[("TIDEGATE_WORKER_LISTEN", "127.0.0.1:1")]), address);
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::catalogue::{CATALOGUE, RETIRED, Setting};
-use super::{Settings, SettingsError};
+use super::{SecretFile, Settings, SettingsError};
 use crate::similar::most_like;
 
 /// The prefix of most settings' variables.
@@ -22,6 +24,8 @@ pub enum Source {
     File(PathBuf),
     /// An environment variable.
     Variable(&'static str),
+    /// A file with the secret alone, which a setting names.
+    SecretFile(PathBuf),
     /// A flag of the command line.
     Flag(&'static str),
 }
@@ -32,6 +36,7 @@ impl fmt::Display for Source {
             Self::Default => f.write_str("default"),
             Self::File(path) => write!(f, "in {}", path.display()),
             Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::SecretFile(path) => write!(f, "secret file {}", path.display()),
             Self::Flag(name) => f.write_str(name),
         }
     }
@@ -41,6 +46,8 @@ impl fmt::Display for Source {
 #[derive(Debug, Default)]
 pub struct RawSettings {
     values: BTreeMap<&'static str, (String, Source)>,
+    /// The files of secrets. Those of variables stand over those of the settings file.
+    secret_files: BTreeMap<&'static str, PathBuf>,
     /// The faults of the settings, in the order in which they were found.
     faults: Vec<SettingsError>,
     /// Settings that are no longer read, with what to set in their place.
@@ -71,12 +78,23 @@ impl RawSettings {
             }
         }
         settings.read_environment(environment);
+        settings.read_secret_files();
         Ok(settings)
     }
 
     /// Sets a setting over whatever was set before.
     pub(crate) fn lay_over(&mut self, key: &'static str, text: &str, source: Source) {
         self.values.insert(key, (text.to_owned(), source));
+    }
+
+    /// The files that secrets were read from.
+    pub(super) fn secret_files(&self) -> Vec<SecretFile> {
+        let file = |(key, path): (&&'static str, &PathBuf)| {
+            let text = self.values.get(key).map_or("", |(text, _)| text.as_str());
+            let digest = Sha256::digest(text).into();
+            Setting::named(key).map(|setting| SecretFile { setting, path: path.clone(), digest })
+        };
+        self.secret_files.iter().filter_map(file).collect()
     }
 
     /// The text of a setting and where it came from; `None` when it is neither set nor has a default.
@@ -149,9 +167,7 @@ impl RawSettings {
                     let Some(key) = key else { return (None, faults) };
                     self.values.remove(key);
                     if key == ADMIN_TOKEN {
-                        // A bad token is one fault. That an open address needs a token would be
-                        // reported as a second.
-                        self.values.insert(key, ("a-token-in-its-place".to_owned(), Source::Default));
+                        self.take_any_admin_token();
                     }
                 }
             }
@@ -177,6 +193,11 @@ impl RawSettings {
                 continue;
             }
             let Some(setting) = Setting::named(&key) else {
+                if let Some(secret) = key.strip_suffix("_file").and_then(Setting::secret) {
+                    let path_of_file = scalar(value).unwrap_or_default();
+                    self.set_secret_file(secret, &path_of_file, Source::File(path.to_owned()));
+                    continue;
+                }
                 if let Some(retired) = RETIRED.iter().find(|retired| retired.key == key) {
                     let warning =
                         format!("settings file {}: `{key}` is no longer read: {}", path.display(), retired.instead);
@@ -199,7 +220,7 @@ impl RawSettings {
                 });
                 continue;
             };
-            self.values.insert(setting.key, (text, source));
+            self.set(setting, text, source);
         }
     }
 
@@ -207,6 +228,13 @@ impl RawSettings {
         for (name, value) in environment {
             let Some(name) = name.to_str() else { continue };
             let Some(setting) = CATALOGUE.iter().find(|setting| setting.variable == name) else {
+                let secret =
+                    |setting: &&Setting| setting.is_secret && name.strip_suffix("_FILE") == Some(setting.variable);
+                if let Some(secret) = CATALOGUE.iter().find(secret) {
+                    let path = value.to_string_lossy();
+                    self.set_secret_file(secret, &path, Source::Variable(secret.variable));
+                    continue;
+                }
                 if let Some(retired) = RETIRED.iter().find(|retired| retired.variable == name) {
                     let warning = format!("environment variable {name} is no longer read: {}", retired.instead);
                     self.warnings.push(warning);
@@ -222,8 +250,66 @@ impl RawSettings {
                 self.faults.push(SettingsError::Invalid { setting: setting.key, origin: source, reason });
                 continue;
             };
-            self.values.insert(setting.key, (value, source));
+            self.set(setting, value, source);
         }
+    }
+
+    /// A variable stands over the settings file, also over the file of a secret that it names.
+    fn set(&mut self, setting: &'static Setting, text: String, source: Source) {
+        let is_set = !text.trim().is_empty();
+        let before = self.values.insert(setting.key, (text, source.clone()));
+        if !self.secret_files.contains_key(setting.key) {
+            return;
+        }
+        match before {
+            Some((_, before)) if before == source && is_set => self.set_twice(setting, source),
+            Some((_, before)) if before == source => {}
+            _ => drop(self.secret_files.remove(setting.key)),
+        }
+    }
+
+    /// Notes the file of a secret, with who names it as the source of its text until it is read.
+    fn set_secret_file(&mut self, setting: &'static Setting, path: &str, source: Source) {
+        if path.trim().is_empty() {
+            return;
+        }
+        let is_set = |(text, before): &(String, Source)| *before == source && !text.trim().is_empty();
+        if self.values.get(setting.key).is_some_and(is_set) {
+            return self.set_twice(setting, source);
+        }
+        self.values.insert(setting.key, (String::new(), source));
+        self.secret_files.insert(setting.key, PathBuf::from(path.trim()));
+    }
+
+    fn set_twice(&mut self, setting: &'static Setting, origin: Source) {
+        let reason = format!(
+            "is set twice, by itself and by its file: set only one of {variable} and {variable}_FILE",
+            variable = setting.variable
+        );
+        self.faults.push(SettingsError::Invalid { setting: setting.key, origin, reason });
+    }
+
+    fn read_secret_files(&mut self) {
+        for file in self.secret_files() {
+            let (key, origin) = (file.setting.key, Source::SecretFile(file.path.clone()));
+            match file.read() {
+                Ok(text) => {
+                    self.values.insert(key, (text, origin));
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    self.faults.push(SettingsError::Invalid { setting: key, origin, reason });
+                    if key == ADMIN_TOKEN {
+                        self.take_any_admin_token();
+                    }
+                }
+            }
+        }
+    }
+
+    /// A bad token is one fault. That an open address needs a token would be reported as a second.
+    fn take_any_admin_token(&mut self) {
+        self.values.insert(ADMIN_TOKEN, ("a-token-in-its-place".to_owned(), Source::Default));
     }
 }
 

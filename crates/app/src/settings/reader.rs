@@ -19,6 +19,12 @@ const MIN_TOKEN: usize = 16;
 /// Reads one setting at a time, and names it when it is wrong.
 pub(super) struct Reader<'a>(pub(super) &'a RawSettings);
 
+/// Why a text is no token; none if it is one.
+pub(crate) fn token_fault(text: &str) -> Option<String> {
+    let is_token = text.len() >= MIN_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
+    (!is_token).then(|| format!("wants {MIN_TOKEN} or more visible ASCII characters without spaces"))
+}
+
 impl Reader<'_> {
     pub(super) fn text(&self, key: &'static str) -> Option<(&str, Source)> {
         Setting::named(key).and_then(|setting| self.0.get(setting))
@@ -62,10 +68,10 @@ impl Reader<'_> {
 
     fn hard_to_guess(&self, key: &'static str) -> Result<Option<&str>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(None) };
-        if text.len() < MIN_TOKEN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(self.invalid(key, format!("wants {MIN_TOKEN} or more visible ASCII characters without spaces")));
+        match token_fault(text) {
+            None => Ok(Some(text)),
+            Some(fault) => Err(self.invalid(key, fault)),
         }
-        Ok(Some(text))
     }
 
     pub(super) fn duration(

@@ -203,6 +203,13 @@ impl Db {
         }
     }
 
+    /// Makes connections with the login that the URLs of the server have now.
+    pub(super) fn log_in_anew(&self) {
+        if let Self::Postgres(server) = self {
+            server.log_in_anew();
+        }
+    }
+
     /// The pools of connections.
     pub(super) fn pools(&self) -> Vec<WatchedPool> {
         match self {

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Describe, Either, Error, Execute, Executor, Pool, SqlSafeStr, SqlStr, Transaction};
+use sqlx::{Connection, Database, Either, Error, Execute, Executor, Pool, SqlSafeStr, SqlStr, Transaction};
 use tokio::time::Instant;
 
 use crate::times::Times;
@@ -97,6 +97,11 @@ impl<DB: Database> Connections<DB> {
         let counted = pool.clone();
         let sizes = Arc::new(move || (counted.size(), counted.num_idle()));
         Self { pool, watched: WatchedPool { name, max, sizes, watch: Arc::new(watch) } }
+    }
+
+    /// Makes connections with these options from now on. Those that are open stay.
+    pub(super) fn connect_with(&self, options: <DB::Connection as Connection>::Options) {
+        self.pool.set_connect_options(options);
     }
 
     /// Its figures.
@@ -212,14 +217,6 @@ where
     {
         let connection = self.acquire();
         async move { connection.await?.prepare_with(statement, parameters).await }.boxed()
-    }
-
-    fn describe<'e>(self, statement: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, Error>>
-    where
-        'p: 'e,
-    {
-        let connection = self.acquire();
-        async move { connection.await?.describe(statement).await }.boxed()
     }
 }
 

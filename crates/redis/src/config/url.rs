@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Config, Login, Topology};
+use super::login::{Login, SharedLogin};
+use super::{Config, Topology};
 
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26_379;
@@ -94,7 +95,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         uses_tls,
         hosts,
         service,
-        login,
+        login: SharedLogin::new(login),
         sentinel_login: Login::default(),
         database,
         authority: None,
@@ -218,12 +219,12 @@ mod tests {
     #[test]
     fn a_password_is_read_and_never_shown() {
         let config = Config::parse("redis://ada:p%40ss@h?sentinel_password=t0p").unwrap();
-        assert_eq!(config.login.password.as_deref(), Some("p@ss"));
-        assert_eq!(config.login.user.as_deref(), Some("ada"));
+        assert_eq!(config.login.get().password.as_deref(), Some("p@ss"));
+        assert_eq!(config.login.get().user.as_deref(), Some("ada"));
         assert_eq!(config.to_string(), "redis://ada:***@h:6379");
         let debug = format!("{config:?}");
         assert!(!debug.contains("p@ss") && !debug.contains("t0p"), "{debug}");
-        assert_eq!(Config::parse("redis://secret@h").unwrap().login.password.as_deref(), Some("secret"));
+        assert_eq!(Config::parse("redis://secret@h").unwrap().login.get().password.as_deref(), Some("secret"));
     }
 
     #[test]

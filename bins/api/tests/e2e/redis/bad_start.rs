@@ -7,7 +7,7 @@ use tidegate_testkit::{Scratch, free_port};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{api, run, worker};
+use crate::harness::{DEADLINE, api, run, worker};
 
 const SETTINGS: i32 = 2;
 const REDIS: i32 = 5;
@@ -64,19 +64,34 @@ async fn a_url_of_something_else_is_a_wrong_setting_for_check_too() {
     refused(&alone, SETTINGS, &["redis.cache_url", "REDIS_URL"]).await;
 }
 
+/// Both binaries must wait for that server, and say in a line of the log what they wait for.
+async fn waited_for(variables: &[(&str, &str)], names: &[&str]) {
+    let data = Scratch::new();
+    for program in [api(data.path(), variables), worker(data.path(), variables)] {
+        let mut process = program.start().expect("it starts");
+        let line = process.wait_for_line("waiting to start", DEADLINE).await.expect("what it waits for");
+        for name in names {
+            assert!(line.contains(name), "{name} is not named: {line}");
+        }
+        assert!(!line.contains("hunter2"), "{line}");
+        assert!(process.stop().await.expect("it ends").success());
+    }
+    assert!(is_empty(data.path()), "nothing was written");
+}
+
 #[tokio::test]
 async fn nobody_there() {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
     for scheme in ["redis", "rediss", "redis-cluster"] {
-        refused(&[("REDIS_URL", &url(scheme, port))], REDIS, &["redis.url", "REDIS_URL", "can't reach", &address])
-            .await;
+        let variables = [("REDIS_URL", &*url(scheme, port))];
+        waited_for(&variables, &["redis.url", "REDIS_URL", "can't reach", &address]).await;
     }
     let sentinel = url("redis-sentinel", port) + "/main";
-    refused(&[("REDIS_URL", &sentinel)], REDIS, &["redis.url", "can't reach", &address]).await;
+    waited_for(&[("REDIS_URL", &sentinel)], &["redis.url", "can't reach", &address]).await;
     let server = RedisServer::start().await;
     let both = [("REDIS_URL", &*server.url()), ("REDIS_CACHE_URL", &*url("redis", port))];
-    refused(&both, REDIS, &["redis.cache_url", "REDIS_CACHE_URL", "can't reach", &address]).await;
+    waited_for(&both, &["redis.cache_url", "REDIS_CACHE_URL", "can't reach", &address]).await;
 }
 
 #[tokio::test]

@@ -94,6 +94,13 @@ struct State {
 }
 
 impl Replicas {
+    /// Makes connections with the login that the URLs have now.
+    pub(super) fn log_in_anew(&self) {
+        for replica in &self.0.all {
+            replica.connections.connect_with(replica.place.options());
+        }
+    }
+
     /// Connects when the first statement runs. None where there are no replicas.
     pub(super) fn new(
         settings: &DatabaseSettings,
@@ -116,7 +123,7 @@ impl Replicas {
                     let copied = Arc::clone(&copied);
                     Box::pin(async move { greet(connection, copied.get()).await })
                 });
-            let pool = losses.guard(pool).connect_lazy_with(url.options().clone());
+            let pool = losses.guard(pool).connect_lazy_with(url.options());
             Arc::new(Replica {
                 place: url.clone(),
                 connections: Connections::new(name, settings.pool, pool),

@@ -19,6 +19,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// The server that is written to. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Server {
+    url: DatabaseUrl,
     primary: Connections<sqlx::Postgres>,
     deadline: Duration,
     patience: Duration,
@@ -31,12 +32,19 @@ impl Server {
     pub(in crate::store) fn new(settings: &DatabaseSettings) -> Self {
         let losses = Losses::new();
         let pool = losses.guard(pool(settings.pool, settings.connect_timeout));
-        let pool = pool.connect_lazy_with(settings.url.options().clone());
+        let pool = pool.connect_lazy_with(settings.url.options());
         let primary = Connections::new("app-postgres", settings.pool, pool);
         // Three may be tried in vain until the deadline.
         let patience = (settings.deadline / 3).max(Duration::from_secs(1));
         let replicas = Replicas::new(settings, &primary, patience);
-        Self { primary, deadline: settings.deadline, patience, losses, replicas }
+        let url = settings.url.clone();
+        Self { url, primary, deadline: settings.deadline, patience, losses, replicas }
+    }
+
+    /// Makes connections with the login that the URLs have now.
+    pub(super) fn log_in_anew(&self) {
+        self.primary.connect_with(self.url.options());
+        self.replicas.iter().for_each(Replicas::log_in_anew);
     }
 
     /// How long whoever lost the server goes on asking.
@@ -82,7 +90,7 @@ impl Server {
 /// One connection beside the pools, to listen on.
 pub(in crate::store) async fn connect_apart(url: &DatabaseUrl, patience: Duration) -> Result<PgPool, Error> {
     let pool = pool(1, patience).max_lifetime(None).idle_timeout(None);
-    pool.connect_with(url.options().clone()).await
+    pool.connect_with(url.options()).await
 }
 
 /// Connections to a server that can be written. One that only follows another would answer from before what was committed

@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use reqwest::Url;
 use sqlx::postgres::PgConnectOptions;
 
 /// A server, a database on it, and how to log in there. Shown without login and password.
+///
+/// Clones share the login, which may change while connections are made.
 #[derive(Clone)]
-pub struct DatabaseUrl(Box<PgConnectOptions>);
+pub struct DatabaseUrl(Arc<RwLock<PgConnectOptions>>);
 
 /// Why a text is not taken for a [`DatabaseUrl`]. Doesn't repeat it, since it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,8 +55,19 @@ const PARAMETERS: [&str; 18] = [
 
 impl DatabaseUrl {
     /// What the driver connects with.
-    pub(in crate::store) fn options(&self) -> &PgConnectOptions {
-        &self.0
+    pub(in crate::store) fn options(&self) -> PgConnectOptions {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs in as `newer` does from the next connection on. Returns false, and changes nothing,
+    /// where that names another database.
+    pub(crate) fn replace_login(&self, newer: &Self) -> bool {
+        if self.to_string() != newer.to_string() {
+            return false;
+        }
+        let options = newer.options();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = options;
+        true
     }
 }
 
@@ -80,16 +94,17 @@ impl FromStr for DatabaseUrl {
             Some(_) => options,
             None => options.application_name("tidegate"),
         };
-        Ok(Self(Box::new(options)))
+        Ok(Self(Arc::new(RwLock::new(options))))
     }
 }
 
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let database = self.0.get_database().unwrap_or(self.0.get_username());
-        match self.0.get_socket() {
+        let options = self.options();
+        let database = options.get_database().unwrap_or(options.get_username());
+        match options.get_socket() {
             Some(socket) => write!(f, "{database} at {}", socket.display()),
-            None => write!(f, "{database} at {}:{}", self.0.get_host(), self.0.get_port()),
+            None => write!(f, "{database} at {}:{}", options.get_host(), options.get_port()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 use tidegate_cache::TieredCache;
@@ -10,14 +10,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::super::coherence::Lost;
-use super::super::db::{Db, Server, is_follower};
+use super::super::db::{Db, Server, is_follower, is_lost};
+use super::super::migrations::POSTGRES as MIGRATIONS;
 use super::super::news::News;
 use super::super::sql::tenants::INSTALLATION;
 use super::super::{Coherence, Origins, Store, StoreError, prune, running};
 use super::{OpenError, newest};
 use crate::settings::DatabaseSettings;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Whoever holds this lock of the database may look at the schema and change it: "TIDE".
 const LOCK: i64 = 0x5449_4445;
@@ -75,6 +74,17 @@ pub enum ServerFault {
     Deaf(#[from] Lost),
 }
 
+impl ServerFault {
+    /// Whether the server may be usable later, without a change of settings.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => is_lost(error),
+            Self::Store(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+}
+
 impl Store {
     /// Opens the tables on that server and brings them to this version's schema. A server that is away is waited for until its
     /// deadline.
@@ -123,7 +133,8 @@ async fn connect(
 /// Services start in any order, and a failover may be under way.
 async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFault> {
     let reached = db.insist(|| async {
-        let connecting = timeout(settings.connect_timeout, settings.url.options().connect());
+        let options = settings.url.options();
+        let connecting = timeout(settings.connect_timeout, options.connect());
         let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)?.inspect_err(|error| {
             tracing::info!(%error, "waiting for the database {}", settings.url);
         })?;
@@ -145,7 +156,8 @@ pub(in crate::store) async fn prepare_alone(settings: &DatabaseSettings) -> Resu
 
 /// Looks at the schema and brings it to this version, alone.
 async fn prepare(settings: &DatabaseSettings) -> Result<(), ServerFault> {
-    let connecting = timeout(settings.connect_timeout, settings.url.options().connect());
+    let options = settings.url.options();
+    let connecting = timeout(settings.connect_timeout, options.connect());
     let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     // The driver asks for its table at each start, and the server would say each time that it is there.
     sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;

@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::*;
+use crate::settings::LogFormat;
 use crate::telemetry::Section;
 use crate::telemetry::logging::lines;
 use crate::telemetry::trace::REQUEST_TARGET;
@@ -28,7 +29,8 @@ static HEARD: LazyLock<Heard> = LazyLock::new(|| {
     let config = QueryConfig { slow: Duration::ZERO, ..QueryConfig::default() };
     let (statements, log) = (Arc::new(Statements::new(&config)), Page::default());
     let to = log.clone();
-    let log_lines = lines("trace,sqlx::query=trace,[request]=trace", move || to.clone(), false);
+    let filter = tracing_subscriber::EnvFilter::new("trace,sqlx::query=trace,[request]=trace");
+    let log_lines = lines(filter, LogFormat::Text, move || to.clone(), false);
     let listeners = vec![log_lines, tracing_subscriber::Layer::boxed(layer(Arc::clone(&statements), None))];
     tracing_subscriber::registry().with(listeners).try_init().unwrap();
     Heard { statements, log }

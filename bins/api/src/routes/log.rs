@@ -1,0 +1,68 @@
+//! `/api/log`: what this process logs, and for how long.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+use tidegate_app::telemetry::{LogFilter, LogFilterNow, log_filter};
+
+use crate::json::Json;
+use crate::openapi::schema::{between, named, object, or_null, text, text_of, time};
+use crate::openapi::{Circle, Routes, delete, get, put};
+use crate::problem::Problem;
+
+/// A day: a filter that somebody forgot ends by itself.
+const MOST_MINUTES: i64 = 1_440;
+const LONGEST_FILTER: usize = 1_000;
+
+pub(super) fn add(routes: Routes) -> Routes {
+    let filter = object([("filter", text()), ("until", or_null(time())), ("of_settings", text())]);
+    let body = object([("filter", text_of(1, LONGEST_FILTER)), ("minutes", between(1, MOST_MINUTES))]);
+    let example = json!({"filter": "info,tidegate_queue=debug", "minutes": 10});
+    let path = "/api/log";
+    routes
+        .schema("LogFilter", filter)
+        .add(get("showLogFilter", path, Circle::Reader, "What this process logs").ok(named("LogFilter")), show)
+        .add(
+            put("setLogFilter", path, Circle::Admin, "Changes what this process logs, for a while")
+                .body(body, example)
+                .ok(named("LogFilter")),
+            set,
+        )
+        .add(
+            delete("resetLogFilter", path, Circle::Admin, "Logs what the settings say again").ok(named("LogFilter")),
+            reset,
+        )
+}
+
+/// Numbers are wider than what they may say, so that one out of range is told apart from one that
+/// is none.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewFilter {
+    filter: String,
+    minutes: i64,
+}
+
+async fn show() -> Result<axum::Json<LogFilterNow>, Problem> {
+    Ok(axum::Json(of_process()?.now()))
+}
+
+async fn set(Json(new): Json<NewFilter>) -> Result<axum::Json<LogFilterNow>, Problem> {
+    let bad = |detail: String| Problem::unprocessable("bad-log-filter", detail);
+    let minutes = u64::try_from(new.minutes).ok().filter(|_| (1..=MOST_MINUTES).contains(&new.minutes));
+    let minutes = minutes.ok_or_else(|| bad(format!("`minutes` is a number from 1 to {MOST_MINUTES}")))?;
+    if !(1..=LONGEST_FILTER).contains(&new.filter.trim().len()) {
+        return Err(bad(format!("`filter` has 1 to {LONGEST_FILTER} characters, such as `debug`")));
+    }
+    let now = of_process()?.set_for(&new.filter, Duration::from_secs(minutes * 60));
+    Ok(axum::Json(now.map_err(|error| bad(error.to_string()))?))
+}
+
+async fn reset() -> Result<axum::Json<LogFilterNow>, Problem> {
+    Ok(axum::Json(of_process()?.reset()))
+}
+
+fn of_process() -> Result<&'static LogFilter, Problem> {
+    log_filter().ok_or_else(|| Problem::not_found("another program that runs this node has the log"))
+}

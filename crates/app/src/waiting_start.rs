@@ -1,0 +1,136 @@
+//! A start that waits for Redis or the database server, and answers probes meanwhile.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::node::{Node, StartError, WaitsFor};
+use crate::probes::{HEALTH, LIVEZ, METRICS, READYZ, STARTUPZ};
+use crate::serve::{Ending, ServeSettings, serve};
+use crate::settings::Settings;
+use crate::telemetry::Seldom;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Between two lines of the log about what is waited for.
+const COMPLAINT: Duration = Duration::from_secs(10);
+
+/// What a process says until it has started.
+#[derive(Debug, Clone, Default)]
+struct Reason(Arc<Mutex<Option<WaitsFor>>>);
+
+impl Reason {
+    fn text(&self) -> &'static str {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => "starting\n",
+            Some(WaitsFor::Redis) => "starting: waiting for Redis (the log says why)\n",
+            Some(WaitsFor::Database) => "starting: waiting for the database (the log says why)\n",
+        }
+    }
+
+    fn set(&self, waits_for: WaitsFor) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(waits_for);
+    }
+
+    fn answer(&self) -> Response {
+        let headers = [(header::CACHE_CONTROL, "no-store"), (header::RETRY_AFTER, "1")];
+        (StatusCode::SERVICE_UNAVAILABLE, headers, self.text()).into_response()
+    }
+}
+
+/// Where a process is asked while it starts.
+#[derive(Debug)]
+pub struct Front<'a> {
+    listener: &'a TcpListener,
+    serve: ServeSettings,
+    other: Router,
+}
+
+impl<'a> Front<'a> {
+    /// The listener, which the process serves once it has started, and how it will serve there.
+    pub fn new(listener: &'a TcpListener, serve: ServeSettings) -> Self {
+        Self { listener, serve, other: Router::new() }
+    }
+
+    /// What answers on other paths than those of probes; otherwise 404.
+    #[must_use]
+    pub fn other(self, other: Router) -> Self {
+        Self { other, ..self }
+    }
+}
+
+/// Starts a node. While Redis or the database server is away it waits for them, and answers probes:
+/// `/livez` with 200, the others with 503 and the reason.
+///
+/// Returns none where `shutdown` comes first.
+///
+/// # Errors
+///
+/// When the node can't start for a reason that waiting doesn't mend, such as a refused password.
+pub async fn start(
+    settings: Settings,
+    front: Option<Front<'_>>,
+    shutdown: &CancellationToken,
+) -> Result<Option<Node>, StartError> {
+    if settings.redis.is_none() && settings.database.is_none() {
+        return Node::start(settings).await.map(Some);
+    }
+    let reason = Reason::default();
+    let ending = Ending::default();
+    let answering = front.map(|front| answer(front, &reason, &ending)).transpose()?;
+    let started = shutdown.run_until_cancelled(wait(settings, &reason)).await.transpose();
+    ending.stop.cancel();
+    if let Some(answering) = answering
+        && let Err(error) = answering.await
+    {
+        tracing::error!(%error, "the probes of the start did not end well");
+    }
+    if started.as_ref().is_ok_and(Option::is_none) {
+        tracing::info!("ended before it had started");
+    }
+    started
+}
+
+/// Serves the same socket through a listener of its own, so that no connection is refused when the
+/// node takes over.
+fn answer(front: Front<'_>, reason: &Reason, ending: &Ending) -> io::Result<tokio::task::JoinHandle<()>> {
+    use std::os::fd::AsFd;
+    let own = std::net::TcpListener::from(front.listener.as_fd().try_clone_to_owned()?);
+    let own = TcpListener::from_std(own)?;
+    let say = |reason: &Reason| {
+        let reason = reason.clone();
+        get(move || async move { reason.answer() })
+    };
+    let probes = Router::new()
+        .route(LIVEZ, get(|| async { "alive\n" }))
+        .route(READYZ, say(reason))
+        .route(STARTUPZ, say(reason))
+        .route(HEALTH, say(reason))
+        .route(METRICS, say(reason));
+    let since = Instant::now();
+    let now = move || since.elapsed();
+    Ok(tokio::spawn(serve(own, probes.merge(front.other), front.serve, ending.clone(), now)))
+}
+
+async fn wait(settings: Settings, reason: &Reason) -> Result<Node, StartError> {
+    let complaints = Seldom::new(COMPLAINT);
+    loop {
+        let error = match Node::start_telling(settings.clone(), |server| reason.set(server)).await {
+            Err(error) if error.is_transient() => error,
+            started => return started,
+        };
+        if let Some(unlogged) = complaints.count() {
+            tracing::warn!(%error, unlogged, "waiting to start");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
