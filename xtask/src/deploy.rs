@@ -13,3 +13,12 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
         status => Err(format!("deploy/check: {status}")),
     }
 }
+
+/// Runs `deploy/check-images`.
+pub(crate) fn images(root: &Path) -> Result<String, String> {
+    match Command::new(root.join("deploy/check-images")).status() {
+        Ok(status) if status.success() => Ok("both images are good".to_owned()),
+        Ok(status) => Err(format!("deploy/check-images: {status}")),
+        Err(error) => Err(format!("deploy/check-images does not start: {error}")),
+    }
+}

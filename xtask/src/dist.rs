@@ -43,7 +43,7 @@ pub(crate) fn run(root: &Path) -> Result<String, String> {
     let sums = "find . -type f ! -name SHA256SUMS -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS";
     execute(Command::new("sh").current_dir(&to).args(["-c", sums]))?;
     let tarball = format!("{package}.tar.gz");
-    // The same files make the same tarball, whoever packs them and when.
+    // The same files make the same tarball at any time.
     let time = output(Command::new("git").current_dir(root).args(["log", "-1", "--format=@%ct"]))?;
     let mut tar = Command::new("tar");
     tar.current_dir(&staging).args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);

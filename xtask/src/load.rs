@@ -1,10 +1,11 @@
-//! `cargo xtask load` and `cargo xtask topology`: build what the driver starts, and run the driver, in release.
+//! `cargo xtask load` and `cargo xtask topology`: build the programs and run the driver, in
+//! release.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// What the driver runs on the fleet, for which it needs the two programs and no example.
+/// Runs of the driver on the fleet. They need the two programs and no example.
 const ON_THE_FLEET: &[&str] = &["stages", "spike", "rolling", "faults", "cost", "topology"];
 
 /// Passes `arguments` on to the driver.
@@ -14,7 +15,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
     } else {
         build_examples(root)?;
     }
-    // In place of this process, so that Ctrl-C is answered when the driver has stopped what it started.
+    // In place of this process, so that Ctrl-C returns when the driver has stopped its servers.
     let failed = Command::new("cargo")
         .current_dir(root)
         .args(["run", "--release", "--quiet", "-p", "tidegate-load", "--"])

@@ -48,10 +48,10 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
-    /// Puts an example or the whole fleet under load, in release, and prints the figures beside the reference's.
+    /// Puts an example or the whole fleet under load, in release, and prints the figures.
     ///
-    /// For an example it starts Redis and PostgreSQL unless `REDIS_URL` and `DATABASE_URL` name them.
-    /// On the fleet of `cargo xtask topology` it runs `stages`, `spike`, `rolling`, `faults` and `cost`.
+    /// For an example it starts Redis and PostgreSQL. On the fleet of `cargo xtask topology` it runs
+    /// `stages`, `spike`, `rolling`, `faults` and `cost`.
     /// `cargo xtask load --help` names the scenarios and options.
     #[command(disable_help_flag = true)]
     Load {
@@ -59,17 +59,21 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Starts the fleet of deploy/compose.yaml as processes on this machine, in release, until Ctrl-C.
+    /// Starts the fleet of deploy/compose.yaml as processes on this machine until Ctrl-C.
     ///
-    /// nginx, three APIs, two workers, PostgreSQL with a follower, Redis with a replica and three Sentinels, Prometheus.
-    /// It prints the addresses and how to log in. Tokens are made for the run.
+    /// nginx, three APIs, two workers, PostgreSQL with a follower, Redis with a replica and three
+    /// Sentinels, Prometheus. It prints the addresses and how to log in. Each run has its own tokens.
     Topology,
     /// Checks the import law alone: which package may depend on which, and where a library may be named.
     Laws,
     /// Checks that each relative link of README.md and the other documents leads to a file.
     Links,
     /// Checks every file under deploy/ with the program that it is for. It wants a built tidegate-api.
-    Deploy,
+    Deploy {
+        /// Instead builds both images with buildah, and runs them read-only. Half an hour, as root.
+        #[arg(long)]
+        images: bool,
+    },
     /// Makes the tarball of a release for this machine, in target/package.
     ///
     /// It holds the programs, their help and shell completions, systemd units, an example of the
@@ -87,7 +91,8 @@ fn main() -> ExitCode {
         Command::Topology => load::topology(&root),
         Command::Laws => law::check(&root),
         Command::Links => links::check(&root),
-        Command::Deploy => deploy::check(&root),
+        Command::Deploy { images: false } => deploy::check(&root),
+        Command::Deploy { images: true } => deploy::images(&root),
         Command::Dist => dist::run(&root),
     });
     match outcome {

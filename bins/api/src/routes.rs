@@ -105,7 +105,7 @@ fn route_of(request: &Request) -> Option<&str> {
     route.filter(|_| SERVED.contains(request.method()))
 }
 
-/// What answers in place of all routes until the node has started.
+/// Answers in place of all routes until the node has started.
 pub(crate) fn of_a_start() -> Router {
     let starting = || async { Problem::unavailable("starting", "this instance has not started yet") };
     Router::new().fallback(starting).layer(around((), request_id::layer))

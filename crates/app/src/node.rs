@@ -187,7 +187,7 @@ impl StartError {
     }
 }
 
-/// What a node that starts waits for.
+/// A server that a node waits for at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WaitsFor {
     /// The servers of jobs, limits and cache.

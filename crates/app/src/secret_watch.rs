@@ -13,15 +13,15 @@ use crate::store::{DatabaseUrl, Store};
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Watches over the files of secrets.
+/// Watches the files of secrets.
 pub(crate) struct SecretWatch {
     settings: Settings,
     store: Store,
-    /// What each file held when it was read last, as a digest; none where it could not be read.
+    /// Digest of each file's content at the last read. `None` if it could not be read.
     seen: BTreeMap<&'static str, Option<[u8; 32]>>,
 }
 
-/// What became of a secret that changed.
+/// Result of the change of a secret.
 enum Change {
     /// It is used from now on.
     Taken,
@@ -30,7 +30,7 @@ enum Change {
 }
 
 impl SecretWatch {
-    /// Of a node with these settings.
+    /// Creates the watch of a node with these settings.
     pub(crate) fn new(settings: &Settings, store: &Store) -> Self {
         let of_settings = |file: &SecretFile| (file.setting.key, Some(file.digest));
         let seen = settings.secret_files.iter().map(of_settings).collect();
@@ -50,7 +50,7 @@ impl SecretWatch {
                 () = tokio::time::sleep(LOOK) => {}
             }
             let files = self.settings.secret_files.clone();
-            // Files may lie on something slow.
+            // The file system may be slow.
             let read = move || files.into_iter().map(|file| (file.read(), file)).collect::<Vec<_>>();
             match tokio::task::spawn_blocking(read).await {
                 Ok(read) => read.into_iter().for_each(|(text, file)| self.look(&file, text)),

@@ -59,7 +59,7 @@ pub enum InnerWorker {
     None,
 }
 
-/// Where a `tidegate-worker` answers probes and `/metrics`.
+/// Address at which a `tidegate-worker` answers probes and `/metrics`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerListen {
     /// On loopback: at [`WorkerListen::PORT`], or at a free port where that is in use.
@@ -323,7 +323,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The API's own TLS; none where it speaks in clear.
     pub tls: Option<TlsSettings>,
-    /// Where a `tidegate-worker` answers probes and `/metrics`.
+    /// Address at which a `tidegate-worker` answers probes and `/metrics`.
     pub worker_listen: WorkerListen,
     /// Databases in files, exports, reports, backups and the spool of uploads.
     pub data_dir: PathBuf,

@@ -39,7 +39,7 @@ pub(crate) fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// The same for whoever looks at `files` by the clock too. Where the system refuses, it warns.
+/// The same for `files` that are also read at intervals. Warns if the system refuses.
 pub(crate) fn hangups_or_warn(files: &'static str) -> Option<Signal> {
     let hangups = hangups();
     hangups

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Between two lines of the log about what is waited for.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
-/// What a process says until it has started.
+/// The answer of a process until it has started.
 #[derive(Debug, Clone, Default)]
 struct Reason(Arc<Mutex<Option<WaitsFor>>>);
 
@@ -47,7 +47,7 @@ impl Reason {
     }
 }
 
-/// Where a process is asked while it starts.
+/// The server of a process while it starts.
 #[derive(Debug)]
 pub struct Front<'a> {
     listener: &'a TcpListener,
@@ -61,7 +61,7 @@ impl<'a> Front<'a> {
         Self { listener, serve, other: Router::new() }
     }
 
-    /// What answers on other paths than those of probes; otherwise 404.
+    /// Answers on other paths than those of probes. Without it they get 404.
     #[must_use]
     pub fn other(self, other: Router) -> Self {
         Self { other, ..self }

@@ -1,5 +1,6 @@
 //! Sends the requests of a scenario.
 
+use std::iter::successors;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,8 +8,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use crate::arrivals::Arrivals;
 use crate::{Answer, Api, Figures, Recorder, Scenario};
 
 /// Most requests of the open loop that wait for an answer at once.
@@ -131,7 +133,8 @@ impl Driver {
                 Mode::Open { rate } => self.open(rate, duration, &recorder).await,
                 Mode::Closed { users } => self.closed(users, duration, &recorder).await,
                 Mode::AtOnce { users } => {
-                    join_all((0..users).map(|_| self.turn(started, &recorder))).await;
+                    let turns: JoinSet<()> = (0..users).map(|_| self.turn(started, &recorder)).collect();
+                    turns.join_all().await;
                 }
             }
         };
@@ -151,20 +154,17 @@ impl Driver {
     }
 
     async fn open(&self, rate: f64, duration: Duration, recorder: &Recorder) {
-        let started = Instant::now();
-        let mut turns = JoinSet::new();
-        let mut offset = Duration::ZERO;
         let interval = Duration::from_secs_f64(1.0 / rate);
-        while offset < duration {
-            let scheduled = started + offset;
-            sleep_until(scheduled).await;
+        let offsets = successors(Some(Duration::ZERO), move |offset| Some(*offset + interval));
+        let mut arrivals = Arrivals::start(offsets.take_while(move |offset| *offset < duration));
+        let mut turns = JoinSet::new();
+        while let Some(scheduled) = arrivals.next().await {
             turns.spawn(self.turn(scheduled, recorder));
             while turns.try_join_next().is_some() {}
             // Beyond this the driver itself would fall over; the latencies show the wait.
             if turns.len() >= MAX_OPEN {
                 turns.join_next().await;
             }
-            offset += interval;
         }
         turns.join_all().await;
     }

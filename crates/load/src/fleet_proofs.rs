@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use tidegate_load::proof::{self, Size};
 use tidegate_load::{TopologyOptions, topology};
 
 use crate::{Arguments, write};
 
-/// What can be run on the fleet.
+/// Names of the proofs on the fleet.
 pub(crate) const NAMES: &[&str] = &["stages", "spike", "rolling", "faults", "cost", "topology"];
 
 /// Users of each proof, unless `--users` names another number.
@@ -43,6 +44,10 @@ pub(crate) async fn run(name: &str, arguments: &Arguments) -> anyhow::Result<boo
     println!("{}", report.table());
     if let Some(path) = &arguments.json {
         write(path, serde_json::to_string_pretty(&report)?)?;
+    }
+    if let Some(path) = &arguments.page {
+        let page = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+        write(path, proof::put(&page, &report)?)?;
     }
     Ok(report.has_passed())
 }

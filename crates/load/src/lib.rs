@@ -8,6 +8,7 @@
 //! stall of the server shows in every request that it delayed.
 
 mod api;
+mod arrivals;
 pub mod driver;
 pub mod faults;
 mod figures;

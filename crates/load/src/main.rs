@@ -1,4 +1,5 @@
-//! `cargo xtask load`: puts an example or a whole fleet under load, and prints the figures beside the reference's.
+//! `cargo xtask load`: puts an example or a whole fleet under load, and prints the figures beside
+//! the reference's.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to the one who called it")]
 
 mod fleet_proofs;
@@ -20,9 +21,9 @@ use tidegate_load::{Fleet, FleetOptions, Scenario};
 ///
 /// Exits with 1 if an invariant is broken or a figure misses its target.
 ///
-/// On the fleet of deploy/compose.yaml (see `cargo xtask topology`) run `stages` (up to 500 users), `spike` (100 times
-/// the normal rate), `rolling` (every node restarted, and a broken canary), `faults` (one fault each minute) and
-/// `cost` (CPU of a request and of a job).
+/// These run on the fleet of deploy/compose.yaml (see `cargo xtask topology`): `stages` (up to 500
+/// users), `spike` (100 times the normal rate), `rolling` (every node restarted, and a broken
+/// canary), `faults` (one fault each minute) and `cost` (CPU of a request and of a job).
 #[derive(Parser)]
 #[command(name = "cargo xtask load", bin_name = "cargo xtask load")]
 struct Arguments {
@@ -34,7 +35,7 @@ struct Arguments {
     /// Length of `faults`.
     #[arg(long, default_value_t = 30.0)]
     minutes: f64,
-    /// A setting of the fleet's nodes, such as TIDEGATE_HTTP_MAX_IN_FLIGHT=8. May be given several times.
+    /// A setting of the fleet's nodes, such as TIDEGATE_HTTP_MAX_IN_FLIGHT=8. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
     /// Requests a second, open loop. Without it, the scenario's own runs.
@@ -55,7 +56,8 @@ struct Arguments {
     /// Also writes the figures to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Also writes them to this file as a page for readers.
+    /// Also writes them to this file as a page for readers. A proof on the fleet replaces its
+    /// section of the page.
     #[arg(long)]
     page: Option<PathBuf>,
 }

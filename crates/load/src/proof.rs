@@ -1,7 +1,9 @@
-//! Proofs on a [`Topology`](crate::Topology): staged load, a spike, a rolling restart, faults, and what a request costs.
+//! Proofs on a [`Topology`](crate::Topology): staged load, a spike, a rolling restart, faults, and
+//! the cost of a request.
 
 mod cost;
 mod faults;
+mod page;
 mod report;
 mod rolling;
 mod spike;
@@ -9,6 +11,7 @@ mod stages;
 
 pub use self::cost::cost;
 pub use self::faults::faults;
+pub use self::page::put;
 pub use self::report::{Check, Cost, ProofReport, Stretch};
 pub use self::rolling::rolling;
 pub use self::spike::spike;

@@ -124,8 +124,8 @@ impl Topology {
         self.postgres.bounce().await;
     }
 
-    /// Resources by process: `nginx`, `api1` and so on, `postgres` without its follower, `redis` (the
-    /// primary), and `driver`, which is this process.
+    /// Resources by process: `nginx`, `api1` and so on, `postgres` without its follower, `redis`
+    /// (the primary), and `driver`, which is this process.
     pub async fn usage(&self) -> BTreeMap<String, Usage> {
         let nodes = self.apis.iter().chain(&self.workers).map(|node| (node.name().to_owned(), node.usage()));
         let servers = [
@@ -138,7 +138,8 @@ impl Topology {
         nodes.chain(servers).filter_map(|(name, usage)| Some((name, usage?))).collect()
     }
 
-    /// Starts one more API, of which the database is not there. Returns whether it became ready, and ends it.
+    /// Starts one more API, whose database is not there. Returns whether it became ready, and ends
+    /// it.
     ///
     /// # Errors
     ///
@@ -151,7 +152,7 @@ impl Topology {
         Ok(poll_until(patience, async || node.is_ready().await.then_some(())).await.is_ok())
     }
 
-    /// Where everything listens and how an operator logs in, for people. No token is in it.
+    /// Describes for people all addresses and how an operator logs in. Contains no token.
     pub fn describe(&self) -> String {
         let mut lines = vec![
             ("nginx".to_owned(), format!("{}  ({} leads there)", self.proxy.url(), self.proxy.http_url())),

@@ -1,4 +1,5 @@
-//! Mixed traffic of many users through the proxy of a [`Topology`](crate::Topology), and what it was answered.
+//! Mixed traffic of many users through the proxy of a [`Topology`](crate::Topology), and the
+//! answers.
 
 mod follow;
 mod ledger;
@@ -7,6 +8,7 @@ mod sample;
 mod tenant;
 
 use std::collections::BTreeMap;
+use std::iter::successors;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,13 +19,14 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use self::follow::Followers;
 pub use self::ledger::{Ledger, Verdict};
 pub use self::sample::{Class, Group, Sample, Summary};
 use self::tenant::Tenant;
 use crate::Topology;
+use crate::arrivals::Arrivals;
 
 /// Users of one tenant.
 pub const USERS_PER_TENANT: usize = 10;
@@ -35,15 +38,15 @@ const MAX_OPEN: usize = 20_000;
 /// Examples of failures that are kept.
 const EXAMPLES: usize = 20;
 
-/// Who sends requests, and how failures are taken.
+/// Number of users, and the reaction to failures.
 #[derive(Clone, Copy, Debug)]
 pub struct TrafficOptions {
     /// Users of the normal traffic.
     pub users: usize,
     /// Users of the crowd that comes in a spike.
     pub crowd: usize,
-    /// Whether a write that is answered 503, 429 or not at all is sent again with the same key until it
-    /// is acknowledged. Each attempt is a sample.
+    /// Whether a write that is answered 503, 429 or not at all is sent again with the same key until
+    /// it is acknowledged. Each attempt is a sample.
     pub repeats: bool,
 }
 
@@ -124,8 +127,8 @@ impl Traffic {
         self.0.began.elapsed().as_secs_f64()
     }
 
-    /// Sends requests of the normal users through these stages, open loop, one tenth of them with an
-    /// open event stream, and waits for all answers.
+    /// Sends requests of the normal users through these stages, open loop, and waits for all
+    /// answers. One tenth of the users has an open event stream.
     pub async fn run(&self, stages: &[Stage]) {
         let followers = Followers::start(&self.0);
         for stage in stages {
@@ -139,35 +142,37 @@ impl Traffic {
         self.0.is_finished.store(true, Ordering::Relaxed);
     }
 
-    /// Sends so many requests a second of the crowd.
+    /// Sends requests of the crowd, `rate` a second.
     pub async fn crowd(&self, rate: f64, length: Duration) {
         let users = self.0.options.crowd as f64;
         let stage = Stage { name: "crowd", seconds: length.as_secs_f64(), from: users, to: users };
-        self.send(Group::Crowd, stage, |_| rate).await;
+        self.send(Group::Crowd, stage, move |_| rate).await;
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "users are a small positive number")]
-    async fn send(&self, group: Group, stage: Stage, rate: impl Fn(f64) -> f64) {
+    async fn send(&self, group: Group, stage: Stage, rate: impl Fn(f64) -> f64 + Send + 'static) {
+        let users_at = move |offset: f64| stage.from + (stage.to - stage.from) * offset / stage.seconds;
+        // At the foot of a ramp there is at least one request in a second.
+        let offsets = successors(Some(0.0), move |offset| Some(offset + 1.0 / rate(users_at(*offset)).max(1.0)));
+        let offsets = offsets.take_while(move |offset| *offset < stage.seconds);
         let began = Instant::now();
+        let mut arrivals = Arrivals::start(offsets.map(Duration::from_secs_f64));
         let mut requests = JoinSet::new();
-        let mut offset = 0.0;
-        while offset < stage.seconds && !self.0.is_finished.load(Ordering::Relaxed) {
-            let users = stage.from + (stage.to - stage.from) * offset / stage.seconds;
-            let scheduled = began + Duration::from_secs_f64(offset);
-            sleep_until(scheduled).await;
+        while let Some(scheduled) = arrivals.next().await {
+            if self.0.is_finished.load(Ordering::Relaxed) {
+                break;
+            }
+            let users = users_at(scheduled.saturating_duration_since(began).as_secs_f64()) as usize;
             if group == Group::Normal {
-                self.0.following.send_replace(users as usize / USERS_PER_TENANT);
+                self.0.following.send_replace(users / USERS_PER_TENANT);
             }
             let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-            let shared = Arc::clone(&self.0);
-            let users_now = (users as usize).max(1);
-            requests.spawn(async move { shared.request(group, number, users_now, scheduled).await });
+            let (shared, users) = (Arc::clone(&self.0), users.max(1));
+            requests.spawn(async move { shared.request(group, number, users, scheduled).await });
             while requests.try_join_next().is_some() {}
             if requests.len() >= MAX_OPEN {
                 requests.join_next().await;
             }
-            // At the foot of a ramp there is at least one request in a second.
-            offset += 1.0 / rate(users).max(1.0);
         }
         requests.join_all().await;
     }
@@ -181,7 +186,8 @@ impl Traffic {
         request.send().await.map_or(0, |answer| answer.status().as_u16())
     }
 
-    /// Enqueues the jobs with these numbers in one request; each writes a notice of one of the tenants.
+    /// Enqueues the jobs with these numbers in one request. Each writes a notice of one of the
+    /// tenants.
     ///
     /// # Errors
     ///
@@ -218,7 +224,7 @@ impl Traffic {
         self.0.examples.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What was acknowledged.
+    /// The acknowledged writes.
     pub fn ledger(&self) -> &Ledger {
         &self.0.ledger
     }

@@ -98,8 +98,9 @@ impl Terms {
     }
 }
 
-/// How often a waiter asks unless the store wakes it: the first in the queue every 1 ms at first and every 25 ms at last, those behind it
-/// less often, so that a long queue costs little more than a short one.
+/// How often a waiter asks unless the store wakes it. The first in the queue asks after 1 ms, and
+/// later every 25 ms. Those behind it ask less often, so that a long queue costs little more than
+/// a short one.
 #[derive(Default)]
 struct Pace {
     ahead: Option<u64>,

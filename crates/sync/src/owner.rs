@@ -7,13 +7,13 @@ const PROCESS: usize = 8;
 
 static OWN: LazyLock<String> = LazyLock::new(|| format!("{:0PROCESS$x}", rand::random::<u32>()));
 
-/// A token that nobody else has: 8 digits of [this process](process), then 96 random bits in
+/// Returns a unique token: 8 digits of [this process](process), then 96 random bits in
 /// hexadecimal.
 pub(crate) fn generate() -> String {
     format!("{}{:024x}", process(), rand::random::<u128>() >> 32)
 }
 
-/// What the owners of this process begin with.
+/// The first digits of all owners of this process.
 pub(crate) fn process() -> &'static str {
     &OWN
 }

@@ -13,7 +13,7 @@ use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 use tokio::time::{Instant, timeout};
 
-/// Longer than any test: who waits for so long is woken or fails.
+/// Longer than any test: a waiter is woken, or the test fails.
 const LONG: Duration = Duration::from_secs(300);
 
 async fn store(url: &str) -> Arc<RedisStore> {

@@ -159,8 +159,8 @@ impl PostgresServer {
         self.accepts().await;
     }
 
-    /// Ends it with SIGINT, which closes all connections and loses nothing that is committed, and starts it again on
-    /// the same port and cluster. Returns when it answers.
+    /// Ends it with SIGINT, and starts it again on the same port and cluster. Returns when it
+    /// answers. All connections are closed, and nothing that is committed is lost.
     ///
     /// # Panics
     ///

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::catalogue::Setting;
 
-/// Longer ones are no secrets: somebody named the wrong file.
+/// A longer file is no secret: the setting names the wrong file.
 const LONGEST: u64 = 64 << 10;
 
 /// The file that a secret is read from.
@@ -16,11 +16,11 @@ pub struct SecretFile {
     pub setting: &'static Setting,
     /// The file, which holds nothing else.
     pub path: PathBuf,
-    /// What the settings have of it, as a digest.
+    /// Digest of its content in the settings.
     pub(crate) digest: [u8; 32],
 }
 
-/// A file that holds no secret. Nothing of its content is told.
+/// A file that holds no secret. Its content is not part of the error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretFileError {

@@ -26,7 +26,7 @@ struct Temporary {
     until: DateTime<Utc>,
 }
 
-/// What is logged now.
+/// The filter in force.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LogFilterNow {
     /// The filter in force.
@@ -60,7 +60,7 @@ pub fn log_filter() -> Option<&'static LogFilter> {
 }
 
 impl LogFilter {
-    /// What is logged now.
+    /// The filter in force.
     pub fn now(&self) -> LogFilterNow {
         let in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let of_settings = self.of_settings.clone();

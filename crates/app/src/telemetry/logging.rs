@@ -41,7 +41,7 @@ pub(crate) fn listeners(settings: &Settings) -> Vec<BoxedLayer> {
 /// Lines on standard error, so that standard output stays for what a person asked for.
 ///
 /// What sqlx says of statements is never among them, whatever the filter wants: it holds their text
-/// as written, with every value that stands in it. Slow ones are logged without values instead.
+/// as written, with every value in it. Slow ones are logged without values instead.
 pub(super) fn lines<W, F>(filter: F, format: LogFormat, writer: W, is_terminal: bool) -> BoxedLayer
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,

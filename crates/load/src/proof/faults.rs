@@ -22,7 +22,7 @@ const DESCRIPTORS: u64 = 64;
 /// Longer than a run takes; the traffic is ended before.
 const AT_MOST: f64 = 86_400.0;
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     KillApi,
@@ -99,7 +99,7 @@ fn is_allowed(status: u16) -> bool {
     (200..500).contains(&status) || status == 503
 }
 
-/// What was done, and what was seen.
+/// The faults, and the observations.
 #[derive(Default)]
 struct Done {
     faults: Vec<(Fault, f64, f64)>,

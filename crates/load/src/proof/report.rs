@@ -17,7 +17,7 @@ pub struct ProofReport {
     pub machine: String,
     /// Whether the programs were optimized.
     pub release: bool,
-    /// What was done, in words.
+    /// Description of the run.
     pub did: Vec<String>,
     /// Stretches of time with their figures.
     pub stretches: Vec<Stretch>,
@@ -25,11 +25,11 @@ pub struct ProofReport {
     pub costs: Vec<Cost>,
     /// Resident memory in MiB by process: at the begin and at the end of the proof.
     pub memory: BTreeMap<String, (f64, f64)>,
-    /// What the fleet held in the end.
+    /// Content of the fleet at the end.
     pub verdict: Option<Verdict>,
     /// Answers other than 2xx and 3xx, by kind.
     pub failures: BTreeMap<String, u64>,
-    /// What must be true.
+    /// Conditions that must hold.
     pub checks: Vec<Check>,
 }
 
@@ -49,21 +49,21 @@ pub struct Stretch {
 /// CPU of a stretch.
 #[derive(Debug, Serialize)]
 pub struct Cost {
-    /// What ran.
+    /// Name of the run.
     pub name: String,
-    /// What is counted: `request` or `job`.
+    /// The counted unit: `request` or `job`.
     pub unit: &'static str,
     /// How many there were.
     pub count: usize,
-    /// CPU milliseconds for each, by kind of process: `api`, `worker`, `nginx`, `postgres`, `redis`,
-    /// `driver`.
+    /// CPU milliseconds for each, by kind of process: `api`, `worker`, `nginx`, `postgres`,
+    /// `redis`, `driver`.
     pub cpu_ms: BTreeMap<String, f64>,
 }
 
 /// Something that must be true.
 #[derive(Debug, Serialize)]
 pub struct Check {
-    /// What it says.
+    /// The condition in words.
     pub says: String,
     /// Whether it held.
     pub held: bool,
@@ -122,7 +122,8 @@ impl ProofReport {
         &self.stretches[self.stretches.len() - 1]
     }
 
-    /// Adds the verdict on what the fleet holds, and checks it. `burned`: whether a failed attempt is a fault.
+    /// Adds the verdict on the content of the fleet, and checks it. `burned`: whether a failed
+    /// attempt is a fault.
     pub fn judge(&mut self, verdict: Verdict, traffic: &Traffic, burned: bool) {
         self.failures = traffic.examples();
         self.checks.push(Check::count(

@@ -14,7 +14,8 @@ use crate::traffic::{Stage, Traffic, TrafficOptions};
 /// Imports take two seconds, and a worker that ends has a fifth of a second for them.
 const SETTINGS: &[(&str, &str)] =
     &[("TIDEGATE_IMPORT_CHUNK", "5"), ("TIDEGATE_IMPORT_PAUSE", "500ms"), ("TIDEGATE_QUEUE_GRACE", "200ms")];
-/// Seconds of load before the first restart, after the last one, and after the canary is rolled back.
+/// Seconds of load before the first restart, after the last one, and after the rollback of the
+/// canary.
 const CALM: f64 = 10.0;
 /// How long a canary may take to become ready.
 const CANARY_READY: Duration = Duration::from_secs(5);
@@ -25,7 +26,8 @@ const SWITCHED: f64 = 1.0;
 /// Longer than the restarts take; the traffic is ended before.
 const AT_MOST: f64 = 3_600.0;
 
-/// Restarts all nodes of a topology of its own under load, then tries two broken versions as canaries.
+/// Restarts all nodes of a topology of its own under load, then tries two broken versions as
+/// canaries.
 ///
 /// # Errors
 ///
@@ -78,7 +80,7 @@ fn after_count(report: &ProofReport) -> usize {
     report.stretches.last().map_or(0, |stretch| stretch.requests.count)
 }
 
-/// What happened when.
+/// Times of the steps.
 struct Times {
     restarted: f64,
     canary: f64,

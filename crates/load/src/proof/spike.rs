@@ -7,10 +7,11 @@ use crate::Topology;
 use crate::proof::{Check, ProofReport, Size};
 use crate::traffic::{Group, Sample, Stage, Summary, THINK_SECONDS, Traffic, TrafficOptions};
 
-/// Two cores answer some hundred requests a second. With so few at a time in each of three APIs, none of
-/// them waits for long, and the others are answered 503 at once.
+/// Two cores answer some hundred requests a second. With so few at a time in each of three APIs,
+/// none of them waits for long, and the others are answered 503 at once.
 const SETTINGS: &[(&str, &str)] = &[("TIDEGATE_HTTP_MAX_IN_FLIGHT", "8")];
-/// Seconds of warm-up, of normal traffic before the spike, of the spike and of normal traffic after it.
+/// Seconds of warm-up, of normal traffic before the spike, of the spike and of normal traffic
+/// after it.
 const WARM_UP: f64 = 10.0;
 const BEFORE: f64 = 60.0;
 const SPIKE: f64 = 30.0;

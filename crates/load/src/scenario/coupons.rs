@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -23,6 +24,7 @@ const CAMPAIGNS: [(&str, u64); 4] = [("100-users", 100), ("1000-users", 500), ("
 const MIXED: usize = 4;
 const MIXED_USERS: u64 = 100;
 const MIXED_COUPONS: u64 = 75;
+const WARM_UP_USERS: u64 = 500;
 
 /// Time after which everything is settled: a reservation expires after two seconds.
 const SETTLED: Duration = Duration::from_secs(15);
@@ -93,9 +95,18 @@ impl Scenario for Coupons {
         self.run.store(number, Ordering::Relaxed);
     }
 
+    /// Creates the campaigns. The users then ask for coupons of another one, so that the measured
+    /// requests find the connections of a service that has been running.
     async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
         for (name, coupons) in CAMPAIGNS {
             self.create(api, &format!("{}-{name}", self.prefix), coupons).await?;
+        }
+        let path = &format!("/campaigns/{}-warm-up/coupons", self.prefix);
+        let body = json!({ "campaign": format!("{}-warm-up", self.prefix), "coupons": USERS });
+        api.post("/campaigns", None, &body).await?.expect(201)?;
+        for users in (0..WARM_UP_USERS).collect::<Vec<_>>().chunks(100) {
+            let bodies = users.iter().map(|user| json!({ "user": format!("user-{user}") }));
+            try_join_all(bodies.map(|body| async move { api.post(path, None, &body).await?.expect(201) })).await?;
         }
         Ok(())
     }

@@ -8,10 +8,10 @@ use tidegate_testkit::{Process, ProcessBuilder, find_binary, free_port, http_cli
 
 use super::usage::Usage;
 
-/// What `compose.yaml` sets for each process, but for its addresses and paths.
+/// Settings of `compose.yaml` for each process, without addresses and paths.
 pub(super) const SETTINGS: &[(&str, &str)] =
     &[("TIDEGATE_WORKER", "none"), ("TIDEGATE_LIMIT_INSTANCES", "3"), ("RUST_LOG", "info,fred=off")];
-/// What it sets for the APIs alone.
+/// Settings of `compose.yaml` for the APIs alone.
 pub(super) const API_SETTINGS: &[(&str, &str)] = &[("TIDEGATE_HTTP_DRAIN_DELAY", "2s")];
 
 const READY: Duration = Duration::from_secs(90);
@@ -27,7 +27,7 @@ pub enum Kind {
     Worker,
 }
 
-/// Where a node finds the rest of the fleet.
+/// Files and settings with which a node finds the rest of the fleet.
 #[derive(Clone)]
 pub(super) struct Setup {
     /// The settings file with the secrets.
@@ -124,7 +124,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// It runs, or does not start, as where the system lets nobody make a name space of mounts.
+    /// It runs, or does not start, for example because the system allows no mount namespace.
     pub fn start_again_with_full_disk(&mut self) -> anyhow::Result<()> {
         let spool = self.setup.data.join("spool");
         std::fs::create_dir_all(&spool)?;
@@ -140,7 +140,7 @@ impl Node {
         self.replace(program)
     }
 
-    /// Whether it has ended though nobody ended it.
+    /// Whether it has ended by itself.
     pub fn has_died(&mut self) -> bool {
         self.process.exit_status().is_ok_and(|status| status.is_some())
     }

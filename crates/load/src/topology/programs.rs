@@ -41,7 +41,7 @@ impl Program {
     }
 }
 
-/// Where nginx is.
+/// Path of nginx.
 ///
 /// # Errors
 ///
@@ -63,7 +63,7 @@ fn describe(missing: &[&Program]) -> String {
     format!("{} install them with: apt-get install {}", text.trim_end_matches(',').to_owned() + ";", packages.join(" "))
 }
 
-/// Where Prometheus is, or the sentence that says how to get it.
+/// Path of Prometheus, or the sentence that says how to install it.
 pub(super) fn prometheus() -> Result<PathBuf, String> {
     PROMETHEUS.find().ok_or_else(|| {
         format!("not started: it is not installed; install it with: apt-get install {}", PROMETHEUS.package)

@@ -1,4 +1,5 @@
-//! A primary, its replica and three Sentinels, started by `deploy/redis/start.sh` as in `compose.yaml`.
+//! A primary, its replica and three Sentinels, started by `deploy/redis/start.sh` as in
+//! `compose.yaml`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -51,7 +52,7 @@ impl RedisFleet {
         format!("redis-sentinel://:{}@{}/{NAME}", self.password, hosts.join(","))
     }
 
-    /// What each listens on.
+    /// Address of each server.
     pub(super) fn addresses(&self) -> Vec<(String, String)> {
         let all = self.servers.iter().chain(&self.sentinels);
         all.map(|server| (server.process.name().to_owned(), format!("127.0.0.1:{}", server.port))).collect()

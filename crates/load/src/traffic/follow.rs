@@ -72,7 +72,7 @@ async fn follow(shared: &Shared, place: usize, mut stopped: watch::Receiver<bool
     }
 }
 
-/// Waits until the value is as wanted. `false` if nobody can change it any more.
+/// Waits until the value is as wanted. `false` if it can no longer change.
 async fn is_when<T>(value: &mut watch::Receiver<T>, wanted: impl FnMut(&T) -> bool) -> bool {
     value.wait_for(wanted).await.is_ok()
 }

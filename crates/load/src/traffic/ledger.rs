@@ -40,7 +40,7 @@ struct OfTenant {
     imports: BTreeMap<u64, String>,
 }
 
-/// What event streams brought.
+/// Notices of the event streams.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Streams {
     /// Notices.
@@ -51,7 +51,7 @@ pub struct Streams {
     pub reopened: usize,
 }
 
-/// What the fleet holds, beside what it acknowledged.
+/// Content of the fleet, compared with the acknowledged writes.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Verdict {
     /// Schedules whose creation was acknowledged.
@@ -72,7 +72,7 @@ pub struct Verdict {
     pub burned: usize,
     /// Jobs that were given to a worker more than once.
     pub redelivered: usize,
-    /// What event streams brought.
+    /// Notices of the event streams.
     pub streams: Streams,
     /// Some of the faults, in words.
     pub examples: Vec<String>,

@@ -18,7 +18,7 @@ const REPEAT_AFTER: Duration = Duration::from_millis(250);
 /// Lines of an import.
 pub(super) const LINES: u64 = 20;
 
-/// What a request is, by the last two digits of its shuffled number.
+/// Kind of a request, by the last two digits of its shuffled number.
 enum Operation {
     Show,
     List,
@@ -107,7 +107,7 @@ impl Call<'_> {
             self.shared.ledger.written(&self.tenant.id, new.number, new.version);
             self.tenant.keep(new);
         }
-        // Without an answer its version is not known, and nobody replaces it any more.
+        // Without an answer its version is not known, and it is not replaced again.
     }
 
     async fn enqueue(&self) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What was asked for.
+/// Kind of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
@@ -22,7 +22,7 @@ pub enum Class {
     Event,
 }
 
-/// Whose request it was.
+/// Group of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
@@ -39,9 +39,9 @@ pub struct Sample {
     pub at: f32,
     /// Milliseconds from then to the end of the answer.
     pub latency_ms: f32,
-    /// What was asked for.
+    /// Kind of the request.
     pub class: Class,
-    /// Whose request it was.
+    /// Group of the user.
     pub group: Group,
     /// The status. 0: no answer.
     pub status: u16,
@@ -79,7 +79,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Figures of these answers, which came within so many seconds.
+    /// Figures of these answers, which came within `seconds`.
     #[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
     pub fn of<'a>(samples: impl IntoIterator<Item = &'a Sample>, seconds: f64) -> Self {
         let mut summary = Self::default();

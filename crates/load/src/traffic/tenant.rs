@@ -54,7 +54,8 @@ impl Tenant {
         self.client.post(format!("{}{path}", self.url)).bearer_auth(token)
     }
 
-    /// One of the schedules that nobody replaces at this moment. It is put back by [`keep`](Self::keep).
+    /// Takes one of the schedules that no request replaces at this moment.
+    /// [`keep`](Self::keep) puts it back.
     pub(super) fn take(&self, chance: u64) -> Option<Schedule> {
         let mut idle = self.idle();
         let index = usize::try_from(chance).unwrap_or_default().checked_rem(idle.len())?;

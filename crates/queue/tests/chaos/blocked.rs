@@ -56,7 +56,7 @@ async fn loses_its_lease(place: &Place) {
     assert_eq!(record.deliveries, 2);
 }
 
-/// Stops a process, but never within a transaction: SQLite would let nobody else write until the
+/// Stops a process, but never within a transaction: SQLite would let no other process write until the
 /// process goes on, whatever its lease.
 async fn pause_without_a_lock(process: &mut Process, broker: &dyn Broker) {
     loop {

@@ -30,7 +30,7 @@ impl SharedLogin {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = login;
     }
 
-    /// What a client asks before each login.
+    /// Provider of the login for each new connection.
     pub(super) fn provider(&self) -> Arc<dyn CredentialProvider> {
         Arc::new(self.clone())
     }

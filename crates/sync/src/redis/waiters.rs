@@ -1,4 +1,4 @@
-//! Those in this process who wait for a permit, and the channel on which they are woken.
+//! The waiters for permits in this process, and the channel on which they are woken.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -38,7 +38,7 @@ impl Waiters {
         let _ = timeout(at_most, wake.notified()).await; // woken or not, the caller asks again
     }
 
-    /// The owner waits no more.
+    /// Forgets an owner that waits no more.
     pub(super) fn remove(&self, owner: &str) {
         lock(&self.waiting).remove(owner);
     }
@@ -52,7 +52,7 @@ impl Drop for Waiters {
     }
 }
 
-/// What the names of the channels begin with. The first digits of an owner follow.
+/// Prefix of the channels' names. The first digits of an owner follow.
 pub(super) fn channels(keyspace: &Keyspace) -> String {
     format!("{}:woken:", keyspace.prefix())
 }

@@ -1,4 +1,4 @@
--- Tells the first in a queue of owners that its turn may have come, on the channel of its process:
+-- Notifies the first in a queue of owners that its turn may have come, on the channel of its process:
 -- the prefix and the first 8 digits of the owner. The message is 16 zeros, which stand for no
 -- sender, and the owner. An account that may not publish is no error: the first asks after a while.
 local function wake_first(queue, channels)

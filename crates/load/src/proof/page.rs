@@ -1,0 +1,103 @@
+//! The section of a proof in `docs/scaling.md`.
+
+use std::fmt::Write as _;
+
+use anyhow::Context;
+
+use super::report::{Cost, ProofReport, Stretch};
+
+/// Replaces what stands on `page` between the two marks of the report's proof.
+///
+/// # Errors
+///
+/// A mark is missing.
+pub fn put(page: &str, report: &ProofReport) -> anyhow::Result<String> {
+    let [start, end] = ["", "/"].map(|slash| format!("<!-- {slash}{} -->\n", report.proof));
+    let (before, rest) = page.split_once(&start).with_context(|| format!("the page has no line `{}`", start.trim()))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("the page has no line `{}`", end.trim()))?;
+    Ok(format!("{before}{start}{}{end}{after}", section(report)))
+}
+
+fn section(report: &ProofReport) -> String {
+    let build = if report.release { "release build" } else { "debug build" };
+    let mut text = format!("\n{}; {build}.\n\n", report.machine);
+    for line in &report.did {
+        let _ = writeln!(text, "- {line}");
+    }
+    if !report.stretches.is_empty() {
+        text.push_str(
+            "\n| stretch | seconds | requests | a second | P50 ms | P95 ms | P99 ms | max ms | not accepted |\n",
+        );
+        text.push_str("|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+        report.stretches.iter().for_each(|stretch| row(&mut text, stretch));
+    }
+    costs(&mut text, &report.costs);
+    if !report.memory.is_empty() {
+        text.push_str("\n| process | MiB at the start | MiB at the end |\n|---|---:|---:|\n");
+        for (process, (before, after)) in &report.memory {
+            let _ = writeln!(text, "| {process} | {before:.0} | {after:.0} |");
+        }
+    }
+    text.push('\n');
+    for check in &report.checks {
+        let _ = writeln!(text, "- {}: {}", if check.held { "held" } else { "**broken**" }, check.says);
+    }
+    text.push('\n');
+    text
+}
+
+fn row(text: &mut String, stretch: &Stretch) {
+    let requests = &stretch.requests;
+    let _ = writeln!(
+        text,
+        "| {} | {:.0} | {} | {:.0} | {:.1} | {:.1} | {:.1} | {:.0} | {} |",
+        stretch.name,
+        stretch.seconds,
+        requests.count,
+        requests.per_second,
+        requests.p50_ms,
+        requests.p95_ms,
+        requests.p99_ms,
+        requests.max_ms,
+        requests.not_accepted(),
+    );
+}
+
+/// A row for each run, a column for each kind of process.
+fn costs(text: &mut String, costs: &[Cost]) {
+    let Some(first) = costs.first() else { return };
+    let kinds: Vec<&String> = first.cpu_ms.keys().collect();
+    text.push_str("\n| CPU ms | count |");
+    kinds.iter().for_each(|kind| text.push_str(&format!(" {kind} |")));
+    text.push_str("\n|---|---:|");
+    kinds.iter().for_each(|_| text.push_str("---:|"));
+    for cost in costs {
+        let _ = write!(text, "\n| a {}, {} | {} |", cost.unit, cost.name, cost.count);
+        for kind in &kinds {
+            let _ = write!(text, " {:.3} |", cost.cpu_ms.get(*kind).copied().unwrap_or_default());
+        }
+    }
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Check;
+    use super::*;
+
+    #[test]
+    fn a_section_is_replaced_between_its_marks_alone() {
+        let mut report = ProofReport::new("spike", 40);
+        report.checks.push(Check::count("no process died", true));
+        let page = "# Scaling\n<!-- stages -->\nold\n<!-- /stages -->\n<!-- spike -->\nold\n<!-- /spike -->\nEnd.\n";
+        let replaced = put(page, &report).unwrap();
+        assert!(
+            replaced.starts_with("# Scaling\n<!-- stages -->\nold\n<!-- /stages -->\n<!-- spike -->\n"),
+            "{replaced}"
+        );
+        assert!(replaced.contains("- held: no process died") && replaced.ends_with("<!-- /spike -->\nEnd.\n"));
+        assert_eq!(put(&replaced, &report).unwrap(), replaced);
+        let error = put("# Scaling\n", &report).unwrap_err().to_string();
+        assert!(error.contains("<!-- spike -->"), "{error}");
+    }
+}
