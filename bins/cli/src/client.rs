@@ -75,7 +75,7 @@ impl Client {
         Err(self.refused(answer))
     }
 
-    /// What was asked, for messages.
+    /// The request as messages name it.
     pub(crate) fn asked(&self, call: &Call) -> String {
         format!("{} {}", call.method, self.url(call))
     }

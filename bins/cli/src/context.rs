@@ -1,4 +1,4 @@
-//! What each verb works with.
+//! The server and the output, as each verb uses them.
 
 use serde_json::Value;
 
@@ -71,7 +71,8 @@ impl Context {
         if self.style.yes { Ok(()) } else { confirm(question) }
     }
 
-    /// Repeats a change of many things until nothing is left, and returns the last answer with the sum in `count`.
+    /// Repeats a change of many things until nothing is left. Returns the last answer, with the sum
+    /// of all in the field `count`.
     pub(crate) async fn repeat(&self, call: &Call, count: &str) -> Result<Value, Failure> {
         let mut sum = 0_u64;
         loop {

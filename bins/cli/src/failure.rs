@@ -75,7 +75,7 @@ impl Failure {
         }
     }
 
-    /// What to do next, if there is something to say.
+    /// The next step of the operator, if there is one to suggest.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Unreachable { may_have_run, hint, .. } => {

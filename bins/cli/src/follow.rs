@@ -19,16 +19,16 @@ use crate::{output, parse};
 /// Shortest and longest wait before another try.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A year: a time after which no one waits.
+/// A year: longer than any command runs.
 const FOREVER: Duration = Duration::from_secs(366 * 86_400);
 
-/// When a stream was followed long enough.
+/// Limits after which a stream is no longer followed.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Limits {
-    /// Stop after so many events
+    /// Number of events after which to stop
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Stop after this time
+    /// Time after which to stop
     #[arg(long = "for", value_name = "TIME", value_parser = parse::duration)]
     time: Option<Duration>,
 }

@@ -1,7 +1,7 @@
 //! `tidegate`: operates a Tidegate over its HTTP API.
 //!
-//! Each noun is a file under [`nouns`]. A verb is one request ([`call::Call`]), and what a person sees
-//! of the answer ([`output`]).
+//! Each noun is a file under [`nouns`]. A verb makes one request ([`call::Call`]) and prints the
+//! answer ([`output`]).
 
 mod arguments;
 mod call;

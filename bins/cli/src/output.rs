@@ -1,4 +1,4 @@
-//! What is printed: tables for people, JSON for scripts, complaints on standard error.
+//! Output: tables for people, JSON for scripts, complaints on standard error.
 
 mod cell;
 mod table;
@@ -22,7 +22,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Says why the command failed, and what to do next.
+/// Prints why the command failed, and what to do next.
 pub(crate) fn complain(failure: &Failure) {
     if matches!(failure, Failure::ReaderGone) {
         return;
@@ -33,12 +33,12 @@ pub(crate) fn complain(failure: &Failure) {
     }
 }
 
-/// Says something beside the output.
+/// Prints a note beside the output.
 pub(crate) fn note(text: &str) {
     write_error(&format!("note: {text}"));
 }
 
-/// Where standard error is closed as well, there is no one left to tell.
+/// Writes a line to standard error. If that is closed as well, the line is lost.
 fn write_error(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

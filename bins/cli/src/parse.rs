@@ -1,8 +1,8 @@
-//! Readers of arguments. What can't be right is refused here, before anything is sent.
+//! Reads arguments, and refuses what can't be right before anything is sent.
 
 use std::time::Duration;
 
-/// Names under `/api/queue` that are no queues: with one of them a request would reach another route.
+/// Names that are no queues: `/api/queue/NAME` is another route.
 const RESERVED: [&str; 3] = ["cron", "batches", "scans"];
 /// Longest wait for an answer, an hour.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);

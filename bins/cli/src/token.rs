@@ -1,4 +1,4 @@
-//! The token: from a file or a variable, never from an argument, which every user of a machine can read.
+//! The token: from a file or a variable, never from an argument. Process lists show those.
 
 use std::ffi::OsString;
 use std::fs::File;

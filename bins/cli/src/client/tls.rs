@@ -1,4 +1,4 @@
-//! Which certificates are believed.
+//! Certificates that are trusted.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use rustls::crypto::ring;
 
 use crate::failure::Failure;
 
-/// Has a client believe the authorities of the system, or those of a file alone.
+/// Has a client trust the authorities of the system, or those of a file alone.
 pub(super) fn trusting(
     builder: ClientBuilder,
     base: &Url,
@@ -16,7 +16,7 @@ pub(super) fn trusting(
     // One that was installed before is as good.
     let _ = ring::default_provider().install_default();
     let Some(file) = authorities else {
-        // Reading the system's takes longer than a request, so it is left out where no TLS is spoken.
+        // Reading the system's authorities takes longer than a request: only HTTPS needs them.
         let is_tls = base.scheme() == "https";
         return Ok(if is_tls { builder } else { builder.tls_certs_only([]) });
     };

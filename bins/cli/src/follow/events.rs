@@ -27,7 +27,7 @@ pub(crate) struct Event {
     pub(crate) id: Option<String>,
     /// The data as JSON, or as a text if it is none.
     pub(crate) data: Value,
-    /// What the server says to people; such an event has nothing else.
+    /// Text of the server for people; such an event has nothing else.
     pub(super) comment: Option<String>,
 }
 
@@ -77,7 +77,7 @@ struct Parser {
 }
 
 impl Parser {
-    /// Takes a line. `None` if the event is too long to be one, `Some(None)` if it is not whole yet.
+    /// Takes a line. `None` if the event is too long, `Some(None)` if it is not complete yet.
     fn line(&mut self, line: &str) -> Option<Option<Event>> {
         if line.is_empty() {
             return Some(self.whole());
@@ -107,7 +107,7 @@ impl Parser {
         Some(None)
     }
 
-    /// The event that a blank line ends. One without data is none.
+    /// The event that a blank line ends. `None` if it has no data.
     fn whole(&mut self) -> Option<Event> {
         let (name, id, data) = (std::mem::take(&mut self.name), self.id.take(), std::mem::take(&mut self.data));
         if !std::mem::take(&mut self.has_data) {

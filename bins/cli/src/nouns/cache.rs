@@ -21,7 +21,7 @@ pub(crate) enum Cache {
         /// Maximum number of keys, up to 200
         #[arg(long, value_name = "NUMBER")]
         limit: Option<u64>,
-        /// Where the page before ended
+        /// Cursor of the page before
         #[arg(long)]
         cursor: Option<String>,
     },
@@ -38,7 +38,7 @@ pub(crate) enum Cache {
     },
 }
 
-/// What is dropped.
+/// Selection of the entries to drop.
 #[derive(Debug, Args)]
 #[group(required = true)]
 pub(crate) struct Selection {

@@ -27,7 +27,7 @@ pub(crate) enum Job {
         /// Maximum number of jobs, up to 200
         #[arg(long, value_name = "NUMBER")]
         limit: Option<u64>,
-        /// Where the page before ended
+        /// Cursor of the page before
         #[arg(long)]
         cursor: Option<String>,
     },

@@ -17,7 +17,7 @@ pub(crate) enum Performance {
     Operations(Look),
     /// List the shapes of statements that took the most time
     Queries(Look),
-    /// Show another part: overall, in-flight, slow-apis, trends, process, pools, redis, anomalies, …
+    /// Show another part: overall, in-flight, slow-apis, trends, process, pools, redis, …
     Show {
         part: String,
         #[command(flatten)]
@@ -114,7 +114,7 @@ impl Look {
     }
 }
 
-/// `overall` lies in a field of its own name.
+/// The part `overall` is nested in a field of the same name.
 fn shown(part: &Value) -> String {
     generic(part.get("overall").unwrap_or(part))
 }

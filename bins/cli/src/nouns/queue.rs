@@ -168,11 +168,7 @@ impl Queue {
                 let answer = context.repeat(&act(&queue, "drain"), "moved").await?;
                 context.print_value(&answer, |answer| format!("cancelled {} jobs of {queue}", answer["moved"]))
             }
-            Self::RetryDead { queue } => {
-                context.confirm(&format!("Run all dead jobs of queue {queue} again?"))?;
-                // Jobs that die again meanwhile would be repeated without end.
-                context.show(act(&queue, "retry-dead"), |answer| retried(&queue, answer)).await
-            }
+            Self::RetryDead { queue } => retry_dead(context, &queue).await,
             Self::Clean { queue, state, older_than } => {
                 let state = state.name();
                 context.confirm(&format!("Remove the {state} jobs of queue {queue} for good?"))?;
@@ -211,9 +207,15 @@ fn shown(queue: &Value) -> String {
     below(card(queue, &QUEUE), &queue["workers"], &WORKERS)
 }
 
-fn retried(queue: &str, answer: &Value) -> String {
-    let more = if answer["more"] == true { "; there are more, so repeat it" } else { "" };
-    format!("made {} jobs of {queue} ready{more}", answer["moved"])
+/// One request, since jobs that die again meanwhile would be repeated without end.
+async fn retry_dead(context: &Context, queue: &str) -> Result<(), Failure> {
+    context.confirm(&format!("Run all dead jobs of queue {queue} again?"))?;
+    let answer = context.client.send(&act(queue, "retry-dead")).await?;
+    context.print(&answer, |answer| format!("made {} jobs of {queue} ready", answer["moved"]))?;
+    if answer.json()?["more"] == true {
+        return Err(Failure::Incomplete("there are more dead jobs: repeat the command".to_owned()));
+    }
+    Ok(())
 }
 
 fn rate_body(Rate(rate): Rate) -> Value {

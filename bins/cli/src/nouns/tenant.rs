@@ -18,7 +18,7 @@ pub(crate) enum Tenant {
         /// Maximum number of tenants, up to 200
         #[arg(long, value_name = "NUMBER")]
         limit: Option<u64>,
-        /// Where the page before ended
+        /// Cursor of the page before
         #[arg(long)]
         cursor: Option<String>,
     },

@@ -6,14 +6,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytesize::ByteSize;
 use serde_json::Value;
 
-/// What is shown of a value that is not there.
+/// Text in place of a value that is missing.
 const NOTHING: &str = "-";
 /// Times that are shown: up to the year 9999.
 const LAST_UNIX_MS: u64 = 253_402_300_799_999;
 /// Maximum number of characters of a cell. `--json` has all of them.
 const LONGEST: usize = 2_000;
 
-/// What a value means.
+/// The meaning of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A text, or whatever else as JSON.
@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Whether it stands at the right side of its column.
+    /// Whether it is aligned to the right.
     pub(super) const fn is_number(self) -> bool {
         !matches!(self, Self::Text | Self::UnixMillis | Self::List)
     }

@@ -9,7 +9,7 @@ use super::cell::{Kind, cell, plain};
 /// Spaces between two columns.
 const GAP: u16 = 2;
 
-/// A column, or a line of a card: its title, where its value lies (a JSON pointer), and what it means.
+/// A column, or a line of a card: title, JSON pointer to the value, and its meaning.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     title: &'static str,
@@ -43,13 +43,13 @@ pub(crate) fn card(value: &Value, fields: &[Column]) -> String {
     laid_out(table)
 }
 
-/// A table below what was said before. It is left out if there are no items.
+/// Adds a table below a text, unless there are no items.
 pub(crate) fn below(head: String, items: &Value, columns: &[Column]) -> String {
     let is_empty = items.as_array().is_none_or(Vec::is_empty);
     if is_empty { head } else { format!("{head}\n\n{}", table(items, columns)) }
 }
 
-/// A part of an answer whose fields are not known here: a table of its items, else a card of its fields.
+/// Shows an answer whose fields are not known here: a table of its items, or else a card.
 pub(crate) fn generic(value: &Value) -> String {
     let items = value.as_array().or_else(|| value["items"].as_array());
     let mut table = bare();
@@ -92,7 +92,7 @@ fn bare() -> Table {
     table
 }
 
-/// One line for each row, whatever the width of the terminal, so that `grep` finds it.
+/// Puts each row on one line, whatever the width of the terminal, so that `grep` finds it.
 fn laid_out(mut table: Table) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, GAP));

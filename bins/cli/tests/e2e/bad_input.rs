@@ -32,7 +32,7 @@ async fn a_name_never_leads_a_request_elsewhere() {
         let ended = api.run(&["cron", "delete", "--", name]).await;
         assert_eq!(ended.code, Some(1), "{ended:?}");
     }
-    // A path has no place for them, or another route lies there.
+    // A path can't hold them, or they belong to another route.
     for name in ["", ".", "..", "cron", "batches", "scans"] {
         assert_eq!(api.run(&["queue", "show", name]).await.code, Some(2), "{name}");
         assert_eq!(api.run(&["job", "delete", name, "jobs"]).await.code, Some(2), "{name}");

@@ -95,7 +95,7 @@ async fn json_of_another_shape_is_shown_as_far_as_it_goes() {
 }
 
 #[tokio::test]
-async fn a_drain_of_which_each_step_has_more_ends_when_nothing_is_left() {
+async fn a_change_of_many_jobs_goes_on_until_nothing_is_left() {
     let step = |moved: u64, more: bool| {
         let body = format!(r#"{{"queue":"import","moved":{moved},"more":{more}}}"#);
         answer("200 OK", "application/json", &body)
@@ -103,6 +103,8 @@ async fn a_drain_of_which_each_step_has_more_ends_when_nothing_is_left() {
     let server = Server::start(&[&step(500, true), &step(7, false)], Then::Close).await;
     let ended = run(tidegate(&server.url, &["queue", "drain", "import", "--yes"])).await;
     assert_eq!((ended.code, ended.out.as_str()), (Some(0), "cancelled 507 jobs of import\n"), "{ended:?}");
+    let ended = answered(&step(500, true), &["queue", "retry-dead", "import", "--yes"]).await;
+    ended.assert_failed(1, &["repeat the command"]);
     // A server that always says so is not asked for ever.
     let server = Server::start(&[&step(0, true)], Then::Close).await;
     let ended = run(tidegate(&server.url, &["queue", "drain", "import", "--yes"])).await;

@@ -59,7 +59,7 @@ pub(crate) fn tidegate(url: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// What a run left.
+/// Exit code and output of a run.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// `None` if a signal ended it.
@@ -81,7 +81,7 @@ pub(crate) async fn run(mut command: Command) -> Ended {
 }
 
 impl Ended {
-    /// That it ended with this code and said that on standard error.
+    /// Asserts the exit code, and texts on standard error.
     #[track_caller]
     pub(crate) fn assert_failed(&self, code: i32, says: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");

@@ -1,4 +1,4 @@
-//! End to end: the real `tidegate`, against a real `tidegate-api` and against servers that misbehave.
+//! End to end: the real `tidegate` against a real `tidegate-api`, and against broken servers.
 
 mod bad_input;
 mod foreign;

@@ -14,7 +14,7 @@ pub(crate) struct Server {
     task: JoinHandle<()>,
 }
 
-/// What becomes of a connection once its answer was written.
+/// The end of a connection after its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     Close,

@@ -15,9 +15,9 @@ const STEPS: &[Step] = &[
     Step("queue set import --events on --max-running 4 --rate 100/1s", 0, "1000 ms"),
     Step("queue set import --rate none", 0, "4"),
     Step("queue settings import", 0, "keeps events:  yes"),
+    // No worker takes a job meanwhile, so that each is in the state that the next step needs.
     Step("queue pause import", 0, "import is paused"),
     Step("queue show import", 0, "paused:                yes"),
-    Step("queue resume import", 0, "import is running"),
     Step("job enqueue import --kind tour --payload {\"n\":1} --delay 1h --id job-1 --priority 0", 0, "job-1"),
     Step("job enqueue import --kind tour --payload-file - --delay 1h --key order-7", 2, ""),
     Step("job enqueue import --kind tour --payload 1 --at 2999-01-01T00:00:00Z --key order-7", 0, ""),
@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     Step("queue drain import --yes", 0, "cancelled 1 jobs"),
     Step("queue clean import --state cancelled -y", 0, "removed 1 cancelled jobs"),
     Step("queue retry-dead import --yes", 0, "made 0 jobs"),
+    Step("queue resume import", 0, "import is running"),
     Step("cron add nightly --queue import --kind tour --expression @daily --zone Europe/Berlin", 0, "Europe/Berlin"),
     Step("cron add nightly --queue import --kind tour --every 1h", 1, ""),
     Step("cron add nightly --queue import --kind tour --every 1h --replace", 0, "3600000 ms"),

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::output::{Column, Kind, below, card, column};
 use crate::parse::{self, OrNone};
 
-/// What a tenant may have from now on.
+/// A tenant's new plan.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
     /// The tenant's id
