@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The programs of a release.
-const PROGRAMS: [&str; 2] = ["tidegate-api", "tidegate-worker"];
+const PROGRAMS: [&str; 3] = ["tidegate-api", "tidegate-worker", CLI];
+/// The one of them that has verbs and no settings.
+const CLI: &str = "tidegate";
 /// Most bytes that one of them may have.
 const LARGEST: u64 = 45 << 20;
 /// Completions of a shell, and the name of the file that it looks for.
@@ -36,7 +38,7 @@ pub(crate) fn run(root: &Path) -> Result<String, String> {
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md", "deploy/systemd"] {
         execute(Command::new("cp").arg("-r").arg(root.join(file)).arg(&to))?;
     }
-    for program in PROGRAMS {
+    for program in PROGRAMS.into_iter().filter(|program| *program != CLI) {
         let mut check = Command::new(to.join("bin").join(program));
         execute(check.current_dir(&to).env_clear().args(["--config", "tidegate.toml", "--check"]))?;
     }
@@ -64,7 +66,7 @@ fn add_program(built: &Path, to: &Path, name: &str) -> Result<u64, String> {
     write(&to.join(format!("help/{name}.txt")), &output(Command::new(&program).arg("--help"))?)?;
     for (shell, before, behind) in SHELLS {
         let mut completions = Command::new(&program);
-        completions.args(["--completions", shell]);
+        completions.args([if name == CLI { "completions" } else { "--completions" }, shell]);
         let file = to.join(format!("completions/{before}{name}{behind}"));
         let file = if shell == "bash" { file.with_extension("bash") } else { file };
         write(&file, &output(&mut completions)?)?;

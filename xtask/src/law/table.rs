@@ -60,6 +60,8 @@ const REDIS: &[&str] = &["tidegate-redis"];
 pub(super) const ROOMS: &[Room] = &[
     Room { package: "tidegate-api", may_import: LIBRARIES_AND_APP },
     Room { package: "tidegate-worker", may_import: LIBRARIES_AND_APP },
+    // It knows the API by its documents, as any other client.
+    Room { package: "tidegate-cli", may_import: &[] },
     Room { package: "tidegate-app", may_import: LIBRARIES },
     // Never one another.
     Room { package: "tidegate-cache", may_import: REDIS },

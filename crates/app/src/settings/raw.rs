@@ -13,6 +13,8 @@ use crate::similar::most_like;
 
 /// The prefix of most settings' variables.
 const PREFIX: &str = "TIDEGATE_";
+/// Variables of the command line `tidegate`, which an operator may have set in the same shell.
+const OF_COMMAND_LINE: [&str; 4] = ["TIDEGATE_CA", "TIDEGATE_TOKEN", "TIDEGATE_TOKEN_FILE", "TIDEGATE_URL"];
 const ADMIN_TOKEN: &str = "tokens.admin";
 
 /// Where a value came from.
@@ -316,7 +318,8 @@ impl RawSettings {
 /// Whether a variable that no setting knows is likely a setting's name misspelt. Kubernetes names a service `tidegate`
 /// in variables of its own, such as `TIDEGATE_SERVICE_HOST` and `TIDEGATE_PORT_8080_TCP`.
 fn is_meant_for_us(name: &str) -> bool {
-    name.strip_prefix(PREFIX).is_some_and(|rest| {
+    let is_of_command_line = OF_COMMAND_LINE.contains(&name);
+    name.strip_prefix(PREFIX).filter(|_| !is_of_command_line).is_some_and(|rest| {
         !rest.contains("SERVICE_HOST") && !rest.contains("SERVICE_PORT") && !rest.split('_').any(|word| word == "PORT")
     })
 }
@@ -411,6 +414,14 @@ mod tests {
         let like = |name| nearest_variable(name).unwrap_or_default();
         assert_eq!((like("TIDEGATE_REDIS_URL"), like("TIDEGATE_ADMIN_TOKN")), ("REDIS_URL", "TIDEGATE_ADMIN_TOKEN"));
         assert_eq!(nearest_variable("TIDEGATE_SOMETHING_ELSE"), None);
+    }
+
+    #[test]
+    fn variables_of_the_command_line_do_not_stop_a_start() {
+        let names = ["TIDEGATE_CA", "TIDEGATE_TOKEN", "TIDEGATE_TOKEN_FILE", "TIDEGATE_URL"];
+        let raw = RawSettings::load(None, names.map(|name| (name.into(), "x".into()))).unwrap();
+        let faults: Vec<_> = raw.judge().1.iter().map(ToString::to_string).collect();
+        assert_eq!(faults, [""; 0]);
     }
 
     #[test]

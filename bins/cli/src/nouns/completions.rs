@@ -1,0 +1,24 @@
+//! `tidegate completions`.
+
+use clap::{Args, CommandFactory};
+use clap_complete::{Shell, generate};
+
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::output;
+
+/// Prints the completions of a shell.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Shell that reads them
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        // In memory first: a pipe that is closed early would make a panic there.
+        let mut script = Vec::new();
+        generate(self.shell, &mut Arguments::command(), "tidegate", &mut script);
+        output::print(&String::from_utf8_lossy(&script))
+    }
+}
