@@ -2,6 +2,7 @@
 //!
 //! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
 
+mod alert_rules;
 pub mod backup;
 pub mod bearer;
 pub mod cache_keys;

@@ -268,6 +268,7 @@ impl Node {
         let telemetry = Telemetry::start(watched, &settings.performance, background.clone())?;
         store.measure_changes(Arc::clone(&telemetry.operations().changes));
         telemetry.watch_pools(store.pools(), &settings.performance.health);
+        telemetry.watch_server(store.server_watch(), background.clone());
         let export = Export::start(&telemetry, &settings)?;
         let hub = Hub::new(&store, &settings.notifications);
         let closed_by = (!settings.webhook.private_addresses).then_some("webhook.private_addresses");

@@ -35,6 +35,7 @@ use tidegate_redis::Keyspace;
 
 use crate::jobs::ServedQueue;
 
+pub use crate::alert_rules::{Change, Matcher, OwnRule, RuleChanges, RuleTextError, Source as RuleSource};
 pub use cache::{CacheClasses, ClassSettings};
 pub use catalogue::{CATALOGUE, Setting};
 pub use database::DatabaseSettings;

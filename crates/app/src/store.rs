@@ -59,6 +59,7 @@ pub use change::Change;
 pub use coherence::{Coherence, Lost, WatchEnded};
 use db::Db;
 pub use db::{DatabaseUrl, MOST_REPLICAS, UrlError};
+pub(crate) use db::{ReplicaState, ServerState, ServerWatch};
 pub use dump::TargetError;
 pub(crate) use dump::{Cells, Inserts, PAGE, Present, TABLES, Table, Target};
 pub use files::StoredFile;
@@ -191,6 +192,11 @@ impl Store {
     /// The cache in front of the tables.
     pub(crate) fn cache(&self) -> &TieredCache {
         &self.cache
+    }
+
+    /// A watch over the database server. `None` on SQLite.
+    pub(crate) fn server_watch(&self) -> Option<ServerWatch> {
+        self.db.server_watch()
     }
 
     /// Records the time of each change from now on. The first call counts.

@@ -14,7 +14,9 @@ mod log_filter;
 mod logging;
 mod operations;
 mod outlook;
+mod own_rules;
 mod pools;
+mod postgres;
 mod process;
 mod pulse;
 mod queues;
@@ -40,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use crate::probes;
 use crate::redis::Redis;
 use crate::settings::PerformanceSettings;
-use crate::store::WatchedPool;
+use crate::store::{ServerWatch, WatchedPool};
 use latest::Latest;
 use limiters::Limiters;
 use pulse::Asked;
@@ -51,12 +53,14 @@ use verdict::{CacheCounts, CacheVerdict};
 
 /// Why somebody may not follow now, or alerts can't be posted.
 pub use crate::{places::TooManyFollowers, webhook::WebhookError};
+pub(crate) use alerts::standing_rules;
 pub use alerts::{AlertDesk, Follower, TENANT_ANOMALY, Told, Topic};
 pub use board::{Beat, Board, Named, Section, Table, cell};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 #[cfg(feature = "otlp")]
 pub(crate) use exposition::Family;
+pub(crate) use exposition::Sample;
 pub use log_filter::{BadFilter, LogFilter, LogFilterNow, log_filter};
 pub(crate) use logging::BoxedLayer;
 pub use logging::init as init_logging;
@@ -67,7 +71,7 @@ pub use operations::Operations;
 pub(crate) use operations::collector as collector_operation;
 pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
-pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
+pub use redis::{RedisReplica, RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
 pub use slow_log::SlowLog;
 pub(crate) use statements::Statement;
@@ -180,6 +184,8 @@ impl Telemetry {
         telemetry.board.every_second(move |_| slow_log.write());
         if let Some(redis) = &telemetry.redis {
             redis_figures::hang_up(&telemetry.board, redis);
+            let watched = Arc::clone(redis);
+            telemetry.alerts.watch_limits(move || watched.measurements());
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
         }
         cache_figures::hang_up(&telemetry.board, &telemetry.cache, &telemetry.cache_watch);
@@ -189,6 +195,7 @@ impl Telemetry {
         telemetry.hang_up(CacheVerdict::new(&settings.health));
         exposition::recorder::hang_up(&telemetry.board, &telemetry.registry, exposition::facade::bridge());
         exposition::facade::hang_up(&telemetry.board, exposition::facade::bridge());
+        Arc::clone(telemetry.alerts.own_rules()).start(Arc::clone(&telemetry), shutdown.clone());
         tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
         Ok(telemetry)
     }
@@ -228,6 +235,12 @@ impl Telemetry {
         pools::hang_up(pools, &self.board, limits.clone());
     }
 
+    /// Makes figures and alerts of the connections and replicas of the database server, which is
+    /// read until `shutdown`. `None` on SQLite.
+    pub(crate) fn watch_server(&self, watch: Option<ServerWatch>, shutdown: CancellationToken) {
+        postgres::start(watch, &self.board, &self.alerts, shutdown);
+    }
+
     /// Logs the slow statements and operations that were not logged yet.
     pub(crate) fn log_slow(&self) {
         self.statements.log_slow();
@@ -264,8 +277,11 @@ impl Telemetry {
     pub fn follow_queues(&self, shutdown: CancellationToken) {
         let rates = Arc::clone(&self.rates);
         self.board.readings([Named::warning("jobs_recovered")], move || rates.recovered().into_iter().collect());
+        let rates = Arc::clone(&self.rates);
+        self.alerts.watch_limits(move || rates.measurements());
+        let rates = Arc::clone(&self.rates);
         tokio::spawn(queues::send_events(Arc::clone(&self.alerts), Arc::clone(&self.broker), shutdown.clone()));
-        tokio::spawn(Arc::clone(&self.rates).run(Arc::clone(&self.broker), shutdown));
+        tokio::spawn(rates.run(Arc::clone(&self.broker), shutdown));
     }
 
     /// What happened in a queue per second over the last minute, up to `counts`, which were read now; `None` where the

@@ -1,6 +1,7 @@
 //! What the servers say about themselves.
 
 mod fields;
+mod replica;
 mod warning;
 
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 pub(crate) use self::fields::Fields;
+pub use self::replica::ReplicaInfo;
 pub use self::warning::{Thresholds, Warning};
 use crate::append_only::keeps_torn_scripts;
 use crate::client::Client;
@@ -38,6 +40,8 @@ pub struct NodeInfo {
     pub fragmentation: Option<f64>,
     /// Open connections.
     pub clients: Option<u64>,
+    /// Maximum number of connections.
+    pub max_clients: Option<u64>,
     /// Connections refused because there were too many, since its start.
     pub rejected_connections: Option<u64>,
     /// Commands a second, now.
@@ -56,6 +60,8 @@ pub struct NodeInfo {
     pub run_id: Option<String>,
     /// Name and version, if it keeps half of a torn script in its append-only file.
     pub keeps_torn_scripts: Option<String>,
+    /// Replicas that are connected to it.
+    pub replicas: Vec<ReplicaInfo>,
     /// Processor time that it has used.
     pub processor_time: Option<Duration>,
     /// Percent of one core between two readings; see [`since`](Self::since).
@@ -81,6 +87,7 @@ impl NodeInfo {
             resident_memory: fields.number("used_memory_rss"),
             fragmentation: fields.fraction("mem_fragmentation_ratio"),
             clients: fields.number("connected_clients"),
+            max_clients: fields.number("maxclients"),
             rejected_connections: fields.number("rejected_connections"),
             commands_per_second: fields.number("instantaneous_ops_per_sec"),
             hits: fields.number("keyspace_hits"),
@@ -90,6 +97,7 @@ impl NodeInfo {
             is_append_only: fields.number("aof_enabled").map(|enabled: u8| enabled != 0),
             run_id: fields.text("run_id").map(str::to_owned),
             keeps_torn_scripts: keeps_torn_scripts(&fields),
+            replicas: replica::of(&fields),
             processor_time: system.zip(user).and_then(|(system, user)| system.checked_add(user)),
             processor_percent: None,
             read_at: fields.number("server_time_usec").map(Duration::from_micros),
@@ -153,7 +161,7 @@ mod tests {
 
     const TEXT: &str = "# Server\r\nredis_version:7.2.4\r\nserver_time_usec:1700000000000000\r\nuptime_in_seconds:60\r\n\
         # Memory\r\nused_memory:950\r\nused_memory_rss:1900\r\nmaxmemory:1000\r\nmaxmemory_policy:noeviction\r\n\
-        mem_fragmentation_ratio:2.00\r\n# Clients\r\nconnected_clients:12\r\n# Stats\r\nrejected_connections:3\r\n\
+        mem_fragmentation_ratio:2.00\r\n# Clients\r\nconnected_clients:12\r\nmaxclients:4064\r\n# Stats\r\nrejected_connections:3\r\n\
         instantaneous_ops_per_sec:40\r\nkeyspace_hits:3\r\nkeyspace_misses:1\r\nevicted_keys:5\r\nlatest_fork_usec:250\r\n\
         # Persistence\r\naof_enabled:1\r\n# Replication\r\nrole:master\r\n# CPU\r\nused_cpu_sys:1.5\r\nused_cpu_user:2.5\r\n";
 
@@ -163,6 +171,7 @@ mod tests {
         assert_eq!((info.version.as_deref(), info.role.as_deref()), (Some("7.2.4"), Some("master")));
         assert_eq!((info.used_memory, info.max_memory, info.resident_memory), (Some(950), Some(1000), Some(1900)));
         assert_eq!((info.clients, info.rejected_connections, info.evicted_keys), (Some(12), Some(3), Some(5)));
+        assert_eq!((info.max_clients, info.replicas.len()), (Some(4_064), 0));
         assert_eq!((info.commands_per_second, info.hit_rate()), (Some(40), Some(0.75)));
         assert_eq!((info.memory_use(), info.fragmentation), (Some(0.95), Some(2.0)));
         assert_eq!((info.last_fork, info.is_append_only), (Some(Duration::from_micros(250)), Some(true)));

@@ -75,7 +75,7 @@ pub use client::{Client, Diagnosis, Node};
 pub use command::{Arg, Command};
 pub use config::{Config, ConfigError, Role, Topology};
 pub use error::{ConnectError, Error, ErrorKind};
-pub use info::{NodeInfo, Thresholds, Warning};
+pub use info::{NodeInfo, ReplicaInfo, Thresholds, Warning};
 pub use keyspace::{KeyGroup, Keyspace, KeyspaceError};
 pub use layout::Layout;
 pub use mutex::Mutex;

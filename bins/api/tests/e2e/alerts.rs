@@ -3,6 +3,7 @@
 pub(crate) mod listener;
 mod outage;
 pub(crate) mod receiver;
+mod rules;
 
 use std::time::Duration;
 

@@ -12,6 +12,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
 };
 
+use crate::telemetry::Sample;
+
 /// Since when counters count, and when they were read, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
@@ -35,60 +37,6 @@ pub(super) fn read(text: &str, span: Span) -> Vec<Metric> {
     }
     metrics.extend(family.and_then(|family| family.metric(span)));
     metrics
-}
-
-/// A line such as `name_total{label="value"} 3`.
-#[derive(Debug, PartialEq)]
-struct Sample<'a> {
-    name: &'a str,
-    labels: Vec<(&'a str, String)>,
-    value: f64,
-}
-
-impl<'a> Sample<'a> {
-    fn read(line: &'a str) -> Option<Self> {
-        let end = line.find(['{', ' '])?;
-        let (name, rest) = line.split_at(end);
-        let (labels, rest) = match rest.strip_prefix('{') {
-            Some(rest) => labels(rest)?,
-            None => (Vec::new(), rest),
-        };
-        // Behind the value an exemplar may follow.
-        let value = rest.split_whitespace().next()?.parse().ok()?;
-        (!name.is_empty() && !name.starts_with('#')).then_some(Self { name, labels, value })
-    }
-}
-
-/// The labels up to the closing brace, and what follows it.
-fn labels(mut rest: &str) -> Option<(Vec<(&str, String)>, &str)> {
-    let mut labels = Vec::new();
-    loop {
-        rest = rest.strip_prefix(',').unwrap_or(rest);
-        if let Some(rest) = rest.strip_prefix('}') {
-            return Some((labels, rest));
-        }
-        let (name, quoted) = rest.split_once("=\"")?;
-        let (value, behind) = unquoted(quoted)?;
-        labels.push((name, value));
-        rest = behind;
-    }
-}
-
-/// A value up to its closing quote, and what follows that.
-fn unquoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut letters = text.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '"' => return Some((value, &text[at + 1..])),
-            '\\' => match letters.next()?.1 {
-                'n' => value.push('\n'),
-                other => value.push(other),
-            },
-            other => value.push(other),
-        }
-    }
-    None
 }
 
 struct Family<'a> {

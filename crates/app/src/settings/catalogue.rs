@@ -656,6 +656,13 @@ pub const CATALOGUE: &[Setting] = &[
         Some("99.9%"),
         "share of responses that should be good, of which the rest is the error budget: above 93.06%, such as 99.5% or 0.995",
     ),
+    setting(
+        "alerts.rules",
+        "TIDEGATE_ALERTS_RULES",
+        None,
+        "rules of alerts, with commas between: `backlog: > 5000 for 5m` changes one, `backlog: off` switches it off, \
+         `NAME: METRIC{label=value} > 500 for 2m critical` adds one on any metric of /metrics (docs/operations.md)",
+    ),
     // Some collectors' key is a part of the path.
     secret(
         "otlp.endpoint",

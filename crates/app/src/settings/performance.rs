@@ -6,6 +6,8 @@ use tidegate_perfmon::{BurnRate, HealthConfig, Kind, QueryConfig, mask};
 
 use super::reader::Reader;
 use super::{Hidden, SettingsError, Tokens};
+use crate::alert_rules::{self, RuleChanges};
+use crate::telemetry::standing_rules;
 
 /// Performance monitoring.
 #[derive(Debug, Clone)]
@@ -41,11 +43,19 @@ pub struct AlertSettings {
     pub private_addresses: bool,
     /// The share of responses that should be good.
     pub objective: f64,
+    /// Changes of the rules of alerts, and an operator's own rules.
+    pub rules: RuleChanges,
 }
 
 impl Default for AlertSettings {
     fn default() -> Self {
-        Self { webhook: None, webhook_secret: None, private_addresses: false, objective: 0.999 }
+        Self {
+            webhook: None,
+            webhook_secret: None,
+            private_addresses: false,
+            objective: 0.999,
+            rules: RuleChanges::default(),
+        }
     }
 }
 
@@ -112,14 +122,26 @@ pub(super) fn read(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSetti
         endpoints: raw.count("performance.endpoints", 1..=10_000)?,
         metrics_need_token: metrics_need_token(raw, tokens)?,
         acts: raw.switch("performance.actions")?,
-        alerts: AlertSettings {
-            webhook: raw.secret_url("alerts.webhook")?,
-            webhook_secret: raw.signing_key("alerts.webhook_secret")?,
-            private_addresses: raw.switch("alerts.private_addresses")?,
-            objective: objective(raw)?,
-        },
+        alerts: alerts(raw)?,
         otlp: otlp(raw)?,
     })
+}
+
+fn alerts(raw: &Reader<'_>) -> Result<AlertSettings, SettingsError> {
+    let objective = objective(raw)?;
+    Ok(AlertSettings {
+        webhook: raw.secret_url("alerts.webhook")?,
+        webhook_secret: raw.signing_key("alerts.webhook_secret")?,
+        private_addresses: raw.switch("alerts.private_addresses")?,
+        objective,
+        rules: alert_rules(raw, &BurnRate::standard(objective))?,
+    })
+}
+
+fn alert_rules(raw: &Reader<'_>, objective: &BurnRate) -> Result<RuleChanges, SettingsError> {
+    const KEY: &str = "alerts.rules";
+    let Some((text, _)) = raw.text(KEY) else { return Ok(RuleChanges::default()) };
+    alert_rules::parse(text, &standing_rules(objective)).map_err(|error| raw.invalid(KEY, error.to_string()))
 }
 
 fn metrics_need_token(raw: &Reader<'_>, tokens: &Tokens) -> Result<bool, SettingsError> {
@@ -209,6 +231,7 @@ fn attribute(pair: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::RawSettings;
     use crate::settings::test_ground::check_with;
 
     #[test]
@@ -286,6 +309,23 @@ mod tests {
         for wrong in ["99.5", "1", "100%", "0.9", "0", "NaN", "-1", "%", "all"] {
             let error = set(wrong).unwrap_err().to_string();
             assert!(error.contains("TIDEGATE_ALERTS_OBJECTIVE"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn alert_rules_come_from_a_variable_or_a_list_and_a_bad_one_stops_the_start() {
+        let set = |text: &str| check_with(&[("TIDEGATE_ALERTS_RULES", text)]).map(|all| all.performance.alerts.rules);
+        let rules = set("burn_1h: off, backlog: > 5000, mine: tidegate_queue_length{queue=import} > 5").unwrap();
+        assert_eq!((rules.changes.len(), rules.own.len()), (2, 1));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text =
+            "[alerts]\nrules = ['burn_1h: off', 'backlog: > 5000', 'mine: tidegate_queue_length{queue=import} > 5']";
+        std::fs::write(file.path(), text).unwrap();
+        let listed = RawSettings::load(Some(file.path()), []).unwrap().check().unwrap();
+        assert_eq!(listed.performance.alerts.rules, rules);
+        let error = set("burn_1h: off, backlog: > many").unwrap_err().to_string();
+        for part in ["TIDEGATE_ALERTS_RULES", "`backlog`", "character 12", "expected a number", "found `many`"] {
+            assert!(error.contains(part), "{part}: {error}");
         }
     }
 

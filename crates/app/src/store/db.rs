@@ -4,6 +4,7 @@ mod lent;
 mod losses;
 mod replicas;
 mod server;
+mod server_watch;
 mod url;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(super) use lent::Lent;
 pub use replicas::MOST_REPLICAS;
 use replicas::Replicas;
 pub(super) use server::{Server, connect_apart, is_busy, is_follower, is_lost};
+pub(crate) use server_watch::{ReplicaState, ServerState, ServerWatch};
 pub use url::{DatabaseUrl, UrlError};
 
 /// The first try again is made at once, since a connection that went stale is no outage; the next after so long.
@@ -207,6 +209,14 @@ impl Db {
     pub(super) fn log_in_anew(&self) {
         if let Self::Postgres(server) = self {
             server.log_in_anew();
+        }
+    }
+
+    /// A watch over the server. `None` for a file.
+    pub(super) fn server_watch(&self) -> Option<ServerWatch> {
+        match self {
+            Self::Sqlite { .. } => None,
+            Self::Postgres(server) => Some(ServerWatch::new(server.clone())),
         }
     }
 

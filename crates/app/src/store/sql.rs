@@ -15,6 +15,7 @@ pub(super) mod restored;
 pub(super) mod running;
 pub(super) mod runs;
 pub(super) mod schedules;
+pub(super) mod server;
 pub(super) mod tenants;
 pub(super) mod webhooks;
 

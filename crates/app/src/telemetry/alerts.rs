@@ -20,7 +20,9 @@ use tidegate_perfmon::{
 use tokio_util::sync::CancellationToken;
 
 use super::latest::Latest;
+use super::own_rules::OwnRules;
 use super::{Beat, Section, Table};
+use crate::alert_rules::{LIMITS, Limit, Measurement, RuleBook};
 use crate::clock::unix_ms;
 use crate::places::TooManyFollowers;
 use crate::settings::AlertSettings;
@@ -52,6 +54,9 @@ pub struct AlertDesk {
     webhook: Option<Arc<Webhook>>,
     /// Observations that are no part of health.
     sources: Mutex<Vec<Source>>,
+    book: Arc<RuleBook>,
+    /// The operator's rules on metrics.
+    own: Arc<OwnRules>,
 }
 
 type Source = Box<dyn Fn() -> Vec<Observation<'static>> + Send + Sync>;
@@ -89,8 +94,9 @@ impl AlertDesk {
             tokio::spawn(Arc::clone(webhook).run(shutdown));
         }
         let objective = BurnRate::standard(settings.objective);
-        let alerts =
-            Alerts::new(rules(&objective), HISTORY).expect("the rules are written here, and a test makes them");
+        let book = Arc::new(RuleBook::new(standing_rules(&objective), &settings.rules));
+        let alerts = Alerts::new(book.rules().to_vec(), HISTORY)
+            .expect("the rules are written here, a test makes them, and the settings check the others");
         let state = State {
             alerts,
             silences: Steady::default(),
@@ -103,13 +109,25 @@ impl AlertDesk {
         };
         let (state, stream) = (Mutex::new(state), Stream::default());
         let (statements, sources) = (OnceLock::new(), Mutex::default());
-        Ok(Arc::new(Self { state, objective, epoch, latest, statements, stream, webhook, sources }))
+        let own = Arc::new(OwnRules::new(&settings.rules.own));
+        Ok(Arc::new(Self { state, objective, epoch, latest, statements, stream, webhook, sources, book, own }))
     }
 
     /// Takes in what `source` observes each second, for a rule of which health knows nothing. It
     /// must not wait.
     pub fn watch(&self, source: impl Fn() -> Vec<Observation<'static>> + Send + Sync + 'static) {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(source));
+    }
+
+    /// The same for measurements with a threshold of [`LIMITS`].
+    pub(super) fn watch_limits(&self, source: impl Fn() -> Vec<Measurement> + Send + Sync + 'static) {
+        let book = Arc::clone(&self.book);
+        self.watch(move || source().into_iter().filter_map(|figure| book.observe(figure)).collect());
+    }
+
+    /// The operator's rules on metrics.
+    pub(super) fn own_rules(&self) -> &Arc<OwnRules> {
+        &self.own
     }
 
     /// Looks for the traces of alerts about statements among these.
@@ -130,6 +148,7 @@ impl AlertDesk {
         let mut seen = beat.health.observations();
         seen.extend(burning.iter().map(BurnReading::observation));
         seen.extend(self.sources.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|source| source()));
+        seen.retain(|observation| !self.book.is_off(&observation.rule));
         seen.iter_mut().for_each(hide);
         for observation in seen.iter_mut().filter(|observation| observation.breached == Some(true)) {
             observation.trace_id = traces::of(observation, beat, self.statements.get());
@@ -260,7 +279,7 @@ impl AlertDesk {
 }
 
 /// The rules of the library and of the error budget, and those for what only the application reads.
-fn rules(objective: &BurnRate) -> Vec<AlertRule> {
+pub(crate) fn standing_rules(objective: &BurnRate) -> Vec<AlertRule> {
     let rule =
         |id, severity, hold| AlertRule::new(id, severity).hold(Duration::from_secs(hold)).keep(Duration::from_secs(60));
     let mut rules = AlertRule::standard();
@@ -276,6 +295,7 @@ fn rules(objective: &BurnRate) -> Vec<AlertRule> {
         rule("pool_stuck", Severity::Critical, 5),
         rule(TENANT_ANOMALY, Severity::Warning, 1),
     ]);
+    rules.extend(LIMITS.iter().map(Limit::rule));
     rules
 }
 
@@ -304,6 +324,7 @@ const COLUMNS: &[&str] = &[
     "rule",
     "subject",
     "severity",
+    "metric",
     "phase",
     "pending_at_unix_ms",
     "fired_at_unix_ms",
@@ -328,7 +349,7 @@ const COLUMNS: &[&str] = &[
     "outcome",
     "count",
 ];
-const LISTS: &[&str] = &["items", "silences", "rules", "burn_rates", "deliveries"];
+const LISTS: &[&str] = &["items", "silences", "rules", "burn_rates", "deliveries", "without_data"];
 
 impl Section for AlertDesk {
     fn name(&self) -> &'static str {
@@ -350,6 +371,7 @@ impl Section for AlertDesk {
             "deliveries": deliveries,
             "waiting_for_webhook": self.webhook.as_ref().map(|webhook| webhook.waiting()),
             "followers": self.stream.followers(),
+            "without_data": self.own.without_data(),
             "without_rule": state.alerts.unruled(),
             "overflowed": state.alerts.overflowed(),
         })

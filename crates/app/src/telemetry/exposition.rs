@@ -4,6 +4,7 @@
 
 pub(super) mod facade;
 pub(super) mod recorder;
+mod sample;
 
 use std::fmt::{self, Write};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use prometheus_client::registry::Registry;
 use tidegate_perfmon::{Snapshot, Totals};
 
 use super::Telemetry;
+pub(crate) use sample::Sample;
 
 /// How long whoever is asked may take: a scrape has little patience too.
 const PATIENCE: Duration = Duration::from_secs(2);

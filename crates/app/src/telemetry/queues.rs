@@ -2,6 +2,7 @@
 
 mod asked;
 mod figures;
+mod limits;
 mod rates;
 mod runs;
 mod stopwatch;

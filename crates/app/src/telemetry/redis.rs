@@ -1,5 +1,7 @@
 //! What is known of Redis: whether it answers, and what its servers say about themselves once a minute.
 
+mod limits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,11 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use tidegate_perfmon::mask;
-use tidegate_redis::{Client, Command, Diagnosis, Error, NodeInfo, SlowCommand, Thresholds};
+use tidegate_redis::{Client, Command, Diagnosis, Error, NodeInfo, ReplicaInfo, SlowCommand, Thresholds};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Seldom;
+use crate::alert_rules::Measurement;
 use crate::redis::Redis;
 
 /// How often the servers are asked.
@@ -92,6 +95,8 @@ pub struct RedisServer {
     pub processor_percent: Option<f64>,
     /// Open connections.
     pub clients: Option<u64>,
+    /// Maximum number of connections.
+    pub max_clients: Option<u64>,
     /// Connections refused since its start.
     pub rejected_connections: Option<u64>,
     /// Commands a second.
@@ -102,6 +107,21 @@ pub struct RedisServer {
     pub evicted_keys: Option<u64>,
     /// Milliseconds for which the last fork held everything up.
     pub last_fork_ms: Option<f64>,
+    /// Its replicas.
+    pub replicas: Vec<RedisReplica>,
+}
+
+/// One replica, as its primary sees it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RedisReplica {
+    /// Host and port.
+    pub address: String,
+    /// Whether it follows the stream of writes, and does not wait for its first copy.
+    pub is_online: bool,
+    /// Seconds since its last acknowledgement.
+    pub lag_seconds: f64,
+    /// Bytes that it has not acknowledged.
+    pub behind_bytes: u64,
 }
 
 /// One command that took long.
@@ -164,6 +184,12 @@ impl RedisWatch {
     /// Whether a server of the queues refuses writes because it has reached its memory limit.
     pub(super) async fn is_queue_full(&self) -> bool {
         self.redis.queue().info().await.iter().any(NodeInfo::is_full)
+    }
+
+    /// The measurements for alert rules.
+    pub(super) fn measurements(&self) -> Vec<Measurement> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.servers.iter().flat_map(limits::measurements).collect()
     }
 
     pub(super) fn report(&self) -> RedisReport {
@@ -345,9 +371,20 @@ fn server(info: NodeInfo) -> RedisServer {
         fragmentation: info.fragmentation,
         processor_percent: info.processor_percent,
         clients: info.clients,
+        max_clients: info.max_clients,
         rejected_connections: info.rejected_connections,
         commands_per_second: info.commands_per_second,
         evicted_keys: info.evicted_keys,
+        replicas: info.replicas.into_iter().map(replica).collect(),
+    }
+}
+
+fn replica(info: ReplicaInfo) -> RedisReplica {
+    RedisReplica {
+        address: info.address,
+        is_online: info.is_online,
+        lag_seconds: info.lag.as_secs_f64(),
+        behind_bytes: info.behind,
     }
 }
 

@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::Board;
 use super::exposition::Family;
-use super::redis::{RedisReport, RedisServer, RedisWatch};
+use super::redis::{RedisReplica, RedisReport, RedisServer, RedisWatch};
 
 /// Hangs up what is known of Redis.
 pub(super) fn hang_up(board: &Board, watch: &Arc<RedisWatch>) {
@@ -29,6 +29,7 @@ const GAUGES: &[Figure<u64>] = &[
     ("tidegate_redis_max_memory_bytes", "Memory that it may take, 0 for no limit", |server| server.max_memory),
     ("tidegate_redis_resident_memory_bytes", "Memory that the system has given it", |server| server.resident_memory),
     ("tidegate_redis_clients", "Open connections", |server| server.clients),
+    ("tidegate_redis_max_clients", "Connections that it takes", |server| server.max_clients),
     ("tidegate_redis_commands_per_second", "Commands a second", |server| server.commands_per_second),
 ];
 const FRACTIONS: &[Figure<f64>] = &[
@@ -76,9 +77,27 @@ impl Collector for RedisFigures {
                 family.counter(&[("server", address)], value)?;
             }
         }
+        let help = "Time since the last acknowledgement of a replica, by its primary and its own address";
+        let mut family = Family::new(&mut encoder, "tidegate_redis_replica_lag_seconds", help, MetricType::Gauge)?;
+        for (labels, replica) in replicas(&report.servers) {
+            family.fraction(&labels, replica.lag_seconds)?;
+        }
+        let help = "Data that a replica has not acknowledged";
+        let mut family = Family::new(&mut encoder, "tidegate_redis_replica_behind_bytes", help, MetricType::Gauge)?;
+        for (labels, replica) in replicas(&report.servers) {
+            family.gauge(&labels, replica.behind_bytes)?;
+        }
         Family::new(&mut encoder, "tidegate_redis_warnings", "What an operator should look at", MetricType::Gauge)?
             .single(report.warnings.len() as u64)
     }
+}
+
+/// Replicas that follow the stream of writes, with their labels.
+fn replicas(servers: &[RedisServer]) -> impl Iterator<Item = ([(&str, &str); 2], &RedisReplica)> {
+    servers.iter().flat_map(|server| {
+        let online = server.replicas.iter().filter(|replica| replica.is_online);
+        online.map(|replica| ([("server", server.address.as_str()), ("replica", replica.address.as_str())], replica))
+    })
 }
 
 /// What the servers told of it.

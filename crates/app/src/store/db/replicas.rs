@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::{Error, Postgres};
 use tidegate_cache::Tag;
@@ -29,6 +30,7 @@ use crate::store::pool::{Connections, WatchedPool};
 use cut_off::CutOff;
 use recent::Recent;
 use watch::Watch;
+pub(super) use watch::without_head;
 
 /// A replica that is so far behind is not read, and how far it has come is not remembered for longer.
 const BEHIND: Duration = Duration::from_secs(3);
@@ -192,6 +194,16 @@ impl Replicas {
             }
         };
         timeout_at(now + CATCHING_UP, caught_up).await.ok()??.lend().await
+    }
+
+    /// The name of each without its login, and how far it has come in the primary's log. `None`
+    /// for one that does not answer.
+    pub(super) async fn progress(&self) -> Vec<(String, Option<i64>)> {
+        let progress = |replica: &Arc<Replica>| {
+            let replica = Arc::clone(replica);
+            async move { (replica.place.to_string(), watch::done(&replica).await) }
+        };
+        join_all(self.0.all.iter().map(progress)).await
     }
 
     pub(super) fn pools(&self) -> impl Iterator<Item = WatchedPool> {

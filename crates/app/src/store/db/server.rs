@@ -64,6 +64,11 @@ impl Server {
         Ok(Lent::new(self.primary.acquire().await?, self.patience))
     }
 
+    /// The server and its database, without login.
+    pub(super) fn place(&self) -> String {
+        self.url.to_string()
+    }
+
     /// The servers that follow it, if there are any.
     pub(super) fn replicas(&self) -> Option<&Replicas> {
         self.replicas.as_ref()

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Only, Plan, Sql, accounts, analytics, files, imports, invalidations, notifications, reminders, replicas, reports,
-    restored, running, runs, schedules, tenants, webhooks,
+    restored, running, runs, schedules, server, tenants, webhooks,
 };
 use crate::store::{Store, dump};
 
@@ -125,6 +125,7 @@ const ALL: &[&Sql] = &[
     &schedules::PAGE,
     &schedules::REPLACE,
     &schedules::SCHEDULE,
+    &server::USE,
     &tenants::INSERT_TENANT,
     &tenants::INSTALLATION,
     &tenants::TENANT,

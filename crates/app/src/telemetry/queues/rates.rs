@@ -10,13 +10,17 @@ use tidegate_queue::{Broker, QueueCounts};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::limits;
+use crate::alert_rules::Measurement;
 use crate::jobs::QUEUES;
 use crate::telemetry::pulse::is_so;
 
 /// What a rate looks back on.
 const WINDOW: Duration = Duration::from_secs(60);
+/// How long totals are kept.
+const KEPT: Duration = Duration::from_secs(300);
 /// How often totals are read. A rate is asked seldom, and an idle queue should cost next to nothing.
-const PERIOD: Duration = Duration::from_secs(5);
+pub(super) const PERIOD: Duration = Duration::from_secs(5);
 
 /// What happened per second, lately.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -34,10 +38,40 @@ pub struct Rates {
     pub retried_per_second: f64,
 }
 
-/// The totals of the last minute.
+/// The totals of the last five minutes.
 #[derive(Debug, Default)]
 pub(in crate::telemetry) struct RateWatch {
-    samples: Mutex<BTreeMap<&'static str, VecDeque<(Instant, QueueCounts)>>>,
+    samples: Mutex<BTreeMap<&'static str, Samples>>,
+}
+
+/// The readings of a queue, the newest last.
+#[derive(Debug, Default)]
+pub(super) struct Samples(VecDeque<(Instant, QueueCounts)>);
+
+impl Samples {
+    fn push(&mut self, now: Instant, counts: QueueCounts) {
+        // One that is as old as that stays, until the next one is too.
+        while self.0.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= KEPT) {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, counts));
+    }
+
+    pub(super) fn last(&self) -> Option<&(Instant, QueueCounts)> {
+        self.0.back()
+    }
+
+    /// The oldest reading that is kept, which is five minutes before the last one.
+    pub(super) fn first(&self) -> Option<&(Instant, QueueCounts)> {
+        self.0.front()
+    }
+
+    /// The reading a minute before the last one, or the oldest.
+    fn a_minute_before(&self) -> Option<&(Instant, QueueCounts)> {
+        let last = self.last()?.0;
+        let is_before = |(at, _): &&(Instant, QueueCounts)| last.duration_since(*at) >= WINDOW;
+        self.0.iter().rev().find(is_before).or(self.0.front())
+    }
 }
 
 impl RateWatch {
@@ -64,19 +98,20 @@ impl RateWatch {
     pub(in crate::telemetry) fn file(&self, queue: &'static str, counts: QueueCounts) {
         let now = Instant::now();
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        let samples = samples.entry(queue).or_default();
-        // One that is a whole window old stays, until the next one is too.
-        while samples.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= WINDOW) {
-            samples.pop_front();
-        }
-        samples.push_back((now, counts));
+        samples.entry(queue).or_default().push(now, counts);
+    }
+
+    /// The measurements for alert rules.
+    pub(in crate::telemetry) fn measurements(&self) -> Vec<Measurement> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.iter().flat_map(|(queue, samples)| limits::measurements(queue, samples)).collect()
     }
 
     /// What happened between the oldest reading of the last minute and `counts`, which were read now; `None` in the
     /// first second.
     pub(in crate::telemetry) fn rates(&self, queue: &str, counts: &QueueCounts) -> Option<Rates> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, before) = samples.get(queue)?.front()?;
+        let (at, before) = samples.get(queue)?.a_minute_before()?;
         let seconds = at.elapsed().as_secs_f64();
         (seconds >= 1.0).then(|| Rates::between(before, counts, seconds))
     }
@@ -85,9 +120,9 @@ impl RateWatch {
     /// append-only file. `None` before the first reading of the totals.
     pub(in crate::telemetry) fn recovered(&self) -> Option<Reading> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        let read_at = samples.values().filter_map(VecDeque::back).map(|(at, _)| *at).max()?;
-        let in_queue = |(queue, samples): (&&str, &VecDeque<(Instant, QueueCounts)>)| {
-            let ((_, before), (_, after)) = (samples.front()?, samples.back()?);
+        let read_at = samples.values().filter_map(Samples::last).map(|(at, _)| *at).max()?;
+        let in_queue = |(queue, samples): (&&str, &Samples)| {
+            let ((_, before), (_, after)) = (samples.a_minute_before()?, samples.last()?);
             let jobs = after.recovered_total.saturating_sub(before.recovered_total);
             (jobs > 0).then(|| format!("{queue}: {jobs}"))
         };
@@ -120,7 +155,7 @@ impl Rates {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "jobs of a minute")]
-fn float(count: u64) -> f64 {
+pub(super) fn float(count: u64) -> f64 {
     count as f64
 }
 

@@ -73,7 +73,7 @@ impl Watch {
 }
 
 /// How far a replica has come, where it can be asked.
-async fn done(replica: &Replica) -> Option<i64> {
+pub(super) async fn done(replica: &Replica) -> Option<i64> {
     if replica.is_resting(Instant::now()) {
         return None;
     }
@@ -93,7 +93,7 @@ async fn position(server: &Connections<Postgres>, question: &'static Sql) -> Res
 }
 
 /// What was said last may end at the end of a page, and nothing be on the next one but its head, which nobody is sent.
-fn without_head(said: i64) -> i64 {
+pub(in crate::store::db) fn without_head(said: i64) -> i64 {
     let on_page = said % PAGE;
     if HEADS.contains(&on_page) { said - on_page } else { said }
 }
