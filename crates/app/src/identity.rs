@@ -2,17 +2,31 @@
 
 use std::sync::LazyLock;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A process: which program, and which of its runs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     /// The program's name.
     pub(crate) service: String,
-    pub(crate) version: &'static str,
+    pub(crate) version: String,
     /// New at each start.
     pub(crate) instance: String,
+    /// The name of its machine or container.
+    #[serde(default)]
+    pub(crate) host: String,
+}
+
+impl Identity {
+    /// As it stands in a sentence: `tidegate-api 7c0f6b0e on node-1`.
+    pub(crate) fn name(&self) -> String {
+        let instance = self.instance.split('-').next().unwrap_or_default();
+        match self.host.as_str() {
+            "" => format!("{} {instance}", self.service),
+            host => format!("{} {instance} on {host}", self.service),
+        }
+    }
 }
 
 /// This one.
@@ -21,7 +35,8 @@ pub(crate) static THIS_PROCESS: LazyLock<Identity> = LazyLock::new(|| {
     let name = program.as_deref().and_then(|path| path.file_stem()?.to_str());
     Identity {
         service: name.unwrap_or("tidegate").to_owned(),
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: Uuid::new_v4().to_string(),
+        host: hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     }
 });

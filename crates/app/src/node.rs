@@ -265,7 +265,8 @@ impl Node {
             broker: Arc::clone(&broker),
             redis: redis.clone(),
         };
-        let telemetry = Telemetry::start(watched, &settings.performance, background.clone())?;
+        let telemetry = Telemetry::start(watched, &settings.performance, background.clone());
+        telemetry.share_alerts(&settings, &store, background.clone())?;
         store.measure_changes(Arc::clone(&telemetry.operations().changes));
         telemetry.watch_pools(store.pools(), &settings.performance.health);
         telemetry.watch_server(store.server_watch(), background.clone());
@@ -389,6 +390,7 @@ impl Node {
             export.end().await;
         }
         self.background.cancel();
+        self.telemetry.alerts().unshared().await;
         // One after the other: of connections that close at the same time, none folds the log into the file.
         self.coherence.ended().await;
         self.store.close().await;

@@ -4,6 +4,7 @@
 //! when) it is committed. What the two databases do differently is in `db`, in how each is opened, and in how one process
 //! hears of another's commits.
 
+mod alerts;
 mod analytics;
 mod change;
 mod coherence;
@@ -53,6 +54,7 @@ use tidegate_perfmon::OperationHandle;
 
 use crate::telemetry::Seldom;
 
+pub(crate) use alerts::{AlertReport, AlertSender, AlertState, StateChange};
 pub(crate) use analytics::Activity;
 pub use analytics::{Tally, Views};
 pub use change::Change;

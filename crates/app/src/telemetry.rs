@@ -41,8 +41,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::probes;
 use crate::redis::Redis;
-use crate::settings::PerformanceSettings;
-use crate::store::{ServerWatch, WatchedPool};
+use crate::settings::{PerformanceSettings, Settings};
+use crate::store::{ServerWatch, Store, WatchedPool};
 use latest::Latest;
 use limiters::Limiters;
 use pulse::Asked;
@@ -54,7 +54,7 @@ use verdict::{CacheCounts, CacheVerdict};
 /// Why somebody may not follow now, or alerts can't be posted.
 pub use crate::{places::TooManyFollowers, webhook::WebhookError};
 pub(crate) use alerts::standing_rules;
-pub use alerts::{AlertDesk, Follower, TENANT_ANOMALY, Told, Topic};
+pub use alerts::{AlertDesk, Follower, SilenceFailure, TENANT_ANOMALY, Told, Topic};
 pub use board::{Beat, Board, Named, Section, Table, cell};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
@@ -145,20 +145,12 @@ impl std::fmt::Debug for Watched {
 
 impl Telemetry {
     /// Starts the pulse, which files the figures of each second and judges them, and the watch over Redis, until
-    /// `shutdown`. Alerts are delivered until then too.
-    ///
-    /// # Errors
-    ///
-    /// When there is a webhook, and no client can be made for it.
-    pub fn start(
-        watched: Watched,
-        settings: &PerformanceSettings,
-        shutdown: CancellationToken,
-    ) -> Result<Arc<Self>, WebhookError> {
+    /// `shutdown`.
+    pub fn start(watched: Watched, settings: &PerformanceSettings, shutdown: CancellationToken) -> Arc<Self> {
         let Watched { registry, slow_log, cache, cache_watch, broker, redis } = watched;
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
         let latest = Arc::new(Latest::new(&registry));
-        let alerts = AlertDesk::start(&settings.alerts, &registry, Arc::clone(&latest), shutdown.clone())?;
+        let alerts = AlertDesk::new(&settings.alerts, &registry, Arc::clone(&latest));
         let operations = Operations::of(&registry, redis.is_none());
         let telemetry = Arc::new(Self {
             job_watch: Arc::new(JobWatch::new(registry.clone())),
@@ -197,7 +189,22 @@ impl Telemetry {
         exposition::facade::hang_up(&telemetry.board, exposition::facade::bridge());
         Arc::clone(telemetry.alerts.own_rules()).start(Arc::clone(&telemetry), shutdown.clone());
         tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
-        Ok(telemetry)
+        telemetry
+    }
+
+    /// Shares alerts and silences with the other processes on the database, and sends them to the receivers of the settings, until
+    /// `shutdown`.
+    ///
+    /// # Errors
+    ///
+    /// When no client can be made for a receiver.
+    pub(crate) fn share_alerts(
+        &self,
+        settings: &Settings,
+        store: &Store,
+        shutdown: CancellationToken,
+    ) -> Result<(), WebhookError> {
+        self.alerts.share(settings, store, &self.registry, shutdown)
     }
 
     /// Hangs up what is told here of the cache and of alerts.

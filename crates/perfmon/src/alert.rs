@@ -21,7 +21,7 @@ pub use burn::{BurnRate, BurnRateError, BurnReading, BurnWindow};
 pub use burn_log::{BurnLog, Outcomes};
 pub use history::Since;
 pub use observation::Observation;
-pub use outbox::{Outbox, OutboxCounts};
+pub use outbox::{Numbered, Outbox, OutboxCounts};
 pub use record::{Alert, Phase, Transition};
 pub use rule::{AlertRule, AlertRuleError, Severity};
 pub use silence::{Silence, SilenceError};
@@ -135,11 +135,22 @@ impl Alerts {
     ///
     /// [`SilenceError`] says what is wrong with it.
     pub fn silence(&mut self, silence: Silence, unix_ms: u64) -> Result<(), SilenceError> {
+        self.check_silence(&silence, unix_ms)?;
+        self.silences.add(silence, unix_ms);
+        Ok(())
+    }
+
+    /// Whether [`silence`](Self::silence) would take it.
+    ///
+    /// # Errors
+    ///
+    /// [`SilenceError`] says what is wrong with it.
+    pub fn check_silence(&self, silence: &Silence, unix_ms: u64) -> Result<(), SilenceError> {
         if !self.rules.iter().any(|rule| rule.id == silence.rule) {
             let rule = silence.rule[..silence.rule.floor_char_boundary(64)].to_owned();
             return Err(SilenceError::UnknownRule { rule });
         }
-        self.silences.add(silence, unix_ms)
+        self.silences.check(silence, unix_ms)
     }
 
     /// Ends a silence before its time; whether there was one.

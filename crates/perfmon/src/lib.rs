@@ -167,8 +167,8 @@ mod unit;
 mod window;
 
 pub use alert::{
-    Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Observation,
-    Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
+    Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Numbered,
+    Observation, Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
 };
 pub use body_wait::BodyWait;
 pub use catalog::{OTHER, UNMATCHED};

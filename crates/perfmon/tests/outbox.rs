@@ -53,6 +53,24 @@ fn what_is_hopeless_is_given_up_at_once() {
 }
 
 #[test]
+fn a_receiver_that_says_when_to_come_back_is_asked_then_and_no_sooner() {
+    let mut outbox = Outbox::new(10);
+    transitions(2).into_iter().for_each(|transition| outbox.push(transition));
+    outbox.failed_until(1, secs(10), secs(40));
+    assert_eq!((seq(&outbox, 39), seq(&outbox, 40)), (None, Some(1)));
+    outbox.failed_until(1, secs(40), secs(41));
+    assert_eq!((seq(&outbox, 44), seq(&outbox, 45)), (None, Some(1)), "its own wait is longer");
+}
+
+#[test]
+fn what_is_taken_back_is_neither_sent_nor_counted() {
+    let mut outbox = Outbox::new(10);
+    transitions(3).into_iter().for_each(|transition| outbox.push(transition));
+    outbox.retain(|transition| transition.seq == 2);
+    assert_eq!((seq(&outbox, 0), outbox.waiting(), outbox.counts().dropped), (Some(2), 1, 0));
+}
+
+#[test]
 fn the_oldest_is_dropped_also_while_it_is_under_way() {
     let mut outbox = Outbox::new(2);
     let mut all = transitions(3).into_iter();

@@ -95,7 +95,12 @@ impl Figures {
 
     fn take_alerts(&mut self, told: &Value) {
         let is_firing = |alert: &&Value| alert["phase"] == "firing";
-        self.firing = items(told, "items").iter().filter(is_firing).cloned().collect();
+        let of_fleet = items(told, "fleet");
+        let key = |alert: &Value| (alert["rule"].clone(), alert["subject"].clone());
+        let is_of_fleet = |alert: &&Value| of_fleet.iter().any(|other| key(other) == key(alert));
+        // What has just begun here is not in the fleet's list yet.
+        let own = items(told, "items").iter().filter(is_firing).filter(|alert| !is_of_fleet(alert));
+        self.firing = own.chain(of_fleet).cloned().collect();
         self.silences = items(told, "silences").to_vec();
     }
 
@@ -108,7 +113,7 @@ impl Figures {
             reason.message.hash(&mut hasher);
         }
         for alert in &self.firing {
-            for named in ["rule", "subject", "severity", "fired_at_unix_ms", "silenced"] {
+            for named in ["rule", "subject", "severity", "fired_at_unix_ms", "silenced", "processes"] {
                 alert[named].to_string().hash(&mut hasher);
             }
         }

@@ -13,7 +13,7 @@ pub(super) fn of(settings: &OtlpSettings) -> Resource {
     Resource::builder_empty()
         .with_attributes([
             KeyValue::new("service.name", process.service.as_str()),
-            KeyValue::new("service.version", process.version),
+            KeyValue::new("service.version", process.version.as_str()),
             KeyValue::new("service.instance.id", process.instance.as_str()),
         ])
         .with_attributes(settings.resource.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone())))

@@ -644,11 +644,39 @@ pub const CATALOGUE: &[Setting] = &[
         "TIDEGATE_ALERTS_WEBHOOK_SECRET",
         "key of the HMAC-SHA256 that signs what is posted",
     ),
+    secret(
+        "alerts.slack_url",
+        "TIDEGATE_ALERTS_SLACK_URL",
+        "incoming webhook of Slack, Mattermost or Discord (its `/slack` endpoint) that alerts are posted to",
+    ),
+    secret(
+        "alerts.pagerduty_key",
+        "TIDEGATE_ALERTS_PAGERDUTY_KEY",
+        "integration key of a PagerDuty service (Events API v2) that gets the alerts",
+    ),
+    setting(
+        "alerts.pagerduty_url",
+        "TIDEGATE_ALERTS_PAGERDUTY_URL",
+        Some("https://events.pagerduty.com/v2/enqueue"),
+        "where PagerDuty takes events; in the EU https://events.eu.pagerduty.com/v2/enqueue",
+    ),
+    setting(
+        "alerts.email",
+        "TIDEGATE_ALERTS_EMAIL",
+        None,
+        "addresses that alerts are mailed to, with commas between, through the server of email.url",
+    ),
+    setting(
+        "alerts.dashboard_url",
+        "TIDEGATE_ALERTS_DASHBOARD_URL",
+        None,
+        "URL of the dashboard that alerts link to, such as https://tidegate.example.com/dashboard",
+    ),
     setting(
         "alerts.private_addresses",
         "TIDEGATE_ALERTS_PRIVATE_ADDRESSES",
         Some("off"),
-        "`on`: the webhook may be on a private network",
+        "`on`: what alerts are posted to may be on a private network",
     ),
     setting(
         "alerts.objective",

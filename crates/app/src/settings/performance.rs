@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lettre::message::Mailboxes;
 use tidegate_perfmon::{BurnRate, HealthConfig, Kind, QueryConfig, mask};
 
 use super::reader::Reader;
@@ -39,7 +40,17 @@ pub struct AlertSettings {
     pub webhook: Option<Hidden>,
     /// Key of the signature that goes with it.
     pub webhook_secret: Option<Hidden>,
-    /// Whether that URL may lead to an address of a private network.
+    /// Incoming webhook of Slack, or of what speaks as it does.
+    pub slack: Option<Hidden>,
+    /// Integration key of PagerDuty.
+    pub pagerduty_key: Option<Hidden>,
+    /// Where PagerDuty takes events.
+    pub pagerduty_url: Option<String>,
+    /// Addresses that alerts are mailed to.
+    pub email: Vec<String>,
+    /// URL of the dashboard, for links.
+    pub dashboard: Option<String>,
+    /// Whether what is posted to may be at an address of a private network.
     pub private_addresses: bool,
     /// The share of responses that should be good.
     pub objective: f64,
@@ -52,6 +63,11 @@ impl Default for AlertSettings {
         Self {
             webhook: None,
             webhook_secret: None,
+            slack: None,
+            pagerduty_key: None,
+            pagerduty_url: None,
+            email: Vec::new(),
+            dashboard: None,
             private_addresses: false,
             objective: 0.999,
             rules: RuleChanges::default(),
@@ -132,6 +148,11 @@ fn alerts(raw: &Reader<'_>) -> Result<AlertSettings, SettingsError> {
     Ok(AlertSettings {
         webhook: raw.secret_url("alerts.webhook")?,
         webhook_secret: raw.signing_key("alerts.webhook_secret")?,
+        slack: raw.secret_url("alerts.slack_url")?,
+        pagerduty_key: raw.signing_key("alerts.pagerduty_key")?,
+        pagerduty_url: raw.url("alerts.pagerduty_url")?,
+        email: addresses(raw)?,
+        dashboard: raw.url("alerts.dashboard_url")?,
         private_addresses: raw.switch("alerts.private_addresses")?,
         objective,
         rules: alert_rules(raw, &BurnRate::standard(objective))?,
@@ -142,6 +163,18 @@ fn alert_rules(raw: &Reader<'_>, objective: &BurnRate) -> Result<RuleChanges, Se
     const KEY: &str = "alerts.rules";
     let Some((text, _)) = raw.text(KEY) else { return Ok(RuleChanges::default()) };
     alert_rules::parse(text, &standing_rules(objective)).map_err(|error| raw.invalid(KEY, error.to_string()))
+}
+
+/// Addresses with commas between, as many as a mail may have. An address is not repeated in an error.
+fn addresses(raw: &Reader<'_>) -> Result<Vec<String>, SettingsError> {
+    const KEY: &str = "alerts.email";
+    let Some((text, _)) = raw.text(KEY) else { return Ok(Vec::new()) };
+    let most = raw.count("email.max_recipients", 1..=1000)?;
+    let wanted =
+        || raw.invalid(KEY, format!("wants 1 to {most} addresses such as ops@example.com, with commas between"));
+    let addresses: Mailboxes = text.parse().map_err(|_| wanted())?;
+    let addresses: Vec<_> = addresses.into_iter().map(|address| address.to_string()).collect();
+    if (1..=most).contains(&addresses.len()) { Ok(addresses) } else { Err(wanted()) }
 }
 
 fn metrics_need_token(raw: &Reader<'_>, tokens: &Tokens) -> Result<bool, SettingsError> {
@@ -271,6 +304,9 @@ mod tests {
         for (variable, value) in [
             ("TIDEGATE_ALERTS_WEBHOOK", "ftp://alerts.example.com/hunter2"),
             ("TIDEGATE_ALERTS_WEBHOOK_SECRET", "hunter2"),
+            ("TIDEGATE_ALERTS_SLACK_URL", "hooks.slack.com/hunter2"),
+            ("TIDEGATE_ALERTS_PAGERDUTY_KEY", "hunter2"),
+            ("TIDEGATE_ALERTS_EMAIL", "hunter2, ops@example.com"),
             ("TIDEGATE_OTLP_HEADERS", "authorization: hunter2"),
             ("TIDEGATE_OTLP_ENDPOINT", "ftp://collector.example.com/otlp/hunter2"),
             ("TIDEGATE_OTLP_ENDPOINT", "https://collector.example.com/otlp?key=hunter2"),
@@ -284,6 +320,18 @@ mod tests {
             set.performance.alerts.webhook.as_ref().map(Hidden::reveal),
             Some("https://alerts.example.com/hunter2")
         );
+    }
+
+    #[test]
+    fn addresses_of_alerts_are_a_list_with_names_or_without() {
+        let set = |text: &str| check_with(&[("TIDEGATE_ALERTS_EMAIL", text)]).map(|all| all.performance.alerts.email);
+        assert_eq!(check_with(&[]).unwrap().performance.alerts.email, Vec::<String>::new());
+        assert_eq!(
+            set("ops@example.com, Ada <ada@example.org>").unwrap(),
+            ["ops@example.com", "Ada <ada@example.org>"]
+        );
+        assert!(set("ops@example.com, nobody").is_err());
+        assert!(set(&vec!["ops@example.com"; 51].join(",")).is_err());
     }
 
     #[test]

@@ -200,6 +200,13 @@ impl Reader<'_> {
         })
     }
 
+    /// An HTTP URL without user and password.
+    pub(super) fn url(&self, key: &'static str) -> Result<Option<String>, SettingsError> {
+        let wanted = "a URL such as https://example.com/path, without user and password";
+        let is_right = |url: &Url| url.username().is_empty() && url.password().is_none();
+        Ok(self.checked_url(key, wanted, is_right)?.map(|url| url.reveal().to_owned()))
+    }
+
     /// An HTTP URL that may hold a secret, in its path or behind `?`: what is wrong with it is told without repeating it.
     pub(super) fn secret_url(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
         self.checked_url(key, "a URL such as https://alerts.example.com/hook", |_| true)

@@ -28,6 +28,10 @@ macro_rules! scenarios {
 }
 
 scenarios![
+    alerts::a_receiver_never_goes_back,
+    alerts::a_silence_is_kept_replaced_and_lifted,
+    alerts::of_processes_that_want_to_send_one_does,
+    alerts::reports_are_each_processs_own,
     analytics::a_batch_of_views_counts_once,
     analytics::a_kind_of_a_newer_version_is_left_out,
     analytics::an_import_counts_what_it_brought_in_with_each_chunk,

@@ -28,6 +28,7 @@ pub(super) static SQLITE: LazyLock<Migrator> = migrations![
     "0008_reminders",
     "0009_reports",
     "0010_views",
+    "0011_alerts",
 ];
 
 pub(super) static POSTGRES: LazyLock<Migrator> = migrations![
@@ -40,6 +41,7 @@ pub(super) static POSTGRES: LazyLock<Migrator> = migrations![
     "0008_reminders",
     "0009_reports",
     "0010_views",
+    "0011_alerts",
 ];
 
 fn migration(file: &'static str, sql: &'static str) -> Migration {

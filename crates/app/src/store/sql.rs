@@ -3,6 +3,7 @@
 //! Parameters are numbered (`$1`), and the texts keep to what SQLite and PostgreSQL both understand.
 
 pub(super) mod accounts;
+pub(super) mod alerts;
 pub(super) mod analytics;
 pub(super) mod files;
 pub(super) mod imports;

@@ -1,11 +1,16 @@
-//! From a verdict each second to whoever is told: the log, the event stream, a webhook.
+//! From a verdict each second to whoever is told: the log and the event stream of this process, and the receivers of the fleet.
 
 mod figures;
+mod fleet;
 mod log;
+mod notice;
+mod receivers;
+mod sentence;
 mod steady;
 mod stream;
+#[cfg(test)]
+mod test_alert;
 mod traces;
-mod webhook;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,8 +19,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_perfmon::{
-    AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Queries, Registry, Severity,
-    Silence, SilenceError, mask,
+    Alert, AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Phase, Queries,
+    Registry, Severity, Silence, SilenceError, mask,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,12 +30,14 @@ use super::{Beat, Section, Table};
 use crate::alert_rules::{LIMITS, Limit, Measurement, RuleBook};
 use crate::clock::unix_ms;
 use crate::places::TooManyFollowers;
-use crate::settings::AlertSettings;
+use crate::settings::{AlertSettings, Settings};
+use crate::store::{Store, StoreError};
 use crate::webhook::WebhookError;
 use figures::AlertFigures;
+use fleet::Fleet;
+use receivers::Receiver;
 use steady::Steady;
 use stream::Stream;
-use webhook::Webhook;
 
 pub use stream::{Follower, Told, Topic};
 
@@ -51,7 +58,8 @@ pub struct AlertDesk {
     /// Where the traces of slow statements are.
     statements: OnceLock<Queries>,
     stream: Stream,
-    webhook: Option<Arc<Webhook>>,
+    /// The processes that share their alerts with this one; none in a test.
+    fleet: OnceLock<Arc<Fleet>>,
     /// Observations that are no part of health.
     sources: Mutex<Vec<Source>>,
     book: Arc<RuleBook>,
@@ -74,6 +82,17 @@ struct State {
     logged: u64,
 }
 
+/// Why a silence is not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SilenceFailure {
+    /// It can't be one.
+    #[error(transparent)]
+    Refused(#[from] SilenceError),
+    /// The database, where all processes look for it, can't be written.
+    #[error(transparent)]
+    NotKept(#[from] StoreError),
+}
+
 impl std::fmt::Debug for AlertDesk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AlertDesk").finish_non_exhaustive()
@@ -81,18 +100,9 @@ impl std::fmt::Debug for AlertDesk {
 }
 
 impl AlertDesk {
-    /// A desk that delivers until `shutdown`, and measures what it sends. Whoever asks how health is is told the verdict in force.
-    pub(super) fn start(
-        settings: &AlertSettings,
-        registry: &Registry,
-        latest: Arc<Latest>,
-        shutdown: CancellationToken,
-    ) -> Result<Arc<Self>, WebhookError> {
+    /// A desk that measures what it sends. Whoever asks how health is is told the verdict in force.
+    pub(super) fn new(settings: &AlertSettings, registry: &Registry, latest: Arc<Latest>) -> Arc<Self> {
         let epoch = unix_ms();
-        let webhook = Webhook::new(settings, epoch, registry)?.map(Arc::new);
-        if let Some(webhook) = &webhook {
-            tokio::spawn(Arc::clone(webhook).run(shutdown));
-        }
         let objective = BurnRate::standard(settings.objective);
         let book = Arc::new(RuleBook::new(standing_rules(&objective), &settings.rules));
         let alerts = Alerts::new(book.rules().to_vec(), HISTORY)
@@ -108,9 +118,62 @@ impl AlertDesk {
             logged: 0,
         };
         let (state, stream) = (Mutex::new(state), Stream::default());
-        let (statements, sources) = (OnceLock::new(), Mutex::default());
+        let (statements, fleet, sources) = (OnceLock::new(), OnceLock::new(), Mutex::default());
         let own = Arc::new(OwnRules::new(&settings.rules.own));
-        Ok(Arc::new(Self { state, objective, epoch, latest, statements, stream, webhook, sources, book, own }))
+        Arc::new(Self { state, objective, epoch, latest, statements, stream, fleet, sources, book, own })
+    }
+
+    /// Shares alerts and silences with the other processes on the database, and sends to the receivers of the settings, until
+    /// `shutdown`. The first call counts.
+    ///
+    /// # Errors
+    ///
+    /// When no client can be made for a receiver.
+    pub(super) fn share(
+        self: &Arc<Self>,
+        settings: &Settings,
+        store: &Store,
+        registry: &Registry,
+        shutdown: CancellationToken,
+    ) -> Result<(), WebhookError> {
+        if self.fleet.get().is_none() {
+            let fleet = Fleet::start(self, settings, store, registry, shutdown)?;
+            self.fleet.get_or_init(|| fleet);
+        }
+        Ok(())
+    }
+
+    /// Waits until the alerts are shared no more, which is soon after the shutdown.
+    pub(crate) async fn unshared(&self) {
+        if let Some(fleet) = self.fleet.get() {
+            fleet.ended().await;
+        }
+    }
+
+    /// What fires in this process, the gravest first.
+    fn firing(&self) -> Vec<Alert> {
+        let mut firing: Vec<_> = self.state().alerts.firing().cloned().collect();
+        firing.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
+        firing
+    }
+
+    /// The alert after its end, if it has ended and is remembered.
+    fn end_of(&self, alert: &Alert) -> Option<Alert> {
+        let all = self.state().alerts.list(usize::MAX);
+        let is_it = |other: &Alert| (other.id, &other.rule, &other.subject) == (alert.id, &alert.rule, &alert.subject);
+        all.into_iter().find(|other| is_it(other) && other.ended_at_unix_ms.is_some())
+    }
+
+    /// The silences in force.
+    fn silences(&self) -> Vec<Silence> {
+        self.state().alerts.silences(unix_ms())
+    }
+
+    /// Takes in the silences of all processes. Returns those that are over.
+    fn adopt_silences(&self, found: Vec<Silence>) -> Vec<Silence> {
+        let mut state = self.state();
+        let State { alerts, silences, .. } = &mut *state;
+        silences.adopt(alerts, found, unix_ms())
     }
 
     /// Takes in what `source` observes each second, for a rule of which health knows nothing. It
@@ -156,14 +219,16 @@ impl AlertDesk {
         let steps = alerts.evaluate(beat.now, beat.unix_ms, &seen);
         drop(seen);
 
+        if steps.iter().any(|step| !matches!(step.alert.phase, Phase::Pending | Phase::Withdrawn))
+            && let Some(fleet) = self.fleet.get()
+        {
+            fleet.wake();
+        }
         let steps: Vec<_> = steps.into_iter().filter(|step| step.notify).collect();
         // Still under the lock, so that whoever begins to follow now misses none and hears none twice.
         for step in &steps {
             state.logged += 1;
             self.stream.tell(&Told::alert(self.epoch, step));
-            if let Some(webhook) = &self.webhook {
-                webhook.push(step.clone());
-            }
         }
         if state.health.replace(beat.health.status) != Some(beat.health.status) {
             self.stream.tell(&told_of(beat));
@@ -222,27 +287,51 @@ impl AlertDesk {
         self.state().queues.clear();
     }
 
-    /// Keeps a rule, or one subject of it, from being told for a while. Its texts are masked before they are kept, as those of
-    /// alerts are.
+    /// Keeps a rule, or one subject of it, from being told for a while, in all processes. Its texts are masked before they are kept,
+    /// as those of alerts are.
     ///
     /// # Errors
     ///
-    /// [`SilenceError`] says what is wrong with it.
-    pub fn silence(&self, mut silence: Silence) -> Result<Silence, SilenceError> {
+    /// [`SilenceFailure`] says what is wrong with it, or that the database can't be written.
+    pub async fn silence(&self, mut silence: Silence) -> Result<Silence, SilenceFailure> {
         silence.reason = mask(&silence.reason).into_owned();
         silence.subject = silence.subject.as_deref().map(|subject| mask(subject).into_owned());
-        let (mut state, now) = (self.state(), unix_ms());
-        state.alerts.silence(silence.clone(), now)?;
-        state.silences.add(&silence, now);
+        self.state().alerts.check_silence(&silence, unix_ms())?;
+        match self.fleet.get() {
+            Some(fleet) => fleet.silence(&silence, || self.keep(&silence, true)).await??,
+            None => self.keep(&silence, false)?,
+        }
         Ok(silence)
     }
 
-    /// Ends a silence before its time; whether there was one.
-    pub fn lift_silence(&self, rule: &str, subject: Option<&str>) -> bool {
+    fn keep(&self, silence: &Silence, is_shared: bool) -> Result<(), SilenceError> {
+        let (mut state, now) = (self.state(), unix_ms());
+        state.alerts.silence(silence.clone(), now)?;
+        state.silences.add(silence, now);
+        if is_shared {
+            state.silences.share(silence);
+        }
+        Ok(())
+    }
+
+    /// Ends a silence before its time, in all processes; whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub async fn lift_silence(&self, rule: &str, subject: Option<&str>) -> Result<bool, StoreError> {
         let subject = subject.map(mask);
-        let mut state = self.state();
-        state.silences.lift(rule, subject.as_deref());
-        state.alerts.lift_silence(rule, subject.as_deref())
+        let lift = || {
+            let mut state = self.state();
+            state.silences.lift(rule, subject.as_deref());
+            state.alerts.lift_silence(rule, subject.as_deref())
+        };
+        let mut was_here = false;
+        let was_shared = match self.fleet.get() {
+            Some(fleet) => fleet.lift_silence(rule, subject.as_deref(), || was_here = lift()).await?,
+            None => lift(),
+        };
+        Ok(was_shared || was_here)
     }
 
     pub(super) fn figures(&self) -> AlertFigures {
@@ -261,16 +350,26 @@ impl AlertDesk {
         let mut all = vec![("log", "delivered", logged)];
         let (delivered, dropped) = self.stream.counts();
         all.extend([("stream", "delivered", delivered), ("stream", "dropped", dropped)]);
-        if let Some(webhook) = &self.webhook {
-            let OutboxCounts { delivered, failed, given_up, dropped, .. } = webhook.counts();
-            all.extend([
-                ("webhook", "delivered", delivered),
-                ("webhook", "failed", failed),
-                ("webhook", "given_up", given_up),
-                ("webhook", "dropped", dropped),
-            ]);
+        for receiver in self.receivers() {
+            let (way, OutboxCounts { delivered, failed, given_up, dropped, .. }) = (receiver.way(), receiver.counts());
+            let outcomes = [("delivered", delivered), ("failed", failed), ("given_up", given_up), ("dropped", dropped)];
+            all.extend(outcomes.map(|(outcome, count)| (way, outcome, count)));
         }
         all
+    }
+
+    fn receivers(&self) -> &[Arc<Receiver>] {
+        self.fleet.get().map_or(&[], |fleet| fleet.receivers())
+    }
+
+    /// The alerts of all processes, and the process that sends them.
+    fn fleet_json(&self, limit: usize) -> (Value, Value) {
+        let Some(fleet) = self.fleet.get() else { return (json!([]), Value::Null) };
+        let silences = self.silences();
+        let view = fleet.view();
+        let firing = view.firing(limit, fleet::is_silenced(&silences));
+        let age = view.read_at.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
+        (json!(firing), json!({"name": view.sender, "is_this_process": view.is_sender, "known_ms_ago": age}))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -348,8 +447,12 @@ const COLUMNS: &[&str] = &[
     "way",
     "outcome",
     "count",
+    "notified",
+    "processes",
+    "waiting",
 ];
-const LISTS: &[&str] = &["items", "silences", "rules", "burn_rates", "deliveries", "without_data"];
+const LISTS: &[&str] =
+    &["items", "silences", "rules", "burn_rates", "deliveries", "without_data", "fleet", "receivers"];
 
 impl Section for AlertDesk {
     fn name(&self) -> &'static str {
@@ -357,6 +460,11 @@ impl Section for AlertDesk {
     }
 
     fn json(&self, limit: usize) -> Value {
+        let (fleet, sender) = self.fleet_json(limit);
+        let receivers = self.receivers().iter();
+        let receivers: Vec<_> =
+            receivers.map(|receiver| json!({"way": receiver.way(), "waiting": receiver.waiting()})).collect();
+        let webhook = receivers.iter().find(|receiver| receiver["way"] == "webhook");
         let state = self.state();
         let deliveries: Vec<Value> = self
             .deliveries(state.logged)
@@ -369,7 +477,10 @@ impl Section for AlertDesk {
             "rules": state.alerts.rules(),
             "burn_rates": state.burning,
             "deliveries": deliveries,
-            "waiting_for_webhook": self.webhook.as_ref().map(|webhook| webhook.waiting()),
+            "fleet": fleet,
+            "sender": sender,
+            "waiting_for_webhook": webhook.map(|webhook| &webhook["waiting"]),
+            "receivers": receivers,
             "followers": self.stream.followers(),
             "without_data": self.own.without_data(),
             "without_rule": state.alerts.unruled(),

@@ -32,9 +32,9 @@ impl Operations {
     }
 }
 
-/// The deliveries of alerts, for whoever has a webhook.
-pub(super) fn webhook(registry: &Registry) -> Arc<OperationHandle> {
-    registry.operation_handle(Kind::Api, "webhook")
+/// The deliveries of alerts to one kind of receiver.
+pub(super) fn receiver(registry: &Registry, way: &str) -> Arc<OperationHandle> {
+    registry.operation_handle(Kind::Api, way)
 }
 
 /// What is sent to the collector, for whoever has one.

@@ -210,7 +210,7 @@ impl Collector for ProcessFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         let mut family = Family::new(encoder, "tidegate_build_info", "1, of the version that runs", MetricType::Gauge)?;
-        family.gauge(&[("version", THIS_PROCESS.version)], 1)?;
+        family.gauge(&[("version", &THIS_PROCESS.version)], 1)?;
         if let Some(process) = &self.process {
             let help = "Time on processors, in user and kernel";
             Family::new(encoder, "process_cpu_seconds", help, MetricType::Counter)?

@@ -44,7 +44,7 @@ impl Ground {
         };
         let ended = CancellationToken::new();
         ended.cancel();
-        let telemetry = Telemetry::start(watched, &settings.performance, ended).unwrap();
+        let telemetry = Telemetry::start(watched, &settings.performance, ended);
         Self { telemetry, broker, directory }
     }
 

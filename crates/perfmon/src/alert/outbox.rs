@@ -11,21 +11,33 @@ use super::record::Transition;
 /// the very incident that it is to be told of, is back by then.
 const WAITS: [u64; 7] = [1, 5, 15, 30, 60, 120, 300];
 
+/// An item of an [`Outbox`], known by its number.
+pub trait Numbered {
+    /// A number that no other item of the same outbox has.
+    fn number(&self) -> u64;
+}
+
+impl Numbered for Transition {
+    fn number(&self) -> u64 {
+        self.seq
+    }
+}
+
 /// Transitions on their way to one receiver, such as a webhook: bounded, in order, each tried eight times over nine minutes.
 ///
 /// It does nothing by itself. Whoever sends asks for the [`next`](Self::next), tries, and says how it went; so a receiver that
 /// hangs holds up nobody but those behind it in here, and the oldest of these are dropped and counted when there are too
 /// many.
 #[derive(Debug)]
-pub struct Outbox {
+pub struct Outbox<T = Transition> {
     most: usize,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Waiting<T>>,
     counts: OutboxCounts,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    transition: Transition,
+struct Waiting<T> {
+    item: T,
     failures: usize,
     due: Duration,
 }
@@ -44,24 +56,24 @@ pub struct OutboxCounts {
     pub dropped: u64,
 }
 
-impl Outbox {
+impl<T: Numbered> Outbox<T> {
     /// One in which `most` may wait, at least one.
     pub fn new(most: usize) -> Self {
         Self { most: most.max(1), waiting: VecDeque::new(), counts: OutboxCounts::default() }
     }
 
     /// Puts a transition behind the others.
-    pub fn push(&mut self, transition: Transition) {
+    pub fn push(&mut self, item: T) {
         if self.waiting.len() >= self.most {
             self.waiting.pop_front();
             self.counts.dropped += 1;
         }
-        self.waiting.push_back(Waiting { transition, failures: 0, due: Duration::ZERO });
+        self.waiting.push_back(Waiting { item, failures: 0, due: Duration::ZERO });
     }
 
     /// The oldest, if its time has come: those behind it wait for it, so that no end is told before its beginning.
-    pub fn next(&self, now: Duration) -> Option<&Transition> {
-        self.waiting.front().filter(|head| head.due <= now).map(|head| &head.transition)
+    pub fn next(&self, now: Duration) -> Option<&T> {
+        self.waiting.front().filter(|head| head.due <= now).map(|head| &head.item)
     }
 
     /// When to ask again; `None` when nothing waits.
@@ -80,6 +92,11 @@ impl Outbox {
 
     /// The transition of this number failed. It is tried again after 1 s, 5 s, 15 s, 30 s, 1, 2 and 5 minutes, and then given up.
     pub fn failed(&mut self, seq: u64, now: Duration) {
+        self.failed_until(seq, now, Duration::ZERO);
+    }
+
+    /// As [`failed`](Self::failed), for a receiver that says when to come back: the next try is not before `earliest`.
+    pub fn failed_until(&mut self, seq: u64, now: Duration, earliest: Duration) {
         if !self.is_head(seq) {
             return;
         }
@@ -88,7 +105,7 @@ impl Outbox {
             && let Some(wait) = WAITS.get(head.failures)
         {
             head.failures += 1;
-            head.due = now.saturating_add(Duration::from_secs(*wait));
+            head.due = now.saturating_add(Duration::from_secs(*wait)).max(earliest);
             return;
         }
         self.waiting.pop_front();
@@ -104,6 +121,11 @@ impl Outbox {
         }
     }
 
+    /// Takes back what need not be sent any more. It is not counted.
+    pub fn retain(&mut self, is_needed: impl Fn(&T) -> bool) {
+        self.waiting.retain(|waiting| is_needed(&waiting.item));
+    }
+
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
@@ -115,6 +137,6 @@ impl Outbox {
     }
 
     fn is_head(&self, seq: u64) -> bool {
-        self.waiting.front().is_some_and(|head| head.transition.seq == seq)
+        self.waiting.front().is_some_and(|head| head.item.number() == seq)
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::rule::Severity;
 
 /// Where an alert is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Breached, but not for long enough.
@@ -42,7 +42,7 @@ impl fmt::Display for Phase {
 }
 
 /// One alert, from its first breach on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Alert {
     /// Counts up from 1 in this process. The next breach of the same rule and subject is another alert.
@@ -64,10 +64,13 @@ pub struct Alert {
     /// When anything was last known of it.
     pub known_at_unix_ms: u64,
     /// The value last known; `null` in JSON when it is no number.
+    #[serde(deserialize_with = "number")]
     pub value: f64,
     /// The largest value known.
+    #[serde(deserialize_with = "number")]
     pub peak: f64,
     /// The threshold last known.
+    #[serde(deserialize_with = "number")]
     pub threshold: f64,
     /// What was last said beside the numbers.
     pub detail: String,
@@ -78,7 +81,7 @@ pub struct Alert {
 }
 
 /// A step in an alert's life. It serializes as what a webhook or an event stream sends.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Transition {
     /// Counts up by one from 1 in this process.
@@ -91,4 +94,38 @@ pub struct Transition {
     pub notify: bool,
     /// The alert after this step.
     pub alert: Alert,
+}
+
+impl Transition {
+    /// A step that is made elsewhere than in [`Alerts`](crate::Alerts), such as from the alerts of several processes.
+    pub fn new(seq: u64, at_unix_ms: u64, from: Option<Phase>, notify: bool, alert: Alert) -> Self {
+        Self { seq, at_unix_ms, from, notify, alert }
+    }
+}
+
+/// JSON has no number that is none, and says `null`.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{AlertRule, Alerts, Observation};
+
+    #[test]
+    fn a_transition_is_read_back_from_its_json_as_it_was() {
+        let mut alerts = Alerts::new(vec![AlertRule::new("r", Severity::Critical)], 10).unwrap();
+        let seen = [Observation::new("r", Some(true), 2.5, f64::NAN).subject("s").detail("d")];
+        for step in alerts.evaluate(Duration::ZERO, 7, &seen) {
+            let json = serde_json::to_string(&step).unwrap();
+            let mut read: Transition = serde_json::from_str(&json).unwrap();
+            assert!(std::mem::replace(&mut read.alert.threshold, 1.0).is_nan());
+            let Transition { seq, at_unix_ms, from, notify, mut alert } = step;
+            alert.threshold = 1.0;
+            assert_eq!(read, Transition::new(seq, at_unix_ms, from, notify, alert));
+        }
+    }
 }

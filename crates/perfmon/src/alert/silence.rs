@@ -68,9 +68,8 @@ pub(super) struct Silences {
 }
 
 impl Silences {
-    /// One of the same rule and subject is replaced.
-    pub(super) fn add(&mut self, silence: Silence, unix_ms: u64) -> Result<(), SilenceError> {
-        let Silence { until_unix_ms, .. } = silence;
+    pub(super) fn check(&self, silence: &Silence, unix_ms: u64) -> Result<(), SilenceError> {
+        let Silence { until_unix_ms, .. } = *silence;
         if until_unix_ms <= unix_ms {
             return Err(SilenceError::Past { until_unix_ms, now_unix_ms: unix_ms });
         }
@@ -83,14 +82,16 @@ impl Silences {
                 return Err(SilenceError::Text { field, given });
             }
         }
-        self.all.retain(|held| {
-            held.until_unix_ms > unix_ms && (&held.rule, &held.subject) != (&silence.rule, &silence.subject)
-        });
-        if self.all.len() >= MOST {
+        if self.in_force(unix_ms).filter(|held| !is_same(held, silence)).count() >= MOST {
             return Err(SilenceError::TooMany);
         }
-        self.all.push(silence);
         Ok(())
+    }
+
+    /// One of the same rule and subject is replaced.
+    pub(super) fn add(&mut self, silence: Silence, unix_ms: u64) {
+        self.all.retain(|held| held.until_unix_ms > unix_ms && !is_same(held, &silence));
+        self.all.push(silence);
     }
 
     /// Whether there was one.
@@ -108,4 +109,8 @@ impl Silences {
     pub(super) fn in_force(&self, unix_ms: u64) -> impl Iterator<Item = &Silence> {
         self.all.iter().filter(move |held| held.until_unix_ms > unix_ms)
     }
+}
+
+fn is_same(one: &Silence, other: &Silence) -> bool {
+    (&one.rule, &one.subject) == (&other.rule, &other.subject)
 }

@@ -42,8 +42,21 @@ fn fires(frame: Option<&Frame>, alert: &Value, again: &Again) -> Markup {
             (number(&alert["value"])) " against " (number(&alert["threshold"]))
             @if let Some(since) = alert["fired_at_unix_ms"].as_u64() { ", since " (text::moment(since)) " UTC" }
             @if is_silenced { ", silenced" }
+            @if let Some(processes) = alert["processes"].as_array().filter(|processes| !processes.is_empty()) {
+                ", reported by " (text::visible(&names(processes)))
+            }
         }
         @if let Some(frame) = frame.filter(|_| !is_silenced) { (silence_form(frame, alert, again)) }
+    }
+}
+
+/// The first of the processes, and how many there are more.
+fn names(processes: &[Value]) -> String {
+    const SHOWN: usize = 3;
+    let first: Vec<_> = processes.iter().take(SHOWN).map(said).collect();
+    match processes.len().saturating_sub(SHOWN) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
 }
 
@@ -127,10 +140,13 @@ pub(in crate::pages) async fn silence(
     State(app): State<App>,
     Change { wanted: Silencing { rule, subject, minutes, reason, .. }, frame }: Change<Silencing>,
 ) -> Result<Response, Problem> {
-    let silenced = number("minutes", &minutes).and_then(|minutes| {
-        let new = NewSilence { rule: rule.clone(), subject: subject.clone(), minutes, reason: reason.clone() };
-        silences::silence(&app, new)
-    });
+    let silenced = match number("minutes", &minutes) {
+        Ok(minutes) => {
+            let new = NewSilence { rule: rule.clone(), subject: subject.clone(), minutes, reason: reason.clone() };
+            silences::silence(&app, new).await
+        }
+        Err(problem) => Err(problem),
+    };
     let Err(problem) = silenced else { return Ok(flash::said(Here::Overview.path(), "silenced").into_response()) };
     let subject = subject.unwrap_or_default();
     let typed = [("minutes", &*minutes), ("reason", &*reason), ("rule", &*rule), ("subject", &*subject)];
@@ -138,9 +154,12 @@ pub(in crate::pages) async fn silence(
     Ok(super::page(&app, &OverviewQuery::default(), &frame, &again))
 }
 
-pub(in crate::pages) async fn lift(State(app): State<App>, Change { wanted, .. }: Change<Lifting>) -> Response {
-    let lifted = app.node().telemetry.alerts().lift_silence(&wanted.rule, wanted.subject.as_deref());
-    flash::said(Here::Overview.path(), if lifted { "silence-lifted" } else { "not-silenced" }).into_response()
+pub(in crate::pages) async fn lift(
+    State(app): State<App>,
+    Change { wanted, .. }: Change<Lifting>,
+) -> Result<Response, Problem> {
+    let lifted = app.node().telemetry.alerts().lift_silence(&wanted.rule, wanted.subject.as_deref()).await?;
+    Ok(flash::said(Here::Overview.path(), if lifted { "silence-lifted" } else { "not-silenced" }).into_response())
 }
 
 #[cfg(test)]
@@ -156,14 +175,21 @@ mod tests {
             &[json!({
                 "severity": "critical", "rule": "error_rate", "subject": "<script>", "value": 0.25, "threshold": 0.05,
                 "fired_at_unix_ms": 1_900_000_000_000_u64, "silenced": true, "phase": "firing",
+                "processes": ["one on a", "two on b", "three on c", "four on d"],
             })],
             &[],
             &Again::default(),
         )
         .into_string();
-        for part in
-            ["critical", "error_rate", "&lt;script&gt;", "0.25 against 0.05", "since 03-17 17:46:40 UTC", "silenced"]
-        {
+        for part in [
+            "critical",
+            "error_rate",
+            "&lt;script&gt;",
+            "0.25 against 0.05",
+            "since 03-17 17:46:40 UTC",
+            "silenced",
+            "reported by one on a, two on b, three on c and 1 more",
+        ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         assert!(!shown.contains("<script>"), "{shown}");

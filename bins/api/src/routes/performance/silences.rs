@@ -4,6 +4,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::clock;
+use tidegate_app::telemetry::SilenceFailure;
 use tidegate_perfmon::Silence;
 
 use crate::app::App;
@@ -26,11 +27,11 @@ pub(crate) struct NewSilence {
 }
 
 pub(crate) async fn add(State(app): State<App>, Json(new): Json<NewSilence>) -> Result<axum::Json<Value>, Problem> {
-    Ok(axum::Json(json!(silence(&app, new)?)))
+    Ok(axum::Json(json!(silence(&app, new).await?)))
 }
 
-/// Silences a rule from now on; one of the same rule and subject is replaced.
-pub(crate) fn silence(app: &App, new: NewSilence) -> Result<Silence, Problem> {
+/// Silences a rule from now on, on all processes; one of the same rule and subject is replaced.
+pub(crate) async fn silence(app: &App, new: NewSilence) -> Result<Silence, Problem> {
     let NewSilence { rule, subject, minutes, reason } = new;
     let bad = |detail: String| Problem::unprocessable("bad-silence", detail);
     if !(1..=MOST_MINUTES).contains(&minutes) {
@@ -41,7 +42,10 @@ pub(crate) fn silence(app: &App, new: NewSilence) -> Result<Silence, Problem> {
     }
     let until = clock::now().timestamp_millis() + minutes * 60_000;
     let silence = Silence { rule, subject, until_unix_ms: u64::try_from(until).unwrap_or(0), reason };
-    app.node().telemetry.alerts().silence(silence).map_err(|error| bad(error.to_string()))
+    app.node().telemetry.alerts().silence(silence).await.map_err(|failure| match failure {
+        SilenceFailure::Refused(error) => bad(error.to_string()),
+        SilenceFailure::NotKept(error) => error.into(),
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,7 +61,7 @@ pub(crate) async fn lift(
     Query(which): Query<WhichSilence>,
 ) -> Result<axum::Json<Value>, Problem> {
     let WhichSilence { rule, subject } = which;
-    if app.node().telemetry.alerts().lift_silence(&rule, subject.as_deref()) {
+    if app.node().telemetry.alerts().lift_silence(&rule, subject.as_deref()).await? {
         return Ok(axum::Json(json!({"lifted": rule})));
     }
     Err(Problem::not_found("there is no silence of this rule and subject"))

@@ -66,6 +66,11 @@ impl Outage {
         self.redis.kill9();
     }
 
+    /// Gives it back.
+    pub(super) async fn end(&mut self) {
+        self.redis.restart().await;
+    }
+
     /// How often the handler failed that needs no Redis.
     pub(super) fn good_failures(&self) -> usize {
         self.shared.good_failures.load(Ordering::Relaxed)

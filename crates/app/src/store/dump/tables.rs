@@ -56,9 +56,19 @@ const fn blob(name: &'static str) -> Column {
 }
 
 /// Tables that a backup leaves out: which database it is, what was told to caches, who is logged in, and notifications, which are kept for days
-/// alone. A restore logs everybody out.
+/// alone; what fires now, and who sends it. A restore logs everybody out.
 #[cfg(test)]
-pub(super) const LEFT_OUT: &[&str] = &["installation", "invalidation", "notification", "session"];
+pub(super) const LEFT_OUT: &[&str] = &[
+    "alert_notice",
+    "alert_receiver",
+    "alert_report",
+    "alert_sender",
+    "alert_state",
+    "installation",
+    "invalidation",
+    "notification",
+    "session",
+];
 
 /// Every other table. One that refers to another stands behind it.
 pub(crate) const TABLES: &[Table] = &[
@@ -177,5 +187,10 @@ pub(crate) const TABLES: &[Table] = &[
             int("disabled_at"),
         ],
         keys: 2,
+    },
+    Table {
+        name: "alert_silence",
+        columns: &[text("rule"), int("whole"), text("subject"), int("until_at"), text("reason"), int("created_at")],
+        keys: 3,
     },
 ];

@@ -10,8 +10,8 @@ use tidegate_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Only, Plan, Sql, accounts, analytics, files, imports, invalidations, notifications, reminders, replicas, reports,
-    restored, running, runs, schedules, server, tenants, webhooks,
+    Only, Plan, Sql, accounts, alerts, analytics, files, imports, invalidations, notifications, reminders, replicas,
+    reports, restored, running, runs, schedules, server, tenants, webhooks,
 };
 use crate::store::{Store, dump};
 
@@ -37,6 +37,26 @@ const ALL: &[&Sql] = &[
     &accounts::USER,
     &accounts::USERS,
     &accounts::USER_OF_EMAIL,
+    &alerts::CLAIM_SENDER,
+    &alerts::END_SILENCE,
+    &alerts::INSERT_NOTICE,
+    &alerts::LIFT_SILENCE,
+    &alerts::MOVE_BEAT,
+    &alerts::MOVE_SENDER,
+    &alerts::NOTICES_BEHIND,
+    &alerts::PUT_REPORT,
+    &alerts::PUT_SILENCE,
+    &alerts::PUT_STATE,
+    &alerts::REMOVE_NOTICES,
+    &alerts::REMOVE_OLD_REPORTS,
+    &alerts::REMOVE_REPORT,
+    &alerts::REMOVE_STATE,
+    &alerts::REPORTS,
+    &alerts::SENDER,
+    &alerts::SETTLE,
+    &alerts::SETTLED,
+    &alerts::SILENCES,
+    &alerts::STATES,
     &analytics::ADD,
     &analytics::ADD_VIEWS,
     &analytics::COUNT,

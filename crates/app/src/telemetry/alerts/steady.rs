@@ -3,16 +3,24 @@
 //! What keeps them goes by the date. A clock that is set back by a day would make them a day longer, one that is set forward
 //! end them all.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_perfmon::{Alerts, Silence};
+use tidegate_perfmon::{Alerts, Silence, SilenceError};
 
 /// A clock that is off by less was not set.
 const SET: u64 = 2_000;
 
+/// A silence in the database that ended so long ago is removed, whichever process made it and whatever its clock said.
+const PAST: u64 = 24 * 3_600_000;
+
 /// What is left of each silence, by a clock that nobody sets.
 #[derive(Debug, Default)]
-pub(super) struct Steady(Vec<Held>);
+pub(super) struct Steady {
+    held: Vec<Held>,
+    /// The silences of the database that were taken in, with their ends as they stand there.
+    shared: BTreeMap<(String, Option<String>), u64>,
+}
 
 #[derive(Debug)]
 struct Held {
@@ -22,21 +30,66 @@ struct Held {
     until: Option<Duration>,
 }
 
+impl Held {
+    fn is(&self, rule: &str, subject: Option<&str>) -> bool {
+        self.silence.rule == rule && self.silence.subject.as_deref() == subject
+    }
+}
+
 impl Steady {
     /// Keeps a silence that was made at `unix_ms`, in the place of one of the same rule and subject.
     pub(super) fn add(&mut self, silence: &Silence, unix_ms: u64) {
         self.lift(&silence.rule, silence.subject.as_deref());
         let left = Duration::from_millis(silence.until_unix_ms.saturating_sub(unix_ms));
-        self.0.push(Held { silence: silence.clone(), left, until: None });
+        self.held.push(Held { silence: silence.clone(), left, until: None });
     }
 
     pub(super) fn lift(&mut self, rule: &str, subject: Option<&str>) {
-        self.0.retain(|held| held.silence.rule != rule || held.silence.subject.as_deref() != subject);
+        self.held.retain(|held| !held.is(rule, subject));
+    }
+
+    /// A silence that was added is in the database now.
+    pub(super) fn share(&mut self, silence: &Silence) {
+        self.shared.insert((silence.rule.clone(), silence.subject.clone()), silence.until_unix_ms);
+    }
+
+    /// Takes in the silences of the database: new ones are kept, and those that were lifted elsewhere are lifted. Returns those
+    /// that are over and should be removed there.
+    pub(super) fn adopt(&mut self, alerts: &mut Alerts, found: Vec<Silence>, unix_ms: u64) -> Vec<Silence> {
+        let (mut over, mut shared) = (Vec::new(), BTreeMap::new());
+        for silence in found {
+            let key = (silence.rule.clone(), silence.subject.clone());
+            if self.shared.get(&key) == Some(&silence.until_unix_ms) {
+                shared.insert(key, silence.until_unix_ms);
+                if !self.held.iter().any(|held| held.is(&silence.rule, silence.subject.as_deref())) {
+                    over.push(silence);
+                }
+                continue;
+            }
+            match alerts.silence(silence.clone(), unix_ms) {
+                Ok(()) => {
+                    self.add(&silence, unix_ms);
+                    shared.insert(key, silence.until_unix_ms);
+                }
+                Err(SilenceError::Past { until_unix_ms, .. }) if until_unix_ms.saturating_add(PAST) < unix_ms => {
+                    over.push(silence);
+                }
+                // Of a rule that another version has, or by a clock that is off: it holds where it can.
+                Err(_) => {}
+            }
+        }
+        for (rule, subject) in std::mem::replace(&mut self.shared, shared).into_keys() {
+            if !self.shared.contains_key(&(rule.clone(), subject.clone())) {
+                self.lift(&rule, subject.as_deref());
+                alerts.lift_silence(&rule, subject.as_deref());
+            }
+        }
+        over
     }
 
     /// Ends those whose time is over, and dates the others anew where the clock was set.
     pub(super) fn turn(&mut self, alerts: &mut Alerts, now: Duration, unix_ms: u64) {
-        self.0.retain_mut(|held| {
+        self.held.retain_mut(|held| {
             let until = *held.until.get_or_insert(now + held.left);
             let Silence { rule, subject, until_unix_ms, .. } = &mut held.silence;
             if until <= now {
@@ -62,6 +115,45 @@ mod tests {
 
     const DAY: u64 = 24 * 3_600_000;
 
+    fn silence(subject: Option<&str>, until_unix_ms: u64) -> Silence {
+        let [rule, reason] = ["r", "work"].map(str::to_owned);
+        Silence { rule, subject: subject.map(str::to_owned), until_unix_ms, reason }
+    }
+
+    #[test]
+    fn silences_of_other_processes_are_taken_in_and_lifted() {
+        let mut alerts = Alerts::new(vec![AlertRule::new("r", Severity::Warning)], 10).unwrap();
+        let mut steady = Steady::default();
+        let (whole, one) = (silence(None, DAY + 60_000), silence(Some("a"), DAY + 60_000));
+        let unknown = Silence { rule: "x".to_owned(), ..whole.clone() };
+        let found = vec![whole.clone(), one.clone(), unknown];
+        assert!(steady.adopt(&mut alerts, found.clone(), DAY).is_empty());
+        assert_eq!(alerts.silences(DAY), [whole.clone(), one.clone()]);
+        assert!(steady.adopt(&mut alerts, found, DAY).is_empty(), "nothing changes");
+        // One is replaced, the other lifted.
+        let longer = silence(None, DAY + 120_000);
+        assert!(steady.adopt(&mut alerts, vec![longer.clone()], DAY).is_empty());
+        assert_eq!(alerts.silences(DAY), [longer]);
+        assert!(steady.adopt(&mut alerts, Vec::new(), DAY).is_empty());
+        assert!(alerts.silences(DAY).is_empty() && steady.held.is_empty());
+    }
+
+    #[test]
+    fn a_silence_that_is_over_is_removed_and_not_taken_in_again() {
+        let mut alerts = Alerts::new(vec![AlertRule::new("r", Severity::Warning)], 10).unwrap();
+        let mut steady = Steady::default();
+        let made = silence(None, 3 * DAY + 60_000);
+        steady.adopt(&mut alerts, vec![made.clone()], 3 * DAY);
+        steady.turn(&mut alerts, Duration::from_secs(0), 3 * DAY);
+        // The clock is set back by a day, and a minute passes.
+        steady.turn(&mut alerts, Duration::from_secs(60), 2 * DAY + 60_000);
+        assert_eq!(steady.adopt(&mut alerts, vec![made.clone()], 2 * DAY + 60_000), [made.clone()]);
+        assert!(alerts.silences(2 * DAY + 60_000).is_empty());
+        let mut other = Steady::default();
+        assert!(other.adopt(&mut alerts, vec![made.clone()], 3 * DAY + 120_000).is_empty(), "clocks differ a little");
+        assert_eq!(other.adopt(&mut alerts, vec![made.clone()], 5 * DAY), [made]);
+    }
+
     #[test]
     fn a_silence_lasts_as_long_as_it_was_asked_to_whatever_becomes_of_the_clock() {
         for set_to in [3 * DAY, DAY - 10_000, 10 * DAY] {
@@ -84,7 +176,7 @@ mod tests {
             }
             let unix_ms = set_to + 60_000;
             steady.turn(&mut alerts, Duration::from_secs(160), unix_ms);
-            assert!(alerts.silences(unix_ms).is_empty() && steady.0.is_empty(), "at {unix_ms}");
+            assert!(alerts.silences(unix_ms).is_empty() && steady.held.is_empty(), "at {unix_ms}");
         }
     }
 }

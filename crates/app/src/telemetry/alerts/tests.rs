@@ -20,7 +20,7 @@ impl Ground {
         let registry = Registry::builder().build();
         let latest = Arc::new(Latest::new(&registry));
         let told = Arc::clone(&latest);
-        let desk = AlertDesk::start(&AlertSettings::default(), &registry, told, CancellationToken::new()).unwrap();
+        let desk = AlertDesk::new(&AlertSettings::default(), &registry, told);
         Self { desk, registry, monitor: HealthMonitor::new(&config), latest, second: 0 }
     }
 
@@ -84,7 +84,7 @@ async fn a_silenced_alert_is_told_to_nobody_until_its_silence_ends() {
     for rule in ["job_store_unreachable", "health"] {
         let until_unix_ms = unix_ms() + 3_600_000;
         let reason = "ada@example.org moves the store".to_owned();
-        ground.desk.silence(Silence { rule: rule.to_owned(), subject: None, until_unix_ms, reason }).unwrap();
+        ground.desk.silence(Silence { rule: rule.to_owned(), subject: None, until_unix_ms, reason }).await.unwrap();
     }
     let mut live = ground.desk.follow("", &[Topic::Alerts], None).unwrap();
     ground.pass(3, false);
@@ -94,12 +94,12 @@ async fn a_silenced_alert_is_told_to_nobody_until_its_silence_ends() {
     assert_eq!((&shown["items"][0]["phase"], &shown["items"][0]["silenced"]), (&json!("firing"), &json!(true)));
     assert_eq!(shown["silences"].as_array().map(Vec::len), Some(2), "{shown}");
 
-    assert!(ground.desk.lift_silence("job_store_unreachable", None));
+    assert!(ground.desk.lift_silence("job_store_unreachable", None).await.unwrap());
     ground.pass(1, true);
     let told = heard(&mut live).await;
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(rule_and_phase(&told[0].2), ("job_store_unreachable", "firing"));
-    assert!(!ground.desk.lift_silence("job_store_unreachable", None));
+    assert!(!ground.desk.lift_silence("job_store_unreachable", None).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +107,7 @@ async fn whatever_is_told_of_an_alert_is_masked() {
     let mut ground = Ground::new();
     let until_unix_ms = unix_ms() + 60_000;
     let reason = "as ada@example.org asked, password=hunter2".to_owned();
-    ground.desk.silence(Silence { rule: "p99".to_owned(), subject: None, until_unix_ms, reason }).unwrap();
+    ground.desk.silence(Silence { rule: "p99".to_owned(), subject: None, until_unix_ms, reason }).await.unwrap();
     let mut live = ground.desk.follow("", &Topic::ALL, None).unwrap();
     ground.pass(3, false);
     ground.pass(20, true);

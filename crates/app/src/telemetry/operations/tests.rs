@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::settings::{AlertSettings, Hidden};
+use crate::settings::test_ground::check_with;
 use crate::store::Store;
 use crate::telemetry::latest::Latest;
 use crate::telemetry::test_ground::Ground;
@@ -42,10 +42,14 @@ impl Collector for Slow {
 async fn called(registry: &Registry) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let settings =
-        AlertSettings { webhook: Some(Hidden::new(&url)), private_addresses: true, ..AlertSettings::default() };
+    let variables = [("TIDEGATE_ALERTS_WEBHOOK", url.as_str()), ("TIDEGATE_ALERTS_PRIVATE_ADDRESSES", "on")];
+    let settings = check_with(&variables).unwrap();
     let stop = CancellationToken::new();
-    let desk = AlertDesk::start(&settings, registry, Arc::new(Latest::new(registry)), stop.clone()).unwrap();
+    let desk = AlertDesk::new(&settings.performance.alerts, registry, Arc::new(Latest::new(registry)));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
+    let (store, _coherence) = Store::open(&path, |_| TieredCache::builder().build(), stop.clone()).await.unwrap();
+    desk.share(&settings, &store, registry, stop.clone()).unwrap();
     let mut monitor = HealthMonitor::new(&HealthConfig::default());
     for second in 0..20 {
         let health = monitor.evaluate([Reading::new("job_store_unreachable", 1.0, 0.5).critical()]);
@@ -55,13 +59,14 @@ async fn called(registry: &Registry) {
     stream.read_u8().await.unwrap();
     pass();
     drop(stream);
-    let webhook = webhook(registry);
+    let webhook = receiver(registry, "webhook");
     while webhook.totals().latency.count == 0 {
         tokio::task::yield_now().await;
     }
     let totals = webhook.totals();
     assert_eq!(totals.failed, totals.latency.count, "nobody took it");
     stop.cancel();
+    desk.unshared().await;
 }
 
 /// One of each kind that takes longer than the setting says; the others are not listed.

@@ -193,7 +193,7 @@ async fn each_member_of_what_is_shown_is_a_column() {
 async fn anomalies_advice_and_changes_are_told_once_to_whoever_follows() {
     let mut house = House::new("on");
     let latest = Arc::new(Latest::new(&house.registry));
-    let desk = AlertDesk::start(&AlertSettings::default(), &house.registry, latest, CancellationToken::new()).unwrap();
+    let desk = AlertDesk::new(&AlertSettings::default(), &house.registry, latest);
     let mut follower = desk.follow("", &[Topic::Outlook, Topic::Advice], None).unwrap();
     while house.minute < 75 {
         if house.minute > 70 {

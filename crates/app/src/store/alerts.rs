@@ -1,0 +1,354 @@
+//! What processes share of their alerts: silences, what fires where, who sends, and what was sent.
+//!
+//! Nothing here insists: while the database is away, a process that waited for it would send nothing.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidegate_cache::Touched;
+use tidegate_perfmon::{Alert, Silence};
+
+use super::sql::alerts::{
+    CLAIM_SENDER, END_SILENCE, INSERT_NOTICE, LIFT_SILENCE, MOVE_BEAT, MOVE_SENDER, NOTICES_BEHIND, PUT_REPORT,
+    PUT_SILENCE, PUT_STATE, REMOVE_NOTICES, REMOVE_OLD_REPORTS, REMOVE_REPORT, REMOVE_STATE, REPORTS, SENDER, SETTLE,
+    SETTLED, SILENCES, STATES,
+};
+use super::value::{Row, Value};
+use super::{Store, StoreError};
+use crate::clock;
+use crate::identity::Identity;
+
+/// Notices that are kept.
+const MOST_NOTICES: u64 = 256;
+/// How long they are sent.
+const NOTICES_LAST_MS: i64 = 24 * 3_600_000;
+/// After which the reports of a process that is gone are removed.
+const REPORTS_LAST_MS: i64 = 24 * 3_600_000;
+
+/// What one process says of one alert.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AlertReport {
+    /// The process, by the instance of its identity.
+    pub(crate) source: Identity,
+    pub(crate) alert: Alert,
+    /// `false` once it has ended.
+    pub(crate) is_firing: bool,
+    /// Whether the process has sent it on its own.
+    pub(crate) is_direct: bool,
+    /// Another one whenever the process has written.
+    pub(crate) beat: i64,
+}
+
+/// What fires in the fleet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AlertState {
+    /// The process that reported it first.
+    pub(crate) source: Identity,
+    pub(crate) alert: Alert,
+    /// Whether the receivers were sent its beginning.
+    pub(crate) is_told: bool,
+}
+
+/// A change of what fires in the fleet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum StateChange {
+    Put(AlertState),
+    Remove { rule: String, subject: String },
+}
+
+/// The row of the process that sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AlertSender {
+    /// Its instance; empty if there is none.
+    pub(crate) holder: String,
+    /// Its name for people.
+    pub(crate) name: String,
+    /// Another one at each change of the row.
+    pub(crate) turn: i64,
+    /// The number of the last notice.
+    pub(crate) notices: u64,
+}
+
+impl Store {
+    /// The silences of all processes, also those that are over.
+    pub(crate) async fn alert_silences(&self) -> Result<Vec<Silence>, StoreError> {
+        let read = |row: &Row| {
+            Ok(Silence {
+                rule: row.text("rule")?,
+                subject: if row.int("whole")? == 1 { None } else { Some(row.text("subject")?) },
+                until_unix_ms: unsigned(row.int("until_at")?),
+                reason: row.text("reason")?,
+            })
+        };
+        self.db.all(&SILENCES, &[]).await?.iter().map(read).collect()
+    }
+
+    /// Keeps a silence, in the place of one of the same rule and subject.
+    pub(crate) async fn put_alert_silence(&self, silence: &Silence) -> Result<(), StoreError> {
+        let [rule, whole, subject] = silence_key(&silence.rule, silence.subject.as_deref());
+        let (until, reason) = (signed(silence.until_unix_ms), text(&silence.reason));
+        self.alone(&PUT_SILENCE, &[rule, whole, subject, until.into(), reason, clock::now().into()]).await.map(|_| ())
+    }
+
+    /// Removes a silence. Whether there was one.
+    pub(crate) async fn lift_alert_silence(&self, rule: &str, subject: Option<&str>) -> Result<bool, StoreError> {
+        Ok(self.alone(&LIFT_SILENCE, &silence_key(rule, subject)).await? > 0)
+    }
+
+    /// Removes a silence that is over, unless it was made anew.
+    pub(crate) async fn end_alert_silence(&self, silence: &Silence) -> Result<(), StoreError> {
+        let [rule, whole, subject] = silence_key(&silence.rule, silence.subject.as_deref());
+        self.alone(&END_SILENCE, &[rule, whole, subject, signed(silence.until_unix_ms).into()]).await.map(|_| ())
+    }
+
+    /// What all processes report. What a newer version wrote and this one can't read is left out.
+    pub(crate) async fn alert_reports(&self) -> Result<Vec<AlertReport>, StoreError> {
+        let rows = self.db.all(&REPORTS, &[]).await?;
+        let read = |row: &Row| -> Result<Option<AlertReport>, StoreError> {
+            let (Some(source), Some(alert)) = (json(row, "source")?, json(row, "alert")?) else { return Ok(None) };
+            let [firing, direct, beat] = [row.int("firing")?, row.int("direct")?, row.int("beat")?];
+            Ok(Some(AlertReport { source, alert, is_firing: firing == 1, is_direct: direct == 1, beat }))
+        };
+        rows.iter().filter_map(|row| read(row).transpose()).collect()
+    }
+
+    /// Writes what has changed of the reports of one process, and shows that it lives.
+    pub(crate) async fn put_alert_reports(
+        &self,
+        process: &str,
+        beat: i64,
+        changed: &[AlertReport],
+        removed: &[(String, String)],
+    ) -> Result<(), StoreError> {
+        let now = clock::now();
+        let mut change = self.begin_once().await?;
+        for report in changed {
+            let AlertReport { source, alert, is_firing, is_direct, .. } = report;
+            let (rule, subject) = (text(&alert.rule), text(&alert.subject));
+            let [firing, direct] = [*is_firing, *is_direct].map(|flag| Value::from(i64::from(flag)));
+            let [source, alert] = [written(source), written(alert)];
+            let values = [process.into(), rule, subject, firing, direct, beat.into(), now.into(), source, alert];
+            change.run(&PUT_REPORT, &values, Touched::new()).await?;
+        }
+        for (rule, subject) in removed {
+            change.run(&REMOVE_REPORT, &[process.into(), text(rule), text(subject)], Touched::new()).await?;
+        }
+        change.run(&MOVE_BEAT, &[beat.into(), now.into(), process.into()], Touched::new()).await?;
+        let old = now.timestamp_millis() - REPORTS_LAST_MS;
+        change.run(&REMOVE_OLD_REPORTS, &[old.into()], Touched::new()).await?;
+        change.commit().await
+    }
+
+    /// What fires in the fleet, as the sender has written it.
+    pub(crate) async fn alert_states(&self) -> Result<Vec<AlertState>, StoreError> {
+        let rows = self.db.all(&STATES, &[]).await?;
+        let read = |row: &Row| -> Result<Option<AlertState>, StoreError> {
+            let (Some(source), Some(alert)) = (json(row, "source")?, json(row, "alert")?) else { return Ok(None) };
+            Ok(Some(AlertState { source, alert, is_told: row.int("told")? == 1 }))
+        };
+        rows.iter().filter_map(|row| read(row).transpose()).collect()
+    }
+
+    /// Who sends.
+    pub(crate) async fn alert_sender(&self) -> Result<AlertSender, StoreError> {
+        let row = self.db.one(&SENDER, &[]).await?.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(AlertSender {
+            holder: row.text("holder")?,
+            name: row.text("name")?,
+            turn: row.int("turn")?,
+            notices: unsigned(row.int("notices")?),
+        })
+    }
+
+    /// Becomes or stays the sender; an empty `process` gives the place back. `false` if another process was faster.
+    pub(crate) async fn claim_alert_sender(&self, process: &str, name: &str, turn: i64) -> Result<bool, StoreError> {
+        Ok(self.alone(&CLAIM_SENDER, &[process.into(), text(name), turn.into()]).await? == 1)
+    }
+
+    /// Records as the sender what fires and what receivers are sent of it, in one transaction; `last` is the number of the last
+    /// of these notices. `false`, and nothing is recorded, if another process has become the sender.
+    pub(crate) async fn record_alerts(
+        &self,
+        process: &str,
+        sender: &AlertSender,
+        changes: &[StateChange],
+        notices: &[(u64, String)],
+    ) -> Result<bool, StoreError> {
+        let last = notices.last().map_or(sender.notices, |(number, _)| *number);
+        let mut change = self.begin_once().await?;
+        let values = [signed(last).into(), process.into(), sender.turn.into()];
+        if change.run(&MOVE_SENDER, &values, Touched::new()).await? == 0 {
+            return Ok(false);
+        }
+        for state in changes {
+            match state {
+                StateChange::Put(AlertState { source, alert, is_told }) => {
+                    let (rule, subject) = (text(&alert.rule), text(&alert.subject));
+                    let values = [rule, subject, i64::from(*is_told).into(), written(source), written(alert)];
+                    change.run(&PUT_STATE, &values, Touched::new()).await?;
+                }
+                StateChange::Remove { rule, subject } => {
+                    change.run(&REMOVE_STATE, &[text(rule), text(subject)], Touched::new()).await?;
+                }
+            }
+        }
+        for (number, body) in notices {
+            let values = [signed(*number).into(), clock::now().into(), body.into()];
+            change.run(&INSERT_NOTICE, &values, Touched::new()).await?;
+        }
+        let forgotten = signed(last.saturating_sub(MOST_NOTICES));
+        change.run(&REMOVE_NOTICES, &[forgotten.into()], Touched::new()).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// The notices behind that number, the oldest first.
+    pub(crate) async fn alert_notices_behind(&self, number: u64) -> Result<Vec<(u64, String)>, StoreError> {
+        let since = clock::now().timestamp_millis() - NOTICES_LAST_MS;
+        let rows = self.db.all(&NOTICES_BEHIND, &[signed(number).into(), since.into()]).await?;
+        rows.iter().map(|row| Ok((unsigned(row.int("id")?), row.text("body")?))).collect()
+    }
+
+    /// The last notice that a receiver took, or that was given up for it. `None` if it has never been sent one.
+    pub(crate) async fn alert_settled(&self, way: &str) -> Result<Option<u64>, StoreError> {
+        let row = self.db.one(&SETTLED, &[way.into()]).await?;
+        row.map(|row| row.int("settled").map(unsigned)).transpose()
+    }
+
+    /// Notes how far a receiver is. It never goes back.
+    pub(crate) async fn settle_alerts(&self, way: &str, number: u64) -> Result<(), StoreError> {
+        self.alone(&SETTLE, &[way.into(), signed(number).into()]).await.map(|_| ())
+    }
+
+    /// One statement in a transaction of its own.
+    async fn alone(&self, sql: &'static super::Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        let mut change = self.begin_once().await?;
+        let written = change.run(sql, values, Touched::new()).await?;
+        change.commit().await?;
+        Ok(written)
+    }
+}
+
+fn silence_key<'a>(rule: &'a str, subject: Option<&'a str>) -> [Value<'a>; 3] {
+    [text(rule), i64::from(subject.is_none()).into(), text(subject.unwrap_or_default())]
+}
+
+/// PostgreSQL keeps no zero bytes.
+fn text(text: &str) -> Value<'_> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+/// Numbers and texts, which JSON can always say.
+fn written<T: Serialize>(value: &T) -> Value<'static> {
+    serde_json::to_string(value).unwrap_or_default().into()
+}
+
+fn json<T: DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, StoreError> {
+    Ok(serde_json::from_str(&row.text(column)?).ok())
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use tidegate_perfmon::{AlertRule, Alerts, Observation, Severity};
+
+    use super::*;
+    use crate::store::ground::Ground;
+
+    fn alert(rule: &str, subject: &str) -> Alert {
+        let rule = AlertRule::new(rule.to_owned(), Severity::Critical).hold(Duration::ZERO);
+        let id = rule.id.clone();
+        let seen = [Observation::new(id, Some(true), f64::NAN, 0.5).subject(subject.to_owned())];
+        let mut alerts = Alerts::new(vec![rule], 10).unwrap();
+        let mut alert = alerts.evaluate(Duration::ZERO, 1, &seen).pop().unwrap().alert;
+        // What is no number is not equal to itself.
+        (alert.value, alert.peak) = (1.0, 1.0);
+        alert
+    }
+
+    fn process(instance: &str) -> Identity {
+        let [service, version, host] = ["tidegate-api", "1.0.0", "node-1"].map(str::to_owned);
+        Identity { service, version, instance: instance.to_owned(), host }
+    }
+
+    fn report(instance: &str, rule: &str, beat: i64) -> AlertReport {
+        AlertReport { source: process(instance), alert: alert(rule, "s\0"), is_firing: true, is_direct: false, beat }
+    }
+
+    pub(in crate::store) async fn a_silence_is_kept_replaced_and_lifted(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let silence = |subject: Option<&str>, until_unix_ms| Silence {
+            rule: "p99".to_owned(),
+            subject: subject.map(str::to_owned),
+            until_unix_ms,
+            reason: "a test".to_owned(),
+        };
+        let (whole, empty, one) = (silence(None, 1_000), silence(Some(""), 2_000), silence(Some("a"), 3_000));
+        for silence in [&silence(None, 500), &whole, &empty, &one] {
+            store.put_alert_silence(silence).await.unwrap();
+        }
+        assert_eq!(store.alert_silences().await.unwrap(), [empty.clone(), one.clone(), whole.clone()]);
+        assert!(store.lift_alert_silence("p99", Some("a")).await.unwrap());
+        assert!(!store.lift_alert_silence("p99", Some("a")).await.unwrap());
+        store.end_alert_silence(&silence(None, 500)).await.unwrap();
+        assert_eq!(store.alert_silences().await.unwrap(), [empty.clone(), whole.clone()], "that one was made anew");
+        store.end_alert_silence(&whole).await.unwrap();
+        assert_eq!(store.alert_silences().await.unwrap(), [empty]);
+    }
+
+    pub(in crate::store) async fn reports_are_each_processs_own(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let (one, other) = (report("a", "p99", 1), report("b", "p99", 1));
+        store.put_alert_reports("a", 1, &[one.clone()], &[]).await.unwrap();
+        store.put_alert_reports("b", 1, &[other.clone()], &[]).await.unwrap();
+        assert_eq!(store.alert_reports().await.unwrap(), [one.clone(), other.clone()]);
+        store.put_alert_reports("a", 2, &[], &[]).await.unwrap();
+        let moved = AlertReport { beat: 2, ..one };
+        assert_eq!(store.alert_reports().await.unwrap(), [moved, other.clone()], "it lives");
+        store.put_alert_reports("a", 3, &[], &[("p99".to_owned(), "s\0".to_owned())]).await.unwrap();
+        assert_eq!(store.alert_reports().await.unwrap(), [other]);
+    }
+
+    pub(in crate::store) async fn of_processes_that_want_to_send_one_does(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let seen = store.alert_sender().await.unwrap();
+        assert_eq!((seen.holder.as_str(), seen.notices), ("", 0));
+        assert!(store.claim_alert_sender("a", "A", seen.turn).await.unwrap());
+        assert!(!store.claim_alert_sender("b", "B", seen.turn).await.unwrap(), "the row has moved");
+        let seen = store.alert_sender().await.unwrap();
+        assert_eq!((seen.holder.as_str(), seen.name.as_str()), ("a", "A"));
+
+        let state = AlertState { source: process("a"), alert: alert("p99", ""), is_told: true };
+        let (put, notices) = ([StateChange::Put(state.clone())], [(1, "{}".to_owned()), (2, "{}".to_owned())]);
+        assert!(store.record_alerts("a", &seen, &put, &notices).await.unwrap());
+        let after = store.alert_sender().await.unwrap();
+        assert_eq!(after.notices, 2);
+        assert!(!store.record_alerts("a", &seen, &[], &[]).await.unwrap(), "of that turn it was done");
+        assert!(store.claim_alert_sender("b", "B", after.turn).await.unwrap());
+        let late = AlertSender { turn: after.turn + 1, ..after };
+        let remove = [StateChange::Remove { rule: "p99".to_owned(), subject: String::new() }];
+        assert!(!store.record_alerts("a", &late, &remove, &[(3, "{}".to_owned())]).await.unwrap(), "it is b's now");
+        assert_eq!(store.alert_states().await.unwrap(), [state]);
+        assert_eq!(store.alert_notices_behind(0).await.unwrap(), notices);
+        assert!(store.record_alerts("b", &late, &remove, &[(300, "{}".to_owned())]).await.unwrap());
+        assert!(store.alert_states().await.unwrap().is_empty());
+        assert_eq!(store.alert_notices_behind(0).await.unwrap(), [(300, "{}".to_owned())], "the old ones are gone");
+    }
+
+    pub(in crate::store) async fn a_receiver_never_goes_back(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        assert_eq!(store.alert_settled("slack").await.unwrap(), None);
+        for number in [5, 3] {
+            store.settle_alerts("slack", number).await.unwrap();
+            assert_eq!(store.alert_settled("slack").await.unwrap(), Some(5));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Alerts of all processes together. Each of the tables is kept short.
+
+use super::Sql;
+
+pub(in crate::store) static SILENCES: Sql = Sql::walk(
+    "SELECT rule, whole, subject, until_at, reason FROM alert_silence ORDER BY rule, whole, subject LIMIT 1000",
+);
+
+/// `$1` rule, `$2` whether it is of all subjects, `$3` subject, `$4` end, `$5` reason, `$6` now.
+pub(in crate::store) static PUT_SILENCE: Sql = Sql::search(
+    "INSERT INTO alert_silence (rule, whole, subject, until_at, reason, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+     ON CONFLICT (rule, whole, subject)
+     DO UPDATE SET until_at = excluded.until_at, reason = excluded.reason, created_at = excluded.created_at",
+);
+
+/// `$1` rule, `$2` whether it is of all subjects, `$3` subject.
+pub(in crate::store) static LIFT_SILENCE: Sql =
+    Sql::search("DELETE FROM alert_silence WHERE rule = $1 AND whole = $2 AND subject = $3");
+
+/// The same, unless it was made anew: `$4` its end.
+pub(in crate::store) static END_SILENCE: Sql =
+    Sql::search("DELETE FROM alert_silence WHERE rule = $1 AND whole = $2 AND subject = $3 AND until_at = $4");
+
+pub(in crate::store) static REPORTS: Sql = Sql::walk(
+    "SELECT process, rule, subject, firing, direct, beat, source, alert FROM alert_report
+     ORDER BY process, rule, subject LIMIT 10000",
+);
+
+/// `$1` process, `$2` rule, `$3` subject, `$4` firing, `$5` direct, `$6` beat, `$7` now, `$8` source, `$9` alert.
+pub(in crate::store) static PUT_REPORT: Sql = Sql::search(
+    "INSERT INTO alert_report (process, rule, subject, firing, direct, beat, seen_at, source, alert)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+     ON CONFLICT (process, rule, subject)
+     DO UPDATE SET firing = excluded.firing, direct = excluded.direct, beat = excluded.beat,
+                   seen_at = excluded.seen_at, source = excluded.source, alert = excluded.alert",
+);
+
+/// `$1` beat, `$2` now, `$3` process.
+pub(in crate::store) static MOVE_BEAT: Sql =
+    Sql::search("UPDATE alert_report SET beat = $1, seen_at = $2 WHERE process = $3");
+
+/// `$1` process, `$2` rule, `$3` subject.
+pub(in crate::store) static REMOVE_REPORT: Sql =
+    Sql::search("DELETE FROM alert_report WHERE process = $1 AND rule = $2 AND subject = $3");
+
+/// Of processes that are gone for long: not seen since `$1`.
+pub(in crate::store) static REMOVE_OLD_REPORTS: Sql = Sql::search("DELETE FROM alert_report WHERE seen_at < $1");
+
+pub(in crate::store) static STATES: Sql =
+    Sql::walk("SELECT rule, subject, told, source, alert FROM alert_state ORDER BY rule, subject LIMIT 10000");
+
+/// `$1` rule, `$2` subject, `$3` told, `$4` source, `$5` alert.
+pub(in crate::store) static PUT_STATE: Sql = Sql::search(
+    "INSERT INTO alert_state (rule, subject, told, source, alert) VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (rule, subject)
+     DO UPDATE SET told = excluded.told, source = excluded.source, alert = excluded.alert",
+);
+
+/// `$1` rule, `$2` subject.
+pub(in crate::store) static REMOVE_STATE: Sql = Sql::search("DELETE FROM alert_state WHERE rule = $1 AND subject = $2");
+
+pub(in crate::store) static SENDER: Sql =
+    Sql::search("SELECT holder, name, turn, notices FROM alert_sender WHERE one = 1");
+
+/// Becomes or stays the sender, if nobody has moved the row since: `$1` process, `$2` its name, `$3` the turn that was seen.
+pub(in crate::store) static CLAIM_SENDER: Sql =
+    Sql::search("UPDATE alert_sender SET holder = $1, name = $2, turn = turn + 1 WHERE one = 1 AND turn = $3");
+
+/// As the sender: `$1` the number of the last notice, `$2` process, `$3` the turn that was seen.
+pub(in crate::store) static MOVE_SENDER: Sql =
+    Sql::search("UPDATE alert_sender SET notices = $1, turn = turn + 1 WHERE one = 1 AND holder = $2 AND turn = $3");
+
+/// `$1` number, `$2` now, `$3` the notice.
+pub(in crate::store) static INSERT_NOTICE: Sql =
+    Sql::search("INSERT INTO alert_notice (id, at, body) VALUES ($1, $2, $3)");
+
+/// Up to that number: `$1`.
+pub(in crate::store) static REMOVE_NOTICES: Sql = Sql::search("DELETE FROM alert_notice WHERE id <= $1");
+
+/// Behind number `$1`, not older than `$2`.
+pub(in crate::store) static NOTICES_BEHIND: Sql =
+    Sql::search("SELECT id, body FROM alert_notice WHERE id > $1 AND at >= $2 ORDER BY id LIMIT 256");
+
+/// `$1` way.
+pub(in crate::store) static SETTLED: Sql = Sql::search("SELECT settled FROM alert_receiver WHERE way = $1");
+
+/// `$1` way, `$2` number. It never goes back.
+pub(in crate::store) static SETTLE: Sql = Sql::search(
+    "INSERT INTO alert_receiver (way, settled) VALUES ($1, $2)
+     ON CONFLICT (way) DO UPDATE SET settled = excluded.settled WHERE alert_receiver.settled < excluded.settled",
+);

@@ -1,0 +1,202 @@
+//! What this process reports of its own alerts, and what it sends on its own while the database is away.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidegate_perfmon::{Alert, Phase};
+
+use crate::identity::{Identity, THIS_PROCESS};
+use crate::store::AlertReport;
+
+/// How often a process that reports something shows that it lives.
+const REFRESH: Duration = Duration::from_secs(5);
+/// How long the end of an alert is left to be read.
+const ENDS_LAST: Duration = Duration::from_secs(30);
+/// Alerts that a process reports, the gravest first.
+const MOST: usize = 200;
+
+type Key = (String, String);
+
+/// An alert as it was written.
+#[derive(Debug, Clone)]
+struct Written {
+    alert: Alert,
+    is_direct: bool,
+    /// `None` while it fires.
+    ended_at: Option<Duration>,
+}
+
+/// The reports of this process.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    written: BTreeMap<Key, Written>,
+    written_at: Duration,
+    beat: i64,
+    /// What this process has sent on its own and is still to send the end of.
+    direct: BTreeMap<Key, Alert>,
+}
+
+/// What is to be written.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) beat: i64,
+    pub(super) changed: Vec<AlertReport>,
+    pub(super) removed: Vec<Key>,
+}
+
+pub(super) fn key(alert: &Alert) -> Key {
+    (alert.rule.clone(), alert.subject.clone())
+}
+
+impl Own {
+    /// What differs between the alerts of this process and what it has written; `None` if there is nothing to write now. `ended`
+    /// knows the ends of alerts that do not fire any more.
+    pub(super) fn plan(
+        &self,
+        now: Duration,
+        firing: &[Alert],
+        ended: impl Fn(&Alert) -> Option<Alert>,
+    ) -> Option<Plan> {
+        let mut plan = Plan { beat: self.beat + 1, ..Plan::default() };
+        let firing: BTreeMap<Key, &Alert> = firing.iter().take(MOST).map(|alert| (key(alert), alert)).collect();
+        for (key, alert) in &firing {
+            let is_direct = self.direct.contains_key(key);
+            let is_known = self.written.get(key).is_some_and(|written| {
+                written.ended_at.is_none() && written.alert.id == alert.id && written.is_direct == is_direct
+            });
+            if !is_known {
+                plan.changed.push(self.report((*alert).clone(), true, is_direct));
+            }
+        }
+        for (key, written) in self.written.iter().filter(|(key, _)| !firing.contains_key(*key)) {
+            match written.ended_at {
+                None => match ended(&written.alert) {
+                    Some(alert) => plan.changed.push(self.report(alert, false, written.is_direct)),
+                    None => plan.removed.push(key.clone()),
+                },
+                Some(at) if now.saturating_sub(at) >= ENDS_LAST => plan.removed.push(key.clone()),
+                Some(_) => {}
+            }
+        }
+        let is_due = !self.written.is_empty() && now.saturating_sub(self.written_at) >= REFRESH;
+        (is_due || !plan.changed.is_empty() || !plan.removed.is_empty()).then_some(plan)
+    }
+
+    /// The plan was written.
+    pub(super) fn wrote(&mut self, plan: Plan, now: Duration) {
+        (self.beat, self.written_at) = (plan.beat, now);
+        for AlertReport { alert, is_firing, is_direct, .. } in plan.changed {
+            let ended_at = (!is_firing).then_some(now);
+            self.written.insert(key(&alert), Written { alert, is_direct, ended_at });
+        }
+        for key in plan.removed {
+            self.written.remove(&key);
+        }
+    }
+
+    /// What this process sends on its own: with the database away, what fires unsilenced and `is_shared` does not say that the
+    /// fleet has sent; at any time the ends of what it has sent so, unless the fleet sends them.
+    pub(super) fn direct(
+        &mut self,
+        is_away: bool,
+        firing: &[Alert],
+        ended: impl Fn(&Alert) -> Option<Alert>,
+        is_shared: impl Fn(&Key) -> bool,
+    ) -> Vec<(Phase, Alert)> {
+        let mut sent = Vec::new();
+        let alive: BTreeMap<Key, &Alert> = firing.iter().map(|alert| (key(alert), alert)).collect();
+        self.direct.retain(|key, alert| {
+            if alive.get(key).is_some_and(|alive| alive.id == alert.id) {
+                return true;
+            }
+            if !is_shared(key) {
+                sent.extend(ended(alert).map(|end| (Phase::Firing, end)));
+            }
+            false
+        });
+        if is_away {
+            for (key, alert) in alive.into_iter().take(MOST).filter(|(_, alert)| !alert.silenced) {
+                let was_reported = self.written.get(&key).is_some_and(|written| written.alert.id == alert.id);
+                if !self.direct.contains_key(&key) && !(was_reported && is_shared(&key)) {
+                    sent.push((Phase::Pending, alert.clone()));
+                    self.direct.insert(key, alert.clone());
+                }
+            }
+        }
+        sent
+    }
+
+    fn report(&self, alert: Alert, is_firing: bool, is_direct: bool) -> AlertReport {
+        let source: Identity = THIS_PROCESS.clone();
+        AlertReport { source, alert, is_firing, is_direct, beat: self.beat + 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::alerts::test_alert::alert;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn resolved(alert: &Alert) -> Option<Alert> {
+        let mut alert = alert.clone();
+        alert.phase = Phase::Resolved;
+        Some(alert)
+    }
+
+    fn phases(sent: &[(Phase, Alert)]) -> Vec<Phase> {
+        sent.iter().map(|(_, alert)| alert.phase).collect()
+    }
+
+    #[test]
+    fn an_alert_is_written_when_it_fires_refreshed_and_written_again_when_it_ends() {
+        let mut own = Own::default();
+        assert!(own.plan(at(0), &[], resolved).is_none(), "a process without alerts writes nothing");
+        let firing = [alert("p99", "")];
+        let plan = own.plan(at(1), &firing, resolved).unwrap();
+        assert!(plan.changed.len() == 1 && plan.changed[0].is_firing);
+        own.wrote(plan, at(1));
+        assert!(own.plan(at(5), &firing, resolved).is_none());
+        let plan = own.plan(at(6), &firing, resolved).unwrap();
+        assert!(plan.changed.is_empty() && plan.beat == 2, "it shows that it lives");
+        own.wrote(plan, at(6));
+        let plan = own.plan(at(7), &[], resolved).unwrap();
+        assert!(!plan.changed[0].is_firing && plan.changed[0].alert.phase == Phase::Resolved);
+        own.wrote(plan, at(7));
+        assert!(own.plan(at(11), &[], resolved).is_none());
+        let plan = own.plan(at(37), &[], resolved).unwrap();
+        assert_eq!(plan.removed.len(), 1);
+        own.wrote(plan, at(37));
+        assert!(own.plan(at(100), &[], resolved).is_none());
+    }
+
+    #[test]
+    fn without_the_database_a_process_sends_what_the_fleet_has_not_sent_and_its_end() {
+        let mut own = Own::default();
+        let mut silenced = alert("aborted", "");
+        silenced.silenced = true;
+        let firing = [alert("p99", ""), alert("health", ""), silenced];
+        own.wrote(own.plan(at(0), &firing[..1], resolved).unwrap(), at(0));
+        let is_shared = |key: &Key| key.0 == "p99";
+        assert_eq!(own.direct(false, &firing, resolved, is_shared), [], "the fleet sends");
+        let sent = own.direct(true, &firing, resolved, is_shared);
+        assert_eq!((phases(&sent), sent[0].1.rule.as_str()), (vec![Phase::Firing], "health"));
+        assert_eq!(own.direct(true, &firing, resolved, is_shared), [], "once");
+        let plan = own.plan(at(1), &firing[..2], resolved).unwrap();
+        assert!(plan.changed.len() == 1 && plan.changed[0].is_direct, "the fleet hears that it was sent: {plan:?}");
+        let sent = own.direct(false, &[], resolved, is_shared);
+        assert_eq!((phases(&sent), sent[0].1.rule.as_str()), (vec![Phase::Resolved], "health"));
+    }
+
+    #[test]
+    fn the_fleet_sends_the_end_of_what_it_has_taken_over() {
+        let mut own = Own::default();
+        let firing = [alert("p99", "")];
+        assert_eq!(phases(&own.direct(true, &firing, resolved, |_| false)), [Phase::Firing]);
+        assert_eq!(own.direct(false, &[], resolved, |_| true), []);
+        assert_eq!(own.direct(true, &[], resolved, |_| false), [], "it is forgotten");
+    }
+}
