@@ -82,12 +82,12 @@ pub async fn start(
     shutdown: &CancellationToken,
 ) -> Result<Option<Node>, StartError> {
     if settings.redis.is_none() && settings.database.is_none() {
-        return Node::start(settings).await.map(Some);
+        return Box::pin(Node::start(settings)).await.map(Some);
     }
     let reason = Reason::default();
     let ending = Ending::default();
     let answering = front.map(|front| answer(front, &reason, &ending)).transpose()?;
-    let started = shutdown.run_until_cancelled(wait(settings, &reason)).await.transpose();
+    let started = shutdown.run_until_cancelled(Box::pin(wait(settings, &reason))).await.transpose();
     ending.stop.cancel();
     if let Some(answering) = answering
         && let Err(error) = answering.await
