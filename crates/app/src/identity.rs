@@ -19,7 +19,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// As it stands in a sentence: `tidegate-api 7c0f6b0e on node-1`.
+    /// Returns a name for people: `tidegate-api 7c0f6b0e on node-1`.
     pub(crate) fn name(&self) -> String {
         let instance = self.instance.split('-').next().unwrap_or_default();
         match self.host.as_str() {

@@ -192,8 +192,8 @@ impl Telemetry {
         telemetry
     }
 
-    /// Shares alerts and silences with the other processes on the database, and sends them to the receivers of the settings, until
-    /// `shutdown`.
+    /// Shares alerts and silences with the other processes on the database, and sends them to the
+    /// receivers of the settings, until `shutdown`.
     ///
     /// # Errors
     ///

@@ -88,7 +88,7 @@ async fn an_outage_of_a_handler_raises_an_alert_that_reaches_log_stream_and_webh
     let event = listener.until(|event| event.name == "alert" && is_it(&event.data)).await;
     assert_eq!(taken.body["source"]["service"], "tidegate-api");
     for field in ["id", "rule", "subject", "severity", "phase", "threshold", "pending_at_unix_ms", "fired_at_unix_ms"] {
-        assert_eq!(event.data["alert"][field], taken.body["alert"][field], "{field}: all are told the same");
+        assert_eq!(event.data["alert"][field], taken.body["alert"][field], "{field}: log, stream and webhook agree");
     }
     let api = &mut outage.api;
     api.process.wait_for_line("rule=\"error_rate\"", DEADLINE).await.expect("a line of the log");

@@ -1,6 +1,8 @@
-//! What processes share of their alerts: silences, what fires where, who sends, and what was sent.
+//! The part of alerts that processes share: silences, reports, the sender, and the notices that
+//! were sent.
 //!
-//! Nothing here insists: while the database is away, a process that waited for it would send nothing.
+//! Nothing here insists: while the database is away, a process that waited for it would send
+//! nothing.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +26,7 @@ const NOTICES_LAST_MS: i64 = 24 * 3_600_000;
 /// After which the reports of a process that is gone are removed.
 const REPORTS_LAST_MS: i64 = 24 * 3_600_000;
 
-/// What one process says of one alert.
+/// A report of one process about one alert.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AlertReport {
     /// The process, by the instance of its identity.
@@ -38,7 +40,7 @@ pub(crate) struct AlertReport {
     pub(crate) beat: i64,
 }
 
-/// What fires in the fleet.
+/// An alert that fires in the fleet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AlertState {
     /// The process that reported it first.
@@ -69,7 +71,7 @@ pub(crate) struct AlertSender {
 }
 
 impl Store {
-    /// The silences of all processes, also those that are over.
+    /// Reads the silences of all processes, also those that are over.
     pub(crate) async fn alert_silences(&self) -> Result<Vec<Silence>, StoreError> {
         let read = |row: &Row| {
             Ok(Silence {
@@ -100,7 +102,8 @@ impl Store {
         self.alone(&END_SILENCE, &[rule, whole, subject, signed(silence.until_unix_ms).into()]).await.map(|_| ())
     }
 
-    /// What all processes report. What a newer version wrote and this one can't read is left out.
+    /// Reads the reports of all processes, except those of a newer version that this one can't
+    /// read.
     pub(crate) async fn alert_reports(&self) -> Result<Vec<AlertReport>, StoreError> {
         let rows = self.db.all(&REPORTS, &[]).await?;
         let read = |row: &Row| -> Result<Option<AlertReport>, StoreError> {
@@ -138,7 +141,7 @@ impl Store {
         change.commit().await
     }
 
-    /// What fires in the fleet, as the sender has written it.
+    /// Reads the alerts that fire in the fleet, as the sender has written them.
     pub(crate) async fn alert_states(&self) -> Result<Vec<AlertState>, StoreError> {
         let rows = self.db.all(&STATES, &[]).await?;
         let read = |row: &Row| -> Result<Option<AlertState>, StoreError> {
@@ -148,7 +151,7 @@ impl Store {
         rows.iter().filter_map(|row| read(row).transpose()).collect()
     }
 
-    /// Who sends.
+    /// Reads the row of the sender.
     pub(crate) async fn alert_sender(&self) -> Result<AlertSender, StoreError> {
         let row = self.db.one(&SENDER, &[]).await?.ok_or(sqlx::Error::RowNotFound)?;
         Ok(AlertSender {
@@ -159,13 +162,15 @@ impl Store {
         })
     }
 
-    /// Becomes or stays the sender; an empty `process` gives the place back. `false` if another process was faster.
+    /// Becomes or stays the sender; an empty `process` gives the place back. `false` if another
+    /// process was faster.
     pub(crate) async fn claim_alert_sender(&self, process: &str, name: &str, turn: i64) -> Result<bool, StoreError> {
         Ok(self.alone(&CLAIM_SENDER, &[process.into(), text(name), turn.into()]).await? == 1)
     }
 
-    /// Records as the sender what fires and what receivers are sent of it, in one transaction; `last` is the number of the last
-    /// of these notices. `false`, and nothing is recorded, if another process has become the sender.
+    /// Records as the sender what fires and what receivers are sent of it, in one transaction;
+    /// `last` is the number of the last of these notices. `false`, and nothing is recorded, if
+    /// another process has become the sender.
     pub(crate) async fn record_alerts(
         &self,
         process: &str,
@@ -201,14 +206,15 @@ impl Store {
         Ok(true)
     }
 
-    /// The notices behind that number, the oldest first.
+    /// Reads the notices behind that number, the oldest first.
     pub(crate) async fn alert_notices_behind(&self, number: u64) -> Result<Vec<(u64, String)>, StoreError> {
         let since = clock::now().timestamp_millis() - NOTICES_LAST_MS;
         let rows = self.db.all(&NOTICES_BEHIND, &[signed(number).into(), since.into()]).await?;
         rows.iter().map(|row| Ok((unsigned(row.int("id")?), row.text("body")?))).collect()
     }
 
-    /// The last notice that a receiver took, or that was given up for it. `None` if it has never been sent one.
+    /// The last notice that a receiver took, or that was given up for it. `None` if it has never
+    /// been sent one.
     pub(crate) async fn alert_settled(&self, way: &str) -> Result<Option<u64>, StoreError> {
         let row = self.db.one(&SETTLED, &[way.into()]).await?;
         row.map(|row| row.int("settled").map(unsigned)).transpose()

@@ -1,4 +1,5 @@
-//! From a verdict each second to whoever is told: the log and the event stream of this process, and the receivers of the fleet.
+//! From a verdict each second to alerts: in the log and the event stream of this process, and at
+//! the receivers of the fleet.
 
 mod figures;
 mod fleet;
@@ -100,7 +101,7 @@ impl std::fmt::Debug for AlertDesk {
 }
 
 impl AlertDesk {
-    /// A desk that measures what it sends. Whoever asks how health is is told the verdict in force.
+    /// A desk that evaluates alerts and streams events. New followers get the verdict in `latest`.
     pub(super) fn new(settings: &AlertSettings, registry: &Registry, latest: Arc<Latest>) -> Arc<Self> {
         let epoch = unix_ms();
         let objective = BurnRate::standard(settings.objective);
@@ -123,8 +124,8 @@ impl AlertDesk {
         Arc::new(Self { state, objective, epoch, latest, statements, stream, fleet, sources, book, own })
     }
 
-    /// Shares alerts and silences with the other processes on the database, and sends to the receivers of the settings, until
-    /// `shutdown`. The first call counts.
+    /// Shares alerts and silences with the other processes on the database, and sends to the
+    /// receivers of the settings, until `shutdown`. The first call counts.
     ///
     /// # Errors
     ///
@@ -150,7 +151,7 @@ impl AlertDesk {
         }
     }
 
-    /// What fires in this process, the gravest first.
+    /// Returns the alerts that fire in this process, the gravest first.
     fn firing(&self) -> Vec<Alert> {
         let mut firing: Vec<_> = self.state().alerts.firing().cloned().collect();
         firing.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
@@ -287,8 +288,8 @@ impl AlertDesk {
         self.state().queues.clear();
     }
 
-    /// Keeps a rule, or one subject of it, from being told for a while, in all processes. Its texts are masked before they are kept,
-    /// as those of alerts are.
+    /// Silences a rule, or one subject of it, for a while and in all processes. Its texts are
+    /// masked before they are kept, as those of alerts are.
     ///
     /// # Errors
     ///

@@ -95,7 +95,8 @@ impl<T: Numbered> Outbox<T> {
         self.failed_until(seq, now, Duration::ZERO);
     }
 
-    /// As [`failed`](Self::failed), for a receiver that says when to come back: the next try is not before `earliest`.
+    /// As [`failed`](Self::failed), for a receiver that asks for a pause. The next try is not made
+    /// before `earliest`.
     pub fn failed_until(&mut self, seq: u64, now: Duration, earliest: Duration) {
         if !self.is_head(seq) {
             return;
@@ -121,7 +122,7 @@ impl<T: Numbered> Outbox<T> {
         }
     }
 
-    /// Takes back what need not be sent any more. It is not counted.
+    /// Removes the items that need not be sent any more. They are not counted.
     pub fn retain(&mut self, is_needed: impl Fn(&T) -> bool) {
         self.waiting.retain(|waiting| is_needed(&waiting.item));
     }

@@ -97,7 +97,8 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// A step that is made elsewhere than in [`Alerts`](crate::Alerts), such as from the alerts of several processes.
+    /// Makes a step outside of [`Alerts`](crate::Alerts), such as from the alerts of several
+    /// processes.
     pub fn new(seq: u64, at_unix_ms: u64, from: Option<Phase>, notify: bool, alert: Alert) -> Self {
         Self { seq, at_unix_ms, from, notify, alert }
     }

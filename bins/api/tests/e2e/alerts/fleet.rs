@@ -27,7 +27,7 @@ async fn alerts(api: &Api) -> Value {
     api.json("/api/performance?type=alerts&limit=100").await
 }
 
-/// The alert of the rule as the API tells it of the fleet.
+/// The alert of the rule in the API's list for the fleet.
 async fn in_fleet(api: &Api, when: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
     let found = poll_until(DEADLINE, async || {
@@ -71,6 +71,26 @@ async fn an_alert_of_two_processes_is_sent_once_and_a_killed_senders_successor_s
     let now = alerts(&other).await;
     assert_eq!(now["sender"]["is_this_process"], true, "{now}");
     assert!(now["fleet"].as_array().is_some_and(|fleet| fleet.iter().all(|alert| alert["rule"] != RULE)), "{now}");
+}
+
+#[tokio::test]
+async fn what_a_killed_sender_could_not_deliver_its_successor_delivers() {
+    let receiver = Receiver::refusing().await;
+    let url = receiver.url("/");
+    let variables = [("TIDEGATE_ALERTS_WEBHOOK", url.as_str()), ("TIDEGATE_ALERTS_PRIVATE_ADDRESSES", "on")];
+    let mut outage = Outage::prepare(&variables).await;
+    let other = outage.api.start_beside(&variables).await;
+    outage.begin();
+    let notified = in_fleet(&other, |alert| alert["notified"] == true);
+    notified.await;
+    let tried = poll_until(DEADLINE, async || receiver.tries().pop()).await.expect("it is tried");
+    assert_eq!(alerts(&outage.api).await["sender"]["is_this_process"], true);
+    outage.api.process.kill9().expect("it runs");
+    receiver.accept();
+    let taken = poll_until(DEADLINE, async || (phases(&receiver) == ["firing"]).then(|| receiver.taken()));
+    let taken = taken.await.expect("the other delivers it");
+    assert_eq!(taken[0].id, tried, "the same notice, and the first first");
+    assert_eq!(alerts(&other).await["sender"]["is_this_process"], true);
 }
 
 #[tokio::test]
@@ -128,7 +148,7 @@ async fn a_process_whose_database_is_away_sends_its_own_alerts() {
         assert_eq!(write().send().await.expect("an answer").status(), StatusCode::SERVICE_UNAVAILABLE);
         deliveries(&receiver, "error_rate").pop()
     });
-    let sent = sent.await.expect("the outage of the database is told");
+    let sent = sent.await.expect("the outage of the database is sent");
     assert_eq!(sent.body["alert"]["phase"], "firing");
     assert!(sent.id.starts_with(sent.body["source"]["instance"].as_str().expect("a process")), "{sent:?}");
     let api = &mut api;

@@ -1,6 +1,7 @@
 //! A webhook's receiver: it can refuse, hang, and check who sent what.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -24,6 +25,8 @@ pub(crate) struct Receiver {
 struct Seen {
     /// Whether the first try is refused, and the second one hangs.
     is_bad: bool,
+    /// Whether each try is refused.
+    refuses: AtomicBool,
     tries: Mutex<Vec<String>>,
     taken: Mutex<Vec<Delivery>>,
 }
@@ -60,16 +63,26 @@ impl Delivery {
 impl Receiver {
     /// Refuses the first try, lets the second one hang, and takes what comes then.
     pub(crate) async fn start() -> Self {
-        Self::serve(true).await
+        Self::serve(true, false).await
+    }
+
+    /// Refuses all until it [`accept`](Self::accept)s.
+    pub(crate) async fn refusing() -> Self {
+        Self::serve(false, true).await
+    }
+
+    /// Takes all from now on.
+    pub(crate) fn accept(&self) {
+        self.seen.refuses.store(false, Ordering::Relaxed);
     }
 
     /// Takes all.
     pub(crate) async fn good() -> Self {
-        Self::serve(false).await
+        Self::serve(false, false).await
     }
 
-    async fn serve(is_bad: bool) -> Self {
-        let seen = Arc::new(Seen { is_bad, ..Seen::default() });
+    async fn serve(is_bad: bool, refuses: bool) -> Self {
+        let seen = Arc::new(Seen { is_bad, refuses: refuses.into(), ..Seen::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let router = Router::new().fallback(take).with_state(Arc::clone(&seen));
@@ -100,6 +113,9 @@ async fn take(State(seen): State<Arc<Seen>>, headers: HeaderMap, text: String) -
         tries.push(id.clone());
         tries.len()
     };
+    if seen.refuses.load(Ordering::Relaxed) {
+        return StatusCode::INTERNAL_SERVER_ERROR;
+    }
     match number {
         1 if seen.is_bad => return StatusCode::INTERNAL_SERVER_ERROR,
         2 if seen.is_bad => std::future::pending().await,

@@ -56,7 +56,7 @@ const fn blob(name: &'static str) -> Column {
 }
 
 /// Tables that a backup leaves out: which database it is, what was told to caches, who is logged in, and notifications, which are kept for days
-/// alone; what fires now, and who sends it. A restore logs everybody out.
+/// alone; the alerts of this moment. A restore ends all sessions.
 #[cfg(test)]
 pub(super) const LEFT_OUT: &[&str] = &[
     "alert_notice",

@@ -26,7 +26,8 @@ pub(in crate::store) static REPORTS: Sql = Sql::walk(
      ORDER BY process, rule, subject LIMIT 10000",
 );
 
-/// `$1` process, `$2` rule, `$3` subject, `$4` firing, `$5` direct, `$6` beat, `$7` now, `$8` source, `$9` alert.
+/// `$1` process, `$2` rule, `$3` subject, `$4` firing, `$5` direct, `$6` beat, `$7` now, `$8`
+/// source, `$9` alert.
 pub(in crate::store) static PUT_REPORT: Sql = Sql::search(
     "INSERT INTO alert_report (process, rule, subject, firing, direct, beat, seen_at, source, alert)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -43,13 +44,13 @@ pub(in crate::store) static MOVE_BEAT: Sql =
 pub(in crate::store) static REMOVE_REPORT: Sql =
     Sql::search("DELETE FROM alert_report WHERE process = $1 AND rule = $2 AND subject = $3");
 
-/// Of processes that are gone for long: not seen since `$1`.
+/// Removes the reports of processes that were not seen since `$1`.
 pub(in crate::store) static REMOVE_OLD_REPORTS: Sql = Sql::search("DELETE FROM alert_report WHERE seen_at < $1");
 
 pub(in crate::store) static STATES: Sql =
     Sql::walk("SELECT rule, subject, told, source, alert FROM alert_state ORDER BY rule, subject LIMIT 10000");
 
-/// `$1` rule, `$2` subject, `$3` told, `$4` source, `$5` alert.
+/// `$1` rule, `$2` subject, `$3` whether receivers were sent it, `$4` source, `$5` alert.
 pub(in crate::store) static PUT_STATE: Sql = Sql::search(
     "INSERT INTO alert_state (rule, subject, told, source, alert) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (rule, subject)
@@ -62,7 +63,8 @@ pub(in crate::store) static REMOVE_STATE: Sql = Sql::search("DELETE FROM alert_s
 pub(in crate::store) static SENDER: Sql =
     Sql::search("SELECT holder, name, turn, notices FROM alert_sender WHERE one = 1");
 
-/// Becomes or stays the sender, if nobody has moved the row since: `$1` process, `$2` its name, `$3` the turn that was seen.
+/// Becomes or stays the sender, unless the row has moved since: `$1` process, `$2` its name, `$3`
+/// the turn that was seen.
 pub(in crate::store) static CLAIM_SENDER: Sql =
     Sql::search("UPDATE alert_sender SET holder = $1, name = $2, turn = turn + 1 WHERE one = 1 AND turn = $3");
 

@@ -1,8 +1,10 @@
-//! The alerts of all processes on one database together: one process sends them, and silences hold on every one.
+//! The alerts of all processes on one database together: one process sends them, and silences hold
+//! on every one.
 //!
-//! Each process writes what fires in it; the holder of a lease merges that, records what it will send in the same transaction,
-//! and sends. A successor goes on from there, so each notice is sent at least once, and twice only if its sender died in between
-//! the answer and the note of it. While the database is away, each process sends its own alerts.
+//! Each process writes what fires in it; the holder of a lease merges that, records what it will
+//! send in the same transaction, and sends. A successor goes on from there, so each notice is sent
+//! at least once, and twice only if its sender died in between the answer and the note of it. While
+//! the database is away, each process sends its own alerts.
 
 mod lease;
 mod merge;
@@ -30,7 +32,7 @@ use view::View;
 /// How long a process that ends takes to give its place back.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What the desk and the task that shares its alerts both hold.
+/// The state that the desk and the task that shares its alerts have in common.
 pub(super) struct Fleet {
     store: Store,
     receivers: Vec<Arc<Receiver>>,
@@ -79,7 +81,8 @@ impl Fleet {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the silences of all processes, and has the desk keep them. Those that are over are removed.
+    /// Reads the silences of all processes, and has the desk keep them. Those that are over are
+    /// removed.
     async fn adopt_silences(&self, desk: &AlertDesk) -> Result<(), StoreError> {
         let _silencing = self.silencing.lock().await;
         for over in desk.adopt_silences(self.store.alert_silences().await?) {

@@ -1,4 +1,4 @@
-//! What a receiver is sent: a step in an alert's life, and the process that reports it.
+//! A notice: a step in an alert's life, and the process that reports it.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -12,15 +12,15 @@ use crate::telemetry::trace;
 pub(super) struct Notice {
     /// The same whenever the notice is sent again.
     pub(super) event: String,
-    /// What happened.
+    /// The step.
     pub(super) step: Transition,
     /// The process that reports it; of several, the first.
     pub(super) source: Identity,
 }
 
 impl Notice {
-    /// The same for every notice of one rule and subject in one installation, so that a receiver joins the end to the
-    /// beginning and does not open an incident twice.
+    /// Returns a key that is the same for all notices of one rule and subject in one installation,
+    /// so that a receiver joins the end to the beginning and does not open an incident twice.
     pub(super) fn dedup_key(&self, installation: &str) -> String {
         let alert = &self.step.alert;
         let parts = [installation, &alert.rule, &alert.subject];

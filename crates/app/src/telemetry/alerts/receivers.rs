@@ -28,7 +28,7 @@ use webhook::Webhook;
 /// How long one try may take, from resolving the name to the headers of the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What every message says of the installation.
+/// The part of a message that is the same for every alert.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
     /// The database's name for itself.
@@ -67,7 +67,8 @@ impl Channel {
     }
 }
 
-/// The receivers that the settings name. Each delivers until `shutdown`, and wakes `progress` after each notice.
+/// Starts the receivers that the settings name. Each delivers until `shutdown`, and wakes
+/// `progress` after each notice.
 pub(super) fn start(
     settings: &Settings,
     installation: &str,

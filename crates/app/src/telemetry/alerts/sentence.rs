@@ -14,7 +14,7 @@ const TIMES: [&str; 5] = ["p99", "pool_stuck", "pool_wait", "slow_api", "slow_qu
 const STATES: [&str; 5] =
     ["health", "job_store_full", "job_store_unreachable", "queues_without_live_worker", "redis_unavailable"];
 
-/// `error_rate`, or `tenant_anomaly of acme`.
+/// Returns `error_rate`, or `tenant_anomaly of acme`.
 pub(super) fn name(alert: &Alert) -> String {
     match alert.subject.as_str() {
         "" => alert.rule.clone(),
@@ -22,7 +22,7 @@ pub(super) fn name(alert: &Alert) -> String {
     }
 }
 
-/// What happened, in a few words: `error_rate is firing`.
+/// Returns a few words: `error_rate is firing`.
 pub(super) fn title(alert: &Alert) -> String {
     let what = match alert.phase {
         Phase::Pending | Phase::Firing => "is firing",
@@ -32,7 +32,7 @@ pub(super) fn title(alert: &Alert) -> String {
     format!("{} {what}", name(alert))
 }
 
-/// The title, the figures and what is known beside them.
+/// Returns the title, the figures and the remark.
 pub(super) fn summary(alert: &Alert) -> String {
     let title = title(alert);
     match alert.phase {
@@ -47,7 +47,7 @@ pub(super) fn summary(alert: &Alert) -> String {
     }
 }
 
-/// `Reported by tidegate-api 7c0f6b0e on node-1.`
+/// Returns `Reported by tidegate-api 7c0f6b0e on node-1.`
 pub(super) fn source(notice: &Notice) -> String {
     format!("Reported by {}.", notice.source.name())
 }
@@ -80,7 +80,8 @@ fn short(number: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// What the detail says beside the figures. Health writes `rule: figures (remark)`.
+/// Returns the part of the detail that does not repeat the figures. Health writes `rule: figures
+/// (remark)`.
 fn remark(alert: &Alert) -> &str {
     let detail = alert.detail.as_str();
     let Some(own) = detail.strip_prefix(alert.rule.as_str()).and_then(|rest| rest.strip_prefix(": ")) else {

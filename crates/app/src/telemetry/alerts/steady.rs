@@ -11,14 +11,15 @@ use tidegate_perfmon::{Alerts, Silence, SilenceError};
 /// A clock that is off by less was not set.
 const SET: u64 = 2_000;
 
-/// A silence in the database that ended so long ago is removed, whichever process made it and whatever its clock said.
+/// A silence in the database that ended so long ago is removed, whichever process made it and
+/// whatever its clock said.
 const PAST: u64 = 24 * 3_600_000;
 
 /// What is left of each silence, by a clock that nobody sets.
 #[derive(Debug, Default)]
 pub(super) struct Steady {
     held: Vec<Held>,
-    /// The silences of the database that were taken in, with their ends as they stand there.
+    /// The silences of the database that this process keeps, with their ends in the database.
     shared: BTreeMap<(String, Option<String>), u64>,
 }
 
@@ -53,8 +54,8 @@ impl Steady {
         self.shared.insert((silence.rule.clone(), silence.subject.clone()), silence.until_unix_ms);
     }
 
-    /// Takes in the silences of the database: new ones are kept, and those that were lifted elsewhere are lifted. Returns those
-    /// that are over and should be removed there.
+    /// Takes in the silences of the database: new ones are kept, and those that were lifted
+    /// elsewhere are lifted. Returns those that are over and should be removed there.
     pub(super) fn adopt(&mut self, alerts: &mut Alerts, found: Vec<Silence>, unix_ms: u64) -> Vec<Silence> {
         let (mut over, mut shared) = (Vec::new(), BTreeMap::new());
         for silence in found {
@@ -74,7 +75,7 @@ impl Steady {
                 Err(SilenceError::Past { until_unix_ms, .. }) if until_unix_ms.saturating_add(PAST) < unix_ms => {
                     over.push(silence);
                 }
-                // Of a rule that another version has, or by a clock that is off: it holds where it can.
+                // The rule belongs to another version, or a clock is off: other processes keep it.
                 Err(_) => {}
             }
         }

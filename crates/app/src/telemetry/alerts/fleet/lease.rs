@@ -1,7 +1,8 @@
-//! Which process sends the alerts of the fleet: a row that its holder moves, and that others take when it stands still.
+//! Which process sends the alerts of the fleet: a row that its holder moves, and that others take
+//! when it stands still.
 //!
-//! Each process measures by its own monotonic clock how long it has seen the row stand still. So no clocks of two machines are
-//! compared, and a clock that is set changes nothing.
+//! Each process measures by its own monotonic clock how long it has seen the row stand still. So no
+//! clocks of two machines are compared, and a clock that is set changes nothing.
 
 use std::time::Duration;
 
@@ -9,19 +10,19 @@ use crate::store::AlertSender;
 
 /// How often the holder moves the row.
 const RENEW: Duration = Duration::from_secs(5);
-/// A row that has stood still for so long is nobody's.
+/// A row that has stood still for so long has no holder any more.
 const LASTS: Duration = Duration::from_secs(15);
 /// The holder believes in its lease for so long only, which is less than others wait.
 const BELIEVES: Duration = Duration::from_secs(12);
 /// A row that was not looked at for longer may have moved meanwhile.
 const GAP: Duration = Duration::from_secs(12);
 
-/// What to do with the row.
+/// The next step of a process that looks at the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
     /// Another process sends.
     Leave,
-    /// Nobody sends: take it.
+    /// No process sends: take the row.
     Take,
     /// This process sends, and has to move the row now.
     Renew,

@@ -25,9 +25,9 @@ pub(super) struct Step {
     pub(super) source: Identity,
 }
 
-/// Compares the reports of processes that live with what was recorded. An alert fires for the fleet while one process reports
-/// it. Its beginning is sent unless it is silenced, once the silence is over, and not if a process has sent it on its own; its
-/// end is sent if the beginning was.
+/// Compares the reports of processes that live with what was recorded. An alert fires for the fleet
+/// while one process reports it. Its beginning is sent unless it is silenced, once the silence is
+/// over, and not if a process has sent it on its own; its end is sent if the beginning was.
 pub(super) fn merge(
     reports: &[AlertReport],
     states: &[AlertState],

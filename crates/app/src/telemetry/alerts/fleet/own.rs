@@ -1,4 +1,5 @@
-//! What this process reports of its own alerts, and what it sends on its own while the database is away.
+//! What this process reports of its own alerts, and what it sends on its own while the database is
+//! away.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,11 +33,11 @@ pub(super) struct Own {
     written: BTreeMap<Key, Written>,
     written_at: Duration,
     beat: i64,
-    /// What this process has sent on its own and is still to send the end of.
+    /// Alerts that this process has sent on its own, and whose end it has still to send.
     direct: BTreeMap<Key, Alert>,
 }
 
-/// What is to be written.
+/// The reports to write.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) beat: i64,
@@ -49,8 +50,8 @@ pub(super) fn key(alert: &Alert) -> Key {
 }
 
 impl Own {
-    /// What differs between the alerts of this process and what it has written; `None` if there is nothing to write now. `ended`
-    /// knows the ends of alerts that do not fire any more.
+    /// Compares the alerts of this process with the reports that it has written. Returns `None` if
+    /// there is nothing to write now. `ended` returns an alert after its end.
     pub(super) fn plan(
         &self,
         now: Duration,
@@ -94,8 +95,9 @@ impl Own {
         }
     }
 
-    /// What this process sends on its own: with the database away, what fires unsilenced and `is_shared` does not say that the
-    /// fleet has sent; at any time the ends of what it has sent so, unless the fleet sends them.
+    /// Returns the steps that this process sends on its own. With the database away, these are
+    /// unsilenced alerts that the fleet has not sent, as far as `is_shared` says. At any time, they
+    /// are the ends of alerts that it has sent so, unless the fleet sends them.
     pub(super) fn direct(
         &mut self,
         is_away: bool,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::store::AlertReport;
 
-/// Reports of a process whose beat stood still for so long count no more. A process moves it every five seconds.
+/// Reports of a process whose beat stood still for so long count no more. A process moves it every
+/// five seconds.
 const LASTS: Duration = Duration::from_secs(30);
 /// Reports that were not looked at for longer may have moved meanwhile.
 const GAP: Duration = Duration::from_secs(12);
@@ -18,7 +19,8 @@ pub(super) struct Sightings {
 }
 
 impl Sightings {
-    /// The reports of processes that live. After a while without a look, such as an outage of the database, all of them do.
+    /// The reports of processes that live. After a while without a look, such as an outage of the
+    /// database, all of them do.
     pub(super) fn live(&mut self, now: Duration, mut reports: Vec<AlertReport>) -> Vec<AlertReport> {
         if self.looked_at.replace(now).is_none_or(|before| now.saturating_sub(before) > GAP) {
             self.beats.clear();

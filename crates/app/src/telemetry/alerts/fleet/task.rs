@@ -1,4 +1,5 @@
-//! The task that shares the alerts of a process, and sends those of the fleet while it holds the lease.
+//! The task that shares the alerts of a process, and sends those of the fleet while it holds the
+//! lease.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Between two lines of the log about a database that is away.
 static FAILURES: Seldom = Seldom::new(Duration::from_secs(60));
 
-/// What one process knows of the fleet. Times are since the task began.
+/// The knowledge of one process about the fleet. Times are since the task began.
 pub(super) struct Task {
     fleet: Arc<Fleet>,
     desk: Arc<AlertDesk>,
@@ -76,7 +77,8 @@ impl Task {
                 _ = turns.tick() => {}
                 () = wake.notified() => {}
             }
-            // A turn that a shutdown cuts off is one that failed: the next sender reads what was committed.
+            // A turn that a shutdown cuts off is one that failed: the next sender reads what was
+            // committed.
             if shutdown.run_until_cancelled(self.turn()).await.is_none() {
                 break;
             }
@@ -167,7 +169,8 @@ impl Task {
         Ok(())
     }
 
-    /// Becomes the sender or stays it, if it is this process's turn. A process without receivers never does. Returns the row.
+    /// Becomes the sender or stays it, if it is this process's turn. A process without receivers
+    /// never does. Returns the row.
     async fn claim(&mut self) -> Result<AlertSender, StoreError> {
         let (process, name) = (&THIS_PROCESS.instance, THIS_PROCESS.name());
         let mut sender = self.fleet.store.alert_sender().await?;
@@ -220,7 +223,8 @@ impl Task {
         Ok(())
     }
 
-    /// Merges the reports, records what is to be sent, and has the receivers send it. What fires then.
+    /// Merges the reports, records what is to be sent, and has the receivers send it. What fires
+    /// then.
     async fn send(
         &mut self,
         sender: &AlertSender,
@@ -296,7 +300,7 @@ impl Task {
     }
 }
 
-/// What fires after the changes.
+/// Returns the states after the changes.
 fn after(mut states: Vec<AlertState>, changes: Vec<StateChange>) -> Vec<AlertState> {
     for change in changes {
         let (rule, subject) = match &change {

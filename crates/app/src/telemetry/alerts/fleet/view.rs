@@ -10,14 +10,14 @@ use super::merge::first;
 use crate::identity::THIS_PROCESS;
 use crate::store::{AlertReport, AlertSender, AlertState};
 
-/// What was read last.
+/// The fleet at the last read.
 #[derive(Debug, Default)]
 pub(in crate::telemetry::alerts) struct View {
-    /// What fires in any process, the gravest first.
+    /// Alerts that fire in any process, the gravest first.
     firing: Vec<FleetAlert>,
-    /// The process that sends.
+    /// Name of the process that sends; `None` if there is none.
     pub(in crate::telemetry::alerts) sender: Option<String>,
-    /// Whether it is this one.
+    /// Whether this process sends.
     pub(in crate::telemetry::alerts) is_sender: bool,
     pub(in crate::telemetry::alerts) read_at: Option<Instant>,
 }
@@ -33,7 +33,7 @@ pub(in crate::telemetry::alerts) struct FleetAlert {
     threshold: f64,
     detail: String,
     trace_id: Option<String>,
-    /// As the silences are when it is shown.
+    /// Whether a silence covers it when it is shown.
     silenced: bool,
     /// Whether receivers were sent it.
     notified: bool,
@@ -42,7 +42,7 @@ pub(in crate::telemetry::alerts) struct FleetAlert {
 }
 
 impl View {
-    /// Of the reports of processes that live.
+    /// Makes the view from the reports of processes that are alive.
     pub(super) fn of(reports: &[AlertReport], states: &[AlertState], sender: &AlertSender) -> Self {
         let mut firing: BTreeMap<(&str, &str), Vec<&AlertReport>> = BTreeMap::new();
         for report in reports.iter().filter(|report| report.is_firing) {
@@ -79,7 +79,7 @@ impl View {
         }
     }
 
-    /// What fires, the gravest first.
+    /// Returns the alerts that fire, the gravest first.
     pub(in crate::telemetry::alerts) fn firing(
         &self,
         limit: usize,

@@ -21,7 +21,7 @@ pub(super) enum Failure {
     NotMailed(#[from] SendError),
 }
 
-/// What to do after a failure.
+/// The consequence of a failure.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Another try may succeed, but not within this time.

@@ -79,12 +79,13 @@ impl Receiver {
         self.wake.notify_one();
     }
 
-    /// Takes back the notices of the database, which another process sends from now on.
+    /// Removes the waiting notices of the database, which another process sends from now on.
     pub(in crate::telemetry::alerts) fn take_back_shared(&self) {
         self.outbox().retain(|waiting| waiting.shared.is_none());
     }
 
-    /// The highest number of a notice of the database that was delivered or given up; 0 before the first.
+    /// The highest number of a notice of the database that was delivered or given up; 0 before the
+    /// first.
     pub(in crate::telemetry::alerts) fn settled(&self) -> u64 {
         self.settled.load(Ordering::Acquire)
     }

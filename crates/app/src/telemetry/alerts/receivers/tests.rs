@@ -38,7 +38,7 @@ async fn a_private_address_is_refused_however_it_is_written() {
         assert!(is_refused, "{host}: {failure}");
     }
     let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
-    assert!(accepted.is_err(), "somebody came");
+    assert!(accepted.is_err(), "a connection was made");
 }
 
 #[tokio::test]
