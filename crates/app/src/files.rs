@@ -1,9 +1,12 @@
-//! Files that outlive the job that makes them: exports, reports and backups, in the data directory or in a bucket of S3.
+//! Files in the data directory or in a bucket of S3: exports, reports and backups that a job has
+//! made, and uploads for a job to read.
 //!
-//! Every key is made here, of a kind, a tenant and a UUID, and of nothing that a client sent. A file is seen whole or not at all:
-//! it is written in parts that become a file only when the last is there, and whoever gives up on the way leaves none.
+//! Every key is made here, of a kind, an owner and a UUID, and of nothing that a client sent. A
+//! file is seen whole or not at all: it is written in parts that become a file when the last is
+//! there, and a writer that gives up on the way leaves none.
 
 mod error;
+mod read;
 mod sweep;
 mod write;
 
@@ -22,6 +25,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
 use serde::{Deserialize, Serialize};
+use tidegate_queue::JobId;
 use uuid::Uuid;
 
 use crate::outgoing;
@@ -30,6 +34,7 @@ use crate::settings::FilesPlace;
 use crate::tenant::TenantId;
 
 pub use error::FilesError;
+pub use read::FileReader;
 pub(crate) use sweep::FilesSweep;
 pub use write::{NewFile, Written};
 
@@ -51,10 +56,12 @@ pub enum FileKind {
     Report,
     /// All tables.
     Backup,
+    /// A file that a client uploaded, for a job to read.
+    Upload,
 }
 
 impl FileKind {
-    const ALL: [Self; 3] = [Self::Export, Self::Report, Self::Backup];
+    const ALL: [Self; 4] = [Self::Export, Self::Report, Self::Backup, Self::Upload];
 
     /// Its stable word.
     pub fn name(self) -> &'static str {
@@ -62,6 +69,7 @@ impl FileKind {
             Self::Export => "export",
             Self::Report => "report",
             Self::Backup => "backup",
+            Self::Upload => "upload",
         }
     }
 
@@ -109,13 +117,24 @@ impl FromStr for FileId {
     }
 }
 
+/// The owner of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The operations.
+    Operations,
+    /// A tenant.
+    Tenant(TenantId),
+    /// The job that reads it.
+    Job(JobId),
+}
+
 /// Where a file lies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FileAt {
     /// What it is.
     pub kind: FileKind,
-    /// Whose it is; nobody's are the operations'.
-    pub tenant: Option<TenantId>,
+    /// Its owner.
+    pub owner: Owner,
     /// Which it is.
     pub id: FileId,
 }
@@ -123,20 +142,26 @@ pub struct FileAt {
 impl FileAt {
     /// A new file of that tenant.
     pub fn of_tenant(kind: FileKind, tenant: TenantId) -> Self {
-        Self { kind, tenant: Some(tenant), id: FileId::generate() }
+        Self { kind, owner: Owner::Tenant(tenant), id: FileId::generate() }
     }
 
     /// A new file of the operations.
     pub fn of_operations(kind: FileKind) -> Self {
-        Self { kind, tenant: None, id: FileId::generate() }
+        Self { kind, owner: Owner::Operations, id: FileId::generate() }
     }
 
-    /// `<kind>/<tenant>/<id>`, or `<kind>/<id>`.
+    /// The upload of that id, for that job.
+    pub fn of_upload(job: JobId, id: FileId) -> Self {
+        Self { kind: FileKind::Upload, owner: Owner::Job(job), id }
+    }
+
+    /// `<kind>/<owner>/<id>`, or `<kind>/<id>` for the operations.
     fn key(&self, prefix: &Path) -> Path {
         let below = prefix.clone().join(self.kind.name());
-        let below = match &self.tenant {
-            Some(tenant) => below.join(tenant.as_str()),
-            None => below,
+        let below = match &self.owner {
+            Owner::Operations => below,
+            Owner::Tenant(tenant) => below.join(tenant.as_str()),
+            Owner::Job(job) => below.join(job.as_str()),
         };
         below.join(self.id.to_string())
     }
@@ -144,12 +169,18 @@ impl FileAt {
     /// What lies at that key, unless it is none of ours.
     fn of_key(prefix: &Path, key: &Path) -> Option<Self> {
         let parts: Vec<_> = key.prefix_match(prefix)?.collect();
-        let (kind, tenant, id) = match &parts[..] {
+        let (kind, owner, id) = match &parts[..] {
             [kind, id] => (kind, None, id),
-            [kind, tenant, id] => (kind, Some(tenant.as_ref().parse().ok()?), id),
+            [kind, owner, id] => (kind, Some(owner.as_ref()), id),
             _ => return None,
         };
-        Some(Self { kind: FileKind::named(kind.as_ref())?, tenant, id: id.as_ref().parse().ok()? })
+        let kind = FileKind::named(kind.as_ref())?;
+        let owner = match owner {
+            None => Owner::Operations,
+            Some(job) if kind == FileKind::Upload => Owner::Job(JobId::new(job).ok()?),
+            Some(tenant) => Owner::Tenant(tenant.parse().ok()?),
+        };
+        Some(Self { kind, owner, id: id.as_ref().parse().ok()? })
     }
 }
 
@@ -215,8 +246,11 @@ impl Files {
     ///
     /// When the place can't be written.
     pub async fn create(&self, at: FileAt) -> Result<NewFile, FilesError> {
-        let upload = self.store.put_multipart(&at.key(&self.prefix)).await;
-        Ok(NewFile::new(at, upload.map_err(|error| FilesError::of("begin", &error))?))
+        let (store, key) = (Arc::clone(&self.store), at.key(&self.prefix));
+        // This task goes on when the caller's future is dropped, and aborts what it has begun.
+        let begun = tokio::spawn(async move { Ok(NewFile::new(at, store.put_multipart(&key).await?)) });
+        let begun = begun.await.unwrap_or_else(|error| Err(error.into()));
+        begun.map_err(|error: object_store::Error| FilesError::of("begin", &error))
     }
 
     /// The size of a file and its content.
@@ -228,6 +262,20 @@ impl Files {
         let got = self.store.get(&at.key(&self.prefix)).await.map_err(|error| FilesError::of("read", &error))?;
         let size = got.meta.size;
         Ok((size, got.into_stream().map_err(|error| FilesError::of("read", &error)).boxed()))
+    }
+
+    /// Opens a file to read it from any byte on.
+    ///
+    /// # Errors
+    ///
+    /// When it isn't there or can't be read.
+    pub async fn open_reader(&self, at: &FileAt) -> Result<FileReader, FilesError> {
+        FileReader::open(Arc::clone(&self.store), at.key(&self.prefix)).await
+    }
+
+    /// Whether files are in a bucket, which processes on other machines see too.
+    pub fn is_in_bucket(&self) -> bool {
+        self.directory.is_none()
     }
 
     /// Removes a file; one that is gone already is fine.

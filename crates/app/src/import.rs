@@ -28,6 +28,6 @@ pub(crate) use guard::guarded;
 pub use header_check::HeaderCheck;
 #[cfg(test)]
 pub(crate) use reject::Reject;
+pub use rows::Format;
 pub(crate) use rows::{Chunk, Rows};
-pub use rows::{Format, check_beginning};
 pub(crate) use window::Position;

@@ -13,6 +13,8 @@ mod file_run;
 mod file_run_admission;
 mod import;
 #[cfg(test)]
+mod import_bucket_tests;
+#[cfg(test)]
 mod import_tests;
 mod notification;
 mod queues;

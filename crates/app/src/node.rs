@@ -55,7 +55,7 @@ pub struct Node {
     pub(crate) webhooks: Sender,
     /// Uploads on their way to a job.
     pub spool: Spool,
-    /// Exports and backups.
+    /// Exports, reports and backups.
     pub files: Files,
     /// Figures and health.
     pub telemetry: Arc<Telemetry>,
@@ -253,10 +253,9 @@ impl Node {
             database_mark::compare(redis.queue(), redis.keyspace(), store.installation()).await;
         }
         let (broker, queue_file) = open_jobs(&settings, redis.as_ref()).await?;
-        let spool = Spool::open(&settings.data_dir)
-            .await
-            .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
         let files = Files::open(&settings.files.place, &settings.data_dir)?;
+        let spool = Spool::open(&files, &settings.data_dir)
+            .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
         let watched = Watched {
             registry,
             slow_log,

@@ -326,7 +326,7 @@ pub struct Settings {
     pub tls: Option<TlsSettings>,
     /// Address at which a `tidegate-worker` answers probes and `/metrics`.
     pub worker_listen: WorkerListen,
-    /// Databases in files, exports, reports, backups and the spool of uploads.
+    /// Databases in files, and without a bucket exports, reports, backups and uploads.
     pub data_dir: PathBuf,
     /// The server with the application's tables, where they are not in a file there.
     pub database: Option<DatabaseSettings>,

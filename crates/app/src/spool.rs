@@ -1,31 +1,68 @@
-//! Uploaded files on their way to the job that reads them.
+//! Uploaded files on their way to the job that reads them: in the bucket of [`Files`] if there is
+//! one, otherwise in the data directory.
 //!
-//! A file is written beside its final name, synced and linked to it, so that a name in the spool always stands for a whole
-//! upload, and no upload replaces another. Its name is the id of its job.
+//! In the directory an upload's name is the id of its job. In a bucket each upload is a file of its
+//! own, which its job names. So no upload replaces another, and any worker can read it.
+
+mod directory;
 
 use std::error::Error;
-use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use tokio::fs::{self, File};
-use tokio::io::AsyncWriteExt;
-use uuid::Uuid;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+use tidegate_queue::JobId;
 
-use crate::import::HeaderError;
-use crate::private;
+use self::directory::{Directory, NewUpload};
+use crate::files::{FileAt, FileId, FileKind, FileReader, Files, FilesError, NewFile, Owner};
+use crate::import::{HeaderCheck, HeaderError};
 use crate::serve::TooSlow;
 
-/// Ending of an upload that is not complete.
-const PART: &str = "part";
-
-/// The directory of uploads.
+/// The store of uploads.
 #[derive(Debug, Clone)]
 pub struct Spool {
-    directory: PathBuf,
+    /// Has the uploads of jobs that name no file.
+    directory: Directory,
+    /// Takes new uploads.
+    bucket: Option<Files>,
+}
+
+/// Names an upload: by the job that reads it and, in a bucket, by a file that no other upload has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    job: JobId,
+    file: Option<FileId>,
+}
+
+/// A whole upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Its size.
+    pub bytes: u64,
+    /// The file that it is, in a bucket.
+    pub file: Option<UploadedFile>,
+}
+
+/// A file in a bucket that is an upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadedFile {
+    /// Its id.
+    pub id: FileId,
+    /// SHA-256 of its content, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Reads an upload, on a thread that may block.
+#[derive(Debug)]
+pub enum UploadReader {
+    /// From the directory.
+    Directory(BufReader<File>),
+    /// From the bucket.
+    Bucket(FileReader),
 }
 
 /// An upload that was not kept.
@@ -68,6 +105,9 @@ pub enum SpoolError {
     /// The disk said no.
     #[error("the upload can't be kept: {0}")]
     Io(#[from] io::Error),
+    /// The bucket said no, or nothing.
+    #[error("the upload can't be kept: {0}")]
+    Files(#[from] FilesError),
 }
 
 /// What an upload may cost.
@@ -81,32 +121,47 @@ pub struct UploadLimits {
     pub total: Duration,
 }
 
+impl Upload {
+    /// The upload that a job reads: `file` is what its payload names.
+    pub fn of(job: JobId, file: Option<&UploadedFile>) -> Self {
+        Self { job, file: file.map(|file| file.id) }
+    }
+
+    /// The job that reads it.
+    pub fn job(&self) -> &JobId {
+        &self.job
+    }
+
+    /// Whether a request with the same id has the same upload, as it does in the directory.
+    pub fn is_shared(&self) -> bool {
+        self.file.is_none()
+    }
+}
+
 impl Spool {
-    /// Opens the spool in the data directory.
+    /// Opens the spool: in the bucket of `files` if there is one, otherwise in the data directory.
+    ///
+    /// The directory is opened in any case: jobs that were enqueued before there was a bucket read
+    /// from it.
     ///
     /// # Errors
     ///
     /// When the directory can't be made.
-    pub async fn open(data_dir: &Path) -> io::Result<Self> {
-        let directory = data_dir.join("spool");
-        private::directory(&directory)?;
-        Ok(Self { directory })
+    pub fn open(files: &Files, data_dir: &Path) -> io::Result<Self> {
+        let bucket = files.is_in_bucket().then(|| files.clone());
+        Ok(Self { directory: Directory::open(data_dir)?, bucket })
     }
 
-    /// Where the upload of that id lies.
-    pub fn path(&self, id: &str) -> PathBuf {
-        self.directory.join(id)
+    /// The name of a new upload for that job.
+    pub fn name(&self, job: JobId) -> Upload {
+        Upload { job, file: self.bucket.as_ref().map(|_| FileId::generate()) }
     }
 
-    /// Where the upload is written. Two uploads of one id, such as a repeated request, don't share it.
-    fn part(&self, id: &str) -> PathBuf {
-        self.directory.join(format!("{id}.{}.{PART}", Uuid::new_v4().simple()))
-    }
-
-    /// Writes an upload and returns its size; `check` sees each piece before it is written, and may refuse it.
+    /// Writes an upload; `header` sees each piece before it is written, and may refuse it.
     ///
-    /// Until it has its final name, nothing is left when it fails or is dropped. From then on it stays: another request with
-    /// the same id may rely on it. An upload with the same id and the same content as one that is there is kept as that.
+    /// If it fails or is dropped before it is whole, nothing is left. A whole upload stays: in the
+    /// directory, another request with the same id may rely on it. There, an upload with the id and
+    /// the content of an earlier one is kept as that.
     ///
     /// # Errors
     ///
@@ -114,23 +169,39 @@ impl Spool {
     /// the same id is there.
     pub async fn receive<E: Error + 'static>(
         &self,
-        id: &str,
+        upload: &Upload,
         pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
-        check: impl FnMut(&[u8]) -> Result<(), HeaderError>,
+        header: HeaderCheck,
         limits: UploadLimits,
-    ) -> Result<u64, SpoolError> {
-        let part = self.part(id);
-        let (guard, written) = (Unfinished(part.clone()), part.clone());
-        // What runs on another thread goes on when this future is dropped, so there the guard goes with the work.
-        let (guard, file) = blocking(move || Ok((guard, create(&part)?))).await?;
-        let size = tokio::time::timeout(limits.total, write(File::from_std(file), pieces, check, limits))
+    ) -> Result<Received, SpoolError> {
+        let write = async {
+            let mut target = self.create(upload).await?;
+            let bytes = write(&mut target, pieces, header, limits).await?;
+            Ok((target, bytes))
+        };
+        let (target, bytes) = tokio::time::timeout(limits.total, write)
             .await
             .unwrap_or(Err(SpoolError::TooSlow { limit: limits.total }))?;
-        let (whole, directory) = (self.path(id), self.directory.clone());
-        if blocking(move || guard.publish(&written, &whole, &directory)).await? {
-            Ok(size)
-        } else {
-            Err(SpoolError::Taken)
+        Ok(Received { bytes, file: target.finish().await? })
+    }
+
+    async fn create(&self, upload: &Upload) -> Result<Target, SpoolError> {
+        match self.in_bucket(upload)? {
+            None => Ok(Target::Directory(self.directory.create(upload.job.as_str()).await?)),
+            Some((files, at)) => Ok(Target::Bucket(files.create(at).await?)),
+        }
+    }
+
+    /// Opens an upload to read it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](io::ErrorKind::NotFound) when it is gone; otherwise when it can't be read. An
+    /// error of the bucket, also one that the reader meets, has a [`FilesError`] within.
+    pub async fn read(&self, upload: &Upload) -> io::Result<UploadReader> {
+        match self.in_bucket(upload)? {
+            None => Ok(UploadReader::Directory(self.directory.read(upload.job.as_str()).await?)),
+            Some((files, at)) => Ok(UploadReader::Bucket(files.open_reader(&at).await?)),
         }
     }
 
@@ -138,42 +209,89 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// When the file is there and can't be removed.
-    pub async fn remove(&self, id: &str) -> io::Result<()> {
-        there(fs::remove_file(self.path(id)).await)?;
-        Ok(())
+    /// When it is there and can't be removed.
+    pub async fn remove(&self, upload: &Upload) -> io::Result<()> {
+        match self.in_bucket(upload)? {
+            None => self.directory.remove(upload.job.as_str()).await,
+            Some((files, at)) => Ok(files.remove(&at).await?),
+        }
     }
 
-    /// Ids of the uploads that were written more than `age` before `now`; broken-off ones of that age are removed.
+    /// Uploads in the directory and the bucket that were begun more than `age` before `now`.
+    /// Broken-off ones of that age are removed from the directory.
     ///
     /// # Errors
     ///
-    /// When the directory can't be read.
-    pub async fn older_than(&self, age: Duration, now: SystemTime) -> io::Result<Vec<String>> {
-        let mut ids = Vec::new();
-        let mut entries = fs::read_dir(&self.directory).await?;
-        while let Some(entry) = entries.next_entry().await? {
-            // What is gone by now was imported, or swept by another process.
-            let Some(metadata) = there(entry.metadata().await)? else { continue };
-            let written = metadata.modified()?;
-            if now.duration_since(written).unwrap_or_default() < age {
-                continue;
-            }
-            let path = entry.path();
-            if path.extension().is_some_and(|ending| ending == PART) {
-                there(fs::remove_file(&path).await)?;
-            } else if let Ok(id) = entry.file_name().into_string() {
-                ids.push(id);
+    /// When the directory or the bucket can't be read.
+    pub async fn older_than(&self, age: Duration, now: SystemTime) -> io::Result<Vec<Upload>> {
+        let names = self.directory.older_than(age, now).await?;
+        let mut old: Vec<Upload> =
+            names.into_iter().filter_map(|name| Some(Upload { job: JobId::new(name).ok()?, file: None })).collect();
+        let Some(files) = &self.bucket else { return Ok(old) };
+        let mut found = files.list(FileKind::Upload);
+        while let Some(file) = found.try_next().await? {
+            let is_old = now.duration_since(file.written).unwrap_or_default() >= age;
+            if let (true, Owner::Job(job)) = (is_old, file.at.owner) {
+                old.push(Upload { job, file: Some(file.at.id) });
             }
         }
-        Ok(ids)
+        Ok(old)
+    }
+
+    /// The bucket and the key of an upload. `None` if it is in the directory.
+    fn in_bucket(&self, upload: &Upload) -> io::Result<Option<(&Files, FileAt)>> {
+        let Some(id) = upload.file else { return Ok(None) };
+        let Some(files) = &self.bucket else {
+            let reason =
+                "it is in a bucket, and this process has none: set TIDEGATE_FILES_URL as for the API that took it";
+            return Err(io::Error::other(reason));
+        };
+        Ok(Some((files, FileAt::of_upload(upload.job.clone(), id))))
+    }
+
+    /// The path of an upload in the directory.
+    #[cfg(test)]
+    pub(crate) fn path(&self, id: &str) -> std::path::PathBuf {
+        self.directory.path(id)
+    }
+}
+
+/// An upload that is being written. Dropped before it is finished, it leaves nothing.
+enum Target {
+    Directory(NewUpload),
+    Bucket(NewFile),
+}
+
+impl Target {
+    async fn write(&mut self, piece: &[u8]) -> Result<(), SpoolError> {
+        match self {
+            Self::Directory(upload) => Ok(upload.write(piece).await?),
+            Self::Bucket(file) => Ok(file.write(piece).await?),
+        }
+    }
+
+    /// Makes it a whole upload. When this returns, it outlives a power cut.
+    async fn finish(self) -> Result<Option<UploadedFile>, SpoolError> {
+        match self {
+            Self::Directory(upload) => {
+                if upload.finish().await? {
+                    Ok(None)
+                } else {
+                    Err(SpoolError::Taken)
+                }
+            }
+            Self::Bucket(file) => {
+                let id = file.at().id;
+                Ok(Some(UploadedFile { id, sha256: file.finish().await?.sha256 }))
+            }
+        }
     }
 }
 
 async fn write<E: Error + 'static>(
-    mut file: File,
+    target: &mut Target,
     mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    mut check: impl FnMut(&[u8]) -> Result<(), HeaderError>,
+    mut header: HeaderCheck,
     limits: UploadLimits,
 ) -> Result<u64, SpoolError> {
     let mut size = 0;
@@ -190,235 +308,30 @@ async fn write<E: Error + 'static>(
         if size > limits.bytes {
             return Err(SpoolError::TooLarge { limit: limits.bytes });
         }
-        check(&piece)?;
-        file.write_all(&piece).await?;
+        header.see(&piece)?;
+        target.write(&piece).await?;
     }
-    file.flush().await?;
-    file.sync_all().await?;
+    header.end()?;
     Ok(size)
 }
 
-/// A new file for the account of the process alone: it holds a tenant's data.
-///
-/// The directory is created again if it was deleted. The one that holds it is not.
-fn create(path: &Path) -> io::Result<std::fs::File> {
-    let mut options = std::fs::File::options();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    match (options.open(path), path.parent()) {
-        (Err(error), Some(directory)) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::DirBuilder::new().mode(private::DIRECTORY).create(directory)?;
-            options.open(path)
+impl Read for UploadReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Directory(file) => file.read(buffer),
+            Self::Bucket(file) => file.read(buffer),
         }
-        (opened, _) => opened,
     }
 }
 
-/// `None` for a file that is not there.
-fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Runs file work off the runtime's threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-/// Removes its file when the upload is dropped on the way, as it is when the client goes away.
-struct Unfinished(PathBuf);
-
-impl Unfinished {
-    /// Gives the upload its final name, for good: the name itself must outlive a power cut before it is acknowledged.
-    /// `false` when the name stands for another content.
-    ///
-    /// Either way only the name that the upload was written under is removed.
-    fn publish(self, part: &Path, whole: &Path, directory: &Path) -> io::Result<bool> {
-        while let Err(error) = std::fs::hard_link(part, whole) {
-            if error.kind() != io::ErrorKind::AlreadyExists {
-                return Err(error);
-            }
-            match there(have_same_content(part, whole))? {
-                Some(true) => break,
-                Some(false) => return Ok(false),
-                // Its job or the sweep has removed it meanwhile.
-                None => {}
-            }
+impl Seek for UploadReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::Directory(file) => file.seek(to),
+            Self::Bucket(file) => file.seek(to),
         }
-        drop(self);
-        std::fs::File::open(directory)?.sync_all()?;
-        Ok(true)
-    }
-}
-
-/// Whether two files hold the same bytes.
-fn have_same_content(one: &Path, other: &Path) -> io::Result<bool> {
-    let (one, other) = (std::fs::File::open(one)?, std::fs::File::open(other)?);
-    if one.metadata()?.len() != other.metadata()?.len() {
-        return Ok(false);
-    }
-    let (mut one, mut other) = (BufReader::new(one), BufReader::new(other));
-    loop {
-        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
-        let length = left.len().min(right.len());
-        if length == 0 {
-            return Ok(left.len() == right.len());
-        }
-        if left.get(..length) != right.get(..length) {
-            return Ok(false);
-        }
-        one.consume(length);
-        other.consume(length);
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // One unlink; what can't be removed now is swept later.
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use futures_util::stream;
-
-    use super::*;
-
-    const LIMITS: UploadLimits =
-        UploadLimits { bytes: 10, stall: Duration::from_secs(1), total: Duration::from_secs(60) };
-
-    fn take(_: &[u8]) -> Result<(), HeaderError> {
-        Ok(())
-    }
-
-    async fn spool() -> (tempfile::TempDir, Spool) {
-        let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::open(directory.path()).await.unwrap();
-        (directory, spool)
-    }
-
-    fn names(spool: &Spool) -> usize {
-        std::fs::read_dir(&spool.directory).unwrap().count()
-    }
-
-    #[tokio::test]
-    async fn a_whole_upload_is_there_under_its_id() {
-        let (_directory, spool) = spool().await;
-        let pieces = stream::iter(["abc", "de"].map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
-        assert_eq!(spool.receive("one", pieces, take, LIMITS).await.unwrap(), 5);
-        assert_eq!(std::fs::read(spool.path("one")).unwrap(), b"abcde");
-        spool.remove("one").await.unwrap();
-        spool.remove("one").await.unwrap();
-        assert_eq!(names(&spool), 0);
-    }
-
-    #[tokio::test]
-    async fn a_spool_that_was_deleted_is_created_again_but_not_the_data_directory() {
-        let (directory, spool) = spool().await;
-        let upload = async || {
-            let pieces = stream::iter(["abc"].map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
-            spool.receive("one", pieces, take, LIMITS).await
-        };
-        std::fs::remove_dir_all(&spool.directory).unwrap();
-        assert_eq!(upload().await.unwrap(), 3);
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&spool.directory).unwrap().permissions());
-        assert_eq!(mode & 0o777, private::DIRECTORY);
-        directory.close().unwrap();
-        assert!(matches!(upload().await, Err(SpoolError::Io(_))));
-        assert!(!spool.directory.exists());
-    }
-
-    #[tokio::test]
-    async fn an_upload_over_the_limit_leaves_nothing() {
-        let (_directory, spool) = spool().await;
-        let pieces = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(b"0123")));
-        assert!(matches!(spool.receive("big", pieces, take, LIMITS).await, Err(SpoolError::TooLarge { limit: 10 })));
-        assert_eq!(names(&spool), 0);
-    }
-
-    #[tokio::test]
-    async fn a_broken_upload_leaves_nothing() {
-        let (_directory, spool) = spool().await;
-        let pieces =
-            stream::iter([Ok(Bytes::from_static(b"abc")), Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
-        assert!(matches!(spool.receive("broken", pieces, take, LIMITS).await, Err(SpoolError::BrokeOff { .. })));
-        assert_eq!(names(&spool), 0);
-    }
-
-    #[tokio::test]
-    async fn who_is_too_slow_is_told_so() {
-        let (_directory, spool) = spool().await;
-        let pieces = stream::iter([Err::<Bytes, _>(axum::Error::new(TooSlow { rate: 512 }))]);
-        let ended = spool.receive("dribble", pieces, take, LIMITS).await;
-        assert!(matches!(ended, Err(SpoolError::Dribbles(TooSlow { rate: 512 }))), "{ended:?}");
-        assert_eq!(names(&spool), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stalled_upload_ends_and_leaves_nothing() {
-        let (_directory, spool) = spool().await;
-        let pieces = stream::pending::<Result<Bytes, Infallible>>();
-        assert!(matches!(spool.receive("slow", pieces, take, LIMITS).await, Err(SpoolError::Stalled { .. })));
-        assert_eq!(names(&spool), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_upload_that_only_dribbles_ends_and_leaves_nothing() {
-        let (_directory, spool) = spool().await;
-        let pieces = stream::unfold((), async |()| {
-            tokio::time::sleep(LIMITS.stall / 2).await;
-            Some((Ok::<_, Infallible>(Bytes::new()), ()))
-        });
-        let limits = UploadLimits { total: Duration::from_secs(5), ..LIMITS };
-        let ended = spool.receive("dribble", Box::pin(pieces), take, limits).await;
-        assert!(matches!(ended, Err(SpoolError::TooSlow { limit }) if limit == limits.total), "{ended:?}");
-        assert_eq!(names(&spool), 0);
-    }
-
-    #[tokio::test]
-    async fn a_refused_piece_ends_the_upload_before_the_next_one_comes() {
-        let (_directory, spool) = spool().await;
-        // Whoever asks for a second piece waits for ever.
-        let pieces = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"no"))]).chain(stream::pending());
-        let refuse = |_: &[u8]| Err(HeaderError::Missing);
-        let limits = UploadLimits { stall: Duration::from_secs(3600), ..LIMITS };
-        let ended = spool.receive("wrong", pieces, refuse, limits).await;
-        assert!(matches!(ended, Err(SpoolError::Header(HeaderError::Missing))), "{ended:?}");
-        assert_eq!(names(&spool), 0);
-    }
-
-    async fn receive(spool: &Spool, id: &str, content: &'static str) -> Result<u64, SpoolError> {
-        let pieces = stream::iter([Ok::<_, Infallible>(Bytes::from(content))]);
-        spool.receive(id, pieces, take, LIMITS).await
-    }
-
-    #[tokio::test]
-    async fn an_upload_never_replaces_another_one_of_its_id() {
-        let (_directory, spool) = spool().await;
-        assert_eq!(receive(&spool, "one", "abc").await.unwrap(), 3);
-        assert_eq!(receive(&spool, "one", "abc").await.unwrap(), 3, "the same content is a repetition");
-        for other in ["abd", "abcd", ""] {
-            assert!(matches!(receive(&spool, "one", other).await, Err(SpoolError::Taken)), "{other:?}");
-        }
-        assert_eq!(std::fs::read(spool.path("one")).unwrap(), b"abc");
-        assert_eq!(names(&spool), 1);
-    }
-
-    /// The name may be that of another request, which was acknowledged.
-    #[tokio::test]
-    async fn an_upload_that_fails_after_it_has_its_name_leaves_the_name_to_the_sweep() {
-        let (_directory, spool) = spool().await;
-        let (part, whole) = (spool.part("late"), spool.path("late"));
-        std::fs::write(&part, "abc").unwrap();
-        std::fs::write(&whole, "abc").unwrap();
-        let nowhere = spool.directory.join("nowhere");
-        assert!(Unfinished(part.clone()).publish(&part, &whole, &nowhere).is_err());
-        assert_eq!(std::fs::read(&whole).unwrap(), b"abc");
-        assert_eq!(names(&spool), 1);
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::jobs::ImportSchedules;
-use crate::spool::Spool;
+use crate::spool::{Spool, Upload};
 use crate::store::{Store, StoreError};
 
 /// An upload is left alone for so long: its job may only be about to be enqueued.
@@ -43,10 +43,12 @@ impl Sweep {
     /// Sweeps now and every hour, until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         loop {
-            if let Err(error) = self.uploads(GRACE).await {
+            // S3 counts from when an upload was begun.
+            let age = self.upload_timeout + GRACE;
+            if let Err(error) = self.uploads(age).await {
                 tracing::warn!(%error, "the spool can't be swept now");
             }
-            if let Err(error) = self.imports(self.upload_timeout + GRACE).await {
+            if let Err(error) = self.imports(age).await {
                 tracing::warn!(%error, "old imports can't be removed now");
             }
             tokio::select! {
@@ -57,15 +59,22 @@ impl Sweep {
     }
 
     async fn uploads(&self, age: Duration) -> Result<(), SweepError> {
-        for name in self.spool.older_than(age, clock::now().into()).await? {
-            let Ok(id) = JobId::new(&name) else { continue };
-            // A dead or cancelled job may be tried again by an operator, and needs its file then.
-            if matches!(self.state(&id).await?, None | Some(State::Done)) {
-                tracing::info!(upload = name, "removed an upload that no job reads any more");
-                self.spool.remove(&name).await?;
+        for upload in self.spool.older_than(age, clock::now().into()).await? {
+            if self.is_over(&upload).await? {
+                tracing::info!(upload = %upload.job(), "removed an upload that no job reads any more");
+                self.spool.remove(&upload).await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether no job will read the upload. An operator may retry a dead or cancelled job, which
+    /// needs its file then.
+    async fn is_over(&self, upload: &Upload) -> Result<bool, BrokerError> {
+        let Some(record) = self.broker.job(ImportSchedules::QUEUE, upload.job()).await? else { return Ok(true) };
+        let job = serde_json::from_str(&record.payload);
+        let is_another = job.is_ok_and(|job: ImportSchedules| Upload::of(record.id, job.file.as_ref()) != *upload);
+        Ok(record.state == State::Done || is_another)
     }
 
     async fn imports(&self, age: Duration) -> Result<(), SweepError> {
@@ -96,6 +105,7 @@ impl Sweep {
 #[cfg(test)]
 mod tests {
     use tidegate_queue::{EnqueueOptions, MemoryBroker, Producer};
+    use tidegate_testkit::S3Server;
 
     use super::*;
     use crate::import::{Format, Position};
@@ -103,9 +113,9 @@ mod tests {
 
     async fn enqueue(ground: &Ground, broker: &Arc<MemoryBroker>, id: &str) -> JobId {
         let id = JobId::new(id).unwrap();
-        ground.upload(id.as_str(), "x".to_owned()).await;
+        let file = ground.upload(id.as_str(), "x".to_owned()).await.file;
         ground.store.open_import(id.as_str(), &ground.tenant, Position::START).await.unwrap();
-        let job = ImportSchedules { tenant: ground.tenant.clone(), format: Format::Csv, bytes: 1 };
+        let job = ImportSchedules { tenant: ground.tenant.clone(), format: Format::Csv, bytes: 1, file };
         Producer::new(Arc::clone(broker) as _).enqueue_with(&job, EnqueueOptions::new().id(id.clone())).await.unwrap();
         id
     }
@@ -138,5 +148,43 @@ mod tests {
         let left = ground.store.old_imports(clock::now(), "", 10).await.unwrap();
         let left: Vec<_> = left.iter().map(|import| (&*import.id, import.is_closed)).collect();
         assert_eq!(left, [("cancelled", true), ("waiting", false)]);
+    }
+
+    #[tokio::test]
+    async fn of_the_uploads_in_a_bucket_those_stay_that_a_job_names() {
+        let s3 = S3Server::start().await;
+        let ground = Ground::in_bucket(&s3).await;
+        let broker = Arc::new(MemoryBroker::new());
+        enqueue(&ground, &broker, "waiting").await;
+        let kept = s3.keys();
+        // Of a repeated request that came second, and of one whose job was never enqueued.
+        ground.upload("waiting", "y".to_owned()).await;
+        ground.upload("gone", "x".to_owned()).await;
+        assert_eq!(s3.keys().len(), 3);
+
+        let (spool, store) = (ground.spool.clone(), ground.store.clone());
+        let sweep = Sweep { spool, store, broker, upload_timeout: Duration::ZERO };
+        sweep.uploads(GRACE).await.unwrap();
+        assert_eq!(s3.keys().len(), 3, "they are too young");
+        sweep.uploads(Duration::ZERO).await.unwrap();
+        assert_eq!(s3.keys(), kept);
+    }
+
+    /// A node that is given a bucket has jobs and uploads of the time before.
+    #[tokio::test]
+    async fn the_directory_is_swept_beside_a_bucket() {
+        let s3 = S3Server::start().await;
+        let ground = Ground::in_bucket(&s3).await;
+        let broker = Arc::new(MemoryBroker::new());
+        std::fs::write(ground.spool.path("gone"), "x").unwrap();
+        std::fs::write(ground.spool.path("waiting"), "x").unwrap();
+        let job = ImportSchedules { tenant: ground.tenant.clone(), format: Format::Csv, bytes: 1, file: None };
+        let options = EnqueueOptions::new().id(JobId::new("waiting").unwrap());
+        Producer::new(Arc::clone(&broker) as _).enqueue_with(&job, options).await.unwrap();
+
+        let (spool, store) = (ground.spool.clone(), ground.store.clone());
+        Sweep { spool, store, broker, upload_timeout: Duration::ZERO }.uploads(Duration::ZERO).await.unwrap();
+        assert!(ground.spool.path("waiting").exists());
+        assert!(!ground.spool.path("gone").exists());
     }
 }

@@ -7,8 +7,9 @@
 //! binaries ([`binary`]) and [`poll_until`], the one place that waits. [`redis`] starts servers
 //! with replicas, Sentinels and clusters, puts a proxy in front that loses replies, and tears
 //! append-only files; [`PostgresServer`] has a cluster of its own, and followers of it; a [`Relay`]
-//! leads from one server to another; [`SmtpServer`] takes mails, or doesn't; `Browser` (feature
-//! `browser`) loads pages; [`scale`] lets a long proof run short, and [`Random`] is the same in
+//! leads from one server to another; [`SmtpServer`] takes mails, or doesn't; `S3Server` (feature
+//! `s3`) has a bucket, and is busy or breaks off as a test likes; `Browser` (feature `browser`)
+//! loads pages; [`scale`] lets a long proof run short, and [`Random`] is the same in
 //! every run.
 //!
 //! ```
@@ -60,6 +61,8 @@ mod process;
 mod random;
 pub mod redis;
 mod relay;
+#[cfg(feature = "s3")]
+mod s3;
 mod scale;
 mod scratch;
 mod smtp;
@@ -76,6 +79,8 @@ pub use postgres::PostgresServer;
 pub use process::{Process, ProcessBuilder, ProcessError};
 pub use random::Random;
 pub use relay::Relay;
+#[cfg(feature = "s3")]
+pub use s3::S3Server;
 pub use scale::scale;
 pub use scratch::Scratch;
 pub use smtp::{Received, SmtpServer};

@@ -3,20 +3,17 @@
 pub(super) mod operations;
 mod view;
 
-use std::fs::File;
-use std::io::BufReader;
-
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tidegate_app::import::{Format, HeaderCheck, HeaderError, ImportError, check_beginning};
+use tidegate_app::import::{Format, HeaderCheck, HeaderError};
 use tidegate_app::jobs::{ImportSchedules, NotAdmitted, Ticket};
-use tidegate_app::spool::{SpoolError, UploadLimits};
+use tidegate_app::spool::{Received, SpoolError, Upload, UploadLimits};
 use tidegate_app::store::{RejectedLine, Store};
 use tidegate_perfmon::TraceContext;
-use tidegate_queue::{EnqueueOptions, Job, JobId, JobRecord, State as JobState};
+use tidegate_queue::{DEFAULT_PAYLOAD_LIMIT, EnqueueOptions, Job, JobId, JobRecord, NewJob, State as JobState, Stored};
 
 use crate::answer;
 use crate::app::App;
@@ -63,45 +60,70 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
         stall: settings.http.request_timeout,
         total: settings.http.upload_timeout,
     };
-    let mut header = HeaderCheck::new(format);
     let pieces = request.into_body().into_data_stream();
-    let received = node.spool.receive(ticket.id().as_str(), pieces, |piece| header.see(piece), limits).await;
-    let accepted = match received.map_err(|error| not_kept(&error)) {
-        Ok(bytes) => check_upload(&app, ticket.id(), format).await.map(|()| bytes),
-        Err(problem) => Err(problem),
-    };
+    let received = node.spool.receive(ticket.upload(), pieces, HeaderCheck::new(format), limits).await;
     let ticket = ticket.keep();
     let id = ticket.id();
-    let bytes = match accepted {
-        Ok(bytes) => bytes,
-        Err(problem) => {
+    let Received { bytes, file } = match received {
+        Ok(received) => received,
+        Err(error) => {
             ticket.give_back(&node.store, &node.spool).await;
-            return Err(problem);
+            return Err(not_kept(&error));
         }
     };
-    // Another request with the key may have enqueued the job while this one sent its file.
-    if key.is_some()
-        && let Some(record) = node.broker.job(ImportSchedules::QUEUE, id).await?
-    {
-        return repeated(&record, format, Some(bytes), location);
-    }
-    let job = ImportSchedules { tenant: caller.tenant.id.clone(), format, bytes };
+    let job = ImportSchedules { tenant: caller.tenant.id.clone(), format, bytes, file };
     let options = EnqueueOptions::new().id(id.clone());
     let options = match trace {
         Some(trace) => options.trace_parent(trace),
         None => options,
     };
-    if let Err(error) = app.producer().enqueue_with(&job, options).await {
-        let problem = Problem::internal(&error).retry_with_key(key.is_some());
-        if error.may_have_run() {
-            // The job may be stored, and would read the upload: both it and the place are kept.
-            // Without a job they are swept.
-            return Err(problem.of_job(id, location));
+    let enqueue = async {
+        let new_job = NewJob::of(&job, options, DEFAULT_PAYLOAD_LIMIT)?;
+        app.producer().enqueue_batch(ImportSchedules::QUEUE, vec![new_job]).await
+    };
+    match enqueue.await {
+        Ok(stored) => {
+            // Another request with the key may have enqueued the job while this one sent its file.
+            let is_known = stored.iter().any(|(_, stored)| *stored == Stored::Known);
+            if is_known && let Some(record) = node.broker.job(ImportSchedules::QUEUE, id).await? {
+                return second(&app, &record, &job, ticket.upload(), location).await;
+            }
+            Ok(answer::accepted(id, location))
         }
-        ticket.give_back(&node.store, &node.spool).await;
-        return Err(problem);
+        Err(error) => {
+            let problem = Problem::internal(&error).retry_with_key(key.is_some());
+            if error.may_have_run() {
+                // The job may be stored, and would read the upload: both it and the place are kept.
+                // Without a job they are swept.
+                return Err(problem.of_job(id, location));
+            }
+            ticket.give_back(&node.store, &node.spool).await;
+            Err(problem)
+        }
     }
-    Ok(answer::accepted(id, location))
+}
+
+/// Answers a request whose file came second: the job reads the file of another request with the
+/// same key.
+async fn second(
+    app: &App,
+    record: &JobRecord,
+    job: &ImportSchedules,
+    upload: &Upload,
+    location: String,
+) -> Result<Response, Problem> {
+    let first: ImportSchedules = serde_json::from_str(&record.payload).map_err(|error| Problem::internal(&error))?;
+    if first.file != job.file
+        && let Err(error) = app.node().spool.remove(upload).await
+    {
+        tracing::warn!(%error, upload = %record.id, "an upload that no job reads can't be removed; the sweep will");
+    }
+    if let (Some(first), Some(file)) = (&first.file, &job.file)
+        && first.sha256 != file.sha256
+    {
+        return Err(reused());
+    }
+    repeated(record, job.format, Some(job.bytes), location)
 }
 
 /// The answer to a request whose `Idempotency-Key` has made an import already. The body is not
@@ -190,18 +212,6 @@ fn format_of(request: &Request) -> Result<Format, Problem> {
     }
 }
 
-/// Looks at the beginning of the whole upload: it may have ended before its header did.
-async fn check_upload(app: &App, id: &JobId, format: Format) -> Result<(), Problem> {
-    let path = app.node().spool.path(id.as_str());
-    let checked = tokio::task::spawn_blocking(move || check_beginning(BufReader::new(File::open(path)?), format))
-        .await
-        .map_err(|error| Problem::internal(&error))?;
-    checked.map_err(|error| match error {
-        ImportError::Header(error) => bad_header(&error),
-        other => Problem::internal(&other),
-    })
-}
-
 fn bad_header(error: &HeaderError) -> Problem {
     Problem::unprocessable("bad-header", error.to_string())
 }
@@ -226,6 +236,10 @@ fn not_kept(error: &SpoolError) -> Problem {
         SpoolError::Header(error) => closing(bad_header(error)),
         SpoolError::Taken => reused(),
         SpoolError::BrokeOff { .. } => Problem::bad_request("body-broke-off", error.to_string()),
+        SpoolError::Files(files) if files.is_transient() => {
+            let detail = "the bucket of uploads is away, busy or full; nothing was enqueued; send the file again later";
+            closing(Problem::unavailable("unavailable", detail)).caused_by(error)
+        }
         other => Problem::internal(other),
     }
 }

@@ -1,6 +1,7 @@
 //! Imports: every line accounted for exactly once, whoever is killed.
 
 mod bounds;
+mod bucket;
 mod hostile;
 
 use std::path::Path;

@@ -12,7 +12,7 @@ use futures_util::TryStreamExt;
 use tokio::io::AsyncWriteExt;
 
 use super::format::{Counted, Digests, FormatError, Manifest, Part, Reader, TableDigest, line_of, verify};
-use crate::files::{FileAt, FileId, FileKind, Files, FilesError};
+use crate::files::{FileAt, FileId, FileKind, Files, FilesError, Owner};
 use crate::settings::Settings;
 use crate::store::{Inserts, PAGE, Present, Store, TABLES, Table, Target, TargetError};
 
@@ -185,7 +185,7 @@ async fn find(settings: &Settings, backup: &str) -> Result<Found, RestoreError> 
     }
     let id: FileId = backup.parse().map_err(|_| RestoreError::Unknown(backup.to_owned()))?;
     let files = Files::open(&settings.files.place, &settings.data_dir)?;
-    let at = FileAt { kind: FileKind::Backup, tenant: None, id };
+    let at = FileAt { kind: FileKind::Backup, owner: Owner::Operations, id };
     let (_, mut pieces) = files.read(&at).await?;
     let path = settings.data_dir.join(format!("{FETCHED}{id}"));
     let failed = |source| RestoreError::Read { path: path.clone(), source };

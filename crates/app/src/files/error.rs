@@ -10,9 +10,21 @@ const MOST_CODE: usize = 48;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilesError {
-    /// It isn't there, or the bucket isn't.
+    /// It isn't there.
     #[error("can't {operation} a file: it is not there")]
     Missing {
+        /// What was tried.
+        operation: &'static str,
+    },
+    /// The bucket isn't there.
+    #[error("can't {operation} a file: there is no such bucket; see `TIDEGATE_FILES_URL`")]
+    NoBucket {
+        /// What was tried.
+        operation: &'static str,
+    },
+    /// Another content has taken its place while it was read.
+    #[error("can't {operation} a file: it was replaced meanwhile")]
+    Replaced {
         /// What was tried.
         operation: &'static str,
     },
@@ -51,11 +63,18 @@ impl FilesError {
         matches!(self, Self::Missing { .. })
     }
 
+    /// That the answer ended before what it had promised.
+    pub(super) fn cut_off(operation: &'static str) -> Self {
+        Self::Away { operation, reason: "the answer was cut off".to_owned() }
+    }
+
     pub(super) fn of(operation: &'static str, error: &object_store::Error) -> Self {
         use object_store::Error as E;
         let reason = words_of(error);
         match error {
+            E::NotFound { .. } if code_in(&error.to_string()) == Some("NoSuchBucket") => Self::NoBucket { operation },
             E::NotFound { .. } => Self::Missing { operation },
+            E::Precondition { .. } => Self::Replaced { operation },
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Refused { operation, reason },
             E::NotSupported { .. } | E::NotImplemented { .. } | E::InvalidPath { .. } => Self::Unusable { reason },
             _ => match io_below(error).map(io::Error::kind) {
@@ -73,6 +92,14 @@ impl FilesError {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Refused { operation, reason },
             _ => Self::Away { operation, reason },
         }
+    }
+}
+
+impl From<FilesError> for io::Error {
+    /// A missing file is [`NotFound`](io::ErrorKind::NotFound), as one of a disk would be.
+    fn from(error: FilesError) -> Self {
+        let kind = if error.is_missing() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
+        Self::new(kind, error)
     }
 }
 

@@ -1,3 +1,4 @@
+mod read;
 mod s3;
 
 use super::*;
@@ -114,8 +115,12 @@ fn one_text_is_one_id() {
 #[test]
 fn a_key_is_read_back_and_what_is_foreign_is_not_ours() {
     let prefix = Path::parse("some/where").unwrap();
-    for at in [FileAt::of_tenant(FileKind::Export, "a.b_c-D".parse().unwrap()), FileAt::of_operations(FileKind::Backup)]
-    {
+    for at in [
+        FileAt::of_tenant(FileKind::Export, "a.b_c-D".parse().unwrap()),
+        FileAt::of_operations(FileKind::Backup),
+        FileAt::of_upload(JobId::new("ik-0123456789abcdef").unwrap(), FileId::generate()),
+        FileAt::of_upload(JobId::generate(), FileId::generate()),
+    ] {
         assert_eq!(FileAt::of_key(&prefix, &at.key(&prefix)), Some(at.clone()));
         assert_eq!(FileAt::of_key(&Path::default(), &at.key(&prefix)), None);
     }

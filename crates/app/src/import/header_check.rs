@@ -2,16 +2,17 @@
 
 use super::Format;
 use super::csv::{Header, HeaderError};
+use super::error::ImportError;
 use super::window::{BYTE_ORDER_MARK, RECORD_CAP};
 
-/// Bytes without a header, all of them blank lines, after which nothing more is held: whoever reads the whole upload
-/// decides.
+/// Bytes without a header, all of them blank lines, after which nothing more is held.
 const MOST_HELD: usize = 2 * RECORD_CAP;
 
 /// Looks at an upload while it arrives, piece by piece.
 ///
-/// Refuses nothing that a look at the whole file would take, though perhaps with another error. What it takes may still
-/// be refused by [`check_beginning`](super::check_beginning): the upload can end before its header does.
+/// Refuses what a look at the whole file would refuse, though perhaps with another error. The
+/// exception is a file that begins with more than 128 KiB of blank lines: the job that reads it
+/// decides.
 ///
 /// Memory: 128 KiB and a piece. Cost: each byte is looked at once, until the header is known.
 #[derive(Debug)]
@@ -48,10 +49,27 @@ impl HeaderCheck {
         };
         let header = Header::read(&beginning.held[..decisive]);
         self.0 = State::Decided;
-        match header {
-            Err(super::ImportError::Header(error)) => Err(error),
-            _ => Ok(()),
+        refusal(header)
+    }
+
+    /// Ends the look: the upload may have ended before its header did.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the header.
+    pub fn end(self) -> Result<(), HeaderError> {
+        match self.0 {
+            State::Looking(beginning) => refusal(Header::read(&beginning.held[..])),
+            State::Decided => Ok(()),
         }
+    }
+}
+
+/// Nothing but the header can be wrong: bytes in memory are read without fail.
+fn refusal(header: Result<Header, ImportError>) -> Result<(), HeaderError> {
+    match header {
+        Err(ImportError::Header(error)) => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -123,6 +141,20 @@ mod tests {
     }
 
     #[test]
+    fn an_upload_that_ends_within_its_header_is_judged_at_its_end() {
+        let ended = |text: &str| {
+            let mut check = csv();
+            check.see(text.as_bytes()).unwrap();
+            check.end()
+        };
+        assert_eq!(ended(LINE.trim_end()), Ok(()));
+        assert_eq!(ended(""), Err(HeaderError::Missing));
+        assert_eq!(ended("\n\r\n"), Err(HeaderError::Missing));
+        assert!(matches!(ended("title,starts_at"), Err(HeaderError::Columns { .. })));
+        HeaderCheck::new(Format::Ndjson).end().unwrap();
+    }
+
+    #[test]
     fn endless_blank_lines_are_not_held() {
         let mut check = csv();
         for _ in 0..=MOST_HELD {
@@ -133,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_refused_that_the_whole_file_is_not(
+        fn a_file_is_refused_where_a_look_at_the_whole_of_it_would_refuse_it(
             bytes in prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..80),
                 "(\u{FEFF})?(\r?\n)?\"?title\n?\"?,starts_at,ends_at,recurrence,(\")?attendees\"?\r?\n?.{0,9}"
@@ -146,8 +178,7 @@ mod tests {
             let whole = Header::read(&bytes[..]);
             match seen {
                 Err(_) => prop_assert!(whole.is_err()),
-                Ok(()) if is_decided(&check) => prop_assert!(whole.is_ok()),
-                Ok(()) => {}
+                Ok(()) => prop_assert_eq!(check.end().is_ok(), whole.is_ok()),
             }
         }
     }

@@ -118,15 +118,6 @@ impl<R: Read + Seek> Rows<R> {
     }
 }
 
-/// Looks at the beginning of a whole file, so that one with the wrong columns is refused before a job is made of it.
-///
-/// # Errors
-///
-/// As an import that opens it would have: see [`ImportError`].
-pub fn check_beginning(reader: impl Read + Seek, format: Format) -> Result<(), ImportError> {
-    Rows::open(reader, format, Position::START).map(|_| ())
-}
-
 /// One data line: its number, what came of it, and where the next one starts.
 struct Line {
     number: u64,

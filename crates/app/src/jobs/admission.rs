@@ -5,7 +5,7 @@ use std::io;
 use tidegate_queue::{Broker, BrokerError, Job, JobId, State};
 
 use super::ImportSchedules;
-use crate::spool::Spool;
+use crate::spool::{Spool, Upload};
 use crate::store::{Reserved, Store, StoreError};
 use crate::tenant::TenantId;
 
@@ -15,7 +15,7 @@ use crate::tenant::TenantId;
 /// uploaded.
 #[derive(Debug)]
 pub struct Ticket {
-    id: JobId,
+    upload: Upload,
     is_repeatable: bool,
     /// Whether this ticket took the place. Otherwise an earlier request with the same id did, and keeps it.
     is_first: bool,
@@ -68,24 +68,31 @@ impl Ticket {
             Reserved::Found => false,
             Reserved::Full => return Err(NotAdmitted::TooMany { most }),
         };
-        let ticket = Self { id, is_repeatable: false, is_first, place: Some((store.clone(), spool.clone())) };
-        if is_first {
+        let (upload, place) = (spool.name(id), Some((store.clone(), spool.clone())));
+        let ticket = Self { upload, is_repeatable: false, is_first, place };
+        if is_first && ticket.upload.is_shared() {
             // An earlier import of this id may have left its file, which is not the one that comes now.
-            spool.remove(ticket.id.as_str()).await?;
+            spool.remove(&ticket.upload).await?;
         }
         Ok(ticket)
     }
 
-    /// Says that other requests may have the same id, and so the same upload: it is never removed with this ticket.
+    /// Notes that other requests may have the same id. If they [share](Upload::is_shared) the
+    /// upload too, it is never removed with this ticket.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.is_repeatable = true;
         self
     }
 
-    /// The id for upload and job.
+    /// The id for the job.
     pub fn id(&self) -> &JobId {
-        &self.id
+        self.upload.job()
+    }
+
+    /// The name for the upload.
+    pub fn upload(&self) -> &Upload {
+        &self.upload
     }
 
     /// Leaves the place to the job, which is enqueued next.
@@ -95,20 +102,21 @@ impl Ticket {
         self
     }
 
-    /// Gives the place back and removes the upload; what can't be done now is done by the sweep. So is the upload of a
-    /// [repeatable](Self::repeatable) ticket. A ticket that found its place taken by an earlier request with the same id
-    /// gives nothing back.
+    /// Gives the place back and removes the upload; the sweep does what can't be done now.
+    ///
+    /// A shared upload of a [repeatable](Self::repeatable) ticket is left to the sweep too. If an
+    /// earlier request with the same id has taken the place, that request keeps it, and what is
+    /// shared.
     pub async fn give_back(&self, store: &Store, spool: &Spool) {
-        if !self.is_first {
-            return;
-        }
-        let id = &self.id;
-        if !self.is_repeatable
-            && let Err(error) = spool.remove(id.as_str()).await
+        let (id, is_mine_alone) = (self.id(), self.is_first && !self.is_repeatable);
+        if (is_mine_alone || !self.upload.is_shared())
+            && let Err(error) = spool.remove(&self.upload).await
         {
             tracing::warn!(%error, upload = %id, "a refused upload can't be removed; the sweep will");
         }
-        if let Err(error) = store.release_import(id.as_str()).await {
+        if self.is_first
+            && let Err(error) = store.release_import(id.as_str()).await
+        {
             tracing::warn!(%error, upload = %id, "the place of a refused upload can't be given back; the sweep will");
         }
     }
@@ -120,7 +128,7 @@ impl Drop for Ticket {
             return;
         };
         let (is_repeatable, is_first) = (self.is_repeatable, self.is_first);
-        let left = Self { id: self.id.clone(), is_repeatable, is_first, place: None };
+        let left = Self { upload: self.upload.clone(), is_repeatable, is_first, place: None };
         runtime.spawn(async move { left.give_back(&store, &spool).await });
     }
 }

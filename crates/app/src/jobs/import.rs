@@ -4,25 +4,29 @@
 //! that dies leaves the position, and the next goes on from there: each row is in the table once, each bad line is
 //! reported once, however often the job is begun.
 
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
-use super::again;
+use super::{STORE_PAUSE, again};
+use crate::files::FilesError;
 use crate::import::{Format, ImportError, Position, Rows};
 use crate::node::Node;
-use crate::spool::Spool;
+use crate::spool::{Spool, Upload, UploadReader, UploadedFile};
 use crate::store::{Advanced, ImportFailure, ImportProgress, Store, StoreError};
+use crate::telemetry::Seldom;
 use crate::tenant::TenantId;
 
 /// Bad lines that the job's result holds; the rejects file has all.
 const REJECTS_IN_RESULT: u32 = 1000;
+/// Time between two log lines about imports that wait for their bucket.
+const WAITS_LOGGED: Duration = Duration::from_secs(60);
 
-/// Imports the file that lies in the spool under the job's id.
+/// Imports the upload of the job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ImportSchedules {
     /// Whose schedules they become.
@@ -31,6 +35,9 @@ pub struct ImportSchedules {
     pub format: Format,
     /// Its size, for the progress.
     pub bytes: u64,
+    /// The upload in the bucket. `None` if it is in the data directory, under the job's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<UploadedFile>,
 }
 
 impl Job for ImportSchedules {
@@ -58,6 +65,8 @@ pub(crate) struct ImportHandler {
     pub(crate) pace: Pace,
     /// Bad lines that an import may have.
     pub(crate) max_rejects: u64,
+    /// Bounds the log lines of runs that wait for their bucket.
+    pub(crate) waits: Arc<Seldom>,
 }
 
 /// Gives the worker what runs imports.
@@ -68,6 +77,7 @@ pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
         spool: node.spool.clone(),
         pace: Pace { chunk: queue.import_chunk, pause: queue.import_pause },
         max_rejects: queue.import_max_rejects,
+        waits: Arc::new(Seldom::new(WAITS_LOGGED)),
     })
 }
 
@@ -76,9 +86,15 @@ enum Failure {
     #[error("the uploaded file is gone")]
     Gone,
     #[error("the uploaded file can't be read: {0}")]
-    Unreadable(#[from] io::Error),
+    Unreadable(io::Error),
+    /// The bucket is away or busy. The job waits for it, however long.
+    #[error("the uploaded file can't be read now: {0}")]
+    Away(FilesError),
+    /// The position belongs to another content.
+    #[error("the uploaded file was replaced while it was read")]
+    Replaced,
     #[error(transparent)]
-    Refused(#[from] ImportError),
+    Refused(ImportError),
     #[error(
         "stopped: {rejected} lines are bad, more than the {most} that an import may have; {imported} were imported"
     )]
@@ -90,14 +106,34 @@ enum Failure {
     Stopped,
 }
 
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.get_ref().and_then(|below| below.downcast_ref()) {
+            Some(away @ FilesError::Away { .. }) => Self::Away(away.clone()),
+            Some(FilesError::Replaced { .. }) => Self::Replaced,
+            _ if error.kind() == io::ErrorKind::NotFound => Self::Gone,
+            _ => Self::Unreadable(error),
+        }
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Io(error) => error.into(),
+            other => Self::Refused(other),
+        }
+    }
+}
+
 impl Failure {
     /// Why the import is to be given up; `None` where another run may do better.
     fn for_good(&self) -> Option<ImportFailure> {
         match self {
             Self::Gone => Some(ImportFailure::UploadGone),
-            Self::Refused(_) => Some(ImportFailure::Unreadable),
+            Self::Refused(_) | Self::Replaced => Some(ImportFailure::Unreadable),
             Self::TooManyRejects { .. } => Some(ImportFailure::TooManyRejects),
-            Self::Unreadable(_) | Self::Store(_) | Self::Stopped => None,
+            Self::Unreadable(_) | Self::Away(_) | Self::Store(_) | Self::Stopped => None,
         }
     }
 }
@@ -106,18 +142,25 @@ impl Failure {
 impl Handler<ImportSchedules> for ImportHandler {
     async fn run(&self, job: ImportSchedules, context: &Context) -> Outcome {
         let id = context.id().as_str();
-        match self.import(id, &job, context).await {
+        let upload = Upload::of(context.id().clone(), job.file.as_ref());
+        match self.import(&upload, &job, context).await {
             Ok(progress) => match self.result(id, progress).await {
                 Ok(result) => {
                     // Only now: until the result is known, another run may need the file to find its end.
-                    self.remove_upload(id).await;
+                    self.remove_upload(&upload).await;
                     Outcome::done(result)
                 }
                 Err(error) => again(&error),
             },
             Err(Failure::Store(error)) => again(&error),
+            Err(error @ Failure::Away(_)) => {
+                if let Some(unlogged) = self.waits.count() {
+                    tracing::warn!(%error, job = id, unlogged, "an import waits for the bucket of its upload");
+                }
+                Outcome::Snooze { delay: STORE_PAUSE, note: Some(error.to_string()) }
+            }
             Err(error) => match error.for_good() {
-                Some(failure) => self.give_up(id, failure, &error).await,
+                Some(failure) => self.give_up(&upload, failure, &error).await,
                 None => Outcome::retry(error),
             },
         }
@@ -125,14 +168,20 @@ impl Handler<ImportSchedules> for ImportHandler {
 }
 
 impl ImportHandler {
-    async fn import(&self, id: &str, job: &ImportSchedules, context: &Context) -> Result<ImportProgress, Failure> {
+    async fn import(
+        &self,
+        upload: &Upload,
+        job: &ImportSchedules,
+        context: &Context,
+    ) -> Result<ImportProgress, Failure> {
+        let id = upload.job().as_str();
         let mut progress = self.store.open_import(id, &job.tenant, Position::START).await?;
         self.check_rejects(progress)?;
         if progress.is_finished {
             report(context, job, progress).await?;
             return Ok(progress);
         }
-        let mut rows = self.open(id, job.format, progress.next).await?;
+        let mut rows = self.open(upload, job.format, progress.next).await?;
         loop {
             if context.cancelled().is_cancelled() {
                 return Err(Failure::Stopped);
@@ -155,7 +204,7 @@ impl ImportHandler {
                     if progress.is_finished {
                         return Ok(progress);
                     }
-                    rows = self.open(id, job.format, progress.next).await?;
+                    rows = self.open(upload, job.format, progress.next).await?;
                     continue;
                 }
             };
@@ -168,16 +217,9 @@ impl ImportHandler {
         }
     }
 
-    async fn open(&self, id: &str, format: Format, from: Position) -> Result<Rows<BufReader<File>>, Failure> {
-        let path = self.spool.path(id);
-        blocking(move || {
-            let file = File::open(path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Failure::Gone,
-                _ => Failure::Unreadable(error),
-            })?;
-            Ok(Rows::open(BufReader::new(file), format, from)?)
-        })
-        .await?
+    async fn open(&self, upload: &Upload, format: Format, from: Position) -> Result<Rows<UploadReader>, Failure> {
+        let reader = self.spool.read(upload).await?;
+        Ok(blocking(move || Rows::open(reader, format, from)).await??)
     }
 
     /// A file of mostly bad lines takes more room as rejects than it took as a file.
@@ -187,20 +229,20 @@ impl ImportHandler {
         if rejected > most { Err(Failure::TooManyRejects { imported, rejected, most }) } else { Ok(()) }
     }
 
-    async fn give_up(&self, id: &str, failure: ImportFailure, error: &Failure) -> Outcome {
-        if let Err(error) = self.store.close_import(id, Some(failure)).await {
+    async fn give_up(&self, upload: &Upload, failure: ImportFailure, error: &Failure) -> Outcome {
+        if let Err(error) = self.store.close_import(upload.job().as_str(), Some(failure)).await {
             return again(&error);
         }
         if failure == ImportFailure::TooManyRejects {
             // No further run would read it: it would find the same count first.
-            self.remove_upload(id).await;
+            self.remove_upload(upload).await;
         }
         Outcome::bury(error)
     }
 
-    async fn remove_upload(&self, id: &str) {
-        if let Err(error) = self.spool.remove(id).await {
-            tracing::warn!(%error, job = id, "the upload can't be removed yet");
+    async fn remove_upload(&self, upload: &Upload) {
+        if let Err(error) = self.spool.remove(upload).await {
+            tracing::warn!(%error, job = %upload.job(), "the upload can't be removed yet");
         }
     }
 

@@ -9,24 +9,49 @@ use tokio_util::sync::CancellationToken;
 use super::test_ground::Ground;
 use super::{ImportHandler, ImportSchedules, NotAdmitted, Pace, Ticket};
 use crate::import::{Format, Position, Rows};
+use crate::spool::Received;
 use crate::store::{Advanced, ImportFailure};
+use crate::telemetry::Seldom;
 
 const LINES: usize = 60;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn csv(lines: usize) -> String {
+pub(super) fn csv(lines: usize) -> String {
     let row = |line| format!("schedule {line},2030-01-01T09:00:00Z,2030-01-01T10:00:00Z,,\n");
     let rows: String = (0..lines).map(row).collect();
     format!("title,starts_at,ends_at,recurrence,attendees\n{rows}")
 }
 
-/// Enqueues an import of a file, and runs a worker until the returned token is cancelled.
-async fn begin(ground: &Ground, broker: &Arc<MemoryBroker>, file: String, format: Format, pace: Pace) -> Run {
-    let job = ImportSchedules { tenant: ground.tenant.clone(), format, bytes: file.len() as u64 };
+/// Uploads a file, enqueues its import, and runs a worker until what is returned is dropped.
+pub(super) async fn begin(
+    ground: &Ground,
+    broker: &Arc<MemoryBroker>,
+    file: String,
+    format: Format,
+    pace: Pace,
+) -> Run {
+    let received = ground.upload("job", file).await;
+    begin_with(ground, broker, received, format, pace).await
+}
+
+/// As [`begin`], of what was uploaded before.
+pub(super) async fn begin_with(
+    ground: &Ground,
+    broker: &Arc<MemoryBroker>,
+    Received { bytes, file }: Received,
+    format: Format,
+    pace: Pace,
+) -> Run {
     let id = JobId::new("job").unwrap();
-    ground.upload(id.as_str(), file).await;
+    let job = ImportSchedules { tenant: ground.tenant.clone(), format, bytes, file };
     Producer::new(Arc::clone(broker) as _).enqueue_with(&job, EnqueueOptions::new().id(id.clone())).await.unwrap();
-    let handler = ImportHandler { store: ground.store.clone(), spool: ground.spool.clone(), pace, max_rejects: 3 };
+    let handler = ImportHandler {
+        store: ground.store.clone(),
+        spool: ground.spool.clone(),
+        pace,
+        max_rejects: 3,
+        waits: Arc::new(Seldom::new(Duration::ZERO)),
+    };
     let worker = Worker::builder(Arc::clone(broker) as _)
         .queue(ImportSchedules::QUEUE, QueueOptions::new())
         .handler::<ImportSchedules, _>(handler)
@@ -37,24 +62,30 @@ async fn begin(ground: &Ground, broker: &Arc<MemoryBroker>, file: String, format
     Run { id, broker: Arc::clone(broker), _ends_with_this: shutdown.drop_guard() }
 }
 
-struct Run {
-    id: JobId,
+pub(super) struct Run {
+    pub(super) id: JobId,
     broker: Arc<MemoryBroker>,
     _ends_with_this: tokio_util::sync::DropGuard,
 }
 
 impl Run {
-    async fn end(&self, state: State) -> JobRecord {
-        let ended = async {
+    /// Waits until the job is in that state.
+    pub(super) async fn end(&self, state: State) -> JobRecord {
+        self.when(|job| job.state == state).await
+    }
+
+    /// Waits until the job is as it should be.
+    pub(super) async fn when(&self, is_so: impl Fn(&JobRecord) -> bool) -> JobRecord {
+        let becomes_so = async {
             loop {
                 let job = self.broker.job(ImportSchedules::QUEUE, &self.id).await.unwrap().unwrap();
-                if job.state == state {
+                if is_so(&job) {
                     return job;
                 }
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, ended).await.expect("it ends so")
+        tokio::time::timeout(PATIENCE, becomes_so).await.expect("it becomes so")
     }
 }
 
@@ -139,7 +170,7 @@ async fn a_place_comes_back_when_its_job_was_cancelled_or_its_ticket_given_back(
     let ticket = take().await.unwrap().keep();
     assert!(matches!(take().await, Err(NotAdmitted::TooMany { most: 1 })));
 
-    let job = ImportSchedules { tenant: ground.tenant.clone(), format: Format::Csv, bytes: 0 };
+    let job = ImportSchedules { tenant: ground.tenant.clone(), format: Format::Csv, bytes: 0, file: None };
     let options = EnqueueOptions::new().id(ticket.id().clone());
     Producer::new(Arc::clone(&broker) as _).enqueue_with(&job, options).await.unwrap();
     assert!(matches!(take().await, Err(NotAdmitted::TooMany { most: 1 })), "it waits");

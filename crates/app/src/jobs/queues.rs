@@ -157,7 +157,7 @@ pub(crate) fn queue_of(files: FileKind) -> Option<&'static str> {
     match files {
         FileKind::Export => Some(ExportSchedules::QUEUE),
         FileKind::Report => Some(MakeReport::QUEUE),
-        FileKind::Backup => None,
+        FileKind::Backup | FileKind::Upload => None,
     }
 }
 

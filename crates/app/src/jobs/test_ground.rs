@@ -1,16 +1,22 @@
-//! What jobs work on, for tests: a store with one tenant, and a spool.
+//! What jobs work on, for tests: a store with one tenant, and a spool in a directory or a bucket.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use tidegate_cache::TieredCache;
+use tidegate_queue::JobId;
 use tidegate_ratelimit::{Overrides, Tier};
+use tidegate_testkit::S3Server;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::spool::{Spool, UploadLimits};
+use crate::files::Files;
+use crate::import::{Format, HeaderCheck};
+use crate::settings::FilesPlace;
+use crate::spool::{Received, Spool, UploadLimits};
 use crate::store::Store;
 use crate::tenant::{ApiKey, Plan, Tenant, TenantId};
 
@@ -23,6 +29,15 @@ pub(crate) struct Ground {
 
 impl Ground {
     pub(crate) async fn new() -> Self {
+        Self::with_files(|directory| Files::open(&FilesPlace::Directory, directory).unwrap()).await
+    }
+
+    /// With a spool in the bucket of that server.
+    pub(crate) async fn in_bucket(s3: &S3Server) -> Self {
+        Self::with_files(|_| Files::in_stand_in(s3)).await
+    }
+
+    async fn with_files(files: impl FnOnce(&Path) -> Files) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tidegate.db");
         let (store, _) =
@@ -31,14 +46,16 @@ impl Ground {
         let plan = Plan::try_new(Tier::Free, Overrides::default()).unwrap();
         let tenant = Tenant { id: id.clone(), name: "Acme".to_owned(), plan, created_at: clock::now() };
         store.create_tenant(&tenant, &ApiKey::generate()).await.unwrap();
-        let spool = Spool::open(directory.path()).await.unwrap();
+        let spool = Spool::open(&files(directory.path()), directory.path()).unwrap();
         Self { store, spool, tenant: id, _directory: directory }
     }
 
-    pub(crate) async fn upload(&self, id: &str, file: String) {
+    pub(crate) async fn upload(&self, id: &str, file: String) -> Received {
         let patience = Duration::from_secs(60);
-        let limits = UploadLimits { bytes: 1 << 20, stall: patience, total: patience };
+        let limits = UploadLimits { bytes: 4 << 20, stall: patience, total: patience };
         let pieces = stream::iter([Ok::<_, Infallible>(Bytes::from(file))]);
-        self.spool.receive(id, pieces, |_| Ok(()), limits).await.unwrap();
+        let upload = self.spool.name(JobId::new(id).unwrap());
+        // Any header is taken.
+        self.spool.receive(&upload, pieces, HeaderCheck::new(Format::Ndjson), limits).await.unwrap()
     }
 }

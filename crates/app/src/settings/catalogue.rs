@@ -69,12 +69,12 @@ pub const CATALOGUE: &[Setting] = &[
         "PEM file with the API's certificate and those that lead from it to an authority; with tls.key the API speaks TLS alone",
     ),
     setting("tls.key", "TIDEGATE_TLS_KEY", None, "PEM file with the private key of that certificate, not encrypted"),
-    setting("data_dir", "TIDEGATE_DATA_DIR", Some("./data"), "databases, files and the spool of uploads"),
+    setting("data_dir", "TIDEGATE_DATA_DIR", Some("./data"), "databases, files and uploads"),
     setting(
         "files_url",
         "TIDEGATE_FILES_URL",
         None,
-        "where exports, reports and backups lie: s3://BUCKET/PREFIX, with the usual variables of AWS; not set: in the data directory",
+        "where uploads, exports, reports and backups lie: s3://BUCKET/PREFIX, with the usual variables of AWS; not set: in the data directory",
     ),
     setting(
         "worker",

@@ -7,7 +7,7 @@ use object_store::path::Path;
 use super::SettingsError;
 use super::reader::Reader;
 
-/// Where exports, reports and backups lie.
+/// The place of uploads, exports, reports and backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FilesPlace {
     /// In the data directory.

@@ -7,7 +7,7 @@ use super::sql::files::{EXPIRED, FILE, INSERT, IS_THERE, REMOVE};
 use super::value::Row;
 use super::{Change, Store, StoreError};
 use crate::clock;
-use crate::files::{FileAt, FileId, FileKind, Written};
+use crate::files::{FileAt, FileId, FileKind, Owner, Written};
 use crate::tenant::TenantId;
 
 /// A file that its tenant may fetch.
@@ -69,9 +69,13 @@ impl Store {
 impl Change {
     /// Enters a file of a tenant.
     pub(super) async fn insert_file(&mut self, file: &StoredFile) -> Result<(), StoreError> {
+        let tenant = match &file.at.owner {
+            Owner::Tenant(tenant) => Some(tenant.as_str()),
+            Owner::Operations | Owner::Job(_) => None,
+        };
         let values = [
             file.at.id.to_string().into(),
-            file.at.tenant.as_ref().map(TenantId::as_str).into(),
+            tenant.into(),
             file.at.kind.name().into(),
             (&file.name).into(),
             (&file.content_type).into(),
@@ -90,7 +94,7 @@ fn read(row: &Row) -> Result<StoredFile, StoreError> {
     Ok(StoredFile {
         at: FileAt {
             kind: FileKind::named(&row.text("kind")?).ok_or_else(|| unreadable("kind"))?,
-            tenant: Some(row.text("tenant_id")?.parse().map_err(|_| unreadable("tenant_id"))?),
+            owner: Owner::Tenant(row.text("tenant_id")?.parse().map_err(|_| unreadable("tenant_id"))?),
             id: id.parse().map_err(|_| unreadable("id"))?,
         },
         name: row.text("name")?,
