@@ -26,6 +26,12 @@ use crate::routes;
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
     let certificates = settings.tls.clone().map(Certificates::open).transpose()?.map(Arc::new);
+    // Also while the start waits: a certificate may be short-lived.
+    let renewing = CancellationToken::new();
+    if let Some(certificates) = &certificates {
+        tokio::spawn(Arc::clone(certificates).keep(renewing.clone()));
+    }
+    let _renewing = renewing.drop_guard();
     // Before anything is written: a second instance on one port must not even open the databases.
     let listener = listen(settings.listen)?;
     let address = listener.local_addr()?;
@@ -56,7 +62,7 @@ async fn serve_node(
     let ending = Ending::default();
     let router = routes::router(&app, probes.clone(), ending.stop.clone());
     let registry = node.telemetry.registry().clone();
-    let settings = ServeSettings { tls: certificates.clone(), ..(&node.settings).into() };
+    let settings = ServeSettings { tls: certificates, ..(&node.settings).into() };
     let mut serving = tokio::spawn(serve(listener, router, settings, ending.clone(), move || registry.now()));
     banner::print(address, node);
     tracing::info!(%address, "serving");
@@ -65,7 +71,6 @@ async fn serve_node(
     }
 
     let served = CancellationToken::new();
-    let renewing = certificates.map(|certificates| tokio::spawn(certificates.keep(served.clone())));
     let keeping = tokio::spawn(app.warming().clone().keep(served.clone()));
     let counting = tokio::spawn(app.views().keep(served.clone()));
 
@@ -87,9 +92,6 @@ async fn serve_node(
     // Waited for and not aborted: a write that is under way goes on in its own thread, whoever gave it up.
     ended("the list of hot keys", keeping).await;
     ended("the count of views", counting).await;
-    if let Some(renewing) = renewing {
-        ended("the look at the certificate", renewing).await;
-    }
     if let Some(worker) = worker {
         ended("the inner worker", worker).await;
     }

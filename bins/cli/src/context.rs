@@ -76,7 +76,11 @@ impl Context {
     pub(crate) async fn repeat(&self, call: &Call, count: &str) -> Result<Value, Failure> {
         let mut sum = 0_u64;
         loop {
-            let step = self.client.send(call).await?;
+            let step = self.client.send(call).await.inspect_err(|_| {
+                if sum > 0 {
+                    output::note(&format!("{count}: {sum} before the failure"));
+                }
+            })?;
             let mut answer = step.json()?;
             let step = answer[count].as_u64().ok_or_else(|| step.foreign(&format!("it has no `{count}`")))?;
             sum = sum.saturating_add(step);

@@ -131,9 +131,10 @@ impl SecretWatch {
             })
             .collect();
         let is_same = current.len() == newer.len();
-        if !is_same || !current.iter().zip(&newer).all(|(url, newer)| url.replace_login(newer)) {
+        if !is_same || !current.iter().zip(&newer).all(|(url, newer)| url.differs_in_login_alone(newer)) {
             return Change::Refused("only the login can change while the process runs: restart it".to_owned());
         }
+        current.iter().zip(&newer).for_each(|(url, newer)| url.replace_login(newer));
         self.store.log_in_anew();
         Change::Taken
     }

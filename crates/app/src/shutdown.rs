@@ -3,7 +3,8 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A token that SIGTERM or SIGINT cancels. A second signal ends the process at once, as an impatient operator expects.
+/// A token that SIGTERM or SIGINT cancels. A second signal ends the process at once, as an impatient
+/// operator expects. SIGHUP no longer ends it.
 ///
 /// # Errors
 ///
@@ -13,6 +14,9 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     let cancelled = token.clone();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Registered once, it never again ends the process: not while it starts, and not without files
+    // to read again.
+    drop(hangups()?);
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -30,7 +34,8 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     Ok(token)
 }
 
-/// Hears each SIGHUP, by which operators say that files were changed. From then on it no longer ends the process.
+/// Receives each SIGHUP, by which operators announce changed files. From then on it no longer ends
+/// the process.
 ///
 /// # Errors
 ///

@@ -89,12 +89,20 @@ pub async fn start(
     let answering = front.map(|front| answer(front, &reason, &ending)).transpose()?;
     let started = shutdown.run_until_cancelled(Box::pin(wait(settings, &reason))).await.transpose();
     ending.stop.cancel();
-    if let Some(answering) = answering
-        && let Err(error) = answering.await
-    {
-        tracing::error!(%error, "the probes of the start did not end well");
+    let ended = async {
+        if let Some(answering) = answering
+            && let Err(error) = answering.await
+        {
+            tracing::error!(%error, "the probes of the start did not end well");
+        }
+    };
+    if started.as_ref().is_ok_and(Option::is_some) {
+        // A slow client of the start must not keep the node from serving.
+        tokio::spawn(ended);
+        return started;
     }
-    if started.as_ref().is_ok_and(Option::is_none) {
+    ended.await;
+    if started.is_ok() {
         tracing::info!("ended before it had started");
     }
     started

@@ -101,8 +101,11 @@ impl Snapshot {
     }
 }
 
-/// Where the sample of a quantile lies, of so many in all.
+/// The bucket with the sample of a quantile, of `count` samples in all. `None` without samples.
 pub(crate) fn bucket_of(q: f64, count: u64, mut counts: impl Iterator<Item = u64>) -> Option<usize> {
+    if count == 0 {
+        return None;
+    }
     let rank = nearest_rank(q.clamp(0.0, 1.0), count);
     let mut seen = 0;
     counts.position(|count| {
@@ -135,6 +138,12 @@ fn nearest_rank(q: f64, count: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::Histogram;
+
+    #[test]
+    fn no_samples_have_no_quantile() {
+        assert_eq!(bucket_of(0.99, 0, [0, 0].into_iter()), None);
+        assert_eq!(bucket_of(0.99, 1, [0, 1].into_iter()), Some(1));
+    }
 
     #[test]
     fn nothing_recorded_reads_as_nothing() {

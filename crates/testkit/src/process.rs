@@ -186,6 +186,15 @@ impl Process {
         }
     }
 
+    /// Sends SIGHUP, which asks it to read its files again.
+    ///
+    /// # Errors
+    ///
+    /// It doesn't run.
+    pub fn hang_up(&mut self) -> Result<(), ProcessError> {
+        self.signal("sending SIGHUP", |running| running.signal(Signal::HUP))
+    }
+
     /// Ends a [`pause`](Self::pause) with SIGCONT.
     ///
     /// # Errors

@@ -64,6 +64,17 @@ impl Starting {
         self.processes.iter().map(log).collect()
     }
 
+    /// SIGHUP ends no process, also if it has no files to read again.
+    async fn hang_up(&mut self) {
+        for process in &mut self.processes {
+            process.hang_up().expect("it runs");
+        }
+        for url in &self.urls {
+            let alive = self.get(url, "/livez").await.expect("an answer");
+            assert_eq!(alive.0, StatusCode::OK);
+        }
+    }
+
     async fn stop(mut self) {
         for process in &mut self.processes {
             assert!(process.stop().await.expect("it ends").success());
@@ -94,20 +105,22 @@ async fn a_start_waits_for_the_database_and_answers_probes_meanwhile() {
     let mut server = PostgresServer::start_tcp(&[]).await;
     server.kill9();
     let url = server.url().replace("postgres@", "postgres:hunter2@");
-    let starting = Starting::new(&[("DATABASE_URL", &url), ("TIDEGATE_DATABASE_DEADLINE", "1s")]);
+    let mut starting = Starting::new(&[("DATABASE_URL", &url), ("TIDEGATE_DATABASE_DEADLINE", "1s")]);
     starting.wait_for("database").await;
     server.restart().await;
     starting.ready().await;
     assert!(!starting.log().contains("hunter2"), "{}", starting.log());
+    starting.hang_up().await;
     starting.stop().await;
 }
 
 #[tokio::test]
 async fn a_start_that_waits_ends_at_a_signal() {
     let url = format!("redis://:hunter2@127.0.0.1:{}", free_port());
-    let starting = Starting::new(&[("REDIS_URL", &url)]);
+    let mut starting = Starting::new(&[("REDIS_URL", &url)]);
     starting.wait_for("Redis").await;
     assert!(starting.log().contains("can't reach"), "{}", starting.log());
+    starting.hang_up().await;
     assert!(!starting.log().contains("hunter2"), "{}", starting.log());
     starting.stop().await;
 }

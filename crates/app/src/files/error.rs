@@ -76,6 +76,7 @@ impl FilesError {
             E::NotFound { .. } => Self::Missing { operation },
             E::Precondition { .. } => Self::Replaced { operation },
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Refused { operation, reason },
+            E::Generic { .. } if is_a_setting(&error.to_string()) => Self::Unusable { reason },
             E::NotSupported { .. } | E::NotImplemented { .. } | E::InvalidPath { .. } => Self::Unusable { reason },
             _ => match io_below(error).map(io::Error::kind) {
                 Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
@@ -130,6 +131,18 @@ fn io_below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     None
 }
 
+/// Whether the answer says that the bucket's URL or its settings are wrong: waiting mends nothing.
+fn is_a_setting(text: &str) -> bool {
+    const CODES: [&str; 5] = [
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+        "InvalidBucketName",
+        "InvalidRequest",
+        "PermanentRedirect",
+    ];
+    code_in(text).is_some_and(|code| CODES.contains(&code))
+}
+
 /// The code within an answer such as `<Error><Code>NoSuchBucket</Code>…`.
 fn code_in(text: &str) -> Option<&str> {
     let (_, behind) = text.split_once("<Code>")?;
@@ -152,6 +165,7 @@ mod tests {
             generic(io::Error::new(io::ErrorKind::StorageFull, secret).into()),
             object_store::Error::NotFound { path: secret.to_owned(), source: secret.into() },
             object_store::Error::PermissionDenied { path: secret.to_owned(), source: secret.into() },
+            generic(format!("status 301 at {secret}: <Code>PermanentRedirect</Code>").into()),
         ];
         let told: Vec<_> = errors.iter().map(|error| FilesError::of("read", error)).collect();
         for error in &told {
@@ -160,7 +174,7 @@ mod tests {
         }
         assert_eq!(told[0].to_string(), "can't read a file now: it says SlowDown");
         let transient: Vec<_> = told.iter().map(FilesError::is_transient).collect();
-        assert_eq!(transient, [true, true, true, false, false]);
+        assert_eq!(transient, [true, true, true, false, false, false]);
         assert!(told[3].is_missing());
     }
 }

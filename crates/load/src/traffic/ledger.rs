@@ -168,7 +168,7 @@ async fn check_jobs(shared: &Shared, entry: &OfTenant, verdict: &mut Verdict) ->
         let job = loop {
             let job = match shared.operator_json(&path).await {
                 Ok(job) => job,
-                Err(error) if error.to_string().contains("404") => break Value::Null,
+                Err(error) if error.to_string().contains(" is answered 404") => break Value::Null,
                 Err(error) => return Err(error),
             };
             let has_ended = ["done", "dead", "cancelled"].iter().any(|state| job["state"] == *state);

@@ -11,6 +11,9 @@ use tokio::time::timeout;
 
 use crate::owner;
 
+/// Time until another try to subscribe: the rights of an account may change.
+const RETRY: Duration = Duration::from_secs(60);
+
 /// Wakes waiters when `permit_release.lua` says that their turn has come.
 ///
 /// A message can be lost, so a waiter also asks from time to time. The subscription begins with
@@ -35,12 +38,26 @@ impl Waiters {
     pub(super) async fn wait(&self, owner: &str, at_most: Duration) {
         self.listener.get_or_init(|| tokio::spawn(listen(self.channel.clone(), Arc::downgrade(&self.waiting))));
         let wake = lock(&self.waiting).entry(owner.to_owned()).or_default().clone();
+        let cancelled = Cancelled { waiters: self, owner };
         let _ = timeout(at_most, wake.notified()).await; // woken or not, the caller asks again
+        std::mem::forget(cancelled);
     }
 
     /// Forgets an owner that waits no more.
     pub(super) fn remove(&self, owner: &str) {
         lock(&self.waiting).remove(owner);
+    }
+}
+
+/// A wait in progress. Dropped with its caller, it leaves nothing behind.
+struct Cancelled<'a> {
+    waiters: &'a Waiters,
+    owner: &'a str,
+}
+
+impl Drop for Cancelled<'_> {
+    fn drop(&mut self) {
+        self.waiters.remove(self.owner);
     }
 }
 
@@ -58,10 +75,13 @@ pub(super) fn channels(keyspace: &Keyspace) -> String {
 }
 
 async fn listen(channel: Channel, waiting: Weak<Waiting>) {
-    let mut tracking = match Tracking::over(&channel).await {
-        Ok(tracking) => tracking,
-        Err(error) => {
-            tracing::info!(%error, "waiters for locks are not woken, and ask instead: no subscription");
+    let mut tracking = loop {
+        match Tracking::over(&channel).await {
+            Ok(tracking) => break tracking,
+            Err(error) => tracing::info!(%error, "waiters for locks are not woken, and ask instead: no subscription"),
+        }
+        tokio::time::sleep(RETRY).await;
+        if waiting.strong_count() == 0 {
             return;
         }
     };

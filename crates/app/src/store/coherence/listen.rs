@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::super::db::{connect_apart, is_follower};
+use super::super::db::{connect_apart, is_follower, is_lost};
 use super::super::notice::{self, Notice};
 use super::super::purge::Invalidation;
 use super::super::sql::invalidations::BEHIND;
@@ -55,6 +55,18 @@ pub enum Lost {
     /// It follows another server now.
     #[error("it has become a follower of another server")]
     Follower,
+}
+
+impl Lost {
+    /// Whether the server may be usable later, without a change of settings.
+    pub(in crate::store) fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => is_lost(error),
+            Self::Store(error) => error.is_transient(),
+            Self::Silent | Self::Follower => true,
+            Self::Deaf => false,
+        }
+    }
 }
 
 /// Whether this process hears of commits. Cheap to clone.

@@ -11,7 +11,11 @@ use sqlx::postgres::PgConnectOptions;
 ///
 /// Clones share the login, which may change while connections are made.
 #[derive(Clone)]
-pub struct DatabaseUrl(Arc<RwLock<PgConnectOptions>>);
+pub struct DatabaseUrl {
+    options: Arc<RwLock<PgConnectOptions>>,
+    /// The URL without user and password.
+    place: Arc<str>,
+}
 
 /// Why a text is not taken for a [`DatabaseUrl`]. Doesn't repeat it, since it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,18 +60,19 @@ const PARAMETERS: [&str; 18] = [
 impl DatabaseUrl {
     /// What the driver connects with.
     pub(in crate::store) fn options(&self) -> PgConnectOptions {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Logs in as `newer` does from the next connection on. Returns false, and changes nothing,
-    /// where that names another database.
-    pub(crate) fn replace_login(&self, newer: &Self) -> bool {
-        if self.to_string() != newer.to_string() {
-            return false;
-        }
+    /// Whether `newer` differs in nothing but the login. Without a database in the URL, another user
+    /// is another database.
+    pub(crate) fn differs_in_login_alone(&self, newer: &Self) -> bool {
+        self.place == newer.place && self.to_string() == newer.to_string()
+    }
+
+    /// Logs in as `newer` does from the next connection on.
+    pub(crate) fn replace_login(&self, newer: &Self) {
         let options = newer.options();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = options;
-        true
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
     }
 }
 
@@ -94,8 +99,21 @@ impl FromStr for DatabaseUrl {
             Some(_) => options,
             None => options.application_name("tidegate"),
         };
-        Ok(Self(Arc::new(RwLock::new(options))))
+        Ok(Self { options: Arc::new(RwLock::new(options)), place: without_login(url).into() })
     }
+}
+
+fn without_login(mut url: Url) -> String {
+    // They can't fail for a URL with a host, and without one there is no login before it.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    let is_login = |name: &str| matches!(name, "user" | "password");
+    let rest: Vec<_> = url
+        .query_pairs()
+        .filter(|(name, _)| !is_login(name))
+        .map(|it| (it.0.into_owned(), it.1.into_owned()))
+        .collect();
+    url.query_pairs_mut().clear().extend_pairs(rest);
+    url.into()
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -126,6 +144,31 @@ mod tests {
         let socket: DatabaseUrl =
             "postgresql://app@localhost/shop?host=/run/postgresql&password=hunter2".parse().unwrap();
         assert_eq!(socket.to_string(), "shop at /run/postgresql");
+    }
+
+    #[test]
+    fn nothing_but_the_login_is_replaced() {
+        let url = |text: &str| text.parse::<DatabaseUrl>().unwrap();
+        let old = url("postgres://app:one@db.example.com/shop?sslmode=verify-full");
+        for other in [
+            "postgres://app:two@db.example.com/shop",
+            "postgres://app:two@db.example.com/shop?sslmode=disable",
+            "postgres://app:two@db.example.com/other?sslmode=verify-full",
+            "postgres://app:two@elsewhere.example.com/shop?sslmode=verify-full",
+        ] {
+            assert!(!old.differs_in_login_alone(&url(other)), "{other}");
+        }
+        let newer = url("postgres://next:two@db.example.com/shop?sslmode=verify-full");
+        let in_query = url("postgres://db.example.com/shop?sslmode=verify-full&user=next&password=two");
+        assert!(old.differs_in_login_alone(&newer) && old.differs_in_login_alone(&in_query));
+        let clone = old.clone();
+        old.replace_login(&newer);
+        assert_eq!(clone.options().get_username(), "next");
+        let unnamed = url("postgres://app@db.example.com");
+        assert!(
+            !unnamed.differs_in_login_alone(&url("postgres://next@db.example.com")),
+            "its database has the user's name"
+        );
     }
 
     #[test]

@@ -80,6 +80,9 @@ impl ServerFault {
         match self {
             Self::Database(error) => is_lost(error),
             Self::Store(error) => error.is_transient(),
+            // A failover is under way, or the name still resolves to the former primary.
+            Self::Follower => true,
+            Self::Deaf(lost) => lost.is_transient(),
             _ => false,
         }
     }
