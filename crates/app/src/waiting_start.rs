@@ -87,7 +87,7 @@ pub async fn start(
     let reason = Reason::default();
     let ending = Ending::default();
     let answering = front.map(|front| answer(front, &reason, &ending)).transpose()?;
-    let started = shutdown.run_until_cancelled(wait(settings, &reason)).await.transpose();
+    let started = shutdown.run_until_cancelled(Box::pin(wait(settings, &reason))).await.transpose();
     ending.stop.cancel();
     if let Some(answering) = answering
         && let Err(error) = answering.await

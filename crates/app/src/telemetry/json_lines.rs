@@ -11,7 +11,7 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// Writes `timestamp`, `level`, `target`, `message`, `fields` and `spans`, in that order.
 ///
@@ -42,7 +42,7 @@ where
             json!(metadata.target()),
             Value::from(fields.0),
         )?;
-        let spans = context.event_scope().into_iter().flat_map(|scope| scope.from_root());
+        let spans = context.event_scope().into_iter().flat_map(Scope::from_root);
         for (place, span) in spans.enumerate() {
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<JsonFields>>();
