@@ -37,7 +37,7 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     let address = listener.local_addr()?;
     let serve = ServeSettings { tls: certificates.clone(), ..(&settings).into() };
     let front = Front::new(&listener, serve).other(routes::of_a_start());
-    let Some(node) = waiting_start::start(settings, Some(front), &shutdown).await? else {
+    let Some(node) = Box::pin(waiting_start::start(settings, Some(front), &shutdown)).await? else {
         return Ok(());
     };
     let node = Arc::new(node);

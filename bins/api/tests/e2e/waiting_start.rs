@@ -34,7 +34,7 @@ impl Starting {
                 let (status, text) = self.get(url, "/readyz").await?;
                 (status == StatusCode::SERVICE_UNAVAILABLE && text.contains(server)).then_some(())
             });
-            assert!(unready.await.is_ok(), "{url} waits for {server}");
+            assert!(unready.await.is_ok(), "{url} does not wait for {server}");
             let alive = self.get(url, "/livez").await.expect("an answer");
             assert_eq!(alive, (StatusCode::OK, "alive\n".to_owned()));
             for probe in ["/startupz", "/health", "/metrics"] {
@@ -50,7 +50,7 @@ impl Starting {
                 let (status, text) = self.get(url, "/readyz").await?;
                 (status == StatusCode::OK && text == "ready\n").then_some(())
             });
-            assert!(ready.await.is_ok(), "{url} becomes ready");
+            assert!(ready.await.is_ok(), "{url} does not become ready");
         }
     }
 

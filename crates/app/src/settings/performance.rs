@@ -42,9 +42,9 @@ pub struct AlertSettings {
     pub webhook_secret: Option<Hidden>,
     /// Incoming webhook of Slack, or of what speaks as it does.
     pub slack: Option<Hidden>,
-    /// Integration key of PagerDuty.
+    /// Integration key of `PagerDuty`.
     pub pagerduty_key: Option<Hidden>,
-    /// URL at which PagerDuty takes events.
+    /// URL at which `PagerDuty` takes events.
     pub pagerduty_url: Option<String>,
     /// Addresses that alerts are mailed to.
     pub email: Vec<String>,

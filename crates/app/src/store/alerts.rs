@@ -53,7 +53,7 @@ pub(crate) struct AlertState {
 /// A change of what fires in the fleet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum StateChange {
-    Put(AlertState),
+    Put(Box<AlertState>),
     Remove { rule: String, subject: String },
 }
 
@@ -186,7 +186,8 @@ impl Store {
         }
         for state in changes {
             match state {
-                StateChange::Put(AlertState { source, alert, is_told }) => {
+                StateChange::Put(state) => {
+                    let AlertState { source, alert, is_told } = &**state;
                     let (rule, subject) = (text(&alert.rule), text(&alert.subject));
                     let values = [rule, subject, i64::from(*is_told).into(), written(source), written(alert)];
                     change.run(&PUT_STATE, &values, Touched::new()).await?;
@@ -313,8 +314,8 @@ pub(super) mod tests {
     pub(in crate::store) async fn reports_are_each_processs_own(ground: &Ground) {
         let (store, _) = ground.place().await.open().await;
         let (one, other) = (report("a", "p99", 1), report("b", "p99", 1));
-        store.put_alert_reports("a", 1, &[one.clone()], &[]).await.unwrap();
-        store.put_alert_reports("b", 1, &[other.clone()], &[]).await.unwrap();
+        store.put_alert_reports("a", 1, std::slice::from_ref(&one), &[]).await.unwrap();
+        store.put_alert_reports("b", 1, std::slice::from_ref(&other), &[]).await.unwrap();
         assert_eq!(store.alert_reports().await.unwrap(), [one.clone(), other.clone()]);
         store.put_alert_reports("a", 2, &[], &[]).await.unwrap();
         let moved = AlertReport { beat: 2, ..one };
@@ -333,7 +334,8 @@ pub(super) mod tests {
         assert_eq!((seen.holder.as_str(), seen.name.as_str()), ("a", "A"));
 
         let state = AlertState { source: process("a"), alert: alert("p99", ""), is_told: true };
-        let (put, notices) = ([StateChange::Put(state.clone())], [(1, "{}".to_owned()), (2, "{}".to_owned())]);
+        let (put, notices) =
+            ([StateChange::Put(Box::new(state.clone()))], [(1, "{}".to_owned()), (2, "{}".to_owned())]);
         assert!(store.record_alerts("a", &seen, &put, &notices).await.unwrap());
         let after = store.alert_sender().await.unwrap();
         assert_eq!(after.notices, 2);

@@ -1,4 +1,4 @@
-//! What Slack, PagerDuty and mail are sent.
+//! The messages to Slack, `PagerDuty` and mail.
 
 use reqwest::Method;
 use serde_json::{Value, json};

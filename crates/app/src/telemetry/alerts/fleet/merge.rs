@@ -77,7 +77,8 @@ fn begin(reports: &[&AlertReport], state: Option<&AlertState>, is_silenced: bool
     alert.silenced = is_silenced;
     let from = if state.is_some() { Phase::Firing } else { Phase::Pending };
     let step = (is_told && !is_direct).then(|| Step { from, alert: alert.clone(), source: source.clone() });
-    Some(Merged { change: StateChange::Put(AlertState { source: source.clone(), alert, is_told }), step })
+    let state = AlertState { source: source.clone(), alert, is_told };
+    Some(Merged { change: StateChange::Put(Box::new(state)), step })
 }
 
 fn end(state: &AlertState, ended: Option<&Alert>, unix_ms: u64) -> Merged {

@@ -119,7 +119,8 @@ impl Own {
         if is_away {
             for (key, alert) in alive.into_iter().take(MOST).filter(|(_, alert)| !alert.silenced) {
                 let was_reported = self.written.get(&key).is_some_and(|written| written.alert.id == alert.id);
-                if !self.direct.contains_key(&key) && !(was_reported && is_shared(&key)) {
+                let is_sent = self.direct.contains_key(&key) || was_reported && is_shared(&key);
+                if !is_sent {
                     sent.push((Phase::Pending, alert.clone()));
                     self.direct.insert(key, alert.clone());
                 }

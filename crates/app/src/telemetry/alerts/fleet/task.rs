@@ -215,7 +215,7 @@ impl Task {
                 match serde_json::from_str(&body) {
                     Ok(notice) => receiver.push(Arc::new(notice), Some(number)),
                     Err(error) => {
-                        tracing::warn!(number, %error, "a notice of another version can't be read, and is not sent")
+                        tracing::warn!(number, %error, "a notice of another version can't be read, and is not sent");
                     }
                 }
             }
@@ -309,7 +309,7 @@ fn after(mut states: Vec<AlertState>, changes: Vec<StateChange>) -> Vec<AlertSta
         };
         states.retain(|state| (&state.alert.rule, &state.alert.subject) != (rule, subject));
         if let StateChange::Put(state) = change {
-            states.push(state);
+            states.push(*state);
         }
     }
     states

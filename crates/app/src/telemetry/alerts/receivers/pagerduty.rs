@@ -1,4 +1,4 @@
-//! PagerDuty, by its Events API v2.
+//! `PagerDuty`, by its Events API v2.
 
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::telemetry::alerts::notice::Notice;
 use crate::telemetry::alerts::sentence;
 use crate::webhook::{Message, Sender};
 
-/// Characters that PagerDuty keeps of a summary.
+/// Characters that `PagerDuty` keeps of a summary.
 const LONGEST_SUMMARY: usize = 1024;
 
 #[derive(Debug)]

@@ -124,7 +124,7 @@ impl Receiver {
     }
 
     async fn try_once(&self, waiting: &Waiting) {
-        let sent = self.sending.measure_result(self.channel.send(&waiting.notice, &self.context)).await;
+        let sent = self.sending.measure_result(Box::pin(self.channel.send(&waiting.notice, &self.context))).await;
         let mut outbox = self.outbox();
         let given_up = outbox.counts().given_up;
         match &sent {

@@ -69,7 +69,7 @@ fn a_silenced_alert_is_sent_when_its_silence_is_over_and_never_if_it_ends_before
     assert_eq!(sent(&silenced), []);
     let StateChange::Put(state) = &silenced[0].change else { panic!("{silenced:?}") };
     assert!(!state.is_told && state.alert.silenced);
-    let states = [state.clone()];
+    let states = [(**state).clone()];
     assert_eq!(merged(&reports, &states, "p99"), [], "as long as it lasts nothing changes");
     assert_eq!(sent(&merged(&reports, &states, "")), [(Phase::Firing, Phase::Firing)]);
     let over = merged(&[ended("a", "p99", NOW)], &states, "p99");
@@ -89,5 +89,5 @@ fn what_a_process_has_sent_on_its_own_is_not_sent_again_and_its_end_is() {
     assert_eq!(sent(&begun), []);
     let StateChange::Put(state) = &begun[0].change else { panic!("{begun:?}") };
     assert!(state.is_told);
-    assert_eq!(sent(&merged(&[], &[state.clone()], "")), [(Phase::Firing, Phase::Expired)]);
+    assert_eq!(sent(&merged(&[], std::slice::from_ref(state), "")), [(Phase::Firing, Phase::Expired)]);
 }
