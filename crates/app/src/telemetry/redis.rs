@@ -1,10 +1,11 @@
 //! What is known of Redis: whether it answers, and what its servers say about themselves once a minute.
 
 mod limits;
+mod lost_replicas;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::Seldom;
 use crate::alert_rules::Measurement;
 use crate::redis::Redis;
+use lost_replicas::LostReplicas;
 
 /// How often the servers are asked.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -48,6 +50,7 @@ struct Seen {
     servers: Vec<NodeInfo>,
     slow: Vec<SlowCommand>,
     warnings: BTreeSet<String>,
+    replicas: LostReplicas,
 }
 
 /// Redis as an operator sees it.
@@ -189,7 +192,8 @@ impl RedisWatch {
     /// The measurements for alert rules.
     pub(super) fn measurements(&self) -> Vec<Measurement> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.servers.iter().flat_map(limits::measurements).collect()
+        let lost = seen.replicas.measurements(&seen.servers, Instant::now());
+        seen.servers.iter().flat_map(limits::measurements).chain(lost).collect()
     }
 
     pub(super) fn report(&self) -> RedisReport {
@@ -236,7 +240,9 @@ impl RedisWatch {
         for ended in seen.warnings.difference(&warnings) {
             tracing::info!("Redis: no longer: {ended}");
         }
-        *seen = Seen { servers, slow, warnings };
+        let mut replicas = std::mem::take(&mut seen.replicas);
+        replicas.note(&servers, Instant::now());
+        *seen = Seen { servers, slow, warnings, replicas };
     }
 }
 

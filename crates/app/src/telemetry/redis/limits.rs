@@ -169,4 +169,21 @@ mod tests {
         judged.until("redis_replica_lag", &there, "resolved").await;
         judged.until("redis_replica_behind", &there, "resolved").await;
     }
+
+    #[tokio::test]
+    async fn a_replica_that_died_is_an_alert_until_it_is_back() {
+        let server = RedisServer::start().await;
+        let mut replica = RedisServer::builder().replica_of(&server).start().await;
+        let (mut judged, there) = (Judged::on(&server, "redis_replica_lag: > 1s").await, address(&replica));
+        let follows = async || {
+            judged.watch.look().await;
+            let servers = judged.watch.report().servers;
+            servers[0].replicas.iter().any(|replica| replica.is_online).then_some(())
+        };
+        poll_until(LONG, follows).await.unwrap();
+        replica.kill9();
+        judged.until("redis_replica_lag", &there, "firing").await;
+        replica.restart().await;
+        judged.until("redis_replica_lag", &there, "resolved").await;
+    }
 }
