@@ -289,7 +289,7 @@ impl Node {
                 .collect(),
         ));
         Arc::clone(&outlook).start(Arc::clone(&telemetry), background.clone());
-        tokio::spawn(SecretWatch::new(&settings, &store).keep(background.clone()));
+        tokio::spawn(SecretWatch::new(&settings, Some(&store)).keep(background.clone()));
         tokio::spawn(watch_files(store.clone(), queue_file.clone(), background.clone()));
         unfinished.disarm();
         Ok(Self {

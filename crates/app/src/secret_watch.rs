@@ -6,7 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{SecretFile, SecretFileError, Settings, token_fault};
+use crate::settings::{Secret, SecretFile, SecretFileError, Settings, token_fault};
 use crate::shutdown::{self, hung_up};
 use crate::store::{DatabaseUrl, Store};
 
@@ -16,7 +16,8 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Watches the files of secrets.
 pub(crate) struct SecretWatch {
     settings: Settings,
-    store: Store,
+    /// `None` before the start.
+    store: Option<Store>,
     /// Digest of each file's content at the last read. `None` if it could not be read.
     seen: BTreeMap<&'static str, Option<[u8; 32]>>,
 }
@@ -31,10 +32,10 @@ enum Change {
 
 impl SecretWatch {
     /// Creates the watch of a node with these settings.
-    pub(crate) fn new(settings: &Settings, store: &Store) -> Self {
+    pub(crate) fn new(settings: &Settings, store: Option<&Store>) -> Self {
         let of_settings = |file: &SecretFile| (file.setting.key, Some(file.digest));
         let seen = settings.secret_files.iter().map(of_settings).collect();
-        Self { settings: settings.clone(), store: store.clone(), seen }
+        Self { settings: settings.clone(), store: store.cloned(), seen }
     }
 
     /// Looks at the files every ten seconds and on SIGHUP, until `stop`.
@@ -49,13 +50,18 @@ impl SecretWatch {
                 () = hung_up(&mut hangups) => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let files = self.settings.secret_files.clone();
-            // The file system may be slow.
-            let read = move || files.into_iter().map(|file| (file.read(), file)).collect::<Vec<_>>();
-            match tokio::task::spawn_blocking(read).await {
-                Ok(read) => read.into_iter().for_each(|(text, file)| self.look(&file, text)),
-                Err(error) => tracing::error!(%error, "a look at the secrets did not end well"),
-            }
+            self.read_all().await;
+        }
+    }
+
+    /// Reads all files, and uses what has changed.
+    pub(crate) async fn read_all(&mut self) {
+        let files = self.settings.secret_files.clone();
+        // The file system may be slow.
+        let read = move || files.into_iter().map(|file| (file.read(), file)).collect::<Vec<_>>();
+        match tokio::task::spawn_blocking(read).await {
+            Ok(read) => read.into_iter().for_each(|(text, file)| self.look(&file, text)),
+            Err(error) => tracing::error!(%error, "a look at the secrets did not end well"),
         }
     }
 
@@ -81,6 +87,14 @@ impl SecretWatch {
 
     fn change(&self, setting: &str, text: &str) -> Change {
         let tokens = &self.settings.tokens;
+        let others =
+            [("tokens.admin", &tokens.admin), ("tokens.read", &tokens.read), ("tokens.service", &tokens.service)];
+        let is_of_other = |(name, token): &(&str, &Option<Secret>)| {
+            *name != setting && token.as_ref().is_some_and(|token| token.matches(text))
+        };
+        if setting.starts_with("tokens.") && others.iter().any(is_of_other) {
+            return Change::Refused("it is another token's: each has rights of its own".to_owned());
+        }
         match setting {
             "tokens.admin" => replace_token(tokens.admin.as_ref(), text),
             "tokens.read" => replace_token(tokens.read.as_ref(), text),
@@ -135,12 +149,12 @@ impl SecretWatch {
             return Change::Refused("only the login can change while the process runs: restart it".to_owned());
         }
         current.iter().zip(&newer).for_each(|(url, newer)| url.replace_login(newer));
-        self.store.log_in_anew();
+        self.store.iter().for_each(Store::log_in_anew);
         Change::Taken
     }
 }
 
-fn replace_token(token: Option<&crate::settings::Secret>, text: &str) -> Change {
+fn replace_token(token: Option<&Secret>, text: &str) -> Change {
     match (token, token_fault(text)) {
         (_, Some(fault)) => Change::Refused(fault),
         (None, None) => Change::Refused("it is read at a start: restart this process".to_owned()),

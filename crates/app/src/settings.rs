@@ -45,7 +45,7 @@ pub use hidden::Hidden;
 pub use notifications::{NotificationSettings, WebhookSettings};
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
-pub(crate) use reader::token_fault;
+pub(crate) use reader::{misspelt_level, token_fault};
 pub use reminders::ReminderSettings;
 pub use secret::Secret;
 pub use secret_file::{SecretFile, SecretFileError};
@@ -111,6 +111,13 @@ impl Tokens {
     /// Whether any token is set, which ends the open first tour.
     pub fn any(&self) -> bool {
         self.admin.is_some() || self.read.is_some() || self.service.is_some()
+    }
+
+    /// Whether two of them are the same: the weaker one would have the rights of the other.
+    pub(crate) fn are_shared(&self) -> bool {
+        let digests: Vec<_> =
+            [&self.admin, &self.read, &self.service].into_iter().flatten().map(Secret::digest).collect();
+        digests.iter().enumerate().any(|(at, digest)| digests[..at].contains(digest))
     }
 
     /// A key for that purpose, the same wherever the same tokens are set, and another once one of them is changed.

@@ -5,16 +5,18 @@ use std::sync::Mutex;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::{Node, StartError, WaitsFor};
 use crate::probes::{HEALTH, LIVEZ, METRICS, READYZ, STARTUPZ};
+use crate::secret_watch::SecretWatch;
 use crate::serve::{Ending, ServeSettings, serve};
 use crate::settings::Settings;
 use crate::telemetry::Seldom;
@@ -44,6 +46,13 @@ impl Reason {
     fn answer(&self) -> Response {
         let headers = [(header::CACHE_CONTROL, "no-store"), (header::RETRY_AFTER, "1")];
         (StatusCode::SERVICE_UNAVAILABLE, headers, self.text()).into_response()
+    }
+
+    /// The same as a verdict on health.
+    fn health(&self) -> Response {
+        let verdict = json!({"status": "fail", "output": self.text().trim_end()});
+        let kind = [(header::CONTENT_TYPE, "application/health+json")];
+        (StatusCode::SERVICE_UNAVAILABLE, kind, Json(verdict)).into_response()
     }
 }
 
@@ -118,11 +127,15 @@ fn answer(front: Front<'_>, reason: &Reason, ending: &Ending) -> io::Result<toki
         let reason = reason.clone();
         get(move || async move { reason.answer() })
     };
+    let health = |reason: &Reason| {
+        let reason = reason.clone();
+        get(move || async move { reason.health() })
+    };
     let probes = Router::new()
         .route(LIVEZ, get(|| async { "alive\n" }))
         .route(READYZ, say(reason))
         .route(STARTUPZ, say(reason))
-        .route(HEALTH, say(reason))
+        .route(HEALTH, health(reason))
         .route(METRICS, say(reason));
     let since = Instant::now();
     let now = move || since.elapsed();
@@ -131,6 +144,7 @@ fn answer(front: Front<'_>, reason: &Reason, ending: &Ending) -> io::Result<toki
 
 async fn wait(settings: Settings, reason: &Reason) -> Result<Node, StartError> {
     let complaints = Seldom::new(COMPLAINT);
+    let mut secrets = SecretWatch::new(&settings, None);
     loop {
         let error = match Node::start_telling(settings.clone(), |server| reason.set(server)).await {
             Err(error) if error.is_transient() => error,
@@ -140,5 +154,6 @@ async fn wait(settings: Settings, reason: &Reason) -> Result<Node, StartError> {
             tracing::warn!(%error, unlogged, "waiting to start");
         }
         tokio::time::sleep(PAUSE).await;
+        secrets.read_all().await;
     }
 }

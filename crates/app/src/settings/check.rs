@@ -24,6 +24,17 @@ use super::{
 /// Ten years.
 const MOST_KEPT: Duration = Duration::from_secs(3_660 * 24 * 3600);
 
+/// The filter of the log.
+fn log_filter(raw: &Reader<'_>) -> Result<String, SettingsError> {
+    raw.required("log", "a filter such as info,tidegate=debug", |text| {
+        tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
+    })
+    .and_then(|text| match misspelt_level(&text) {
+        Some(fault) => Err(raw.invalid("log", fault)),
+        None => Ok(text),
+    })
+}
+
 pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
     let raw = Reader(raw);
     let tokens = Tokens {
@@ -31,6 +42,10 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
         read: raw.token("tokens.read")?,
         service: raw.token("tokens.service")?,
     };
+    if tokens.are_shared() {
+        let reason = "tokens.admin, tokens.read and tokens.service must differ: each has rights of its own";
+        return Err(raw.invalid("tokens.admin", reason.to_owned()));
+    }
     let listen: SocketAddr =
         raw.required("listen", "an address and port such as 127.0.0.1:8080", |text| text.parse().ok())?;
     if tokens.admin.is_none() && !listen.ip().is_loopback() {
@@ -91,9 +106,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
                 _ => None,
             })?
             .unwrap_or(if tokens.any() { OpenTenants::Closed } else { OpenTenants::Loopback }),
-        log: raw.required("log", "a filter such as info,tidegate=debug", |text| {
-            tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
-        })?,
+        log: log_filter(&raw)?,
         log_format: raw.required("log_format", "`text` or `json`", |text| match text {
             "text" => Some(LogFormat::Text),
             "json" => Some(LogFormat::Json),

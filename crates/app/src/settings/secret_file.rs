@@ -27,6 +27,9 @@ pub enum SecretFileError {
     /// The system refuses.
     #[error("can't be read: {0}")]
     Unreadable(#[from] io::Error),
+    /// It is a directory, a pipe or a device.
+    #[error("is not a regular file")]
+    NoFile,
     /// It is no text.
     #[error("is not UTF-8")]
     NotText,
@@ -45,6 +48,10 @@ impl SecretFile {
     ///
     /// When the file can't be read, or holds no text or too much.
     pub fn read(&self) -> Result<String, SecretFileError> {
+        // Opening anything else, such as a named pipe, could wait for ever.
+        if !std::fs::metadata(&self.path)?.is_file() {
+            return Err(SecretFileError::NoFile);
+        }
         let mut bytes = Vec::new();
         File::open(&self.path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > LONGEST {

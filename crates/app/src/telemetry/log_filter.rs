@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::clock;
+use crate::settings::misspelt_level;
 
 /// The filter of this process, once its log has started.
 static FILTER: OnceLock<LogFilter> = OnceLock::new();
@@ -78,6 +79,9 @@ impl LogFilter {
     pub fn set_for(&'static self, filter: &str, time: Duration) -> Result<LogFilterNow, BadFilter> {
         let bad = |reason: String| BadFilter { filter: filter.to_owned(), reason };
         let parsed = EnvFilter::try_new(filter).map_err(|error| bad(error.to_string()))?;
+        if let Some(fault) = misspelt_level(filter) {
+            return Err(bad(fault));
+        }
         let until = clock::now() + time;
         let temporary = Temporary { filter: filter.to_owned(), until };
         {
