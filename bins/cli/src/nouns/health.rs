@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::call::Call;
@@ -30,7 +31,11 @@ const REASONS: [Column; 4] = [
 /// Shows how well the API serves. The exit code is for a script.
 pub(crate) async fn run(context: &Context) -> Result<ExitCode, Failure> {
     // An unhealthy API answers 503, with its reasons.
-    let answer = context.client.send_any(&Call::get(["health"])).await?;
+    let mut answer = context.client.send_any(&Call::get(["health"])).await?;
+    if answer.status == StatusCode::NOT_FOUND {
+        // A proxy may keep the probes to itself.
+        answer = context.client.send_any(&Call::get(["api", "performance"]).query("type", Some("health"))).await?;
+    }
     let health = answer.json().ok().and_then(|health| health["status"].as_str().and_then(code));
     let Some(code) = health else {
         // Anything but a verdict is a failure, or comes from another server.

@@ -133,3 +133,13 @@ async fn health_ends_with_the_code_of_its_verdict() {
         assert_eq!(ended.code, Some(code), "{body}: {ended:?}");
     }
 }
+
+#[tokio::test]
+async fn health_is_read_through_a_proxy_that_hides_the_probes() {
+    let [page, verdict] =
+        [answer("404 Not Found", "text/html", HTML), answer("200 OK", "application/json", r#"{"status":"fail"}"#)];
+    let server = Server::start(&[&page, &verdict], Then::Close).await;
+    let ended = run(tidegate(&server.url, &["health"])).await;
+    assert_eq!(ended.code, Some(7), "{ended:?}");
+    assert!(server.requests()[1].starts_with("get /api/performance?type=health "), "{:?}", server.requests());
+}
