@@ -11,7 +11,7 @@ use tidegate_perfmon::{Alert, Silence};
 
 use super::sql::alerts::{
     CLAIM_SENDER, END_SILENCE, INSERT_NOTICE, LIFT_SILENCE, MOVE_BEAT, MOVE_SENDER, NOTICES_BEHIND, PUT_REPORT,
-    PUT_SILENCE, PUT_STATE, REMOVE_NOTICES, REMOVE_OLD_REPORTS, REMOVE_REPORT, REMOVE_STATE, REPORTS, SENDER, SETTLE,
+    PUT_SILENCE, PUT_STATE, REMOVE_NOTICES, REMOVE_OLD_REPORTS, REMOVE_REPORT, REMOVE_REPORTS, REMOVE_STATE, REPORTS, SENDER, SETTLE,
     SETTLED, SILENCES, STATES,
 };
 use super::value::{Row, Value};
@@ -38,6 +38,18 @@ pub(crate) struct AlertReport {
     pub(crate) is_direct: bool,
     /// Another one whenever the process has written.
     pub(crate) beat: i64,
+}
+
+/// A change of the reports of one process.
+#[derive(Debug, Default)]
+pub(crate) struct ReportChange {
+    /// Beat of all its reports after the change.
+    pub(crate) beat: i64,
+    /// Whether all earlier reports are removed first.
+    pub(crate) is_anew: bool,
+    pub(crate) changed: Vec<AlertReport>,
+    /// Rules and subjects.
+    pub(crate) removed: Vec<(String, String)>,
 }
 
 /// An alert that fires in the fleet.
@@ -114,31 +126,32 @@ impl Store {
         rows.iter().filter_map(|row| read(row).transpose()).collect()
     }
 
-    /// Writes what has changed of the reports of one process, and shows that it lives.
-    pub(crate) async fn put_alert_reports(
-        &self,
-        process: &str,
-        beat: i64,
-        changed: &[AlertReport],
-        removed: &[(String, String)],
-    ) -> Result<(), StoreError> {
+    /// Writes what has changed of the reports of one process, and shows that it lives. Returns how
+    /// many reports of the process there are then.
+    pub(crate) async fn put_alert_reports(&self, process: &str, change: &ReportChange) -> Result<u64, StoreError> {
+        let ReportChange { beat, is_anew, changed, removed } = change;
         let now = clock::now();
         let mut change = self.begin_once().await?;
+        if *is_anew {
+            change.run(&REMOVE_REPORTS, &[process.into()], Touched::new()).await?;
+        }
         for report in changed {
             let AlertReport { source, alert, is_firing, is_direct, .. } = report;
             let (rule, subject) = (text(&alert.rule), text(&alert.subject));
             let [firing, direct] = [*is_firing, *is_direct].map(|flag| Value::from(i64::from(flag)));
             let [source, alert] = [written(source), written(alert)];
-            let values = [process.into(), rule, subject, firing, direct, beat.into(), now.into(), source, alert];
+            let values = [process.into(), rule, subject, firing, direct, (*beat).into(), now.into(), source, alert];
             change.run(&PUT_REPORT, &values, Touched::new()).await?;
         }
         for (rule, subject) in removed {
             change.run(&REMOVE_REPORT, &[process.into(), text(rule), text(subject)], Touched::new()).await?;
         }
-        change.run(&MOVE_BEAT, &[beat.into(), now.into(), process.into()], Touched::new()).await?;
+        let values = [(*beat).into(), now.into(), process.into()];
+        let reports = change.run(&MOVE_BEAT, &values, Touched::new()).await?;
         let old = now.timestamp_millis() - REPORTS_LAST_MS;
         change.run(&REMOVE_OLD_REPORTS, &[old.into()], Touched::new()).await?;
-        change.commit().await
+        change.commit().await?;
+        Ok(reports)
     }
 
     /// Reads the alerts that fire in the fleet, as the sender has written them.
@@ -313,14 +326,38 @@ pub(super) mod tests {
     pub(in crate::store) async fn reports_are_each_processs_own(ground: &Ground) {
         let (store, _) = ground.place().await.open().await;
         let (one, other) = (report("a", "p99", 1), report("b", "p99", 1));
-        store.put_alert_reports("a", 1, &[one.clone()], &[]).await.unwrap();
-        store.put_alert_reports("b", 1, &[other.clone()], &[]).await.unwrap();
-        assert_eq!(store.alert_reports().await.unwrap(), [one.clone(), other.clone()]);
-        store.put_alert_reports("a", 2, &[], &[]).await.unwrap();
+        let put = async |process, beat, changed, removed| {
+            let change = ReportChange { beat, is_anew: false, changed, removed };
+            store.put_alert_reports(process, &change).await.unwrap()
+        };
+        assert_eq!(put("a", 1, vec![one.clone()], vec![]).await, 1);
+        assert_eq!(put("b", 1, vec![other.clone()], vec![]).await, 1);
+        assert_eq!(reports(&store).await, [one.clone(), other.clone()]);
+        assert_eq!(put("a", 2, vec![], vec![]).await, 1);
         let moved = AlertReport { beat: 2, ..one };
-        assert_eq!(store.alert_reports().await.unwrap(), [moved, other.clone()], "it lives");
-        store.put_alert_reports("a", 3, &[], &[("p99".to_owned(), "s\0".to_owned())]).await.unwrap();
-        assert_eq!(store.alert_reports().await.unwrap(), [other]);
+        assert_eq!(reports(&store).await, [moved, other.clone()], "it lives");
+        assert_eq!(put("a", 3, vec![], vec![("p99".to_owned(), "s\0".to_owned())]).await, 0);
+        assert_eq!(reports(&store).await, [other]);
+    }
+
+    pub(in crate::store) async fn lost_reports_are_noticed_and_written_anew(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let [p99, health, error_rate] = ["p99", "health", "error_rate"].map(|rule| report("a", rule, 1));
+        let change = |beat, is_anew, changed| ReportChange { beat, is_anew, changed, removed: vec![] };
+        let first = change(1, false, vec![p99, health]);
+        assert_eq!(store.put_alert_reports("a", &first).await.unwrap(), 2);
+        let refresh = change(2, false, vec![]);
+        assert_eq!(store.put_alert_reports("b", &refresh).await.unwrap(), 0, "that process has none");
+        let anew = change(3, true, vec![AlertReport { beat: 3, ..error_rate }]);
+        assert_eq!(store.put_alert_reports("a", &anew).await.unwrap(), 1);
+        assert_eq!(reports(&store).await, anew.changed);
+    }
+
+    /// The reports of all processes, by process and rule.
+    async fn reports(store: &Store) -> Vec<AlertReport> {
+        let mut reports = store.alert_reports().await.unwrap();
+        reports.sort_by_key(|report| (report.source.instance.clone(), report.alert.rule.clone()));
+        reports
     }
 
     pub(in crate::store) async fn of_processes_that_want_to_send_one_does(ground: &Ground) {

@@ -30,6 +30,7 @@ macro_rules! scenarios {
 scenarios![
     alerts::a_receiver_never_goes_back,
     alerts::a_silence_is_kept_replaced_and_lifted,
+    alerts::lost_reports_are_noticed_and_written_anew,
     alerts::of_processes_that_want_to_send_one_does,
     alerts::reports_are_each_processs_own,
     analytics::a_batch_of_views_counts_once,

@@ -40,6 +40,9 @@ pub(in crate::store) static PUT_REPORT: Sql = Sql::search(
 pub(in crate::store) static MOVE_BEAT: Sql =
     Sql::search("UPDATE alert_report SET beat = $1, seen_at = $2 WHERE process = $3");
 
+/// `$1` process.
+pub(in crate::store) static REMOVE_REPORTS: Sql = Sql::search("DELETE FROM alert_report WHERE process = $1");
+
 /// `$1` process, `$2` rule, `$3` subject.
 pub(in crate::store) static REMOVE_REPORT: Sql =
     Sql::search("DELETE FROM alert_report WHERE process = $1 AND rule = $2 AND subject = $3");

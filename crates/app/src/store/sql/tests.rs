@@ -50,6 +50,7 @@ const ALL: &[&Sql] = &[
     &alerts::REMOVE_NOTICES,
     &alerts::REMOVE_OLD_REPORTS,
     &alerts::REMOVE_REPORT,
+    &alerts::REMOVE_REPORTS,
     &alerts::REMOVE_STATE,
     &alerts::REPORTS,
     &alerts::SENDER,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_perfmon::{Alert, Phase};
 
 use crate::identity::{Identity, THIS_PROCESS};
-use crate::store::AlertReport;
+use crate::store::{AlertReport, ReportChange};
 
 /// How often a process that reports something shows that it lives.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -33,16 +33,10 @@ pub(super) struct Own {
     written: BTreeMap<Key, Written>,
     written_at: Duration,
     beat: i64,
+    /// Whether the database may hold other reports of this process than `written`.
+    is_in_doubt: bool,
     /// Alerts that this process has sent on its own, and whose end it has still to send.
     direct: BTreeMap<Key, Alert>,
-}
-
-/// The reports to write.
-#[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub(super) beat: i64,
-    pub(super) changed: Vec<AlertReport>,
-    pub(super) removed: Vec<Key>,
 }
 
 pub(super) fn key(alert: &Alert) -> Key {
@@ -57,15 +51,16 @@ impl Own {
         now: Duration,
         firing: &[Alert],
         ended: impl Fn(&Alert) -> Option<Alert>,
-    ) -> Option<Plan> {
-        let mut plan = Plan { beat: self.beat + 1, ..Plan::default() };
+    ) -> Option<ReportChange> {
+        let is_anew = self.is_in_doubt;
+        let mut plan = ReportChange { beat: self.beat + 1, is_anew, ..ReportChange::default() };
         let firing: BTreeMap<Key, &Alert> = firing.iter().take(MOST).map(|alert| (key(alert), alert)).collect();
         for (key, alert) in &firing {
             let is_direct = self.direct.contains_key(key);
             let is_known = self.written.get(key).is_some_and(|written| {
                 written.ended_at.is_none() && written.alert.id == alert.id && written.is_direct == is_direct
             });
-            if !is_known {
+            if is_anew || !is_known {
                 plan.changed.push(self.report((*alert).clone(), true, is_direct));
             }
         }
@@ -76,15 +71,22 @@ impl Own {
                     None => plan.removed.push(key.clone()),
                 },
                 Some(at) if now.saturating_sub(at) >= ENDS_LAST => plan.removed.push(key.clone()),
+                Some(_) if is_anew => plan.changed.push(self.report(written.alert.clone(), false, written.is_direct)),
                 Some(_) => {}
             }
         }
         let is_due = !self.written.is_empty() && now.saturating_sub(self.written_at) >= REFRESH;
-        (is_due || !plan.changed.is_empty() || !plan.removed.is_empty()).then_some(plan)
+        (is_due || is_anew || !plan.changed.is_empty() || !plan.removed.is_empty()).then_some(plan)
     }
 
-    /// The plan was written.
-    pub(super) fn wrote(&mut self, plan: Plan, now: Duration) {
+    /// A plan is about to be written. As long as no answer comes, it isn't known whether it was.
+    pub(super) fn doubt(&mut self) {
+        self.is_in_doubt = true;
+    }
+
+    /// The plan was written, and the database has so many reports of this process. If it lost some,
+    /// or kept others, the next plan writes all of them.
+    pub(super) fn wrote(&mut self, plan: ReportChange, now: Duration, reports: u64) {
         (self.beat, self.written_at) = (plan.beat, now);
         for AlertReport { alert, is_firing, is_direct, .. } in plan.changed {
             let ended_at = (!is_firing).then_some(now);
@@ -93,6 +95,7 @@ impl Own {
         for key in plan.removed {
             self.written.remove(&key);
         }
+        self.is_in_doubt = reports != self.written.len() as u64;
     }
 
     /// Returns the steps that this process sends on its own. With the database away, these are
@@ -160,19 +163,45 @@ mod tests {
         let firing = [alert("p99", "")];
         let plan = own.plan(at(1), &firing, resolved).unwrap();
         assert!(plan.changed.len() == 1 && plan.changed[0].is_firing);
-        own.wrote(plan, at(1));
+        own.wrote(plan, at(1), 1);
         assert!(own.plan(at(5), &firing, resolved).is_none());
         let plan = own.plan(at(6), &firing, resolved).unwrap();
         assert!(plan.changed.is_empty() && plan.beat == 2, "it shows that it lives");
-        own.wrote(plan, at(6));
+        own.wrote(plan, at(6), 1);
         let plan = own.plan(at(7), &[], resolved).unwrap();
         assert!(!plan.changed[0].is_firing && plan.changed[0].alert.phase == Phase::Resolved);
-        own.wrote(plan, at(7));
+        own.wrote(plan, at(7), 1);
         assert!(own.plan(at(11), &[], resolved).is_none());
         let plan = own.plan(at(37), &[], resolved).unwrap();
         assert_eq!(plan.removed.len(), 1);
-        own.wrote(plan, at(37));
+        own.wrote(plan, at(37), 0);
         assert!(own.plan(at(100), &[], resolved).is_none());
+    }
+
+    #[test]
+    fn reports_that_the_database_lost_are_written_again_with_the_ends() {
+        let mut own = Own::default();
+        let both = [alert("p99", ""), alert("health", "")];
+        own.wrote(own.plan(at(0), &both, resolved).unwrap(), at(0), 2);
+        own.wrote(own.plan(at(1), &both[..1], resolved).unwrap(), at(1), 2);
+        assert!(own.plan(at(2), &both[..1], resolved).is_none());
+        own.wrote(own.plan(at(6), &both[..1], resolved).unwrap(), at(6), 1);
+        let plan = own.plan(at(7), &both[..1], resolved).unwrap();
+        let firing: Vec<_> = plan.changed.iter().map(|report| (&*report.alert.rule, report.is_firing)).collect();
+        assert_eq!((plan.is_anew, firing), (true, vec![("p99", true), ("health", false)]));
+        own.wrote(plan, at(7), 2);
+        assert!(own.plan(at(8), &both[..1], resolved).is_none(), "once");
+    }
+
+    #[test]
+    fn a_report_without_an_answer_is_written_anew_or_removed() {
+        let mut own = Own::default();
+        assert!(own.plan(at(0), &[alert("p99", "")], resolved).is_some());
+        own.doubt();
+        let plan = own.plan(at(1), &[], resolved).expect("the row may be there");
+        assert!(plan.is_anew && plan.changed.is_empty());
+        own.wrote(plan, at(1), 0);
+        assert!(own.plan(at(2), &[], resolved).is_none());
     }
 
     #[test]
@@ -181,7 +210,7 @@ mod tests {
         let mut silenced = alert("aborted", "");
         silenced.silenced = true;
         let firing = [alert("p99", ""), alert("health", ""), silenced];
-        own.wrote(own.plan(at(0), &firing[..1], resolved).unwrap(), at(0));
+        own.wrote(own.plan(at(0), &firing[..1], resolved).unwrap(), at(0), 1);
         let is_shared = |key: &Key| key.0 == "p99";
         assert_eq!(own.direct(false, &firing, resolved, is_shared), [], "the fleet sends");
         let sent = own.direct(true, &firing, resolved, is_shared);

@@ -147,12 +147,13 @@ impl Task {
         let (now, desk) = (self.now(), &self.desk);
         if let Some(plan) = self.own.plan(now, &desk.firing(), |alert| desk.end_of(alert)) {
             let process = &THIS_PROCESS.instance;
-            self.fleet.store.put_alert_reports(process, plan.beat, &plan.changed, &plan.removed).await?;
+            self.own.doubt();
+            let reports = self.fleet.store.put_alert_reports(process, &plan).await?;
             if !plan.changed.is_empty() {
                 // So that the view shows it.
                 self.looked_at = None;
             }
-            self.own.wrote(plan, now);
+            self.own.wrote(plan, now, reports);
         }
         Ok(())
     }
