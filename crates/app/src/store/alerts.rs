@@ -11,8 +11,8 @@ use tidegate_perfmon::{Alert, Silence};
 
 use super::sql::alerts::{
     CLAIM_SENDER, END_SILENCE, INSERT_NOTICE, LIFT_SILENCE, MOVE_BEAT, MOVE_SENDER, NOTICES_BEHIND, PUT_REPORT,
-    PUT_SILENCE, PUT_STATE, REMOVE_NOTICES, REMOVE_OLD_REPORTS, REMOVE_REPORT, REMOVE_REPORTS, REMOVE_STATE, REPORTS, SENDER, SETTLE,
-    SETTLED, SILENCES, STATES,
+    PUT_SILENCE, PUT_STATE, REMOVE_DEAD_REPORTS, REMOVE_NOTICES, REMOVE_OLD_REPORTS, REMOVE_REPORT, REMOVE_REPORTS,
+    REMOVE_STATE, REPORTS, SENDER, SETTLE, SETTLED, SILENCES, STATES,
 };
 use super::value::{Row, Value};
 use super::{Store, StoreError};
@@ -152,6 +152,11 @@ impl Store {
         change.run(&REMOVE_OLD_REPORTS, &[old.into()], Touched::new()).await?;
         change.commit().await?;
         Ok(reports)
+    }
+
+    /// Removes the reports of a process that died, unless it has written since.
+    pub(crate) async fn remove_dead_alert_reports(&self, process: &str, beat: i64) -> Result<(), StoreError> {
+        self.alone(&REMOVE_DEAD_REPORTS, &[process.into(), beat.into()]).await.map(|_| ())
     }
 
     /// Reads the alerts that fire in the fleet, as the sender has written them.
@@ -351,6 +356,18 @@ pub(super) mod tests {
         let anew = change(3, true, vec![AlertReport { beat: 3, ..error_rate }]);
         assert_eq!(store.put_alert_reports("a", &anew).await.unwrap(), 1);
         assert_eq!(reports(&store).await, anew.changed);
+    }
+
+    pub(in crate::store) async fn reports_of_a_dead_process_are_removed_unless_it_writes_again(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        for process in ["a", "b"] {
+            let change = ReportChange { beat: 7, changed: vec![report(process, "p99", 7)], ..ReportChange::default() };
+            store.put_alert_reports(process, &change).await.unwrap();
+        }
+        store.remove_dead_alert_reports("a", 6).await.unwrap();
+        assert_eq!(reports(&store).await, [report("a", "p99", 7), report("b", "p99", 7)]);
+        store.remove_dead_alert_reports("a", 7).await.unwrap();
+        assert_eq!(reports(&store).await, [report("b", "p99", 7)]);
     }
 
     /// The reports of all processes, by process and rule.

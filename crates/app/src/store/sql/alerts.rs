@@ -43,6 +43,10 @@ pub(in crate::store) static MOVE_BEAT: Sql =
 /// `$1` process.
 pub(in crate::store) static REMOVE_REPORTS: Sql = Sql::search("DELETE FROM alert_report WHERE process = $1");
 
+/// The same unless they were written since: `$2` beat.
+pub(in crate::store) static REMOVE_DEAD_REPORTS: Sql =
+    Sql::search("DELETE FROM alert_report WHERE process = $1 AND beat = $2");
+
 /// `$1` process, `$2` rule, `$3` subject.
 pub(in crate::store) static REMOVE_REPORT: Sql =
     Sql::search("DELETE FROM alert_report WHERE process = $1 AND rule = $2 AND subject = $3");

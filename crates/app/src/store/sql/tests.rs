@@ -47,6 +47,7 @@ const ALL: &[&Sql] = &[
     &alerts::PUT_REPORT,
     &alerts::PUT_SILENCE,
     &alerts::PUT_STATE,
+    &alerts::REMOVE_DEAD_REPORTS,
     &alerts::REMOVE_NOTICES,
     &alerts::REMOVE_OLD_REPORTS,
     &alerts::REMOVE_REPORT,

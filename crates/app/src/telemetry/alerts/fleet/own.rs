@@ -98,6 +98,13 @@ impl Own {
         self.is_in_doubt = reports != self.written.len() as u64;
     }
 
+    /// Returns the removal of the reports that the fleet does not need when this process ends.
+    pub(super) fn farewell(&self, is_needed: impl Fn(&Key) -> bool) -> Option<ReportChange> {
+        let removed: Vec<_> = self.written.keys().filter(|key| !is_needed(key)).cloned().collect();
+        let change = ReportChange { beat: self.beat + 1, removed, ..ReportChange::default() };
+        (!change.removed.is_empty()).then_some(change)
+    }
+
     /// Returns the steps that this process sends on its own. With the database away, these are
     /// unsilenced alerts that the fleet has not sent, as far as `is_shared` says. At any time, they
     /// are the ends of alerts that it has sent so, unless the fleet sends them.
@@ -202,6 +209,16 @@ mod tests {
         assert!(plan.is_anew && plan.changed.is_empty());
         own.wrote(plan, at(1), 0);
         assert!(own.plan(at(2), &[], resolved).is_none());
+    }
+
+    #[test]
+    fn a_process_that_ends_leaves_the_reports_of_alerts_that_the_fleet_was_sent() {
+        let mut own = Own::default();
+        assert!(own.farewell(|_| false).is_none());
+        own.wrote(own.plan(at(0), &[alert("p99", ""), alert("health", "")], resolved).unwrap(), at(0), 2);
+        let change = own.farewell(|key| key.0 == "p99").unwrap();
+        assert_eq!(change.removed, [("health".to_owned(), String::new())]);
+        assert!(own.farewell(|_| true).is_none());
     }
 
     #[test]

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::lease::{Claim, Lease};
 use super::merge::{Merged, merge};
 use super::own::{Own, key};
-use super::sightings::Sightings;
+use super::sightings::{Living, Sightings};
 use super::{FAREWELL, Fleet, View, is_silenced};
 use crate::clock::unix_ms;
 use crate::identity::THIS_PROCESS;
-use crate::store::{AlertReport, AlertSender, AlertState, StateChange, StoreError};
+use crate::store::{AlertSender, AlertState, StateChange, StoreError};
 use crate::telemetry::Seldom;
 use crate::telemetry::alerts::AlertDesk;
 use crate::telemetry::alerts::notice::Notice;
@@ -57,7 +57,7 @@ impl Task {
             desk,
             began: Instant::now(),
             lease: Lease::new(&THIS_PROCESS.instance),
-            sightings: Sightings::default(),
+            sightings: Sightings::new(&THIS_PROCESS.instance),
             own: Own::default(),
             told: BTreeSet::new(),
             looked_at: None,
@@ -129,14 +129,17 @@ impl Task {
         }
         self.fleet.adopt_silences(&self.desk).await?;
         let reports = self.fleet.store.alert_reports().await?;
-        let reports = self.sightings.live(self.now(), reports);
+        let living = self.sightings.look(self.now(), reports);
         let sender = self.claim().await?;
         let mut states = self.fleet.store.alert_states().await?;
         let silences = self.desk.silences();
         if self.lease.is_held(self.now()) {
-            states = self.send(&sender, &reports, states, &silences).await?;
+            states = self.send(&sender, &living, states, &silences).await?;
+            for (process, beat) in &living.dead {
+                self.fleet.store.remove_dead_alert_reports(process, *beat).await?;
+            }
         }
-        *self.fleet.view() = View::of(&reports, &states, &sender);
+        *self.fleet.view() = View::of(&living.reports, &states, &sender);
         self.told = states.into_iter().filter(|state| state.is_told).map(|state| key(&state.alert)).collect();
         self.looked_at = Some(self.now());
         Ok(())
@@ -229,12 +232,12 @@ impl Task {
     async fn send(
         &mut self,
         sender: &AlertSender,
-        reports: &[AlertReport],
+        living: &Living,
         states: Vec<AlertState>,
         silences: &[Silence],
     ) -> Result<Vec<AlertState>, StoreError> {
         let now_unix_ms = unix_ms();
-        let merged = merge(reports, &states, is_silenced(silences), now_unix_ms);
+        let merged = merge(living, &states, is_silenced(silences), now_unix_ms);
         if merged.is_empty() {
             return Ok(states);
         }
@@ -285,10 +288,17 @@ impl Task {
         self.fleet.receivers().iter().for_each(|receiver| receiver.take_back_shared());
     }
 
-    /// Gives the lease back, so that another process need not wait for its end.
+    /// Gives the lease back, so that another process need not wait for its end. Reports of alerts
+    /// that the fleet was sent remain until the sender finds this process dead: a restart repeats
+    /// none of them. The others are removed.
     async fn leave(&mut self) {
         let left = async {
             self.settle().await?;
+            let states = self.fleet.store.alert_states().await?;
+            let sent: BTreeSet<_> = states.iter().map(|state| key(&state.alert)).collect();
+            if let Some(change) = self.own.farewell(|key| sent.contains(key)) {
+                self.fleet.store.put_alert_reports(&THIS_PROCESS.instance, &change).await?;
+            }
             let sender = self.fleet.store.alert_sender().await?;
             if sender.holder == THIS_PROCESS.instance {
                 self.fleet.store.claim_alert_sender("", "", sender.turn).await?;
