@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_perfmon::{Alert, Phase};
+use tidegate_perfmon::Alert;
 
 use crate::identity::{Identity, THIS_PROCESS};
 use crate::store::{AlertReport, ReportChange};
@@ -35,7 +35,7 @@ pub(super) struct Own {
     beat: i64,
     /// Whether the database may hold other reports of this process than `written`.
     is_in_doubt: bool,
-    /// Alerts that this process has sent on its own, and whose end it has still to send.
+    /// Alerts that this process has sent on its own, until the fleet can send their end.
     direct: BTreeMap<Key, Alert>,
 }
 
@@ -54,7 +54,10 @@ impl Own {
     ) -> Option<ReportChange> {
         let is_anew = self.is_in_doubt;
         let mut plan = ReportChange { beat: self.beat + 1, is_anew, ..ReportChange::default() };
-        let firing: BTreeMap<Key, &Alert> = firing.iter().take(MOST).map(|alert| (key(alert), alert)).collect();
+        let mut firing: BTreeMap<Key, &Alert> = firing.iter().take(MOST).map(|alert| (key(alert), alert)).collect();
+        for (key, alert) in &self.direct {
+            firing.entry(key.clone()).or_insert(alert);
+        }
         for (key, alert) in &firing {
             let is_direct = self.direct.contains_key(key);
             let is_known = self.written.get(key).is_some_and(|written| {
@@ -105,36 +108,31 @@ impl Own {
         (!change.removed.is_empty()).then_some(change)
     }
 
-    /// Returns the steps that this process sends on its own. With the database away, these are
-    /// unsilenced alerts that the fleet has not sent, as far as `is_shared` says. At any time, they
-    /// are the ends of alerts that it has sent so, unless the fleet sends them.
-    pub(super) fn direct(
-        &mut self,
-        is_away: bool,
-        firing: &[Alert],
-        ended: impl Fn(&Alert) -> Option<Alert>,
-        is_shared: impl Fn(&Key) -> bool,
-    ) -> Vec<(Phase, Alert)> {
-        let mut sent = Vec::new();
+    /// Returns the alerts whose beginning this process sends on its own while the database is away:
+    /// unsilenced ones that the fleet has not sent, as far as `is_shared` says.
+    ///
+    /// The ends are for the fleet to send, since another process may still report the alert. Until
+    /// the fleet knows of it, this process reports it as one that fires.
+    pub(super) fn direct(&mut self, is_away: bool, firing: &[Alert], is_shared: impl Fn(&Key) -> bool) -> Vec<Alert> {
         let alive: BTreeMap<Key, &Alert> = firing.iter().map(|alert| (key(alert), alert)).collect();
-        self.direct.retain(|key, alert| {
-            if alive.get(key).is_some_and(|alive| alive.id == alert.id) {
-                return true;
+        self.direct.retain(|key, alert| match alive.get(key) {
+            Some(alive) => {
+                (*alive).clone_into(alert);
+                true
             }
-            if !is_shared(key) {
-                sent.extend(ended(alert).map(|end| (Phase::Firing, end)));
-            }
-            false
+            None => is_away || !is_shared(key),
         });
-        if is_away {
-            for (key, alert) in alive.into_iter().take(MOST).filter(|(_, alert)| !alert.silenced) {
-                let was_reported = self.written.get(&key).is_some_and(|written| written.alert.id == alert.id);
-                if !self.direct.contains_key(&key) && !(was_reported && is_shared(&key)) {
-                    sent.push((Phase::Pending, alert.clone()));
-                    self.direct.insert(key, alert.clone());
-                }
-            }
+        if !is_away {
+            return Vec::new();
         }
+        let is_to_send = |alert: &&Alert| {
+            let key = key(alert);
+            let was_reported = self.written.get(&key).is_some_and(|written| written.alert.id == alert.id);
+            !alert.silenced && !self.direct.contains_key(&key) && !(was_reported && is_shared(&key))
+        };
+        let room = MOST.saturating_sub(self.direct.len());
+        let sent: Vec<_> = firing.iter().filter(is_to_send).take(room).cloned().collect();
+        self.direct.extend(sent.iter().map(|alert| (key(alert), alert.clone())));
         sent
     }
 
@@ -146,6 +144,8 @@ impl Own {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_perfmon::Phase;
+
     use super::*;
     use crate::telemetry::alerts::test_alert::alert;
 
@@ -157,10 +157,6 @@ mod tests {
         let mut alert = alert.clone();
         alert.phase = Phase::Resolved;
         Some(alert)
-    }
-
-    fn phases(sent: &[(Phase, Alert)]) -> Vec<Phase> {
-        sent.iter().map(|(_, alert)| alert.phase).collect()
     }
 
     #[test]
@@ -222,29 +218,36 @@ mod tests {
     }
 
     #[test]
-    fn without_the_database_a_process_sends_what_the_fleet_has_not_sent_and_its_end() {
+    fn without_the_database_a_process_sends_the_beginning_of_what_the_fleet_has_not_sent() {
         let mut own = Own::default();
         let mut silenced = alert("aborted", "");
         silenced.silenced = true;
         let firing = [alert("p99", ""), alert("health", ""), silenced];
         own.wrote(own.plan(at(0), &firing[..1], resolved).unwrap(), at(0), 1);
         let is_shared = |key: &Key| key.0 == "p99";
-        assert_eq!(own.direct(false, &firing, resolved, is_shared), [], "the fleet sends");
-        let sent = own.direct(true, &firing, resolved, is_shared);
-        assert_eq!((phases(&sent), sent[0].1.rule.as_str()), (vec![Phase::Firing], "health"));
-        assert_eq!(own.direct(true, &firing, resolved, is_shared), [], "once");
+        assert_eq!(own.direct(false, &firing, is_shared), [], "the fleet sends");
+        assert_eq!(own.direct(true, &firing, is_shared), [firing[1].clone()]);
+        assert_eq!(own.direct(true, &firing, is_shared), [], "once");
         let plan = own.plan(at(1), &firing[..2], resolved).unwrap();
         assert!(plan.changed.len() == 1 && plan.changed[0].is_direct, "the fleet hears that it was sent: {plan:?}");
-        let sent = own.direct(false, &[], resolved, is_shared);
-        assert_eq!((phases(&sent), sent[0].1.rule.as_str()), (vec![Phase::Resolved], "health"));
     }
 
     #[test]
-    fn the_fleet_sends_the_end_of_what_it_has_taken_over() {
+    fn what_a_process_has_sent_on_its_own_fires_on_until_the_fleet_can_send_its_end() {
         let mut own = Own::default();
         let firing = [alert("p99", "")];
-        assert_eq!(phases(&own.direct(true, &firing, resolved, |_| false)), [Phase::Firing]);
-        assert_eq!(own.direct(false, &[], resolved, |_| true), []);
-        assert_eq!(own.direct(true, &[], resolved, |_| false), [], "it is forgotten");
+        assert_eq!(own.direct(true, &firing, |_| false), firing);
+        assert_eq!(own.direct(true, &[], |_| false), [], "another process may report it");
+        assert_eq!(own.direct(true, &firing, |_| false), [], "its incident is still open");
+        own.direct(true, &[], |_| false);
+        let plan = own.plan(at(9), &[], resolved).unwrap();
+        assert!(plan.changed.len() == 1 && plan.changed[0].is_firing && plan.changed[0].is_direct, "{plan:?}");
+        own.wrote(plan, at(9), 1);
+        own.direct(false, &[], |_| false);
+        assert!(own.plan(at(10), &[], resolved).is_none(), "the fleet does not know of it yet");
+        own.direct(false, &[], |_| true);
+        let plan = own.plan(at(11), &[], resolved).unwrap();
+        assert!(plan.changed.len() == 1 && !plan.changed[0].is_firing, "{plan:?}");
+        assert_eq!(plan.changed[0].alert.phase, Phase::Resolved);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_perfmon::{Silence, Transition};
+use tidegate_perfmon::{Phase, Silence, Transition};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -271,12 +271,14 @@ impl Task {
 
     /// Sends what is this process's own to send.
     fn send_directly(&mut self, is_away: bool) {
-        let (desk, told) = (&self.desk, &self.told);
-        let sent = self.own.direct(is_away, &desk.firing(), |alert| desk.end_of(alert), |key| told.contains(key));
-        for (from, alert) in sent {
+        if self.fleet.receivers().is_empty() {
+            return;
+        }
+        let told = &self.told;
+        for alert in self.own.direct(is_away, &self.desk.firing(), |key| told.contains(key)) {
             self.direct += 1;
             let event = format!("{}-{}", THIS_PROCESS.instance, self.direct);
-            let step = Transition::new(self.direct, unix_ms(), Some(from), true, alert);
+            let step = Transition::new(self.direct, unix_ms(), Some(Phase::Pending), true, alert);
             let notice = Arc::new(Notice { event, step, source: THIS_PROCESS.clone() });
             self.fleet.receivers().iter().for_each(|receiver| receiver.push(Arc::clone(&notice), None));
         }
