@@ -8,13 +8,16 @@ use tidegate_perfmon::Alert;
 
 use crate::identity::{Identity, THIS_PROCESS};
 use crate::store::{AlertReport, ReportChange};
+use crate::telemetry::Seldom;
 
 /// How often a process that reports something shows that it lives.
 const REFRESH: Duration = Duration::from_secs(5);
 /// How long the end of an alert is left to be read.
 const ENDS_LAST: Duration = Duration::from_secs(30);
-/// Alerts that a process reports, the gravest first.
+/// Alerts that a process reports.
 const MOST: usize = 200;
+/// Between two lines of the log about more of them.
+static TOO_MANY: Seldom = Seldom::new(Duration::from_secs(600));
 
 type Key = (String, String);
 
@@ -54,7 +57,7 @@ impl Own {
     ) -> Option<ReportChange> {
         let is_anew = self.is_in_doubt;
         let mut plan = ReportChange { beat: self.beat + 1, is_anew, ..ReportChange::default() };
-        let mut firing: BTreeMap<Key, &Alert> = firing.iter().take(MOST).map(|alert| (key(alert), alert)).collect();
+        let mut firing = self.to_report(firing);
         for (key, alert) in &self.direct {
             firing.entry(key.clone()).or_insert(alert);
         }
@@ -80,6 +83,28 @@ impl Own {
         }
         let is_due = !self.written.is_empty() && now.saturating_sub(self.written_at) >= REFRESH;
         (is_due || is_anew || !plan.changed.is_empty() || !plan.removed.is_empty()).then_some(plan)
+    }
+
+    /// Returns the alerts to report. What was reported is reported until it ends; the places that
+    /// are left go to the gravest of the others.
+    fn to_report<'a>(&self, firing: &'a [Alert]) -> BTreeMap<Key, &'a Alert> {
+        let is_reported =
+            |(key, _): &(Key, &Alert)| self.written.get(key).is_some_and(|written| written.ended_at.is_none());
+        let all = firing.iter().map(|alert| (key(alert), alert));
+        let (mut reported, others): (Vec<_>, Vec<_>) = all.partition(is_reported);
+        let room = MOST.saturating_sub(reported.len());
+        if others.len() > room
+            && let Some(unlogged) = TOO_MANY.count()
+        {
+            tracing::warn!(
+                unreported = others.len() - room,
+                most = MOST,
+                unlogged,
+                "more alerts fire than a process reports: receivers are not sent the others"
+            );
+        }
+        reported.extend(others.into_iter().take(room));
+        reported.into_iter().collect()
     }
 
     /// A plan is about to be written. As long as no answer comes, it isn't known whether it was.
@@ -117,7 +142,7 @@ impl Own {
         let alive: BTreeMap<Key, &Alert> = firing.iter().map(|alert| (key(alert), alert)).collect();
         self.direct.retain(|key, alert| match alive.get(key) {
             Some(alive) => {
-                (*alive).clone_into(alert);
+                alert.clone_from(alive);
                 true
             }
             None => is_away || !is_shared(key),
@@ -215,6 +240,18 @@ mod tests {
         let change = own.farewell(|key| key.0 == "p99").unwrap();
         assert_eq!(change.removed, [("health".to_owned(), String::new())]);
         assert!(own.farewell(|_| true).is_none());
+    }
+
+    #[test]
+    fn of_too_many_alerts_none_that_was_reported_gives_way_to_a_graver_one() {
+        let mut own = Own::default();
+        let all: Vec<_> = (0..=MOST).map(|number| alert("tenant_anomaly", &number.to_string())).collect();
+        let (first, gravest_first) = (&all[1..], &all[..]);
+        own.wrote(own.plan(at(0), first, resolved).unwrap(), at(0), MOST as u64);
+        assert!(own.plan(at(1), gravest_first, resolved).is_none());
+        let plan = own.plan(at(2), &all[..MOST], resolved).unwrap();
+        let changed: Vec<_> = plan.changed.iter().map(|report| (&*report.alert.subject, report.is_firing)).collect();
+        assert_eq!(changed, [("0", true), ("200", false)], "one that ends leaves its place");
     }
 
     #[test]
