@@ -114,7 +114,7 @@ impl Store {
         self.alone(&END_SILENCE, &[rule, whole, subject, signed(silence.until_unix_ms).into()]).await.map(|_| ())
     }
 
-    /// Reads the reports of all processes, except those of a newer version that this one can't
+    /// Reads the reports of all processes, at most 10,000 of those seen last, except those of a newer version that this one can't
     /// read.
     pub(crate) async fn alert_reports(&self) -> Result<Vec<AlertReport>, StoreError> {
         let rows = self.db.all(&REPORTS, &[]).await?;

@@ -21,9 +21,10 @@ pub(in crate::store) static LIFT_SILENCE: Sql =
 pub(in crate::store) static END_SILENCE: Sql =
     Sql::search("DELETE FROM alert_silence WHERE rule = $1 AND whole = $2 AND subject = $3 AND until_at = $4");
 
+/// The newest first: those of processes that live.
 pub(in crate::store) static REPORTS: Sql = Sql::walk(
     "SELECT process, rule, subject, firing, direct, beat, source, alert FROM alert_report
-     ORDER BY process, rule, subject LIMIT 10000",
+     ORDER BY seen_at DESC LIMIT 10000",
 );
 
 /// `$1` process, `$2` rule, `$3` subject, `$4` firing, `$5` direct, `$6` beat, `$7` now, `$8`
