@@ -130,7 +130,6 @@ impl Store {
     /// many reports of the process there are then.
     pub(crate) async fn put_alert_reports(&self, process: &str, change: &ReportChange) -> Result<u64, StoreError> {
         let ReportChange { beat, is_anew, changed, removed } = change;
-        let now = clock::now();
         let mut change = self.begin_once().await?;
         if *is_anew {
             change.run(&REMOVE_REPORTS, &[process.into()], Touched::new()).await?;
@@ -140,16 +139,15 @@ impl Store {
             let (rule, subject) = (text(&alert.rule), text(&alert.subject));
             let [firing, direct] = [*is_firing, *is_direct].map(|flag| Value::from(i64::from(flag)));
             let [source, alert] = [written(source), written(alert)];
-            let values = [process.into(), rule, subject, firing, direct, (*beat).into(), now.into(), source, alert];
+            let values = [process.into(), rule, subject, firing, direct, (*beat).into(), source, alert];
             change.run(&PUT_REPORT, &values, Touched::new()).await?;
         }
         for (rule, subject) in removed {
             change.run(&REMOVE_REPORT, &[process.into(), text(rule), text(subject)], Touched::new()).await?;
         }
-        let values = [(*beat).into(), now.into(), process.into()];
+        let values = [(*beat).into(), process.into()];
         let reports = change.run(&MOVE_BEAT, &values, Touched::new()).await?;
-        let old = now.timestamp_millis() - REPORTS_LAST_MS;
-        change.run(&REMOVE_OLD_REPORTS, &[old.into()], Touched::new()).await?;
+        change.run(&REMOVE_OLD_REPORTS, &[REPORTS_LAST_MS.into()], Touched::new()).await?;
         change.commit().await?;
         Ok(reports)
     }
