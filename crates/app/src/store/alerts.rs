@@ -157,14 +157,19 @@ impl Store {
         self.alone(&REMOVE_DEAD_REPORTS, &[process.into(), beat.into()]).await.map(|_| ())
     }
 
-    /// Reads the alerts that fire in the fleet, as the sender has written them.
-    pub(crate) async fn alert_states(&self) -> Result<Vec<AlertState>, StoreError> {
-        let rows = self.db.all(&STATES, &[]).await?;
-        let read = |row: &Row| -> Result<Option<AlertState>, StoreError> {
-            let (Some(source), Some(alert)) = (json(row, "source")?, json(row, "alert")?) else { return Ok(None) };
-            Ok(Some(AlertState { source, alert, is_told: row.int("told")? == 1 }))
-        };
-        rows.iter().filter_map(|row| read(row).transpose()).collect()
+    /// Reads the alerts that fire in the fleet, as the sender has written them, and the rules and
+    /// subjects of those that can't be read.
+    pub(crate) async fn alert_states(&self) -> Result<(Vec<AlertState>, Vec<(String, String)>), StoreError> {
+        let (mut states, mut unreadable) = (Vec::new(), Vec::new());
+        for row in self.db.all(&STATES, &[]).await? {
+            match (json(&row, "source")?, json(&row, "alert")?) {
+                (Some(source), Some(alert)) => {
+                    states.push(AlertState { source, alert, is_told: row.int("told")? == 1 });
+                }
+                _ => unreadable.push((row.text("rule")?, row.text("subject")?)),
+            }
+        }
+        Ok((states, unreadable))
     }
 
     /// Reads the row of the sender.
@@ -281,6 +286,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use tidegate_perfmon::{AlertRule, Alerts, Observation, Severity};
+    use tidegate_testkit::poll_until;
 
     use super::*;
     use crate::store::ground::Ground;
@@ -356,6 +362,34 @@ pub(super) mod tests {
         assert_eq!(reports(&store).await, anew.changed);
     }
 
+    pub(in crate::store) async fn an_unreadable_alert_is_named_and_can_be_removed(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let values = [text("p99"), text("a"), 1.into(), text("{}"), text("{}")];
+        store.alone(&PUT_STATE, &values).await.unwrap();
+        let (states, unreadable) = store.alert_states().await.unwrap();
+        assert_eq!((states, &unreadable), (vec![], &vec![("p99".to_owned(), "a".to_owned())]));
+        let seen = store.alert_sender().await.unwrap();
+        assert!(store.claim_alert_sender("a", "A", seen.turn).await.unwrap());
+        let seen = store.alert_sender().await.unwrap();
+        let remove = unreadable.into_iter().map(|(rule, subject)| StateChange::Remove { rule, subject });
+        assert!(store.record_alerts("a", &seen, &remove.collect::<Vec<_>>(), &[]).await.unwrap());
+        assert_eq!(store.alert_states().await.unwrap(), (vec![], vec![]));
+    }
+
+    pub(in crate::store) async fn the_reports_that_were_written_last_are_read_first(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        for process in ["a", "b", "a"] {
+            let change = ReportChange { beat: 1, changed: vec![report(process, "p99", 1)], ..ReportChange::default() };
+            // The time is in milliseconds: two may have written in the same one.
+            let is_first = poll_until(Duration::from_secs(10), async || {
+                store.put_alert_reports(process, &change).await.unwrap();
+                let first = store.alert_reports().await.unwrap().remove(0);
+                (first.source.instance == process).then_some(())
+            });
+            is_first.await.expect("it is the newest");
+        }
+    }
+
     pub(in crate::store) async fn reports_of_a_dead_process_are_removed_unless_it_writes_again(ground: &Ground) {
         let (store, _) = ground.place().await.open().await;
         for process in ["a", "b"] {
@@ -394,10 +428,10 @@ pub(super) mod tests {
         let late = AlertSender { turn: after.turn + 1, ..after };
         let remove = [StateChange::Remove { rule: "p99".to_owned(), subject: String::new() }];
         assert!(!store.record_alerts("a", &late, &remove, &[(3, "{}".to_owned())]).await.unwrap(), "it is b's now");
-        assert_eq!(store.alert_states().await.unwrap(), [state]);
+        assert_eq!(store.alert_states().await.unwrap(), (vec![state], vec![]));
         assert_eq!(store.alert_notices_behind(0).await.unwrap(), notices);
         assert!(store.record_alerts("b", &late, &remove, &[(300, "{}".to_owned())]).await.unwrap());
-        assert!(store.alert_states().await.unwrap().is_empty());
+        assert_eq!(store.alert_states().await.unwrap(), (vec![], vec![]));
         assert_eq!(store.alert_notices_behind(0).await.unwrap(), [(300, "{}".to_owned())], "the old ones are gone");
     }
 

@@ -131,10 +131,10 @@ impl Task {
         let reports = self.fleet.store.alert_reports().await?;
         let living = self.sightings.look(self.now(), reports);
         let sender = self.claim().await?;
-        let mut states = self.fleet.store.alert_states().await?;
+        let (mut states, unreadable) = self.fleet.store.alert_states().await?;
         let silences = self.desk.silences();
         if self.lease.is_held(self.now()) {
-            states = self.send(&sender, &living, states, &silences).await?;
+            states = self.send(&sender, &living, states, unreadable, &silences).await?;
             for (process, beat) in &living.dead {
                 self.fleet.store.remove_dead_alert_reports(process, *beat).await?;
             }
@@ -227,21 +227,26 @@ impl Task {
         Ok(())
     }
 
-    /// Merges the reports, records what is to be sent, and has the receivers send it. What fires
-    /// then.
+    /// Merges the reports, records what is to be sent, and has the receivers send it. States that
+    /// can't be read are removed. Returns what fires then.
     async fn send(
         &mut self,
         sender: &AlertSender,
         living: &Living,
         states: Vec<AlertState>,
+        unreadable: Vec<(String, String)>,
         silences: &[Silence],
     ) -> Result<Vec<AlertState>, StoreError> {
         let now_unix_ms = unix_ms();
         let merged = merge(living, &states, is_silenced(silences), now_unix_ms);
-        if merged.is_empty() {
+        if merged.is_empty() && unreadable.is_empty() {
             return Ok(states);
         }
         let (mut changes, mut notices) = (Vec::new(), Vec::new());
+        for (rule, subject) in unreadable {
+            tracing::warn!(rule, subject, "an alert of another version can't be read, and is removed");
+            changes.push(StateChange::Remove { rule, subject });
+        }
         for Merged { change, step } in merged {
             changes.push(change);
             if let Some(step) = step {
@@ -296,7 +301,7 @@ impl Task {
     async fn leave(&mut self) {
         let left = async {
             self.settle().await?;
-            let states = self.fleet.store.alert_states().await?;
+            let (states, _) = self.fleet.store.alert_states().await?;
             let sent: BTreeSet<_> = states.iter().map(|state| key(&state.alert)).collect();
             if let Some(change) = self.own.farewell(|key| sent.contains(key)) {
                 self.fleet.store.put_alert_reports(&THIS_PROCESS.instance, &change).await?;
