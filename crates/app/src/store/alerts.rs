@@ -364,7 +364,7 @@ pub(super) mod tests {
 
     pub(in crate::store) async fn an_unreadable_alert_is_named_and_can_be_removed(ground: &Ground) {
         let (store, _) = ground.place().await.open().await;
-        let values = [text("p99"), text("a"), 1.into(), text("{}"), text("{}")];
+        let values = [text("p99"), text("a"), Value::from(1_i64), text("{}"), text("{}")];
         store.alone(&PUT_STATE, &values).await.unwrap();
         let (states, unreadable) = store.alert_states().await.unwrap();
         assert_eq!((states, &unreadable), (vec![], &vec![("p99".to_owned(), "a".to_owned())]));

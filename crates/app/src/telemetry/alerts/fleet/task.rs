@@ -9,7 +9,7 @@ use tidegate_perfmon::{Phase, Silence, Transition};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::lease::{Claim, Lease};
+use super::lease::{BELIEVES, Claim, Lease};
 use super::merge::{Merged, merge};
 use super::own::{Own, key};
 use super::sightings::{Living, Sightings};
@@ -104,8 +104,9 @@ impl Task {
         match shared {
             Ok(()) => self.good_at = now,
             Err(error) => {
-                // It isn't known what of it was done.
-                self.step_down();
+                // It isn't known what of it was done: the next sender reads what was committed. What
+                // waits may be sent until the lease is over.
+                self.lease.lost();
                 if let Some(unlogged) = FAILURES.count() {
                     tracing::warn!(
                         error,
@@ -115,7 +116,12 @@ impl Task {
                 }
             }
         }
-        self.send_directly(now.saturating_sub(self.good_at) >= GRACE);
+        let is_away = now.saturating_sub(self.good_at) >= GRACE;
+        if is_away {
+            // Nothing may wait behind notices that another process may send by now.
+            self.step_down();
+        }
+        self.send_directly(is_away);
     }
 
     /// Everything that needs the database.
@@ -194,9 +200,10 @@ impl Task {
                 sender = AlertSender { holder: process.clone(), name, turn: sender.turn + 1, ..sender };
                 if claim == Claim::Take {
                     tracing::info!("this process sends the alerts of all processes from now on");
+                    self.lease_receivers(now);
                     self.take_over(&sender).await?;
                 }
-                self.lease.renewed(now);
+                self.renewed(now);
             }
         }
         Ok(sender)
@@ -206,16 +213,15 @@ impl Task {
     async fn take_over(&mut self, sender: &AlertSender) -> Result<(), StoreError> {
         let store = &self.fleet.store;
         for receiver in self.fleet.receivers() {
-            receiver.take_back_shared();
             let settled = match store.alert_settled(receiver.way()).await? {
-                Some(settled) => settled.max(receiver.settled()),
+                Some(settled) => settled,
                 // A new receiver gets what comes from now on.
                 None => {
                     store.settle_alerts(receiver.way(), sender.notices).await?;
                     sender.notices
                 }
             };
-            for (number, body) in store.alert_notices_behind(settled).await? {
+            for (number, body) in store.alert_notices_behind(receiver.catch_up(settled)).await? {
                 match serde_json::from_str(&body) {
                     Ok(notice) => receiver.push(Arc::new(notice), Some(number)),
                     Err(error) => {
@@ -265,7 +271,7 @@ impl Task {
             self.step_down();
             return Ok(states);
         }
-        self.lease.renewed(now);
+        self.renewed(now);
         for receiver in self.fleet.receivers() {
             for (number, notice) in &notices {
                 receiver.push(Arc::clone(notice), Some(*number));
@@ -287,6 +293,17 @@ impl Task {
             let notice = Arc::new(Notice { event, step, source: THIS_PROCESS.clone() });
             self.fleet.receivers().iter().for_each(|receiver| receiver.push(Arc::clone(&notice), None));
         }
+    }
+
+    /// The lease was taken or moved.
+    fn renewed(&mut self, now: Duration) {
+        self.lease.renewed(now);
+        self.lease_receivers(now);
+    }
+
+    fn lease_receivers(&self, now: Duration) {
+        let end = self.began + now + BELIEVES;
+        self.fleet.receivers().iter().for_each(|receiver| receiver.lease_until(end));
     }
 
     /// Leaves the notices of the fleet to the process that sends from now on.
