@@ -114,8 +114,8 @@ impl Store {
         self.alone(&END_SILENCE, &[rule, whole, subject, signed(silence.until_unix_ms).into()]).await.map(|_| ())
     }
 
-    /// Reads the reports of all processes, at most 10,000 of those seen last, except those of a newer version that this one can't
-    /// read.
+    /// Reads the reports of all processes, at most the last 10,000. Those of a newer version that
+    /// can't be read are left out.
     pub(crate) async fn alert_reports(&self) -> Result<Vec<AlertReport>, StoreError> {
         let rows = self.db.all(&REPORTS, &[]).await?;
         let read = |row: &Row| -> Result<Option<AlertReport>, StoreError> {

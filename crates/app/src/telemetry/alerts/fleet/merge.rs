@@ -27,8 +27,9 @@ pub(super) struct Step {
 }
 
 /// Compares the reports of processes that live with what was recorded. An alert fires for the fleet
-/// while one process reports it, and begins with a process that certainly lives. Its beginning is sent unless it is silenced, once the silence is
-/// over, and not if a process has sent it on its own; its end is sent if the beginning was.
+/// while one process reports it, and begins with a process that certainly lives. Its beginning is
+/// sent unless it is silenced, once the silence is over, and not if a process has sent it on its
+/// own. Its end is sent if the beginning was.
 pub(super) fn merge(
     living: &Living,
     states: &[AlertState],

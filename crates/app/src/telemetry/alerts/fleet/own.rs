@@ -112,8 +112,8 @@ impl Own {
         self.is_in_doubt = true;
     }
 
-    /// The plan was written, and the database has so many reports of this process. If it lost some,
-    /// or kept others, the next plan writes all of them.
+    /// The plan was written. `reports` is the number of reports that the database has of this
+    /// process: if it lost some, or kept others, the next plan writes all of them.
     pub(super) fn wrote(&mut self, plan: ReportChange, now: Duration, reports: u64) {
         (self.beat, self.written_at) = (plan.beat, now);
         for AlertReport { alert, is_firing, is_direct, .. } in plan.changed {

@@ -104,8 +104,8 @@ impl Task {
         match shared {
             Ok(()) => self.good_at = now,
             Err(error) => {
-                // It isn't known what of it was done: the next sender reads what was committed. What
-                // waits may be sent until the lease is over.
+                // It isn't known what of it was done: the next sender reads what was committed.
+                // Notices that wait may be sent until the lease is over.
                 self.lease.lost();
                 if let Some(unlogged) = FAILURES.count() {
                     tracing::warn!(
