@@ -54,7 +54,7 @@ use tidegate_perfmon::OperationHandle;
 
 use crate::telemetry::Seldom;
 
-pub(crate) use alerts::{AlertReport, AlertSender, AlertState, StateChange};
+pub(crate) use alerts::{AlertReport, AlertSender, AlertState, ReportChange, StateChange};
 pub(crate) use analytics::Activity;
 pub use analytics::{Tally, Views};
 pub use change::Change;

@@ -11,8 +11,8 @@ use tidegate_perfmon::{Alert, Silence};
 
 use super::sql::alerts::{
     CLAIM_SENDER, END_SILENCE, INSERT_NOTICE, LIFT_SILENCE, MOVE_BEAT, MOVE_SENDER, NOTICES_BEHIND, PUT_REPORT,
-    PUT_SILENCE, PUT_STATE, REMOVE_NOTICES, REMOVE_OLD_REPORTS, REMOVE_REPORT, REMOVE_STATE, REPORTS, SENDER, SETTLE,
-    SETTLED, SILENCES, STATES,
+    PUT_SILENCE, PUT_STATE, REMOVE_DEAD_REPORTS, REMOVE_NOTICES, REMOVE_OLD_REPORTS, REMOVE_REPORT, REMOVE_REPORTS,
+    REMOVE_STATE, REPORTS, SENDER, SETTLE, SETTLED, SILENCES, STATES,
 };
 use super::value::{Row, Value};
 use super::{Store, StoreError};
@@ -38,6 +38,18 @@ pub(crate) struct AlertReport {
     pub(crate) is_direct: bool,
     /// Another one whenever the process has written.
     pub(crate) beat: i64,
+}
+
+/// A change of the reports of one process.
+#[derive(Debug, Default)]
+pub(crate) struct ReportChange {
+    /// Beat of all its reports after the change.
+    pub(crate) beat: i64,
+    /// Whether all earlier reports are removed first.
+    pub(crate) is_anew: bool,
+    pub(crate) changed: Vec<AlertReport>,
+    /// Rules and subjects.
+    pub(crate) removed: Vec<(String, String)>,
 }
 
 /// An alert that fires in the fleet.
@@ -102,8 +114,8 @@ impl Store {
         self.alone(&END_SILENCE, &[rule, whole, subject, signed(silence.until_unix_ms).into()]).await.map(|_| ())
     }
 
-    /// Reads the reports of all processes, except those of a newer version that this one can't
-    /// read.
+    /// Reads the reports of all processes, at most the last 10,000. Those of a newer version that
+    /// can't be read are left out.
     pub(crate) async fn alert_reports(&self) -> Result<Vec<AlertReport>, StoreError> {
         let rows = self.db.all(&REPORTS, &[]).await?;
         let read = |row: &Row| -> Result<Option<AlertReport>, StoreError> {
@@ -114,41 +126,50 @@ impl Store {
         rows.iter().filter_map(|row| read(row).transpose()).collect()
     }
 
-    /// Writes what has changed of the reports of one process, and shows that it lives.
-    pub(crate) async fn put_alert_reports(
-        &self,
-        process: &str,
-        beat: i64,
-        changed: &[AlertReport],
-        removed: &[(String, String)],
-    ) -> Result<(), StoreError> {
-        let now = clock::now();
+    /// Writes what has changed of the reports of one process, and shows that it lives. Returns how
+    /// many reports of the process there are then.
+    pub(crate) async fn put_alert_reports(&self, process: &str, change: &ReportChange) -> Result<u64, StoreError> {
+        let ReportChange { beat, is_anew, changed, removed } = change;
         let mut change = self.begin_once().await?;
+        if *is_anew {
+            change.run(&REMOVE_REPORTS, &[process.into()], Touched::new()).await?;
+        }
         for report in changed {
             let AlertReport { source, alert, is_firing, is_direct, .. } = report;
             let (rule, subject) = (text(&alert.rule), text(&alert.subject));
             let [firing, direct] = [*is_firing, *is_direct].map(|flag| Value::from(i64::from(flag)));
             let [source, alert] = [written(source), written(alert)];
-            let values = [process.into(), rule, subject, firing, direct, beat.into(), now.into(), source, alert];
+            let values = [process.into(), rule, subject, firing, direct, (*beat).into(), source, alert];
             change.run(&PUT_REPORT, &values, Touched::new()).await?;
         }
         for (rule, subject) in removed {
             change.run(&REMOVE_REPORT, &[process.into(), text(rule), text(subject)], Touched::new()).await?;
         }
-        change.run(&MOVE_BEAT, &[beat.into(), now.into(), process.into()], Touched::new()).await?;
-        let old = now.timestamp_millis() - REPORTS_LAST_MS;
-        change.run(&REMOVE_OLD_REPORTS, &[old.into()], Touched::new()).await?;
-        change.commit().await
+        let values = [(*beat).into(), process.into()];
+        let reports = change.run(&MOVE_BEAT, &values, Touched::new()).await?;
+        change.run(&REMOVE_OLD_REPORTS, &[REPORTS_LAST_MS.into()], Touched::new()).await?;
+        change.commit().await?;
+        Ok(reports)
     }
 
-    /// Reads the alerts that fire in the fleet, as the sender has written them.
-    pub(crate) async fn alert_states(&self) -> Result<Vec<AlertState>, StoreError> {
-        let rows = self.db.all(&STATES, &[]).await?;
-        let read = |row: &Row| -> Result<Option<AlertState>, StoreError> {
-            let (Some(source), Some(alert)) = (json(row, "source")?, json(row, "alert")?) else { return Ok(None) };
-            Ok(Some(AlertState { source, alert, is_told: row.int("told")? == 1 }))
-        };
-        rows.iter().filter_map(|row| read(row).transpose()).collect()
+    /// Removes the reports of a process that died, unless it has written since.
+    pub(crate) async fn remove_dead_alert_reports(&self, process: &str, beat: i64) -> Result<(), StoreError> {
+        self.alone(&REMOVE_DEAD_REPORTS, &[process.into(), beat.into()]).await.map(|_| ())
+    }
+
+    /// Reads the alerts that fire in the fleet, as the sender has written them, and the rules and
+    /// subjects of those that can't be read.
+    pub(crate) async fn alert_states(&self) -> Result<(Vec<AlertState>, Vec<(String, String)>), StoreError> {
+        let (mut states, mut unreadable) = (Vec::new(), Vec::new());
+        for row in self.db.all(&STATES, &[]).await? {
+            match (json(&row, "source")?, json(&row, "alert")?) {
+                (Some(source), Some(alert)) => {
+                    states.push(AlertState { source, alert, is_told: row.int("told")? == 1 });
+                }
+                _ => unreadable.push((row.text("rule")?, row.text("subject")?)),
+            }
+        }
+        Ok((states, unreadable))
     }
 
     /// Reads the row of the sender.
@@ -266,6 +287,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use tidegate_perfmon::{AlertRule, Alerts, Observation, Severity};
+    use tidegate_testkit::poll_until;
 
     use super::*;
     use crate::store::ground::Ground;
@@ -314,14 +336,78 @@ pub(super) mod tests {
     pub(in crate::store) async fn reports_are_each_processs_own(ground: &Ground) {
         let (store, _) = ground.place().await.open().await;
         let (one, other) = (report("a", "p99", 1), report("b", "p99", 1));
-        store.put_alert_reports("a", 1, std::slice::from_ref(&one), &[]).await.unwrap();
-        store.put_alert_reports("b", 1, std::slice::from_ref(&other), &[]).await.unwrap();
-        assert_eq!(store.alert_reports().await.unwrap(), [one.clone(), other.clone()]);
-        store.put_alert_reports("a", 2, &[], &[]).await.unwrap();
+        let put = async |process, beat, changed, removed| {
+            let change = ReportChange { beat, is_anew: false, changed, removed };
+            store.put_alert_reports(process, &change).await.unwrap()
+        };
+        assert_eq!(put("a", 1, vec![one.clone()], vec![]).await, 1);
+        assert_eq!(put("b", 1, vec![other.clone()], vec![]).await, 1);
+        assert_eq!(reports(&store).await, [one.clone(), other.clone()]);
+        assert_eq!(put("a", 2, vec![], vec![]).await, 1);
         let moved = AlertReport { beat: 2, ..one };
-        assert_eq!(store.alert_reports().await.unwrap(), [moved, other.clone()], "it lives");
-        store.put_alert_reports("a", 3, &[], &[("p99".to_owned(), "s\0".to_owned())]).await.unwrap();
-        assert_eq!(store.alert_reports().await.unwrap(), [other]);
+        assert_eq!(reports(&store).await, [moved, other.clone()], "it lives");
+        assert_eq!(put("a", 3, vec![], vec![("p99".to_owned(), "s\0".to_owned())]).await, 0);
+        assert_eq!(reports(&store).await, [other]);
+    }
+
+    pub(in crate::store) async fn lost_reports_are_noticed_and_written_anew(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let [p99, health, error_rate] = ["p99", "health", "error_rate"].map(|rule| report("a", rule, 1));
+        let change = |beat, is_anew, changed| ReportChange { beat, is_anew, changed, removed: vec![] };
+        let first = change(1, false, vec![p99, health]);
+        assert_eq!(store.put_alert_reports("a", &first).await.unwrap(), 2);
+        let refresh = change(2, false, vec![]);
+        assert_eq!(store.put_alert_reports("b", &refresh).await.unwrap(), 0, "that process has none");
+        let anew = change(3, true, vec![AlertReport { beat: 3, ..error_rate }]);
+        assert_eq!(store.put_alert_reports("a", &anew).await.unwrap(), 1);
+        assert_eq!(reports(&store).await, anew.changed);
+    }
+
+    pub(in crate::store) async fn an_unreadable_alert_is_named_and_can_be_removed(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let values = [text("p99"), text("a"), Value::from(1_i64), text("{}"), text("{}")];
+        store.alone(&PUT_STATE, &values).await.unwrap();
+        let (states, unreadable) = store.alert_states().await.unwrap();
+        assert_eq!((states, &unreadable), (vec![], &vec![("p99".to_owned(), "a".to_owned())]));
+        let seen = store.alert_sender().await.unwrap();
+        assert!(store.claim_alert_sender("a", "A", seen.turn).await.unwrap());
+        let seen = store.alert_sender().await.unwrap();
+        let remove = unreadable.into_iter().map(|(rule, subject)| StateChange::Remove { rule, subject });
+        assert!(store.record_alerts("a", &seen, &remove.collect::<Vec<_>>(), &[]).await.unwrap());
+        assert_eq!(store.alert_states().await.unwrap(), (vec![], vec![]));
+    }
+
+    pub(in crate::store) async fn the_reports_that_were_written_last_are_read_first(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        for process in ["a", "b", "a"] {
+            let change = ReportChange { beat: 1, changed: vec![report(process, "p99", 1)], ..ReportChange::default() };
+            // The time is in milliseconds: two may have written in the same one.
+            let is_first = poll_until(Duration::from_secs(10), async || {
+                store.put_alert_reports(process, &change).await.unwrap();
+                let first = store.alert_reports().await.unwrap().remove(0);
+                (first.source.instance == process).then_some(())
+            });
+            is_first.await.expect("it is the newest");
+        }
+    }
+
+    pub(in crate::store) async fn reports_of_a_dead_process_are_removed_unless_it_writes_again(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        for process in ["a", "b"] {
+            let change = ReportChange { beat: 7, changed: vec![report(process, "p99", 7)], ..ReportChange::default() };
+            store.put_alert_reports(process, &change).await.unwrap();
+        }
+        store.remove_dead_alert_reports("a", 6).await.unwrap();
+        assert_eq!(reports(&store).await, [report("a", "p99", 7), report("b", "p99", 7)]);
+        store.remove_dead_alert_reports("a", 7).await.unwrap();
+        assert_eq!(reports(&store).await, [report("b", "p99", 7)]);
+    }
+
+    /// The reports of all processes, by process and rule.
+    async fn reports(store: &Store) -> Vec<AlertReport> {
+        let mut reports = store.alert_reports().await.unwrap();
+        reports.sort_by_key(|report| (report.source.instance.clone(), report.alert.rule.clone()));
+        reports
     }
 
     pub(in crate::store) async fn of_processes_that_want_to_send_one_does(ground: &Ground) {
@@ -344,10 +430,10 @@ pub(super) mod tests {
         let late = AlertSender { turn: after.turn + 1, ..after };
         let remove = [StateChange::Remove { rule: "p99".to_owned(), subject: String::new() }];
         assert!(!store.record_alerts("a", &late, &remove, &[(3, "{}".to_owned())]).await.unwrap(), "it is b's now");
-        assert_eq!(store.alert_states().await.unwrap(), [state]);
+        assert_eq!(store.alert_states().await.unwrap(), (vec![state], vec![]));
         assert_eq!(store.alert_notices_behind(0).await.unwrap(), notices);
         assert!(store.record_alerts("b", &late, &remove, &[(300, "{}".to_owned())]).await.unwrap());
-        assert!(store.alert_states().await.unwrap().is_empty());
+        assert_eq!(store.alert_states().await.unwrap(), (vec![], vec![]));
         assert_eq!(store.alert_notices_behind(0).await.unwrap(), [(300, "{}".to_owned())], "the old ones are gone");
     }
 

@@ -30,7 +30,11 @@ macro_rules! scenarios {
 scenarios![
     alerts::a_receiver_never_goes_back,
     alerts::a_silence_is_kept_replaced_and_lifted,
+    alerts::an_unreadable_alert_is_named_and_can_be_removed,
+    alerts::lost_reports_are_noticed_and_written_anew,
     alerts::of_processes_that_want_to_send_one_does,
+    alerts::reports_of_a_dead_process_are_removed_unless_it_writes_again,
+    alerts::the_reports_that_were_written_last_are_read_first,
     alerts::reports_are_each_processs_own,
     analytics::a_batch_of_views_counts_once,
     analytics::a_kind_of_a_newer_version_is_left_out,

@@ -21,31 +21,50 @@ pub(in crate::store) static LIFT_SILENCE: Sql =
 pub(in crate::store) static END_SILENCE: Sql =
     Sql::search("DELETE FROM alert_silence WHERE rule = $1 AND whole = $2 AND subject = $3 AND until_at = $4");
 
+/// The newest first: those of processes that live.
 pub(in crate::store) static REPORTS: Sql = Sql::walk(
     "SELECT process, rule, subject, firing, direct, beat, source, alert FROM alert_report
-     ORDER BY process, rule, subject LIMIT 10000",
+     ORDER BY seen_at DESC LIMIT 10000",
 );
 
-/// `$1` process, `$2` rule, `$3` subject, `$4` firing, `$5` direct, `$6` beat, `$7` now, `$8`
-/// source, `$9` alert.
+/// `$1` process, `$2` rule, `$3` subject, `$4` firing, `$5` direct, `$6` beat, `$7` source, `$8`
+/// alert. [`MOVE_BEAT`] follows and sets the time.
 pub(in crate::store) static PUT_REPORT: Sql = Sql::search(
     "INSERT INTO alert_report (process, rule, subject, firing, direct, beat, seen_at, source, alert)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+     VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)
      ON CONFLICT (process, rule, subject)
      DO UPDATE SET firing = excluded.firing, direct = excluded.direct, beat = excluded.beat,
-                   seen_at = excluded.seen_at, source = excluded.source, alert = excluded.alert",
+                   source = excluded.source, alert = excluded.alert",
 );
 
-/// `$1` beat, `$2` now, `$3` process.
-pub(in crate::store) static MOVE_BEAT: Sql =
-    Sql::search("UPDATE alert_report SET beat = $1, seen_at = $2 WHERE process = $3");
+/// `$1` beat, `$2` process. The time is the database's, so that no clocks of two machines are
+/// compared.
+pub(in crate::store) static MOVE_BEAT: Sql = Sql::search(
+    "UPDATE alert_report SET beat = $1, seen_at = CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
+     WHERE process = $2",
+)
+.on_postgres(
+    "UPDATE alert_report SET beat = $1, seen_at = CAST(extract(epoch FROM now()) * 1000 AS BIGINT)
+     WHERE process = $2",
+);
+
+/// `$1` process.
+pub(in crate::store) static REMOVE_REPORTS: Sql = Sql::search("DELETE FROM alert_report WHERE process = $1");
+
+/// The same unless they were written since: `$2` beat.
+pub(in crate::store) static REMOVE_DEAD_REPORTS: Sql =
+    Sql::search("DELETE FROM alert_report WHERE process = $1 AND beat = $2");
 
 /// `$1` process, `$2` rule, `$3` subject.
 pub(in crate::store) static REMOVE_REPORT: Sql =
     Sql::search("DELETE FROM alert_report WHERE process = $1 AND rule = $2 AND subject = $3");
 
-/// Removes the reports of processes that were not seen since `$1`.
-pub(in crate::store) static REMOVE_OLD_REPORTS: Sql = Sql::search("DELETE FROM alert_report WHERE seen_at < $1");
+/// Removes the reports of processes that were not seen for `$1` milliseconds, by the database's
+/// clock.
+pub(in crate::store) static REMOVE_OLD_REPORTS: Sql = Sql::search(
+    "DELETE FROM alert_report WHERE seen_at < CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) - $1",
+)
+.on_postgres("DELETE FROM alert_report WHERE seen_at < CAST(extract(epoch FROM now()) * 1000 AS BIGINT) - $1");
 
 pub(in crate::store) static STATES: Sql =
     Sql::walk("SELECT rule, subject, told, source, alert FROM alert_state ORDER BY rule, subject LIMIT 10000");

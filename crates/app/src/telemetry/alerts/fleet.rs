@@ -3,8 +3,8 @@
 //!
 //! Each process writes what fires in it; the holder of a lease merges that, records what it will
 //! send in the same transaction, and sends. A successor goes on from there, so each notice is sent
-//! at least once, and twice only if its sender died in between the answer and the note of it. While
-//! the database is away, each process sends its own alerts.
+//! at least once: it comes again if its sender dies, stands still or loses the database between the
+//! answer and the note of it. While the database is away, each process sends its own alerts.
 
 mod lease;
 mod merge;

@@ -1,10 +1,14 @@
 //! An alert in words that a person reads, with units.
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use tidegate_perfmon::{Alert, Phase};
+use tidegate_perfmon::{Alert, BurnRate, Phase};
 
 use super::notice::Notice;
+use super::standing_rules;
+use crate::alert_rules::LIMITS;
 
 /// Rules whose value is a share.
 const SHARES: [&str; 6] = ["aborted", "cache_misses", "error_rate", "failing_api", "pool_in_use", "slow_statements"];
@@ -13,6 +17,15 @@ const TIMES: [&str; 5] = ["p99", "pool_stuck", "pool_wait", "slow_api", "slow_qu
 /// Rules that are breached or not, whose value says nothing more.
 const STATES: [&str; 5] =
     ["health", "job_store_full", "job_store_unreachable", "queues_without_live_worker", "redis_unavailable"];
+
+/// Rules of the program whose detail is at most a remark. The detail of any other, of [`LIMITS`] or
+/// an operator's own, is the sentence.
+static REMARKED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let rules = standing_rules(&BurnRate::standard(OBJECTIVE)).into_iter().map(|rule| rule.id.into_owned());
+    rules.filter(|id| LIMITS.iter().all(|limit| limit.id != id)).collect()
+});
+/// Any objective: the names of the rules do not depend on it.
+const OBJECTIVE: f64 = 0.999;
 
 /// Returns `error_rate`, or `tenant_anomaly of acme`.
 pub(super) fn name(alert: &Alert) -> String {
@@ -54,7 +67,8 @@ pub(super) fn source(notice: &Notice) -> String {
 
 fn figures(alert: &Alert) -> Option<String> {
     let rule = alert.rule.as_str();
-    if STATES.contains(&rule) || !alert.value.is_finite() || !alert.threshold.is_finite() {
+    let is_sentence = !alert.detail.is_empty() && !REMARKED.contains(rule);
+    if is_sentence || STATES.contains(&rule) || !alert.value.is_finite() || !alert.threshold.is_finite() {
         return None;
     }
     let [value, threshold] = [alert.value, alert.threshold].map(|number| figure(rule, number));
@@ -142,6 +156,16 @@ mod tests {
             ("queue_length", 12.0, 10.0, "", "queue_length is firing: 12 exceeds the threshold of 10"),
         ] {
             assert_eq!(firing(rule, value, threshold, detail), sentence);
+        }
+    }
+
+    #[test]
+    fn a_detail_that_is_the_sentence_stands_alone() {
+        for (rule, value, threshold, detail) in [
+            ("few_hits", 0.5, 0.8, "tidegate_redis_hit_ratio: 50 %, below 80 % for 10 minutes"),
+            ("redis_memory", 0.95, 0.9, "memory limit in use on Redis 10.0.0.1: 95 %, above 90 % for 90 seconds"),
+        ] {
+            assert_eq!(firing(rule, value, threshold, detail), format!("{rule} is firing: {detail}"));
         }
     }
 

@@ -13,7 +13,7 @@ const RENEW: Duration = Duration::from_secs(5);
 /// A row that has stood still for so long has no holder any more.
 const LASTS: Duration = Duration::from_secs(15);
 /// The holder believes in its lease for so long only, which is less than others wait.
-const BELIEVES: Duration = Duration::from_secs(12);
+pub(super) const BELIEVES: Duration = Duration::from_secs(12);
 /// A row that was not looked at for longer may have moved meanwhile.
 const GAP: Duration = Duration::from_secs(12);
 

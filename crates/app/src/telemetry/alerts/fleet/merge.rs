@@ -1,9 +1,10 @@
 //! From what each process reports to what the fleet's receivers are sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_perfmon::{Alert, Phase};
 
+use super::sightings::Living;
 use crate::identity::Identity;
 use crate::store::{AlertReport, AlertState, StateChange};
 
@@ -26,17 +27,18 @@ pub(super) struct Step {
 }
 
 /// Compares the reports of processes that live with what was recorded. An alert fires for the fleet
-/// while one process reports it. Its beginning is sent unless it is silenced, once the silence is
-/// over, and not if a process has sent it on its own; its end is sent if the beginning was.
+/// while one process reports it, and begins with a process that certainly lives. Its beginning is
+/// sent unless it is silenced, once the silence is over, and not if a process has sent it on its
+/// own. Its end is sent if the beginning was.
 pub(super) fn merge(
-    reports: &[AlertReport],
+    living: &Living,
     states: &[AlertState],
     is_silenced: impl Fn(&str, &str) -> bool,
     unix_ms: u64,
 ) -> Vec<Merged> {
     let mut firing: BTreeMap<Key<'_>, Vec<&AlertReport>> = BTreeMap::new();
     let mut ended: BTreeMap<Key<'_>, &AlertReport> = BTreeMap::new();
-    for report in reports {
+    for report in &living.reports {
         if report.is_firing {
             firing.entry(key(&report.alert)).or_default().push(report);
         } else {
@@ -50,7 +52,7 @@ pub(super) fn merge(
     let mut merged = Vec::new();
     for ((rule, subject), reports) in firing {
         let state = states.remove(&(rule, subject));
-        merged.extend(begin(&reports, state, is_silenced(rule, subject)));
+        merged.extend(begin(&reports, &living.proven, state, is_silenced(rule, subject)));
     }
     let ends = states.into_iter().map(|(key, state)| end(state, ended.get(&key).map(|report| &report.alert), unix_ms));
     merged.extend(ends);
@@ -62,16 +64,22 @@ fn key(alert: &Alert) -> Key<'_> {
 }
 
 /// The process that has reported it for longest.
-pub(super) fn first<'a>(reports: &[&'a AlertReport]) -> Option<&'a AlertReport> {
-    reports.iter().copied().min_by_key(|report| (report.alert.fired_at_unix_ms, &report.source.instance))
+pub(super) fn first<'a>(reports: impl Iterator<Item = &'a AlertReport>) -> Option<&'a AlertReport> {
+    reports.min_by_key(|report| (report.alert.fired_at_unix_ms, &report.source.instance))
 }
 
-fn begin(reports: &[&AlertReport], state: Option<&AlertState>, is_silenced: bool) -> Option<Merged> {
+fn begin(
+    reports: &[&AlertReport],
+    proven: &BTreeSet<String>,
+    state: Option<&AlertState>,
+    is_silenced: bool,
+) -> Option<Merged> {
     let is_direct = reports.iter().any(|report| report.is_direct);
     let is_told = is_direct || !is_silenced;
     if state.is_some_and(|state| state.is_told || !is_told) {
         return None;
     }
+    let reports = reports.iter().copied().filter(|report| proven.contains(&report.source.instance));
     let AlertReport { source, alert, .. } = first(reports)?;
     let mut alert = alert.clone();
     alert.silenced = is_silenced;

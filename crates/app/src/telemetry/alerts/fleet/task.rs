@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_perfmon::{Silence, Transition};
+use tidegate_perfmon::{Phase, Silence, Transition};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::lease::{Claim, Lease};
+use super::lease::{BELIEVES, Claim, Lease};
 use super::merge::{Merged, merge};
 use super::own::{Own, key};
-use super::sightings::Sightings;
+use super::sightings::{Living, Sightings};
 use super::{FAREWELL, Fleet, View, is_silenced};
 use crate::clock::unix_ms;
 use crate::identity::THIS_PROCESS;
-use crate::store::{AlertReport, AlertSender, AlertState, StateChange, StoreError};
+use crate::store::{AlertSender, AlertState, StateChange, StoreError};
 use crate::telemetry::Seldom;
 use crate::telemetry::alerts::AlertDesk;
 use crate::telemetry::alerts::notice::Notice;
@@ -57,7 +57,7 @@ impl Task {
             desk,
             began: Instant::now(),
             lease: Lease::new(&THIS_PROCESS.instance),
-            sightings: Sightings::default(),
+            sightings: Sightings::new(&THIS_PROCESS.instance),
             own: Own::default(),
             told: BTreeSet::new(),
             looked_at: None,
@@ -104,8 +104,9 @@ impl Task {
         match shared {
             Ok(()) => self.good_at = now,
             Err(error) => {
-                // It isn't known what of it was done.
-                self.step_down();
+                // It isn't known what of it was done: the next sender reads what was committed.
+                // Notices that wait may be sent until the lease is over.
+                self.lease.lost();
                 if let Some(unlogged) = FAILURES.count() {
                     tracing::warn!(
                         error,
@@ -115,7 +116,12 @@ impl Task {
                 }
             }
         }
-        self.send_directly(now.saturating_sub(self.good_at) >= GRACE);
+        let is_away = now.saturating_sub(self.good_at) >= GRACE;
+        if is_away {
+            // Nothing may wait behind notices that another process may send by now.
+            self.step_down();
+        }
+        self.send_directly(is_away);
     }
 
     /// Everything that needs the database.
@@ -129,14 +135,17 @@ impl Task {
         }
         self.fleet.adopt_silences(&self.desk).await?;
         let reports = self.fleet.store.alert_reports().await?;
-        let reports = self.sightings.live(self.now(), reports);
+        let living = self.sightings.look(self.now(), reports);
         let sender = self.claim().await?;
-        let mut states = self.fleet.store.alert_states().await?;
+        let (mut states, unreadable) = self.fleet.store.alert_states().await?;
         let silences = self.desk.silences();
         if self.lease.is_held(self.now()) {
-            states = self.send(&sender, &reports, states, &silences).await?;
+            states = self.send(&sender, &living, states, unreadable, &silences).await?;
+            for (process, beat) in &living.dead {
+                self.fleet.store.remove_dead_alert_reports(process, *beat).await?;
+            }
         }
-        *self.fleet.view() = View::of(&reports, &states, &sender);
+        *self.fleet.view() = View::of(&living.reports, &states, &sender);
         self.told = states.into_iter().filter(|state| state.is_told).map(|state| key(&state.alert)).collect();
         self.looked_at = Some(self.now());
         Ok(())
@@ -147,12 +156,13 @@ impl Task {
         let (now, desk) = (self.now(), &self.desk);
         if let Some(plan) = self.own.plan(now, &desk.firing(), |alert| desk.end_of(alert)) {
             let process = &THIS_PROCESS.instance;
-            self.fleet.store.put_alert_reports(process, plan.beat, &plan.changed, &plan.removed).await?;
+            self.own.doubt();
+            let reports = self.fleet.store.put_alert_reports(process, &plan).await?;
             if !plan.changed.is_empty() {
                 // So that the view shows it.
                 self.looked_at = None;
             }
-            self.own.wrote(plan, now);
+            self.own.wrote(plan, now, reports);
         }
         Ok(())
     }
@@ -190,9 +200,10 @@ impl Task {
                 sender = AlertSender { holder: process.clone(), name, turn: sender.turn + 1, ..sender };
                 if claim == Claim::Take {
                     tracing::info!("this process sends the alerts of all processes from now on");
+                    self.lease_receivers(now);
                     self.take_over(&sender).await?;
                 }
-                self.lease.renewed(now);
+                self.renewed(now);
             }
         }
         Ok(sender)
@@ -202,16 +213,15 @@ impl Task {
     async fn take_over(&mut self, sender: &AlertSender) -> Result<(), StoreError> {
         let store = &self.fleet.store;
         for receiver in self.fleet.receivers() {
-            receiver.take_back_shared();
             let settled = match store.alert_settled(receiver.way()).await? {
-                Some(settled) => settled.max(receiver.settled()),
+                Some(settled) => settled,
                 // A new receiver gets what comes from now on.
                 None => {
                     store.settle_alerts(receiver.way(), sender.notices).await?;
                     sender.notices
                 }
             };
-            for (number, body) in store.alert_notices_behind(settled).await? {
+            for (number, body) in store.alert_notices_behind(receiver.catch_up(settled)).await? {
                 match serde_json::from_str(&body) {
                     Ok(notice) => receiver.push(Arc::new(notice), Some(number)),
                     Err(error) => {
@@ -223,21 +233,26 @@ impl Task {
         Ok(())
     }
 
-    /// Merges the reports, records what is to be sent, and has the receivers send it. What fires
-    /// then.
+    /// Merges the reports, records what is to be sent, and has the receivers send it. States that
+    /// can't be read are removed. Returns what fires then.
     async fn send(
         &mut self,
         sender: &AlertSender,
-        reports: &[AlertReport],
+        living: &Living,
         states: Vec<AlertState>,
+        unreadable: Vec<(String, String)>,
         silences: &[Silence],
     ) -> Result<Vec<AlertState>, StoreError> {
         let now_unix_ms = unix_ms();
-        let merged = merge(reports, &states, is_silenced(silences), now_unix_ms);
-        if merged.is_empty() {
+        let merged = merge(living, &states, is_silenced(silences), now_unix_ms);
+        if merged.is_empty() && unreadable.is_empty() {
             return Ok(states);
         }
         let (mut changes, mut notices) = (Vec::new(), Vec::new());
+        for (rule, subject) in unreadable {
+            tracing::warn!(rule, subject, "an alert of another version can't be read, and is removed");
+            changes.push(StateChange::Remove { rule, subject });
+        }
         for Merged { change, step } in merged {
             changes.push(change);
             if let Some(step) = step {
@@ -256,7 +271,7 @@ impl Task {
             self.step_down();
             return Ok(states);
         }
-        self.lease.renewed(now);
+        self.renewed(now);
         for receiver in self.fleet.receivers() {
             for (number, notice) in &notices {
                 receiver.push(Arc::clone(notice), Some(*number));
@@ -267,15 +282,28 @@ impl Task {
 
     /// Sends what is this process's own to send.
     fn send_directly(&mut self, is_away: bool) {
-        let (desk, told) = (&self.desk, &self.told);
-        let sent = self.own.direct(is_away, &desk.firing(), |alert| desk.end_of(alert), |key| told.contains(key));
-        for (from, alert) in sent {
+        if self.fleet.receivers().is_empty() {
+            return;
+        }
+        let told = &self.told;
+        for alert in self.own.direct(is_away, &self.desk.firing(), |key| told.contains(key)) {
             self.direct += 1;
             let event = format!("{}-{}", THIS_PROCESS.instance, self.direct);
-            let step = Transition::new(self.direct, unix_ms(), Some(from), true, alert);
+            let step = Transition::new(self.direct, unix_ms(), Some(Phase::Pending), true, alert);
             let notice = Arc::new(Notice { event, step, source: THIS_PROCESS.clone() });
             self.fleet.receivers().iter().for_each(|receiver| receiver.push(Arc::clone(&notice), None));
         }
+    }
+
+    /// The lease was taken or moved.
+    fn renewed(&mut self, now: Duration) {
+        self.lease.renewed(now);
+        self.lease_receivers(now);
+    }
+
+    fn lease_receivers(&self, now: Duration) {
+        let end = self.began + now + BELIEVES;
+        self.fleet.receivers().iter().for_each(|receiver| receiver.lease_until(end));
     }
 
     /// Leaves the notices of the fleet to the process that sends from now on.
@@ -284,10 +312,17 @@ impl Task {
         self.fleet.receivers().iter().for_each(|receiver| receiver.take_back_shared());
     }
 
-    /// Gives the lease back, so that another process need not wait for its end.
+    /// Gives the lease back, so that another process need not wait for its end. Reports of alerts
+    /// that the fleet was sent remain until the sender finds this process dead: a restart repeats
+    /// none of them. The others are removed.
     async fn leave(&mut self) {
         let left = async {
             self.settle().await?;
+            let (states, _) = self.fleet.store.alert_states().await?;
+            let sent: BTreeSet<_> = states.iter().map(|state| key(&state.alert)).collect();
+            if let Some(change) = self.own.farewell(|key| sent.contains(key)) {
+                self.fleet.store.put_alert_reports(&THIS_PROCESS.instance, &change).await?;
+            }
             let sender = self.fleet.store.alert_sender().await?;
             if sender.holder == THIS_PROCESS.instance {
                 self.fleet.store.claim_alert_sender("", "", sender.turn).await?;

@@ -53,7 +53,7 @@ impl View {
         let mut firing: Vec<_> = firing
             .into_iter()
             .filter_map(|((rule, subject), reports)| {
-                let alert = first(&reports)?.alert.clone();
+                let alert = first(reports.iter().copied())?.alert.clone();
                 let processes: BTreeSet<_> = reports.iter().map(|report| report.source.name()).collect();
                 Some(FleetAlert {
                     silenced: false,

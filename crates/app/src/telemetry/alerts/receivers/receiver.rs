@@ -43,6 +43,11 @@ pub(in crate::telemetry::alerts) struct Receiver {
     pushed: AtomicU64,
     /// The highest number of a shared notice that was delivered or given up.
     settled: AtomicU64,
+    /// The highest number of a shared notice that was put into the outbox since these were taken
+    /// back.
+    queued: AtomicU64,
+    /// Until when this process may send shared notices, in milliseconds since `started`.
+    leased_until_ms: AtomicU64,
     progress: Arc<Notify>,
     wake: Notify,
     /// The outbox reckons in the time since.
@@ -60,6 +65,8 @@ impl Receiver {
             outbox: Mutex::new(Outbox::new(MOST_WAITING)),
             pushed: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            queued: AtomicU64::new(0),
+            leased_until_ms: AtomicU64::new(0),
             progress,
             wake: Notify::new(),
             started: Instant::now(),
@@ -75,13 +82,34 @@ impl Receiver {
     /// Puts a notice behind those that wait. `shared` is its number in the database.
     pub(in crate::telemetry::alerts) fn push(&self, notice: Arc<Notice>, shared: Option<u64>) {
         let number = self.pushed.fetch_add(1, Ordering::Relaxed);
-        self.outbox().push(Waiting { number, shared, notice });
+        let mut outbox = self.outbox();
+        outbox.push(Waiting { number, shared, notice });
+        self.queued.fetch_max(shared.unwrap_or_default(), Ordering::AcqRel);
+        drop(outbox);
         self.wake.notify_one();
     }
 
     /// Removes the waiting notices of the database, which another process sends from now on.
     pub(in crate::telemetry::alerts) fn take_back_shared(&self) {
-        self.outbox().retain(|waiting| waiting.shared.is_none());
+        let mut outbox = self.outbox();
+        outbox.retain(|waiting| waiting.shared.is_none());
+        self.queued.store(0, Ordering::Release);
+        drop(outbox);
+        self.wake.notify_one();
+    }
+
+    /// Lets shared notices be sent until then.
+    pub(in crate::telemetry::alerts) fn lease_until(&self, end: Instant) {
+        let end = end.saturating_duration_since(self.started).as_millis();
+        self.leased_until_ms.store(u64::try_from(end).unwrap_or(u64::MAX), Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Takes in how far the database has the receiver. Returns the number behind which notices are
+    /// to be put into the outbox: those up to it are settled, or wait here with their tries.
+    pub(in crate::telemetry::alerts) fn catch_up(&self, settled: u64) -> u64 {
+        let settled = self.settled.fetch_max(settled, Ordering::AcqRel).max(settled);
+        settled.max(self.queued.load(Ordering::Acquire))
     }
 
     /// The highest number of a notice of the database that was delivered or given up; 0 before the
@@ -110,7 +138,15 @@ impl Receiver {
                 (outbox.next(self.started.elapsed()).cloned(), outbox.due())
             };
             match (next, due) {
-                (Some(waiting), _) => self.try_once(&waiting).await,
+                (Some(waiting), _) => match waiting.shared {
+                    Some(shared) if shared <= self.settled() => {
+                        self.outbox().retain(|other| other.number != waiting.number);
+                    }
+                    // Another process may send by now. The task takes these notices back, or moves
+                    // the lease.
+                    Some(_) if !self.is_leased() => self.wake.notified().await,
+                    _ => self.try_once(&waiting).await,
+                },
                 (None, Some(due)) => {
                     let at = self.started + due;
                     tokio::select! {
@@ -121,6 +157,11 @@ impl Receiver {
                 (None, None) => self.wake.notified().await,
             }
         }
+    }
+
+    fn is_leased(&self) -> bool {
+        let now = self.started.elapsed().as_millis();
+        now < u128::from(self.leased_until_ms.load(Ordering::Acquire))
     }
 
     async fn try_once(&self, waiting: &Waiting) {

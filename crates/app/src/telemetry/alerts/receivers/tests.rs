@@ -78,6 +78,7 @@ async fn receiver(answers: &'static [u16]) -> (String, Arc<Mutex<Vec<String>>>) 
 fn started(channel: Channel) -> (Arc<Receiver>, Arc<Notify>) {
     let (registry, progress) = (Registry::builder().build(), Arc::new(Notify::new()));
     let receiver = Arc::new(Receiver::new(channel, context(), &registry, Arc::clone(&progress)));
+    receiver.lease_until(tokio::time::Instant::now() + LONG * 10);
     tokio::spawn(Arc::clone(&receiver).run(CancellationToken::new()));
     (receiver, progress)
 }
@@ -132,6 +133,51 @@ async fn shared_notices_are_taken_back_and_a_processs_own_are_not() {
     done.await.expect("the own one is delivered");
     assert_eq!((receiver.waiting(), receiver.settled()), (0, 0));
     assert!(bodies.lock().unwrap().iter().all(|body| body.contains("p99")));
+}
+
+#[tokio::test]
+async fn a_notice_that_was_delivered_meanwhile_is_not_sent_again() {
+    let (url, bodies) = receiver(&[]).await;
+    let (receiver, _) = started(webhook(&url, true));
+    receiver.push(Arc::new(notice(alert("p99", ""))), Some(3));
+    receiver.push(Arc::new(notice(alert("p99", ""))), Some(3));
+    receiver.push(Arc::new(notice(alert("error_rate", ""))), Some(4));
+    let settled = poll_until(LONG, async || (receiver.settled() == 4).then_some(()));
+    settled.await.expect("all are settled");
+    assert_eq!((bodies.lock().unwrap().len(), receiver.counts().delivered, receiver.waiting()), (2, 2, 0));
+}
+
+#[tokio::test]
+async fn a_process_whose_lease_is_over_sends_no_shared_notice() {
+    let (url, bodies) = receiver(&[]).await;
+    let ((over, _), (held, _)) = (started(webhook(&url, true)), started(webhook(&url, true)));
+    over.lease_until(tokio::time::Instant::now());
+    over.push(Arc::new(notice(alert("p99", ""))), Some(1));
+    // While these are delivered, the other would have been.
+    for number in 1..=3 {
+        held.push(Arc::new(notice(alert("error_rate", ""))), Some(number));
+        let settled = poll_until(LONG, async || (held.settled() == number).then_some(()));
+        settled.await.expect("it is delivered");
+    }
+    assert!(bodies.lock().unwrap().iter().all(|body| body.contains("error_rate")));
+    over.lease_until(tokio::time::Instant::now() + LONG * 10);
+    let settled = poll_until(LONG, async || (over.settled() == 1).then_some(()));
+    settled.await.expect("the lease was moved");
+    assert!(bodies.lock().unwrap()[3].contains("p99"));
+}
+
+#[tokio::test]
+async fn a_sender_that_comes_back_keeps_the_tries_of_what_waits() {
+    let (url, _) = receiver(&[429, 429]).await;
+    let (receiver, _) = started(webhook(&url, true));
+    receiver.push(Arc::new(notice(alert("p99", ""))), Some(5));
+    let tried = poll_until(LONG, async || (receiver.counts().failed == 1).then_some(()));
+    tried.await.expect("it is tried");
+    assert_eq!(receiver.catch_up(4), 5, "it waits already");
+    assert_eq!(receiver.catch_up(9), 9, "another process has sent it");
+    let gone = poll_until(LONG, async || (receiver.waiting() == 0).then_some(()));
+    gone.await.expect("it is not tried again");
+    assert_eq!((receiver.counts().failed, receiver.counts().delivered), (1, 0));
 }
 
 #[tokio::test]

@@ -18,7 +18,13 @@ fn state(rule: &str, is_told: bool) -> AlertState {
 }
 
 fn merged(reports: &[AlertReport], states: &[AlertState], silenced: &str) -> Vec<Merged> {
-    merge(reports, states, |rule, _| rule == silenced, NOW)
+    merged_of(reports, &["a", "b", "c"], states, silenced)
+}
+
+fn merged_of(reports: &[AlertReport], proven: &[&str], states: &[AlertState], silenced: &str) -> Vec<Merged> {
+    let proven = proven.iter().map(|process| (*process).to_owned()).collect();
+    let living = Living { reports: reports.to_vec(), proven, ..Living::default() };
+    merge(&living, states, |rule, _| rule == silenced, NOW)
 }
 
 /// The phases before and after, of what is sent.
@@ -60,6 +66,18 @@ fn an_alert_of_processes_that_are_gone_expires() {
     let merged = merged(&[], &[state("p99", true)], "");
     assert_eq!(sent(&merged), [(Phase::Firing, Phase::Expired)]);
     assert_eq!(merged[0].step.as_ref().unwrap().alert.ended_at_unix_ms, Some(NOW));
+}
+
+#[test]
+fn a_process_that_may_be_dead_keeps_an_alert_and_begins_none() {
+    let reports = [report("a", "p99")];
+    assert_eq!(merged_of(&reports, &[], &[], ""), []);
+    assert_eq!(merged_of(&reports, &[], &[state("p99", true)], ""), []);
+    assert_eq!(merged_of(&reports, &[], &[state("p99", false)], ""), [], "its silence is over");
+    let both = [report("a", "p99"), report("b", "p99")];
+    let merged = merged_of(&both, &["b"], &[], "");
+    assert_eq!(sent(&merged), [(Phase::Pending, Phase::Firing)]);
+    assert_eq!(merged[0].step.as_ref().unwrap().source, process("b"));
 }
 
 #[test]
