@@ -12,7 +12,7 @@ use super::email::email;
 use super::files::files;
 use super::notifications::{notifications, webhook};
 use super::queues;
-use super::reader::Reader;
+use super::reader::{Reader, misspelt_level};
 use super::reminders::reminders;
 use super::tls::tls;
 use super::{
