@@ -38,9 +38,9 @@ impl Waiters {
     pub(super) async fn wait(&self, owner: &str, at_most: Duration) {
         self.listener.get_or_init(|| tokio::spawn(listen(self.channel.clone(), Arc::downgrade(&self.waiting))));
         let wake = lock(&self.waiting).entry(owner.to_owned()).or_default().clone();
-        let cancelled = Cancelled { waiters: self, owner };
+        let mut wait = Wait { waiters: self, owner, is_over: false };
         let _ = timeout(at_most, wake.notified()).await; // woken or not, the caller asks again
-        std::mem::forget(cancelled);
+        wait.is_over = true;
     }
 
     /// Forgets an owner that waits no more.
@@ -50,14 +50,17 @@ impl Waiters {
 }
 
 /// A wait in progress. Dropped with its caller, it leaves nothing behind.
-struct Cancelled<'a> {
+struct Wait<'a> {
     waiters: &'a Waiters,
     owner: &'a str,
+    is_over: bool,
 }
 
-impl Drop for Cancelled<'_> {
+impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        self.waiters.remove(self.owner);
+        if !self.is_over {
+            self.waiters.remove(self.owner);
+        }
     }
 }
 
