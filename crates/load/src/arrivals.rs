@@ -16,6 +16,7 @@ pub(crate) struct Arrivals {
 
 impl Arrivals {
     /// Starts now. `offsets` are the times since then, in order.
+    #[expect(clippy::disallowed_methods, reason = "the thread is its own, and sleeps until a time of the schedule")]
     pub(crate) fn start(offsets: impl Iterator<Item = Duration> + Send + 'static) -> Self {
         let (times, receiver) = unbounded_channel();
         let start = Instant::now();
