@@ -5,13 +5,13 @@ mod lost_replicas;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 use tidegate_perfmon::mask;
 use tidegate_redis::{Client, Command, Diagnosis, Error, NodeInfo, ReplicaInfo, SlowCommand, Thresholds};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Seldom;

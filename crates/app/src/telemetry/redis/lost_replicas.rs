@@ -1,9 +1,10 @@
 //! Replicas that their primary no longer lists.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidegate_redis::NodeInfo;
+use tokio::time::Instant;
 
 use crate::alert_rules::Measurement;
 

@@ -153,7 +153,8 @@ impl Own {
         let is_to_send = |alert: &&Alert| {
             let key = key(alert);
             let was_reported = self.written.get(&key).is_some_and(|written| written.alert.id == alert.id);
-            !alert.silenced && !self.direct.contains_key(&key) && !(was_reported && is_shared(&key))
+            let is_sent = self.direct.contains_key(&key) || was_reported && is_shared(&key);
+            !(alert.silenced || is_sent)
         };
         let room = MOST.saturating_sub(self.direct.len());
         let sent: Vec<_> = firing.iter().filter(is_to_send).take(room).cloned().collect();
