@@ -35,7 +35,8 @@ struct Arguments {
     /// Length of `faults`.
     #[arg(long, default_value_t = 30.0)]
     minutes: f64,
-    /// A setting of the fleet's nodes, such as TIDEGATE_HTTP_MAX_IN_FLIGHT=8. May be repeated.
+    /// A setting of the fleet's nodes, such as `TIDEGATE_HTTP_MAX_IN_FLIGHT=8`. May be
+    /// repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
     /// Requests a second, open loop. Without it, the scenario's own runs.
