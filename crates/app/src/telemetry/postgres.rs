@@ -83,18 +83,20 @@ struct ServerFigures(Option<ServerState>);
 
 impl Collector for ServerFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        // On SQLite, and before the first reading, there is nothing to show.
-        let Some(state) = &self.0 else { return Ok(()) };
         let encoder = &mut encoder;
         let help = "Connections of clients to the server, of all programs";
         let mut family = Family::new(encoder, "tidegate_postgres_connections", help, MetricType::Gauge)?;
-        family.gauge(&[("server", &state.place)], state.connections)?;
+        if let Some(state) = &self.0 {
+            family.gauge(&[("server", &state.place)], state.connections)?;
+        }
         let help = "Connections that the server takes";
         let mut family = Family::new(encoder, "tidegate_postgres_max_connections", help, MetricType::Gauge)?;
-        family.gauge(&[("server", &state.place)], state.max_connections)?;
+        if let Some(state) = &self.0 {
+            family.gauge(&[("server", &state.place)], state.max_connections)?;
+        }
         let help = "Time since the latest moment of which the replica is known to have all changes";
         let mut family = Family::new(encoder, "tidegate_postgres_replica_lag_seconds", help, MetricType::Gauge)?;
-        for replica in &state.replicas {
+        for replica in self.0.iter().flat_map(|state| &state.replicas) {
             family.fraction(&[("replica", &replica.place)], replica.behind.as_secs_f64())?;
         }
         Ok(())
