@@ -28,7 +28,7 @@ pub enum SecretFileError {
     #[error("can't be read: {0}")]
     Unreadable(#[from] io::Error),
     /// It is a directory, a pipe or a device.
-    #[error("is not a regular file")]
+    #[error("can't be read: it is not a regular file")]
     NoFile,
     /// It is no text.
     #[error("is not UTF-8")]
