@@ -1,4 +1,4 @@
-//! Mixed traffic of many users through the proxy of a [`Topology`](crate::Topology), and the
+//! Mixed traffic of many users through the proxy of a [`Topology`], and the
 //! answers.
 
 mod follow;
