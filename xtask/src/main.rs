@@ -50,8 +50,9 @@ enum Command {
     },
     /// Puts an example or the whole fleet under load, in release, and prints the figures.
     ///
-    /// For an example it starts Redis and PostgreSQL. On the fleet of `cargo xtask topology` it runs
-    /// `stages`, `spike`, `rolling`, `faults` and `cost`.
+    /// For an example it starts Redis and PostgreSQL, unless `REDIS_URL` and `DATABASE_URL` name them.
+    /// On the fleet of `cargo xtask topology` it runs `stages`, `spike`, `rolling`, `faults` and
+    /// `cost`.
     /// `cargo xtask load --help` names the scenarios and options.
     #[command(disable_help_flag = true)]
     Load {
