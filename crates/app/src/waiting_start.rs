@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::node::{Node, StartError, WaitsFor};
@@ -23,6 +23,9 @@ use crate::telemetry::Seldom;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A start that takes no longer answers nobody: who asks meanwhile is served by the node itself. So a
+/// proxy that can't ask whether a node is ready, such as nginx, sends nothing in vain to one that restarts.
+const GRACE: Duration = Duration::from_secs(5);
 /// Between two lines of the log about what is waited for.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
@@ -78,7 +81,8 @@ impl<'a> Front<'a> {
 }
 
 /// Starts a node. While Redis or the database server is away it waits for them, and answers probes:
-/// `/livez` with 200, the others with 503 and the reason.
+/// `/livez` with 200, the others with 503 and the reason. Answers begin when the first try has failed,
+/// or has taken 5 seconds. Connections made earlier are kept for the node.
 ///
 /// Returns none where `shutdown` comes first.
 ///
@@ -95,8 +99,9 @@ pub async fn start(
     }
     let reason = Reason::default();
     let ending = Ending::default();
-    let answering = front.map(|front| answer(front, &reason, &ending)).transpose()?;
-    let started = shutdown.run_until_cancelled(Box::pin(wait(settings, &reason))).await.transpose();
+    let must_wait = CancellationToken::new();
+    let answering = front.map(|front| answer(front, &reason, &must_wait, &ending)).transpose()?;
+    let started = shutdown.run_until_cancelled(Box::pin(wait(settings, &reason, &must_wait))).await.transpose();
     ending.stop.cancel();
     let ended = async {
         if let Some(answering) = answering
@@ -119,7 +124,12 @@ pub async fn start(
 
 /// Serves the same socket through a listener of its own, so that no connection is refused when the
 /// node takes over.
-fn answer(front: Front<'_>, reason: &Reason, ending: &Ending) -> io::Result<tokio::task::JoinHandle<()>> {
+fn answer(
+    front: Front<'_>,
+    reason: &Reason,
+    must_wait: &CancellationToken,
+    ending: &Ending,
+) -> io::Result<tokio::task::JoinHandle<()>> {
     use std::os::fd::AsFd;
     let own = std::net::TcpListener::from(front.listener.as_fd().try_clone_to_owned()?);
     let own = TcpListener::from_std(own)?;
@@ -139,10 +149,16 @@ fn answer(front: Front<'_>, reason: &Reason, ending: &Ending) -> io::Result<toki
         .route(METRICS, say(reason));
     let since = Instant::now();
     let now = move || since.elapsed();
-    Ok(tokio::spawn(serve(own, probes.merge(front.other), front.serve, ending.clone(), now)))
+    let (must_wait, ending) = (must_wait.clone(), ending.clone());
+    Ok(tokio::spawn(async move {
+        let begins = ending.stop.run_until_cancelled(timeout(GRACE, must_wait.cancelled())).await.is_some();
+        if begins {
+            serve(own, probes.merge(front.other), front.serve, ending, now).await;
+        }
+    }))
 }
 
-async fn wait(settings: Settings, reason: &Reason) -> Result<Node, StartError> {
+async fn wait(settings: Settings, reason: &Reason, must_wait: &CancellationToken) -> Result<Node, StartError> {
     let complaints = Seldom::new(COMPLAINT);
     let mut secrets = SecretWatch::new(&settings, None);
     loop {
@@ -150,6 +166,7 @@ async fn wait(settings: Settings, reason: &Reason) -> Result<Node, StartError> {
             Err(error) if error.is_transient() => error,
             started => return started,
         };
+        must_wait.cancel();
         if let Some(unlogged) = complaints.count() {
             tracing::warn!(%error, unlogged, "waiting to start");
         }
