@@ -295,6 +295,12 @@ impl Shards {
         timeout_at(deadline, connecting).await.map_err(late)?
     }
 
+    /// Another connection to the server of this one, for what must not share one with commands.
+    pub(crate) async fn open_again(&self, shard: &Shard) -> Result<Connection, ConnectError> {
+        let is_cluster = self.inner.config.topology() == Topology::Cluster;
+        Connection::open(&self.inner.config, is_cluster.then(|| shard.address()), self.inner.timeout).await
+    }
+
     /// Reads the table anew from any server that answers. Tells whether one did.
     pub(crate) async fn refresh(&self) -> bool {
         if self.inner.config.topology() != Topology::Cluster {

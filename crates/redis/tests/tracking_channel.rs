@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use tidegate_redis::{Cause, Channel, Client, Config, Notice, Role, Tracking};
+use futures_util::future::join_all;
+use tidegate_redis::{Cause, Channel, Client, Command, Config, Notice, Role, Tracking};
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::{Cluster, RedisServer};
 use tokio::time::timeout;
@@ -112,6 +113,30 @@ async fn a_channel_that_went_silent_is_noticed() {
     server.cli(&["ACL", "SETUSER", "app", "allchannels"]).await;
     wait_for(&mut at_one, &Notice::Everything(Cause::Reconnected)).await;
     poll_until(LONG, async || at_one.is_complete().then_some(())).await.unwrap();
+}
+
+/// fred takes no answer to `SUBSCRIBE`, and so gave a refusal to the next command of the connection.
+#[tokio::test]
+async fn a_refused_subscription_leaves_each_reply_to_its_command() {
+    let server = RedisServer::start().await;
+    for user in [&["resetchannels", "+@all"][..], &["allchannels", "+@all", "-subscribe"]] {
+        server.cli(&[&["ACL", "SETUSER", "app", "reset", "on", ">secret", "~*"], user].concat()).await;
+        let client = client(&url(&server)).await;
+        let channel = Channel::new(&client, "t:words");
+        let echo = async |number: u32| {
+            let text = number.to_string();
+            let answer = client.execute(Command::new("ECHO").arg(text.as_str())).await.unwrap();
+            assert_eq!(answer.into_text().unwrap(), text);
+        };
+        let commands = async {
+            for first in (0..2_000).step_by(10) {
+                join_all((first..first + 10).map(echo)).await;
+            }
+        };
+        let ((), subscribed) = tokio::join!(commands, Tracking::over(&channel));
+        assert!(subscribed.is_err() || !subscribed.unwrap().is_complete(), "{user:?}");
+        echo(0).await;
+    }
 }
 
 #[tokio::test]

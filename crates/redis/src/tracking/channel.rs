@@ -55,7 +55,8 @@ impl Channel {
     }
 }
 
-/// The subscription of one connection.
+/// The subscription of one connection. It shares the connection with no other command: see
+/// [`Connection::subscribe`].
 #[derive(Debug)]
 pub(super) struct Line {
     channel: Channel,

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::channel::Line;
 use super::{Cause, Notice, Teller};
-use crate::shards::Shard;
+use crate::shards::Connection;
 use crate::value::Value;
 
 /// Forwards the notices of one connection until it is dropped.
@@ -20,14 +20,14 @@ impl Pump {
     /// Listens from now on. When the connection is lost or comes back, `complete` is false at once and the heartbeat is
     /// called early. Notices of keys that begin with `own` are ours. Words come from a line, if there is one.
     pub(super) fn start(
-        shard: &Shard,
+        connection: &Connection,
         own: String,
         line: Option<Arc<Line>>,
         teller: Teller,
         complete: watch::Sender<bool>,
         beat: Arc<Notify>,
     ) -> Self {
-        let fred = shard.connection().fred();
+        let fred = connection.fred();
         let (mut invalidations, mut errors, mut connects) =
             (fred.invalidation_rx(), fred.error_rx(), fred.reconnect_rx());
         let mut words = fred.message_rx();

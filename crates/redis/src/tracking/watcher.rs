@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::channel::{Channel, Line};
 use super::pump::Pump;
 use super::{Cause, Notice, Teller};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::shards::{Connection, Shard, Shards};
 use crate::slot;
 use crate::value::Value;
@@ -58,7 +58,20 @@ struct Watched {
     unanswered: u32,
     /// Whether the key had to be given up, so that a flush since its last reading would go unnoticed.
     lost_epoch: bool,
-    line: Option<Arc<Line>>,
+    ear: Ear,
+}
+
+/// Where the notices of a primary arrive.
+enum Ear {
+    /// The connection of its commands, on which it tracks.
+    Tracked { _pump: Pump },
+    /// A connection of its own, where the channel is heard. None until it is open, and after each failure.
+    Subscribed(Option<Subscription>),
+}
+
+struct Subscription {
+    connection: Connection,
+    line: Arc<Line>,
     _pump: Pump,
 }
 
@@ -101,9 +114,9 @@ impl Watcher {
     pub(super) async fn beat(&mut self, heartbeat: Duration) -> Vec<Error> {
         let mut lost = self.meet();
         let life = EPOCH_LIFE.max(heartbeat * 20);
-        let way = &self.way;
-        let asking = self.watched.iter().map(|watched| ask(watched, way, life));
-        let answers = join_all(asking).await;
+        let mut watched = std::mem::take(&mut self.watched);
+        let answers = join_all(watched.iter_mut().map(|watched| self.ask(watched, life))).await;
+        self.watched = watched;
         let mut failures = Vec::new();
         for (watched, answer) in self.watched.iter_mut().zip(answers) {
             match answer {
@@ -152,13 +165,10 @@ impl Watcher {
                     // Without a slot it has no keys yet either.
                     let Some(slot) = self.shards.slot_of(&shard) else { continue };
                     has_changed = true;
-                    let (own, teller) = (self.epochs.clone(), self.teller.clone());
-                    let line = match &self.way {
-                        Way::Tracked(_) => None,
-                        Way::Published(channel) => Some(Line::new(channel.clone())),
+                    let ear = match &self.way {
+                        Way::Tracked(_) => Ear::Tracked { _pump: self.pump(shard.connection(), None) },
+                        Way::Published(_) => Ear::Subscribed(None),
                     };
-                    let (complete, early) = (self.complete.clone(), self.early.clone());
-                    let pump = Pump::start(&shard, own, line.clone(), teller, complete, early);
                     self.watched.push(Watched {
                         shard,
                         slot,
@@ -167,13 +177,54 @@ impl Watcher {
                         was_tracked: false,
                         unanswered: 0,
                         lost_epoch: false,
-                        line,
-                        _pump: pump,
+                        ear,
                     });
                 }
             }
         }
         has_changed.then_some(Cause::TopologyChanged)
+    }
+
+    fn pump(&self, connection: &Connection, line: Option<Arc<Line>>) -> Pump {
+        let (own, teller) = (self.epochs.clone(), self.teller.clone());
+        Pump::start(connection, own, line, teller, self.complete.clone(), self.early.clone())
+    }
+
+    async fn ask(&self, watched: &mut Watched, life: Duration) -> Result<Answer, Error> {
+        let connection = watched.shard.connection();
+        let was_on = match (&self.way, &mut watched.ear) {
+            (Way::Tracked(prefixes), _) => track(connection, prefixes).await?,
+            (Way::Published(channel), Ear::Subscribed(subscription)) => {
+                self.listen(channel, &watched.shard, subscription).await?
+            }
+            (Way::Published(_), Ear::Tracked { .. }) => false,
+        };
+        Ok(Answer { was_on, epoch: read_epoch(connection, &watched.epoch_key, life).await? })
+    }
+
+    /// Sees to it that the channel is heard; tells whether it was.
+    async fn listen(
+        &self,
+        channel: &Channel,
+        shard: &Shard,
+        subscription: &mut Option<Subscription>,
+    ) -> Result<bool, Error> {
+        // A connection on which anything failed is not used again.
+        let used = match subscription.take() {
+            Some(used) => used,
+            None => self.subscribe(channel, shard).await?,
+        };
+        let was_heard = used.line.listen(&used.connection).await?;
+        *subscription = Some(used);
+        Ok(was_heard)
+    }
+
+    async fn subscribe(&self, channel: &Channel, shard: &Shard) -> Result<Subscription, Error> {
+        let connection = self.shards.open_again(shard).await;
+        let connection = connection.map_err(|error| Error::new(ErrorKind::Disconnected, error.to_string()))?;
+        let line = Line::new(channel.clone());
+        let pump = self.pump(&connection, Some(line.clone()));
+        Ok(Subscription { connection, line, _pump: pump })
     }
 }
 
@@ -218,16 +269,6 @@ fn epoch_key(epochs: &str, slot: u16) -> String {
 /// Whether a server will not do what is asked of it, now or later: it may not, or doesn't know how.
 pub(super) fn is_refusal(error: &Error) -> bool {
     matches!(error.code(), Some("NOPERM" | "ERR"))
-}
-
-async fn ask(watched: &Watched, way: &Way, life: Duration) -> Result<Answer, Error> {
-    let connection = watched.shard.connection();
-    let was_on = match (way, &watched.line) {
-        (Way::Tracked(prefixes), _) => track(connection, prefixes).await?,
-        (Way::Published(_), Some(line)) => line.listen(connection).await?,
-        (Way::Published(_), None) => false,
-    };
-    Ok(Answer { was_on, epoch: read_epoch(connection, &watched.epoch_key, life).await? })
 }
 
 /// Sees to it that the connection is tracked; tells whether it was.
