@@ -32,7 +32,7 @@ pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 /// Between two comments on a quiet stream: below the minute in which most proxies close what is quiet.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After how long a client that lost the stream comes back.
-pub(super) const RETRY: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_secs(2);
 
 /// When all streams end.
 #[derive(Clone)]
@@ -55,12 +55,13 @@ pub(super) async fn follow(
     // What can't be read was given by nobody here, and is a gap.
     let after = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
     let follower = app.node().telemetry.alerts().follow(&client, &topics, after).map_err(too_many)?;
-    let events = stream::unfold((follower, stop, true), next);
+    let events = stream::unfold((follower, stop), next);
     let is_silent = topics.contains(&Topic::Jobs) && !records_events(&app).await;
-    let notice = is_silent.then(|| Ok(Event::default().comment(SILENT)));
-    Ok(streamed(stream::iter(notice).chain(events)))
+    Ok(streamed(if is_silent { SILENT } else { OPEN }, events))
 }
 
+/// The usual first comment of a stream.
+pub(super) const OPEN: &str = "open";
 /// Said to a client that would wait for `job` events in vain.
 const SILENT: &str = "no queue records events: set `events` with PUT /api/queue/{queue}/settings";
 
@@ -76,9 +77,14 @@ pub(super) fn too_many(error: TooManyFollowers) -> Problem {
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()
 }
 
-/// Events as they come, to their end.
-pub(super) fn streamed(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
-    let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+/// Events as they come, to their end. A comment and the pause before a client comes back go first: nginx
+/// passes the head of an answer on with the first bytes of its body.
+pub(super) fn streamed(
+    comment: &str,
+    events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
+) -> Response {
+    let first = stream::iter([Ok(Event::default().comment(comment).retry(RETRY))]);
+    let answer = Sse::new(first.chain(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // A proxy that gathers an answer before it passes it on would gather this one for ever.
     let headers = [
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
@@ -87,13 +93,11 @@ pub(super) fn streamed(events: impl Stream<Item = Result<Event, Infallible>> + S
     (headers, answer).into_response()
 }
 
-type Place = (Follower, CancellationToken, bool);
+type Place = (Follower, CancellationToken);
 
-/// The next event; the first one says when to come back.
-async fn next((mut follower, stop, is_first): Place) -> Option<(Result<Event, Infallible>, Place)> {
+async fn next((mut follower, stop): Place) -> Option<(Result<Event, Infallible>, Place)> {
     let told = stop.run_until_cancelled(follower.next()).await??;
-    let event = if is_first { event(&told).retry(RETRY) } else { event(&told) };
-    Some((Ok(event), (follower, stop, false)))
+    Some((Ok(event(&told)), (follower, stop)))
 }
 
 fn event(told: &Told) -> Event {

@@ -22,7 +22,7 @@ use tidegate_app::store::Notification;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::events::{self, KEEP_ALIVE, LAST_EVENT_ID, RETRY, Stop};
+use super::events::{self, KEEP_ALIVE, LAST_EVENT_ID, Stop};
 use crate::app::App;
 use crate::caller::{self, Caller};
 use crate::problem::Problem;
@@ -88,8 +88,8 @@ pub(super) async fn follow(
     let Parts { headers, extensions, .. } = parts;
     let mut check = tokio::time::interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let stream = Stream { app, stop, subscription, caller, headers, extensions, check, is_first: true };
-    Ok(events::streamed(stream::unfold(stream, Stream::next)))
+    let stream = Stream { app, stop, subscription, caller, headers, extensions, check };
+    Ok(events::streamed(events::OPEN, stream::unfold(stream, Stream::next)))
 }
 
 struct Stream {
@@ -102,18 +102,13 @@ struct Stream {
     extensions: Extensions,
     /// When it is asked whether it still is, however much is told meanwhile.
     check: Interval,
-    is_first: bool,
 }
 
 impl Stream {
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         let stop = self.stop.clone();
         let told = stop.run_until_cancelled(self.told()).await??;
-        let mut event = event(&told);
-        if std::mem::replace(&mut self.is_first, false) {
-            event = event.retry(RETRY);
-        }
-        Some((Ok(event), self))
+        Some((Ok(event(&told)), self))
     }
 
     /// What comes next, as long as the key or the session is one.
