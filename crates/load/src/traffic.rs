@@ -22,7 +22,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::follow::Followers;
-pub use self::ledger::{Ledger, Verdict};
+use self::ledger::Ledger;
+pub use self::ledger::Verdict;
 pub use self::sample::{Class, Group, Sample, Summary};
 use self::tenant::Tenant;
 use crate::Topology;
@@ -211,7 +212,8 @@ impl Traffic {
     ///
     /// It can't be read.
     pub async fn queue(&self, name: &str) -> anyhow::Result<serde_json::Value> {
-        self.0.operator_json(&format!("/api/queue/{name}")).await
+        let path = format!("/api/queue/{name}");
+        self.0.operator_json(&path).await?.with_context(|| format!("GET {path} is answered 404"))
     }
 
     /// All samples so far.
@@ -224,12 +226,7 @@ impl Traffic {
         self.0.examples.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The acknowledged writes.
-    pub fn ledger(&self) -> &Ledger {
-        &self.0.ledger
-    }
-
-    /// Compares what the fleet holds with what it acknowledged: see [`Ledger`].
+    /// Compares what the fleet holds with what it acknowledged.
     ///
     /// # Errors
     ///
@@ -259,20 +256,27 @@ impl Shared {
         }
     }
 
-    /// The JSON of an operator's GET. Sent again while the fleet says that it can't answer now.
-    async fn operator_json(&self, path: &str) -> anyhow::Result<serde_json::Value> {
+    /// See [`patient_json`]; the client is an operator.
+    async fn operator_json(&self, path: &str) -> anyhow::Result<Option<serde_json::Value>> {
         let request = || self.admin.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
         patient_json(path, request).await
     }
 }
 
-/// The JSON of a GET, sent again for two minutes while it is answered 429 or 503 or not at all.
-async fn patient_json(path: &str, request: impl Fn() -> reqwest::RequestBuilder) -> anyhow::Result<serde_json::Value> {
+/// The JSON of a GET. `None` if it is answered 404. The request is sent again for two minutes
+/// while it is answered 429 or 503 or not at all.
+async fn patient_json(
+    path: &str,
+    request: impl Fn() -> reqwest::RequestBuilder,
+) -> anyhow::Result<Option<serde_json::Value>> {
     const PATIENCE: Duration = Duration::from_secs(120);
     let end = Instant::now() + PATIENCE;
     loop {
         let last = match request().timeout(Duration::from_secs(30)).send().await {
-            Ok(answer) if answer.status().is_success() => return answer.json().await.context("no JSON"),
+            Ok(answer) if answer.status().is_success() => {
+                return answer.json().await.map(Some).with_context(|| format!("the answer to GET {path} is no JSON"));
+            }
+            Ok(answer) if answer.status() == StatusCode::NOT_FOUND => return Ok(None),
             Ok(answer)
                 if ![StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status()) =>
             {

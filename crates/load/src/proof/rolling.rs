@@ -4,6 +4,8 @@ mod broken;
 
 use std::time::Duration;
 
+use anyhow::Context;
+use tidegate_testkit::poll_until;
 use tokio::time::sleep;
 
 use self::broken::BrokenVersion;
@@ -19,8 +21,9 @@ const SETTINGS: &[(&str, &str)] =
 const CALM: f64 = 10.0;
 /// How long a canary may take to become ready.
 const CANARY_READY: Duration = Duration::from_secs(5);
-/// Requests that the broken version answers before it is rolled back.
+/// Requests that the broken version answers before it is rolled back, and the time for them.
 const CANARY_FAILURES: usize = 5;
+const CANARY_FAILS: Duration = Duration::from_secs(60);
 /// After that much time the proxy's old workers have no request left.
 const SWITCHED: f64 = 1.0;
 /// Longer than the restarts take; the traffic is ended before.
@@ -55,7 +58,7 @@ pub async fn rolling(size: &Size) -> anyhow::Result<ProofReport> {
     let failed_with_canary = with_canary.requests.not_accepted();
     let end = traffic.now();
     let after = report.stretch("rolled back", &samples, rolled_back + SWITCHED, end);
-    let failed_after = after.requests.not_accepted();
+    let (count_after, failed_after) = (after.requests.count, after.requests.not_accepted());
     report
         .checks
         .push(Check::count(format!("{count} requests during the restarts, {failed} failed"), failed == 0 && count > 0));
@@ -68,16 +71,12 @@ pub async fn rolling(size: &Size) -> anyhow::Result<ProofReport> {
         broken == failed_with_canary && broken > 0,
     ));
     report.checks.push(Check::count(
-        format!("{failed_after} of {} requests failed after one command rolled it back", after_count(&report)),
+        format!("{failed_after} of {count_after} requests failed after one command rolled it back"),
         failed_after == 0,
     ));
     report.judge(traffic.verify().await?, &traffic, true);
     topology.stop().await?;
     Ok(report)
-}
-
-fn after_count(report: &ProofReport) -> usize {
-    report.stretches.last().map_or(0, |stretch| stretch.requests.count)
 }
 
 /// Times of the steps.
@@ -104,9 +103,8 @@ async fn restarts(topology: &mut Topology, traffic: &Traffic, scale: f64) -> any
     let broken = BrokenVersion::start().await?;
     let canary = traffic.now();
     topology.proxy.add_canary(broken.port()).await?;
-    while broken.answered() < CANARY_FAILURES {
-        sleep(Duration::from_millis(50)).await;
-    }
+    let failures = poll_until(CANARY_FAILS, async || (broken.answered() >= CANARY_FAILURES).then_some(()));
+    failures.await.context("the canary received too few requests")?;
     topology.proxy.roll_back().await?;
     let rolled_back = traffic.now();
     sleep(calm).await;

@@ -1,9 +1,10 @@
 //! What was acknowledged, and whether the fleet still holds it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -19,7 +20,7 @@ const EXAMPLES: usize = 5;
 
 /// Writes, jobs and imports that were acknowledged.
 #[derive(Default)]
-pub struct Ledger(Mutex<Entries>);
+pub(super) struct Ledger(Mutex<Entries>);
 
 #[derive(Default)]
 struct Entries {
@@ -33,8 +34,6 @@ struct Entries {
 struct OfTenant {
     /// Schedules by the number of their request, with the last acknowledged version.
     schedules: BTreeMap<u64, u64>,
-    /// Requests that create a schedule, acknowledged or not.
-    sent: BTreeSet<u64>,
     /// Jobs by number.
     jobs: BTreeMap<u64, String>,
     imports: BTreeMap<u64, String>,
@@ -79,10 +78,6 @@ pub struct Verdict {
 }
 
 impl Ledger {
-    pub(super) fn sent(&self, tenant: &str, number: u64) {
-        self.of(tenant, |entry| entry.sent.insert(number));
-    }
-
     pub(super) fn written(&self, tenant: &str, number: u64, version: u64) {
         self.of(tenant, |entry| entry.schedules.insert(number, version));
     }
@@ -106,11 +101,6 @@ impl Ledger {
 
     pub(super) fn streamed(&self, change: impl FnOnce(&mut Streams)) {
         change(&mut self.lock().streams);
-    }
-
-    /// Acknowledged jobs, with those of imports.
-    pub fn jobs(&self) -> usize {
-        self.lock().tenants.values().map(|entry| entry.jobs.len() + entry.imports.len()).sum()
     }
 
     fn of<T>(&self, tenant: &str, change: impl FnOnce(&mut OfTenant) -> T) {
@@ -166,11 +156,7 @@ async fn check_jobs(shared: &Shared, entry: &OfTenant, verdict: &mut Verdict) ->
         let path = format!("/api/queue/{queue}/jobs/{id}");
         let end = Instant::now() + JOBS_END;
         let job = loop {
-            let job = match shared.operator_json(&path).await {
-                Ok(job) => job,
-                Err(error) if error.to_string().contains(" is answered 404") => break Value::Null,
-                Err(error) => return Err(error),
-            };
+            let Some(job) = shared.operator_json(&path).await? else { break Value::Null };
             let has_ended = ["done", "dead", "cancelled"].iter().any(|state| job["state"] == *state);
             if has_ended || Instant::now() > end {
                 break job;
@@ -196,7 +182,7 @@ async fn check_schedules(tenant: &Tenant, entry: &OfTenant, verdict: &mut Verdic
     let mut found: HashMap<String, (usize, u64)> = HashMap::new();
     let mut path = String::from("/api/schedules?limit=200");
     loop {
-        let page = patient_json(&path, || tenant.get(&path)).await?;
+        let page = page(tenant, &path).await?;
         for title in page["items"].as_array().into_iter().flatten().filter_map(|item| item["title"].as_str()) {
             // `w7 v2` is the second replacement of what request 7 created.
             let (name, version) = title.split_once(" v").unwrap_or((title, "0"));
@@ -236,7 +222,7 @@ async fn check_notices(tenant: &Tenant, entry: &OfTenant, verdict: &mut Verdict)
     let mut after = 0;
     loop {
         let path = format!("/api/notifications?limit=200&after={after}");
-        let page = patient_json(&path, || tenant.get(&path)).await?;
+        let page = page(tenant, &path).await?;
         for number in page["items"].as_array().into_iter().flatten().filter_map(|item| item["body"]["number"].as_u64())
         {
             *found.entry(number).or_default() += 1;
@@ -257,4 +243,8 @@ async fn check_notices(tenant: &Tenant, entry: &OfTenant, verdict: &mut Verdict)
         }
     }
     Ok(())
+}
+
+async fn page(tenant: &Tenant, path: &str) -> anyhow::Result<Value> {
+    patient_json(path, || tenant.get(path)).await?.with_context(|| format!("GET {path} is answered 404"))
 }

@@ -89,7 +89,6 @@ impl Call<'_> {
 
     async fn create(&self) {
         let key = format!("w{}", self.number);
-        self.shared.ledger.sent(&self.tenant.id, self.number);
         let body = schedule(self.number, 0);
         let request = || self.tenant.post("/api/schedules").header("idempotency-key", &key).json(&body);
         let Some(answer) = self.write(Class::Write, request).await else { return };
