@@ -104,6 +104,6 @@ impl Fleet {
 
 async fn address(process: &mut Process) -> anyhow::Result<String> {
     let line = process.wait_for_line(ADDRESS, START).await?;
-    let (_, address) = line.split_once(ADDRESS).context("the line has the address")?;
+    let (_, address) = line.split_once(ADDRESS).context("the example printed no address")?;
     Ok(address.trim().to_owned())
 }

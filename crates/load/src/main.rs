@@ -108,7 +108,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
 
 fn setting(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
-    parts.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "it is NAME=VALUE".to_owned())
+    parts.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "must be NAME=VALUE".to_owned())
 }
 
 fn write(path: &Path, text: String) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ const SLOW: Duration = Duration::from_millis(500);
 /// Starts the example; its provider takes so long. Returns its address too.
 async fn start(redis: &RedisServer, postgres: &PostgresServer, provider: Duration) -> (Process, String) {
     let process = Process::builder(binary("examples/payment")).env("PORT", "0").env("REDIS_URL", redis.url());
-    let process = process.env("DATABASE_URL", postgres.url()).env("SLOW_GATEWAY_MS", provider.as_millis().to_string());
+    let process = process.env("DATABASE_URL", postgres.url()).env("PROVIDER_MS", provider.as_millis().to_string());
     let mut process = process.start().unwrap();
     let line = process.wait_for_line(ADDRESS, LONG).await.unwrap();
     let address = line.split_once(ADDRESS).unwrap().1.to_owned();

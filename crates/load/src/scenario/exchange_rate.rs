@@ -150,7 +150,7 @@ impl ExchangeRate {
     /// The service fails, is slow, and comes back: callers have the last known rate meanwhile.
     async fn outage(&self, turn: &mut Turn) -> anyhow::Result<()> {
         let _alone = self.outage.write().await;
-        let (api, pair) = (turn.api.clone(), pair(turn.number % HOT).context("there is such a pair")?);
+        let (api, pair) = (turn.api.clone(), pair(turn.number % HOT).context("there is no such pair")?);
         set_mode(&api, "down").await?;
         let outage = async {
             let last = self.read_until(turn, &pair, true).await?;
@@ -207,7 +207,7 @@ impl Scenario for ExchangeRate {
     }
 
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
-        let hot = pair(turn.number % HOT).context("there is such a pair")?;
+        let hot = pair(turn.number % HOT).context("there is no such pair")?;
         match (self.run.load(Ordering::Relaxed), turn.number) {
             (MIXED, number) if number % OUTAGE_EVERY == OUTAGE_AT => self.outage(turn).await,
             (MIXED, number) if number % CROWD_EVERY == 0 => self.crowd(turn).await,

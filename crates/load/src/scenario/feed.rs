@@ -112,8 +112,8 @@ impl Feed {
     fn page_of(&self, answer: &Answer, before: i64) -> anyhow::Result<(Vec<i64>, Option<i64>)> {
         let (mut ids, mut last) = (Vec::new(), before);
         let known = lock(&self.known);
-        for post in answer.body["posts"].as_array().context("a page has posts")? {
-            let id = post["id"].as_i64().context("a post has an id")?;
+        for post in answer.body["posts"].as_array().context("the page has no `posts`")? {
+            let id = post["id"].as_i64().context("a post has no `id`")?;
             ensure!(id < last, "post {id} comes behind {last}");
             if let Some((author, text)) = known.posts.get(&id) {
                 ensure!(post["author"] == *author && post["text"] == *text, "post {id} was {author}'s {text}: {post}");

@@ -135,7 +135,7 @@ impl Scenario for Transfer {
         let answered = lock(&self.answered);
         let wrong = answered.changes.iter().zip(&balances).filter(|(change, balance)| opening + *change != **balance);
         let wrong: Vec<_> = wrong.collect();
-        let lowest = balances.iter().min().context("there are accounts")?;
+        let lowest = balances.iter().min().context("there is no account")?;
         Ok(vec![
             Invariant::new(
                 format!("balances {sum} + in transit {in_transit} = deposits {deposits}"),
