@@ -1,7 +1,7 @@
 //! A payment that is made once, whatever happens meanwhile.
 //!
 //! 50 callers pay for the same order at once, the process that holds the lock is suspended past its
-//! lease, a process is killed between two steps: the order is paid once, one account is debited once.
+//! lease, a process is killed between two steps: the order is paid once, and one account is debited.
 //!
 //! - [`Once`] answers a repeated `Idempotency-Key` with the receipt of the first time.
 //! - [`Lock`] sends one caller at a time to the payment provider for an order.
@@ -17,6 +17,7 @@
 //!     --json '{"order":"o-1","user":"user-1","amount":1999}'
 //! curl localhost:8080/payments/o-1
 //! curl localhost:8080/totals
+//! PROVIDER_MS=5000 cargo run --release --example payment     # with a slow payment provider
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
@@ -24,6 +25,7 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -43,6 +45,7 @@ const LEASE: Duration = Duration::from_secs(1);
 const MAX_AMOUNT: i64 = 1_000_000;
 
 const OTHER_PAYMENT: &str = "this Idempotency-Key was used for another payment";
+const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
 
 /// A row of `payments` begins with the first attempt. `fence` is the newest token that SQL has seen
 /// for the order, `paid_by` the key of the request that paid. 1,000 users have 1,000,000 each.
@@ -77,14 +80,15 @@ async fn main() -> anyhow::Result<()> {
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
-    // PostgreSQL does not like two processes that create one table.
+    // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks.clone(), "tables").lease(LEASE).acquire(Duration::from_secs(20)).await?;
     for statement in TABLES {
         sqlx::query(statement).execute(&sql).await?;
     }
     guard.release().await?;
 
-    let provider_takes = Duration::from_millis(env::var("SLOW_GATEWAY_MS").map_or(Ok(20), |ms| ms.parse())?);
+    let provider_ms = env::var("PROVIDER_MS").map_or(Ok(20), |ms| ms.parse());
+    let provider_takes = Duration::from_millis(provider_ms.context("PROVIDER_MS must be a whole number")?);
     let shop = Shop { sql, locks, requests: Once::new(requests, "payment").lease(LEASE), provider_takes };
     let router = Router::new()
         .route("/payments", post(pay))
@@ -107,17 +111,22 @@ struct Payment {
 
 async fn pay(State(shop): State<Shop>, headers: HeaderMap, body: Result<Json<Payment>, JsonRejection>) -> Answer {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
-    let Json(payment) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
+    let key = key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?;
+    let Json(payment) = body.map_err(|error| refused(error.status(), error.body_text()))?;
     if !(1..=MAX_AMOUNT).contains(&payment.amount) {
-        return Err(refused(422, format!("amount is {}, and must be from 1 to {MAX_AMOUNT}", payment.amount)));
+        return Err(refused(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("amount is {}, and must be from 1 to {MAX_AMOUNT}", payment.amount),
+        ));
     }
     let receipt = (StatusCode::CREATED, Json(json!({ "paid": payment })));
     let attempt = match shop.requests.begin(key).await? {
         Begin::Started(attempt) => attempt,
-        Begin::InProgress { .. } => return Err(refused(503, "this request is in progress")),
+        Begin::InProgress { .. } => {
+            return Err(refused(StatusCode::SERVICE_UNAVAILABLE, "this request is in progress"));
+        }
         Begin::Done(done) if serde_json::from_slice::<Payment>(&done)? == payment => return Ok(receipt),
-        Begin::Done(_) => return Err(refused(422, OTHER_PAYMENT)),
+        Begin::Done(_) => return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT)),
     };
     let result = shop.pay(key, &payment).await;
     // If this fails, the repeat finds in SQL what its key has paid for.
@@ -130,8 +139,10 @@ async fn pay(State(shop): State<Shop>, headers: HeaderMap, body: Result<Json<Pay
 
 /// A name that PostgreSQL takes into an index.
 fn name(text: &str) -> Result<&str, Refused> {
-    let is_name = (1..=100).contains(&text.len()) && !text.contains('\0');
-    is_name.then_some(text).ok_or_else(|| refused(422, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
+    if (1..=100).contains(&text.len()) && !text.contains('\0') {
+        return Ok(text);
+    }
+    Err(refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
 }
 
 impl Shop {
@@ -143,7 +154,7 @@ impl Shop {
         // `Once` may not have heard of it, if a process died. SQL remembers each key.
         let other = "SELECT order_id FROM payments WHERE paid_by = $1";
         if sqlx::query(other).bind(key).fetch_optional(&self.sql).await?.is_some() {
-            return Err(refused(422, OTHER_PAYMENT));
+            return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT));
         }
         // Dropped, the guard releases the lock in the background.
         let guard = Lock::new(self.locks.clone(), format!("order:{order}")).lease(LEASE).acquire(2 * LEASE).await?;
@@ -154,13 +165,17 @@ impl Shop {
                      fence = excluded.fence WHERE payments.fence < excluded.fence AND payments.paid_by IS NULL";
         let claim = sqlx::query(claim).bind(order).bind(user).bind(amount).bind(fence);
         if claim.execute(&self.sql).await?.rows_affected() == 1 {
-            // The payment provider authorizes, perhaps twice: what is never captured lapses by itself.
+            // The provider authorizes, perhaps twice: an authorization without a capture expires.
             tokio::time::sleep(self.provider_takes).await;
             if self.capture(key, payment, fence).await? {
                 return Ok(());
             }
         }
-        if self.is_paid(key, payment).await? { Ok(()) } else { Err(refused(503, "another caller is paying")) }
+        if self.is_paid(key, payment).await? {
+            Ok(())
+        } else {
+            Err(refused(StatusCode::SERVICE_UNAVAILABLE, "another caller is paying"))
+        }
     }
 
     /// Takes the money, if the token is still the newest. All of it happens, or nothing.
@@ -173,7 +188,7 @@ impl Shop {
         }
         let debit = "UPDATE accounts SET balance = balance - $1 WHERE user_id = $2 AND balance >= $1";
         if sqlx::query(debit).bind(amount).bind(user).execute(&mut *sql).await?.rows_affected() == 0 {
-            return Err(refused(409, format!("`{user}` does not have {amount}")));
+            return Err(refused(StatusCode::CONFLICT, format!("`{user}` does not have {amount}")));
         }
         sql.commit().await?;
         Ok(true)
@@ -187,11 +202,13 @@ impl Shop {
         let select = sqlx::query_as(select).bind(name(order)?).bind(name(user)?);
         let found: Option<(Option<String>, Option<i64>, Option<String>)> = select.fetch_optional(&self.sql).await?;
         match found {
-            None => Err(refused(404, format!("there is no user `{user}`"))),
+            None => Err(refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`"))),
             Some((_, _, None)) => Ok(false),
-            Some((_, _, Some(by))) if by != key => Err(refused(409, format!("order `{order}` has been paid for"))),
+            Some((_, _, Some(by))) if by != key => {
+                Err(refused(StatusCode::CONFLICT, format!("order `{order}` has been paid for")))
+            }
             Some((payer, paid, _)) if (payer.as_ref(), paid) == (Some(user), Some(*amount)) => Ok(true),
-            Some(_) => Err(refused(422, OTHER_PAYMENT)),
+            Some(_) => Err(refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT)),
         }
     }
 }
@@ -200,11 +217,12 @@ async fn payment(State(shop): State<Shop>, Path(order): Path<String>) -> Answer 
     let select = sqlx::query_as("SELECT user_id, amount, fence, paid_by FROM payments WHERE order_id = $1");
     let found: Option<(String, i64, i64, Option<String>)> =
         select.bind(name(&order)?).fetch_optional(&shop.sql).await?;
-    let (user, amount, fence, paid_by) = found.ok_or_else(|| refused(404, format!("no payment for `{order}`")))?;
+    let (user, amount, fence, paid_by) =
+        found.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("no payment for `{order}`")))?;
     Ok((StatusCode::OK, Json(json!({ "user": user, "amount": amount, "fence": fence, "paid": paid_by.is_some() }))))
 }
 
-/// What must agree: what was paid, and what the accounts have lost.
+/// The sum that was paid, and the sum by which accounts were debited: they must agree.
 async fn totals(State(shop): State<Shop>) -> Answer {
     let select = "SELECT COUNT(*), CAST(COALESCE(SUM(amount), 0) AS BIGINT),
                   (SELECT CAST(SUM(1000000 - balance) AS BIGINT) FROM accounts)
@@ -213,7 +231,7 @@ async fn totals(State(shop): State<Shop>) -> Answer {
     Ok((StatusCode::OK, Json(json!({ "payments": payments, "paid": paid, "debited": debited }))))
 }
 
-/// Nothing but a lock, to measure it.
+/// Takes a lock and does nothing else, to measure the lock.
 async fn lock(State(shop): State<Shop>, Path(name): Path<String>) -> Answer {
     let lock = Lock::new(shop.locks, format!("plain:{name}")).lease(LEASE);
     let (guard, is_contended) = match lock.try_acquire().await? {
@@ -226,22 +244,21 @@ async fn lock(State(shop): State<Shop>, Path(name): Path<String>) -> Answer {
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 
 /// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
+struct Refused(StatusCode, String);
 
-fn refused(status: u16, reason: impl Into<String>) -> Refused {
+fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
     Refused(status, reason.into())
 }
 
 /// A server is away, or took too long: the same request may succeed later.
 impl<E: std::error::Error> From<E> for Refused {
     fn from(error: E) -> Self {
-        refused(503, error.to_string())
+        refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

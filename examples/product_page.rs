@@ -20,6 +20,7 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,11 +35,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::AnyPool;
 use sqlx::any::AnyPoolOptions;
-use tidegate_cache::{Fill, Json as JsonCodec, Key, Read, RedisTier, TieredCache, TtlClass, TypedCache};
+use tidegate_cache::{Fill, Json as JsonCodec, Key, LoadError, Read, RedisTier, TieredCache, TtlClass, TypedCache};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Lock, MemoryStore, PermitStore, RedisStore};
 
 const PAGES: TtlClass = TtlClass::new("pages", Duration::from_secs(300));
+const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
 
 /// 1,000 products in 10 categories, with 300 sales each. A row of `updates` is an update by its
 /// idempotency key, and whether it has been announced to the cache.
@@ -82,7 +84,7 @@ async fn main() -> anyhow::Result<()> {
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
-    // One process creates and fills the tables.
+    // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
     for statement in TABLES {
         sqlx::query(statement).execute(&sql).await?;
@@ -113,7 +115,7 @@ struct Page {
 async fn page(State(shop): State<Shop>, Path(id): Path<String>, query: Query<HashMap<String, String>>) -> Answer {
     let id = id.parse().map_err(|_| no_product(&id))?;
     let at_least = query.get("at_least").map_or(Ok(0), |version| version.parse());
-    let at_least = at_least.map_err(|_| Refused(400, "at_least is not a version".to_owned()))?;
+    let at_least = at_least.map_err(|_| Refused(StatusCode::BAD_REQUEST, "at_least is not a version".to_owned()))?;
     let (mut answer, source) = if query.get("cache").is_some_and(|cache| cache == "off") {
         (json!(shop.load(id).await?), "sql".to_owned())
     } else {
@@ -122,7 +124,7 @@ async fn page(State(shop): State<Shop>, Path(id): Path<String>, query: Query<Has
     };
     let version = answer["version"].as_i64().ok_or_else(|| no_product(id))?;
     if version < at_least {
-        return Err(Refused(404, format!("product {id} has no version {at_least} yet")));
+        return Err(Refused(StatusCode::NOT_FOUND, format!("product {id} has no version {at_least} yet")));
     }
     answer["source"] = Value::from(source);
     Ok(Json(answer))
@@ -132,19 +134,20 @@ impl Shop {
     /// The page, of this version or a newer one if there is one.
     async fn read(&self, id: i64, at_least: i64) -> Result<Read<Option<Page>>, Refused> {
         let key = Key::builder("page").part(id).build()?;
-        let load = || {
-            let shop = self.clone();
-            async move || shop.load(id).await.map(Fill::new)
-        };
-        let read = self.pages.get_or_load(&key, load()).await?;
+        let read = self.read_cache(&key, id).await?;
         let is_enough = read.value.as_ref().as_ref().is_none_or(|page| page.version >= at_least);
         let newest = sqlx::query_scalar("SELECT version FROM products WHERE id = $1").bind(id);
         if is_enough || newest.fetch_one(&self.sql).await.is_ok_and(|newest: i64| newest < at_least) {
             return Ok(read);
         }
-        // This process has not heard of the update yet. While Redis is away, it reads nothing there.
+        // This process does not know of the update yet. While Redis is away, it reads nothing there.
         let _ = self.cache.invalidate_key(&key).await;
-        Ok(self.pages.get_or_load(&key, load()).await?)
+        Ok(self.read_cache(&key, id).await?)
+    }
+
+    async fn read_cache(&self, key: &Key, id: i64) -> Result<Read<Option<Page>>, LoadError<sqlx::Error>> {
+        let shop = self.clone();
+        self.pages.get_or_load(key, async move || shop.load(id).await.map(Fill::new)).await
     }
 
     /// Makes the page in SQL, which takes long: the rank compares all sales of the category.
@@ -165,14 +168,16 @@ impl Shop {
         let known = "SELECT product_id, price, version FROM updates WHERE idempotency_key = $1";
         let known: Option<(i64, i64, i64)> = sqlx::query_as(known).bind(update).fetch_optional(&self.sql).await?;
         if let Some((of, to, version)) = known {
-            let other = || Refused(422, "the Idempotency-Key was used for another update".to_owned());
+            let other = || {
+                Refused(StatusCode::UNPROCESSABLE_ENTITY, "the Idempotency-Key was used for another update".to_owned())
+            };
             return ((of, to) == (id, price)).then_some(version).ok_or_else(other);
         }
         let mut sql = self.sql.begin().await?;
         let set = "UPDATE products SET price = $1, version = version + 1 WHERE id = $2 RETURNING version";
         let set = sqlx::query_scalar(set).bind(price).bind(id).fetch_optional(&mut *sql).await?;
         let version: i64 = set.ok_or_else(|| no_product(id))?;
-        // Fails if the same request came to another process meanwhile. Then nothing is changed here.
+        // Fails if another process has had the same request meanwhile. Then nothing changes here.
         let note = sqlx::query("INSERT INTO updates VALUES ($1, $2, $3, $4, 0)");
         note.bind(update).bind(id).bind(price).bind(version).execute(&mut *sql).await?;
         sql.commit().await?;
@@ -210,10 +215,13 @@ struct Update {
 async fn update(State(shop): State<Shop>, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer {
     let id = id.parse().map_err(|_| no_product(&id))?;
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or(Refused(400, "Idempotency-Key is missing, or too long".to_owned()))?;
-    let Json(Update { price }) = body.map_err(|error| Refused(error.status().as_u16(), error.body_text()))?;
+    let key = key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?;
+    let Json(Update { price }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if !(1..=1_000_000).contains(&price) {
-        return Err(Refused(422, format!("price is {price}, and must be from 1 to 1000000")));
+        return Err(Refused(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("price is {price}, and must be from 1 to 1000000"),
+        ));
     }
     let version = shop.write(key, id, price).await?;
     // Until this has succeeded the update is not acknowledged: the client repeats it.
@@ -229,22 +237,25 @@ type Body = Result<Json<Update>, JsonRejection>;
 type Answer = Result<Json<Value>, Refused>;
 
 /// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
+struct Refused(StatusCode, String);
 
 fn no_product(id: impl std::fmt::Display) -> Refused {
-    Refused(404, format!("there is no product `{id}`"))
+    Refused(StatusCode::NOT_FOUND, format!("there is no product `{id}`"))
 }
 
 /// A server is away, or took too long: the same request may succeed later.
-impl<E: std::error::Error> From<E> for Refused {
+impl<E: Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
-        Refused(503, error.to_string())
+        let reason = match (&error as &(dyn Error + 'static)).downcast_ref::<LoadError<sqlx::Error>>() {
+            Some(LoadError::Loader(cause)) => cause.to_string(),
+            _ => error.to_string(),
+        };
+        Self(StatusCode::SERVICE_UNAVAILABLE, reason)
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tidegate_resilience::{
     Bulkhead, CircuitBreaker, ConfigError, Error, Event, Observer, Resilience, State, Timeout, Verdict,
@@ -11,10 +12,10 @@ use tidegate_resilience::{
 
 use crate::{Refused, refused};
 
-/// Calls that run at once, and those that wait for them.
-const PLACES: usize = 32;
-const WAITING: usize = 1_000;
-/// Longest wait for a place, and longest call.
+/// Most calls that run at once, and most that wait for them.
+const MAX_RUNNING: usize = 32;
+const MAX_WAITING: usize = 1_000;
+/// Longest wait of a call, and longest call.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Time after which an open breaker admits a call to see whether the service is back.
@@ -46,7 +47,7 @@ impl Service {
     pub(crate) fn new(name: &'static str) -> Result<Self, ConfigError> {
         let trips = Arc::<Trips>::default();
         let breaker = CircuitBreaker::builder(name).open_for(OPEN_FOR).observer(trips.clone()).build()?;
-        let bulkhead = Bulkhead::builder(name, PLACES).max_waiting(WAITING).max_wait(MAX_WAIT).build()?;
+        let bulkhead = Bulkhead::builder(name, MAX_RUNNING).max_waiting(MAX_WAITING).max_wait(MAX_WAIT).build()?;
         let policies = Resilience::new().bulkhead(bulkhead.clone()).breaker(breaker.clone());
         let policies = policies.timeout(Timeout::new(name, TIMEOUT));
         Ok(Self { bulkhead, breaker, policies, trips, delay: AtomicU64::new(0) })
@@ -66,7 +67,7 @@ impl Service {
         };
         self.policies.clone().classify(verdict).call(delayed).await.map_err(|error| match error {
             Error::Inner(refused) => refused,
-            policy => refused(503, policy.to_string()),
+            policy => refused(StatusCode::SERVICE_UNAVAILABLE, policy.to_string()),
         })
     }
 
@@ -88,5 +89,9 @@ impl Service {
 
 /// A refusal is the answer of a service that works.
 fn verdict<T>(result: Result<&T, &Refused>) -> Verdict {
-    if matches!(result, Err(Refused(503, _))) { Verdict::Transient } else { Verdict::Success }
+    if matches!(result, Err(Refused(StatusCode::SERVICE_UNAVAILABLE, _))) {
+        Verdict::Transient
+    } else {
+        Verdict::Success
+    }
 }

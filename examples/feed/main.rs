@@ -51,7 +51,7 @@ use tokio_util::sync::CancellationToken;
 
 use feeds::{END, FanOut, Feeds, fan_out};
 
-/// A feed to which nothing was added for so long is made again when it is read.
+/// A feed expires this long after its last post. The next read rebuilds it.
 const FEEDS: TtlClass = TtlClass::new("feeds", Duration::from_secs(7 * 24 * 3600));
 /// Most feeds in the memory of one process.
 const IN_MEMORY: usize = 1_000_000;
@@ -61,6 +61,7 @@ const MAX_TEXT: usize = 280;
 const MAX_LIMIT: usize = 1_000;
 /// How long the jobs of a process that died wait for another one.
 const LEASE: Duration = Duration::from_secs(2);
+const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
 
 /// `is_announced` is set when the fan-out of a post is enqueued.
 const POSTS: [&str; 2] = [
@@ -101,12 +102,15 @@ async fn main() -> anyhow::Result<()> {
         }
         Err(_) => (Arc::new(MemoryStore::new()), Shapes::in_memory(IN_MEMORY), Arc::new(MemoryBroker::new())),
     };
-    let number = |name, default| env::var(name).map_or(Ok(default), |text| text.parse::<u32>());
+    let number = |name: &str, default| {
+        let number = env::var(name).map_or(Ok(default), |text| text.parse::<u32>());
+        number.with_context(|| format!("{name} must be a whole number"))
+    };
     let sql = open(locks, number("FOLLOWERS", 1_000)?).await?;
     let feeds = Feeds::new(sql, broker.clone(), shapes.sorted_set(FEEDS), number("KEPT", 1_000)?);
 
     tokio::spawn(feeds.clone().announce_regularly());
-    // A job is tried until it has succeeded, whatever is killed meanwhile.
+    // A job runs until it has succeeded, however many of its processes die.
     let retry = RetryPolicy::new(u32::MAX, Backoff::Fixed(Duration::from_secs(1)))?;
     let options = QueueOptions::new().retry(retry).max_lost_leases(u32::MAX).concurrency(4);
     let worker = Worker::builder(broker).queue(FanOut::QUEUE, options).data(feeds.clone()).handler(fan_out);
@@ -135,7 +139,7 @@ async fn open(locks: Arc<dyn PermitStore>, followers: u32) -> anyhow::Result<Any
     let pool = AnyPoolOptions::new().max_connections(if is_sqlite { 1 } else { 16 });
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     let celebrity = env::var("CELEBRITY").unwrap_or_else(|_| "star".to_owned());
-    // PostgreSQL does not like two processes that create one table.
+    // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(60)).await.context("making the tables")?;
     sqlx::query(POSTS[usize::from(!is_sqlite)]).execute(&sql).await?;
     for statement in TABLES {
@@ -152,7 +156,8 @@ async fn open(locks: Arc<dyn PermitStore>, followers: u32) -> anyhow::Result<Any
 async fn check_names(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     match path.contains("%00") || path.len() > 1_000 {
-        true => refused(400, "a name has no character NUL, and a path at most 1000 bytes").into_response(),
+        true => refused(StatusCode::BAD_REQUEST, "a name has no character NUL, and a path at most 1000 bytes")
+            .into_response(),
         false => next.run(request).await,
     }
 }
@@ -165,7 +170,7 @@ async fn sign_up(State(feeds): State<Feeds>, Path(user): Path<String>) -> Answer
 
 async fn follow(State(feeds): State<Feeds>, Path((user, author)): Path<(String, String)>) -> Answer {
     if user == author {
-        return Err(refused(422, format!("`{user}` can't follow itself")));
+        return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{user}` can't follow itself")));
     }
     feeds.follow(&user, &author).await?;
     Ok((StatusCode::CREATED, Json(json!({ "user": user, "follows": author }))))
@@ -178,10 +183,13 @@ struct Draft {
 
 async fn write(State(feeds): State<Feeds>, Path(author): Path<String>, headers: HeaderMap, body: Body) -> Answer {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
-    let Json(Draft { text }) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
+    let key = key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?;
+    let Json(Draft { text }) = body.map_err(|error| refused(error.status(), error.body_text()))?;
     if text.trim().is_empty() || text.contains('\0') || text.chars().count() > MAX_TEXT {
-        return Err(refused(422, format!("a text has from 1 to {MAX_TEXT} characters, and is not blank")));
+        return Err(refused(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("a text has from 1 to {MAX_TEXT} characters, and is not blank"),
+        ));
     }
     let post = feeds.post(&author, key, &text).await?;
     Ok((StatusCode::CREATED, Json(json!({ "post": post }))))
@@ -198,10 +206,13 @@ async fn page(
     Path(user): Path<String>,
     query: Result<Query<Cursor>, QueryRejection>,
 ) -> Answer {
-    let Query(Cursor { before, limit }) = query.map_err(|error| refused(400, error.body_text()))?;
+    let Query(Cursor { before, limit }) = query.map_err(|error| refused(StatusCode::BAD_REQUEST, error.body_text()))?;
     let (before, limit) = (before.unwrap_or(END), limit.unwrap_or(50));
     if !(1..=END).contains(&before) || !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(refused(400, format!("before is from 1 to {END}, limit from 1 to {MAX_LIMIT}")));
+        return Err(refused(
+            StatusCode::BAD_REQUEST,
+            format!("before is from 1 to {END}, limit from 1 to {MAX_LIMIT}"),
+        ));
     }
     let posts = feeds.page(&user, before, limit).await?;
     let next = posts.last().filter(|_| posts.len() == limit).map(|last| last.id);
@@ -226,22 +237,21 @@ type Body = Result<Json<Draft>, JsonRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 
 /// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
+struct Refused(StatusCode, String);
 
-fn refused(status: u16, reason: impl Into<String>) -> Refused {
+fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
     Refused(status, reason.into())
 }
 
 /// A server is away, or took too long: the same request may succeed later.
 impl<E: Error> From<E> for Refused {
     fn from(error: E) -> Self {
-        refused(503, error.to_string())
+        refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use sqlx::AnyPool;
 use tidegate_cache::{Key, ShapeError, Shapes, SortedSetShape, TtlClass};
 
@@ -64,7 +65,9 @@ impl Game {
         let known: Option<(i64, i64, i64)> = known.bind(&id).fetch_optional(&self.sql).await?;
         match known {
             Some((of, total, number)) if of == points => return Ok((total, number)),
-            Some(_) => return Err(refused(422, "the Idempotency-Key was used for another award")),
+            Some(_) => {
+                return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, "the Idempotency-Key was used for another award"));
+            }
             None => {}
         }
         let mut sql = self.sql.begin().await?;
@@ -76,9 +79,12 @@ impl Game {
         let total = sqlx::query_scalar(total).bind(player).bind(points).bind(number);
         let total: i64 = total.fetch_one(&mut *sql).await?;
         if total > MAX_POINTS || number > MAX_NUMBER {
-            return Err(refused(409, format!("`{player}` would have {total} points, and can have {MAX_POINTS}")));
+            return Err(refused(
+                StatusCode::CONFLICT,
+                format!("`{player}` would have {total} points, and can have {MAX_POINTS}"),
+            ));
         }
-        // Fails if the same request came to another process meanwhile. Then nothing is changed here.
+        // Fails if another process has had the same request meanwhile. Then nothing changes here.
         let note = sqlx::query("INSERT INTO awards VALUES ($1, $2, $3, $4)");
         note.bind(&id).bind(points).bind(total).bind(number).execute(&mut *sql).await?;
         sql.commit().await?;
@@ -100,7 +106,7 @@ impl Game {
 
     pub(crate) async fn ensure_complete(&self) -> Result<(), Refused> {
         let is_complete = self.mark().await?.is_some_and(|number| number >= 0);
-        if is_complete { Ok(()) } else { Err(refused(503, "the board is being made")) }
+        if is_complete { Ok(()) } else { Err(refused(StatusCode::SERVICE_UNAVAILABLE, "the board is being made")) }
     }
 
     /// Puts on the board what is not there yet. Each process does so, and may do so at any time.

@@ -6,8 +6,8 @@
 //!   commits, and a score on the board has the points in its upper bits and the number below.
 //! - So a score only rises, and `add_if_better` may put it on the board twice, late, or in any
 //!   order: what a dead process has committed, another one puts there within a second.
-//! - A mark above the first player tells up to which number all awards are there. A board that was
-//!   lost has no mark: it is made anew from SQL, and is shown when that is done.
+//! - The score of a mark above the first player is the number up to which all awards are on the
+//!   board. A lost board has no mark. It is rebuilt from SQL, and answers 503 until then.
 //!
 //! ```text
 //! cargo run --release --example leaderboard           # everything in memory, for one process
@@ -45,6 +45,7 @@ use crate::game::{FIRST_MARK, Game, MAX_POINTS, points_of};
 
 const PAGE: usize = 100;
 const EACH_SIDE: u32 = 5;
+const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -61,11 +62,11 @@ async fn main() -> anyhow::Result<()> {
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
-    // One process creates the tables.
+    // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
     let game = Game::new(sql, &shapes).await?;
     guard.release().await?;
-    // What this can't do is tried again each second.
+    // While a server is away this fails; the loop tries again each second.
     let _ = game.complete().await;
     tokio::spawn(game.clone().complete_regularly());
     let router = Router::new()
@@ -91,14 +92,20 @@ async fn award(
     body: Result<Json<Award>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
-    let Json(Award { points }) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
+    let key = key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?;
+    let Json(Award { points }) = body.map_err(|error| refused(error.status(), error.body_text()))?;
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
     if !(1..=40).contains(&player.len()) || !player.chars().all(is_name) {
-        return Err(refused(422, format!("`{player}` is no name: 1 to 40 letters, digits and hyphens")));
+        return Err(refused(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("`{player}` is no name: 1 to 40 letters, digits and hyphens"),
+        ));
     }
     if !(1..=MAX_POINTS).contains(&points) {
-        return Err(refused(422, format!("points is {points}, and must be from 1 to {MAX_POINTS}")));
+        return Err(refused(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("points is {points}, and must be from 1 to {MAX_POINTS}"),
+        ));
     }
     let (total, number) = game.commit(&player, key, points).await?;
     // Until this has succeeded the award is not acknowledged: the client repeats it.
@@ -114,7 +121,8 @@ async fn player(State(game): State<Game>, Path(player): Path<String>) -> Answer 
     let ranked: Vec<Value> =
         ranked.map(|(rank, it)| json!({ "rank": rank, "player": it.member, "points": points_of(it.score) })).collect();
     let own = ranked.iter().find(|it| it["player"] == player.as_str());
-    let mut answer = own.ok_or_else(|| refused(404, format!("there is no player `{player}`")))?.clone();
+    let mut answer =
+        own.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("there is no player `{player}`")))?.clone();
     answer["neighbours"] = Value::from(ranked);
     Ok(Json(answer))
 }
@@ -132,23 +140,24 @@ async fn page(State(game): State<Game>, query: Query<HashMap<String, String>>) -
 type Answer = Result<Json<Value>, Refused>;
 
 /// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
+struct Refused(StatusCode, String);
 
-fn refused(status: u16, reason: impl Into<String>) -> Refused {
+fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
     Refused(status, reason.into())
 }
 
-/// What is no cursor. Anything else is a server that is away: the same request may succeed later.
+/// A malformed cursor is 400. Any other error is a server that is away: the same request may
+/// succeed later.
 impl<E: Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
         let is_cursor = matches!((&error as &(dyn Error + 'static)).downcast_ref(), Some(ShapeError::Cursor));
-        refused(if is_cursor { 400 } else { 503 }, error.to_string())
+        let status = if is_cursor { StatusCode::BAD_REQUEST } else { StatusCode::SERVICE_UNAVAILABLE };
+        refused(status, error.to_string())
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }
