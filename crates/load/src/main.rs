@@ -122,7 +122,7 @@ async fn measure(scenario: Arc<dyn Scenario>, arguments: &Arguments) -> anyhow::
     let driver = Driver::new(scenario.clone(), fleet.api().clone());
     let mut runs = Vec::new();
     for (number, measured) in runs_of(&*scenario, arguments).into_iter().enumerate() {
-        scenario.begin_run(number);
+        scenario.begin_run(fleet.api(), number).await?;
         let length = Duration::from_secs(measured.seconds);
         let run: Run = driver
             .run(measured.mode, length, |elapsed, count| {
@@ -137,7 +137,8 @@ async fn measure(scenario: Arc<dyn Scenario>, arguments: &Arguments) -> anyhow::
         eprintln!();
         runs.push(Judged::new(run, &measured));
     }
-    Ok(Report { scenario: scenario.name(), runs, invariants: scenario.check(fleet.api()).await? })
+    let invariants = scenario.check(fleet.api()).await?;
+    Ok(Report::new(&*scenario, runs, invariants))
 }
 
 /// The scenario's own runs, or the one that the arguments describe, which has no targets.

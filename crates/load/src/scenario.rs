@@ -11,6 +11,7 @@ mod product_page;
 mod time_sale;
 mod transfer;
 
+use std::fmt::Display;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -41,6 +42,11 @@ pub trait Scenario: Send + Sync + 'static {
     /// The runs of which the figures are made.
     fn runs(&self) -> Vec<Measured>;
 
+    /// Operations of these runs whose throughput is compared.
+    fn ratios(&self) -> Vec<Ratio> {
+        Vec::new()
+    }
+
     /// Creates what the turns need.
     ///
     /// # Errors
@@ -52,7 +58,13 @@ pub trait Scenario: Send + Sync + 'static {
 
     /// Called before each of its own [runs](Self::runs) with the run's position, for a scenario whose
     /// runs differ. Tests make one run without it, in which each kind of turn must occur.
-    fn begin_run(&self, _number: usize) {}
+    ///
+    /// # Errors
+    ///
+    /// A request failed.
+    async fn begin_run(&self, _api: &Api, _number: usize) -> anyhow::Result<()> {
+        Ok(())
+    }
 
     /// One user's turn. An answer that the scenario does not allow is an error.
     ///
@@ -97,6 +109,17 @@ pub struct Target {
     pub per_second: Option<f64>,
 }
 
+/// Throughput of one operation, divided by that of another one.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Ratio {
+    /// The operation.
+    pub operation: &'static str,
+    /// The operation that it is compared with.
+    pub to: &'static str,
+    /// Lowest ratio.
+    pub at_least: f64,
+}
+
 /// Something that must be true after the runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Invariant {
@@ -132,4 +155,12 @@ pub fn all() -> Vec<Arc<dyn Scenario>> {
 /// A name that no other run has, for what the servers keep.
 fn unique() -> String {
     format!("{:x}", RandomState::new().build_hasher().finish())
+}
+
+/// The number of faults and the first of them: `0 differ`, or `2 differ, such as …`.
+fn counted<T: Display>(faults: &[T], verb: &str) -> String {
+    match faults.first() {
+        Some(first) => format!("{} {verb}, such as {first}", faults.len()),
+        None => format!("0 {verb}"),
+    }
 }

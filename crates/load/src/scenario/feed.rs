@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tidegate_testkit::scale;
 use tokio::time::{Instant, sleep};
 
-use super::{Invariant, Measured, Scenario, unique};
+use super::{Invariant, Measured, Scenario, counted, unique};
 use crate::driver::{Mode, Turn};
 use crate::{Answer, Api};
 
@@ -176,7 +176,7 @@ impl Feed {
         posts.map(|(post, _)| *post).take(self.kept).collect()
     }
 
-    /// Compares the feeds of users with what they must be. Returns the first that differ.
+    /// Compares the feeds of users with what they must be. Returns those that differ.
     async fn wrong(&self, api: &Api, users: Vec<String>, expected: &[i64]) -> anyhow::Result<Vec<String>> {
         let compare = async |user: String| {
             let answer = api.get(&format!("/users/{user}/feed?limit={}", self.kept)).await?.expect(200)?;
@@ -184,7 +184,7 @@ impl Feed {
             anyhow::Ok((found != expected).then(|| format!("{user} has {found:?}, not {expected:?}")))
         };
         let compared: Vec<_> = stream::iter(users).map(compare).buffer_unordered(16).try_collect().await?;
-        Ok(compared.into_iter().flatten().take(3).collect())
+        Ok(compared.into_iter().flatten().collect())
     }
 }
 
@@ -252,23 +252,27 @@ impl Scenario for Feed {
         let known = lock(&self.known);
         Ok(vec![
             Invariant::new(
-                format!("nothing is left to do, and no job is dead: {left}"),
+                format!(
+                    "{} jobs and {} posts without a job are left, {} jobs are dead",
+                    left["jobs"], left["unannounced"], left["dead"]
+                ),
                 left == json!({ "unannounced": 0, "jobs": 0, "dead": 0 }),
             ),
             Invariant::new(
                 format!(
-                    "a post was in all of {} feeds after {took:?}; each has {} posts of the celebrity",
+                    "the fan-out of a post to {} followers ended after {:.2} s",
                     self.followers,
-                    posts.len()
+                    took.as_secs_f64()
                 ),
                 took < SETTLED,
             ),
             Invariant::new(
                 format!(
-                    "each of {} feeds has the newest of {} acknowledged posts, at most {}: wrong {wrong:?}",
+                    "each of {} feeds has the newest of {} acknowledged posts, at most {}; {}",
                     self.fans().len() as u64 + READERS,
                     known.posts.len(),
-                    self.kept
+                    self.kept,
+                    counted(&wrong, "differ")
                 ),
                 wrong.is_empty(),
             ),

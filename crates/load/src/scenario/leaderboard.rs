@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
-use super::{Invariant, Measured, Scenario, Target, unique};
+use super::{Invariant, Measured, Scenario, Target, counted, unique};
 use crate::Api;
 use crate::driver::{Mode, Turn};
 
@@ -176,8 +176,9 @@ impl Scenario for Leaderboard {
         vec![Measured { mode: Mode::Open { rate: 200.0 }, seconds: 10, targets }]
     }
 
-    fn begin_run(&self, number: usize) {
+    async fn begin_run(&self, _api: &Api, number: usize) -> anyhow::Result<()> {
         self.run.store(number, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
@@ -203,10 +204,12 @@ impl Scenario for Leaderboard {
         let players = self.players().clone();
         let board = walk(api, None).await?;
         let shown: BTreeMap<_, _> = board.iter().map(|(player, points)| (player.as_str(), *points)).collect();
-        let missing: Vec<_> =
-            players.iter().filter(|(player, known)| shown.get(player.as_str()) != Some(&known.sum)).collect();
-        let missing: Vec<_> =
-            missing.into_iter().map(|(player, known)| (player, known.sum, shown.get(player.as_str()))).collect();
+        let differs = |(player, known): (&String, &Known)| match shown.get(player.as_str()) {
+            Some(points) if *points == known.sum => None,
+            Some(points) => Some(format!("`{player}` with {points} points, not {}", known.sum)),
+            None => Some(format!("`{player}`, which is missing")),
+        };
+        let wrong_points: Vec<String> = players.iter().filter_map(differs).collect();
 
         // A player who had the points before another one's award was sent stands before that one.
         let (mut ties, mut wrong) = (0, Vec::new());
@@ -236,17 +239,18 @@ impl Scenario for Leaderboard {
         let mut invariants = vec![
             Invariant::new(
                 format!(
-                    "the board has the acknowledged points of {} players; it differs for {missing:?}",
-                    players.len()
+                    "the board has the acknowledged points of {} players; {}",
+                    players.len(),
+                    counted(&wrong_points, "differ")
                 ),
-                missing.is_empty(),
+                wrong_points.is_empty(),
             ),
             Invariant::new(
-                format!("{ties} ties are in the order in which they came to be; not so {wrong:?}"),
+                format!("{ties} ties are in the order of their awards; {}", counted(&wrong, "are not")),
                 wrong.is_empty() && ties > 0,
             ),
             Invariant::new(
-                format!("ranks and neighbours are those of the pages; not so {:?}", apart.first()),
+                format!("ranks and neighbours are those of the pages; {}", counted(&apart, "are not")),
                 apart.is_empty() && shown.len() == board.len(),
             ),
         ];
