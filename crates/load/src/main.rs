@@ -16,7 +16,7 @@ use tidegate_load::driver::{Driver, Mode, Run};
 use tidegate_load::page;
 use tidegate_load::report::{self, Judged, Report};
 use tidegate_load::scenario::{self, Measured};
-use tidegate_load::{Fleet, FleetOptions, Scenario};
+use tidegate_load::{ExampleOptions, ExampleProcesses, Scenario};
 
 use self::arguments::Arguments;
 use self::fleet_proofs::FleetRun;
@@ -80,13 +80,13 @@ fn put_section(path: &Path, name: &str, section: &str) -> anyhow::Result<()> {
 
 async fn measure(scenario: Arc<dyn Scenario>, arguments: &Arguments) -> anyhow::Result<Report> {
     let processes = arguments.processes.map_or(1, usize::from);
-    let options = FleetOptions { processes, embedded: arguments.embedded, fsync_always: false };
-    let fleet = Fleet::start(&*scenario, options).await?;
-    scenario.prepare(fleet.api()).await?;
-    let driver = Driver::new(scenario.clone(), fleet.api().clone());
+    let options = ExampleOptions { processes, embedded: arguments.embedded, fsync_always: false };
+    let example = ExampleProcesses::start(&*scenario, options).await?;
+    scenario.prepare(example.api()).await?;
+    let driver = Driver::new(scenario.clone(), example.api().clone());
     let mut runs = Vec::new();
     for (number, measured) in runs_of(&*scenario, arguments).into_iter().enumerate() {
-        scenario.begin_run(fleet.api(), number).await?;
+        scenario.begin_run(example.api(), number).await?;
         let length = Duration::from_secs(measured.seconds);
         let run: Run = driver
             .run(measured.mode, length, |elapsed, count| {
@@ -101,7 +101,7 @@ async fn measure(scenario: Arc<dyn Scenario>, arguments: &Arguments) -> anyhow::
         eprintln!();
         runs.push(Judged::new(run, &measured));
     }
-    let invariants = scenario.check(fleet.api()).await?;
+    let invariants = scenario.check(example.api()).await?;
     Ok(Report::new(&*scenario, runs, invariants))
 }
 

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tidegate_load::{Api, Fleet, FleetOptions, scenario};
+use tidegate_load::{Api, ExampleOptions, ExampleProcesses, scenario};
 use tidegate_testkit::poll_until;
 
 /// One process of an example, on memory and SQLite.
-async fn start(name: &str) -> Fleet {
+async fn start(name: &str) -> ExampleProcesses {
     let scenario = scenario::all().into_iter().find(|scenario| scenario.name() == name).unwrap();
-    Fleet::start(&*scenario, FleetOptions { processes: 1, embedded: true, fsync_always: false }).await.unwrap()
+    ExampleProcesses::start(&*scenario, ExampleOptions { processes: 1, embedded: true, fsync_always: false })
+        .await
+        .unwrap()
 }
 
 /// Sends a request that must be refused with this status, and a reason that contains `why`.
@@ -34,8 +36,8 @@ async fn refuses(
 
 #[tokio::test]
 async fn payment_refuses_what_cannot_be_paid() {
-    let fleet = start("payment").await;
-    let api = fleet.api();
+    let example = start("payment").await;
+    let api = example.api();
     let pay = |user: &str, amount: Value| json!({ "order": "o-1", "user": user, "amount": amount });
     let post = (Method::POST, "/payments");
     let refused = [
@@ -67,8 +69,8 @@ async fn payment_refuses_what_cannot_be_paid() {
 
 #[tokio::test]
 async fn coupons_refuse_unknown_users_and_more_than_there_are() {
-    let fleet = start("coupons").await;
-    let api = fleet.api();
+    let example = start("coupons").await;
+    let api = example.api();
     let create = (Method::POST, "/campaigns");
     let campaign = |coupons: Value| json!({ "campaign": "spring", "coupons": coupons });
     let refused = [
@@ -101,8 +103,8 @@ async fn coupons_refuse_unknown_users_and_more_than_there_are() {
 #[tokio::test]
 async fn transfer_refuses_what_no_account_can_give_or_take() {
     const MOST: u64 = (1 << 53) - 1;
-    let fleet = start("transfer").await;
-    let api = fleet.api();
+    let example = start("transfer").await;
+    let api = example.api();
     let deposit = async |account: &str, amount: u64| {
         let path = format!("/accounts/{account}/deposits");
         api.post(&path, Some("opening"), &json!({ "amount": amount })).await.unwrap().expect(201).unwrap();
@@ -149,8 +151,8 @@ async fn transfer_refuses_what_no_account_can_give_or_take() {
 
 #[tokio::test]
 async fn a_product_page_refuses_prices_and_versions_that_cannot_be() {
-    let fleet = start("product_page").await;
-    let api = fleet.api();
+    let example = start("product_page").await;
+    let api = example.api();
     let put = (Method::PUT, "/products/7");
     let price = |price: Value| json!({ "price": price });
     let refused = [
@@ -184,8 +186,8 @@ async fn a_product_page_refuses_prices_and_versions_that_cannot_be() {
 #[tokio::test]
 async fn points_refuse_what_no_user_can_earn_or_use() {
     const MOST: u64 = (1 << 53) - 1;
-    let fleet = start("points").await;
-    let api = fleet.api();
+    let example = start("points").await;
+    let api = example.api();
     for user in ["ada", "eve", "issuer"] {
         api.send(Method::PUT, &format!("/users/{user}"), None, None).await.unwrap().expect(201).unwrap();
     }
@@ -239,8 +241,8 @@ async fn points_refuse_what_no_user_can_earn_or_use() {
 
 #[tokio::test]
 async fn an_exchange_rate_refuses_what_is_no_pair_and_no_amount() {
-    let fleet = start("exchange_rate").await;
-    let api = fleet.api();
+    let example = start("exchange_rate").await;
+    let api = example.api();
     for (path, why) in [
         ("/rates/eur/USD", (422, "`eur` is no currency code")),
         ("/rates/EUR/usd", (422, "`usd` is no currency code")),
@@ -276,8 +278,8 @@ async fn an_exchange_rate_refuses_what_is_no_pair_and_no_amount() {
 #[tokio::test]
 async fn a_checkout_refuses_what_no_user_can_have() {
     const MOST: u64 = (1 << 53) - 1;
-    let fleet = start("checkout").await;
-    let api = fleet.api();
+    let example = start("checkout").await;
+    let api = example.api();
     api.send(Method::PUT, "/users/ada", None, None).await.unwrap().expect(201).unwrap();
     let points = |points: Value| json!({ "points": points });
     let quantity = |quantity: Value| json!({ "quantity": quantity });
@@ -347,8 +349,8 @@ async fn a_checkout_refuses_what_no_user_can_have() {
 #[tokio::test]
 async fn a_leaderboard_refuses_names_points_and_cursors_that_cannot_be() {
     const MOST: i64 = (1 << 19) - 1;
-    let fleet = start("leaderboard").await;
-    let api = fleet.api();
+    let example = start("leaderboard").await;
+    let api = example.api();
     let award = (Method::POST, "/players/ada/awards");
     let points = |points: Value| json!({ "points": points });
     let refused = [
@@ -394,8 +396,8 @@ async fn a_leaderboard_refuses_names_points_and_cursors_that_cannot_be() {
 
 #[tokio::test]
 async fn a_feed_refuses_texts_users_and_cursors_that_cannot_be() {
-    let fleet = start("feed").await;
-    let api = fleet.api();
+    let example = start("feed").await;
+    let api = example.api();
     for path in ["/users/ada", "/users/bob", "/users/bob/following/ada"] {
         api.send(Method::PUT, path, None, None).await.unwrap().expect(201).unwrap();
     }
@@ -446,8 +448,8 @@ async fn a_feed_refuses_texts_users_and_cursors_that_cannot_be() {
 
 #[tokio::test]
 async fn a_time_sale_refuses_quantities_that_cannot_be() {
-    let fleet = start("time_sale").await;
-    let api = fleet.api();
+    let example = start("time_sale").await;
+    let api = example.api();
     let opening = api.get("/stock").await.unwrap().body;
     let pieces = opening["total"].as_u64().unwrap();
     let order = (Method::POST, "/orders");
@@ -493,16 +495,18 @@ async fn a_time_sale_refuses_quantities_that_cannot_be() {
 }
 
 /// One process of an example, on PostgreSQL. It refuses what SQLite would take.
-async fn start_on_servers(name: &str) -> Fleet {
+async fn start_on_servers(name: &str) -> ExampleProcesses {
     let scenario = scenario::all().into_iter().find(|scenario| scenario.name() == name).unwrap();
-    Fleet::start(&*scenario, FleetOptions { processes: 1, embedded: false, fsync_always: true }).await.unwrap()
+    ExampleProcesses::start(&*scenario, ExampleOptions { processes: 1, embedded: false, fsync_always: true })
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn names_that_postgresql_cannot_have_are_refused() {
     let long = "x".repeat(3_000);
-    let fleet = start_on_servers("payment").await;
-    let api = fleet.api();
+    let example = start_on_servers("payment").await;
+    let api = example.api();
     for name in ["", "a\0b", &long] {
         for (order, user) in [(name, "user-1"), ("o-1", name)] {
             let body = json!({ "order": order, "user": user, "amount": 5 });
@@ -514,8 +518,8 @@ async fn names_that_postgresql_cannot_have_are_refused() {
         .await;
     refuses(api, (Method::GET, "/payments/a%00b"), None, Value::Null, (422, "is no name")).await;
 
-    let fleet = start_on_servers("coupons").await;
-    let api = fleet.api();
+    let example = start_on_servers("coupons").await;
+    let api = example.api();
     let campaign = json!({ "campaign": "spring", "coupons": 5 });
     api.post("/campaigns", None, &campaign).await.unwrap().expect(201).unwrap();
     for name in ["", "a\0b", &long] {
@@ -526,14 +530,14 @@ async fn names_that_postgresql_cannot_have_are_refused() {
     }
     refuses(api, (Method::GET, "/campaigns/a%00b"), None, Value::Null, (404, "there is no stock")).await;
 
-    let fleet = start_on_servers("leaderboard").await;
+    let example = start_on_servers("leaderboard").await;
     let award = (Method::POST, "/players/ada/awards");
-    refuses(fleet.api(), award, Some(&long), json!({ "points": 5 }), (400, "or too long")).await;
-    let fleet = start_on_servers("feed").await;
-    let api = fleet.api();
+    refuses(example.api(), award, Some(&long), json!({ "points": 5 }), (400, "or too long")).await;
+    let example = start_on_servers("feed").await;
+    let api = example.api();
     let path = format!("/users/{long}");
     refuses(api, (Method::PUT, &path), None, Value::Null, (400, "a path at most 1000 bytes")).await;
-    let fleet = start_on_servers("product_page").await;
+    let example = start_on_servers("product_page").await;
     let put = (Method::PUT, "/products/7");
-    refuses(fleet.api(), put, Some(&long), json!({ "price": 5 }), (400, "or too long")).await;
+    refuses(example.api(), put, Some(&long), json!({ "price": 5 }), (400, "or too long")).await;
 }

@@ -14,7 +14,7 @@ const ADDRESS: &str = "listening on ";
 
 /// What is started.
 #[derive(Clone, Copy, Debug)]
-pub struct FleetOptions {
+pub struct ExampleOptions {
     /// Processes of the example.
     pub processes: usize,
     /// Whether they have no server: memory and SQLite. Only one process can do so.
@@ -25,7 +25,7 @@ pub struct FleetOptions {
 }
 
 /// Redis, PostgreSQL and the processes of one example. Dropping it ends them all.
-pub struct Fleet {
+pub struct ExampleProcesses {
     pub(crate) redis: Option<RedisServer>,
     pub(crate) processes: Vec<Process>,
     api: Api,
@@ -33,13 +33,13 @@ pub struct Fleet {
     _postgres: Option<PostgresServer>,
 }
 
-impl Fleet {
+impl ExampleProcesses {
     /// Starts everything. `REDIS_URL` and `DATABASE_URL` name servers that run already.
     ///
     /// # Errors
     ///
     /// The example has not been built, or does not start.
-    pub async fn start(scenario: &dyn Scenario, options: FleetOptions) -> anyhow::Result<Self> {
+    pub async fn start(scenario: &dyn Scenario, options: ExampleOptions) -> anyhow::Result<Self> {
         let (mut redis, mut postgres) = (None, None);
         let mut builder = Process::builder(find_binary(&format!("examples/{}", scenario.name()))?).env("PORT", "0");
         for (name, value) in scenario.env() {
