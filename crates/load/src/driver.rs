@@ -59,11 +59,16 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// The number, shuffled: the high bits of neighbours in time have no pattern.
+    pub fn shuffled(&self) -> u64 {
+        self.number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
     /// Makes a call and records it. The first call of a turn counts from its scheduled time.
     ///
     /// # Errors
     ///
-    /// What the call failed with.
+    /// The call's error.
     pub async fn call(
         &mut self,
         operation: &'static str,
@@ -76,7 +81,7 @@ impl Turn {
     ///
     /// # Errors
     ///
-    /// What the call failed with.
+    /// The call's error.
     pub async fn call_named(
         &mut self,
         operation: impl FnOnce(&anyhow::Result<Answer>) -> &'static str,
@@ -93,7 +98,7 @@ impl Turn {
     ///
     /// # Errors
     ///
-    /// What the first of those that failed did so with.
+    /// The error of the first failed call.
     pub async fn call_at_once(
         &mut self,
         operation: &'static str,

@@ -14,12 +14,15 @@ mod transfer;
 use std::fmt::Display;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
-use crate::Api;
 use crate::driver::{Mode, Turn};
+use crate::{Answer, Api};
 
 /// One example under load.
 #[async_trait]
@@ -152,9 +155,31 @@ pub fn all() -> Vec<Arc<dyn Scenario>> {
     ]
 }
 
+/// The scenario of that name.
+pub fn find(name: &str) -> Option<Arc<dyn Scenario>> {
+    all().into_iter().find(|scenario| scenario.name() == name)
+}
+
 /// A name that no other run has, for what the servers keep.
 fn unique() -> String {
     format!("{:x}", RandomState::new().build_hasher().finish())
+}
+
+/// The answer to a GET once it is settled, or the last one after `patience`.
+async fn settled(
+    api: &Api,
+    path: &str,
+    patience: Duration,
+    is_settled: impl Fn(&Value) -> bool,
+) -> anyhow::Result<Answer> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let answer = api.get(path).await?.expect(200)?;
+        if is_settled(&answer.body) || Instant::now() >= deadline {
+            return Ok(answer);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// The number of faults and the first of them: `0 differ`, or `2 differ, such as …`.

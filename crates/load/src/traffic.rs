@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::iter::successors;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -28,6 +28,7 @@ pub use self::sample::{Class, Group, Sample, Summary};
 use self::tenant::Tenant;
 use crate::Topology;
 use crate::arrivals::Arrivals;
+use crate::lock::lock;
 
 /// Users of one tenant.
 pub const USERS_PER_TENANT: usize = 10;
@@ -218,12 +219,12 @@ impl Traffic {
 
     /// All samples so far.
     pub fn samples(&self) -> Vec<Sample> {
-        self.0.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.samples).clone()
     }
 
     /// Failures by kind, with how often each came.
     pub fn examples(&self) -> BTreeMap<String, u64> {
-        self.0.examples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.examples).clone()
     }
 
     /// Compares what the fleet holds with what it acknowledged.
@@ -246,11 +247,11 @@ impl Shared {
     }
 
     fn record(&self, sample: Sample) {
-        self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+        lock(&self.samples).push(sample);
     }
 
     fn note(&self, example: String) {
-        let mut examples = self.examples.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut examples = lock(&self.examples);
         if examples.len() < EXAMPLES || examples.contains_key(&example) {
             *examples.entry(example).or_default() += 1;
         }

@@ -1,8 +1,8 @@
 //! Users that take a coupon, earn points, read their balance and order, also while one service is slow.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
@@ -11,10 +11,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{Invariant, Measured, Scenario, Target, counted, unique};
+use super::{Invariant, Measured, Scenario, Target, counted, settled, unique};
 use crate::driver::{Mode, Turn};
+use crate::lock::lock;
 use crate::{Answer, Api};
 
 const COUPONS: u64 = 5_000;
@@ -270,7 +271,7 @@ impl Scenario for Checkout {
         let run = self.run.swap(MIXED, Ordering::Relaxed);
         slow_down(api, Duration::ZERO).await?;
         let compared = self.compare(api).await?;
-        let totals = settled(api).await?;
+        let totals = settled(api, "/totals", SETTLED, is_settled).await?.body;
         let opening = lock(&self.opening).clone();
         let since = |name: &str| {
             totals.pointer(name).and_then(Value::as_i64).unwrap_or_default()
@@ -363,20 +364,9 @@ async fn breakers(api: &Api) -> anyhow::Result<Breakers> {
     Ok(breakers)
 }
 
-/// The totals, once all that killed processes have left is completed or has expired.
-async fn settled(api: &Api) -> anyhow::Result<Value> {
-    let deadline = Instant::now() + SETTLED;
-    loop {
-        let totals = api.get("/totals").await?.expect(200)?.body;
-        let is_reserved = ["coupons", "pieces"].iter().any(|stock| totals[stock]["reserved"] != 0);
-        let used = totals["pieces"]["sold"].as_i64().map(|sold| sold * PRICE);
-        if !is_reserved && totals["points"]["used"].as_i64() == used || Instant::now() >= deadline {
-            return Ok(totals);
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Whether all that killed processes have left is completed or has expired.
+fn is_settled(totals: &Value) -> bool {
+    let is_reserved = ["coupons", "pieces"].iter().any(|stock| totals[*stock]["reserved"] != 0);
+    let used = totals["pieces"]["sold"].as_i64().map(|sold| sold * PRICE);
+    !is_reserved && totals["points"]["used"].as_i64() == used
 }

@@ -1,8 +1,8 @@
 //! Rates of a service with a quota: crowds that ask for the same one, and outages of the service.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Invariant, Measured, Scenario, Target, counted};
 use crate::driver::{Mode, Turn};
+use crate::lock::lock;
 use crate::{Answer, Api};
 
 /// The age from which a rate is stale, in ms.
@@ -109,7 +110,7 @@ impl ExchangeRate {
         let (rate, fetched_at_ms) = (number("rate_millionths")?, number("fetched_at_ms")?);
         let between_ms = (asked_at_ms, now_ms());
         let seen = Seen { pair: pair.to_owned(), rate, fetched_at_ms, is_stale, between_ms };
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        lock(&self.answers).push(seen);
         Ok((rate, is_stale))
     }
 
@@ -128,7 +129,7 @@ impl ExchangeRate {
         for answer in answers {
             self.note(&pair, asked_at_ms, answer)?;
         }
-        let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut crowds = lock(&self.crowds);
         crowds.push((pair, (asked_at_ms, now_ms())));
         Ok(())
     }
@@ -222,8 +223,8 @@ impl Scenario for ExchangeRate {
         set_mode(api, "up").await?;
         let calls = api.upstream().get("/upstream/calls").await?.expect(200)?;
         let calls: Vec<Call> = serde_json::from_value(calls.body["calls"].clone())?;
-        let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
-        let crowds = std::mem::take(&mut *self.crowds.lock().unwrap_or_else(PoisonError::into_inner));
+        let answers = std::mem::take(&mut *lock(&self.answers));
+        let crowds = std::mem::take(&mut *lock(&self.crowds));
         let mut of_pair: HashMap<&str, Vec<&Call>> = HashMap::new();
         for call in &calls {
             of_pair.entry(&call.pair).or_default().push(call);

@@ -1,8 +1,8 @@
 //! Readers page through their feeds while posts arrive, one in a while from a celebrity.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -11,10 +11,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_testkit::scale;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{Invariant, Measured, Scenario, counted, unique};
+use super::{Invariant, Measured, Scenario, counted, settled, unique};
 use crate::driver::{Mode, Turn};
+use crate::lock::lock;
 use crate::{Answer, Api};
 
 /// Users that follow all authors and the celebrity.
@@ -238,12 +239,12 @@ impl Scenario for Feed {
     }
 
     async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
-        settled(api).await?;
+        jobs_done(api).await?;
         // The last post is the celebrity's, in a feed that no other job adds to.
         let (celebrity, started) = (self.celebrity(), Instant::now());
         let answer = self.write(api, &celebrity, "last").await?;
         self.note(&celebrity, &format!("{celebrity} last"), &answer)?;
-        let left = settled(api).await?;
+        let left = jobs_done(api).await?;
         let took = started.elapsed();
         let posts = self.expected(|author| author == celebrity);
         let mut wrong = self.wrong(api, self.fans(), &posts).await?;
@@ -288,17 +289,7 @@ impl Scenario for Feed {
 }
 
 /// Waits until no job is left, and returns what `/queue` says then.
-async fn settled(api: &Api) -> anyhow::Result<Value> {
-    let deadline = Instant::now() + SETTLED;
-    loop {
-        let queue = api.get("/queue").await?.expect(200)?.body;
-        if queue["unannounced"] == 0 && queue["jobs"] == 0 || Instant::now() >= deadline {
-            return Ok(queue);
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+async fn jobs_done(api: &Api) -> anyhow::Result<Value> {
+    let is_done = |queue: &Value| queue["unannounced"] == 0 && queue["jobs"] == 0;
+    Ok(settled(api, "/queue", SETTLED, is_done).await?.body)
 }

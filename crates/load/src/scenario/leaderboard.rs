@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Invariant, Measured, Scenario, Target, counted, unique};
 use crate::Api;
 use crate::driver::{Mode, Turn};
+use crate::lock::lock;
 
 /// Players who get awards, and players who get one before the first turn and none after it.
 const PLAYERS: u64 = 150;
@@ -52,7 +53,7 @@ impl Default for Leaderboard {
 
 impl Leaderboard {
     fn players(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
-        self.players.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.players)
     }
 
     fn player(&self, kind: &str, number: u64) -> String {
@@ -76,8 +77,7 @@ impl Leaderboard {
     /// An award, and the player as another process shows it.
     async fn award(&self, turn: &mut Turn) -> anyhow::Result<()> {
         let (api, number) = (turn.api.clone(), turn.number);
-        // Neighbours in time have no pattern.
-        let player = self.player("player", (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % PLAYERS);
+        let player = self.player("player", (turn.shuffled() >> 32) % PLAYERS);
         let (path, points) = (format!("/players/{player}/awards"), i64::try_from(1 + number % 3)?);
         let (key, body, sent_at) = (number.to_string(), json!({ "points": points }), self.now());
         let answer = turn.call("award", api.post(&path, Some(&key), &body)).await?.expect(201)?;

@@ -1,8 +1,8 @@
 //! 50 callers pay for one order at once; and locks, some of which another caller holds.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::ensure;
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Invariant, Measured, Scenario, Target, unique};
 use crate::Api;
 use crate::driver::{Mode, Turn};
+use crate::lock::lock;
 
 const CALLERS: u64 = 50;
 /// Users whom the example creates.
@@ -87,8 +88,7 @@ impl Payment {
     }
 
     async fn lock(&self, turn: &mut Turn) -> anyhow::Result<()> {
-        // Neighbours in time have no pattern.
-        let name = turn.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let name = turn.shuffled() >> 32;
         // While processes are killed each second, a queue of waiters would hardly move: one that died
         // holds the others up for a second.
         let name = if self.run.load(Ordering::Relaxed) == MIXED { turn.number } else { name % LOCKS };
@@ -173,8 +173,4 @@ impl Scenario for Payment {
         }
         Ok(invariants)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
 //! Users that earn and use points and look at their balance, alone and several for one account.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{bail, ensure};
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{Invariant, Measured, Ratio, Scenario, Target, counted, unique};
 use crate::driver::{Mode, Turn};
+use crate::lock::lock;
 use crate::{Answer, Api};
 
 /// Users that exist before the first turn.
@@ -304,8 +305,4 @@ impl Scenario for Points {
         }
         Ok(invariants)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

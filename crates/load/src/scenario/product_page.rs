@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Invariant, Measured, Scenario, Target, counted, unique};
 use crate::driver::{Mode, Turn};
+use crate::lock::lock;
 use crate::{Answer, Api};
 
 /// Products that the example creates. The first of them are read again and again.
@@ -84,7 +85,7 @@ impl Default for ProductPage {
 
 impl ProductPage {
     fn products(&self) -> MutexGuard<'_, BTreeMap<u64, Product>> {
-        self.products.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.products)
     }
 
     fn newest(&self, product: u64) -> i64 {
@@ -139,7 +140,7 @@ impl ProductPage {
 
     /// Figures that compare the runs.
     async fn compare(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
-        let opening = self.statements.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let opening = lock(&self.statements).clone();
         let statements = self.statements(api).await?;
         let since = statements.iter().map(|(process, count)| count - opening.get(process).unwrap_or(&0));
         let of = |run: usize| {
@@ -190,13 +191,12 @@ impl Scenario for ProductPage {
             let version = page.number("version")?;
             self.products().insert(product, Product { opening: version, newest: version, ..Product::default() });
         }
-        *self.statements.lock().unwrap_or_else(PoisonError::into_inner) = self.statements(api).await?;
+        *lock(&self.statements) = self.statements(api).await?;
         Ok(())
     }
 
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
-        // Neighbours in time have no pattern.
-        let chance = (turn.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % 100;
+        let chance = (turn.shuffled() >> 32) % 100;
         let hot = 1 + turn.number % HOT;
         match self.run.load(Ordering::Relaxed) {
             // The page that follows is read in another process.

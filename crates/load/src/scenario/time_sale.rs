@@ -7,9 +7,8 @@ use anyhow::bail;
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
-use super::{Invariant, Measured, Scenario, Target};
+use super::{Invariant, Measured, Scenario, Target, settled};
 use crate::driver::{Mode, Turn};
 use crate::{Answer, Api};
 
@@ -102,16 +101,9 @@ impl Scenario for TimeSale {
     }
 
     async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
-        let deadline = Instant::now() + GIVEN_BACK_WITHIN;
-        let [available, reserved, sold, total] = loop {
-            let stock = api.get("/stock").await?.expect(200)?;
-            let number = |field| stock.number(field);
-            let counts = [number("available")?, number("reserved")?, number("sold")?, number("total")?];
-            if counts[1] == 0 || Instant::now() > deadline {
-                break counts;
-            }
-            sleep(Duration::from_millis(100)).await;
-        };
+        let stock = settled(api, "/stock", GIVEN_BACK_WITHIN, |stock| stock["reserved"] == 0).await?;
+        let (available, reserved) = (stock.number("available")?, stock.number("reserved")?);
+        let (sold, total) = (stock.number("sold")?, stock.number("total")?);
         let paid = self.paid.load(Ordering::Relaxed);
         let pieces = PIECES + self.added.load(Ordering::Relaxed);
         Ok(vec![

@@ -1,7 +1,7 @@
 //! What was acknowledged, and whether the fleet still holds it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::operation::{LINES, imported_title};
 use super::tenant::Tenant;
 use super::{Shared, patient_json};
+use crate::lock::lock;
 
 /// How long jobs may take after the last request. A killed worker's come back after their lease.
 const JOBS_END: Duration = Duration::from_secs(120);
@@ -91,20 +92,20 @@ impl Ledger {
     }
 
     pub(super) fn enqueued_at(&self, number: u64, at: Instant) {
-        self.lock().started.insert(number, at);
+        lock(&self.0).started.insert(number, at);
     }
 
     /// When the request was to be sent whose notice has come.
     pub(super) fn started(&self, number: u64) -> Option<Instant> {
-        self.lock().started.get(&number).copied()
+        lock(&self.0).started.get(&number).copied()
     }
 
     pub(super) fn streamed(&self, change: impl FnOnce(&mut Streams)) {
-        change(&mut self.lock().streams);
+        change(&mut lock(&self.0).streams);
     }
 
     fn of<T>(&self, tenant: &str, change: impl FnOnce(&mut OfTenant) -> T) {
-        let mut entries = self.lock();
+        let mut entries = lock(&self.0);
         if !entries.tenants.contains_key(tenant) {
             entries.tenants.insert(tenant.to_owned(), OfTenant::default());
         }
@@ -112,16 +113,12 @@ impl Ledger {
             change(entry);
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Waits for all jobs, and compares everything.
 pub(super) async fn verify(shared: &Shared, tenants: &[&Tenant]) -> anyhow::Result<Verdict> {
     let (entries, streams) = {
-        let entries = shared.ledger.lock();
+        let entries = lock(&shared.ledger.0);
         (entries.tenants.clone(), entries.streams.clone())
     };
     let mut verdict = Verdict { streams, ..Verdict::default() };
