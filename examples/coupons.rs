@@ -1,9 +1,9 @@
 //! Coupons for the first users to ask: one each, and never more than there are.
 //!
 //! [`Stock`] counts in one atomic step, the SQL table is the record. A process may die between the
-//! two, so the steps are: reserve, write the row, confirm. The next request of the same user has the
-//! same reservation, so a repeat completes what was begun. Without a repeat, [`Shop::settle`]
-//! completes it, or the reservation expires after `HOLD_SECONDS` and the row is deleted.
+//! two, so the steps are: reserve, write the row, confirm. The next request of the same user has
+//! the same reservation, so a repeat completes it. Without a repeat, [`Shop::settle`] completes it,
+//! or the reservation expires after `HOLD_SECONDS` and the row is deleted.
 //!
 //! ```text
 //! cargo run --release --example coupons          # everything in memory, for one process
@@ -22,16 +22,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, State, rejection::JsonRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sqlx::AnyPool;
-use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyPool, any::AnyPoolOptions};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Ended, Lock, MemoryStore, PermitStore, RedisStore, Reserve, Stock, StockError, StockStore};
 
@@ -126,7 +124,7 @@ async fn issue(State(shop): State<Shop>, Path(campaign): Path<String>, body: Bod
     let select = "SELECT is_settled FROM users LEFT JOIN coupons ON campaign = $1 AND user_id = id WHERE id = $2";
     let select = sqlx::query_scalar(select).bind(name(&campaign)?).bind(name(&user)?);
     let found: Option<Option<i64>> = select.fetch_optional(&shop.sql).await?;
-    let is_settled = found.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`")))?;
+    let is_settled = found.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`")))?;
     if is_settled != Some(1) {
         shop.issue(&campaign, &user).await?;
     }
@@ -138,7 +136,7 @@ fn name(text: &str) -> Result<&str, Refused> {
     if (1..=100).contains(&text.len()) && !text.contains('\0') {
         return Ok(text);
     }
-    Err(refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
+    Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
 }
 
 impl Shop {
@@ -151,7 +149,7 @@ impl Shop {
         for attempt in 1..=MAX_ATTEMPTS {
             let id = format!("{user}:{attempt}");
             match stock.reserve(&id, 1, self.hold).await? {
-                Reserve::SoldOut { .. } => return Err(refused(StatusCode::CONFLICT, "sold out")),
+                Reserve::SoldOut { .. } => return Err(Refused(StatusCode::CONFLICT, "sold out".into())),
                 // An earlier request was abandoned for too long.
                 Reserve::Ended(Ended::Expired | Ended::Released) => continue,
                 Reserve::Reserved { .. } | Reserve::Ended(Ended::Confirmed) => {}
@@ -167,7 +165,7 @@ impl Shop {
                 confirmed => return Ok(confirmed?),
             }
         }
-        Err(refused(StatusCode::CONFLICT, format!("`{user}` has begun and abandoned too many requests")))
+        Err(Refused(StatusCode::CONFLICT, format!("`{user}` has begun and abandoned too many requests")))
     }
 
     /// Each process may do this; together they do nothing twice.
@@ -227,15 +225,11 @@ type Answer = Result<(StatusCode, Json<Value>), Refused>;
 /// An answer of 4xx or 503, with the reason.
 struct Refused(StatusCode, String);
 
-fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
-
 impl<E: Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
         let any = &error as &(dyn Error + 'static);
         if let Some(body) = any.downcast_ref::<JsonRejection>() {
-            return refused(body.status(), body.body_text());
+            return Refused(body.status(), body.body_text());
         }
         let status = match any.downcast_ref() {
             Some(StockError::Quantity(_) | StockError::Reused { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -243,7 +237,7 @@ impl<E: Error + 'static> From<E> for Refused {
             // A server is away, or took too long: the same request may succeed later.
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        refused(status, error.to_string())
+        Self(status, error.to_string())
     }
 }
 

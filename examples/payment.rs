@@ -1,7 +1,7 @@
 //! A payment that is made once, whatever happens meanwhile.
 //!
 //! 50 callers pay for the same order at once, the process that holds the lock is suspended past its
-//! lease, a process is killed between two steps: the order is paid once, and one account is debited.
+//! lease, a process is killed between two steps: the order is paid once, from one account.
 //!
 //! - [`Once`] answers a repeated `Idempotency-Key` with the receipt of the first time.
 //! - [`Lock`] sends one caller at a time to the payment provider for an order.
@@ -26,16 +26,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, State, rejection::JsonRejection};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::AnyPool;
-use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyPool, any::AnyPoolOptions};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Begin, Lock, MemoryStore, Once, OnceStore, PermitStore, RedisStore};
 
@@ -43,7 +41,6 @@ use tidegate_sync::{Begin, Lock, MemoryStore, Once, OnceStore, PermitStore, Redi
 const LEASE: Duration = Duration::from_secs(1);
 /// The most that an order may cost.
 const MAX_AMOUNT: i64 = 1_000_000;
-
 const OTHER_PAYMENT: &str = "this Idempotency-Key was used for another payment";
 const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
 
@@ -111,30 +108,26 @@ struct Payment {
 
 async fn pay(State(shop): State<Shop>, headers: HeaderMap, body: Result<Json<Payment>, JsonRejection>) -> Answer {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?;
-    let Json(payment) = body.map_err(|error| refused(error.status(), error.body_text()))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
+    let Json(payment) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if !(1..=MAX_AMOUNT).contains(&payment.amount) {
-        return Err(refused(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            format!("amount is {}, and must be from 1 to {MAX_AMOUNT}", payment.amount),
-        ));
+        let reason = format!("amount is {}, and must be from 1 to {MAX_AMOUNT}", payment.amount);
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
     let receipt = (StatusCode::CREATED, Json(json!({ "paid": payment })));
     let attempt = match shop.requests.begin(key).await? {
         Begin::Started(attempt) => attempt,
-        Begin::InProgress { .. } => {
-            return Err(refused(StatusCode::SERVICE_UNAVAILABLE, "this request is in progress"));
-        }
+        Begin::InProgress { .. } => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "still in progress".into())),
         Begin::Done(done) if serde_json::from_slice::<Payment>(&done)? == payment => return Ok(receipt),
-        Begin::Done(_) => return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT)),
+        Begin::Done(_) => return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT.into())),
     };
-    let result = shop.pay(key, &payment).await;
+    if let Err(refused) = shop.pay(key, &payment).await {
+        let _ = attempt.fail().await;
+        return Err(refused);
+    }
     // If this fails, the repeat finds in SQL what its key has paid for.
-    let _ = match result {
-        Ok(()) => attempt.complete(serde_json::to_vec(&payment)?).await.is_ok(),
-        Err(_) => attempt.fail().await.is_ok(),
-    };
-    result.map(|()| receipt)
+    let _ = attempt.complete(serde_json::to_vec(&payment)?).await;
+    Ok(receipt)
 }
 
 /// A name that PostgreSQL takes into an index.
@@ -142,7 +135,7 @@ fn name(text: &str) -> Result<&str, Refused> {
     if (1..=100).contains(&text.len()) && !text.contains('\0') {
         return Ok(text);
     }
-    Err(refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
+    Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
 }
 
 impl Shop {
@@ -154,7 +147,7 @@ impl Shop {
         // `Once` may not have heard of it, if a process died. SQL remembers each key.
         let other = "SELECT order_id FROM payments WHERE paid_by = $1";
         if sqlx::query(other).bind(key).fetch_optional(&self.sql).await?.is_some() {
-            return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT));
+            return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT.into()));
         }
         // Dropped, the guard releases the lock in the background.
         let guard = Lock::new(self.locks.clone(), format!("order:{order}")).lease(LEASE).acquire(2 * LEASE).await?;
@@ -171,11 +164,8 @@ impl Shop {
                 return Ok(());
             }
         }
-        if self.is_paid(key, payment).await? {
-            Ok(())
-        } else {
-            Err(refused(StatusCode::SERVICE_UNAVAILABLE, "another caller is paying"))
-        }
+        let is_paid = self.is_paid(key, payment).await?;
+        is_paid.then_some(()).ok_or_else(|| Refused(StatusCode::SERVICE_UNAVAILABLE, "another caller is paying".into()))
     }
 
     /// Takes the money, if the token is still the newest. All of it happens, or nothing.
@@ -188,7 +178,7 @@ impl Shop {
         }
         let debit = "UPDATE accounts SET balance = balance - $1 WHERE user_id = $2 AND balance >= $1";
         if sqlx::query(debit).bind(amount).bind(user).execute(&mut *sql).await?.rows_affected() == 0 {
-            return Err(refused(StatusCode::CONFLICT, format!("`{user}` does not have {amount}")));
+            return Err(Refused(StatusCode::CONFLICT, format!("`{user}` does not have {amount}")));
         }
         sql.commit().await?;
         Ok(true)
@@ -202,23 +192,22 @@ impl Shop {
         let select = sqlx::query_as(select).bind(name(order)?).bind(name(user)?);
         let found: Option<(Option<String>, Option<i64>, Option<String>)> = select.fetch_optional(&self.sql).await?;
         match found {
-            None => Err(refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`"))),
+            None => Err(Refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`"))),
             Some((_, _, None)) => Ok(false),
             Some((_, _, Some(by))) if by != key => {
-                Err(refused(StatusCode::CONFLICT, format!("order `{order}` has been paid for")))
+                Err(Refused(StatusCode::CONFLICT, format!("order `{order}` has been paid for")))
             }
             Some((payer, paid, _)) if (payer.as_ref(), paid) == (Some(user), Some(*amount)) => Ok(true),
-            Some(_) => Err(refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT)),
+            Some(_) => Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT.into())),
         }
     }
 }
 
 async fn payment(State(shop): State<Shop>, Path(order): Path<String>) -> Answer {
-    let select = sqlx::query_as("SELECT user_id, amount, fence, paid_by FROM payments WHERE order_id = $1");
-    let found: Option<(String, i64, i64, Option<String>)> =
-        select.bind(name(&order)?).fetch_optional(&shop.sql).await?;
-    let (user, amount, fence, paid_by) =
-        found.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("no payment for `{order}`")))?;
+    let select = "SELECT user_id, amount, fence, paid_by FROM payments WHERE order_id = $1";
+    let found = sqlx::query_as(select).bind(name(&order)?).fetch_optional(&shop.sql).await?;
+    let no_payment = || Refused(StatusCode::NOT_FOUND, format!("no payment for `{order}`"));
+    let (user, amount, fence, paid_by): (String, i64, i64, Option<String>) = found.ok_or_else(no_payment)?;
     Ok((StatusCode::OK, Json(json!({ "user": user, "amount": amount, "fence": fence, "paid": paid_by.is_some() }))))
 }
 
@@ -246,14 +235,10 @@ type Answer = Result<(StatusCode, Json<Value>), Refused>;
 /// An answer of 4xx or 503, with the reason.
 struct Refused(StatusCode, String);
 
-fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
-
 /// A server is away, or took too long: the same request may succeed later.
 impl<E: std::error::Error> From<E> for Refused {
     fn from(error: E) -> Self {
-        refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 

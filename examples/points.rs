@@ -33,13 +33,9 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_cache::{
-    Capacity, Fill, Json as JsonCodec, Key, LoadError, RedisTier, Source, TieredCache, TtlClass, TypedCache,
-};
+use tidegate_cache::{Capacity, Fill, Key, RedisTier, Source, TieredCache, TtlClass, TypedCache};
 use tidegate_redis::{Client, Config, Keyspace, Role};
-use tidegate_sync::{
-    Account, Change, Entry, Ledger, LedgerError, LedgerStore, MemoryStore, RedisStore, StoreError, Updated,
-};
+use tidegate_sync::{Change, Entry, Ledger, LedgerError, LedgerStore, MemoryStore, RedisStore, Updated};
 use tokio::sync::{mpsc, oneshot};
 
 /// An entry that a process did not acknowledge, since it died, may show only after this minute. A
@@ -80,7 +76,7 @@ async fn main() -> anyhow::Result<()> {
     if ledger.account(ISSUER).await?.is_none() {
         ledger.deposit("issue", ISSUER, MAX_POINTS).await?;
     }
-    let balances = cache.typed_with_codec(BALANCES, JsonCodec::new());
+    let balances = cache.typed_with_codec(BALANCES, tidegate_cache::Json::new());
     let (earnings, queue) = mpsc::channel(10 * BATCH);
     let shop = Shop { ledger, balances, earnings, uses: Arc::default(), retries: Arc::default() };
     tokio::spawn(shop.clone().post_batches(queue));
@@ -152,7 +148,7 @@ impl Shop {
         for (earning, result) in batch.drain(..).zip(results) {
             let result = match &dropped {
                 Ok(_) => result.map(|balances| balances.to).map_err(Refused::from),
-                Err(owed) => Err(refused(StatusCode::SERVICE_UNAVAILABLE, owed.to_string())),
+                Err(owed) => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, owed.to_string())),
             };
             // Fails if the client has gone.
             let _ = earning.answer.send(result);
@@ -164,16 +160,16 @@ async fn use_points(State(shop): State<Shop>, Path(user): Path<String>, headers:
     let (id, account, points) = posting(&headers, &user, body)?;
     let least = points.max(MIN_BALANCE);
     let mut tries = 0_u64;
-    let decide = |now: Account| {
+    let update = shop.ledger.update(&id, &account, |now| {
         tries += 1;
         (now.balance >= least).then_some(Change::Withdraw(points))
-    };
-    let updated = shop.ledger.update(&id, &account, decide).await;
+    });
+    let updated = update.await;
     shop.uses.fetch_add(1, Ordering::Relaxed);
     shop.retries.fetch_add(tries.saturating_sub(1), Ordering::Relaxed);
     let Updated { balance, is_posted, .. } = updated?;
     if !is_posted {
-        return Err(refused(StatusCode::CONFLICT, format!("`{user}` has {balance} points, and needs {least}")));
+        return Err(Refused(StatusCode::CONFLICT, format!("`{user}` has {balance} points, and needs {least}")));
     }
     if tries == 0 {
         // An earlier request has posted under this id. This fails if it was another posting.
@@ -189,7 +185,9 @@ async fn balance(State(shop): State<Shop>, Path(user): Path<String>, RawQuery(qu
     if query.as_deref() != Some("cache=off") {
         let (ledger, name) = (shop.ledger.clone(), account.clone());
         let load = async move || ledger.account(&name).await.map(|found| Fill::found(found.map(|it| it.balance)));
-        let read = shop.balances.get_or_load(&key_of(&account)?, load).await?;
+        let read = shop.balances.get_or_load(&key_of(&account)?, load).await;
+        let read = read
+            .map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.source().unwrap_or(&error).to_string()))?;
         // If another request began the load, that was perhaps before this user's last write.
         found = (read.source != Source::Collapsed).then_some((*read.value, read.source != Source::Loaded));
     }
@@ -197,7 +195,7 @@ async fn balance(State(shop): State<Shop>, Path(user): Path<String>, RawQuery(qu
         Some(found) => found,
         None => (shop.ledger.account(&account).await?.map(|it| it.balance), false),
     };
-    let balance = balance.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("there is no account `{account}`")))?;
+    let balance = balance.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no account `{account}`")))?;
     Ok((StatusCode::OK, Json(json!({ "balance": balance, "cached": is_cached }))))
 }
 
@@ -215,13 +213,11 @@ fn key_of(account: &str) -> Result<Key, Refused> {
 /// break, so no two pairs of key and user make the same id.
 fn posting(headers: &HeaderMap, user: &str, body: Body) -> Result<(String, String, u64), Refused> {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?;
-    let Json(Points { points }) = body.map_err(|error| refused(error.status(), error.body_text()))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
+    let Json(Points { points }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if !(1..=MAX_POINTS).contains(&points) {
-        return Err(refused(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            format!("points is {points}, and must be from 1 to {MAX_POINTS}"),
-        ));
+        let reason = format!("points is {points}, and must be from 1 to {MAX_POINTS}");
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
     Ok((format!("{user}\n{key}"), format!("user:{user}"), points))
 }
@@ -232,24 +228,16 @@ type Answer = Result<(StatusCode, Json<Value>), Refused>;
 /// An answer of 4xx or 503, with the reason.
 struct Refused(StatusCode, String);
 
-fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
-
 /// A refusal of the ledger. After any other error, the same request may succeed later.
 impl<E: Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
-        let any = &error as &(dyn Error + 'static);
-        if let Some(LoadError::Loader(cause)) = any.downcast_ref::<LoadError<StoreError>>() {
-            return refused(StatusCode::SERVICE_UNAVAILABLE, cause.to_string());
-        }
-        let status = match any.downcast_ref() {
+        let status = match (&error as &(dyn Error + 'static)).downcast_ref() {
             Some(LedgerError::Unknown { .. }) => StatusCode::NOT_FOUND,
             Some(LedgerError::Overdrawn { .. }) => StatusCode::CONFLICT,
             Some(LedgerError::Reused { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        refused(status, error.to_string())
+        Self(status, error.to_string())
     }
 }
 

@@ -89,14 +89,14 @@ async fn order(
 ) -> Result<(StatusCode, Json<Value>), Refused> {
     let Json(order) = order?;
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     if order.user.is_empty() || order.user.contains(':') {
         let text = format!("user `{}` must have a name without `:`", order.user);
-        return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, text));
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, text));
     }
     if order.quantity > MAX_QUANTITY {
         let text = format!("quantity is {}, and at most {MAX_QUANTITY}", order.quantity);
-        return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, text));
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, text));
     }
     let id = format!("{}:{key}", order.user);
     match sale.stock.reserve(&id, order.quantity, sale.pay_within).await? {
@@ -104,9 +104,9 @@ async fn order(
             Ok((StatusCode::CREATED, Json(json!({ "order": id, "pay_within_seconds": expires_in.as_secs() }))))
         }
         Reserve::Ended(Ended::Confirmed) => Ok((StatusCode::CREATED, Json(json!({ "order": id, "state": "paid" })))),
-        Reserve::SoldOut { left } => Err(refused(StatusCode::CONFLICT, format!("sold out: {left} left"))),
-        Reserve::Ended(Ended::Released) => Err(refused(StatusCode::CONFLICT, "the order was cancelled")),
-        Reserve::Ended(Ended::Expired) => Err(refused(StatusCode::CONFLICT, "the order was not paid in time")),
+        Reserve::SoldOut { left } => Err(Refused(StatusCode::CONFLICT, format!("sold out: {left} left"))),
+        Reserve::Ended(Ended::Released) => Err(Refused(StatusCode::CONFLICT, "the order was cancelled".into())),
+        Reserve::Ended(Ended::Expired) => Err(Refused(StatusCode::CONFLICT, "the order was not paid in time".into())),
     }
 }
 
@@ -158,10 +158,6 @@ async fn give_back_unpaid(stock: Stock) {
 
 /// An answer of 4xx or 503, with the reason.
 struct Refused(StatusCode, String);
-
-fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
 
 impl From<JsonRejection> for Refused {
     fn from(error: JsonRejection) -> Self {

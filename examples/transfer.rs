@@ -124,7 +124,7 @@ async fn transfer(
 
 async fn account(State(ledger): State<Ledger>, Path(account): Path<String>) -> Answer {
     let found = ledger.account(&account).await?;
-    let found = found.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("there is no account `{account}`")))?;
+    let found = found.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no account `{account}`")))?;
     Ok((StatusCode::OK, Json(json!({ "balance": found.balance, "in_transit": found.in_transit }))))
 }
 
@@ -144,7 +144,7 @@ async fn totals(State(ledger): State<Ledger>) -> Result<Json<Totals>, Refused> {
 /// account make the same id.
 fn posting_id(headers: &HeaderMap, account: &str) -> Result<String, Refused> {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     Ok(format!("{key}\n{account}"))
 }
 
@@ -152,10 +152,8 @@ fn check_amount(amount: u64, least: u64) -> Result<(), Refused> {
     if (least..=MAX_AMOUNT).contains(&amount) {
         return Ok(());
     }
-    Err(refused(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        format!("amount is {amount}, and must be from {least} to {MAX_AMOUNT}"),
-    ))
+    let reason = format!("amount is {amount}, and must be from {least} to {MAX_AMOUNT}");
+    Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason))
 }
 
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
@@ -163,12 +161,8 @@ type Answer = Result<(StatusCode, Json<Value>), Refused>;
 /// An answer of 4xx or 5xx, with the reason.
 struct Refused(StatusCode, String);
 
-fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
-
 fn malformed(body: &JsonRejection) -> Refused {
-    refused(body.status(), body.body_text())
+    Refused(body.status(), body.body_text())
 }
 
 impl From<LedgerError> for Refused {
@@ -176,10 +170,13 @@ impl From<LedgerError> for Refused {
         let status = match &error {
             // The amount was checked before.
             LedgerError::Quantity(_) => {
-                return refused(StatusCode::UNPROCESSABLE_ENTITY, format!("the balance would be above {MAX_AMOUNT}"));
+                return Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("the balance would be above {MAX_AMOUNT}"));
             }
             LedgerError::Reused { .. } => {
-                return refused(StatusCode::UNPROCESSABLE_ENTITY, "this Idempotency-Key was used for another request");
+                return Refused(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "this Idempotency-Key was used for another request".into(),
+                );
             }
             LedgerError::SameAccount { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             LedgerError::Unknown { .. } => StatusCode::NOT_FOUND,
@@ -188,7 +185,7 @@ impl From<LedgerError> for Refused {
             LedgerError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        refused(status, error.to_string())
+        Self(status, error.to_string())
     }
 }
 

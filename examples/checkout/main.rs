@@ -8,8 +8,8 @@
 //!   a delayed job is stored. It repeats the other two, in case the process dies. A repeated write
 //!   changes nothing.
 //!
-//! The environment sets the number of `COUPONS` and `PIECES`, and for how many seconds a reservation
-//! waits for its confirmation (`HOLD_SECONDS`).
+//! The environment sets the number of `COUPONS` and `PIECES`, and after how many seconds without a
+//! confirmation a reservation expires (`HOLD_SECONDS`).
 //!
 //! ```text
 //! cargo run --release --example checkout                                      # in memory
@@ -29,29 +29,25 @@
 mod service;
 mod shop;
 
-use std::error::Error;
+use std::env;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, fmt};
 
 use anyhow::Context;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tidegate_cache::{Capacity, Json as JsonCodec, LoadError, RedisTier, TieredCache, TtlClass};
+use tidegate_cache::{Capacity, RedisTier, TieredCache, TtlClass};
 use tidegate_queue::{Broker, Job, MemoryBroker, Producer, QueueOptions, RedisBroker, RedisOptions, Worker};
 use tidegate_redis::{BlockingPool, Client, Config, Keyspace, Role};
-use tidegate_sync::{
-    Ledger, LedgerError, LedgerStore, MemoryStore, RedisStore, Stock, StockError, StockStore, StoreError,
-};
+use tidegate_sync::{Ledger, LedgerStore, MemoryStore, RedisStore, Stock, StockStore};
 use tokio_util::sync::CancellationToken;
 
-use service::Service;
+use service::{Refused, Service};
 use shop::{Order, Shop, settle};
 
 /// A load is one round trip, so no process waits for the load of another one.
@@ -100,7 +96,7 @@ async fn main() -> anyhow::Result<()> {
         coupons: Stock::new(stocks.clone(), "coupons").horizon(Duration::from_secs(365 * 24 * 3600)),
         pieces: Stock::new(stocks, "pieces"),
         ledger: Ledger::new(points, "points"),
-        balances: cache.build().typed_with_codec(BALANCES, JsonCodec::new()),
+        balances: cache.build().typed_with_codec(BALANCES, tidegate_cache::Json::new()),
         jobs: Producer::new(broker.clone()),
         hold: Duration::from_secs(number("HOLD_SECONDS", 30)?),
     };
@@ -187,10 +183,10 @@ struct Delay {
 async fn delay(State(app): State<Arc<App>>, Path(name): Path<String>, body: Body<Delay>) -> Answer {
     let Json(Delay { ms }) = body?;
     if ms > MAX_DELAY_MS {
-        return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, format!("ms is {ms}, and at most {MAX_DELAY_MS}")));
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("ms is {ms}, and at most {MAX_DELAY_MS}")));
     }
     let found = app.services().into_iter().find(|(known, _)| *known == name);
-    let (_, service) = found.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("there is no service `{name}`")))?;
+    let (_, service) = found.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no service `{name}`")))?;
     service.slow_down(ms);
     Ok((StatusCode::OK, Json(json!({ "service": name, "ms": ms }))))
 }
@@ -207,51 +203,8 @@ async fn totals(State(app): State<Arc<App>>) -> Answer {
 /// and user make the same id.
 fn posting_id(headers: &HeaderMap, user: &str) -> Result<String, Refused> {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    Ok(format!("{user}\n{}", key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?))
+    Ok(format!("{user}\n{}", key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?))
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
-
-/// An answer of 4xx or 503, with the reason.
-struct Refused(StatusCode, String);
-
-fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
-
-/// A refusal of a service. After any other error, the same request may succeed later.
-impl<E: Error + 'static> From<E> for Refused {
-    fn from(error: E) -> Self {
-        let any = &error as &(dyn Error + 'static);
-        if let Some(body) = any.downcast_ref::<JsonRejection>() {
-            return refused(body.status(), body.body_text());
-        }
-        if let Some(LoadError::Loader(cause)) = any.downcast_ref::<LoadError<StoreError>>() {
-            return refused(StatusCode::SERVICE_UNAVAILABLE, cause.to_string());
-        }
-        let status = match (any.downcast_ref(), any.downcast_ref()) {
-            (Some(LedgerError::Unknown { .. }), _) => StatusCode::NOT_FOUND,
-            (Some(LedgerError::Overdrawn { .. }), _) => StatusCode::CONFLICT,
-            (Some(LedgerError::Reused { .. } | LedgerError::Quantity(_)), _) => StatusCode::UNPROCESSABLE_ENTITY,
-            (_, Some(StockError::Expired { .. } | StockError::Released { .. } | StockError::NoReservation { .. })) => {
-                StatusCode::CONFLICT
-            }
-            (_, Some(StockError::Reused { .. } | StockError::Quantity(_))) => StatusCode::UNPROCESSABLE_ENTITY,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        refused(status, error.to_string())
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.1)
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
-    }
-}

@@ -1,5 +1,6 @@
 //! The four services.
 
+use std::error::Error;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -9,7 +10,7 @@ use tidegate_cache::{Fill, Key, Source, TypedCache};
 use tidegate_queue::{Classify, Data, EnqueueOptions, Failure, Job, Producer};
 use tidegate_sync::{Ended, Ledger, LedgerError, Reserve, Stock, StockError, Transfer};
 
-use crate::{Refused, refused};
+use crate::service::Refused;
 
 /// Points for one piece.
 const PRICE: u64 = 100;
@@ -71,7 +72,7 @@ impl Shop {
     pub(crate) async fn sign_up(&self, user: &str) -> Result<(), Refused> {
         // Ids of postings are made of the name, a line break and more.
         if user.contains('\n') {
-            return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, "the name of a user has no line break"));
+            return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, "the name of a user has no line break".into()));
         }
         // No request has an empty key, so no other posting has this id.
         self.ledger.deposit(&format!("{user}\n"), &account_of(user), 0).await?;
@@ -85,7 +86,7 @@ impl Shop {
         for attempt in 1..=MAX_ATTEMPTS {
             let id = format!("{user}\n{attempt}");
             match self.coupons.reserve(&id, 1, self.hold).await? {
-                Reserve::SoldOut { .. } => return Err(refused(StatusCode::CONFLICT, "there is no coupon left")),
+                Reserve::SoldOut { .. } => return Err(Refused(StatusCode::CONFLICT, "there is no coupon left".into())),
                 // An earlier request was abandoned.
                 Reserve::Ended(Ended::Expired | Ended::Released) => continue,
                 Reserve::Reserved { .. } | Reserve::Ended(Ended::Confirmed) => {}
@@ -95,7 +96,7 @@ impl Shop {
                 confirmed => return Ok(confirmed?),
             }
         }
-        Err(refused(StatusCode::CONFLICT, format!("`{user}` has begun and abandoned too many requests")))
+        Err(Refused(StatusCode::CONFLICT, format!("`{user}` has begun and abandoned too many requests")))
     }
 
     /// Returns the balance after it.
@@ -108,7 +109,9 @@ impl Shop {
     pub(crate) async fn balance(&self, user: &str) -> Result<u64, Refused> {
         let (ledger, account) = (self.ledger.clone(), account_of(user));
         let load = async move || ledger.account(&account).await.map(|found| Fill::found(found.map(|it| it.balance)));
-        let read = self.balances.get_or_load(&key_of(user)?, load).await?;
+        let read = self.balances.get_or_load(&key_of(user)?, load).await;
+        let read = read
+            .map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.source().unwrap_or(&error).to_string()))?;
         let balance = match read.source {
             // Another request began the load, perhaps before this user's last write.
             Source::Collapsed => self.ledger.account(&account_of(user)).await?.map(|it| it.balance),
@@ -127,10 +130,10 @@ impl Shop {
             }
             Reserve::Ended(Ended::Confirmed) => {}
             Reserve::Ended(_) => {
-                return Err(refused(StatusCode::CONFLICT, "this order was given up: order under a new key"));
+                return Err(Refused(StatusCode::CONFLICT, "this order was given up: order under a new key".into()));
             }
             Reserve::SoldOut { left } => {
-                return Err(refused(StatusCode::CONFLICT, format!("there are only {left} pieces left")));
+                return Err(Refused(StatusCode::CONFLICT, format!("there are only {left} pieces left")));
             }
         }
         self.pay(order).await
@@ -191,5 +194,5 @@ fn key_of(user: &str) -> Result<Key, Refused> {
 }
 
 fn no_user(user: &str) -> Refused {
-    refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`"))
+    Refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`"))
 }

@@ -39,7 +39,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_cache::{Fill, Json as JsonCodec, Key, LoadError, RedisTier, TieredCache, TtlClass, TypedCache};
+use tidegate_cache::{Fill, Key, LoadError, RedisTier, TieredCache, TtlClass, TypedCache};
 use tidegate_ratelimit::{Limiter, MemoryLimiter, RedisLimiter};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_resilience::Error;
@@ -80,7 +80,7 @@ async fn main() -> anyhow::Result<()> {
     // A rate that callers use is loaded anew before it is stale.
     let class = TtlClass::new("rates", ttl).refresh_ahead(ttl / 4).grace(GRACE);
     let class = class.soft_timeout(STALE_AFTER).hard_timeout(GIVE_UP_AFTER);
-    let rates = cache.build().typed_with_codec(class, JsonCodec::new());
+    let rates = cache.build().typed_with_codec(class, tidegate_cache::Json::new());
 
     let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
@@ -112,10 +112,8 @@ type Parameters = Result<Query<Conversion>, QueryRejection>;
 async fn rate(State(exchange): State<Exchange>, Path((from, to)): Path<(String, String)>, query: Parameters) -> Answer {
     for code in [&from, &to] {
         if code.len() != 3 || !code.bytes().all(|letter| letter.is_ascii_uppercase()) {
-            return Err(Refused(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                format!("`{code}` is no currency code, which has three capital letters"),
-            ));
+            let reason = format!("`{code}` is no currency code, which has three capital letters");
+            return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
         }
         // An unknown code costs no call.
         if !upstream::CURRENCIES.iter().any(|(known, _)| known == code) {

@@ -78,7 +78,8 @@ impl Service {
     /// Makes one call, if the quota allows it.
     async fn call(&self, uri: &str) -> Result<Rate, Failure> {
         let fetched_at_ms = crate::now_ms();
-        // A quota error says nothing about the service: it is not retried, and the breaker ignores it.
+        // A quota error says nothing about the service: it is not retried, and the breaker
+        // ignores it.
         let ignored = |reason| Failure { verdict: Verdict::Ignored, reason };
         let decision = self.quota.check("calls", 1).await;
         let decision = decision.map_err(|error| ignored(format!("the quota can't be counted: {error}")))?;

@@ -9,15 +9,15 @@ use sqlx::{AnyPool, AssertSqlSafe};
 use tidegate_cache::{Direction, Key, SortedSetShape};
 use tidegate_queue::{Broker, Classify, Data, EnqueueOptions, Failure, Job, JobId, Producer};
 
-use crate::{Refused, refused};
+use crate::Refused;
 
 /// Followers of one job: about 15 ms of Redis.
 const CHUNK: usize = 1_000;
 /// Longest pause of a job while a server is away.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Two marks of a complete feed, with one random score. A rebuild adds `BEGUN`, then the posts, then
-/// `WHOLE` with the score of `BEGUN`. A feed without both marks was lost: it has only the posts
-/// added since.
+/// Two marks of a complete feed, with one random score. A rebuild adds `BEGUN`, then the posts,
+/// then `WHOLE` with the score of `BEGUN`. A feed without both marks was lost: it has only the
+/// posts added since.
 const BEGUN: &str = "begun";
 const WHOLE: &str = "whole";
 /// Above the ids of all posts. Higher scores are those of the two marks, so they are never trimmed.
@@ -103,9 +103,9 @@ impl Feeds {
                 match known.ok_or_else(|| no_user(author))? {
                     (post, known) if text == String::as_str(&known) => post,
                     _ => {
-                        return Err(refused(
+                        return Err(Refused(
                             StatusCode::UNPROCESSABLE_ENTITY,
-                            "the Idempotency-Key was used for another post",
+                            "the Idempotency-Key was used for another post".into(),
                         ));
                     }
                 }
@@ -122,7 +122,7 @@ impl Feeds {
         first
             .enqueue(&self.jobs)
             .await
-            .map_err(|failure| refused(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()))?;
+            .map_err(|failure| Refused(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()))?;
         let note = sqlx::query("UPDATE posts SET is_announced = 1 WHERE id = $1");
         note.bind(post).execute(&self.sql).await?;
         Ok(())
@@ -157,10 +157,8 @@ impl Feeds {
             }
             tries += 1;
             if tries == TRIES {
-                return Err(refused(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    format!("the feed of `{user}` was lost {TRIES} times"),
-                ));
+                let reason = format!("the feed of `{user}` was lost {TRIES} times");
+                return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, reason));
             }
             self.rebuild(user, &key).await?;
         };
@@ -228,5 +226,5 @@ fn key_of(user: &str) -> Result<Key, tidegate_cache::KeyError> {
 }
 
 fn no_user(user: &str) -> Refused {
-    refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`"))
+    Refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`"))
 }

@@ -1,7 +1,7 @@
-//! A feed: each post goes to the feeds of all followers, of which a celebrity has 100,000.
+//! A feed: each post goes to the feeds of all followers, of which `CELEBRITY` has 100,000.
 //!
 //! - Posts and followers are rows in SQL. A feed is a sorted set in the cache with the newest 1,000
-//!   posts, and a feed that the cache has lost is made again from SQL (`feeds.rs`).
+//!   (`KEPT`) posts, and a feed that the cache has lost is made again from SQL (`feeds.rs`).
 //! - A post is written, its fan-out is enqueued, then it is answered. One job adds it to the feeds
 //!   of 1,000 followers. If the process dies before it has enqueued the job, another one does so.
 //! - A page goes on where the last one ended (`?before=`), whatever has arrived since: no post is
@@ -156,7 +156,7 @@ async fn open(locks: Arc<dyn PermitStore>, followers: u32) -> anyhow::Result<Any
 async fn check_names(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     match path.contains("%00") || path.len() > 1_000 {
-        true => refused(StatusCode::BAD_REQUEST, "a name has no character NUL, and a path at most 1000 bytes")
+        true => Refused(StatusCode::BAD_REQUEST, "a name has no character NUL, and a path at most 1000 bytes".into())
             .into_response(),
         false => next.run(request).await,
     }
@@ -170,7 +170,7 @@ async fn sign_up(State(feeds): State<Feeds>, Path(user): Path<String>) -> Answer
 
 async fn follow(State(feeds): State<Feeds>, Path((user, author)): Path<(String, String)>) -> Answer {
     if user == author {
-        return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{user}` can't follow itself")));
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{user}` can't follow itself")));
     }
     feeds.follow(&user, &author).await?;
     Ok((StatusCode::CREATED, Json(json!({ "user": user, "follows": author }))))
@@ -183,13 +183,11 @@ struct Draft {
 
 async fn write(State(feeds): State<Feeds>, Path(author): Path<String>, headers: HeaderMap, body: Body) -> Answer {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?;
-    let Json(Draft { text }) = body.map_err(|error| refused(error.status(), error.body_text()))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
+    let Json(Draft { text }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if text.trim().is_empty() || text.contains('\0') || text.chars().count() > MAX_TEXT {
-        return Err(refused(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            format!("a text has from 1 to {MAX_TEXT} characters, and is not blank"),
-        ));
+        let reason = format!("a text has from 1 to {MAX_TEXT} characters, and is not blank");
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
     let post = feeds.post(&author, key, &text).await?;
     Ok((StatusCode::CREATED, Json(json!({ "post": post }))))
@@ -206,13 +204,11 @@ async fn page(
     Path(user): Path<String>,
     query: Result<Query<Cursor>, QueryRejection>,
 ) -> Answer {
-    let Query(Cursor { before, limit }) = query.map_err(|error| refused(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let Query(Cursor { before, limit }) = query.map_err(|error| Refused(StatusCode::BAD_REQUEST, error.body_text()))?;
     let (before, limit) = (before.unwrap_or(END), limit.unwrap_or(50));
     if !(1..=END).contains(&before) || !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(refused(
-            StatusCode::BAD_REQUEST,
-            format!("before is from 1 to {END}, limit from 1 to {MAX_LIMIT}"),
-        ));
+        let reason = format!("before is from 1 to {END}, limit from 1 to {MAX_LIMIT}");
+        return Err(Refused(StatusCode::BAD_REQUEST, reason));
     }
     let posts = feeds.page(&user, before, limit).await?;
     let next = posts.last().filter(|_| posts.len() == limit).map(|last| last.id);
@@ -239,14 +235,10 @@ type Answer = Result<(StatusCode, Json<Value>), Refused>;
 /// An answer of 4xx or 503, with the reason.
 struct Refused(StatusCode, String);
 
-fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
-
 /// A server is away, or took too long: the same request may succeed later.
 impl<E: Error> From<E> for Refused {
     fn from(error: E) -> Self {
-        refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 

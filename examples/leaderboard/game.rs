@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use sqlx::AnyPool;
 use tidegate_cache::{Key, ShapeError, Shapes, SortedSetShape, TtlClass};
 
-use crate::{Refused, refused};
+use crate::Refused;
 
 /// How long the board is kept after the last award. Then it is made anew.
 const BOARDS: TtlClass = TtlClass::new("boards", Duration::from_secs(365 * 24 * 3600));
@@ -66,7 +66,10 @@ impl Game {
         match known {
             Some((of, total, number)) if of == points => return Ok((total, number)),
             Some(_) => {
-                return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, "the Idempotency-Key was used for another award"));
+                return Err(Refused(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "the Idempotency-Key was used for another award".into(),
+                ));
             }
             None => {}
         }
@@ -79,10 +82,8 @@ impl Game {
         let total = sqlx::query_scalar(total).bind(player).bind(points).bind(number);
         let total: i64 = total.fetch_one(&mut *sql).await?;
         if total > MAX_POINTS || number > MAX_NUMBER {
-            return Err(refused(
-                StatusCode::CONFLICT,
-                format!("`{player}` would have {total} points, and can have {MAX_POINTS}"),
-            ));
+            let reason = format!("`{player}` would have {total} points, and can have {MAX_POINTS}");
+            return Err(Refused(StatusCode::CONFLICT, reason));
         }
         // Fails if another process has had the same request meanwhile. Then nothing changes here.
         let note = sqlx::query("INSERT INTO awards VALUES ($1, $2, $3, $4)");
@@ -106,7 +107,11 @@ impl Game {
 
     pub(crate) async fn ensure_complete(&self) -> Result<(), Refused> {
         let is_complete = self.mark().await?.is_some_and(|number| number >= 0);
-        if is_complete { Ok(()) } else { Err(refused(StatusCode::SERVICE_UNAVAILABLE, "the board is being made")) }
+        if is_complete {
+            Ok(())
+        } else {
+            Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "the board is being made".into()))
+        }
     }
 
     /// Puts on the board what is not there yet. Each process does so, and may do so at any time.

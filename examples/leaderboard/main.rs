@@ -92,20 +92,16 @@ async fn award(
     body: Result<Json<Award>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, NO_KEY))?;
-    let Json(Award { points }) = body.map_err(|error| refused(error.status(), error.body_text()))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
+    let Json(Award { points }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
     if !(1..=40).contains(&player.len()) || !player.chars().all(is_name) {
-        return Err(refused(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            format!("`{player}` is no name: 1 to 40 letters, digits and hyphens"),
-        ));
+        let reason = format!("`{player}` is no name: 1 to 40 letters, digits and hyphens");
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
     if !(1..=MAX_POINTS).contains(&points) {
-        return Err(refused(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            format!("points is {points}, and must be from 1 to {MAX_POINTS}"),
-        ));
+        let reason = format!("points is {points}, and must be from 1 to {MAX_POINTS}");
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
     let (total, number) = game.commit(&player, key, points).await?;
     // Until this has succeeded the award is not acknowledged: the client repeats it.
@@ -122,7 +118,7 @@ async fn player(State(game): State<Game>, Path(player): Path<String>) -> Answer 
         ranked.map(|(rank, it)| json!({ "rank": rank, "player": it.member, "points": points_of(it.score) })).collect();
     let own = ranked.iter().find(|it| it["player"] == player.as_str());
     let mut answer =
-        own.ok_or_else(|| refused(StatusCode::NOT_FOUND, format!("there is no player `{player}`")))?.clone();
+        own.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no player `{player}`")))?.clone();
     answer["neighbours"] = Value::from(ranked);
     Ok(Json(answer))
 }
@@ -142,17 +138,13 @@ type Answer = Result<Json<Value>, Refused>;
 /// An answer of 4xx or 503, with the reason.
 struct Refused(StatusCode, String);
 
-fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
-
 /// A malformed cursor is 400. Any other error is a server that is away: the same request may
 /// succeed later.
 impl<E: Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
         let is_cursor = matches!((&error as &(dyn Error + 'static)).downcast_ref(), Some(ShapeError::Cursor));
         let status = if is_cursor { StatusCode::BAD_REQUEST } else { StatusCode::SERVICE_UNAVAILABLE };
-        refused(status, error.to_string())
+        Self(status, error.to_string())
     }
 }
 
