@@ -1,4 +1,4 @@
-//! A feed: each post goes to the feeds of all followers, of which `CELEBRITY` has 100,000.
+//! A feed: each post goes to the feeds of all followers, of which a celebrity has 100,000.
 //!
 //! - Posts and followers are rows in SQL. A feed is a sorted set in the cache with the newest 1,000
 //!   (`KEPT`) posts, and a feed that the cache has lost is made again from SQL (`feeds.rs`).
@@ -8,7 +8,7 @@
 //!   repeated, and none that was there is left out.
 //!
 //! ```text
-//! FOLLOWERS=100000 cargo run --release --example feed     # everything in memory, for one process
+//! CELEBRITY=star FOLLOWERS=100000 cargo run --release --example feed     # in memory, one process
 //! REDIS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgres://postgres@127.0.0.1/postgres \
 //!     cargo run --release --example feed                  # for many processes
 //!
