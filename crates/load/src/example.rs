@@ -1,16 +1,12 @@
 //! The servers and processes of one run.
 
 use std::env;
-use std::time::Duration;
 
-use anyhow::Context;
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{PostgresServer, Process, find_binary};
 
+use crate::api::address;
 use crate::{Api, Scenario};
-
-const START: Duration = Duration::from_secs(30);
-const ADDRESS: &str = "listening on ";
 
 /// What is started.
 #[derive(Clone, Copy, Debug)]
@@ -100,10 +96,4 @@ impl ExampleProcesses {
         self.api.moved(number, address);
         Ok(())
     }
-}
-
-async fn address(process: &mut Process) -> anyhow::Result<String> {
-    let line = process.wait_for_line(ADDRESS, START).await?;
-    let (_, address) = line.split_once(ADDRESS).context("the example printed no address")?;
-    Ok(address.trim().to_owned())
 }

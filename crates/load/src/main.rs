@@ -37,18 +37,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     if let Some(which) = FleetRun::find(&arguments.scenario) {
         return fleet_proofs::run(which, &arguments).await;
     }
-    let mut scenarios = scenario::all();
-    if arguments.scenario != "all" {
-        let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name()).collect();
-        scenarios.retain(|scenario| scenario.name() == arguments.scenario);
-        anyhow::ensure!(
-            !scenarios.is_empty(),
-            "there is no scenario `{}`; there are {}, all, and on the fleet {}",
-            arguments.scenario,
-            names.join(", "),
-            FleetRun::ALL.map(FleetRun::name).join(", ")
-        );
-    }
+    let scenarios = match arguments.scenario.as_str() {
+        "all" => scenario::all(),
+        name => vec![scenario::find(name).with_context(|| unknown(name))?],
+    };
     arguments.ensure_effect(arguments::OF_EXAMPLES)?;
     let mut reports = Vec::new();
     for scenario in scenarios {
@@ -65,6 +57,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         }
     }
     Ok(reports.iter().all(Report::has_passed))
+}
+
+fn unknown(name: &str) -> String {
+    let names: Vec<_> = scenario::all().iter().map(|scenario| scenario.name()).collect();
+    let on_the_fleet = FleetRun::ALL.map(FleetRun::name).join(", ");
+    format!("there is no scenario `{name}`; there are {}, all, and on the fleet {on_the_fleet}", names.join(", "))
 }
 
 fn write(path: &Path, text: String) -> anyhow::Result<()> {

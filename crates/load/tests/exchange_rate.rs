@@ -21,7 +21,7 @@ const TTL: Duration = Duration::from_secs(1);
 const NOT_HELD_UP: Duration = Duration::from_secs(4);
 
 async fn start() -> ExampleProcesses {
-    let scenario = scenario::all().into_iter().find(|scenario| scenario.name() == "exchange_rate").unwrap();
+    let scenario = scenario::find("exchange_rate").unwrap();
     ExampleProcesses::start(&*scenario, ExampleOptions { processes: PROCESSES, embedded: false, fsync_always: true })
         .await
         .unwrap()

@@ -2,23 +2,18 @@
 //! must stay true stays true.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test ends where it is surprised")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_load::driver::{Driver, Mode};
-use tidegate_load::{ExampleOptions, ExampleProcesses, Scenario, faults, scenario};
+use tidegate_load::{ExampleOptions, ExampleProcesses, faults, scenario};
 use tidegate_testkit::scale;
 use tokio::sync::oneshot;
 
 const USERS: u64 = 16;
 
-fn find(name: &str) -> Arc<dyn Scenario> {
-    scenario::all().into_iter().find(|scenario| scenario.name() == name).unwrap()
-}
-
 /// Runs a scenario while processes are killed; every request is repeated until it is answered.
 async fn holds_under_faults(name: &str) {
-    let scenario = find(name);
+    let scenario = scenario::find(name).unwrap();
     let length = Duration::from_secs(scale(4, 60) as u64);
     let mut example =
         ExampleProcesses::start(&*scenario, ExampleOptions { processes: 3, embedded: false, fsync_always: true })
@@ -51,7 +46,7 @@ async fn holds_under_faults(name: &str) {
 
 /// On memory and SQLite, without faults.
 async fn holds_embedded(name: &str) {
-    let scenario = find(name);
+    let scenario = scenario::find(name).unwrap();
     let example =
         ExampleProcesses::start(&*scenario, ExampleOptions { processes: 1, embedded: true, fsync_always: false })
             .await
