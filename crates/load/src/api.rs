@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tidegate_testkit::Process;
 use tokio::time::{Instant, sleep};
@@ -151,14 +151,19 @@ impl Api {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await?;
-        let status = response.status();
-        let body = response.bytes().await?;
-        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
+        Ok(Answer::to(request).await?)
     }
 }
 
 impl Answer {
+    /// Sends a request, and returns its answer.
+    pub(crate) async fn to(request: RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        Ok(Self { status, body: serde_json::from_slice(&body).unwrap_or_default() })
+    }
+
     /// The answer, if it has this status.
     ///
     /// # Errors

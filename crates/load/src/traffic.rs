@@ -18,7 +18,6 @@ use anyhow::Context;
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::follow::Followers;
@@ -27,21 +26,18 @@ pub use self::ledger::Verdict;
 pub use self::sample::{Class, Group, Sample, Summary};
 use self::tenant::Tenant;
 use crate::Topology;
-use crate::arrivals::Arrivals;
+use crate::arrivals::{Arrivals, InFlight};
 use crate::lock::lock;
 
 /// Users of one tenant.
 pub const USERS_PER_TENANT: usize = 10;
 /// Seconds between two requests of one user, on average.
 pub const THINK_SECONDS: f64 = 2.0;
-/// Most requests that wait for an answer at once. Beyond it the driver itself would fall over; the
-/// latencies show the wait.
-const MAX_OPEN: usize = 20_000;
 /// Examples of failures that are kept.
 const EXAMPLES: usize = 20;
 
 /// Number of users, and the reaction to failures.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct TrafficOptions {
     /// Users of the normal traffic.
     pub users: usize,
@@ -159,7 +155,7 @@ impl Traffic {
         let offsets = offsets.take_while(move |offset| *offset < stage.seconds);
         let began = Instant::now();
         let mut arrivals = Arrivals::start(offsets.map(Duration::from_secs_f64));
-        let mut requests = JoinSet::new();
+        let mut requests = InFlight::default();
         while let Some(scheduled) = arrivals.next().await {
             if self.0.is_finished.load(Ordering::Relaxed) {
                 break;
@@ -170,11 +166,7 @@ impl Traffic {
             }
             let number = self.0.next.fetch_add(1, Ordering::Relaxed);
             let (shared, users) = (Arc::clone(&self.0), users.max(1));
-            requests.spawn(async move { shared.request(group, number, users, scheduled).await });
-            while requests.try_join_next().is_some() {}
-            if requests.len() >= MAX_OPEN {
-                requests.join_next().await;
-            }
+            requests.spawn(async move { shared.request(group, number, users, scheduled).await }).await;
         }
         requests.join_all().await;
     }
@@ -246,8 +238,17 @@ impl Shared {
         }
     }
 
-    fn record(&self, sample: Sample) {
+    /// Records an answer, which has come now. `from`: when the request was to be sent.
+    fn record(&self, class: Class, group: Group, from: Instant, status: u16) -> Sample {
+        let sample = Sample {
+            at: from.duration_since(self.began).as_secs_f32(),
+            latency_ms: from.elapsed().as_secs_f32() * 1_000.0,
+            class,
+            group,
+            status,
+        };
         lock(&self.samples).push(sample);
+        sample
     }
 
     fn note(&self, example: String) {
