@@ -12,6 +12,7 @@
 
 mod api;
 mod arrivals;
+mod check;
 pub mod driver;
 mod example;
 pub mod faults;
@@ -25,6 +26,7 @@ pub mod topology;
 pub mod traffic;
 
 pub use api::{Answer, Api};
+pub use check::Check;
 pub use example::{ExampleOptions, ExampleProcesses};
 pub use figures::{Figures, Recorder};
 pub use scenario::Scenario;

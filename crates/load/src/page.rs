@@ -51,7 +51,7 @@ pub fn section(report: &Report) -> String {
     }
     section.push('\n');
     for invariant in &report.invariants {
-        let _ = writeln!(section, "- {}: {}", if invariant.held { "held" } else { "**broken**" }, invariant.says);
+        let _ = writeln!(section, "{}", invariant.line());
     }
     section.push('\n');
     section

@@ -4,9 +4,9 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use crate::Scenario;
 use crate::driver::{Mode, Run};
-use crate::scenario::{Invariant, Measured, Ratio, Target};
+use crate::scenario::{Measured, Ratio, Target};
+use crate::{Check, Scenario};
 
 /// All runs of one scenario.
 #[derive(Debug, Serialize)]
@@ -18,7 +18,7 @@ pub struct Report {
     /// Comparisons of the runs.
     pub ratios: Vec<JudgedRatio>,
     /// What must be true after all runs.
-    pub invariants: Vec<Invariant>,
+    pub invariants: Vec<Check>,
 }
 
 /// A run, and what its figures were held to.
@@ -105,7 +105,7 @@ impl Judged {
 
 impl Report {
     /// A report of these runs, with the ratios of the scenario.
-    pub fn new(scenario: &dyn Scenario, runs: Vec<Judged>, invariants: Vec<Invariant>) -> Self {
+    pub fn new(scenario: &dyn Scenario, runs: Vec<Judged>, invariants: Vec<Check>) -> Self {
         let ratios = scenario.ratios().into_iter().filter_map(|ratio| JudgedRatio::of(ratio, &runs)).collect();
         Self { scenario: scenario.name(), runs, ratios, invariants }
     }
@@ -149,10 +149,10 @@ impl Report {
         }
         text.push('\n');
         for ratio in &self.ratios {
-            let _ = writeln!(text, "{}  {ratio}", if ratio.is_met() { "met    " } else { "MISSED " });
+            let _ = writeln!(text, "  {}{ratio}", if ratio.is_met() { "" } else { "MISSED  " });
         }
         for invariant in &self.invariants {
-            let _ = writeln!(text, "{}  {}", if invariant.held { "held   " } else { "BROKEN " }, invariant.says);
+            let _ = writeln!(text, "{}", invariant.line());
         }
         text
     }

@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::driver::{Mode, Turn};
-use crate::{Answer, Api};
+use crate::{Answer, Api, Check};
 
 /// One example under load.
 #[async_trait]
@@ -81,7 +81,7 @@ pub trait Scenario: Send + Sync + 'static {
     /// # Errors
     ///
     /// A request failed.
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>>;
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>>;
 }
 
 /// A run, and what its figures are held to.
@@ -121,22 +121,6 @@ pub struct Ratio {
     pub to: &'static str,
     /// Lowest ratio.
     pub at_least: f64,
-}
-
-/// Something that must be true after the runs.
-#[derive(Clone, Debug, Serialize)]
-pub struct Invariant {
-    /// What it says.
-    pub says: String,
-    /// Whether it held.
-    pub held: bool,
-}
-
-impl Invariant {
-    /// An invariant and whether it held.
-    pub fn new(says: impl Into<String>, held: bool) -> Self {
-        Self { says: says.into(), held }
-    }
 }
 
 /// All scenarios.

@@ -27,7 +27,7 @@ pub fn section(report: &ProofReport) -> String {
     }
     text.push('\n');
     for check in &report.checks {
-        let _ = writeln!(text, "- {}: {}", if check.held { "held" } else { "**broken**" }, check.says);
+        let _ = writeln!(text, "{}", check.line());
     }
     text.push('\n');
     text
@@ -69,8 +69,8 @@ fn costs(text: &mut String, costs: &[Cost]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Check;
     use super::*;
+    use crate::Check;
     use crate::page::put;
 
     #[test]

@@ -9,9 +9,9 @@ use tidegate_testkit::poll_until;
 use tokio::time::sleep;
 
 use self::broken::BrokenVersion;
-use crate::Topology;
-use crate::proof::{Check, ProofReport, Size};
+use crate::proof::{ProofReport, Size};
 use crate::traffic::{Stage, Traffic, TrafficOptions};
+use crate::{Check, Topology};
 
 /// Imports take two seconds, and a worker that ends has a fifth of a second for them.
 const SETTINGS: &[(&str, &str)] =
@@ -40,7 +40,8 @@ pub async fn rolling(size: &Size) -> anyhow::Result<ProofReport> {
     report.did.push("SIGTERM, wait, start, wait for /readyz: each worker, then each API".into());
     report.did.push("imports pause, and workers have 0.2 s to end them: a SIGTERM meets jobs that run".into());
     let mut topology = Topology::start(&size.topology(SETTINGS)).await?;
-    let traffic = Traffic::prepare(&topology, TrafficOptions { users: size.users, crowd: 0, repeats: false }).await?;
+    let traffic =
+        Traffic::prepare(&topology, TrafficOptions { users: size.users, ..TrafficOptions::default() }).await?;
     let users = size.users as f64;
     let stages = [Stage { name: "rolling", seconds: AT_MOST, from: users, to: users }];
     let restarts = async {

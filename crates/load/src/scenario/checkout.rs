@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Invariant, Measured, Scenario, Target, counted, settled, unique};
+use super::{Measured, Scenario, Target, counted, settled, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
-use crate::{Answer, Api};
+use crate::{Answer, Api, Check};
 
 const COUPONS: u64 = 5_000;
 const PIECES: u64 = 30_000;
@@ -168,7 +168,7 @@ impl Checkout {
 
     /// Measures the other services alone, and while more callers than there are places wait for a
     /// coupon.
-    async fn compare(&self, api: &Api) -> anyhow::Result<Invariant> {
+    async fn compare(&self, api: &Api) -> anyhow::Result<Check> {
         let alone = self.probe(api).await?;
         slow_down(api, SLOW).await?;
         let mut flood = JoinSet::<()>::new();
@@ -186,7 +186,7 @@ impl Checkout {
         let beside = self.probe(api).await?;
         flood.shutdown().await;
         slow_down(api, Duration::ZERO).await?;
-        Ok(Invariant::new(
+        Ok(Check::count(
             format!(
                 "while one service takes {} ms longer and is full, the others take {:.2} ms, alone {:.2} ms",
                 SLOW.as_millis(),
@@ -267,7 +267,7 @@ impl Scenario for Checkout {
         Ok(())
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let run = self.run.swap(MIXED, Ordering::Relaxed);
         slow_down(api, Duration::ZERO).await?;
         let compared = self.compare(api).await?;
@@ -290,11 +290,11 @@ impl Scenario for Checkout {
         let known = lock(&self.known);
         let (sum, coupons, pieces) = (balances.values().sum::<i64>(), known.coupons.len(), known.pieces);
         Ok(vec![
-            Invariant::new(
+            Check::count(
                 format!("{coupons} users have the {issued} issued coupons of {COUPONS}"),
                 i64::try_from(coupons)? == issued && issued <= i64::try_from(COUPONS)?,
             ),
-            Invariant::new(
+            Check::count(
                 format!(
                     "{earned} points earned - {used} used = {sum} in {} accounts; {}",
                     balances.len(),
@@ -302,16 +302,16 @@ impl Scenario for Checkout {
                 ),
                 earned - used == sum && wrong.is_empty(),
             ),
-            Invariant::new(
+            Check::count(
                 format!("{pieces} pieces were ordered and {sold} of {PIECES} sold, for {used} points"),
                 pieces == sold && used == sold * PRICE && sold <= i64::try_from(PIECES)?,
             ),
             match breakers {
-                Breakers::Open(health) => Invariant::new(format!("no breaker is open: {health}"), false),
+                Breakers::Open(health) => Check::count(format!("no breaker is open: {health}"), false),
                 // While processes are killed, some calls take too long.
-                Breakers::Tripped if run == MIXED => Invariant::new("no breaker is open", true),
-                Breakers::Tripped => Invariant::new("no breaker has tripped", false),
-                Breakers::Closed => Invariant::new("no breaker has tripped", true),
+                Breakers::Tripped if run == MIXED => Check::count("no breaker is open", true),
+                Breakers::Tripped => Check::count("no breaker has tripped", false),
+                Breakers::Closed => Check::count("no breaker has tripped", true),
             },
             compared,
         ])

@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::{Invariant, Measured, Scenario, Target, settled, unique};
+use super::{Measured, Scenario, Target, settled, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
-use crate::{Answer, Api};
+use crate::{Answer, Api, Check};
 
 /// Users whom the example creates.
 const USERS: u64 = 10_000;
@@ -142,7 +142,7 @@ impl Scenario for Coupons {
         Ok(())
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let names: Vec<_> = self.campaigns().keys().cloned().collect();
         let mut broken = Vec::new();
         let (mut issued, mut users) = (0, 0);
@@ -156,14 +156,14 @@ impl Scenario for Coupons {
             users += campaign.have.len();
             broken.extend(campaign.broken(&counts)?.into_iter().map(|says| format!("{name}: {says}")));
         }
-        let mut invariants = vec![Invariant::new(
+        let mut invariants = vec![Check::count(
             format!(
                 "{} campaigns: {users} users have the {issued} issued coupons, none has two, SQL and Redis agree",
                 names.len()
             ),
             broken.is_empty() && issued > 0,
         )];
-        invariants.extend(broken.into_iter().map(|says| Invariant::new(says, false)));
+        invariants.extend(broken.into_iter().map(|says| Check::count(says, false)));
         Ok(invariants)
     }
 }

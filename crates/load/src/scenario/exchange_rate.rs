@@ -13,10 +13,10 @@ use serde_json::json;
 use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep};
 
-use super::{Invariant, Measured, Scenario, Target, counted};
+use super::{Measured, Scenario, Target, counted};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
-use crate::{Answer, Api};
+use crate::{Answer, Api, Check};
 
 /// The age from which a rate is stale, in ms.
 const TTL_MS: u64 = 1_000;
@@ -219,7 +219,7 @@ impl Scenario for ExchangeRate {
         }
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         set_mode(api, "up").await?;
         let calls = api.upstream().get("/upstream/calls").await?.expect(200)?;
         let calls: Vec<Call> = serde_json::from_value(calls.body["calls"].clone())?;
@@ -260,21 +260,21 @@ impl Scenario for ExchangeRate {
         let outages = self.outages.load(Ordering::Relaxed);
         let is_mixed = self.run.load(Ordering::Relaxed) == MIXED;
         let mut invariants = vec![
-            Invariant::new(
+            Check::count(
                 format!("each of {} rates is one that the service gave; {wrong} are not", answers.len()),
                 wrong == 0,
             ),
-            Invariant::new(
+            Check::count(
                 format!("{stale} rates were marked stale, in {outages} outages and after; the mark of {old} was wrong"),
                 old == 0 && stale > 0,
             ),
-            Invariant::new(
+            Check::count(
                 format!("at most {busiest} of {} calls in one second, and {QUOTA} allowed", calls.len()),
                 busiest <= QUOTA,
             ),
         ];
         if is_mixed {
-            invariants.push(Invariant::new(
+            invariants.push(Check::count(
                 format!("each of {} crowds of {CROWD} made one call; {}", crowds.len(), counted(&many, "did not")),
                 many.is_empty() && !crowds.is_empty() && outages > 0,
             ));

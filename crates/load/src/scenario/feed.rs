@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use tidegate_testkit::scale;
 use tokio::time::Instant;
 
-use super::{Invariant, Measured, Scenario, counted, settled, unique};
+use super::{Measured, Scenario, counted, settled, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
-use crate::{Answer, Api};
+use crate::{Answer, Api, Check};
 
 /// Users that follow all authors and the celebrity.
 const READERS: u64 = 8;
@@ -238,7 +238,7 @@ impl Scenario for Feed {
         }
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         jobs_done(api).await?;
         // The last post is the celebrity's, in a feed that no other job adds to.
         let (celebrity, started) = (self.celebrity(), Instant::now());
@@ -252,14 +252,14 @@ impl Scenario for Feed {
         wrong.extend(self.wrong(api, readers, &self.expected(|_| true)).await?);
         let known = lock(&self.known);
         Ok(vec![
-            Invariant::new(
+            Check::count(
                 format!(
                     "{} jobs and {} posts without a job are left, {} jobs are dead",
                     left["jobs"], left["unannounced"], left["dead"]
                 ),
                 left == json!({ "unannounced": 0, "jobs": 0, "dead": 0 }),
             ),
-            Invariant::new(
+            Check::count(
                 format!(
                     "the fan-out of a post to {} followers ended after {:.2} s",
                     self.followers,
@@ -267,7 +267,7 @@ impl Scenario for Feed {
                 ),
                 took < SETTLED,
             ),
-            Invariant::new(
+            Check::count(
                 format!(
                     "each of {} feeds has the newest of {} acknowledged posts, at most {}; {}",
                     self.fans().len() as u64 + READERS,
@@ -277,7 +277,7 @@ impl Scenario for Feed {
                 ),
                 wrong.is_empty(),
             ),
-            Invariant::new(
+            Check::count(
                 format!(
                     "{} walks through all pages, {} of them after a loss, had no gap and no repeat",
                     known.walks, known.rebuilds

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
-use super::{Invariant, Measured, Scenario, Target, counted, unique};
-use crate::Api;
+use super::{Measured, Scenario, Target, counted, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
+use crate::{Api, Check};
 
 /// Players who get awards, and players who get one before the first turn and none after it.
 const PLAYERS: u64 = 150;
@@ -200,7 +200,7 @@ impl Scenario for Leaderboard {
         }
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let players = self.players().clone();
         let board = walk(api, None).await?;
         let shown: BTreeMap<_, _> = board.iter().map(|(player, points)| (player.as_str(), *points)).collect();
@@ -237,7 +237,7 @@ impl Scenario for Leaderboard {
         let apart: Vec<String> = apart.into_iter().flatten().collect();
         let walks = self.walks.load(Ordering::Relaxed);
         let mut invariants = vec![
-            Invariant::new(
+            Check::count(
                 format!(
                     "the board has the acknowledged points of {} players; {}",
                     players.len(),
@@ -245,17 +245,17 @@ impl Scenario for Leaderboard {
                 ),
                 wrong_points.is_empty(),
             ),
-            Invariant::new(
+            Check::count(
                 format!("{ties} ties are in the order of their awards; {}", counted(&wrong, "are not")),
                 wrong.is_empty() && ties > 0,
             ),
-            Invariant::new(
+            Check::count(
                 format!("ranks and neighbours are those of the pages; {}", counted(&apart, "are not")),
                 apart.is_empty() && shown.len() == board.len(),
             ),
         ];
         if self.run.load(Ordering::Relaxed) == MIXED {
-            invariants.push(Invariant::new(
+            invariants.push(Check::count(
                 format!("{walks} times all pages were read between awards, without gaps or repeats"),
                 walks > 0,
             ));

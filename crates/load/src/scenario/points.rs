@@ -10,10 +10,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Invariant, Measured, Ratio, Scenario, Target, counted, unique};
+use super::{Measured, Ratio, Scenario, Target, counted, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
-use crate::{Answer, Api};
+use crate::{Answer, Api, Check};
 
 /// Users that exist before the first turn.
 const USERS: u64 = 1_000;
@@ -265,7 +265,7 @@ impl Scenario for Points {
         }
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let entries = lock(&self.entries).clone();
         let read = async |(user, sum): (&String, &i64)| {
             let mut balances = Vec::new();
@@ -282,7 +282,7 @@ impl Scenario for Points {
         let wrong_balances = self.wrong.load(Ordering::Relaxed);
         let (uses, retries) = (self.uses.load(Ordering::Relaxed), self.retries.load(Ordering::Relaxed));
         let mut invariants = vec![
-            Invariant::new(
+            Check::count(
                 format!(
                     "the sum of acknowledged entries is the balance, cached or not; of {} users {}",
                     entries.len(),
@@ -290,7 +290,7 @@ impl Scenario for Points {
                 ),
                 wrong.is_empty(),
             ),
-            Invariant::new(
+            Check::count(
                 format!(
                     "{wrong_balances} balances were negative, or older than an acknowledged write; {uses} uses took \
                      {retries} retries"
@@ -301,7 +301,7 @@ impl Scenario for Points {
         if self.run.load(Ordering::Relaxed) != MIXED {
             let (reads, hits) = (self.reads.load(Ordering::Relaxed), self.hits.load(Ordering::Relaxed));
             let says = format!("the cache had {hits} of {reads} balances that were read again");
-            invariants.push(Invariant::new(says, hits * 100 >= reads * 99));
+            invariants.push(Check::count(says, hits * 100 >= reads * 99));
         }
         Ok(invariants)
     }

@@ -11,10 +11,10 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{Invariant, Measured, Scenario, Target, counted, unique};
+use super::{Measured, Scenario, Target, counted, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
-use crate::{Answer, Api};
+use crate::{Answer, Api, Check};
 
 /// Products that the example creates. The first of them are read again and again.
 const PRODUCTS: u64 = 1_000;
@@ -139,7 +139,7 @@ impl ProductPage {
     }
 
     /// Figures that compare the runs.
-    async fn compare(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn compare(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let opening = lock(&self.statements).clone();
         let statements = self.statements(api).await?;
         let since = statements.iter().map(|(process, count)| count - opening.get(process).unwrap_or(&0));
@@ -156,12 +156,12 @@ impl ProductPage {
         let mean = micros / cached.max(1);
         let uncached_mean = uncached_micros / u64::try_from(uncached)?.max(1);
         Ok(vec![
-            Invariant::new(format!("{hits} % hits, as the reference has 85"), (82..=87).contains(&hits)),
-            Invariant::new(
+            Check::count(format!("{hits} % hits, as the reference has 85"), (82..=87).contains(&hits)),
+            Check::count(
                 format!("a page takes {mean} µs on average, and {uncached_mean} without cache: at least 5 times less"),
                 mean * 5 <= uncached_mean,
             ),
-            Invariant::new(format!("{made} statements for {pages} pages, at most 16 %"), made * 100 <= pages * 16),
+            Check::count(format!("{made} statements for {pages} pages, at most 16 %"), made * 100 <= pages * 16),
         ])
     }
 }
@@ -223,7 +223,7 @@ impl Scenario for ProductPage {
         Ok(())
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let (mut updates, mut versions, mut old) = (0, 0, Vec::new());
         for product in 1..=HOT {
             let page = api.get(&format!("/products/{product}?cache=off")).await?.expect(200)?;
@@ -243,15 +243,12 @@ impl Scenario for ProductPage {
             newest += &format!("; {behind} of {unaware} readers right after an update saw an older page");
         }
         let mut invariants = vec![
-            Invariant::new(
-                format!("each of {updates} updates was made once: {versions} versions"),
-                updates == versions,
-            ),
-            Invariant::new(
+            Check::count(format!("each of {updates} updates was made once: {versions} versions"), updates == versions),
+            Check::count(
                 format!("{wrong} pages were older than an update that their reader knew of, or had another price"),
                 wrong == 0,
             ),
-            Invariant::new(newest, old.is_empty()),
+            Check::count(newest, old.is_empty()),
         ];
         if self.pages[UNCACHED].count.load(Ordering::Relaxed) > 0 {
             invariants.extend(self.compare(api).await?);

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Invariant, Measured, Scenario, Target, settled};
+use super::{Measured, Scenario, Target, settled};
 use crate::driver::{Mode, Turn};
-use crate::{Answer, Api};
+use crate::{Answer, Api, Check};
 
 const USERS: u64 = 1_000;
 /// One order in so many is not paid for, and gives its piece back.
@@ -100,16 +100,16 @@ impl Scenario for TimeSale {
         Ok(())
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let stock = settled(api, "/stock", GIVEN_BACK_WITHIN, |stock| stock["reserved"] == 0).await?;
         let (available, reserved) = (stock.number("available")?, stock.number("reserved")?);
         let (sold, total) = (stock.number("sold")?, stock.number("total")?);
         let paid = self.paid.load(Ordering::Relaxed);
         let pieces = PIECES + self.added.load(Ordering::Relaxed);
         Ok(vec![
-            Invariant::new(format!("0 oversold: {sold} of {pieces} are sold"), sold <= pieces && total == pieces),
-            Invariant::new(format!("each paid order is sold: {paid} and {sold}"), paid == sold && paid > 0),
-            Invariant::new(
+            Check::count(format!("0 oversold: {sold} of {pieces} are sold"), sold <= pieces && total == pieces),
+            Check::count(format!("each paid order is sold: {paid} and {sold}"), paid == sold && paid > 0),
+            Check::count(
                 format!("unpaid orders gave their pieces back: {available} available, {reserved} reserved"),
                 reserved == 0 && available + sold == pieces,
             ),

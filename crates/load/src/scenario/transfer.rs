@@ -7,10 +7,10 @@ use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::{Invariant, Measured, Scenario, counted, settled, unique};
-use crate::Api;
+use super::{Measured, Scenario, counted, settled, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
+use crate::{Api, Check};
 
 const ACCOUNTS: usize = 64;
 /// Opening balance of each account.
@@ -119,7 +119,7 @@ impl Scenario for Transfer {
         Ok(())
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let totals = settled(api, "/totals", SETTLED, |totals| totals["in_transit"] == 0).await?;
         let deposited = totals.number("deposited")? - *lock(&self.deposited);
         let in_transit = totals.number("in_transit")?;
@@ -139,15 +139,15 @@ impl Scenario for Transfer {
             .collect();
         let lowest = balances.iter().min().context("there is no account")?;
         Ok(vec![
-            Invariant::new(
+            Check::count(
                 format!("balances {sum} + in transit {in_transit} = deposits {deposits}"),
                 sum + in_transit == deposits && deposited == deposits,
             ),
-            Invariant::new(
+            Check::count(
                 format!("{in_transit} left in transit, and no balance below zero: the lowest is {lowest}"),
                 in_transit == 0 && *lowest >= 0,
             ),
-            Invariant::new(
+            Check::count(
                 format!(
                     "each of {} acknowledged transfers arrived once; of {ACCOUNTS} balances {}",
                     answered.transfers,
