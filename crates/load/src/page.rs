@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::report::{Report, describe};
 use crate::scenario::Target;
 
-/// Replaces what stands on `page` between the two marks of that name.
+/// Replaces the lines between the two marks of that name.
 ///
 /// # Errors
 ///
