@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Passes `arguments` on to the driver. The first one names an example, or a run on the fleet. A run
-/// on the fleet needs the two programs and no example.
+/// Passes `arguments` on to the driver. The first one names an example, or a run on the fleet. A
+/// run on the fleet needs the two programs and no example.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
     match arguments.first().map(String::as_str) {
         None | Some("-h" | "--help") => {}
