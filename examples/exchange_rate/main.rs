@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -107,13 +107,14 @@ struct Conversion {
     amount: Option<u64>,
 }
 
+type Codes = Result<Path<(String, String)>, PathRejection>;
 type Parameters = Result<Query<Conversion>, QueryRejection>;
 
-async fn rate(State(exchange): State<Exchange>, Path((from, to)): Path<(String, String)>, query: Parameters) -> Answer {
+async fn rate(State(exchange): State<Exchange>, codes: Codes, query: Parameters) -> Answer {
+    let Path((from, to)) = codes.map_err(|error| unprocessable(error.body_text()))?;
     for code in [&from, &to] {
         if code.len() != 3 || !code.bytes().all(|letter| letter.is_ascii_uppercase()) {
-            let reason = format!("`{code}` is no currency code, which has three capital letters");
-            return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
+            return Err(unprocessable(format!("`{code}` is no currency code, which has three capital letters")));
         }
         // An unknown code costs no call.
         if !upstream::CURRENCIES.iter().any(|(known, _)| known == code) {
@@ -121,17 +122,13 @@ async fn rate(State(exchange): State<Exchange>, Path((from, to)): Path<(String, 
         }
     }
     if from == to {
-        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("both currencies are {from}")));
+        return Err(unprocessable(format!("both currencies are {from}")));
     }
-    let Query(Conversion { amount }) =
-        query.map_err(|error| Refused(StatusCode::UNPROCESSABLE_ENTITY, error.body_text()))?;
+    let Query(Conversion { amount }) = query.map_err(|error| unprocessable(error.body_text()))?;
     let (pair, ttl, service) = (format!("{from}/{to}"), exchange.ttl, exchange.service);
 
-    let key = Key::builder("rate")
-        .part(&from)
-        .part(&to)
-        .build()
-        .map_err(|error| Refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    let key = Key::builder("rate").part(&from).part(&to).build();
+    let key = key.map_err(|error| unprocessable(error.to_string()))?;
     let load = async move || service.rate(&from, &to).await.map(Fill::new);
     let rate = exchange.rates.get_or_load(&key, load).await?.value;
     let age_ms = now_ms().saturating_sub(rate.fetched_at_ms);
@@ -146,9 +143,7 @@ async fn rate(State(exchange): State<Exchange>, Path((from, to)): Path<(String, 
         // Rounded half up.
         let converted = (u128::from(amount) * u128::from(rate.millionths) + 500_000) / 1_000_000;
         let converted = u64::try_from(converted);
-        let converted = converted.map_err(|_| {
-            Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("amount {amount} is too large to convert"))
-        })?;
+        let converted = converted.map_err(|_| unprocessable(format!("amount {amount} is too large to convert")))?;
         answer["converted"] = Value::from(converted);
     }
     Ok(Json(answer))
@@ -169,6 +164,10 @@ type Answer = Result<Json<Value>, Refused>;
 
 /// An answer of 4xx or 503, with the reason.
 struct Refused(StatusCode, String);
+
+fn unprocessable(reason: String) -> Refused {
+    Refused(StatusCode::UNPROCESSABLE_ENTITY, reason)
+}
 
 /// No rate is known, and none can be had now.
 impl From<LoadError<Error<Failure>>> for Refused {
