@@ -4,6 +4,7 @@
 //!   (`KEPT`) posts, and a feed that the cache has lost is made again from SQL (`feeds.rs`).
 //! - A post is written, its fan-out is enqueued, then it is answered. One job adds it to the feeds
 //!   of 1,000 followers. If the process dies before it has enqueued the job, another one does so.
+//!   Without `appendonly yes` and `appendfsync always`, a crash of Redis may lose jobs.
 //! - A page goes on where the last one ended (`?before=`), whatever has arrived since: no post is
 //!   repeated, and none that was there is left out.
 //!
@@ -29,9 +30,9 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use anyhow::{Context, ensure};
+use axum::extract::rejection::{JsonRejection, QueryRejection, RawPathParamsRejection};
+use axum::extract::{Path, Query, RawPathParams, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -61,7 +62,7 @@ const MAX_TEXT: usize = 280;
 const MAX_LIMIT: usize = 1_000;
 /// How long the jobs of a process that died wait for another one.
 const LEASE: Duration = Duration::from_secs(2);
-const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
+const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
 
 /// `is_announced` is set when the fan-out of a post is enqueued.
 const POSTS: [&str; 2] = [
@@ -91,7 +92,10 @@ const CELEBRITY: [&str; 3] = [
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (locks, shapes, broker): (Arc<dyn PermitStore>, _, Arc<dyn Broker>) = match env::var("REDIS_URL") {
+    let (redis, database) = (env::var("REDIS_URL"), env::var("DATABASE_URL"));
+    let alone = if redis.is_ok() { "REDIS_URL" } else { "DATABASE_URL" };
+    ensure!(redis.is_ok() == database.is_ok(), "set both REDIS_URL and DATABASE_URL, or neither: {alone} is set alone");
+    let (locks, shapes, broker): (Arc<dyn PermitStore>, _, Arc<dyn Broker>) = match redis {
         Ok(url) => {
             let (config, keyspace) = (Config::parse(&url)?, Keyspace::new("feed")?);
             let client = Client::connect(&config, Role::Durable).await?;
@@ -106,7 +110,8 @@ async fn main() -> anyhow::Result<()> {
         let number = env::var(name).map_or(Ok(default), |text| text.parse::<u32>());
         number.with_context(|| format!("{name} must be a whole number"))
     };
-    let sql = open(locks, number("FOLLOWERS", 1_000)?).await?;
+    // Without a server the tables live in one connection, for as long as it does.
+    let sql = open(database.as_deref().unwrap_or("sqlite::memory:"), locks, number("FOLLOWERS", 1_000)?).await?;
     let feeds = Feeds::new(sql, broker.clone(), shapes.sorted_set(FEEDS), number("KEPT", 1_000)?);
 
     tokio::spawn(feeds.clone().announce_regularly());
@@ -122,7 +127,7 @@ async fn main() -> anyhow::Result<()> {
         .route("/users/{user}/posts", post(write))
         .route("/users/{user}/feed", get(page).delete(forget))
         .route("/queue", get(queue))
-        .layer(middleware::from_fn(check_names))
+        .route_layer(middleware::from_fn(check_names))
         .with_state(feeds);
     let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
@@ -131,13 +136,11 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Opens the database, and makes the tables and the celebrity.
-async fn open(locks: Arc<dyn PermitStore>, followers: u32) -> anyhow::Result<AnyPool> {
+async fn open(url: &str, locks: Arc<dyn PermitStore>, followers: u32) -> anyhow::Result<AnyPool> {
     sqlx::any::install_default_drivers();
-    // Without a server the tables live in one connection, for as long as it does.
-    let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let is_sqlite = url.starts_with("sqlite");
     let pool = AnyPoolOptions::new().max_connections(if is_sqlite { 1 } else { 16 });
-    let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
+    let sql = pool.idle_timeout(None).max_lifetime(None).connect(url).await?;
     let celebrity = env::var("CELEBRITY").unwrap_or_else(|_| "star".to_owned());
     // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(60)).await.context("making the tables")?;
@@ -153,18 +156,18 @@ async fn open(locks: Arc<dyn PermitStore>, followers: u32) -> anyhow::Result<Any
 }
 
 /// PostgreSQL has no NUL in a text, and no long text in an index.
-async fn check_names(request: Request, next: Next) -> Response {
+async fn check_names(names: Result<RawPathParams, RawPathParamsRejection>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    match path.contains("%00") || path.len() > 1_000 {
-        true => Refused(StatusCode::BAD_REQUEST, "a name has no character NUL, and a path at most 1000 bytes".into())
-            .into_response(),
-        false => next.run(request).await,
-    }
+    let reason = match names {
+        Ok(_) if !path.contains("%00") && path.len() <= 1_000 => return next.run(request).await,
+        Ok(_) => "a name has no character NUL, and a path at most 1000 bytes".into(),
+        Err(error) => error.body_text(),
+    };
+    Refused(StatusCode::BAD_REQUEST, reason).into_response()
 }
 
 async fn sign_up(State(feeds): State<Feeds>, Path(user): Path<String>) -> Answer {
-    let insert = sqlx::query("INSERT INTO users VALUES ($1) ON CONFLICT DO NOTHING");
-    insert.bind(&user).execute(&feeds.sql).await?;
+    sqlx::query("INSERT INTO users VALUES ($1) ON CONFLICT DO NOTHING").bind(&user).execute(&feeds.sql).await?;
     Ok((StatusCode::CREATED, Json(json!({ "user": user }))))
 }
 
@@ -199,11 +202,7 @@ struct Cursor {
     limit: Option<usize>,
 }
 
-async fn page(
-    State(feeds): State<Feeds>,
-    Path(user): Path<String>,
-    query: Result<Query<Cursor>, QueryRejection>,
-) -> Answer {
+async fn page(State(feeds): State<Feeds>, Path(user): Path<String>, query: Cursors) -> Answer {
     let Query(Cursor { before, limit }) = query.map_err(|error| Refused(StatusCode::BAD_REQUEST, error.body_text()))?;
     let (before, limit) = (before.unwrap_or(END), limit.unwrap_or(50));
     if !(1..=END).contains(&before) || !(1..=MAX_LIMIT).contains(&limit) {
@@ -230,6 +229,7 @@ async fn queue(State(feeds): State<Feeds>) -> Answer {
 }
 
 type Body = Result<Json<Draft>, JsonRejection>;
+type Cursors = Result<Query<Cursor>, QueryRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 
 /// An answer of 4xx or 503, with the reason.
