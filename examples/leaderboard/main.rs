@@ -47,7 +47,7 @@ use crate::game::{FIRST_MARK, Game, MARKS, MAX_POINTS, points_of};
 
 const PAGE: usize = 100;
 const EACH_SIDE: u32 = 5;
-const NO_KEY: &str = "Idempotency-Key is missing, or is not 1 to 100 visible ASCII characters";
+const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
