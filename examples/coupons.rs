@@ -1,9 +1,9 @@
 //! Coupons for the first users to ask: one each, and never more than there are.
 //!
 //! [`Stock`] counts in one atomic step, the SQL table is the record. A process may die between the
-//! two, so the steps are: reserve, write the row, confirm. The reservation has an id that the next
-//! request of the same user has too, so a repeat completes what was begun. If nobody repeats it,
-//! [`settle`] completes it, or the reservation expires and the row goes.
+//! two, so the steps are: reserve, write the row, confirm. The next request of the same user has
+//! the same reservation, so a repeat completes it. Without a repeat, [`Shop::settle`] completes it,
+//! or the reservation expires after `HOLD_SECONDS` and the row is deleted.
 //!
 //! ```text
 //! cargo run --release --example coupons          # everything in memory, for one process
@@ -21,25 +21,24 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use anyhow::Context;
+use axum::extract::{Path, State, rejection::JsonRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sqlx::AnyPool;
-use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyPool, any::AnyPoolOptions};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Ended, Lock, MemoryStore, PermitStore, RedisStore, Reserve, Stock, StockError, StockStore};
 
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
-/// After so many expired reservations, a user gets no coupon for a day.
+/// A user with this number of expired reservations gets no coupon for a day.
 const MAX_ATTEMPTS: i64 = 20;
 
-/// A row of `coupons` is the user's once its reservation, `user:attempt`, is confirmed; `settle` sets
-/// `is_settled` soon after.
+/// A row of `coupons` is the user's once its reservation, `user:attempt`, is confirmed. `settle`
+/// sets `is_settled` soon after.
 const TABLES: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY)",
     "CREATE TABLE IF NOT EXISTS campaigns (name TEXT PRIMARY KEY)",
@@ -76,15 +75,16 @@ async fn main() -> anyhow::Result<()> {
     let connections = if url.starts_with("sqlite") { 1 } else { 16 };
     let pool = AnyPoolOptions::new().min_connections(connections).max_connections(connections);
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
-    // PostgreSQL does not like two processes that create one table.
+    // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
     for statement in TABLES {
         sqlx::query(statement).execute(&sql).await?;
     }
     guard.release().await?;
 
-    let hold = Duration::from_secs(env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse())?);
-    let shop = Shop { sql, stocks, hold };
+    let hold = env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse());
+    let hold = hold.context("HOLD_SECONDS must be a whole number")?;
+    let shop = Shop { sql, stocks, hold: Duration::from_secs(hold) };
     tokio::spawn(shop.clone().settle_regularly());
     let router = Router::new()
         .route("/campaigns", post(create))
@@ -106,7 +106,7 @@ struct Campaign {
 /// A repeat with the same number of coupons changes nothing.
 async fn create(State(shop): State<Shop>, body: Body<Campaign>) -> Answer {
     let Json(Campaign { campaign, coupons }) = body?;
-    // Known in SQL first, so that its abandoned reservations are swept, whatever dies here.
+    // In SQL first, so that `settle` knows the campaign before there is a reservation.
     let insert = sqlx::query("INSERT INTO campaigns VALUES ($1) ON CONFLICT DO NOTHING");
     insert.bind(name(&campaign)?).execute(&shop.sql).await?;
     shop.stock(&campaign).add("opening", coupons).await?;
@@ -133,9 +133,10 @@ async fn issue(State(shop): State<Shop>, Path(campaign): Path<String>, body: Bod
 
 /// A name that PostgreSQL takes into an index.
 fn name(text: &str) -> Result<&str, Refused> {
-    let is_name = (1..=100).contains(&text.len()) && !text.contains('\0');
-    let reason = || format!("`{text}` is no name: 1 to 100 bytes, without NUL");
-    is_name.then_some(text).ok_or_else(|| Refused(StatusCode::UNPROCESSABLE_ENTITY, reason()))
+    if (1..=100).contains(&text.len()) && !text.contains('\0') {
+        return Ok(text);
+    }
+    Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
 }
 
 impl Shop {
@@ -148,7 +149,7 @@ impl Shop {
         for attempt in 1..=MAX_ATTEMPTS {
             let id = format!("{user}:{attempt}");
             match stock.reserve(&id, 1, self.hold).await? {
-                Reserve::SoldOut { .. } => return Err(Refused(StatusCode::CONFLICT, "sold out".to_owned())),
+                Reserve::SoldOut { .. } => return Err(Refused(StatusCode::CONFLICT, "sold out".into())),
                 // An earlier request was abandoned for too long.
                 Reserve::Ended(Ended::Expired | Ended::Released) => continue,
                 Reserve::Reserved { .. } | Reserve::Ended(Ended::Confirmed) => {}
@@ -158,7 +159,7 @@ impl Shop {
                           ON CONFLICT (campaign, user_id) DO UPDATE SET attempt = excluded.attempt
                           WHERE coupons.attempt < excluded.attempt";
             sqlx::query(insert).bind(campaign).bind(user).bind(attempt).execute(&self.sql).await?;
-            // From here on the coupon is the user's, whatever becomes of this process.
+            // From here on the coupon is the user's, also if this process dies.
             match stock.confirm(&id).await {
                 Err(StockError::Expired { .. }) => continue,
                 confirmed => return Ok(confirmed?),
@@ -178,7 +179,7 @@ impl Shop {
     }
 
     /// Completes rows whose process may have died, removes those whose reservation has expired, and
-    /// takes back the reservations that have no row.
+    /// sweeps the expired reservations that have no row.
     async fn settle(&self) -> Result<(), Refused> {
         let select = "SELECT campaign, user_id, attempt FROM coupons WHERE is_settled = 0
                       ORDER BY campaign, user_id LIMIT 1000";
@@ -211,13 +212,11 @@ async fn campaign(State(shop): State<Shop>, Path(campaign): Path<String>) -> Ans
     let counts = shop.stock(&campaign).counts().await?;
     let select = "SELECT COUNT(*), COUNT(CASE WHEN is_settled = 0 THEN 1 END) FROM coupons WHERE campaign = $1";
     let (rows, unsettled): (i64, i64) = sqlx::query_as(select).bind(name(&campaign)?).fetch_one(&shop.sql).await?;
-    Ok((
-        StatusCode::OK,
-        Json(json!({
-            "coupons": counts.total, "remaining": counts.available, "reserved": counts.reserved, "issued": counts.sold,
-            "rows": rows, "unsettled_rows": unsettled,
-        })),
-    ))
+    let answer = json!({
+        "coupons": counts.total, "remaining": counts.available, "reserved": counts.reserved, "issued": counts.sold,
+        "rows": rows, "unsettled_rows": unsettled,
+    });
+    Ok((StatusCode::OK, Json(answer)))
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;
@@ -230,7 +229,7 @@ impl<E: Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
         let any = &error as &(dyn Error + 'static);
         if let Some(body) = any.downcast_ref::<JsonRejection>() {
-            return Self(body.status(), body.body_text());
+            return Refused(body.status(), body.body_text());
         }
         let status = match any.downcast_ref() {
             Some(StockError::Quantity(_) | StockError::Reused { .. }) => StatusCode::UNPROCESSABLE_ENTITY,

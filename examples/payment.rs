@@ -1,9 +1,9 @@
 //! A payment that is made once, whatever happens meanwhile.
 //!
 //! 50 callers pay for the same order at once, the process that holds the lock is suspended past its
-//! lease, a process is killed between two steps: the order is paid once, one account is debited once.
+//! lease, a process is killed between two steps: the order is paid once, from one account.
 //!
-//! - [`Once`] answers a repeated `Idempotency-Key` with the receipt of the first time.
+//! - [`Once`] answers a repeated `Idempotency-Key` of a user with the receipt of the first time.
 //! - [`Lock`] sends one caller at a time to the payment provider for an order.
 //! - The lock's fencing token is part of each write, and SQL refuses an older token. No lease can
 //!   replace that: a process may be suspended between its last look at the lease and its write.
@@ -17,6 +17,7 @@
 //!     --json '{"order":"o-1","user":"user-1","amount":1999}'
 //! curl localhost:8080/payments/o-1
 //! curl localhost:8080/totals
+//! PROVIDER_MS=5000 cargo run --release --example payment     # with a slow payment provider
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
@@ -24,16 +25,15 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use anyhow::Context;
+use axum::extract::{Path, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::AnyPool;
-use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyPool, any::AnyPoolOptions};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Begin, Lock, MemoryStore, Once, OnceStore, PermitStore, RedisStore};
 
@@ -41,11 +41,11 @@ use tidegate_sync::{Begin, Lock, MemoryStore, Once, OnceStore, PermitStore, Redi
 const LEASE: Duration = Duration::from_secs(1);
 /// The most that an order may cost.
 const MAX_AMOUNT: i64 = 1_000_000;
-
 const OTHER_PAYMENT: &str = "this Idempotency-Key was used for another payment";
+const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
 
 /// A row of `payments` begins with the first attempt. `fence` is the newest token that SQL has seen
-/// for the order, `paid_by` the key of the request that paid. 1,000 users have 1,000,000 each.
+/// for the order, `paid_by` the user and key that paid. 1,000 users have 1,000,000 each.
 const TABLES: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS accounts (user_id TEXT PRIMARY KEY, balance BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS payments (order_id TEXT PRIMARY KEY, user_id TEXT NOT NULL,
@@ -64,27 +64,28 @@ struct Shop {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (locks, requests): (Arc<dyn PermitStore>, Arc<dyn OnceStore>) = match env::var("REDIS_URL") {
-        Ok(url) => {
-            let client = Client::connect(&Config::parse(&url)?, Role::Durable).await?;
+    let servers = (env::var("REDIS_URL"), env::var("DATABASE_URL"));
+    let (locks, requests, url): (Arc<dyn PermitStore>, Arc<dyn OnceStore>, _) = match servers {
+        (Ok(redis), Ok(database)) => {
+            let client = Client::connect(&Config::parse(&redis)?, Role::Durable).await?;
             let store = RedisStore::new(client, Keyspace::new("payment")?);
-            (Arc::new(store.clone()), Arc::new(store))
+            (Arc::new(store.clone()), Arc::new(store), database)
         }
-        Err(_) => (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())),
+        (Err(_), Err(_)) => (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()), "sqlite::memory:".to_owned()),
+        _ => anyhow::bail!("only one of REDIS_URL and DATABASE_URL is set: set both, or neither to run in memory"),
     };
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
-    let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
-    // PostgreSQL does not like two processes that create one table.
+    // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks.clone(), "tables").lease(LEASE).acquire(Duration::from_secs(20)).await?;
     for statement in TABLES {
         sqlx::query(statement).execute(&sql).await?;
     }
     guard.release().await?;
-
-    let provider_takes = Duration::from_millis(env::var("SLOW_GATEWAY_MS").map_or(Ok(20), |ms| ms.parse())?);
+    let provider_ms = env::var("PROVIDER_MS").map_or(Ok(20), |ms| ms.parse());
+    let provider_takes = Duration::from_millis(provider_ms.context("PROVIDER_MS must be a whole number")?);
     let shop = Shop { sql, locks, requests: Once::new(requests, "payment").lease(LEASE), provider_takes };
     let router = Router::new()
         .route("/payments", post(pay))
@@ -107,31 +108,36 @@ struct Payment {
 
 async fn pay(State(shop): State<Shop>, headers: HeaderMap, body: Result<Json<Payment>, JsonRejection>) -> Answer {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
-    let Json(payment) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
+    let Json(payment) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if !(1..=MAX_AMOUNT).contains(&payment.amount) {
-        return Err(refused(422, format!("amount is {}, and must be from 1 to {MAX_AMOUNT}", payment.amount)));
+        let reason = format!("amount is {}, and must be from 1 to {MAX_AMOUNT}", payment.amount);
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
+    // A key has no line break, so no two pairs of user and key make the same text.
+    let key = format!("{}\n{key}", name(&payment.user)?);
     let receipt = (StatusCode::CREATED, Json(json!({ "paid": payment })));
-    let attempt = match shop.requests.begin(key).await? {
+    let attempt = match shop.requests.begin(key.as_str()).await? {
         Begin::Started(attempt) => attempt,
-        Begin::InProgress { .. } => return Err(refused(503, "this request is in progress")),
+        Begin::InProgress { .. } => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "still in progress".into())),
         Begin::Done(done) if serde_json::from_slice::<Payment>(&done)? == payment => return Ok(receipt),
-        Begin::Done(_) => return Err(refused(422, OTHER_PAYMENT)),
+        Begin::Done(_) => return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT.into())),
     };
-    let result = shop.pay(key, &payment).await;
+    if let Err(refused) = shop.pay(&key, &payment).await {
+        let _ = attempt.fail().await;
+        return Err(refused);
+    }
     // If this fails, the repeat finds in SQL what its key has paid for.
-    let _ = match result {
-        Ok(()) => attempt.complete(serde_json::to_vec(&payment)?).await.is_ok(),
-        Err(_) => attempt.fail().await.is_ok(),
-    };
-    result.map(|()| receipt)
+    let _ = attempt.complete(serde_json::to_vec(&payment)?).await;
+    Ok(receipt)
 }
 
 /// A name that PostgreSQL takes into an index.
 fn name(text: &str) -> Result<&str, Refused> {
-    let is_name = (1..=100).contains(&text.len()) && !text.contains('\0');
-    is_name.then_some(text).ok_or_else(|| refused(422, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
+    if (1..=100).contains(&text.len()) && !text.contains('\0') {
+        return Ok(text);
+    }
+    Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
 }
 
 impl Shop {
@@ -140,12 +146,6 @@ impl Shop {
             return Ok(());
         }
         let Payment { order, user, amount } = payment;
-        // `Once` may not have heard of it, if a process died. SQL remembers each key.
-        let other = "SELECT order_id FROM payments WHERE paid_by = $1";
-        if sqlx::query(other).bind(key).fetch_optional(&self.sql).await?.is_some() {
-            return Err(refused(422, OTHER_PAYMENT));
-        }
-        // Dropped, the guard releases the lock in the background.
         let guard = Lock::new(self.locks.clone(), format!("order:{order}")).lease(LEASE).acquire(2 * LEASE).await?;
         let fence = i64::try_from(guard.fence().get())?;
         // From here on SQL refuses every holder of an older token.
@@ -154,16 +154,17 @@ impl Shop {
                      fence = excluded.fence WHERE payments.fence < excluded.fence AND payments.paid_by IS NULL";
         let claim = sqlx::query(claim).bind(order).bind(user).bind(amount).bind(fence);
         if claim.execute(&self.sql).await?.rows_affected() == 1 {
-            // The payment provider authorizes, perhaps twice: what is never captured lapses by itself.
+            // The provider authorizes, perhaps twice: an authorization without a capture expires.
             tokio::time::sleep(self.provider_takes).await;
             if self.capture(key, payment, fence).await? {
                 return Ok(());
             }
         }
-        if self.is_paid(key, payment).await? { Ok(()) } else { Err(refused(503, "another caller is paying")) }
+        let is_paid = self.is_paid(key, payment).await?;
+        is_paid.then_some(()).ok_or_else(|| Refused(StatusCode::SERVICE_UNAVAILABLE, "another caller is paying".into()))
     }
 
-    /// Takes the money, if the token is still the newest. All of it happens, or nothing.
+    /// Takes the money if the token is still the newest. If there is too little, the row goes.
     async fn capture(&self, key: &str, payment: &Payment, fence: i64) -> Result<bool, Refused> {
         let Payment { order, user, amount } = payment;
         let mut sql = self.sql.begin().await?;
@@ -173,38 +174,44 @@ impl Shop {
         }
         let debit = "UPDATE accounts SET balance = balance - $1 WHERE user_id = $2 AND balance >= $1";
         if sqlx::query(debit).bind(amount).bind(user).execute(&mut *sql).await?.rows_affected() == 0 {
-            return Err(refused(409, format!("`{user}` does not have {amount}")));
+            sqlx::query("DELETE FROM payments WHERE order_id = $1").bind(order).execute(&mut *sql).await?;
+            sql.commit().await?;
+            return Err(Refused(StatusCode::CONFLICT, format!("`{user}` does not have {amount}")));
         }
         sql.commit().await?;
         Ok(true)
     }
 
-    /// Whether the request `key` has paid. An error if another one has.
+    /// Whether the request `key` has paid: SQL remembers it, also if a process died or `Once` forgot.
+    /// An error if the key has paid for something else, or another one for the order.
     async fn is_paid(&self, key: &str, payment: &Payment) -> Result<bool, Refused> {
         let Payment { order, user, amount } = payment;
-        let select = "SELECT paid.user_id, amount, paid_by FROM accounts LEFT JOIN payments paid
-                      ON order_id = $1 AND paid_by IS NOT NULL WHERE accounts.user_id = $2";
-        let select = sqlx::query_as(select).bind(name(order)?).bind(name(user)?);
+        let select = "SELECT order_id, amount, paid_by FROM accounts LEFT JOIN payments paid
+                      ON paid_by = $1 OR (order_id = $2 AND paid_by IS NOT NULL) WHERE accounts.user_id = $3";
+        let select = sqlx::query_as(select).bind(key).bind(name(order)?).bind(user);
         let found: Option<(Option<String>, Option<i64>, Option<String>)> = select.fetch_optional(&self.sql).await?;
         match found {
-            None => Err(refused(404, format!("there is no user `{user}`"))),
+            None => Err(Refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`"))),
             Some((_, _, None)) => Ok(false),
-            Some((_, _, Some(by))) if by != key => Err(refused(409, format!("order `{order}` has been paid for"))),
-            Some((payer, paid, _)) if (payer.as_ref(), paid) == (Some(user), Some(*amount)) => Ok(true),
-            Some(_) => Err(refused(422, OTHER_PAYMENT)),
+            Some((_, _, Some(by))) if by != key => {
+                Err(Refused(StatusCode::CONFLICT, format!("order `{order}` has been paid for")))
+            }
+            Some((paid, of, _)) if (paid.as_ref(), of) == (Some(order), Some(*amount)) => Ok(true),
+            Some(_) => Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT.into())),
         }
     }
 }
 
-async fn payment(State(shop): State<Shop>, Path(order): Path<String>) -> Answer {
-    let select = sqlx::query_as("SELECT user_id, amount, fence, paid_by FROM payments WHERE order_id = $1");
-    let found: Option<(String, i64, i64, Option<String>)> =
-        select.bind(name(&order)?).fetch_optional(&shop.sql).await?;
-    let (user, amount, fence, paid_by) = found.ok_or_else(|| refused(404, format!("no payment for `{order}`")))?;
+async fn payment(State(shop): State<Shop>, order: Result<Path<String>, PathRejection>) -> Answer {
+    let Path(order) = order.map_err(|error| Refused(error.status(), error.body_text()))?;
+    let select = "SELECT user_id, amount, fence, paid_by FROM payments WHERE order_id = $1";
+    let found = sqlx::query_as(select).bind(name(&order)?).fetch_optional(&shop.sql).await?;
+    let no_payment = || Refused(StatusCode::NOT_FOUND, format!("no payment for `{order}`"));
+    let (user, amount, fence, paid_by): (String, i64, i64, Option<String>) = found.ok_or_else(no_payment)?;
     Ok((StatusCode::OK, Json(json!({ "user": user, "amount": amount, "fence": fence, "paid": paid_by.is_some() }))))
 }
 
-/// What must agree: what was paid, and what the accounts have lost.
+/// The sum that was paid, and the sum by which accounts were debited: they must agree.
 async fn totals(State(shop): State<Shop>) -> Answer {
     let select = "SELECT COUNT(*), CAST(COALESCE(SUM(amount), 0) AS BIGINT),
                   (SELECT CAST(SUM(1000000 - balance) AS BIGINT) FROM accounts)
@@ -213,7 +220,7 @@ async fn totals(State(shop): State<Shop>) -> Answer {
     Ok((StatusCode::OK, Json(json!({ "payments": payments, "paid": paid, "debited": debited }))))
 }
 
-/// Nothing but a lock, to measure it.
+/// Takes a lock and does nothing else, to measure the lock.
 async fn lock(State(shop): State<Shop>, Path(name): Path<String>) -> Answer {
     let lock = Lock::new(shop.locks, format!("plain:{name}")).lease(LEASE);
     let (guard, is_contended) = match lock.try_acquire().await? {
@@ -226,22 +233,17 @@ async fn lock(State(shop): State<Shop>, Path(name): Path<String>) -> Answer {
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 
 /// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
-
-fn refused(status: u16, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
+struct Refused(StatusCode, String);
 
 /// A server is away, or took too long: the same request may succeed later.
 impl<E: std::error::Error> From<E> for Refused {
     fn from(error: E) -> Self {
-        refused(503, error.to_string())
+        Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

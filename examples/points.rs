@@ -33,9 +33,9 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_cache::{Capacity, Fill, Json as JsonCodec, Key, RedisTier, Source, TieredCache, TtlClass, TypedCache};
+use tidegate_cache::{Capacity, Fill, Key, RedisTier, Source, TieredCache, TtlClass, TypedCache};
 use tidegate_redis::{Client, Config, Keyspace, Role};
-use tidegate_sync::{Account, Change, Entry, Ledger, LedgerError, LedgerStore, MemoryStore, RedisStore, Updated};
+use tidegate_sync::{Change, Entry, Ledger, LedgerError, LedgerStore, MemoryStore, RedisStore, Updated};
 use tokio::sync::{mpsc, oneshot};
 
 /// An entry that a process did not acknowledge, since it died, may show only after this minute. A
@@ -46,9 +46,10 @@ const BALANCES: TtlClass = TtlClass::new("balances", Duration::from_secs(60)).lo
 const ISSUER: &str = "issuer";
 const MAX_POINTS: u64 = (1 << 53) - 1;
 /// Points can be used from this balance on.
-const LEAST_BALANCE: u64 = 100;
+const MIN_BALANCE: u64 = 100;
 /// Most earnings in one step.
 const BATCH: usize = 100;
+const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
 
 #[derive(Clone)]
 struct Shop {
@@ -75,7 +76,7 @@ async fn main() -> anyhow::Result<()> {
     if ledger.account(ISSUER).await?.is_none() {
         ledger.deposit("issue", ISSUER, MAX_POINTS).await?;
     }
-    let balances = cache.typed_with_codec(BALANCES, JsonCodec::new());
+    let balances = cache.typed_with_codec(BALANCES, tidegate_cache::Json::new());
     let (earnings, queue) = mpsc::channel(10 * BATCH);
     let shop = Shop { ledger, balances, earnings, uses: Arc::default(), retries: Arc::default() };
     tokio::spawn(shop.clone().post_batches(queue));
@@ -147,7 +148,7 @@ impl Shop {
         for (earning, result) in batch.drain(..).zip(results) {
             let result = match &dropped {
                 Ok(_) => result.map(|balances| balances.to).map_err(Refused::from),
-                Err(owed) => Err(refused(503, owed.to_string())),
+                Err(owed) => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, owed.to_string())),
             };
             // Fails if the client has gone.
             let _ = earning.answer.send(result);
@@ -157,18 +158,18 @@ impl Shop {
 
 async fn use_points(State(shop): State<Shop>, Path(user): Path<String>, headers: HeaderMap, body: Body) -> Answer {
     let (id, account, points) = posting(&headers, &user, body)?;
-    let least = points.max(LEAST_BALANCE);
+    let least = points.max(MIN_BALANCE);
     let mut tries = 0_u64;
-    let decide = |now: Account| {
+    let update = shop.ledger.update(&id, &account, |now| {
         tries += 1;
         (now.balance >= least).then_some(Change::Withdraw(points))
-    };
-    let updated = shop.ledger.update(&id, &account, decide).await;
+    });
+    let updated = update.await;
     shop.uses.fetch_add(1, Ordering::Relaxed);
     shop.retries.fetch_add(tries.saturating_sub(1), Ordering::Relaxed);
     let Updated { balance, is_posted, .. } = updated?;
     if !is_posted {
-        return Err(refused(409, format!("`{user}` has {balance} points, and needs {least}")));
+        return Err(Refused(StatusCode::CONFLICT, format!("`{user}` has {balance} points, and needs {least}")));
     }
     if tries == 0 {
         // An earlier request has posted under this id. This fails if it was another posting.
@@ -184,7 +185,9 @@ async fn balance(State(shop): State<Shop>, Path(user): Path<String>, RawQuery(qu
     if query.as_deref() != Some("cache=off") {
         let (ledger, name) = (shop.ledger.clone(), account.clone());
         let load = async move || ledger.account(&name).await.map(|found| Fill::found(found.map(|it| it.balance)));
-        let read = shop.balances.get_or_load(&key_of(&account)?, load).await?;
+        let read = shop.balances.get_or_load(&key_of(&account)?, load).await;
+        let read = read
+            .map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.source().unwrap_or(&error).to_string()))?;
         // If another request began the load, that was perhaps before this user's last write.
         found = (read.source != Source::Collapsed).then_some((*read.value, read.source != Source::Loaded));
     }
@@ -192,7 +195,7 @@ async fn balance(State(shop): State<Shop>, Path(user): Path<String>, RawQuery(qu
         Some(found) => found,
         None => (shop.ledger.account(&account).await?.map(|it| it.balance), false),
     };
-    let balance = balance.ok_or_else(|| refused(404, format!("there is no account `{account}`")))?;
+    let balance = balance.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no account `{account}`")))?;
     Ok((StatusCode::OK, Json(json!({ "balance": balance, "cached": is_cached }))))
 }
 
@@ -210,10 +213,11 @@ fn key_of(account: &str) -> Result<Key, Refused> {
 /// break, so no two pairs of key and user make the same id.
 fn posting(headers: &HeaderMap, user: &str, body: Body) -> Result<(String, String, u64), Refused> {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
-    let Json(Points { points }) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
+    let Json(Points { points }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if !(1..=MAX_POINTS).contains(&points) {
-        return Err(refused(422, format!("points is {points}, and must be from 1 to {MAX_POINTS}")));
+        let reason = format!("points is {points}, and must be from 1 to {MAX_POINTS}");
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
     Ok((format!("{user}\n{key}"), format!("user:{user}"), points))
 }
@@ -222,28 +226,23 @@ type Body = Result<Json<Points>, JsonRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 
 /// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
+struct Refused(StatusCode, String);
 
-fn refused(status: u16, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
-
-/// What the ledger refuses. For anything else, the same request may succeed later.
+/// A refusal of the ledger. After any other error, the same request may succeed later.
 impl<E: Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
         let status = match (&error as &(dyn Error + 'static)).downcast_ref() {
-            Some(LedgerError::Unknown { .. }) => 404,
-            Some(LedgerError::Overdrawn { .. }) => 409,
-            Some(LedgerError::Reused { .. }) => 422,
-            _ => 503,
+            Some(LedgerError::Unknown { .. }) => StatusCode::NOT_FOUND,
+            Some(LedgerError::Overdrawn { .. }) => StatusCode::CONFLICT,
+            Some(LedgerError::Reused { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        refused(status, error.to_string())
+        Self(status, error.to_string())
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

@@ -20,26 +20,25 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, State, rejection::JsonRejection};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Json, Router, routing::get};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::AnyPool;
-use sqlx::any::AnyPoolOptions;
-use tidegate_cache::{Fill, Json as JsonCodec, Key, Read, RedisTier, TieredCache, TtlClass, TypedCache};
+use sqlx::{AnyPool, any::AnyPoolOptions};
+use tidegate_cache::{Fill, Key, Read, RedisTier, TieredCache, TtlClass, TypedCache};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Lock, MemoryStore, PermitStore, RedisStore};
 
 const PAGES: TtlClass = TtlClass::new("pages", Duration::from_secs(300));
-
+const OTHER_UPDATE: &str = "this Idempotency-Key was used for another update";
+const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
 /// 1,000 products in 10 categories, with 300 sales each. A row of `updates` is an update by its
 /// idempotency key, and whether it has been announced to the cache.
 const TABLES: [&str; 6] = [
@@ -67,29 +66,27 @@ struct Shop {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut cache = TieredCache::builder();
-    let locks: Arc<dyn PermitStore> = match env::var("REDIS_URL") {
+    let (cache, locks): (_, Arc<dyn PermitStore>) = match env::var("REDIS_URL") {
         Ok(url) => {
             let (config, keyspace) = (Config::parse(&url)?, Keyspace::new("product-page")?);
-            cache = cache.l2(RedisTier::new(Client::connect(&config, Role::Cache).await?, &keyspace));
-            Arc::new(RedisStore::new(Client::connect(&config, Role::Durable).await?, keyspace))
+            let tier = RedisTier::new(Client::connect(&config, Role::Cache).await?, &keyspace);
+            let store = RedisStore::new(Client::connect(&config, Role::Durable).await?, keyspace);
+            (TieredCache::builder().l2(tier).build(), Arc::new(store))
         }
-        Err(_) => Arc::new(MemoryStore::new()),
+        Err(_) => (TieredCache::builder().build(), Arc::new(MemoryStore::new())),
     };
-    let cache = cache.build();
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
-    // One process creates and fills the tables.
+    // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
     for statement in TABLES {
         sqlx::query(statement).execute(&sql).await?;
     }
     guard.release().await?;
-
-    let pages = cache.typed_with_codec(PAGES, JsonCodec::new());
+    let pages = cache.typed_with_codec(PAGES, tidegate_cache::Json::new());
     let shop = Shop { sql, cache, pages, statements: Arc::default() };
     tokio::spawn(shop.clone().announce_regularly());
     let router = Router::new()
@@ -113,7 +110,7 @@ struct Page {
 async fn page(State(shop): State<Shop>, Path(id): Path<String>, query: Query<HashMap<String, String>>) -> Answer {
     let id = id.parse().map_err(|_| no_product(&id))?;
     let at_least = query.get("at_least").map_or(Ok(0), |version| version.parse());
-    let at_least = at_least.map_err(|_| Refused(400, "at_least is not a version".to_owned()))?;
+    let at_least = at_least.map_err(|_| Refused(StatusCode::BAD_REQUEST, "at_least is not a version".into()))?;
     let (mut answer, source) = if query.get("cache").is_some_and(|cache| cache == "off") {
         (json!(shop.load(id).await?), "sql".to_owned())
     } else {
@@ -122,7 +119,7 @@ async fn page(State(shop): State<Shop>, Path(id): Path<String>, query: Query<Has
     };
     let version = answer["version"].as_i64().ok_or_else(|| no_product(id))?;
     if version < at_least {
-        return Err(Refused(404, format!("product {id} has no version {at_least} yet")));
+        return Err(Refused(StatusCode::NOT_FOUND, format!("product {id} has no version {at_least} yet")));
     }
     answer["source"] = Value::from(source);
     Ok(Json(answer))
@@ -132,19 +129,21 @@ impl Shop {
     /// The page, of this version or a newer one if there is one.
     async fn read(&self, id: i64, at_least: i64) -> Result<Read<Option<Page>>, Refused> {
         let key = Key::builder("page").part(id).build()?;
-        let load = || {
-            let shop = self.clone();
-            async move || shop.load(id).await.map(Fill::new)
-        };
-        let read = self.pages.get_or_load(&key, load()).await?;
+        let read = self.read_cache(&key, id).await?;
         let is_enough = read.value.as_ref().as_ref().is_none_or(|page| page.version >= at_least);
         let newest = sqlx::query_scalar("SELECT version FROM products WHERE id = $1").bind(id);
         if is_enough || newest.fetch_one(&self.sql).await.is_ok_and(|newest: i64| newest < at_least) {
             return Ok(read);
         }
-        // This process has not heard of the update yet. While Redis is away, it reads nothing there.
+        // This process has an old copy. While Redis is away, this fails, and the load is from SQL.
         let _ = self.cache.invalidate_key(&key).await;
-        Ok(self.pages.get_or_load(&key, load()).await?)
+        self.read_cache(&key, id).await
+    }
+
+    async fn read_cache(&self, key: &Key, id: i64) -> Result<Read<Option<Page>>, Refused> {
+        let shop = self.clone();
+        let read = self.pages.get_or_load(key, async move || shop.load(id).await.map(Fill::new)).await;
+        read.map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.source().unwrap_or(&error).to_string()))
     }
 
     /// Makes the page in SQL, which takes long: the rank compares all sales of the category.
@@ -164,15 +163,16 @@ impl Shop {
     async fn write(&self, update: &str, id: i64, price: i64) -> Result<i64, Refused> {
         let known = "SELECT product_id, price, version FROM updates WHERE idempotency_key = $1";
         let known: Option<(i64, i64, i64)> = sqlx::query_as(known).bind(update).fetch_optional(&self.sql).await?;
-        if let Some((of, to, version)) = known {
-            let other = || Refused(422, "the Idempotency-Key was used for another update".to_owned());
-            return ((of, to) == (id, price)).then_some(version).ok_or_else(other);
+        match known {
+            Some((of, to, version)) if (of, to) == (id, price) => return Ok(version),
+            Some(_) => return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_UPDATE.into())),
+            None => {}
         }
         let mut sql = self.sql.begin().await?;
         let set = "UPDATE products SET price = $1, version = version + 1 WHERE id = $2 RETURNING version";
         let set = sqlx::query_scalar(set).bind(price).bind(id).fetch_optional(&mut *sql).await?;
         let version: i64 = set.ok_or_else(|| no_product(id))?;
-        // Fails if the same request came to another process meanwhile. Then nothing is changed here.
+        // Fails if another process has had the same request meanwhile. Then nothing changes here.
         let note = sqlx::query("INSERT INTO updates VALUES ($1, $2, $3, $4, 0)");
         note.bind(update).bind(id).bind(price).bind(version).execute(&mut *sql).await?;
         sql.commit().await?;
@@ -210,10 +210,10 @@ struct Update {
 async fn update(State(shop): State<Shop>, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer {
     let id = id.parse().map_err(|_| no_product(&id))?;
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or(Refused(400, "Idempotency-Key is missing, or too long".to_owned()))?;
-    let Json(Update { price }) = body.map_err(|error| Refused(error.status().as_u16(), error.body_text()))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
+    let Json(Update { price }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if !(1..=1_000_000).contains(&price) {
-        return Err(Refused(422, format!("price is {price}, and must be from 1 to 1000000")));
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("price {price} is not from 1 to 1000000")));
     }
     let version = shop.write(key, id, price).await?;
     // Until this has succeeded the update is not acknowledged: the client repeats it.
@@ -229,22 +229,21 @@ type Body = Result<Json<Update>, JsonRejection>;
 type Answer = Result<Json<Value>, Refused>;
 
 /// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
+struct Refused(StatusCode, String);
 
 fn no_product(id: impl std::fmt::Display) -> Refused {
-    Refused(404, format!("there is no product `{id}`"))
+    Refused(StatusCode::NOT_FOUND, format!("there is no product `{id}`"))
 }
 
 /// A server is away, or took too long: the same request may succeed later.
-impl<E: std::error::Error> From<E> for Refused {
+impl<E: Error> From<E> for Refused {
     fn from(error: E) -> Self {
-        Refused(503, error.to_string())
+        Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

@@ -1,7 +1,7 @@
 //! A time sale: 10,000 pieces, thousands of users, and not one piece sold twice.
 //!
-//! Stock check and decrement are one atomic step. An order holds its pieces for some minutes; an
-//! order that nobody pays for gives them back.
+//! Stock check and decrement are one atomic step. An order holds its pieces for 10 minutes, or for
+//! `PAY_WITHIN_SECONDS`. An unpaid order then gives them back.
 //!
 //! ```text
 //! cargo run --release --example time_sale                                        # in memory
@@ -10,7 +10,7 @@
 //! curl -i localhost:8080/orders -H 'Idempotency-Key: 1' --json '{"user":"ada","quantity":2}'
 //! curl -i -X POST localhost:8080/orders/ada:1/payment
 //! curl localhost:8080/stock
-//! curl -X PUT localhost:8080/stock/second --json '{"pieces":500}'     # once, however often it is sent
+//! curl -X PUT localhost:8080/stock/second --json '{"pieces":500}'      # added once
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
@@ -35,6 +35,7 @@ const PIECES: u64 = 10_000;
 const MAX_QUANTITY: u64 = 10;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEPT_AT_ONCE: u32 = 1_000;
+const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
 
 #[derive(Clone)]
 struct Sale {
@@ -53,7 +54,8 @@ async fn main() -> anyhow::Result<()> {
         Err(_) => Arc::new(MemoryStore::new()),
     };
     let pay_within = env::var("PAY_WITHIN_SECONDS").map_or(Ok(600), |seconds| seconds.parse());
-    let pay_within = Duration::from_secs(pay_within.context("PAY_WITHIN_SECONDS is a number of seconds")?);
+    let pay_within = pay_within.context("PAY_WITHIN_SECONDS must be a whole number of seconds")?;
+    let pay_within = Duration::from_secs(pay_within);
     let sale = Sale { stock: Stock::new(store, "sneaker"), pay_within };
     // Added once, however many processes start.
     sale.stock.add("opening", PIECES).await?;
@@ -87,7 +89,7 @@ async fn order(
 ) -> Result<(StatusCode, Json<Value>), Refused> {
     let Json(order) = order?;
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or(Refused(StatusCode::BAD_REQUEST, "Idempotency-Key is missing, or too long".to_owned()))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     if order.user.is_empty() || order.user.contains(':') {
         let text = format!("user `{}` must have a name without `:`", order.user);
         return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, text));
@@ -103,7 +105,8 @@ async fn order(
         }
         Reserve::Ended(Ended::Confirmed) => Ok((StatusCode::CREATED, Json(json!({ "order": id, "state": "paid" })))),
         Reserve::SoldOut { left } => Err(Refused(StatusCode::CONFLICT, format!("sold out: {left} left"))),
-        Reserve::Ended(how) => Err(Refused(StatusCode::CONFLICT, format!("the order has ended: {how:?}"))),
+        Reserve::Ended(Ended::Released) => Err(Refused(StatusCode::CONFLICT, "the order was cancelled".into())),
+        Reserve::Ended(Ended::Expired) => Err(Refused(StatusCode::CONFLICT, "the order was not paid in time".into())),
     }
 }
 

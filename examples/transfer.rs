@@ -42,6 +42,7 @@ const PARTITIONS: NonZeroU16 = NonZeroU16::new(8).expect("8 is not zero");
 const MAX_AMOUNT: u64 = (1 << 53) - 1;
 const COMPLETE_EVERY: Duration = Duration::from_secs(1);
 const COMPLETED_AT_ONCE: u32 = 1_000;
+const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -123,7 +124,7 @@ async fn transfer(
 
 async fn account(State(ledger): State<Ledger>, Path(account): Path<String>) -> Answer {
     let found = ledger.account(&account).await?;
-    let found = found.ok_or_else(|| refused(404, format!("there is no account `{account}`")))?;
+    let found = found.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no account `{account}`")))?;
     Ok((StatusCode::OK, Json(json!({ "balance": found.balance, "in_transit": found.in_transit }))))
 }
 
@@ -143,7 +144,7 @@ async fn totals(State(ledger): State<Ledger>) -> Result<Json<Totals>, Refused> {
 /// account make the same id.
 fn posting_id(headers: &HeaderMap, account: &str) -> Result<String, Refused> {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     Ok(format!("{key}\n{account}"))
 }
 
@@ -151,36 +152,40 @@ fn check_amount(amount: u64, least: u64) -> Result<(), Refused> {
     if (least..=MAX_AMOUNT).contains(&amount) {
         return Ok(());
     }
-    Err(refused(422, format!("amount is {amount}, and must be from {least} to {MAX_AMOUNT}")))
+    let reason = format!("amount is {amount}, and must be from {least} to {MAX_AMOUNT}");
+    Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason))
 }
 
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 
 /// An answer of 4xx or 5xx, with the reason.
-struct Refused(u16, String);
-
-fn refused(status: u16, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
+struct Refused(StatusCode, String);
 
 fn malformed(body: &JsonRejection) -> Refused {
-    refused(body.status().as_u16(), body.body_text())
+    Refused(body.status(), body.body_text())
 }
 
 impl From<LedgerError> for Refused {
     fn from(error: LedgerError) -> Self {
         let status = match &error {
             // The amount was checked before.
-            LedgerError::Quantity(_) => return refused(422, format!("the balance would be above {MAX_AMOUNT}")),
-            LedgerError::Reused { .. } => return refused(422, "this Idempotency-Key was used for another request"),
-            LedgerError::SameAccount { .. } => 422,
-            LedgerError::Unknown { .. } => 404,
-            LedgerError::Overdrawn { .. } => 409,
-            // Nobody knows whether it was posted: the client repeats its request.
-            LedgerError::Store(_) => 503,
-            _ => 500,
+            LedgerError::Quantity(_) => {
+                return Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("the balance would be above {MAX_AMOUNT}"));
+            }
+            LedgerError::Reused { .. } => {
+                return Refused(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "this Idempotency-Key was used for another request".into(),
+                );
+            }
+            LedgerError::SameAccount { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            LedgerError::Unknown { .. } => StatusCode::NOT_FOUND,
+            LedgerError::Overdrawn { .. } => StatusCode::CONFLICT,
+            // It is unknown whether this was posted: the client repeats its request.
+            LedgerError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        refused(status, error.to_string())
+        Self(status, error.to_string())
     }
 }
 
@@ -192,7 +197,6 @@ impl From<StoreError> for Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

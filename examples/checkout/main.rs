@@ -4,9 +4,12 @@
 //!   pieces, `Ledger` the points, and the cache has the balances (`shop.rs`).
 //! - Each service has its own bulkhead, breaker and time-out (`service.rs`). `/health` shows the
 //!   breakers, and `PUT /services/{service}/delay` makes one service slow.
-//! - An order is three writes: reserve the pieces, take the points, confirm. Before the second one
-//!   a delayed job is stored that does the last two again, in case the process dies. Each write
-//!   happens once, however often it is repeated.
+//! - An order is three writes: reserve the pieces, take the points, confirm. After the first write,
+//!   a delayed job is stored. It repeats the other two, in case the process dies. A repeated write
+//!   changes nothing.
+//!
+//! The environment sets the number of `COUPONS` and `PIECES`, and after how many seconds without a
+//! confirmation a reservation expires (`HOLD_SECONDS`).
 //!
 //! ```text
 //! cargo run --release --example checkout                                      # in memory
@@ -26,33 +29,33 @@
 mod service;
 mod shop;
 
-use std::error::Error;
+use std::env;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, fmt};
 
+use anyhow::Context;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tidegate_cache::{Capacity, Json as JsonCodec, RedisTier, TieredCache, TtlClass};
+use tidegate_cache::{Capacity, RedisTier, TieredCache, TtlClass};
 use tidegate_queue::{Broker, Job, MemoryBroker, Producer, QueueOptions, RedisBroker, RedisOptions, Worker};
 use tidegate_redis::{BlockingPool, Client, Config, Keyspace, Role};
-use tidegate_sync::{Ledger, LedgerError, LedgerStore, MemoryStore, RedisStore, Stock, StockError, StockStore};
+use tidegate_sync::{Ledger, LedgerStore, MemoryStore, RedisStore, Stock, StockStore};
 use tokio_util::sync::CancellationToken;
 
-use service::Service;
+use service::{Refused, Service};
 use shop::{Order, Shop, settle};
 
 /// A load is one round trip, so no process waits for the load of another one.
 const BALANCES: TtlClass = TtlClass::new("balances", Duration::from_secs(60)).load_wait(Duration::ZERO);
 const MAX_DELAY_MS: u64 = 60_000;
+const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
 
-/// Where stocks, points and jobs are.
+/// The stores of stocks, points and jobs.
 type Stores = (Arc<dyn StockStore>, Arc<dyn LedgerStore>, Arc<dyn Broker>);
 
 struct App {
@@ -88,25 +91,29 @@ async fn main() -> anyhow::Result<()> {
             ((store.clone(), store, Arc::new(MemoryBroker::new())), TieredCache::builder())
         }
     };
-    let number = |name, default| env::var(name).map_or(Ok(default), |text| text.parse::<u64>());
     let shop = Shop {
-        // Who has a coupon is remembered for a year.
+        // A user's coupon is remembered for a year.
         coupons: Stock::new(stocks.clone(), "coupons").horizon(Duration::from_secs(365 * 24 * 3600)),
         pieces: Stock::new(stocks, "pieces"),
         ledger: Ledger::new(points, "points"),
-        balances: cache.build().typed_with_codec(BALANCES, JsonCodec::new()),
+        balances: cache.build().typed_with_codec(BALANCES, tidegate_cache::Json::new()),
         jobs: Producer::new(broker.clone()),
         hold: Duration::from_secs(number("HOLD_SECONDS", 30)?),
     };
     shop.open(number("COUPONS", 1_000)?, number("PIECES", 10_000)?).await?;
     tokio::spawn(shop.clone().give_back_abandoned());
-    // A job is tried until it has succeeded, whatever is killed meanwhile.
+    // A job runs until it has succeeded, however many of its processes die.
     let options = QueueOptions::new().max_lost_leases(u32::MAX);
     let worker = Worker::builder(broker).queue(Order::QUEUE, options).data(shop.clone()).handler(settle);
     tokio::spawn(worker.build()?.run(CancellationToken::new()));
 
-    let [coupon_, earn_, balance_, order_] = ["coupon", "earn", "balance", "order"].map(Service::new);
-    let app = App { coupon: coupon_?, earn: earn_?, balance: balance_?, order: order_?, shop };
+    let app = App {
+        coupon: Service::new("coupon")?,
+        earn: Service::new("earn")?,
+        balance: Service::new("balance")?,
+        order: Service::new("order")?,
+        shop,
+    };
     let router = Router::new()
         .route("/users/{user}", put(sign_up))
         .route("/users/{user}/coupon", post(coupon))
@@ -121,6 +128,12 @@ async fn main() -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     Ok(axum::serve(listener, router).await?)
+}
+
+/// A whole number from the environment.
+fn number(name: &str, default: u64) -> anyhow::Result<u64> {
+    let number = env::var(name).map_or(Ok(default), |text| text.parse());
+    number.with_context(|| format!("{name} must be a whole number"))
 }
 
 async fn sign_up(State(app): State<Arc<App>>, Path(user): Path<String>) -> Answer {
@@ -166,14 +179,14 @@ struct Delay {
     ms: u64,
 }
 
-/// Makes one service slow in this process, to see what becomes of the others.
+/// Makes one service slow in this process, to see that the others are not.
 async fn delay(State(app): State<Arc<App>>, Path(name): Path<String>, body: Body<Delay>) -> Answer {
     let Json(Delay { ms }) = body?;
     if ms > MAX_DELAY_MS {
-        return Err(refused(422, format!("ms is {ms}, and at most {MAX_DELAY_MS}")));
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("ms is {ms}, and at most {MAX_DELAY_MS}")));
     }
     let found = app.services().into_iter().find(|(known, _)| *known == name);
-    let (_, service) = found.ok_or_else(|| refused(404, format!("there is no service `{name}`")))?;
+    let (_, service) = found.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no service `{name}`")))?;
     service.slow_down(ms);
     Ok((StatusCode::OK, Json(json!({ "service": name, "ms": ms }))))
 }
@@ -190,49 +203,8 @@ async fn totals(State(app): State<Arc<App>>) -> Answer {
 /// and user make the same id.
 fn posting_id(headers: &HeaderMap, user: &str) -> Result<String, Refused> {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    Ok(format!("{user}\n{}", key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?))
+    Ok(format!("{user}\n{}", key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?))
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
-
-/// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
-
-fn refused(status: u16, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
-
-/// The status of what a service refuses. For anything else, the same request may succeed later.
-impl<E: Error + 'static> From<E> for Refused {
-    fn from(error: E) -> Self {
-        let any = &error as &(dyn Error + 'static);
-        if let Some(body) = any.downcast_ref::<JsonRejection>() {
-            return refused(body.status().as_u16(), body.body_text());
-        }
-        let status = match (any.downcast_ref(), any.downcast_ref()) {
-            (Some(LedgerError::Unknown { .. }), _) => 404,
-            (Some(LedgerError::Overdrawn { .. }), _) => 409,
-            (Some(LedgerError::Reused { .. } | LedgerError::Quantity(_)), _) => 422,
-            (_, Some(StockError::Expired { .. } | StockError::Released { .. } | StockError::NoReservation { .. })) => {
-                409
-            }
-            (_, Some(StockError::Reused { .. } | StockError::Quantity(_))) => 422,
-            _ => 503,
-        };
-        refused(status, error.to_string())
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.1)
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
-    }
-}

@@ -1,20 +1,24 @@
-//! A bulkhead, a breaker and a time-out around one service.
+//! A bulkhead, a breaker and a time-out around one service, and what a service refuses.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tidegate_resilience::{
     Bulkhead, CircuitBreaker, ConfigError, Error, Event, Observer, Resilience, State, Timeout, Verdict,
 };
+use tidegate_sync::{LedgerError, StockError};
 
-use crate::{Refused, refused};
-
-/// Calls that run at once, and those that wait for them.
-const PLACES: usize = 32;
-const WAITING: usize = 1_000;
-/// Longest wait for a place, and longest call.
+/// Most calls that run at once, and most that wait for them.
+const MAX_RUNNING: usize = 32;
+const MAX_WAITING: usize = 1_000;
+/// Longest wait of a call, and longest call.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Time after which an open breaker admits a call to see whether the service is back.
@@ -46,7 +50,7 @@ impl Service {
     pub(crate) fn new(name: &'static str) -> Result<Self, ConfigError> {
         let trips = Arc::<Trips>::default();
         let breaker = CircuitBreaker::builder(name).open_for(OPEN_FOR).observer(trips.clone()).build()?;
-        let bulkhead = Bulkhead::builder(name, PLACES).max_waiting(WAITING).max_wait(MAX_WAIT).build()?;
+        let bulkhead = Bulkhead::builder(name, MAX_RUNNING).max_waiting(MAX_WAITING).max_wait(MAX_WAIT).build()?;
         let policies = Resilience::new().bulkhead(bulkhead.clone()).breaker(breaker.clone());
         let policies = policies.timeout(Timeout::new(name, TIMEOUT));
         Ok(Self { bulkhead, breaker, policies, trips, delay: AtomicU64::new(0) })
@@ -66,7 +70,7 @@ impl Service {
         };
         self.policies.clone().classify(verdict).call(delayed).await.map_err(|error| match error {
             Error::Inner(refused) => refused,
-            policy => refused(503, policy.to_string()),
+            policy => Refused(StatusCode::SERVICE_UNAVAILABLE, policy.to_string()),
         })
     }
 
@@ -88,5 +92,45 @@ impl Service {
 
 /// A refusal is the answer of a service that works.
 fn verdict<T>(result: Result<&T, &Refused>) -> Verdict {
-    if matches!(result, Err(Refused(503, _))) { Verdict::Transient } else { Verdict::Success }
+    if matches!(result, Err(Refused(StatusCode::SERVICE_UNAVAILABLE, _))) {
+        Verdict::Transient
+    } else {
+        Verdict::Success
+    }
+}
+
+/// An answer of 4xx or 503, with the reason.
+pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) String);
+
+/// A refusal of a service. After any other error, the same request may succeed later.
+impl<E: std::error::Error + 'static> From<E> for Refused {
+    fn from(error: E) -> Self {
+        let any = &error as &(dyn std::error::Error + 'static);
+        if let Some(body) = any.downcast_ref::<JsonRejection>() {
+            return Refused(body.status(), body.body_text());
+        }
+        let status = match (any.downcast_ref(), any.downcast_ref()) {
+            (Some(LedgerError::Unknown { .. }), _) => StatusCode::NOT_FOUND,
+            (Some(LedgerError::Overdrawn { .. }), _) => StatusCode::CONFLICT,
+            (Some(LedgerError::Reused { .. } | LedgerError::Quantity(_)), _) => StatusCode::UNPROCESSABLE_ENTITY,
+            (_, Some(StockError::Expired { .. } | StockError::Released { .. } | StockError::NoReservation { .. })) => {
+                StatusCode::CONFLICT
+            }
+            (_, Some(StockError::Reused { .. } | StockError::Quantity(_))) => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.1)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
 }

@@ -1,14 +1,16 @@
 //! The four services.
 
+use std::error::Error;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidegate_cache::{Fill, Key, Source, TypedCache};
 use tidegate_queue::{Classify, Data, EnqueueOptions, Failure, Job, Producer};
 use tidegate_sync::{Ended, Ledger, LedgerError, Reserve, Stock, StockError, Transfer};
 
-use crate::{Refused, refused};
+use crate::service::Refused;
 
 /// Points for one piece.
 const PRICE: u64 = 100;
@@ -18,7 +20,7 @@ const ISSUER: &str = "issuer";
 const MAX_POINTS: u64 = (1 << 53) - 1;
 /// The account into which points are used.
 const TILL: &str = "till";
-/// A user whose reservations have expired so often gets no coupon for a day.
+/// A user with this number of expired reservations gets no coupon for a day.
 const MAX_ATTEMPTS: u32 = 20;
 /// Reservations that are given back in one step.
 const SWEPT_AT_ONCE: u32 = 1_000;
@@ -50,7 +52,7 @@ impl Job for Order {
 /// Ends an order whose process may have died: it is sold, or the points go back.
 pub(crate) async fn settle(order: Order, Data(shop): Data<Shop>) -> Result<(), Failure> {
     match shop.pay(&order).await {
-        Err(Refused(503, reason)) => Err(reason).or_snooze(Duration::from_secs(1)),
+        Err(Refused(StatusCode::SERVICE_UNAVAILABLE, reason)) => Err(reason).or_snooze(Duration::from_secs(1)),
         _ => Ok(()),
     }
 }
@@ -70,7 +72,7 @@ impl Shop {
     pub(crate) async fn sign_up(&self, user: &str) -> Result<(), Refused> {
         // Ids of postings are made of the name, a line break and more.
         if user.contains('\n') {
-            return Err(refused(422, "the name of a user has no line break"));
+            return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, "the name of a user has no line break".into()));
         }
         // No request has an empty key, so no other posting has this id.
         self.ledger.deposit(&format!("{user}\n"), &account_of(user), 0).await?;
@@ -84,7 +86,7 @@ impl Shop {
         for attempt in 1..=MAX_ATTEMPTS {
             let id = format!("{user}\n{attempt}");
             match self.coupons.reserve(&id, 1, self.hold).await? {
-                Reserve::SoldOut { .. } => return Err(refused(409, "there is no coupon left")),
+                Reserve::SoldOut { .. } => return Err(Refused(StatusCode::CONFLICT, "there is no coupon left".into())),
                 // An earlier request was abandoned.
                 Reserve::Ended(Ended::Expired | Ended::Released) => continue,
                 Reserve::Reserved { .. } | Reserve::Ended(Ended::Confirmed) => {}
@@ -94,7 +96,7 @@ impl Shop {
                 confirmed => return Ok(confirmed?),
             }
         }
-        Err(refused(409, format!("`{user}` has begun and abandoned too many requests")))
+        Err(Refused(StatusCode::CONFLICT, format!("`{user}` has begun and abandoned too many requests")))
     }
 
     /// Returns the balance after it.
@@ -107,7 +109,9 @@ impl Shop {
     pub(crate) async fn balance(&self, user: &str) -> Result<u64, Refused> {
         let (ledger, account) = (self.ledger.clone(), account_of(user));
         let load = async move || ledger.account(&account).await.map(|found| Fill::found(found.map(|it| it.balance)));
-        let read = self.balances.get_or_load(&key_of(user)?, load).await?;
+        let read = self.balances.get_or_load(&key_of(user)?, load).await;
+        let read = read
+            .map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.source().unwrap_or(&error).to_string()))?;
         let balance = match read.source {
             // Another request began the load, perhaps before this user's last write.
             Source::Collapsed => self.ledger.account(&account_of(user)).await?.map(|it| it.balance),
@@ -125,8 +129,12 @@ impl Shop {
                 self.jobs.enqueue_with(order, later).await?;
             }
             Reserve::Ended(Ended::Confirmed) => {}
-            Reserve::Ended(_) => return Err(refused(409, "this order was given up: order under a new key")),
-            Reserve::SoldOut { left } => return Err(refused(409, format!("there are only {left} pieces left"))),
+            Reserve::Ended(_) => {
+                return Err(Refused(StatusCode::CONFLICT, "this order was given up: order under a new key".into()));
+            }
+            Reserve::SoldOut { left } => {
+                return Err(Refused(StatusCode::CONFLICT, format!("there are only {left} pieces left")));
+            }
         }
         self.pay(order).await
     }
@@ -186,5 +194,5 @@ fn key_of(user: &str) -> Result<Key, Refused> {
 }
 
 fn no_user(user: &str) -> Refused {
-    refused(404, format!("there is no user `{user}`"))
+    Refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`"))
 }

@@ -3,13 +3,15 @@
 //! - A rate is cached in each process and in Redis. 100 callers of a rate that is not cached make
 //!   one call, over all processes.
 //! - A call has a time-out. A failed one is repeated after a backoff that doubles, within a budget.
-//!   A breaker stops calls while the service fails, and lets one through each second (`service.rs`).
+//!   A breaker stops calls while the service fails, but for one each second (`service.rs`).
 //! - While there is no newer rate, callers get the last known one, marked with `"is_stale": true`.
 //! - All processes together keep to the quota of the service. While Redis is away, none calls it.
 //!
+//! `RATE_TTL_MS` is the age at which a rate is stale, `UPSTREAM_URL` the address of the service.
+//!
 //! ```text
 //! cargo run --release --example exchange_rate       # in memory; upstream.rs simulates the service
-//! REDIS_URL=redis://127.0.0.1:6379 cargo run --release --example exchange_rate    # the same, shared
+//! REDIS_URL=redis://127.0.0.1:6379 cargo run --release --example exchange_rate    # shared
 //! PORT=8081 UPSTREAM_URL=http://localhost:8080 REDIS_URL=redis://127.0.0.1:6379 \
 //!     cargo run --release --example exchange_rate   # one more process, beside the second
 //!
@@ -29,7 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -37,14 +39,14 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_cache::{Fill, Json as JsonCodec, Key, LoadError, RedisTier, TieredCache, TtlClass, TypedCache};
+use tidegate_cache::{Fill, Key, LoadError, RedisTier, TieredCache, TtlClass, TypedCache};
 use tidegate_ratelimit::{Limiter, MemoryLimiter, RedisLimiter};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_resilience::Error;
 
 use crate::service::{Failure, Rate, Service};
 
-/// The age from which a rate is stale, unless `RATE_TTL_MS` says otherwise.
+/// The age above which a rate is stale, unless `RATE_TTL_MS` is set.
 const TTL_MS: u64 = 10_000;
 /// How much older a rate may be that is given out as stale.
 const GRACE: Duration = Duration::from_secs(3600);
@@ -62,8 +64,9 @@ struct Exchange {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let ttl = env::var("RATE_TTL_MS").map_or(Ok(TTL_MS), |ttl| ttl.parse()).context("RATE_TTL_MS is no number")?;
-    let ttl = Duration::from_millis(ttl);
+    let ttl =
+        env::var("RATE_TTL_MS").map_or(Ok(TTL_MS), |ttl| ttl.parse()).context("RATE_TTL_MS must be a whole number");
+    let ttl = Duration::from_millis(ttl?);
     let (mut cache, window) = (TieredCache::builder(), service::quota()?);
     let quota: Arc<dyn Limiter> = match env::var("REDIS_URL") {
         Ok(url) => {
@@ -74,10 +77,10 @@ async fn main() -> anyhow::Result<()> {
         }
         Err(_) => Arc::new(MemoryLimiter::builder("upstream", window).build()),
     };
-    // A rate that is asked for is loaded anew before it is stale.
+    // A rate that callers use is loaded anew before it is stale.
     let class = TtlClass::new("rates", ttl).refresh_ahead(ttl / 4).grace(GRACE);
     let class = class.soft_timeout(STALE_AFTER).hard_timeout(GIVE_UP_AFTER);
-    let rates = cache.build().typed_with_codec(class, JsonCodec::new());
+    let rates = cache.build().typed_with_codec(class, tidegate_cache::Json::new());
 
     let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
@@ -86,8 +89,8 @@ async fn main() -> anyhow::Result<()> {
         Ok(url) => (url, Router::new()),
         Err(_) => (address.clone(), upstream::routes()),
     };
-    let upstream: Uri = upstream.parse().context("UPSTREAM_URL is no address")?;
-    ensure!(upstream.scheme_str() == Some("http"), "UPSTREAM_URL does not begin with http://");
+    let upstream: Uri = upstream.parse().context("UPSTREAM_URL must be an address")?;
+    ensure!(upstream.scheme_str() == Some("http"), "UPSTREAM_URL must begin with http://");
     let service = Service::new(&upstream, quota)?;
     let router = Router::new()
         .route("/rates/{from}/{to}", get(rate))
@@ -104,25 +107,28 @@ struct Conversion {
     amount: Option<u64>,
 }
 
+type Codes = Result<Path<(String, String)>, PathRejection>;
 type Parameters = Result<Query<Conversion>, QueryRejection>;
 
-async fn rate(State(exchange): State<Exchange>, Path((from, to)): Path<(String, String)>, query: Parameters) -> Answer {
+async fn rate(State(exchange): State<Exchange>, codes: Codes, query: Parameters) -> Answer {
+    let Path((from, to)) = codes.map_err(|error| unprocessable(error.body_text()))?;
     for code in [&from, &to] {
         if code.len() != 3 || !code.bytes().all(|letter| letter.is_ascii_uppercase()) {
-            return Err(Refused(422, format!("`{code}` is no currency code, which has three capital letters")));
+            return Err(unprocessable(format!("`{code}` is no currency code, which has three capital letters")));
         }
         // An unknown code costs no call.
         if !upstream::CURRENCIES.iter().any(|(known, _)| known == code) {
-            return Err(Refused(404, format!("there is no currency `{code}`")));
+            return Err(Refused(StatusCode::NOT_FOUND, format!("there is no currency `{code}`")));
         }
     }
     if from == to {
-        return Err(Refused(422, format!("both currencies are {from}")));
+        return Err(unprocessable(format!("both currencies are {from}")));
     }
-    let Query(Conversion { amount }) = query.map_err(|error| Refused(422, error.body_text()))?;
+    let Query(Conversion { amount }) = query.map_err(|error| unprocessable(error.body_text()))?;
     let (pair, ttl, service) = (format!("{from}/{to}"), exchange.ttl, exchange.service);
 
-    let key = Key::builder("rate").part(&from).part(&to).build().map_err(|error| Refused(422, error.to_string()))?;
+    let key = Key::builder("rate").part(&from).part(&to).build();
+    let key = key.map_err(|error| unprocessable(error.to_string()))?;
     let load = async move || service.rate(&from, &to).await.map(Fill::new);
     let rate = exchange.rates.get_or_load(&key, load).await?.value;
     let age_ms = now_ms().saturating_sub(rate.fetched_at_ms);
@@ -137,7 +143,7 @@ async fn rate(State(exchange): State<Exchange>, Path((from, to)): Path<(String, 
         // Rounded half up.
         let converted = (u128::from(amount) * u128::from(rate.millionths) + 500_000) / 1_000_000;
         let converted = u64::try_from(converted);
-        let converted = converted.map_err(|_| Refused(422, format!("amount {amount} is too large to convert")))?;
+        let converted = converted.map_err(|_| unprocessable(format!("amount {amount} is too large to convert")))?;
         answer["converted"] = Value::from(converted);
     }
     Ok(Json(answer))
@@ -157,21 +163,25 @@ fn now_ms() -> u64 {
 type Answer = Result<Json<Value>, Refused>;
 
 /// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
+struct Refused(StatusCode, String);
+
+fn unprocessable(reason: String) -> Refused {
+    Refused(StatusCode::UNPROCESSABLE_ENTITY, reason)
+}
 
 /// No rate is known, and none can be had now.
 impl From<LoadError<Error<Failure>>> for Refused {
     fn from(error: LoadError<Error<Failure>>) -> Self {
-        match &error {
-            LoadError::Loader(error) => Self(503, format!("no rate is known: {error}")),
-            error => Self(503, format!("no rate is known: {error}")),
-        }
+        let reason = match error {
+            LoadError::Loader(cause) => cause.to_string(),
+            error => error.to_string(),
+        };
+        Self(StatusCode::SERVICE_UNAVAILABLE, format!("no rate is known: {reason}"))
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Failures in a row that open the breaker, and the time after which it lets a call through.
 const FAILURES: u32 = 5;
 const OPEN_FOR: Duration = Duration::from_secs(1);
+/// Highest rate that is believed, in millionths. 0 is not believed either.
+const MAX_RATE: u64 = 1_000_000_000_000;
 /// Length of the longest answer.
 const MAX_BYTES: usize = 10_000;
 
@@ -78,7 +80,8 @@ impl Service {
     /// Makes one call, if the quota allows it.
     async fn call(&self, uri: &str) -> Result<Rate, Failure> {
         let fetched_at_ms = crate::now_ms();
-        // Neither says anything about the service: it is not retried, nor counted by the breaker.
+        // A quota error says nothing about the service: it is not retried, and the breaker
+        // ignores it.
         let ignored = |reason| Failure { verdict: Verdict::Ignored, reason };
         let decision = self.quota.check("calls", 1).await;
         let decision = decision.map_err(|error| ignored(format!("the quota can't be counted: {error}")))?;
@@ -88,11 +91,17 @@ impl Service {
         let response = self.http.get(uri.parse()?).await?;
         let status = response.status();
         if !status.is_success() {
-            let verdict = if status.is_server_error() { Verdict::Transient } else { Verdict::Permanent };
+            let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+            let is_transient = is_busy || status.is_server_error();
+            let verdict = if is_transient { Verdict::Transient } else { Verdict::Permanent };
             return Err(Failure { verdict, reason: format!("the service answered {status}") });
         }
         let bytes = to_bytes(Body::new(response.into_body()), MAX_BYTES).await?;
         let NewRate { rate_millionths: millionths } = serde_json::from_slice(&bytes)?;
+        if !(1..=MAX_RATE).contains(&millionths) {
+            let reason = format!("the service answered a rate of {millionths} millionths");
+            return Err(Failure { verdict: Verdict::Transient, reason });
+        }
         Ok(Rate { millionths, fetched_at_ms })
     }
 }

@@ -1,4 +1,4 @@
-//! The other service, simulated: its rates differ from call to call, and it fails when told to.
+//! A simulated service. Its rates differ from call to call, and `PUT /upstream/mode` makes it fail.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

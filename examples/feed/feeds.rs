@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyPool, AssertSqlSafe};
 use tidegate_cache::{Direction, Key, SortedSetShape};
 use tidegate_queue::{Broker, Classify, Data, EnqueueOptions, Failure, Job, JobId, Producer};
 
-use crate::{Refused, refused};
+use crate::Refused;
 
 /// Followers of one job: about 15 ms of Redis.
 const CHUNK: usize = 1_000;
 /// Longest pause of a job while a server is away.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Members of every feed that is whole. A rebuild begins with the first, which gets a random score,
-/// and ends with the second, which gets the same. A feed that was lost in between, or later, does
-/// not have both, and the posts in it are only those that came since.
+/// Two marks of a complete feed, with one random score. A rebuild adds `BEGUN`, then the posts,
+/// then `WHOLE` with the score of `BEGUN`. A feed without both marks was lost: it has only the
+/// posts added since.
 const BEGUN: &str = "begun";
 const WHOLE: &str = "whole";
 /// Above the ids of all posts. Higher scores are those of the two marks, so they are never trimmed.
@@ -101,7 +102,12 @@ impl Feeds {
                 let known = sqlx::query_as(known).bind(author).bind(key).fetch_optional(&self.sql).await?;
                 match known.ok_or_else(|| no_user(author))? {
                     (post, known) if text == String::as_str(&known) => post,
-                    _ => return Err(refused(422, "the Idempotency-Key was used for another post")),
+                    _ => {
+                        return Err(Refused(
+                            StatusCode::UNPROCESSABLE_ENTITY,
+                            "the Idempotency-Key was used for another post".into(),
+                        ));
+                    }
                 }
             }
         };
@@ -113,7 +119,10 @@ impl Feeds {
     /// Enqueues the first part of the fan-out, and notes that this is done.
     async fn announce(&self, post: i64, author: &str) -> Result<(), Refused> {
         let first = FanOut { post, author: author.to_owned(), part: 0, after: String::new() };
-        first.enqueue(&self.jobs).await.map_err(|failure| refused(503, failure.to_string()))?;
+        first
+            .enqueue(&self.jobs)
+            .await
+            .map_err(|failure| Refused(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()))?;
         let note = sqlx::query("UPDATE posts SET is_announced = 1 WHERE id = $1");
         note.bind(post).execute(&self.sql).await?;
         Ok(())
@@ -138,7 +147,7 @@ impl Feeds {
         let key = key_of(user)?;
         let mut tries = 0;
         let found = loop {
-            // Whole, and by the same rebuild, before and after: then it was so in between.
+            // The same rebuild's marks before and after the read: the feed was complete in between.
             let rebuild = self.rebuild_of(&key).await?;
             if rebuild.is_some() {
                 let found = self.sets.page(&key, Direction::Forward, ..before, None, limit).await?;
@@ -148,7 +157,8 @@ impl Feeds {
             }
             tries += 1;
             if tries == TRIES {
-                return Err(refused(503, format!("the feed of `{user}` was lost {TRIES} times")));
+                let reason = format!("the feed of `{user}` was lost {TRIES} times");
+                return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, reason));
             }
             self.rebuild(user, &key).await?;
         };
@@ -216,5 +226,5 @@ fn key_of(user: &str) -> Result<Key, tidegate_cache::KeyError> {
 }
 
 fn no_user(user: &str) -> Refused {
-    refused(404, format!("there is no user `{user}`"))
+    Refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`"))
 }

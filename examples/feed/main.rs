@@ -1,14 +1,15 @@
 //! A feed: each post goes to the feeds of all followers, of which a celebrity has 100,000.
 //!
 //! - Posts and followers are rows in SQL. A feed is a sorted set in the cache with the newest 1,000
-//!   posts, and a feed that the cache has lost is made again from SQL (`feeds.rs`).
+//!   (`KEPT`) posts, and a feed that the cache has lost is made again from SQL (`feeds.rs`).
 //! - A post is written, its fan-out is enqueued, then it is answered. One job adds it to the feeds
 //!   of 1,000 followers. If the process dies before it has enqueued the job, another one does so.
+//!   Without `appendonly yes` and `appendfsync always`, a crash of Redis may lose jobs.
 //! - A page goes on where the last one ended (`?before=`), whatever has arrived since: no post is
 //!   repeated, and none that was there is left out.
 //!
 //! ```text
-//! FOLLOWERS=100000 cargo run --release --example feed     # everything in memory, for one process
+//! CELEBRITY=star FOLLOWERS=100000 cargo run --release --example feed     # in memory, one process
 //! REDIS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgres://postgres@127.0.0.1/postgres \
 //!     cargo run --release --example feed                  # for many processes
 //!
@@ -29,9 +30,9 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use anyhow::{Context, ensure};
+use axum::extract::rejection::{JsonRejection, QueryRejection, RawPathParamsRejection};
+use axum::extract::{Path, Query, RawPathParams, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -51,7 +52,7 @@ use tokio_util::sync::CancellationToken;
 
 use feeds::{END, FanOut, Feeds, fan_out};
 
-/// A feed to which nothing was added for so long is made again when it is read.
+/// A feed expires this long after its last post. The next read rebuilds it.
 const FEEDS: TtlClass = TtlClass::new("feeds", Duration::from_secs(7 * 24 * 3600));
 /// Most feeds in the memory of one process.
 const IN_MEMORY: usize = 1_000_000;
@@ -61,6 +62,7 @@ const MAX_TEXT: usize = 280;
 const MAX_LIMIT: usize = 1_000;
 /// How long the jobs of a process that died wait for another one.
 const LEASE: Duration = Duration::from_secs(2);
+const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
 
 /// `is_announced` is set when the fan-out of a post is enqueued.
 const POSTS: [&str; 2] = [
@@ -90,7 +92,10 @@ const CELEBRITY: [&str; 3] = [
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (locks, shapes, broker): (Arc<dyn PermitStore>, _, Arc<dyn Broker>) = match env::var("REDIS_URL") {
+    let (redis, database) = (env::var("REDIS_URL"), env::var("DATABASE_URL"));
+    let alone = if redis.is_ok() { "REDIS_URL" } else { "DATABASE_URL" };
+    ensure!(redis.is_ok() == database.is_ok(), "set both REDIS_URL and DATABASE_URL, or neither: {alone} is set alone");
+    let (locks, shapes, broker): (Arc<dyn PermitStore>, _, Arc<dyn Broker>) = match redis {
         Ok(url) => {
             let (config, keyspace) = (Config::parse(&url)?, Keyspace::new("feed")?);
             let client = Client::connect(&config, Role::Durable).await?;
@@ -101,12 +106,16 @@ async fn main() -> anyhow::Result<()> {
         }
         Err(_) => (Arc::new(MemoryStore::new()), Shapes::in_memory(IN_MEMORY), Arc::new(MemoryBroker::new())),
     };
-    let number = |name, default| env::var(name).map_or(Ok(default), |text| text.parse::<u32>());
-    let sql = open(locks, number("FOLLOWERS", 1_000)?).await?;
+    let number = |name: &str, default| {
+        let number = env::var(name).map_or(Ok(default), |text| text.parse::<u32>());
+        number.with_context(|| format!("{name} must be a whole number"))
+    };
+    // Without a server the tables live in one connection, for as long as it does.
+    let sql = open(database.as_deref().unwrap_or("sqlite::memory:"), locks, number("FOLLOWERS", 1_000)?).await?;
     let feeds = Feeds::new(sql, broker.clone(), shapes.sorted_set(FEEDS), number("KEPT", 1_000)?);
 
     tokio::spawn(feeds.clone().announce_regularly());
-    // A job is tried until it has succeeded, whatever is killed meanwhile.
+    // A job runs until it has succeeded, however many of its processes die.
     let retry = RetryPolicy::new(u32::MAX, Backoff::Fixed(Duration::from_secs(1)))?;
     let options = QueueOptions::new().retry(retry).max_lost_leases(u32::MAX).concurrency(4);
     let worker = Worker::builder(broker).queue(FanOut::QUEUE, options).data(feeds.clone()).handler(fan_out);
@@ -118,7 +127,7 @@ async fn main() -> anyhow::Result<()> {
         .route("/users/{user}/posts", post(write))
         .route("/users/{user}/feed", get(page).delete(forget))
         .route("/queue", get(queue))
-        .layer(middleware::from_fn(check_names))
+        .route_layer(middleware::from_fn(check_names))
         .with_state(feeds);
     let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
@@ -127,15 +136,13 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Opens the database, and makes the tables and the celebrity.
-async fn open(locks: Arc<dyn PermitStore>, followers: u32) -> anyhow::Result<AnyPool> {
+async fn open(url: &str, locks: Arc<dyn PermitStore>, followers: u32) -> anyhow::Result<AnyPool> {
     sqlx::any::install_default_drivers();
-    // Without a server the tables live in one connection, for as long as it does.
-    let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let is_sqlite = url.starts_with("sqlite");
     let pool = AnyPoolOptions::new().max_connections(if is_sqlite { 1 } else { 16 });
-    let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
+    let sql = pool.idle_timeout(None).max_lifetime(None).connect(url).await?;
     let celebrity = env::var("CELEBRITY").unwrap_or_else(|_| "star".to_owned());
-    // PostgreSQL does not like two processes that create one table.
+    // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(60)).await.context("making the tables")?;
     sqlx::query(POSTS[usize::from(!is_sqlite)]).execute(&sql).await?;
     for statement in TABLES {
@@ -149,23 +156,24 @@ async fn open(locks: Arc<dyn PermitStore>, followers: u32) -> anyhow::Result<Any
 }
 
 /// PostgreSQL has no NUL in a text, and no long text in an index.
-async fn check_names(request: Request, next: Next) -> Response {
+async fn check_names(names: Result<RawPathParams, RawPathParamsRejection>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    match path.contains("%00") || path.len() > 1_000 {
-        true => refused(400, "a name has no character NUL, and a path at most 1000 bytes").into_response(),
-        false => next.run(request).await,
-    }
+    let reason = match names {
+        Ok(_) if !path.contains("%00") && path.len() <= 1_000 => return next.run(request).await,
+        Ok(_) => "a name has no character NUL, and a path at most 1000 bytes".into(),
+        Err(error) => error.body_text(),
+    };
+    Refused(StatusCode::BAD_REQUEST, reason).into_response()
 }
 
 async fn sign_up(State(feeds): State<Feeds>, Path(user): Path<String>) -> Answer {
-    let insert = sqlx::query("INSERT INTO users VALUES ($1) ON CONFLICT DO NOTHING");
-    insert.bind(&user).execute(&feeds.sql).await?;
+    sqlx::query("INSERT INTO users VALUES ($1) ON CONFLICT DO NOTHING").bind(&user).execute(&feeds.sql).await?;
     Ok((StatusCode::CREATED, Json(json!({ "user": user }))))
 }
 
 async fn follow(State(feeds): State<Feeds>, Path((user, author)): Path<(String, String)>) -> Answer {
     if user == author {
-        return Err(refused(422, format!("`{user}` can't follow itself")));
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{user}` can't follow itself")));
     }
     feeds.follow(&user, &author).await?;
     Ok((StatusCode::CREATED, Json(json!({ "user": user, "follows": author }))))
@@ -178,10 +186,11 @@ struct Draft {
 
 async fn write(State(feeds): State<Feeds>, Path(author): Path<String>, headers: HeaderMap, body: Body) -> Answer {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
-    let Json(Draft { text }) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
+    let Json(Draft { text }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if text.trim().is_empty() || text.contains('\0') || text.chars().count() > MAX_TEXT {
-        return Err(refused(422, format!("a text has from 1 to {MAX_TEXT} characters, and is not blank")));
+        let reason = format!("a text has from 1 to {MAX_TEXT} characters, and is not blank");
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
     let post = feeds.post(&author, key, &text).await?;
     Ok((StatusCode::CREATED, Json(json!({ "post": post }))))
@@ -193,15 +202,12 @@ struct Cursor {
     limit: Option<usize>,
 }
 
-async fn page(
-    State(feeds): State<Feeds>,
-    Path(user): Path<String>,
-    query: Result<Query<Cursor>, QueryRejection>,
-) -> Answer {
-    let Query(Cursor { before, limit }) = query.map_err(|error| refused(400, error.body_text()))?;
+async fn page(State(feeds): State<Feeds>, Path(user): Path<String>, query: Cursors) -> Answer {
+    let Query(Cursor { before, limit }) = query.map_err(|error| Refused(StatusCode::BAD_REQUEST, error.body_text()))?;
     let (before, limit) = (before.unwrap_or(END), limit.unwrap_or(50));
     if !(1..=END).contains(&before) || !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(refused(400, format!("before is from 1 to {END}, limit from 1 to {MAX_LIMIT}")));
+        let reason = format!("before is from 1 to {END}, limit from 1 to {MAX_LIMIT}");
+        return Err(Refused(StatusCode::BAD_REQUEST, reason));
     }
     let posts = feeds.page(&user, before, limit).await?;
     let next = posts.last().filter(|_| posts.len() == limit).map(|last| last.id);
@@ -223,25 +229,21 @@ async fn queue(State(feeds): State<Feeds>) -> Answer {
 }
 
 type Body = Result<Json<Draft>, JsonRejection>;
+type Cursors = Result<Query<Cursor>, QueryRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 
 /// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
-
-fn refused(status: u16, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
+struct Refused(StatusCode, String);
 
 /// A server is away, or took too long: the same request may succeed later.
 impl<E: Error> From<E> for Refused {
     fn from(error: E) -> Self {
-        refused(503, error.to_string())
+        Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

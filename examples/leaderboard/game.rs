@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use sqlx::AnyPool;
-use tidegate_cache::{Key, ShapeError, Shapes, SortedSetShape, TtlClass};
+use tidegate_cache::{Direction, Key, ShapeError, Shapes, SortedSetShape, TtlClass};
 
-use crate::{Refused, refused};
+use crate::Refused;
 
 /// How long the board is kept after the last award. Then it is made anew.
 const BOARDS: TtlClass = TtlClass::new("boards", Duration::from_secs(365 * 24 * 3600));
@@ -18,11 +19,17 @@ const AT_ONCE: i64 = 1_000;
 const NUMBER_BITS: u32 = 33;
 const MAX_NUMBER: i64 = (1 << NUMBER_BITS) - 1;
 pub(crate) const MAX_POINTS: i64 = (1 << 19) - 1;
-/// Scores of players are below, the score of the mark is from here on.
+/// Scores of players are below, those of the marks from here on: a full board drops no mark.
 pub(crate) const FIRST_MARK: i64 = 1 << 52;
-/// No name of a player. Its score is the number up to which all awards are on the board, plus one.
-/// It stands above all players, so a full board drops one of them and not the mark.
-const MARK: &str = "*";
+const MAX_SCORE: i64 = (1 << 53) - 1;
+pub(crate) const MARKS: u8 = 3;
+/// No name of a player. A rebuild adds `BEGUN` with a random score, then all players, then `WHOLE`
+/// with the score of `BEGUN`. The board is whole if both are equal, so a process that still works
+/// on a board that was lost can't declare the rebuild of another process finished.
+const BEGUN: &str = "*begun";
+const WHOLE: &str = "*whole";
+/// Added with `WHOLE`. Its score is `FIRST_MARK` and the number up to which all awards are shown.
+const NUMBER: &str = "*number";
 
 const TABLES: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS players (player TEXT PRIMARY KEY, points BIGINT NOT NULL,
@@ -51,7 +58,7 @@ impl Game {
         for statement in TABLES {
             sqlx::query(statement).execute(&sql).await?;
         }
-        let board = shapes.sorted_set(BOARDS).limit(MAX_PLAYERS + 1).renewing();
+        let board = shapes.sorted_set(BOARDS).limit(MAX_PLAYERS + usize::from(MARKS)).renewing();
         Ok(Self { sql, board, key: Key::builder("board").part("all").build()? })
     }
 
@@ -64,7 +71,10 @@ impl Game {
         let known: Option<(i64, i64, i64)> = known.bind(&id).fetch_optional(&self.sql).await?;
         match known {
             Some((of, total, number)) if of == points => return Ok((total, number)),
-            Some(_) => return Err(refused(422, "the Idempotency-Key was used for another award")),
+            Some(_) => {
+                let reason = "the Idempotency-Key was used for another award";
+                return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason.into()));
+            }
             None => {}
         }
         let mut sql = self.sql.begin().await?;
@@ -76,9 +86,10 @@ impl Game {
         let total = sqlx::query_scalar(total).bind(player).bind(points).bind(number);
         let total: i64 = total.fetch_one(&mut *sql).await?;
         if total > MAX_POINTS || number > MAX_NUMBER {
-            return Err(refused(409, format!("`{player}` would have {total} points, and can have {MAX_POINTS}")));
+            let reason = format!("`{player}` would have {total} points, and can have {MAX_POINTS}");
+            return Err(Refused(StatusCode::CONFLICT, reason));
         }
-        // Fails if the same request came to another process meanwhile. Then nothing is changed here.
+        // Fails if another process has had the same request meanwhile. Then nothing changes here.
         let note = sqlx::query("INSERT INTO awards VALUES ($1, $2, $3, $4)");
         note.bind(&id).bind(points).bind(total).bind(number).execute(&mut *sql).await?;
         sql.commit().await?;
@@ -91,25 +102,38 @@ impl Game {
         self.board.add_if_better(&self.key, player, score).await.map(drop)
     }
 
-    /// The number up to which all awards are on the board: below zero while it is being made, and
-    /// `None` if it was lost.
-    async fn mark(&self) -> Result<Option<i64>, ShapeError> {
-        let mark = self.board.score(&self.key, MARK).await?;
-        Ok(mark.map(|mark| mark - FIRST_MARK - 1))
+    /// The rebuild that has made the board whole, and the number up to which all awards are shown.
+    async fn progress(&self) -> Result<Option<(i64, i64)>, ShapeError> {
+        let marks = self.board.page(&self.key, Direction::Forward, FIRST_MARK.., None, usize::from(MARKS)).await?;
+        let score = |name: &str| marks.iter().find(|mark| mark.member == name).map(|mark| mark.score);
+        let rebuild = score(WHOLE).filter(|whole| score(BEGUN) == Some(*whole));
+        Ok(rebuild.zip(score(NUMBER).map(|number| number - FIRST_MARK)))
     }
 
-    pub(crate) async fn ensure_complete(&self) -> Result<(), Refused> {
-        let is_complete = self.mark().await?.is_some_and(|number| number >= 0);
-        if is_complete { Ok(()) } else { Err(refused(503, "the board is being made")) }
+    /// Reads the board. With the same rebuild before and after, the board was whole in between.
+    pub(crate) async fn read<T>(&self, read: impl Future<Output = Result<T, ShapeError>>) -> Result<T, Refused> {
+        let before = self.progress().await?.map(|(rebuild, _)| rebuild);
+        let found = read.await?;
+        let after = self.progress().await?.map(|(rebuild, _)| rebuild);
+        match before {
+            Some(_) if before == after => Ok(found),
+            _ => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "the board is being made".into())),
+        }
     }
 
     /// Puts on the board what is not there yet. Each process does so, and may do so at any time.
     pub(crate) async fn complete(&self) -> Result<(), Refused> {
-        let set_mark = async |number| self.board.add_if_better(&self.key, MARK, FIRST_MARK + number + 1).await;
-        let mut number = self.mark().await?.unwrap_or(-1);
-        if number < 0 {
-            set_mark(number).await?;
-        }
+        let before = self.progress().await?;
+        let (rebuild, mut number) = match (before, self.board.score(&self.key, BEGUN).await?) {
+            (Some(progress), _) => progress,
+            // Another process has begun, and may have died: this one may finish.
+            (None, Some(rebuild)) => (rebuild, 0),
+            (None, None) => {
+                let rebuild = rand::random_range(FIRST_MARK..=MAX_SCORE);
+                self.board.add(&self.key, BEGUN, rebuild).await?;
+                (rebuild, 0)
+            }
+        };
         let select = "SELECT player, points, number FROM players WHERE number > $1 ORDER BY number LIMIT $2";
         loop {
             let select = sqlx::query_as(select).bind(number).bind(AT_ONCE).fetch_all(&self.sql);
@@ -119,9 +143,10 @@ impl Game {
                 number = *of;
             }
             if i64::try_from(players.len()).is_ok_and(|count| count < AT_ONCE) {
-                // A mark that has gone was lost with the board: the next turn makes that anew.
-                if self.mark().await?.is_some_and(|mark| mark < number.max(0)) {
-                    set_mark(number.max(0)).await?;
+                // A newer rebuild keeps its marks. These would only make it start again.
+                let is_newest = self.board.score(&self.key, BEGUN).await? == Some(rebuild);
+                if is_newest && before != Some((rebuild, number)) {
+                    self.board.add_many(&self.key, &[(WHOLE, rebuild), (NUMBER, FIRST_MARK + number)]).await?;
                 }
                 return Ok(());
             }

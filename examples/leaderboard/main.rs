@@ -6,8 +6,9 @@
 //!   commits, and a score on the board has the points in its upper bits and the number below.
 //! - So a score only rises, and `add_if_better` may put it on the board twice, late, or in any
 //!   order: what a dead process has committed, another one puts there within a second.
-//! - A mark above the first player tells up to which number all awards are there. A board that was
-//!   lost has no mark: it is made anew from SQL, and is shown when that is done.
+//! - Marks above the first player say which rebuild has made the board whole, and up to which award.
+//!   A lost board is rebuilt from SQL. Until it is whole, and if it is lost during a read, the
+//!   answer is 503 and never a part of the board.
 //!
 //! ```text
 //! cargo run --release --example leaderboard           # everything in memory, for one process
@@ -28,7 +29,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
+use anyhow::ensure;
+use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -41,14 +43,18 @@ use tidegate_cache::{Direction, ScoreCursor, ShapeError, Shapes};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Lock, MemoryStore, PermitStore, RedisStore};
 
-use crate::game::{FIRST_MARK, Game, MAX_POINTS, points_of};
+use crate::game::{FIRST_MARK, Game, MARKS, MAX_POINTS, points_of};
 
 const PAGE: usize = 100;
 const EACH_SIDE: u32 = 5;
+const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (shapes, locks): (_, Arc<dyn PermitStore>) = match env::var("REDIS_URL") {
+    let (redis, database) = (env::var("REDIS_URL"), env::var("DATABASE_URL"));
+    let alone = if redis.is_ok() { "REDIS_URL" } else { "DATABASE_URL" };
+    ensure!(redis.is_ok() == database.is_ok(), "set both REDIS_URL and DATABASE_URL, or neither: {alone} is set alone");
+    let (shapes, locks): (_, Arc<dyn PermitStore>) = match redis {
         Ok(url) => {
             let client = Client::connect(&Config::parse(&url)?, Role::Durable).await?;
             let keyspace = Keyspace::new("leaderboard")?;
@@ -58,14 +64,14 @@ async fn main() -> anyhow::Result<()> {
     };
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
-    let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
+    let url = database.unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
-    // One process creates the tables.
+    // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
     let game = Game::new(sql, &shapes).await?;
     guard.release().await?;
-    // What this can't do is tried again each second.
+    // While a server is away this fails; the loop tries again each second.
     let _ = game.complete().await;
     tokio::spawn(game.clone().complete_regularly());
     let router = Router::new()
@@ -86,19 +92,22 @@ struct Award {
 
 async fn award(
     State(game): State<Game>,
-    Path(player): Path<String>,
+    player: Name,
     headers: HeaderMap,
     body: Result<Json<Award>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
-    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing, or too long"))?;
-    let Json(Award { points }) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
+    let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
+    let Path(player) = player.map_err(|error| Refused(error.status(), error.body_text()))?;
+    let Json(Award { points }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
     if !(1..=40).contains(&player.len()) || !player.chars().all(is_name) {
-        return Err(refused(422, format!("`{player}` is no name: 1 to 40 letters, digits and hyphens")));
+        let reason = format!("`{player}` is no name: 1 to 40 letters, digits and hyphens");
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
     if !(1..=MAX_POINTS).contains(&points) {
-        return Err(refused(422, format!("points is {points}, and must be from 1 to {MAX_POINTS}")));
+        let reason = format!("points is {points}, and must be from 1 to {MAX_POINTS}");
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
     let (total, number) = game.commit(&player, key, points).await?;
     // Until this has succeeded the award is not acknowledged: the client repeats it.
@@ -106,15 +115,18 @@ async fn award(
     Ok((StatusCode::CREATED, Json(json!({ "player": player, "points": total, "number": number }))))
 }
 
-async fn player(State(game): State<Game>, Path(player): Path<String>) -> Answer {
-    let found = game.board.neighbours(&game.key, &player, EACH_SIDE).await?;
-    game.ensure_complete().await?;
-    // The mark has the rank 0, so the first player has the rank 1.
-    let ranked = found.into_iter().filter(|(_, member)| member.score < FIRST_MARK);
-    let ranked: Vec<Value> =
-        ranked.map(|(rank, it)| json!({ "rank": rank, "player": it.member, "points": points_of(it.score) })).collect();
+async fn player(State(game): State<Game>, player: Name) -> Answer {
+    let Path(player) = player.map_err(|error| Refused(error.status(), error.body_text()))?;
+    let found = game.read(game.board.neighbours(&game.key, &player, EACH_SIDE)).await?;
+    let ranked = found.into_iter().filter(|(_, member)| member.score < FIRST_MARK).map(|(rank, it)| {
+        // The marks have the first ranks, counted from 0; ranks of players are counted from 1.
+        let rank = rank + 1 - u64::from(MARKS);
+        json!({ "rank": rank, "player": it.member, "points": points_of(it.score) })
+    });
+    let ranked: Vec<Value> = ranked.collect();
     let own = ranked.iter().find(|it| it["player"] == player.as_str());
-    let mut answer = own.ok_or_else(|| refused(404, format!("there is no player `{player}`")))?.clone();
+    let mut answer =
+        own.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no player `{player}`")))?.clone();
     answer["neighbours"] = Value::from(ranked);
     Ok(Json(answer))
 }
@@ -122,33 +134,30 @@ async fn player(State(game): State<Game>, Path(player): Path<String>) -> Answer 
 async fn page(State(game): State<Game>, query: Query<HashMap<String, String>>) -> Answer {
     let after = query.get("after").map(|cursor| cursor.parse::<ScoreCursor>()).transpose()?;
     // Behind a cursor, no player is left out or shown twice, whatever has changed meanwhile.
-    let found = game.board.page(&game.key, Direction::Forward, ..FIRST_MARK, after, PAGE).await?;
-    game.ensure_complete().await?;
+    let found = game.read(game.board.page(&game.key, Direction::Forward, ..FIRST_MARK, after, PAGE)).await?;
     let next = found.last().filter(|_| found.len() == PAGE).map(|last| last.cursor.to_string());
     let players = found.iter().map(|it| json!({ "player": it.member, "points": points_of(it.score) }));
     Ok(Json(json!({ "players": players.collect::<Vec<_>>(), "next": next })))
 }
 
+type Name = Result<Path<String>, PathRejection>;
 type Answer = Result<Json<Value>, Refused>;
 
 /// An answer of 4xx or 503, with the reason.
-struct Refused(u16, String);
+struct Refused(StatusCode, String);
 
-fn refused(status: u16, reason: impl Into<String>) -> Refused {
-    Refused(status, reason.into())
-}
-
-/// What is no cursor. Anything else is a server that is away: the same request may succeed later.
+/// A malformed cursor is 400. Any other error is a server that is away: the same request may
+/// succeed later.
 impl<E: Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
         let is_cursor = matches!((&error as &(dyn Error + 'static)).downcast_ref(), Some(ShapeError::Cursor));
-        refused(if is_cursor { 400 } else { 503 }, error.to_string())
+        let status = if is_cursor { StatusCode::BAD_REQUEST } else { StatusCode::SERVICE_UNAVAILABLE };
+        Self(status, error.to_string())
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }

@@ -5,15 +5,16 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs of the driver on the fleet. They need the two programs and no example.
-const ON_THE_FLEET: &[&str] = &["stages", "spike", "rolling", "faults", "cost", "topology"];
-
-/// Passes `arguments` on to the driver.
+/// Passes `arguments` on to the driver. The first one names an example, or a run on the fleet. A
+/// run on the fleet needs the two programs and no example.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
-    if arguments.iter().any(|argument| ON_THE_FLEET.contains(&argument.as_str())) {
-        build_programs(root)?;
-    } else {
-        build_examples(root)?;
+    match arguments.first().map(String::as_str) {
+        None | Some("-h" | "--help") => {}
+        Some(name) if name == "all" || is_example(root, name) => build_examples(root)?,
+        Some(option) if option.starts_with('-') => {
+            return Err(format!("`{option}` comes before the name: write `cargo xtask load NAME {option} …`"));
+        }
+        Some(_) => build_programs(root)?,
     }
     // In place of this process, so that Ctrl-C returns when the driver has stopped its servers.
     let failed = Command::new("cargo")
@@ -24,6 +25,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
         .args(arguments)
         .exec();
     Err(format!("cargo can't be started: {failed}"))
+}
+
+fn is_example(root: &Path, name: &str) -> bool {
+    let examples = root.join("examples");
+    examples.join(format!("{name}.rs")).is_file() || examples.join(name).join("main.rs").is_file()
 }
 
 /// Starts the fleet of deploy/compose.yaml on this machine until Ctrl-C.

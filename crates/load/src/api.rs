@@ -5,12 +5,16 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
+use tidegate_testkit::Process;
 use tokio::time::{Instant, sleep};
 
-/// Longest time for one attempt.
+/// Longest time for one attempt, if there are processes to try it again with.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// Longest time for an answer of a process alone.
+const ALONE: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(30);
 /// Longest time for all attempts of one request, while processes are killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 const RETRY_AFTER: Duration = Duration::from_millis(20);
@@ -37,7 +41,20 @@ pub struct Answer {
 
 impl Api {
     pub(crate) fn new(addresses: Vec<String>) -> anyhow::Result<Self> {
-        let client = tidegate_testkit::http_client().timeout(ATTEMPT).no_proxy().build()?;
+        Self::with_timeout(addresses, ATTEMPT)
+    }
+
+    /// A client of one process of an example, which waits up to 30 s for an answer.
+    ///
+    /// # Errors
+    ///
+    /// The process does not listen.
+    pub async fn of(process: &mut Process) -> anyhow::Result<Self> {
+        Self::with_timeout(vec![address(process).await?], ALONE)
+    }
+
+    fn with_timeout(addresses: Vec<String>, timeout: Duration) -> anyhow::Result<Self> {
+        let client = tidegate_testkit::http_client().timeout(timeout).no_proxy().build()?;
         let addresses = Arc::new(RwLock::new(addresses));
         Ok(Self { client, addresses, next: Arc::default(), retries: Arc::default(), upstream: None })
     }
@@ -134,14 +151,19 @@ impl Api {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await?;
-        let status = response.status();
-        let body = response.bytes().await?;
-        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
+        Ok(Answer::to(request).await?)
     }
 }
 
 impl Answer {
+    /// Sends a request, and returns its answer.
+    pub(crate) async fn to(request: RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        Ok(Self { status, body: serde_json::from_slice(&body).unwrap_or_default() })
+    }
+
     /// The answer, if it has this status.
     ///
     /// # Errors
@@ -162,4 +184,12 @@ impl Answer {
     pub fn number(&self, field: &str) -> anyhow::Result<i64> {
         self.body[field].as_i64().with_context(|| format!("no number `{field}` in {}", self.body))
     }
+}
+
+/// The address that a process of an example prints when it listens.
+pub(crate) async fn address(process: &mut Process) -> anyhow::Result<String> {
+    const LISTENS: &str = "listening on ";
+    let line = process.wait_for_line(LISTENS, START).await?;
+    let (_, address) = line.split_once(LISTENS).context("the example printed no address")?;
+    Ok(address.trim().to_owned())
 }

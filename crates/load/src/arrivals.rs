@@ -1,10 +1,15 @@
-//! The schedule of an open loop.
+//! The schedule of an open loop, and its requests.
 
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+/// Maximum number of requests in flight. The driver itself would fail beyond it; the latencies
+/// show the wait.
+const MAX_IN_FLIGHT: usize = 20_000;
 
 /// Reports each scheduled time as it comes.
 ///
@@ -36,6 +41,25 @@ impl Arrivals {
     /// The next scheduled time, which is now or has passed. `None` at the end of the schedule.
     pub(crate) async fn next(&mut self) -> Option<Instant> {
         self.times.recv().await
+    }
+}
+
+/// Requests that wait for their answers.
+#[derive(Default)]
+pub(crate) struct InFlight(JoinSet<()>);
+
+impl InFlight {
+    /// Starts a request. Waits for the end of another one first if there are too many.
+    pub(crate) async fn spawn(&mut self, request: impl Future<Output = ()> + Send + 'static) {
+        while self.0.try_join_next().is_some() {}
+        if self.0.len() >= MAX_IN_FLIGHT {
+            self.0.join_next().await;
+        }
+        self.0.spawn(request);
+    }
+
+    pub(crate) async fn join_all(self) {
+        self.0.join_all().await;
     }
 }
 

@@ -10,11 +10,8 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::arrivals::Arrivals;
+use crate::arrivals::{Arrivals, InFlight};
 use crate::{Answer, Api, Figures, Recorder, Scenario};
-
-/// Most requests of the open loop that wait for an answer at once.
-const MAX_OPEN: usize = 20_000;
 
 /// How requests follow one another.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -56,14 +53,20 @@ pub struct Turn {
     pub number: u64,
     started: Instant,
     recorder: Recorder,
+    has_failed_call: bool,
 }
 
 impl Turn {
+    /// The number, shuffled: the high bits of neighbours in time have no pattern.
+    pub fn shuffled(&self) -> u64 {
+        self.number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
     /// Makes a call and records it. The first call of a turn counts from its scheduled time.
     ///
     /// # Errors
     ///
-    /// What the call failed with.
+    /// The call's error.
     pub async fn call(
         &mut self,
         operation: &'static str,
@@ -76,7 +79,7 @@ impl Turn {
     ///
     /// # Errors
     ///
-    /// What the call failed with.
+    /// The call's error.
     pub async fn call_named(
         &mut self,
         operation: impl FnOnce(&anyhow::Result<Answer>) -> &'static str,
@@ -86,6 +89,7 @@ impl Turn {
         let now = Instant::now();
         self.recorder.record(operation(&answer), now - self.started, &answer);
         self.started = now;
+        self.has_failed_call |= answer.is_err();
         answer
     }
 
@@ -93,7 +97,7 @@ impl Turn {
     ///
     /// # Errors
     ///
-    /// What the first of those that failed did so with.
+    /// The error of the first failed call.
     pub async fn call_at_once(
         &mut self,
         operation: &'static str,
@@ -107,6 +111,7 @@ impl Turn {
         });
         let answers = join_all(calls).await;
         self.started = Instant::now();
+        self.has_failed_call |= answers.iter().any(Result::is_err);
         answers.into_iter().collect()
     }
 }
@@ -157,14 +162,9 @@ impl Driver {
         let interval = Duration::from_secs_f64(1.0 / rate);
         let offsets = successors(Some(Duration::ZERO), move |offset| Some(*offset + interval));
         let mut arrivals = Arrivals::start(offsets.take_while(move |offset| *offset < duration));
-        let mut turns = JoinSet::new();
+        let mut turns = InFlight::default();
         while let Some(scheduled) = arrivals.next().await {
-            turns.spawn(self.turn(scheduled, recorder));
-            while turns.try_join_next().is_some() {}
-            // Beyond this the driver itself would fall over; the latencies show the wait.
-            if turns.len() >= MAX_OPEN {
-                turns.join_next().await;
-            }
+            turns.spawn(self.turn(scheduled, recorder)).await;
         }
         turns.join_all().await;
     }
@@ -187,10 +187,13 @@ impl Driver {
     fn turn(&self, started: Instant, recorder: &Recorder) -> impl Future<Output = ()> + Send + 'static {
         let scenario = self.scenario.clone();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut turn = Turn { api: self.api.clone(), number, started, recorder: recorder.clone() };
+        let (api, recorder) = (self.api.clone(), recorder.clone());
+        let mut turn = Turn { api, number, started, recorder, has_failed_call: false };
         async move {
-            if let Err(error) = scenario.turn(&mut turn).await {
-                // The operation's own errors are recorded; this one also tells of a wrong answer.
+            // The error of a failed call is recorded. Any other one is a wrong answer.
+            if let Err(error) = scenario.turn(&mut turn).await
+                && !turn.has_failed_call
+            {
                 turn.recorder.record::<()>("turn", Duration::ZERO, &Err(error));
             }
         }

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use anyhow::bail;
-
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::Fleet;
+use crate::ExampleProcesses;
 
 /// Kills one process after the other with SIGKILL, one each second, and restarts Redis once, in the
 /// middle of `duration`. Ends when `stop` is sent or dropped. Returns the number of kills.
@@ -15,7 +14,11 @@ use crate::Fleet;
 /// # Errors
 ///
 /// A process does not start again.
-pub async fn inflict(fleet: &mut Fleet, duration: Duration, mut stop: oneshot::Receiver<()>) -> anyhow::Result<usize> {
+pub async fn inflict(
+    example: &mut ExampleProcesses,
+    duration: Duration,
+    mut stop: oneshot::Receiver<()>,
+) -> anyhow::Result<usize> {
     const EVERY: Duration = Duration::from_secs(1);
     let started = Instant::now();
     let mut tick = interval_at(started + EVERY, EVERY);
@@ -28,11 +31,11 @@ pub async fn inflict(fleet: &mut Fleet, duration: Duration, mut stop: oneshot::R
             _ = &mut stop => return Ok(kills),
             _ = tick.tick() => {}
         }
-        fleet.kill_and_restart(kills % fleet.processes.len()).await?;
+        example.kill_and_restart(kills % example.processes.len()).await?;
         kills += 1;
         if is_redis_due && started.elapsed() >= duration / 2 {
             is_redis_due = false;
-            let Some(redis) = &mut fleet.redis else { bail!("Redis was not started here: unset REDIS_URL") };
+            let Some(redis) = &mut example.redis else { bail!("Redis was not started here: unset REDIS_URL") };
             redis.kill9();
             redis.restart().await;
         }

@@ -1,11 +1,13 @@
 //! Latencies by operation.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+
+use crate::lock::lock;
 
 /// Latencies in microseconds: three digits, up to ten minutes.
 const HIGHEST: u64 = 600_000_000;
@@ -52,7 +54,7 @@ pub struct Figures {
 impl Recorder {
     /// Records the outcome of one request.
     pub fn record<T>(&self, operation: &'static str, latency: Duration, outcome: &anyhow::Result<T>) {
-        let mut operations = self.lock();
+        let mut operations = lock(&self.0);
         let entry = operations.entry(operation).or_default();
         match outcome {
             Ok(_) => entry.latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)),
@@ -65,16 +67,12 @@ impl Recorder {
 
     /// Answered requests so far.
     pub fn count(&self) -> u64 {
-        self.lock().values().map(|operation| operation.latencies.len()).sum()
+        lock(&self.0).values().map(|operation| operation.latencies.len()).sum()
     }
 
     /// The figures of a run that took `elapsed`.
     pub fn figures(&self, elapsed: Duration) -> Vec<Figures> {
-        self.lock().iter().map(|(name, operation)| operation.figures(name, elapsed)).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Operation>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).iter().map(|(name, operation)| operation.figures(name, elapsed)).collect()
     }
 }
 

@@ -1,63 +1,64 @@
-//! The page `docs/scenarios.md`, made from reports.
+//! Pages of figures, such as `docs/scenarios.md`: a section for each scenario or proof.
 
 use std::fmt::Write as _;
+
+use anyhow::Context;
 
 use crate::report::{Report, describe};
 use crate::scenario::Target;
 
-const HEAD: &str = "\
-# Scenarios under load
+/// Replaces the lines between the two marks of that name.
+///
+/// # Errors
+///
+/// A mark is missing.
+pub fn put(page: &str, name: &str, section: &str) -> anyhow::Result<String> {
+    let [start, end] = ["", "/"].map(|slash| format!("<!-- {slash}{name} -->\n"));
+    let (before, rest) = page.split_once(&start).with_context(|| format!("the page has no line `{}`", start.trim()))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("the page has no line `{}`", end.trim()))?;
+    Ok(format!("{before}{start}{section}{end}{after}"))
+}
 
-Each scenario is one file of [examples](../examples/README.md). This page is made by
-
-```
-cargo xtask load all --json scenarios.json --page docs/scenarios.md
-```
-
-on two cores, with three processes of the example, the driver, PostgreSQL and Redis (append-only
-file, `everysec`) on the same machine. A run at a fixed rate follows a
-schedule, and a latency counts from the scheduled time, so a stall is not hidden. Latencies are in
-milliseconds. The reference is the published result of a comparable system.
-";
-
-/// The page.
-pub fn page(reports: &[Report]) -> String {
-    let mut page = HEAD.to_owned();
-    for report in reports {
-        let _ = writeln!(page, "\n## `{}`", report.scenario);
-        for judged in &report.runs {
-            let _ = writeln!(page, "\n{}, {:.0} s:\n", describe(judged.run.mode), judged.run.seconds);
-            page.push_str("| operation | per second | mean | P95 | P99 | errors | aim | reference |\n");
-            page.push_str("|---|---:|---:|---:|---:|---:|---|---|\n");
-            for figures in &judged.run.figures {
-                let target = judged.targets.iter().find(|target| target.operation == figures.operation);
-                let _ = writeln!(
-                    page,
-                    "| {} | {:.0} | {:.2} | {:.2} | {:.2} | {} | {} | {} |",
-                    figures.operation,
-                    figures.per_second,
-                    figures.mean_ms,
-                    figures.p95_ms,
-                    figures.p99_ms,
-                    figures.errors,
-                    target.map(aim).unwrap_or_default(),
-                    target.map_or("", |target| target.reference),
-                );
-            }
-            for missed in &judged.missed {
-                let _ = writeln!(page, "\n**Missed:** {missed}.");
-            }
+/// The section of a scenario.
+pub fn section(report: &Report) -> String {
+    let mut section = String::new();
+    for judged in &report.runs {
+        let _ = writeln!(section, "\n{}, {:.1} s:\n", describe(judged.run.mode), judged.run.seconds);
+        section.push_str("| operation | per second | mean | P95 | P99 | errors | target | reference |\n");
+        section.push_str("|---|---:|---:|---:|---:|---:|---|---|\n");
+        for figures in &judged.run.figures {
+            let target = judged.targets.iter().find(|target| target.operation == figures.operation);
+            let _ = writeln!(
+                section,
+                "| {} | {:.0} | {:.2} | {:.2} | {:.2} | {} | {} | {} |",
+                figures.operation,
+                figures.per_second,
+                figures.mean_ms,
+                figures.p95_ms,
+                figures.p99_ms,
+                figures.errors,
+                target.map(bounds).unwrap_or_default(),
+                target.map_or("", |target| target.reference),
+            );
         }
-        page.push('\n');
-        for invariant in &report.invariants {
-            let _ = writeln!(page, "- {}: {}", if invariant.held { "held" } else { "**broken**" }, invariant.says);
+        for missed in &judged.missed {
+            let _ = writeln!(section, "\n**Missed:** {missed}.");
         }
     }
-    page
+    for ratio in &report.ratios {
+        let missed = if ratio.is_met() { "" } else { "**Missed:** " };
+        let _ = writeln!(section, "\n{missed}{ratio}.");
+    }
+    section.push('\n');
+    for invariant in &report.invariants {
+        let _ = writeln!(section, "{}", invariant.line());
+    }
+    section.push('\n');
+    section
 }
 
 /// A target in words.
-fn aim(target: &Target) -> String {
+fn bounds(target: &Target) -> String {
     let latencies = [("mean", target.mean_ms), ("P95", target.p95_ms), ("P99", target.p99_ms)];
     let mut bounds: Vec<String> =
         latencies.iter().filter_map(|(name, bound)| bound.map(|bound| format!("{name} ≤ {bound}"))).collect();

@@ -11,8 +11,8 @@ mod stages;
 
 pub use self::cost::cost;
 pub use self::faults::faults;
-pub use self::page::put;
-pub use self::report::{Check, Cost, ProofReport, Stretch};
+pub use self::page::section;
+pub use self::report::{Cost, ProofReport, Stretch};
 pub use self::rolling::rolling;
 pub use self::spike::spike;
 pub use self::stages::stages;

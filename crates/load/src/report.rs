@@ -1,11 +1,12 @@
 //! What a run gave, as a table and as JSON.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
 use crate::driver::{Mode, Run};
-use crate::scenario::{Invariant, Measured, Target};
+use crate::scenario::{Measured, Ratio, Target};
+use crate::{Check, Scenario};
 
 /// All runs of one scenario.
 #[derive(Debug, Serialize)]
@@ -14,8 +15,10 @@ pub struct Report {
     pub scenario: &'static str,
     /// Each run, with its verdicts.
     pub runs: Vec<Judged>,
+    /// Comparisons of the runs.
+    pub ratios: Vec<JudgedRatio>,
     /// What must be true after all runs.
-    pub invariants: Vec<Invariant>,
+    pub invariants: Vec<Check>,
 }
 
 /// A run, and what its figures were held to.
@@ -28,6 +31,40 @@ pub struct Judged {
     pub targets: Vec<Target>,
     /// Targets that were missed, in words. Errors count too.
     pub missed: Vec<String>,
+}
+
+/// A ratio, and what it was held to.
+#[derive(Debug, Serialize)]
+pub struct JudgedRatio {
+    /// The bound.
+    #[serde(flatten)]
+    pub ratio: Ratio,
+    /// The measured ratio.
+    pub found: f64,
+}
+
+impl JudgedRatio {
+    /// The ratio of these runs. `None` if they lack one of its operations.
+    fn of(ratio: Ratio, runs: &[Judged]) -> Option<Self> {
+        let per_second = |operation: &str| {
+            let mut figures = runs.iter().flat_map(|judged| &judged.run.figures);
+            figures.find(|figures| figures.operation == operation).map(|figures| figures.per_second)
+        };
+        let found = per_second(ratio.operation)? / per_second(ratio.to)?;
+        Some(Self { ratio, found })
+    }
+
+    /// Whether it is as high as it should be.
+    pub fn is_met(&self) -> bool {
+        self.found >= self.ratio.at_least
+    }
+}
+
+impl fmt::Display for JudgedRatio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ratio { operation, to, at_least } = self.ratio;
+        write!(f, "{operation}: {:.2} times the throughput of {to}, target ≥ {at_least}", self.found)
+    }
 }
 
 impl Judged {
@@ -67,9 +104,17 @@ impl Judged {
 }
 
 impl Report {
+    /// A report of these runs, with the ratios of the scenario.
+    pub fn new(scenario: &dyn Scenario, runs: Vec<Judged>, invariants: Vec<Check>) -> Self {
+        let ratios = scenario.ratios().into_iter().filter_map(|ratio| JudgedRatio::of(ratio, &runs)).collect();
+        Self { scenario: scenario.name(), runs, ratios, invariants }
+    }
+
     /// Whether every invariant held and every target was met.
     pub fn has_passed(&self) -> bool {
-        self.invariants.iter().all(|invariant| invariant.held) && self.runs.iter().all(|run| run.missed.is_empty())
+        self.invariants.iter().all(|invariant| invariant.held)
+            && self.ratios.iter().all(JudgedRatio::is_met)
+            && self.runs.iter().all(|run| run.missed.is_empty())
     }
 
     /// A table for people.
@@ -103,8 +148,11 @@ impl Report {
             }
         }
         text.push('\n');
+        for ratio in &self.ratios {
+            let _ = writeln!(text, "  {}{ratio}", if ratio.is_met() { "" } else { "MISSED  " });
+        }
         for invariant in &self.invariants {
-            let _ = writeln!(text, "{}  {}", if invariant.held { "held   " } else { "BROKEN " }, invariant.says);
+            let _ = writeln!(text, "{}", invariant.line());
         }
         text
     }
@@ -116,5 +164,34 @@ pub fn describe(mode: Mode) -> String {
         Mode::Open { rate } => format!("{rate} requests a second"),
         Mode::Closed { users } => format!("{users} users, closed loop"),
         Mode::AtOnce { users } => format!("{users} users at once"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Recorder;
+
+    /// A run of ten seconds in which `operation` was answered that often.
+    fn run(operation: &'static str, count: u64) -> Judged {
+        let recorder = Recorder::default();
+        for _ in 0..count {
+            recorder.record(operation, Duration::from_millis(1), &Ok(()));
+        }
+        let (mode, figures) = (Mode::Closed { users: 1 }, recorder.figures(Duration::from_secs(10)));
+        Judged::new(Run { mode, seconds: 10.0, figures }, &Measured { mode, seconds: 10, targets: Vec::new() })
+    }
+
+    #[test]
+    fn a_ratio_compares_operations_of_two_runs_with_its_target() {
+        let ratio = Ratio { operation: "batched", to: "single", at_least: 1.3 };
+        let runs = [run("batched", 130), run("single", 100)];
+        let met = JudgedRatio::of(ratio, &runs).unwrap();
+        assert!(met.is_met(), "{met}");
+        assert_eq!(met.to_string(), "batched: 1.30 times the throughput of single, target ≥ 1.3");
+        assert!(!JudgedRatio::of(ratio, &[run("batched", 129), run("single", 100)]).unwrap().is_met());
+        assert!(JudgedRatio::of(ratio, &runs[..1]).is_none());
     }
 }

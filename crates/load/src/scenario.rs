@@ -11,14 +11,18 @@ mod product_page;
 mod time_sale;
 mod transfer;
 
+use std::fmt::Display;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
-use crate::Api;
 use crate::driver::{Mode, Turn};
+use crate::{Answer, Api, Check};
 
 /// One example under load.
 #[async_trait]
@@ -41,6 +45,11 @@ pub trait Scenario: Send + Sync + 'static {
     /// The runs of which the figures are made.
     fn runs(&self) -> Vec<Measured>;
 
+    /// Operations of these runs whose throughput is compared.
+    fn ratios(&self) -> Vec<Ratio> {
+        Vec::new()
+    }
+
     /// Creates what the turns need.
     ///
     /// # Errors
@@ -52,7 +61,13 @@ pub trait Scenario: Send + Sync + 'static {
 
     /// Called before each of its own [runs](Self::runs) with the run's position, for a scenario whose
     /// runs differ. Tests make one run without it, in which each kind of turn must occur.
-    fn begin_run(&self, _number: usize) {}
+    ///
+    /// # Errors
+    ///
+    /// A request failed.
+    async fn begin_run(&self, _api: &Api, _number: usize) -> anyhow::Result<()> {
+        Ok(())
+    }
 
     /// One user's turn. An answer that the scenario does not allow is an error.
     ///
@@ -66,7 +81,7 @@ pub trait Scenario: Send + Sync + 'static {
     /// # Errors
     ///
     /// A request failed.
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>>;
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>>;
 }
 
 /// A run, and what its figures are held to.
@@ -97,20 +112,15 @@ pub struct Target {
     pub per_second: Option<f64>,
 }
 
-/// Something that must be true after the runs.
-#[derive(Clone, Debug, Serialize)]
-pub struct Invariant {
-    /// What it says.
-    pub says: String,
-    /// Whether it held.
-    pub held: bool,
-}
-
-impl Invariant {
-    /// An invariant and whether it held.
-    pub fn new(says: impl Into<String>, held: bool) -> Self {
-        Self { says: says.into(), held }
-    }
+/// Throughput of one operation, divided by that of another one.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Ratio {
+    /// The operation.
+    pub operation: &'static str,
+    /// The operation that it is compared with.
+    pub to: &'static str,
+    /// Lowest ratio.
+    pub at_least: f64,
 }
 
 /// All scenarios.
@@ -129,7 +139,37 @@ pub fn all() -> Vec<Arc<dyn Scenario>> {
     ]
 }
 
+/// The scenario of that name.
+pub fn find(name: &str) -> Option<Arc<dyn Scenario>> {
+    all().into_iter().find(|scenario| scenario.name() == name)
+}
+
 /// A name that no other run has, for what the servers keep.
 fn unique() -> String {
     format!("{:x}", RandomState::new().build_hasher().finish())
+}
+
+/// The answer to a GET once it is settled, or the last one after `patience`.
+async fn settled(
+    api: &Api,
+    path: &str,
+    patience: Duration,
+    is_settled: impl Fn(&Value) -> bool,
+) -> anyhow::Result<Answer> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let answer = api.get(path).await?.expect(200)?;
+        if is_settled(&answer.body) || Instant::now() >= deadline {
+            return Ok(answer);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The number of faults and the first of them: `0 differ`, or `2 differ, such as …`.
+fn counted<T: Display>(faults: &[T], verb: &str) -> String {
+    match faults.first() {
+        Some(first) => format!("{} {verb}, such as {first}", faults.len()),
+        None => format!("0 {verb}"),
+    }
 }

@@ -18,8 +18,8 @@ use futures_util::future::{join_all, try_join_all};
 use tidegate_testkit::{PostgresServer, Scratch, poll_until};
 
 pub use self::nginx::Proxy;
-use self::node::Setup;
-pub use self::node::{Kind, Node};
+pub use self::node::Node;
+use self::node::{Kind, Setup};
 use self::prometheus::Prometheus;
 pub use self::redis::RedisFleet;
 use self::secrets::Secrets;
@@ -212,14 +212,13 @@ pub async fn serve(options: &TopologyOptions, print: impl Fn(&str)) -> anyhow::R
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
-    let topology = tokio::select! {
+    let mut topology = tokio::select! {
         topology = Topology::start(options) => topology?,
         _ = &mut interrupted => return Ok(()),
         _ = terminated.recv() => return Ok(()),
     };
     print(&topology.describe());
     print("Ctrl-C stops all.");
-    let mut topology = topology;
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {

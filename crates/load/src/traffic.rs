@@ -11,35 +11,33 @@ use std::collections::BTreeMap;
 use std::iter::successors;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::follow::Followers;
-pub use self::ledger::{Ledger, Verdict};
+use self::ledger::Ledger;
+pub use self::ledger::Verdict;
 pub use self::sample::{Class, Group, Sample, Summary};
 use self::tenant::Tenant;
 use crate::Topology;
-use crate::arrivals::Arrivals;
+use crate::arrivals::{Arrivals, InFlight};
+use crate::lock::lock;
 
 /// Users of one tenant.
 pub const USERS_PER_TENANT: usize = 10;
 /// Seconds between two requests of one user, on average.
 pub const THINK_SECONDS: f64 = 2.0;
-/// Most requests that wait for an answer at once. Beyond it the driver itself would fall over; the
-/// latencies show the wait.
-const MAX_OPEN: usize = 20_000;
 /// Examples of failures that are kept.
 const EXAMPLES: usize = 20;
 
 /// Number of users, and the reaction to failures.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct TrafficOptions {
     /// Users of the normal traffic.
     pub users: usize,
@@ -157,7 +155,7 @@ impl Traffic {
         let offsets = offsets.take_while(move |offset| *offset < stage.seconds);
         let began = Instant::now();
         let mut arrivals = Arrivals::start(offsets.map(Duration::from_secs_f64));
-        let mut requests = JoinSet::new();
+        let mut requests = InFlight::default();
         while let Some(scheduled) = arrivals.next().await {
             if self.0.is_finished.load(Ordering::Relaxed) {
                 break;
@@ -168,11 +166,7 @@ impl Traffic {
             }
             let number = self.0.next.fetch_add(1, Ordering::Relaxed);
             let (shared, users) = (Arc::clone(&self.0), users.max(1));
-            requests.spawn(async move { shared.request(group, number, users, scheduled).await });
-            while requests.try_join_next().is_some() {}
-            if requests.len() >= MAX_OPEN {
-                requests.join_next().await;
-            }
+            requests.spawn(async move { shared.request(group, number, users, scheduled).await }).await;
         }
         requests.join_all().await;
     }
@@ -211,25 +205,21 @@ impl Traffic {
     ///
     /// It can't be read.
     pub async fn queue(&self, name: &str) -> anyhow::Result<serde_json::Value> {
-        self.0.operator_json(&format!("/api/queue/{name}")).await
+        let path = format!("/api/queue/{name}");
+        self.0.operator_json(&path).await?.with_context(|| format!("GET {path} is answered 404"))
     }
 
     /// All samples so far.
     pub fn samples(&self) -> Vec<Sample> {
-        self.0.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.samples).clone()
     }
 
     /// Failures by kind, with how often each came.
     pub fn examples(&self) -> BTreeMap<String, u64> {
-        self.0.examples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.examples).clone()
     }
 
-    /// The acknowledged writes.
-    pub fn ledger(&self) -> &Ledger {
-        &self.0.ledger
-    }
-
-    /// Compares what the fleet holds with what it acknowledged: see [`Ledger`].
+    /// Compares what the fleet holds with what it acknowledged.
     ///
     /// # Errors
     ///
@@ -248,31 +238,47 @@ impl Shared {
         }
     }
 
-    fn record(&self, sample: Sample) {
-        self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+    /// Records an answer, which has come now. `from`: when the request was to be sent.
+    fn record(&self, class: Class, group: Group, from: Instant, status: u16) -> Sample {
+        let sample = Sample {
+            at: from.duration_since(self.began).as_secs_f32(),
+            latency_ms: from.elapsed().as_secs_f32() * 1_000.0,
+            class,
+            group,
+            status,
+        };
+        lock(&self.samples).push(sample);
+        sample
     }
 
     fn note(&self, example: String) {
-        let mut examples = self.examples.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut examples = lock(&self.examples);
         if examples.len() < EXAMPLES || examples.contains_key(&example) {
             *examples.entry(example).or_default() += 1;
         }
     }
 
-    /// The JSON of an operator's GET. Sent again while the fleet says that it can't answer now.
-    async fn operator_json(&self, path: &str) -> anyhow::Result<serde_json::Value> {
+    /// See [`patient_json`]; the client is an operator.
+    async fn operator_json(&self, path: &str) -> anyhow::Result<Option<serde_json::Value>> {
         let request = || self.admin.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
         patient_json(path, request).await
     }
 }
 
-/// The JSON of a GET, sent again for two minutes while it is answered 429 or 503 or not at all.
-async fn patient_json(path: &str, request: impl Fn() -> reqwest::RequestBuilder) -> anyhow::Result<serde_json::Value> {
+/// The JSON of a GET. `None` if it is answered 404. The request is sent again for two minutes
+/// while it is answered 429 or 503 or not at all.
+async fn patient_json(
+    path: &str,
+    request: impl Fn() -> reqwest::RequestBuilder,
+) -> anyhow::Result<Option<serde_json::Value>> {
     const PATIENCE: Duration = Duration::from_secs(120);
     let end = Instant::now() + PATIENCE;
     loop {
         let last = match request().timeout(Duration::from_secs(30)).send().await {
-            Ok(answer) if answer.status().is_success() => return answer.json().await.context("no JSON"),
+            Ok(answer) if answer.status().is_success() => {
+                return answer.json().await.map(Some).with_context(|| format!("the answer to GET {path} is no JSON"));
+            }
+            Ok(answer) if answer.status() == StatusCode::NOT_FOUND => return Ok(None),
             Ok(answer)
                 if ![StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status()) =>
             {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::{Value, json};
+use tidegate_load::Api;
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{Process, binary, poll_until, scale};
 
-const ADDRESS: &str = "listening on ";
 const LONG: Duration = Duration::from_secs(30);
 const PRICE: i64 = 100;
 const USERS: usize = 200;
@@ -25,23 +25,17 @@ fn start(env: &[(&str, &str)]) -> Process {
     env.iter().fold(builder, |builder, (name, value)| builder.env(*name, *value)).start().unwrap()
 }
 
-struct Shop {
-    client: Client,
-    address: String,
-}
+struct Shop(Api);
 
 impl Shop {
     async fn of(process: &mut Process) -> Self {
-        let line = process.wait_for_line(ADDRESS, LONG).await.unwrap();
-        let client = tidegate_testkit::http_client().no_proxy().timeout(LONG).build().unwrap();
-        Self { client, address: line.split_once(ADDRESS).unwrap().1.to_owned() }
+        Self(Api::of(process).await.unwrap())
     }
 
     /// Sends a request. `None` without an answer.
     async fn send(&self, method: Method, path: &str, body: Value) -> Option<(u16, Value)> {
-        let request = self.client.request(method, format!("{}{path}", self.address));
-        let answer = request.header("idempotency-key", path).json(&body).send().await.ok()?;
-        Some((answer.status().as_u16(), answer.json().await.ok()?))
+        let answer = self.0.send(method, path, Some(path), Some(&body)).await.ok()?;
+        Some((answer.status.as_u16(), answer.body))
     }
 
     async fn get(&self, path: &str) -> Value {

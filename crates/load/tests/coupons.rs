@@ -5,35 +5,29 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use reqwest::Client;
 use serde_json::{Value, json};
+use tidegate_load::Api;
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{PostgresServer, Process, binary, poll_until, scale};
 use tokio::time::sleep;
 
-const ADDRESS: &str = "listening on ";
 const HOLD: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(30);
 const USERS: u64 = 400;
 /// Users that know of their coupon when the process is killed.
 const SOME: i64 = 10;
 
-async fn address(process: &mut Process) -> String {
-    let line = process.wait_for_line(ADDRESS, LONG).await.unwrap();
-    line.split_once(ADDRESS).unwrap().1.to_owned()
-}
-
-async fn counts(client: &Client, campaign: &str) -> Option<Value> {
-    client.get(campaign).send().await.ok()?.json().await.ok()
+async fn counts(api: &Api, campaign: &str) -> Option<Value> {
+    api.get(campaign).await.ok().map(|answer| answer.body)
 }
 
 /// All users want a coupon at once. Returns how many were answered that they have one; `kill` is
 /// called as soon as some of them were.
-async fn issue(client: &Client, campaign: &str, mut kill: impl FnMut()) -> i64 {
+async fn issue(api: &Api, campaign: &str, mut kill: impl FnMut()) -> i64 {
     let posts = (0..USERS).map(async |user| {
         let body = json!({ "user": format!("user-{user}") });
-        let answer = client.post(format!("{campaign}/coupons")).json(&body).send().await;
-        answer.is_ok_and(|answer| answer.status() == 201)
+        let answer = api.post(&format!("{campaign}/coupons"), None, &body).await;
+        answer.is_ok_and(|answer| answer.status == 201)
     });
     let mut posts: FuturesUnordered<_> = posts.collect();
     let mut answered = 0;
@@ -53,15 +47,13 @@ async fn what_a_killed_process_has_begun_is_completed_or_given_back() {
         Process::builder(binary("examples/coupons")).env("PORT", "0").env("HOLD_SECONDS", HOLD.as_secs().to_string());
     let process = process.env("REDIS_URL", redis.url()).env("DATABASE_URL", postgres.url());
     let mut process = process.start().unwrap();
-    let mut home = address(&mut process).await;
-    let client = tidegate_testkit::http_client().no_proxy().timeout(LONG).build().unwrap();
+    let mut api = Api::of(&mut process).await.unwrap();
 
     for round in 0..scale(4, 20) {
         let body = json!({ "campaign": round.to_string(), "coupons": USERS });
-        let created = client.post(format!("{home}/campaigns")).json(&body).send().await.unwrap();
-        assert_eq!(created.status(), 201);
-        let campaign = format!("{home}/campaigns/{round}");
-        let answered = issue(&client, &campaign, || {
+        api.post("/campaigns", None, &body).await.unwrap().expect(201).unwrap();
+        let campaign = format!("/campaigns/{round}");
+        let answered = issue(&api, &campaign, || {
             process.kill9().unwrap();
         })
         .await;
@@ -70,18 +62,17 @@ async fn what_a_killed_process_has_begun_is_completed_or_given_back() {
             sleep(HOLD).await;
         }
         process.restart().unwrap();
-        home = address(&mut process).await;
-        let campaign = format!("{home}/campaigns/{round}");
-        let left = counts(&client, &campaign).await.unwrap();
+        api = Api::of(&mut process).await.unwrap();
+        let left = counts(&api, &campaign).await.unwrap();
         println!("{answered} answers; left behind: {left}");
         let is_settled = |counts: &Value| counts["reserved"] == 0 && counts["unsettled_rows"] == 0;
-        let settled = poll_until(LONG, async || counts(&client, &campaign).await.filter(is_settled)).await.unwrap();
+        let settled = poll_until(LONG, async || counts(&api, &campaign).await.filter(is_settled)).await.unwrap();
         assert_eq!(settled["rows"], settled["issued"], "{settled}");
         assert!(settled["issued"].as_i64().unwrap() >= answered, "{settled} after {answered} answers");
 
         // Those who come again have theirs, and those who had none get one.
-        assert_eq!(issue(&client, &campaign, || ()).await, i64::try_from(USERS).unwrap());
-        let all = counts(&client, &campaign).await.unwrap();
+        assert_eq!(issue(&api, &campaign, || ()).await, i64::try_from(USERS).unwrap());
+        let all = counts(&api, &campaign).await.unwrap();
         assert_eq!(
             (&all["issued"], &all["rows"], &all["remaining"]),
             (&json!(USERS), &json!(USERS), &json!(0)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tidegate_load::{Api, Fleet, FleetOptions, scenario};
+use tidegate_load::{Api, ExampleOptions, ExampleProcesses, scenario};
 use tidegate_testkit::poll_until;
 use tokio::time::Instant;
 
@@ -20,9 +20,11 @@ const TTL: Duration = Duration::from_secs(1);
 /// A caller without a rate gives up after 2 s, and the service answers after 30 when it is slow.
 const NOT_HELD_UP: Duration = Duration::from_secs(4);
 
-async fn start() -> Fleet {
-    let scenario = scenario::all().into_iter().find(|scenario| scenario.name() == "exchange_rate").unwrap();
-    Fleet::start(&*scenario, FleetOptions { processes: PROCESSES, embedded: false, fsync_always: true }).await.unwrap()
+async fn start() -> ExampleProcesses {
+    let scenario = scenario::find("exchange_rate").unwrap();
+    ExampleProcesses::start(&*scenario, ExampleOptions { processes: PROCESSES, embedded: false, fsync_always: true })
+        .await
+        .unwrap()
 }
 
 async fn set_mode(api: &Api, mode: &str) {
@@ -59,8 +61,8 @@ async fn breakers_are(api: &Api, state: &str, pair: &str) {
 
 #[tokio::test]
 async fn a_crowd_in_three_processes_makes_one_call() {
-    let fleet = start().await;
-    let api = fleet.api();
+    let example = start().await;
+    let api = example.api();
     let started = Instant::now();
     let answers = join_all((0..CALLERS).map(|_| rate(api, "EUR/USD"))).await;
     let (_, first) = &answers[0];
@@ -75,8 +77,8 @@ async fn a_crowd_in_three_processes_makes_one_call() {
 
 #[tokio::test]
 async fn while_the_service_fails_the_last_known_rate_is_marked_and_the_breaker_opens() {
-    let fleet = start().await;
-    let api = fleet.api();
+    let example = start().await;
+    let api = example.api();
     let (_, first) = rate(api, "EUR/USD").await;
     set_mode(api, "down").await;
     let stale = async || {
@@ -113,8 +115,8 @@ async fn while_the_service_fails_the_last_known_rate_is_marked_and_the_breaker_o
 
 #[tokio::test]
 async fn a_slow_service_holds_no_caller_up() {
-    let fleet = start().await;
-    let api = fleet.api();
+    let example = start().await;
+    let api = example.api();
     rate(api, "EUR/USD").await;
     set_mode(api, "slow").await;
     let started = Instant::now();
@@ -131,8 +133,8 @@ async fn a_slow_service_holds_no_caller_up() {
 
 #[tokio::test]
 async fn a_failed_call_is_repeated() {
-    let fleet = start().await;
-    let api = fleet.api();
+    let example = start().await;
+    let api = example.api();
     set_mode(api, "flaky").await;
     let (status, answer) = rate(api, "EUR/USD").await;
     assert_eq!(status, 200, "{answer}");
@@ -142,8 +144,8 @@ async fn a_failed_call_is_repeated() {
 
 #[tokio::test]
 async fn processes_together_keep_the_quota_of_the_service() {
-    let fleet = start().await;
-    let api = fleet.api();
+    let example = start().await;
+    let api = example.api();
     let codes = ["EUR", "USD", "GBP", "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "HKD", "HUF", "INR"];
     let pairs = codes.iter().flat_map(|from| codes.iter().map(move |to| format!("{from}/{to}")));
     let pairs: Vec<_> = pairs.filter(|pair| pair[..3] != pair[4..]).collect();

@@ -6,34 +6,28 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::{Value, json};
+use tidegate_load::Api;
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{PostgresServer, Process, binary, poll_until, scale};
 
-const ADDRESS: &str = "listening on ";
 const LONG: Duration = Duration::from_secs(30);
 const POSTS: usize = 200;
 /// Posts that are acknowledged when the process is killed.
 const SOME: usize = 20;
 
-struct Feeds {
-    client: Client,
-    address: String,
-}
+struct Feeds(Api);
 
 impl Feeds {
     async fn of(process: &mut Process) -> Self {
-        let line = process.wait_for_line(ADDRESS, LONG).await.unwrap();
-        let client = tidegate_testkit::http_client().no_proxy().timeout(LONG).build().unwrap();
-        Self { client, address: line.split_once(ADDRESS).unwrap().1.to_owned() }
+        Self(Api::of(process).await.unwrap())
     }
 
     /// `None` without an answer.
     async fn send(&self, method: Method, path: &str, key: &str, body: Value) -> Option<(u16, Value)> {
-        let request = self.client.request(method, format!("{}{path}", self.address));
-        let answer = request.header("idempotency-key", key).json(&body).send().await.ok()?;
-        Some((answer.status().as_u16(), answer.json().await.ok()?))
+        let answer = self.0.send(method, path, Some(key), Some(&body)).await.ok()?;
+        Some((answer.status.as_u16(), answer.body))
     }
 
     async fn expect(&self, method: Method, path: &str, status: u16) -> Value {

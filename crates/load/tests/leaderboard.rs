@@ -3,19 +3,17 @@
 
 use std::time::Duration;
 
-use reqwest::Client;
 use serde_json::{Value, json};
+use tidegate_load::Api;
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{PostgresServer, Process, binary, poll_until};
 
-const ADDRESS: &str = "listening on ";
 const LONG: Duration = Duration::from_secs(30);
 /// More than one page, and all with the same points.
 const PLAYERS: usize = 130;
 
 struct Game {
-    client: Client,
-    address: String,
+    api: Api,
     _process: Process,
 }
 
@@ -23,20 +21,17 @@ impl Game {
     async fn start(redis: &RedisServer, postgres: &PostgresServer) -> Self {
         let process = Process::builder(binary("examples/leaderboard")).env("PORT", "0");
         let mut process = process.env("REDIS_URL", redis.url()).env("DATABASE_URL", postgres.url()).start().unwrap();
-        let line = process.wait_for_line(ADDRESS, LONG).await.unwrap();
-        let client = tidegate_testkit::http_client().no_proxy().timeout(LONG).build().unwrap();
-        Self { client, address: line.split_once(ADDRESS).unwrap().1.to_owned(), _process: process }
+        Self { api: Api::of(&mut process).await.unwrap(), _process: process }
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
-        let answer = self.client.get(format!("{}{path}", self.address)).send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
+        let answer = self.api.get(path).await.unwrap();
+        (answer.status.as_u16(), answer.body)
     }
 
     async fn award(&self, player: &str, points: i64) -> u16 {
-        let request = self.client.post(format!("{}/players/{player}/awards", self.address));
-        let request = request.header("idempotency-key", "k").json(&json!({ "points": points }));
-        request.send().await.unwrap().status().as_u16()
+        let (path, body) = (format!("/players/{player}/awards"), json!({ "points": points }));
+        self.api.post(&path, Some("k"), &body).await.unwrap().status.as_u16()
     }
 
     /// All pages. Answers of 503 are repeated; no other page may have a gap.

@@ -2,42 +2,33 @@
 //! do not repeat.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test ends where it is surprised")]
 
-use std::time::Duration;
-
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use reqwest::Client;
+use reqwest::Method;
 use serde_json::{Value, json};
+use tidegate_load::Api;
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{Process, binary, scale};
 
-const ADDRESS: &str = "listening on ";
-const LONG: Duration = Duration::from_secs(30);
 const USES: usize = 300;
 const REQUESTS: usize = 200;
 /// Requests that are acknowledged when the process is killed.
 const SOME: u64 = 20;
 
-struct Shop {
-    client: Client,
-    address: String,
-}
+struct Shop(Api);
 
 impl Shop {
     async fn of(process: &mut Process) -> Self {
-        let line = process.wait_for_line(ADDRESS, LONG).await.unwrap();
-        let client = tidegate_testkit::http_client().no_proxy().timeout(LONG).build().unwrap();
-        Self { client, address: line.split_once(ADDRESS).unwrap().1.to_owned() }
+        Self(Api::of(process).await.unwrap())
     }
 
     async fn get(&self, path: &str) -> Value {
-        self.client.get(format!("{}{path}", self.address)).send().await.unwrap().json().await.unwrap()
+        self.0.get(path).await.unwrap().body
     }
 
     async fn sign_up(&self, user: &str) {
-        let answer = self.client.put(format!("{}/users/{user}", self.address)).send().await.unwrap();
-        assert_eq!(answer.status(), 201);
+        self.0.send(Method::PUT, &format!("/users/{user}"), None, None).await.unwrap().expect(201).unwrap();
     }
 
     async fn balance(&self, user: &str, query: &str) -> u64 {
@@ -46,9 +37,8 @@ impl Shop {
 
     /// `None` without an answer.
     async fn post(&self, path: &str, key: String, points: u64) -> Option<(u16, Value)> {
-        let request = self.client.post(format!("{}{path}", self.address)).header("idempotency-key", key);
-        let answer = request.json(&json!({ "points": points })).send().await.ok()?;
-        Some((answer.status().as_u16(), answer.json().await.ok()?))
+        let answer = self.0.post(path, Some(&key), &json!({ "points": points })).await.ok()?;
+        Some((answer.status.as_u16(), answer.body))
     }
 }
 

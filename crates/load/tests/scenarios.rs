@@ -2,27 +2,24 @@
 //! must stay true stays true.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test ends where it is surprised")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_load::driver::{Driver, Mode};
-use tidegate_load::{Fleet, FleetOptions, Scenario, faults, scenario};
+use tidegate_load::{ExampleOptions, ExampleProcesses, faults, scenario};
 use tidegate_testkit::scale;
 use tokio::sync::oneshot;
 
 const USERS: u64 = 16;
 
-fn find(name: &str) -> Arc<dyn Scenario> {
-    scenario::all().into_iter().find(|scenario| scenario.name() == name).unwrap()
-}
-
 /// Runs a scenario while processes are killed; every request is repeated until it is answered.
 async fn holds_under_faults(name: &str) {
-    let scenario = find(name);
+    let scenario = scenario::find(name).unwrap();
     let length = Duration::from_secs(scale(4, 60) as u64);
-    let mut fleet =
-        Fleet::start(&*scenario, FleetOptions { processes: 3, embedded: false, fsync_always: true }).await.unwrap();
-    let api = fleet.api().clone();
+    let mut example =
+        ExampleProcesses::start(&*scenario, ExampleOptions { processes: 3, embedded: false, fsync_always: true })
+            .await
+            .unwrap();
+    let api = example.api().clone();
     api.retry(true);
     scenario.prepare(&api).await.unwrap();
     let driver = Driver::new(scenario.clone(), api.clone());
@@ -33,7 +30,7 @@ async fn holds_under_faults(name: &str) {
         drop(stop);
         run
     };
-    let (run, kills) = tokio::join!(run, faults::inflict(&mut fleet, length, stopped));
+    let (run, kills) = tokio::join!(run, faults::inflict(&mut example, length, stopped));
 
     let kills = kills.unwrap();
     assert!(kills >= 2, "{kills} kills");
@@ -49,14 +46,16 @@ async fn holds_under_faults(name: &str) {
 
 /// On memory and SQLite, without faults.
 async fn holds_embedded(name: &str) {
-    let scenario = find(name);
-    let fleet =
-        Fleet::start(&*scenario, FleetOptions { processes: 1, embedded: true, fsync_always: false }).await.unwrap();
-    scenario.prepare(fleet.api()).await.unwrap();
-    let driver = Driver::new(scenario.clone(), fleet.api().clone());
+    let scenario = scenario::find(name).unwrap();
+    let example =
+        ExampleProcesses::start(&*scenario, ExampleOptions { processes: 1, embedded: true, fsync_always: false })
+            .await
+            .unwrap();
+    scenario.prepare(example.api()).await.unwrap();
+    let driver = Driver::new(scenario.clone(), example.api().clone());
     let run = driver.run(Mode::AtOnce { users: 200 }, Duration::ZERO, |_, _| {}).await;
     assert!(run.figures.iter().all(|figures| figures.errors == 0), "{:?}", run.figures);
-    let invariants = scenario.check(fleet.api()).await.unwrap();
+    let invariants = scenario.check(example.api()).await.unwrap();
     assert!(invariants.iter().all(|invariant| invariant.held), "{invariants:?}");
 }
 

@@ -6,12 +6,11 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use reqwest::Client;
 use serde_json::{Value, json};
+use tidegate_load::Api;
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{Process, binary, poll_until, scale};
 
-const ADDRESS: &str = "listening on ";
 const LONG: Duration = Duration::from_secs(30);
 const PAIRS: usize = 200;
 const OPENING: u64 = 1_000;
@@ -19,26 +18,20 @@ const AMOUNT: u64 = 10;
 /// Transfers that are acknowledged when the process is killed.
 const SOME: usize = 20;
 
-struct Bank {
-    client: Client,
-    address: String,
-}
+struct Bank(Api);
 
 impl Bank {
     async fn of(process: &mut Process) -> Self {
-        let line = process.wait_for_line(ADDRESS, LONG).await.unwrap();
-        let client = tidegate_testkit::http_client().no_proxy().timeout(LONG).build().unwrap();
-        Self { client, address: line.split_once(ADDRESS).unwrap().1.to_owned() }
+        Self(Api::of(process).await.unwrap())
     }
 
     async fn get(&self, path: &str) -> Option<Value> {
-        self.client.get(format!("{}{path}", self.address)).send().await.ok()?.json().await.ok()
+        self.0.get(path).await.ok().map(|answer| answer.body)
     }
 
     /// Whether the request was acknowledged.
     async fn post(&self, path: &str, key: &str, body: Value) -> bool {
-        let request = self.client.post(format!("{}{path}", self.address)).header("idempotency-key", key).json(&body);
-        request.send().await.is_ok_and(|answer| answer.status() == 201)
+        self.0.post(path, Some(key), &body).await.is_ok_and(|answer| answer.status == 201)
     }
 
     async fn balance(&self, account: String) -> u64 {

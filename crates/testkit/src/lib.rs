@@ -35,9 +35,10 @@
 //! # }
 //! ```
 //!
-//! This crate is only ever a dev-dependency. Setup that cannot fail on a sane machine ([`Scratch::new`],
-//! [`free_port`], [`binary`]) panics with the reason, so that a test names its steps and not their errors; all
-//! that a tested program can cause is a typed error that carries the tail of its log.
+//! Only tests and the driver `tidegate-load` depend on this crate. Setup that cannot fail on a
+//! sane machine ([`Scratch::new`], [`free_port`], [`binary`]) panics with the reason, so that a
+//! test names its steps and not their errors; all that a tested program can cause is a typed error
+//! that carries the tail of its log.
 //!
 //! # What it does not guarantee
 //!

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tidegate_testkit::poll_until;
 
-use crate::proof::{Check, ProofReport, Size};
+use crate::proof::{ProofReport, Size};
 use crate::traffic::{Stage, Traffic, TrafficOptions};
-use crate::{Topology, TopologyOptions};
+use crate::{Check, Topology, TopologyOptions};
 
 const INSTANCES: &[usize] = &[1, 2, 3];
 const PARTITIONS: &[usize] = &[1, 2, 4];
@@ -38,7 +38,8 @@ pub async fn cost(size: &Size) -> anyhow::Result<ProofReport> {
 async fn requests(report: &mut ProofReport, size: &Size, apis: usize) -> anyhow::Result<()> {
     let options = TopologyOptions { apis, prometheus: false, ..size.topology(&[]) };
     let topology = Topology::start(&options).await?;
-    let traffic = Traffic::prepare(&topology, TrafficOptions { users: size.users, crowd: 0, repeats: false }).await?;
+    let traffic =
+        Traffic::prepare(&topology, TrafficOptions { users: size.users, ..TrafficOptions::default() }).await?;
     let users = size.users as f64;
     let stage = |seconds: f64| [Stage { name: "cost", seconds: seconds * size.scale, from: users, to: users }];
     traffic.run(&stage(WARM_UP)).await;
@@ -58,7 +59,7 @@ async fn requests(report: &mut ProofReport, size: &Size, apis: usize) -> anyhow:
 async fn jobs(report: &mut ProofReport, size: &Size, partitions: usize) -> anyhow::Result<()> {
     let settings = size.topology(&[("TIDEGATE_QUEUE_PARTITIONS", &partitions.to_string())]);
     let topology = Topology::start(&TopologyOptions { prometheus: false, ..settings }).await?;
-    let options = TrafficOptions { users: size.users, crowd: 0, repeats: false };
+    let options = TrafficOptions { users: size.users, ..TrafficOptions::default() };
     let traffic = Traffic::prepare(&topology, options).await?;
     let count = ((JOBS * size.scale) as usize).max(AT_ONCE);
     let before = topology.usage().await;

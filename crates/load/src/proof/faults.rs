@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::Topology;
-use crate::proof::{Check, ProofReport, Size};
+use crate::proof::{ProofReport, Size};
 use crate::topology::Usage;
 use crate::traffic::{Stage, Traffic, TrafficOptions};
+use crate::{Check, Topology};
 
 /// Seconds from one fault to the next at full size.
 const PERIOD: f64 = 60.0;
@@ -55,7 +55,8 @@ pub async fn faults(size: &Size, length: Duration) -> anyhow::Result<ProofReport
     report.did.push(format!("{} s, a fault every {:.0} s: {FAULTS:?}", length.as_secs(), period.as_secs_f64()));
     report.did.push("a write that is answered 429, 503 or not at all is sent again with its key".into());
     let mut topology = Topology::start(&size.topology(&[])).await?;
-    let traffic = Traffic::prepare(&topology, TrafficOptions { users, crowd: 0, repeats: true }).await?;
+    let traffic =
+        Traffic::prepare(&topology, TrafficOptions { users, repeats: true, ..TrafficOptions::default() }).await?;
     let before = topology.usage().await;
     let count = users as f64;
     let stages = [Stage { name: "faults", seconds: AT_MOST, from: count, to: count }];

@@ -2,23 +2,10 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Context;
-
 use super::report::{Cost, ProofReport, Stretch};
 
-/// Replaces what stands on `page` between the two marks of the report's proof.
-///
-/// # Errors
-///
-/// A mark is missing.
-pub fn put(page: &str, report: &ProofReport) -> anyhow::Result<String> {
-    let [start, end] = ["", "/"].map(|slash| format!("<!-- {slash}{} -->\n", report.proof));
-    let (before, rest) = page.split_once(&start).with_context(|| format!("the page has no line `{}`", start.trim()))?;
-    let (_, after) = rest.split_once(&end).with_context(|| format!("the page has no line `{}`", end.trim()))?;
-    Ok(format!("{before}{start}{}{end}{after}", section(report)))
-}
-
-fn section(report: &ProofReport) -> String {
+/// The section of a proof.
+pub fn section(report: &ProofReport) -> String {
     let build = if report.release { "release build" } else { "debug build" };
     let mut text = format!("\n{}; {build}.\n\n", report.machine);
     for line in &report.did {
@@ -40,7 +27,7 @@ fn section(report: &ProofReport) -> String {
     }
     text.push('\n');
     for check in &report.checks {
-        let _ = writeln!(text, "- {}: {}", if check.held { "held" } else { "**broken**" }, check.says);
+        let _ = writeln!(text, "{}", check.line());
     }
     text.push('\n');
     text
@@ -82,22 +69,23 @@ fn costs(text: &mut String, costs: &[Cost]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Check;
     use super::*;
+    use crate::Check;
+    use crate::page::put;
 
     #[test]
     fn a_section_is_replaced_between_its_marks_alone() {
         let mut report = ProofReport::new("spike", 40);
         report.checks.push(Check::count("no process died", true));
         let page = "# Scaling\n<!-- stages -->\nold\n<!-- /stages -->\n<!-- spike -->\nold\n<!-- /spike -->\nEnd.\n";
-        let replaced = put(page, &report).unwrap();
+        let replaced = put(page, report.proof, &section(&report)).unwrap();
         assert!(
             replaced.starts_with("# Scaling\n<!-- stages -->\nold\n<!-- /stages -->\n<!-- spike -->\n"),
             "{replaced}"
         );
         assert!(replaced.contains("- held: no process died") && replaced.ends_with("<!-- /spike -->\nEnd.\n"));
-        assert_eq!(put(&replaced, &report).unwrap(), replaced);
-        let error = put("# Scaling\n", &report).unwrap_err().to_string();
+        assert_eq!(put(&replaced, report.proof, &section(&report)).unwrap(), replaced);
+        let error = put("# Scaling\n", report.proof, &section(&report)).unwrap_err().to_string();
         assert!(error.contains("<!-- spike -->"), "{error}");
     }
 }

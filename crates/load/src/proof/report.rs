@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::Check;
 use crate::topology::Usage;
 use crate::traffic::{Class, Sample, Summary, THINK_SECONDS, Traffic, Verdict};
 
@@ -58,29 +59,6 @@ pub struct Cost {
     /// CPU milliseconds for each, by kind of process: `api`, `worker`, `nginx`, `postgres`,
     /// `redis`, `driver`.
     pub cpu_ms: BTreeMap<String, f64>,
-}
-
-/// Something that must be true.
-#[derive(Debug, Serialize)]
-pub struct Check {
-    /// The condition in words.
-    pub says: String,
-    /// Whether it held.
-    pub held: bool,
-    /// Whether it depends on how fast the machine is. Tests on busy machines leave it out.
-    pub is_timing: bool,
-}
-
-impl Check {
-    /// A check of counts.
-    pub fn count(says: impl Into<String>, held: bool) -> Self {
-        Self { says: says.into(), held, is_timing: false }
-    }
-
-    /// A check of times or sizes.
-    pub fn timing(says: impl Into<String>, held: bool) -> Self {
-        Self { says: says.into(), held, is_timing: true }
-    }
 }
 
 impl ProofReport {
@@ -216,7 +194,7 @@ impl ProofReport {
             let _ = writeln!(text, "  {example}");
         }
         for check in &self.checks {
-            let _ = writeln!(text, "{}  {}", if check.held { "held  " } else { "BROKEN" }, check.says);
+            let _ = writeln!(text, "{}", check.line());
         }
         text
     }

@@ -4,12 +4,14 @@ mod broken;
 
 use std::time::Duration;
 
+use anyhow::Context;
+use tidegate_testkit::poll_until;
 use tokio::time::sleep;
 
 use self::broken::BrokenVersion;
-use crate::Topology;
-use crate::proof::{Check, ProofReport, Size};
+use crate::proof::{ProofReport, Size};
 use crate::traffic::{Stage, Traffic, TrafficOptions};
+use crate::{Check, Topology};
 
 /// Imports take two seconds, and a worker that ends has a fifth of a second for them.
 const SETTINGS: &[(&str, &str)] =
@@ -19,8 +21,9 @@ const SETTINGS: &[(&str, &str)] =
 const CALM: f64 = 10.0;
 /// How long a canary may take to become ready.
 const CANARY_READY: Duration = Duration::from_secs(5);
-/// Requests that the broken version answers before it is rolled back.
+/// Requests that the broken version answers before it is rolled back, and the time for them.
 const CANARY_FAILURES: usize = 5;
+const CANARY_FAILS: Duration = Duration::from_secs(60);
 /// After that much time the proxy's old workers have no request left.
 const SWITCHED: f64 = 1.0;
 /// Longer than the restarts take; the traffic is ended before.
@@ -37,7 +40,8 @@ pub async fn rolling(size: &Size) -> anyhow::Result<ProofReport> {
     report.did.push("SIGTERM, wait, start, wait for /readyz: each worker, then each API".into());
     report.did.push("imports pause, and workers have 0.2 s to end them: a SIGTERM meets jobs that run".into());
     let mut topology = Topology::start(&size.topology(SETTINGS)).await?;
-    let traffic = Traffic::prepare(&topology, TrafficOptions { users: size.users, crowd: 0, repeats: false }).await?;
+    let traffic =
+        Traffic::prepare(&topology, TrafficOptions { users: size.users, ..TrafficOptions::default() }).await?;
     let users = size.users as f64;
     let stages = [Stage { name: "rolling", seconds: AT_MOST, from: users, to: users }];
     let restarts = async {
@@ -55,7 +59,7 @@ pub async fn rolling(size: &Size) -> anyhow::Result<ProofReport> {
     let failed_with_canary = with_canary.requests.not_accepted();
     let end = traffic.now();
     let after = report.stretch("rolled back", &samples, rolled_back + SWITCHED, end);
-    let failed_after = after.requests.not_accepted();
+    let (count_after, failed_after) = (after.requests.count, after.requests.not_accepted());
     report
         .checks
         .push(Check::count(format!("{count} requests during the restarts, {failed} failed"), failed == 0 && count > 0));
@@ -68,16 +72,12 @@ pub async fn rolling(size: &Size) -> anyhow::Result<ProofReport> {
         broken == failed_with_canary && broken > 0,
     ));
     report.checks.push(Check::count(
-        format!("{failed_after} of {} requests failed after one command rolled it back", after_count(&report)),
+        format!("{failed_after} of {count_after} requests failed after one command rolled it back"),
         failed_after == 0,
     ));
     report.judge(traffic.verify().await?, &traffic, true);
     topology.stop().await?;
     Ok(report)
-}
-
-fn after_count(report: &ProofReport) -> usize {
-    report.stretches.last().map_or(0, |stretch| stretch.requests.count)
 }
 
 /// Times of the steps.
@@ -104,9 +104,8 @@ async fn restarts(topology: &mut Topology, traffic: &Traffic, scale: f64) -> any
     let broken = BrokenVersion::start().await?;
     let canary = traffic.now();
     topology.proxy.add_canary(broken.port()).await?;
-    while broken.answered() < CANARY_FAILURES {
-        sleep(Duration::from_millis(50)).await;
-    }
+    let failures = poll_until(CANARY_FAILS, async || (broken.answered() >= CANARY_FAILURES).then_some(()));
+    failures.await.context("the canary received too few requests")?;
     topology.proxy.roll_back().await?;
     let rolled_back = traffic.now();
     sleep(calm).await;

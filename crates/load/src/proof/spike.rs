@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::Topology;
-use crate::proof::{Check, ProofReport, Size};
+use crate::proof::{ProofReport, Size};
 use crate::traffic::{Group, Sample, Stage, Summary, THINK_SECONDS, Traffic, TrafficOptions};
+use crate::{Check, Topology};
 
 /// Two cores answer some hundred requests a second. With so few at a time in each of three APIs,
 /// none of them waits for long, and the others are answered 503 at once.
@@ -46,7 +46,7 @@ pub async fn spike(size: &Size) -> anyhow::Result<ProofReport> {
         normal * (TIMES - 1.0)
     ));
     let mut topology = Topology::start(&size.topology(SETTINGS)).await?;
-    let options = TrafficOptions { users: size.users, crowd: size.users * CROWD, repeats: false };
+    let options = TrafficOptions { users: size.users, crowd: size.users * CROWD, ..TrafficOptions::default() };
     let traffic = Traffic::prepare(&topology, options).await?;
     let all = Stage { name: "all", seconds: warm_up + before + length + after, from: users, to: users };
     let began = traffic.now();

@@ -1,8 +1,8 @@
 //! Load in stages: up to a fifth of the users, hold, up to all, hold, down.
 
-use crate::Topology;
-use crate::proof::{Check, ProofReport, Size};
+use crate::proof::{ProofReport, Size};
 use crate::traffic::{Class, Stage, Summary, Traffic, TrafficOptions};
+use crate::{Check, Topology};
 
 /// Highest P95 of ours, and that of the reference, in milliseconds.
 const P95_MS: f64 = 50.0;
@@ -27,7 +27,8 @@ pub async fn stages(size: &Size) -> anyhow::Result<ProofReport> {
     let mut report = ProofReport::new("stages", size.users);
     report.did.push(format!("stages of the reference, scaled by {}", size.scale));
     let topology = Topology::start(&size.topology(&[])).await?;
-    let traffic = Traffic::prepare(&topology, TrafficOptions { users: size.users, crowd: 0, repeats: false }).await?;
+    let traffic =
+        Traffic::prepare(&topology, TrafficOptions { users: size.users, ..TrafficOptions::default() }).await?;
     let before = topology.usage().await;
     let mut began = traffic.now();
     traffic.run(&stages).await;

@@ -1,8 +1,8 @@
 //! Rates of a service with a quota: crowds that ask for the same one, and outages of the service.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep};
 
-use super::{Invariant, Measured, Scenario, Target};
+use super::{Measured, Scenario, Target, counted};
 use crate::driver::{Mode, Turn};
-use crate::{Answer, Api};
+use crate::lock::lock;
+use crate::{Answer, Api, Check};
 
 /// The age from which a rate is stale, in ms.
 const TTL_MS: u64 = 1_000;
@@ -61,7 +62,6 @@ struct Call {
 
 pub(super) struct ExchangeRate {
     run: AtomicUsize,
-    is_slow: OnceCell<()>,
     next_pair: AtomicU64,
     /// Held by crowds together, and by an outage alone: in an outage calls are repeated.
     outage: RwLock<()>,
@@ -75,7 +75,6 @@ impl Default for ExchangeRate {
     fn default() -> Self {
         Self {
             run: AtomicUsize::new(MIXED),
-            is_slow: OnceCell::new(),
             next_pair: AtomicU64::new(HOT),
             outage: RwLock::default(),
             outages: AtomicU64::default(),
@@ -111,7 +110,7 @@ impl ExchangeRate {
         let (rate, fetched_at_ms) = (number("rate_millionths")?, number("fetched_at_ms")?);
         let between_ms = (asked_at_ms, now_ms());
         let seen = Seen { pair: pair.to_owned(), rate, fetched_at_ms, is_stale, between_ms };
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        lock(&self.answers).push(seen);
         Ok((rate, is_stale))
     }
 
@@ -130,7 +129,7 @@ impl ExchangeRate {
         for answer in answers {
             self.note(&pair, asked_at_ms, answer)?;
         }
-        let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut crowds = lock(&self.crowds);
         crowds.push((pair, (asked_at_ms, now_ms())));
         Ok(())
     }
@@ -150,7 +149,7 @@ impl ExchangeRate {
     /// The service fails, is slow, and comes back: callers have the last known rate meanwhile.
     async fn outage(&self, turn: &mut Turn) -> anyhow::Result<()> {
         let _alone = self.outage.write().await;
-        let (api, pair) = (turn.api.clone(), pair(turn.number % HOT).context("there is such a pair")?);
+        let (api, pair) = (turn.api.clone(), pair(turn.number % HOT).context("there is no such pair")?);
         set_mode(&api, "down").await?;
         let outage = async {
             let last = self.read_until(turn, &pair, true).await?;
@@ -195,8 +194,12 @@ impl Scenario for ExchangeRate {
         vec![reads(rate("rate", 5.0, 50.0)), reads(rate("rate, service slow", 5.0, 120.0))]
     }
 
-    fn begin_run(&self, number: usize) {
+    async fn begin_run(&self, api: &Api, number: usize) -> anyhow::Result<()> {
         self.run.store(number, Ordering::Relaxed);
+        if number == SLOW {
+            set_mode(api, "slow").await?;
+        }
+        Ok(())
     }
 
     async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
@@ -207,25 +210,21 @@ impl Scenario for ExchangeRate {
     }
 
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
-        let hot = pair(turn.number % HOT).context("there is such a pair")?;
+        let hot = pair(turn.number % HOT).context("there is no such pair")?;
         match (self.run.load(Ordering::Relaxed), turn.number) {
             (MIXED, number) if number % OUTAGE_EVERY == OUTAGE_AT => self.outage(turn).await,
             (MIXED, number) if number % CROWD_EVERY == 0 => self.crowd(turn).await,
-            (SLOW, _) => {
-                let api = turn.api.clone();
-                self.is_slow.get_or_try_init(|| set_mode(&api, "slow")).await?;
-                self.read(turn, "rate, service slow", &hot).await.map(drop)
-            }
+            (SLOW, _) => self.read(turn, "rate, service slow", &hot).await.map(drop),
             _ => self.read(turn, "rate", &hot).await.map(drop),
         }
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         set_mode(api, "up").await?;
         let calls = api.upstream().get("/upstream/calls").await?.expect(200)?;
         let calls: Vec<Call> = serde_json::from_value(calls.body["calls"].clone())?;
-        let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
-        let crowds = std::mem::take(&mut *self.crowds.lock().unwrap_or_else(PoisonError::into_inner));
+        let answers = std::mem::take(&mut *lock(&self.answers));
+        let crowds = std::mem::take(&mut *lock(&self.crowds));
         let mut of_pair: HashMap<&str, Vec<&Call>> = HashMap::new();
         for call in &calls {
             of_pair.entry(&call.pair).or_default().push(call);
@@ -257,26 +256,26 @@ impl Scenario for ExchangeRate {
             let count = of_pair(pair).iter().filter(|call| (*start..=*end).contains(&call.at_ms)).count();
             count == 0 || count as u64 > each * (1 + (end - start) * 4 / (TTL_MS * 3))
         });
-        let many: Vec<_> = many.collect();
+        let many: Vec<_> = many.map(|(pair, _)| pair).collect();
         let outages = self.outages.load(Ordering::Relaxed);
         let is_mixed = self.run.load(Ordering::Relaxed) == MIXED;
         let mut invariants = vec![
-            Invariant::new(
+            Check::count(
                 format!("each of {} rates is one that the service gave; {wrong} are not", answers.len()),
                 wrong == 0,
             ),
-            Invariant::new(
+            Check::count(
                 format!("{stale} rates were marked stale, in {outages} outages and after; the mark of {old} was wrong"),
                 old == 0 && stale > 0,
             ),
-            Invariant::new(
+            Check::count(
                 format!("at most {busiest} of {} calls in one second, and {QUOTA} allowed", calls.len()),
                 busiest <= QUOTA,
             ),
         ];
         if is_mixed {
-            invariants.push(Invariant::new(
-                format!("each of {} crowds of {CROWD} made one call; others: {many:?}", crowds.len()),
+            invariants.push(Check::count(
+                format!("each of {} crowds of {CROWD} made one call; {}", crowds.len(), counted(&many, "did not")),
                 many.is_empty() && !crowds.is_empty() && outages > 0,
             ));
         }

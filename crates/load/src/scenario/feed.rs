@@ -1,8 +1,8 @@
 //! Readers page through their feeds while posts arrive, one in a while from a celebrity.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -11,11 +11,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_testkit::scale;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{Invariant, Measured, Scenario, unique};
+use super::{Measured, Scenario, counted, settled, unique};
 use crate::driver::{Mode, Turn};
-use crate::{Answer, Api};
+use crate::lock::lock;
+use crate::{Answer, Api, Check};
 
 /// Users that follow all authors and the celebrity.
 const READERS: u64 = 8;
@@ -112,8 +113,8 @@ impl Feed {
     fn page_of(&self, answer: &Answer, before: i64) -> anyhow::Result<(Vec<i64>, Option<i64>)> {
         let (mut ids, mut last) = (Vec::new(), before);
         let known = lock(&self.known);
-        for post in answer.body["posts"].as_array().context("a page has posts")? {
-            let id = post["id"].as_i64().context("a post has an id")?;
+        for post in answer.body["posts"].as_array().context("the page has no `posts`")? {
+            let id = post["id"].as_i64().context("a post has no `id`")?;
             ensure!(id < last, "post {id} comes behind {last}");
             if let Some((author, text)) = known.posts.get(&id) {
                 ensure!(post["author"] == *author && post["text"] == *text, "post {id} was {author}'s {text}: {post}");
@@ -176,7 +177,7 @@ impl Feed {
         posts.map(|(post, _)| *post).take(self.kept).collect()
     }
 
-    /// Compares the feeds of users with what they must be. Returns the first that differ.
+    /// Compares the feeds of users with what they must be. Returns those that differ.
     async fn wrong(&self, api: &Api, users: Vec<String>, expected: &[i64]) -> anyhow::Result<Vec<String>> {
         let compare = async |user: String| {
             let answer = api.get(&format!("/users/{user}/feed?limit={}", self.kept)).await?.expect(200)?;
@@ -184,7 +185,7 @@ impl Feed {
             anyhow::Ok((found != expected).then(|| format!("{user} has {found:?}, not {expected:?}")))
         };
         let compared: Vec<_> = stream::iter(users).map(compare).buffer_unordered(16).try_collect().await?;
-        Ok(compared.into_iter().flatten().take(3).collect())
+        Ok(compared.into_iter().flatten().collect())
     }
 }
 
@@ -237,13 +238,13 @@ impl Scenario for Feed {
         }
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
-        settled(api).await?;
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
+        jobs_done(api).await?;
         // The last post is the celebrity's, in a feed that no other job adds to.
         let (celebrity, started) = (self.celebrity(), Instant::now());
         let answer = self.write(api, &celebrity, "last").await?;
         self.note(&celebrity, &format!("{celebrity} last"), &answer)?;
-        let left = settled(api).await?;
+        let left = jobs_done(api).await?;
         let took = started.elapsed();
         let posts = self.expected(|author| author == celebrity);
         let mut wrong = self.wrong(api, self.fans(), &posts).await?;
@@ -251,28 +252,32 @@ impl Scenario for Feed {
         wrong.extend(self.wrong(api, readers, &self.expected(|_| true)).await?);
         let known = lock(&self.known);
         Ok(vec![
-            Invariant::new(
-                format!("nothing is left to do, and no job is dead: {left}"),
+            Check::count(
+                format!(
+                    "{} jobs and {} posts without a job are left, {} jobs are dead",
+                    left["jobs"], left["unannounced"], left["dead"]
+                ),
                 left == json!({ "unannounced": 0, "jobs": 0, "dead": 0 }),
             ),
-            Invariant::new(
+            Check::count(
                 format!(
-                    "a post was in all of {} feeds after {took:?}; each has {} posts of the celebrity",
+                    "the fan-out of a post to {} followers ended after {:.2} s",
                     self.followers,
-                    posts.len()
+                    took.as_secs_f64()
                 ),
                 took < SETTLED,
             ),
-            Invariant::new(
+            Check::count(
                 format!(
-                    "each of {} feeds has the newest of {} acknowledged posts, at most {}: wrong {wrong:?}",
+                    "each of {} feeds has the newest of {} acknowledged posts, at most {}; {}",
                     self.fans().len() as u64 + READERS,
                     known.posts.len(),
-                    self.kept
+                    self.kept,
+                    counted(&wrong, "differ")
                 ),
                 wrong.is_empty(),
             ),
-            Invariant::new(
+            Check::count(
                 format!(
                     "{} walks through all pages, {} of them after a loss, had no gap and no repeat",
                     known.walks, known.rebuilds
@@ -284,17 +289,7 @@ impl Scenario for Feed {
 }
 
 /// Waits until no job is left, and returns what `/queue` says then.
-async fn settled(api: &Api) -> anyhow::Result<Value> {
-    let deadline = Instant::now() + SETTLED;
-    loop {
-        let queue = api.get("/queue").await?.expect(200)?.body;
-        if queue["unannounced"] == 0 && queue["jobs"] == 0 || Instant::now() >= deadline {
-            return Ok(queue);
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+async fn jobs_done(api: &Api) -> anyhow::Result<Value> {
+    let is_done = |queue: &Value| queue["unannounced"] == 0 && queue["jobs"] == 0;
+    Ok(settled(api, "/queue", SETTLED, is_done).await?.body)
 }

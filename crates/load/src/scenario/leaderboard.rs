@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
-use super::{Invariant, Measured, Scenario, Target, unique};
-use crate::Api;
+use super::{Measured, Scenario, Target, counted, unique};
 use crate::driver::{Mode, Turn};
+use crate::lock::lock;
+use crate::{Api, Check};
 
 /// Players who get awards, and players who get one before the first turn and none after it.
 const PLAYERS: u64 = 150;
@@ -52,7 +53,7 @@ impl Default for Leaderboard {
 
 impl Leaderboard {
     fn players(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
-        self.players.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.players)
     }
 
     fn player(&self, kind: &str, number: u64) -> String {
@@ -76,8 +77,7 @@ impl Leaderboard {
     /// An award, and the player as another process shows it.
     async fn award(&self, turn: &mut Turn) -> anyhow::Result<()> {
         let (api, number) = (turn.api.clone(), turn.number);
-        // Neighbours in time have no pattern.
-        let player = self.player("player", (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % PLAYERS);
+        let player = self.player("player", (turn.shuffled() >> 32) % PLAYERS);
         let (path, points) = (format!("/players/{player}/awards"), i64::try_from(1 + number % 3)?);
         let (key, body, sent_at) = (number.to_string(), json!({ "points": points }), self.now());
         let answer = turn.call("award", api.post(&path, Some(&key), &body)).await?.expect(201)?;
@@ -176,8 +176,9 @@ impl Scenario for Leaderboard {
         vec![Measured { mode: Mode::Open { rate: 200.0 }, seconds: 10, targets }]
     }
 
-    fn begin_run(&self, number: usize) {
+    async fn begin_run(&self, _api: &Api, number: usize) -> anyhow::Result<()> {
         self.run.store(number, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
@@ -199,14 +200,16 @@ impl Scenario for Leaderboard {
         }
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let players = self.players().clone();
         let board = walk(api, None).await?;
         let shown: BTreeMap<_, _> = board.iter().map(|(player, points)| (player.as_str(), *points)).collect();
-        let missing: Vec<_> =
-            players.iter().filter(|(player, known)| shown.get(player.as_str()) != Some(&known.sum)).collect();
-        let missing: Vec<_> =
-            missing.into_iter().map(|(player, known)| (player, known.sum, shown.get(player.as_str()))).collect();
+        let differs = |(player, known): (&String, &Known)| match shown.get(player.as_str()) {
+            Some(points) if *points == known.sum => None,
+            Some(points) => Some(format!("`{player}` with {points} points, not {}", known.sum)),
+            None => Some(format!("`{player}`, which is missing")),
+        };
+        let wrong_points: Vec<String> = players.iter().filter_map(differs).collect();
 
         // A player who had the points before another one's award was sent stands before that one.
         let (mut ties, mut wrong) = (0, Vec::new());
@@ -234,24 +237,25 @@ impl Scenario for Leaderboard {
         let apart: Vec<String> = apart.into_iter().flatten().collect();
         let walks = self.walks.load(Ordering::Relaxed);
         let mut invariants = vec![
-            Invariant::new(
+            Check::count(
                 format!(
-                    "the board has the acknowledged points of {} players; it differs for {missing:?}",
-                    players.len()
+                    "the board has the acknowledged points of {} players; {}",
+                    players.len(),
+                    counted(&wrong_points, "differ")
                 ),
-                missing.is_empty(),
+                wrong_points.is_empty(),
             ),
-            Invariant::new(
-                format!("{ties} ties are in the order in which they came to be; not so {wrong:?}"),
+            Check::count(
+                format!("{ties} ties are in the order of their awards; {}", counted(&wrong, "are not")),
                 wrong.is_empty() && ties > 0,
             ),
-            Invariant::new(
-                format!("ranks and neighbours are those of the pages; not so {:?}", apart.first()),
+            Check::count(
+                format!("ranks and neighbours are those of the pages; {}", counted(&apart, "are not")),
                 apart.is_empty() && shown.len() == board.len(),
             ),
         ];
         if self.run.load(Ordering::Relaxed) == MIXED {
-            invariants.push(Invariant::new(
+            invariants.push(Check::count(
                 format!("{walks} times all pages were read between awards, without gaps or repeats"),
                 walks > 0,
             ));

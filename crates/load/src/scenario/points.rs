@@ -1,19 +1,19 @@
 //! Users that earn and use points and look at their balance, alone and several for one account.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::Method;
 use serde_json::json;
-use tokio::time::Instant;
 
-use super::{Invariant, Measured, Scenario, Target, unique};
+use super::{Measured, Ratio, Scenario, Target, counted, unique};
 use crate::driver::{Mode, Turn};
-use crate::{Answer, Api};
+use crate::lock::lock;
+use crate::{Answer, Api, Check};
 
 /// Users that exist before the first turn.
 const USERS: u64 = 1_000;
@@ -33,8 +33,9 @@ const ONE_BY_ONE: usize = 2;
 const CLOSED: usize = 3;
 const MIXED: usize = 4;
 
-/// Least throughput of batched earnings, compared with one by one, in percent.
-const BATCHED_AT_LEAST: u64 = 130;
+/// Operations of these two runs, whose throughput is compared.
+const BATCHED_EARN: &str = "earn batched";
+const SINGLE_EARN: &str = "earn one by one";
 
 pub(super) struct Points {
     prefix: String,
@@ -46,15 +47,8 @@ pub(super) struct Points {
     /// Reads that the cache should have answered, and those that it has.
     reads: AtomicU64,
     hits: AtomicU64,
-    batched: Pace,
-    one_by_one: Pace,
-}
-
-/// Answers from the first to the last one.
-#[derive(Default)]
-struct Pace {
-    answers: AtomicU64,
-    span: Mutex<Option<(Instant, Instant)>>,
+    /// Balances that were negative, or older than an acknowledged write.
+    wrong: AtomicU64,
 }
 
 impl Default for Points {
@@ -67,25 +61,8 @@ impl Default for Points {
             retries: AtomicU64::default(),
             reads: AtomicU64::default(),
             hits: AtomicU64::default(),
-            batched: Pace::default(),
-            one_by_one: Pace::default(),
+            wrong: AtomicU64::default(),
         }
-    }
-}
-
-impl Pace {
-    fn note(&self) {
-        let now = Instant::now();
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        let mut span = lock(&self.span);
-        *span = Some((span.map_or(now, |(first, _)| first), now));
-    }
-
-    /// Answers in a second. `None` if there was no run of them.
-    fn per_second(&self) -> Option<u64> {
-        let (first, last) = (*lock(&self.span))?;
-        let millis = u64::try_from((last - first).as_millis()).ok()?;
-        (self.answers.load(Ordering::Relaxed) * 1_000).checked_div(millis)
     }
 }
 
@@ -94,9 +71,18 @@ impl Points {
         format!("{}-{kind}-{number}", self.prefix)
     }
 
-    async fn sign_up(&self, api: &Api, user: &str) -> anyhow::Result<()> {
-        api.send(Method::PUT, &format!("/users/{user}"), None, None).await?.expect(201)?;
+    async fn sign_up(&self, api: &Api, user: &str) -> anyhow::Result<Answer> {
+        let answer = api.send(Method::PUT, &format!("/users/{user}"), None, None).await?.expect(201)?;
         lock(&self.entries).entry(user.to_owned()).or_default();
+        Ok(answer)
+    }
+
+    /// Counts a wrong balance, and fails with these words.
+    fn ensure(&self, is_right: bool, says: impl FnOnce() -> String) -> anyhow::Result<()> {
+        if !is_right {
+            self.wrong.fetch_add(1, Ordering::Relaxed);
+            bail!("{}", says());
+        }
         Ok(())
     }
 
@@ -104,7 +90,7 @@ impl Points {
     fn note(&self, user: &str, points: i64, answer: Answer) -> anyhow::Result<i64> {
         let balance = answer.expect(201)?.number("balance")?;
         *lock(&self.entries).entry(user.to_owned()).or_default() += points;
-        ensure!(balance >= 0, "`{user}` has {balance} points");
+        self.ensure(balance >= 0, || format!("`{user}` has {balance} points"))?;
         Ok(balance)
     }
 
@@ -140,7 +126,9 @@ impl Points {
         for (operation, path) in [("balance", &path), ("balance cached", &path), ("balance uncached", &uncached)] {
             let answer = turn.call(operation, api.get(path)).await?.expect(200)?;
             let balance = answer.number("balance")?;
-            ensure!(balance == expected, "{operation} of `{user}` is {balance} after {expected} was acknowledged");
+            self.ensure(balance == expected, || {
+                format!("{operation} of `{user}` is {balance} after {expected} was acknowledged")
+            })?;
             if operation == "balance cached" {
                 self.reads.fetch_add(1, Ordering::Relaxed);
                 self.hits.fetch_add(u64::from(answer.body["cached"] == true), Ordering::Relaxed);
@@ -160,7 +148,8 @@ impl Points {
     /// A new user, whose balance is known at every moment. Each request goes to another process.
     async fn alone(&self, turn: &mut Turn) -> anyhow::Result<()> {
         let user = self.user("new", turn.number);
-        self.sign_up(&turn.api, &user).await?;
+        let api = turn.api.clone();
+        turn.call("sign up", self.sign_up(&api, &user)).await?;
         ensure!(self.earn(turn, &user, "1", 90).await? == 90, "90 were earned");
         self.read(turn, &user, 90).await?;
         self.refusal(turn, &user, "2", (10, 409)).await?;
@@ -170,7 +159,7 @@ impl Points {
         self.read(turn, &user, 300).await?;
         self.refusal(turn, &user, "5", (301, 409)).await?;
         // The answers of before, and none for another body.
-        let (api, body) = (turn.api.clone(), json!({ "points": 250 }));
+        let body = json!({ "points": 250 });
         let again = turn.call("repeat", api.post(&format!("/users/{user}/earnings"), Some("3"), &body)).await?;
         ensure!(again.expect(201)?.number("balance")? == 340, "a repeat has the balance of the first time");
         let body = json!({ "points": 40 });
@@ -200,22 +189,16 @@ impl Points {
         let known = self.earn(turn, &user, &number.to_string(), 1).await?;
         let answer = turn.call("balance", api.get(&format!("/users/{user}/balance"))).await?.expect(200)?;
         let balance = answer.number("balance")?;
-        ensure!(balance >= known, "`{user}` has {balance} after {known} was acknowledged");
-        Ok(())
+        self.ensure(balance >= known, || format!("`{user}` has {balance} after {known} was acknowledged"))
     }
 
     /// One earning, to compare.
     async fn compare(&self, turn: &mut Turn, is_batched: bool) -> anyhow::Result<()> {
         let (api, user) = (turn.api.clone(), self.user("user", turn.number % USERS));
-        let (operation, query, pace) = match is_batched {
-            true => ("earn batched", "", &self.batched),
-            false => ("earn one by one", "?batch=off", &self.one_by_one),
-        };
+        let (operation, query) = if is_batched { (BATCHED_EARN, "") } else { (SINGLE_EARN, "?batch=off") };
         let (path, key) = (format!("/users/{user}/earnings{query}"), format!("{}-c", turn.number));
         let answer = turn.call(operation, api.post(&path, Some(&key), &json!({ "points": 1 }))).await?;
-        self.note(&user, 1, answer)?;
-        pace.note();
-        Ok(())
+        self.note(&user, 1, answer).map(drop)
     }
 }
 
@@ -249,8 +232,13 @@ impl Scenario for Points {
         ]
     }
 
-    fn begin_run(&self, number: usize) {
+    fn ratios(&self) -> Vec<Ratio> {
+        vec![Ratio { operation: BATCHED_EARN, to: SINGLE_EARN, at_least: 1.3 }]
+    }
+
+    async fn begin_run(&self, _api: &Api, number: usize) -> anyhow::Result<()> {
         self.run.store(number, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
@@ -277,7 +265,7 @@ impl Scenario for Points {
         }
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let entries = lock(&self.entries).clone();
         let read = async |(user, sum): (&String, &i64)| {
             let mut balances = Vec::new();
@@ -291,38 +279,30 @@ impl Scenario for Points {
         };
         let wrong: Vec<_> = stream::iter(&entries).map(read).buffer_unordered(16).try_collect().await?;
         let wrong: Vec<_> = wrong.into_iter().flatten().collect();
+        let wrong_balances = self.wrong.load(Ordering::Relaxed);
         let (uses, retries) = (self.uses.load(Ordering::Relaxed), self.retries.load(Ordering::Relaxed));
         let mut invariants = vec![
-            Invariant::new(
+            Check::count(
                 format!(
-                    "the sum of acknowledged entries is the balance, cached or not: {} of {} users differ {:?}",
-                    wrong.len(),
+                    "the sum of acknowledged entries is the balance, cached or not; of {} users {}",
                     entries.len(),
-                    wrong.first()
+                    counted(&wrong, "differ")
                 ),
                 wrong.is_empty(),
             ),
-            Invariant::new(
+            Check::count(
                 format!(
-                    "no balance was negative, or older than an acknowledged write; {uses} uses took {retries} retries"
+                    "{wrong_balances} balances were negative, or older than an acknowledged write; {uses} uses took \
+                     {retries} retries"
                 ),
-                entries.values().all(|sum| *sum >= 0),
+                wrong_balances == 0 && entries.values().all(|sum| *sum >= 0),
             ),
         ];
         if self.run.load(Ordering::Relaxed) != MIXED {
             let (reads, hits) = (self.reads.load(Ordering::Relaxed), self.hits.load(Ordering::Relaxed));
             let says = format!("the cache had {hits} of {reads} balances that were read again");
-            invariants.push(Invariant::new(says, hits * 100 >= reads * 99));
-            if let (Some(batched), Some(single)) = (self.batched.per_second(), self.one_by_one.per_second()) {
-                let percent = batched * 100 / single.max(1);
-                let says = format!("{batched} batched earnings a second are {percent} % of {single} one by one");
-                invariants.push(Invariant::new(says, percent >= BATCHED_AT_LEAST));
-            }
+            invariants.push(Check::count(says, hits * 100 >= reads * 99));
         }
         Ok(invariants)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

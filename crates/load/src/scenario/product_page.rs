@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
@@ -11,9 +11,10 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{Invariant, Measured, Scenario, Target, unique};
+use super::{Measured, Scenario, Target, counted, unique};
 use crate::driver::{Mode, Turn};
-use crate::{Answer, Api};
+use crate::lock::lock;
+use crate::{Answer, Api, Check};
 
 /// Products that the example creates. The first of them are read again and again.
 const PRODUCTS: u64 = 1_000;
@@ -84,7 +85,7 @@ impl Default for ProductPage {
 
 impl ProductPage {
     fn products(&self) -> MutexGuard<'_, BTreeMap<u64, Product>> {
-        self.products.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.products)
     }
 
     fn newest(&self, product: u64) -> i64 {
@@ -138,8 +139,8 @@ impl ProductPage {
     }
 
     /// Figures that compare the runs.
-    async fn compare(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
-        let opening = self.statements.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    async fn compare(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
+        let opening = lock(&self.statements).clone();
         let statements = self.statements(api).await?;
         let since = statements.iter().map(|(process, count)| count - opening.get(process).unwrap_or(&0));
         let of = |run: usize| {
@@ -155,12 +156,12 @@ impl ProductPage {
         let mean = micros / cached.max(1);
         let uncached_mean = uncached_micros / u64::try_from(uncached)?.max(1);
         Ok(vec![
-            Invariant::new(format!("{hits} % hits, as the reference has 85"), (82..=87).contains(&hits)),
-            Invariant::new(
-                format!("a page takes {mean} µs in the mean, and {uncached_mean} without cache: at least 5 times less"),
+            Check::count(format!("{hits} % hits, as the reference has 85"), (82..=87).contains(&hits)),
+            Check::count(
+                format!("a page takes {mean} µs on average, and {uncached_mean} without cache: at least 5 times less"),
                 mean * 5 <= uncached_mean,
             ),
-            Invariant::new(format!("{made} statements for {pages} pages, at most 16 %"), made * 100 <= pages * 16),
+            Check::count(format!("{made} statements for {pages} pages, at most 16 %"), made * 100 <= pages * 16),
         ])
     }
 }
@@ -179,8 +180,9 @@ impl Scenario for ProductPage {
         vec![reads(20.0, vec![cached.clone()]), reads(20.0, vec![uncached]), reads(200.0, vec![cached])]
     }
 
-    fn begin_run(&self, number: usize) {
+    async fn begin_run(&self, _api: &Api, number: usize) -> anyhow::Result<()> {
         self.run.store(number, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
@@ -189,13 +191,12 @@ impl Scenario for ProductPage {
             let version = page.number("version")?;
             self.products().insert(product, Product { opening: version, newest: version, ..Product::default() });
         }
-        *self.statements.lock().unwrap_or_else(PoisonError::into_inner) = self.statements(api).await?;
+        *lock(&self.statements) = self.statements(api).await?;
         Ok(())
     }
 
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
-        // Neighbours in time have no pattern.
-        let chance = (turn.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % 100;
+        let chance = (turn.shuffled() >> 32) % 100;
         let hot = 1 + turn.number % HOT;
         match self.run.load(Ordering::Relaxed) {
             // The page that follows is read in another process.
@@ -222,7 +223,7 @@ impl Scenario for ProductPage {
         Ok(())
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
         let (mut updates, mut versions, mut old) = (0, 0, Vec::new());
         for product in 1..=HOT {
             let page = api.get(&format!("/products/{product}?cache=off")).await?.expect(200)?;
@@ -237,22 +238,17 @@ impl Scenario for ProductPage {
         }
         let (behind, unaware) = (self.behind.load(Ordering::Relaxed), self.unaware.load(Ordering::Relaxed));
         let wrong = self.wrong.load(Ordering::Relaxed);
+        let mut newest = format!("all processes show the newest pages; {}", counted(&old, "products are old"));
+        if unaware > 0 {
+            newest += &format!("; {behind} of {unaware} readers right after an update saw an older page");
+        }
         let mut invariants = vec![
-            Invariant::new(
-                format!("each of {updates} updates was made once: {versions} versions"),
-                updates == versions,
-            ),
-            Invariant::new(
+            Check::count(format!("each of {updates} updates was made once: {versions} versions"), updates == versions),
+            Check::count(
                 format!("{wrong} pages were older than an update that their reader knew of, or had another price"),
                 wrong == 0,
             ),
-            Invariant::new(
-                format!(
-                    "all processes show the newest pages ({behind} of {unaware} readers that did not know of an update \
-                     were behind for a moment); old: {old:?}"
-                ),
-                old.is_empty(),
-            ),
+            Check::count(newest, old.is_empty()),
         ];
         if self.pages[UNCACHED].count.load(Ordering::Relaxed) > 0 {
             invariants.extend(self.compare(api).await?);

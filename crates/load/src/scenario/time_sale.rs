@@ -1,18 +1,16 @@
 //! 10,000 pieces for 12,000 orders, then 300,000 more; one order in eight is not paid.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::bail;
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep};
 
-use super::{Invariant, Measured, Scenario, Target};
+use super::{Measured, Scenario, Target, settled};
 use crate::driver::{Mode, Turn};
-use crate::{Answer, Api};
+use crate::{Answer, Api, Check};
 
 const USERS: u64 = 1_000;
 /// One order in so many is not paid for, and gives its piece back.
@@ -29,8 +27,8 @@ const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(super) struct TimeSale {
     paid: AtomicI64,
-    run: AtomicUsize,
-    more: OnceCell<()>,
+    /// Pieces added after the first run.
+    added: AtomicI64,
 }
 
 #[async_trait]
@@ -64,20 +62,16 @@ impl Scenario for TimeSale {
         ]
     }
 
-    fn begin_run(&self, number: usize) {
-        self.run.store(number, Ordering::Relaxed);
+    async fn begin_run(&self, api: &Api, number: usize) -> anyhow::Result<()> {
+        if number == SECOND {
+            api.send(Method::PUT, "/stock/second", None, Some(&json!({ "pieces": MORE }))).await?.expect(200)?;
+            self.added.store(MORE, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
         let (api, number) = (turn.api.clone(), turn.number);
-        if self.run.load(Ordering::Relaxed) == SECOND {
-            let more = json!({ "pieces": MORE });
-            let add = async || {
-                api.send(Method::PUT, "/stock/second", None, Some(&more)).await?.expect(200)?;
-                anyhow::Ok(())
-            };
-            self.more.get_or_try_init(add).await?;
-        }
         let user = format!("user-{}", number % USERS);
         let body = json!({ "user": user, "quantity": 1 });
         let name = |answer: &anyhow::Result<Answer>| {
@@ -106,23 +100,16 @@ impl Scenario for TimeSale {
         Ok(())
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
-        let deadline = Instant::now() + GIVEN_BACK_WITHIN;
-        let [available, reserved, sold, total] = loop {
-            let stock = api.get("/stock").await?.expect(200)?;
-            let number = |field| stock.number(field);
-            let counts = [number("available")?, number("reserved")?, number("sold")?, number("total")?];
-            if counts[1] == 0 || Instant::now() > deadline {
-                break counts;
-            }
-            sleep(Duration::from_millis(100)).await;
-        };
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
+        let stock = settled(api, "/stock", GIVEN_BACK_WITHIN, |stock| stock["reserved"] == 0).await?;
+        let (available, reserved) = (stock.number("available")?, stock.number("reserved")?);
+        let (sold, total) = (stock.number("sold")?, stock.number("total")?);
         let paid = self.paid.load(Ordering::Relaxed);
-        let pieces = PIECES + if self.more.initialized() { MORE } else { 0 };
+        let pieces = PIECES + self.added.load(Ordering::Relaxed);
         Ok(vec![
-            Invariant::new(format!("0 oversold: {sold} of {pieces} are sold"), sold <= pieces && total == pieces),
-            Invariant::new(format!("each paid order is sold: {paid} and {sold}"), paid == sold && paid > 0),
-            Invariant::new(
+            Check::count(format!("0 oversold: {sold} of {pieces} are sold"), sold <= pieces && total == pieces),
+            Check::count(format!("each paid order is sold: {paid} and {sold}"), paid == sold && paid > 0),
+            Check::count(
                 format!("unpaid orders gave their pieces back: {available} available, {reserved} reserved"),
                 reserved == 0 && available + sold == pieces,
             ),

@@ -1,16 +1,16 @@
 //! Users that send amounts to one another, some of them to nobody and some more than there is.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
-use super::{Invariant, Measured, Scenario, unique};
+use super::{Measured, Scenario, counted, settled, unique};
 use crate::driver::{Mode, Turn};
-use crate::{Answer, Api};
+use crate::lock::lock;
+use crate::{Api, Check};
 
 const ACCOUNTS: usize = 64;
 /// Opening balance of each account.
@@ -20,7 +20,7 @@ const MAX_AMOUNT: u64 = 100;
 const REFUSED_EVERY: u64 = 16;
 /// One transfer in so many is sent again.
 const REPEATED_EVERY: u64 = 8;
-/// Time after which nothing is in transit.
+/// Time after which nothing that killed processes have left is in transit.
 const SETTLED: Duration = Duration::from_secs(15);
 
 pub(super) struct Transfer {
@@ -88,8 +88,7 @@ impl Scenario for Transfer {
     }
 
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
-        // Neighbours in time have no pattern.
-        let random = turn.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16;
+        let random = turn.shuffled() >> 16;
         let from = usize::try_from(random)? % ACCOUNTS;
         if turn.number.is_multiple_of(REFUSED_EVERY) {
             return self.refusal(turn, from).await;
@@ -120,8 +119,8 @@ impl Scenario for Transfer {
         Ok(())
     }
 
-    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
-        let totals = settled(api).await?;
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>> {
+        let totals = settled(api, "/totals", SETTLED, |totals| totals["in_transit"] == 0).await?;
         let deposited = totals.number("deposited")? - *lock(&self.deposited);
         let in_transit = totals.number("in_transit")?;
         let mut balances = Vec::with_capacity(ACCOUNTS);
@@ -133,42 +132,29 @@ impl Scenario for Transfer {
         let opening = i64::try_from(OPENING)?;
         let deposits = i64::try_from(ACCOUNTS)? * opening;
         let answered = lock(&self.answered);
-        let wrong = answered.changes.iter().zip(&balances).filter(|(change, balance)| opening + *change != **balance);
-        let wrong: Vec<_> = wrong.collect();
-        let lowest = balances.iter().min().context("there are accounts")?;
+        let compared = answered.changes.iter().map(|change| opening + change).zip(&balances).enumerate();
+        let wrong = compared.filter(|(_, (expected, balance))| expected != *balance);
+        let wrong: Vec<_> = wrong
+            .map(|(number, (expected, balance))| format!("account {number} with {balance}, not {expected}"))
+            .collect();
+        let lowest = balances.iter().min().context("there is no account")?;
         Ok(vec![
-            Invariant::new(
+            Check::count(
                 format!("balances {sum} + in transit {in_transit} = deposits {deposits}"),
                 sum + in_transit == deposits && deposited == deposits,
             ),
-            Invariant::new(
+            Check::count(
                 format!("{in_transit} left in transit, and no balance below zero: the lowest is {lowest}"),
                 in_transit == 0 && *lowest >= 0,
             ),
-            Invariant::new(
+            Check::count(
                 format!(
-                    "each of {} acknowledged transfers arrived once: {} of {ACCOUNTS} balances differ {wrong:?}",
+                    "each of {} acknowledged transfers arrived once; of {ACCOUNTS} balances {}",
                     answered.transfers,
-                    wrong.len()
+                    counted(&wrong, "differ")
                 ),
-                wrong.is_empty(),
+                wrong.is_empty() && answered.transfers > 0,
             ),
         ])
     }
-}
-
-/// The totals, once all that killed processes have left in transit has arrived.
-async fn settled(api: &Api) -> anyhow::Result<Answer> {
-    let deadline = Instant::now() + SETTLED;
-    loop {
-        let totals = api.get("/totals").await?.expect(200)?;
-        if totals.number("in_transit")? == 0 || Instant::now() >= deadline {
-            return Ok(totals);
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use reqwest::{Certificate, ClientBuilder};
 use tidegate_testkit::redis::Certificates;
-use tidegate_testkit::{Process, free_port, http_client, poll_until};
+use tidegate_testkit::{Process, ProcessBuilder, free_port, http_client, poll_until};
 use tokio::process::Command;
 
 use super::usage::Usage;
@@ -35,7 +35,7 @@ impl Proxy {
         let directory = root.join("nginx");
         std::fs::create_dir(&directory)?;
         let certificates = Certificates::generate();
-        let process = command(&program, &directory, &[]);
+        let process = command(&program, &directory);
         let (https, http) = (free_port(), free_port());
         write(&directory, &certificates, https, http, &apis, None)?;
         let process = process.start()?;
@@ -112,8 +112,8 @@ impl Proxy {
     }
 }
 
-fn command(program: &Path, directory: &Path, more: &[&str]) -> tidegate_testkit::ProcessBuilder {
-    Process::builder(program).name("nginx").args(arguments(directory, more))
+fn command(program: &Path, directory: &Path) -> ProcessBuilder {
+    Process::builder(program).name("nginx").args(arguments(directory, &[]))
 }
 
 fn arguments(directory: &Path, more: &[&str]) -> Vec<String> {

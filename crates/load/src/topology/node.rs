@@ -19,8 +19,8 @@ const READY: Duration = Duration::from_secs(90);
 const STOP: Duration = Duration::from_secs(45);
 
 /// Which program a node runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
     /// `tidegate-api`
     Api,
     /// `tidegate-worker`
@@ -60,11 +60,6 @@ impl Node {
     /// `api1`, `worker2` and so on.
     pub fn name(&self) -> &str {
         self.process.name()
-    }
-
-    /// Which program it runs.
-    pub fn kind(&self) -> Kind {
-        self.kind
     }
 
     /// Its port on 127.0.0.1: that of the API, or that of a worker's probes.
@@ -153,11 +148,6 @@ impl Node {
     /// Its resources, while it runs.
     pub fn usage(&self) -> Option<Usage> {
         Usage::of(self.process.pid()?)
-    }
-
-    /// The last lines that it printed.
-    pub fn log_tail(&self, lines: usize) -> Vec<String> {
-        self.process.log().tail(lines).iter().map(ToString::to_string).collect()
     }
 
     fn replace(&mut self, program: ProcessBuilder) -> anyhow::Result<()> {

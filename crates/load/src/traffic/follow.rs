@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Shared;
-use super::sample::{Class, Group, Sample};
+use super::sample::{Class, Group};
 use super::tenant::Tenant;
 
 /// The API writes a comment each 15 s, so that a stream without a byte for longer has broken.
@@ -86,7 +86,7 @@ async fn read(shared: &Shared, tenant: &Tenant, last: &mut u64) -> anyhow::Resul
         Ok(Ok(answer)) => answer.status().as_u16(),
         _ => 0,
     };
-    shared.record(sample(shared, Class::Stream, began, status));
+    shared.record(Class::Stream, Group::Normal, began, status);
     let answer = answer.context("no answer")?.map_err(reqwest::Error::without_url)?;
     if !answer.status().is_success() {
         let body: Value = answer.json().await.unwrap_or_default();
@@ -116,16 +116,6 @@ fn take(shared: &Shared, event: &str, last: &mut u64) {
     });
     let data: Value = field("data:").and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default();
     if let Some(started) = data["body"]["number"].as_u64().and_then(|number| shared.ledger.started(number)) {
-        shared.record(sample(shared, Class::Event, started, 200));
-    }
-}
-
-fn sample(shared: &Shared, class: Class, from: Instant, status: u16) -> Sample {
-    Sample {
-        at: from.duration_since(shared.began).as_secs_f32(),
-        latency_ms: from.elapsed().as_secs_f32() * 1_000.0,
-        class,
-        group: Group::Normal,
-        status,
+        shared.record(Class::Event, Group::Normal, started, 200);
     }
 }

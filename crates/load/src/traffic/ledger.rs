@@ -1,9 +1,10 @@
 //! What was acknowledged, and whether the fleet still holds it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::operation::{LINES, imported_title};
 use super::tenant::Tenant;
 use super::{Shared, patient_json};
+use crate::lock::lock;
 
 /// How long jobs may take after the last request. A killed worker's come back after their lease.
 const JOBS_END: Duration = Duration::from_secs(120);
@@ -19,7 +21,7 @@ const EXAMPLES: usize = 5;
 
 /// Writes, jobs and imports that were acknowledged.
 #[derive(Default)]
-pub struct Ledger(Mutex<Entries>);
+pub(super) struct Ledger(Mutex<Entries>);
 
 #[derive(Default)]
 struct Entries {
@@ -33,8 +35,6 @@ struct Entries {
 struct OfTenant {
     /// Schedules by the number of their request, with the last acknowledged version.
     schedules: BTreeMap<u64, u64>,
-    /// Requests that create a schedule, acknowledged or not.
-    sent: BTreeSet<u64>,
     /// Jobs by number.
     jobs: BTreeMap<u64, String>,
     imports: BTreeMap<u64, String>,
@@ -79,10 +79,6 @@ pub struct Verdict {
 }
 
 impl Ledger {
-    pub(super) fn sent(&self, tenant: &str, number: u64) {
-        self.of(tenant, |entry| entry.sent.insert(number));
-    }
-
     pub(super) fn written(&self, tenant: &str, number: u64, version: u64) {
         self.of(tenant, |entry| entry.schedules.insert(number, version));
     }
@@ -96,25 +92,20 @@ impl Ledger {
     }
 
     pub(super) fn enqueued_at(&self, number: u64, at: Instant) {
-        self.lock().started.insert(number, at);
+        lock(&self.0).started.insert(number, at);
     }
 
     /// When the request was to be sent whose notice has come.
     pub(super) fn started(&self, number: u64) -> Option<Instant> {
-        self.lock().started.get(&number).copied()
+        lock(&self.0).started.get(&number).copied()
     }
 
     pub(super) fn streamed(&self, change: impl FnOnce(&mut Streams)) {
-        change(&mut self.lock().streams);
-    }
-
-    /// Acknowledged jobs, with those of imports.
-    pub fn jobs(&self) -> usize {
-        self.lock().tenants.values().map(|entry| entry.jobs.len() + entry.imports.len()).sum()
+        change(&mut lock(&self.0).streams);
     }
 
     fn of<T>(&self, tenant: &str, change: impl FnOnce(&mut OfTenant) -> T) {
-        let mut entries = self.lock();
+        let mut entries = lock(&self.0);
         if !entries.tenants.contains_key(tenant) {
             entries.tenants.insert(tenant.to_owned(), OfTenant::default());
         }
@@ -122,16 +113,12 @@ impl Ledger {
             change(entry);
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Waits for all jobs, and compares everything.
 pub(super) async fn verify(shared: &Shared, tenants: &[&Tenant]) -> anyhow::Result<Verdict> {
     let (entries, streams) = {
-        let entries = shared.ledger.lock();
+        let entries = lock(&shared.ledger.0);
         (entries.tenants.clone(), entries.streams.clone())
     };
     let mut verdict = Verdict { streams, ..Verdict::default() };
@@ -166,11 +153,7 @@ async fn check_jobs(shared: &Shared, entry: &OfTenant, verdict: &mut Verdict) ->
         let path = format!("/api/queue/{queue}/jobs/{id}");
         let end = Instant::now() + JOBS_END;
         let job = loop {
-            let job = match shared.operator_json(&path).await {
-                Ok(job) => job,
-                Err(error) if error.to_string().contains(" is answered 404") => break Value::Null,
-                Err(error) => return Err(error),
-            };
+            let Some(job) = shared.operator_json(&path).await? else { break Value::Null };
             let has_ended = ["done", "dead", "cancelled"].iter().any(|state| job["state"] == *state);
             if has_ended || Instant::now() > end {
                 break job;
@@ -196,7 +179,7 @@ async fn check_schedules(tenant: &Tenant, entry: &OfTenant, verdict: &mut Verdic
     let mut found: HashMap<String, (usize, u64)> = HashMap::new();
     let mut path = String::from("/api/schedules?limit=200");
     loop {
-        let page = patient_json(&path, || tenant.get(&path)).await?;
+        let page = page(tenant, &path).await?;
         for title in page["items"].as_array().into_iter().flatten().filter_map(|item| item["title"].as_str()) {
             // `w7 v2` is the second replacement of what request 7 created.
             let (name, version) = title.split_once(" v").unwrap_or((title, "0"));
@@ -236,7 +219,7 @@ async fn check_notices(tenant: &Tenant, entry: &OfTenant, verdict: &mut Verdict)
     let mut after = 0;
     loop {
         let path = format!("/api/notifications?limit=200&after={after}");
-        let page = patient_json(&path, || tenant.get(&path)).await?;
+        let page = page(tenant, &path).await?;
         for number in page["items"].as_array().into_iter().flatten().filter_map(|item| item["body"]["number"].as_u64())
         {
             *found.entry(number).or_default() += 1;
@@ -257,4 +240,8 @@ async fn check_notices(tenant: &Tenant, entry: &OfTenant, verdict: &mut Verdict)
         }
     }
     Ok(())
+}
+
+async fn page(tenant: &Tenant, path: &str) -> anyhow::Result<Value> {
+    patient_json(path, || tenant.get(path)).await?.with_context(|| format!("GET {path} is answered 404"))
 }

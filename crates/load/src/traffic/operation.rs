@@ -6,9 +6,10 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::sample::{Class, Group, Sample};
+use super::sample::{Class, Group};
 use super::tenant::{Schedule, Tenant};
 use super::{Shared, USERS_PER_TENANT};
+use crate::Answer;
 
 /// Above the 60 s after which the proxy gives up.
 const ANSWER: Duration = Duration::from_secs(70);
@@ -41,12 +42,6 @@ impl Operation {
             _ => Self::Import,
         }
     }
-}
-
-/// An answer with its JSON.
-struct Answered {
-    status: u16,
-    body: Value,
 }
 
 impl Shared {
@@ -89,7 +84,6 @@ impl Call<'_> {
 
     async fn create(&self) {
         let key = format!("w{}", self.number);
-        self.shared.ledger.sent(&self.tenant.id, self.number);
         let body = schedule(self.number, 0);
         let request = || self.tenant.post("/api/schedules").header("idempotency-key", &key).json(&body);
         let Some(answer) = self.write(Class::Write, request).await else { return };
@@ -142,15 +136,16 @@ impl Call<'_> {
     }
 
     /// Sends a write, again and again if the traffic repeats. `None` if it was not acknowledged.
-    async fn write(&self, class: Class, request: impl Fn() -> RequestBuilder) -> Option<Answered> {
+    async fn write(&self, class: Class, request: impl Fn() -> RequestBuilder) -> Option<Answer> {
         let end = Instant::now() + PATIENCE;
         let mut from = self.scheduled;
         loop {
             let answer = self.send(class, from, request()).await;
-            if (200..300).contains(&answer.status) {
-                return Some(answer);
+            let status = answer.as_ref().map(|answer| answer.status.as_u16());
+            if status.is_some_and(|status| (200..300).contains(&status)) {
+                return answer;
             }
-            let may_pass = [0, 429, 503].contains(&answer.status);
+            let may_pass = [None, Some(429), Some(503)].contains(&status);
             if !self.shared.options.repeats || !may_pass || Instant::now() > end {
                 return None;
             }
@@ -159,37 +154,25 @@ impl Call<'_> {
         }
     }
 
-    async fn send(&self, class: Class, from: Instant, request: RequestBuilder) -> Answered {
-        let answer = exchange(request).await;
-        let sample = Sample {
-            at: from.duration_since(self.shared.began).as_secs_f32(),
-            latency_ms: from.elapsed().as_secs_f32() * 1_000.0,
-            class,
-            group: self.group,
-            status: answer.as_ref().map_or(0, |answer| answer.status),
-        };
-        self.shared.record(sample);
+    /// `None` without an answer.
+    async fn send(&self, class: Class, from: Instant, request: RequestBuilder) -> Option<Answer> {
+        let answer = Answer::to(request.timeout(ANSWER)).await;
+        let status = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
+        let sample = self.shared.record(class, self.group, from, status);
         match answer {
             Ok(answer) => {
                 if !sample.is_accepted() {
                     let kind = answer.body["type"].as_str().unwrap_or("no problem+json");
-                    self.shared.note(format!("{class:?}: {} {kind}", answer.status));
+                    self.shared.note(format!("{class:?}: {status} {kind}"));
                 }
-                answer
+                Some(answer)
             }
             Err(error) => {
                 self.shared.note(format!("{class:?}: no answer: {:#}", anyhow::Error::from(error.without_url())));
-                Answered { status: 0, body: Value::Null }
+                None
             }
         }
     }
-}
-
-async fn exchange(request: RequestBuilder) -> reqwest::Result<Answered> {
-    let answer = request.timeout(ANSWER).send().await?;
-    let status = answer.status().as_u16();
-    let body = answer.bytes().await?;
-    Ok(Answered { status, body: serde_json::from_slice(&body).unwrap_or_default() })
 }
 
 /// The title names the request that created the schedule, and how often it was replaced.

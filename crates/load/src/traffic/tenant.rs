@@ -1,11 +1,13 @@
 //! A tenant of the traffic.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, ensure};
 use reqwest::{Client, ClientBuilder, RequestBuilder};
 use serde_json::{Value, json};
+
+use crate::lock::lock;
 
 /// A tenant with its key, and the connections of its users.
 pub(super) struct Tenant {
@@ -74,7 +76,7 @@ impl Tenant {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Schedule>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 }
 

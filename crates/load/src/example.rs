@@ -1,20 +1,16 @@
 //! The servers and processes of one run.
 
 use std::env;
-use std::time::Duration;
 
-use anyhow::Context;
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{PostgresServer, Process, find_binary};
 
+use crate::api::address;
 use crate::{Api, Scenario};
-
-const START: Duration = Duration::from_secs(30);
-const ADDRESS: &str = "listening on ";
 
 /// What is started.
 #[derive(Clone, Copy, Debug)]
-pub struct FleetOptions {
+pub struct ExampleOptions {
     /// Processes of the example.
     pub processes: usize,
     /// Whether they have no server: memory and SQLite. Only one process can do so.
@@ -25,7 +21,7 @@ pub struct FleetOptions {
 }
 
 /// Redis, PostgreSQL and the processes of one example. Dropping it ends them all.
-pub struct Fleet {
+pub struct ExampleProcesses {
     pub(crate) redis: Option<RedisServer>,
     pub(crate) processes: Vec<Process>,
     api: Api,
@@ -33,13 +29,13 @@ pub struct Fleet {
     _postgres: Option<PostgresServer>,
 }
 
-impl Fleet {
+impl ExampleProcesses {
     /// Starts everything. `REDIS_URL` and `DATABASE_URL` name servers that run already.
     ///
     /// # Errors
     ///
     /// The example has not been built, or does not start.
-    pub async fn start(scenario: &dyn Scenario, options: FleetOptions) -> anyhow::Result<Self> {
+    pub async fn start(scenario: &dyn Scenario, options: ExampleOptions) -> anyhow::Result<Self> {
         let (mut redis, mut postgres) = (None, None);
         let mut builder = Process::builder(find_binary(&format!("examples/{}", scenario.name()))?).env("PORT", "0");
         for (name, value) in scenario.env() {
@@ -100,10 +96,4 @@ impl Fleet {
         self.api.moved(number, address);
         Ok(())
     }
-}
-
-async fn address(process: &mut Process) -> anyhow::Result<String> {
-    let line = process.wait_for_line(ADDRESS, START).await?;
-    let (_, address) = line.split_once(ADDRESS).context("the line has the address")?;
-    Ok(address.trim().to_owned())
 }
