@@ -162,6 +162,8 @@ fn here(
         let weight = if canary.is_some() { format!(" weight={STABLE_WEIGHT}") } else { String::new() };
         text = text.replace(&format!("api{}:8080", number + 1), &format!("127.0.0.1:{port}{weight}"));
     }
+    // A topology may have fewer instances than the deployment.
+    text = text.split_inclusive('\n').filter(|line| !line.contains("server api")).collect();
     if let Some(port) = canary {
         text =
             text.replace("least_conn;", &format!("least_conn;\n        server 127.0.0.1:{port} weight=1 max_fails=0;"));
@@ -189,7 +191,7 @@ mod tests {
         for part in [
             "listen 127.0.0.1:7443 ssl http2",
             "listen 127.0.0.1:7080 default_server",
-            "server 127.0.0.1:7003 max_fails=3",
+            "server 127.0.0.1:7003 max_fails=1",
             "https://$host:7443$request_uri",
             "pid /scratch/nginx.pid",
             "proxy_temp_path /scratch/proxy",
@@ -199,8 +201,10 @@ mod tests {
             assert!(stable.contains(part), "{part} is not in:\n{stable}");
         }
         assert!(!stable.contains(":8080") && !stable.contains("/run/"), "{stable}");
+        let one = here(CONF, Path::new("/scratch"), &certificates, 7443, 7080, &[7001], None);
+        assert!(one.contains("server 127.0.0.1:7001") && !one.contains("server api"), "{one}");
         let canary = text(Some(7009));
         assert!(canary.contains("server 127.0.0.1:7009 weight=1"), "{canary}");
-        assert!(canary.contains("server 127.0.0.1:7001 weight=3 max_fails=3"), "{canary}");
+        assert!(canary.contains("server 127.0.0.1:7001 weight=3 max_fails=1"), "{canary}");
     }
 }
