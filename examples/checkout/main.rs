@@ -6,9 +6,10 @@
 //!   breakers, and `PUT /services/{service}/delay` makes one service slow.
 //! - An order is three writes: reserve the pieces, take the points, confirm. After the first write,
 //!   a delayed job is stored. It repeats the other two, in case the process dies.
-//! - A repeated write changes nothing for two days. A job that could not run for a day is cancelled:
-//!   no outage makes it take points twice. `/totals` then shows points without pieces.
-//! - Redis needs `appendonly yes` and `appendfsync always`, or its crash may lose an answered order.
+//! - A repeated write changes nothing for two days. A job that could not run for a day is
+//!   cancelled: no outage makes it take points twice. `/totals` then shows points without pieces.
+//! - Redis needs `appendonly yes` and `appendfsync always`. Else its crash may lose an order that
+//!   was acknowledged.
 //!
 //! The environment sets the number of `COUPONS` and `PIECES`, and after how many seconds without a
 //! confirmation a reservation expires (`HOLD_SECONDS`).

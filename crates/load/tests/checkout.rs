@@ -1,5 +1,5 @@
-//! A service that is too slow; a rush for few coupons and pieces; a payment that is forgotten; and a
-//! process that dies among orders, with clients that do not repeat.
+//! A service that is too slow; a rush for few coupons and pieces; a payment that is forgotten; and
+//! a process that dies among orders, with clients that do not repeat.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test ends where it is surprised")]
 
 use std::time::Duration;
