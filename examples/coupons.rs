@@ -22,7 +22,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use axum::extract::{Path, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -70,7 +70,8 @@ async fn main() -> anyhow::Result<()> {
             (Arc::new(store.clone()), Arc::new(store), database)
         }
         (Err(_), Err(_)) => (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()), "sqlite::memory:".to_owned()),
-        _ => anyhow::bail!("only one of REDIS_URL and DATABASE_URL is set: set both, or neither to run in memory"),
+        (Ok(_), _) => bail!("set both REDIS_URL and DATABASE_URL, or neither: REDIS_URL is set alone"),
+        (_, Ok(_)) => bail!("set both REDIS_URL and DATABASE_URL, or neither: DATABASE_URL is set alone"),
     };
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
@@ -82,7 +83,6 @@ async fn main() -> anyhow::Result<()> {
         sqlx::query(statement).execute(&sql).await?;
     }
     guard.release().await?;
-
     let hold = env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse());
     let shop = Shop { sql, stocks, hold: Duration::from_secs(hold.context("HOLD_SECONDS must be a whole number")?) };
     tokio::spawn(shop.clone().settle_regularly());

@@ -62,8 +62,7 @@ struct Shop {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let servers = (env::var("REDIS_URL"), env::var("DATABASE_URL"));
-    let (cache, locks, url): (_, Arc<dyn PermitStore>, _) = match servers {
+    let (cache, locks, url): (_, Arc<dyn PermitStore>, _) = match (env::var("REDIS_URL"), env::var("DATABASE_URL")) {
         (Ok(redis), Ok(database)) => {
             let (config, keyspace) = (Config::parse(&redis)?, Keyspace::new("product-page")?);
             let tier = RedisTier::new(Client::connect(&config, Role::Cache).await?, &keyspace);
@@ -72,7 +71,8 @@ async fn main() -> anyhow::Result<()> {
             (TieredCache::builder().capacity(Capacity::Bytes(1)).l2(tier), Arc::new(store), database)
         }
         (Err(_), Err(_)) => (TieredCache::builder(), Arc::new(MemoryStore::new()), "sqlite::memory:".to_owned()),
-        _ => anyhow::bail!("only one of REDIS_URL and DATABASE_URL is set: set both, or neither to run in memory"),
+        (Ok(_), _) => anyhow::bail!("set both REDIS_URL and DATABASE_URL, or neither: REDIS_URL is set alone"),
+        (_, Ok(_)) => anyhow::bail!("set both REDIS_URL and DATABASE_URL, or neither: DATABASE_URL is set alone"),
     };
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
