@@ -6,7 +6,7 @@ use tidegate_testkit::{Process, binary};
 async fn an_example_that_has_one_of_two_servers_does_not_start() {
     // No server listens there: none is needed to see that the other one is missing.
     let servers = [("REDIS_URL", "redis://127.0.0.1:1"), ("DATABASE_URL", "postgres://postgres@127.0.0.1:1/postgres")];
-    for name in ["feed", "leaderboard"] {
+    for name in ["coupons", "feed", "leaderboard", "payment", "product_page"] {
         for (variable, url) in servers {
             let process = Process::builder(binary(&format!("examples/{name}"))).env("PORT", "0");
             let mut process = process.env(variable, url).start().unwrap();
