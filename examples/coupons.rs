@@ -155,7 +155,7 @@ impl Shop {
                 Reserve::Ended(Ended::Expired | Ended::Released) => continue,
                 Reserve::Reserved { .. } | Reserve::Ended(Ended::Confirmed) => {}
             }
-            // A row of an earlier attempt holds no coupon any more, nor does one that Redis has lost.
+            // A row of an earlier attempt holds no coupon, nor does one that Redis has lost.
             let insert = "INSERT INTO coupons (campaign, user_id, attempt) VALUES ($1, $2, $3)
                           ON CONFLICT (campaign, user_id) DO UPDATE SET attempt = excluded.attempt, is_settled = 0
                           WHERE coupons.attempt < excluded.attempt OR coupons.is_settled = 2";
@@ -180,7 +180,7 @@ impl Shop {
     }
 
     /// Completes rows whose process may have died, removes those whose reservation has expired, and
-    /// takes back expired reservations without a row. Returns the number of rows.
+    /// expires reservations without a row. Returns the number of rows.
     async fn settle(&self) -> Result<usize, Refused> {
         let select = "SELECT campaign, user_id, attempt FROM coupons WHERE is_settled = 0
                       ORDER BY campaign, user_id LIMIT 1000";

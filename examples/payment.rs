@@ -182,7 +182,7 @@ impl Shop {
         Ok(true)
     }
 
-    /// Whether the request `key` has paid: SQL remembers it, also if a process died or `Once` forgot.
+    /// Whether the request `key` has paid. SQL remembers it, also if a process died meanwhile.
     /// An error if the key has paid for something else, or another one for the order.
     async fn is_paid(&self, key: &str, payment: &Payment) -> Result<bool, Refused> {
         let Payment { order, user, amount } = payment;

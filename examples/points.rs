@@ -95,7 +95,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(axum::serve(listener, router).await?)
 }
 
-/// Ends what has begun, also if the client leaves: after a posting, the old balance must be dropped.
+/// Ends what has begun, also if the client leaves: a posting must drop the cached balance.
 async fn to_the_end(request: Request, next: Next) -> Result<Response, Refused> {
     Ok(tokio::spawn(next.run(request)).await?)
 }
@@ -133,7 +133,7 @@ async fn earn(State(shop): State<Shop>, user: User, query: RawQuery, headers: He
 }
 
 impl Shop {
-    /// Posts one batch after the other. What arrives meanwhile, for about a millisecond, is the next.
+    /// Posts one batch after the other. What arrives meanwhile, in a millisecond, is the next.
     async fn post_batches(self, mut queue: mpsc::Receiver<Earning>) {
         let mut batch = Vec::with_capacity(BATCH);
         while queue.recv_many(&mut batch, BATCH).await > 0 {

@@ -36,7 +36,7 @@ use tidegate_sync::{Lock, MemoryStore, PermitStore, RedisStore};
 const PAGES: TtlClass = TtlClass::new("pages", Duration::from_secs(300));
 const OTHER_UPDATE: &str = "this Idempotency-Key was used for another update";
 const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
-/// 1,000 products in 10 categories, with 300 sales each. A row of `prices` is one update: its price,
+/// 1,000 products in 10 categories, with 300 sales each. A row of `prices` is an update: its price,
 /// the version of the page that it has made, and the second in which it was written.
 const TABLES: [&str; 8] = [
     "CREATE TABLE IF NOT EXISTS products (id BIGINT PRIMARY KEY, category BIGINT NOT NULL, name TEXT NOT NULL)",
@@ -112,7 +112,7 @@ async fn page(State(shop): State<Shop>, id: Id, RawQuery(query): RawQuery) -> An
     } else {
         let mut read = shop.read(id).await?;
         if read.source == Source::Collapsed {
-            // Another request began that load, perhaps before the last update. The next began later.
+            // Another request began that load, perhaps before the last update.
             read = shop.read(id).await?;
         }
         (json!(*read.value), format!("{:?}", read.source).to_lowercase())
@@ -150,7 +150,7 @@ impl Shop {
         Ok(row.map(|(name, price, version, rank)| Page { name, price, version, rank }))
     }
 
-    /// Writes the price, once for each key of a product, and returns the version that this has made.
+    /// Writes the price, once for each key of a product. Returns the version that it has made.
     async fn write(&self, id: i64, key: &str, price: i64) -> Result<i64, Refused> {
         let add = "INSERT INTO prices SELECT product_id, MAX(version) + 1, CAST($2 AS BIGINT), CAST($3 AS BIGINT), $4
                    FROM prices WHERE product_id = $1 GROUP BY product_id ON CONFLICT DO NOTHING RETURNING version";
