@@ -3,7 +3,8 @@
 //! [`Stock`] counts in one atomic step, the SQL table is the record. A process may die between the
 //! two, so the steps are: reserve, write the row, confirm. The next request of the same user has
 //! the same reservation, so a repeat completes it. Without a repeat, [`Shop::settle`] completes it,
-//! or the reservation expires after `HOLD_SECONDS` and the row is deleted.
+//! or the reservation expires after `HOLD_SECONDS` and the row is deleted. A crash of Redis loses
+//! reservations, unless it runs with `appendonly yes` and `appendfsync always`.
 //!
 //! ```text
 //! cargo run --release --example coupons          # everything in memory, for one process
@@ -21,8 +22,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use axum::extract::{Path, State, rejection::JsonRejection};
+use anyhow::{Context, bail};
+use axum::extract::{Path, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -33,47 +34,48 @@ use sqlx::{AnyPool, any::AnyPoolOptions};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Ended, Lock, MemoryStore, PermitStore, RedisStore, Reserve, Stock, StockError, StockStore};
 
-const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// A user with this number of expired reservations gets no coupon for a day.
 const MAX_ATTEMPTS: i64 = 20;
 
 /// A row of `coupons` is the user's once its reservation, `user:attempt`, is confirmed. `settle`
-/// sets `is_settled` soon after.
-const TABLES: [&str; 4] = [
+/// then sets `is_settled` to 1, or to 2 if Redis has lost the reservation.
+const TABLES: [&str; 5] = [
     "CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY)",
-    "CREATE TABLE IF NOT EXISTS campaigns (name TEXT PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS campaigns (name TEXT PRIMARY KEY, has_ended BIGINT NOT NULL DEFAULT 0)",
     "CREATE TABLE IF NOT EXISTS coupons (campaign TEXT, user_id TEXT, attempt BIGINT NOT NULL,
          is_settled BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (campaign, user_id))",
+    "CREATE INDEX IF NOT EXISTS coupons_to_settle ON coupons (campaign, user_id) WHERE is_settled = 0",
     "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)
      INSERT INTO users SELECT 'user-' || i FROM n WHERE true ON CONFLICT DO NOTHING",
 ];
 
 const SETTLED: &str = "UPDATE coupons SET is_settled = 1 WHERE campaign = $1 AND user_id = $2 AND attempt = $3";
+const LOST: &str = "UPDATE coupons SET is_settled = 2 WHERE campaign = $1 AND user_id = $2 AND attempt = $3";
 const EXPIRED: &str = "DELETE FROM coupons WHERE campaign = $1 AND user_id = $2 AND attempt = $3";
 
 #[derive(Clone)]
 struct Shop {
     sql: AnyPool,
     stocks: Arc<dyn StockStore>,
-    /// How long a reservation waits for its confirmation.
     hold: Duration,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (stocks, locks): (Arc<dyn StockStore>, Arc<dyn PermitStore>) = match env::var("REDIS_URL") {
-        Ok(url) => {
-            let client = Client::connect(&Config::parse(&url)?, Role::Durable).await?;
+    let servers = (env::var("REDIS_URL"), env::var("DATABASE_URL"));
+    let (stocks, locks, url): (Arc<dyn StockStore>, Arc<dyn PermitStore>, _) = match servers {
+        (Ok(redis), Ok(database)) => {
+            let client = Client::connect(&Config::parse(&redis)?, Role::Durable).await?;
             let store = RedisStore::new(client, Keyspace::new("coupons")?);
-            (Arc::new(store.clone()), Arc::new(store))
+            (Arc::new(store.clone()), Arc::new(store), database)
         }
-        Err(_) => (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())),
+        (Err(_), Err(_)) => (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()), "sqlite::memory:".to_owned()),
+        (Ok(_), _) => bail!("set both REDIS_URL and DATABASE_URL, or neither: REDIS_URL is set alone"),
+        (_, Ok(_)) => bail!("set both REDIS_URL and DATABASE_URL, or neither: DATABASE_URL is set alone"),
     };
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
-    let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
-    let connections = if url.starts_with("sqlite") { 1 } else { 16 };
-    let pool = AnyPoolOptions::new().min_connections(connections).max_connections(connections);
+    let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
@@ -81,10 +83,8 @@ async fn main() -> anyhow::Result<()> {
         sqlx::query(statement).execute(&sql).await?;
     }
     guard.release().await?;
-
     let hold = env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse());
-    let hold = hold.context("HOLD_SECONDS must be a whole number")?;
-    let shop = Shop { sql, stocks, hold: Duration::from_secs(hold) };
+    let shop = Shop { sql, stocks, hold: Duration::from_secs(hold.context("HOLD_SECONDS must be a whole number")?) };
     tokio::spawn(shop.clone().settle_regularly());
     let router = Router::new()
         .route("/campaigns", post(create))
@@ -100,16 +100,16 @@ async fn main() -> anyhow::Result<()> {
 #[derive(Deserialize)]
 struct Campaign {
     campaign: String,
-    coupons: u64,
+    coupons: std::num::NonZeroU32,
 }
 
 /// A repeat with the same number of coupons changes nothing.
 async fn create(State(shop): State<Shop>, body: Body<Campaign>) -> Answer {
-    let Json(Campaign { campaign, coupons }) = body?;
+    let Json(Campaign { campaign, coupons }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     // In SQL first, so that `settle` knows the campaign before there is a reservation.
-    let insert = sqlx::query("INSERT INTO campaigns VALUES ($1) ON CONFLICT DO NOTHING");
+    let insert = sqlx::query("INSERT INTO campaigns (name) VALUES ($1) ON CONFLICT DO NOTHING");
     insert.bind(name(&campaign)?).execute(&shop.sql).await?;
-    shop.stock(&campaign).add("opening", coupons).await?;
+    shop.stock(&campaign).add("opening", coupons.get().into()).await?;
     Ok((StatusCode::CREATED, Json(json!({ "campaign": campaign, "coupons": coupons }))))
 }
 
@@ -119,8 +119,9 @@ struct Wish {
 }
 
 /// Gives the user a coupon. A user that has one gets the same again.
-async fn issue(State(shop): State<Shop>, Path(campaign): Path<String>, body: Body<Wish>) -> Answer {
-    let Json(Wish { user }) = body?;
+async fn issue(State(shop): State<Shop>, campaign: Result<Path<String>, PathRejection>, body: Body<Wish>) -> Answer {
+    let Path(campaign) = campaign.map_err(|error| Refused(error.status(), error.body_text()))?;
+    let Json(Wish { user }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     let select = "SELECT is_settled FROM users LEFT JOIN coupons ON campaign = $1 AND user_id = id WHERE id = $2";
     let select = sqlx::query_scalar(select).bind(name(&campaign)?).bind(name(&user)?);
     let found: Option<Option<i64>> = select.fetch_optional(&shop.sql).await?;
@@ -154,10 +155,10 @@ impl Shop {
                 Reserve::Ended(Ended::Expired | Ended::Released) => continue,
                 Reserve::Reserved { .. } | Reserve::Ended(Ended::Confirmed) => {}
             }
-            // A row of an earlier attempt holds no coupon any more.
+            // A row of an earlier attempt holds no coupon, nor does one that Redis has lost.
             let insert = "INSERT INTO coupons (campaign, user_id, attempt) VALUES ($1, $2, $3)
-                          ON CONFLICT (campaign, user_id) DO UPDATE SET attempt = excluded.attempt
-                          WHERE coupons.attempt < excluded.attempt";
+                          ON CONFLICT (campaign, user_id) DO UPDATE SET attempt = excluded.attempt, is_settled = 0
+                          WHERE coupons.attempt < excluded.attempt OR coupons.is_settled = 2";
             sqlx::query(insert).bind(campaign).bind(user).bind(attempt).execute(&self.sql).await?;
             // From here on the coupon is the user's, also if this process dies.
             match stock.confirm(&id).await {
@@ -170,48 +171,52 @@ impl Shop {
 
     /// Each process may do this; together they do nothing twice.
     async fn settle_regularly(self) {
-        let mut tick = tokio::time::interval(SETTLE_EVERY);
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
         loop {
             tick.tick().await;
             // While a server is away nothing is settled; the next tick tries again.
-            let _ = self.settle().await;
+            while self.settle().await.is_ok_and(|rows| rows == 1_000) {}
         }
     }
 
     /// Completes rows whose process may have died, removes those whose reservation has expired, and
-    /// sweeps the expired reservations that have no row.
-    async fn settle(&self) -> Result<(), Refused> {
+    /// expires reservations without a row. Returns the number of rows.
+    async fn settle(&self) -> Result<usize, Refused> {
         let select = "SELECT campaign, user_id, attempt FROM coupons WHERE is_settled = 0
                       ORDER BY campaign, user_id LIMIT 1000";
         let rows: Vec<(String, String, i64)> = sqlx::query_as(select).fetch_all(&self.sql).await?;
-        let mut changes = Vec::new();
-        for (campaign, user, attempt) in rows {
-            match self.stock(&campaign).confirm(&format!("{user}:{attempt}")).await {
-                Ok(()) => changes.push((SETTLED, campaign, user, attempt)),
-                Err(StockError::Expired { .. }) => changes.push((EXPIRED, campaign, user, attempt)),
-                Err(error @ StockError::Store(_)) => return Err(error.into()),
-                // Redis has forgotten the reservation: left to a person.
-                Err(_) => {}
-            }
-        }
         let mut sql = self.sql.begin().await?;
-        for (change, campaign, user, attempt) in changes {
+        for (campaign, user, attempt) in &rows {
+            let change = match self.stock(campaign).confirm(&format!("{user}:{attempt}")).await {
+                Ok(()) => SETTLED,
+                Err(StockError::Expired { .. }) => EXPIRED,
+                Err(error @ StockError::Store(_)) => return Err(error.into()),
+                Err(_) => LOST,
+            };
             sqlx::query(change).bind(campaign).bind(user).bind(attempt).execute(&mut *sql).await?;
         }
         sql.commit().await?;
-        let campaigns: Vec<String> = sqlx::query_scalar("SELECT name FROM campaigns").fetch_all(&self.sql).await?;
+        let select = "SELECT name FROM campaigns WHERE has_ended = 0";
+        let campaigns: Vec<String> = sqlx::query_scalar(select).fetch_all(&self.sql).await?;
         for campaign in campaigns {
             self.stock(&campaign).sweep(1_000).await?;
+            if self.stock(&campaign).counts().await.is_ok_and(|counts| counts.sold == counts.total) {
+                let end = sqlx::query("UPDATE campaigns SET has_ended = 1 WHERE name = $1");
+                end.bind(campaign).execute(&self.sql).await?;
+            }
         }
-        Ok(())
+        Ok(rows.len())
     }
 }
 
 /// The count from Redis, and what the table has.
-async fn campaign(State(shop): State<Shop>, Path(campaign): Path<String>) -> Answer {
+async fn campaign(State(shop): State<Shop>, campaign: Result<Path<String>, PathRejection>) -> Answer {
+    let Path(campaign) = campaign.map_err(|error| Refused(error.status(), error.body_text()))?;
+    let select = "SELECT COUNT(user_id), COUNT(CASE WHEN is_settled = 0 THEN 1 END)
+                  FROM campaigns LEFT JOIN coupons ON campaign = name WHERE name = $1 GROUP BY name";
+    let found: Option<(i64, i64)> = sqlx::query_as(select).bind(name(&campaign)?).fetch_optional(&shop.sql).await?;
+    let (rows, unsettled) = found.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("no campaign `{campaign}`")))?;
     let counts = shop.stock(&campaign).counts().await?;
-    let select = "SELECT COUNT(*), COUNT(CASE WHEN is_settled = 0 THEN 1 END) FROM coupons WHERE campaign = $1";
-    let (rows, unsettled): (i64, i64) = sqlx::query_as(select).bind(name(&campaign)?).fetch_one(&shop.sql).await?;
     let answer = json!({
         "coupons": counts.total, "remaining": counts.available, "reserved": counts.reserved, "issued": counts.sold,
         "rows": rows, "unsettled_rows": unsettled,
@@ -227,11 +232,7 @@ struct Refused(StatusCode, String);
 
 impl<E: Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
-        let any = &error as &(dyn Error + 'static);
-        if let Some(body) = any.downcast_ref::<JsonRejection>() {
-            return Refused(body.status(), body.body_text());
-        }
-        let status = match any.downcast_ref() {
+        let status = match (&error as &(dyn Error + 'static)).downcast_ref() {
             Some(StockError::Quantity(_) | StockError::Reused { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
             Some(StockError::NoStock { .. }) => StatusCode::NOT_FOUND,
             // A server is away, or took too long: the same request may succeed later.

@@ -25,7 +25,7 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use axum::extract::{Path, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -39,7 +39,6 @@ use tidegate_sync::{Begin, Lock, MemoryStore, Once, OnceStore, PermitStore, Redi
 
 /// How long a process that died keeps others from an order, or from a repeat of its request.
 const LEASE: Duration = Duration::from_secs(1);
-/// The most that an order may cost.
 const MAX_AMOUNT: i64 = 1_000_000;
 const OTHER_PAYMENT: &str = "this Idempotency-Key was used for another payment";
 const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
@@ -72,7 +71,8 @@ async fn main() -> anyhow::Result<()> {
             (Arc::new(store.clone()), Arc::new(store), database)
         }
         (Err(_), Err(_)) => (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()), "sqlite::memory:".to_owned()),
-        _ => anyhow::bail!("only one of REDIS_URL and DATABASE_URL is set: set both, or neither to run in memory"),
+        (Ok(_), _) => bail!("set both REDIS_URL and DATABASE_URL, or neither: REDIS_URL is set alone"),
+        (_, Ok(_)) => bail!("set both REDIS_URL and DATABASE_URL, or neither: DATABASE_URL is set alone"),
     };
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
@@ -182,7 +182,7 @@ impl Shop {
         Ok(true)
     }
 
-    /// Whether the request `key` has paid: SQL remembers it, also if a process died or `Once` forgot.
+    /// Whether the request `key` has paid. SQL remembers it, also if a process died meanwhile.
     /// An error if the key has paid for something else, or another one for the order.
     async fn is_paid(&self, key: &str, payment: &Payment) -> Result<bool, Refused> {
         let Payment { order, user, amount } = payment;

@@ -1,6 +1,7 @@
 //! Loyalty points: earn, use, balance. No balance is ever negative, and none is shown too old.
 //!
-//! - [`Ledger`] keeps the balances. A repeated `Idempotency-Key` of a user posts nothing twice.
+//! - [`Ledger`] keeps the balances. A repeated `Idempotency-Key` of a user posts nothing twice, for
+//!   24 hours. Run Redis with `appendonly yes` and `appendfsync always`: a crash then loses none.
 //! - Using points is an optimistic update: read, decide, write if the account has not changed, else
 //!   once more. `/stats` counts the retries.
 //! - The earnings of concurrent requests are posted together, in one round trip to Redis.
@@ -25,9 +26,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, Request, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -49,7 +50,7 @@ const MAX_POINTS: u64 = (1 << 53) - 1;
 const MIN_BALANCE: u64 = 100;
 /// Most earnings in one step.
 const BATCH: usize = 100;
-const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
+const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
 
 #[derive(Clone)]
 struct Shop {
@@ -80,13 +81,13 @@ async fn main() -> anyhow::Result<()> {
     let (earnings, queue) = mpsc::channel(10 * BATCH);
     let shop = Shop { ledger, balances, earnings, uses: Arc::default(), retries: Arc::default() };
     tokio::spawn(shop.clone().post_batches(queue));
-
     let router = Router::new()
         .route("/users/{user}", put(sign_up))
         .route("/users/{user}/earnings", post(earn))
         .route("/users/{user}/uses", post(use_points))
         .route("/users/{user}/balance", get(balance))
         .route("/stats", get(stats))
+        .layer(from_fn(to_the_end))
         .with_state(shop);
     let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
@@ -94,7 +95,13 @@ async fn main() -> anyhow::Result<()> {
     Ok(axum::serve(listener, router).await?)
 }
 
-async fn sign_up(State(shop): State<Shop>, Path(user): Path<String>) -> Answer {
+/// Ends what has begun, also if the client leaves: a posting must drop the cached balance.
+async fn to_the_end(request: Request, next: Next) -> Result<Response, Refused> {
+    Ok(tokio::spawn(next.run(request)).await?)
+}
+
+async fn sign_up(State(shop): State<Shop>, user: User) -> Answer {
+    let Path(user) = user.map_err(|error| Refused(error.status(), error.body_text()))?;
     let account = format!("user:{user}");
     // No request has an empty key, so no other posting has this id.
     shop.ledger.deposit(&format!("{user}\n"), &account, 0).await?;
@@ -114,17 +121,11 @@ struct Earning {
     answer: oneshot::Sender<Result<u64, Refused>>,
 }
 
-async fn earn(
-    State(shop): State<Shop>,
-    Path(user): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let (id, account, points) = posting(&headers, &user, body)?;
+async fn earn(State(shop): State<Shop>, user: User, query: RawQuery, headers: HeaderMap, body: Body) -> Answer {
+    let (id, account, points) = posting(&headers, user, body)?;
     let (answer, answered) = oneshot::channel();
     let earning = Earning { balance: key_of(&account)?, entry: Entry::transfer(id, ISSUER, account, points), answer };
-    match query.as_deref() {
+    match query.0.as_deref() {
         Some("batch=off") => shop.post(&mut vec![earning]).await,
         _ => shop.earnings.send(earning).await?,
     }
@@ -132,8 +133,7 @@ async fn earn(
 }
 
 impl Shop {
-    /// Posts one batch after the other. What arrives meanwhile is the next batch, so an earning
-    /// waits for about a millisecond.
+    /// Posts one batch after the other. What arrives meanwhile, in a millisecond, is the next.
     async fn post_batches(self, mut queue: mpsc::Receiver<Earning>) {
         let mut batch = Vec::with_capacity(BATCH);
         while queue.recv_many(&mut batch, BATCH).await > 0 {
@@ -156,8 +156,8 @@ impl Shop {
     }
 }
 
-async fn use_points(State(shop): State<Shop>, Path(user): Path<String>, headers: HeaderMap, body: Body) -> Answer {
-    let (id, account, points) = posting(&headers, &user, body)?;
+async fn use_points(State(shop): State<Shop>, user: User, headers: HeaderMap, body: Body) -> Answer {
+    let (id, account, points) = posting(&headers, user, body)?;
     let least = points.max(MIN_BALANCE);
     let mut tries = 0_u64;
     let update = shop.ledger.update(&id, &account, |now| {
@@ -169,7 +169,7 @@ async fn use_points(State(shop): State<Shop>, Path(user): Path<String>, headers:
     shop.retries.fetch_add(tries.saturating_sub(1), Ordering::Relaxed);
     let Updated { balance, is_posted, .. } = updated?;
     if !is_posted {
-        return Err(Refused(StatusCode::CONFLICT, format!("`{user}` has {balance} points, and needs {least}")));
+        return Err(Refused(StatusCode::CONFLICT, format!("`{account}` has {balance} points, and needs {least}")));
     }
     if tries == 0 {
         // An earlier request has posted under this id. This fails if it was another posting.
@@ -179,15 +179,16 @@ async fn use_points(State(shop): State<Shop>, Path(user): Path<String>, headers:
     Ok((StatusCode::CREATED, Json(json!({ "balance": balance, "tries": tries }))))
 }
 
-async fn balance(State(shop): State<Shop>, Path(user): Path<String>, RawQuery(query): RawQuery) -> Answer {
+async fn balance(State(shop): State<Shop>, user: User, RawQuery(query): RawQuery) -> Answer {
+    let Path(user) = user.map_err(|error| Refused(error.status(), error.body_text()))?;
     let account = format!("user:{user}");
     let mut found = None;
     if query.as_deref() != Some("cache=off") {
         let (ledger, name) = (shop.ledger.clone(), account.clone());
         let load = async move || ledger.account(&name).await.map(|found| Fill::found(found.map(|it| it.balance)));
         let read = shop.balances.get_or_load(&key_of(&account)?, load).await;
-        let read = read
-            .map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.source().unwrap_or(&error).to_string()))?;
+        let read =
+            read.map_err(|it| Refused(StatusCode::SERVICE_UNAVAILABLE, it.source().unwrap_or(&it).to_string()))?;
         // If another request began the load, that was perhaps before this user's last write.
         found = (read.source != Source::Collapsed).then_some((*read.value, read.source != Source::Loaded));
     }
@@ -199,19 +200,18 @@ async fn balance(State(shop): State<Shop>, Path(user): Path<String>, RawQuery(qu
     Ok((StatusCode::OK, Json(json!({ "balance": balance, "cached": is_cached }))))
 }
 
-/// How often this process was to use points, and how often it had to try again.
 async fn stats(State(shop): State<Shop>) -> Json<Value> {
     Json(json!({ "uses": shop.uses.load(Ordering::Relaxed), "retries": shop.retries.load(Ordering::Relaxed) }))
 }
 
-/// Name of an account's balance in the cache.
 fn key_of(account: &str) -> Result<Key, Refused> {
     Ok(Key::builder("balance").part(account).build()?)
 }
 
 /// The id under which the ledger posts once, the account, and how many points. A header has no line
 /// break, so no two pairs of key and user make the same id.
-fn posting(headers: &HeaderMap, user: &str, body: Body) -> Result<(String, String, u64), Refused> {
+fn posting(headers: &HeaderMap, user: User, body: Body) -> Result<(String, String, u64), Refused> {
+    let Path(user) = user.map_err(|error| Refused(error.status(), error.body_text()))?;
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     let Json(Points { points }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
@@ -222,6 +222,7 @@ fn posting(headers: &HeaderMap, user: &str, body: Body) -> Result<(String, Strin
     Ok((format!("{user}\n{key}"), format!("user:{user}"), points))
 }
 
+type User = Result<Path<String>, PathRejection>;
 type Body = Result<Json<Points>, JsonRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 

@@ -1,83 +1,81 @@
-//! A product page from a cache: fast, and never older than what its reader knows of.
+//! A product page from a cache: fast, and never older than the last update that was answered.
 //!
-//! - A miss loads the page from SQL, once for all processes. Each keeps a copy in its memory.
-//! - An update is written to SQL, then invalidated, then answered: no load that began before brings
-//!   the old page back. If the process dies in between, `updates` has another one invalidate.
-//! - Copies in other processes go within milliseconds. A reader that knows of an update names its
-//!   version (`?at_least=2`), and gets no older page.
+//! - A miss loads the page from SQL, once for all processes. Redis alone keeps it.
+//! - An update is written to SQL, then its page is removed from Redis, then it is answered. No load
+//!   that began before brings the old page back, in any process.
+//! - If the process dies in between, another one removes the old page within a minute.
+//! - Redis must keep removals: `appendonly yes` with `appendfsync always`, or no persistence.
 //!
 //! ```text
 //! cargo run --release --example product_page          # everything in memory, for one process
 //! REDIS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgres://postgres@127.0.0.1/postgres \
 //!     cargo run --release --example product_page      # for many processes
 //!
-//! curl localhost:8080/products/7
+//! curl localhost:8080/products/7                      # or ?cache=off
 //! curl -i -X PUT localhost:8080/products/7 -H 'Idempotency-Key: 1' --json '{"price":1999}'
-//! curl 'localhost:8080/products/7?at_least=2'       # or ?cache=off
 //! curl localhost:8080/statements
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
-use std::collections::HashMap;
 use std::env;
 use std::error::Error;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
+use std::time::{Duration, SystemTime};
 
-use axum::extract::{Path, Query, State, rejection::JsonRejection};
+use axum::extract::{Path, RawQuery, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{AnyPool, any::AnyPoolOptions};
-use tidegate_cache::{Fill, Key, Read, RedisTier, TieredCache, TtlClass, TypedCache};
+use tidegate_cache::{Capacity, Fill, Key, Read, RedisTier, Source, TieredCache, TtlClass, TypedCache};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Lock, MemoryStore, PermitStore, RedisStore};
 
 const PAGES: TtlClass = TtlClass::new("pages", Duration::from_secs(300));
 const OTHER_UPDATE: &str = "this Idempotency-Key was used for another update";
-const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
-/// 1,000 products in 10 categories, with 300 sales each. A row of `updates` is an update by its
-/// idempotency key, and whether it has been announced to the cache.
-const TABLES: [&str; 6] = [
-    "CREATE TABLE IF NOT EXISTS products (id BIGINT PRIMARY KEY, category BIGINT NOT NULL, name TEXT NOT NULL,
-         price BIGINT NOT NULL, version BIGINT NOT NULL)",
+const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
+/// 1,000 products in 10 categories, with 300 sales each. A row of `prices` is an update: its price,
+/// the version of the page that it has made, and the second in which it was written.
+const TABLES: [&str; 8] = [
+    "CREATE TABLE IF NOT EXISTS products (id BIGINT PRIMARY KEY, category BIGINT NOT NULL, name TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS prices (product_id BIGINT, version BIGINT, price BIGINT NOT NULL, written BIGINT,
+         idempotency_key TEXT NOT NULL, PRIMARY KEY (product_id, version), UNIQUE (product_id, idempotency_key))",
+    "CREATE INDEX IF NOT EXISTS prices_by_time ON prices (written)",
     "CREATE TABLE IF NOT EXISTS sales (product_id BIGINT NOT NULL, quantity BIGINT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS updates (idempotency_key TEXT PRIMARY KEY, product_id BIGINT NOT NULL,
-         price BIGINT NOT NULL, version BIGINT NOT NULL, is_announced BIGINT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS sales_of_product ON sales (product_id)",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+     INSERT INTO products SELECT i, i % 10, 'Product ' || i FROM n WHERE true ON CONFLICT DO NOTHING",
+    "INSERT INTO prices SELECT id, 1, 100 + id, 0, '' FROM products WHERE true ON CONFLICT DO NOTHING",
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
      INSERT INTO sales SELECT 1 + (i * 79 + i / 1000) % 1000, 1 + i % 5 FROM n
-     WHERE NOT EXISTS (SELECT 1 FROM products)",
-    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
-     INSERT INTO products SELECT i, i % 10, 'Product ' || i, 100 + i, 1 FROM n WHERE true ON CONFLICT DO NOTHING",
+     WHERE NOT EXISTS (SELECT 1 FROM sales)",
 ];
 
 #[derive(Clone)]
 struct Shop {
     sql: AnyPool,
-    cache: TieredCache,
     pages: TypedCache<Option<Page>>,
-    /// Statements with which this process has made pages.
     statements: Arc<AtomicU64>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (cache, locks): (_, Arc<dyn PermitStore>) = match env::var("REDIS_URL") {
-        Ok(url) => {
-            let (config, keyspace) = (Config::parse(&url)?, Keyspace::new("product-page")?);
+    let (cache, locks, url): (_, Arc<dyn PermitStore>, _) = match (env::var("REDIS_URL"), env::var("DATABASE_URL")) {
+        (Ok(redis), Ok(database)) => {
+            let (config, keyspace) = (Config::parse(&redis)?, Keyspace::new("product-page")?);
             let tier = RedisTier::new(Client::connect(&config, Role::Cache).await?, &keyspace);
             let store = RedisStore::new(Client::connect(&config, Role::Durable).await?, keyspace);
-            (TieredCache::builder().l2(tier).build(), Arc::new(store))
+            // No page fits into the memory of the process, so each read asks Redis.
+            (TieredCache::builder().capacity(Capacity::Bytes(1)).l2(tier), Arc::new(store), database)
         }
-        Err(_) => (TieredCache::builder().build(), Arc::new(MemoryStore::new())),
+        (Err(_), Err(_)) => (TieredCache::builder(), Arc::new(MemoryStore::new()), "sqlite::memory:".to_owned()),
+        (Ok(_), _) => anyhow::bail!("set both REDIS_URL and DATABASE_URL, or neither: REDIS_URL is set alone"),
+        (_, Ok(_)) => anyhow::bail!("set both REDIS_URL and DATABASE_URL, or neither: DATABASE_URL is set alone"),
     };
     sqlx::any::install_default_drivers();
     // Without a server the tables live in one connection, for as long as it does.
-    let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // One process at a time creates the tables: PostgreSQL fails if two create one table.
@@ -86,9 +84,9 @@ async fn main() -> anyhow::Result<()> {
         sqlx::query(statement).execute(&sql).await?;
     }
     guard.release().await?;
-    let pages = cache.typed_with_codec(PAGES, tidegate_cache::Json::new());
-    let shop = Shop { sql, cache, pages, statements: Arc::default() };
-    tokio::spawn(shop.clone().announce_regularly());
+    let pages = cache.build().typed_with_codec(PAGES, tidegate_cache::Json::new());
+    let shop = Shop { sql, pages, statements: Arc::default() };
+    tokio::spawn(shop.clone().check_regularly());
     let router = Router::new()
         .route("/products/{id}", get(page).put(update))
         .route("/statements", get(statements))
@@ -107,99 +105,100 @@ struct Page {
     rank: i64,
 }
 
-async fn page(State(shop): State<Shop>, Path(id): Path<String>, query: Query<HashMap<String, String>>) -> Answer {
-    let id = id.parse().map_err(|_| no_product(&id))?;
-    let at_least = query.get("at_least").map_or(Ok(0), |version| version.parse());
-    let at_least = at_least.map_err(|_| Refused(StatusCode::BAD_REQUEST, "at_least is not a version".into()))?;
-    let (mut answer, source) = if query.get("cache").is_some_and(|cache| cache == "off") {
+async fn page(State(shop): State<Shop>, id: Id, RawQuery(query): RawQuery) -> Answer {
+    let Path(id) = id.map_err(|error| Refused(StatusCode::NOT_FOUND, error.body_text()))?;
+    let (mut answer, source) = if query.is_some_and(|query| query.split('&').any(|it| it == "cache=off")) {
         (json!(shop.load(id).await?), "sql".to_owned())
     } else {
-        let read = shop.read(id, at_least).await?;
+        let mut read = shop.read(id).await?;
+        if read.source == Source::Collapsed {
+            // Another request began that load, perhaps before the last update.
+            read = shop.read(id).await?;
+        }
         (json!(*read.value), format!("{:?}", read.source).to_lowercase())
     };
-    let version = answer["version"].as_i64().ok_or_else(|| no_product(id))?;
-    if version < at_least {
-        return Err(Refused(StatusCode::NOT_FOUND, format!("product {id} has no version {at_least} yet")));
+    if answer.is_null() {
+        return Err(no_product(id));
     }
     answer["source"] = Value::from(source);
     Ok(Json(answer))
 }
 
 impl Shop {
-    /// The page, of this version or a newer one if there is one.
-    async fn read(&self, id: i64, at_least: i64) -> Result<Read<Option<Page>>, Refused> {
-        let key = Key::builder("page").part(id).build()?;
-        let read = self.read_cache(&key, id).await?;
-        let is_enough = read.value.as_ref().as_ref().is_none_or(|page| page.version >= at_least);
-        let newest = sqlx::query_scalar("SELECT version FROM products WHERE id = $1").bind(id);
-        if is_enough || newest.fetch_one(&self.sql).await.is_ok_and(|newest: i64| newest < at_least) {
-            return Ok(read);
-        }
-        // This process has an old copy. While Redis is away, this fails, and the load is from SQL.
-        let _ = self.cache.invalidate_key(&key).await;
-        self.read_cache(&key, id).await
+    /// The tables, for one statement.
+    fn sql(&self) -> &AnyPool {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        &self.sql
     }
 
-    async fn read_cache(&self, key: &Key, id: i64) -> Result<Read<Option<Page>>, Refused> {
+    async fn read(&self, id: i64) -> Result<Read<Option<Page>>, Refused> {
         let shop = self.clone();
-        let read = self.pages.get_or_load(key, async move || shop.load(id).await.map(Fill::new)).await;
+        let read = self.pages.get_or_load(&key_of(id)?, async move || shop.load(id).await.map(Fill::new)).await;
         read.map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.source().unwrap_or(&error).to_string()))
     }
 
     /// Makes the page in SQL, which takes long: the rank compares all sales of the category.
     async fn load(&self, id: i64) -> Result<Option<Page>, sqlx::Error> {
-        self.statements.fetch_add(1, Ordering::Relaxed);
         let select = "SELECT name, price, version,
                 (SELECT 1 + COUNT(*) FROM (SELECT SUM(quantity) AS sold FROM sales
                      JOIN products others ON others.id = product_id WHERE others.category = products.category
                      GROUP BY product_id) AS ranked
                  WHERE sold > (SELECT SUM(quantity) FROM sales WHERE product_id = $1)) AS rank
-            FROM products WHERE id = $1";
-        let row: Option<(String, i64, i64, i64)> = sqlx::query_as(select).bind(id).fetch_optional(&self.sql).await?;
+            FROM products JOIN (SELECT price, version FROM prices WHERE product_id = $1 ORDER BY version DESC LIMIT 1)
+            AS newest ON true WHERE id = $1";
+        let row: Option<(String, i64, i64, i64)> = sqlx::query_as(select).bind(id).fetch_optional(self.sql()).await?;
         Ok(row.map(|(name, price, version, rank)| Page { name, price, version, rank }))
     }
 
-    /// Sets the price, once for each key, and returns the version that this has made.
-    async fn write(&self, update: &str, id: i64, price: i64) -> Result<i64, Refused> {
-        let known = "SELECT product_id, price, version FROM updates WHERE idempotency_key = $1";
-        let known: Option<(i64, i64, i64)> = sqlx::query_as(known).bind(update).fetch_optional(&self.sql).await?;
-        match known {
-            Some((of, to, version)) if (of, to) == (id, price) => return Ok(version),
-            Some(_) => return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_UPDATE.into())),
-            None => {}
-        }
-        let mut sql = self.sql.begin().await?;
-        let set = "UPDATE products SET price = $1, version = version + 1 WHERE id = $2 RETURNING version";
-        let set = sqlx::query_scalar(set).bind(price).bind(id).fetch_optional(&mut *sql).await?;
-        let version: i64 = set.ok_or_else(|| no_product(id))?;
-        // Fails if another process has had the same request meanwhile. Then nothing changes here.
-        let note = sqlx::query("INSERT INTO updates VALUES ($1, $2, $3, $4, 0)");
-        note.bind(update).bind(id).bind(price).bind(version).execute(&mut *sql).await?;
-        sql.commit().await?;
-        Ok(version)
-    }
-
-    /// Drops the page from the cache of all processes, and notes that this is done.
-    async fn announce(&self, update: &str, id: i64) -> Result<(), Refused> {
-        self.cache.invalidate_key(&Key::builder("page").part(id).build()?).await?;
-        let note = sqlx::query("UPDATE updates SET is_announced = 1 WHERE idempotency_key = $1");
-        note.bind(update).execute(&self.sql).await?;
-        Ok(())
-    }
-
-    /// Announces what processes that died have not. Each process may do this.
-    async fn announce_regularly(self) {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
-        let select = "SELECT idempotency_key, product_id FROM updates WHERE is_announced = 0 LIMIT 100";
+    /// Writes the price, once for each key of a product. Returns the version that it has made.
+    async fn write(&self, id: i64, key: &str, price: i64) -> Result<i64, Refused> {
+        let add = "INSERT INTO prices SELECT product_id, MAX(version) + 1, CAST($2 AS BIGINT), CAST($3 AS BIGINT), $4
+                   FROM prices WHERE product_id = $1 GROUP BY product_id ON CONFLICT DO NOTHING RETURNING version";
+        let select = "SELECT version, price FROM products LEFT JOIN prices
+                      ON product_id = id AND idempotency_key = $2 WHERE id = $1";
         loop {
-            tick.tick().await;
-            let left: Vec<(String, i64)> = sqlx::query_as(select).fetch_all(&self.sql).await.unwrap_or_default();
-            for (update, id) in left {
-                // While a server is away this fails; the next tick tries again.
-                let _ = self.announce(&update, id).await;
+            let add = sqlx::query_scalar(add).bind(id).bind(price).bind(unix_seconds()).bind(key);
+            // Read to its end: then it is committed.
+            if let Some(version) = add.fetch_all(self.sql()).await?.pop() {
+                return Ok(version);
+            }
+            let known = sqlx::query_as(select).bind(id).bind(key);
+            let known: Option<(Option<i64>, Option<i64>)> = known.fetch_optional(self.sql()).await?;
+            match known.ok_or_else(|| no_product(id))? {
+                (Some(version), Some(to)) if to == price => return Ok(version),
+                (Some(_), _) => return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_UPDATE.into())),
+                // Another update has made this version meanwhile.
+                (None, _) => {}
             }
         }
     }
+
+    /// Removes old pages of processes that died between update and removal. Each process does this.
+    async fn check_regularly(self) {
+        let mut tick = tokio::time::interval(Duration::from_secs(60));
+        let select = "SELECT product_id, MAX(version) FROM prices WHERE written >= $1 GROUP BY product_id";
+        loop {
+            tick.tick().await;
+            // A page lives five minutes: in ten, each update is checked often enough.
+            let select = sqlx::query_as(select).bind(unix_seconds() - 600);
+            let updated: Vec<(i64, i64)> = select.fetch_all(self.sql()).await.unwrap_or_default();
+            for (id, version) in updated {
+                let Ok(key) = key_of(id) else { continue };
+                let page = self.pages.get(&key).await.into_value();
+                if page.is_some_and(|page| page.as_ref().as_ref().is_none_or(|page| page.version < version)) {
+                    let _ = self.pages.remove(&key).await;
+                }
+            }
+        }
+    }
+}
+
+fn key_of(id: i64) -> Result<Key, Refused> {
+    Ok(Key::builder("page").part(id).build()?)
+}
+
+fn unix_seconds() -> i64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs().cast_signed())
 }
 
 #[derive(Deserialize)]
@@ -207,17 +206,17 @@ struct Update {
     price: i64,
 }
 
-async fn update(State(shop): State<Shop>, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer {
-    let id = id.parse().map_err(|_| no_product(&id))?;
+async fn update(State(shop): State<Shop>, id: Id, headers: HeaderMap, body: Body) -> Answer {
+    let Path(id) = id.map_err(|error| Refused(StatusCode::NOT_FOUND, error.body_text()))?;
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     let Json(Update { price }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if !(1..=1_000_000).contains(&price) {
-        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("price {price} is not from 1 to 1000000")));
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("price is {price}, not from 1 to 1000000")));
     }
-    let version = shop.write(key, id, price).await?;
-    // Until this has succeeded the update is not acknowledged: the client repeats it.
-    shop.announce(key, id).await?;
+    let version = shop.write(id, key, price).await?;
+    // Until this has succeeded the update is not answered: the client repeats it.
+    shop.pages.remove(&key_of(id)?).await?;
     Ok(Json(json!({ "product": id, "price": price, "version": version })))
 }
 
@@ -225,15 +224,16 @@ async fn statements(State(shop): State<Shop>) -> Json<Value> {
     Json(json!({ "process": std::process::id(), "statements": shop.statements.load(Ordering::Relaxed) }))
 }
 
+fn no_product(id: i64) -> Refused {
+    Refused(StatusCode::NOT_FOUND, format!("there is no product `{id}`"))
+}
+
+type Id = Result<Path<i64>, PathRejection>;
 type Body = Result<Json<Update>, JsonRejection>;
 type Answer = Result<Json<Value>, Refused>;
 
 /// An answer of 4xx or 503, with the reason.
 struct Refused(StatusCode, String);
-
-fn no_product(id: impl std::fmt::Display) -> Refused {
-    Refused(StatusCode::NOT_FOUND, format!("there is no product `{id}`"))
-}
 
 /// A server is away, or took too long: the same request may succeed later.
 impl<E: Error> From<E> for Refused {

@@ -1,7 +1,11 @@
 //! A time sale: 10,000 pieces, thousands of users, and not one piece sold twice.
 //!
 //! Stock check and decrement are one atomic step. An order holds its pieces for 10 minutes, or for
-//! `PAY_WITHIN_SECONDS`. An unpaid order then gives them back.
+//! `PAY_WITHIN_SECONDS`. An unpaid order then gives them back. A repeated request gets the same
+//! order, until 24 hours after the order was paid, cancelled or given up.
+//!
+//! By default a crash of Redis loses the last second, or everything: run it with `appendonly yes`
+//! and `appendfsync always`, so that no piece is sold again.
 //!
 //! ```text
 //! cargo run --release --example time_sale                                        # in memory
@@ -19,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -35,7 +39,7 @@ const PIECES: u64 = 10_000;
 const MAX_QUANTITY: u64 = 10;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEPT_AT_ONCE: u32 = 1_000;
-const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
+const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
 
 #[derive(Clone)]
 struct Sale {
@@ -58,7 +62,8 @@ async fn main() -> anyhow::Result<()> {
     let pay_within = Duration::from_secs(pay_within);
     let sale = Sale { stock: Stock::new(store, "sneaker"), pay_within };
     // Added once, however many processes start.
-    sale.stock.add("opening", PIECES).await?;
+    let opened = sale.stock.add("opening", PIECES).await;
+    opened.context("PIECES could not be added: their number must be that of the first start")?;
     tokio::spawn(give_back_unpaid(sale.stock.clone()));
 
     let router = Router::new()
@@ -80,8 +85,7 @@ struct Order {
     quantity: u64,
 }
 
-/// Reserves the pieces. The client names the order by its `Idempotency-Key`: a repeated request
-/// gets the same order.
+/// Reserves the pieces. The client names the order by its `Idempotency-Key`.
 async fn order(
     State(sale): State<Sale>,
     headers: HeaderMap,
@@ -110,12 +114,16 @@ async fn order(
     }
 }
 
-async fn pay(State(sale): State<Sale>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
+type Id = Result<Path<String>, PathRejection>;
+
+async fn pay(State(sale): State<Sale>, id: Id) -> Result<Json<Value>, Refused> {
+    let Path(id) = id?;
     sale.stock.confirm(&id).await?;
     Ok(Json(json!({ "order": id, "state": "paid" })))
 }
 
-async fn cancel(State(sale): State<Sale>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
+async fn cancel(State(sale): State<Sale>, id: Id) -> Result<Json<Value>, Refused> {
+    let Path(id) = id?;
     sale.stock.release(&id).await?;
     Ok(Json(json!({ "order": id, "state": "cancelled" })))
 }
@@ -138,10 +146,10 @@ struct Batch {
 /// Adds pieces. A batch is added once.
 async fn add(
     State(sale): State<Sale>,
-    Path(id): Path<String>,
+    id: Id,
     batch: Result<Json<Batch>, JsonRejection>,
 ) -> Result<Json<Value>, Refused> {
-    let Json(Batch { pieces }) = batch?;
+    let (Path(id), Json(Batch { pieces })) = (id?, batch?);
     sale.stock.add(&format!("batch {id}"), pieces).await?;
     Ok(Json(json!({ "batch": id, "pieces": pieces })))
 }
@@ -161,6 +169,12 @@ struct Refused(StatusCode, String);
 
 impl From<JsonRejection> for Refused {
     fn from(error: JsonRejection) -> Self {
+        Self(error.status(), error.body_text())
+    }
+}
+
+impl From<PathRejection> for Refused {
+    fn from(error: PathRejection) -> Self {
         Self(error.status(), error.body_text())
     }
 }

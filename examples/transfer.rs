@@ -5,7 +5,10 @@
 //!   amount is *in transit*: in no account, but not lost.
 //! - If the process dies in between, [`complete_regularly`] of any process completes the transfer.
 //! - A client that gets no answer repeats its request with the same `Idempotency-Key`, at any
-//!   process. The transfer happens once. Keys belong to the account in the path.
+//!   process. The transfer happens once: the ledger knows a key for 24 hours. Keys belong to the
+//!   account in the path.
+//! - By default a crash of Redis loses the last second, or everything: run it with `appendonly yes`
+//!   and `appendfsync always`, so that no answered transfer is lost.
 //!
 //! ```text
 //! cargo run --release --example transfer                                      # in memory
@@ -25,7 +28,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -42,7 +45,7 @@ const PARTITIONS: NonZeroU16 = NonZeroU16::new(8).expect("8 is not zero");
 const MAX_AMOUNT: u64 = (1 << 53) - 1;
 const COMPLETE_EVERY: Duration = Duration::from_secs(1);
 const COMPLETED_AT_ONCE: u32 = 1_000;
-const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
+const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -92,11 +95,11 @@ struct Deposit {
 /// Opens the account if it does not exist. An amount of 0 does only that.
 async fn deposit(
     State(ledger): State<Ledger>,
-    Path(account): Path<String>,
+    account: Name,
     headers: HeaderMap,
     body: Result<Json<Deposit>, JsonRejection>,
 ) -> Answer {
-    let Json(Deposit { amount }) = body.map_err(|body| malformed(&body))?;
+    let (Path(account), Json(Deposit { amount })) = (account?, body?);
     check_amount(amount, 0)?;
     let balance = ledger.deposit(&posting_id(&headers, &account)?, &account, amount).await?;
     Ok((StatusCode::CREATED, Json(json!({ "balance": balance }))))
@@ -111,18 +114,19 @@ struct Order {
 /// Answers with the balance that the transfer has left, also if the request is repeated later.
 async fn transfer(
     State(ledger): State<Ledger>,
-    Path(from): Path<String>,
+    from: Name,
     headers: HeaderMap,
     body: Result<Json<Order>, JsonRejection>,
 ) -> Answer {
-    let Json(Order { to, amount }) = body.map_err(|body| malformed(&body))?;
+    let (Path(from), Json(Order { to, amount })) = (from?, body?);
     check_amount(amount, 1)?;
     let transfer = Transfer::new(posting_id(&headers, &from)?, from, to, amount);
     let balances = ledger.transfer(transfer).await?;
     Ok((StatusCode::CREATED, Json(json!({ "balance": balances.from }))))
 }
 
-async fn account(State(ledger): State<Ledger>, Path(account): Path<String>) -> Answer {
+async fn account(State(ledger): State<Ledger>, account: Name) -> Answer {
+    let Path(account) = account?;
     let found = ledger.account(&account).await?;
     let found = found.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no account `{account}`")))?;
     Ok((StatusCode::OK, Json(json!({ "balance": found.balance, "in_transit": found.in_transit }))))
@@ -156,13 +160,22 @@ fn check_amount(amount: u64, least: u64) -> Result<(), Refused> {
     Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason))
 }
 
+type Name = Result<Path<String>, PathRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 
 /// An answer of 4xx or 5xx, with the reason.
 struct Refused(StatusCode, String);
 
-fn malformed(body: &JsonRejection) -> Refused {
-    Refused(body.status(), body.body_text())
+impl From<JsonRejection> for Refused {
+    fn from(error: JsonRejection) -> Self {
+        Self(error.status(), error.body_text())
+    }
+}
+
+impl From<PathRejection> for Refused {
+    fn from(error: PathRejection) -> Self {
+        Self(error.status(), error.body_text())
+    }
 }
 
 impl From<LedgerError> for Refused {

@@ -5,8 +5,11 @@
 //! - Each service has its own bulkhead, breaker and time-out (`service.rs`). `/health` shows the
 //!   breakers, and `PUT /services/{service}/delay` makes one service slow.
 //! - An order is three writes: reserve the pieces, take the points, confirm. After the first write,
-//!   a delayed job is stored. It repeats the other two, in case the process dies. A repeated write
-//!   changes nothing.
+//!   a delayed job is stored. It repeats the other two, in case the process dies.
+//! - A repeated write changes nothing for two days. A job that could not run for a day is
+//!   cancelled: no outage makes it take points twice. `/totals` then shows points without pieces.
+//! - Redis needs `appendonly yes` and `appendfsync always`. Else its crash may lose an order that
+//!   was acknowledged.
 //!
 //! The environment sets the number of `COUPONS` and `PIECES`, and after how many seconds without a
 //! confirmation a reservation expires (`HOLD_SECONDS`).
@@ -33,10 +36,10 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use axum::extract::rejection::JsonRejection;
+use anyhow::{Context, ensure};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::map_response;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -47,13 +50,13 @@ use tidegate_redis::{BlockingPool, Client, Config, Keyspace, Role};
 use tidegate_sync::{Ledger, LedgerStore, MemoryStore, RedisStore, Stock, StockStore};
 use tokio_util::sync::CancellationToken;
 
-use service::{Refused, Service};
-use shop::{Order, Shop, settle};
+use service::{Refused, Service, refuse_in_json};
+use shop::{DAY, Order, Shop, settle};
 
 /// A load is one round trip, so no process waits for the load of another one.
 const BALANCES: TtlClass = TtlClass::new("balances", Duration::from_secs(60)).load_wait(Duration::ZERO);
 const MAX_DELAY_MS: u64 = 60_000;
-const NO_KEY: &str = "Idempotency-Key is missing, or too long: 1 to 100 visible ASCII characters";
+const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
 
 /// The stores of stocks, points and jobs.
 type Stores = (Arc<dyn StockStore>, Arc<dyn LedgerStore>, Arc<dyn Broker>);
@@ -91,14 +94,16 @@ async fn main() -> anyhow::Result<()> {
             ((store.clone(), store, Arc::new(MemoryBroker::new())), TieredCache::builder())
         }
     };
+    let hold = Duration::from_secs(number("HOLD_SECONDS", 30)?);
+    ensure!(hold <= DAY, "HOLD_SECONDS must be at most {}, a day", DAY.as_secs());
     let shop = Shop {
         // A user's coupon is remembered for a year.
-        coupons: Stock::new(stocks.clone(), "coupons").horizon(Duration::from_secs(365 * 24 * 3600)),
-        pieces: Stock::new(stocks, "pieces"),
-        ledger: Ledger::new(points, "points"),
+        coupons: Stock::new(stocks.clone(), "coupons").horizon(365 * DAY),
+        pieces: Stock::new(stocks, "pieces").horizon(3 * DAY),
+        ledger: Ledger::new(points, "points").horizon(2 * DAY),
         balances: cache.build().typed_with_codec(BALANCES, tidegate_cache::Json::new()),
         jobs: Producer::new(broker.clone()),
-        hold: Duration::from_secs(number("HOLD_SECONDS", 30)?),
+        hold,
     };
     shop.open(number("COUPONS", 1_000)?, number("PIECES", 10_000)?).await?;
     tokio::spawn(shop.clone().give_back_abandoned());
@@ -123,6 +128,7 @@ async fn main() -> anyhow::Result<()> {
         .route("/services/{service}/delay", put(delay))
         .route("/health", get(health))
         .route("/totals", get(totals))
+        .layer(map_response(refuse_in_json))
         .with_state(Arc::new(app));
     let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
@@ -151,8 +157,8 @@ struct Points {
     points: u64,
 }
 
-async fn earn(State(app): State<Arc<App>>, Path(user): Path<String>, headers: HeaderMap, body: Body<Points>) -> Answer {
-    let (id, Json(Points { points })) = (posting_id(&headers, &user)?, body?);
+async fn earn(State(app): State<Arc<App>>, Path(user): Path<String>, headers: HeaderMap, body: Json<Points>) -> Answer {
+    let (id, points) = (posting_id(&headers, &user)?, body.points);
     let balance = app.earn.call(|| app.shop.earn(&id, &user, points)).await?;
     Ok((StatusCode::CREATED, Json(json!({ "balance": balance }))))
 }
@@ -167,11 +173,10 @@ struct Wish {
     quantity: u64,
 }
 
-async fn order(State(app): State<Arc<App>>, Path(user): Path<String>, headers: HeaderMap, body: Body<Wish>) -> Answer {
-    let (id, Json(Wish { quantity })) = (posting_id(&headers, &user)?, body?);
-    let order = Order { id, user, quantity };
+async fn order(State(app): State<Arc<App>>, Path(user): Path<String>, headers: HeaderMap, body: Json<Wish>) -> Answer {
+    let order = Order { id: posting_id(&headers, &user)?, user, quantity: body.quantity };
     let balance = app.order.call(|| app.shop.order(&order)).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "quantity": quantity, "balance": balance }))))
+    Ok((StatusCode::CREATED, Json(json!({ "quantity": order.quantity, "balance": balance }))))
 }
 
 #[derive(Deserialize)]
@@ -180,8 +185,7 @@ struct Delay {
 }
 
 /// Makes one service slow in this process, to see that the others are not.
-async fn delay(State(app): State<Arc<App>>, Path(name): Path<String>, body: Body<Delay>) -> Answer {
-    let Json(Delay { ms }) = body?;
+async fn delay(State(app): State<Arc<App>>, Path(name): Path<String>, Json(Delay { ms }): Json<Delay>) -> Answer {
     if ms > MAX_DELAY_MS {
         return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("ms is {ms}, and at most {MAX_DELAY_MS}")));
     }
@@ -206,5 +210,4 @@ fn posting_id(headers: &HeaderMap, user: &str) -> Result<String, Refused> {
     Ok(format!("{user}\n{}", key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?))
 }
 
-type Body<T> = Result<Json<T>, JsonRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::body::to_bytes;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tidegate_resilience::{
@@ -106,9 +107,6 @@ pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) String);
 impl<E: std::error::Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
         let any = &error as &(dyn std::error::Error + 'static);
-        if let Some(body) = any.downcast_ref::<JsonRejection>() {
-            return Refused(body.status(), body.body_text());
-        }
         let status = match (any.downcast_ref(), any.downcast_ref()) {
             (Some(LedgerError::Unknown { .. }), _) => StatusCode::NOT_FOUND,
             (Some(LedgerError::Overdrawn { .. }), _) => StatusCode::CONFLICT,
@@ -133,4 +131,13 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
+}
+
+/// Axum refuses in plain text what it can't read. This gives its reason the form of all others.
+pub(crate) async fn refuse_in_json(response: Response) -> Response {
+    if response.headers().get(CONTENT_TYPE).is_none_or(|it| !it.as_bytes().starts_with(b"text/plain")) {
+        return response;
+    }
+    let (status, reason) = (response.status(), to_bytes(response.into_body(), usize::MAX).await);
+    Refused(status, String::from_utf8_lossy(&reason.unwrap_or_default()).into_owned()).into_response()
 }

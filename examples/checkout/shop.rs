@@ -3,24 +3,30 @@
 use std::error::Error;
 use std::time::Duration;
 
+use anyhow::Context;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidegate_cache::{Fill, Key, Source, TypedCache};
 use tidegate_queue::{Classify, Data, EnqueueOptions, Failure, Job, Producer};
-use tidegate_sync::{Ended, Ledger, LedgerError, Reserve, Stock, StockError, Transfer};
+use tidegate_sync::{Ended, Ledger, LedgerError, Reserve, Stock, StockError, Transfer, Version};
 
 use crate::service::Refused;
 
 /// Points for one piece.
 const PRICE: u64 = 100;
+/// Most pieces of one order.
+const MAX_QUANTITY: u64 = 10;
+/// How long after an order its job may run. The ledger remembers the payment for two days, the
+/// stock how the order ended for three: no step is repeated whose result is forgotten.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The account from which points are earned. It begins with all points that there can be, so no
 /// user's sum becomes too large.
 const ISSUER: &str = "issuer";
 const MAX_POINTS: u64 = (1 << 53) - 1;
 /// The account into which points are used.
 const TILL: &str = "till";
-/// A user with this number of expired reservations gets no coupon for a day.
+/// A user with this number of expired reservations gets no coupon for a year.
 const MAX_ATTEMPTS: u32 = 20;
 /// Reservations that are given back in one step.
 const SWEPT_AT_ONCE: u32 = 1_000;
@@ -44,6 +50,16 @@ pub(crate) struct Order {
     pub(crate) quantity: u64,
 }
 
+impl Order {
+    fn points(&self) -> u64 {
+        self.quantity * PRICE
+    }
+
+    fn payment(&self) -> Transfer {
+        Transfer::new(&self.id, account_of(&self.user), TILL, self.points())
+    }
+}
+
 impl Job for Order {
     const KIND: &'static str = "settle-order";
     const QUEUE: &'static str = "orders";
@@ -60,8 +76,8 @@ pub(crate) async fn settle(order: Order, Data(shop): Data<Shop>) -> Result<(), F
 impl Shop {
     /// Adds what is sold and the shop's accounts: once, however many processes start.
     pub(crate) async fn open(&self, coupons: u64, pieces: u64) -> anyhow::Result<()> {
-        self.coupons.add("opening", coupons).await?;
-        self.pieces.add("opening", pieces).await?;
+        self.coupons.add("opening", coupons).await.context("COUPONS must be as at the first start")?;
+        self.pieces.add("opening", pieces).await.context("PIECES must be as at the first start")?;
         if self.ledger.account(ISSUER).await?.is_none() {
             self.ledger.deposit("issue", ISSUER, MAX_POINTS).await?;
         }
@@ -122,27 +138,45 @@ impl Shop {
 
     /// Returns the balance after it.
     pub(crate) async fn order(&self, order: &Order) -> Result<u64, Refused> {
-        match self.pieces.reserve(&order.id, order.quantity, self.hold).await? {
+        let Order { id, user, quantity } = order;
+        if !(1..=MAX_QUANTITY).contains(quantity) {
+            let reason = format!("quantity {quantity} is not between 1 and {MAX_QUANTITY}");
+            return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
+        }
+        let (is_paid, balance) = self.paid(order).await?;
+        if !is_paid && balance < order.points() {
+            return Err(LedgerError::Overdrawn { account: account_of(user), balance }.into());
+        }
+        let reason = match self.pieces.reserve(id, *quantity, self.hold).await? {
             Reserve::Reserved { .. } => {
                 // From here on the order is settled, also if this process or its client dies.
-                let later = EnqueueOptions::new().delay(self.hold / 2);
+                let later = EnqueueOptions::new().delay(self.hold / 2).expires_in(DAY);
                 self.jobs.enqueue_with(order, later).await?;
+                return self.pay(order).await;
             }
-            Reserve::Ended(Ended::Confirmed) => {}
-            Reserve::Ended(_) => {
-                return Err(Refused(StatusCode::CONFLICT, "this order was given up: order under a new key".into()));
+            Reserve::Ended(Ended::Confirmed) => {
+                self.balances.remove(&key_of(user)?).await?;
+                return Ok(self.paid(order).await?.1);
             }
-            Reserve::SoldOut { left } => {
-                return Err(Refused(StatusCode::CONFLICT, format!("there are only {left} pieces left")));
-            }
+            Reserve::Ended(_) => "this order was given up: order under a new key".into(),
+            Reserve::SoldOut { left } => format!("there are only {left} pieces left"),
+        };
+        Err(Refused(StatusCode::CONFLICT, reason))
+    }
+
+    /// Whether an order is paid, and the balance after the payment, or the present one.
+    async fn paid(&self, order: &Order) -> Result<(bool, u64), Refused> {
+        // No account has this version, so a payment that was not made before is not made now.
+        match self.ledger.transfer(order.payment().if_version(Version::new(0))).await {
+            Err(LedgerError::Conflict { current, .. }) => Ok((false, current.balance)),
+            paid => Ok((true, paid?.from)),
         }
-        self.pay(order).await
     }
 
     /// Takes the points for reserved pieces, and confirms them.
     async fn pay(&self, order: &Order) -> Result<u64, Refused> {
-        let (id, account, points) = (&order.id, account_of(&order.user), order.quantity * PRICE);
-        let paid = match self.ledger.transfer(Transfer::new(id, &account, TILL, points)).await {
+        let Order { id, user, .. } = order;
+        let paid = match self.ledger.transfer(order.payment()).await {
             Err(error @ LedgerError::Store(_)) => return Err(error.into()),
             Err(error) => {
                 self.pieces.release(id).await?;
@@ -154,9 +188,10 @@ impl Shop {
         if let Err(StockError::Expired { .. } | StockError::Released { .. } | StockError::NoReservation { .. }) =
             confirmed
         {
-            self.ledger.transfer(Transfer::new(format!("{id}\nrefund"), TILL, account, points)).await?;
+            let refund = Transfer::new(format!("{id}\nrefund"), TILL, account_of(user), order.points());
+            self.ledger.transfer(refund).await?;
         }
-        self.balances.remove(&key_of(&order.user)?).await?;
+        self.balances.remove(&key_of(user)?).await?;
         confirmed?;
         Ok(paid.from)
     }

@@ -6,9 +6,9 @@
 //!   commits, and a score on the board has the points in its upper bits and the number below.
 //! - So a score only rises, and `add_if_better` may put it on the board twice, late, or in any
 //!   order: what a dead process has committed, another one puts there within a second.
-//! - Marks above the first player say which rebuild has made the board whole, and up to which award.
-//!   A lost board is rebuilt from SQL. Until it is whole, and if it is lost during a read, the
-//!   answer is 503 and never a part of the board.
+//! - Marks above the first player say which rebuild has made the board whole, and up to which
+//!   award. A lost board is rebuilt from SQL. Until it is whole, and if it is lost during a read,
+//!   the answer is 503 and never a part of the board.
 //!
 //! ```text
 //! cargo run --release --example leaderboard           # everything in memory, for one process

@@ -1,5 +1,5 @@
-//! A service that is too slow; a rush for few coupons and pieces; and a process that dies among
-//! orders, with clients that do not repeat.
+//! A service that is too slow; a rush for few coupons and pieces; a payment that is forgotten; and
+//! a process that dies among orders, with clients that do not repeat.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test ends where it is surprised")]
 
 use std::time::Duration;
@@ -107,6 +107,23 @@ async fn a_rush_gets_what_there_is_and_no_more() {
     assert_eq!(totals["coupons"], json!({ "total": 5, "reserved": 0, "issued": 5 }));
     assert_eq!(totals["pieces"], json!({ "total": 7, "reserved": 0, "sold": 6 }));
     assert_eq!(totals["points"]["used"], 6 * PRICE);
+}
+
+#[tokio::test]
+async fn an_order_whose_payment_was_forgotten_is_not_paid_again() {
+    let redis = RedisServer::start().await;
+    // The job of the order would run after half an hour.
+    let mut process = start(&[("REDIS_URL", &redis.url()), ("HOLD_SECONDS", "3600")]);
+    let shop = Shop::of(&mut process).await;
+    shop.sign_up("ada", 3 * PRICE).await;
+    assert_eq!(shop.order("ada", 1).await, Some(201));
+    // The next posting moves the payment to a field of its own.
+    shop.sign_up("bob", PRICE).await;
+    let payment = ["HDEL", "checkout:{lg:points}:state", "p:ada\n/users/ada/orders"];
+    assert_eq!(redis.cli(&payment).await, "1");
+    assert_eq!(shop.order("ada", 1).await, Some(201));
+    assert_eq!(shop.balance("ada").await, 2 * PRICE);
+    assert_eq!(shop.get("/totals").await["pieces"]["sold"], 1);
 }
 
 #[tokio::test]

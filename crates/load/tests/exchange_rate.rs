@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_load::{Api, ExampleOptions, ExampleProcesses, scenario};
-use tidegate_testkit::poll_until;
+use tidegate_testkit::{Process, binary, poll_until};
 use tokio::time::Instant;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -160,4 +163,30 @@ async fn processes_together_keep_the_quota_of_the_service() {
     let busiest = at_ms.iter().map(|at| at_ms.iter().filter(|other| (*at..at + 1_000).contains(*other)).count());
     let busiest = busiest.max().unwrap();
     assert!(busiest <= 50, "{busiest} calls in one second");
+}
+
+/// A service that has these answers, one for each call. Returns its address.
+fn answering(answers: [(&'static str, &'static str); 3]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for (status, body) in answers {
+            let (mut call, _) = listener.accept().unwrap();
+            assert!(call.read(&mut [0; 4_096]).unwrap() > 0);
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close", body.len());
+            call.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_rate_of_zero_and_an_answer_of_429_are_no_rates_and_the_call_is_repeated() {
+    let zero = ("200 OK", r#"{"rate_millionths":0}"#);
+    let address = answering([zero, ("429 Too Many Requests", ""), ("200 OK", r#"{"rate_millionths":1160000}"#)]);
+    let process = Process::builder(binary("examples/exchange_rate")).env("PORT", "0").env("UPSTREAM_URL", address);
+    let mut process = process.start().unwrap();
+    let api = Api::of(&mut process).await.unwrap();
+    let (status, answer) = rate(&api, "EUR/USD").await;
+    assert_eq!((status, &answer["rate_millionths"]), (200, &json!(1_160_000)), "{answer}");
 }

@@ -1,4 +1,5 @@
-//! A board that Redis has lost, and players whom a process has committed and not shown.
+//! A board that Redis has lost, also while a process completes it, and players whom a process has
+//! committed and not shown.
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::time::Duration;
@@ -11,16 +12,22 @@ use tidegate_testkit::{PostgresServer, Process, binary, poll_until};
 const LONG: Duration = Duration::from_secs(30);
 /// More than one page, and all with the same points.
 const PLAYERS: usize = 130;
+/// Enough that a rebuild of the board takes longer than many requests.
+const MANY: usize = 5_000;
 
 struct Game {
     api: Api,
     _process: Process,
 }
 
+fn start(redis: &RedisServer, postgres: &PostgresServer) -> Process {
+    let process = Process::builder(binary("examples/leaderboard")).env("PORT", "0");
+    process.env("REDIS_URL", redis.url()).env("DATABASE_URL", postgres.url()).start().unwrap()
+}
+
 impl Game {
     async fn start(redis: &RedisServer, postgres: &PostgresServer) -> Self {
-        let process = Process::builder(binary("examples/leaderboard")).env("PORT", "0");
-        let mut process = process.env("REDIS_URL", redis.url()).env("DATABASE_URL", postgres.url()).start().unwrap();
+        let mut process = start(redis, postgres);
         Self { api: Api::of(&mut process).await.unwrap(), _process: process }
     }
 
@@ -84,4 +91,38 @@ async fn a_player_who_was_committed_and_not_shown_comes_to_the_board() {
     let is_there = async || (game.get("/players/bob").await.0 == 200).then_some(());
     poll_until(LONG, is_there).await.unwrap();
     assert_eq!(game.board().await, ["bob", "ada"]);
+}
+
+#[tokio::test]
+async fn a_board_that_another_process_rebuilds_is_not_shown_before_it_is_whole() {
+    let (redis, postgres) = (RedisServer::start().await, PostgresServer::start_tcp(&[]).await);
+    // Makes the tables.
+    drop(Game::start(&redis, &postgres).await);
+    // The first player of the board is the last one that is put there.
+    let players = format!("INSERT INTO players SELECT 'p-' || n, n, n FROM generate_series(1, {MANY}) n");
+    let number = format!("UPDATE last_award SET number = {MANY}");
+    postgres.psql(&format!("{players}; {number}; CREATE TABLE gate (is_open BOOLEAN)")).await;
+    let game = Game::start(&redis, &postgres).await;
+
+    let lock = "BEGIN; LOCK TABLE players; DO $$ BEGIN
+        WHILE NOT EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$; COMMIT";
+    let waiting = "SELECT COUNT(*) FROM pg_locks
+        WHERE relation = 'players'::regclass AND mode = 'AccessShareLock' AND NOT granted";
+    let readers_wait = async |count: &str| {
+        poll_until(LONG, async || (postgres.psql(waiting).await == count).then_some(())).await.unwrap();
+    };
+    let lose_the_board = async {
+        // The process has read how far the board is.
+        readers_wait("1").await;
+        redis.cli(&["FLUSHALL"]).await;
+        // Another one has begun to rebuild it.
+        let other = start(&redis, &postgres);
+        readers_wait("2").await;
+        postgres.psql("INSERT INTO gate VALUES (true)").await;
+        other
+    };
+    let (_, _other) = tokio::join!(postgres.psql(lock), lose_the_board);
+    let shown = async || Some(game.get("/board").await).filter(|(status, _)| *status == 200);
+    let (_, page) = poll_until(LONG, shown).await.unwrap();
+    assert_eq!(page["players"][0]["player"], format!("p-{MANY}"));
 }

@@ -1,6 +1,8 @@
-//! Many requests for the points of one user; and a process that dies among them, with clients that
-//! do not repeat.
+//! Many requests for the points of one user; a process that dies among them, with clients that do
+//! not repeat; and a client that leaves.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test ends where it is surprised")]
+
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -9,7 +11,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_load::Api;
 use tidegate_testkit::redis::RedisServer;
-use tidegate_testkit::{Process, binary, scale};
+use tidegate_testkit::{Process, binary, poll_until, scale};
+use tokio::time::timeout;
 
 const USES: usize = 300;
 const REQUESTS: usize = 200;
@@ -117,4 +120,24 @@ async fn a_killed_process_has_posted_an_entry_or_has_not() {
         assert_eq!(shop.balance(&user, "").await, 3 * REQUESTS as u64 / 2);
         assert_eq!(shop.balance(&user, "?cache=off").await, 3 * REQUESTS as u64 / 2);
     }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_answer_leaves_no_old_balance_behind() {
+    let mut redis = RedisServer::start().await;
+    let (mut first, mut second) = (process(&redis), process(&redis));
+    let (first, second) = (Shop::of(&mut first).await, Shop::of(&mut second).await);
+    first.sign_up("ada").await;
+    assert_eq!(second.balance("ada", "").await, 0);
+
+    // The posting is on its way when the client leaves.
+    redis.hang().await;
+    let earning = first.post("/users/ada/earnings?batch=off", "k".to_owned(), 300);
+    assert!(timeout(Duration::from_millis(200), earning).await.is_err());
+    first.get("/stats").await;
+    redis.resume();
+
+    let cached = async || second.get("/users/ada/balance").await;
+    let is_new = |shown: &Value| shown["cached"] == true && shown["balance"] == 300;
+    poll_until(Duration::from_secs(30), async || Some(cached().await).filter(is_new)).await.unwrap();
 }

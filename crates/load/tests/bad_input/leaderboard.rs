@@ -30,7 +30,8 @@ async fn a_leaderboard_refuses_names_points_and_cursors_that_cannot_be() {
     }
     for (path, why) in [
         ("/players/ada", (404, "there is no player `ada`")),
-        ("/players/*", (404, "there is no player `*`")),
+        ("/players/*begun", (404, "there is no player `*begun`")),
+        ("/players/%FF", (400, "Invalid UTF-8 in `player`")),
         ("/board?after=", (400, "not a cursor")),
         ("/board?after=-1", (400, "not a cursor")),
         ("/board?after=fffffffffffffffffffffffffffffffff", (400, "not a cursor")),

@@ -3,6 +3,7 @@
 
 mod checkout;
 mod coupons;
+mod environment;
 mod exchange_rate;
 mod feed;
 mod leaderboard;

@@ -30,8 +30,13 @@ async fn payment_refuses_what_cannot_be_paid() {
     api.post("/payments", Some("k"), &all).await.unwrap().expect(201).unwrap();
     let more = json!({ "order": "o-2", "user": "user-1", "amount": 1 });
     refuses(api, post.clone(), Some("l"), more.clone(), (409, "`user-1` does not have 1")).await;
+    refuses(api, (Method::GET, "/payments/o-2"), None, Value::Null, (404, "no payment for `o-2`")).await;
     refuses(api, post.clone(), Some("k"), more, (422, "used for another payment")).await;
     refuses(api, post, Some("m"), all, (409, "order `o-1` has been paid for")).await;
+    refuses(api, (Method::GET, "/payments/%FF"), None, Value::Null, (400, "Invalid UTF-8")).await;
+    // Another user has keys of its own.
+    let other = json!({ "order": "o-2", "user": "user-2", "amount": 5 });
+    api.post("/payments", Some("k"), &other).await.unwrap().expect(201).unwrap();
     let totals = api.get("/totals").await.unwrap();
-    assert_eq!(totals.body, json!({ "payments": 1, "paid": 1_000_000, "debited": 1_000_000 }));
+    assert_eq!(totals.body, json!({ "payments": 2, "paid": 1_000_005, "debited": 1_000_005 }));
 }

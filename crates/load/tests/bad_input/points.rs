@@ -33,8 +33,9 @@ async fn points_refuse_what_no_user_can_earn_or_use() {
         let answer = api.post(path, Some("k"), &points(json!(5))).await.unwrap();
         assert_eq!(answer.status, 404, "{path}: {}", answer.body);
     }
+    refuses(api, (Method::GET, "/users/%FF/balance"), None, Value::Null, (400, "Invalid UTF-8")).await;
     refuses(api, (Method::GET, "/users/nobody/balance"), None, Value::Null, (404, "no account `user:nobody`")).await;
-    refuses(api, spend.clone(), Some("k"), points(json!(5)), (409, "`ada` has 0 points, and needs 100")).await;
+    refuses(api, spend.clone(), Some("k"), points(json!(5)), (409, "`user:ada` has 0 points, and needs 100")).await;
     let balance = async |user: &str| {
         let (path, off) = (format!("/users/{user}/balance"), format!("/users/{user}/balance?cache=off"));
         let cached = api.get(&path).await.unwrap().number("balance").unwrap();
@@ -44,13 +45,13 @@ async fn points_refuse_what_no_user_can_earn_or_use() {
     assert_eq!((balance("ada").await, balance("issuer").await), (0, 0));
 
     api.post("/users/ada/earnings", Some("k"), &points(json!(150))).await.unwrap().expect(201).unwrap();
-    refuses(api, spend.clone(), Some("l"), points(json!(151)), (409, "`ada` has 150 points, and needs 151")).await;
+    refuses(api, spend.clone(), Some("l"), points(json!(151)), (409, "`user:ada` has 150 points, and needs 151")).await;
     refuses(api, earn.clone(), Some("k"), points(json!(151)), (422, "was used for another posting")).await;
     refuses(api, spend.clone(), Some("k"), points(json!(150)), (422, "was used for another posting")).await;
     api.post("/users/ada/uses", Some("l"), &points(json!(100))).await.unwrap().expect(201).unwrap();
     refuses(api, spend.clone(), Some("l"), points(json!(99)), (422, "was used for another posting")).await;
     refuses(api, earn, Some("l"), points(json!(100)), (422, "was used for another posting")).await;
-    refuses(api, spend, Some("m"), points(json!(1)), (409, "`ada` has 50 points, and needs 100")).await;
+    refuses(api, spend, Some("m"), points(json!(1)), (409, "`user:ada` has 50 points, and needs 100")).await;
     // All points that there can be, and one more.
     let rest = points(json!(MOST - 150));
     api.post("/users/eve/earnings", Some("k"), &rest).await.unwrap().expect(201).unwrap();

@@ -38,7 +38,7 @@ async fn names_that_postgresql_cannot_have_are_refused() {
         let issue = (Method::POST, "/campaigns/spring/coupons");
         refuses(api, issue, None, json!({ "user": name }), (422, "is no name: 1 to 100 bytes")).await;
     }
-    refuses(api, (Method::GET, "/campaigns/a%00b"), None, Value::Null, (404, "there is no stock")).await;
+    refuses(api, (Method::GET, "/campaigns/a%00b"), None, Value::Null, (422, "is no name")).await;
 
     let example = start_on_servers("leaderboard").await;
     let award = (Method::POST, "/players/ada/awards");

@@ -31,6 +31,7 @@ async fn a_time_sale_refuses_quantities_that_cannot_be() {
     for path in ["/orders/nobody:1/payment", "/orders/nobody:1/cancellation"] {
         refuses(api, (Method::POST, path), None, Value::Null, (404, "nobody:1")).await;
     }
+    refuses(api, (Method::POST, "/orders/%FF/payment"), None, Value::Null, (400, "Invalid UTF-8")).await;
     let batch = (Method::PUT, "/stock/second");
     refuses(api, batch.clone(), None, json!({ "pieces": -1 }), (422, "pieces: invalid value")).await;
     refuses(api, batch.clone(), None, json!({ "pieces": 0 }), (422, "quantity 0 is not between 1 and")).await;

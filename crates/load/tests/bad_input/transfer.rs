@@ -35,6 +35,7 @@ async fn transfer_refuses_what_no_account_can_give_or_take() {
     refuses(api, send.clone(), None, to("bob", json!(5)), (400, "Idempotency-Key is missing")).await;
     let nobody = (Method::POST, "/accounts/nobody/transfers");
     refuses(api, nobody, Some("k"), to("bob", json!(5)), (404, "there is no account `nobody`")).await;
+    refuses(api, (Method::GET, "/accounts/%FF"), None, Value::Null, (400, "Invalid UTF-8")).await;
     refuses(api, (Method::GET, "/accounts/nobody"), None, Value::Null, (404, "there is no account `nobody`")).await;
     let more = (Method::POST, "/accounts/eve/deposits");
     refuses(api, more.clone(), Some("k"), json!({ "amount": 1 }), (422, "the balance would be above")).await;
