@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
 use crate::backup;
+use crate::files::Files;
 use crate::node::StartError;
 use crate::settings::{CATALOGUE, RawSettings, Settings};
 use crate::stdout::{self, say};
@@ -87,6 +88,8 @@ where
             Some(Err(error)) => faults.push(error.into()),
             None => {}
         }
+        let login = settings.as_ref().map(|settings| Files::check_login(&settings.files.place));
+        faults.extend(login.and_then(Result::err).map(StartError::from));
         if faults.is_empty() {
             return Ok(say("the settings are good")?);
         }
