@@ -162,7 +162,7 @@ fn environment_help() -> String {
     );
     text.push_str(
         "\nExit codes: 0 ended well, 1 other failure, 2 settings, 3 data directory or database, 4 address in use, \
-         5 Redis that can't be used",
+         5 Redis that can't be used, 6 a login that PostgreSQL or Redis refuses",
     );
     text
 }
