@@ -67,7 +67,7 @@ impl Key {
 struct Keys {
     id: Key,
     secret: Key,
-    /// Of a login for a time.
+    /// Session token of temporary keys.
     token: Option<Key>,
 }
 
