@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
 use crate::backup;
+use crate::files::Files;
 use crate::node::StartError;
 use crate::settings::{CATALOGUE, RawSettings, Settings};
 use crate::stdout::{self, say};
@@ -87,6 +88,8 @@ where
             Some(Err(error)) => faults.push(error.into()),
             None => {}
         }
+        let login = settings.as_ref().map(|settings| Files::check_login(&settings.files.place));
+        faults.extend(login.and_then(Result::err).map(StartError::from));
         if faults.is_empty() {
             return Ok(say("the settings are good")?);
         }
@@ -159,7 +162,7 @@ fn environment_help() -> String {
     );
     text.push_str(
         "\nExit codes: 0 ended well, 1 other failure, 2 settings, 3 data directory or database, 4 address in use, \
-         5 Redis that can't be used",
+         5 Redis that can't be used, 6 a login that PostgreSQL or Redis refuses",
     );
     text
 }

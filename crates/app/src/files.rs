@@ -6,6 +6,7 @@
 //! there, and a writer that gives up on the way leaves none.
 
 mod error;
+mod login;
 mod read;
 mod sweep;
 mod write;
@@ -214,11 +215,23 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// When the directory can't be made, or the variables of AWS don't fit together.
+    /// When the directory can't be made, the variables of AWS don't fit together, or a file that
+    /// they name can't be read.
     pub fn open(place: &FilesPlace, data_dir: &Directory) -> Result<Self, FilesError> {
         match place {
             FilesPlace::Directory => Self::in_directory(&data_dir.join("files")),
-            FilesPlace::Bucket { bucket, prefix } => Self::in_bucket(AmazonS3Builder::from_env(), bucket, prefix),
+            FilesPlace::Bucket { bucket, prefix } => {
+                let builder = login::log_in(AmazonS3Builder::from_env(), variable)?;
+                Self::in_bucket(builder, bucket, prefix)
+            }
+        }
+    }
+
+    /// Checks the keys of a bucket, without a request.
+    pub(crate) fn check_login(place: &FilesPlace) -> Result<(), FilesError> {
+        match place {
+            FilesPlace::Directory => Ok(()),
+            FilesPlace::Bucket { .. } => login::check(variable),
         }
     }
 
@@ -234,8 +247,7 @@ impl Files {
     }
 
     fn in_bucket(builder: AmazonS3Builder, bucket: &str, prefix: &Path) -> Result<Self, FilesError> {
-        let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRYING, ..RetryConfig::default() };
-        let store = builder.with_bucket_name(bucket).with_retry(retry).with_http_connector(Outgoing).build();
+        let store = reaching(builder).with_bucket_name(bucket).build();
         let store = store.map_err(|error| FilesError::Unusable { reason: error::words_of(&error) })?;
         Ok(Self { store: Arc::new(store), prefix: prefix.clone(), directory: None })
     }
@@ -308,6 +320,17 @@ impl fmt::Debug for Files {
         // Not the store, which knows the login.
         f.debug_struct("Files").field("prefix", &self.prefix.as_ref()).finish_non_exhaustive()
     }
+}
+
+/// With the patience and the connections of this program.
+fn reaching(builder: AmazonS3Builder) -> AmazonS3Builder {
+    let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRYING, ..RetryConfig::default() };
+    builder.with_retry(retry).with_http_connector(Outgoing)
+}
+
+/// A variable of the environment. An empty one counts as not set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 /// Makes connections to S3 as all others that go out are made: with one provider of TLS, by no proxy of the environment.

@@ -162,12 +162,15 @@ fn listen_advice(error: &std::io::Error, address: SocketAddr, variable: &str) ->
 
 impl StartError {
     /// Exit code of the process: 2 for settings, 3 for data that can't be used, 4 for the address, 5
-    /// for Redis that can't be used, 1 for the rest.
+    /// for Redis that can't be used, 6 for a login that Redis or the database server refuses, 1 for
+    /// the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Tls(_) | Self::Limits(_) | Self::Limit(_) => 2,
             Self::Redis(error) if error.is_a_setting() => 2,
+            Self::Redis(error) if error.refuses_login() => 6,
             Self::Redis(_) => 5,
+            Self::Store(store::OpenError::Server(error)) if error.reason.refuses_login() => 6,
             Self::Files(FilesError::Unusable { .. }) => 2,
             Self::Store(_) | Self::Queue(_) | Self::Spool { .. } | Self::Files(_) | Self::Restore(_) => 3,
             Self::Listen { .. } => 4,

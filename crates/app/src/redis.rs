@@ -30,6 +30,11 @@ impl Unusable {
         matches!(self.source, ConnectError::Config(_))
     }
 
+    /// Whether the server refuses the login.
+    pub fn refuses_login(&self) -> bool {
+        matches!(self.source, ConnectError::Login { .. })
+    }
+
     /// Whether the server may be usable later, without a change of settings.
     pub fn is_transient(&self) -> bool {
         self.source.is_transient()

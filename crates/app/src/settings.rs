@@ -48,6 +48,7 @@ pub use raw::{RawSettings, Source};
 pub(crate) use reader::{misspelt_level, token_fault};
 pub use reminders::ReminderSettings;
 pub use secret::Secret;
+pub(crate) use secret_file::read_secret;
 pub use secret_file::{SecretFile, SecretFileError};
 pub use tls::TlsSettings;
 

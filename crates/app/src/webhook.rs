@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::dns::Resolve;
 use reqwest::{Client, Url, header};
 use tidegate_perfmon::TraceContext;
 
@@ -107,6 +108,16 @@ impl Sender {
         Ok(Answer { status: answer.status().as_u16(), retry_after: retry_after.map(Duration::from_secs) })
     }
 
+    /// Resolves the name of a URL, and returns the setting that refuses it. `None` if it is not
+    /// refused, or can't be resolved in time.
+    pub(crate) async fn refusal_of(&self, url: &Url) -> Option<&'static str> {
+        let setting = self.closed_by?;
+        let name = url.host_str()?.parse().ok()?;
+        let resolved = tokio::time::timeout(self.patience, PublicOnly.resolve(name)).await.ok()?;
+        let error = resolved.err()?;
+        is_private_address(&*error).then_some(setting)
+    }
+
     fn failure(&self, error: &reqwest::Error) -> Failure {
         match self.closed_by {
             Some(setting) if is_private_address(error) => Failure::Private(setting),
@@ -118,8 +129,24 @@ impl Sender {
 }
 
 /// Whether the URL itself names a private address, which is connected to without being resolved.
-fn names_private_address(url: &Url) -> bool {
+pub(crate) fn names_private_address(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     literal.is_ok_and(|address| !is_public(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_machine_is_refused_unless_a_setting_allows_it() {
+        let refusal = async |host: &str, closed_by| {
+            let url: Url = format!("http://{host}/hook").parse().unwrap();
+            Sender::new(Duration::from_secs(5), closed_by).unwrap().refusal_of(&url).await
+        };
+        assert_eq!(refusal("localhost", Some("the.setting")).await, Some("the.setting"));
+        assert_eq!(refusal("localhost", None).await, None);
+        assert_eq!(refusal("1.1.1.1", Some("the.setting")).await, None);
+    }
 }

@@ -94,13 +94,7 @@ impl Figures {
     }
 
     fn take_alerts(&mut self, told: &Value) {
-        let is_firing = |alert: &&Value| alert["phase"] == "firing";
-        let of_fleet = items(told, "fleet");
-        let key = |alert: &Value| (alert["rule"].clone(), alert["subject"].clone());
-        let is_of_fleet = |alert: &&Value| of_fleet.iter().any(|other| key(other) == key(alert));
-        // What has just begun here is not in the fleet's list yet.
-        let own = items(told, "items").iter().filter(is_firing).filter(|alert| !is_of_fleet(alert));
-        self.firing = own.chain(of_fleet).cloned().collect();
+        self.firing = items(told, "fleet").to_vec();
         self.silences = items(told, "silences").to_vec();
     }
 

@@ -175,6 +175,9 @@ async fn a_database_that_can_not_be_used_is_named_without_its_password() {
     let foreign = start(&server.url(), &[]).await;
     assert_eq!(foreign.code, Some(3), "{}", foreign.err);
     assert!(format!("{}{}", foreign.out, foreign.err).contains("another program"));
+    let refused = start(&server.url().replace("postgres@", "nobody:hunter2@"), &[]).await;
+    assert_eq!(refused.code, Some(6), "{}", refused.err);
+    assert!(refused.err.contains("nobody") && !refused.err.contains("hunter2"), "{}", refused.err);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use super::login::LoginError;
+
 /// Longest code of an answer of S3 that is passed on.
 const MOST_CODE: usize = 48;
 
@@ -70,6 +72,9 @@ impl FilesError {
 
     pub(super) fn of(operation: &'static str, error: &object_store::Error) -> Self {
         use object_store::Error as E;
+        if let Some(login) = below::<LoginError>(error) {
+            return Self::Away { operation, reason: login.to_string() };
+        }
         let reason = words_of(error);
         match error {
             E::NotFound { .. } if code_in(&error.to_string()) == Some("NoSuchBucket") => Self::NoBucket { operation },
@@ -78,7 +83,7 @@ impl FilesError {
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Refused { operation, reason },
             E::Generic { .. } if is_a_setting(&error.to_string()) => Self::Unusable { reason },
             E::NotSupported { .. } | E::NotImplemented { .. } | E::InvalidPath { .. } => Self::Unusable { reason },
-            _ => match io_below(error).map(io::Error::kind) {
+            _ => match below(error).map(io::Error::kind) {
                 Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
                     Self::Refused { operation, reason }
                 }
@@ -106,7 +111,7 @@ impl From<FilesError> for io::Error {
 
 /// What may be told of an error: what the system said, or the code that S3 gave. Its own words have paths, URLs and whole answers in them.
 pub(super) fn words_of(error: &object_store::Error) -> String {
-    if let Some(error) = io_below(error) {
+    if let Some(error) = below(error) {
         return words_of_io(error);
     }
     match code_in(&error.to_string()) {
@@ -120,11 +125,12 @@ fn words_of_io(error: &io::Error) -> String {
     error.kind().to_string()
 }
 
-fn io_below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+/// The first error of that type among the error and its causes.
+fn below<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io);
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
         }
         next = error.source();
     }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use lettre::message::Mailboxes;
+use reqwest::Url;
 use tidegate_perfmon::{BurnRate, HealthConfig, Kind, QueryConfig, mask};
 
 use super::reader::Reader;
 use super::{Hidden, SettingsError, Tokens};
 use crate::alert_rules::{self, RuleChanges};
 use crate::telemetry::standing_rules;
+use crate::webhook::names_private_address;
 
 /// Performance monitoring.
 #[derive(Debug, Clone)]
@@ -145,7 +147,7 @@ pub(super) fn read(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSetti
 
 fn alerts(raw: &Reader<'_>) -> Result<AlertSettings, SettingsError> {
     let objective = objective(raw)?;
-    Ok(AlertSettings {
+    let alerts = AlertSettings {
         webhook: raw.secret_url("alerts.webhook")?,
         webhook_secret: raw.signing_key("alerts.webhook_secret")?,
         slack: raw.secret_url("alerts.slack_url")?,
@@ -156,7 +158,22 @@ fn alerts(raw: &Reader<'_>) -> Result<AlertSettings, SettingsError> {
         private_addresses: raw.switch("alerts.private_addresses")?,
         objective,
         rules: alert_rules(raw, &BurnRate::standard(objective))?,
-    })
+    };
+    let posts_to = [
+        ("alerts.webhook", alerts.webhook.as_ref().map(Hidden::reveal)),
+        ("alerts.slack_url", alerts.slack.as_ref().map(Hidden::reveal)),
+        ("alerts.pagerduty_url", alerts.pagerduty_url.as_deref()),
+    ];
+    let is_private = |url: &str| url.parse::<Url>().is_ok_and(|url| names_private_address(&url));
+    let private = posts_to.into_iter().find(|(_, url)| url.is_some_and(is_private)).map(|(key, _)| key);
+    match private {
+        Some(key) if !alerts.private_addresses => {
+            let reason = "is at a private address, to which no alert is posted: set alerts.private_addresses \
+                          (TIDEGATE_ALERTS_PRIVATE_ADDRESSES) to on, or name a receiver on the internet";
+            Err(raw.invalid(key, reason.to_owned()))
+        }
+        _ => Ok(alerts),
+    }
 }
 
 fn alert_rules(raw: &Reader<'_>, objective: &BurnRate) -> Result<RuleChanges, SettingsError> {
@@ -321,6 +338,20 @@ mod tests {
             set.performance.alerts.webhook.as_ref().map(Hidden::reveal),
             Some("https://alerts.example.com/hunter2")
         );
+    }
+
+    #[test]
+    fn a_receiver_at_a_private_address_is_refused_unless_a_setting_allows_it() {
+        for variable in ["TIDEGATE_ALERTS_WEBHOOK", "TIDEGATE_ALERTS_SLACK_URL", "TIDEGATE_ALERTS_PAGERDUTY_URL"] {
+            for url in ["http://127.0.0.1:9/hunter2", "https://10.1.2.3/hunter2", "http://[::1]/hunter2"] {
+                let error = check_with(&[(variable, url)]).unwrap_err().to_string();
+                assert!(error.contains(variable) && error.contains("alerts.private_addresses"), "{error}");
+                assert!(!error.contains("hunter2"), "{error}");
+                assert!(check_with(&[(variable, url), ("TIDEGATE_ALERTS_PRIVATE_ADDRESSES", "on")]).is_ok());
+            }
+            // A name is resolved when it is posted to.
+            assert!(check_with(&[(variable, "http://localhost/")]).is_ok());
+        }
     }
 
     #[test]

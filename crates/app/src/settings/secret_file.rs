@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::catalogue::Setting;
 
@@ -48,19 +48,24 @@ impl SecretFile {
     ///
     /// When the file can't be read, or holds no text or too much.
     pub fn read(&self) -> Result<String, SecretFileError> {
-        // Opening anything else, such as a named pipe, could wait for ever.
-        if !std::fs::metadata(&self.path)?.is_file() {
-            return Err(SecretFileError::NoFile);
-        }
-        let mut bytes = Vec::new();
-        File::open(&self.path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LONGEST {
-            return Err(SecretFileError::TooLarge);
-        }
-        let text = String::from_utf8(bytes).map_err(|_| SecretFileError::NotText)?;
-        match text.trim() {
-            "" => Err(SecretFileError::Empty),
-            secret => Ok(secret.to_owned()),
-        }
+        read_secret(&self.path)
+    }
+}
+
+/// Reads the secret in a file.
+pub(crate) fn read_secret(path: &Path) -> Result<String, SecretFileError> {
+    // Opening anything else, such as a named pipe, could wait for ever.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(SecretFileError::NoFile);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(SecretFileError::TooLarge);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| SecretFileError::NotText)?;
+    match text.trim() {
+        "" => Err(SecretFileError::Empty),
+        secret => Ok(secret.to_owned()),
     }
 }

@@ -30,6 +30,7 @@ use super::own_rules::OwnRules;
 use super::{Beat, Section, Table};
 use crate::alert_rules::{LIMITS, Limit, Measurement, RuleBook};
 use crate::clock::unix_ms;
+use crate::identity::THIS_PROCESS;
 use crate::places::TooManyFollowers;
 use crate::settings::{AlertSettings, Settings};
 use crate::store::{Store, StoreError};
@@ -363,14 +364,15 @@ impl AlertDesk {
         self.fleet.get().map_or(&[], |fleet| fleet.receivers())
     }
 
-    /// The alerts of all processes, and the process that sends them.
-    fn fleet_json(&self, limit: usize) -> (Value, Value) {
-        let Some(fleet) = self.fleet.get() else { return (json!([]), Value::Null) };
-        let silences = self.silences();
+    /// The alerts of all processes, whether they are known now, and the process that sends them.
+    fn fleet_json(&self, limit: usize) -> (Value, bool, Value) {
+        let Some(fleet) = self.fleet.get() else { return (json!([]), false, Value::Null) };
+        let (silences, own) = (self.silences(), self.firing());
         let view = fleet.view();
-        let firing = view.firing(limit, fleet::is_silenced(&silences));
+        let firing = view.firing(own, limit, fleet::is_silenced(&silences));
         let age = view.read_at.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
-        (json!(firing), json!({"name": view.sender, "is_this_process": view.is_sender, "known_ms_ago": age}))
+        let sender = json!({"name": view.sender, "is_this_process": view.is_sender, "known_ms_ago": age});
+        (json!(firing), view.is_current(), sender)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -461,7 +463,7 @@ impl Section for AlertDesk {
     }
 
     fn json(&self, limit: usize) -> Value {
-        let (fleet, sender) = self.fleet_json(limit);
+        let (fleet, fleet_is_current, sender) = self.fleet_json(limit);
         let receivers = self.receivers().iter();
         let receivers: Vec<_> =
             receivers.map(|receiver| json!({"way": receiver.way(), "waiting": receiver.waiting()})).collect();
@@ -478,7 +480,9 @@ impl Section for AlertDesk {
             "rules": state.alerts.rules(),
             "burn_rates": state.burning,
             "deliveries": deliveries,
+            "process": THIS_PROCESS.name(),
             "fleet": fleet,
+            "fleet_is_current": fleet_is_current,
             "sender": sender,
             "waiting_for_webhook": webhook.map(|webhook| &webhook["waiting"]),
             "receivers": receivers,

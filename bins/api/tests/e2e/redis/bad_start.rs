@@ -11,6 +11,7 @@ use crate::harness::{DEADLINE, api, run, worker};
 
 const SETTINGS: i32 = 2;
 const REDIS: i32 = 5;
+const LOGIN: i32 = 6;
 
 /// Both binaries must refuse to start on that, with one line that names all of this.
 async fn refused(variables: &[(&str, &str)], code: i32, names: &[&str]) {
@@ -99,7 +100,7 @@ async fn a_wrong_password_and_none() {
     let server = RedisServer::builder().password("the-right-one").start().await;
     let none = format!("redis://127.0.0.1:{}", server.port());
     for url in [url("redis", server.port()), none] {
-        refused(&[("REDIS_URL", &url)], REDIS, &["redis.url", "refuses the login", "password"]).await;
+        refused(&[("REDIS_URL", &url)], LOGIN, &["redis.url", "refuses the login", "password"]).await;
     }
 }
 

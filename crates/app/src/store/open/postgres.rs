@@ -86,6 +86,15 @@ impl ServerFault {
             _ => false,
         }
     }
+
+    /// Whether the server refuses the login.
+    pub fn refuses_login(&self) -> bool {
+        /// Class of SQLSTATE: invalid authorization.
+        const AUTHORIZATION: &str = "28";
+        let (Self::Database(error) | Self::Store(StoreError::Database(error))) = self else { return false };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| code.starts_with(AUTHORIZATION))
+    }
 }
 
 impl Store {
@@ -249,7 +258,7 @@ mod tests {
         );
 
         let (foreign, text) = fault(&schema(&server, "theirs")).await;
-        assert!(matches!(foreign, ServerFault::Foreign { .. }), "{text}");
+        assert!(matches!(foreign, ServerFault::Foreign { .. }) && !foreign.refuses_login(), "{text}");
         assert_eq!(server.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'theirs'").await, "1");
         let (nowhere, text) = fault(&schema(&server, "nowhere")).await;
         assert!(matches!(nowhere, ServerFault::NoSchema), "{text}");
@@ -275,7 +284,7 @@ mod tests {
         let url = server.url().replace("postgres@", "nobody:hunter2@");
         let since = tokio::time::Instant::now();
         let (refused, text) = fault(&url).await;
-        assert!(matches!(refused, ServerFault::Store(_)), "{text}");
+        assert!(matches!(refused, ServerFault::Store(_)) && refused.refuses_login(), "{text}");
         assert!(text.contains("nobody") && !text.contains("hunter2"), "{text}");
         assert!(since.elapsed() < Duration::from_secs(2), "it is no outage");
     }

@@ -10,6 +10,7 @@ mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Url;
 use tidegate_perfmon::Registry;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,18 @@ impl Channel {
         }
     }
 
+    /// The setting that names its URL, the URL, and its sender. `None` for mail.
+    fn posts_to(&self) -> Option<(&'static str, Url, Sender)> {
+        match self {
+            Self::Webhook(Webhook { url, sender, .. }) => Some(("alerts.webhook", url.clone(), sender.clone())),
+            Self::Slack(Slack { url, sender }) => Some(("alerts.slack_url", url.clone(), sender.clone())),
+            Self::PagerDuty(PagerDuty { url, sender, .. }) => {
+                Some(("alerts.pagerduty_url", url.clone(), sender.clone()))
+            }
+            Self::Email(_) => None,
+        }
+    }
+
     async fn send(&self, notice: &Notice, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Webhook(webhook) => webhook.send(notice).await,
@@ -82,12 +95,26 @@ pub(super) fn start(
     if !alerts.email.is_empty() && settings.email.server.is_none() {
         tracing::warn!("alerts.email is set and email.url is not: mails about alerts become files in data_dir/outbox");
     }
+    tokio::spawn(warn_of_refused(channels.iter().filter_map(Channel::posts_to).collect()));
     let receivers = channels.into_iter().map(|channel| {
         let receiver = Arc::new(Receiver::new(channel, context.clone(), registry, Arc::clone(progress)));
         tokio::spawn(Arc::clone(&receiver).run(shutdown.clone()));
         receiver
     });
     Ok(receivers.collect())
+}
+
+/// Warns of receivers whose name leads to a private address, before the first alert does. The
+/// settings refuse URLs that are such an address.
+async fn warn_of_refused(receivers: Vec<(&'static str, Url, Sender)>) {
+    for (setting, url, sender) in receivers {
+        if let Some(closed_by) = sender.refusal_of(&url).await {
+            tracing::warn!(
+                "{setting}: its name leads to a private address, so no alert reaches it: set {closed_by} to on, or \
+                 name a receiver on the internet"
+            );
+        }
+    }
 }
 
 fn channels(settings: &AlertSettings, mailer: impl FnOnce() -> Mailer) -> Result<Vec<Channel>, WebhookError> {

@@ -1,14 +1,18 @@
 //! The fleet as one process sees it, for `/api/performance` and the dashboard.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Serialize;
-use tidegate_perfmon::Severity;
+use tidegate_perfmon::{Alert, Phase, Severity};
 use tokio::time::Instant;
 
 use super::merge::first;
 use crate::identity::THIS_PROCESS;
 use crate::store::{AlertReport, AlertSender, AlertState};
+
+/// Age at which the last read says nothing any more: three reads of a process that doesn't send.
+const CURRENT_FOR: Duration = Duration::from_secs(15);
 
 /// The fleet at the last read.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ pub(in crate::telemetry::alerts) struct FleetAlert {
     rule: String,
     subject: String,
     severity: Severity,
+    phase: Phase,
+    pending_at_unix_ms: u64,
     fired_at_unix_ms: Option<u64>,
     value: f64,
     threshold: f64,
@@ -35,10 +41,30 @@ pub(in crate::telemetry::alerts) struct FleetAlert {
     trace_id: Option<String>,
     /// Whether a silence covers it when it is shown.
     silenced: bool,
-    /// Whether receivers were sent it.
-    notified: bool,
+    /// Whether receivers were sent it. `None` if the database, which knows it, is away.
+    notified: Option<bool>,
     /// The processes that report it, by name.
     processes: Vec<String>,
+}
+
+impl FleetAlert {
+    fn new(alert: Alert, notified: Option<bool>, processes: Vec<String>) -> Self {
+        Self {
+            rule: alert.rule,
+            subject: alert.subject,
+            severity: alert.severity,
+            phase: alert.phase,
+            pending_at_unix_ms: alert.pending_at_unix_ms,
+            fired_at_unix_ms: alert.fired_at_unix_ms,
+            value: alert.value,
+            threshold: alert.threshold,
+            detail: alert.detail,
+            trace_id: alert.trace_id,
+            silenced: false,
+            notified,
+            processes,
+        }
+    }
 }
 
 impl View {
@@ -55,19 +81,8 @@ impl View {
             .filter_map(|((rule, subject), reports)| {
                 let alert = first(reports.iter().copied())?.alert.clone();
                 let processes: BTreeSet<_> = reports.iter().map(|report| report.source.name()).collect();
-                Some(FleetAlert {
-                    silenced: false,
-                    notified: told.contains(&(rule, subject)),
-                    processes: processes.into_iter().collect(),
-                    rule: alert.rule,
-                    subject: alert.subject,
-                    severity: alert.severity,
-                    fired_at_unix_ms: alert.fired_at_unix_ms,
-                    value: alert.value,
-                    threshold: alert.threshold,
-                    detail: alert.detail,
-                    trace_id: alert.trace_id,
-                })
+                let is_told = told.contains(&(rule, subject));
+                Some(FleetAlert::new(alert, Some(is_told), processes.into_iter().collect()))
             })
             .collect();
         firing.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
@@ -79,13 +94,29 @@ impl View {
         }
     }
 
-    /// Returns the alerts that fire, the gravest first.
+    /// Whether the last read is recent. If not, the database is away or slow.
+    pub(in crate::telemetry::alerts) fn is_current(&self) -> bool {
+        self.read_at.is_some_and(|at| at.elapsed() < CURRENT_FOR)
+    }
+
+    /// Returns the alerts that fire, the gravest first: those of the last read while that is
+    /// recent, and those of `own`, the alerts of this process, that were not read yet.
     pub(in crate::telemetry::alerts) fn firing(
         &self,
+        own: Vec<Alert>,
         limit: usize,
         is_silenced: impl Fn(&str, &str) -> bool,
     ) -> Vec<FleetAlert> {
-        let mut firing: Vec<_> = self.firing.iter().take(limit).cloned().collect();
+        let is_current = self.is_current();
+        let read: &[FleetAlert] = if is_current { &self.firing } else { &[] };
+        let known: BTreeSet<_> = read.iter().map(|alert| (alert.rule.as_str(), alert.subject.as_str())).collect();
+        let own = own
+            .into_iter()
+            .filter(|alert| !known.contains(&(alert.rule.as_str(), alert.subject.as_str())))
+            .map(|alert| FleetAlert::new(alert, is_current.then_some(false), vec![THIS_PROCESS.name()]));
+        let mut firing: Vec<_> = read.iter().cloned().chain(own).collect();
+        firing.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
+        firing.truncate(limit);
         firing.iter_mut().for_each(|alert| alert.silenced = is_silenced(&alert.rule, &alert.subject));
         firing
     }
@@ -107,10 +138,31 @@ mod tests {
         let states = [AlertState { source: process("a"), alert: alert("p99", ""), is_told: true }];
         let sender = AlertSender { holder: "b".to_owned(), name: "B".to_owned(), turn: 1, notices: 1 };
         let view = View::of(&reports, &states, &sender);
-        let shown = view.firing(10, |rule, _| rule == "health");
+        let shown = view.firing(Vec::new(), 10, |rule, _| rule == "health");
         let shown: Vec<_> = shown.iter().map(|alert| (alert.rule.as_str(), alert.notified, alert.silenced)).collect();
-        assert_eq!(shown, [("health", false, true), ("p99", true, false)]);
+        assert_eq!(shown, [("health", Some(false), true), ("p99", Some(true), false)]);
         assert_eq!(view.firing[1].processes, ["tidegate-api a on node-1", "tidegate-api b on node-1"]);
         assert_eq!((view.sender.as_deref(), view.is_sender), (Some("B"), false));
+    }
+
+    #[test]
+    fn alerts_of_this_process_are_shown_before_they_were_read_and_while_the_database_is_away() {
+        let report =
+            AlertReport { source: process("a"), alert: alert("p99", ""), is_firing: true, is_direct: false, beat: 1 };
+        let sender = AlertSender { holder: String::new(), name: String::new(), turn: 1, notices: 0 };
+        let shown = |view: &View| {
+            let shown = view.firing(vec![alert("p99", ""), alert("health", "")], 10, |_, _| false);
+            let shown = shown.into_iter().map(|alert| (alert.rule, alert.notified, alert.processes.concat()));
+            shown.collect::<Vec<_>>()
+        };
+        let (other, this) = (process("a").name(), THIS_PROCESS.name());
+        let view = View::of(&[report], &[], &sender);
+        assert!(view.is_current());
+        let expected = [("p99".to_owned(), Some(false), other), ("health".to_owned(), Some(false), this.clone())];
+        assert_eq!(shown(&view), expected);
+        // Never read, as while the database is away since the start.
+        let view = View { read_at: None, ..view };
+        assert!(!view.is_current());
+        assert_eq!(shown(&view), [("p99".to_owned(), None, this.clone()), ("health".to_owned(), None, this)]);
     }
 }
