@@ -37,7 +37,8 @@ impl Shop {
     }
 
     async fn update(&self, key: &str, price: i64) -> i64 {
-        let put = self.0.send(Method::PUT, PAGE, Some(key), Some(&json!({ "price": price })));
+        let body = json!({ "price": price });
+        let put = self.0.send(Method::PUT, PAGE, Some(key), Some(&body));
         put.await.unwrap().expect(200).unwrap().number("version").unwrap()
     }
 }

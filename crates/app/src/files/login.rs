@@ -57,7 +57,7 @@ impl Key {
         match self {
             Self::Text(text) => Ok(text.reveal().to_owned()),
             Self::File { variable, path } => {
-                read_secret(path).map_err(|source| LoginError::File { variable: *variable, source })
+                read_secret(path).map_err(|source| LoginError::File { variable, source })
             }
         }
     }

@@ -66,7 +66,7 @@ enum Ear {
     /// The connection of its commands, on which it tracks.
     Tracked { _pump: Pump },
     /// A connection of its own, where the channel is heard. None until it is open, and after each failure.
-    Subscribed(Option<Subscription>),
+    Subscribed(Option<Box<Subscription>>),
 }
 
 struct Subscription {
@@ -207,12 +207,12 @@ impl Watcher {
         &self,
         channel: &Channel,
         shard: &Shard,
-        subscription: &mut Option<Subscription>,
+        subscription: &mut Option<Box<Subscription>>,
     ) -> Result<bool, Error> {
         // A connection on which anything failed is not used again.
         let used = match subscription.take() {
             Some(used) => used,
-            None => self.subscribe(channel, shard).await?,
+            None => Box::new(self.subscribe(channel, shard).await?),
         };
         let was_heard = used.line.listen(&used.connection).await?;
         *subscription = Some(used);
