@@ -1,5 +1,6 @@
 //! Sends the requests of a scenario.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::iter::successors;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,9 +58,11 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// The number, shuffled: the high bits of neighbours in time have no pattern.
+    /// A hash of the number: neighbours in time have nothing in common.
     pub fn shuffled(&self) -> u64 {
-        self.number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.number);
+        hasher.finish()
     }
 
     /// Makes a call and records it. The first call of a turn counts from its scheduled time.

@@ -17,8 +17,8 @@ const CALLERS: u64 = 50;
 /// Users whom the example creates.
 const USERS: u64 = 1_000;
 /// Locks for [`LOCKERS`] users: about 15 % of the acquisitions find theirs held.
-const LOCKS: u64 = 8;
-const LOCKERS: u64 = 4;
+const LOCKS: u64 = 4;
+const LOCKERS: u64 = 2;
 /// Without a run of its own, one turn in so many is a payment.
 const PAYMENT_EVERY: u64 = 20;
 
@@ -88,10 +88,9 @@ impl Payment {
     }
 
     async fn lock(&self, turn: &mut Turn) -> anyhow::Result<()> {
-        let name = turn.shuffled() >> 32;
         // While processes are killed each second, a queue of waiters would hardly move: one that died
         // holds the others up for a second.
-        let name = if self.run.load(Ordering::Relaxed) == MIXED { turn.number } else { name % LOCKS };
+        let name = if self.run.load(Ordering::Relaxed) == MIXED { turn.number } else { turn.shuffled() % LOCKS };
         let before = lock(&self.tokens).entry(name).or_default().last().copied();
         let path = format!("/locks/{}-{name}", self.prefix);
         let api = turn.api.clone();
