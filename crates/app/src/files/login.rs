@@ -56,9 +56,7 @@ impl Key {
     fn read(&self) -> Result<String, LoginError> {
         match self {
             Self::Text(text) => Ok(text.reveal().to_owned()),
-            Self::File { variable, path } => {
-                read_secret(path).map_err(|source| LoginError::File { variable, source })
-            }
+            Self::File { variable, path } => read_secret(path).map_err(|source| LoginError::File { variable, source }),
         }
     }
 }
