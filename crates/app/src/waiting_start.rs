@@ -23,8 +23,8 @@ use crate::telemetry::Seldom;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A start that takes no longer answers nobody: who asks meanwhile is served by the node itself. So a
-/// proxy that can't ask whether a node is ready, such as nginx, sends nothing in vain to one that restarts.
+/// A start that takes no longer answers no request: the started node serves the waiting connections.
+/// A proxy that can't ask whether a node is ready, such as nginx, then loses no request to a restart.
 const GRACE: Duration = Duration::from_secs(5);
 /// Between two lines of the log about what is waited for.
 const COMPLAINT: Duration = Duration::from_secs(10);
@@ -81,8 +81,8 @@ impl<'a> Front<'a> {
 }
 
 /// Starts a node. While Redis or the database server is away it waits for them, and answers probes:
-/// `/livez` with 200, the others with 503 and the reason. Answers begin when the first try has failed,
-/// or has taken 5 seconds. Connections made earlier are kept for the node.
+/// `/livez` with 200, the others with 503 and the reason. Answers begin when the first try has
+/// failed or has taken 5 seconds. Connections made earlier are kept for the node.
 ///
 /// Returns none where `shutdown` comes first.
 ///

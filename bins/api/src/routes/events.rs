@@ -77,8 +77,8 @@ pub(super) fn too_many(error: TooManyFollowers) -> Problem {
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()
 }
 
-/// Events as they come, to their end. A comment and the pause before a client comes back go first: nginx
-/// passes the head of an answer on with the first bytes of its body.
+/// Events as they come, to their end. A comment and the pause before a client comes back go first:
+/// nginx passes the head of an answer on with the first bytes of its body.
 pub(super) fn streamed(
     comment: &str,
     events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,

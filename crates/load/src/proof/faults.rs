@@ -88,7 +88,13 @@ pub async fn faults(size: &Size, length: Duration) -> anyhow::Result<ProofReport
         !full_disk.is_empty() && full_disk.iter().all(|status| *status == 503),
     ));
     report.checks.push(Check::timing(
-        format!("{settled} processes ran for {} s or longer; grown since then: {growth:?}", SETTLED.as_secs()),
+        format!(
+            "{} of {settled} processes that ran for {} s or longer have grown since then{}{}",
+            growth.len(),
+            SETTLED.as_secs(),
+            if growth.is_empty() { "" } else { ": " },
+            growth.join(", ")
+        ),
         growth.is_empty(),
     ));
     report.judge(traffic.verify().await?, &traffic, false);
@@ -194,7 +200,11 @@ impl Memory {
             count += 1;
             let is_larger = last.rss_bytes as f64 > GROWTH * first.rss_bytes as f64;
             if is_larger || last.descriptors > first.descriptors + DESCRIPTORS {
-                grown.push(format!("{name}: {first:?}, then {last:?}"));
+                let [first_mib, last_mib] = [first, *last].map(|usage| usage.rss_bytes >> 20);
+                grown.push(format!(
+                    "{name} {first_mib} → {last_mib} MiB and {} → {} descriptors",
+                    first.descriptors, last.descriptors
+                ));
             }
         }
         (count, grown)

@@ -90,8 +90,8 @@ impl Connection {
 
     /// Subscribes to channels, until the connection ends.
     ///
-    /// For a connection without other commands: fred takes no answer to `SUBSCRIBE`, so it gives a refusal to the next
-    /// command, and then every later reply to the wrong one.
+    /// For a connection without other commands: fred takes no answer to `SUBSCRIBE`, so it gives a
+    /// refusal to the next command, and then every later reply to the wrong one.
     pub(crate) fn subscribe(
         &self,
         channels: [&str; 2],

@@ -65,7 +65,8 @@ struct Watched {
 enum Ear {
     /// The connection of its commands, on which it tracks.
     Tracked { _pump: Pump },
-    /// A connection of its own, where the channel is heard. None until it is open, and after each failure.
+    /// A connection of its own, where the channel is heard. None until it is open, and after each
+    /// failure.
     Subscribed(Option<Box<Subscription>>),
 }
 
