@@ -57,11 +57,10 @@ pub(super) async fn follow(
     let follower = app.node().telemetry.alerts().follow(&client, &topics, after).map_err(too_many)?;
     let events = stream::unfold((follower, stop), next);
     let is_silent = topics.contains(&Topic::Jobs) && !records_events(&app).await;
-    Ok(streamed(if is_silent { SILENT } else { OPEN }, events))
+    let first = if is_silent { Event::default().comment(SILENT) } else { Event::default() };
+    Ok(streamed(first, events))
 }
 
-/// The usual first comment of a stream.
-pub(super) const OPEN: &str = "open";
 /// Said to a client that would wait for `job` events in vain.
 const SILENT: &str = "no queue records events: set `events` with PUT /api/queue/{queue}/settings";
 
@@ -77,13 +76,13 @@ pub(super) fn too_many(error: TooManyFollowers) -> Problem {
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()
 }
 
-/// Events as they come, to their end. A comment and the pause before a client comes back go first:
-/// nginx passes the head of an answer on with the first bytes of its body.
+/// Events as they come, to their end. `first` goes out at once, with the pause before a client comes
+/// back: nginx passes the head of an answer on with the first bytes of its body.
 pub(super) fn streamed(
-    comment: &str,
+    first: Event,
     events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
 ) -> Response {
-    let first = stream::iter([Ok(Event::default().comment(comment).retry(RETRY))]);
+    let first = stream::iter([Ok(first.retry(RETRY))]);
     let answer = Sse::new(first.chain(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // A proxy that gathers an answer before it passes it on would gather this one for ever.
     let headers = [

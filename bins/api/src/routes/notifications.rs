@@ -89,7 +89,7 @@ pub(super) async fn follow(
     let mut check = tokio::time::interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stream = Stream { app, stop, subscription, caller, headers, extensions, check };
-    Ok(events::streamed(events::OPEN, stream::unfold(stream, Stream::next)))
+    Ok(events::streamed(Event::default(), stream::unfold(stream, Stream::next)))
 }
 
 struct Stream {

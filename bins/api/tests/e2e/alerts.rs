@@ -60,7 +60,7 @@ async fn a_stream_of_jobs_says_when_no_queue_records_events() {
     let settings = json!({"events": true});
     success_json(api.request(Method::PUT, "/api/queue/import/settings").json(&settings)).await;
     let recording = first().await;
-    assert!(recording.starts_with(": open\nretry: 2000\n\n"), "{recording}");
+    assert!(recording.starts_with("retry: 2000\n\n"), "{recording}");
 }
 
 #[tokio::test]
