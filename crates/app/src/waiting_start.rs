@@ -23,8 +23,9 @@ use crate::telemetry::Seldom;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A start that takes no longer answers no request: the started node serves the waiting connections.
-/// A proxy that can't ask whether a node is ready, such as nginx, then loses no request to a restart.
+/// A start that takes no longer answers no request: the started node serves the waiting
+/// connections. A proxy that can't ask whether a node is ready, such as nginx, then loses no request
+/// to a restart.
 const GRACE: Duration = Duration::from_secs(5);
 /// Between two lines of the log about what is waited for.
 const COMPLAINT: Duration = Duration::from_secs(10);

@@ -27,7 +27,7 @@ pub fn section(report: &Report) -> String {
         section.push_str("| operation | per second | mean | P95 | P99 | errors | target | reference |\n");
         section.push_str("|---|---:|---:|---:|---:|---:|---|---|\n");
         for figures in &judged.run.figures {
-            let target = judged.targets.iter().find(|target| target.operation == figures.operation);
+            let target = judged.target(figures);
             let _ = writeln!(
                 section,
                 "| {} | {:.0} | {:.2} | {:.2} | {:.2} | {} | {} | {} |",

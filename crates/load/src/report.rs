@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::driver::{Mode, Run};
 use crate::scenario::{Measured, Ratio, Target};
-use crate::{Check, Scenario};
+use crate::{Check, Figures, Scenario};
 
 /// All runs of one scenario.
 #[derive(Debug, Serialize)]
@@ -101,6 +101,11 @@ impl Judged {
         }
         Self { run, targets: measured.targets.clone(), missed }
     }
+
+    /// The target of the operation that these are the figures of.
+    pub fn target(&self, figures: &Figures) -> Option<&Target> {
+        self.targets.iter().find(|target| target.operation == figures.operation)
+    }
 }
 
 impl Report {
@@ -128,7 +133,7 @@ impl Report {
                 "operation", "count", "per second", "mean ms", "P95 ms", "P99 ms", "max ms", "errors"
             );
             for figures in &judged.run.figures {
-                let target = judged.targets.iter().find(|target| target.operation == figures.operation);
+                let target = judged.target(figures);
                 let _ = writeln!(
                     text,
                     "  {:<16} {:>9} {:>10.0} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {:>7}  {}",

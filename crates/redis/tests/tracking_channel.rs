@@ -115,7 +115,7 @@ async fn a_channel_that_went_silent_is_noticed() {
     poll_until(LONG, async || at_one.is_complete().then_some(())).await.unwrap();
 }
 
-/// fred takes no answer to `SUBSCRIBE`, and so gave a refusal to the next command of the connection.
+/// fred takes no answer to `SUBSCRIBE`, and so gave a refusal to the connection's next command.
 #[tokio::test]
 async fn a_refused_subscription_leaves_each_reply_to_its_command() {
     let server = RedisServer::start().await;

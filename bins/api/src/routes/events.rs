@@ -76,8 +76,8 @@ pub(super) fn too_many(error: TooManyFollowers) -> Problem {
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()
 }
 
-/// Events as they come, to their end. `first` goes out at once, with the pause before a client comes
-/// back: nginx passes the head of an answer on with the first bytes of its body.
+/// Events as they come, to their end. `first` goes out at once, with the pause before a client
+/// comes back: nginx passes the head of an answer on with the first bytes of its body.
 pub(super) fn streamed(
     first: Event,
     events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
