@@ -36,7 +36,7 @@
 //! points][points], [a transfer][transfer] and [a checkout][checkout].
 //!
 //! [payment]: https://github.com/tidegate/tidegate/blob/main/examples/payment.rs
-//! [coupons]: https://github.com/tidegate/tidegate/blob/main/examples/coupons.rs
+//! [coupons]: https://github.com/tidegate/tidegate/blob/main/examples/coupons/main.rs
 //! [time_sale]: https://github.com/tidegate/tidegate/blob/main/examples/time_sale.rs
 //! [points]: https://github.com/tidegate/tidegate/blob/main/examples/points.rs
 //! [transfer]: https://github.com/tidegate/tidegate/blob/main/examples/transfer.rs

@@ -17,6 +17,8 @@
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
+mod shop;
+
 use std::env;
 use std::error::Error;
 use std::sync::Arc;
@@ -30,12 +32,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sqlx::{AnyPool, any::AnyPoolOptions};
+use sqlx::any::AnyPoolOptions;
 use tidegate_redis::{Client, Config, Keyspace, Role};
-use tidegate_sync::{Ended, Lock, MemoryStore, PermitStore, RedisStore, Reserve, Stock, StockError, StockStore};
+use tidegate_sync::{Lock, MemoryStore, PermitStore, RedisStore, StockError, StockStore};
 
-/// A user with this number of expired reservations gets no coupon for a day.
-const MAX_ATTEMPTS: i64 = 20;
+use shop::Shop;
 
 /// A row of `coupons` is the user's once its reservation, `user:attempt`, is confirmed. `settle`
 /// then sets `is_settled` to 1, or to 2 if Redis has lost the reservation.
@@ -48,17 +49,6 @@ const TABLES: [&str; 5] = [
     "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)
      INSERT INTO users SELECT 'user-' || i FROM n WHERE true ON CONFLICT DO NOTHING",
 ];
-
-const SETTLED: &str = "UPDATE coupons SET is_settled = 1 WHERE campaign = $1 AND user_id = $2 AND attempt = $3";
-const LOST: &str = "UPDATE coupons SET is_settled = 2 WHERE campaign = $1 AND user_id = $2 AND attempt = $3";
-const EXPIRED: &str = "DELETE FROM coupons WHERE campaign = $1 AND user_id = $2 AND attempt = $3";
-
-#[derive(Clone)]
-struct Shop {
-    sql: AnyPool,
-    stocks: Arc<dyn StockStore>,
-    hold: Duration,
-}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -84,8 +74,8 @@ async fn main() -> anyhow::Result<()> {
     }
     guard.release().await?;
     let hold = env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse());
-    let shop = Shop { sql, stocks, hold: Duration::from_secs(hold.context("HOLD_SECONDS must be a whole number")?) };
-    tokio::spawn(shop.clone().settle_regularly());
+    let hold = hold.context("HOLD_SECONDS must be a whole number")?;
+    let shop = Shop::start(sql, stocks, Duration::from_secs(hold));
     let router = Router::new()
         .route("/campaigns", post(create))
         .route("/campaigns/{campaign}", get(campaign))
@@ -138,75 +128,6 @@ fn name(text: &str) -> Result<&str, Refused> {
         return Ok(text);
     }
     Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("`{text}` is no name: 1 to 100 bytes, without NUL")))
-}
-
-impl Shop {
-    fn stock(&self, campaign: &str) -> Stock {
-        Stock::new(self.stocks.clone(), campaign)
-    }
-
-    async fn issue(&self, campaign: &str, user: &str) -> Result<(), Refused> {
-        let stock = self.stock(campaign);
-        for attempt in 1..=MAX_ATTEMPTS {
-            let id = format!("{user}:{attempt}");
-            match stock.reserve(&id, 1, self.hold).await? {
-                Reserve::SoldOut { .. } => return Err(Refused(StatusCode::CONFLICT, "sold out".into())),
-                // An earlier request was abandoned for too long.
-                Reserve::Ended(Ended::Expired | Ended::Released) => continue,
-                Reserve::Reserved { .. } | Reserve::Ended(Ended::Confirmed) => {}
-            }
-            // A row of an earlier attempt holds no coupon, nor does one that Redis has lost.
-            let insert = "INSERT INTO coupons (campaign, user_id, attempt) VALUES ($1, $2, $3)
-                          ON CONFLICT (campaign, user_id) DO UPDATE SET attempt = excluded.attempt, is_settled = 0
-                          WHERE coupons.attempt < excluded.attempt OR coupons.is_settled = 2";
-            sqlx::query(insert).bind(campaign).bind(user).bind(attempt).execute(&self.sql).await?;
-            // From here on the coupon is the user's, also if this process dies.
-            match stock.confirm(&id).await {
-                Err(StockError::Expired { .. }) => continue,
-                confirmed => return Ok(confirmed?),
-            }
-        }
-        Err(Refused(StatusCode::CONFLICT, format!("`{user}` has begun and abandoned too many requests")))
-    }
-
-    /// Each process may do this; together they do nothing twice.
-    async fn settle_regularly(self) {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            tick.tick().await;
-            // While a server is away nothing is settled; the next tick tries again.
-            while self.settle().await.is_ok_and(|rows| rows == 1_000) {}
-        }
-    }
-
-    /// Completes rows whose process may have died, removes those whose reservation has expired, and
-    /// expires reservations without a row. Returns the number of rows.
-    async fn settle(&self) -> Result<usize, Refused> {
-        let select = "SELECT campaign, user_id, attempt FROM coupons WHERE is_settled = 0
-                      ORDER BY campaign, user_id LIMIT 1000";
-        let rows: Vec<(String, String, i64)> = sqlx::query_as(select).fetch_all(&self.sql).await?;
-        let mut sql = self.sql.begin().await?;
-        for (campaign, user, attempt) in &rows {
-            let change = match self.stock(campaign).confirm(&format!("{user}:{attempt}")).await {
-                Ok(()) => SETTLED,
-                Err(StockError::Expired { .. }) => EXPIRED,
-                Err(error @ StockError::Store(_)) => return Err(error.into()),
-                Err(_) => LOST,
-            };
-            sqlx::query(change).bind(campaign).bind(user).bind(attempt).execute(&mut *sql).await?;
-        }
-        sql.commit().await?;
-        let select = "SELECT name FROM campaigns WHERE has_ended = 0";
-        let campaigns: Vec<String> = sqlx::query_scalar(select).fetch_all(&self.sql).await?;
-        for campaign in campaigns {
-            self.stock(&campaign).sweep(1_000).await?;
-            if self.stock(&campaign).counts().await.is_ok_and(|counts| counts.sold == counts.total) {
-                let end = sqlx::query("UPDATE campaigns SET has_ended = 1 WHERE name = $1");
-                end.bind(campaign).execute(&self.sql).await?;
-            }
-        }
-        Ok(rows.len())
-    }
 }
 
 /// The count from Redis, and what the table has.
