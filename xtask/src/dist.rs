@@ -9,7 +9,7 @@ const PROGRAMS: [&str; 3] = ["tidegate-api", "tidegate-worker", CLI];
 /// The one of them that has verbs and no settings.
 const CLI: &str = "tidegate";
 /// Most bytes that one of them may have.
-const LARGEST: u64 = 45 << 20;
+const LARGEST: u64 = 45_000_000;
 /// Completions of a shell, and the name of the file that it looks for.
 const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
 

@@ -141,6 +141,28 @@ async fn a_server_that_hangs_is_known_though_its_callers_gave_up_before() {
     server.resume();
 }
 
+/// Else each outage would leave a connection behind, with megabytes of buffers.
+#[tokio::test]
+async fn a_connection_that_nobody_got_is_closed() {
+    let mut server = RedisServer::start().await;
+    let client = connect(&server.url()).await;
+    let before = server.cli(&["CLIENT", "LIST"]).await;
+    let config = Config::parse(&format!("{}?connect_timeout=200ms", server.url())).unwrap();
+    server.hang().await;
+    for _ in 0..5 {
+        assert!(Client::connect(&config, Role::Durable).await.is_err());
+        assert!(timeout(TIMEOUT / 6, Client::connect(&config, Role::Durable)).await.is_err(), "its caller leaves");
+    }
+    server.resume();
+    client.execute(incr("count")).await.unwrap();
+    let mut last = String::new();
+    let closed = poll_until(TIMEOUT * 20, async || {
+        last = server.cli(&["CLIENT", "LIST"]).await;
+        (last.lines().count() == before.lines().count()).then_some(())
+    });
+    assert!(closed.await.is_ok(), "{last}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_in_the_process_is_bounded() {
     let mut server = RedisServer::builder().set("appendonly", "no").start().await;

@@ -1,5 +1,6 @@
 //! One connection to one server.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use fred::clients::{Client as FredClient, WithOptions};
@@ -7,6 +8,7 @@ use fred::error::{Error as FredError, ErrorKind as Fred};
 use fred::interfaces::{ClientLike, PubsubInterface};
 use fred::types::config::{Options, ServerConfig};
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Key, Value};
+use futures_util::FutureExt;
 
 use super::detached::Detached;
 use super::lane::{Call, Lanes, Order};
@@ -18,7 +20,18 @@ use crate::error::ConnectError;
 pub(crate) struct Connection {
     fred: WithOptions<FredClient>,
     lanes: Lanes,
-    router: ConnectHandle,
+    _router: Router,
+}
+
+/// fred's task of a connection. By itself it would connect again for ever, so it ends when this is
+/// dropped.
+struct Router(ConnectHandle);
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        // `quit` would wait for the replies that are under way; a connection that blocks or hangs gives none.
+        self.0.abort();
+    }
 }
 
 /// How every command is sent: `fail_fast` makes fred answer for a command that is in flight when its connection is lost,
@@ -48,10 +61,11 @@ impl Connection {
             Err(error) => return Err(failure::sort(config, &servers(), &error).await),
         };
         let bound = config.connect_timeout() * 2; // fred's own time-outs are those of a step
-        let error = match tokio::time::timeout(bound, fred.init()).await {
+        let connected = tokio::time::timeout(bound, connect(&fred)).await;
+        let error = match connected {
             Ok(Ok(router)) => {
                 let fred = fred.with_options(&options());
-                return Ok(Self { lanes: Lanes::new(fred.clone()), fred, router });
+                return Ok(Self { lanes: Lanes::new(fred.clone()), fred, _router: router });
             }
             Ok(Err(error)) => error,
             Err(_) => FredError::new(Fred::Timeout, format!("no answer within {bound:?}")),
@@ -139,11 +153,16 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // `quit` would wait for the replies that are under way; a connection that blocks or hangs gives none.
-        self.router.abort();
+/// Connects for the first time. If that fails, or nobody waits for it any more, nothing of it goes on.
+async fn connect(fred: &FredClient) -> Result<Router, FredError> {
+    let mut connected = pin!(fred.wait_for_connect());
+    // Begins to listen before there is anything to hear.
+    if let Some(result) = connected.as_mut().now_or_never() {
+        result?;
     }
+    let router = Router(fred.connect());
+    connected.await?;
+    Ok(router)
 }
 
 pub(super) fn custom(name: &'static str) -> CustomCommand {
