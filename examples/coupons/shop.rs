@@ -133,7 +133,8 @@ async fn write(sql: &AnyPool, batch: &[Row]) -> Result<(), sqlx::Error> {
         let last = rows.entry((campaign, user)).or_insert(*attempt);
         *last = (*last).max(*attempt);
     }
-    let values: Vec<_> = (0..rows.len()).map(|i| 3 * i).map(|i| format!("(${}, ${}, ${})", i + 1, i + 2, i + 3)).collect();
+    let values: Vec<_> =
+        (0..rows.len()).map(|i| 3 * i).map(|i| format!("(${}, ${}, ${})", i + 1, i + 2, i + 3)).collect();
     // A row of an earlier attempt holds no coupon, nor does one that Redis has lost.
     let insert = format!(
         "INSERT INTO coupons (campaign, user_id, attempt) VALUES {}
