@@ -12,7 +12,6 @@
 //! cargo run --release --example payment          # everything in memory, for one process
 //! REDIS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgres://postgres@127.0.0.1/postgres \
 //!     cargo run --release --example payment      # for many processes
-//!
 //! curl -i localhost:8080/payments -H 'Idempotency-Key: 1' \
 //!     --json '{"order":"o-1","user":"user-1","amount":1999}'
 //! curl localhost:8080/payments/o-1
@@ -75,8 +74,9 @@ async fn main() -> anyhow::Result<()> {
         (_, Ok(_)) => bail!("set both REDIS_URL and DATABASE_URL, or neither: DATABASE_URL is set alone"),
     };
     sqlx::any::install_default_drivers();
-    // Without a server the tables live in one connection, for as long as it does.
-    let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
+    // Without a server the tables live in one connection. A look at it that breaks off closes it.
+    let (most, looks) = if url.starts_with("sqlite") { (1, false) } else { (16, true) };
+    let pool = AnyPoolOptions::new().max_connections(most).test_before_acquire(looks);
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks.clone(), "tables").lease(LEASE).acquire(Duration::from_secs(20)).await?;

@@ -21,6 +21,7 @@ mod shop;
 
 use std::env;
 use std::error::Error;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,8 +65,9 @@ async fn main() -> anyhow::Result<()> {
         (_, Ok(_)) => bail!("set both REDIS_URL and DATABASE_URL, or neither: DATABASE_URL is set alone"),
     };
     sqlx::any::install_default_drivers();
-    // Without a server the tables live in one connection, for as long as it does.
-    let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
+    // Without a server the tables live in one connection. A look at it that breaks off would close it.
+    let (most, looks) = if url.starts_with("sqlite") { (1, false) } else { (16, true) };
+    let pool = AnyPoolOptions::new().max_connections(most).test_before_acquire(looks);
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
@@ -73,8 +75,8 @@ async fn main() -> anyhow::Result<()> {
         sqlx::query(statement).execute(&sql).await?;
     }
     guard.release().await?;
-    let hold = env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse());
-    let hold = hold.context("HOLD_SECONDS must be a whole number")?;
+    let hold = env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse::<NonZeroU32>().map(|it| it.get().into()));
+    let hold = hold.context("HOLD_SECONDS must be a whole number above 0")?;
     let shop = Shop::start(sql, stocks, Duration::from_secs(hold));
     let router = Router::new()
         .route("/campaigns", post(create))
@@ -90,7 +92,7 @@ async fn main() -> anyhow::Result<()> {
 #[derive(Deserialize)]
 struct Campaign {
     campaign: String,
-    coupons: std::num::NonZeroU32,
+    coupons: NonZeroU32,
 }
 
 /// A repeat with the same number of coupons changes nothing.

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use sqlx::{AnyPool, AssertSqlSafe};
 use tidegate_sync::{Ended, Reserve, Stock, StockError, StockStore};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::Refused;
 
@@ -16,6 +17,8 @@ const MAX_ATTEMPTS: i64 = 20;
 
 /// Rows of one statement.
 const BATCH: usize = 32;
+/// How long they may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const SETTLED: &str = "UPDATE coupons SET is_settled = 1 WHERE campaign = $1 AND user_id = $2 AND attempt = $3";
 const LOST: &str = "UPDATE coupons SET is_settled = 2 WHERE campaign = $1 AND user_id = $2 AND attempt = $3";
@@ -34,7 +37,7 @@ struct Row {
     campaign: String,
     user: String,
     attempt: i64,
-    written: oneshot::Sender<Result<(), Arc<sqlx::Error>>>,
+    written: oneshot::Sender<Result<(), String>>,
 }
 
 impl Shop {
@@ -62,7 +65,7 @@ impl Shop {
             }
             let (written, is_written) = oneshot::channel();
             self.rows.send(Row { campaign: campaign.into(), user: user.into(), attempt, written }).await?;
-            is_written.await??;
+            is_written.await?.map_err(|reason| Refused(StatusCode::SERVICE_UNAVAILABLE, reason))?;
             // From here on the coupon is the user's, also if this process dies.
             match stock.confirm(&id).await {
                 Err(StockError::Expired { .. }) => continue,
@@ -87,15 +90,21 @@ impl Shop {
     async fn settle(&self) -> Result<usize, Refused> {
         let select = "SELECT campaign, user_id, attempt FROM coupons WHERE is_settled = 0
                       ORDER BY campaign, user_id LIMIT 1000";
-        let rows: Vec<(String, String, i64)> = sqlx::query_as(select).fetch_all(&self.sql).await?;
-        let mut sql = self.sql.begin().await?;
+        let mut rows: Vec<(String, String, i64)> = sqlx::query_as(select).fetch_all(&self.sql).await?;
+        // In the order of a batch, which may change the same rows. The order of SQL depends on the locale.
+        rows.sort();
+        let mut changes = Vec::with_capacity(rows.len());
         for (campaign, user, attempt) in &rows {
-            let change = match self.stock(campaign).confirm(&format!("{user}:{attempt}")).await {
+            changes.push(match self.stock(campaign).confirm(&format!("{user}:{attempt}")).await {
                 Ok(()) => SETTLED,
                 Err(StockError::Expired { .. }) => EXPIRED,
                 Err(error @ StockError::Store(_)) => return Err(error.into()),
                 Err(_) => LOST,
-            };
+            });
+        }
+        // Rows are locked for as long as this takes, so nothing else is waited for.
+        let mut sql = self.sql.begin().await?;
+        for ((campaign, user, attempt), change) in rows.iter().zip(changes) {
             sqlx::query(change).bind(campaign).bind(user).bind(attempt).execute(&mut *sql).await?;
         }
         sql.commit().await?;
@@ -117,7 +126,11 @@ impl Shop {
 async fn write_batches(sql: AnyPool, mut queue: mpsc::Receiver<Row>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
-        let written = write(&sql, &batch).await.map_err(Arc::new);
+        // A row may be locked for long by another process. No other user waits longer for it.
+        let written = match timeout(PATIENCE, write(&sql, &batch)).await {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("SQL gave no answer within {PATIENCE:?}")),
+        };
         for row in batch.drain(..) {
             // Fails if the client has gone.
             let _ = row.written.send(written.clone());
@@ -126,7 +139,7 @@ async fn write_batches(sql: AnyPool, mut queue: mpsc::Receiver<Row>) {
 }
 
 async fn write(sql: &AnyPool, batch: &[Row]) -> Result<(), sqlx::Error> {
-    // A statement changes a row once. In order, since two processes that change the same rows in
+    // A statement changes a row once. In order, since two statements that change the same rows in
     // different orders would wait for each other.
     let mut rows = BTreeMap::new();
     for Row { campaign, user, attempt, .. } in batch {

@@ -63,9 +63,10 @@ async fn main() -> anyhow::Result<()> {
         Err(_) => (Shapes::in_memory(1), Arc::new(MemoryStore::new())),
     };
     sqlx::any::install_default_drivers();
-    // Without a server the tables live in one connection, for as long as it does.
+    // Without a server the tables live in one connection. A look at it that breaks off would close it.
     let url = database.unwrap_or_else(|_| "sqlite::memory:".to_owned());
-    let pool = AnyPoolOptions::new().max_connections(if url.starts_with("sqlite") { 1 } else { 16 });
+    let (most, looks) = if url.starts_with("sqlite") { (1, false) } else { (16, true) };
+    let pool = AnyPoolOptions::new().max_connections(most).test_before_acquire(looks);
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;

@@ -62,7 +62,7 @@ pub(crate) struct Connection {
     #[arg(long, global = true, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Longest wait for an answer
-    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = parse::timeout)]
+    #[arg(long, global = true, value_name = "TIME", default_value = "35s", value_parser = parse::timeout)]
     pub(crate) timeout: Duration,
 }
 

@@ -17,6 +17,10 @@ use crate::call::Call;
 use crate::failure::Failure;
 use crate::token;
 
+/// The longest time to connect. The time for an answer is longer: the API itself waits for a
+/// database or a Redis that is away, and then says so.
+const CONNECT: Duration = Duration::from_secs(10);
+
 /// A client of one API.
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -36,7 +40,7 @@ impl Client {
         let builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
-            .connect_timeout(connection.timeout)
+            .connect_timeout(connection.timeout.min(CONNECT))
             .user_agent(concat!("tidegate-cli/", env!("CARGO_PKG_VERSION")));
         let builder = tls::trusting(builder, &base, connection.ca().as_deref())?;
         let http =
@@ -133,9 +137,26 @@ impl Client {
             asked: self.asked(call),
             reason: chain(error),
             may_have_run: call.changes() && !error.is_connect(),
-            hint: "is tidegate-api running there? --url or TIDEGATE_URL names another server, --ca a private authority",
+            hint: if is_tls(error) {
+                "--ca names the authority that has signed the server's certificate"
+            } else {
+                "is tidegate-api running there? --url or TIDEGATE_URL names another server"
+            },
         }
     }
+}
+
+/// Whether a server answered, and its certificate or its TLS is no good.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<rustls::Error>() || inner.is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An error with its causes. The URL is named beside it.

@@ -13,7 +13,7 @@ async fn a_private_authority_is_trusted_where_it_is_named_and_nowhere_else() {
     let api = Api::start_with(&variables).await;
     assert!(api.url.starts_with("https://"), "{}", api.url);
 
-    api.run(&["queue", "list"]).await.assert_failed(3, &["certificate", "--ca"]);
+    api.run(&["queue", "list"]).await.assert_failed(3, &["certificate", "--ca names the authority"]);
     let ended = api.run(&["queue", "list", "--ca", &file("ca.pem")]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let mut command = api.tidegate(&["queue", "list"]);

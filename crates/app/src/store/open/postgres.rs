@@ -1,6 +1,7 @@
 //! Opening the tables on a PostgreSQL server: check, migrate, or say plainly why not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnection;
@@ -17,6 +18,7 @@ use super::super::sql::tenants::INSTALLATION;
 use super::super::{Coherence, Origins, Store, StoreError, prune, running};
 use super::{OpenError, newest};
 use crate::settings::DatabaseSettings;
+use crate::telemetry::Seldom;
 
 /// Whoever holds this lock of the database may look at the schema and change it: "TIDE".
 const LOCK: i64 = 0x5449_4445;
@@ -142,14 +144,23 @@ async fn connect(
     Ok((store, coherence))
 }
 
+/// Between two lines of the log about a database that is away at the start.
+static WAITS: Seldom = Seldom::new(Duration::from_secs(10));
+
 /// Services start in any order, and a failover may be under way.
 async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFault> {
     let reached = db.insist(|| async {
         let options = settings.url.options();
-        let connecting = timeout(settings.connect_timeout, options.connect());
-        let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)?.inspect_err(|error| {
-            tracing::info!(%error, "waiting for the database {}", settings.url);
+        let waits = |error: &dyn std::fmt::Display| {
+            if let Some(unlogged) = WAITS.count() {
+                tracing::warn!(%error, unlogged, "waiting for the database {}", settings.url);
+            }
+        };
+        let connected = timeout(settings.connect_timeout, options.connect()).await.map_err(|_| {
+            waits(&format_args!("no answer within {:?}", settings.connect_timeout));
+            sqlx::Error::PoolTimedOut
         })?;
+        let mut connection = connected.inspect_err(|error| waits(error))?;
         let follows = is_follower(&mut connection).await?;
         // The pool would only say that it got no connection.
         running::join(&mut connection).await?;
