@@ -75,7 +75,8 @@ async fn main() -> anyhow::Result<()> {
         sqlx::query(statement).execute(&sql).await?;
     }
     guard.release().await?;
-    let hold = env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse::<NonZeroU32>().map(|it| it.get().into()));
+    let hold =
+        env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse::<NonZeroU32>().map(|it| it.get().into()));
     let hold = hold.context("HOLD_SECONDS must be a whole number above 0")?;
     let shop = Shop::start(sql, stocks, Duration::from_secs(hold));
     let router = Router::new()
