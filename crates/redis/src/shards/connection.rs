@@ -1,14 +1,14 @@
 //! One connection to one server.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use fred::clients::{Client as FredClient, WithOptions};
 use fred::error::{Error as FredError, ErrorKind as Fred};
 use fred::interfaces::{ClientLike, PubsubInterface};
 use fred::types::config::{Options, ServerConfig};
-use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Key, Value};
-use futures_util::FutureExt;
+use fred::types::{ClusterHash, CustomCommand, Key, Value};
+use futures_util::future::{join, lazy};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::detached::Detached;
 use super::lane::{Call, Lanes, Order};
@@ -24,15 +24,9 @@ pub(crate) struct Connection {
 }
 
 /// fred's task of a connection. By itself it would connect again for ever, so it ends when this is
-/// dropped.
-struct Router(ConnectHandle);
-
-impl Drop for Router {
-    fn drop(&mut self) {
-        // `quit` would wait for the replies that are under way; a connection that blocks or hangs gives none.
-        self.0.abort();
-    }
-}
+/// dropped. `quit` would wait for the replies that are under way, and a connection that blocks or
+/// hangs gives none.
+type Router = AbortOnDropHandle<Result<(), FredError>>;
 
 /// How every command is sent: `fail_fast` makes fred answer for a command that is in flight when its connection is lost,
 /// rather than send it again.
@@ -61,8 +55,7 @@ impl Connection {
             Err(error) => return Err(failure::sort(config, &servers(), &error).await),
         };
         let bound = config.connect_timeout() * 2; // fred's own time-outs are those of a step
-        let connected = tokio::time::timeout(bound, connect(&fred)).await;
-        let error = match connected {
+        let error = match tokio::time::timeout(bound, connect(&fred)).await {
             Ok(Ok(router)) => {
                 let fred = fred.with_options(&options());
                 return Ok(Self { lanes: Lanes::new(fred.clone()), fred, _router: router });
@@ -153,16 +146,12 @@ impl Connection {
     }
 }
 
-/// Connects for the first time. If that fails, or nobody waits for it any more, nothing of it goes on.
+/// Connects for the first time. Where that fails, or the caller leaves, no task goes on.
 async fn connect(fred: &FredClient) -> Result<Router, FredError> {
-    let mut connected = pin!(fred.wait_for_connect());
-    // Begins to listen before there is anything to hear.
-    if let Some(result) = connected.as_mut().now_or_never() {
-        result?;
-    }
-    let router = Router(fred.connect());
-    connected.await?;
-    Ok(router)
+    // Polled in this order: it listens before there is anything to hear.
+    let begin = lazy(|_| AbortOnDropHandle::new(fred.connect()));
+    let (connected, router) = join(fred.wait_for_connect(), begin).await;
+    connected.map(|()| router)
 }
 
 pub(super) fn custom(name: &'static str) -> CustomCommand {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fred::interfaces::{EventInterface, TrackingInterface};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::channel::Line;
 use super::{Cause, Notice, Teller};
@@ -14,7 +14,7 @@ use crate::value::Value;
 
 /// Forwards the notices of one connection until it is dropped.
 #[derive(Debug)]
-pub(super) struct Pump(JoinHandle<()>);
+pub(super) struct Pump(#[expect(dead_code, reason = "dropping it ends the task")] AbortOnDropHandle<()>);
 
 impl Pump {
     /// Listens from now on. When the connection is lost or comes back, `complete` is false at once and the heartbeat is
@@ -32,7 +32,7 @@ impl Pump {
             (fred.invalidation_rx(), fred.error_rx(), fred.reconnect_rx());
         let mut words = fred.message_rx();
         let cut = move |line: &Option<Arc<Line>>| line.iter().for_each(|line| line.cut());
-        Self(tokio::spawn(async move {
+        Self(AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
                 tokio::select! {
                     invalidation = invalidations.recv() => match invalidation {
@@ -69,12 +69,6 @@ impl Pump {
                     },
                 }
             }
-        }))
-    }
-}
-
-impl Drop for Pump {
-    fn drop(&mut self) {
-        self.0.abort();
+        })))
     }
 }
