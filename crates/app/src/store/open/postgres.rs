@@ -1,5 +1,6 @@
 //! Opening the tables on a PostgreSQL server: check, migrate, or say plainly why not.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,17 +151,12 @@ static WAITS: Seldom = Seldom::new(Duration::from_secs(10));
 /// Services start in any order, and a failover may be under way.
 async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFault> {
     let reached = db.insist(|| async {
-        let options = settings.url.options();
-        let waits = |error: &dyn std::fmt::Display| {
+        let connected = connect_once(settings).await.inspect_err(|error| {
             if let Some(unlogged) = WAITS.count() {
                 tracing::warn!(%error, unlogged, "waiting for the database {}", settings.url);
             }
-        };
-        let connected = timeout(settings.connect_timeout, options.connect()).await.map_err(|_| {
-            waits(&format_args!("no answer within {:?}", settings.connect_timeout));
-            sqlx::Error::PoolTimedOut
-        })?;
-        let mut connection = connected.inspect_err(|error| waits(error))?;
+        });
+        let mut connection = connected?;
         let follows = is_follower(&mut connection).await?;
         // The pool would only say that it got no connection.
         running::join(&mut connection).await?;
@@ -171,6 +167,14 @@ async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFaul
     if reached.await? { Err(ServerFault::Follower) } else { Ok(()) }
 }
 
+async fn connect_once(settings: &DatabaseSettings) -> Result<PgConnection, sqlx::Error> {
+    let options = settings.url.options();
+    timeout(settings.connect_timeout, options.connect()).await.unwrap_or_else(|_| {
+        let late = format!("no answer within {:?}", settings.connect_timeout);
+        Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
+    })
+}
+
 /// Brings the schema to this version, for whoever has it alone.
 pub(in crate::store) async fn prepare_alone(settings: &DatabaseSettings) -> Result<(), OpenError> {
     let prepared = prepare(settings).await;
@@ -179,9 +183,7 @@ pub(in crate::store) async fn prepare_alone(settings: &DatabaseSettings) -> Resu
 
 /// Looks at the schema and brings it to this version, alone.
 async fn prepare(settings: &DatabaseSettings) -> Result<(), ServerFault> {
-    let options = settings.url.options();
-    let connecting = timeout(settings.connect_timeout, options.connect());
-    let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    let mut connection = connect_once(settings).await?;
     // The driver asks for its table at each start, and the server would say each time that it is there.
     sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;
     let is_free: bool =
