@@ -22,7 +22,7 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -59,6 +59,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let pay_within = env::var("PAY_WITHIN_SECONDS").map_or(Ok(600), |seconds| seconds.parse());
     let pay_within = pay_within.context("PAY_WITHIN_SECONDS must be a whole number of seconds")?;
+    ensure!(pay_within > 0, "PAY_WITHIN_SECONDS must be above 0");
     let pay_within = Duration::from_secs(pay_within);
     let sale = Sale { stock: Stock::new(store, "sneaker"), pay_within };
     // Added once, however many processes start.

@@ -95,7 +95,7 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     let hold = Duration::from_secs(number("HOLD_SECONDS", 30)?);
-    ensure!(hold <= DAY, "HOLD_SECONDS must be at most {}, a day", DAY.as_secs());
+    ensure!(!hold.is_zero() && hold <= DAY, "HOLD_SECONDS must be from 1 to {}, a day", DAY.as_secs());
     let shop = Shop {
         // A user's coupon is remembered for a year.
         coupons: Stock::new(stocks.clone(), "coupons").horizon(365 * DAY),

@@ -21,11 +21,10 @@ mod shop;
 
 use std::env;
 use std::error::Error;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use axum::extract::{Path, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -65,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
         (_, Ok(_)) => bail!("set both REDIS_URL and DATABASE_URL, or neither: DATABASE_URL is set alone"),
     };
     sqlx::any::install_default_drivers();
-    // Without a server the tables live in one connection. A look at it that breaks off would close it.
+    // Without a server the tables live in one connection. A look at it that breaks off closes it.
     let (most, looks) = if url.starts_with("sqlite") { (1, false) } else { (16, true) };
     let pool = AnyPoolOptions::new().max_connections(most).test_before_acquire(looks);
     let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
@@ -75,9 +74,9 @@ async fn main() -> anyhow::Result<()> {
         sqlx::query(statement).execute(&sql).await?;
     }
     guard.release().await?;
-    let hold =
-        env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse::<NonZeroU32>().map(|it| it.get().into()));
-    let hold = hold.context("HOLD_SECONDS must be a whole number above 0")?;
+    let hold = env::var("HOLD_SECONDS").map_or(Ok(30), |seconds| seconds.parse());
+    let hold = hold.context("HOLD_SECONDS must be a whole number")?;
+    ensure!(hold > 0, "HOLD_SECONDS must be above 0");
     let shop = Shop::start(sql, stocks, Duration::from_secs(hold));
     let router = Router::new()
         .route("/campaigns", post(create))
@@ -93,7 +92,7 @@ async fn main() -> anyhow::Result<()> {
 #[derive(Deserialize)]
 struct Campaign {
     campaign: String,
-    coupons: NonZeroU32,
+    coupons: std::num::NonZeroU32,
 }
 
 /// A repeat with the same number of coupons changes nothing.

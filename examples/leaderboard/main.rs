@@ -63,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
         Err(_) => (Shapes::in_memory(1), Arc::new(MemoryStore::new())),
     };
     sqlx::any::install_default_drivers();
-    // Without a server the tables live in one connection. A look at it that breaks off would close it.
+    // Without a server the tables live in one connection. A look at it that breaks off closes it.
     let url = database.unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let (most, looks) = if url.starts_with("sqlite") { (1, false) } else { (16, true) };
     let pool = AnyPoolOptions::new().max_connections(most).test_before_acquire(looks);
