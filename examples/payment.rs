@@ -12,6 +12,7 @@
 //! cargo run --release --example payment          # everything in memory, for one process
 //! REDIS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgres://postgres@127.0.0.1/postgres \
 //!     cargo run --release --example payment      # for many processes
+//!
 //! curl -i localhost:8080/payments -H 'Idempotency-Key: 1' \
 //!     --json '{"order":"o-1","user":"user-1","amount":1999}'
 //! curl localhost:8080/payments/o-1
@@ -20,16 +21,13 @@
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
-use std::env;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{env, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use axum::extract::{Path, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, routing::get, routing::post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{AnyPool, any::AnyPoolOptions};

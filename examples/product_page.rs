@@ -10,16 +10,16 @@
 //! cargo run --release --example product_page          # everything in memory, for one process
 //! REDIS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgres://postgres@127.0.0.1/postgres \
 //!     cargo run --release --example product_page      # for many processes
+//!
 //! curl localhost:8080/products/7                      # or ?cache=off
 //! curl -i -X PUT localhost:8080/products/7 -H 'Idempotency-Key: 1' --json '{"price":1999}'
 //! curl localhost:8080/statements
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
-use std::env;
-use std::error::Error;
 use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
 use std::time::{Duration, SystemTime};
+use std::{env, error::Error};
 
 use axum::extract::{Path, RawQuery, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::{HeaderMap, StatusCode};
