@@ -1,7 +1,10 @@
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{Process, binary};
 
+/// Shorter than the 30 s that a pool waits for a connection by default.
 const LONG: Duration = Duration::from_secs(20);
 
 /// Starts an example, which must refuse these variables for this reason.
@@ -26,6 +29,15 @@ async fn an_example_that_has_one_of_two_servers_does_not_start() {
             does_not_start(name, &[server], &reason).await;
         }
     }
+}
+
+#[tokio::test]
+async fn an_example_without_a_database_ends_within_seconds() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let servers = [("REDIS_URL", url.as_str()), ("DATABASE_URL", "postgres://postgres@127.0.0.1:1/postgres")];
+    let names = ["coupons", "feed", "leaderboard", "payment", "product_page"];
+    join_all(names.map(|name| does_not_start(name, &servers, "timed out"))).await;
 }
 
 #[tokio::test]
