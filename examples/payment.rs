@@ -219,8 +219,9 @@ async fn totals(State(shop): State<Shop>) -> Answer {
 }
 
 /// Takes a lock and does nothing else, to measure the lock.
-async fn lock(State(shop): State<Shop>, Path(name): Path<String>) -> Answer {
-    let lock = Lock::new(shop.locks, format!("plain:{name}")).lease(LEASE);
+async fn lock(State(shop): State<Shop>, lock: Result<Path<String>, PathRejection>) -> Answer {
+    let Path(lock) = lock.map_err(|error| Refused(error.status(), error.body_text()))?;
+    let lock = Lock::new(shop.locks, format!("plain:{}", name(&lock)?)).lease(LEASE);
     let (guard, is_contended) = match lock.try_acquire().await? {
         Some(guard) => (guard, false),
         None => (lock.acquire(2 * LEASE).await?, true),
