@@ -42,6 +42,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         name => vec![scenario::find(name).with_context(|| unknown(name))?],
     };
     arguments.ensure_effect(arguments::OF_EXAMPLES)?;
+    arguments.ensure_writable()?;
     let mut reports = Vec::new();
     for scenario in scenarios {
         let report = measure(scenario, &arguments).await?;

@@ -31,3 +31,12 @@ async fn a_run_of_the_caller_has_coupons_for_all_and_is_compared_with_none() {
     let invariant = report[0]["invariants"][0]["says"].as_str().unwrap();
     assert!(invariant.contains("300 users have the 300 issued coupons"), "{invariant}");
 }
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_refused_before_the_run() {
+    for option in ["--json", "--page"] {
+        let program = load(&["coupons", "--embedded", "--duration", "1", option, "/dev/null/figures"]).await;
+        let (refused, lines) = ("error: /dev/null/figures can't be written: ", program.log().lines());
+        assert!(lines.len() == 1 && lines[0].text.starts_with(refused), "{lines:?}");
+    }
+}
