@@ -9,7 +9,8 @@ use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
-use crate::class::{ClassId, Count};
+use crate::class::Count;
+use crate::class_id::ClassId;
 use crate::event::{Event, Removal, Scope};
 use crate::key::Key;
 #[cfg(feature = "redis")]

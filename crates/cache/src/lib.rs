@@ -177,6 +177,7 @@
 mod batch;
 mod builder;
 mod class;
+mod class_id;
 mod clock;
 #[cfg(feature = "redis")]
 mod codec;
@@ -187,6 +188,7 @@ mod fallback;
 mod fence;
 mod fill;
 mod flight;
+mod generation;
 mod held;
 mod inspect;
 mod invalidate;

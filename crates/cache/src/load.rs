@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::class::Count;
-use crate::fence::Generation;
 use crate::fill::Fill;
 use crate::flight::{Entered, Flight, Kind, Outcome};
+use crate::generation::Generation;
 use crate::key::Key;
 use crate::nested::{self, Circle};
 use crate::read::{LoadError, Read, Source};

@@ -17,8 +17,8 @@ use crate::codec::Codec;
 #[cfg(feature = "redis")]
 use crate::event::Scope;
 use crate::event::{Event, Removal};
-use crate::fence::Generation;
 use crate::fill::{Fill, Keep, Known};
+use crate::generation::Generation;
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{Mark, New};

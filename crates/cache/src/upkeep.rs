@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::class::Class;
 use crate::event::{Event, Removal, tell};
-use crate::fence::Generation;
+use crate::generation::Generation;
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::Mark;

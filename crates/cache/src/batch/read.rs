@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::load::{Errand, Own};
 use crate::class::Count;
-use crate::fence::Generation;
 use crate::fill::{Fill, Known};
 use crate::flight::{Entered, Flight, Outcome};
+use crate::generation::Generation;
 use crate::key::Key;
 use crate::load::overtaken;
 use crate::nested::{self, Circle, Waiting};
