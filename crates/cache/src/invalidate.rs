@@ -19,7 +19,8 @@ use crate::owed::Owed;
 use crate::pattern::Pattern;
 use crate::slot::{Slot, State};
 use crate::tag::Tag;
-use crate::tiered::{TieredCache, Tiers};
+use crate::tiered::TieredCache;
+use crate::tiers::Tiers;
 use crate::touched::Touched;
 
 /// What a walk over L1 does before others get their turn: so many comparisons of characters, at worst, some ten to a hundred microseconds.

@@ -10,8 +10,9 @@ use crate::key::Key;
 use crate::l2::Mark;
 use crate::memory::{self, Inserted};
 use crate::moment::Moment;
+use crate::parcel::Parcel;
 use crate::slot::{Anything, Lifetime, Slot, State, Terms, Times};
-use crate::tiered::{Parcel, Tiers};
+use crate::tiers::Tiers;
 
 impl Tiers {
     pub(crate) fn slot(

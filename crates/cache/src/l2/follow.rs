@@ -20,7 +20,7 @@ use crate::flight::Flight;
 use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::slot::Slot;
-use crate::tiered::Tiers;
+use crate::tiers::Tiers;
 
 /// Comparisons with L2 under way at once. While so many are, further notices wait, and if too many wait, the whole of L1
 /// is dropped instead.

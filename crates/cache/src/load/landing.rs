@@ -12,8 +12,9 @@ use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2;
 use crate::memory::Inserted;
+use crate::parcel::Brought;
 use crate::slot::{Anything, Slot, State};
-use crate::tiered::{Brought, Tiers};
+use crate::tiers::Tiers;
 
 /// How the task of a load ended.
 pub(crate) enum Ended {
