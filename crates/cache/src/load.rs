@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::Instrument;
 
+use self::landing::PAUSE;
 use crate::class::Count;
 use crate::fill::Fill;
 use crate::flight::{Entered, Flight, Kind, Outcome};
@@ -28,10 +29,6 @@ use crate::slot::{Slot, State};
 
 pub(crate) use self::bring::{Halted, L2Left};
 pub(crate) use self::landing::{Ended, Landing};
-
-/// After a refresh that failed, the value is served this long before the next attempt, so that a source in trouble is
-/// not asked at the rate of the readers. And while one is under way they need not look for it so often.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What answers a reader that found nothing, if somebody stored it meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -49,7 +49,7 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
                     && let Err(error) = tier.ways.make_up_for_silence(&tier.names.all_mark()).await
                 {
                     l2.failed("follow", &error);
-                    l2.debts.owe(&l2, [Debt::All]);
+                    l2.owe([Debt::All]);
                 }
                 let Some(now) = tiers.upgrade() else { return };
                 // What changed before was not heard.
