@@ -9,7 +9,9 @@ use futures_util::FutureExt;
 
 use crate::class::{Class, Count};
 use crate::event::Event;
-use crate::fill::{Fill, Keep};
+use crate::fill::Fill;
+#[cfg(feature = "redis")]
+use crate::fill::Keep;
 use crate::flight::Flight;
 use crate::form::{Form, pack};
 use crate::key::Key;
