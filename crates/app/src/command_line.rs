@@ -13,9 +13,11 @@ use clap_complete::Shell;
 use crate::backup;
 use crate::files::Files;
 use crate::node::StartError;
+use crate::private;
 use crate::settings::{CATALOGUE, RawSettings, Settings};
 use crate::stdout::{self, say};
-use crate::{private, telemetry, tls};
+use crate::telemetry;
+use crate::tls;
 
 pub use flags::{CONCURRENCY, Flag, SERVED};
 

@@ -6,14 +6,12 @@ mod alert_rules;
 pub mod backup;
 pub mod bearer;
 pub mod cache_keys;
-pub mod clock;
 pub mod command_line;
 mod csv;
 mod database_mark;
 mod email;
 mod export;
 pub mod files;
-mod identity;
 pub mod import;
 pub mod jobs;
 pub mod node;
@@ -25,8 +23,6 @@ mod otlp;
 mod otlp;
 mod outgoing;
 pub mod password;
-mod places;
-mod private;
 pub mod probes;
 pub mod redis;
 pub mod report;
@@ -35,19 +31,18 @@ mod secret_watch;
 pub mod serve;
 pub mod session;
 pub mod settings;
-pub mod shutdown;
-mod similar;
 pub mod spool;
 mod spool_sweep;
-pub mod stdout;
 pub mod store;
 pub mod telemetry;
 pub mod tenant;
-mod times;
 pub mod tls;
 pub mod user;
 pub mod waiting_start;
 pub mod webhook;
+
+pub use tidegate_base::{clock, shutdown, stdout};
+use tidegate_base::{identity, places, private, similar};
 
 /// The examples of the README, compiled and run with the documentation tests.
 #[cfg(doctest)]

@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use serde_json::json;
+use tidegate_base::Seldom;
 use tidegate_perfmon::{Health, mask};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,8 @@ use crate::bearer::bearer;
 use crate::node::Node;
 use crate::serve::{Ending, ServeSettings, one_host, serve};
 use crate::settings::Rights;
-use crate::telemetry::{CONTENT_TYPE, Seldom};
+
+use crate::telemetry::CONTENT_TYPE;
 use kept::Kept;
 
 /// How long a database may take. Whoever probes has little patience too, and one that hangs is as good as one that is

@@ -49,10 +49,9 @@ mod webhooks;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_cache::{Tag, TieredCache};
 use tidegate_perfmon::OperationHandle;
-
-use crate::telemetry::Seldom;
 
 pub(crate) use alerts::{AlertReport, AlertSender, AlertState, ReportChange, StateChange};
 pub(crate) use analytics::Activity;

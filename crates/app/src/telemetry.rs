@@ -22,7 +22,6 @@ mod pulse;
 mod queues;
 mod redis;
 mod redis_figures;
-mod seldom;
 mod shedding;
 mod slow_log;
 mod statements;
@@ -51,8 +50,7 @@ use redis::RedisWatch;
 use statements::Statements;
 use verdict::{CacheCounts, CacheVerdict};
 
-/// Why somebody may not follow now, or alerts can't be posted.
-pub use crate::{places::TooManyFollowers, webhook::WebhookError};
+pub use crate::webhook::WebhookError;
 pub(crate) use alerts::standing_rules;
 pub use alerts::{AlertDesk, Follower, SilenceFailure, TENANT_ANOMALY, Told, Topic};
 pub use board::{Beat, Board, Named, Section, Table, cell};
@@ -72,10 +70,12 @@ pub(crate) use operations::collector as collector_operation;
 pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReplica, RedisReport, RedisServer, RedisSlowCommand, RedisUse};
-pub use seldom::Seldom;
 pub use slow_log::SlowLog;
 pub(crate) use statements::Statement;
 pub use statements::set_request_trace;
+pub use tidegate_base::Seldom;
+/// Why somebody may not follow now, or alerts can't be posted.
+pub use tidegate_base::places::TooManyFollowers;
 
 /// The route of the API to which files are uploaded.
 const UPLOADS: &str = "/api/schedules/import";

@@ -21,9 +21,10 @@ use rustls::version::{TLS12, TLS13};
 use tokio_util::sync::CancellationToken;
 
 use self::stamps::Stamps;
+use crate::clock;
 use crate::settings::TlsSettings;
+use crate::shutdown;
 use crate::shutdown::hung_up;
-use crate::{clock, shutdown};
 
 /// HTTP/2 as ALPN names it (RFC 9113, 3.1).
 pub(crate) const H2: &[u8] = b"h2";

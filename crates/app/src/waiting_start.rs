@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
+use tidegate_base::Seldom;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,6 @@ use crate::probes::{HEALTH, LIVEZ, METRICS, READYZ, STARTUPZ};
 use crate::secret_watch::SecretWatch;
 use crate::serve::{Ending, ServeSettings, serve};
 use crate::settings::Settings;
-use crate::telemetry::Seldom;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -15,8 +15,9 @@ use reqwest::dns::Resolve;
 use reqwest::{Client, Url, header};
 use tidegate_perfmon::TraceContext;
 
+use crate::clock;
+use crate::outgoing;
 use crate::settings::Hidden;
-use crate::{clock, outgoing};
 use address::{PublicOnly, is_private_address, is_public};
 pub use new::{NewWebhook, Refused};
 

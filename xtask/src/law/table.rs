@@ -50,6 +50,18 @@ const LIBRARIES_AND_APP: &[&str] = &[
     "tidegate-sync",
 ];
 
+/// The parts of the service, and the libraries on which they stand.
+const SERVICE: &[&str] = &[
+    "tidegate-base",
+    "tidegate-cache",
+    "tidegate-ratelimit",
+    "tidegate-queue",
+    "tidegate-perfmon",
+    "tidegate-redis",
+    "tidegate-resilience",
+    "tidegate-sync",
+];
+
 const BENCHES: &[&str] = &["tidegate-benches"];
 
 const APP: &[&str] = &["tidegate-app"];
@@ -62,7 +74,8 @@ pub(super) const ROOMS: &[Room] = &[
     Room { package: "tidegate-worker", may_import: LIBRARIES_AND_APP },
     // It knows the API by its documents, as any other client.
     Room { package: "tidegate-cli", may_import: &[] },
-    Room { package: "tidegate-app", may_import: LIBRARIES },
+    Room { package: "tidegate-app", may_import: SERVICE },
+    Room { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
     // Never one another.
     Room { package: "tidegate-cache", may_import: REDIS },
     Room { package: "tidegate-ratelimit", may_import: REDIS },

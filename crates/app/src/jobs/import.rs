@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tidegate_base::Seldom;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
 use super::{STORE_PAUSE, again};
@@ -18,7 +19,6 @@ use crate::import::{Format, ImportError, Position, Rows};
 use crate::node::Node;
 use crate::spool::{Spool, Upload, UploadReader, UploadedFile};
 use crate::store::{Advanced, ImportFailure, ImportProgress, Store, StoreError};
-use crate::telemetry::Seldom;
 use crate::tenant::TenantId;
 
 /// Bad lines that the job's result holds; the rejects file has all.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_queue::{
     Broker, EnqueueOptions, Job, JobId, JobRecord, MemoryBroker, Producer, QueueOptions, State, Worker,
 };
@@ -11,7 +12,6 @@ use super::{ImportHandler, ImportSchedules, NotAdmitted, Pace, Ticket};
 use crate::import::{Format, Position, Rows};
 use crate::spool::Received;
 use crate::store::{Advanced, ImportFailure};
-use crate::telemetry::Seldom;
 
 const LINES: usize = 60;
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Client, Url};
+use tidegate_base::Seldom;
 use tidegate_perfmon::OperationHandle;
 
 use crate::outgoing;
 use crate::settings::OtlpSettings;
-use crate::telemetry::Seldom;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);

@@ -4,11 +4,11 @@ use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
 use super::BACKLOG;
-use crate::telemetry::Seldom;
 
 /// Pause after a refusal of the system, which would come again at once: no file descriptor is free, or no memory.
 const BACK_OFF: Duration = Duration::from_millis(50);

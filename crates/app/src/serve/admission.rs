@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_ratelimit::{Ipv6Prefix, TrustedProxies};
 use tokio::sync::Notify;
 use tokio::task::Id;
@@ -16,7 +17,6 @@ use tokio::time::Instant;
 use super::ServeSettings;
 use super::arrival::Arrivals;
 use super::streams::Budget;
-use crate::telemetry::Seldom;
 
 /// Between two lines of the log about addresses that have their share.
 const COMPLAINT: Duration = Duration::from_secs(10);

@@ -10,9 +10,10 @@ use tidegate_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
 
 use super::{Coherence, Store};
+use crate::cache_keys;
+use crate::clock;
 use crate::settings::DatabaseSettings;
 use crate::tenant::{ApiKey, Plan, Tenant, TenantId};
-use crate::{cache_keys, clock};
 
 /// Longest wait for anything.
 pub(super) const LONG: Duration = Duration::from_secs(60);

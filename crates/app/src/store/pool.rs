@@ -11,9 +11,8 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Database, Either, Error, Execute, Executor, Pool, SqlSafeStr, SqlStr, Transaction};
+use tidegate_base::Times;
 use tokio::time::Instant;
-
-use crate::times::Times;
 
 /// A pool whose users are counted while they wait. Cheap to clone; used as the pool itself is.
 pub(super) struct Connections<DB: Database> {

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tidegate_base::Times;
 use tidegate_perfmon::{By, Fingerprint, OperationHandle, Queries, QueryConfig, QueryStats, Registry, Repeated, Seen};
 use tidegate_queue::SqliteOptions;
 
@@ -25,7 +26,6 @@ use self::section::SlowQueriesSection;
 use self::slow_log::{Line, SlowLog};
 use super::{Board, Named, Operations};
 use crate::clock;
-use crate::times::Times;
 
 /// What sqlx tells of statements.
 pub(super) const STATEMENT_TARGET: &str = "sqlx::query";

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
+use tidegate_base::Seldom;
 use tidegate_cache::TieredCache;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,6 @@ use super::super::sql::tenants::INSTALLATION;
 use super::super::{Coherence, Origins, Store, StoreError, prune, running};
 use super::{OpenError, newest};
 use crate::settings::DatabaseSettings;
-use crate::telemetry::Seldom;
 
 /// Whoever holds this lock of the database may look at the schema and change it: "TIDE".
 const LOCK: i64 = 0x5449_4445;

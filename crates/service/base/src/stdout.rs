@@ -12,7 +12,7 @@ pub fn say(text: &str) -> io::Result<()> {
 }
 
 /// The same on standard error, where nothing is left to be done about an error.
-pub(crate) fn complain(text: &str) {
+pub fn complain(text: &str) {
     let _ = write_to(&mut io::stderr().lock(), text);
 }
 

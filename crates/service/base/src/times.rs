@@ -7,36 +7,36 @@ use tidegate_perfmon::{EXPOSITION_BOUNDS, Grain, Meter, Registry, Totals};
 
 /// A meter that may be there before the registry, and the longest of all.
 #[derive(Debug)]
-pub(crate) struct Times {
+pub struct Times {
     meter: Meter,
     longest_nanos: AtomicU64,
 }
 
 impl Times {
     /// None yet, under that name.
-    pub(crate) fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>) -> Self {
         Self { meter: Meter::new(name, Grain::Nanosecond, EXPOSITION_BOUNDS), longest_nanos: AtomicU64::new(0) }
     }
 
     /// From now on that registry files them into its windows. The first registry of a process to ask is the one that does.
-    pub(crate) fn file_by(&self, registry: &Registry) {
+    pub fn file_by(&self, registry: &Registry) {
         registry.adopt(&self.meter);
     }
 
     /// Counts one.
-    pub(crate) fn record(&self, time: Duration) {
+    pub fn record(&self, time: Duration) {
         self.meter.record(time);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.longest_nanos.fetch_max(nanos, Ordering::Relaxed);
     }
 
     /// As Prometheus has it.
-    pub(crate) fn totals(&self) -> Totals {
+    pub fn totals(&self) -> Totals {
         self.meter.totals()
     }
 
     /// The longest.
-    pub(crate) fn longest(&self) -> Duration {
+    pub fn longest(&self) -> Duration {
         Duration::from_nanos(self.longest_nanos.load(Ordering::Relaxed))
     }
 }

@@ -17,7 +17,7 @@ pub enum TooManyFollowers {
 
 /// The places, all of them free at first. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub struct Places {
     taken: Arc<Mutex<HashMap<Box<str>, usize>>>,
     most: usize,
     most_of_client: usize,
@@ -25,12 +25,12 @@ pub(crate) struct Places {
 
 impl Places {
     /// So many in all, and of one client.
-    pub(crate) fn new(most: usize, most_of_client: usize) -> Self {
+    pub fn new(most: usize, most_of_client: usize) -> Self {
         Self { taken: Arc::default(), most, most_of_client }
     }
 
     /// A place for one who follows for `client`.
-    pub(crate) fn take(&self, client: &str) -> Result<Place, TooManyFollowers> {
+    pub fn take(&self, client: &str) -> Result<Place, TooManyFollowers> {
         let mut taken = lock(&self.taken);
         if taken.values().sum::<usize>() >= self.most {
             return Err(TooManyFollowers::InAll(self.most));
@@ -44,14 +44,14 @@ impl Places {
     }
 
     /// How many are taken.
-    pub(crate) fn taken(&self) -> usize {
+    pub fn taken(&self) -> usize {
         lock(&self.taken).values().sum()
     }
 }
 
 /// Given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     taken: Arc<Mutex<HashMap<Box<str>, usize>>>,
     client: Box<str>,
 }

@@ -7,20 +7,21 @@ use uuid::Uuid;
 
 /// A process: which program, and which of its runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// The program's name.
-    pub(crate) service: String,
-    pub(crate) version: String,
+    pub service: String,
+    /// The version of the program.
+    pub version: String,
     /// New at each start.
-    pub(crate) instance: String,
+    pub instance: String,
     /// The name of its machine or container.
     #[serde(default)]
-    pub(crate) host: String,
+    pub host: String,
 }
 
 impl Identity {
     /// Returns a name for people: `tidegate-api 7c0f6b0e on node-1`.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let instance = self.instance.split('-').next().unwrap_or_default();
         match self.host.as_str() {
             "" => format!("{} {instance}", self.service),
@@ -30,7 +31,7 @@ impl Identity {
 }
 
 /// This one.
-pub(crate) static THIS_PROCESS: LazyLock<Identity> = LazyLock::new(|| {
+pub static THIS_PROCESS: LazyLock<Identity> = LazyLock::new(|| {
     let program = std::env::current_exe().ok();
     let name = program.as_deref().and_then(|path| path.file_stem()?.to_str());
     Identity {

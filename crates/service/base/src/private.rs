@@ -8,11 +8,11 @@ use std::path::Path;
 use rustix::fs::Mode;
 
 /// Rights of directories that hold tenants' data.
-pub(crate) const DIRECTORY: u32 = 0o700;
+pub const DIRECTORY: u32 = 0o700;
 
 /// Makes every file that this process creates 0600 and every directory 0700, whatever it inherited.
 /// Libraries that write files take no rights.
-pub(crate) fn close_to_others() {
+pub fn close_to_others() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn close_to_others() {
 /// # Errors
 ///
 /// When it can't be made or looked at.
-pub(crate) fn directory(path: &Path) -> io::Result<()> {
+pub fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY).create(path)?;
     if fs::metadata(path)?.permissions().mode() & 0o777 & !DIRECTORY != 0 {
         match fs::set_permissions(path, Permissions::from_mode(DIRECTORY)) {

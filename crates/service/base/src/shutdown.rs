@@ -40,12 +40,12 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
 /// # Errors
 ///
 /// When the system refuses to hand over signals.
-pub(crate) fn hangups() -> std::io::Result<Signal> {
+pub fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
 /// The same for `files` that are also read at intervals. Warns if the system refuses.
-pub(crate) fn hangups_or_warn(files: &'static str) -> Option<Signal> {
+pub fn hangups_or_warn(files: &'static str) -> Option<Signal> {
     let hangups = hangups();
     hangups
         .inspect_err(
@@ -55,7 +55,7 @@ pub(crate) fn hangups_or_warn(files: &'static str) -> Option<Signal> {
 }
 
 /// Returns at the next SIGHUP, and never where none can be heard.
-pub(crate) async fn hung_up(hangups: &mut Option<Signal>) {
+pub async fn hung_up(hangups: &mut Option<Signal>) {
     match hangups {
         Some(hangups) => drop(hangups.recv().await),
         None => std::future::pending().await,
