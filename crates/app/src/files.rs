@@ -13,7 +13,6 @@ mod write;
 
 use std::fmt;
 use std::path::{Path as Directory, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -25,19 +24,17 @@ use object_store::client::{ClientConfigKey, ClientOptions, HttpClient, HttpConne
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
-use serde::{Deserialize, Serialize};
 use tidegate_queue::JobId;
-use uuid::Uuid;
 
 use crate::outgoing;
 use crate::private;
 use crate::settings::FilesPlace;
-use crate::tenant::TenantId;
 
 pub use error::FilesError;
 pub use read::FileReader;
 pub(crate) use sweep::FilesSweep;
-pub use write::{NewFile, Written};
+pub use tidegate_model::file::{FileAt, FileId, FileIdError, FileKind, Owner, Written};
+pub use write::NewFile;
 
 /// How long a connection to S3 may take, and how long an answer may make no progress.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -45,145 +42,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// What the client itself tries again. A job that still fails is put off by the queue.
 const TRIES: usize = 3;
 const TRYING: Duration = Duration::from_secs(60);
-
-/// What a file is, and where it lies by that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum FileKind {
-    /// A tenant's schedules.
-    Export,
-    /// What a report says, as a page or a table.
-    Report,
-    /// All tables.
-    Backup,
-    /// A file that a client uploaded, for a job to read.
-    Upload,
-}
-
-impl FileKind {
-    const ALL: [Self; 4] = [Self::Export, Self::Report, Self::Backup, Self::Upload];
-
-    /// Its stable word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Export => "export",
-            Self::Report => "report",
-            Self::Backup => "backup",
-            Self::Upload => "upload",
-        }
-    }
-
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-/// Names one file. Ids of version 7 grow with time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FileId(Uuid);
-
-/// A text that names no file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the id of a file")]
-pub struct FileIdError;
-
-impl FileId {
-    /// An id that no other file has.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-
-    /// When it was made, in milliseconds since 1970.
-    pub fn made_at_ms(self) -> u64 {
-        let seconds_and_nanos = self.0.get_timestamp().map(|timestamp| timestamp.to_unix());
-        seconds_and_nanos.map_or(0, |(seconds, nanos)| seconds * 1000 + u64::from(nanos / 1_000_000))
-    }
-}
-
-impl fmt::Display for FileId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for FileId {
-    type Err = FileIdError;
-
-    fn from_str(text: &str) -> Result<Self, FileIdError> {
-        // One text for one id: no braces, no capitals, no form without hyphens.
-        let id = Uuid::try_parse(text).map_err(|_| FileIdError)?;
-        if id.get_version_num() == 7 && id.to_string() == text { Ok(Self(id)) } else { Err(FileIdError) }
-    }
-}
-
-/// The owner of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Owner {
-    /// The operations.
-    Operations,
-    /// A tenant.
-    Tenant(TenantId),
-    /// The job that reads it.
-    Job(JobId),
-}
-
-/// Where a file lies.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct FileAt {
-    /// What it is.
-    pub kind: FileKind,
-    /// Its owner.
-    pub owner: Owner,
-    /// Which it is.
-    pub id: FileId,
-}
-
-impl FileAt {
-    /// A new file of that tenant.
-    pub fn of_tenant(kind: FileKind, tenant: TenantId) -> Self {
-        Self { kind, owner: Owner::Tenant(tenant), id: FileId::generate() }
-    }
-
-    /// A new file of the operations.
-    pub fn of_operations(kind: FileKind) -> Self {
-        Self { kind, owner: Owner::Operations, id: FileId::generate() }
-    }
-
-    /// The upload of that id, for that job.
-    pub fn of_upload(job: JobId, id: FileId) -> Self {
-        Self { kind: FileKind::Upload, owner: Owner::Job(job), id }
-    }
-
-    /// `<kind>/<owner>/<id>`, or `<kind>/<id>` for the operations.
-    fn key(&self, prefix: &Path) -> Path {
-        let below = prefix.clone().join(self.kind.name());
-        let below = match &self.owner {
-            Owner::Operations => below,
-            Owner::Tenant(tenant) => below.join(tenant.as_str()),
-            Owner::Job(job) => below.join(job.as_str()),
-        };
-        below.join(self.id.to_string())
-    }
-
-    /// What lies at that key, unless it is none of ours.
-    fn of_key(prefix: &Path, key: &Path) -> Option<Self> {
-        let parts: Vec<_> = key.prefix_match(prefix)?.collect();
-        let (kind, owner, id) = match &parts[..] {
-            [kind, id] => (kind, None, id),
-            [kind, owner, id] => (kind, Some(owner.as_ref()), id),
-            _ => return None,
-        };
-        let kind = FileKind::named(kind.as_ref())?;
-        let owner = match owner {
-            None => Owner::Operations,
-            Some(job) if kind == FileKind::Upload => Owner::Job(JobId::new(job).ok()?),
-            Some(tenant) => Owner::Tenant(tenant.parse().ok()?),
-        };
-        Some(Self { kind, owner, id: id.as_ref().parse().ok()? })
-    }
-}
 
 /// A file that is there.
 #[derive(Debug, Clone)]
@@ -258,7 +116,7 @@ impl Files {
     ///
     /// When the place can't be written.
     pub async fn create(&self, at: FileAt) -> Result<NewFile, FilesError> {
-        let (store, key) = (Arc::clone(&self.store), at.key(&self.prefix));
+        let (store, key) = (Arc::clone(&self.store), key_of(&at, &self.prefix));
         // This task goes on when the caller's future is dropped, and aborts what it has begun.
         let begun = tokio::spawn(async move { Ok(NewFile::new(at, store.put_multipart(&key).await?)) });
         let begun = begun.await.unwrap_or_else(|error| Err(error.into()));
@@ -271,7 +129,7 @@ impl Files {
     ///
     /// When it isn't there or can't be read; the stream ends with an error where that turns out on the way.
     pub async fn read(&self, at: &FileAt) -> Result<(u64, Pieces), FilesError> {
-        let got = self.store.get(&at.key(&self.prefix)).await.map_err(|error| FilesError::of("read", &error))?;
+        let got = self.store.get(&key_of(at, &self.prefix)).await.map_err(|error| FilesError::of("read", &error))?;
         let size = got.meta.size;
         Ok((size, got.into_stream().map_err(|error| FilesError::of("read", &error)).boxed()))
     }
@@ -282,7 +140,7 @@ impl Files {
     ///
     /// When it isn't there or can't be read.
     pub async fn open_reader(&self, at: &FileAt) -> Result<FileReader, FilesError> {
-        FileReader::open(Arc::clone(&self.store), at.key(&self.prefix)).await
+        FileReader::open(Arc::clone(&self.store), key_of(at, &self.prefix)).await
     }
 
     /// Whether files are in a bucket, which processes on other machines see too.
@@ -296,7 +154,7 @@ impl Files {
     ///
     /// When it is there and can't be removed.
     pub async fn remove(&self, at: &FileAt) -> Result<(), FilesError> {
-        match self.store.delete(&at.key(&self.prefix)).await {
+        match self.store.delete(&key_of(at, &self.prefix)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(FilesError::of("remove", &error)),
         }
@@ -306,13 +164,41 @@ impl Files {
     pub fn list(&self, kind: FileKind) -> BoxStream<'static, Result<Stored, FilesError>> {
         let prefix = self.prefix.clone();
         let ours = move |object: ObjectMeta| {
-            let at = FileAt::of_key(&prefix, &object.location)?;
+            let at = at_key(&prefix, &object.location)?;
             Some(Stored { at, bytes: object.size, written: object.last_modified.into() })
         };
         let found = self.store.list(Some(&self.prefix.clone().join(kind.name())));
         let found = found.map_err(|error| FilesError::of("list", &error));
         found.try_filter_map(move |object| std::future::ready(Ok(ours(object)))).boxed()
     }
+}
+
+/// `<kind>/<owner>/<id>`, or `<kind>/<id>` for the operations.
+fn key_of(at: &FileAt, prefix: &Path) -> Path {
+    let below = prefix.clone().join(at.kind.name());
+    let below = match &at.owner {
+        Owner::Operations => below,
+        Owner::Tenant(tenant) => below.join(tenant.as_str()),
+        Owner::Job(job) => below.join(job.as_str()),
+    };
+    below.join(at.id.to_string())
+}
+
+/// What lies at that key, unless it is none of ours.
+fn at_key(prefix: &Path, key: &Path) -> Option<FileAt> {
+    let parts: Vec<_> = key.prefix_match(prefix)?.collect();
+    let (kind, owner, id) = match &parts[..] {
+        [kind, id] => (kind, None, id),
+        [kind, owner, id] => (kind, Some(owner.as_ref()), id),
+        _ => return None,
+    };
+    let kind = FileKind::named(kind.as_ref())?;
+    let owner = match owner {
+        None => Owner::Operations,
+        Some(job) if kind == FileKind::Upload => Owner::Job(JobId::new(job).ok()?),
+        Some(tenant) => Owner::Tenant(tenant.parse().ok()?),
+    };
+    Some(FileAt { kind, owner, id: id.as_ref().parse().ok()? })
 }
 
 impl fmt::Debug for Files {

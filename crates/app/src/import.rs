@@ -15,7 +15,6 @@ mod guard;
 mod header_check;
 mod ndjson;
 mod records;
-mod reject;
 mod rows;
 mod scan;
 mod window;
@@ -26,8 +25,8 @@ pub use entry::Malformation;
 pub use error::ImportError;
 pub(crate) use guard::guarded;
 pub use header_check::HeaderCheck;
-#[cfg(test)]
-pub(crate) use reject::Reject;
 pub use rows::Format;
-pub(crate) use rows::{Chunk, Rows};
-pub(crate) use window::Position;
+pub(crate) use rows::Rows;
+#[cfg(test)]
+pub(crate) use tidegate_model::import::Reject;
+pub(crate) use tidegate_model::import::{Chunk, Position};

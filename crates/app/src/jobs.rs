@@ -1,4 +1,4 @@
-//! The jobs of the application: one file a queue, each with its job type and handler, and `queues` with a row for each.
+//! The jobs of the application: one file a queue, each with its job type and handler, and `queues`, which gives the handlers of each to a worker.
 
 mod admission;
 mod analytics;
@@ -29,7 +29,7 @@ pub(crate) mod test_ground;
 
 use std::time::Duration;
 
-use tidegate_queue::{Concurrency, Outcome, QueueOptions, Timestamp, WorkerBuilder, WorkerInfo};
+use tidegate_queue::{Concurrency, Outcome, QueueOptions, WorkerBuilder};
 
 pub use admission::{NotAdmitted, Ticket};
 pub use analytics::RollAnalytics;
@@ -48,8 +48,6 @@ pub use import::ImportSchedules;
 #[cfg(test)]
 pub(crate) use import::{ImportHandler, Pace};
 pub use notification::{DeliverNotification, SendNotification, shown};
-pub(crate) use queues::{ALL, is_known, queue_of};
-pub use queues::{AppQueue, QUEUES, ServedQueue, usual_kind};
 pub(crate) use regular::{Regular, keep_enqueueing};
 pub use reindex::ReindexSchedules;
 pub use report::MakeReport;
@@ -57,16 +55,14 @@ pub use report::MakeReport;
 pub(crate) use report::ReportHandler;
 pub use schedule::{ExpandSchedules, RemindOfSchedule};
 
+pub(crate) use tidegate_model::queues::{ALL, is_known, queue_of};
+pub use tidegate_model::queues::{AppQueue, QUEUES, ServedQueue, is_served_by, usual_kind};
+
 use crate::node::Node;
 use crate::store::StoreError;
 
 /// How long a job waits for a database that can't be written now.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
-
-/// Whether the worker serves the queue and is not lost at `now`, by the broker's clock.
-pub fn is_served_by(queue: &str, worker: &WorkerInfo, now: Timestamp) -> bool {
-    !worker.is_lost(now) && worker.queues.iter().any(|served| served == queue)
-}
 
 /// Gives the worker a queue with all of its handlers.
 pub(crate) fn join(
@@ -76,7 +72,7 @@ pub(crate) fn join(
     node: &Node,
 ) -> WorkerBuilder {
     let options = QueueOptions::new().adjustable(concurrency).timeout(served.timeout).retry((served.queue.retry)());
-    (served.queue.join)(worker.queue(served.queue.name, options), node)
+    queues::join(served.queue.name, worker.queue(served.queue.name, options), node)
 }
 
 /// Runs again. A disk that is full or a database that is busy is no fault of the job's and burns none of its attempts.

@@ -2,10 +2,8 @@
 //!
 //! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
 
-mod alert_rules;
 pub mod backup;
 pub mod bearer;
-pub mod cache_keys;
 pub mod command_line;
 mod csv;
 mod database_mark;
@@ -23,26 +21,33 @@ mod otlp;
 mod otlp;
 mod outgoing;
 pub mod password;
+mod plans;
 pub mod probes;
 pub mod redis;
 pub mod report;
-pub mod schedule;
 mod secret_watch;
 pub mod serve;
-pub mod session;
 pub mod settings;
 pub mod spool;
 mod spool_sweep;
 pub mod store;
 pub mod telemetry;
-pub mod tenant;
 pub mod tls;
-pub mod user;
 pub mod waiting_start;
 pub mod webhook;
 
-pub use tidegate_base::{clock, shutdown, stdout};
 use tidegate_base::{identity, places, private, similar};
+use tidegate_model::alert_rules;
+
+pub use tidegate_base::{clock, shutdown, stdout};
+pub use tidegate_model::{cache_keys, schedule, session, user};
+
+/// Tenants, and what changes their plans.
+pub mod tenant {
+    pub use tidegate_model::tenant::*;
+
+    pub use crate::plans::change_plan;
+}
 
 /// The examples of the README, compiled and run with the documentation tests.
 #[cfg(doctest)]

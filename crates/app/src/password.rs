@@ -8,6 +8,8 @@ use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use tidegate_model::password::StoredPassword;
+
 use crate::session::SessionToken;
 
 /// Who waits for a turn beyond so many is refused: each turn takes some ten milliseconds of a core.
@@ -17,26 +19,6 @@ const MOST_AT_ONCE: usize = 8;
 
 /// What one password is hashed in. Kept for the next: threads that each allocate and free as much leave many times that to the process.
 type Room = Vec<Block>;
-
-/// What is kept of a password: salt, costs and hash, in the form of PHC.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StoredPassword(String);
-
-impl StoredPassword {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    pub(crate) fn from_table(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for StoredPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoredPassword(****)")
-    }
-}
 
 /// A password that could not be hashed or compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -188,12 +170,12 @@ fn hash(password: &str, room: &mut Room) -> Result<StoredPassword, Unfit> {
         salt: Some(salt),
         hash: Some(hash),
     };
-    Ok(StoredPassword(stored.to_string()))
+    Ok(StoredPassword::from_table(stored.to_string()))
 }
 
 /// By the costs that the stored one was made with.
 fn compare(password: &str, stored: &StoredPassword, room: &mut Room) -> Result<bool, Unfit> {
-    let stored = PasswordHash::new(&stored.0)?;
+    let stored = PasswordHash::new(stored.as_str())?;
     let (Some(version), Some(salt), Some(hash)) = (stored.version, &stored.salt, &stored.hash) else {
         return Err(Unfit);
     };
@@ -230,7 +212,7 @@ mod tests {
         assert_eq!(passwords.matches("correct horse", Some(&one)).await, Ok(true));
         assert_eq!(passwords.matches("Correct horse", Some(&one)).await, Ok(false));
         assert!(!format!("{one:?} {passwords:?}").contains("argon2id"));
-        let broken = StoredPassword("nothing".to_owned());
+        let broken = StoredPassword::from_table("nothing".to_owned());
         assert_eq!(passwords.matches("any", Some(&broken)).await, Err(PasswordError::Failed));
     }
 

@@ -30,10 +30,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
+use tidegate_model::queues::ServedQueue;
 use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
-
-use crate::jobs::ServedQueue;
 
 pub use crate::alert_rules::{Change, Matcher, OwnRule, RuleChanges, RuleTextError, Source as RuleSource};
 pub use cache::{CacheClasses, ClassSettings};

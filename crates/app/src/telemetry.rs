@@ -51,7 +51,6 @@ use statements::Statements;
 use verdict::{CacheCounts, CacheVerdict};
 
 pub use crate::webhook::WebhookError;
-pub(crate) use alerts::standing_rules;
 pub use alerts::{AlertDesk, Follower, SilenceFailure, TENANT_ANOMALY, Told, Topic};
 pub use board::{Beat, Board, Named, Section, Table, cell};
 pub use cache_watch::CacheWatch;

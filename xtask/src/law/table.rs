@@ -52,6 +52,7 @@ const LIBRARIES_AND_APP: &[&str] = &[
 
 /// The parts of the service, and the libraries on which they stand.
 const SERVICE: &[&str] = &[
+    "tidegate-model",
     "tidegate-base",
     "tidegate-cache",
     "tidegate-ratelimit",
@@ -76,6 +77,10 @@ pub(super) const ROOMS: &[Room] = &[
     Room { package: "tidegate-cli", may_import: &[] },
     Room { package: "tidegate-app", may_import: SERVICE },
     Room { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
+    Room {
+        package: "tidegate-model",
+        may_import: &["tidegate-base", "tidegate-cache", "tidegate-perfmon", "tidegate-queue", "tidegate-ratelimit"],
+    },
     // Never one another.
     Room { package: "tidegate-cache", may_import: REDIS },
     Room { package: "tidegate-ratelimit", may_import: REDIS },

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::TryStreamExt;
+use tidegate_model::queues::queue_of;
 use tidegate_queue::{Broker, BrokerError, JobId, State};
 use tokio_util::sync::CancellationToken;
 
 use super::{FileKind, Files, FilesError};
 use crate::clock;
-use crate::jobs::queue_of;
 use crate::store::{Store, StoreError};
 
 const PERIOD: Duration = Duration::from_secs(600);

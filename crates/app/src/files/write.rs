@@ -3,10 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
 use object_store::MultipartUpload;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{FileAt, FilesError};
+use super::{FileAt, FilesError, Written};
 
 /// Bytes of a part. S3 takes no smaller ones but the last, and 10,000 of them.
 const PART: usize = 8 << 20;
@@ -20,15 +19,6 @@ pub struct NewFile {
     part: BytesMut,
     bytes: u64,
     digest: Sha256,
-}
-
-/// What was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Written {
-    /// Its size.
-    pub bytes: u64,
-    /// SHA-256 of its content, in hexadecimal digits.
-    pub sha256: String,
 }
 
 impl NewFile {

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io::Read;
 
+use tidegate_model::import::Position;
+use tidegate_model::import::{Reject, clip};
+
 use super::entry::{Entry, Malformation, Malformed, Record};
 use super::error::ImportError;
 use super::guard::unguarded;
 use super::records::Records;
-use super::reject::{Reject, clip};
-use super::window::Position;
 use crate::schedule::{RawSchedule, ScheduleDraft};
 
 /// The columns of the CSV form. A file has each of them once, in any order, and no others.

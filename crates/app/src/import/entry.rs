@@ -1,6 +1,6 @@
 //! What a stream is cut into: records, or pieces no record can be made of.
 
-use super::window::Position;
+use tidegate_model::import::Position;
 
 /// One well-formed record of a stream, or one malformed piece of it.
 ///

@@ -2,9 +2,11 @@
 
 use std::io::{self, Read};
 
+use tidegate_model::import::Position;
+use tidegate_model::import::Reject;
+
 use super::entry::{Entry, Malformation, Malformed, Record, text_of};
-use super::reject::Reject;
-use super::window::{Position, RECORD_CAP, Window};
+use super::window::{RECORD_CAP, Window};
 use crate::schedule::{RawSchedule, ScheduleDraft};
 
 /// The lines of an NDJSON stream that are not blank.

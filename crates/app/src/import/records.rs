@@ -2,9 +2,11 @@
 
 use std::io::{self, Read};
 
+use tidegate_model::import::Position;
+
 use super::entry::{Entry, Malformation, Malformed, Record, text_of};
 use super::scan::{Scan, Scanned, scan};
-use super::window::{Position, RECORD_CAP, Window};
+use super::window::{RECORD_CAP, Window};
 
 /// The records of a CSV stream: RFC 4180, with LF accepted beside CRLF.
 ///

@@ -3,15 +3,14 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use serde::{Deserialize, Serialize};
+use tidegate_model::import::{Chunk, Position, Reject};
+use tidegate_model::schedule::ScheduleDraft;
 
 use super::csv::Header;
 use super::entry::{Entry, Malformed, Record};
 use super::error::ImportError;
 use super::ndjson::{self, Lines};
 use super::records::Records;
-use super::reject::Reject;
-use super::window::Position;
-use crate::schedule::ScheduleDraft;
 
 /// Bytes of the file after which a chunk is closed, however few its rows.
 ///
@@ -44,19 +43,6 @@ pub(crate) struct Rows<R> {
 enum Source<R> {
     Csv { header: Header, records: Records<R> },
     Ndjson(Lines<R>),
-}
-
-/// What was read in one go: to be stored, together with `end`, in one transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Chunk {
-    /// Accepted rows, each with the physical line it starts at.
-    pub(crate) rows: Vec<(u64, ScheduleDraft)>,
-    /// Refused lines.
-    pub(crate) rejects: Vec<Reject>,
-    /// Where the next chunk starts.
-    pub(crate) end: Position,
-    /// Whether the file ends here. The last chunk may be empty.
-    pub(crate) finished: bool,
 }
 
 impl<R: Read + Seek> Rows<R> {

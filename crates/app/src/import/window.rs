@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read};
 
-use serde::{Deserialize, Serialize};
+use tidegate_model::import::Position;
 
 /// Bytes a record or line may have, without the line ending that closes it.
 pub(crate) const RECORD_CAP: usize = 64 * 1024;
@@ -12,21 +12,6 @@ const ENDING: usize = 2;
 
 /// What some editors and spreadsheets put before UTF-8.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// A place between two records of a file: where reading goes on, and what a store keeps of
-/// progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct Position {
-    /// Bytes before this place.
-    pub(crate) byte: u64,
-    /// Number of the physical line that starts here; the first is 1.
-    pub(crate) line: u64,
-}
-
-impl Position {
-    /// The beginning of a file.
-    pub(crate) const START: Self = Self { byte: 0, line: 1 };
-}
 
 /// What the window shows of the bytes ahead.
 #[derive(Debug, Clone, Copy)]

@@ -65,6 +65,7 @@ impl Job for SchedulesReindexed {
 }
 
 /// Kinds of the jobs.
+#[cfg(test)]
 pub(super) const KINDS: [&str; 3] = [ReindexSchedules::KIND, ReindexPage::KIND, SchedulesReindexed::KIND];
 
 /// Gives the worker the handlers.

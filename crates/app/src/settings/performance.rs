@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use lettre::message::Mailboxes;
 use reqwest::Url;
+use tidegate_model::alert_rules::standing_rules;
 use tidegate_perfmon::{BurnRate, HealthConfig, Kind, QueryConfig, mask};
 
 use super::reader::Reader;
 use super::{Hidden, SettingsError, Tokens};
 use crate::alert_rules::{self, RuleChanges};
-use crate::telemetry::standing_rules;
 use crate::webhook::names_private_address;
 
 /// Performance monitoring.

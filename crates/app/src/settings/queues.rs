@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tidegate_model::queues::{ALL, QUEUES, ServedQueue};
+
 use super::SettingsError;
 use super::reader::Reader;
-use crate::jobs::{ALL, QUEUES, ServedQueue};
 
 const LEAST_TIMEOUT: Duration = Duration::from_secs(60);
 const MOST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);

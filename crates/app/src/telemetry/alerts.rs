@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate_model::alert_rules::{Measurement, RuleBook, standing_rules};
 use tidegate_perfmon::{
     Alert, AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Phase, Queries,
     Registry, Severity, Silence, SilenceError, mask,
@@ -28,7 +29,6 @@ use tokio_util::sync::CancellationToken;
 use super::latest::Latest;
 use super::own_rules::OwnRules;
 use super::{Beat, Section, Table};
-use crate::alert_rules::{LIMITS, Limit, Measurement, RuleBook};
 use crate::clock::unix_ms;
 use crate::identity::THIS_PROCESS;
 use crate::places::TooManyFollowers;
@@ -40,11 +40,10 @@ use fleet::Fleet;
 use receivers::Receiver;
 use steady::Steady;
 use stream::Stream;
+pub use tidegate_model::alert_rules::TENANT_ANOMALY;
 
 pub use stream::{Follower, Told, Topic};
 
-/// The rule for a tenant whose rate is far above its usual one; the subject is the tenant.
-pub const TENANT_ANOMALY: &str = "tenant_anomaly";
 /// Ended alerts and transitions that are remembered.
 const HISTORY: usize = 200;
 /// Between two entries of the log of outcomes.
@@ -378,27 +377,6 @@ impl AlertDesk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The rules of the library and of the error budget, and those for what only the application reads.
-pub(crate) fn standing_rules(objective: &BurnRate) -> Vec<AlertRule> {
-    let rule =
-        |id, severity, hold| AlertRule::new(id, severity).hold(Duration::from_secs(hold)).keep(Duration::from_secs(60));
-    let mut rules = AlertRule::standard();
-    rules.extend(objective.rules());
-    rules.extend([
-        rule("job_store_unreachable", Severity::Critical, 5),
-        rule("redis_unavailable", Severity::Critical, 5),
-        rule("job_store_full", Severity::Critical, 0),
-        rule("jobs_recovered", Severity::Warning, 0),
-        rule("queues_without_live_worker", Severity::Warning, 30),
-        rule("open_descriptors", Severity::Warning, 30),
-        rule("pool_wait", Severity::Warning, 5),
-        rule("pool_stuck", Severity::Critical, 5),
-        rule(TENANT_ANOMALY, Severity::Warning, 1),
-    ]);
-    rules.extend(LIMITS.iter().map(Limit::rule));
-    rules
 }
 
 /// Takes out of an observation what looks like a secret.

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tidegate_model::queues::{self, QUEUES};
 use tidegate_perfmon::{Reading, Registry};
 use tidegate_queue::BrokerError;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
@@ -15,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::board::taken;
 use super::{Beat, Named, Telemetry};
 use crate::clock;
-use crate::jobs::{self, QUEUES};
 
 const BEAT: Duration = Duration::from_secs(1);
 /// A job store that doesn't answer within this time counts as unreachable.
@@ -127,7 +127,7 @@ impl Telemetry {
 
     async fn unserved_queues(&self) -> Result<Vec<&'static str>, BrokerError> {
         let (workers, now) = (self.broker.workers().await?, self.broker.now().await?);
-        let is_served = |queue: &str| workers.iter().any(|worker| jobs::is_served_by(queue, worker, now));
+        let is_served = |queue: &str| workers.iter().any(|worker| queues::is_served_by(queue, worker, now));
         Ok(QUEUES.iter().copied().filter(|queue| !is_served(queue)).collect())
     }
 }

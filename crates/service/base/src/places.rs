@@ -30,6 +30,10 @@ impl Places {
     }
 
     /// A place for one who follows for `client`.
+    ///
+    /// # Errors
+    ///
+    /// When as many follow as may.
     pub fn take(&self, client: &str) -> Result<Place, TooManyFollowers> {
         let mut taken = lock(&self.taken);
         if taken.values().sum::<usize>() >= self.most {

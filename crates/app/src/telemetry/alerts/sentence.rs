@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use tidegate_model::alert_rules::standing_rules;
 use tidegate_perfmon::{Alert, BurnRate, Phase};
 
 use super::notice::Notice;
-use super::standing_rules;
 use crate::alert_rules::LIMITS;
 
 /// Rules whose value is a share.

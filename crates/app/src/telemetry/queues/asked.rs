@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use prometheus_client::collector::Collector;
+use tidegate_model::queues::{QUEUES, is_served_by};
 use tidegate_queue::{Broker, BrokerError, QueueOverview};
 
 use super::figures::{QueueFigures, QueueReading, RunFigures};
 use super::runs::JobWatch;
-use crate::jobs::{QUEUES, is_served_by};
 use crate::telemetry::Board;
 
 /// Hangs up the figures of the queues, and those of the worker of this process.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use tidegate_model::queues::QUEUES;
 use tidegate_perfmon::Reading;
 use tidegate_queue::{Broker, QueueCounts};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -12,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits;
 use crate::alert_rules::Measurement;
-use crate::jobs::QUEUES;
 use crate::telemetry::pulse::is_so;
 
 /// What a rate looks back on.

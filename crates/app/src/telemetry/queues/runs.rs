@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
+use tidegate_model::queues;
 use tidegate_perfmon::{MeterWindow, Registry, mask};
 use tidegate_queue::{Ending, Event, LogEvents, Observer};
 
 use super::stopwatch::{PERIOD, Stopwatch};
-use crate::jobs;
 
 const ENDINGS: [Ending; 7] =
     [Ending::Done, Ending::Retried, Ending::Snoozed, Ending::Buried, Ending::Discarded, Ending::Released, Ending::Lost];
@@ -236,7 +236,7 @@ fn entry<T>(map: &RwLock<BTreeMap<String, Arc<T>>>, name: &str, new: impl FnOnce
 
 /// What no handler knows is put off at once: that is no run, and its name, which may be any, no label.
 fn is_run(kind: &str) -> bool {
-    jobs::is_known(kind)
+    queues::is_known(kind)
 }
 
 fn add(count: &AtomicU64, by: usize) {
@@ -289,7 +289,6 @@ mod tests {
     use tidegate_testkit::Page;
 
     use super::*;
-    use crate::jobs::ImportSchedules;
 
     fn finish(watch: &JobWatch, kind: &str, outcome: Ending, ms: u64) {
         let (id, time) = (JobId::generate(), Duration::from_millis(ms));
@@ -320,7 +319,7 @@ mod tests {
         let registry = Registry::builder().build();
         let watch = JobWatch::new(registry.clone());
         assert_eq!(watch.latency("q"), None);
-        let kind = ImportSchedules::KIND;
+        let kind = "schedule.import";
         for outcome in [Ending::Done, Ending::Done, Ending::Buried] {
             finish(&watch, kind, outcome, 10);
         }
@@ -343,8 +342,7 @@ mod tests {
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(move || to.clone());
         tracing::subscriber::with_default(log.finish(), || {
             let (watch, id) = (JobWatch::new(Registry::builder().build()), JobId::generate());
-            let (queue, kind, error) =
-                ("q", ImportSchedules::KIND, "ada@example.org: login with password=hunter2 refused");
+            let (queue, kind, error) = ("q", "schedule.import", "ada@example.org: login with password=hunter2 refused");
             watch.on(&Event::Retried { queue, kind, id: &id, delay: Duration::ZERO, error });
             watch.on(&Event::Buried { queue, kind, id: &id, error });
         });

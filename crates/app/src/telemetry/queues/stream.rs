@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tidegate_model::queues::QUEUES;
 use tidegate_queue::{Broker, EventCursor, QueueCounts};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::QUEUES;
 use crate::telemetry::alerts::{AlertDesk, Topic};
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -101,10 +101,9 @@ mod tests {
     use tidegate_queue::{EnqueueOptions, Job, NewJob, QueueSettings};
 
     use super::*;
-    use crate::jobs::ImportSchedules;
     use crate::telemetry::test_ground::Ground;
 
-    const QUEUE: &str = ImportSchedules::QUEUE;
+    const QUEUE: &str = "import";
 
     async fn add(broker: &dyn Broker) {
         let job = NewJob::new("test", &json!(1), EnqueueOptions::new(), 100).unwrap();

@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
+use tidegate_base::similar::most_like;
 use tidegate_perfmon::{AlertRule, Severity};
 
 use super::cursor::Cursor;
 use super::limits::Limit;
 use super::{Change, LONGEST_HOLD, Matcher, OwnRule, RuleChanges, Source, Unit};
-use crate::similar::most_like;
 
 /// Most own rules. Their metrics are read again and again.
 const MOST_OWN: usize = 50;
@@ -46,7 +46,7 @@ fn in_brackets(rule: &str) -> String {
 /// # Errors
 ///
 /// At the first fault.
-pub(crate) fn parse(text: &str, standing: &[AlertRule]) -> Result<RuleChanges, RuleTextError> {
+pub fn parse(text: &str, standing: &[AlertRule]) -> Result<RuleChanges, RuleTextError> {
     let mut all = RuleChanges::default();
     if text.trim().is_empty() {
         return Ok(all);

@@ -8,16 +8,16 @@ const MOST_STEPS: usize = 100_000;
 
 /// Some occurrences of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Occurrences {
+pub struct Occurrences {
     /// Their starts, in order.
-    pub(crate) starts: Vec<DateTime<Utc>>,
+    pub starts: Vec<DateTime<Utc>>,
     /// The first behind them.
-    pub(crate) next: Option<DateTime<Utc>>,
+    pub next: Option<DateTime<Utc>>,
 }
 
 /// A rule whose occurrences can't be found with reasonable effort.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoOccurrences {
+pub enum NoOccurrences {
     /// It was stored by another version, or by hand.
     #[error("the rule can't be read: {0}")]
     Unreadable(String),
@@ -37,7 +37,7 @@ pub(crate) enum NoOccurrences {
 /// # Errors
 ///
 /// When the rule can't be followed.
-pub(crate) fn occurrences(
+pub fn occurrences(
     starts_at: DateTime<Utc>,
     rule: Option<&str>,
     (from, until): (DateTime<Utc>, DateTime<Utc>),

@@ -106,7 +106,7 @@ impl ScheduleDraft {
 }
 
 /// Reads an RFC 3339 time. A leap second is refused: UTC of chrono has none to store it as.
-pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, Problem> {
+pub fn instant(text: &str) -> Result<DateTime<Utc>, Problem> {
     let time = DateTime::parse_from_rfc3339(text.trim()).map_err(|_| Problem::NotRfc3339)?;
     if time.nanosecond() >= 1_000_000_000 {
         return Err(Problem::NotRfc3339);

@@ -5,12 +5,12 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 
 /// Characters the reason of a [`Reject`] may have.
-pub(crate) const MAX_REASON_CHARS: usize = 300;
+const MAX_REASON_CHARS: usize = 300;
 
 /// A refused line: its number and why. The reason fits in 300 characters on one line, whatever the
 /// file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Reject {
+pub struct Reject {
     line: u64,
     reason: String,
 }
@@ -18,17 +18,17 @@ pub(crate) struct Reject {
 impl Reject {
     /// Refuses the record that starts at physical line `line`. A longer reason is cut, and control
     /// characters in it are replaced by U+FFFD.
-    pub(crate) fn new(line: u64, reason: impl fmt::Display) -> Self {
+    pub fn new(line: u64, reason: impl fmt::Display) -> Self {
         Self { line, reason: clip(reason, MAX_REASON_CHARS) }
     }
 
     /// The physical line the record starts at, from 1 and with the header counted.
-    pub(crate) fn line(&self) -> u64 {
+    pub fn line(&self) -> u64 {
         self.line
     }
 
     /// Why it was refused: 1 to 300 characters, no control characters.
-    pub(crate) fn reason(&self) -> &str {
+    pub fn reason(&self) -> &str {
         &self.reason
     }
 }
@@ -40,7 +40,7 @@ impl fmt::Display for Reject {
 }
 
 /// Writes `value` on one line of at most `max` characters, the last of them `…` if it was longer.
-pub(super) fn clip(value: impl fmt::Display, max: usize) -> String {
+pub fn clip(value: impl fmt::Display, max: usize) -> String {
     let mut clipped = Clipped { text: String::new(), left: max };
     if write!(clipped, "{value}").is_err() {
         clipped.text.pop();

@@ -5,6 +5,7 @@ mod book;
 mod cursor;
 mod limits;
 mod own;
+mod standing;
 mod text;
 mod unit;
 
@@ -13,12 +14,14 @@ use std::time::Duration;
 
 use tidegate_perfmon::Severity;
 
-pub(crate) use book::{Measurement, RuleBook, sentence};
-pub(crate) use limits::{LIMITS, Limit};
+pub use book::{Measurement, RuleBook, sentence};
+pub use limits::{LIMITS, Limit};
 pub use own::{Matcher, OwnRule, Source};
+pub use standing::{TENANT_ANOMALY, standing_rules};
 pub use text::RuleTextError;
-pub(crate) use text::parse;
-pub(crate) use unit::{Unit, in_words};
+pub use text::parse;
+pub use unit::Unit;
+pub(crate) use unit::in_words;
 
 /// Longest time for which a rule may have to be breached before its alert fires.
 pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);

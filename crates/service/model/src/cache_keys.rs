@@ -118,7 +118,7 @@ pub fn notifications_of(tenant: &TenantId) -> Tag {
 }
 
 /// Whether the tag is one of [`notifications_of`].
-pub(crate) fn is_of_notifications(tag: &Tag) -> bool {
+pub fn is_of_notifications(tag: &Tag) -> bool {
     tag.as_str().split_once(':').is_some_and(|(first, _)| first == NOTIFICATIONS)
 }
 

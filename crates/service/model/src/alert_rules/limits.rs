@@ -11,8 +11,9 @@ pub(super) const KEEP: Duration = Duration::from_secs(60);
 
 /// A rule with its defaults.
 #[derive(Debug)]
-pub(crate) struct Limit {
-    pub(crate) id: &'static str,
+pub struct Limit {
+    /// Its name, as in the setting.
+    pub id: &'static str,
     /// The measured thing, with `{}` in place of the subject.
     pub(super) what: &'static str,
     pub(super) unit: Unit,
@@ -43,7 +44,7 @@ const fn limit(
 }
 
 /// Redis is read once a minute: a hold of 90 s needs two readings.
-pub(crate) const LIMITS: &[Limit] = &[
+pub const LIMITS: &[Limit] = &[
     limit("dead_letters", "dead letters of queue {}", (Unit::Count, 10.0), 120, Severity::Warning),
     limit("backlog", "waiting jobs of queue {}", (Unit::Count, 1_000.0), 120, Severity::Warning),
     limit(

@@ -52,12 +52,13 @@ impl OwnRule {
         AlertRule::new(self.name.clone(), self.severity).hold(self.hold).keep(KEEP)
     }
 
-    pub(crate) fn unit(&self) -> Unit {
+    /// The unit of its metric.
+    pub fn unit(&self) -> Unit {
         Unit::of_metric(&self.source.metric)
     }
 
     /// Whether the value breaches the rule. `None` if it is not a number.
-    pub(crate) fn is_breached_by(&self, value: f64) -> Option<bool> {
+    pub fn is_breached_by(&self, value: f64) -> Option<bool> {
         let is_beyond = if self.is_below { value < self.threshold } else { value > self.threshold };
         (!value.is_nan()).then_some(is_beyond)
     }
@@ -65,7 +66,7 @@ impl OwnRule {
 
 impl Source {
     /// Whether the rule reads this series.
-    pub(crate) fn covers(&self, metric: &str, labels: &[(&str, String)]) -> bool {
+    pub fn covers(&self, metric: &str, labels: &[(&str, String)]) -> bool {
         let holds = |matcher: &Matcher| {
             // As in Prometheus, a label that is missing is empty.
             let found = labels.iter().find(|(name, _)| *name == matcher.label).map_or("", |(_, value)| value.as_str());

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 /// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
+pub enum Unit {
     /// A number of things.
     Count,
     /// A part of a whole, from 0 to 1; written in percent.

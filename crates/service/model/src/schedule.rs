@@ -12,8 +12,8 @@ mod recurrence;
 mod text;
 
 pub use attendee::{Attendee, MAX_ATTENDEE_CHARS, MAX_ATTENDEES};
-pub(crate) use draft::instant;
+pub use draft::instant;
 pub use draft::{MAX_TITLE_CHARS, RawSchedule, ScheduleDraft};
 pub use field::{Field, FieldError, FieldErrors, Problem};
-pub(crate) use occurrences::{NoOccurrences, occurrences};
+pub use occurrences::{NoOccurrences, Occurrences, occurrences};
 pub use recurrence::{MAX_RULE_BYTES, MAX_TIMES_A_DAY, Recurrence, RecurrenceError};

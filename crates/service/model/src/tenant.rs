@@ -8,10 +8,7 @@ use compact_str::CompactString;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tidegate_ratelimit::TenantLimiter;
-
-use crate::clock;
-use crate::store::{Store, StoreError};
+use tidegate_base::clock;
 
 /// A tier, the tenant's own limits over it, and the epoch of both.
 pub use tidegate_ratelimit::TenantPlan as Plan;
@@ -90,35 +87,13 @@ impl Tenant {
 }
 
 /// The plan that comes after another: at the present moment as its epoch, and later than the other in any case.
-pub(crate) fn successor(plan: Plan, before: &Plan) -> Plan {
+pub fn successor(plan: Plan, before: &Plan) -> Plan {
     plan.at_epoch(epoch_at(clock::now()).max(before.epoch().saturating_add(1)))
 }
 
 /// Epochs are milliseconds, so that a database that was set back to a backup doesn't give out again those it has forgotten.
 fn epoch_at(moment: DateTime<Utc>) -> u64 {
     u64::try_from(moment.timestamp_millis()).unwrap_or(0)
-}
-
-/// Gives a tenant the plan that `change` makes of its present one, in the tables and in the limiter; returns it, or `None`
-/// where there is no such tenant.
-///
-/// The tables are the truth. The limiter is told so that a check on a node that has not yet heard of the change is held to it
-/// too; where the limiter can't be told, each node brings the new plan as soon as it reads it.
-///
-/// # Errors
-///
-/// As [`Store::change_plan`].
-pub async fn change_plan<E: From<StoreError>>(
-    store: &Store,
-    limiter: &dyn TenantLimiter,
-    id: &TenantId,
-    change: impl FnOnce(&Plan) -> Result<Plan, E>,
-) -> Result<Option<Plan>, E> {
-    let Some(plan) = store.change_plan(id, change).await? else { return Ok(None) };
-    if let Err(error) = limiter.set_plan(id.as_str(), &plan).await {
-        tracing::warn!(%error, "the limiter of tenants was not told of a changed plan; nodes apply it as they read it");
-    }
-    Ok(Some(plan))
 }
 
 /// An API key as it is shown once; only its digest is kept.

@@ -10,7 +10,7 @@ use super::{Change, OwnRule, RuleChanges, Unit, in_words};
 
 /// The rules of the program as the settings change them, and the operator's own.
 #[derive(Debug)]
-pub(crate) struct RuleBook {
+pub struct RuleBook {
     rules: Vec<AlertRule>,
     /// Rules of the program that the settings switch off.
     off: BTreeSet<String>,
@@ -19,7 +19,7 @@ pub(crate) struct RuleBook {
 
 /// The present value of one subject of a rule in [`LIMITS`].
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Measurement {
+pub struct Measurement {
     rule: &'static str,
     subject: String,
     value: f64,
@@ -27,13 +27,14 @@ pub(crate) struct Measurement {
 }
 
 impl Measurement {
-    pub(crate) fn new(rule: &'static str, subject: impl Into<String>, value: f64) -> Self {
+    /// A value of that rule, for that subject.
+    pub fn new(rule: &'static str, subject: impl Into<String>, value: f64) -> Self {
         Self { rule, subject: subject.into(), value, most: f64::INFINITY }
     }
 
     /// With a threshold of its own, which counts if it is below that of the rule.
     #[must_use]
-    pub(crate) fn at_most(mut self, most: f64) -> Self {
+    pub fn at_most(mut self, most: f64) -> Self {
         self.most = most;
         self
     }
@@ -41,7 +42,7 @@ impl Measurement {
 
 impl RuleBook {
     /// The rules `standing` and those of the settings.
-    pub(crate) fn new(standing: Vec<AlertRule>, settings: &RuleChanges) -> Self {
+    pub fn new(standing: Vec<AlertRule>, settings: &RuleChanges) -> Self {
         let changed = |mut rule: AlertRule| match settings.changes.get(&*rule.id) {
             Some(Change::Off) => None,
             Some(Change::To { hold, severity, .. }) => {
@@ -63,17 +64,18 @@ impl RuleBook {
         }
     }
 
-    pub(crate) fn rules(&self) -> &[AlertRule] {
+    /// All rules in force.
+    pub fn rules(&self) -> &[AlertRule] {
         &self.rules
     }
 
     /// Whether the settings switch the rule off.
-    pub(crate) fn is_off(&self, id: &str) -> bool {
+    pub fn is_off(&self, id: &str) -> bool {
         self.off.contains(id)
     }
 
     /// Compares a figure with the threshold of its rule. `None` if the rule is off.
-    pub(crate) fn observe(&self, figure: Measurement) -> Option<Observation<'static>> {
+    pub fn observe(&self, figure: Measurement) -> Option<Observation<'static>> {
         let Measurement { rule, subject, value, most } = figure;
         let (limit, threshold) = (Limit::named(rule)?, self.thresholds.get(rule)?.min(most));
         let hold = self.rule(rule)?.hold;
@@ -89,7 +91,7 @@ impl RuleBook {
 }
 
 /// The text of an alert, such as `dead letters of queue email: 12, above 10 for 2 minutes`.
-pub(crate) fn sentence(
+pub fn sentence(
     what: &str,
     unit: Unit,
     (value, threshold): (f64, f64),
