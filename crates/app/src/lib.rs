@@ -27,7 +27,6 @@ pub mod redis;
 pub mod report;
 mod secret_watch;
 pub mod serve;
-pub mod settings;
 pub mod spool;
 mod spool_sweep;
 pub mod store;
@@ -41,6 +40,7 @@ use tidegate_model::alert_rules;
 
 pub use tidegate_base::{clock, shutdown, stdout};
 pub use tidegate_model::{cache_keys, schedule, session, user};
+pub use tidegate_settings as settings;
 
 /// Tenants, and what changes their plans.
 pub mod tenant {

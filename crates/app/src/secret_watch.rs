@@ -6,9 +6,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{Secret, SecretFile, SecretFileError, Settings, token_fault};
+use crate::settings::{DatabaseUrl, Secret, SecretFile, SecretFileError, Settings, token_fault};
 use crate::shutdown::{self, hung_up};
-use crate::store::{DatabaseUrl, Store};
+use crate::store::Store;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(10);

@@ -52,6 +52,7 @@ use std::time::Duration;
 use tidegate_base::Seldom;
 use tidegate_cache::{Tag, TieredCache};
 use tidegate_perfmon::OperationHandle;
+use tidegate_settings::DatabaseUrl;
 
 pub(crate) use alerts::{AlertReport, AlertSender, AlertState, ReportChange, StateChange};
 pub(crate) use analytics::Activity;
@@ -59,7 +60,6 @@ pub use analytics::{Tally, Views};
 pub use change::Change;
 pub use coherence::{Coherence, Lost, WatchEnded};
 use db::Db;
-pub use db::{DatabaseUrl, MOST_REPLICAS, UrlError};
 pub(crate) use db::{ReplicaState, ServerState, ServerWatch};
 pub use dump::TargetError;
 pub(crate) use dump::{Cells, Inserts, PAGE, Present, TABLES, Table, Target};

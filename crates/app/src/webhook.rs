@@ -7,18 +7,18 @@ mod address;
 mod new;
 mod signature;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::Resolve;
 use reqwest::{Client, Url, header};
+use tidegate_base::public_address::is_private_host;
 use tidegate_perfmon::TraceContext;
 
 use crate::clock;
 use crate::outgoing;
 use crate::settings::Hidden;
-use address::{PublicOnly, is_private_address, is_public};
+use address::{PublicOnly, is_private_address};
 pub use new::{NewWebhook, Refused};
 
 /// Why nothing can be posted at all.
@@ -131,9 +131,7 @@ impl Sender {
 
 /// Whether the URL itself names a private address, which is connected to without being resolved.
 pub(crate) fn names_private_address(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    literal.is_ok_and(|address| !is_public(address))
+    is_private_host(url.host_str().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ const LIBRARIES_AND_APP: &[&str] = &[
 
 /// The parts of the service, and the libraries on which they stand.
 const SERVICE: &[&str] = &[
+    "tidegate-settings",
     "tidegate-model",
     "tidegate-base",
     "tidegate-cache",
@@ -80,6 +81,17 @@ pub(super) const ROOMS: &[Room] = &[
     Room {
         package: "tidegate-model",
         may_import: &["tidegate-base", "tidegate-cache", "tidegate-perfmon", "tidegate-queue", "tidegate-ratelimit"],
+    },
+    Room {
+        package: "tidegate-settings",
+        may_import: &[
+            "tidegate-base",
+            "tidegate-model",
+            "tidegate-cache",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+            "tidegate-redis",
+        ],
     },
     // Never one another.
     Room { package: "tidegate-cache", may_import: REDIS },
@@ -111,22 +123,30 @@ pub(super) const CONFINED: &[Confined] = &[
     },
     // Pages are made by the API, and the one that is a file, of a report, in the application; figures know nothing of how they are shown.
     Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-app"] },
-    Confined { dependency: "lettre", only_in: APP },
+    Confined { dependency: "lettre", only_in: &["tidegate-app", "tidegate-settings"] },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
-    Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-examples", "tidegate-queue"] },
+    Confined {
+        dependency: "sqlx",
+        only_in: &["tidegate-app", "tidegate-examples", "tidegate-queue", "tidegate-settings"],
+    },
     // Files are one interface, behind which nobody has to know where they lie.
-    Confined { dependency: "object_store", only_in: APP },
+    Confined { dependency: "object_store", only_in: &["tidegate-app", "tidegate-settings"] },
     // Who measures knows no protocol. The API's tests read what a collector is sent.
     Confined { dependency: "opentelemetry", only_in: APP },
     Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-app"] },
     Confined { dependency: "opentelemetry_sdk", only_in: APP },
     Confined { dependency: "tracing-opentelemetry", only_in: APP },
     // A library emits events; who listens and how is for the binaries to say.
-    Confined { dependency: "tracing-subscriber", only_in: &["tidegate-api", "tidegate-worker", "tidegate-app"] },
+    Confined {
+        dependency: "tracing-subscriber",
+        only_in: &["tidegate-api", "tidegate-app", "tidegate-settings", "tidegate-worker"],
+    },
 ];
 
 pub(super) const CONFINED_NAMES: &[ConfinedName] = &[
     ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite"] },
+    // The settings know what a URL of PostgreSQL may say.
+    ConfinedName { name: "sqlx", directory: "crates/service/settings/src", only_in: &["database_url"] },
     // Beside the store, only those that hear what it tells of statements.
     ConfinedName { name: "sqlx", directory: "crates/app/src", only_in: &["otlp", "store", "telemetry"] },
 ];

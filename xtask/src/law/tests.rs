@@ -77,7 +77,12 @@ fn foreign_packages_stay_in_their_rooms() {
         }
     }
     assert_breach("tidegate-worker", "axum", Normal, "which only");
-    assert_breach("tidegate-api", "sqlx", Normal, "which only tidegate-app, tidegate-examples, tidegate-queue may");
+    assert_breach(
+        "tidegate-api",
+        "sqlx",
+        Normal,
+        "which only tidegate-app, tidegate-examples, tidegate-queue, tidegate-settings may",
+    );
 }
 
 #[test]

@@ -5,7 +5,6 @@ mod losses;
 mod replicas;
 mod server;
 mod server_watch;
-mod url;
 
 use std::time::Duration;
 
@@ -20,12 +19,12 @@ use super::pool::{Connections, WatchedPool};
 use super::sql::Sql;
 use super::value::{Row, Value};
 
+use tidegate_settings::DatabaseUrl;
+
 pub(super) use lent::Lent;
-pub use replicas::MOST_REPLICAS;
 use replicas::Replicas;
 pub(super) use server::{Server, connect_apart, is_busy, is_follower, is_lost};
 pub(crate) use server_watch::{ReplicaState, ServerState, ServerWatch};
-pub use url::{DatabaseUrl, UrlError};
 
 /// The first try again is made at once, since a connection that went stale is no outage; the next after so long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

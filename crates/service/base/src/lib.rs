@@ -5,6 +5,7 @@ pub mod clock;
 pub mod identity;
 pub mod places;
 pub mod private;
+pub mod public_address;
 mod seldom;
 pub mod shutdown;
 pub mod similar;

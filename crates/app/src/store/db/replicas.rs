@@ -19,11 +19,13 @@ use futures_util::future::join_all;
 use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::{Error, Postgres};
 use tidegate_cache::Tag;
+use tidegate_settings::MOST_REPLICAS;
 use tokio::sync::{Notify, watch as channel};
 use tokio::time::{Instant, timeout_at};
 
 use super::losses::Losses;
 use super::server::is_follower;
+
 use super::{DatabaseUrl, Lent};
 use crate::settings::DatabaseSettings;
 use crate::store::pool::{Connections, WatchedPool};
@@ -41,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long whoever wants everything waits for a replica to have it.
 const CATCHING_UP: Duration = Duration::from_secs(1);
 /// Names of their pools: as many replicas as there may be.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; MOST_REPLICAS] = [
     "app-replica-1",
     "app-replica-2",
     "app-replica-3",
@@ -51,9 +53,6 @@ const NAMES: [&str; 8] = [
     "app-replica-7",
     "app-replica-8",
 ];
-/// How many there may be.
-pub const MOST_REPLICAS: usize = NAMES.len();
-
 /// The replicas of a server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Replicas(Arc<Shared>);

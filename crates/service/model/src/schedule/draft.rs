@@ -106,6 +106,10 @@ impl ScheduleDraft {
 }
 
 /// Reads an RFC 3339 time. A leap second is refused: UTC of chrono has none to store it as.
+///
+/// # Errors
+///
+/// When it is none.
 pub fn instant(text: &str) -> Result<DateTime<Utc>, Problem> {
     let time = DateTime::parse_from_rfc3339(text.trim()).map_err(|_| Problem::NotRfc3339)?;
     if time.nanosecond() >= 1_000_000_000 {

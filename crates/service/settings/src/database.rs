@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::SettingsError;
 use super::reader::Reader;
-use crate::store::{DatabaseUrl, MOST_REPLICAS, UrlError};
+use crate::{DatabaseUrl, UrlError};
+
+/// How many there may be.
+pub const MOST_REPLICAS: usize = 8;
 
 /// A PostgreSQL server and how it is used.
 #[derive(Debug, Clone)]
@@ -56,7 +59,7 @@ fn replicas(raw: &Reader<'_>) -> Result<Vec<DatabaseUrl>, SettingsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::test_ground::check_with;
+    use crate::test_ground::check_with;
 
     const URL: (&str, &str) = ("DATABASE_URL", "postgres://app:hunter2@localhost/shop");
 

@@ -31,7 +31,7 @@ pub(super) fn tls(raw: &Reader<'_>) -> Result<Option<TlsSettings>, SettingsError
 mod tests {
     use std::path::Path;
 
-    use crate::settings::test_ground::check_with;
+    use crate::test_ground::check_with;
 
     #[test]
     fn a_certificate_and_its_key_are_set_together() {

@@ -5,14 +5,14 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use reqwest::Url;
+use tidegate_base::similar::most_like;
 use tidegate_ratelimit::{Ipv6Prefix, Quota, network_of};
 
 use super::catalogue::Setting;
 use super::{Hidden, LimitMode, LimitSettings, MAX_SMALL_LIMIT, RawSettings, Secret, SettingsError, Source};
-use crate::similar::most_like;
 
 /// Tokens shorter than this are guessed too easily.
 const MIN_TOKEN: usize = 16;
@@ -21,14 +21,14 @@ const MIN_TOKEN: usize = 16;
 pub(super) struct Reader<'a>(pub(super) &'a RawSettings);
 
 /// Why a text is no token; none if it is one.
-pub(crate) fn token_fault(text: &str) -> Option<String> {
+pub fn token_fault(text: &str) -> Option<String> {
     let is_token = text.len() >= MIN_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
     (!is_token).then(|| format!("wants {MIN_TOKEN} or more visible ASCII characters without spaces"))
 }
 
 /// A word of a log filter that is nearly a level; none if there is none. The filter would take it
 /// for the name of a module, and log nothing else.
-pub(crate) fn misspelt_level(filter: &str) -> Option<String> {
+pub fn misspelt_level(filter: &str) -> Option<String> {
     const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
     let words = filter.split(',').map(|word| word.trim().to_lowercase());
     words.filter(|word| !LEVELS.contains(&&**word) && word != "warning").find_map(|word| {

@@ -94,7 +94,7 @@ fn server(text: &str) -> Option<SmtpServer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::test_ground::check_with;
+    use crate::test_ground::check_with;
 
     fn set(url: &str) -> SmtpServer {
         check_with(&[("TIDEGATE_EMAIL_URL", url)]).unwrap().email.server.unwrap()

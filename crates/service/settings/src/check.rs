@@ -229,8 +229,8 @@ mod tests {
     use ipnet::IpNet;
 
     use super::*;
-    use crate::settings::test_ground::check_with;
-    use crate::settings::{CATALOGUE, LimitMode};
+    use crate::test_ground::check_with;
+    use crate::{CATALOGUE, LimitMode};
 
     #[test]
     fn defaults_are_good() {

@@ -59,18 +59,18 @@ const PARAMETERS: [&str; 18] = [
 
 impl DatabaseUrl {
     /// What the driver connects with.
-    pub(in crate::store) fn options(&self) -> PgConnectOptions {
+    pub fn options(&self) -> PgConnectOptions {
         self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether `newer` differs in nothing but the login. Without a database in the URL, another user
     /// is another database.
-    pub(crate) fn differs_in_login_alone(&self, newer: &Self) -> bool {
+    pub fn differs_in_login_alone(&self, newer: &Self) -> bool {
         self.place == newer.place && self.to_string() == newer.to_string()
     }
 
     /// Logs in as `newer` does from the next connection on.
-    pub(crate) fn replace_login(&self, newer: &Self) {
+    pub fn replace_login(&self, newer: &Self) {
         let options = newer.options();
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
     }

@@ -6,10 +6,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use tidegate_base::similar::most_like;
 
 use super::catalogue::{CATALOGUE, RETIRED, Setting};
 use super::{SecretFile, Settings, SettingsError};
-use crate::similar::most_like;
 
 /// The prefix of most settings' variables.
 const PREFIX: &str = "TIDEGATE_";
@@ -85,7 +85,7 @@ impl RawSettings {
     }
 
     /// Sets a setting over whatever was set before.
-    pub(crate) fn lay_over(&mut self, key: &'static str, text: &str, source: Source) {
+    pub fn lay_over(&mut self, key: &'static str, text: &str, source: Source) {
         self.values.insert(key, (text.to_owned(), source));
     }
 
@@ -119,17 +119,17 @@ impl RawSettings {
     }
 
     /// Adds a fault that was met outside.
-    pub(crate) fn add_fault(&mut self, fault: SettingsError) {
+    pub fn add_fault(&mut self, fault: SettingsError) {
         self.faults.push(fault);
     }
 
     /// The faults of reading: unknown names, and values that are no text.
-    pub(crate) fn take_faults(&mut self) -> Vec<SettingsError> {
+    pub fn take_faults(&mut self) -> Vec<SettingsError> {
         std::mem::take(&mut self.faults)
     }
 
     /// A line for each retired setting that is still set: it has no effect.
-    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+    pub fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 

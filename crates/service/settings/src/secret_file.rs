@@ -17,7 +17,7 @@ pub struct SecretFile {
     /// The file, which holds nothing else.
     pub path: PathBuf,
     /// Digest of its content in the settings.
-    pub(crate) digest: [u8; 32],
+    pub digest: [u8; 32],
 }
 
 /// A file that holds no secret. Its content is not part of the error.
@@ -53,7 +53,11 @@ impl SecretFile {
 }
 
 /// Reads the secret in a file.
-pub(crate) fn read_secret(path: &Path) -> Result<String, SecretFileError> {
+///
+/// # Errors
+///
+/// As [`SecretFile::read`].
+pub fn read_secret(path: &Path) -> Result<String, SecretFileError> {
     // Opening anything else, such as a named pipe, could wait for ever.
     if !std::fs::metadata(path)?.is_file() {
         return Err(SecretFileError::NoFile);

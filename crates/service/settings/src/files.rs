@@ -81,7 +81,7 @@ fn bucket(text: &str) -> Option<FilesPlace> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::test_ground::check_with;
+    use crate::test_ground::check_with;
 
     #[test]
     fn files_lie_in_the_data_directory_unless_a_bucket_is_named() {

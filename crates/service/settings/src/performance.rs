@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use lettre::message::Mailboxes;
 use reqwest::Url;
+use tidegate_base::public_address::is_private_host;
 use tidegate_model::alert_rules::standing_rules;
+use tidegate_model::alert_rules::{self, RuleChanges};
 use tidegate_perfmon::{BurnRate, HealthConfig, Kind, QueryConfig, mask};
 
 use super::reader::Reader;
 use super::{Hidden, SettingsError, Tokens};
-use crate::alert_rules::{self, RuleChanges};
-use crate::webhook::names_private_address;
 
 /// Performance monitoring.
 #[derive(Debug, Clone)]
@@ -164,7 +164,7 @@ fn alerts(raw: &Reader<'_>) -> Result<AlertSettings, SettingsError> {
         ("alerts.slack_url", alerts.slack.as_ref().map(Hidden::reveal)),
         ("alerts.pagerduty_url", alerts.pagerduty_url.as_deref()),
     ];
-    let is_private = |url: &str| url.parse::<Url>().is_ok_and(|url| names_private_address(&url));
+    let is_private = |url: &str| url.parse::<Url>().is_ok_and(|url| url.host_str().is_some_and(is_private_host));
     let private = posts_to.into_iter().find(|(_, url)| url.is_some_and(is_private)).map(|(key, _)| key);
     match private {
         Some(key) if !alerts.private_addresses => {
@@ -282,8 +282,8 @@ fn attribute(pair: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::RawSettings;
-    use crate::settings::test_ground::check_with;
+    use crate::RawSettings;
+    use crate::test_ground::check_with;
 
     #[test]
     fn defaults_are_those_of_the_library() {

@@ -8,6 +8,7 @@ mod cache;
 mod catalogue;
 mod check;
 mod database;
+mod database_url;
 mod email;
 mod files;
 mod hidden;
@@ -19,8 +20,8 @@ mod reader;
 mod reminders;
 mod secret;
 mod secret_file;
-#[cfg(test)]
-pub(crate) mod test_ground;
+#[cfg(any(test, feature = "test-support"))]
+pub mod test_ground;
 mod tls;
 
 use std::net::SocketAddr;
@@ -34,21 +35,21 @@ use tidegate_model::queues::ServedQueue;
 use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
-pub use crate::alert_rules::{Change, Matcher, OwnRule, RuleChanges, RuleTextError, Source as RuleSource};
 pub use cache::{CacheClasses, ClassSettings};
 pub use catalogue::{CATALOGUE, Setting};
-pub use database::DatabaseSettings;
+pub use database::{DatabaseSettings, MOST_REPLICAS};
+pub use database_url::{DatabaseUrl, UrlError};
 pub use email::{EmailSettings, Security, SmtpServer};
 pub use files::{FileRunSettings, FilesPlace, FilesSettings};
 pub use hidden::Hidden;
 pub use notifications::{NotificationSettings, WebhookSettings};
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
-pub(crate) use reader::{misspelt_level, token_fault};
+pub use reader::{misspelt_level, token_fault};
 pub use reminders::ReminderSettings;
 pub use secret::Secret;
-pub(crate) use secret_file::read_secret;
-pub use secret_file::{SecretFile, SecretFileError};
+pub use secret_file::{SecretFile, SecretFileError, read_secret};
+pub use tidegate_model::alert_rules::{Change, Matcher, OwnRule, RuleChanges, RuleTextError, Source as RuleSource};
 pub use tls::TlsSettings;
 
 /// Whether the API process runs a worker beside its routes.

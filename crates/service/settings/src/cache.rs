@@ -165,7 +165,7 @@ fn class(raw: &Reader<'_>, name: &'static str, key: &'static str) -> Result<Clas
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::test_ground::check_with;
+    use crate::test_ground::check_with;
 
     const HOUR: Duration = Duration::from_secs(3600);
 

@@ -20,7 +20,7 @@ impl Secret {
     }
 
     /// Takes another text in its place. What was the secret before is none any more.
-    pub(crate) fn replace(&self, text: &str) {
+    pub fn replace(&self, text: &str) {
         let digest = Sha256::digest(text).into();
         *self.digest.write().unwrap_or_else(PoisonError::into_inner) = digest;
     }
