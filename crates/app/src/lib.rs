@@ -7,11 +7,11 @@ pub mod bearer;
 pub mod command_line;
 mod csv;
 mod database_mark;
-mod email;
 mod export;
 pub mod files;
 pub mod import;
 pub mod jobs;
+mod new_webhook;
 pub mod node;
 pub mod notify;
 #[cfg(feature = "otlp")]
@@ -19,11 +19,9 @@ mod otlp;
 #[cfg(not(feature = "otlp"))]
 #[path = "otlp/absent.rs"]
 mod otlp;
-mod outgoing;
 pub mod password;
 mod plans;
 pub mod probes;
-pub mod redis;
 pub mod report;
 mod secret_watch;
 pub mod serve;
@@ -33,14 +31,23 @@ pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod waiting_start;
-pub mod webhook;
 
 use tidegate_base::{identity, places, private, similar};
 use tidegate_model::alert_rules;
+use tidegate_outgoing as outgoing;
+use tidegate_outgoing::email;
 
 pub use tidegate_base::{clock, shutdown, stdout};
 pub use tidegate_model::{cache_keys, schedule, session, user};
+pub use tidegate_outgoing::redis;
 pub use tidegate_settings as settings;
+
+/// Posts to URLs that others have named, and what a tenant may name as its own.
+pub mod webhook {
+    pub use tidegate_outgoing::webhook::*;
+
+    pub use crate::new_webhook::{NewWebhook, Refused};
+}
 
 /// Tenants, and what changes their plans.
 pub mod tenant {

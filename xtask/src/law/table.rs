@@ -52,6 +52,7 @@ const LIBRARIES_AND_APP: &[&str] = &[
 
 /// The parts of the service, and the libraries on which they stand.
 const SERVICE: &[&str] = &[
+    "tidegate-outgoing",
     "tidegate-settings",
     "tidegate-model",
     "tidegate-base",
@@ -93,6 +94,10 @@ pub(super) const ROOMS: &[Room] = &[
             "tidegate-redis",
         ],
     },
+    Room {
+        package: "tidegate-outgoing",
+        may_import: &["tidegate-base", "tidegate-settings", "tidegate-perfmon", "tidegate-redis"],
+    },
     // Never one another.
     Room { package: "tidegate-cache", may_import: REDIS },
     Room { package: "tidegate-ratelimit", may_import: REDIS },
@@ -123,7 +128,7 @@ pub(super) const CONFINED: &[Confined] = &[
     },
     // Pages are made by the API, and the one that is a file, of a report, in the application; figures know nothing of how they are shown.
     Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-app"] },
-    Confined { dependency: "lettre", only_in: &["tidegate-app", "tidegate-settings"] },
+    Confined { dependency: "lettre", only_in: &["tidegate-outgoing", "tidegate-settings"] },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
     Confined {
         dependency: "sqlx",

@@ -4,10 +4,10 @@ use data_encoding::HEXLOWER;
 use reqwest::Url;
 use uuid::Uuid;
 
-use super::names_private_address;
 use crate::clock;
 use crate::settings::{Hidden, WebhookSettings};
 use crate::store::Webhook;
+use crate::webhook::names_private_address;
 
 const LONGEST_URL: usize = 2_048;
 const MOST_KINDS: usize = 32;

@@ -1,8 +1,7 @@
 //! Redis, where a node uses it: one client for each use, so that each has its own patience.
 
 use tidegate_redis::{Client, ConnectError, Keyspace, Role};
-
-use crate::settings::RedisSettings;
+use tidegate_settings::RedisSettings;
 
 /// What a node has of Redis. Cheap to clone; clones share the connections.
 #[derive(Debug, Clone)]
@@ -97,18 +96,18 @@ impl Redis {
     }
 
     /// One client for each server or group of servers.
-    pub(crate) fn servers(&self) -> Vec<&Client> {
+    pub fn servers(&self) -> Vec<&Client> {
         let cache = self.has_cache_server.then_some(&self.cache);
         [Some(&self.queue), cache].into_iter().flatten().collect()
     }
 
     /// Whether restarted servers are asked to write their append-only file anew.
-    pub(crate) fn rewrites_append_only_file(&self) -> bool {
+    pub fn rewrites_append_only_file(&self) -> bool {
         self.rewrites_append_only_file
     }
 
     /// Ends what the clients do by themselves.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         for (_, client) in self.uses() {
             client.close();
         }

@@ -4,7 +4,6 @@
 //! connected to; no redirect is followed; and of the answer only the head is read.
 
 mod address;
-mod new;
 mod signature;
 
 use std::sync::Arc;
@@ -12,14 +11,13 @@ use std::time::Duration;
 
 use reqwest::dns::Resolve;
 use reqwest::{Client, Url, header};
+use tidegate_base::clock;
 use tidegate_base::public_address::is_private_host;
 use tidegate_perfmon::TraceContext;
+use tidegate_settings::Hidden;
 
-use crate::clock;
-use crate::outgoing;
-use crate::settings::Hidden;
+use crate::client::client;
 use address::{PublicOnly, is_private_address};
-pub use new::{NewWebhook, Refused};
 
 /// Why nothing can be posted at all.
 #[derive(Debug, thiserror::Error)]
@@ -28,47 +26,51 @@ pub struct WebhookError(String);
 
 impl WebhookError {
     /// The URL is none. It isn't repeated.
-    pub(crate) fn unreadable() -> Self {
+    pub fn unreadable() -> Self {
         Self("the URL can't be read".to_owned())
     }
 }
 
 /// Why a try failed. Never with the URL, which often is a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
+    /// Its name leads to a private address, which that setting closes.
     #[error("the address is private, and {0} is off")]
     Private(&'static str),
+    /// The receiver took too long.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
+    /// There was no connection.
     #[error("no connection")]
     NoConnection,
+    /// The connection was lost on the way.
     #[error("the exchange broke off")]
     BrokeOff,
 }
 
 /// The head of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// Its status.
-    pub(crate) status: u16,
+    pub status: u16,
     /// When to come back, where it says so in seconds.
-    pub(crate) retry_after: Option<Duration>,
+    pub retry_after: Option<Duration>,
 }
 
 /// What is posted.
 #[derive(Debug)]
-pub(crate) struct Message<'a> {
+pub struct Message<'a> {
     /// Tells it from any other, and is the same however often it is posted.
-    pub(crate) event: &'a str,
+    pub event: &'a str,
     /// The trace that it belongs to.
-    pub(crate) trace: TraceContext,
+    pub trace: TraceContext,
     /// JSON.
-    pub(crate) body: String,
+    pub body: String,
 }
 
 /// Who posts. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Sender {
+pub struct Sender {
     client: Client,
     patience: Duration,
     /// The setting that keeps it from private addresses, where it is to keep from them.
@@ -77,9 +79,13 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// One that waits so long for each answer, and goes to private addresses only where no setting closes them.
-    pub(crate) fn new(patience: Duration, closed_by: Option<&'static str>) -> Result<Self, WebhookError> {
+    ///
+    /// # Errors
+    ///
+    /// When no client can be made.
+    pub fn new(patience: Duration, closed_by: Option<&'static str>) -> Result<Self, WebhookError> {
         let no_client = |error: &dyn std::error::Error| WebhookError(error.to_string());
-        let builder = outgoing::client().map_err(|error| no_client(&error))?.timeout(patience);
+        let builder = client().map_err(|error| no_client(&error))?.timeout(patience);
         // No connection is kept: each delivery resolves the name anew, and there are few.
         let builder = builder.pool_max_idle_per_host(0);
         let builder = if closed_by.is_some() { builder.dns_resolver(Arc::new(PublicOnly)) } else { builder };
@@ -88,7 +94,11 @@ impl Sender {
     }
 
     /// Posts once, signed where there is a key.
-    pub(crate) async fn post(&self, url: &Url, key: Option<&Hidden>, message: Message<'_>) -> Result<Answer, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says why it was not posted.
+    pub async fn post(&self, url: &Url, key: Option<&Hidden>, message: Message<'_>) -> Result<Answer, Failure> {
         if let Some(setting) = self.closed_by.filter(|_| names_private_address(url)) {
             return Err(Failure::Private(setting));
         }
@@ -111,7 +121,7 @@ impl Sender {
 
     /// Resolves the name of a URL, and returns the setting that refuses it. `None` if it is not
     /// refused, or can't be resolved in time.
-    pub(crate) async fn refusal_of(&self, url: &Url) -> Option<&'static str> {
+    pub async fn refusal_of(&self, url: &Url) -> Option<&'static str> {
         let setting = self.closed_by?;
         let name = url.host_str()?.parse().ok()?;
         let resolved = tokio::time::timeout(self.patience, PublicOnly.resolve(name)).await.ok()?;
@@ -130,7 +140,7 @@ impl Sender {
 }
 
 /// Whether the URL itself names a private address, which is connected to without being resolved.
-pub(crate) fn names_private_address(url: &Url) -> bool {
+pub fn names_private_address(url: &Url) -> bool {
     is_private_host(url.host_str().unwrap_or_default())
 }
 

@@ -2,22 +2,24 @@
 
 use lettre::Message;
 use lettre::message::{Mailbox, MultiPart, SinglePart};
+use tidegate_settings::EmailSettings;
 
 use super::SendError;
-use crate::settings::EmailSettings;
 
 /// Characters of a subject.
 const LONGEST_SUBJECT: usize = 500;
 
 /// What a mail says, and to whom.
 #[derive(Debug, Clone)]
-pub(crate) struct Mail {
+pub struct Mail {
     /// Addresses, each with a name or without: `Ada <ada@example.org>`.
-    pub(crate) to: Vec<String>,
-    pub(crate) subject: String,
-    pub(crate) text: String,
+    pub to: Vec<String>,
+    /// What stands above it.
+    pub subject: String,
+    /// What it says.
+    pub text: String,
     /// The same as HTML, for programs that show that.
-    pub(crate) html: Option<String>,
+    pub html: Option<String>,
 }
 
 /// The mail, its headers made here alone. Nothing that a job says can end one and begin another.
@@ -97,7 +99,7 @@ impl lettre::message::header::Header for AutoSubmitted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::test_ground::check_with;
+    use tidegate_settings::test_ground::check_with;
 
     fn mail(to: &[&str], subject: &str) -> Mail {
         let to = to.iter().map(ToString::to_string).collect();

@@ -8,10 +8,10 @@ use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
+use tidegate_settings::{Security, SmtpServer};
 use tokio::time::timeout;
 
 use super::{SendError, shown};
-use crate::settings::{Security, SmtpServer};
 
 /// How long the server may take to say goodbye. The mail is its own by then.
 const GOODBYE: Duration = Duration::from_secs(2);

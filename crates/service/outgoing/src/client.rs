@@ -8,7 +8,11 @@ use rustls::{ClientConfig, RootCertStore};
 
 /// A client that goes where it is told and nowhere else: by no proxy that the environment names, and after no redirect.
 /// Over TLS it believes the authorities of the system.
-pub(crate) fn client() -> Result<ClientBuilder, rustls::Error> {
+///
+/// # Errors
+///
+/// When TLS can't be had.
+pub fn client() -> Result<ClientBuilder, rustls::Error> {
     let mut roots = RootCertStore::empty();
     // One certificate that can't be read is no reason to do without the others.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

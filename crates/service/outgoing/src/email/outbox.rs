@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-
-use crate::private;
+use tidegate_base::private;
 
 /// The directory of the files.
 pub(super) struct Outbox<'a>(pub(super) &'a PathBuf);

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tidegate_perfmon::mask;
+use tidegate_settings::{EmailSettings, Settings};
 
-use crate::settings::{EmailSettings, Settings};
-pub(crate) use message::Mail;
+pub use message::Mail;
 use outbox::Outbox;
 
 /// Sends mails. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Mailer {
+pub struct Mailer {
     settings: Arc<EmailSettings>,
     installation: Arc<str>,
     outbox: PathBuf,
@@ -23,7 +23,7 @@ pub(crate) struct Mailer {
 
 /// Why a mail was not sent, or isn't known to have been.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SendError {
+pub enum SendError {
     /// It is no mail.
     #[error("not a mail: {0}")]
     Unfit(String),
@@ -49,14 +49,14 @@ pub(crate) enum SendError {
 
 impl SendError {
     /// Whether another try is of no use.
-    pub(crate) fn is_for_good(&self) -> bool {
+    pub fn is_for_good(&self) -> bool {
         matches!(self, Self::Unfit(_) | Self::Refused(_))
     }
 }
 
 impl Mailer {
     /// For mails of that installation.
-    pub(crate) fn new(settings: &Settings, installation: &str) -> Self {
+    pub fn new(settings: &Settings, installation: &str) -> Self {
         let outbox = settings.data_dir.join("outbox");
         Self { settings: Arc::new(settings.email.clone()), installation: installation.into(), outbox }
     }
@@ -67,7 +67,7 @@ impl Mailer {
     /// # Errors
     ///
     /// [`SendError`] says whether to try again.
-    pub(crate) async fn send(&self, id: &str, mail: &Mail) -> Result<(), SendError> {
+    pub async fn send(&self, id: &str, mail: &Mail) -> Result<(), SendError> {
         let message = message::compose(mail, id, &self.installation, &self.settings)?;
         let Some(server) = &self.settings.server else {
             return Ok(Outbox(&self.outbox).keep(&self.installation, id, message.formatted()).await?);
