@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use tidegate_app::node::{Node, StartError};
 use tidegate_app::probes::Probes;
-use tidegate_app::serve::{self, ServeSettings};
+use tidegate_app::serve;
+use tidegate_app::serving::serve_settings;
 use tidegate_app::settings::{Settings, WorkerListen};
 use tidegate_app::shutdown;
 use tidegate_app::stdout::say;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
     let listener = listen(settings.worker_listen)?;
-    let serve = ServeSettings::from(&settings);
+    let serve = serve_settings(&settings);
     let front = listener.as_ref().map(|listener| Front::new(listener, serve));
     let Some(node) = Box::pin(waiting_start::start(settings, front, &shutdown)).await? else { return Ok(()) };
     let node = Arc::new(node);

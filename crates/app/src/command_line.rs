@@ -14,6 +14,7 @@ use crate::backup;
 use crate::files::Files;
 use crate::node::StartError;
 use crate::private;
+use crate::serving::tls_files;
 use crate::settings::{CATALOGUE, RawSettings, Settings};
 use crate::stdout::{self, say};
 use crate::telemetry;
@@ -84,8 +85,8 @@ where
     let mut faults: Vec<_> = faults.into_iter().map(StartError::from).collect();
     if arguments.get_flag("check") {
         warnings.iter().try_for_each(|warning| say(warning))?;
-        match settings.as_ref().and_then(|settings| settings.tls.as_ref()).filter(|_| program.speaks_tls).map(tls::load)
-        {
+        let files = settings.as_ref().and_then(|settings| settings.tls.as_ref()).map(tls_files);
+        match files.filter(|_| program.speaks_tls).map(|files| tls::load(&files)) {
             Some(Ok(pair)) => pair.warnings.iter().try_for_each(|warning| say(warning))?,
             Some(Err(error)) => faults.push(error.into()),
             None => {}

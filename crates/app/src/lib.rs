@@ -3,7 +3,6 @@
 //! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
 
 pub mod backup;
-pub mod bearer;
 pub mod command_line;
 mod csv;
 mod database_mark;
@@ -24,12 +23,11 @@ mod plans;
 pub mod probes;
 pub mod report;
 mod secret_watch;
-pub mod serve;
+pub mod serving;
 pub mod spool;
 mod spool_sweep;
 pub mod store;
 pub mod telemetry;
-pub mod tls;
 pub mod waiting_start;
 
 use tidegate_base::{identity, places, private, similar};
@@ -40,6 +38,7 @@ use tidegate_outgoing::email;
 pub use tidegate_base::{clock, shutdown, stdout};
 pub use tidegate_model::{cache_keys, schedule, session, user};
 pub use tidegate_outgoing::redis;
+pub use tidegate_server::{bearer, serve, tls};
 pub use tidegate_settings as settings;
 
 /// Posts to URLs that others have named, and what a tenant may name as its own.

@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bearer::bearer;
 use crate::node::Node;
-use crate::serve::{Ending, ServeSettings, one_host, serve};
+use crate::serve::{Ending, one_host, serve};
+use crate::serving::serve_settings;
 use crate::settings::Rights;
 
 use crate::telemetry::CONTENT_TYPE;
@@ -96,7 +97,7 @@ impl Probes {
 
     /// Answers the probes alone until `stop`, for a process that has no other routes.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let settings = ServeSettings::from(&self.node.settings);
+        let settings = serve_settings(&self.node.settings);
         let ending = Ending { announced: stop.child_token(), stop };
         let registry = self.node.telemetry.registry().clone();
         serve(listener, self.router(), settings, ending, move || registry.now()).await;

@@ -52,6 +52,7 @@ const LIBRARIES_AND_APP: &[&str] = &[
 
 /// The parts of the service, and the libraries on which they stand.
 const SERVICE: &[&str] = &[
+    "tidegate-server",
     "tidegate-outgoing",
     "tidegate-settings",
     "tidegate-model",
@@ -98,6 +99,8 @@ pub(super) const ROOMS: &[Room] = &[
         package: "tidegate-outgoing",
         may_import: &["tidegate-base", "tidegate-settings", "tidegate-perfmon", "tidegate-redis"],
     },
+    // Knows nothing of the domain.
+    Room { package: "tidegate-server", may_import: &["tidegate-base", "tidegate-ratelimit", "tidegate-perfmon"] },
     // Never one another.
     Room { package: "tidegate-cache", may_import: REDIS },
     Room { package: "tidegate-ratelimit", may_import: REDIS },
@@ -124,7 +127,7 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "bullmq-official", only_in: BENCHES },
     Confined {
         dependency: "axum",
-        only_in: &["tidegate-api", "tidegate-app", "tidegate-benches", "tidegate-examples"],
+        only_in: &["tidegate-api", "tidegate-app", "tidegate-benches", "tidegate-examples", "tidegate-server"],
     },
     // Pages are made by the API, and the one that is a file, of a report, in the application; figures know nothing of how they are shown.
     Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-app"] },

@@ -71,7 +71,7 @@ fn foreign_packages_stay_in_their_rooms() {
                 library,
                 "axum",
                 kind,
-                "which only tidegate-api, tidegate-app, tidegate-benches, tidegate-examples may",
+                "which only tidegate-api, tidegate-app, tidegate-benches, tidegate-examples, tidegate-server may",
             );
             assert_breach(library, "tracing-subscriber", kind, "may");
         }

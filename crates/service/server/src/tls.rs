@@ -18,13 +18,12 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
+use tidegate_base::clock;
+use tidegate_base::shutdown;
+use tidegate_base::shutdown::hung_up;
 use tokio_util::sync::CancellationToken;
 
 use self::stamps::Stamps;
-use crate::clock;
-use crate::settings::TlsSettings;
-use crate::shutdown;
-use crate::shutdown::hung_up;
 
 /// HTTP/2 as ALPN names it (RFC 9113, 3.1).
 pub(crate) const H2: &[u8] = b"h2";
@@ -32,6 +31,15 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// The files of a certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM: the certificate, and those that lead from it to an authority.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+}
 
 /// A certificate or a key that can't be used. Nothing of a key is ever told.
 #[derive(Debug, thiserror::Error)]
@@ -71,14 +79,19 @@ pub enum TlsError {
 
 /// A certificate and its key that fit.
 #[derive(Debug)]
-pub(crate) struct Pair {
-    pub(crate) config: Arc<ServerConfig>,
+pub struct Pair {
+    /// What a connection is served with.
+    pub config: Arc<ServerConfig>,
     /// What an operator should know of it.
-    pub(crate) warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Reads both files.
-pub(crate) fn load(settings: &TlsSettings) -> Result<Pair, TlsError> {
+///
+/// # Errors
+///
+/// When one can't be used, or the two don't fit.
+pub fn load(settings: &TlsFiles) -> Result<Pair, TlsError> {
     let chain = chain(&settings.certificate)?;
     let key = key(&settings.key)?;
     let mut warnings = Vec::new();
@@ -142,7 +155,7 @@ fn is_open_to_others(_: &Path) -> bool {
 /// The pair that new connections are served with.
 #[derive(Debug)]
 pub struct Certificates {
-    settings: TlsSettings,
+    settings: TlsFiles,
     config: RwLock<Arc<ServerConfig>>,
     /// The files as they were when they were last read.
     seen: Mutex<Stamps>,
@@ -154,7 +167,7 @@ impl Certificates {
     /// # Errors
     ///
     /// When one can't be used, or the two don't fit.
-    pub fn open(settings: TlsSettings) -> Result<Self, TlsError> {
+    pub fn open(settings: TlsFiles) -> Result<Self, TlsError> {
         // Before they are read: what changes meanwhile is read again.
         let seen = Mutex::new(Stamps::of(&settings));
         let pair = load(&settings)?;

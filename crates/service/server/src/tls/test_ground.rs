@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
-use crate::settings::TlsSettings;
+use super::TlsFiles;
 
 /// A certificate of `localhost` that signs itself, and its key.
 pub(crate) struct Made {
@@ -65,7 +65,7 @@ impl Files {
         self.directory.path().join(name)
     }
 
-    pub(crate) fn settings(&self) -> TlsSettings {
-        TlsSettings { certificate: self.path("certificate.pem"), key: self.path("key.pem") }
+    pub(crate) fn settings(&self) -> TlsFiles {
+        TlsFiles { certificate: self.path("certificate.pem"), key: self.path("key.pem") }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::settings::TlsSettings;
+use super::TlsFiles;
 
 /// Both files as the file system tells of them; what a link leads to counts, not the link.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) struct Stamps {
 struct Stamp(Option<SystemTime>, u64, u64, (i64, i64));
 
 impl Stamps {
-    pub(super) fn of(settings: &TlsSettings) -> Self {
+    pub(super) fn of(settings: &TlsFiles) -> Self {
         let stamp = |path: &Path| {
             path.metadata().ok().map(|found| Stamp(found.modified().ok(), found.len(), which(&found), changed(&found)))
         };
@@ -59,7 +59,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         fs::write(&path, "key").unwrap();
-        let settings = TlsSettings { certificate: path.clone(), key: path.clone() };
+        let settings = TlsFiles { certificate: path.clone(), key: path.clone() };
         let before = Stamps::of(&settings);
         assert_eq!(before, Stamps::of(&settings));
         // What a file is changed by is told in steps of the system's clock.

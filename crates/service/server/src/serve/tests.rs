@@ -12,7 +12,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
-use crate::settings::test_ground::check_with;
 
 /// Sent to the test when the request that holds it is dropped.
 struct Held(Option<oneshot::Sender<()>>);
@@ -23,10 +22,17 @@ impl Drop for Held {
     }
 }
 
-fn settings(drain_timeout: Duration) -> ServeSettings {
-    let mut settings = ServeSettings::from(&check_with(&[]).unwrap());
-    settings.http.drain_timeout = drain_timeout;
-    settings
+/// Without TLS and without proxies.
+pub(super) fn settings(drain_timeout: Duration) -> ServeSettings {
+    let bounds = Bounds {
+        header_timeout: Duration::from_secs(10),
+        write_timeout: Duration::from_secs(30),
+        min_rate: 512,
+        max_connections: 10_000,
+        max_connections_per_address: 512,
+        drain_timeout,
+    };
+    ServeSettings { bounds, proxies: TrustedProxies::default(), ipv6_prefix: Ipv6Prefix::default(), tls: None }
 }
 
 /// A server of that router, and a connection on which it was asked for `/`.

@@ -21,11 +21,11 @@ struct Server {
 }
 
 impl Server {
-    async fn start(router: Router, change: impl FnOnce(&mut HttpSettings)) -> Self {
+    async fn start(router: Router, change: impl FnOnce(&mut Bounds)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut settings = settings(Duration::from_secs(600));
-        change(&mut settings.http);
+        change(&mut settings.bounds);
         let ending = Ending::default();
         let serving = tokio::spawn(serve(listener, router, settings, ending.clone(), || Duration::ZERO));
         Self { address, ending, serving }

@@ -32,7 +32,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(change: impl FnOnce(&mut HttpSettings)) -> Self {
+    async fn start(change: impl FnOnce(&mut Bounds)) -> Self {
         let made = Made::new();
         let files = Files::of(&made);
         let certificates = Arc::new(Certificates::open(files.settings()).unwrap());
@@ -40,7 +40,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let mut settings = settings(Duration::from_secs(600));
         settings.tls = Some(Arc::clone(&certificates));
-        change(&mut settings.http);
+        change(&mut settings.bounds);
         let ending = Ending::default();
         let how =
             |by_tls: Option<Extension<ByTls>>| async move { if by_tls.is_some() { "by TLS" } else { "in clear" } };

@@ -58,7 +58,6 @@ use self::patient::Patient;
 use self::protocol::Protocol;
 use self::streams::{Budget, Streams, Tasks, Useless};
 pub use self::tls::ByTls;
-use crate::settings::{HttpSettings, Settings};
 use crate::tls::Certificates;
 
 /// How soon room is looked for again where there was none.
@@ -68,11 +67,11 @@ const LAST_CALL: Duration = Duration::from_millis(250);
 /// How long a connection of HTTP/2 is kept that has nothing under way, for its client to hear that it ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How the server treats its clients. Made from all settings it speaks in clear: whoever has certificates adds them.
+/// How the server treats its clients.
 #[derive(Debug, Clone)]
 pub struct ServeSettings {
     /// Sizes and times.
-    pub http: HttpSettings,
+    pub bounds: Bounds,
     /// Whose connections aren't counted, since many clients lie behind them.
     pub proxies: TrustedProxies,
     /// How much of an IPv6 address is one client.
@@ -81,15 +80,21 @@ pub struct ServeSettings {
     pub tls: Option<Arc<Certificates>>,
 }
 
-impl From<&Settings> for ServeSettings {
-    fn from(settings: &Settings) -> Self {
-        Self {
-            http: settings.http,
-            proxies: settings.trusted_proxies.clone(),
-            ipv6_prefix: settings.limits.ipv6_prefix,
-            tls: None,
-        }
-    }
+/// What a client may hold on to, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// A request's head that takes longer, or an idle connection without a next one, is closed.
+    pub header_timeout: Duration,
+    /// A client that takes nothing of its answer for so long is cut off.
+    pub write_timeout: Duration,
+    /// Bytes a second that a request's body has to bring, beyond ten seconds of grace.
+    pub min_rate: u64,
+    /// Connections open at a time. Beyond it the one that has been idle longest makes room.
+    pub max_connections: usize,
+    /// Connections of one address, of IPv6 of one prefix; more are closed as they come. Trusted proxies are not counted.
+    pub max_connections_per_address: usize,
+    /// How long a shutdown waits for requests in flight.
+    pub drain_timeout: Duration,
 }
 
 /// How the server ends: it is told twice.
@@ -134,7 +139,7 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves the router until `stop`, then lets requests in flight end within [`HttpSettings::drain_timeout`].
+/// Serves the router until `stop`, then lets requests in flight end within [`Bounds::drain_timeout`].
 ///
 /// Routes find the client's address as `ConnectInfo<SocketAddr>`, and when a request came in as
 /// [`ReceivedAt`] on the clock `now`; of a request that was sent before the one ahead of it was
@@ -148,8 +153,8 @@ where
     N: Fn() -> Duration + Clone + Send + Sync + Unpin + 'static,
 {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(settings.http.header_timeout).max_buf_size(LARGEST_HEAD);
-    let most = descriptors::room_for(settings.http.max_connections);
+    http.timer(TokioTimer::new()).header_read_timeout(settings.bounds.header_timeout).max_buf_size(LARGEST_HEAD);
+    let most = descriptors::room_for(settings.bounds.max_connections);
     let mut door = Door::new(listener);
     let mut open = Open {
         admission: Admission::new(&settings),
@@ -157,7 +162,7 @@ where
         streams: TaskTracker::new(),
         http,
         router,
-        settings: settings.http,
+        settings: settings.bounds,
         tls: settings.tls,
         ending,
         now,
@@ -200,7 +205,7 @@ where
             open.spawn(stream, peer, ticket);
         }
     }
-    drain(open.connections, settings.http.drain_timeout).await;
+    drain(open.connections, settings.bounds.drain_timeout).await;
     // Requests of HTTP/2 are tasks of their own, which end with their connection.
     open.streams.close();
     open.streams.wait().await;
@@ -213,7 +218,7 @@ struct Open<N> {
     streams: TaskTracker,
     http: http1::Builder,
     router: Router,
-    settings: HttpSettings,
+    settings: Bounds,
     tls: Option<Arc<Certificates>>,
     ending: Ending,
     now: N,
@@ -258,7 +263,7 @@ struct Conversation<N> {
     peer: SocketAddr,
     ending: Ending,
     leave: Arc<Notify>,
-    settings: HttpSettings,
+    settings: Bounds,
     /// None in clear.
     tls: Option<Arc<ServerConfig>>,
     /// What its address may have under way over HTTP/2.

@@ -1,8 +1,11 @@
 use super::*;
-use crate::settings::test_ground::check_with;
+use crate::serve::tests::settings;
 
-fn admission(variables: &[(&str, &str)]) -> Admission {
-    Admission::new(&ServeSettings::from(&check_with(variables).unwrap()))
+/// So many of one address may be open.
+fn admission(most_of_one: usize) -> Admission {
+    let mut settings = settings(Duration::ZERO);
+    settings.bounds.max_connections_per_address = most_of_one;
+    Admission::new(&settings)
 }
 
 fn peer(address: &str) -> SocketAddr {
@@ -22,7 +25,7 @@ async fn ids(count: usize) -> Vec<Id> {
 
 #[tokio::test]
 async fn a_share_is_a_networks_and_is_given_back() {
-    let mut admission = admission(&[("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "2")]);
+    let mut admission = admission(2);
     for (same, other) in [
         (["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"], "192.0.2.2"),
         (["2001:db8::1", "2001:db8::2", "2001:db8::3"], "2001:db8:0:1::1"),
@@ -50,7 +53,7 @@ fn is_told(leave: &Notify) -> bool {
 
 #[tokio::test]
 async fn what_an_address_does_not_use_makes_room_for_itself() {
-    let mut admission = admission(&[("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "3")]);
+    let mut admission = admission(3);
     let ids = ids(4).await;
     let mut leaves = Vec::new();
     let mut busy = None;
@@ -79,7 +82,7 @@ async fn what_an_address_does_not_use_makes_room_for_itself() {
 
 #[tokio::test]
 async fn who_has_most_makes_room_first() {
-    let mut admission = admission(&[]);
+    let mut admission = admission(512);
     let mut leaves = Vec::new();
     for (address, id) in ["192.0.2.1", "192.0.2.2", "192.0.2.2"].into_iter().zip(ids(3).await) {
         let ticket = admission.admit(peer(address)).unwrap();
@@ -97,7 +100,7 @@ async fn who_has_most_makes_room_first() {
 
 #[tokio::test]
 async fn nobody_is_kept_in_mind_who_is_gone() {
-    let mut admission = admission(&[]);
+    let mut admission = admission(512);
     for (nth, id) in ids(100).await.into_iter().enumerate() {
         let ticket = admission.admit(peer(&format!("192.0.2.{nth}"))).unwrap();
         admission.served(id, ticket, Arrivals::new(Duration::ZERO), Arc::default());
@@ -108,9 +111,10 @@ async fn nobody_is_kept_in_mind_who_is_gone() {
 
 #[test]
 fn many_lie_behind_a_trusted_proxy() {
-    let variables =
-        [("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "1"), ("TIDEGATE_TRUSTED_PROXIES", "10.0.0.0/8,2001:db8::/32")];
-    let mut admission = admission(&variables);
+    let mut settings = settings(Duration::ZERO);
+    settings.bounds.max_connections_per_address = 1;
+    settings.proxies = TrustedProxies::parse("10.0.0.0/8,2001:db8::/32").unwrap();
+    let mut admission = Admission::new(&settings);
     for proxy in ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1"] {
         assert!((0..100).all(|_| admission.admit(peer(proxy)).is_some()), "{proxy}");
     }
@@ -118,7 +122,7 @@ fn many_lie_behind_a_trusted_proxy() {
 
 #[tokio::test]
 async fn the_one_that_idles_longest_leaves_and_none_that_is_busy() {
-    let mut admission = admission(&[("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "1000")]);
+    let mut admission = admission(1_000);
     let mut places = Vec::new();
     for id in ids(3 * AT_A_LOOK).await {
         let (arrivals, leave) = (Arrivals::new(Duration::ZERO), Arc::new(Notify::new()));

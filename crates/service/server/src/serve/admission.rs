@@ -68,7 +68,7 @@ impl Admission {
         Self {
             proxies: settings.proxies.clone(),
             prefix: settings.ipv6_prefix,
-            most_of_one: settings.http.max_connections_per_address,
+            most_of_one: settings.bounds.max_connections_per_address,
             shares: HashMap::new(),
             places: HashMap::new(),
             idle: Vec::new(),

@@ -24,9 +24,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Bounds;
 use super::arrival::Arrivals;
 use super::pace::Pace;
-use crate::settings::HttpSettings;
 
 /// Requests of one connection at a time, as most servers have it.
 const MOST_STREAMS: u32 = 100;
@@ -98,7 +98,7 @@ pub(super) struct Streams(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    settings: HttpSettings,
+    settings: Bounds,
     /// None where many clients lie behind one address.
     budget: Option<Budget>,
     arrivals: Arrivals,
@@ -136,7 +136,7 @@ pub(super) enum Useless {
 }
 
 impl Streams {
-    pub(super) fn new(settings: HttpSettings, budget: Option<Budget>, arrivals: Arrivals) -> Self {
+    pub(super) fn new(settings: Bounds, budget: Option<Budget>, arrivals: Arrivals) -> Self {
         let (open, asked, is_closed) = (Mutex::default(), Notify::new(), AtomicBool::new(false));
         Self(Arc::new(Shared { settings, budget, arrivals, open, asked, is_closed }))
     }
