@@ -12,7 +12,6 @@ pub mod import;
 pub mod jobs;
 mod new_webhook;
 pub mod node;
-pub mod notify;
 #[cfg(feature = "otlp")]
 mod otlp;
 #[cfg(not(feature = "otlp"))]
@@ -26,7 +25,6 @@ mod secret_watch;
 pub mod serving;
 pub mod spool;
 mod spool_sweep;
-pub mod store;
 pub mod telemetry;
 pub mod waiting_start;
 
@@ -40,6 +38,8 @@ pub use tidegate_model::{cache_keys, schedule, session, user};
 pub use tidegate_outgoing::redis;
 pub use tidegate_server::{bearer, serve, tls};
 pub use tidegate_settings as settings;
+pub use tidegate_store as store;
+pub use tidegate_store::notify;
 
 /// Posts to URLs that others have named, and what a tenant may name as its own.
 pub mod webhook {

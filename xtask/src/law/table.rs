@@ -52,6 +52,7 @@ const LIBRARIES_AND_APP: &[&str] = &[
 
 /// The parts of the service, and the libraries on which they stand.
 const SERVICE: &[&str] = &[
+    "tidegate-store",
     "tidegate-server",
     "tidegate-outgoing",
     "tidegate-settings",
@@ -101,6 +102,18 @@ pub(super) const ROOMS: &[Room] = &[
     },
     // Knows nothing of the domain.
     Room { package: "tidegate-server", may_import: &["tidegate-base", "tidegate-ratelimit", "tidegate-perfmon"] },
+    Room {
+        package: "tidegate-store",
+        may_import: &[
+            "tidegate-base",
+            "tidegate-model",
+            "tidegate-settings",
+            "tidegate-cache",
+            "tidegate-ratelimit",
+            "tidegate-queue",
+            "tidegate-perfmon",
+        ],
+    },
     // Never one another.
     Room { package: "tidegate-cache", may_import: REDIS },
     Room { package: "tidegate-ratelimit", may_import: REDIS },
@@ -135,7 +148,7 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
     Confined {
         dependency: "sqlx",
-        only_in: &["tidegate-app", "tidegate-examples", "tidegate-queue", "tidegate-settings"],
+        only_in: &["tidegate-app", "tidegate-examples", "tidegate-queue", "tidegate-settings", "tidegate-store"],
     },
     // Files are one interface, behind which nobody has to know where they lie.
     Confined { dependency: "object_store", only_in: &["tidegate-app", "tidegate-settings"] },
@@ -147,7 +160,7 @@ pub(super) const CONFINED: &[Confined] = &[
     // A library emits events; who listens and how is for the binaries to say.
     Confined {
         dependency: "tracing-subscriber",
-        only_in: &["tidegate-api", "tidegate-app", "tidegate-settings", "tidegate-worker"],
+        only_in: &["tidegate-api", "tidegate-app", "tidegate-settings", "tidegate-store", "tidegate-worker"],
     },
 ];
 
@@ -156,5 +169,5 @@ pub(super) const CONFINED_NAMES: &[ConfinedName] = &[
     // The settings know what a URL of PostgreSQL may say.
     ConfinedName { name: "sqlx", directory: "crates/service/settings/src", only_in: &["database_url"] },
     // Beside the store, only those that hear what it tells of statements.
-    ConfinedName { name: "sqlx", directory: "crates/app/src", only_in: &["otlp", "store", "telemetry"] },
+    ConfinedName { name: "sqlx", directory: "crates/app/src", only_in: &["otlp", "telemetry"] },
 ];

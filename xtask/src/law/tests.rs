@@ -24,7 +24,7 @@ fn what_the_plan_allows_passes() {
         ("tidegate-app", "tidegate-perfmon", Normal),
         ("tidegate-api", "tidegate-testkit", Development),
         ("tidegate-queue", "tidegate-testkit", Development),
-        ("tidegate-app", "sqlx", Normal),
+        ("tidegate-store", "sqlx", Normal),
         ("tidegate-app", "axum", Normal),
         ("tidegate-worker", "tracing-subscriber", Normal),
         ("tidegate-perfmon", "serde", Normal),
@@ -81,7 +81,7 @@ fn foreign_packages_stay_in_their_rooms() {
         "tidegate-api",
         "sqlx",
         Normal,
-        "which only tidegate-app, tidegate-examples, tidegate-queue, tidegate-settings may",
+        "which only tidegate-app, tidegate-examples, tidegate-queue, tidegate-settings, tidegate-store may",
     );
 }
 
