@@ -83,6 +83,23 @@ where
     ))
 }
 
+/// Routes that say nothing of how the service is. Uploads, whose time is their client's; what anybody is answered, since
+/// strangers who ask for it often enough would hide an outage; and where anybody logs in: those who leave while a password is
+/// compared, or come faster than passwords can be, would make one.
+pub(crate) const UNJUDGED: [&str; 11] = [
+    "/api/schedules/import",
+    "/",
+    "/api/session",
+    "/openapi.json",
+    "/dashboard/logout",
+    "/assets/{name}",
+    "/dashboard/",
+    "/dashboard/login",
+    "/dashboard/{*rest}",
+    "/api-test/performance",
+    "/api-test/queue",
+];
+
 /// What the API offers, and the document that says so.
 fn offered(app: &App, stop: CancellationToken) -> Router<App> {
     let routes = Routes::new(app);

@@ -12,11 +12,6 @@ pub mod import;
 pub mod jobs;
 mod new_webhook;
 pub mod node;
-#[cfg(feature = "otlp")]
-mod otlp;
-#[cfg(not(feature = "otlp"))]
-#[path = "otlp/absent.rs"]
-mod otlp;
 pub mod password;
 mod plans;
 pub mod probes;
@@ -25,11 +20,9 @@ mod secret_watch;
 pub mod serving;
 pub mod spool;
 mod spool_sweep;
-pub mod telemetry;
 pub mod waiting_start;
 
-use tidegate_base::{identity, places, private, similar};
-use tidegate_model::alert_rules;
+use tidegate_base::{places, private};
 use tidegate_outgoing as outgoing;
 use tidegate_outgoing::email;
 
@@ -40,6 +33,7 @@ pub use tidegate_server::{bearer, serve, tls};
 pub use tidegate_settings as settings;
 pub use tidegate_store as store;
 pub use tidegate_store::notify;
+pub use tidegate_telemetry as telemetry;
 
 /// Posts to URLs that others have named, and what a tenant may name as its own.
 pub mod webhook {

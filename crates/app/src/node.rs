@@ -23,7 +23,7 @@ use crate::database_mark;
 use crate::files::{Files, FilesError, FilesSweep};
 use crate::jobs::{self, ExpandSchedules, ImportSchedules, Regular, RollAnalytics, ServedQueue};
 use crate::notify::Hub;
-use crate::otlp::Export;
+use crate::probes;
 use crate::redis::{self, Redis};
 use crate::secret_watch::SecretWatch;
 use crate::settings::{Settings, SettingsError};
@@ -32,7 +32,7 @@ use crate::spool_sweep::Sweep;
 use crate::store::running::{self, Held};
 use crate::store::{self, Coherence, Store, StoreError};
 use crate::telemetry::{
-    self, CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
+    self, CacheRoom, CacheWatch, Export, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
 };
 use crate::tls::TlsError;
 use crate::webhook::Sender;
@@ -206,11 +206,17 @@ impl Node {
     ///
     /// When the data directory or a file in it can't be used, or Redis can't. Nothing is written to the directory then.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        Self::start_telling(settings, |_| {}).await
+        Self::start_telling(settings, &[], |_| {}).await
     }
 
-    /// The same; `waits` hears of each server before it is connected to.
-    pub(crate) async fn start_telling(settings: Settings, waits: impl Fn(WaitsFor) + Send) -> Result<Self, StartError> {
+    /// The same; `waits` hears of each server before it is connected to. The routes `unjudged` say nothing of how the
+    /// service is, and neither do probes.
+    pub(crate) async fn start_telling(
+        settings: Settings,
+        unjudged: &[&str],
+        waits: impl Fn(WaitsFor) + Send,
+    ) -> Result<Self, StartError> {
+        let unjudged = probes::PATHS.iter().chain(unjudged).copied();
         let background = CancellationToken::new();
         // Where the start fails, all that it has begun ends.
         let unfinished = background.clone().drop_guard();
@@ -221,7 +227,7 @@ impl Node {
             }
             None => None,
         };
-        let (registry, slow_log) = telemetry::registry(&settings.performance);
+        let (registry, slow_log) = telemetry::registry(&settings.performance, unjudged);
         let cache_watch = Arc::new(CacheWatch::new(&registry, redis.is_some()));
         let make_cache = |database: &str| {
             let cache = TieredCache::builder()

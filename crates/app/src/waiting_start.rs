@@ -85,6 +85,8 @@ impl<'a> Front<'a> {
 /// `/livez` with 200, the others with 503 and the reason. Answers begin when the first try has
 /// failed or has taken 5 seconds. Connections made earlier are kept for the node.
 ///
+/// The routes `unjudged` say nothing of how the service is: their times are their clients', or strangers may ask for them.
+///
 /// Returns none where `shutdown` comes first.
 ///
 /// # Errors
@@ -92,17 +94,19 @@ impl<'a> Front<'a> {
 /// When the node can't start for a reason that waiting doesn't mend, such as a refused password.
 pub async fn start(
     settings: Settings,
+    unjudged: &[&str],
     front: Option<Front<'_>>,
     shutdown: &CancellationToken,
 ) -> Result<Option<Node>, StartError> {
     if settings.redis.is_none() && settings.database.is_none() {
-        return Box::pin(Node::start(settings)).await.map(Some);
+        return Box::pin(Node::start_telling(settings, unjudged, |_| {})).await.map(Some);
     }
     let reason = Reason::default();
     let ending = Ending::default();
     let must_wait = CancellationToken::new();
     let answering = front.map(|front| answer(front, &reason, &must_wait, &ending)).transpose()?;
-    let started = shutdown.run_until_cancelled(Box::pin(wait(settings, &reason, &must_wait))).await.transpose();
+    let started =
+        shutdown.run_until_cancelled(Box::pin(wait(settings, unjudged, &reason, &must_wait))).await.transpose();
     ending.stop.cancel();
     let ended = async {
         if let Some(answering) = answering
@@ -159,11 +163,16 @@ fn answer(
     }))
 }
 
-async fn wait(settings: Settings, reason: &Reason, must_wait: &CancellationToken) -> Result<Node, StartError> {
+async fn wait(
+    settings: Settings,
+    unjudged: &[&str],
+    reason: &Reason,
+    must_wait: &CancellationToken,
+) -> Result<Node, StartError> {
     let complaints = Seldom::new(COMPLAINT);
     let mut secrets = SecretWatch::new(&settings, None);
     loop {
-        let error = match Node::start_telling(settings.clone(), |server| reason.set(server)).await {
+        let error = match Node::start_telling(settings.clone(), unjudged, |server| reason.set(server)).await {
             Err(error) if error.is_transient() => error,
             started => return started,
         };

@@ -52,6 +52,7 @@ const LIBRARIES_AND_APP: &[&str] = &[
 
 /// The parts of the service, and the libraries on which they stand.
 const SERVICE: &[&str] = &[
+    "tidegate-telemetry",
     "tidegate-store",
     "tidegate-server",
     "tidegate-outgoing",
@@ -68,8 +69,6 @@ const SERVICE: &[&str] = &[
 ];
 
 const BENCHES: &[&str] = &["tidegate-benches"];
-
-const APP: &[&str] = &["tidegate-app"];
 
 /// The one client.
 const REDIS: &[&str] = &["tidegate-redis"];
@@ -114,6 +113,21 @@ pub(super) const ROOMS: &[Room] = &[
             "tidegate-perfmon",
         ],
     },
+    Room {
+        package: "tidegate-telemetry",
+        may_import: &[
+            "tidegate-base",
+            "tidegate-model",
+            "tidegate-settings",
+            "tidegate-outgoing",
+            "tidegate-store",
+            "tidegate-cache",
+            "tidegate-ratelimit",
+            "tidegate-queue",
+            "tidegate-perfmon",
+            "tidegate-redis",
+        ],
+    },
     // Never one another.
     Room { package: "tidegate-cache", may_import: REDIS },
     Room { package: "tidegate-ratelimit", may_import: REDIS },
@@ -138,29 +152,33 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "apalis", only_in: BENCHES },
     Confined { dependency: "apalis-redis", only_in: BENCHES },
     Confined { dependency: "bullmq-official", only_in: BENCHES },
-    Confined {
-        dependency: "axum",
-        only_in: &["tidegate-api", "tidegate-app", "tidegate-benches", "tidegate-examples", "tidegate-server"],
-    },
+    Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app", "tidegate-benches", "tidegate-examples", "tidegate-server", "tidegate-telemetry"] },
     // Pages are made by the API, and the one that is a file, of a report, in the application; figures know nothing of how they are shown.
     Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-app"] },
     Confined { dependency: "lettre", only_in: &["tidegate-outgoing", "tidegate-settings"] },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
     Confined {
         dependency: "sqlx",
-        only_in: &["tidegate-app", "tidegate-examples", "tidegate-queue", "tidegate-settings", "tidegate-store"],
+        only_in: &["tidegate-examples", "tidegate-queue", "tidegate-settings", "tidegate-store", "tidegate-telemetry"],
     },
     // Files are one interface, behind which nobody has to know where they lie.
     Confined { dependency: "object_store", only_in: &["tidegate-app", "tidegate-settings"] },
     // Who measures knows no protocol. The API's tests read what a collector is sent.
-    Confined { dependency: "opentelemetry", only_in: APP },
-    Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-app"] },
-    Confined { dependency: "opentelemetry_sdk", only_in: APP },
-    Confined { dependency: "tracing-opentelemetry", only_in: APP },
+    Confined { dependency: "opentelemetry", only_in: &["tidegate-telemetry"] },
+    Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-telemetry"] },
+    Confined { dependency: "opentelemetry_sdk", only_in: &["tidegate-telemetry"] },
+    Confined { dependency: "tracing-opentelemetry", only_in: &["tidegate-telemetry"] },
     // A library emits events; who listens and how is for the binaries to say.
     Confined {
         dependency: "tracing-subscriber",
-        only_in: &["tidegate-api", "tidegate-app", "tidegate-settings", "tidegate-store", "tidegate-worker"],
+        only_in: &[
+            "tidegate-api",
+            "tidegate-app",
+            "tidegate-settings",
+            "tidegate-store",
+            "tidegate-telemetry",
+            "tidegate-worker",
+        ],
     },
 ];
 
@@ -168,6 +186,10 @@ pub(super) const CONFINED_NAMES: &[ConfinedName] = &[
     ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite"] },
     // The settings know what a URL of PostgreSQL may say.
     ConfinedName { name: "sqlx", directory: "crates/service/settings/src", only_in: &["database_url"] },
-    // Beside the store, only those that hear what it tells of statements.
-    ConfinedName { name: "sqlx", directory: "crates/app/src", only_in: &["otlp", "telemetry"] },
+    // Beside the store, only those that hear what it tells of statements, and tests.
+    ConfinedName {
+        name: "sqlx",
+        directory: "crates/service/telemetry/src",
+        only_in: &["otlp", "postgres", "statements"],
+    },
 ];

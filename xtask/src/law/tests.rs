@@ -71,7 +71,7 @@ fn foreign_packages_stay_in_their_rooms() {
                 library,
                 "axum",
                 kind,
-                "which only tidegate-api, tidegate-app, tidegate-benches, tidegate-examples, tidegate-server may",
+                "which only tidegate-api, tidegate-app, tidegate-benches, tidegate-examples, tidegate-server, tidegate-telemetry may",
             );
             assert_breach(library, "tracing-subscriber", kind, "may");
         }
@@ -81,7 +81,7 @@ fn foreign_packages_stay_in_their_rooms() {
         "tidegate-api",
         "sqlx",
         Normal,
-        "which only tidegate-app, tidegate-examples, tidegate-queue, tidegate-settings, tidegate-store may",
+        "which only tidegate-examples, tidegate-queue, tidegate-settings, tidegate-store, tidegate-telemetry may",
     );
 }
 
