@@ -27,9 +27,10 @@ mod schedule;
 #[cfg(test)]
 pub(crate) mod test_ground;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_queue::{Concurrency, Outcome, QueueOptions, WorkerBuilder};
+use tidegate_queue::{Broker, Concurrency, Outcome, QueueOptions, WorkerBuilder};
 
 pub use admission::{NotAdmitted, Ticket};
 pub use analytics::RollAnalytics;
@@ -55,24 +56,43 @@ pub use report::MakeReport;
 pub(crate) use report::ReportHandler;
 pub use schedule::{ExpandSchedules, RemindOfSchedule};
 
-pub(crate) use tidegate_model::queues::{ALL, is_known, queue_of};
 pub use tidegate_model::queues::{AppQueue, QUEUES, ServedQueue, is_served_by, usual_kind};
 
-use crate::node::Node;
-use crate::store::StoreError;
+use crate::files::Files;
+use crate::settings::Settings;
+use crate::spool::Spool;
+use crate::store::{Store, StoreError};
+use crate::webhook::Sender;
 
 /// How long a job waits for a database that can't be written now.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the handlers of a worker work on.
+#[derive(Clone, Copy)]
+pub(crate) struct JobContext<'a> {
+    /// The settings in force.
+    pub(crate) settings: &'a Settings,
+    /// The tables.
+    pub(crate) store: &'a Store,
+    /// Exports, reports and backups.
+    pub(crate) files: &'a Files,
+    /// Uploads on their way to a job.
+    pub(crate) spool: &'a Spool,
+    /// The jobs.
+    pub(crate) broker: &'a Arc<dyn Broker>,
+    /// Who posts to tenants' webhooks.
+    pub(crate) webhooks: &'a Sender,
+}
 
 /// Gives the worker a queue with all of its handlers.
 pub(crate) fn join(
     worker: WorkerBuilder,
     served: &ServedQueue,
     concurrency: Concurrency,
-    node: &Node,
+    context: &JobContext<'_>,
 ) -> WorkerBuilder {
     let options = QueueOptions::new().adjustable(concurrency).timeout(served.timeout).retry((served.queue.retry)());
-    queues::join(served.queue.name, worker.queue(served.queue.name, options), node)
+    queues::join(served.queue.name, worker.queue(served.queue.name, options), context)
 }
 
 /// Runs again. A disk that is full or a database that is busy is no fault of the job's and burns none of its attempts.

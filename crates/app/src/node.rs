@@ -21,7 +21,7 @@ use crate::backup::RestoreError;
 use crate::clock;
 use crate::database_mark;
 use crate::files::{Files, FilesError, FilesSweep};
-use crate::jobs::{self, ExpandSchedules, ImportSchedules, Regular, RollAnalytics, ServedQueue};
+use crate::jobs::{self, ExpandSchedules, ImportSchedules, JobContext, Regular, RollAnalytics, ServedQueue};
 use crate::notify::Hub;
 use crate::probes;
 use crate::redis::{self, Redis};
@@ -352,8 +352,16 @@ impl Node {
             .schedules();
         self.keep_enqueueing::<RollAnalytics>();
         self.keep_enqueueing::<ExpandSchedules>();
+        let context = JobContext {
+            settings: &self.settings,
+            store: &self.store,
+            files: &self.files,
+            spool: &self.spool,
+            broker: &self.broker,
+            webhooks: &self.webhooks,
+        };
         let join = |builder, (served, concurrency): &(ServedQueue, Concurrency)| {
-            jobs::join(builder, served, concurrency.clone(), self)
+            jobs::join(builder, served, concurrency.clone(), &context)
         };
         Ok(self.served.iter().fold(builder, join).build()?)
     }

@@ -1,8 +1,8 @@
 //! Flags that stand for settings, for one run: they win over the environment.
 
 use clap::{Arg, ArgMatches, Command};
+use tidegate_model::queues::{ALL, QUEUES};
 
-use crate::jobs::{ALL, QUEUES};
 use crate::settings::{RawSettings, SettingsError, Source};
 
 /// A flag with a value, and the settings that it stands for.

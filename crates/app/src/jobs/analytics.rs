@@ -9,10 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
-use super::again;
 use super::regular::Regular;
+use super::{JobContext, again};
 use crate::clock;
-use crate::node::Node;
 use crate::store::{Store, StoreError};
 
 /// Rows that one transaction takes.
@@ -46,8 +45,8 @@ pub(crate) struct RollHandler {
 }
 
 /// Gives the worker what rolls.
-pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
-    let handler = RollHandler { store: node.store.clone(), keep: node.settings.analytics_keep };
+pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
+    let handler = RollHandler { store: context.store.clone(), keep: context.settings.analytics_keep };
     worker.handler::<RollAnalytics, _>(handler)
 }
 

@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
-use super::again;
+use super::{JobContext, again};
 use crate::backup::{Digests, Manifest, Writer};
 use crate::clock;
 use crate::files::{FileAt, FileId, FileKind, Files, FilesError, Written};
-use crate::node::Node;
 use crate::store::{PAGE, Store, StoreError, TABLES};
 
 /// Makes a backup.
@@ -35,11 +34,11 @@ pub(crate) struct BackupHandler {
 }
 
 /// Gives a worker the handler of backups.
-pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
+pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     worker.handler::<MakeBackup, _>(BackupHandler {
-        store: node.store.clone(),
-        files: node.files.clone(),
-        keep: node.settings.files.backup_keep,
+        store: context.store.clone(),
+        files: context.files.clone(),
+        keep: context.settings.files.backup_keep,
     })
 }
 

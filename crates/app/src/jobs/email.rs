@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
+use super::JobContext;
 use crate::email::{Mail, Mailer};
-use crate::node::Node;
 use crate::tenant::TenantId;
 
 /// Sends a mail to all of its recipients or, where one of them is refused, to none.
@@ -40,8 +40,8 @@ pub(crate) struct EmailHandler {
 }
 
 /// Gives the worker what sends mails.
-pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
-    let mailer = Mailer::new(&node.settings, node.store.installation());
+pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
+    let mailer = Mailer::new(context.settings, context.store.installation());
     worker.handler::<SendEmail, _>(EmailHandler { mailer })
 }
 

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
+use super::JobContext;
 use super::file_run::{FileJob, FileRuns, RunFailure, outcome, told};
 use crate::clock;
 use crate::export;
 use crate::files::FileKind;
 use crate::import::Format;
-use crate::node::Node;
 use crate::store::{Made, Snapshot, StoredFile};
 use crate::tenant::TenantId;
 
@@ -46,8 +46,8 @@ impl FileJob for ExportSchedules {
 pub(crate) struct ExportHandler(pub(crate) FileRuns);
 
 /// Gives a worker the handler of exports.
-pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
-    worker.handler::<ExportSchedules, _>(ExportHandler(FileRuns::of(node, node.settings.files.export)))
+pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
+    worker.handler::<ExportSchedules, _>(ExportHandler(FileRuns::of(context, context.settings.files.export)))
 }
 
 #[async_trait::async_trait]

@@ -9,10 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tidegate_queue::{Context, Job, Outcome};
 
-use super::again;
+use super::{JobContext, again};
 use crate::clock;
 use crate::files::{FileAt, FileId, FileKind, Files, FilesError, NewFile};
-use crate::node::Node;
 use crate::settings::FileRunSettings;
 use crate::store::{Made, Store, StoreError, StoredFile};
 use crate::tenant::TenantId;
@@ -79,9 +78,9 @@ pub(super) fn told(file: &StoredFile) -> Value {
 }
 
 impl FileRuns {
-    /// Those of a node.
-    pub(super) fn of(node: &Node, settings: FileRunSettings) -> Self {
-        Self { store: node.store.clone(), files: node.files.clone(), keep: settings.keep }
+    /// Those of a worker.
+    pub(super) fn of(context: &JobContext<'_>, settings: FileRunSettings) -> Self {
+        Self { store: context.store.clone(), files: context.files.clone(), keep: settings.keep }
     }
 
     /// Begins a run: what an earlier one of the job has made, where one has.

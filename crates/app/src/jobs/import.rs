@@ -13,10 +13,9 @@ use serde_json::json;
 use tidegate_base::Seldom;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
-use super::{STORE_PAUSE, again};
+use super::{JobContext, STORE_PAUSE, again};
 use crate::files::FilesError;
 use crate::import::{Format, ImportError, Position, Rows};
-use crate::node::Node;
 use crate::spool::{Spool, Upload, UploadReader, UploadedFile};
 use crate::store::{Advanced, ImportFailure, ImportProgress, Store, StoreError};
 use crate::tenant::TenantId;
@@ -70,11 +69,11 @@ pub(crate) struct ImportHandler {
 }
 
 /// Gives the worker what runs imports.
-pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
-    let queue = &node.settings.queue;
+pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
+    let queue = &context.settings.queue;
     worker.handler::<ImportSchedules, _>(ImportHandler {
-        store: node.store.clone(),
-        spool: node.spool.clone(),
+        store: context.store.clone(),
+        spool: context.spool.clone(),
         pace: Pace { chunk: queue.import_chunk, pause: queue.import_pause },
         max_rejects: queue.import_max_rejects,
         waits: Arc::new(Seldom::new(WAITS_LOGGED)),

@@ -14,8 +14,7 @@ use tidegate_queue::{Context, EnqueueError, EnqueueOptions, Handler, Job, JobId,
 use tidegate_resilience::{CircuitBreaker, CircuitBreakers, Error, Verdict};
 use uuid::Uuid;
 
-use super::again;
-use crate::node::Node;
+use super::{JobContext, again};
 use crate::places::Places;
 use crate::store::{NewNotification, Notification, Store, StoreError};
 use crate::telemetry::trace;
@@ -114,18 +113,18 @@ pub(crate) enum NotTold {
 }
 
 /// Gives the worker what tells tenants.
-pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
-    let notifier = Notifier { store: node.store.clone(), producer: Producer::new(node.broker.clone()) };
+pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
+    let notifier = Notifier { store: context.store.clone(), producer: Producer::new(context.broker.clone()) };
     worker.handler::<SendNotification, _>(SendHandler { notifier })
 }
 
 /// Gives the worker what posts.
-pub(super) fn join_deliveries(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
-    let served = node.settings.queue.served.iter().find(|served| served.queue.name == DeliverNotification::QUEUE);
+pub(super) fn join_deliveries(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
+    let served = context.settings.queue.served.iter().find(|served| served.queue.name == DeliverNotification::QUEUE);
     let at_once = served.map_or(1, |served| served.concurrency);
     worker.handler::<DeliverNotification, _>(DeliverHandler {
-        store: node.store.clone(),
-        sender: node.webhooks.clone(),
+        store: context.store.clone(),
+        sender: context.webhooks.clone(),
         breakers: breakers(),
         places: Places::new(usize::MAX, (at_once / SHARE).max(1)),
     })

@@ -2,10 +2,9 @@
 
 use tidegate_queue::WorkerBuilder;
 
-use super::{analytics, backup, email, export, import, notification, report, schedule};
-use crate::node::Node;
+use super::{JobContext, analytics, backup, email, export, import, notification, report, schedule};
 
-type Join = fn(WorkerBuilder, &Node) -> WorkerBuilder;
+type Join = fn(WorkerBuilder, &JobContext<'_>) -> WorkerBuilder;
 
 /// Gives a worker the handlers of a queue, in the order of the table of queues.
 const HANDLERS: &[(&str, Join)] = &[
@@ -22,10 +21,10 @@ const HANDLERS: &[(&str, Join)] = &[
 ];
 
 /// Gives the worker the handlers of that queue.
-pub(super) fn join(queue: &str, worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
+pub(super) fn join(queue: &str, worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     let handlers = HANDLERS.iter().find(|(name, _)| *name == queue);
     let (_, join) = handlers.expect("a test holds this table to that of the queues");
-    join(worker, node)
+    join(worker, context)
 }
 
 #[cfg(test)]

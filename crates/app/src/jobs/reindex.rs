@@ -13,8 +13,7 @@ use tidegate_queue::{
 };
 use uuid::Uuid;
 
-use super::STORE_PAUSE;
-use crate::node::Node;
+use super::{JobContext, STORE_PAUSE};
 use crate::store::{Cursor, Schedule, Store, StoreError};
 use crate::tenant::TenantId;
 
@@ -69,8 +68,8 @@ impl Job for SchedulesReindexed {
 pub(super) const KINDS: [&str; 3] = [ReindexSchedules::KIND, ReindexPage::KIND, SchedulesReindexed::KIND];
 
 /// Gives the worker the handlers.
-pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
-    handlers(worker, &node.store, Groups::new(node.broker.clone()))
+pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
+    handlers(worker, context.store, Groups::new(context.broker.clone()))
 }
 
 pub(super) fn handlers(worker: WorkerBuilder, store: &Store, groups: Groups) -> WorkerBuilder {

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
+use super::JobContext;
 use super::file_run::{FileJob, FileRuns, RunFailure, Text, outcome, told};
 use crate::clock;
 use crate::files::FileKind;
-use crate::node::Node;
 use crate::report::{self, Heading, Report, ReportKind, ScheduleSums, Span};
 use crate::store::{Made, Named, Snapshot, StoredFile};
 use crate::tenant::TenantId;
@@ -56,8 +56,8 @@ impl FileJob for MakeReport {
 pub(crate) struct ReportHandler(pub(crate) FileRuns);
 
 /// Gives a worker the handler of reports.
-pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
-    worker.handler::<MakeReport, _>(ReportHandler(FileRuns::of(node, node.settings.files.report)))
+pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
+    worker.handler::<MakeReport, _>(ReportHandler(FileRuns::of(context, context.settings.files.report)))
 }
 
 #[async_trait::async_trait]

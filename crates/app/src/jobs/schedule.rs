@@ -19,10 +19,9 @@ use uuid::Uuid;
 
 use super::notification::{NotTold, Notifier};
 use super::regular::Regular;
-use super::reindex;
+use super::{JobContext, reindex};
 use super::{SendEmail, again};
 use crate::clock;
-use crate::node::Node;
 use crate::settings::ReminderSettings;
 use crate::store::{DueSchedule, PendingReminder, SentReminder, Store, StoreError};
 use crate::tenant::TenantId;
@@ -86,14 +85,14 @@ pub(crate) struct RemindHandler {
 }
 
 /// Gives the worker what reminds.
-pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
-    let (store, producer) = (node.store.clone(), Producer::new(node.broker.clone()));
-    let reminders = node.settings.reminders;
+pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
+    let (store, producer) = (context.store.clone(), Producer::new(context.broker.clone()));
+    let reminders = context.settings.reminders;
     let notifier = Notifier { store: store.clone(), producer: producer.clone() };
     let worker = worker
         .handler::<ExpandSchedules, _>(ExpandHandler { store, producer, reminders })
         .handler::<RemindOfSchedule, _>(RemindHandler { notifier, reminders });
-    reindex::join(worker, node)
+    reindex::join(worker, context)
 }
 
 /// What one look at schedules did.
