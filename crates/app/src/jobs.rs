@@ -23,6 +23,8 @@ mod reindex;
 mod report;
 #[cfg(test)]
 mod report_tests;
+#[cfg(test)]
+mod restore_tests;
 mod schedule;
 #[cfg(test)]
 pub(crate) mod test_ground;

@@ -2,31 +2,22 @@
 //!
 //! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
 
-pub mod backup;
 pub mod command_line;
-mod csv;
 mod database_mark;
-mod export;
-pub mod files;
-pub mod import;
 pub mod jobs;
-mod new_webhook;
 pub mod node;
-pub mod password;
-mod plans;
 pub mod probes;
-pub mod report;
 mod secret_watch;
 pub mod serving;
-pub mod spool;
 mod spool_sweep;
 pub mod waiting_start;
 
 use tidegate_base::{places, private};
-use tidegate_outgoing as outgoing;
+use tidegate_domain::export;
 use tidegate_outgoing::email;
 
 pub use tidegate_base::{clock, shutdown, stdout};
+pub use tidegate_domain::{backup, files, import, password, report, spool};
 pub use tidegate_model::{cache_keys, schedule, session, user};
 pub use tidegate_outgoing::redis;
 pub use tidegate_server::{bearer, serve, tls};
@@ -39,14 +30,14 @@ pub use tidegate_telemetry as telemetry;
 pub mod webhook {
     pub use tidegate_outgoing::webhook::*;
 
-    pub use crate::new_webhook::{NewWebhook, Refused};
+    pub use tidegate_domain::new_webhook::{NewWebhook, Refused};
 }
 
 /// Tenants, and what changes their plans.
 pub mod tenant {
     pub use tidegate_model::tenant::*;
 
-    pub use crate::plans::change_plan;
+    pub use tidegate_domain::plans::change_plan;
 }
 
 /// The examples of the README, compiled and run with the documentation tests.

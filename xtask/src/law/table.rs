@@ -52,6 +52,7 @@ const LIBRARIES_AND_APP: &[&str] = &[
 
 /// The parts of the service, and the libraries on which they stand.
 const SERVICE: &[&str] = &[
+    "tidegate-domain",
     "tidegate-telemetry",
     "tidegate-store",
     "tidegate-server",
@@ -128,6 +129,19 @@ pub(super) const ROOMS: &[Room] = &[
             "tidegate-redis",
         ],
     },
+    Room {
+        package: "tidegate-domain",
+        may_import: &[
+            "tidegate-base",
+            "tidegate-model",
+            "tidegate-settings",
+            "tidegate-outgoing",
+            "tidegate-server",
+            "tidegate-store",
+            "tidegate-ratelimit",
+            "tidegate-queue",
+        ],
+    },
     // Never one another.
     Room { package: "tidegate-cache", may_import: REDIS },
     Room { package: "tidegate-ratelimit", may_import: REDIS },
@@ -152,9 +166,20 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "apalis", only_in: BENCHES },
     Confined { dependency: "apalis-redis", only_in: BENCHES },
     Confined { dependency: "bullmq-official", only_in: BENCHES },
-    Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app", "tidegate-benches", "tidegate-examples", "tidegate-server", "tidegate-telemetry"] },
+    Confined {
+        dependency: "axum",
+        only_in: &[
+            "tidegate-api",
+            "tidegate-app",
+            "tidegate-benches",
+            "tidegate-domain",
+            "tidegate-examples",
+            "tidegate-server",
+            "tidegate-telemetry",
+        ],
+    },
     // Pages are made by the API, and the one that is a file, of a report, in the application; figures know nothing of how they are shown.
-    Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-app"] },
+    Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-domain"] },
     Confined { dependency: "lettre", only_in: &["tidegate-outgoing", "tidegate-settings"] },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
     Confined {
@@ -162,7 +187,7 @@ pub(super) const CONFINED: &[Confined] = &[
         only_in: &["tidegate-examples", "tidegate-queue", "tidegate-settings", "tidegate-store", "tidegate-telemetry"],
     },
     // Files are one interface, behind which nobody has to know where they lie.
-    Confined { dependency: "object_store", only_in: &["tidegate-app", "tidegate-settings"] },
+    Confined { dependency: "object_store", only_in: &["tidegate-domain", "tidegate-settings"] },
     // Who measures knows no protocol. The API's tests read what a collector is sent.
     Confined { dependency: "opentelemetry", only_in: &["tidegate-telemetry"] },
     Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-telemetry"] },

@@ -71,7 +71,7 @@ fn foreign_packages_stay_in_their_rooms() {
                 library,
                 "axum",
                 kind,
-                "which only tidegate-api, tidegate-app, tidegate-benches, tidegate-examples, tidegate-server, tidegate-telemetry may",
+                "which only tidegate-api, tidegate-app, tidegate-benches, tidegate-domain, tidegate-examples, tidegate-server, tidegate-telemetry may",
             );
             assert_breach(library, "tracing-subscriber", kind, "may");
         }

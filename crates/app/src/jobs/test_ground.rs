@@ -34,7 +34,7 @@ impl Ground {
 
     /// With a spool in the bucket of that server.
     pub(crate) async fn in_bucket(s3: &S3Server) -> Self {
-        Self::with_files(|_| Files::in_stand_in(s3)).await
+        Self::with_files(|_| Files::in_stand_in(s3.port(), S3Server::BUCKET, (S3Server::KEY, S3Server::SECRET))).await
     }
 
     async fn with_files(files: impl FnOnce(&Path) -> Files) -> Self {
