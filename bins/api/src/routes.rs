@@ -25,7 +25,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::routing::Route;
-use tidegate_app::probes::Probes;
+use tidegate_node::probes::Probes;
 use tidegate_perfmon::PerfLayer;
 use tidegate_ratelimit::RateLimitLayer;
 use tokio_util::sync::CancellationToken;

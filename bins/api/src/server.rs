@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tidegate_app::node::{Node, StartError};
-use tidegate_app::probes::Probes;
-use tidegate_app::serve::{self, Ending, ServeSettings, serve};
-use tidegate_app::serving::{serve_settings, tls_files};
-use tidegate_app::settings::{InnerWorker, Settings};
-use tidegate_app::shutdown;
-use tidegate_app::tls::Certificates;
-use tidegate_app::waiting_start::{self, Front};
+use tidegate_base::shutdown;
+use tidegate_node::node::{Node, StartError};
+use tidegate_node::probes::Probes;
+use tidegate_node::serving::{serve_settings, tls_files};
+use tidegate_node::waiting_start::{self, Front};
+use tidegate_server::serve::{self, Ending, ServeSettings, serve};
+use tidegate_server::tls::Certificates;
+use tidegate_settings::{InnerWorker, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

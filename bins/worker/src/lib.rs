@@ -1,18 +1,18 @@
-//! `tidegate-worker`: runs the jobs of a [node](tidegate_app::node), and answers probes where it is asked to.
+//! `tidegate-worker`: runs the jobs of a [node](tidegate_node::node), and answers probes where it is asked to.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 
-use tidegate_app::node::{Node, StartError};
-use tidegate_app::probes::Probes;
-use tidegate_app::serve;
-use tidegate_app::serving::serve_settings;
-use tidegate_app::settings::{Settings, WorkerListen};
-use tidegate_app::shutdown;
-use tidegate_app::stdout::say;
-use tidegate_app::waiting_start::{self, Front};
+use tidegate_base::shutdown;
+use tidegate_base::stdout::say;
+use tidegate_node::node::{Node, StartError};
+use tidegate_node::probes::Probes;
+use tidegate_node::serving::serve_settings;
+use tidegate_node::waiting_start::{self, Front};
+use tidegate_server::serve;
+use tidegate_settings::{Settings, WorkerListen};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

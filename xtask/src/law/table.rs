@@ -39,8 +39,16 @@ const LIBRARIES: &[&str] = &[
     "tidegate-sync",
 ];
 
-const LIBRARIES_AND_APP: &[&str] = &[
-    "tidegate-app",
+const LIBRARIES_AND_SERVICE: &[&str] = &[
+    "tidegate-node",
+    "tidegate-base",
+    "tidegate-domain",
+    "tidegate-model",
+    "tidegate-outgoing",
+    "tidegate-server",
+    "tidegate-settings",
+    "tidegate-store",
+    "tidegate-telemetry",
     "tidegate-cache",
     "tidegate-ratelimit",
     "tidegate-queue",
@@ -52,14 +60,14 @@ const LIBRARIES_AND_APP: &[&str] = &[
 
 /// The parts of the service, and the libraries on which they stand.
 const SERVICE: &[&str] = &[
-    "tidegate-domain",
-    "tidegate-telemetry",
-    "tidegate-store",
-    "tidegate-server",
-    "tidegate-outgoing",
-    "tidegate-settings",
-    "tidegate-model",
     "tidegate-base",
+    "tidegate-domain",
+    "tidegate-model",
+    "tidegate-outgoing",
+    "tidegate-server",
+    "tidegate-settings",
+    "tidegate-store",
+    "tidegate-telemetry",
     "tidegate-cache",
     "tidegate-ratelimit",
     "tidegate-queue",
@@ -75,11 +83,11 @@ const BENCHES: &[&str] = &["tidegate-benches"];
 const REDIS: &[&str] = &["tidegate-redis"];
 
 pub(super) const ROOMS: &[Room] = &[
-    Room { package: "tidegate-api", may_import: LIBRARIES_AND_APP },
-    Room { package: "tidegate-worker", may_import: LIBRARIES_AND_APP },
+    Room { package: "tidegate-api", may_import: LIBRARIES_AND_SERVICE },
+    Room { package: "tidegate-worker", may_import: LIBRARIES_AND_SERVICE },
     // It knows the API by its documents, as any other client.
     Room { package: "tidegate-cli", may_import: &[] },
-    Room { package: "tidegate-app", may_import: SERVICE },
+    Room { package: "tidegate-node", may_import: SERVICE },
     Room { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
     Room {
         package: "tidegate-model",
@@ -170,7 +178,7 @@ pub(super) const CONFINED: &[Confined] = &[
         dependency: "axum",
         only_in: &[
             "tidegate-api",
-            "tidegate-app",
+            "tidegate-node",
             "tidegate-benches",
             "tidegate-domain",
             "tidegate-examples",
@@ -198,7 +206,7 @@ pub(super) const CONFINED: &[Confined] = &[
         dependency: "tracing-subscriber",
         only_in: &[
             "tidegate-api",
-            "tidegate-app",
+            "tidegate-node",
             "tidegate-settings",
             "tidegate-store",
             "tidegate-telemetry",
