@@ -12,6 +12,7 @@
 //! cargo run --release --example payment          # everything in memory, for one process
 //! REDIS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgres://postgres@127.0.0.1/postgres \
 //!     cargo run --release --example payment      # for many processes
+//!
 //! curl -i localhost:8080/payments -H 'Idempotency-Key: 1' \
 //!     --json '{"order":"o-1","user":"user-1","amount":1999}'
 //! curl localhost:8080/payments/o-1
@@ -20,16 +21,13 @@
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
-use std::env;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{env, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use axum::extract::{Path, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, routing::get, routing::post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{AnyPool, any::AnyPoolOptions};
@@ -77,7 +75,7 @@ async fn main() -> anyhow::Result<()> {
     // Without a server the tables live in one connection. A look at it that breaks off closes it.
     let (most, looks) = if url.starts_with("sqlite") { (1, false) } else { (16, true) };
     let pool = AnyPoolOptions::new().max_connections(most).test_before_acquire(looks);
-    let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
+    let sql = pool.acquire_timeout(Duration::from_secs(5)).idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks.clone(), "tables").lease(LEASE).acquire(Duration::from_secs(20)).await?;
     for statement in TABLES {
@@ -221,8 +219,9 @@ async fn totals(State(shop): State<Shop>) -> Answer {
 }
 
 /// Takes a lock and does nothing else, to measure the lock.
-async fn lock(State(shop): State<Shop>, Path(name): Path<String>) -> Answer {
-    let lock = Lock::new(shop.locks, format!("plain:{name}")).lease(LEASE);
+async fn lock(State(shop): State<Shop>, lock: Result<Path<String>, PathRejection>) -> Answer {
+    let Path(lock) = lock.map_err(|error| Refused(error.status(), error.body_text()))?;
+    let lock = Lock::new(shop.locks, format!("plain:{}", name(&lock)?)).lease(LEASE);
     let (guard, is_contended) = match lock.try_acquire().await? {
         Some(guard) => (guard, false),
         None => (lock.acquire(2 * LEASE).await?, true),

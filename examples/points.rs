@@ -20,18 +20,15 @@
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
-use std::env;
-use std::error::Error;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
+use std::{env, error::Error, time::Duration};
 
-use axum::extract::{Path, RawQuery, Request, State, rejection::JsonRejection, rejection::PathRejection};
+use axum::extract::rejection::{JsonRejection, RawPathParamsRejection};
+use axum::extract::{Path, RawPathParams, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
-use axum::{Json, Router};
+use axum::{Json, Router, routing::get, routing::post, routing::put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_cache::{Capacity, Fill, Key, RedisTier, Source, TieredCache, TtlClass, TypedCache};
@@ -87,7 +84,7 @@ async fn main() -> anyhow::Result<()> {
         .route("/users/{user}/uses", post(use_points))
         .route("/users/{user}/balance", get(balance))
         .route("/stats", get(stats))
-        .layer(from_fn(to_the_end))
+        .route_layer(from_fn(to_the_end))
         .with_state(shop);
     let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
@@ -95,13 +92,18 @@ async fn main() -> anyhow::Result<()> {
     Ok(axum::serve(listener, router).await?)
 }
 
-/// Ends what has begun, also if the client leaves: a posting must drop the cached balance.
-async fn to_the_end(request: Request, next: Next) -> Result<Response, Refused> {
+/// Refuses names that ids can't be made of. Ends what has begun, also if the client leaves: a
+/// posting must drop the cached balance.
+async fn to_the_end(names: Names, request: Request, next: Next) -> Result<Response, Refused> {
+    let names = names.map_err(|error| Refused(error.status(), error.body_text()))?;
+    if let Some((field, _)) = names.iter().find(|(_, name)| name.len() > 100 || name.contains(char::is_control)) {
+        let reason = format!("{field} has from 1 to 100 bytes, and no line break or other control character");
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
+    }
     Ok(tokio::spawn(next.run(request)).await?)
 }
 
-async fn sign_up(State(shop): State<Shop>, user: User) -> Answer {
-    let Path(user) = user.map_err(|error| Refused(error.status(), error.body_text()))?;
+async fn sign_up(State(shop): State<Shop>, Path(user): Path<String>) -> Answer {
     let account = format!("user:{user}");
     // No request has an empty key, so no other posting has this id.
     shop.ledger.deposit(&format!("{user}\n"), &account, 0).await?;
@@ -121,7 +123,7 @@ struct Earning {
     answer: oneshot::Sender<Result<u64, Refused>>,
 }
 
-async fn earn(State(shop): State<Shop>, user: User, query: RawQuery, headers: HeaderMap, body: Body) -> Answer {
+async fn earn(State(shop): State<Shop>, user: Path<String>, query: RawQuery, headers: HeaderMap, body: Body) -> Answer {
     let (id, account, points) = posting(&headers, user, body)?;
     let (answer, answered) = oneshot::channel();
     let earning = Earning { balance: key_of(&account)?, entry: Entry::transfer(id, ISSUER, account, points), answer };
@@ -156,7 +158,7 @@ impl Shop {
     }
 }
 
-async fn use_points(State(shop): State<Shop>, user: User, headers: HeaderMap, body: Body) -> Answer {
+async fn use_points(State(shop): State<Shop>, user: Path<String>, headers: HeaderMap, body: Body) -> Answer {
     let (id, account, points) = posting(&headers, user, body)?;
     let least = points.max(MIN_BALANCE);
     let mut tries = 0_u64;
@@ -179,8 +181,7 @@ async fn use_points(State(shop): State<Shop>, user: User, headers: HeaderMap, bo
     Ok((StatusCode::CREATED, Json(json!({ "balance": balance, "tries": tries }))))
 }
 
-async fn balance(State(shop): State<Shop>, user: User, RawQuery(query): RawQuery) -> Answer {
-    let Path(user) = user.map_err(|error| Refused(error.status(), error.body_text()))?;
+async fn balance(State(shop): State<Shop>, Path(user): Path<String>, RawQuery(query): RawQuery) -> Answer {
     let account = format!("user:{user}");
     let mut found = None;
     if query.as_deref() != Some("cache=off") {
@@ -210,8 +211,7 @@ fn key_of(account: &str) -> Result<Key, Refused> {
 
 /// The id under which the ledger posts once, the account, and how many points. A header has no line
 /// break, so no two pairs of key and user make the same id.
-fn posting(headers: &HeaderMap, user: User, body: Body) -> Result<(String, String, u64), Refused> {
-    let Path(user) = user.map_err(|error| Refused(error.status(), error.body_text()))?;
+fn posting(headers: &HeaderMap, Path(user): Path<String>, body: Body) -> Result<(String, String, u64), Refused> {
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     let Json(Points { points }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
@@ -222,7 +222,7 @@ fn posting(headers: &HeaderMap, user: User, body: Body) -> Result<(String, Strin
     Ok((format!("{user}\n{key}"), format!("user:{user}"), points))
 }
 
-type User = Result<Path<String>, PathRejection>;
+type Names = Result<RawPathParams, RawPathParamsRejection>;
 type Body = Result<Json<Points>, JsonRejection>;
 type Answer = Result<(StatusCode, Json<Value>), Refused>;
 

@@ -10,16 +10,16 @@
 //! cargo run --release --example product_page          # everything in memory, for one process
 //! REDIS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgres://postgres@127.0.0.1/postgres \
 //!     cargo run --release --example product_page      # for many processes
+//!
 //! curl localhost:8080/products/7                      # or ?cache=off
 //! curl -i -X PUT localhost:8080/products/7 -H 'Idempotency-Key: 1' --json '{"price":1999}'
 //! curl localhost:8080/statements
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
-use std::env;
-use std::error::Error;
 use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
 use std::time::{Duration, SystemTime};
+use std::{env, error::Error};
 
 use axum::extract::{Path, RawQuery, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::{HeaderMap, StatusCode};
@@ -77,7 +77,7 @@ async fn main() -> anyhow::Result<()> {
     // Without a server the tables live in one connection. A look at it that breaks off closes it.
     let (most, looks) = if url.starts_with("sqlite") { (1, false) } else { (16, true) };
     let pool = AnyPoolOptions::new().max_connections(most).test_before_acquire(looks);
-    let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
+    let sql = pool.acquire_timeout(Duration::from_secs(5)).idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
     for statement in TABLES {

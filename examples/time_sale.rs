@@ -95,9 +95,10 @@ async fn order(
     let Json(order) = order?;
     let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
-    if order.user.is_empty() || order.user.contains(':') {
-        let text = format!("user `{}` must have a name without `:`", order.user);
-        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, text));
+    let is_forbidden = |letter: char| letter == ':' || letter.is_control();
+    if !(1..=100).contains(&order.user.len()) || order.user.contains(is_forbidden) {
+        let text = "user must have a name without `:` and control characters, of 1 to 100 bytes";
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, text.into()));
     }
     if order.quantity > MAX_QUANTITY {
         let text = format!("quantity is {}, and at most {MAX_QUANTITY}", order.quantity);

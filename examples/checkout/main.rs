@@ -37,9 +37,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawPathParams, Request, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn, map_response};
+use axum::response::Response;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -128,6 +129,7 @@ async fn main() -> anyhow::Result<()> {
         .route("/services/{service}/delay", put(delay))
         .route("/health", get(health))
         .route("/totals", get(totals))
+        .route_layer(from_fn(check_names))
         .layer(map_response(refuse_in_json))
         .with_state(Arc::new(app));
     let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
@@ -140,6 +142,15 @@ async fn main() -> anyhow::Result<()> {
 fn number(name: &str, default: u64) -> anyhow::Result<u64> {
     let number = env::var(name).map_or(Ok(default), |text| text.parse());
     number.with_context(|| format!("{name} must be a whole number"))
+}
+
+/// Ids are made of the name of a user, a line break and more.
+async fn check_names(names: RawPathParams, request: Request, next: Next) -> Result<Response, Refused> {
+    if let Some((field, _)) = names.iter().find(|(_, name)| name.len() > 100 || name.contains(char::is_control)) {
+        let reason = format!("{field} has from 1 to 100 bytes, and no line break or other control character");
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
+    }
+    Ok(next.run(request).await)
 }
 
 async fn sign_up(State(app): State<Arc<App>>, Path(user): Path<String>) -> Answer {

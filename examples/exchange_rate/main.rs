@@ -107,7 +107,7 @@ struct Conversion {
     amount: Option<u64>,
 }
 
-type Codes = Result<Path<(String, String)>, PathRejection>;
+pub(crate) type Codes = Result<Path<(String, String)>, PathRejection>;
 type Parameters = Result<Query<Conversion>, QueryRejection>;
 
 async fn rate(State(exchange): State<Exchange>, codes: Codes, query: Parameters) -> Answer {

@@ -80,7 +80,11 @@ pub(crate) fn routes() -> Router {
         .with_state(Shared::default())
 }
 
-async fn rate(State(calls): State<Shared>, Path((from, to)): Path<(String, String)>) -> (StatusCode, Json<Value>) {
+async fn rate(State(calls): State<Shared>, codes: crate::Codes) -> (StatusCode, Json<Value>) {
+    let Path((from, to)) = match codes {
+        Ok(codes) => codes,
+        Err(error) => return (error.status(), Json(json!({ "error": error.body_text() }))),
+    };
     let value = |code: &str| CURRENCIES.iter().find(|(name, _)| *name == code).map(|(_, value)| *value);
     let (Some(of), Some(in_terms_of)) = (value(&from), value(&to)) else {
         return (StatusCode::NOT_FOUND, Json(json!({ "error": "unknown currency" })));

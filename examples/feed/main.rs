@@ -140,7 +140,7 @@ async fn open(url: &str, locks: Arc<dyn PermitStore>, followers: u32) -> anyhow:
     sqlx::any::install_default_drivers();
     let is_sqlite = url.starts_with("sqlite");
     let pool = AnyPoolOptions::new().max_connections(if is_sqlite { 1 } else { 16 }).test_before_acquire(!is_sqlite);
-    let sql = pool.idle_timeout(None).max_lifetime(None).connect(url).await?;
+    let sql = pool.acquire_timeout(Duration::from_secs(5)).idle_timeout(None).max_lifetime(None).connect(url).await?;
     let celebrity = env::var("CELEBRITY").unwrap_or_else(|_| "star".to_owned());
     // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(60)).await.context("making the tables")?;

@@ -67,16 +67,25 @@ impl Game {
     pub(crate) async fn commit(&self, player: &str, key: &str, points: i64) -> Result<(i64, i64), Refused> {
         // A name has no line break, so no two pairs make the same id.
         let id = format!("{player}\n{key}");
-        let known = sqlx::query_as("SELECT points, total, number FROM awards WHERE id = $1");
-        let known: Option<(i64, i64, i64)> = known.bind(&id).fetch_optional(&self.sql).await?;
-        match known {
-            Some((of, total, number)) if of == points => return Ok((total, number)),
-            Some(_) => {
-                let reason = "the Idempotency-Key was used for another award";
-                return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason.into()));
+        loop {
+            let known = sqlx::query_as("SELECT points, total, number FROM awards WHERE id = $1");
+            let known: Option<(i64, i64, i64)> = known.bind(&id).fetch_optional(&self.sql).await?;
+            match known {
+                Some((of, total, number)) if of == points => return Ok((total, number)),
+                Some(_) => {
+                    let reason = "the Idempotency-Key was used for another award";
+                    return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason.into()));
+                }
+                None => {}
             }
-            None => {}
+            if let Some(committed) = self.try_commit(&id, player, points).await? {
+                return Ok(committed);
+            }
         }
+    }
+
+    /// `None` if the same request has been committed meanwhile. Then nothing changes here.
+    async fn try_commit(&self, id: &str, player: &str, points: i64) -> Result<Option<(i64, i64)>, Refused> {
         let mut sql = self.sql.begin().await?;
         // Held until the commit: numbers have the order of commits, and show in that order.
         let number = sqlx::query_scalar("UPDATE last_award SET number = number + 1 RETURNING number");
@@ -85,15 +94,18 @@ impl Game {
                 DO UPDATE SET points = players.points + excluded.points, number = excluded.number RETURNING points";
         let total = sqlx::query_scalar(total).bind(player).bind(points).bind(number);
         let total: i64 = total.fetch_one(&mut *sql).await?;
+        let note = sqlx::query("INSERT INTO awards VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING");
+        let note = note.bind(id).bind(points).bind(total).bind(number).execute(&mut *sql).await?;
+        if note.rows_affected() == 0 {
+            sql.rollback().await?;
+            return Ok(None);
+        }
         if total > MAX_POINTS || number > MAX_NUMBER {
             let reason = format!("`{player}` would have {total} points, and can have {MAX_POINTS}");
             return Err(Refused(StatusCode::CONFLICT, reason));
         }
-        // Fails if another process has had the same request meanwhile. Then nothing changes here.
-        let note = sqlx::query("INSERT INTO awards VALUES ($1, $2, $3, $4)");
-        note.bind(&id).bind(points).bind(total).bind(number).execute(&mut *sql).await?;
         sql.commit().await?;
-        Ok((total, number))
+        Ok(Some((total, number)))
     }
 
     /// Puts a player on the board, unless more points of the player are there.

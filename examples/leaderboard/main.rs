@@ -67,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
     let url = database.unwrap_or_else(|_| "sqlite::memory:".to_owned());
     let (most, looks) = if url.starts_with("sqlite") { (1, false) } else { (16, true) };
     let pool = AnyPoolOptions::new().max_connections(most).test_before_acquire(looks);
-    let sql = pool.idle_timeout(None).max_lifetime(None).connect(&url).await?;
+    let sql = pool.acquire_timeout(Duration::from_secs(5)).idle_timeout(None).max_lifetime(None).connect(&url).await?;
     // One process at a time creates the tables: PostgreSQL fails if two create one table.
     let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
     let game = Game::new(sql, &shapes).await?;

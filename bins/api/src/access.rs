@@ -14,9 +14,9 @@ use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{Extensions, HeaderMap, Uri, header};
 use axum::response::Response;
-use tidegate_app::bearer::bearer;
-use tidegate_app::settings::{Rights, Settings};
 use tidegate_ratelimit::has_forwarded_header;
+use tidegate_server::bearer::bearer;
+use tidegate_settings::{Rights, Settings};
 
 use crate::app::App;
 use crate::around::Behind;

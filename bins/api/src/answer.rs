@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidegate_app::tenant::ApiKey;
+use tidegate_model::tenant::ApiKey;
 use tidegate_queue::JobId;
 
 /// A job will do it.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use tidegate_app::node::{Node, StartError};
-use tidegate_app::password::Passwords;
-use tidegate_app::settings::Settings;
 use tidegate_cache::WarmUp;
+use tidegate_domain::password::Passwords;
+use tidegate_node::node::{Node, StartError};
 use tidegate_queue::Producer;
+use tidegate_settings::Settings;
 
 use crate::access_log::AccessLog;
 use crate::limits::Limiters;

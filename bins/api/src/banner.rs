@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use tidegate_app::node::Node;
-use tidegate_app::settings::{InnerWorker, OpenTenants};
-use tidegate_app::stdout::say;
+use tidegate_base::stdout::say;
+use tidegate_node::node::Node;
+use tidegate_settings::{InnerWorker, OpenTenants};
 
 /// Prints it on standard output; the log goes elsewhere.
 pub(crate) fn print(address: SocketAddr, node: &Node) {

@@ -6,11 +6,11 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::response::Response;
-use tidegate_app::bearer::bearer;
-use tidegate_app::session::{Session, SessionDigest};
-use tidegate_app::settings::OpenTenants;
-use tidegate_app::tenant::{ApiKey, KeyDigest, Tenant, TenantId};
+use tidegate_model::session::{Session, SessionDigest};
+use tidegate_model::tenant::{ApiKey, KeyDigest, Tenant, TenantId};
 use tidegate_ratelimit::{Decision, TenantDecision, Tier, headers};
+use tidegate_server::bearer::bearer;
+use tidegate_settings::OpenTenants;
 
 use crate::access;
 use crate::access_log::Asked;

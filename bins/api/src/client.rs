@@ -3,8 +3,8 @@
 use axum::extract::Request;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
-use tidegate_app::serve::{ByTls, one_host};
 use tidegate_ratelimit::client_address;
+use tidegate_server::serve::{ByTls, one_host};
 
 use crate::access;
 use crate::app::App;

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use tidegate_app::node::{Node, StartError};
-use tidegate_app::settings::LimitMode;
-use tidegate_app::telemetry::Seldom;
-use tidegate_app::tenant::Tenant;
+use tidegate_model::tenant::Tenant;
+use tidegate_node::node::{Node, StartError};
 use tidegate_ratelimit::{CheckError, Decision, Rejection, SharedQuotas, TenantDecision, TenantLimiter, headers};
+use tidegate_settings::LimitMode;
+use tidegate_telemetry::Seldom;
 
 use self::anomalies::Anomalies;
 pub(crate) use front::Front;
@@ -234,9 +234,9 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use axum::http::header;
-    use tidegate_app::settings::RawSettings;
-    use tidegate_app::tenant::Plan;
+    use tidegate_model::tenant::Plan;
     use tidegate_ratelimit::{Limiter, LiveProcesses, MemoryLimiter, SlidingWindow, Tier};
+    use tidegate_settings::RawSettings;
     use tokio::time::Instant;
     use tracing::{Event, Metadata, Subscriber, span};
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
-use tidegate_app::command_line::{self, Program};
+use tidegate_node::command_line::{self, Program};
 
 /// Tasks free on one thread what they took on another, for which the system's allocator takes a lock each time: a third of the time of
 /// a request, as `http_load` measured.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tidegate_app::cache_keys::{self, Named};
-use tidegate_app::store::{Store, StoreError};
-use tidegate_app::tenant::TenantId;
 use tidegate_cache::{Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, WarmUp};
+use tidegate_model::cache_keys::{self, Named};
+use tidegate_model::tenant::TenantId;
+use tidegate_store::{Store, StoreError};
 use uuid::Uuid;
 
 use crate::app::App;

@@ -9,9 +9,9 @@ use std::io;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
-use tidegate_app::store::StoreError;
 use tidegate_perfmon::Refused;
 use tidegate_queue::{BrokerError, GroupRefusal, JobId};
+use tidegate_store::StoreError;
 
 /// Longest detail in characters: it may repeat what the client sent, which may be anything.
 const MAX_DETAIL: usize = 1000;
@@ -324,7 +324,7 @@ impl From<BrokerError> for Problem {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_app::jobs::{FilesNotAdmitted, NotAdmitted};
+    use tidegate_node::jobs::{FilesNotAdmitted, NotAdmitted};
     use tidegate_queue::{EnqueueError, GroupError, ScheduleError};
 
     use super::*;
@@ -352,7 +352,7 @@ mod tests {
         let passing: [&(dyn Error + 'static); 8] = [
             &enqueue(),
             &full(),
-            &tidegate_app::spool::SpoolError::from(full()),
+            &tidegate_domain::spool::SpoolError::from(full()),
             &FilesNotAdmitted::from(enqueue()),
             &FilesNotAdmitted::from(broken(true)),
             &NotAdmitted::from(broken(true)),

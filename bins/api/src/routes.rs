@@ -25,7 +25,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::routing::Route;
-use tidegate_app::probes::Probes;
+use tidegate_node::probes::Probes;
 use tidegate_perfmon::PerfLayer;
 use tidegate_ratelimit::RateLimitLayer;
 use tokio_util::sync::CancellationToken;
@@ -82,6 +82,23 @@ where
         within,
     ))
 }
+
+/// Routes that say nothing of how the service is. Uploads, whose time is their client's; what anybody is answered, since
+/// strangers who ask for it often enough would hide an outage; and where anybody logs in: those who leave while a password is
+/// compared, or come faster than passwords can be, would make one.
+pub(crate) const UNJUDGED: [&str; 11] = [
+    "/api/schedules/import",
+    "/",
+    "/api/session",
+    "/openapi.json",
+    "/dashboard/logout",
+    "/assets/{name}",
+    "/dashboard/",
+    "/dashboard/login",
+    "/dashboard/{*rest}",
+    "/api-test/performance",
+    "/api-test/queue",
+];
 
 /// What the API offers, and the document that says so.
 fn offered(app: &App, stop: CancellationToken) -> Router<App> {

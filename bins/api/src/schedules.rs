@@ -1,9 +1,9 @@
 //! Schedules as they are sent: from the cache, else from the store.
 
-use tidegate_app::cache_keys::{self, Named};
-use tidegate_app::store::{Cursor, Store, StoreError};
-use tidegate_app::tenant::TenantId;
 use tidegate_cache::{Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, WarmUp};
+use tidegate_model::cache_keys::{self, Named};
+use tidegate_model::tenant::TenantId;
+use tidegate_store::{Cursor, Store, StoreError};
 use uuid::Uuid;
 
 use crate::page;

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tidegate_app::node::{Node, StartError};
-use tidegate_app::probes::Probes;
-use tidegate_app::serve::{self, Ending, ServeSettings, serve};
-use tidegate_app::settings::{InnerWorker, Settings};
-use tidegate_app::shutdown;
-use tidegate_app::tls::Certificates;
-use tidegate_app::waiting_start::{self, Front};
+use tidegate_base::shutdown;
+use tidegate_node::node::{Node, StartError};
+use tidegate_node::probes::Probes;
+use tidegate_node::serving::{serve_settings, tls_files};
+use tidegate_node::waiting_start::{self, Front};
+use tidegate_server::serve::{self, Ending, ServeSettings, serve};
+use tidegate_server::tls::Certificates;
+use tidegate_settings::{InnerWorker, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,7 @@ use crate::routes;
 /// When the process can't start; once it serves, nothing ends it but a signal, or that it can't serve any more.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
-    let certificates = settings.tls.clone().map(Certificates::open).transpose()?.map(Arc::new);
+    let certificates = settings.tls.as_ref().map(tls_files).map(Certificates::open).transpose()?.map(Arc::new);
     // Also while the start waits: a certificate may be short-lived.
     let renewing = CancellationToken::new();
     if let Some(certificates) = &certificates {
@@ -35,9 +36,9 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     // Before anything is written: a second instance on one port must not even open the databases.
     let listener = listen(settings.listen)?;
     let address = listener.local_addr()?;
-    let serve = ServeSettings { tls: certificates.clone(), ..(&settings).into() };
+    let serve = ServeSettings { tls: certificates.clone(), ..serve_settings(&settings) };
     let front = Front::new(&listener, serve).other(routes::of_a_start());
-    let Some(node) = Box::pin(waiting_start::start(settings, Some(front), &shutdown)).await? else {
+    let Some(node) = Box::pin(waiting_start::start(settings, &routes::UNJUDGED, Some(front), &shutdown)).await? else {
         return Ok(());
     };
     let node = Arc::new(node);
@@ -62,7 +63,7 @@ async fn serve_node(
     let ending = Ending::default();
     let router = routes::router(&app, probes.clone(), ending.stop.clone());
     let registry = node.telemetry.registry().clone();
-    let settings = ServeSettings { tls: certificates, ..(&node.settings).into() };
+    let settings = ServeSettings { tls: certificates, ..serve_settings(&node.settings) };
     let mut serving = tokio::spawn(serve(listener, router, settings, ending.clone(), move || registry.now()));
     banner::print(address, node);
     tracing::info!(%address, "serving");

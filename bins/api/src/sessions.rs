@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
-use tidegate_app::cache_keys::{self, Named};
-use tidegate_app::clock;
-use tidegate_app::session::{Session, SessionDigest, SessionToken};
-use tidegate_app::store::{Store, StoreError};
+use tidegate_base::clock;
 use tidegate_cache::{Fill, Key, TieredCache, TtlClass, TypedCache, WarmUp};
+use tidegate_model::cache_keys::{self, Named};
+use tidegate_model::session::{Session, SessionDigest, SessionToken};
+use tidegate_store::{Store, StoreError};
 
 use crate::cookie::{came_by_tls, cookies, own_name};
 use crate::problem::Problem;

@@ -17,8 +17,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
-use tidegate_app::telemetry::Telemetry;
 use tidegate_ratelimit::{Concurrency, ConcurrencyLimiter, Permit};
+use tidegate_telemetry::Telemetry;
 
 use crate::access;
 use crate::app::App;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_app::cache_keys::{self, Named};
-use tidegate_app::store::{Store, StoreError};
-use tidegate_app::tenant::{KeyDigest, Tenant, TenantId};
 use tidegate_cache::{Codec, CodecError, Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, WarmUp};
+use tidegate_model::cache_keys::{self, Named};
+use tidegate_model::tenant::{KeyDigest, Tenant, TenantId};
+use tidegate_store::{Store, StoreError};
 
 use crate::problem::Problem;
 

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use futures_util::stream::{self, StreamExt};
-use tidegate_app::cache_keys::{self, Named};
-use tidegate_app::clock;
-use tidegate_app::node::Node;
-use tidegate_app::store::{Store, StoreError, Views as DayViews};
-use tidegate_app::tenant::TenantId;
+use tidegate_base::clock;
 use tidegate_cache::{IncrementBatch, IncrementSink, Increments, WriteBehindOptions};
+use tidegate_model::cache_keys::{self, Named};
+use tidegate_model::tenant::TenantId;
+use tidegate_node::node::Node;
+use tidegate_store::{Store, StoreError, Views as DayViews};
 use tokio_util::sync::CancellationToken;
 
 /// Pause between two writes of one process.

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidegate_app::cache_keys;
-use tidegate_app::node::Node;
-use tidegate_app::store::{Store, StoreError};
 use tidegate_cache::{
     HotKeys, RedisSnapshot, TieredCache, TtlClass, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState,
 };
+use tidegate_model::cache_keys;
+use tidegate_node::node::Node;
+use tidegate_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use self::hot_list::HotList;

@@ -1,17 +1,18 @@
-//! `tidegate-worker`: runs the jobs of a [node](tidegate_app::node), and answers probes where it is asked to.
+//! `tidegate-worker`: runs the jobs of a [node](tidegate_node::node), and answers probes where it is asked to.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 
-use tidegate_app::node::{Node, StartError};
-use tidegate_app::probes::Probes;
-use tidegate_app::serve::{self, ServeSettings};
-use tidegate_app::settings::{Settings, WorkerListen};
-use tidegate_app::shutdown;
-use tidegate_app::stdout::say;
-use tidegate_app::waiting_start::{self, Front};
+use tidegate_base::shutdown;
+use tidegate_base::stdout::say;
+use tidegate_node::node::{Node, StartError};
+use tidegate_node::probes::Probes;
+use tidegate_node::serving::serve_settings;
+use tidegate_node::waiting_start::{self, Front};
+use tidegate_server::serve;
+use tidegate_settings::{Settings, WorkerListen};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
     let listener = listen(settings.worker_listen)?;
-    let serve = ServeSettings::from(&settings);
+    let serve = serve_settings(&settings);
     let front = listener.as_ref().map(|listener| Front::new(listener, serve));
-    let Some(node) = Box::pin(waiting_start::start(settings, front, &shutdown)).await? else { return Ok(()) };
+    let Some(node) = Box::pin(waiting_start::start(settings, &[], front, &shutdown)).await? else { return Ok(()) };
     let node = Arc::new(node);
     let result = work(&node, listener, shutdown).await;
     // However it went: what is closed properly needs no recovery at the next start.

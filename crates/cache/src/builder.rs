@@ -4,20 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bell::Bell;
 use crate::class::ClassTable;
 use crate::clock::{Clock, SystemClock};
 use crate::dice::Dice;
 use crate::event::Observer;
 use crate::fence::Fence;
 use crate::flight::FlightTable;
+use crate::heat::Heat;
 #[cfg(feature = "redis")]
 use crate::l2::{self, L2, RedisTier};
 use crate::listen::Listeners;
 use crate::memory::{Capacity, Memory};
 use crate::places::Places;
-use crate::sweep::{self, Bell};
-use crate::tiered::{TieredCache, Tiers};
-use crate::warm_up::Heat;
+use crate::sweep;
+use crate::tiered::TieredCache;
+use crate::tiers::Tiers;
 
 /// Shortest time between two sweeps.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
@@ -47,6 +49,13 @@ impl Default for TieredCacheBuilder {
             #[cfg(feature = "redis")]
             l2: None,
         }
+    }
+}
+
+impl TieredCache {
+    /// Starts the settings of a cache.
+    pub fn builder() -> TieredCacheBuilder {
+        TieredCacheBuilder::default()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::class_id::ClassId;
 use crate::moment::nanos;
 use crate::places::Places;
 use crate::ttl::TtlClass;
@@ -13,16 +14,6 @@ const STRIPES: usize = 16;
 
 /// One lookup in this many is timed.
 const SAMPLE: u64 = 64;
-
-/// A class's place in the table, for as long as the cache lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClassId(u32);
-
-impl ClassId {
-    pub(crate) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// What a class counts.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +130,7 @@ impl ClassTable {
         let (id, counters) = match all.classes.iter().find(|class| class.ttl.name() == ttl.name()) {
             Some(known) if known.ttl == ttl => return Arc::clone(known),
             Some(known) => (known.id, Arc::clone(&known.counters)),
-            None => (ClassId(u32::try_from(all.classes.len()).unwrap_or(u32::MAX)), Arc::new(Counters::new())),
+            None => (ClassId::new(all.classes.len()), Arc::new(Counters::new())),
         };
         let places = all.places(id, ttl.places());
         let class = Arc::new(Class { id, ttl, counters, places });

@@ -7,12 +7,12 @@ use tokio::time::timeout;
 
 use crate::class::Class;
 use crate::flight::{Flight, Outcome};
+use crate::form::{Form, pack};
 use crate::key::Key;
 use crate::l2::Past;
 use crate::read::Source;
 use crate::slot::{Slot, Terms, Times};
-use crate::tiered::Tiers;
-use crate::typed::{Form, pack};
+use crate::tiers::Tiers;
 
 /// While the load goes on, readers need not look for it more often than this.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -6,17 +6,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::class::ClassId;
-use crate::moves::{Cells, Moves, Seen};
+use crate::class_id::ClassId;
+use crate::generation::Generation;
+use crate::moves::{CLASSES, Cells, Moves, Seen};
 use crate::tag::Tag;
 use crate::tag_table::{Records, TagTable};
-
-/// Fences of classes; classes beyond this many share one, which can only invalidate too much.
-pub(crate) const CLASSES: usize = 256;
-
-/// A number in the order of invalidations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Generation(pub(crate) u64);
 
 /// A counter on a cache line of its own: what invalidations write must not slow down what reads compare.
 #[derive(Default)]

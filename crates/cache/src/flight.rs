@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::class::ClassId;
-use crate::fence::Generation;
+use crate::class_id::ClassId;
+use crate::generation::Generation;
 #[cfg(feature = "redis")]
 use crate::l2::EntryId;
 use crate::read::Source;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::slot::{Slot, State};
-use crate::tiered::{TieredCache, Tiers};
+use crate::tiered::TieredCache;
+use crate::tiers::Tiers;
 
 /// An entry of L1, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
-use crate::class::{ClassId, Count};
+use crate::class::Count;
+use crate::class_id::ClassId;
 use crate::event::{Event, Removal, Scope};
 use crate::key::Key;
 #[cfg(feature = "redis")]
@@ -18,7 +19,8 @@ use crate::owed::Owed;
 use crate::pattern::Pattern;
 use crate::slot::{Slot, State};
 use crate::tag::Tag;
-use crate::tiered::{TieredCache, Tiers};
+use crate::tiered::TieredCache;
+use crate::tiers::Tiers;
 use crate::touched::Touched;
 
 /// What a walk over L1 does before others get their turn: so many comparisons of characters, at worst, some ten to a hundred microseconds.

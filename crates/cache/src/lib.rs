@@ -175,8 +175,10 @@
 //! - Only L1 slides: in L2 a value of a sliding class lives from its load for the lifetime of the class, however it is read.
 
 mod batch;
+mod bell;
 mod builder;
 mod class;
+mod class_id;
 mod clock;
 #[cfg(feature = "redis")]
 mod codec;
@@ -187,6 +189,10 @@ mod fallback;
 mod fence;
 mod fill;
 mod flight;
+mod form;
+mod generation;
+mod handle;
+mod heat;
 mod held;
 mod inspect;
 mod invalidate;
@@ -202,6 +208,7 @@ mod moment;
 mod moves;
 mod nested;
 mod owed;
+mod parcel;
 mod pattern;
 mod places;
 mod read;
@@ -217,6 +224,7 @@ mod tag;
 mod tag_table;
 mod text;
 mod tiered;
+mod tiers;
 mod touched;
 mod ttl;
 mod typed;
@@ -240,6 +248,7 @@ pub use codec::MessagePack;
 pub use codec::{Codec, CodecError, RawBytes};
 pub use event::{Event, LoadResult, LookupOutcome, Observer, Removal, Scope};
 pub use fill::{Fill, Known};
+pub use handle::TypedCache;
 pub use inspect::Inspected;
 pub use key::{Key, KeyBuilder, KeyError, KeyPart};
 #[cfg(feature = "redis")]
@@ -268,7 +277,6 @@ pub use tag::Tag;
 pub use tiered::TieredCache;
 pub use touched::Touched;
 pub use ttl::TtlClass;
-pub use typed::TypedCache;
 #[cfg(feature = "redis")]
 pub use warm_up::RedisSnapshot;
 pub use warm_up::{HotKey, HotKeys, SnapshotError, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState};

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::class::ClassId;
+use crate::class_id::ClassId;
 use crate::event::Removal;
 use crate::key::Key;
 use crate::slot::Anything;

@@ -1,5 +1,6 @@
 //! Loads: joined or started by callers, run in tasks of their own, landed exactly once.
 
+mod bring;
 mod landing;
 #[cfg(feature = "redis")]
 mod lead;
@@ -14,22 +15,20 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::Instrument;
 
+use self::landing::PAUSE;
 use crate::class::Count;
-use crate::fence::Generation;
 use crate::fill::Fill;
 use crate::flight::{Entered, Flight, Kind, Outcome};
+use crate::form::open;
+use crate::generation::Generation;
+use crate::handle::TypedCache;
 use crate::key::Key;
 use crate::nested::{self, Circle};
 use crate::read::{LoadError, Read, Source};
 use crate::slot::{Slot, State};
-use crate::tiered::{Halted, L2Left};
-use crate::typed::{TypedCache, open, stale};
 
+pub(crate) use self::bring::{Halted, L2Left};
 pub(crate) use self::landing::{Ended, Landing};
-
-/// After a refresh that failed, the value is served this long before the next attempt, so that a source in trouble is
-/// not asked at the rate of the readers. And while one is under way they need not look for it so often.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What answers a reader that found nothing, if somebody stored it meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +95,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
                     return Ok(Read { value, source: Source::Collapsed, fresh_for, stored: true });
                 }
-                Entered::Found((value, _)) => return Ok(stale(value)),
+                Entered::Found((value, _)) => return Ok(Read::stale(value)),
                 Entered::Started(flight) => {
                     #[cfg(all(feature = "redis", feature = "tower"))]
                     if !enough.joins() {
@@ -195,16 +194,16 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
         let wait = self.class.ttl.soft();
-        let Some(flight) = self.refresh(runtime, key, loader) else { return stale(value) };
+        let Some(flight) = self.refresh(runtime, key, loader) else { return Read::stale(value) };
         if wait.is_zero() {
-            return stale(value);
+            return Read::stale(value);
         }
         let heard = flight.noticed();
         match timeout(wait, flight.outcome()).await {
             Ok(outcome) if !overtaken(outcome, flight.since) && !outcome.is_older_than(heard) => {
-                self.answer::<E>(outcome, None).unwrap_or_else(|_| stale(value))
+                self.answer::<E>(outcome, None).unwrap_or_else(|_| Read::stale(value))
             }
-            _ => stale(value),
+            _ => Read::stale(value),
         }
     }
 
@@ -263,9 +262,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         waited: Option<Source>,
     ) -> Result<Read<V>, LoadError<E>> {
         match outcome {
-            Outcome::Loaded { slot, source: Source::Stale, .. } => {
-                Ok(stale(open(slot.clone()).expect("callers share a load only when the value's type is the same")))
-            }
+            Outcome::Loaded { slot, source: Source::Stale, .. } => Ok(Read::stale(
+                open(slot.clone()).expect("callers share a load only when the value's type is the same"),
+            )),
             Outcome::Loaded { slot, stored, source, .. } => {
                 let source = waited.unwrap_or(*source);
                 let left = slot.times.left(self.cache.tiers.clock.now().into());

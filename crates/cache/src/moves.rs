@@ -11,9 +11,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::class::ClassId;
-use crate::fence::CLASSES;
+use crate::class_id::ClassId;
 use crate::tag::Tag;
+
+/// Fences of classes; classes beyond this many share one, which can only invalidate too much.
+pub(crate) const CLASSES: usize = 256;
 
 /// Tags with a cell of their own; beyond these an entry has that of all tags.
 const TAGS: usize = 3;

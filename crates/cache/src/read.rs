@@ -51,6 +51,16 @@ pub struct Read<V> {
     pub stored: bool,
 }
 
+impl<V> Read<V> {
+    pub(crate) fn hit(value: Arc<V>, fresh_for: Duration) -> Self {
+        Self { value, source: Source::Hit, fresh_for, stored: true }
+    }
+
+    pub(crate) fn stale(value: Arc<V>) -> Self {
+        Self { value, source: Source::Stale, fresh_for: Duration::ZERO, stored: true }
+    }
+}
+
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -23,6 +23,7 @@ use crate::codec::{Codec, CodecError, terse};
 #[cfg(feature = "redis")]
 use crate::event::Scope;
 use crate::fill::Fill;
+use crate::handle::TypedCache;
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{self, L2, Mark, New, Untold};
@@ -31,7 +32,6 @@ use crate::nested;
 use crate::read::LoadError;
 use crate::tiered::TieredCache;
 use crate::ttl::TtlClass;
-use crate::typed::TypedCache;
 
 /// Sessions that are saved at once in one process wait for one another if they share one of these.
 const LOCKS: usize = 64;

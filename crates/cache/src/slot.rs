@@ -5,9 +5,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::class::ClassId;
+use crate::class_id::ClassId;
 use crate::dice::Dice;
-use crate::fence::{Fence, Generation, Stamps};
+use crate::fence::{Fence, Stamps};
+use crate::generation::Generation;
 #[cfg(feature = "redis")]
 use crate::l2::EntryId;
 use crate::moment::{Moment, ShortSpan, Span};

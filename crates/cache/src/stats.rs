@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use crate::class::{Class, Count};
-use crate::memory;
-use crate::tiered::TieredCache;
 
 /// What the cache has done since it was built.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,34 +82,6 @@ pub struct ClassStats {
     pub type_mismatches: u64,
     /// Share of lookups that found a value in L1, fresh or stale, from 0 to 1; none before the first.
     pub hit_rate: Option<f64>,
-}
-
-impl TieredCache {
-    /// What the cache holds and has done. Costs a lock per shard.
-    pub fn stats(&self) -> CacheStats {
-        let memory = &self.tiers.memory;
-        let classes: Vec<ClassStats> = self.tiers.classes.all().iter().map(|class| ClassStats::of(class)).collect();
-        let l1 = TierStats {
-            tier: memory::NAME,
-            entries: Some(memory.entries()),
-            capacity: Some(memory.capacity()),
-            weight: Some(memory.weight_held()),
-            hits: classes.iter().map(|class| class.hits + class.stale_hits).sum(),
-            misses: classes.iter().map(|class| class.misses).sum(),
-            from_replicas: 0,
-            evictions: Some(memory.evictions()),
-            errors: 0,
-            codec_errors: 0,
-            owed: 0,
-            is_followed: true,
-            is_available: true,
-        };
-        #[cfg(feature = "redis")]
-        let tiers = std::iter::once(l1).chain(self.tiers.l2.as_ref().map(|l2| l2.stats())).collect();
-        #[cfg(not(feature = "redis"))]
-        let tiers = vec![l1];
-        CacheStats { tiers, classes }
-    }
 }
 
 impl ClassStats {

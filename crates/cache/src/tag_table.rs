@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
 
-use crate::fence::Generation;
+use crate::generation::Generation;
 use crate::tag::Tag;
 use crate::text::Prehashed;
 

@@ -1,7 +1,6 @@
-//! The handle through which values of one type are read and filled.
+//! One key: read, loaded, set, and removed.
 
 use std::any::type_name;
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,67 +10,47 @@ use futures_util::FutureExt;
 
 use tokio::runtime::Handle;
 
-use crate::class::{Class, Count};
+use crate::class::Count;
 #[cfg(feature = "redis")]
 use crate::codec::Codec;
 #[cfg(feature = "redis")]
 use crate::event::Scope;
 use crate::event::{Event, Removal};
-use crate::fence::Generation;
 use crate::fill::{Fill, Keep, Known};
+use crate::form::pack;
+use crate::generation::Generation;
+use crate::handle::TypedCache;
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{Mark, New};
 use crate::load::Enough;
 use crate::memory::Inserted;
 use crate::owed::Owed;
-use crate::read::{LoadError, Lookup, Read, Source};
-use crate::slot::{Anything, Slot, State};
-use crate::tiered::{Parcel, TieredCache, Tiers};
+use crate::read::{LoadError, Lookup, Read};
+use crate::slot::{Anything, State};
+use crate::tiered::TieredCache;
 use crate::ttl::TtlClass;
 use crate::weak::WeakTypedCache;
 
-/// Values of type `V` in one TTL class of a [`TieredCache`]. Cloning copies a few pointers.
-pub struct TypedCache<V> {
-    pub(crate) cache: TieredCache,
-    pub(crate) class: Arc<Class>,
-    pub(crate) form: Form<V>,
-}
+impl TieredCache {
+    /// A handle for values of type `V` in this class.
+    ///
+    /// Make it once and keep it: making one looks the class up under a lock. Handles of other types may use the same
+    /// class, but no two types the same key.
+    pub fn typed<V: Send + Sync + 'static>(&self, class: TtlClass) -> TypedCache<V> {
+        TypedCache::new(self.clone(), self.tiers.classes.enter(class))
+    }
 
-/// What a handle knows of its values.
-pub(crate) struct Form<V> {
-    pub(crate) weigh: fn(&V) -> usize,
-    /// Without one a value stays in L1.
+    /// As [`typed`](Self::typed), for values that go to L2 as well, in the form that `codec` gives them.
+    ///
+    /// Without an L2 the codec is not used.
     #[cfg(feature = "redis")]
-    pub(crate) codec: Option<Arc<dyn Codec<V>>>,
-}
-
-impl<V> Clone for Form<V> {
-    fn clone(&self) -> Self {
-        Self {
-            weigh: self.weigh,
-            #[cfg(feature = "redis")]
-            codec: self.codec.clone(),
-        }
+    pub fn typed_with_codec<V: Send + Sync + 'static>(&self, class: TtlClass, codec: impl Codec<V>) -> TypedCache<V> {
+        TypedCache::new(self.clone(), self.tiers.classes.enter(class)).with_codec(codec)
     }
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    pub(crate) fn new(cache: TieredCache, class: Arc<Class>) -> Self {
-        let form = Form {
-            weigh: |_| size_of::<V>(),
-            #[cfg(feature = "redis")]
-            codec: None,
-        };
-        Self { cache, class, form }
-    }
-
-    #[cfg(feature = "redis")]
-    pub(crate) fn with_codec(mut self, codec: impl Codec<V>) -> Self {
-        self.form.codec = Some(Arc::new(codec));
-        self
-    }
-
     /// Sets how many bytes a value takes, for a cache that is bounded in bytes.
     ///
     /// Without it a value counts as `size_of::<V>()`, which leaves out all that it points to: say more for strings,
@@ -188,8 +167,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
         match self.look_up(key) {
-            Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
-            Some((value, State::StaleQuiet)) => Ok(stale(value)),
+            Some((value, State::Fresh(fresh_for))) => Ok(Read::hit(value, fresh_for)),
+            Some((value, State::StaleQuiet)) => Ok(Read::stale(value)),
             None => self.load(key, Enough::Stale, loader).await,
             // Boxed, so that a hit moves no more than it needs.
             Some(found) => Box::pin(self.finish(key, found, loader)).await,
@@ -241,11 +220,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
         match self.look_up(key) {
-            Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
-            Some((value, State::StaleQuiet)) => Ok(stale(value)),
+            Some((value, State::Fresh(fresh_for))) => Ok(Read::hit(value, fresh_for)),
+            Some((value, State::StaleQuiet)) => Ok(Read::stale(value)),
             found => {
                 let (tiers, wanted) = (Arc::clone(&self.cache.tiers), key.clone());
-                let loader = move || loader(known(&tiers, &wanted));
+                let loader = move || loader(tiers.known(&wanted));
                 match found {
                     Some(found) => Box::pin(self.finish(key, found, loader)).await,
                     None => self.load(key, Enough::Stale, loader).await,
@@ -291,13 +270,13 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         // Without a runtime nothing can be loaded, and a stale value is still better than none.
         let runtime = Handle::try_current();
         Ok(match (state, runtime) {
-            (State::Fresh(fresh_for), _) | (State::Waning(fresh_for), Err(_)) => hit(value, fresh_for),
+            (State::Fresh(fresh_for), _) | (State::Waning(fresh_for), Err(_)) => Read::hit(value, fresh_for),
             (State::Waning(fresh_for), Ok(runtime)) => {
                 self.refresh(&runtime, key, loader);
-                hit(value, fresh_for)
+                Read::hit(value, fresh_for)
             }
             (State::Stale, Ok(runtime)) => self.refresh_within(&runtime, key, value, loader).await,
-            _ => stale(value),
+            _ => Read::stale(value),
         })
     }
 
@@ -450,42 +429,5 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.class.counters.add(Count::TypeMismatch);
         let (class, expected) = (self.class.ttl.name(), type_name::<V>());
         self.cache.tiers.notify(&Event::TypeMismatch { class, key, expected });
-    }
-}
-
-/// The value of a slot, if it is of this type.
-pub(crate) fn open<V: Send + Sync + 'static>(slot: Slot) -> Option<Arc<V>> {
-    slot.value.downcast().ok()
-}
-
-pub(crate) fn pack<V: Send + Sync + 'static>(fill: Fill<V>, weigh: fn(&V) -> usize) -> Parcel {
-    let bytes = weigh(&fill.value);
-    let Fill { value, tags, ttl, is_negative, keep, grace } = fill;
-    Parcel { value: value.into_arc(), tags, ttl, is_negative, keep, grace, bytes, cost: None }
-}
-
-pub(crate) fn known<V: Send + Sync + 'static>(tiers: &Tiers, key: &Key) -> Option<Known<V>> {
-    let (slot, _) = tiers.peek(key)?;
-    let tags = slot.stamps.tags();
-    Some(Known::new(open(slot)?, tags))
-}
-
-pub(crate) fn hit<V>(value: Arc<V>, fresh_for: Duration) -> Read<V> {
-    Read { value, source: Source::Hit, fresh_for, stored: true }
-}
-
-pub(crate) fn stale<V>(value: Arc<V>) -> Read<V> {
-    Read { value, source: Source::Stale, fresh_for: Duration::ZERO, stored: true }
-}
-
-impl<V> Clone for TypedCache<V> {
-    fn clone(&self) -> Self {
-        Self { cache: self.cache.clone(), class: Arc::clone(&self.class), form: self.form.clone() }
-    }
-}
-
-impl<V> fmt::Debug for TypedCache<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypedCache").field("class", &self.class.ttl).finish_non_exhaustive()
     }
 }

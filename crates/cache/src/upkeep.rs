@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use crate::class::Class;
 use crate::event::{Event, Removal, tell};
-use crate::fence::Generation;
+use crate::generation::Generation;
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::Mark;
 use crate::memory::{self, Inserted};
 use crate::moment::Moment;
+use crate::parcel::Parcel;
 use crate::slot::{Anything, Lifetime, Slot, State, Terms, Times};
-use crate::tiered::{Parcel, Tiers};
+use crate::tiers::Tiers;
 
 impl Tiers {
     pub(crate) fn slot(

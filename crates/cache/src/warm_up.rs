@@ -2,7 +2,6 @@
 
 mod file;
 mod handle;
-mod heat;
 mod hot_keys;
 mod loaders;
 #[cfg(feature = "redis")]
@@ -10,7 +9,6 @@ mod redis;
 mod run;
 
 pub use handle::{WarmUpHandle, WarmUpProgress, WarmUpState};
-pub(crate) use heat::Heat;
 pub use hot_keys::{HotKey, HotKeys, SnapshotError};
 pub use loaders::WarmUp;
 #[cfg(feature = "redis")]

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use crate::class::Class;
-use crate::tiered::{TieredCache, Tiers};
-use crate::typed::{Form, TypedCache};
+use crate::form::Form;
+use crate::handle::TypedCache;
+use crate::tiered::TieredCache;
+use crate::tiers::Tiers;
 
 /// A [`TypedCache`] that does not keep its cache alive: for what the cache itself holds, such as a listener of
 /// [`TypedCache::on_removal`].

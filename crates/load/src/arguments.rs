@@ -1,8 +1,9 @@
 //! The command line.
 
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Parser, value_parser};
 
 /// Options of a run of an example.
@@ -59,6 +60,17 @@ impl Arguments {
     pub(crate) fn ensure_effect(&self, takes: &[&str]) -> anyhow::Result<()> {
         if let Some(option) = self.given().find(|option| !takes.contains(option)) {
             bail!("`{}` does not take {option}; its options are {}", self.scenario, takes.join(", "));
+        }
+        Ok(())
+    }
+
+    /// Refuses files that can't be written, before a run of minutes and not after it. What they
+    /// contain stays.
+    pub(crate) fn ensure_writable(&self) -> anyhow::Result<()> {
+        let files = self.json.iter().map(|path| (path, true)).chain(self.page.iter().map(|path| (path, false)));
+        for (path, create) in files {
+            let file = OpenOptions::new().append(true).create(create).open(path);
+            file.with_context(|| format!("{} can't be written", path.display()))?;
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         name => vec![scenario::find(name).with_context(|| unknown(name))?],
     };
     arguments.ensure_effect(arguments::OF_EXAMPLES)?;
+    arguments.ensure_writable()?;
     let mut reports = Vec::new();
     for scenario in scenarios {
         let report = measure(scenario, &arguments).await?;
@@ -84,7 +85,11 @@ async fn measure(scenario: Arc<dyn Scenario>, arguments: &Arguments) -> anyhow::
     let driver = Driver::new(scenario.clone(), example.api().clone());
     let mut runs = Vec::new();
     for (number, measured) in runs_of(&*scenario, arguments).into_iter().enumerate() {
-        scenario.begin_run(example.api(), number).await?;
+        if arguments.rate.is_some() || arguments.users.is_some() {
+            scenario.begin_given_run(example.api()).await?;
+        } else {
+            scenario.begin_run(example.api(), number).await?;
+        }
         let length = Duration::from_secs(measured.seconds);
         let run: Run = driver
             .run(measured.mode, length, |elapsed, count| {

@@ -3,6 +3,7 @@
 
 mod cost;
 mod faults;
+mod growth;
 mod page;
 mod report;
 mod rolling;

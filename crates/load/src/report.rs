@@ -145,7 +145,7 @@ impl Report {
                     figures.p99_ms,
                     figures.max_ms,
                     figures.errors,
-                    target.map_or("", |target| target.reference),
+                    target.map_or("none", |target| target.reference),
                 );
             }
             for missed in &judged.missed {

@@ -69,6 +69,16 @@ pub trait Scenario: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Called before a run whose rate or users the caller has chosen. It has the turns of the first of
+    /// its own runs, and enough of what is sold for any number of requests.
+    ///
+    /// # Errors
+    ///
+    /// A request failed.
+    async fn begin_given_run(&self, api: &Api) -> anyhow::Result<()> {
+        self.begin_run(api, 0).await
+    }
+
     /// One user's turn. An answer that the scenario does not allow is an error.
     ///
     /// # Errors

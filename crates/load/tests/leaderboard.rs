@@ -82,6 +82,36 @@ async fn a_board_that_was_lost_is_made_anew_in_the_same_order() {
 }
 
 #[tokio::test]
+async fn a_repeat_that_comes_with_the_first_request_is_answered_as_a_repeat() {
+    let (redis, postgres) = (RedisServer::start().await, PostgresServer::start_tcp(&[]).await);
+    let games = [Game::start(&redis, &postgres).await, Game::start(&redis, &postgres).await];
+    postgres.psql("CREATE TABLE gate (is_open BOOLEAN)").await;
+    // All that a player can have: a second award of it would be refused.
+    let award = async |game: &Game| game.award("ada", (1 << 19) - 1).await;
+    let lock = "BEGIN; SELECT FROM last_award FOR UPDATE; DO $$ BEGIN
+        WHILE NOT EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$; COMMIT";
+    let locked = "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE 'DO%' AND wait_event = 'PgSleep'";
+    let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE last%'";
+    let until = async |query: &str, count: &str| {
+        poll_until(LONG, async || (postgres.psql(query).await == count).then_some(())).await.unwrap();
+    };
+    let side_by_side = async {
+        until(locked, "1").await;
+        let open = async {
+            // Neither has found the other's award.
+            until(waiting, "2").await;
+            postgres.psql("INSERT INTO gate VALUES (true)").await;
+        };
+        let (first, second, ()) = tokio::join!(award(&games[0]), award(&games[1]), open);
+        assert_eq!((first, second), (201, 201));
+    };
+    tokio::join!(postgres.psql(lock), side_by_side);
+    let ada = games[0].get("/players/ada").await;
+    assert_eq!((ada.0, &ada.1["points"]), (200, &json!((1 << 19) - 1)), "{}", ada.1);
+    assert_eq!(postgres.psql("SELECT number FROM last_award").await, "1");
+}
+
+#[tokio::test]
 async fn a_player_who_was_committed_and_not_shown_comes_to_the_board() {
     let (redis, postgres) = (RedisServer::start().await, PostgresServer::start_tcp(&[]).await);
     let game = Game::start(&redis, &postgres).await;

@@ -33,7 +33,9 @@
 //! ```
 //!
 //! Worked examples: [a payment][payment], [coupons][coupons], [a time sale][time_sale], [loyalty
-//! points][points], [a transfer][transfer] and [a checkout][checkout].
+//! points][points], [a transfer][transfer] and [a checkout][checkout]. Processes of [a product
+//! page][product_page], [a feed][feed] and [a leaderboard][leaderboard] take a [`Lock`] to create
+//! their tables.
 //!
 //! [payment]: https://github.com/tidegate/tidegate/blob/main/examples/payment.rs
 //! [coupons]: https://github.com/tidegate/tidegate/blob/main/examples/coupons/main.rs
@@ -41,6 +43,9 @@
 //! [points]: https://github.com/tidegate/tidegate/blob/main/examples/points.rs
 //! [transfer]: https://github.com/tidegate/tidegate/blob/main/examples/transfer.rs
 //! [checkout]: https://github.com/tidegate/tidegate/blob/main/examples/checkout/main.rs
+//! [product_page]: https://github.com/tidegate/tidegate/blob/main/examples/product_page.rs
+//! [feed]: https://github.com/tidegate/tidegate/blob/main/examples/feed/main.rs
+//! [leaderboard]: https://github.com/tidegate/tidegate/blob/main/examples/leaderboard/main.rs
 //!
 //! # What holds when
 //!

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::{Process, Scratch, free_port};
+use crate::{Log, Process, Scratch, free_port};
 
 /// Where Debian puts each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -170,6 +170,11 @@ impl PostgresServer {
         kill_process(pid, Signal::INT).expect("it runs");
         self.process.wait_for_exit(LONG).await.expect("it ends when asked to");
         self.restart().await;
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> &Log {
+        self.process.log()
     }
 
     /// Its process id, while it runs.

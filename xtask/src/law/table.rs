@@ -40,8 +40,35 @@ const LIBRARIES: &[&str] = &[
     "tidegate-sync",
 ];
 
-const LIBRARIES_AND_APP: &[&str] = &[
-    "tidegate-app",
+const LIBRARIES_AND_SERVICE: &[&str] = &[
+    "tidegate-node",
+    "tidegate-base",
+    "tidegate-domain",
+    "tidegate-model",
+    "tidegate-outgoing",
+    "tidegate-server",
+    "tidegate-settings",
+    "tidegate-store",
+    "tidegate-telemetry",
+    "tidegate-cache",
+    "tidegate-ratelimit",
+    "tidegate-queue",
+    "tidegate-perfmon",
+    "tidegate-redis",
+    "tidegate-resilience",
+    "tidegate-sync",
+];
+
+/// The parts of the service, and the libraries on which they stand.
+const SERVICE: &[&str] = &[
+    "tidegate-base",
+    "tidegate-domain",
+    "tidegate-model",
+    "tidegate-outgoing",
+    "tidegate-server",
+    "tidegate-settings",
+    "tidegate-store",
+    "tidegate-telemetry",
     "tidegate-cache",
     "tidegate-ratelimit",
     "tidegate-queue",
@@ -53,17 +80,77 @@ const LIBRARIES_AND_APP: &[&str] = &[
 
 const BENCHES: &[&str] = &["tidegate-benches"];
 
-const APP: &[&str] = &["tidegate-app"];
-
 /// The one client.
 const REDIS: &[&str] = &["tidegate-redis"];
 
 pub(super) const ROOMS: &[Room] = &[
-    Room { package: "tidegate-api", may_import: LIBRARIES_AND_APP },
-    Room { package: "tidegate-worker", may_import: LIBRARIES_AND_APP },
+    Room { package: "tidegate-api", may_import: LIBRARIES_AND_SERVICE },
+    Room { package: "tidegate-worker", may_import: LIBRARIES_AND_SERVICE },
     // It knows the API by its documents, as any other client.
     Room { package: "tidegate-cli", may_import: &[] },
-    Room { package: "tidegate-app", may_import: LIBRARIES },
+    Room { package: "tidegate-node", may_import: SERVICE },
+    Room { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
+    Room {
+        package: "tidegate-model",
+        may_import: &["tidegate-base", "tidegate-cache", "tidegate-perfmon", "tidegate-queue", "tidegate-ratelimit"],
+    },
+    Room {
+        package: "tidegate-settings",
+        may_import: &[
+            "tidegate-base",
+            "tidegate-model",
+            "tidegate-cache",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+            "tidegate-redis",
+        ],
+    },
+    Room {
+        package: "tidegate-outgoing",
+        may_import: &["tidegate-base", "tidegate-settings", "tidegate-perfmon", "tidegate-redis"],
+    },
+    // Knows nothing of the domain.
+    Room { package: "tidegate-server", may_import: &["tidegate-base", "tidegate-ratelimit", "tidegate-perfmon"] },
+    Room {
+        package: "tidegate-store",
+        may_import: &[
+            "tidegate-base",
+            "tidegate-model",
+            "tidegate-settings",
+            "tidegate-cache",
+            "tidegate-ratelimit",
+            "tidegate-queue",
+            "tidegate-perfmon",
+        ],
+    },
+    Room {
+        package: "tidegate-telemetry",
+        may_import: &[
+            "tidegate-base",
+            "tidegate-model",
+            "tidegate-settings",
+            "tidegate-outgoing",
+            "tidegate-store",
+            "tidegate-cache",
+            "tidegate-ratelimit",
+            "tidegate-queue",
+            "tidegate-perfmon",
+            "tidegate-redis",
+        ],
+    },
+    Room {
+        package: "tidegate-domain",
+        may_import: &[
+            "tidegate-base",
+            "tidegate-model",
+            "tidegate-settings",
+            "tidegate-outgoing",
+            "tidegate-server",
+            "tidegate-store",
+            "tidegate-ratelimit",
+            "tidegate-queue",
+        ],
+    },
     // Never one another.
     Room { package: "tidegate-cache", may_import: REDIS },
     Room { package: "tidegate-ratelimit", may_import: REDIS },
@@ -90,27 +177,54 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "bullmq-official", only_in: BENCHES },
     Confined {
         dependency: "axum",
-        only_in: &["tidegate-api", "tidegate-app", "tidegate-benches", "tidegate-examples"],
+        only_in: &[
+            "tidegate-api",
+            "tidegate-node",
+            "tidegate-benches",
+            "tidegate-domain",
+            "tidegate-examples",
+            "tidegate-server",
+            "tidegate-telemetry",
+        ],
     },
-    // The API makes pages, and the application makes the one page that is a file of a report.
+    // The API makes pages, and the domain makes the one page that is a file of a report.
     // Measurements do not know how they are shown.
-    Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-app"] },
-    Confined { dependency: "lettre", only_in: APP },
+    Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-domain"] },
+    Confined { dependency: "lettre", only_in: &["tidegate-outgoing", "tidegate-settings"] },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
-    Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-examples", "tidegate-queue"] },
+    Confined {
+        dependency: "sqlx",
+        only_in: &["tidegate-examples", "tidegate-queue", "tidegate-settings", "tidegate-store", "tidegate-telemetry"],
+    },
     // Files are one interface, behind which nobody has to know where they lie.
-    Confined { dependency: "object_store", only_in: APP },
+    Confined { dependency: "object_store", only_in: &["tidegate-domain", "tidegate-settings"] },
     // Who measures knows no protocol. The API's tests read what a collector is sent.
-    Confined { dependency: "opentelemetry", only_in: APP },
-    Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-app"] },
-    Confined { dependency: "opentelemetry_sdk", only_in: APP },
-    Confined { dependency: "tracing-opentelemetry", only_in: APP },
+    Confined { dependency: "opentelemetry", only_in: &["tidegate-telemetry"] },
+    Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-telemetry"] },
+    Confined { dependency: "opentelemetry_sdk", only_in: &["tidegate-telemetry"] },
+    Confined { dependency: "tracing-opentelemetry", only_in: &["tidegate-telemetry"] },
     // A library emits events; who listens and how is for the binaries to say.
-    Confined { dependency: "tracing-subscriber", only_in: &["tidegate-api", "tidegate-worker", "tidegate-app"] },
+    Confined {
+        dependency: "tracing-subscriber",
+        only_in: &[
+            "tidegate-api",
+            "tidegate-node",
+            "tidegate-settings",
+            "tidegate-store",
+            "tidegate-telemetry",
+            "tidegate-worker",
+        ],
+    },
 ];
 
 pub(super) const CONFINED_NAMES: &[ConfinedName] = &[
     ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite"] },
-    // Beside the store, only those that hear what it tells of statements.
-    ConfinedName { name: "sqlx", directory: "crates/app/src", only_in: &["otlp", "store", "telemetry"] },
+    // The settings know what a URL of PostgreSQL may say.
+    ConfinedName { name: "sqlx", directory: "crates/service/settings/src", only_in: &["database_url"] },
+    // Beside the store, only those that hear what it tells of statements, and tests.
+    ConfinedName {
+        name: "sqlx",
+        directory: "crates/service/telemetry/src",
+        only_in: &["otlp", "postgres", "statements"],
+    },
 ];

@@ -19,13 +19,13 @@ fn assert_breach(package: &str, dependency: &str, kind: DependencyKind, expected
 #[test]
 fn what_the_plan_allows_passes() {
     for (package, dependency, kind) in [
-        ("tidegate-api", "tidegate-app", Normal),
+        ("tidegate-api", "tidegate-node", Normal),
         ("tidegate-worker", "tidegate-queue", Normal),
-        ("tidegate-app", "tidegate-perfmon", Normal),
+        ("tidegate-node", "tidegate-perfmon", Normal),
         ("tidegate-api", "tidegate-testkit", Development),
         ("tidegate-queue", "tidegate-testkit", Development),
-        ("tidegate-app", "sqlx", Normal),
-        ("tidegate-app", "axum", Normal),
+        ("tidegate-store", "sqlx", Normal),
+        ("tidegate-node", "axum", Normal),
         ("tidegate-worker", "tracing-subscriber", Normal),
         ("tidegate-perfmon", "serde", Normal),
         ("xtask", "clap", Normal),
@@ -48,18 +48,18 @@ fn libraries_never_import_one_another() {
 
 #[test]
 fn imports_go_downwards_only() {
-    assert_breach("tidegate-app", "tidegate-api", Normal, "but may import only");
-    assert_breach("tidegate-queue", "tidegate-app", Normal, "but may import only tidegate-redis");
+    assert_breach("tidegate-node", "tidegate-api", Normal, "but may import only");
+    assert_breach("tidegate-queue", "tidegate-node", Normal, "but may import only tidegate-redis");
     assert_breach("tidegate-redis", "tidegate-queue", Normal, "may import nothing of ours");
     assert_breach("tidegate-testkit", "tidegate-queue", Normal, "may import nothing of ours");
     assert_breach("tidegate-api", "tidegate-worker", Development, "but may import only");
-    assert_breach("tidegate-app", "xtask", Build, "but may import only");
+    assert_breach("tidegate-node", "xtask", Build, "but may import only");
 }
 
 #[test]
 fn the_testkit_is_only_ever_a_dev_dependency() {
     for kind in [Normal, Build] {
-        assert_breach("tidegate-app", "tidegate-testkit", kind, "only ever a dev-dependency");
+        assert_breach("tidegate-node", "tidegate-testkit", kind, "only ever a dev-dependency");
     }
 }
 
@@ -71,13 +71,18 @@ fn foreign_packages_stay_in_their_rooms() {
                 library,
                 "axum",
                 kind,
-                "which only tidegate-api, tidegate-app, tidegate-benches, tidegate-examples may",
+                "which only tidegate-api, tidegate-node, tidegate-benches, tidegate-domain, tidegate-examples, tidegate-server, tidegate-telemetry may",
             );
             assert_breach(library, "tracing-subscriber", kind, "may");
         }
     }
     assert_breach("tidegate-worker", "axum", Normal, "which only");
-    assert_breach("tidegate-api", "sqlx", Normal, "which only tidegate-app, tidegate-examples, tidegate-queue may");
+    assert_breach(
+        "tidegate-api",
+        "sqlx",
+        Normal,
+        "which only tidegate-examples, tidegate-queue, tidegate-settings, tidegate-store, tidegate-telemetry may",
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_app::node::Node;
+use tidegate_node::node::Node;
 use tidegate_perfmon::action::{Actuator, Refused};
 use tidegate_ratelimit::{Adjustment, DynamicQuota, Limiter};
 

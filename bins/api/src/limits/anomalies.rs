@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use tidegate_app::clock;
-use tidegate_app::telemetry::{AlertDesk, TENANT_ANOMALY};
+use tidegate_base::clock;
 use tidegate_perfmon::Observation;
 use tidegate_ratelimit::{AnomalyDetector, Clock, Flag, SystemClock, Timestamp};
+use tidegate_telemetry::{AlertDesk, TENANT_ANOMALY};
 
 /// The number of seconds for which a tenant without a flag is reported as normal, so that its alert
 /// is resolved.

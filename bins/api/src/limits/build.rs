@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tidegate_app::node::StartError;
-use tidegate_app::redis::Redis;
-use tidegate_app::settings::{LimitSettings, LimitsSettings, ListSettings, Settings};
+use tidegate_node::node::StartError;
+use tidegate_outgoing::redis::Redis;
 use tidegate_ratelimit::{
     BlockPolicy, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, FrontDoor, FrontDoorBuilder,
     KeyLists, LeasedLimiter, Limiter, Listed, LiveProcesses, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter,
     NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SlidingLog,
     SlidingWindow, SystemClock, TenantLimiter,
 };
+use tidegate_settings::{LimitSettings, LimitsSettings, ListSettings, Settings};
 
 use super::anomalies::Anomalies;
 use super::door::Guarded;

@@ -1,8 +1,8 @@
 //! What the limiter in front counts.
 
 use axum::http::Request;
-use tidegate_app::settings::LimitMode;
 use tidegate_ratelimit::{Charge, Charges, Policy, RequestKey};
+use tidegate_settings::LimitMode;
 
 use crate::access;
 use crate::app::App;

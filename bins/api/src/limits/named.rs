@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_app::node::Node;
-use tidegate_app::settings::{LimitMode, LimitSettings, ListSettings};
+use tidegate_node::node::Node;
 use tidegate_ratelimit::{Decision, Limiter, LimiterStats, Quota, Shadow};
+use tidegate_settings::{LimitMode, LimitSettings, ListSettings};
 
 use super::adjusting::{self, Adjustable};
 

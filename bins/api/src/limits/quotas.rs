@@ -1,7 +1,7 @@
 //! Another quota for a limiter while it runs: on Redis for every node, in memory for this process until it ends.
 
-use tidegate_app::settings::MAX_SMALL_LIMIT;
 use tidegate_ratelimit::{PublishError, Quota, QuotaError, SharedQuotas};
+use tidegate_settings::MAX_SMALL_LIMIT;
 
 use super::{Limiters, Named};
 

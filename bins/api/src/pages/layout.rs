@@ -194,7 +194,7 @@ impl<'a> Page<'a> {
                             (self.title)
                         }
                         div.note.now {
-                            "As of " span data-live="at" { (tidegate_app::clock::now().format("%H:%M:%S UTC").to_string()) }
+                            "As of " span data-live="at" { (tidegate_base::clock::now().format("%H:%M:%S UTC").to_string()) }
                             span data-stream-status role="status" {}
                             a data-refresh href=(self.path) { "refresh" }
                             button data-pause type="button" aria-pressed="false" hidden { "Pause" }

@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
 use serde_json::Value;
-use tidegate_app::telemetry::Section;
 use tidegate_perfmon::{EndpointSnapshot, Health, HealthReport, Overall, Window};
+use tidegate_telemetry::Section;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,7 @@ impl Figures {
         let telemetry = &app.node().telemetry;
         let registry = telemetry.registry();
         let mut figures = Self::default();
-        figures.tell("at", tidegate_app::clock::now().format("%H:%M:%S UTC").to_string());
+        figures.tell("at", tidegate_base::clock::now().format("%H:%M:%S UTC").to_string());
         figures.tell_health(telemetry.health().as_ref());
         figures.take_alerts(&telemetry.alerts().json(MOST_ALERTS));
         let alerts = figures.firing.len();
@@ -117,7 +117,7 @@ impl Figures {
         for item in items(&advice(app), "items") {
             item["text"].to_string().hash(&mut hasher);
         }
-        (tidegate_app::clock::now().timestamp() / 60).hash(&mut hasher);
+        (tidegate_base::clock::now().timestamp() / 60).hash(&mut hasher);
         hasher.finish() >> 11
     }
 

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
-use tidegate_app::settings::Rights;
+use tidegate_settings::Rights;
 
 use super::form::{Form, signed};
 use super::layout::{Here, plain, shown};

@@ -83,7 +83,7 @@ fn overviews(queues: &[Overview], frame: &Frame) -> Markup {
         &columns,
         queues.iter().map(|queue| {
             let counts = &queue.counts;
-            let rate = |of: fn(&tidegate_app::telemetry::Rates) -> f64| {
+            let rate = |of: fn(&tidegate_telemetry::Rates) -> f64| {
                 html! { (text::or_none(queue.rates.as_ref(), |rates| text::rate(of(rates)))) }
             };
             vec![

@@ -19,8 +19,8 @@ use hmac::{Hmac, Mac};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tidegate_app::settings::{Settings, Tokens};
 use tidegate_perfmon::Refused;
+use tidegate_settings::{Settings, Tokens};
 use uuid::Uuid;
 
 use super::layout::Here;
@@ -179,7 +179,7 @@ fn climbs(target: &str) -> bool {
 
 /// As what the sender of a session is logged in.
 pub(super) fn role(app: &App, headers: &HeaderMap) -> Option<Role> {
-    let session = session(app.pages_key(), headers, tidegate_app::clock::now().timestamp())?;
+    let session = session(app.pages_key(), headers, tidegate_base::clock::now().timestamp())?;
     session.role.has_token(app.settings()).then_some(session.role)
 }
 
@@ -250,7 +250,7 @@ pub(super) fn is_own(key: &Key, headers: &HeaderMap, field: &str) -> bool {
 
 /// Of the cookies that came with a request; the session's where there is one.
 fn sent_code(key: &Key, headers: &HeaderMap) -> Option<[u8; 32]> {
-    if let Some(session) = session(key, headers, tidegate_app::clock::now().timestamp()) {
+    if let Some(session) = session(key, headers, tidegate_base::clock::now().timestamp()) {
         return Some(key.sign("form", &session.nonce));
     }
     let name = own_name(NONCE, headers);
@@ -275,7 +275,7 @@ struct Session {
 
 /// The cookie that begins a session of that role.
 pub(super) fn begin(key: &Key, role: Role, headers: &HeaderMap) -> HeaderValue {
-    let text = issue(key, role, tidegate_app::clock::now().timestamp(), &Uuid::new_v4().simple().to_string());
+    let text = issue(key, role, tidegate_base::clock::now().timestamp(), &Uuid::new_v4().simple().to_string());
     cookie(SESSION, &text, LASTS_SECONDS, headers)
 }
 
@@ -317,7 +317,7 @@ fn cookie(name: &str, value: &str, max_age: i64, headers: &HeaderMap) -> HeaderV
 
 #[cfg(test)]
 mod tests {
-    use tidegate_app::settings::RawSettings;
+    use tidegate_settings::RawSettings;
 
     use super::*;
 

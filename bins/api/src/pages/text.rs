@@ -104,7 +104,7 @@ pub(super) fn beginning(text: &str, most: usize) -> Cow<'_, str> {
 
 /// When something happened, in UTC.
 pub(super) fn moment(unix_ms: u64) -> String {
-    let at = i64::try_from(unix_ms).ok().map(tidegate_app::clock::from_ms);
+    let at = i64::try_from(unix_ms).ok().map(tidegate_base::clock::from_ms);
     or_none(at, |at| at.format("%m-%d %H:%M:%S").to_string())
 }
 

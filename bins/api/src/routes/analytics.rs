@@ -6,7 +6,7 @@ use axum::extract::State;
 use chrono::{Days, NaiveDate};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::clock;
+use tidegate_base::clock;
 
 use crate::app::App;
 use crate::caller::Caller;

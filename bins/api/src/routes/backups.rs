@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
-use tidegate_app::files::{FileKind, FilesError, Stored};
-use tidegate_app::jobs::MakeBackup;
+use tidegate_domain::files::{FileKind, FilesError, Stored};
+use tidegate_node::jobs::MakeBackup;
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{EnqueueOptions, Job, JobId, Timestamp};
 

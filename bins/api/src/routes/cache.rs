@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use axum::extract::State;
 use serde_json::{Value, json};
-use tidegate_app::settings::ClassSettings;
-use tidegate_app::telemetry::Telemetry;
 use tidegate_cache::{ClassStats, TierStats};
 use tidegate_perfmon::OperationSnapshot;
+use tidegate_settings::ClassSettings;
+use tidegate_telemetry::Telemetry;
 
 use crate::app::App;
 use crate::problem::Problem;

@@ -19,8 +19,8 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
-use tidegate_app::jobs::QUEUES;
-use tidegate_app::telemetry::{Follower, Told, TooManyFollowers, Topic};
+use tidegate_node::jobs::QUEUES;
+use tidegate_telemetry::{Follower, Told, TooManyFollowers, Topic};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;

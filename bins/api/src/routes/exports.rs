@@ -5,8 +5,8 @@ pub(super) mod operations;
 use axum::extract::{FromRequest, Request, State};
 use axum::response::Response;
 use serde::Deserialize;
-use tidegate_app::import::Format;
-use tidegate_app::jobs::ExportSchedules;
+use tidegate_domain::import::Format;
+use tidegate_node::jobs::ExportSchedules;
 
 use super::file_runs::{self, RunView, Sent};
 use crate::app::App;

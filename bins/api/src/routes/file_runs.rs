@@ -5,11 +5,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
-use tidegate_app::files::FileKind;
-use tidegate_app::jobs::{FileJob, FilePlace, FilesNotAdmitted};
-use tidegate_app::settings::FileRunSettings;
+use tidegate_domain::files::FileKind;
+use tidegate_node::jobs::{FileJob, FilePlace, FilesNotAdmitted};
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{JobId, Progress, State as JobState, Timestamp};
+use tidegate_settings::FileRunSettings;
 
 use crate::answer::accepted;
 use crate::app::App;

@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
-use tidegate_app::files::{FileId, FilesError};
-use tidegate_app::store::StoredFile;
+use tidegate_domain::files::{FileId, FilesError};
+use tidegate_store::StoredFile;
 
 use crate::app::App;
 use crate::caller::Caller;

@@ -8,12 +8,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tidegate_app::import::{Format, HeaderCheck, HeaderError};
-use tidegate_app::jobs::{ImportSchedules, NotAdmitted, Ticket};
-use tidegate_app::spool::{Received, SpoolError, Upload, UploadLimits};
-use tidegate_app::store::{RejectedLine, Store};
+use tidegate_domain::import::{Format, HeaderCheck, HeaderError};
+use tidegate_domain::spool::{Received, SpoolError, Upload, UploadLimits};
+use tidegate_node::jobs::{ImportSchedules, NotAdmitted, Ticket};
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{DEFAULT_PAYLOAD_LIMIT, EnqueueOptions, Job, JobId, JobRecord, NewJob, State as JobState, Stored};
+use tidegate_store::{RejectedLine, Store};
 
 use crate::answer;
 use crate::app::App;
@@ -178,7 +178,7 @@ async fn next_rejects(
     store: &Store,
     id: &str,
     after: u64,
-) -> Result<Option<(String, u64)>, tidegate_app::store::StoreError> {
+) -> Result<Option<(String, u64)>, tidegate_store::StoreError> {
     let rejects = store.rejected_lines(id, after, REJECTS_AT_A_TIME).await?;
     let Some(last) = rejects.last().map(|reject| reject.line) else { return Ok(None) };
     Ok(Some((rejects.iter().map(csv_line).collect(), last)))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use tidegate_app::telemetry::{LogFilter, LogFilterNow, log_filter};
+use tidegate_telemetry::{LogFilter, LogFilterNow, log_filter};
 
 use crate::json::Json;
 use crate::openapi::schema::{between, named, object, or_null, text, text_of, time};

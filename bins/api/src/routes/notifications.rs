@@ -16,9 +16,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::jobs::shown;
-use tidegate_app::notify::{NotFollowed, Subscription, Told};
-use tidegate_app::store::Notification;
+use tidegate_node::jobs::shown;
+use tidegate_store::Notification;
+use tidegate_store::notify::{NotFollowed, Subscription, Told};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 

@@ -17,7 +17,7 @@ mod scans;
 mod settings;
 
 pub(crate) use idempotency::Stem;
-use tidegate_app::jobs::QUEUES;
+use tidegate_node::jobs::QUEUES;
 
 use crate::problem::Problem;
 

@@ -11,7 +11,8 @@ use axum::extract::State;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use tidegate_app::tenant::{self, Plan, Tenant, TenantId};
+use tidegate_domain::plans::change_plan;
+use tidegate_model::tenant::{Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, TenantUsage};
 
 use super::tenants::{parse_tier, plan};
@@ -156,7 +157,7 @@ pub(crate) async fn set_plan(app: &App, new: NewPlan) -> Result<Value, Problem> 
     let tier = tier.as_deref().map(parse_tier).transpose()?;
     let change = |before: &Plan| plan(tier.unwrap_or(before.tier()), limits.over(&before.overrides()));
     let (store, limiter) = (&app.node().store, &*app.limiters().tenants);
-    let after = tenant::change_plan(store, limiter, &id, change).await?.ok_or_else(missing)?;
+    let after = change_plan(store, limiter, &id, change).await?.ok_or_else(missing)?;
     let mut body = json!(after);
     body["tenant_id"] = id.as_str().into();
     Ok(body)

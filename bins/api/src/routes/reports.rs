@@ -5,8 +5,8 @@ pub(super) mod operations;
 use axum::extract::{FromRequest, Request, State};
 use axum::response::Response;
 use serde::Deserialize;
-use tidegate_app::jobs::MakeReport;
-use tidegate_app::report::{ReportKind, Span, SpanErrors};
+use tidegate_domain::report::{ReportKind, Span, SpanErrors};
+use tidegate_node::jobs::MakeReport;
 
 use super::file_runs::{self, RunView, Sent};
 use crate::app::App;

@@ -5,8 +5,8 @@ pub(super) mod operations;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use tidegate_app::schedule::{FieldErrors, RawSchedule, ScheduleDraft};
-use tidegate_app::store::{Creation, Schedule};
+use tidegate_model::schedule::{FieldErrors, RawSchedule, ScheduleDraft};
+use tidegate_store::{Creation, Schedule};
 use uuid::Uuid;
 
 use crate::answer::created;

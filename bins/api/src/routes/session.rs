@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::session::SessionToken;
-use tidegate_app::tenant::TenantId;
-use tidegate_app::user::Email;
+use tidegate_model::session::SessionToken;
+use tidegate_model::tenant::TenantId;
+use tidegate_model::user::Email;
 
 use crate::app::App;
 use crate::caller::Caller;

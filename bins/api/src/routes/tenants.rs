@@ -14,10 +14,10 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use tidegate_app::bearer::bearer;
-use tidegate_app::store::TenantPage;
-use tidegate_app::tenant::{ApiKey, Plan, Tenant, TenantId};
+use tidegate_model::tenant::{ApiKey, Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, Tier};
+use tidegate_server::bearer::bearer;
+use tidegate_store::TenantPage;
 
 use crate::access;
 use crate::answer::created_with_key;

@@ -7,8 +7,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::store::Webhook;
-use tidegate_app::webhook::{NewWebhook, Refused};
+use tidegate_domain::new_webhook::{NewWebhook, Refused};
+use tidegate_store::Webhook;
 use uuid::Uuid;
 
 use crate::app::App;

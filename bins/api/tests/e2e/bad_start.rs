@@ -1,7 +1,7 @@
 //! Starts that can't work: the binary ends by itself, says what and where in one line, and changes nothing.
 //!
 //! That a `tidegate.db` of a newer schema is refused is shown beside the code that opens it
-//! (`crates/app/src/store/open.rs`): its version stands in a table, which a test without SQLite can't write.
+//! (`crates/service/store/src/open.rs`): its version stands in a table, which a test without SQLite can't write.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

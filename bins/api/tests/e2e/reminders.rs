@@ -22,7 +22,7 @@ async fn each_schedule_is_heard_of_once_though_a_process_is_killed_in_the_midst_
     one.create_tenant("acme", "enterprise").await;
     let mut stream = Listener::open_as(&one, "acme", "/api/notifications/events", None).await;
     let mut other = one.start_beside(&[("TIDEGATE_QUEUE_LEASE", "1s")]).await;
-    let now = tidegate_app::clock::now();
+    let now = tidegate_base::clock::now();
     let (start, end) = (now + chrono::TimeDelta::minutes(10), now + chrono::TimeDelta::minutes(20));
     let create = async |title: String| {
         let body = json!({"title": title, "starts_at": start.to_rfc3339(), "ends_at": end.to_rfc3339()});

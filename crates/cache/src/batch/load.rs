@@ -16,15 +16,17 @@ use crate::fill::Fill;
 #[cfg(feature = "redis")]
 use crate::fill::Keep;
 use crate::flight::Flight;
+use crate::form::{Form, pack};
+use crate::handle::TypedCache;
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{L2, News, Patience, Tickets};
-use crate::load::{Ended, Landing};
+use crate::load::{Ended, Halted, Landing};
 use crate::nested;
+use crate::parcel::Brought;
 use crate::read::Source;
 use crate::text::Prehashed;
-use crate::tiered::{Brought, Halted, Tiers};
-use crate::typed::{Form, TypedCache, pack};
+use crate::tiers::Tiers;
 
 /// A key that this batch loads.
 pub(super) type Own = (Key, Arc<Flight>);

@@ -11,16 +11,17 @@ use tokio::time::{Instant, timeout_at};
 
 use super::load::{Errand, Own};
 use crate::class::Count;
-use crate::fence::Generation;
 use crate::fill::{Fill, Known};
 use crate::flight::{Entered, Flight, Outcome};
+use crate::form::open;
+use crate::generation::Generation;
+use crate::handle::TypedCache;
 use crate::key::Key;
 use crate::load::overtaken;
 use crate::nested::{self, Circle, Waiting};
 use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
 use crate::text::Prehashed;
-use crate::typed::{TypedCache, hit, known, open, stale};
 
 /// In place of a loader's error, for batches that only look: nobody but such a batch joins their flights.
 #[cfg(feature = "redis")]
@@ -166,21 +167,21 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         // From here to the launch nobody else's code runs: who joins a flight of this batch can rely on its end.
         for (key, found) in keys.iter().zip(found) {
             answers.push(match found {
-                Some((value, State::Fresh(fresh_for))) => Answer::Known(hit(value, fresh_for)),
+                Some((value, State::Fresh(fresh_for))) => Answer::Known(Read::hit(value, fresh_for)),
                 Some((value, State::Waning(fresh_for))) => {
                     if runtime.is_some() {
                         self.enter_behind_many::<E>(key, &mut own);
                     }
-                    Answer::Known(hit(value, fresh_for))
+                    Answer::Known(Read::hit(value, fresh_for))
                 }
                 Some((value, State::Stale)) if runtime.is_some() => match self.enter_behind_many::<E>(key, &mut own) {
                     Some(flight) if !self.class.ttl.soft().is_zero() => {
                         let heard = flight.noticed();
                         Answer::Behind(value, flight, heard)
                     }
-                    _ => Answer::Known(stale(value)),
+                    _ => Answer::Known(Read::stale(value)),
                 },
-                Some((value, _)) => Answer::Known(stale(value)),
+                Some((value, _)) => Answer::Known(Read::stale(value)),
                 None if runtime.is_none() => Answer::NoRuntime,
                 None => {
                     // A key that comes twice is waited for once.
@@ -290,7 +291,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let tiers = Arc::clone(&self.cache.tiers);
         let load = move |missing: Vec<Key>| {
             let with_known = |key| {
-                let known = known(&tiers, &key);
+                let known = tiers.known(&key);
                 (key, known)
             };
             loader(missing.into_iter().map(with_known).collect())
@@ -311,7 +312,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
                 Awaited::Known(Read { value, source: Source::Collapsed, fresh_for, stored: true })
             }
-            Entered::Found((value, _)) => Awaited::Known(stale(value)),
+            Entered::Found((value, _)) => Awaited::Known(Read::stale(value)),
             Entered::Joined(flight) => {
                 let doubt = Doubt::of(&flight, arrived);
                 Awaited::Others(flight, doubt)
@@ -344,9 +345,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ) -> Read<V> {
         match timeout_at(until, flight.outcome()).await {
             Ok(outcome) if !overtaken(outcome, flight.since) && !outcome.is_older_than(heard) => {
-                self.answer::<E>(outcome, None).unwrap_or_else(|_| stale(value))
+                self.answer::<E>(outcome, None).unwrap_or_else(|_| Read::stale(value))
             }
-            _ => stale(value),
+            _ => Read::stale(value),
         }
     }
 

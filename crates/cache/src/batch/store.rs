@@ -8,9 +8,9 @@ use futures_util::FutureExt;
 use futures_util::future::join;
 
 use crate::fill::{Fill, Keep};
+use crate::handle::TypedCache;
 use crate::key::Key;
 use crate::text::Prehashed;
-use crate::typed::TypedCache;
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Stores values, each as [`set`](Self::set) does; tells for each whether L1 kept it, in the order given.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tidegate_redis::Value;
 
-use super::L2;
 use super::debts::Debt;
-use super::fill_many::{Fenced, Tickets};
 use super::patience::Patience;
+use super::shared::L2;
 use super::steps::{Answered, Item, run_many};
-use super::ticket::Ticket;
+use super::ticket::{Fenced, Ticket};
+use super::tickets::Tickets;
 use super::tier::RedisTier;
 use crate::class::Class;
 use crate::key::Key;
@@ -40,7 +40,7 @@ impl L2 {
     ) {
         let was_there = was_there || ticket.as_ref().is_some_and(Ticket::replaces);
         let debts = if was_there { vec![Debt::Key(key.clone())] } else { Vec::new() };
-        let owing = self.debts.owing(self, debts);
+        let owing = self.owing(debts);
         let Some(ticket) = ticket.filter(|_| !self.owes()) else { return };
         if ticket.clear(was_there || is_kept(class), patience).await {
             owing.settled();
@@ -60,7 +60,7 @@ impl L2 {
         }
         let replaces = |key: &Key| tickets.as_ref().is_some_and(|tickets| tickets.replaces(key));
         let owed = keys.iter().filter(|(key, was_there)| *was_there || replaces(key));
-        let owing = self.debts.owing(self, owed.map(|(key, _)| Debt::Key(key.clone())).collect());
+        let owing = self.owing(owed.map(|(key, _)| Debt::Key(key.clone())).collect());
         let Some(tickets) = tickets else { return };
         let keys_told: Vec<(&Key, bool)> =
             keys.iter().map(|(key, was_there)| (key, *was_there || tickets.replaces(key) || is_kept(class))).collect();

@@ -12,9 +12,10 @@ use super::entry::{Entry, EntryId, HEAD};
 use super::epoch::Epoch;
 use super::look::Looked;
 use super::names::Names;
+use super::new::{Failure, Filled, New};
 use super::patience::{Impatience, Patience};
 use super::steps::{Answered, BYTES, Item, run_many};
-use super::tier::{Failure, Filled, New, RedisTier, millis};
+use super::tier::{RedisTier, millis};
 use crate::key::Key;
 use crate::tag::Tag;
 
@@ -373,7 +374,7 @@ impl RedisTier {
         carried: &HashMap<Tag, Bytes>,
     ) -> Result<Vec<u8>, crate::codec::CodecError> {
         let tags = new.tags.iter().map(|tag| (tag.clone(), carried.get(tag).cloned().unwrap_or_default())).collect();
-        Self::encode(new, epoch, tags)
+        new.encode(epoch, tags)
     }
 
     pub(super) fn pair(&self, key: &Key) -> Vec<String> {

@@ -11,7 +11,8 @@ use futures_util::future::{join3, try_join_all};
 use tidegate_redis::{Arg, Client, Error, Topology};
 use tokio::time::Instant;
 
-use super::tier::{Failure, New, RedisTier, millis};
+use super::new::{Failure, New};
+use super::tier::{RedisTier, millis};
 use crate::key::Key;
 
 /// For the servers of some keys, their time at which the sender gives up, in µs.
@@ -47,7 +48,7 @@ impl RedisTier {
         let (tags, epoch, bounds) = join3(generations, self.open_epoch(), bounds).await;
         let (tags, bound) = (tags?, bounds?.of(self, &keys[0]));
         let (epoch, ttl) = (epoch?, millis(new.ttl));
-        let entry = Self::encode(new, &epoch, tags)?;
+        let entry = new.encode(&epoch, tags)?;
         Ok(Bounded { keys, entry: entry.into(), ttl, bound: bound.into() })
     }
 

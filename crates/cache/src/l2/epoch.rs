@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_redis::{Command, Error, Value};
+use tidegate_redis::{Error, Value};
 
-use super::look::is_foreign;
 use super::names::Names;
-use super::tier::{RedisTier, millis};
 
 /// The epoch outlives every entry.
 pub(super) const EPOCH: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -60,11 +58,11 @@ impl Epoch {
         self.classes.get(class).copied().unwrap_or_default()
     }
 
-    fn new(id: Option<Bytes>) -> Self {
+    pub(super) fn new(id: Option<Bytes>) -> Self {
         Self { id, classes: HashMap::new(), cells: HashMap::new() }
     }
 
-    fn has(&mut self, field: &str, count: &Bytes) {
+    pub(super) fn has(&mut self, field: &str, count: &Bytes) {
         match Names::class_of(field) {
             Some(class) => self.classes.insert(class.to_owned(), number(count)),
             None => self.cells.insert(field.to_owned(), number(count)),
@@ -77,7 +75,7 @@ impl Epoch {
     }
 
     /// The whole hash.
-    fn of(fields: Vec<(Value, Value)>) -> Result<Self, Error> {
+    pub(super) fn of(fields: Vec<(Value, Value)>) -> Result<Self, Error> {
         let mut epoch = Self::new(None);
         for (field, value) in fields {
             let (field, value) = (field.into_text()?, value.into_bytes()?);
@@ -94,42 +92,4 @@ impl Epoch {
 /// A count as Redis writes it. What is no count is foreign and equals nothing that was counted.
 fn number(digits: &Bytes) -> u64 {
     str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)
-}
-
-impl RedisTier {
-    /// Only these fields of the epoch, and the epoch itself.
-    pub(super) async fn epoch_fields(&self, fields: &[&str]) -> Result<Epoch, Error> {
-        let command = Command::new("HMGET").key(self.names.epoch()).arg("e").idempotent();
-        let command = fields.iter().fold(command, |command, field| command.arg(*field));
-        let mut values = match self.client.execute(command).await {
-            // To no epoch belongs no entry, and the next load makes one.
-            Err(error) if is_foreign(&error) => Vec::new(),
-            other => other?.into_array()?,
-        }
-        .into_iter();
-        let id = values.next().unwrap_or(Value::Nil).into_optional_bytes()?;
-        let mut epoch = Epoch::new(id);
-        for (field, value) in fields.iter().zip(values) {
-            if let Some(count) = value.into_optional_bytes()? {
-                epoch.has(field, &count);
-            }
-        }
-        Ok(epoch)
-    }
-
-    /// The whole epoch, for a load that starts now.
-    pub(super) async fn open_epoch(&self) -> Result<Epoch, Error> {
-        let fresh = format!("{:032x}", rand::random::<u128>());
-        let args = vec![fresh.into(), millis(EPOCH)];
-        let fields = self.client.run(&self.scripts.epoch_open, &[self.names.epoch()], args).await?.into_map()?;
-        Epoch::of(fields)
-    }
-
-    /// The whole epoch as it is, which may be none, and what the clock of its server showed, in µs.
-    pub(super) async fn read_epoch(&self) -> Result<(Epoch, u64), Error> {
-        let answer = self.client.run(&self.scripts.epoch_read, &[self.names.epoch()], Vec::new()).await?;
-        let mut answer = answer.into_array()?.into_iter();
-        let micros = answer.next().unwrap_or(Value::Nil).as_count()?;
-        Ok((Epoch::of(answer.next().unwrap_or(Value::Nil).into_map()?)?, micros))
-    }
 }

@@ -13,13 +13,14 @@ use tokio::time::sleep;
 use super::debts::Debt;
 use super::names::{self, Meaning};
 use super::way::Way;
-use crate::class::{Class, ClassId};
+use crate::class::Class;
+use crate::class_id::ClassId;
 use crate::event::{Event, Removal, Scope};
 use crate::flight::Flight;
 use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::slot::Slot;
-use crate::tiered::Tiers;
+use crate::tiers::Tiers;
 
 /// Comparisons with L2 under way at once. While so many are, further notices wait, and if too many wait, the whole of L1
 /// is dropped instead.
@@ -48,7 +49,7 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
                     && let Err(error) = tier.ways.make_up_for_silence(&tier.names.all_mark()).await
                 {
                     l2.failed("follow", &error);
-                    l2.debts.owe(&l2, [Debt::All]);
+                    l2.owe([Debt::All]);
                 }
                 let Some(now) = tiers.upgrade() else { return };
                 // What changed before was not heard.

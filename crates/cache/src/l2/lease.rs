@@ -9,8 +9,8 @@ use futures_util::future::{Either, select};
 use tidegate_redis::Arg;
 use tokio::time::{Instant, sleep};
 
-use super::L2;
 use super::patience::Patience;
+use super::shared::L2;
 use super::steps::{Item, run_many};
 use super::tier::{RedisTier, millis};
 use crate::class::Class;

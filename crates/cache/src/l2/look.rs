@@ -9,7 +9,7 @@ use tidegate_redis::{Arg, Command, Error, Value};
 use super::entry::{Entry, EntryId, HEAD};
 use super::epoch::Epoch;
 use super::names::Names;
-use super::tier::{RedisTier, millis};
+use super::tier::{RedisTier, is_foreign, millis};
 use crate::key::Key;
 use crate::tag::Tag;
 
@@ -51,11 +51,6 @@ impl Looked {
             _ => Self::Stale { entry, left },
         }
     }
-}
-
-/// Whether another program keeps something of another type under the key. It counts as nothing.
-pub(super) fn is_foreign(error: &Error) -> bool {
-    error.code() == Some("WRONGTYPE")
 }
 
 impl RedisTier {

@@ -6,8 +6,7 @@ use futures_util::future::try_join_all;
 use tidegate_redis::{Client, Command, Error, Layout, Node, Topology, Value};
 
 use super::entry;
-use super::look::is_foreign;
-use super::tier::RedisTier;
+use super::tier::{RedisTier, is_foreign};
 use crate::pattern::Pattern;
 
 /// Keys that one step of a walk looks at, about.

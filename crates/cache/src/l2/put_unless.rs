@@ -1,28 +1,21 @@
 //! Writes that are to be known: for values that nothing but L2 has, such as sessions, and for their ends, which stay.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
-use super::L2;
 use super::bound::Bounded;
 use super::debts::Debt;
-use super::tier::{Failure, New, RedisTier};
+use super::end::End;
+use super::new::{Failure, New};
+use super::shared::L2;
+use super::tier::RedisTier;
 use crate::key::Key;
 
 /// L2 could not be told, or not for certain, or owes invalidations: what was there may be there still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Untold;
-
-/// An entry that stays where it is put, and is owed as such: a deleted key in its place could be written again.
-#[derive(Clone)]
-pub(crate) struct End {
-    key: Key,
-    new: Arc<New>,
-}
 
 impl L2 {
     /// Stores a value, unless the entry that is there ends so; tells whether it did. In place of a debt there is an error, and
@@ -42,7 +35,7 @@ impl L2 {
     /// Stores an end, also while invalidations are owed. Where L2 can't be told now it owes the end itself, and tells it later.
     pub(crate) async fn put_end(self: &Arc<Self>, key: &Key, new: New) -> Result<(), Untold> {
         let end = End { key: key.clone(), new: Arc::new(new) };
-        let owing = self.debts.owing(self, vec![Debt::End(end.clone())]);
+        let owing = self.owing(vec![Debt::End(end.clone())]);
         let mut patience = self.patience();
         let put = self.tier.put_end(key, New::clone(&end.new), patience.left());
         match patience.spend(put).await {
@@ -95,26 +88,5 @@ impl RedisTier {
             0 => Ok(false),
             _ => Err(Failure::Late),
         }
-    }
-}
-
-// One end of a key is as good as another.
-impl PartialEq for End {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl Eq for End {}
-
-impl Hash for End {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key.hash(state);
-    }
-}
-
-impl fmt::Debug for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("End").field("key", &self.key).finish_non_exhaustive()
     }
 }

@@ -7,15 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::entry::{Entry, EntryId};
+use super::entry::EntryId;
 use super::glance::Glance;
 use super::lease::Waiting;
 use super::look::Looked;
 use super::patience::Patience;
+use super::shared::{L2, Mark, NAME};
 use super::ticket::Ticket;
-use super::{L2, Mark, NAME};
+use super::unpack::unpack;
 use crate::class::{Class, Count};
-use crate::codec::{Codec, CodecError, Format};
+use crate::codec::Codec;
 use crate::event::{Event, LookupOutcome};
 use crate::fill::Fill;
 use crate::flight::Flight;
@@ -241,24 +242,4 @@ impl L2 {
         }
         None
     }
-}
-
-/// The value of an entry, with the tags that it carries.
-pub(super) fn unpack<V: 'static>(codec: &dyn Codec<V>, entry: Entry) -> Result<Fill<V>, CodecError> {
-    let value = decode(codec, entry.codec, &entry.value)?;
-    Ok(Fill::new(value).graced(entry.grace).tags(entry.tags.into_iter().map(|(tag, _)| tag)))
-}
-
-fn decode<V: 'static>(codec: &dyn Codec<V>, found: Format, bytes: &[u8]) -> Result<V, CodecError> {
-    let (expected, length, limit) = (Format::of(codec), bytes.len(), codec.limit());
-    if found.form != expected.form {
-        return Err(CodecError::Form { found: found.form, expected: expected.form });
-    }
-    if found.version != expected.version {
-        return Err(CodecError::Version { found: found.version, expected: expected.version });
-    }
-    if length > limit {
-        return Err(CodecError::TooBig { length, limit });
-    }
-    codec.decode(bytes)
 }

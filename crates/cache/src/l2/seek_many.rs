@@ -8,12 +8,14 @@ use bytes::Bytes;
 
 use super::batch::Look;
 use super::entry::EntryId;
-use super::fill_many::{Fenced, Tickets};
 use super::lease::Waiting;
 use super::look::Looked;
 use super::patience::Patience;
-use super::seek::{CONFIRMATIONS, Past, unpack};
-use super::{L2, Mark, NAME};
+use super::seek::{CONFIRMATIONS, Past};
+use super::shared::{L2, Mark, NAME};
+use super::ticket::Fenced;
+use super::tickets::Tickets;
+use super::unpack::unpack;
 use crate::class::{Class, Count};
 use crate::codec::Codec;
 use crate::event::{Event, LookupOutcome};

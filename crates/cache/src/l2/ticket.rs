@@ -8,12 +8,19 @@ use bytes::Bytes;
 use tidegate_redis::Error;
 use tokio::runtime::Handle;
 
-use super::L2;
 use super::epoch::Epoch;
-use super::fill_many::Fenced;
+use super::new::{Failure, Filled, New};
 use super::patience::Patience;
-use super::tier::{Failure, Filled, New};
+use super::shared::L2;
 use crate::key::Key;
+
+/// A fence that a load takes part in.
+pub(super) struct Fenced {
+    pub(super) key: Key,
+    pub(super) fence: String,
+    /// The head of what L2 held all the same.
+    pub(super) past: Option<Bytes>,
+}
 
 /// Dropped while its fence may stand, by a load that failed, panicked, was stopped or refused, it gives that back, so that nobody
 /// waits for it.

@@ -19,25 +19,15 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::try_join_all;
-use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace, Script};
+use tidegate_redis::{Arg, Channel, Client, Error, Keyspace};
 
-use super::bound::Bounded;
-use super::entry::{Entry, EntryId};
-use super::epoch::Epoch;
+use super::entry::EntryId;
 use super::names::Names;
 use super::recall::Recall;
 use super::replicas::{ReplicaReads, WINDOW};
 use super::scripts::Scripts;
 use super::way::Ways;
-use crate::codec::Format;
-use crate::key::Key;
-use crate::tag::Tag;
-use crate::ttl::{LONGEST, TtlClass};
-
-/// A generation outlives the entries that carry it by this much at least, so that it is seldom prolonged.
-const GENERATION_MARGIN: Duration = Duration::from_secs(60 * 60);
+use crate::ttl::LONGEST;
 
 /// L2: entries in Redis or Valkey, shared by all processes with the same [`Keyspace`].
 ///
@@ -162,88 +152,6 @@ impl RedisTier {
         let given_out = self.ids.load(Ordering::Relaxed).wrapping_sub(self.first_id);
         u64::from_str_radix(fence, 16).is_ok_and(|id| id.wrapping_sub(self.first_id) < given_out)
     }
-
-    /// Takes part in the fence of a key, whether it has a value or not.
-    pub(super) async fn take_part(&self, key: &Key) -> Result<String, Error> {
-        let fence = format!("{:016x}", self.next_id().0);
-        let set = Command::new("SET").key(self.names.fence(key)).arg(fence.as_str());
-        let set = set.arg("NX").arg("GET").arg("PX").arg(millis(self.fence)).idempotent();
-        match self.client.execute(set).await? {
-            in_force if in_force.is_nil() => Ok(fence),
-            in_force => in_force.into_text(),
-        }
-    }
-
-    /// Stores what a load brought, if nothing invalidated it meanwhile.
-    pub(super) async fn fill(&self, key: &Key, fence: &str, epoch: &Epoch, new: New) -> Result<Filled, Failure> {
-        let tags = self.generations(&new.tags, new.ttl).await?;
-        if !tags.is_empty() {
-            let cells: Vec<String> = tags.iter().map(|(tag, _)| Names::cell_field(tag)).collect();
-            let now = self.epoch_fields(&cells.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-            if !now.is_of(epoch) || cells.iter().any(|cell| now.count(cell) != epoch.count(cell)) {
-                return Ok(Filled::Refused);
-            }
-        }
-        let (id, ttl) = (new.id, millis(new.ttl));
-        let entry = Self::encode(new, epoch, tags)?;
-        let keys = [self.names.value(key), self.names.fence(key)];
-        let _changing = self.changing([key]);
-        let stored = self.client.run(&self.scripts.fill, &keys, vec![fence.into(), entry.into(), ttl]).await?;
-        Ok(if stored.as_int()? == 1 { Filled::Stored(id) } else { Filled::Refused })
-    }
-
-    /// Stores what a caller brought, whatever is there, but not when more than `left` has passed.
-    pub(super) async fn put(&self, key: &Key, new: New, left: Duration) -> Result<(), Failure> {
-        self.put_by(&self.scripts.put, key, new, left).await
-    }
-
-    /// As [`put`](Self::put), by that script.
-    pub(super) async fn put_by(&self, script: &Script, key: &Key, new: New, left: Duration) -> Result<(), Failure> {
-        let Bounded { keys, entry, ttl, bound } = self.bounded(key, new, left).await?;
-        let _changing = self.changing([key]);
-        let stored = self.client.run(script, &keys, vec![entry, ttl, bound]).await?;
-        if stored.as_int()? != 1 {
-            return Err(Failure::Late);
-        }
-        Ok(self.ways.tell(&keys[0]).await?)
-    }
-
-    pub(super) fn encode(
-        new: New,
-        epoch: &Epoch,
-        tags: Vec<(Tag, Bytes)>,
-    ) -> Result<Vec<u8>, crate::codec::CodecError> {
-        let class = new.class.name();
-        let entry = Entry {
-            id: new.id,
-            class_moves: epoch.count(&Names::class_field(class)),
-            class: Bytes::from_static(class.as_bytes()),
-            epoch: epoch.id(),
-            life: new.ttl,
-            grace: new.grace,
-            tags,
-            codec: new.codec,
-            value: new.value,
-            date: 0,
-        };
-        entry.encode()
-    }
-
-    pub(super) async fn generations(&self, tags: &[Tag], ttl: Duration) -> Result<Vec<(Tag, Bytes)>, Error> {
-        let least = ttl.saturating_add(GENERATION_MARGIN);
-        let read = tags.iter().map(|tag| async move {
-            let args = vec![millis(least), millis(least.saturating_mul(2))];
-            let generation = self.client.run(&self.scripts.tag_read, &[self.names.generation(tag)], args).await?;
-            Ok::<_, Error>((tag.clone(), generation.into_bytes()?))
-        });
-        try_join_all(read).await
-    }
-
-    /// Gives a fence back; tells whether it was still in force.
-    pub(super) async fn release(&self, key: &Key, fence: &str) -> Result<bool, Error> {
-        let released = self.client.run(&self.scripts.release, &[self.names.fence(key)], vec![fence.into()]).await?;
-        Ok(released.as_int()? == 1)
-    }
 }
 
 impl fmt::Debug for RedisTier {
@@ -252,36 +160,11 @@ impl fmt::Debug for RedisTier {
     }
 }
 
-/// What is about to be stored.
-#[derive(Clone)]
-pub(crate) struct New {
-    pub(crate) id: EntryId,
-    pub(super) class: TtlClass,
-    pub(super) tags: Vec<Tag>,
-    /// How long Redis keeps it, the grace at the end included.
-    pub(super) ttl: Duration,
-    pub(super) grace: Duration,
-    pub(super) codec: Format,
-    pub(super) value: Bytes,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filled {
-    Stored(EntryId),
-    Refused,
-}
-
-/// Why something could not be stored.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error(transparent)]
-    Redis(#[from] Error),
-    #[error(transparent)]
-    Codec(#[from] crate::codec::CodecError),
-    #[error("it came to Redis when its sender had given up")]
-    Late,
-}
-
 pub(super) fn millis(duration: Duration) -> Arg {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1).into()
+}
+
+/// Whether another program keeps something of another type under the key. It counts as nothing.
+pub(super) fn is_foreign(error: &Error) -> bool {
+    error.code() == Some("WRONGTYPE")
 }

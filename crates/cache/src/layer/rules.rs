@@ -14,9 +14,9 @@ use super::status::Done;
 use super::target::Target;
 use super::wants::{Wants, Why};
 use crate::event::Event;
+use crate::handle::TypedCache;
 use crate::key::Key;
 use crate::tag::Tag;
-use crate::typed::TypedCache;
 
 pub(super) type Scope = Box<dyn Fn(&request::Parts) -> Option<String> + Send + Sync>;
 pub(super) type PassWhen = Box<dyn Fn(&request::Parts) -> bool + Send + Sync>;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::PAUSE;
 use crate::class::{Class, Count};
 use crate::event::{Event, LoadResult, Removal};
 use crate::fill::Keep;
@@ -12,8 +11,13 @@ use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2;
 use crate::memory::Inserted;
+use crate::parcel::Brought;
 use crate::slot::{Anything, Slot, State};
-use crate::tiered::{Brought, Tiers};
+use crate::tiers::Tiers;
+
+/// After a refresh that failed, the value is served this long before the next attempt, so that a source in trouble is
+/// not asked at the rate of the readers. And while one is under way they need not look for it so often.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// How the task of a load ended.
 pub(crate) enum Ended {

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
-use super::{Ended, Landing};
+use super::bring::L2Left;
+use super::landing::{Ended, Landing};
 use crate::fill::Fill;
 use crate::flight::Flight;
+use crate::form::pack;
+use crate::handle::TypedCache;
 use crate::key::Key;
 use crate::l2::{Glance, L2};
+use crate::parcel::Brought;
 use crate::read::Source;
-use crate::tiered::{Brought, L2Left};
-use crate::typed::{TypedCache, pack};
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Whether a hit in L2 can be had without a task.

@@ -15,12 +15,13 @@ use tokio::runtime::Handle;
 use crate::event::{Removal, Scope};
 use crate::fill::{Fill, Keep};
 use crate::flight::{Flight, Kind};
+use crate::form::pack;
+use crate::handle::TypedCache;
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{Mark, recheck};
 use crate::memory::Inserted;
-use crate::tiered::Parcel;
-use crate::typed::{TypedCache, pack};
+use crate::parcel::Parcel;
 
 /// A write that the store accepted.
 #[derive(Debug, Clone)]

@@ -11,10 +11,10 @@ use super::handle::WarmUpHandle;
 use super::hot_keys::{HotKey, HotKeys};
 use super::run;
 use crate::fill::Fill;
+use crate::handle::TypedCache;
 use crate::key::Key;
 use crate::read::Source;
 use crate::text;
-use crate::typed::TypedCache;
 
 /// Loads that run at once, unless told otherwise.
 const CONCURRENCY: usize = 8;

@@ -25,7 +25,10 @@ const JOBS_END: Duration = Duration::from_secs(600);
 /// A topology does not start, or its jobs do not end.
 pub async fn cost(size: &Size) -> anyhow::Result<ProofReport> {
     let mut report = ProofReport::new("cost", size.users);
-    report.did.push("CPU as the system counts it: all processes of a kind together".into());
+    report.did.push(
+        "CPU as the system counts it: all APIs and all workers together, and the primaries of PostgreSQL and Redis"
+            .into(),
+    );
     for instances in INSTANCES {
         requests(&mut report, size, *instances).await?;
     }

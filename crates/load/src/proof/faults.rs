@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::proof::growth::Growth;
 use crate::proof::{ProofReport, Size};
-use crate::topology::Usage;
 use crate::traffic::{Stage, Traffic, TrafficOptions};
 use crate::{Check, Topology};
 
@@ -14,11 +14,8 @@ use crate::{Check, Topology};
 const PERIOD: f64 = 60.0;
 /// How long Redis is stopped.
 const SUSPENDED: Duration = Duration::from_secs(5);
-/// After so much time a process has what it needs; from then on it does not grow.
-const SETTLED: Duration = Duration::from_secs(240);
-/// Most growth of a settled process: a factor, and descriptors of a burst of connections.
-const GROWTH: f64 = 1.25;
-const DESCRIPTORS: u64 = 64;
+/// Time between two readings of memory and descriptors.
+const READ_EVERY: Duration = Duration::from_secs(1);
 /// Longer than a run takes; the traffic is ended before.
 const AT_MOST: f64 = 86_400.0;
 
@@ -66,7 +63,7 @@ pub async fn faults(size: &Size, length: Duration) -> anyhow::Result<ProofReport
         done
     };
     let ((), done) = tokio::join!(traffic.run(&stages), inflicted);
-    let Done { faults, full_disk, growth, settled } = done?;
+    let Done { faults, full_disk, growth } = done?;
 
     let samples = traffic.samples();
     report.stretch("faults", &samples, 0.0, traffic.now());
@@ -87,16 +84,7 @@ pub async fn faults(size: &Size, length: Duration) -> anyhow::Result<ProofReport
         format!("uploads to a node with a full disk were answered {full_disk:?}"),
         !full_disk.is_empty() && full_disk.iter().all(|status| *status == 503),
     ));
-    report.checks.push(Check::timing(
-        format!(
-            "{} of {settled} processes that ran for {} s or longer have grown since then{}{}",
-            growth.len(),
-            SETTLED.as_secs(),
-            if growth.is_empty() { "" } else { ": " },
-            growth.join(", ")
-        ),
-        growth.is_empty(),
-    ));
+    report.checks.extend(growth.checks(length));
     report.judge(traffic.verify().await?, &traffic, false);
     topology.stop().await?;
     Ok(report)
@@ -111,8 +99,7 @@ fn is_allowed(status: u16) -> bool {
 struct Done {
     faults: Vec<(Fault, f64, f64)>,
     full_disk: Vec<u16>,
-    growth: Vec<String>,
-    settled: usize,
+    growth: Growth,
 }
 
 async fn inflict(
@@ -123,12 +110,11 @@ async fn inflict(
 ) -> anyhow::Result<Done> {
     let began = Instant::now();
     let mut done = Done::default();
-    let mut memory = Memory::default();
     // The last fault has a period of its own to pass.
     let mut next = began + period / 2;
     let mut round = 0;
     while next < began + length {
-        sleep_until(next).await;
+        observe(topology, &mut done.growth, began, next).await;
         let fault = FAULTS[round % FAULTS.len()];
         let from = traffic.now();
         let node = round / FAULTS.len();
@@ -164,49 +150,23 @@ async fn inflict(
         // Until the next one, the fleet is to find itself again.
         next = (next + period).max(Instant::now() + period / 3);
         done.faults.push((fault, from, traffic.now() + period.as_secs_f64() / 3.0));
-        memory.look(topology);
         round += 1;
     }
-    sleep_until(began + length).await;
-    memory.look(topology);
-    (done.settled, done.growth) = memory.growth();
+    observe(topology, &mut done.growth, began, began + length).await;
     Ok(done)
 }
 
-/// Readings of each process, by its pid, from the time on at which it is settled.
-#[derive(Default)]
-struct Memory(BTreeMap<u32, (String, Instant, Option<Usage>, Usage)>);
-
-impl Memory {
-    fn look(&mut self, topology: &mut Topology) {
+/// Waits until `end`, and reads all nodes meanwhile.
+async fn observe(topology: &mut Topology, growth: &mut Growth, began: Instant, end: Instant) {
+    loop {
         for node in topology.nodes() {
-            let (Some(pid), Some(usage)) = (node.pid(), node.usage()) else { continue };
-            let entry = self.0.entry(pid);
-            let (_, since, first, last) =
-                entry.or_insert_with(|| (node.name().to_owned(), Instant::now(), None, usage));
-            if since.elapsed() >= SETTLED {
-                first.get_or_insert(usage);
-            }
-            *last = usage;
-        }
-    }
-
-    /// How many processes were settled, and those of them that have grown since.
-    fn growth(&self) -> (usize, Vec<String>) {
-        let settled = self.0.values().filter_map(|(name, _, first, last)| Some((name, (*first)?, last)));
-        let mut count = 0;
-        let mut grown = Vec::new();
-        for (name, first, last) in settled {
-            count += 1;
-            let is_larger = last.rss_bytes as f64 > GROWTH * first.rss_bytes as f64;
-            if is_larger || last.descriptors > first.descriptors + DESCRIPTORS {
-                let [first_mib, last_mib] = [first, *last].map(|usage| usage.rss_bytes >> 20);
-                grown.push(format!(
-                    "{name} {first_mib} → {last_mib} MiB and {} → {} descriptors",
-                    first.descriptors, last.descriptors
-                ));
+            if let (Some(pid), Some(usage)) = (node.pid(), node.usage()) {
+                growth.record(pid, node.name(), began.elapsed(), usage);
             }
         }
-        (count, grown)
+        if Instant::now() >= end {
+            return;
+        }
+        sleep_until(end.min(Instant::now() + READ_EVERY)).await;
     }
 }

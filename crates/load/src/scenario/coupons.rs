@@ -19,6 +19,9 @@ use crate::{Answer, Api, Check};
 const USERS: u64 = 10_000;
 /// The campaign of each run, and its coupons: enough for all, for half of them, for all, for all.
 const CAMPAIGNS: [(&str, u64); 4] = [("100-users", 100), ("1000-users", 500), ("steady", USERS), ("closed", USERS)];
+/// In a run that the caller describes, each campaign has coupons for all users. A user who has one
+/// takes that of the next campaign.
+const GIVEN: usize = 5;
 /// Without a run of its own, so many users after one another want a coupon of one campaign. There
 /// are fewer coupons, and each user sends two requests.
 const MIXED: usize = 4;
@@ -52,6 +55,11 @@ impl Default for Coupons {
 impl Coupons {
     fn campaigns(&self) -> MutexGuard<'_, BTreeMap<String, Campaign>> {
         lock(&self.campaigns)
+    }
+
+    /// A campaign of a run that the caller describes.
+    fn given(&self, number: u64) -> String {
+        format!("{}-given-{number}", self.prefix)
     }
 
     /// Creates a campaign, unless it has been.
@@ -96,6 +104,11 @@ impl Scenario for Coupons {
         Ok(())
     }
 
+    async fn begin_given_run(&self, api: &Api) -> anyhow::Result<()> {
+        self.create(api, &self.given(0), USERS).await?;
+        self.begin_run(api, GIVEN).await
+    }
+
     /// Creates the campaigns. The users then ask for coupons of another one, so that the measured
     /// requests find the connections of a service that has been running.
     async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
@@ -114,9 +127,16 @@ impl Scenario for Coupons {
 
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
         let (api, user) = (turn.api.clone(), turn.number % USERS);
-        let (campaign, requests) = match CAMPAIGNS.get(self.run.load(Ordering::Relaxed)) {
-            Some((name, _)) => (format!("{}-{name}", self.prefix), 1),
-            None => {
+        let (campaign, requests) = match self.run.load(Ordering::Relaxed) {
+            run if run < CAMPAIGNS.len() => (format!("{}-{}", self.prefix, CAMPAIGNS[run].0), 1),
+            GIVEN => {
+                let campaign = self.given(turn.number / USERS);
+                if !self.campaigns().contains_key(&campaign) {
+                    self.create(&api, &campaign, USERS).await?;
+                }
+                (campaign, 1)
+            }
+            _ => {
                 let campaign = format!("{}-{}", self.prefix, turn.number / MIXED_USERS);
                 self.create(&api, &campaign, MIXED_COUPONS).await?;
                 (campaign, 2)

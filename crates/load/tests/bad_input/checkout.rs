@@ -45,6 +45,12 @@ async fn a_checkout_refuses_what_no_user_can_have() {
     let slow = (Method::PUT, "/services/order/delay");
     refuses(api, slow, None, json!({ "ms": 60_001 }), (422, "ms is 60001, and at most 60000")).await;
     refuses(api, (Method::PUT, "/users/ada%0Ak"), None, Value::Null, (422, "no line break")).await;
+    let long = format!("/users/{}", "a".repeat(101));
+    for path in [&long, "/users/a%00b"] {
+        refuses(api, (Method::PUT, path), None, Value::Null, (422, "user has from 1 to 100 bytes")).await;
+        let balance = format!("{path}/balance");
+        refuses(api, (Method::GET, &balance), None, Value::Null, (422, "user has from 1 to 100 bytes")).await;
+    }
     refuses(api, (Method::PUT, "/users/%FF"), None, Value::Null, (400, "Invalid UTF-8 in `user`")).await;
     refuses(api, order.clone(), Some("l"), quantity(json!(1)), (409, "account `user:ada` has only 0")).await;
     let nothing = json!({

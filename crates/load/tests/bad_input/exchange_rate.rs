@@ -14,6 +14,7 @@ async fn an_exchange_rate_refuses_what_is_no_pair_and_no_amount() {
         ("/rates/EUR/%E2%82%AC", (422, "`€` is no currency code")),
         ("/rates/EUR/%2E%2E%2F", (422, "`../` is no currency code")),
         ("/rates/%FF/USD", (422, "Invalid UTF-8 in `from`")),
+        ("/upstream/rates/%FF/USD", (400, "Invalid UTF-8 in `from`")),
         ("/rates/EUR/XXX", (404, "there is no currency `XXX`")),
         ("/rates/XXX/XXX", (404, "there is no currency `XXX`")),
         ("/rates/EUR/EUR", (422, "both currencies are EUR")),

@@ -34,6 +34,8 @@ async fn payment_refuses_what_cannot_be_paid() {
     refuses(api, post.clone(), Some("k"), more, (422, "used for another payment")).await;
     refuses(api, post, Some("m"), all, (409, "order `o-1` has been paid for")).await;
     refuses(api, (Method::GET, "/payments/%FF"), None, Value::Null, (400, "Invalid UTF-8")).await;
+    refuses(api, (Method::POST, "/locks/%FF"), None, Value::Null, (400, "Invalid UTF-8 in `name`")).await;
+    refuses(api, (Method::POST, "/locks/a%00b"), None, Value::Null, (422, "is no name: 1 to 100 bytes")).await;
     // Another user has keys of its own.
     let other = json!({ "order": "o-2", "user": "user-2", "amount": 5 });
     api.post("/payments", Some("k"), &other).await.unwrap().expect(201).unwrap();

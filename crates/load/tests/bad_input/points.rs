@@ -33,6 +33,12 @@ async fn points_refuse_what_no_user_can_earn_or_use() {
         let answer = api.post(path, Some("k"), &points(json!(5))).await.unwrap();
         assert_eq!(answer.status, 404, "{path}: {}", answer.body);
     }
+    let long = format!("/users/{}", "a".repeat(101));
+    for path in [&long, "/users/a%00b", "/users/a%0Ab"] {
+        refuses(api, (Method::PUT, path), None, Value::Null, (422, "user has from 1 to 100 bytes")).await;
+        let (earn, why) = (format!("{path}/earnings"), "user has from 1 to 100 bytes");
+        refuses(api, (Method::POST, &earn), Some("k"), points(json!(5)), (422, why)).await;
+    }
     refuses(api, (Method::GET, "/users/%FF/balance"), None, Value::Null, (400, "Invalid UTF-8")).await;
     refuses(api, (Method::GET, "/users/nobody/balance"), None, Value::Null, (404, "no account `user:nobody`")).await;
     refuses(api, spend.clone(), Some("k"), points(json!(5)), (409, "`user:ada` has 0 points, and needs 100")).await;

@@ -19,6 +19,9 @@ async fn a_time_sale_refuses_quantities_that_cannot_be() {
         (wish("ada", json!("2")), (422, "quantity: invalid type")),
         (wish("", json!(2)), (422, "must have a name without `:`")),
         (wish("ada:1", json!(2)), (422, "must have a name without `:`")),
+        (wish(&"a".repeat(101), json!(2)), (422, "user must have a name")),
+        (wish("a\0b", json!(2)), (422, "user must have a name")),
+        (wish("a\nb", json!(2)), (422, "user must have a name")),
         (json!({ "user": "ada" }), (422, "missing field `quantity`")),
     ];
     for (body, why) in refused {

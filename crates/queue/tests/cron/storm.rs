@@ -24,12 +24,18 @@ type Work = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 /// Runs by schedule and time.
 type Runs = BTreeMap<(String, Timestamp), usize>;
 
-#[derive(Default)]
+#[derive(Default, Debug)]
 struct Seen {
     killed: usize,
     stopped: usize,
     changed: usize,
     known: usize,
+}
+
+impl Seen {
+    fn is_calm(&self, ticks: usize) -> bool {
+        self.killed.min(self.stopped).min(self.changed) <= ticks / 50
+    }
 }
 
 /// Everything trimmed at once: ids alone would not tell a repeated enqueue.
@@ -90,7 +96,10 @@ pub async fn run(bench: Bench, seed: u64, ticks: usize) {
     let mut seen = Seen::default();
     // Two schedulers, and someone who changes payloads.
     let mut processes: [Work; 3] = [None, None, None];
-    for _ in 0..ticks {
+    // How often it strikes depends on how fast the store answers: a calm storm goes on for longer.
+    let mut tick = 0;
+    while tick < ticks || (seen.is_calm(ticks) && tick < 4 * ticks) {
+        tick += 1;
         bench.clock.advance(Duration::from_millis(dice.random_range(1..40_000)));
         let now = bench.clock.now();
         for process in &mut processes[..2] {
@@ -143,7 +152,7 @@ pub async fn run(bench: Bench, seed: u64, ticks: usize) {
 
     let mut expected = Runs::new();
     for schedule in schedules() {
-        let times = schedule.recurrence.upcoming(begin, 1_500).unwrap();
+        let times = schedule.recurrence.upcoming(begin, 6_000).unwrap();
         expected
             .extend(times.into_iter().take_while(|time| *time <= now).map(|time| ((schedule.name.clone(), time), 1)));
     }
@@ -154,6 +163,6 @@ pub async fn run(bench: Bench, seed: u64, ticks: usize) {
         twice.is_empty() && missed.is_empty() && invented.is_empty(),
         "seed {seed}: {twice:?} {missed:?} {invented:?}"
     );
-    assert!(seen.killed > ticks / 50 && seen.stopped > ticks / 50 && seen.changed > ticks / 50, "the storm was a calm");
+    assert!(!seen.is_calm(ticks), "the storm was a calm: {seen:?}");
     assert!(runs.len() > ticks, "{} runs", runs.len());
 }

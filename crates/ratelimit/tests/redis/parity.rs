@@ -182,14 +182,14 @@ const CASES: usize = 150;
 #[test]
 fn fixed_window() {
     let runtime = runtime();
-    let world = runtime.block_on(World::start());
+    let world = runtime.block_on(World::start_patient());
     for_all(CASES, traces(), |trace| runtime.block_on(agree(&world, FixedWindow::new(trace.quota), &trace)));
 }
 
 #[test]
 fn sliding_window() {
     let runtime = runtime();
-    let world = runtime.block_on(World::start());
+    let world = runtime.block_on(World::start_patient());
     for_all(CASES, traces(), |trace| {
         runtime.block_on(agree(&world, SlidingWindow::with_segments(trace.quota, trace.segments), &trace))
     });
@@ -198,14 +198,14 @@ fn sliding_window() {
 #[test]
 fn sliding_counter() {
     let runtime = runtime();
-    let world = runtime.block_on(World::start());
+    let world = runtime.block_on(World::start_patient());
     for_all(CASES, traces(), |trace| runtime.block_on(agree(&world, SlidingCounter::new(trace.quota), &trace)));
 }
 
 #[test]
 fn sliding_log() {
     let runtime = runtime();
-    let world = runtime.block_on(World::start());
+    let world = runtime.block_on(World::start_patient());
     let short = traces().prop_filter("Redis keeps short ones only", |trace| trace.quota.limit() <= 1_000);
     for_all(CASES, short, |trace| runtime.block_on(agree(&world, SlidingLog::new(trace.quota).unwrap(), &trace)));
 }
@@ -213,7 +213,7 @@ fn sliding_log() {
 #[test]
 fn windows() {
     let runtime = runtime();
-    let world = runtime.block_on(World::start());
+    let world = runtime.block_on(World::start_patient());
     let more = prop::collection::vec(quotas(20), 0..Quotas::MAX);
     let traces = (traces(), more).prop_map(|(mut trace, mut more)| {
         more.insert(0, trace.quota);
@@ -233,7 +233,7 @@ fn windows() {
 #[test]
 fn leaky_bucket() {
     let runtime = runtime();
-    let world = runtime.block_on(World::start());
+    let world = runtime.block_on(World::start_patient());
     for_all(CASES, traces(), |trace| {
         let kind = if trace.segments.get() % 2 == 0 { LeakyBucket::queue } else { LeakyBucket::meter };
         runtime.block_on(agree(&world, kind(trace.quota), &trace))
@@ -243,14 +243,14 @@ fn leaky_bucket() {
 #[test]
 fn token_bucket() {
     let runtime = runtime();
-    let world = runtime.block_on(World::start());
+    let world = runtime.block_on(World::start_patient());
     for_all(CASES, traces(), |trace| runtime.block_on(agree(&world, TokenBucket::new(trace.quota), &trace)));
 }
 
 /// Offence after offence, up to the cap, past the greatest shift, and back by forgetting.
 #[tokio::test]
 async fn escalation() {
-    let world = World::start().await;
+    let world = World::start_patient().await;
     let (base, cap) = (1_000, DAY);
     let mut steps = Vec::new();
     for offence in 0..45_u32 {
@@ -271,7 +271,7 @@ async fn escalation() {
 /// At the ends of what is exact: the greatest limit, a million a second, and what Redis could not count is refused at once.
 #[tokio::test]
 async fn the_greatest_rates_are_exact() {
-    let world = World::start().await;
+    let world = World::start_patient().await;
     for quota in [
         Quota::new(Quota::MAX_LIMIT, Duration::from_micros(1)).unwrap(),
         Quota::per_day(Quota::MAX_LIMIT).unwrap(),
@@ -302,7 +302,7 @@ async fn the_greatest_rates_are_exact() {
 /// Draws as fast as the script lets it, and compares the rate over a long time with the quota.
 #[tokio::test]
 async fn the_rate_is_exact_from_one_a_day_to_a_million_a_second() {
-    let world = World::start().await;
+    let world = World::start_patient().await;
     let rates = [
         Quota::per_day(1),
         Quota::per_day(7),
@@ -337,7 +337,7 @@ async fn the_rate_is_exact_from_one_a_day_to_a_million_a_second() {
 /// A server whose clock is a minute or a day apart, as after a failover: at most one fresh window, and nobody waits longer.
 #[tokio::test]
 async fn another_servers_clock_frees_at_most_one_window() {
-    let world = World::start().await;
+    let world = World::start_patient().await;
     let quota = Quota::per_minute(5).unwrap();
     for (nth, step) in [-DAY.cast_signed(), -60_000_000, 60_000_000, DAY.cast_signed()].into_iter().enumerate() {
         let name = |algorithm: &str| format!("{algorithm}-{nth}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 use serde_json::Value;
-use tidegate_app::tenant::Plan;
+use tidegate_model::tenant::Plan;
 use tidegate_ratelimit::{
     CheckError, Decision, ManualClock, MemoryTenantLimiter, TenantDecision, TenantLimiter, Tier, Timestamp,
 };

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use tidegate_app::store::TenantPage;
-use tidegate_app::tenant::Tenant;
+use tidegate_model::tenant::Tenant;
 use tidegate_ratelimit::{Overrides, TenantUsage, Tier};
+use tidegate_store::TenantPage;
 
 use super::super::again::Again;
 use super::super::layout::{Frame, Here};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use tidegate_app::store::Purge;
 use tidegate_cache::{ClassStats, Key, Pattern, Tag, TtlClass};
+use tidegate_store::Purge;
 
 use super::bad;
 use crate::app::App;

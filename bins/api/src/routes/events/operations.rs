@@ -3,7 +3,7 @@
 use axum::Extension;
 use axum::handler::Handler;
 use serde_json::Value;
-use tidegate_app::telemetry::Topic;
+use tidegate_telemetry::Topic;
 use tokio_util::sync::CancellationToken;
 
 use super::{Stop, follow};

@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use tidegate_app::store::{FailedImport, ImportFailure};
 use tidegate_queue::{JobId, JobRecord, Progress, State, Timestamp};
+use tidegate_store::{FailedImport, ImportFailure};
 
 /// An import as its tenant sees it.
 #[derive(Debug, Serialize)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidegate_app::telemetry::{Section, Table, Telemetry};
+use tidegate_telemetry::{Section, Table, Telemetry};
 
 use super::asked::Asked;
 use super::sort::{Sort, Sortable};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ::csv::{Terminator, WriterBuilder};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use tidegate_app::telemetry::Table;
+use tidegate_telemetry::Table;
 
 use crate::problem::Problem;
 

@@ -14,7 +14,7 @@ pub(super) fn show(asked: &Asked, sections: &Sections) -> Result<Response, Probl
     let (mut response, disposition) = match asked.format {
         Format::Json => {
             let document = json!({
-                "taken_at": tidegate_app::clock::now(),
+                "taken_at": tidegate_base::clock::now(),
                 "window_seconds": asked.span.seconds(),
                 "sections": sections.json(asked.limit),
             });

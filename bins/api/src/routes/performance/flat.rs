@@ -1,7 +1,7 @@
 //! JSON as rows, for what has none of its own: each leaf under its path.
 
 use serde_json::Value;
-use tidegate_app::telemetry::{Table, cell};
+use tidegate_telemetry::{Table, cell};
 
 /// Two columns: `figure`, such as `sessions.0.state`, and `value`.
 pub(super) fn table(json: &Value) -> Table {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tidegate_app::telemetry::{Section, Table};
+use tidegate_telemetry::{Section, Table};
 
 use super::asked::{Asked, unknown};
 use super::{EXPORT, builtin, flat};

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::clock;
-use tidegate_app::telemetry::SilenceFailure;
+use tidegate_base::clock;
 use tidegate_perfmon::Silence;
+use tidegate_telemetry::SilenceFailure;
 
 use crate::app::App;
 use crate::json::Json;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::jobs::{QUEUES, usual_kind};
+use tidegate_node::jobs::{QUEUES, usual_kind};
 use tidegate_queue::{
     Completion, CompletionPolicy, EnqueueError, GroupCounts, GroupError, GroupId, GroupProgress, Groups, NewGroup,
 };

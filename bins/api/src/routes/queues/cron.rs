@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
-use tidegate_app::jobs::{QUEUES, usual_kind};
+use tidegate_node::jobs::{QUEUES, usual_kind};
 use tidegate_queue::{JobId, Listing, Schedule, ScheduleError, ScheduleState, Schedules, Triggered};
 
 use super::short;

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::jobs::QUEUES;
+use tidegate_node::jobs::QUEUES;
 use tidegate_perfmon::mask;
 use tidegate_queue::{Change, Cursor, JobId, JobRecord, LogLine, Page, State as JobState};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tidegate_app::jobs::usual_kind;
+use tidegate_node::jobs::usual_kind;
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{
     DEFAULT_PAYLOAD_LIMIT, EnqueueError, EnqueueOptions, GroupId, JobId, JobRecord, NewJob, Priority, Timestamp, Unique,

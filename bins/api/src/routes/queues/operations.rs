@@ -1,7 +1,7 @@
 //! What `/api/queue` offers.
 
 use serde_json::{Value, json};
-use tidegate_app::jobs::QUEUES;
+use tidegate_node::jobs::QUEUES;
 
 use super::{actions, batches, bulk, create, cron, events, jobs, overview, remove, scans, settings};
 use crate::openapi::schema::{

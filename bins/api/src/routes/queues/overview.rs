@@ -3,9 +3,9 @@
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidegate_app::jobs::QUEUES;
-use tidegate_app::telemetry::{Latency, Rates};
+use tidegate_node::jobs::QUEUES;
 use tidegate_queue::{QueueCounts, QueueOverview, QueueSettings, Timestamp, WorkerInfo};
+use tidegate_telemetry::{Latency, Rates};
 
 use super::known;
 use crate::app::App;

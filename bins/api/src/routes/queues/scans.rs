@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use tidegate_app::jobs::ReindexSchedules;
+use tidegate_node::jobs::ReindexSchedules;
 use tidegate_queue::{Job, ScanSettingsError, Scans};
 
 use super::short;

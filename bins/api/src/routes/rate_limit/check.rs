@@ -3,10 +3,10 @@
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::clock;
-use tidegate_app::settings::LimitMode;
-use tidegate_app::tenant::Plan;
+use tidegate_base::clock;
+use tidegate_model::tenant::Plan;
 use tidegate_ratelimit::{CheckError, Decision, TenantDecision};
+use tidegate_settings::LimitMode;
 
 use super::keys::{known_tenant, wrong_key};
 use crate::app::App;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::clock;
-use tidegate_app::tenant::{Tenant, TenantId};
+use tidegate_base::clock;
+use tidegate_model::tenant::{Tenant, TenantId};
 use tidegate_ratelimit::CheckError;
 
 use crate::app::App;

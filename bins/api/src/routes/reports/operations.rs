@@ -1,7 +1,7 @@
 //! What `/api/reports` offers.
 
 use serde_json::json;
-use tidegate_app::report::{LONGEST_DAYS, ReportKind};
+use tidegate_domain::report::{LONGEST_DAYS, ReportKind};
 
 use super::{create, show};
 use crate::openapi::schema::{object, one_of, text, told};

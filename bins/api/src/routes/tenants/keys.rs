@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::tenant::ApiKey;
+use tidegate_model::tenant::ApiKey;
 use uuid::Uuid;
 
 use super::manager::Manager;

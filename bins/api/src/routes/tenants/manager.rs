@@ -7,7 +7,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tidegate_app::tenant::{Tenant, TenantId};
+use tidegate_model::tenant::{Tenant, TenantId};
 use uuid::Uuid;
 
 use super::is_of_tenant;

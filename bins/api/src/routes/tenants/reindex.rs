@@ -2,8 +2,8 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use tidegate_app::jobs::ReindexSchedules;
-use tidegate_app::tenant::TenantId;
+use tidegate_model::tenant::TenantId;
+use tidegate_node::jobs::ReindexSchedules;
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{DEFAULT_PAYLOAD_LIMIT, EnqueueOptions, Job, NewJob, Stored, Unique};
 

@@ -4,9 +4,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use tidegate_app::password::{PasswordError, StoredPassword};
-use tidegate_app::store::UserPage;
-use tidegate_app::user::{self, BadField, Email, User};
+use tidegate_domain::password::{PasswordError, StoredPassword};
+use tidegate_model::user::{self, BadField, Email, User};
+use tidegate_store::UserPage;
 use uuid::Uuid;
 
 use super::manager::Manager;

@@ -17,11 +17,11 @@ use super::redis;
 use super::sink::ValueSink;
 use super::turn::Turn;
 use crate::fill::Fill;
+use crate::handle::TypedCache;
 use crate::key::Key;
 use crate::owed::Owed;
 use crate::read::{LoadError, Read};
 use crate::tag::Tag;
-use crate::typed::TypedCache;
 
 type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 

@@ -1,9 +1,0 @@
-//! Settings for tests.
-
-use super::{RawSettings, Settings, SettingsError};
-
-/// The defaults, and over them these variables.
-pub(crate) fn check_with(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-    let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
-    RawSettings::load(None, environment)?.check()
-}

@@ -1,0 +1,48 @@
+//! What a handle knows of its values.
+
+use std::sync::Arc;
+
+#[cfg(feature = "redis")]
+use crate::codec::Codec;
+use crate::fill::Fill;
+use crate::parcel::Parcel;
+use crate::slot::Slot;
+
+/// What a handle knows of its values.
+pub(crate) struct Form<V> {
+    pub(crate) weigh: fn(&V) -> usize,
+    /// Without one a value stays in L1.
+    #[cfg(feature = "redis")]
+    pub(crate) codec: Option<Arc<dyn Codec<V>>>,
+}
+
+impl<V> Clone for Form<V> {
+    fn clone(&self) -> Self {
+        Self {
+            weigh: self.weigh,
+            #[cfg(feature = "redis")]
+            codec: self.codec.clone(),
+        }
+    }
+}
+
+impl<V> Form<V> {
+    pub(crate) fn new() -> Self {
+        Self {
+            weigh: |_| size_of::<V>(),
+            #[cfg(feature = "redis")]
+            codec: None,
+        }
+    }
+}
+
+/// The value of a slot, if it is of this type.
+pub(crate) fn open<V: Send + Sync + 'static>(slot: Slot) -> Option<Arc<V>> {
+    slot.value.downcast().ok()
+}
+
+pub(crate) fn pack<V: Send + Sync + 'static>(fill: Fill<V>, weigh: fn(&V) -> usize) -> Parcel {
+    let bytes = weigh(&fill.value);
+    let Fill { value, tags, ttl, is_negative, keep, grace } = fill;
+    Parcel { value: value.into_arc(), tags, ttl, is_negative, keep, grace, bytes, cost: None }
+}

@@ -1,0 +1,207 @@
+//! What a load does in its task: it asks L2, else runs the loader, and fills L2.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "redis")]
+use futures_util::FutureExt;
+
+use crate::class::{Class, Count};
+use crate::event::Event;
+use crate::fill::Fill;
+#[cfg(feature = "redis")]
+use crate::fill::Keep;
+use crate::flight::Flight;
+use crate::form::{Form, pack};
+use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2::{Debt, Patience, Sought};
+use crate::nested;
+use crate::parcel::Brought;
+use crate::places::Full;
+use crate::read::Source;
+#[cfg(feature = "redis")]
+use crate::slot::Anything;
+use crate::tiers::Tiers;
+
+/// What a load may still spend on L2, where its caller has looked at a glance already.
+#[derive(Default)]
+pub(crate) struct L2Left(#[cfg(feature = "redis")] Option<Patience>);
+
+#[cfg(feature = "redis")]
+impl L2Left {
+    pub(crate) fn behind(glance: Patience) -> Self {
+        Self(Some(glance))
+    }
+}
+
+/// Why a load brought nothing.
+pub(crate) enum Halted<E> {
+    /// The loader's own error.
+    Failed(E),
+    /// It did not get to run.
+    Refused,
+}
+
+impl<E> From<Full> for Halted<E> {
+    fn from(Full: Full) -> Self {
+        Self::Refused
+    }
+}
+
+impl Tiers {
+    /// Brings what L1 doesn't have: from L2, else from the loader, which then fills L2.
+    pub(crate) async fn bring<V, E, F, Fut>(
+        &self,
+        key: &Key,
+        class: &Class,
+        form: &Form<V>,
+        flight: &Arc<Flight>,
+        left: L2Left,
+        loader: F,
+    ) -> Result<Brought, Halted<E>>
+    where
+        V: Send + Sync + 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Fill<V>, E>>,
+    {
+        #[cfg(feature = "redis")]
+        if let (Some(l2), Some(codec)) = (&self.l2, &form.codec) {
+            let codec = &**codec;
+            let has_glanced = left.0.is_some();
+            let mut patience = left.0.unwrap_or_else(|| l2.patience());
+            let mut sought = l2.seek(key, class, codec, flight, has_glanced, &mut patience).boxed().await;
+            let mut was_there = flight.past().is_some();
+            if let Sought::Stale(past) = sought {
+                was_there = true;
+                let id = past.id;
+                self.fall_back_on(past, key, class, form, flight, true);
+                sought = l2.seek_newer(key, class, codec, flight, id, &mut patience).boxed().await;
+            }
+            let ticket = match sought {
+                Sought::Found { fill, mark } => {
+                    let mut parcel = pack(fill, form.weigh);
+                    parcel.cost = class.counters.last_load();
+                    let may_keep = mark.is_some();
+                    return Ok(Brought { parcel, source: Source::Shared, may_keep, loaded_in: None, mark });
+                }
+                Sought::Stale(_) => None,
+                Sought::Absent(ticket) => {
+                    if ticket.is_none() {
+                        flight.lacks_l2();
+                    }
+                    ticket
+                }
+            };
+            let began = flight.noticed();
+            // Dead or not: whatever L1 holds of it, others may hold as well.
+            was_there |= self.memory.peek(key).is_some();
+            let running = self.run(key, class, flight, loader);
+            let (fill, loaded_in) = match &ticket {
+                Some(ticket) => ticket.renewed_during(running).await,
+                None => running.await,
+            }?;
+            if fill.keep != Keep::Value {
+                if fill.keep == Keep::Nothing {
+                    l2.clear(key, class, ticket, was_there, &mut patience).boxed().await;
+                }
+                // With a ticket that is left the fence goes back.
+                return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in, began));
+            }
+            let mark = l2.fill(ticket, class, codec, &fill, (flight, began), &mut patience).boxed().await;
+            let mut parcel = pack(fill, form.weigh);
+            parcel.cost = Some(loaded_in);
+            let may_keep = mark.is_some();
+            return Ok(Brought { parcel, source: Source::Loaded, may_keep, loaded_in: Some(loaded_in), mark });
+        }
+        #[cfg(not(feature = "redis"))]
+        let L2Left() = left;
+        #[cfg(feature = "redis")]
+        let before = self.held_above_l2(key);
+        let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
+        #[cfg(feature = "redis")]
+        if fill.keep == Keep::Nothing {
+            self.tell_others_gone([(key, before)]).boxed().await;
+        }
+        let mut parcel = pack(fill, form.weigh);
+        parcel.cost = Some(loaded_in);
+        Ok(Brought {
+            parcel,
+            source: Source::Loaded,
+            may_keep: true,
+            loaded_in: Some(loaded_in),
+            #[cfg(feature = "redis")]
+            mark: None,
+        })
+    }
+
+    /// Runs the loader, once there is a place for it; and tells what it brought, and in what time.
+    async fn run<V, E, F, Fut>(
+        &self,
+        key: &Key,
+        class: &Class,
+        flight: &Arc<Flight>,
+        loader: F,
+    ) -> Result<(Fill<V>, Duration), Halted<E>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Fill<V>, E>>,
+    {
+        let (mut fill, loaded_in) = self.run_placed(key, class, flight, loader).await?;
+        if !class.ttl.eager(Some(loaded_in)).is_zero() {
+            class.counters.took(loaded_in);
+        }
+        self.settle(class, &mut fill);
+        Ok((fill, loaded_in))
+    }
+
+    /// Runs a loader, of one key or of a batch that begins with it, once there is a place for it.
+    pub(crate) async fn run_placed<T, E, F, Fut>(
+        &self,
+        key: &Key,
+        class: &Class,
+        flight: &Arc<Flight>,
+        loader: F,
+    ) -> Result<(T, Duration), Halted<E>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let in_line = || {
+            class.counters.add(Count::Queued);
+            self.notify(&Event::LoadQueued { class: class.ttl.name(), key });
+        };
+        // That of the class first: whoever waits for it keeps no place from the others.
+        let mut held = Vec::new();
+        for places in class.places.as_deref().into_iter().chain(&self.places) {
+            held.extend(places.enter(flight, in_line).await?);
+        }
+        class.counters.add(Count::Load);
+        let started = self.clock.precise();
+        let loaded = nested::within(flight, async move { loader().await }).await;
+        drop(held);
+        Ok((loaded.map_err(Halted::Failed)?, self.clock.precise().saturating_sub(started)))
+    }
+
+    /// What L1 holds of a key that its handle has no form for in L2, where there is one.
+    #[cfg(feature = "redis")]
+    pub(crate) fn held_above_l2(&self, key: &Key) -> Option<Anything> {
+        self.l2.as_ref()?;
+        self.memory.peek(key).map(|slot| slot.value)
+    }
+
+    /// Has other processes told that these keys are not to be kept, where L1 still holds what it held before they were loaded. A
+    /// key of which it held nothing costs Redis nothing, and what was stored meanwhile stays.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn tell_others_gone(&self, before: impl IntoIterator<Item = (&Key, Option<Anything>)>) {
+        let Some(l2) = &self.l2 else { return };
+        let is_there =
+            |key: &Key, before: &Anything| self.memory.peek(key).is_some_and(|slot| Arc::ptr_eq(&slot.value, before));
+        let gone =
+            before.into_iter().filter(|(key, before)| before.as_ref().is_some_and(|before| is_there(key, before)));
+        let gone = gone.map(|(key, _)| Debt::Key(key.clone())).collect();
+        // What could not be told is owed.
+        drop(l2.invalidate(gone).await);
+    }
+}

@@ -1,0 +1,55 @@
+//! Values on their way into the cache, of any type.
+
+use std::time::Duration;
+
+use crate::fill::Keep;
+#[cfg(feature = "redis")]
+use crate::l2::Mark;
+use crate::read::Source;
+use crate::slot::Anything;
+use crate::tag::Tag;
+
+/// A value on its way in, of any type.
+pub(crate) struct Parcel {
+    pub(crate) value: Anything,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) ttl: Option<Duration>,
+    /// Whether it says that there is nothing.
+    pub(crate) is_negative: bool,
+    pub(crate) keep: Keep,
+    /// The grace that it came with from L2.
+    pub(crate) grace: Option<Duration>,
+    pub(crate) bytes: usize,
+    /// How long a load of it takes, as far as is known.
+    pub(crate) cost: Option<Duration>,
+}
+
+/// What a miss in L1 brought.
+pub(crate) struct Brought {
+    pub(crate) parcel: Parcel,
+    pub(crate) source: Source,
+    /// Whether L1 may keep it, as far as L2 knows.
+    pub(crate) may_keep: bool,
+    /// How long the loader took, if it ran.
+    pub(crate) loaded_in: Option<Duration>,
+    #[cfg(feature = "redis")]
+    pub(crate) mark: Option<Mark>,
+}
+
+impl Brought {
+    /// The notices that its flight had had when this was known to be what the key holds.
+    pub(crate) fn noticed(&self) -> u64 {
+        #[cfg(feature = "redis")]
+        return Mark::noticed(self.mark);
+        #[cfg(not(feature = "redis"))]
+        0
+    }
+
+    /// What was loaded for those who wait, and is kept in no tier.
+    #[cfg(feature = "redis")]
+    pub(crate) fn of_nowhere(parcel: Parcel, loaded_in: Duration, began: u64) -> Self {
+        // As new as the notices that had come when its load began.
+        let mark = Some(Mark { id: None, left: Duration::ZERO, noticed: began });
+        Self { parcel, source: Source::Loaded, may_keep: false, loaded_in: Some(loaded_in), mark }
+    }
+}

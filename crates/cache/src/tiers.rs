@@ -1,0 +1,109 @@
+//! The tiers in order, and what guards them: what clones of a cache share.
+
+use std::sync::Arc;
+
+use crate::bell::Bell;
+use crate::class::{Class, ClassTable, Count};
+use crate::clock::Clock;
+use crate::dice::Dice;
+use crate::event::{Event, LookupOutcome, Observer, tell};
+use crate::fence::Fence;
+use crate::fill::{Fill, Keep, Known};
+use crate::flight::FlightTable;
+use crate::form::open;
+use crate::heat::Heat;
+use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2::L2;
+use crate::listen::Listeners;
+use crate::memory::{self, Memory};
+use crate::places::Places;
+use crate::slot::{Anything, Slot, State};
+
+/// What clones of a cache share: the tiers in order, and what guards them.
+pub(crate) struct Tiers {
+    pub(crate) memory: Memory,
+    pub(crate) flights: FlightTable,
+    pub(crate) fence: Fence,
+    pub(crate) classes: ClassTable,
+    pub(crate) heat: Heat,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) listeners: Listeners,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) dice: Dice,
+    /// Where loads of all classes find a place, if they are bounded.
+    pub(crate) places: Option<Places>,
+    #[cfg(feature = "redis")]
+    pub(crate) l2: Option<Arc<L2>>,
+}
+
+impl Tiers {
+    /// Decides how long a value lives, and whether at all. Once for each fill, before any tier is told.
+    pub(crate) fn settle<V>(&self, class: &Class, fill: &mut Fill<V>) {
+        let ttl = class.ttl.lifetime(fill.ttl, fill.is_negative, &self.dice);
+        if ttl.is_zero() && fill.keep == Keep::Value {
+            fill.keep = Keep::Nothing;
+        }
+        fill.ttl = Some(ttl);
+    }
+
+    /// Asks the tiers in order, counts and reports. The path of every hit: one shard's read lock, no allocation.
+    pub(crate) fn look_up<T>(
+        &self,
+        key: &Key,
+        class: &Class,
+        open: impl FnOnce(Anything) -> Option<T>,
+    ) -> Option<(T, State)> {
+        let started = (self.observer.is_some() && class.counters.sample_due()).then(|| self.clock.precise());
+        let found = self.live(key).and_then(|(value, state)| open(value).map(|value| (value, state)));
+        let (count, outcome) = match found {
+            Some((_, State::Fresh(_) | State::Waning(_))) => (Count::Hit, LookupOutcome::Hit),
+            Some(_) => (Count::StaleHit, LookupOutcome::Stale),
+            None => (Count::Miss, LookupOutcome::Miss),
+        };
+        if Heat::is_sample(class.counters.tick(count)) {
+            self.heat.note(key);
+        }
+        if let Some(observer) = &self.observer {
+            let latency = started.map(|started| self.clock.precise().saturating_sub(started));
+            tell(&**observer, &Event::Lookup { class: class.ttl.name(), tier: memory::NAME, outcome, latency });
+        }
+        found
+    }
+
+    fn live(&self, key: &Key) -> Option<(Anything, State)> {
+        let (hit, seen) = self.memory.get(key)?;
+        let now = self.clock.now();
+        match hit.calm.left(now.into()) {
+            Some(left) if self.fence.seen(hit.cells) == seen => Some((hit.value, State::Fresh(left))),
+            _ => self.consider(key, now),
+        }
+    }
+
+    /// A second look, not counted, under the lock under which fills are made.
+    pub(crate) fn peek(&self, key: &Key) -> Option<(Slot, State)> {
+        let slot = self.memory.peek(key)?;
+        let state = slot.state(self.clock.now(), &self.fence);
+        (state != State::Dead).then_some((slot, state))
+    }
+
+    /// The value that L1 holds, for a loader that may find that it still holds.
+    pub(crate) fn known<V: Send + Sync + 'static>(&self, key: &Key) -> Option<Known<V>> {
+        let (slot, _) = self.peek(key)?;
+        let tags = slot.stamps.tags();
+        Some(Known::new(open(slot)?, tags))
+    }
+
+    pub(crate) fn notify(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.observer {
+            tell(&**observer, event);
+        }
+    }
+}
+
+impl Drop for Tiers {
+    fn drop(&mut self) {
+        self.bell.close();
+    }
+}

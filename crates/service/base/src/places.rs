@@ -1,0 +1,96 @@
+//! How many may follow events at once, and how many of those for one client.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Why somebody may not follow now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TooManyFollowers {
+    /// Of all.
+    #[error("{0} follow the events of this process, which is as many as may")]
+    InAll(usize),
+    /// Of this client.
+    #[error("{0} of this client follow the events of this process, which is as many as may")]
+    OfClient(usize),
+}
+
+/// The places, all of them free at first. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Places {
+    taken: Arc<Mutex<HashMap<Box<str>, usize>>>,
+    most: usize,
+    most_of_client: usize,
+}
+
+impl Places {
+    /// So many in all, and of one client.
+    pub fn new(most: usize, most_of_client: usize) -> Self {
+        Self { taken: Arc::default(), most, most_of_client }
+    }
+
+    /// A place for one who follows for `client`.
+    ///
+    /// # Errors
+    ///
+    /// When as many follow as may.
+    pub fn take(&self, client: &str) -> Result<Place, TooManyFollowers> {
+        let mut taken = lock(&self.taken);
+        if taken.values().sum::<usize>() >= self.most {
+            return Err(TooManyFollowers::InAll(self.most));
+        }
+        let own = taken.get(client).copied().unwrap_or(0);
+        if own >= self.most_of_client {
+            return Err(TooManyFollowers::OfClient(self.most_of_client));
+        }
+        taken.insert(client.into(), own + 1);
+        Ok(Place { taken: Arc::clone(&self.taken), client: client.into() })
+    }
+
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        lock(&self.taken).values().sum()
+    }
+}
+
+/// Given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    taken: Arc<Mutex<HashMap<Box<str>, usize>>>,
+    client: Box<str>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.taken);
+        if let Some(own) = taken.get_mut(&self.client) {
+            *own -= 1;
+            if *own == 0 {
+                taken.remove(&self.client);
+            }
+        }
+    }
+}
+
+fn lock(taken: &Mutex<HashMap<Box<str>, usize>>) -> MutexGuard<'_, HashMap<Box<str>, usize>> {
+    taken.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_leaves_places_to_others_and_each_place_is_given_back() {
+        let places = Places::new(64, 8);
+        let mut greedy: Vec<_> = (0..8).map(|_| places.take("a").unwrap()).collect();
+        assert_eq!(places.take("a").unwrap_err(), TooManyFollowers::OfClient(8));
+        let others: Vec<_> = (0..56).map(|at| places.take(&format!("b{}", at / 8)).unwrap()).collect();
+        assert_eq!(places.take("c").unwrap_err(), TooManyFollowers::InAll(64));
+        greedy.pop();
+        assert!(places.take("a").is_ok());
+        assert_eq!(places.taken(), 63);
+        drop((greedy, others));
+        assert_eq!((places.taken(), lock(&places.taken).len()), (0, 0), "who is gone is forgotten");
+    }
+}

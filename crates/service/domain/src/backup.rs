@@ -1,0 +1,12 @@
+//! Backups: every table as it was at one moment, in a form that both databases read and write.
+//!
+//! `format` writes and checks the file, the job of backups makes it, [`restore`] brings it back.
+
+mod format;
+mod restore;
+
+pub use format::FormatError;
+#[cfg(any(test, feature = "test-support"))]
+pub use format::sealed;
+pub use format::{Digests, Manifest, TableDigest, Writer};
+pub use restore::{Request, RestoreError, RestoredTable, restore};

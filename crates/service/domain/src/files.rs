@@ -1,0 +1,242 @@
+//! Files in the data directory or in a bucket of S3: exports, reports and backups that a job has
+//! made, and uploads for a job to read.
+//!
+//! Every key is made here, of a kind, an owner and a UUID, and of nothing that a client sent. A
+//! file is seen whole or not at all: it is written in parts that become a file when the last is
+//! there, and a writer that gives up on the way leaves none.
+
+mod error;
+mod login;
+mod read;
+#[cfg(any(test, feature = "test-support"))]
+mod stand_in;
+mod sweep;
+mod write;
+
+use std::fmt;
+use std::path::{Path as Directory, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::aws::AmazonS3Builder;
+use object_store::client::{ClientConfigKey, ClientOptions, HttpClient, HttpConnector};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
+use tidegate_base::private;
+use tidegate_queue::JobId;
+use tidegate_settings::FilesPlace;
+
+pub use error::FilesError;
+pub use read::FileReader;
+pub use sweep::FilesSweep;
+pub use tidegate_model::file::{FileAt, FileId, FileIdError, FileKind, Owner, Written};
+pub use write::NewFile;
+
+/// How long a connection to S3 may take, and how long an answer may make no progress.
+const CONNECT: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(30);
+/// What the client itself tries again. A job that still fails is put off by the queue.
+const TRIES: usize = 3;
+const TRYING: Duration = Duration::from_secs(60);
+
+/// A file that is there.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Where.
+    pub at: FileAt,
+    /// Its size.
+    pub bytes: u64,
+    /// When its last part came.
+    pub written: SystemTime,
+}
+
+/// The content of a file, piece by piece.
+pub type Pieces = BoxStream<'static, Result<Bytes, FilesError>>;
+
+/// Where files are kept. Cheap to clone.
+#[derive(Clone)]
+pub struct Files {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    /// The directory, where it is one.
+    directory: Option<PathBuf>,
+}
+
+impl Files {
+    /// Opens the place that the settings name; in the data directory, `files` is made.
+    ///
+    /// A bucket is not asked whether it is there: services start in any order.
+    ///
+    /// # Errors
+    ///
+    /// When the directory can't be made, the variables of AWS don't fit together, or a file that
+    /// they name can't be read.
+    pub fn open(place: &FilesPlace, data_dir: &Directory) -> Result<Self, FilesError> {
+        match place {
+            FilesPlace::Directory => Self::in_directory(&data_dir.join("files")),
+            FilesPlace::Bucket { bucket, prefix } => {
+                let builder = login::log_in(AmazonS3Builder::from_env(), variable)?;
+                Self::in_bucket(builder, bucket, prefix)
+            }
+        }
+    }
+
+    /// Checks the keys of a bucket, without a request.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read.
+    pub fn check_login(place: &FilesPlace) -> Result<(), FilesError> {
+        match place {
+            FilesPlace::Directory => Ok(()),
+            FilesPlace::Bucket { .. } => login::check(variable),
+        }
+    }
+
+    fn in_directory(directory: &Directory) -> Result<Self, FilesError> {
+        private::directory(directory).map_err(|error| FilesError::of_io("open", &error))?;
+        let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| FilesError::of("open", &error))?;
+        Ok(Self {
+            // What was acknowledged outlives a power cut.
+            store: Arc::new(store.with_fsync(true)),
+            prefix: Path::default(),
+            directory: Some(directory.to_owned()),
+        })
+    }
+
+    fn in_bucket(builder: AmazonS3Builder, bucket: &str, prefix: &Path) -> Result<Self, FilesError> {
+        let store = reaching(builder).with_bucket_name(bucket).build();
+        let store = store.map_err(|error| FilesError::Unusable { reason: error::words_of(&error) })?;
+        Ok(Self { store: Arc::new(store), prefix: prefix.clone(), directory: None })
+    }
+
+    /// Begins a file. Dropped before it is [finished](NewFile::finish), it never was.
+    ///
+    /// # Errors
+    ///
+    /// When the place can't be written.
+    pub async fn create(&self, at: FileAt) -> Result<NewFile, FilesError> {
+        let (store, key) = (Arc::clone(&self.store), key_of(&at, &self.prefix));
+        // This task goes on when the caller's future is dropped, and aborts what it has begun.
+        let begun = tokio::spawn(async move { Ok(NewFile::new(at, store.put_multipart(&key).await?)) });
+        let begun = begun.await.unwrap_or_else(|error| Err(error.into()));
+        begun.map_err(|error: object_store::Error| FilesError::of("begin", &error))
+    }
+
+    /// The size of a file and its content.
+    ///
+    /// # Errors
+    ///
+    /// When it isn't there or can't be read; the stream ends with an error where that turns out on the way.
+    pub async fn read(&self, at: &FileAt) -> Result<(u64, Pieces), FilesError> {
+        let got = self.store.get(&key_of(at, &self.prefix)).await.map_err(|error| FilesError::of("read", &error))?;
+        let size = got.meta.size;
+        Ok((size, got.into_stream().map_err(|error| FilesError::of("read", &error)).boxed()))
+    }
+
+    /// Opens a file to read it from any byte on.
+    ///
+    /// # Errors
+    ///
+    /// When it isn't there or can't be read.
+    pub async fn open_reader(&self, at: &FileAt) -> Result<FileReader, FilesError> {
+        FileReader::open(Arc::clone(&self.store), key_of(at, &self.prefix)).await
+    }
+
+    /// Whether files are in a bucket, which processes on other machines see too.
+    pub fn is_in_bucket(&self) -> bool {
+        self.directory.is_none()
+    }
+
+    /// Removes a file; one that is gone already is fine.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and can't be removed.
+    pub async fn remove(&self, at: &FileAt) -> Result<(), FilesError> {
+        match self.store.delete(&key_of(at, &self.prefix)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(FilesError::of("remove", &error)),
+        }
+    }
+
+    /// All files of a kind, in no order. What else lies there is passed over.
+    pub fn list(&self, kind: FileKind) -> BoxStream<'static, Result<Stored, FilesError>> {
+        let prefix = self.prefix.clone();
+        let ours = move |object: ObjectMeta| {
+            let at = at_key(&prefix, &object.location)?;
+            Some(Stored { at, bytes: object.size, written: object.last_modified.into() })
+        };
+        let found = self.store.list(Some(&self.prefix.clone().join(kind.name())));
+        let found = found.map_err(|error| FilesError::of("list", &error));
+        found.try_filter_map(move |object| std::future::ready(Ok(ours(object)))).boxed()
+    }
+}
+
+/// `<kind>/<owner>/<id>`, or `<kind>/<id>` for the operations.
+fn key_of(at: &FileAt, prefix: &Path) -> Path {
+    let below = prefix.clone().join(at.kind.name());
+    let below = match &at.owner {
+        Owner::Operations => below,
+        Owner::Tenant(tenant) => below.join(tenant.as_str()),
+        Owner::Job(job) => below.join(job.as_str()),
+    };
+    below.join(at.id.to_string())
+}
+
+/// What lies at that key, unless it is none of ours.
+fn at_key(prefix: &Path, key: &Path) -> Option<FileAt> {
+    let parts: Vec<_> = key.prefix_match(prefix)?.collect();
+    let (kind, owner, id) = match &parts[..] {
+        [kind, id] => (kind, None, id),
+        [kind, owner, id] => (kind, Some(owner.as_ref()), id),
+        _ => return None,
+    };
+    let kind = FileKind::named(kind.as_ref())?;
+    let owner = match owner {
+        None => Owner::Operations,
+        Some(job) if kind == FileKind::Upload => Owner::Job(JobId::new(job).ok()?),
+        Some(tenant) => Owner::Tenant(tenant.parse().ok()?),
+    };
+    Some(FileAt { kind, owner, id: id.as_ref().parse().ok()? })
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the store, which knows the login.
+        f.debug_struct("Files").field("prefix", &self.prefix.as_ref()).finish_non_exhaustive()
+    }
+}
+
+/// With the patience and the connections of this program.
+fn reaching(builder: AmazonS3Builder) -> AmazonS3Builder {
+    let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRYING, ..RetryConfig::default() };
+    builder.with_retry(retry).with_http_connector(Outgoing)
+}
+
+/// A variable of the environment. An empty one counts as not set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// Makes connections to S3 as all others that go out are made: with one provider of TLS, by no proxy of the environment.
+#[derive(Debug)]
+struct Outgoing;
+
+impl HttpConnector for Outgoing {
+    fn connect(&self, options: &ClientOptions) -> Result<HttpClient, object_store::Error> {
+        let failed = |source| object_store::Error::Generic { store: "S3", source };
+        let builder = tidegate_outgoing::client().map_err(|error| failed(error.into()))?;
+        // `AWS_ALLOW_HTTP`: without TLS everybody on the way reads along. The address of a machine's own login allows it by itself.
+        let allows_http = options.get_config_value(&ClientConfigKey::AllowHttp).is_some_and(|said| said == "true");
+        let client = builder.https_only(!allows_http).connect_timeout(CONNECT).read_timeout(SILENCE).build();
+        Ok(HttpClient::new(client.map_err(|error| failed(error.into()))?))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,21 @@
+//! Reports on a tenant's schedules: what is asked for, what it says, and how that is written.
+//!
+//! Everything here is pure. `jobs/report.rs` has the database add the figures up, and puts what is written into files.
+
+mod content;
+mod page;
+mod schedules;
+mod span;
+mod table;
+mod tops;
+mod usage;
+
+pub use content::{Figure, Heading, Line, Report, Section};
+pub use page::page;
+pub use schedules::ScheduleSums;
+pub use span::{LONGEST_DAYS, ReportKind, Span, SpanError, SpanErrors};
+pub use table::table;
+pub use usage::usage;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! What a schedule may be: [`RawSchedule`] comes from outside, [`ScheduleDraft`] has passed every
+//! check.
+//!
+//! One set of rules serves the JSON API and both import formats, so that a row refused by an
+//! import is refused by the API for the same reason. Everything here is pure: no clock, no IO.
+
+mod attendee;
+mod draft;
+mod field;
+mod occurrences;
+mod recurrence;
+mod text;
+
+pub use attendee::{Attendee, MAX_ATTENDEE_CHARS, MAX_ATTENDEES};
+pub use draft::instant;
+pub use draft::{MAX_TITLE_CHARS, RawSchedule, ScheduleDraft};
+pub use field::{Field, FieldError, FieldErrors, Problem};
+pub use occurrences::{NoOccurrences, Occurrences, occurrences};
+pub use recurrence::{MAX_RULE_BYTES, MAX_TIMES_A_DAY, Recurrence, RecurrenceError};

@@ -1,0 +1,124 @@
+//! The checked content of a schedule and the form it is sent in.
+
+use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
+use serde::Deserialize;
+
+use super::attendee::{self, Attendee};
+use super::field::{Field, FieldErrors, Findings, Problem};
+use super::recurrence::Recurrence;
+use super::text::one_line;
+
+/// Characters a title may have.
+pub const MAX_TITLE_CHARS: usize = 200;
+
+/// A schedule as it was sent: nothing is checked but the shape.
+///
+/// In JSON, `title`, `starts_at` and `ends_at` are required, unknown names are errors, `recurrence`
+/// may be missing, null or empty, and `attendees` may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSchedule {
+    /// What the schedule is called.
+    pub title: String,
+    /// RFC 3339 time with an offset.
+    pub starts_at: String,
+    /// RFC 3339 time with an offset.
+    pub ends_at: String,
+    /// RFC 5545 RRULE.
+    #[serde(default)]
+    pub recurrence: Option<String>,
+    /// E-mail addresses or names.
+    #[serde(default)]
+    pub attendees: Vec<String>,
+}
+
+/// The content of a schedule that has passed every check; there is no other way to get one.
+///
+/// - The title is trimmed, 1 to 200 characters, without control characters.
+/// - Both times are UTC, in the years 1970 to 9999, cut to whole milliseconds (the precision the
+///   API shows), and the end is **later** than the start: RFC 5545 §3.8.2.2 demands it of DTEND,
+///   and an event of no length would never meet a search for what overlaps a period.
+/// - Attendees follow [`Attendee`]; at most 200 are given, and of those that differ only in case
+///   the first is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleDraft {
+    title: String,
+    starts_at: DateTime<Utc>,
+    ends_at: DateTime<Utc>,
+    recurrence: Option<Recurrence>,
+    attendees: Vec<Attendee>,
+}
+
+impl ScheduleDraft {
+    /// Checks `raw`.
+    ///
+    /// # Errors
+    ///
+    /// Every refused field, not only the first. The order of the two times is judged only when both
+    /// are valid.
+    pub fn try_new(raw: &RawSchedule) -> Result<Self, FieldErrors> {
+        let mut findings = Findings::default();
+        let title = findings.keep(Field::Title, one_line(&raw.title, MAX_TITLE_CHARS));
+        let starts_at = findings.keep(Field::StartsAt, instant(&raw.starts_at));
+        let ends_at = findings.keep(Field::EndsAt, instant(&raw.ends_at));
+        if starts_at.zip(ends_at).is_some_and(|(start, end)| end <= start) {
+            findings.note(Field::EndsAt, Problem::NotAfterStart);
+        }
+        // With a start that was refused the rule is held against the earliest start there can be,
+        // so that one answer names both faults and invents none.
+        let first = starts_at.unwrap_or(DateTime::UNIX_EPOCH);
+        let text = raw.recurrence.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let rule = text.map(|text| Recurrence::try_new(text, first)).transpose();
+        let recurrence = findings.keep(Field::Recurrence, rule).flatten();
+        let attendees = attendee::check_all(&raw.attendees, &mut findings);
+
+        let accepted = findings.is_empty();
+        let (Some(title), Some(starts_at), Some(ends_at), true) = (title, starts_at, ends_at, accepted) else {
+            return Err(findings.into_errors());
+        };
+        Ok(Self { title: title.to_owned(), starts_at, ends_at, recurrence, attendees })
+    }
+
+    /// What the schedule is called.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// When the first occurrence starts.
+    pub fn starts_at(&self) -> DateTime<Utc> {
+        self.starts_at
+    }
+
+    /// When the first occurrence ends; later than [`starts_at`](Self::starts_at).
+    pub fn ends_at(&self) -> DateTime<Utc> {
+        self.ends_at
+    }
+
+    /// How it recurs; `None` if it happens once.
+    pub fn recurrence(&self) -> Option<&Recurrence> {
+        self.recurrence.as_ref()
+    }
+
+    /// Who attends, in the order given, each once.
+    pub fn attendees(&self) -> &[Attendee] {
+        &self.attendees
+    }
+}
+
+/// Reads an RFC 3339 time. A leap second is refused: UTC of chrono has none to store it as.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn instant(text: &str) -> Result<DateTime<Utc>, Problem> {
+    let time = DateTime::parse_from_rfc3339(text.trim()).map_err(|_| Problem::NotRfc3339)?;
+    if time.nanosecond() >= 1_000_000_000 {
+        return Err(Problem::NotRfc3339);
+    }
+    let time = time.with_timezone(&Utc).trunc_subsecs(3);
+    if (1970..=9999).contains(&time.year()) { Ok(time) } else { Err(Problem::YearOutOfRange) }
+}
+
+#[cfg(test)]
+#[path = "draft_tests.rs"]
+mod tests;

@@ -1,0 +1,183 @@
+//! The command line that both binaries share: which settings file, and whether to only look at it.
+
+mod flags;
+mod restore;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
+use tidegate_base::private;
+use tidegate_base::stdout::{self, say};
+use tidegate_domain::backup;
+use tidegate_domain::files::Files;
+use tidegate_server::tls;
+use tidegate_settings::{CATALOGUE, RawSettings, Settings};
+
+use crate::node::StartError;
+use crate::serving::tls_files;
+
+pub use flags::{CONCURRENCY, Flag, SERVED};
+
+/// A binary, as it presents itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for, in a line.
+    pub about: &'static str,
+    /// Flags beside those that all have.
+    pub flags: &'static [Flag],
+    /// Whether it also restores backups.
+    pub restores: bool,
+    /// Whether it speaks TLS, so that a check of the settings looks at the certificate.
+    pub speaks_tls: bool,
+}
+
+/// Reads the command line and the settings, starts the log and a runtime, and runs the program on them.
+pub fn main<F>(program: Program, run: impl FnOnce(Settings) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), StartError>>,
+{
+    private::close_to_others();
+    let arguments = command(&program).get_matches();
+    if let Some(shell) = arguments.get_one::<Shell>("completions") {
+        return print_completions(&program, *shell);
+    }
+    match start(&program, &arguments, run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Faults(faults)) => {
+            faults.iter().for_each(|fault| complain(program.name, fault));
+            ExitCode::from(faults.first().map_or(1, StartError::exit_code))
+        }
+    }
+}
+
+/// Why the program did not start: each setting that can't be used, or one reason of another kind.
+struct Faults(Vec<StartError>);
+
+impl<E: Into<StartError>> From<E> for Faults {
+    fn from(error: E) -> Self {
+        Self(vec![error.into()])
+    }
+}
+
+fn start<F>(program: &Program, arguments: &ArgMatches, run: impl FnOnce(Settings) -> F) -> Result<(), Faults>
+where
+    F: Future<Output = Result<(), StartError>>,
+{
+    let file = arguments.get_one::<PathBuf>("config").map(PathBuf::as_path);
+    let mut raw = RawSettings::load(file, std::env::vars_os())?;
+    for flag in program.flags {
+        flag.apply(arguments, &mut raw);
+    }
+    if arguments.get_flag("print-settings") {
+        print_settings(&raw)?;
+        let faults = raw.take_faults();
+        let faults: Vec<_> = faults.into_iter().map(StartError::from).collect();
+        return if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) };
+    }
+    let warnings = raw.take_warnings();
+    let (settings, faults) = raw.judge();
+    let mut faults: Vec<_> = faults.into_iter().map(StartError::from).collect();
+    if arguments.get_flag("check") {
+        warnings.iter().try_for_each(|warning| say(warning))?;
+        let files = settings.as_ref().and_then(|settings| settings.tls.as_ref()).map(tls_files);
+        match files.filter(|_| program.speaks_tls).map(|files| tls::load(&files)) {
+            Some(Ok(pair)) => pair.warnings.iter().try_for_each(|warning| say(warning))?,
+            Some(Err(error)) => faults.push(error.into()),
+            None => {}
+        }
+        let login = settings.as_ref().map(|settings| Files::check_login(&settings.files.place));
+        faults.extend(login.and_then(Result::err).map(StartError::from));
+        if faults.is_empty() {
+            return Ok(say("the settings are good")?);
+        }
+    }
+    let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(Faults(faults)) };
+    tidegate_telemetry::init_logging(&settings);
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if let Some(request) = restore::asked(arguments) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        for table in runtime.block_on(backup::restore(&settings, &request))? {
+            say(&format!("{:<20} {:>12} rows  sha256 {}", table.table, table.rows, table.sha256))?;
+        }
+        return Ok(say("restored; jobs are in no backup, and files that were exported lie where they lay")?);
+    }
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))?)
+}
+
+fn command(program: &Program) -> Command {
+    let command = Command::new(program.name)
+        .about(program.about)
+        .version(env!("CARGO_PKG_VERSION"))
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("PATH")
+                .global(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("Settings file; without it, tidegate.toml in the working directory if it is there"),
+        )
+        .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help("Check the settings and exit"))
+        .arg(
+            Arg::new("print-settings")
+                .long("print-settings")
+                .action(ArgAction::SetTrue)
+                .help("Print every setting, where it comes from and what it means, secrets masked, and exit"),
+        )
+        .arg(
+            Arg::new("completions")
+                .long("completions")
+                .value_name("SHELL")
+                .value_parser(value_parser!(Shell))
+                .help("Print the script that completes this program's options in a shell, and exit"),
+        )
+        .after_help(environment_help());
+    let command = if program.restores { command.subcommand(restore::command()) } else { command };
+    program.flags.iter().fold(command, |command, flag| flag.add(command))
+}
+
+fn print_completions(program: &Program, shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(program), program.name, &mut script);
+    match say(String::from_utf8_lossy(&script).trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(program.name, &error.into());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn environment_help() -> String {
+    let mut text = String::from("Environment (over the settings file):\n");
+    for setting in CATALOGUE {
+        let default = setting.default.map(|default| format!(" [{default}]")).unwrap_or_default();
+        text.push_str(&format!("  {:<34} {}{default}\n", setting.variable, setting.meaning));
+    }
+    text.push_str(
+        "\nEach secret can come from a file, whose name is set by the variable with _FILE behind it, such as \
+         REDIS_URL_FILE. It is read again when it changes.\n",
+    );
+    text.push_str(
+        "\nExit codes: 0 ended well, 1 other failure, 2 settings, 3 data directory or database, 4 address in use, \
+         5 Redis that can't be used, 6 a login that PostgreSQL or Redis refuses",
+    );
+    text
+}
+
+fn print_settings(raw: &RawSettings) -> io::Result<()> {
+    raw.shown().try_for_each(|(setting, value, source)| {
+        say(&format!("# {}\n# {}, {source}\n{} = {value:?}\n", setting.meaning, setting.variable, setting.key))
+    })
+}
+
+/// The log may not have started, and the message is for the person who started the program.
+fn complain(name: &str, error: &StartError) {
+    // A library's words may have line breaks; one message is one line, for people and for log collectors.
+    let words = error.to_string();
+    stdout::complain(&format!("{name}: {}", words.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
+}

@@ -1,0 +1,31 @@
+//! `restore BACKUP`: brings a backup back, in place of serving.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use tidegate_domain::backup::Request;
+
+const NAME: &str = "restore";
+
+pub(super) fn command() -> Command {
+    Command::new(NAME)
+        .about("Restores a backup into the database of the settings, which no process may use meanwhile, and exits")
+        .arg(
+            Arg::new("backup")
+                .value_name("BACKUP")
+                .required(true)
+                .help("Path of a backup, or its id as GET /api/backups tells it"),
+        )
+        .arg(
+            Arg::new("replace")
+                .long("replace")
+                .action(ArgAction::SetTrue)
+                .help("Replace what is there; a SQLite file is kept beside it as tidegate.db.replaced"),
+        )
+}
+
+/// What is to be restored, where that is asked for.
+pub(super) fn asked(arguments: &ArgMatches) -> Option<Request> {
+    // Not by the name alone: a program that restores nothing has no such command, and asking for it by name would be a panic.
+    let (_, asked) = arguments.subcommand().filter(|(name, _)| *name == NAME)?;
+    let backup = asked.get_one::<String>("backup")?.clone();
+    Some(Request { backup, replace: asked.get_flag("replace") })
+}

@@ -1,0 +1,148 @@
+//! Who may upload now: a tenant has only so many imports under way.
+
+use std::io;
+
+use tidegate_domain::spool::{Spool, Upload};
+use tidegate_model::tenant::TenantId;
+use tidegate_queue::{Broker, BrokerError, Job, JobId, State};
+use tidegate_store::{Reserved, Store, StoreError};
+
+use super::ImportSchedules;
+
+/// A place among the imports that its tenant has under way, taken before the upload is read.
+///
+/// Dropped before it is [kept](Self::keep), as when the client goes away, it is given back along with what was
+/// uploaded.
+#[derive(Debug)]
+pub struct Ticket {
+    upload: Upload,
+    is_repeatable: bool,
+    /// Whether this ticket took the place. Otherwise an earlier request with the same id did, and keeps it.
+    is_first: bool,
+    place: Option<(Store, Spool)>,
+}
+
+/// Why an upload is not taken now.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAdmitted {
+    /// The tenant has all the imports under way that it may have.
+    #[error("{most} imports are under way already; wait for one to end")]
+    TooMany {
+        /// How many that is.
+        most: u32,
+    },
+    /// The tables can't be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The job store can't be used.
+    #[error("{0}")]
+    Queue(#[from] BrokerError),
+    /// The file of an earlier import can't be removed.
+    #[error("the upload of an earlier import can't be removed: {0}")]
+    Spool(#[from] io::Error),
+}
+
+impl Ticket {
+    /// Takes a place for one more import of the tenant, which may have `most` under way. A repeated request, with the
+    /// same `id`, keeps its place.
+    ///
+    /// # Errors
+    ///
+    /// When there is no place, or it can't be known.
+    pub async fn take(
+        store: &Store,
+        spool: &Spool,
+        broker: &dyn Broker,
+        tenant: &TenantId,
+        most: u32,
+        id: JobId,
+    ) -> Result<Self, NotAdmitted> {
+        let mut reserved = store.reserve_import(id.as_str(), tenant, most).await?;
+        if reserved == Reserved::Full {
+            close_what_is_over(store, broker, tenant).await?;
+            reserved = store.reserve_import(id.as_str(), tenant, most).await?;
+        }
+        let is_first = match reserved {
+            Reserved::New => true,
+            Reserved::Found => false,
+            Reserved::Full => return Err(NotAdmitted::TooMany { most }),
+        };
+        let (upload, place) = (spool.name(id), Some((store.clone(), spool.clone())));
+        let ticket = Self { upload, is_repeatable: false, is_first, place };
+        if is_first && ticket.upload.is_shared() {
+            // An earlier import of this id may have left its file, which is not the one that comes now.
+            spool.remove(&ticket.upload).await?;
+        }
+        Ok(ticket)
+    }
+
+    /// Notes that other requests may have the same id. If they [share](Upload::is_shared) the
+    /// upload too, it is never removed with this ticket.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.is_repeatable = true;
+        self
+    }
+
+    /// The id for the job.
+    pub fn id(&self) -> &JobId {
+        self.upload.job()
+    }
+
+    /// The name for the upload.
+    pub fn upload(&self) -> &Upload {
+        &self.upload
+    }
+
+    /// Leaves the place to the job, which is enqueued next.
+    #[must_use]
+    pub fn keep(mut self) -> Self {
+        self.place = None;
+        self
+    }
+
+    /// Gives the place back and removes the upload; the sweep does what can't be done now.
+    ///
+    /// A shared upload of a [repeatable](Self::repeatable) ticket is left to the sweep too. If an
+    /// earlier request with the same id has taken the place, that request keeps it, and what is
+    /// shared.
+    pub async fn give_back(&self, store: &Store, spool: &Spool) {
+        let (id, is_mine_alone) = (self.id(), self.is_first && !self.is_repeatable);
+        if (is_mine_alone || !self.upload.is_shared())
+            && let Err(error) = spool.remove(&self.upload).await
+        {
+            tracing::warn!(%error, upload = %id, "a refused upload can't be removed; the sweep will");
+        }
+        if self.is_first
+            && let Err(error) = store.release_import(id.as_str()).await
+        {
+            tracing::warn!(%error, upload = %id, "the place of a refused upload can't be given back; the sweep will");
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let (Some((store, spool)), Ok(runtime)) = (self.place.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let (is_repeatable, is_first) = (self.is_repeatable, self.is_first);
+        let left = Self { upload: self.upload.clone(), is_repeatable, is_first, place: None };
+        runtime.spawn(async move { left.give_back(&store, &spool).await });
+    }
+}
+
+/// Notes which imports came to an end without their handler: cancelled, or dead by their last failure.
+///
+/// Done only when places seem to have run out, and then for as many jobs as there are places.
+async fn close_what_is_over(store: &Store, broker: &dyn Broker, tenant: &TenantId) -> Result<(), NotAdmitted> {
+    for id in store.pending_imports(tenant).await? {
+        let Ok(job) = JobId::new(&id) else { continue };
+        let state = broker.job(ImportSchedules::QUEUE, &job).await?.map(|job| job.state);
+        if matches!(state, Some(State::Done | State::Dead | State::Cancelled)) {
+            store.close_import(&id, None).await?;
+        }
+    }
+    Ok(())
+}

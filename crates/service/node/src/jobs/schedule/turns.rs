@@ -1,0 +1,142 @@
+//! How long the rules of whom are followed: a tenant whose rules are dear to follow keeps no other waiting.
+//!
+//! A rule may take a second and come to nothing: one of every second on a day that no month has is looked for through a hundred
+//! thousand periods.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tidegate_model::schedule::{NoOccurrences, occurrences};
+use tidegate_model::tenant::TenantId;
+use tidegate_store::{DueSchedule, Occurring};
+use tokio::time::Instant;
+
+use super::GRACE;
+
+/// Occurrences of one schedule that one transaction takes.
+const AT_ONCE: usize = 100;
+/// Occurrences that one transaction takes, give or take those of one schedule: while it writes nobody else does.
+const MOST_OCCURRENCES: usize = 1_000;
+/// How long rules are followed before what came of it is stored: a run that ends in the middle has then done something.
+const BETWEEN_STORES: Duration = Duration::from_secs(2);
+/// How long one tenant's rules are followed in one look. The rest of them waits for the next one.
+const OF_A_TENANT: Duration = Duration::from_secs(10);
+
+/// One look at schedules.
+pub(super) struct Turns {
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+    spent: HashMap<TenantId, Duration>,
+}
+
+/// What came of a page, or of its beginning.
+#[derive(Default)]
+pub(super) struct Followed {
+    pub(super) occurring: Vec<Occurring>,
+    /// Schedules whose rule can't be followed.
+    pub(super) unreadable: u64,
+    /// Schedules whose tenant has had its turn: they are left as they are.
+    pub(super) left: u64,
+    /// The last of them all, behind which it goes on. `None` only of an empty page.
+    pub(super) last: Option<DueSchedule>,
+}
+
+impl Turns {
+    /// For occurrences up to `until`.
+    pub(super) fn new(now: DateTime<Utc>, until: DateTime<Utc>) -> Self {
+        Self { now, until, spent: HashMap::new() }
+    }
+
+    /// Follows the rules of a page, from its beginning, until there is enough to store. No work for a thread that others wait for.
+    pub(super) fn follow(&mut self, page: Vec<DueSchedule>) -> Followed {
+        let (begun, mut found) = (Instant::now(), 0);
+        let mut followed = Followed::default();
+        for schedule in page {
+            followed.last = Some(schedule.clone());
+            let spent = self.spent.entry(schedule.tenant.clone()).or_default();
+            if *spent >= OF_A_TENANT {
+                followed.left += 1;
+                continue;
+            }
+            let one = Instant::now();
+            let (occurring, is_readable) = follow(schedule, self.now, self.until);
+            *spent += one.elapsed();
+            if *spent >= OF_A_TENANT {
+                let tenant = &occurring.schedule.tenant;
+                tracing::warn!(%tenant, "its recurrence rules are dear to follow: the rest of its schedules waits for the next look");
+            }
+            found += occurring.within.len();
+            followed.unreadable += u64::from(!is_readable);
+            followed.occurring.push(occurring);
+            if found >= MOST_OCCURRENCES || begun.elapsed() >= BETWEEN_STORES {
+                break;
+            }
+        }
+        followed
+    }
+}
+
+/// What is to be prepared of a schedule, and whether its rule could be followed. What has passed, past the grace, is left behind.
+fn follow(schedule: DueSchedule, now: DateTime<Utc>, until: DateTime<Utc>) -> (Occurring, bool) {
+    let from = schedule.next_at.max(now - GRACE);
+    let behind = until + TimeDelta::milliseconds(1);
+    let rule = schedule.recurrence.as_deref();
+    // Others' schedules are not to suffer from a rule that the crate has a fault with.
+    let found = catch_unwind(AssertUnwindSafe(|| occurrences(schedule.starts_at, rule, (from, behind), AT_ONCE)));
+    match found.unwrap_or(Err(NoOccurrences::Panicked)) {
+        Ok(found) => (Occurring { schedule, within: found.starts, next: found.next }, true),
+        Err(error) => {
+            tracing::warn!(%error, schedule = %schedule.id, tenant = %schedule.tenant, "a schedule gets no reminders");
+            (Occurring { schedule, within: Vec::new(), next: None }, false)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn schedule(tenant: &str, rule: &str) -> DueSchedule {
+        let starts_at = "2030-01-07T09:00:00Z".parse().unwrap();
+        let recurrence = (!rule.is_empty()).then(|| rule.to_owned());
+        DueSchedule { id: Uuid::now_v7(), tenant: tenant.parse().unwrap(), starts_at, recurrence, next_at: starts_at }
+    }
+
+    fn turns() -> Turns {
+        let now: DateTime<Utc> = "2030-01-07T08:00:00Z".parse().unwrap();
+        Turns::new(now, now + TimeDelta::hours(2))
+    }
+
+    #[test]
+    fn whose_rules_are_dear_keeps_nobody_waiting() {
+        // Looked for through a hundred thousand seconds each: hours of them all.
+        let never = "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30";
+        let mut due = vec![schedule("hostile", never); 20_000];
+        due.push(schedule("acme", ""));
+        let (mut turns, mut left, mut followed_last) = (turns(), 0, None);
+        while !due.is_empty() {
+            let followed = turns.follow(due.clone());
+            let done = followed.occurring.len() + usize::try_from(followed.left).unwrap();
+            assert_eq!(followed.last.as_ref(), due.get(done - 1), "it goes on behind what it has looked at");
+            due.drain(..done);
+            left += followed.left;
+            followed_last = followed.occurring.into_iter().next_back().or(followed_last);
+        }
+        let last = followed_last.unwrap();
+        assert_eq!((last.schedule.tenant.as_str(), last.within.len()), ("acme", 1));
+        assert!(left > 0, "most of the others wait");
+    }
+
+    #[test]
+    fn a_transaction_takes_so_many_occurrences() {
+        let followed = turns().follow(vec![schedule("acme", "FREQ=SECONDLY"); 50]);
+        assert_eq!(followed.occurring.len(), MOST_OCCURRENCES / AT_ONCE);
+        assert!(followed.occurring.iter().all(|one| one.within.len() == AT_ONCE && one.next.is_some()));
+        assert_eq!((followed.left, followed.unreadable), (0, 0));
+        assert!(turns().follow(Vec::new()).last.is_none());
+    }
+}

@@ -1,0 +1,483 @@
+//! A node: what one process holds, whichever binary it is.
+
+use std::io::ErrorKind;
+use std::iter;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_base::clock;
+use tidegate_cache::{Capacity, RedisTier, TieredCache};
+use tidegate_domain::backup::RestoreError;
+use tidegate_domain::files::{Files, FilesError, FilesSweep};
+use tidegate_domain::spool::Spool;
+use tidegate_outgoing::redis::{self, Redis};
+use tidegate_outgoing::webhook::Sender;
+use tidegate_perfmon::action::Actuator;
+use tidegate_queue::{
+    Broker, BrokerError, BuildError, Concurrency, Job, Producer, RedisBroker, RedisOptions, SqliteBroker,
+    SqliteOptions, Worker, WorkerError,
+};
+use tidegate_ratelimit::{QuotaError, UnsupportedAlgorithm};
+use tidegate_redis::{BlockingPool, Role};
+use tidegate_server::tls::TlsError;
+use tidegate_settings::{Settings, SettingsError};
+use tidegate_store::notify::Hub;
+use tidegate_store::running::{self, Held};
+use tidegate_store::{Coherence, Store, StoreError};
+use tidegate_telemetry::{
+    CacheRoom, CacheWatch, Export, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::database_mark;
+use crate::jobs::{self, ExpandSchedules, ImportSchedules, JobContext, Regular, RollAnalytics, ServedQueue};
+use crate::probes;
+use crate::secret_watch::SecretWatch;
+use crate::spool_sweep::Sweep;
+
+/// Everything that routes and jobs work on.
+pub struct Node {
+    /// The settings in force.
+    pub settings: Settings,
+    /// The cache of this process.
+    pub cache: TieredCache,
+    /// The tables.
+    pub store: Store,
+    /// What keeps the cache true to other processes' commits.
+    pub coherence: Coherence,
+    /// The jobs.
+    pub broker: Arc<dyn Broker>,
+    /// Where tenants' notices are followed.
+    pub hub: Hub,
+    /// Who posts to tenants' webhooks.
+    pub(crate) webhooks: Sender,
+    /// Uploads on their way to a job.
+    pub spool: Spool,
+    /// Exports, reports and backups.
+    pub files: Files,
+    /// Figures and health.
+    pub telemetry: Arc<Telemetry>,
+    /// Trends, advice, and what was done about it.
+    pub outlook: Arc<OutlookWatch>,
+    /// The queues that a worker of this process serves.
+    served: Vec<(ServedQueue, Concurrency)>,
+    redis: Option<Redis>,
+    queue_file: Option<Arc<SqliteBroker>>,
+    background: CancellationToken,
+    export: Option<Export>,
+    /// Keeps a restore away from tables in files.
+    _running: Option<Held>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Why a process did not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The certificate or its key can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The application's database can't be used.
+    #[error(transparent)]
+    Store(#[from] tidegate_store::OpenError),
+    /// The queue's database can't be used.
+    #[error(transparent)]
+    Queue(#[from] tidegate_queue::OpenError),
+    /// Redis can't be used.
+    #[error(transparent)]
+    Redis(#[from] redis::Unusable),
+    /// The spool can't be used.
+    #[error("spool in {path} can't be used: {source}", path = path.display())]
+    Spool {
+        /// The data directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Files can't be kept.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// A backup was not restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The address can't be listened on.
+    #[error("can't listen on {address}: {source}; {}", listen_advice(source, *address, variable))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The setting that chooses it.
+        variable: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A limit can't be kept on Redis.
+    #[error("limits on Redis: {0}")]
+    Limits(UnsupportedAlgorithm),
+    /// A limit doesn't fit its algorithm.
+    #[error("limits: {0}")]
+    Limit(QuotaError),
+    /// Alerts can't be posted.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    /// The worker can't be put together.
+    #[error("worker: {0}")]
+    Worker(#[from] BuildError),
+    /// The worker could not go on; until then it worked.
+    #[error("the worker ended: {0}")]
+    Ended(#[from] WorkerError),
+    /// The server has ended, and nobody asked for it.
+    #[error("nobody is served any more: {reason}")]
+    NotServing {
+        /// How it ended.
+        reason: String,
+    },
+    /// The machine refuses something basic, such as a thread.
+    #[error("the system refused: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Advice about an address on which the process can't listen.
+fn listen_advice(error: &std::io::Error, address: SocketAddr, variable: &str) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => format!("another process uses it: choose another with {variable}"),
+        ErrorKind::AddrNotAvailable => format!("it is not an address of this machine: choose another with {variable}"),
+        ErrorKind::PermissionDenied if address.port() < 1024 => format!(
+            "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE on Linux): grant it, or choose a higher port with \
+             {variable}"
+        ),
+        ErrorKind::PermissionDenied => format!("the system forbids it: choose another with {variable}"),
+        _ => format!("choose another with {variable}"),
+    }
+}
+
+impl StartError {
+    /// Exit code of the process: 2 for settings, 3 for data that can't be used, 4 for the address, 5
+    /// for Redis that can't be used, 6 for a login that Redis or the database server refuses, 1 for
+    /// the rest.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Settings(_) | Self::Tls(_) | Self::Limits(_) | Self::Limit(_) => 2,
+            Self::Redis(error) if error.is_a_setting() => 2,
+            Self::Redis(error) if error.refuses_login() => 6,
+            Self::Redis(_) => 5,
+            Self::Store(tidegate_store::OpenError::Server(error)) if error.reason.refuses_login() => 6,
+            Self::Files(FilesError::Unusable { .. }) => 2,
+            Self::Store(_) | Self::Queue(_) | Self::Spool { .. } | Self::Files(_) | Self::Restore(_) => 3,
+            Self::Listen { .. } => 4,
+            Self::Webhook(_) | Self::Worker(_) | Self::Ended(_) | Self::NotServing { .. } | Self::System(_) => 1,
+        }
+    }
+}
+
+impl StartError {
+    /// Whether the same start may succeed later: Redis or the database server is away.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Redis(error) => error.is_transient(),
+            Self::Store(tidegate_store::OpenError::Server(error)) => error.reason.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+/// A server that a node waits for at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    /// The servers of jobs, limits and cache.
+    Redis,
+    /// The server of the tables.
+    Database,
+}
+
+impl Node {
+    /// Opens the databases, connects to Redis where it is set, and starts what runs beside requests and jobs.
+    ///
+    /// # Errors
+    ///
+    /// When the data directory or a file in it can't be used, or Redis can't. Nothing is written to the directory then.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_telling(settings, &[], |_| {}).await
+    }
+
+    /// The same; `waits` hears of each server before it is connected to. The routes `unjudged` say nothing of how the
+    /// service is, and neither do probes.
+    pub(crate) async fn start_telling(
+        settings: Settings,
+        unjudged: &[&str],
+        waits: impl Fn(WaitsFor) + Send,
+    ) -> Result<Self, StartError> {
+        let unjudged = probes::PATHS.iter().chain(unjudged).copied();
+        let background = CancellationToken::new();
+        // Where the start fails, all that it has begun ends.
+        let unfinished = background.clone().drop_guard();
+        let redis = match &settings.redis {
+            Some(redis) => {
+                waits(WaitsFor::Redis);
+                Some(Redis::connect(redis).await?)
+            }
+            None => None,
+        };
+        let (registry, slow_log) = tidegate_telemetry::registry(&settings.performance, unjudged);
+        let cache_watch = Arc::new(CacheWatch::new(&registry, redis.is_some()));
+        let make_cache = |database: &str| {
+            let cache = TieredCache::builder()
+                .capacity(Capacity::Bytes(settings.cache_size))
+                .observer(Arc::clone(&cache_watch) as _);
+            let Some(redis) = &redis else { return cache.build() };
+            // What was cached of one database is nothing to another, at whatever prefix both are.
+            let tier = RedisTier::new(redis.cache().clone(), &redis.keyspace().within(database));
+            let lag = settings.redis.as_ref().and_then(|redis| redis.replica_lag);
+            let tier = match lag {
+                Some(lag) => tier.lag_window(lag),
+                None => tier,
+            };
+            cache.l2(tier).build()
+        };
+        let running = match &settings.database {
+            Some(_) => None,
+            None => Some(running::hold(&settings.data_dir).await?),
+        };
+        let opened = match &settings.database {
+            Some(server) => {
+                waits(WaitsFor::Database);
+                Store::connect(server, make_cache, background.clone()).await
+            }
+            None => Store::open(&settings.database_path(), make_cache, background.clone()).await,
+        };
+        let (store, coherence) = opened.inspect_err(|_| {
+            redis.as_ref().inspect(|redis| redis.close());
+        })?;
+        let cache = store.cache().clone();
+        if let Some(redis) = &redis {
+            database_mark::compare(redis.queue(), redis.keyspace(), store.installation()).await;
+        }
+        let (broker, queue_file) = open_jobs(&settings, redis.as_ref()).await?;
+        let files = Files::open(&settings.files.place, &settings.data_dir)?;
+        let spool = Spool::open(&files, &settings.data_dir)
+            .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
+        let watched = Watched {
+            registry,
+            slow_log,
+            cache: cache.clone(),
+            cache_watch,
+            broker: Arc::clone(&broker),
+            redis: redis.clone(),
+        };
+        let telemetry = Telemetry::start(watched, &settings.performance, background.clone());
+        telemetry.share_alerts(&settings, &store, background.clone())?;
+        store.measure_changes(Arc::clone(&telemetry.operations().changes));
+        telemetry.watch_pools(store.pools(), &settings.performance.health);
+        telemetry.watch_server(store.server_watch(), background.clone());
+        let export = Export::start(&telemetry, &settings)?;
+        let hub = Hub::new(&store, &settings.notifications);
+        let closed_by = (!settings.webhook.private_addresses).then_some("webhook.private_addresses");
+        let webhooks = Sender::new(settings.webhook.timeout, closed_by)?;
+        tokio::spawn(store.clone().forget_notifications(settings.notifications.keep, background.clone()));
+        let adjustable = |served: &ServedQueue| (*served, Concurrency::new(served.concurrency));
+        let served: Vec<_> = settings.queue.served.iter().map(adjustable).collect();
+        let since_the_start = u64::try_from(telemetry.registry().now().as_millis()).unwrap_or(0);
+        let began_unix_ms = clock::unix_ms().saturating_sub(since_the_start);
+        let at_once = served.iter().map(|(served, concurrency)| {
+            Arc::new(JobsAtOnce::new(served.queue.name, concurrency.clone())) as Arc<dyn Actuator>
+        });
+        let outlook = Arc::new(OutlookWatch::new(
+            &settings.performance,
+            began_unix_ms,
+            iter::once(Arc::new(CacheRoom::new(cache.clone(), settings.cache_size)) as Arc<dyn Actuator>)
+                .chain(at_once)
+                .collect(),
+        ));
+        Arc::clone(&outlook).start(Arc::clone(&telemetry), background.clone());
+        tokio::spawn(SecretWatch::new(&settings, Some(&store)).keep(background.clone()));
+        tokio::spawn(watch_files(store.clone(), queue_file.clone(), background.clone()));
+        unfinished.disarm();
+        Ok(Self {
+            settings,
+            cache,
+            store,
+            coherence,
+            broker,
+            hub,
+            webhooks,
+            spool,
+            files,
+            telemetry,
+            outlook,
+            served,
+            redis,
+            queue_file,
+            background,
+            export,
+            _running: running,
+        })
+    }
+
+    /// Redis, where this node uses it.
+    pub fn redis(&self) -> Option<&Redis> {
+        self.redis.as_ref()
+    }
+
+    /// The worker of this process, with the handlers of the queues that it is to serve; it serves once it is run.
+    ///
+    /// # Errors
+    ///
+    /// When a setting of the queues doesn't fit the worker.
+    pub fn worker(&self) -> Result<Worker, StartError> {
+        let queue = &self.settings.queue;
+        let sweep = Sweep {
+            spool: self.spool.clone(),
+            store: self.store.clone(),
+            broker: Arc::clone(&self.broker),
+            upload_timeout: self.settings.http.upload_timeout,
+        };
+        tokio::spawn(sweep.run(self.background.clone()));
+        let (files, store) = (self.files.clone(), self.store.clone());
+        let sweep = FilesSweep { files, store, broker: Arc::clone(&self.broker) };
+        tokio::spawn(sweep.run(self.background.clone()));
+        let builder = Worker::builder(Arc::clone(&self.broker))
+            .observer(Arc::clone(self.telemetry.job_watch()) as _)
+            .span(trace::job_span)
+            .lease(queue.lease)
+            .grace(queue.grace)
+            .schedules();
+        self.keep_enqueueing::<RollAnalytics>();
+        self.keep_enqueueing::<ExpandSchedules>();
+        let context = JobContext {
+            settings: &self.settings,
+            store: &self.store,
+            files: &self.files,
+            spool: &self.spool,
+            broker: &self.broker,
+            webhooks: &self.webhooks,
+        };
+        let join = |builder, (served, concurrency): &(ServedQueue, Concurrency)| {
+            jobs::join(builder, served, concurrency.clone(), &context)
+        };
+        Ok(self.served.iter().fold(builder, join).build()?)
+    }
+
+    /// Where this process serves its queue.
+    fn keep_enqueueing<J: Regular>(&self) {
+        if self.served.iter().any(|(served, _)| served.queue.name == J::QUEUE) {
+            let producer = Producer::new(Arc::clone(&self.broker));
+            tokio::spawn(jobs::keep_enqueueing::<J>(producer, self.background.clone()));
+        }
+    }
+
+    /// Begins to follow the queues for their rates. Only whoever tells them needs that.
+    pub fn follow_queues(&self) {
+        self.telemetry.follow_queues(self.background.clone());
+    }
+
+    /// Whether the job store answers.
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't.
+    pub async fn broker_answers(&self) -> Result<(), BrokerError> {
+        self.broker.counts(ImportSchedules::QUEUE).await.map(|_| ())
+    }
+
+    /// Fails if a database file was deleted, moved or replaced while it is open: the process takes
+    /// no more writes then.
+    ///
+    /// # Errors
+    ///
+    /// With the path, and what to do.
+    pub fn ensure_in_place(&self) -> Result<(), StoreError> {
+        self.store.ensure_in_place()?;
+        self.queue_file.as_ref().map_or(Ok(()), |file| file.ensure_in_place().map_err(StoreError::Gone))
+    }
+
+    /// Ends what runs in the background, closes the databases and the connections.
+    pub async fn stop(&self) {
+        // While there is still something to read figures from.
+        if let Some(export) = &self.export {
+            export.end().await;
+        }
+        self.background.cancel();
+        self.telemetry.alerts().unshared().await;
+        // One after the other: of connections that close at the same time, none folds the log into the file.
+        self.coherence.ended().await;
+        self.store.close().await;
+        if let Some(broker) = &self.queue_file {
+            broker.close().await;
+        }
+        if let Some(redis) = &self.redis {
+            redis.close();
+        }
+        // Those of the last second, which the pulse did not live to tell.
+        self.telemetry.log_slow();
+    }
+}
+
+/// The broker; beside it, where it is a file, what has to be closed.
+async fn open_jobs(
+    settings: &Settings,
+    redis: Option<&Redis>,
+) -> Result<(Arc<dyn Broker>, Option<Arc<SqliteBroker>>), StartError> {
+    let Some(redis) = redis else {
+        let options = SqliteOptions::default().report_statements(true);
+        let broker = Arc::new(SqliteBroker::open(&settings.queue_path(), options).await?);
+        return Ok((Arc::clone(&broker) as _, Some(broker)));
+    };
+    let partitions = settings.queue.partitions;
+    // A worker waits for each partition of each queue on a connection of its own.
+    let connections = u32::from(partitions) * u32::try_from(settings.queue.served.len()).unwrap_or(u32::MAX);
+    let pool = BlockingPool::new(redis.queue().config(), Role::Durable, connections);
+    let options = RedisOptions::new().partitions(partitions);
+    let broker = RedisBroker::connect(redis.queue().clone(), pool, redis.keyspace().clone(), options);
+    Ok((Arc::new(broker), None))
+}
+
+/// Logs when a database file is gone from its path, and when it is back there. Nothing else would,
+/// where nothing is written and no probe comes.
+async fn watch_files(store: Store, queue_file: Option<Arc<SqliteBroker>>, stop: CancellationToken) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    let mut is_gone = false;
+    while stop.run_until_cancelled(every_second.tick()).await.is_some() {
+        let queue = || queue_file.as_ref().map_or(Ok(()), |file| file.ensure_in_place().map_err(StoreError::Gone));
+        let found = store.ensure_in_place().and_then(|()| queue());
+        match &found {
+            Err(error) if !is_gone => {
+                tracing::error!(%error, "the data directory is gone; nothing is written any more");
+            }
+            Ok(()) if is_gone => tracing::info!("the data directory is back; it is written to again"),
+            _ => {}
+        }
+        is_gone = found.is_err();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_address_is_refused_is_said_as_it_is() {
+        let told = |kind: ErrorKind, port| {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            StartError::Listen { address, variable: "TIDEGATE_LISTEN", source: kind.into() }.to_string()
+        };
+        for (kind, port, words) in [
+            (ErrorKind::AddrInUse, 8080, "another process uses it"),
+            (ErrorKind::PermissionDenied, 80, "ports below 1024 need a privilege"),
+            (ErrorKind::PermissionDenied, 8080, "the system forbids it"),
+            (ErrorKind::AddrNotAvailable, 8080, "not an address of this machine"),
+        ] {
+            let told = told(kind, port);
+            assert!(told.contains(words) && told.contains("TIDEGATE_LISTEN"), "{told}");
+            assert_eq!(told.contains("another process"), kind == ErrorKind::AddrInUse, "{told}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The PostgreSQL server, where the tables are not in a file.
+
+use std::time::Duration;
+
+use super::SettingsError;
+use super::reader::Reader;
+use crate::{DatabaseUrl, UrlError};
+
+/// How many there may be.
+pub const MOST_REPLICAS: usize = 8;
+
+/// A PostgreSQL server and how it is used.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// The server that is written to.
+    pub url: DatabaseUrl,
+    /// Servers that follow it, which are read too.
+    pub replicas: Vec<DatabaseUrl>,
+    /// Connections to each of them, at most, of one process; one more listens to the first.
+    pub pool: u32,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long a server that is away is asked again.
+    pub deadline: Duration,
+}
+
+pub(super) fn database(raw: &Reader<'_>) -> Result<Option<DatabaseSettings>, SettingsError> {
+    let pool = raw.count("database.pool", 2..=1000)?;
+    let connect_timeout =
+        raw.duration("database.connect_timeout", Duration::from_millis(100), Duration::from_secs(60))?;
+    let deadline = raw.duration("database.deadline", Duration::from_secs(1), Duration::from_secs(600))?;
+    let replicas = replicas(raw)?;
+    let Some((text, _)) = raw.text("database_url") else {
+        if replicas.is_empty() {
+            return Ok(None);
+        }
+        return Err(raw.invalid(
+            "database_replica_urls",
+            "names replicas of a server that `database_url` doesn't name".to_owned(),
+        ));
+    };
+    let url = text.parse().map_err(|error: UrlError| raw.invalid("database_url", error.to_string()))?;
+    Ok(Some(DatabaseSettings { url, replicas, pool, connect_timeout, deadline }))
+}
+
+fn replicas(raw: &Reader<'_>) -> Result<Vec<DatabaseUrl>, SettingsError> {
+    let Some((text, _)) = raw.text("database_replica_urls") else { return Ok(Vec::new()) };
+    let invalid = |number: usize, why: String| raw.invalid("database_replica_urls", format!("replica {number} {why}"));
+    let read = |(index, url): (usize, &str)| {
+        url.trim().parse().map_err(|error: UrlError| invalid(index + 1, error.to_string()))
+    };
+    let urls = text.split(',').enumerate().map(read).collect::<Result<Vec<DatabaseUrl>, _>>()?;
+    if urls.len() > MOST_REPLICAS {
+        return Err(invalid(MOST_REPLICAS + 1, format!("is one too many: there may be {MOST_REPLICAS}")));
+    }
+    Ok(urls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_ground::check_with;
+
+    const URL: (&str, &str) = ("DATABASE_URL", "postgres://app:hunter2@localhost/shop");
+
+    #[test]
+    fn the_tables_are_in_a_file_unless_a_server_is_named() {
+        assert!(check_with(&[]).unwrap().database.is_none());
+        let settings = check_with(&[URL]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
+        let database = settings.database.unwrap();
+        assert_eq!((database.pool, database.deadline), (10, Duration::from_secs(30)));
+        assert_eq!(database.connect_timeout, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn replicas_are_told_apart_by_their_number_and_by_nothing_secret() {
+        let urls = "postgres://app:hunter2@one/shop, postgres://app:hunter2@two/shop";
+        let settings = check_with(&[URL, ("DATABASE_REPLICA_URLS", urls)]).unwrap();
+        let places: Vec<_> = settings.database.unwrap().replicas.iter().map(ToString::to_string).collect();
+        assert_eq!(places, ["shop at one:5432", "shop at two:5432"]);
+        let many = ["postgres://app:hunter2@one/shop"; MOST_REPLICAS + 1].join(",");
+        for (urls, wanted) in [("postgres://app@one/shop,mysql://hunter2@two", "replica 2"), (&many, "replica 9")] {
+            let error = check_with(&[URL, ("DATABASE_REPLICA_URLS", urls)]).unwrap_err().to_string();
+            assert!(error.contains(wanted) && !error.contains("hunter2"), "{error}");
+        }
+        let error =
+            check_with(&[("DATABASE_REPLICA_URLS", "postgres://app:hunter2@one/shop")]).unwrap_err().to_string();
+        assert!(error.contains("database_url") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn another_database_is_refused_without_repeating_its_password() {
+        for url in ["mysql://app:hunter2@localhost", "postgres://app:hunter2@one,two/shop", "hunter2"] {
+            let error = check_with(&[("DATABASE_URL", url)]).unwrap_err().to_string();
+            assert!(error.contains("database_url (environment variable DATABASE_URL)"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

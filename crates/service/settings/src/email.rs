@@ -1,0 +1,147 @@
+//! The mail server, and what mails look like.
+
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+
+use super::reader::Reader;
+use super::{Hidden, SettingsError};
+
+/// How mails are sent.
+#[derive(Debug, Clone)]
+pub struct EmailSettings {
+    /// The server that takes them; none: each becomes a file.
+    pub server: Option<SmtpServer>,
+    /// Whom they come from.
+    pub from: Mailbox,
+    /// How long the server may take for one mail, from the first packet to its receipt.
+    pub timeout: Duration,
+    /// Recipients that one mail may have.
+    pub max_recipients: usize,
+}
+
+/// A server that takes mails by SMTP.
+#[derive(Debug, Clone)]
+pub struct SmtpServer {
+    /// Its name, which its certificate has to bear.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is made private.
+    pub security: Security,
+    /// User and password, where it asks for them.
+    pub login: Option<(String, Hidden)>,
+}
+
+/// When TLS begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// With the connection: `smtps:`.
+    Implicit,
+    /// By STARTTLS, or there is no mail.
+    Required,
+    /// By STARTTLS where the server offers it: whoever sits between can take that away.
+    Offered,
+    /// Never.
+    None,
+}
+
+const WANTED: &str = "wants a URL such as smtp://user:password@mail.example.com:587 or smtps://mail.example.com, \
+                      for smtp: with ?tls=required, ?tls=offered or ?tls=none if need be";
+
+pub(super) fn email(raw: &Reader<'_>) -> Result<EmailSettings, SettingsError> {
+    let timeout = raw.duration("email.timeout", Duration::from_millis(100), Duration::from_secs(600))?;
+    let max_recipients = raw.count("email.max_recipients", 1..=1000)?;
+    let from =
+        raw.required("email.from", "an address such as Tidegate <tidegate@example.com>", |text| text.parse().ok())?;
+    let server = match raw.text("email.url") {
+        // What is wrong with it is told without it, since it holds a password.
+        Some((text, _)) => Some(server(text).ok_or_else(|| raw.invalid("email.url", WANTED.to_owned()))?),
+        None => None,
+    };
+    Ok(EmailSettings { server, from, timeout, max_recipients })
+}
+
+fn server(text: &str) -> Option<SmtpServer> {
+    let url: Url = text.parse().ok()?;
+    let host = url.host_str().filter(|host| !host.is_empty())?.trim_matches(['[', ']']).to_owned();
+    if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+        return None;
+    }
+    let login = match (url.username(), url.password()) {
+        ("", None) => None,
+        (user, Some(password)) if !user.is_empty() => {
+            let plain = |text| percent_decode_str(text).decode_utf8().ok();
+            Some((plain(user)?.into_owned(), Hidden::new(&plain(password)?)))
+        }
+        _ => return None,
+    };
+    let (security, port) = match (url.scheme(), url.query()) {
+        ("smtps", None) => (Security::Implicit, 465),
+        ("smtp", Some("tls=required")) => (Security::Required, 587),
+        ("smtp", Some("tls=offered")) => (Security::Offered, 25),
+        ("smtp", Some("tls=none")) => (Security::None, 25),
+        // A password goes to nobody in clear, unless that is asked for.
+        ("smtp", None) if login.is_some() => (Security::Required, 587),
+        ("smtp", None) => (Security::Offered, 25),
+        _ => return None,
+    };
+    Some(SmtpServer { host, port: url.port().unwrap_or(port), security, login })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_ground::check_with;
+
+    fn set(url: &str) -> SmtpServer {
+        check_with(&[("TIDEGATE_EMAIL_URL", url)]).unwrap().email.server.unwrap()
+    }
+
+    #[test]
+    fn mails_are_files_unless_a_server_is_named() {
+        let email = check_with(&[]).unwrap().email;
+        assert!(email.server.is_none());
+        assert_eq!((email.timeout, email.max_recipients), (Duration::from_secs(10), 50));
+        assert_eq!(email.from.to_string(), "Tidegate <tidegate@localhost>");
+    }
+
+    #[test]
+    fn a_password_wants_tls_unless_the_url_says_otherwise() {
+        let with = |url: &str| {
+            let server = set(url);
+            (server.host, server.port, server.security)
+        };
+        assert_eq!(with("smtp://mail.example.com"), ("mail.example.com".to_owned(), 25, Security::Offered));
+        assert_eq!(with("smtps://mail.example.com"), ("mail.example.com".to_owned(), 465, Security::Implicit));
+        assert_eq!(with("smtp://u:p@mail.example.com").2, Security::Required);
+        assert_eq!(
+            with("smtp://u:p@mail.example.com:25?tls=none"),
+            ("mail.example.com".to_owned(), 25, Security::None)
+        );
+        let (user, password) = set("smtps://ada%40example.org:a%2Fb%40@mail.example.com").login.unwrap();
+        assert_eq!((user.as_str(), password.reveal()), ("ada@example.org", "a/b@"));
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_refused_without_its_password() {
+        for url in [
+            "mail.example.com:25",
+            "http://u:hunter2@mail.example.com",
+            "smtp://u:hunter2@",
+            "smtp://u@mail.example.com",
+            "smtp://:hunter2@mail.example.com",
+            "smtp://u:hunter2@mail.example.com/path",
+            "smtp://u:hunter2@mail.example.com?tls=maybe",
+            "smtps://u:hunter2@mail.example.com?tls=none",
+            "smtp://u:hunter2%ff@mail.example.com",
+        ] {
+            let error = check_with(&[("TIDEGATE_EMAIL_URL", url)]).unwrap_err().to_string();
+            assert!(error.contains("TIDEGATE_EMAIL_URL") && !error.contains("hunter2"), "{url}: {error}");
+        }
+        let settings = check_with(&[("TIDEGATE_EMAIL_URL", "smtps://u:hunter2@mail.example.com")]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,456 @@
+//! Settings: read raw, checked once, then always good.
+//!
+//! Every setting is one line of [`CATALOGUE`]: its key in the settings file, its environment variable, its default
+//! and what it means. [`RawSettings`] holds text and where it came from; [`RawSettings::check`] turns it into values that
+//! need no further checks, and every error names the setting and its source.
+
+mod cache;
+mod catalogue;
+mod check;
+mod database;
+mod database_url;
+mod email;
+mod files;
+mod hidden;
+mod notifications;
+mod performance;
+mod queues;
+mod raw;
+mod reader;
+mod reminders;
+mod secret;
+mod secret_file;
+#[cfg(any(test, feature = "test-support"))]
+pub mod test_ground;
+mod tls;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use sha2::{Digest, Sha256};
+use tidegate_model::queues::ServedQueue;
+use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
+use tidegate_redis::Keyspace;
+
+pub use cache::{CacheClasses, ClassSettings};
+pub use catalogue::{CATALOGUE, Setting};
+pub use database::{DatabaseSettings, MOST_REPLICAS};
+pub use database_url::{DatabaseUrl, UrlError};
+pub use email::{EmailSettings, Security, SmtpServer};
+pub use files::{FileRunSettings, FilesPlace, FilesSettings};
+pub use hidden::Hidden;
+pub use notifications::{NotificationSettings, WebhookSettings};
+pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
+pub use raw::{RawSettings, Source};
+pub use reader::{misspelt_level, token_fault};
+pub use reminders::ReminderSettings;
+pub use secret::Secret;
+pub use secret_file::{SecretFile, SecretFileError, read_secret};
+pub use tidegate_model::alert_rules::{Change, Matcher, OwnRule, RuleChanges, RuleTextError, Source as RuleSource};
+pub use tls::TlsSettings;
+
+/// Whether the API process runs a worker beside its routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InnerWorker {
+    /// Jobs run inside the API process; the default where nothing else is set up.
+    Inner,
+    /// Jobs run only in `tidegate-worker` processes.
+    None,
+}
+
+/// Address at which a `tidegate-worker` answers probes and `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerListen {
+    /// On loopback: at [`WorkerListen::PORT`], or at a free port where that is in use.
+    Auto,
+    /// At this address.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
+impl WorkerListen {
+    /// The port of `auto`.
+    pub const PORT: u16 = 9464;
+}
+
+/// How lines of the log are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Who may name a tenant by `X-Tenant-Id` without an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenTenants {
+    /// Nobody: every application request carries a key.
+    Closed,
+    /// Direct loopback connections only: the first tour, before any token is set.
+    Loopback,
+    /// Everybody, because the operator said so.
+    Everyone,
+}
+
+/// The tokens that guard what is not a tenant's own.
+#[derive(Debug, Clone, Default)]
+pub struct Tokens {
+    /// Changes on the operations routes; allows reads too.
+    pub admin: Option<Secret>,
+    /// Reads on the operations routes.
+    pub read: Option<Secret>,
+    /// Decisions for services in any language.
+    pub service: Option<Secret>,
+}
+
+impl Tokens {
+    /// Whether any token is set, which ends the open first tour.
+    pub fn any(&self) -> bool {
+        self.admin.is_some() || self.read.is_some() || self.service.is_some()
+    }
+
+    /// Whether two of them are the same: the weaker one would have the rights of the other.
+    pub(crate) fn are_shared(&self) -> bool {
+        let digests: Vec<_> =
+            [&self.admin, &self.read, &self.service].into_iter().flatten().map(Secret::digest).collect();
+        digests.iter().enumerate().any(|(at, digest)| digests[..at].contains(digest))
+    }
+
+    /// A key for that purpose, the same wherever the same tokens are set, and another once one of them is changed.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(purpose);
+        for token in [&self.admin, &self.read, &self.service] {
+            // What is not set must not look like what is.
+            digest.update([0, u8::from(token.is_some())]);
+            digest.update(token.as_ref().map_or([0; 32], Secret::digest));
+        }
+        digest.finalize().into()
+    }
+
+    /// Which of them `sent` is. All are compared whatever the first says, so that the time tells nothing.
+    pub fn rights(&self, sent: &str) -> Rights {
+        let is = |token: &Option<Secret>| token.as_ref().is_some_and(|token| token.matches(sent));
+        Rights { admin: is(&self.admin), read: is(&self.read), service: is(&self.service) }
+    }
+}
+
+/// Which tokens somebody has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// The admin token.
+    pub admin: bool,
+    /// The read token.
+    pub read: bool,
+    /// The service token.
+    pub service: bool,
+}
+
+/// A named limiter: how much, and for how long a key that went over it is refused.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitSettings {
+    /// The rate.
+    pub quota: Quota,
+    /// The first block of a key that went over; each further strike doubles it. Zero for none.
+    pub block: Duration,
+    /// Whether it is asked, and obeyed.
+    pub mode: LimitMode,
+}
+
+/// The greatest limit where charges are remembered one by one, as for logins and reports: above it, the values on Redis
+/// become large.
+pub const MAX_SMALL_LIMIT: u64 = 1_000;
+
+/// Whether a limiter is asked, and obeyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitMode {
+    /// It refuses.
+    On,
+    /// It decides and counts, and refuses nothing.
+    Shadow,
+    /// It isn't asked.
+    Off,
+}
+
+impl LimitMode {
+    /// As in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// Addresses about which a limiter isn't asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListSettings {
+    /// Never counted.
+    pub allow: Vec<IpNet>,
+    /// Always refused, also where they are allowed.
+    pub deny: Vec<IpNet>,
+}
+
+/// Every limit.
+#[derive(Debug, Clone)]
+pub struct LimitsSettings {
+    /// The limiter in front of everything but probes, per client address.
+    pub ddos: LimitSettings,
+    /// Whom that one never counts, and whom it always refuses.
+    pub ddos_lists: ListSettings,
+    /// Failed logins, per address and account.
+    pub auth: LimitSettings,
+    /// Reports, per tenant and user.
+    pub report: LimitSettings,
+    /// Anonymous and per-user requests.
+    pub api: LimitSettings,
+    /// The tenants' quota, whose figures are the tenants' own.
+    pub tenant_mode: LimitMode,
+    /// How much of an IPv6 address is one client.
+    pub ipv6_prefix: Ipv6Prefix,
+    /// Keys a second that one process may bring to Redis for each limiter and that it hasn't seen before.
+    pub new_keys: u64,
+    /// Processes that share the limits: in an outage of Redis each admits one such part.
+    pub instances: NonZeroU32,
+    /// How long a check waits for Redis before this process decides by itself.
+    pub patience: Duration,
+    /// Whether hot keys of `ddos` and `api` are leased from Redis.
+    pub leases: bool,
+    /// Interval in which a tenant's requests are counted to find anomalies; zero turns that off.
+    pub anomaly_interval: Duration,
+}
+
+/// Of which requests the access log tells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum AccessLogSettings {
+    /// Of none.
+    Off,
+    /// Of this share, and of each that failed.
+    Sampled(f64),
+    /// Of all.
+    Full,
+}
+
+/// How HTTP is served.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpSettings {
+    /// Largest JSON body in bytes.
+    pub max_body: usize,
+    /// Largest import in bytes.
+    pub max_import: u64,
+    /// A request that takes longer is answered 503. An upload has it per received piece instead.
+    pub request_timeout: Duration,
+    /// An upload that takes longer in all is ended.
+    pub upload_timeout: Duration,
+    /// A request's head that takes longer, or an idle connection without a next one, is closed.
+    pub header_timeout: Duration,
+    /// A client that takes nothing of its answer for so long is cut off.
+    pub write_timeout: Duration,
+    /// Bytes a second that a request's body has to bring, beyond ten seconds of grace.
+    pub min_rate: u64,
+    /// Connections open at a time. Beyond it the one that has been idle longest makes room.
+    pub max_connections: usize,
+    /// Requests under way at a time; more are answered 503 at once.
+    pub max_in_flight: NonZeroU32,
+    /// Answers of at least so many bytes are compressed; 0: none.
+    pub compress_above: u64,
+    /// Of which requests the access log tells.
+    pub access_log: AccessLogSettings,
+    /// Connections of one address, of IPv6 of one prefix; more are closed as they come. Trusted proxies are not counted.
+    pub max_connections_per_address: usize,
+    /// How long a shutdown goes on accepting, while `/readyz` already answers 503.
+    pub drain_delay: Duration,
+    /// How long a shutdown waits for requests in flight.
+    pub drain_timeout: Duration,
+}
+
+/// Redis, where it is used.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// Where it is.
+    pub servers: RedisServers,
+    /// The keys of this installation.
+    pub keyspace: Keyspace,
+    /// How far behind a replica may be from which the cache reads; none where it reads from primaries alone.
+    pub replica_lag: Option<Duration>,
+    /// Whether a restarted server that keeps torn scripts is asked to write its append-only file
+    /// anew.
+    pub rewrites_append_only_file: bool,
+}
+
+/// Where Redis is, and how long it may take to answer.
+#[derive(Debug, Clone)]
+pub struct RedisServers {
+    /// For the queue.
+    pub queue: tidegate_redis::Config,
+    /// For the limits: the same server, with less patience.
+    pub limits: tidegate_redis::Config,
+    /// For the cache, where it has a server of its own.
+    pub cache: Option<tidegate_redis::Config>,
+}
+
+/// How jobs are run.
+#[derive(Debug, Clone)]
+pub struct QueueSettings {
+    /// Slots of a cluster over which one queue is spread, on Redis.
+    pub partitions: u16,
+    /// The queues that a worker of the process serves, and how.
+    pub served: Vec<ServedQueue>,
+    /// How long a job stays a dead worker's before another takes it.
+    pub lease: Duration,
+    /// How long a shutdown lets running jobs go on before it releases them.
+    pub grace: Duration,
+    /// Lines that one transaction of an import takes.
+    pub import_chunk: usize,
+    /// Pause between two such transactions.
+    pub import_pause: Duration,
+    /// Bad lines that an import may have; one more stops it.
+    pub import_max_rejects: u64,
+    /// Imports that a tenant may have waiting or running, uploads under way among them.
+    pub import_max_pending: u32,
+}
+
+/// What the API loads into its cache before anybody asks.
+#[derive(Debug, Clone, Copy)]
+pub struct WarmUpSettings {
+    /// Hot keys that are remembered and loaded at most; 0: none.
+    pub keys: usize,
+    /// Loads that run at once.
+    pub concurrency: usize,
+}
+
+/// The checked settings of one process.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// The API's own TLS; none where it speaks in clear.
+    pub tls: Option<TlsSettings>,
+    /// Address at which a `tidegate-worker` answers probes and `/metrics`.
+    pub worker_listen: WorkerListen,
+    /// Databases in files, and without a bucket exports, reports, backups and uploads.
+    pub data_dir: PathBuf,
+    /// The server with the application's tables, where they are not in a file there.
+    pub database: Option<DatabaseSettings>,
+    /// Where exports, reports and backups lie, and how long.
+    pub files: FilesSettings,
+    /// Whether the API runs jobs itself.
+    pub worker: InnerWorker,
+    /// Access to the operations routes.
+    pub tokens: Tokens,
+    /// The files that secrets were read from, and are read again when they change.
+    pub secret_files: Vec<SecretFile>,
+    /// Whose forwarded header counts, and which.
+    pub trusted_proxies: TrustedProxies,
+    /// Who may name a tenant without a key.
+    pub open_tenants: OpenTenants,
+    /// Filter of the log.
+    pub log: String,
+    /// How its lines are written.
+    pub log_format: LogFormat,
+    /// HTTP sizes and times.
+    pub http: HttpSettings,
+    /// Bytes that the in-process cache holds.
+    pub cache_size: u64,
+    /// How long each kind of cached value lives.
+    pub cache_classes: CacheClasses,
+    /// What is loaded into it at start.
+    pub warm_up: WarmUpSettings,
+    /// Every limit.
+    pub limits: LimitsSettings,
+    /// Redis, where queue, limits and the shared tier of the cache lie on it.
+    pub redis: Option<RedisSettings>,
+    /// How long a day's figures are kept.
+    pub analytics_keep: Duration,
+    /// How long a user stays logged in.
+    pub session_ttl: Duration,
+    /// How jobs are run.
+    pub queue: QueueSettings,
+    /// How mails are sent.
+    pub email: EmailSettings,
+    /// How tenants are told what concerns them.
+    pub notifications: NotificationSettings,
+    /// How it is posted to their URLs.
+    pub webhook: WebhookSettings,
+    /// How they are reminded of schedules.
+    pub reminders: ReminderSettings,
+    /// What is measured, judged, told and exported.
+    pub performance: PerformanceSettings,
+}
+
+impl Settings {
+    /// Path of the database with the application's tables, where they are in a file.
+    pub fn database_path(&self) -> PathBuf {
+        self.data_dir.join("tidegate.db")
+    }
+
+    /// Path of the list of hot keys, where one is kept.
+    pub fn hot_keys_path(&self) -> PathBuf {
+        self.data_dir.join("hot-keys")
+    }
+
+    /// Path of the database with the jobs, where they are not on Redis.
+    pub fn queue_path(&self) -> PathBuf {
+        self.data_dir.join("queue.db")
+    }
+}
+
+/// A setting that can't be used. The message names the setting and where it was set.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// The settings file can't be read.
+    #[error("settings file {path}: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The settings file is not TOML.
+    #[error("settings file {path} is not valid TOML: {reason}", path = path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says, with line and column.
+        reason: String,
+    },
+    /// The settings file has a key that means nothing.
+    #[error("settings file {path}: unknown setting `{key}`{hint}", path = path.display(), hint = did_you_mean(*.nearest))]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// The known key that looks most like it.
+        nearest: Option<&'static str>,
+    },
+    /// A variable is named like a setting and means nothing.
+    #[error("unknown environment variable {name}{hint}", hint = nearest.map_or_else(String::new, |known| format!(" (did you mean {known}?)")))]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The known variable that looks most like it.
+        nearest: Option<&'static str>,
+    },
+    /// A value of the wrong kind or out of range.
+    #[error("{setting} ({origin}): {reason}")]
+    Invalid {
+        /// The setting's key.
+        setting: &'static str,
+        /// Environment variable, file or default.
+        origin: Source,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+}
+
+fn did_you_mean(nearest: Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |key| format!(" (did you mean `{key}`?)"))
+}

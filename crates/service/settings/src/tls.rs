@@ -1,0 +1,46 @@
+//! The server's own certificate.
+
+use std::path::PathBuf;
+
+use super::SettingsError;
+use super::reader::Reader;
+
+/// Where the API's certificate and its key lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// PEM: the certificate, and those that lead from it to an authority.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+}
+
+/// One without the other would be a server that speaks in clear, though somebody meant it not to.
+pub(super) fn tls(raw: &Reader<'_>) -> Result<Option<TlsSettings>, SettingsError> {
+    let path = |key| raw.text(key).map(|(text, _)| PathBuf::from(text));
+    match (path("tls.certificate"), path("tls.key")) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsSettings { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(raw.invalid("tls.certificate", "wants tls.key (TIDEGATE_TLS_KEY) too".to_owned())),
+        (None, Some(_)) => {
+            Err(raw.invalid("tls.key", "wants tls.certificate (TIDEGATE_TLS_CERTIFICATE) too".to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::test_ground::check_with;
+
+    #[test]
+    fn a_certificate_and_its_key_are_set_together() {
+        let (certificate, key) = (("TIDEGATE_TLS_CERTIFICATE", "chain.pem"), ("TIDEGATE_TLS_KEY", "key.pem"));
+        assert_eq!(check_with(&[]).unwrap().tls, None);
+        let both = check_with(&[certificate, key]).unwrap().tls.unwrap();
+        assert_eq!((both.certificate.as_path(), both.key.as_path()), (Path::new("chain.pem"), Path::new("key.pem")));
+        let missing = |set| check_with(&[set]).unwrap_err().to_string();
+        assert!(missing(certificate).contains("wants tls.key (TIDEGATE_TLS_KEY)"), "{}", missing(certificate));
+        assert!(missing(key).contains("wants tls.certificate (TIDEGATE_TLS_CERTIFICATE)"), "{}", missing(key));
+    }
+}

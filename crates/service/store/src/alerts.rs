@@ -1,0 +1,514 @@
+//! The part of alerts that processes share: silences, reports, the sender, and the notices that
+//! were sent.
+//!
+//! Nothing here insists: while the database is away, a process that waited for it would send
+//! nothing.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidegate_base::clock;
+use tidegate_base::identity::Identity;
+use tidegate_cache::Touched;
+use tidegate_perfmon::{Alert, Silence};
+
+use super::sql::alerts::{
+    CLAIM_SENDER, END_SILENCE, INSERT_NOTICE, LIFT_SILENCE, MOVE_BEAT, MOVE_SENDER, NOTICES_BEHIND, PUT_REPORT,
+    PUT_SILENCE, PUT_STATE, REMOVE_DEAD_REPORTS, REMOVE_NOTICES, REMOVE_OLD_REPORTS, REMOVE_REPORT, REMOVE_REPORTS,
+    REMOVE_STATE, REPORTS, SENDER, SETTLE, SETTLED, SILENCES, STATES,
+};
+use super::value::{Row, Value};
+use super::{Store, StoreError};
+
+/// Notices that are kept.
+const MOST_NOTICES: u64 = 256;
+/// How long they are sent.
+const NOTICES_LAST_MS: i64 = 24 * 3_600_000;
+/// After which the reports of a process that is gone are removed.
+const REPORTS_LAST_MS: i64 = 24 * 3_600_000;
+
+/// A report of one process about one alert.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertReport {
+    /// The process, by the instance of its identity.
+    pub source: Identity,
+    /// The alert.
+    pub alert: Alert,
+    /// `false` once it has ended.
+    pub is_firing: bool,
+    /// Whether the process has sent it on its own.
+    pub is_direct: bool,
+    /// Another one whenever the process has written.
+    pub beat: i64,
+}
+
+/// A change of the reports of one process.
+#[derive(Debug, Default)]
+pub struct ReportChange {
+    /// Beat of all its reports after the change.
+    pub beat: i64,
+    /// Whether all earlier reports are removed first.
+    pub is_anew: bool,
+    /// Reports that are new or have changed.
+    pub changed: Vec<AlertReport>,
+    /// Rules and subjects.
+    pub removed: Vec<(String, String)>,
+}
+
+/// An alert that fires in the fleet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertState {
+    /// The process that reported it first.
+    pub source: Identity,
+    /// The alert.
+    pub alert: Alert,
+    /// Whether the receivers were sent its beginning.
+    pub is_told: bool,
+}
+
+/// A change of what fires in the fleet.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StateChange {
+    /// It is written as it is now.
+    Put(Box<AlertState>),
+    /// It has ended.
+    Remove {
+        /// Its rule.
+        rule: String,
+        /// Its subject.
+        subject: String,
+    },
+}
+
+/// The row of the process that sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertSender {
+    /// Its instance; empty if there is none.
+    pub holder: String,
+    /// Its name for people.
+    pub name: String,
+    /// Another one at each change of the row.
+    pub turn: i64,
+    /// The number of the last notice.
+    pub notices: u64,
+}
+
+impl Store {
+    /// Reads the silences of all processes, also those that are over.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn alert_silences(&self) -> Result<Vec<Silence>, StoreError> {
+        let read = |row: &Row| {
+            Ok(Silence {
+                rule: row.text("rule")?,
+                subject: if row.int("whole")? == 1 { None } else { Some(row.text("subject")?) },
+                until_unix_ms: unsigned(row.int("until_at")?),
+                reason: row.text("reason")?,
+            })
+        };
+        self.db.all(&SILENCES, &[]).await?.iter().map(read).collect()
+    }
+
+    /// Keeps a silence, in the place of one of the same rule and subject.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub async fn put_alert_silence(&self, silence: &Silence) -> Result<(), StoreError> {
+        let [rule, whole, subject] = silence_key(&silence.rule, silence.subject.as_deref());
+        let (until, reason) = (signed(silence.until_unix_ms), text(&silence.reason));
+        self.alone(&PUT_SILENCE, &[rule, whole, subject, until.into(), reason, clock::now().into()]).await.map(|_| ())
+    }
+
+    /// Removes a silence. Whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub async fn lift_alert_silence(&self, rule: &str, subject: Option<&str>) -> Result<bool, StoreError> {
+        Ok(self.alone(&LIFT_SILENCE, &silence_key(rule, subject)).await? > 0)
+    }
+
+    /// Removes a silence that is over, unless it was made anew.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub async fn end_alert_silence(&self, silence: &Silence) -> Result<(), StoreError> {
+        let [rule, whole, subject] = silence_key(&silence.rule, silence.subject.as_deref());
+        self.alone(&END_SILENCE, &[rule, whole, subject, signed(silence.until_unix_ms).into()]).await.map(|_| ())
+    }
+
+    /// Reads the reports of all processes, at most the last 10,000. Those of a newer version that
+    /// can't be read are left out.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn alert_reports(&self) -> Result<Vec<AlertReport>, StoreError> {
+        let rows = self.db.all(&REPORTS, &[]).await?;
+        let read = |row: &Row| -> Result<Option<AlertReport>, StoreError> {
+            let (Some(source), Some(alert)) = (json(row, "source")?, json(row, "alert")?) else { return Ok(None) };
+            let [firing, direct, beat] = [row.int("firing")?, row.int("direct")?, row.int("beat")?];
+            Ok(Some(AlertReport { source, alert, is_firing: firing == 1, is_direct: direct == 1, beat }))
+        };
+        rows.iter().filter_map(|row| read(row).transpose()).collect()
+    }
+
+    /// Writes what has changed of the reports of one process, and shows that it lives. Returns how
+    /// many reports of the process there are then.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub async fn put_alert_reports(&self, process: &str, change: &ReportChange) -> Result<u64, StoreError> {
+        let ReportChange { beat, is_anew, changed, removed } = change;
+        let mut change = self.begin_once().await?;
+        if *is_anew {
+            change.run(&REMOVE_REPORTS, &[process.into()], Touched::new()).await?;
+        }
+        for report in changed {
+            let AlertReport { source, alert, is_firing, is_direct, .. } = report;
+            let (rule, subject) = (text(&alert.rule), text(&alert.subject));
+            let [firing, direct] = [*is_firing, *is_direct].map(|flag| Value::from(i64::from(flag)));
+            let [source, alert] = [written(source), written(alert)];
+            let values = [process.into(), rule, subject, firing, direct, (*beat).into(), source, alert];
+            change.run(&PUT_REPORT, &values, Touched::new()).await?;
+        }
+        for (rule, subject) in removed {
+            change.run(&REMOVE_REPORT, &[process.into(), text(rule), text(subject)], Touched::new()).await?;
+        }
+        let values = [(*beat).into(), process.into()];
+        let reports = change.run(&MOVE_BEAT, &values, Touched::new()).await?;
+        change.run(&REMOVE_OLD_REPORTS, &[REPORTS_LAST_MS.into()], Touched::new()).await?;
+        change.commit().await?;
+        Ok(reports)
+    }
+
+    /// Removes the reports of a process that died, unless it has written since.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub async fn remove_dead_alert_reports(&self, process: &str, beat: i64) -> Result<(), StoreError> {
+        self.alone(&REMOVE_DEAD_REPORTS, &[process.into(), beat.into()]).await.map(|_| ())
+    }
+
+    /// Reads the alerts that fire in the fleet, as the sender has written them, and the rules and
+    /// subjects of those that can't be read.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn alert_states(&self) -> Result<(Vec<AlertState>, Vec<(String, String)>), StoreError> {
+        let (mut states, mut unreadable) = (Vec::new(), Vec::new());
+        for row in self.db.all(&STATES, &[]).await? {
+            match (json(&row, "source")?, json(&row, "alert")?) {
+                (Some(source), Some(alert)) => {
+                    states.push(AlertState { source, alert, is_told: row.int("told")? == 1 });
+                }
+                _ => unreadable.push((row.text("rule")?, row.text("subject")?)),
+            }
+        }
+        Ok((states, unreadable))
+    }
+
+    /// Reads the row of the sender.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn alert_sender(&self) -> Result<AlertSender, StoreError> {
+        let row = self.db.one(&SENDER, &[]).await?.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(AlertSender {
+            holder: row.text("holder")?,
+            name: row.text("name")?,
+            turn: row.int("turn")?,
+            notices: unsigned(row.int("notices")?),
+        })
+    }
+
+    /// Becomes or stays the sender; an empty `process` gives the place back. `false` if another
+    /// process was faster.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub async fn claim_alert_sender(&self, process: &str, name: &str, turn: i64) -> Result<bool, StoreError> {
+        Ok(self.alone(&CLAIM_SENDER, &[process.into(), text(name), turn.into()]).await? == 1)
+    }
+
+    /// Records as the sender what fires and what receivers are sent of it, in one transaction;
+    /// `last` is the number of the last of these notices. `false`, and nothing is recorded, if
+    /// another process has become the sender.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub async fn record_alerts(
+        &self,
+        process: &str,
+        sender: &AlertSender,
+        changes: &[StateChange],
+        notices: &[(u64, String)],
+    ) -> Result<bool, StoreError> {
+        let last = notices.last().map_or(sender.notices, |(number, _)| *number);
+        let mut change = self.begin_once().await?;
+        let values = [signed(last).into(), process.into(), sender.turn.into()];
+        if change.run(&MOVE_SENDER, &values, Touched::new()).await? == 0 {
+            return Ok(false);
+        }
+        for state in changes {
+            match state {
+                StateChange::Put(state) => {
+                    let AlertState { source, alert, is_told } = &**state;
+                    let (rule, subject) = (text(&alert.rule), text(&alert.subject));
+                    let values = [rule, subject, i64::from(*is_told).into(), written(source), written(alert)];
+                    change.run(&PUT_STATE, &values, Touched::new()).await?;
+                }
+                StateChange::Remove { rule, subject } => {
+                    change.run(&REMOVE_STATE, &[text(rule), text(subject)], Touched::new()).await?;
+                }
+            }
+        }
+        for (number, body) in notices {
+            let values = [signed(*number).into(), clock::now().into(), body.into()];
+            change.run(&INSERT_NOTICE, &values, Touched::new()).await?;
+        }
+        let forgotten = signed(last.saturating_sub(MOST_NOTICES));
+        change.run(&REMOVE_NOTICES, &[forgotten.into()], Touched::new()).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// Reads the notices behind that number, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn alert_notices_behind(&self, number: u64) -> Result<Vec<(u64, String)>, StoreError> {
+        let since = clock::now().timestamp_millis() - NOTICES_LAST_MS;
+        let rows = self.db.all(&NOTICES_BEHIND, &[signed(number).into(), since.into()]).await?;
+        rows.iter().map(|row| Ok((unsigned(row.int("id")?), row.text("body")?))).collect()
+    }
+
+    /// The last notice that a receiver took, or that was given up for it. `None` if it has never
+    /// been sent one.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn alert_settled(&self, way: &str) -> Result<Option<u64>, StoreError> {
+        let row = self.db.one(&SETTLED, &[way.into()]).await?;
+        row.map(|row| row.int("settled").map(unsigned)).transpose()
+    }
+
+    /// Notes how far a receiver is. It never goes back.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub async fn settle_alerts(&self, way: &str, number: u64) -> Result<(), StoreError> {
+        self.alone(&SETTLE, &[way.into(), signed(number).into()]).await.map(|_| ())
+    }
+
+    /// One statement in a transaction of its own.
+    async fn alone(&self, sql: &'static super::Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        let mut change = self.begin_once().await?;
+        let written = change.run(sql, values, Touched::new()).await?;
+        change.commit().await?;
+        Ok(written)
+    }
+}
+
+fn silence_key<'a>(rule: &'a str, subject: Option<&'a str>) -> [Value<'a>; 3] {
+    [text(rule), i64::from(subject.is_none()).into(), text(subject.unwrap_or_default())]
+}
+
+/// PostgreSQL keeps no zero bytes.
+fn text(text: &str) -> Value<'_> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+/// Numbers and texts, which JSON can always say.
+fn written<T: Serialize>(value: &T) -> Value<'static> {
+    serde_json::to_string(value).unwrap_or_default().into()
+}
+
+fn json<T: DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, StoreError> {
+    Ok(serde_json::from_str(&row.text(column)?).ok())
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use tidegate_perfmon::{AlertRule, Alerts, Observation, Severity};
+    use tidegate_testkit::poll_until;
+
+    use super::*;
+    use crate::ground::Ground;
+
+    fn alert(rule: &str, subject: &str) -> Alert {
+        let rule = AlertRule::new(rule.to_owned(), Severity::Critical).hold(Duration::ZERO);
+        let id = rule.id.clone();
+        let seen = [Observation::new(id, Some(true), f64::NAN, 0.5).subject(subject.to_owned())];
+        let mut alerts = Alerts::new(vec![rule], 10).unwrap();
+        let mut alert = alerts.evaluate(Duration::ZERO, 1, &seen).pop().unwrap().alert;
+        // What is no number is not equal to itself.
+        (alert.value, alert.peak) = (1.0, 1.0);
+        alert
+    }
+
+    fn process(instance: &str) -> Identity {
+        let [service, version, host] = ["tidegate-api", "1.0.0", "node-1"].map(str::to_owned);
+        Identity { service, version, instance: instance.to_owned(), host }
+    }
+
+    fn report(instance: &str, rule: &str, beat: i64) -> AlertReport {
+        AlertReport { source: process(instance), alert: alert(rule, "s\0"), is_firing: true, is_direct: false, beat }
+    }
+
+    pub(crate) async fn a_silence_is_kept_replaced_and_lifted(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let silence = |subject: Option<&str>, until_unix_ms| Silence {
+            rule: "p99".to_owned(),
+            subject: subject.map(str::to_owned),
+            until_unix_ms,
+            reason: "a test".to_owned(),
+        };
+        let (whole, empty, one) = (silence(None, 1_000), silence(Some(""), 2_000), silence(Some("a"), 3_000));
+        for silence in [&silence(None, 500), &whole, &empty, &one] {
+            store.put_alert_silence(silence).await.unwrap();
+        }
+        assert_eq!(store.alert_silences().await.unwrap(), [empty.clone(), one.clone(), whole.clone()]);
+        assert!(store.lift_alert_silence("p99", Some("a")).await.unwrap());
+        assert!(!store.lift_alert_silence("p99", Some("a")).await.unwrap());
+        store.end_alert_silence(&silence(None, 500)).await.unwrap();
+        assert_eq!(store.alert_silences().await.unwrap(), [empty.clone(), whole.clone()], "that one was made anew");
+        store.end_alert_silence(&whole).await.unwrap();
+        assert_eq!(store.alert_silences().await.unwrap(), [empty]);
+    }
+
+    pub(crate) async fn reports_are_each_processs_own(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let (one, other) = (report("a", "p99", 1), report("b", "p99", 1));
+        let put = async |process, beat, changed, removed| {
+            let change = ReportChange { beat, is_anew: false, changed, removed };
+            store.put_alert_reports(process, &change).await.unwrap()
+        };
+        assert_eq!(put("a", 1, vec![one.clone()], vec![]).await, 1);
+        assert_eq!(put("b", 1, vec![other.clone()], vec![]).await, 1);
+        assert_eq!(reports(&store).await, [one.clone(), other.clone()]);
+        assert_eq!(put("a", 2, vec![], vec![]).await, 1);
+        let moved = AlertReport { beat: 2, ..one };
+        assert_eq!(reports(&store).await, [moved, other.clone()], "it lives");
+        assert_eq!(put("a", 3, vec![], vec![("p99".to_owned(), "s\0".to_owned())]).await, 0);
+        assert_eq!(reports(&store).await, [other]);
+    }
+
+    pub(crate) async fn lost_reports_are_noticed_and_written_anew(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let [p99, health, error_rate] = ["p99", "health", "error_rate"].map(|rule| report("a", rule, 1));
+        let change = |beat, is_anew, changed| ReportChange { beat, is_anew, changed, removed: vec![] };
+        let first = change(1, false, vec![p99, health]);
+        assert_eq!(store.put_alert_reports("a", &first).await.unwrap(), 2);
+        let refresh = change(2, false, vec![]);
+        assert_eq!(store.put_alert_reports("b", &refresh).await.unwrap(), 0, "that process has none");
+        let anew = change(3, true, vec![AlertReport { beat: 3, ..error_rate }]);
+        assert_eq!(store.put_alert_reports("a", &anew).await.unwrap(), 1);
+        assert_eq!(reports(&store).await, anew.changed);
+    }
+
+    pub(crate) async fn an_unreadable_alert_is_named_and_can_be_removed(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let values = [text("p99"), text("a"), Value::from(1_i64), text("{}"), text("{}")];
+        store.alone(&PUT_STATE, &values).await.unwrap();
+        let (states, unreadable) = store.alert_states().await.unwrap();
+        assert_eq!((states, &unreadable), (vec![], &vec![("p99".to_owned(), "a".to_owned())]));
+        let seen = store.alert_sender().await.unwrap();
+        assert!(store.claim_alert_sender("a", "A", seen.turn).await.unwrap());
+        let seen = store.alert_sender().await.unwrap();
+        let remove = unreadable.into_iter().map(|(rule, subject)| StateChange::Remove { rule, subject });
+        assert!(store.record_alerts("a", &seen, &remove.collect::<Vec<_>>(), &[]).await.unwrap());
+        assert_eq!(store.alert_states().await.unwrap(), (vec![], vec![]));
+    }
+
+    pub(crate) async fn the_reports_that_were_written_last_are_read_first(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        for process in ["a", "b", "a"] {
+            let change = ReportChange { beat: 1, changed: vec![report(process, "p99", 1)], ..ReportChange::default() };
+            // The time is in milliseconds: two may have written in the same one.
+            let is_first = poll_until(Duration::from_secs(10), async || {
+                store.put_alert_reports(process, &change).await.unwrap();
+                let first = store.alert_reports().await.unwrap().remove(0);
+                (first.source.instance == process).then_some(())
+            });
+            is_first.await.expect("it is the newest");
+        }
+    }
+
+    pub(crate) async fn reports_of_a_dead_process_are_removed_unless_it_writes_again(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        for process in ["a", "b"] {
+            let change = ReportChange { beat: 7, changed: vec![report(process, "p99", 7)], ..ReportChange::default() };
+            store.put_alert_reports(process, &change).await.unwrap();
+        }
+        store.remove_dead_alert_reports("a", 6).await.unwrap();
+        assert_eq!(reports(&store).await, [report("a", "p99", 7), report("b", "p99", 7)]);
+        store.remove_dead_alert_reports("a", 7).await.unwrap();
+        assert_eq!(reports(&store).await, [report("b", "p99", 7)]);
+    }
+
+    /// The reports of all processes, by process and rule.
+    async fn reports(store: &Store) -> Vec<AlertReport> {
+        let mut reports = store.alert_reports().await.unwrap();
+        reports.sort_by_key(|report| (report.source.instance.clone(), report.alert.rule.clone()));
+        reports
+    }
+
+    pub(crate) async fn of_processes_that_want_to_send_one_does(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        let seen = store.alert_sender().await.unwrap();
+        assert_eq!((seen.holder.as_str(), seen.notices), ("", 0));
+        assert!(store.claim_alert_sender("a", "A", seen.turn).await.unwrap());
+        assert!(!store.claim_alert_sender("b", "B", seen.turn).await.unwrap(), "the row has moved");
+        let seen = store.alert_sender().await.unwrap();
+        assert_eq!((seen.holder.as_str(), seen.name.as_str()), ("a", "A"));
+
+        let state = AlertState { source: process("a"), alert: alert("p99", ""), is_told: true };
+        let (put, notices) =
+            ([StateChange::Put(Box::new(state.clone()))], [(1, "{}".to_owned()), (2, "{}".to_owned())]);
+        assert!(store.record_alerts("a", &seen, &put, &notices).await.unwrap());
+        let after = store.alert_sender().await.unwrap();
+        assert_eq!(after.notices, 2);
+        assert!(!store.record_alerts("a", &seen, &[], &[]).await.unwrap(), "of that turn it was done");
+        assert!(store.claim_alert_sender("b", "B", after.turn).await.unwrap());
+        let late = AlertSender { turn: after.turn + 1, ..after };
+        let remove = [StateChange::Remove { rule: "p99".to_owned(), subject: String::new() }];
+        assert!(!store.record_alerts("a", &late, &remove, &[(3, "{}".to_owned())]).await.unwrap(), "it is b's now");
+        assert_eq!(store.alert_states().await.unwrap(), (vec![state], vec![]));
+        assert_eq!(store.alert_notices_behind(0).await.unwrap(), notices);
+        assert!(store.record_alerts("b", &late, &remove, &[(300, "{}".to_owned())]).await.unwrap());
+        assert_eq!(store.alert_states().await.unwrap(), (vec![], vec![]));
+        assert_eq!(store.alert_notices_behind(0).await.unwrap(), [(300, "{}".to_owned())], "the old ones are gone");
+    }
+
+    pub(crate) async fn a_receiver_never_goes_back(ground: &Ground) {
+        let (store, _) = ground.place().await.open().await;
+        assert_eq!(store.alert_settled("slack").await.unwrap(), None);
+        for number in [5, 3] {
+            store.settle_alerts("slack", number).await.unwrap();
+            assert_eq!(store.alert_settled("slack").await.unwrap(), Some(5));
+        }
+    }
+}

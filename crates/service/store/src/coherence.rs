@@ -1,0 +1,455 @@
+//! Keeps this process's cache true to what other processes commit.
+//!
+//! PostgreSQL tells of them: see [`listen`]. With SQLite there is no server to send invalidations through, so they lie in a table,
+//! written by the commit that they belong to. A reader asks [`Coherence::catch_up`] before it looks into the cache: the head of the
+//! log's index, see [`wal_index`], tells for less than a microsecond whether anybody has committed since the table was read last, and
+//! only then is it read anew. Callers that arrive while that is under way share the next look.
+//!
+//! Invariant with SQLite: a read that starts after a commit ended, in whichever process, is not answered from before that
+//! commit.
+
+mod listen;
+mod wal_index;
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tidegate_cache::{TieredCache, Touched};
+use tidegate_model::cache_keys;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::purge::{Invalidation, Purge};
+use super::sql::invalidations::{BEHIND, LAST};
+use super::value::Row;
+use super::{DatabaseUrl, Db, News, Origins, Store, StoreError};
+use listen::Listening;
+pub use listen::Lost;
+use wal_index::Known;
+
+/// How often the table is looked at while nobody asks or waits.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
+/// While somebody waits for what another process tells a tenant.
+const NEWS_LOOK: Duration = Duration::from_millis(20);
+/// Callers that one look serves at most.
+const BATCH: usize = 1024;
+
+/// The watch over other processes' commits has ended, so the cache can't be believed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the cache can't be kept true to other processes any more; restart this one")]
+pub struct WatchEnded;
+
+/// The way to make the cache of this process current. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Coherence(Means);
+
+#[derive(Debug, Clone)]
+enum Means {
+    /// Somebody looks into the table for whoever asks, where there may be something new in it.
+    Table { known: Known, callers: mpsc::Sender<oneshot::Sender<()>> },
+    /// The server tells.
+    Listening(Listening),
+}
+
+impl Coherence {
+    /// Starts watching a SQLite database, until `shutdown`.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub(super) async fn start(
+        store: &Store,
+        options: &SqliteConnectOptions,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let mut connection = options.connect().await?;
+        let version = data_version(&mut connection).await?;
+        let position = last(&mut connection).await?.unwrap_or(0);
+        let known = Known::of(options.get_filename());
+        let hearers = Hearers::of(store);
+        let mut watcher =
+            Watcher { connection, version, position, hearers, origins: store.origins.clone(), known: known.clone() };
+        if store.cache.owed().is_some() {
+            // A process that was killed may have committed without telling the shared cache.
+            watcher.retell().await?;
+        }
+        let (callers, queue) = mpsc::channel(BATCH);
+        tokio::spawn(watcher.run(queue, shutdown));
+        Ok(Self(Means::Table { known, callers }))
+    }
+
+    /// Starts listening to a PostgreSQL server, until `shutdown`.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not tell of notifications.
+    pub(super) async fn listen(
+        store: &Store,
+        url: &DatabaseUrl,
+        patience: Duration,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Lost> {
+        Listening::start(store, url, patience, shutdown).await.map(|listening| Self(Means::Listening(listening)))
+    }
+
+    /// Returns when everything that was committed before this call is known to the cache; with PostgreSQL, everything of which
+    /// its server has told by then, which is some milliseconds less.
+    ///
+    /// When the database can't be asked or doesn't tell, the cache is cleared instead, so that nothing stale is served. Never
+    /// waits for a writer, of this process or another.
+    ///
+    /// # Errors
+    ///
+    /// When nobody watches any more: then nothing may be answered from the cache.
+    pub async fn catch_up(&self) -> Result<(), WatchEnded> {
+        let callers = match &self.0 {
+            Means::Table { known, callers } if known.is_everything() && !callers.is_closed() => return Ok(()),
+            Means::Table { callers, .. } => callers,
+            Means::Listening(listening) => return listening.catch_up().await,
+        };
+        let (done, looked) = oneshot::channel();
+        callers.send(done).await.map_err(|_| WatchEnded)?;
+        looked.await.map_err(|_| WatchEnded)
+    }
+
+    /// Whether somebody watches.
+    pub fn is_watching(&self) -> bool {
+        match &self.0 {
+            Means::Table { callers, .. } => !callers.is_closed(),
+            Means::Listening(listening) => listening.is_watching(),
+        }
+    }
+
+    /// Whether the cache can be believed now. While it can't, each request clears it, and is answered from the tables.
+    pub fn is_current(&self) -> bool {
+        match &self.0 {
+            Means::Table { callers, .. } => !callers.is_closed(),
+            Means::Listening(listening) => listening.is_current(),
+        }
+    }
+
+    /// Returns when the watch has ended, which a cancelled `shutdown` asks for, and its connection is closed.
+    pub async fn ended(&self) {
+        match &self.0 {
+            Means::Table { callers, .. } => callers.closed().await,
+            Means::Listening(listening) => listening.ended().await,
+        }
+    }
+}
+
+struct Watcher {
+    connection: SqliteConnection,
+    version: i64,
+    /// The last invalidation that was acted on.
+    position: i64,
+    hearers: Hearers,
+    origins: Origins,
+    known: Known,
+}
+
+/// Who in this process acts on what is committed in any. Cheap to clone.
+#[derive(Debug, Clone)]
+struct Hearers {
+    cache: TieredCache,
+    news: News,
+    /// What is read from its replicas must have what was told.
+    db: Db,
+}
+
+impl Watcher {
+    async fn run(mut self, mut queue: mpsc::Receiver<oneshot::Sender<()>>, shutdown: CancellationToken) {
+        let mut callers = Vec::with_capacity(BATCH);
+        let mut is_readable = true;
+        loop {
+            // A table that can't be read is no reason to say so fifty times a second.
+            let pause = if is_readable && self.hearers.news.is_awaited() { NEWS_LOOK } else { IDLE_LOOK };
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                // From here on it looks more often.
+                () = self.hearers.news.begun() => {}
+                received = queue.recv_many(&mut callers, BATCH) => {
+                    if received == 0 {
+                        break;
+                    }
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+            let now = self.known.now();
+            let looked = self.look().await;
+            is_readable = looked.is_ok();
+            self.known.set(now.filter(|_| is_readable));
+            if let Err(error) = looked {
+                tracing::warn!(%error, "the invalidations of other processes can't be read: the cache is cleared");
+                self.hearers.start_anew().await;
+            }
+            for caller in callers.drain(..) {
+                // A caller that went away needs no answer.
+                let _ = caller.send(());
+            }
+        }
+        // Closed when it is dropped behind the connection: whoever asks from here on is told.
+        let _ = self.connection.close().await;
+    }
+
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let version = data_version(&mut self.connection).await?;
+        if version == self.version {
+            return Ok(());
+        }
+        // One snapshot for both questions. Ids have no holes (a rolled-back insert gives its id back), so that fewer
+        // rows than ids means that some were removed before they were read here.
+        let mut snapshot = self.connection.begin().await?;
+        let rows = behind(&mut snapshot, self.position).await?;
+        let last = last(&mut snapshot).await?.unwrap_or(self.position);
+        snapshot.commit().await?;
+        if usize::try_from(last - self.position) != Ok(rows.len()) {
+            tracing::info!("invalidations were removed before this process read them: the cache is cleared");
+            self.hearers.start_anew().await;
+        }
+        let others = rows.iter().filter(|row| !self.origins.have_acted_on(row.origin));
+        self.hearers.act_on(others.map(Written::invalidation)).await;
+        // Last, so that a look that failed half-way is made again.
+        self.position = last;
+        self.version = version;
+        Ok(())
+    }
+
+    /// Acts on every invalidation that is still readable.
+    async fn retell(&mut self) -> Result<(), StoreError> {
+        let rows = behind(&mut self.connection, 0).await?;
+        self.hearers.act_on(rows.iter().map(Written::invalidation)).await;
+        Ok(())
+    }
+}
+
+impl Hearers {
+    fn of(store: &Store) -> Self {
+        Self { cache: store.cache.clone(), news: store.news.clone(), db: store.db.clone() }
+    }
+
+    /// Acts on all of them, on keys and tags at once: the shared cache is a round trip away.
+    async fn act_on(&self, invalidations: impl Iterator<Item = Invalidation<'_>>) {
+        let mut touched = Touched::new();
+        for invalidation in invalidations {
+            match invalidation.purge() {
+                Ok(Purge::Keys(keys)) => touched = keys.iter().fold(touched, Touched::key),
+                Ok(Purge::Tags(tags)) => {
+                    let (news, stale): (Vec<_>, Vec<_>) = tags.into_iter().partition(cache_keys::is_of_notifications);
+                    news.iter().for_each(|tag| self.news.tell(tag));
+                    self.db.changed(stale.iter());
+                    touched = stale.iter().fold(touched, Touched::tag);
+                }
+                Ok(purge) => {
+                    self.db.changed_everything();
+                    let _ = purge.apply(&self.cache).await;
+                }
+                Err(error) => {
+                    // A newer version may run beside this one and name things that this one doesn't know.
+                    tracing::warn!(%error, "an invalidation can't be understood: the cache is cleared");
+                    self.start_anew().await;
+                }
+            }
+        }
+        if let Err(owed) = self.cache.invalidate(&touched).await {
+            // Until it can be told, this process reads nothing from there.
+            if let Some(unlogged) = super::OWED.count() {
+                tracing::warn!(error = %owed, unlogged, "invalidations wait until the shared cache can be told");
+            }
+        }
+    }
+
+    /// What was missed is in no cache from here on, and whoever waits for news looks.
+    async fn start_anew(&self) {
+        self.clear().await;
+        self.news.tell_all();
+    }
+
+    async fn clear(&self) {
+        self.db.changed_everything();
+        let _ = Purge::All.apply(&self.cache).await;
+    }
+}
+
+/// An invalidation as it lies in the table.
+struct Written {
+    origin: i64,
+    kind: String,
+    name: String,
+    class: Option<String>,
+}
+
+impl Written {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let (kind, name) = (row.text("kind")?, row.text("name")?);
+        Ok(Self { origin: row.int("origin")?, kind, name, class: row.opt_text("class")? })
+    }
+
+    fn invalidation(&self) -> Invalidation<'_> {
+        Invalidation { kind: &self.kind, name: &self.name, class: self.class.as_deref() }
+    }
+}
+
+/// Those behind that id, in the order in which they were written.
+async fn behind(connection: &mut SqliteConnection, id: i64) -> Result<Vec<Written>, StoreError> {
+    let rows = BEHIND.with(&[id.into()]).fetch_all(connection).await?;
+    rows.into_iter().map(|row| Written::read(&row.into())).collect()
+}
+
+/// The newest id there ever was.
+async fn last(connection: &mut SqliteConnection) -> Result<Option<i64>, StoreError> {
+    let row = LAST.with(&[]).fetch_optional(connection).await?;
+    row.map(|row| Row::from(row).int("seq")).transpose()
+}
+
+async fn data_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tidegate_model::cache_keys;
+    use tidegate_model::tenant::{ApiKey, Plan};
+    use tidegate_ratelimit::{Overrides, Tier};
+
+    use super::*;
+    use crate::Purge;
+    use crate::ground::{Place, Process, acme, tenant};
+
+    async fn on(directory: &Path) -> Process {
+        Process::at(&Place::File(directory.join("tidegate.db"))).await
+    }
+
+    async fn create(process: &Process) {
+        process.store.create_tenant(&tenant(&acme()), &ApiKey::generate()).await.unwrap();
+    }
+
+    async fn two() -> (tempfile::TempDir, Process, Process) {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, other) = (on(directory.path()).await, on(directory.path()).await);
+        create(&one).await;
+        other.coherence.catch_up().await.unwrap();
+        other.remember().await;
+        (directory, one, other)
+    }
+
+    #[tokio::test]
+    async fn a_commit_of_another_process_is_known_after_catching_up() {
+        let (_directory, one, other) = two().await;
+        for _ in 0..100 {
+            other.remember().await;
+            let plan = Plan::try_new(Tier::Premium, Overrides::default()).unwrap();
+            assert!(one.store.set_plan(&acme(), &plan).await.unwrap());
+            other.coherence.catch_up().await.unwrap();
+            assert!(!other.knows_tenant());
+            assert!(other.knows_list(), "what was not touched stays");
+        }
+    }
+
+    #[tokio::test]
+    async fn catching_up_with_nothing_keeps_everything() {
+        let (_directory, _one, other) = two().await;
+        other.coherence.catch_up().await.unwrap();
+        assert!(other.knows_tenant() && other.knows_list());
+    }
+
+    #[tokio::test]
+    async fn its_own_commit_is_acted_on_once_more() {
+        let (_directory, one, _other) = two().await;
+        one.store.set_plan(&acme(), &Plan::try_new(Tier::Basic, Overrides::default()).unwrap()).await.unwrap();
+        // As if the look had come between the commit and the invalidation that follows it.
+        one.remember().await;
+        one.coherence.catch_up().await.unwrap();
+        assert!(!one.knows_tenant() && one.knows_list());
+        one.remember().await;
+        one.coherence.catch_up().await.unwrap();
+        assert!(one.knows_tenant());
+    }
+
+    #[tokio::test]
+    async fn its_own_purge_is_not_acted_on_twice() {
+        let (_directory, one, _other) = two().await;
+        one.coherence.catch_up().await.unwrap();
+        one.store.purge(&Purge::All).await.unwrap();
+        one.remember().await;
+        one.coherence.catch_up().await.unwrap();
+        assert!(one.knows_tenant() && one.knows_list());
+    }
+
+    #[tokio::test]
+    async fn a_foreign_writer_holds_up_no_reader() {
+        let (_directory, one, other) = two().await;
+        let old = "INSERT INTO invalidation (origin, kind, name, at) VALUES (7, 'tag', 'old', 0)";
+        sqlx::query(old).execute(one.store.writer()).await.unwrap();
+        let writing = one.store.begin().await.unwrap();
+        for _ in 0..3 {
+            // Less than the busy time-out: a caller that waited for the writer would not be back.
+            let looked = tokio::time::timeout(Duration::from_secs(5), other.coherence.catch_up()).await;
+            assert_eq!(looked, Ok(Ok(())));
+        }
+        drop(writing);
+    }
+
+    #[tokio::test]
+    async fn an_invalidation_of_a_newer_version_clears_once_and_is_left_behind() {
+        let (_directory, one, other) = two().await;
+        // The check constraint is this version's; the newer one's table has another.
+        sqlx::query("PRAGMA ignore_check_constraints = ON").execute(one.store.writer()).await.unwrap();
+        let newer = "INSERT INTO invalidation (origin, kind, name, at) VALUES (7, 'moon', 'full', 9e12)";
+        sqlx::query(newer).execute(one.store.writer()).await.unwrap();
+        other.coherence.catch_up().await.unwrap();
+        assert!(!other.knows_tenant());
+        other.remember().await;
+        one.store.purge(&Purge::Tags(vec![cache_keys::schedules_of(&acme())])).await.unwrap();
+        other.coherence.catch_up().await.unwrap();
+        assert!(other.knows_tenant() && !other.knows_list());
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_that_all_is_well_once_the_watch_has_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let shutdown = CancellationToken::new();
+        let path = directory.path().join("tidegate.db");
+        let (_store, coherence) =
+            Store::open(&path, |_| TieredCache::builder().build(), shutdown.clone()).await.unwrap();
+        assert!(coherence.is_watching());
+        shutdown.cancel();
+        coherence.ended().await;
+        assert_eq!(coherence.catch_up().await, Err(WatchEnded));
+        assert!(!coherence.is_watching());
+    }
+
+    #[tokio::test]
+    async fn a_gap_in_the_invalidations_clears_the_cache() {
+        let (_directory, one, other) = two().await;
+        let plan = Plan::try_new(Tier::Premium, Overrides::default()).unwrap();
+        one.store.set_plan(&acme(), &plan).await.unwrap();
+        sqlx::query("DELETE FROM invalidation").execute(one.store.writer()).await.unwrap();
+        other.coherence.catch_up().await.unwrap();
+        assert!(!other.knows_tenant() && !other.knows_list());
+    }
+
+    #[tokio::test]
+    async fn a_purge_reaches_the_other_process_and_only_what_it_names() {
+        let (_directory, one, other) = two().await;
+        let pattern = "schedules:acme:*".parse().unwrap();
+        one.store.purge(&Purge::Pattern(pattern, None)).await.unwrap();
+        other.coherence.catch_up().await.unwrap();
+        assert!(other.knows_tenant() && !other.knows_list());
+        one.store.purge(&Purge::All).await.unwrap();
+        other.coherence.catch_up().await.unwrap();
+        assert!(!other.knows_tenant());
+    }
+
+    #[tokio::test]
+    async fn many_callers_share_looks_and_all_are_answered() {
+        let (_directory, one, other) = two().await;
+        one.store.purge(&Purge::All).await.unwrap();
+        let callers = (0..5000).map(|_| other.coherence.catch_up());
+        let answers = futures_util::future::join_all(callers).await;
+        assert!(answers.iter().all(Result::is_ok));
+        assert!(!other.knows_tenant());
+    }
+}

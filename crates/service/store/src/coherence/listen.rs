@@ -1,0 +1,406 @@
+//! Hears from PostgreSQL what other processes commit.
+//!
+//! A commit says itself what it makes stale, and the server brings that to every process that listens, in the order of the
+//! commits. Nothing is kept for whoever isn't there, so a process that may have missed something believes its cache no more:
+//! from the moment in which its connection is lost, or has brought nothing for two seconds, until it listens anew and
+//! has cleared the cache. Until then each request clears it, and is answered from the tables.
+//!
+//! Promise: what is committed is served stale no longer than the server takes to tell, some milliseconds, and no longer than
+//! the two seconds where the connection to it breaks without a word.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sqlx::postgres::{PgListener, PgNotification};
+use sqlx::{Error, Executor};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::super::db::{connect_apart, is_follower, is_lost};
+use super::super::notice::{self, Notice};
+use super::super::purge::Invalidation;
+use super::super::sql::invalidations::BEHIND;
+use super::super::{DatabaseUrl, Store, StoreError};
+use super::{Hearers, WatchEnded, Written};
+
+/// How often the server is asked whether it is still there.
+const PULSE: Duration = Duration::from_secs(1);
+/// How long it may take to say so.
+const SILENCE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why this process hears no more.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Lost {
+    /// The connection broke.
+    #[error("{0}")]
+    Database(#[from] Error),
+    /// What is owed to the shared cache can't be read.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The connection stands and brings nothing.
+    #[error("it was silent for {} s", SILENCE.as_secs())]
+    Silent,
+    /// Statements are answered and notifications are not brought.
+    #[error(
+        "its notifications don't come through: behind a pooler that lends connections by transaction, LISTEN does nothing; \
+         give the server's own address"
+    )]
+    Deaf,
+    /// It follows another server now.
+    #[error("it has become a follower of another server")]
+    Follower,
+}
+
+impl Lost {
+    /// Whether the server may be usable later, without a change of settings.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => is_lost(error),
+            Self::Store(error) => error.is_transient(),
+            Self::Silent | Self::Follower => true,
+            Self::Deaf => false,
+        }
+    }
+}
+
+/// Whether this process hears of commits. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Listening(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    hearers: Hearers,
+    is_current: AtomicBool,
+    ended: CancellationToken,
+    /// Who has asked for a clear cache, by number.
+    asked: AtomicU64,
+    /// Up to which of them it was cleared.
+    cleared: Mutex<u64>,
+}
+
+impl Listening {
+    pub(super) async fn start(
+        store: &Store,
+        url: &DatabaseUrl,
+        patience: Duration,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Lost> {
+        let shared = Arc::new(Shared {
+            hearers: Hearers::of(store),
+            is_current: AtomicBool::new(false),
+            ended: CancellationToken::new(),
+            asked: AtomicU64::new(0),
+            cleared: Mutex::new(0),
+        });
+        let ear = Ear { store: store.clone(), url: url.clone(), patience, shared: Arc::clone(&shared) };
+        let listener = ear.listen().await?;
+        shared.is_current.store(true, Ordering::SeqCst);
+        tokio::spawn(ear.run(listener, shutdown));
+        Ok(Self(shared))
+    }
+
+    pub(super) async fn catch_up(&self) -> Result<(), WatchEnded> {
+        if self.is_current() {
+            return Ok(());
+        }
+        if !self.is_watching() {
+            return Err(WatchEnded);
+        }
+        let shared = &*self.0;
+        let number = shared.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut cleared = shared.cleared.lock().await;
+        // Who came while another cleared shares the next clearing, as it must begin behind all commits that each has seen.
+        if *cleared < number {
+            let all = shared.asked.load(Ordering::SeqCst);
+            shared.hearers.clear().await;
+            *cleared = all;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_watching(&self) -> bool {
+        !self.0.ended.is_cancelled()
+    }
+
+    pub(super) fn is_current(&self) -> bool {
+        self.0.is_current.load(Ordering::SeqCst) && self.is_watching()
+    }
+
+    pub(super) async fn ended(&self) {
+        self.0.ended.cancelled().await;
+    }
+}
+
+struct Ear {
+    store: Store,
+    url: DatabaseUrl,
+    patience: Duration,
+    shared: Arc<Shared>,
+}
+
+impl Ear {
+    async fn run(self, listener: PgListener, shutdown: CancellationToken) {
+        // Also where this panics: whoever asks from there on is told.
+        let _ended = self.shared.ended.clone().drop_guard();
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.hear_on(listener) => {}
+        }
+    }
+
+    /// Has no end.
+    async fn hear_on(&self, first: PgListener) {
+        let mut listener = Some(first);
+        let (mut pause, mut is_told) = (FIRST_PAUSE, false);
+        loop {
+            let lost = match listener.take() {
+                Some(listener) => self.follow(listener).await,
+                None => match self.listen().await {
+                    Ok(anew) => {
+                        // What was missed until now is in no cache from here on.
+                        self.shared.hearers.start_anew().await;
+                        self.shared.is_current.store(true, Ordering::SeqCst);
+                        tracing::info!("the database tells of changes again");
+                        (pause, is_told) = (FIRST_PAUSE, false);
+                        self.follow(anew).await
+                    }
+                    Err(lost) => lost,
+                },
+            };
+            self.shared.is_current.store(false, Ordering::SeqCst);
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(reason = %lost, "the database tells of no changes: nothing is answered from the cache");
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Listens on a connection of its own.
+    async fn listen(&self) -> Result<PgListener, Lost> {
+        let pool = connect_apart(&self.url, self.patience).await?;
+        let mut listener = PgListener::connect_with(&pool).await?;
+        // A connection that is lost is made anew here, where what was missed is made up for.
+        listener.eager_reconnect(false);
+        let channel = notice::channel(self.store.installation());
+        let echo = format!("{channel}_{:x}", self.store.origins.own().cast_unsigned());
+        let stands = async {
+            listener.listen_all([&*channel, &*echo]).await?;
+            (&mut listener).execute(sqlx::query("SELECT pg_notify($1, '')").bind(&echo)).await?;
+            while listener.try_recv().await?.is_some_and(|told| told.channel() != echo) {}
+            Ok::<_, Error>(())
+        };
+        timeout(self.patience, stands).await.map_err(|_| Lost::Deaf)??;
+        if self.shared.hearers.cache.owed().is_some() {
+            // A process that was killed may have committed without telling the shared cache.
+            let rows = self.store.all(&BEHIND, &[0.into()]).await?;
+            let rows = rows.iter().map(Written::read).collect::<Result<Vec<_>, _>>()?;
+            self.shared.hearers.act_on(rows.iter().map(Written::invalidation)).await;
+        }
+        Ok(listener)
+    }
+
+    /// Acts on what is told, until that ends.
+    async fn follow(&self, mut listener: PgListener) -> Lost {
+        let mut pulse = tokio::time::interval(PULSE);
+        pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                told = listener.try_recv() => {
+                    if let Some(lost) = self.hear(told, &mut listener).await {
+                        return lost;
+                    }
+                }
+                _ = pulse.tick() => match timeout(SILENCE, is_follower_now(&mut listener)).await {
+                    Ok(Ok(false)) => {}
+                    Ok(Ok(true)) => return Lost::Follower,
+                    Ok(Err(error)) => return error.into(),
+                    Err(_) => return Lost::Silent,
+                },
+            }
+        }
+    }
+
+    /// Acts on what was told, and on all that came with it. Tells when nothing more will come.
+    async fn hear(&self, first: Result<Option<PgNotification>, Error>, listener: &mut PgListener) -> Option<Lost> {
+        let mut notices = Vec::new();
+        let mut next = Some(first);
+        let mut lost = None;
+        while let Some(told) = next {
+            match told {
+                Ok(Some(told)) => notices.extend(self.read(told.payload()).await),
+                // Whatever is said until somebody listens again is said to nobody.
+                Ok(None) => lost = Some(Error::Io(std::io::ErrorKind::UnexpectedEof.into()).into()),
+                Err(error) => lost = Some(error.into()),
+            }
+            next = if lost.is_none() { listener.try_recv().now_or_never() } else { None };
+        }
+        let stale = notices.iter().flat_map(|notice| &notice.stale);
+        let stale = stale.map(|(kind, name, class)| Invalidation { kind, name, class: class.as_deref() });
+        self.shared.hearers.act_on(stale).await;
+        lost
+    }
+
+    /// What another process has to say.
+    async fn read(&self, told: &str) -> Option<Notice> {
+        if told.is_empty() {
+            // The echo.
+            return None;
+        }
+        match serde_json::from_str::<Notice>(told) {
+            Ok(notice) => Some(notice).filter(|notice| !self.store.origins.have_acted_on(notice.origin)),
+            Err(error) => {
+                let kind = error.classify();
+                tracing::warn!(?kind, "what the database told can't be understood: the cache is cleared");
+                self.shared.hearers.start_anew().await;
+                None
+            }
+        }
+    }
+}
+
+async fn is_follower_now(listener: &mut PgListener) -> Result<bool, Error> {
+    let connection = sqlx::Acquire::acquire(listener).await?;
+    is_follower(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_cache::TieredCache;
+    use tidegate_model::cache_keys;
+    use tidegate_model::tenant::ApiKey;
+    use tidegate_testkit::{PostgresServer, Relay, poll_until};
+
+    use super::*;
+    use crate::Purge;
+    use crate::ground::{LONG, Place, Process, acme, settings, tenant};
+
+    async fn on(url: &str) -> Process {
+        Process::at(&Place::Server(Box::new(settings(url)))).await
+    }
+
+    async fn until_current(process: &Process, is_current: bool) {
+        let reached = async || (process.coherence.is_current() == is_current).then_some(());
+        poll_until(LONG, reached).await.unwrap();
+    }
+
+    async fn change(by: &Process) {
+        let changed = by.store.change_plan(&acme(), |plan| Ok::<_, StoreError>(*plan)).await;
+        assert!(changed.unwrap().is_some());
+    }
+
+    /// Two processes, the second behind a relay.
+    async fn two() -> (PostgresServer, Relay, Process, Process) {
+        let server = PostgresServer::start_tcp(&[]).await;
+        let relay = Relay::start(server.port()).await;
+        let one = on(&server.url()).await;
+        one.store.create_tenant(&tenant(&acme()), &ApiKey::generate()).await.unwrap();
+        let url = server.url().replace(&server.port().to_string(), &relay.port().to_string());
+        let other = on(&url).await;
+        (server, relay, one, other)
+    }
+
+    #[tokio::test]
+    async fn what_another_process_commits_is_heard_and_nothing_else() {
+        let (_server, _relay, one, other) = two().await;
+        for _ in 0..20 {
+            other.remember().await;
+            change(&one).await;
+            poll_until(LONG, async || (!other.knows_tenant()).then_some(())).await.unwrap();
+            assert!(other.knows_list(), "what was not touched stays");
+        }
+        assert!(other.coherence.is_watching());
+        other.coherence.catch_up().await.unwrap();
+        assert!(other.knows_list());
+
+        let pattern = "schedules:acme:*".parse().unwrap();
+        other.remember().await;
+        one.store.purge(&Purge::Pattern(pattern, None)).await.unwrap();
+        poll_until(LONG, async || (!other.knows_list()).then_some(())).await.unwrap();
+        assert!(other.knows_tenant());
+        // Its own purge is not acted on twice: what is remembered behind it stays, also when the next is heard.
+        other.store.purge(&Purge::All).await.unwrap();
+        other.remember().await;
+        one.store.purge(&Purge::Tags(vec![cache_keys::schedules_of(&acme())])).await.unwrap();
+        poll_until(LONG, async || (!other.knows_list()).then_some(())).await.unwrap();
+        assert!(other.knows_tenant());
+    }
+
+    #[tokio::test]
+    async fn a_lost_listener_serves_nothing_stale_and_is_built_anew() {
+        let (server, relay, one, other) = two().await;
+        other.remember().await;
+        // Nobody listens there.
+        let nowhere = tidegate_testkit::free_port();
+        for lose in [Relay::reset, Relay::stop_replies] {
+            relay.turn_to(nowhere);
+            lose(&relay);
+            until_current(&other, false).await;
+            for _ in 0..3 {
+                // Filled from what was read before the commit, of which it does not hear.
+                other.remember().await;
+                change(&one).await;
+                other.coherence.catch_up().await.unwrap();
+                assert!(!other.knows_tenant() && !other.knows_list());
+            }
+            other.remember().await;
+            change(&one).await;
+            relay.turn_to(server.port());
+            relay.go_on();
+            until_current(&other, true).await;
+            assert!(!other.knows_tenant(), "what was missed is in no cache");
+            other.remember().await;
+            other.coherence.catch_up().await.unwrap();
+            assert!(other.knows_tenant(), "the cache is believed again");
+            change(&one).await;
+            poll_until(LONG, async || (!other.knows_tenant()).then_some(())).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_heard_promptly() {
+        let (_server, _relay, one, other) = two().await;
+        let mut waits = Vec::new();
+        for _ in 0..200 {
+            other.remember().await;
+            change(&one).await;
+            let since = tokio::time::Instant::now();
+            let heard = async {
+                while other.knows_tenant() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(LONG, heard).await.unwrap();
+            waits.push(since.elapsed());
+        }
+        waits.sort_unstable();
+        let (median, p99) = (waits[100], waits[198]);
+        eprintln!("behind the commit: median {median:?}, P99 {p99:?}, longest {:?}", waits[199]);
+        // What a broken link may cost; a busy machine takes a part of it at most.
+        assert!(p99 < SILENCE, "{p99:?}");
+    }
+
+    #[tokio::test]
+    async fn many_callers_share_the_clearing_and_whoever_asks_after_the_end_is_told() {
+        let server = PostgresServer::start(&[]).await;
+        let shutdown = CancellationToken::new();
+        let cache = TieredCache::builder().build();
+        let opened = Store::connect(&settings(&server.url()), |_| cache, shutdown.clone()).await;
+        let (_store, coherence) = opened.unwrap();
+        let super::super::Means::Listening(listening) = &coherence.0 else { panic!("it is PostgreSQL") };
+        listening.0.is_current.store(false, Ordering::SeqCst);
+        let answers = futures_util::future::join_all((0..1000).map(|_| coherence.catch_up())).await;
+        assert!(answers.iter().all(Result::is_ok));
+        assert_eq!(*listening.0.cleared.lock().await, 1000);
+        shutdown.cancel();
+        coherence.ended().await;
+        assert_eq!(coherence.catch_up().await, Err(WatchEnded));
+        assert!(!coherence.is_watching() && !coherence.is_current());
+    }
+}

@@ -1,0 +1,142 @@
+//! A PostgreSQL server and the connections to it.
+
+use std::time::Duration;
+
+use sqlx::Error;
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use tidegate_settings::DatabaseSettings;
+use tokio::time::timeout;
+
+use super::super::pool::{Connections, WatchedPool};
+use super::super::running;
+use super::losses::Losses;
+use super::replicas::Replicas;
+use super::{DatabaseUrl, Lent};
+
+/// How long closing may wait for a server that hangs.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// The server that is written to. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    url: DatabaseUrl,
+    primary: Connections<sqlx::Postgres>,
+    deadline: Duration,
+    patience: Duration,
+    losses: Losses,
+    replicas: Option<Replicas>,
+}
+
+impl Server {
+    /// Connects when the first statement runs.
+    pub(crate) fn new(settings: &DatabaseSettings) -> Self {
+        let losses = Losses::new();
+        let pool = losses.guard(pool(settings.pool, settings.connect_timeout));
+        let pool = pool.connect_lazy_with(settings.url.options());
+        let primary = Connections::new("app-postgres", settings.pool, pool);
+        // Three may be tried in vain until the deadline.
+        let patience = (settings.deadline / 3).max(Duration::from_secs(1));
+        let replicas = Replicas::new(settings, &primary, patience);
+        let url = settings.url.clone();
+        Self { url, primary, deadline: settings.deadline, patience, losses, replicas }
+    }
+
+    /// Makes connections with the login that the URLs have now.
+    pub(super) fn log_in_anew(&self) {
+        self.primary.connect_with(self.url.options());
+        self.replicas.iter().for_each(Replicas::log_in_anew);
+    }
+
+    /// How long whoever lost the server goes on asking.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Notes that a connection was lost.
+    pub(super) fn lost(&self) {
+        self.losses.note();
+        // What comes may be another server, with another log.
+        self.replicas.iter().for_each(Replicas::changed_everything);
+    }
+
+    /// A connection, for a while.
+    pub(crate) async fn lend(&self) -> Result<Lent, Error> {
+        Ok(Lent::new(self.primary.acquire().await?, self.patience))
+    }
+
+    /// The server and its database, without login.
+    pub(super) fn place(&self) -> String {
+        self.url.to_string()
+    }
+
+    /// The servers that follow it, if there are any.
+    pub(super) fn replicas(&self) -> Option<&Replicas> {
+        self.replicas.as_ref()
+    }
+
+    pub(super) fn pools(&self) -> Vec<WatchedPool> {
+        let replicas = self.replicas.iter().flat_map(Replicas::pools);
+        std::iter::once(self.primary.watched().clone()).chain(replicas).collect()
+    }
+
+    pub(super) async fn close(&self) {
+        let closing = async {
+            self.primary.close().await;
+            if let Some(replicas) = &self.replicas {
+                replicas.close().await;
+            }
+        };
+        if timeout(CLOSING, closing).await.is_err() {
+            tracing::info!("connections to the database did not close in time and are left");
+        }
+    }
+}
+
+/// One connection beside the pools, to listen on.
+pub(crate) async fn connect_apart(url: &DatabaseUrl, patience: Duration) -> Result<PgPool, Error> {
+    let pool = pool(1, patience).max_lifetime(None).idle_timeout(None);
+    pool.connect_with(url.options()).await
+}
+
+/// Connections to a server that can be written. One that only follows another would answer from before what was committed
+/// there, and what the cache is filled from must never be older than what it was told of.
+fn pool(connections: u32, patience: Duration) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        // The component `pool_wait` reports waits, by a threshold that operators set.
+        .acquire_slow_threshold(Duration::MAX)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| Box::pin(greet(connection)))
+}
+
+async fn greet(connection: &mut PgConnection) -> Result<(), Error> {
+    if is_follower(connection).await? {
+        return Err(Error::Configuration("this server follows another and can't be written".into()));
+    }
+    running::join(connection).await
+}
+
+pub(crate) async fn is_follower(connection: &mut PgConnection) -> Result<bool, Error> {
+    sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await
+}
+
+/// Whether the server is away, going, coming, or not the one to write to, so that the same may well be done in a moment.
+pub(crate) fn is_lost(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::PoolTimedOut => true,
+        Error::Database(error) => error.code().is_some_and(|code| {
+            // 08: connections; 40: rolled back for another's sake.
+            code.len() == 5 && (code.starts_with("08") || code.starts_with("40") || AWAY.contains(&&*code))
+        }),
+        _ => false,
+    }
+}
+
+/// Read-only, as a primary that has become a follower; too many connections; being shut down, crashed, starting up.
+const AWAY: [&str; 5] = ["25006", "53300", "57P01", "57P02", "57P03"];
+
+/// Whether waiting may help besides: its disk or memory is full, or somebody holds a lock.
+pub(crate) fn is_busy(code: &str) -> bool {
+    matches!(code, "53000" | "53100" | "53200" | "55P03" | "57014")
+}

@@ -1,0 +1,163 @@
+//! What the store's tests stand on: the same of both databases.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidegate_base::clock;
+use tidegate_cache::{Fill, Lookup, TieredCache, TtlClass, TypedCache};
+use tidegate_model::cache_keys;
+use tidegate_model::import::{Chunk, Position, Reject};
+use tidegate_model::schedule::{RawSchedule, ScheduleDraft};
+use tidegate_model::tenant::{ApiKey, Plan, Tenant, TenantId};
+use tidegate_ratelimit::{Overrides, Tier};
+use tidegate_settings::DatabaseSettings;
+use tidegate_testkit::PostgresServer;
+use tokio_util::sync::CancellationToken;
+
+use super::{Coherence, Store};
+
+/// Longest wait for anything.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+
+/// Where databases are made.
+pub(super) enum Ground {
+    /// In this directory.
+    Files(tempfile::TempDir, Cell<u32>),
+    /// On this server, each in a schema of its own.
+    Server(Box<PostgresServer>, Cell<u32>),
+}
+
+/// A database, which processes open.
+pub(super) enum Place {
+    File(PathBuf),
+    Server(Box<DatabaseSettings>),
+}
+
+impl Ground {
+    pub(super) fn files() -> Self {
+        Self::Files(tempfile::tempdir().unwrap(), Cell::new(0))
+    }
+
+    pub(super) async fn server() -> Self {
+        // Stores of all scenarios stay open to the end, each with a pool.
+        Self::Server(Box::new(PostgresServer::start(&[("max_connections", "500")]).await), Cell::new(0))
+    }
+
+    /// An empty database.
+    pub(super) async fn place(&self) -> Place {
+        let next = |made: &Cell<u32>| made.replace(made.get() + 1);
+        match self {
+            Self::Files(directory, made) => Place::File(directory.path().join(next(made).to_string()).join("app.db")),
+            Self::Server(server, made) => {
+                let schema = format!("place_{}", next(made));
+                server.psql(&format!("CREATE SCHEMA {schema}")).await;
+                Place::Server(Box::new(settings(&format!("{}&options[search_path]={schema}", server.url()))))
+            }
+        }
+    }
+
+    /// A store with a tenant.
+    pub(super) async fn with_tenant(&self) -> (Store, TenantId) {
+        let (store, _) = self.place().await.open().await;
+        let id = acme();
+        store.create_tenant(&tenant(&id), &ApiKey::generate()).await.unwrap();
+        (store, id)
+    }
+}
+
+impl Place {
+    /// As a process opens it.
+    pub(super) async fn open(&self) -> (Store, Coherence) {
+        self.open_with(TieredCache::builder().build()).await
+    }
+
+    pub(super) async fn open_with(&self, cache: TieredCache) -> (Store, Coherence) {
+        match self {
+            Self::File(path) => Store::open(path, |_| cache, CancellationToken::new()).await.unwrap(),
+            Self::Server(settings) => Store::connect(settings, |_| cache, CancellationToken::new()).await.unwrap(),
+        }
+    }
+}
+
+/// A process, with one cached text under the tenant's key and one under its list's tag.
+pub(super) struct Process {
+    pub(super) store: Store,
+    pub(super) coherence: Coherence,
+    texts: TypedCache<&'static str>,
+}
+
+impl Process {
+    pub(super) async fn at(place: &Place) -> Self {
+        let cache = TieredCache::builder().build();
+        let texts = cache.typed(TtlClass::SCHEDULE);
+        let (store, coherence) = place.open_with(cache).await;
+        Self { store, coherence, texts }
+    }
+
+    pub(super) async fn remember(&self) {
+        self.texts.set(&cache_keys::tenant(&acme()), "tenant").await;
+        let list = Fill::new("list").tag(cache_keys::schedules_of(&acme()));
+        self.texts.set(&cache_keys::first_page(&acme(), 50), list).await;
+    }
+
+    pub(super) fn knows_tenant(&self) -> bool {
+        self.texts.get_local(&cache_keys::tenant(&acme())) != Lookup::Miss
+    }
+
+    pub(super) fn knows_list(&self) -> bool {
+        self.texts.get_local(&cache_keys::first_page(&acme(), 50)) != Lookup::Miss
+    }
+}
+
+pub(super) fn acme() -> TenantId {
+    "acme".parse().unwrap()
+}
+
+pub(super) fn settings(url: &str) -> DatabaseSettings {
+    let url = url.parse().unwrap();
+    DatabaseSettings {
+        url,
+        replicas: Vec::new(),
+        pool: 10,
+        connect_timeout: Duration::from_secs(10),
+        deadline: Duration::from_secs(30),
+    }
+}
+
+pub(super) fn tenant(id: &TenantId) -> Tenant {
+    let plan = Plan::try_new(Tier::Free, Overrides { per_minute: Some(1), ..Overrides::default() }).unwrap();
+    Tenant { id: id.clone(), name: "Acme".to_owned(), plan, created_at: clock::now() }
+}
+
+/// A line of an import: the title of a schedule, or none where it is bad.
+pub(super) type Line = Option<&'static str>;
+
+/// What a reader of imports gives of a file with these lines below its header.
+pub(super) fn chunk(file: &[Line], from: Position, most: usize) -> Chunk {
+    let mut chunk = Chunk { rows: Vec::new(), rejects: Vec::new(), end: from, finished: false };
+    while chunk.rows.len() + chunk.rejects.len() < most {
+        let Some(line) = usize::try_from(chunk.end.byte).ok().and_then(|read| file.get(read)) else {
+            chunk.finished = true;
+            break;
+        };
+        chunk.end = Position { byte: chunk.end.byte + 1, line: chunk.end.byte + 3 };
+        let number = chunk.end.byte + 1;
+        match line {
+            Some(title) => chunk.rows.push((number, draft(title))),
+            None => chunk.rejects.push(Reject::new(number, "bad")),
+        }
+    }
+    chunk
+}
+
+fn draft(title: &str) -> ScheduleDraft {
+    let raw = RawSchedule {
+        title: title.to_owned(),
+        starts_at: "2030-01-01T09:00:00Z".to_owned(),
+        ends_at: "2030-01-01T10:00:00Z".to_owned(),
+        recurrence: None,
+        attendees: Vec::new(),
+    };
+    ScheduleDraft::try_new(&raw).unwrap()
+}

@@ -1,0 +1,321 @@
+//! Opening the tables on a PostgreSQL server: check, migrate, or say plainly why not.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgConnection;
+use sqlx::{ConnectOptions, Connection};
+use tidegate_base::Seldom;
+use tidegate_cache::TieredCache;
+use tidegate_settings::DatabaseSettings;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::super::coherence::Lost;
+use super::super::db::{Db, Server, is_follower, is_lost};
+use super::super::migrations::POSTGRES as MIGRATIONS;
+use super::super::news::News;
+use super::super::sql::tenants::INSTALLATION;
+use super::super::{Coherence, Origins, Store, StoreError, prune, running};
+use super::{OpenError, newest};
+
+/// Whoever holds this lock of the database may look at the schema and change it: "TIDE".
+const LOCK: i64 = 0x5449_4445;
+
+/// A PostgreSQL server that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub struct ServerError {
+    /// The database and where it is, without login.
+    pub place: String,
+    /// What is wrong with it.
+    #[source]
+    pub reason: ServerFault,
+}
+
+/// What is wrong with a PostgreSQL server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerFault {
+    /// It can't be reached, refuses the login, or a statement failed.
+    #[error("{0}")]
+    Database(#[from] sqlx::Error),
+    /// The same, through the store.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// It only follows another server.
+    #[error("this server follows another and can't be written")]
+    Follower,
+    /// There is no schema to put tables into.
+    #[error("there is no schema for the tables; make that of `search_path`")]
+    NoSchema,
+    /// The schema has tables of another program.
+    #[error(
+        "schema `{schema}` holds tables of another program; give another database, or a schema by `?options[search_path]=…`"
+    )]
+    Foreign {
+        /// The schema.
+        schema: String,
+    },
+    /// A newer version of Tidegate has been here.
+    #[error(
+        "it was written by a newer version of Tidegate (schema {found}, this one knows {known}); start that version"
+    )]
+    Newer {
+        /// Schema that is there.
+        found: i64,
+        /// Newest schema of this version.
+        known: i64,
+    },
+    /// A migration failed; the schema is as it was before it.
+    #[error("it can't be brought to this version: {0}")]
+    Migration(#[from] MigrateError),
+    /// It doesn't tell of other processes' commits.
+    #[error("it tells of no changes: {0}")]
+    Deaf(#[from] Lost),
+}
+
+impl ServerFault {
+    /// Whether the server may be usable later, without a change of settings.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => is_lost(error),
+            Self::Store(error) => error.is_transient(),
+            // A failover is under way, or the name still resolves to the former primary.
+            Self::Follower => true,
+            Self::Deaf(lost) => lost.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Whether the server refuses the login.
+    pub fn refuses_login(&self) -> bool {
+        /// Class of SQLSTATE: invalid authorization.
+        const AUTHORIZATION: &str = "28";
+        let (Self::Database(error) | Self::Store(StoreError::Database(error))) = self else { return false };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| code.starts_with(AUTHORIZATION))
+    }
+}
+
+impl Store {
+    /// Opens the tables on that server and brings them to this version's schema. A server that is away is waited for until its
+    /// deadline.
+    ///
+    /// Several processes may do so at once: one migrates, the others wait. Otherwise as [`open`](Self::open).
+    ///
+    /// # Errors
+    ///
+    /// When the server can't be used; nothing is changed in a schema that is not ours or is newer.
+    pub async fn connect(
+        settings: &DatabaseSettings,
+        cache: impl FnOnce(&str) -> TieredCache,
+        shutdown: CancellationToken,
+    ) -> Result<(Self, Coherence), OpenError> {
+        let opened = connect(settings, cache, shutdown).await;
+        opened.map_err(|reason| ServerError { place: settings.url.to_string(), reason }.into())
+    }
+}
+
+async fn connect(
+    settings: &DatabaseSettings,
+    cache: impl FnOnce(&str) -> TieredCache,
+    shutdown: CancellationToken,
+) -> Result<(Store, Coherence), ServerFault> {
+    let db = Db::Postgres(Server::new(settings));
+    wait_for(&db, settings).await?;
+    prepare(settings).await?;
+    let installation = db.one(&INSTALLATION, &[]).await?.map(|row| row.text("id")).transpose()?;
+    let installation = installation.ok_or(sqlx::Error::RowNotFound)?;
+    db.is_of(&installation);
+    let cache = cache(&installation);
+    let store = Store {
+        db,
+        cache,
+        installation: installation.into(),
+        origins: Origins::new(),
+        changes: Arc::default(),
+        news: News::default(),
+    };
+    let coherence = Coherence::listen(&store, &settings.url, settings.connect_timeout, shutdown.clone()).await?;
+    // Not before the cache has been told of all rows that are there: nothing may go of which it has not heard.
+    tokio::spawn(prune::run(store.clone(), coherence.clone(), shutdown));
+    Ok((store, coherence))
+}
+
+/// Between two lines of the log about a database that is away at the start.
+static WAITS: Seldom = Seldom::new(Duration::from_secs(10));
+
+/// Services start in any order, and a failover may be under way.
+async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFault> {
+    let reached = db.insist(|| async {
+        let connected = connect_once(settings).await.inspect_err(|error| {
+            if let Some(unlogged) = WAITS.count() {
+                tracing::warn!(%error, unlogged, "waiting for the database {}", settings.url);
+            }
+        });
+        let mut connection = connected?;
+        let follows = is_follower(&mut connection).await?;
+        // The pool would only say that it got no connection.
+        running::join(&mut connection).await?;
+        // Whether it goes in peace is all the same.
+        let _ = connection.close().await;
+        Ok(follows)
+    });
+    if reached.await? { Err(ServerFault::Follower) } else { Ok(()) }
+}
+
+async fn connect_once(settings: &DatabaseSettings) -> Result<PgConnection, sqlx::Error> {
+    let options = settings.url.options();
+    timeout(settings.connect_timeout, options.connect()).await.unwrap_or_else(|_| {
+        let late = format!("no answer within {:?}", settings.connect_timeout);
+        Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
+    })
+}
+
+/// Brings the schema to this version, for whoever has it alone.
+pub(crate) async fn prepare_alone(settings: &DatabaseSettings) -> Result<(), OpenError> {
+    let prepared = prepare(settings).await;
+    prepared.map_err(|reason| ServerError { place: settings.url.to_string(), reason }.into())
+}
+
+/// Looks at the schema and brings it to this version, alone.
+async fn prepare(settings: &DatabaseSettings) -> Result<(), ServerFault> {
+    let mut connection = connect_once(settings).await?;
+    // The driver asks for its table at each start, and the server would say each time that it is there.
+    sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;
+    let is_free: bool =
+        sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut connection).await?;
+    if !is_free {
+        tracing::info!("waiting for another process that is opening {}", settings.url);
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await?;
+    }
+    inspect(&mut connection).await?;
+    MIGRATIONS.run(&mut connection).await?;
+    // The lock goes with the connection.
+    connection.close().await?;
+    Ok(())
+}
+
+/// Looks at the schema without changing it: whether it is ours or empty, and not from the future.
+async fn inspect(connection: &mut PgConnection) -> Result<(), ServerFault> {
+    let schema: Option<String> =
+        sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut *connection).await?;
+    let schema = schema.ok_or(ServerFault::NoSchema)?;
+    let tables: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = $1")
+        .bind(&schema)
+        .fetch_all(&mut *connection)
+        .await?;
+    let has = |name: &str| tables.iter().any(|table| table == name);
+    let is_migrated = has("_sqlx_migrations");
+    // A process that died between the two leaves the driver's table alone.
+    let others = tables.len() - usize::from(is_migrated);
+    if others > 0 && !(is_migrated && has("installation")) {
+        return Err(ServerFault::Foreign { schema });
+    }
+    if is_migrated {
+        let found: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations")
+            .fetch_one(&mut *connection)
+            .await?;
+        let known = newest(&MIGRATIONS);
+        if found > known {
+            return Err(ServerFault::Newer { found, known });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::future::join_all;
+    use tidegate_testkit::PostgresServer;
+
+    use super::*;
+    use crate::ground::settings;
+
+    async fn open(url: &str) -> Result<(Store, Coherence), OpenError> {
+        let settings = DatabaseSettings { deadline: Duration::from_secs(2), ..settings(url) };
+        Store::connect(&settings, |_| TieredCache::builder().build(), CancellationToken::new()).await
+    }
+
+    async fn fault(url: &str) -> (ServerFault, String) {
+        let error = open(url).await.unwrap_err();
+        let text = error.to_string();
+        let OpenError::Server(ServerError { reason, .. }) = error else { panic!("{text}") };
+        (reason, text)
+    }
+
+    fn schema(server: &PostgresServer, name: &str) -> String {
+        format!("{}&options[search_path]={name}", server.url())
+    }
+
+    #[tokio::test]
+    async fn ten_processes_migrate_once_and_what_is_not_ours_or_newer_is_left_alone() {
+        let server = PostgresServer::start(&[]).await;
+        server.psql("CREATE SCHEMA ours; CREATE SCHEMA theirs; CREATE TABLE theirs.t (id int)").await;
+        let url = schema(&server, "ours");
+        let opened = join_all((0..10).map(|_| open(&url))).await;
+        let installations: Vec<_> = opened.iter().map(|opened| opened.as_ref().unwrap().0.installation()).collect();
+        assert!(installations.iter().all(|id| *id == installations[0] && id.len() == 32), "{installations:?}");
+        let known = newest(&MIGRATIONS);
+        let migrated = server.psql("SELECT max(version), bool_and(success) FROM ours._sqlx_migrations").await;
+        assert_eq!(migrated, format!("{known}|t"));
+        assert_eq!(server.psql("SELECT count(*) FROM ours.installation").await, "1");
+        assert_eq!(
+            server.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'").await,
+            "0"
+        );
+
+        let (foreign, text) = fault(&schema(&server, "theirs")).await;
+        assert!(matches!(foreign, ServerFault::Foreign { .. }) && !foreign.refuses_login(), "{text}");
+        assert_eq!(server.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'theirs'").await, "1");
+        let (nowhere, text) = fault(&schema(&server, "nowhere")).await;
+        assert!(matches!(nowhere, ServerFault::NoSchema), "{text}");
+
+        server
+            .psql(
+                "INSERT INTO ours._sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'from the future', TRUE, '', 0)",
+            )
+            .await;
+        let (newer, text) = fault(&url).await;
+        assert!(matches!(newer, ServerFault::Newer { found: 9999, known: last } if last == known), "{text}");
+    }
+
+    #[tokio::test]
+    async fn the_newest_schema_has_one_number_on_both_databases() {
+        assert_eq!(newest(&MIGRATIONS), newest(&super::super::MIGRATIONS));
+    }
+
+    #[tokio::test]
+    async fn a_login_that_is_refused_is_told_at_once_without_it() {
+        let server = PostgresServer::start(&[]).await;
+        let url = server.url().replace("postgres@", "nobody:hunter2@");
+        let since = tokio::time::Instant::now();
+        let (refused, text) = fault(&url).await;
+        assert!(matches!(refused, ServerFault::Store(_)) && refused.refuses_login(), "{text}");
+        assert!(text.contains("nobody") && !text.contains("hunter2"), "{text}");
+        assert!(since.elapsed() < Duration::from_secs(2), "it is no outage");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_comes_later_is_waited_for_and_a_follower_is_refused() {
+        let mut server = PostgresServer::start_tcp(&[]).await;
+        let replica = server.replica(&[]).await;
+        let (follower, text) = fault(&replica.url()).await;
+        assert!(matches!(follower, ServerFault::Follower), "{text}");
+
+        server.kill9();
+        let url = server.url();
+        let (away, text) = fault(&url).await;
+        assert!(matches!(away, ServerFault::Store(ref error) if error.is_transient()), "{text}");
+        let settings = settings(&url);
+        let opening = Store::connect(&settings, |_| TieredCache::builder().build(), CancellationToken::new());
+        let (opened, ()) = tokio::join!(opening, server.restart());
+        opened.unwrap();
+    }
+}

@@ -1,0 +1,79 @@
+//! Who uses the tables: any number of nodes, or one restore.
+//!
+//! On SQLite a node shares the lock of a file in the data directory; on PostgreSQL each of its connections shares a lock of the
+//! server's, under the name of the schema. Both end with the process, however it ends.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use sqlx::{ConnectOptions, PgConnection};
+use tidegate_settings::DatabaseSettings;
+
+use super::dump::TargetError;
+use super::open::{OpenError, PRIVATE, lock_directory};
+use super::{StoreError, sql::running};
+
+/// Holds others out of the tables, or a restore, until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Held {
+    _lock: File,
+}
+
+/// That nobody else uses the tables, and nobody can begin to.
+pub(super) enum Alone {
+    /// The directory's lock, so that nobody opens it, and that of the running.
+    Directory { _opening: File, _running: File },
+    /// The connection that has the server's lock.
+    Server { _connection: Box<PgConnection> },
+}
+
+/// Notes that this process is about to use the tables in a directory, which is made where there is none. Waits for a restore, as for
+/// another process that opens them.
+///
+/// # Errors
+///
+/// When the directory can't be used.
+pub async fn hold(directory: &Path) -> Result<Held, OpenError> {
+    let failed = |source| OpenError::Directory { path: directory.to_owned(), source };
+    let _opening = lock_directory(directory.to_owned()).await.map_err(failed)?;
+    let lock = file(directory).map_err(failed)?;
+    // A restore has it only while it has the other too.
+    lock.lock_shared().map_err(failed)?;
+    Ok(Held { _lock: lock })
+}
+
+pub(super) async fn alone_in(directory: &Path) -> Result<Alone, TargetError> {
+    let failed = |source| OpenError::Directory { path: directory.to_owned(), source };
+    let opening = lock_directory(directory.to_owned()).await.map_err(failed)?;
+    let lock = file(directory).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Alone::Directory { _opening: opening, _running: lock }),
+        Err(TryLockError::WouldBlock) => Err(TargetError::InUse { place: directory.display().to_string() }),
+        Err(TryLockError::Error(error)) => Err(failed(error).into()),
+    }
+}
+
+pub(super) async fn alone_on(settings: &DatabaseSettings) -> Result<Alone, TargetError> {
+    let mut connection = settings.url.options().connect().await.map_err(StoreError::from)?;
+    let alone = running::ALONE.with_on_postgres(&[]).fetch_one(&mut connection).await.map_err(StoreError::from)?;
+    if super::value::Row::from(alone).int("taken")? == 1 {
+        return Ok(Alone::Server { _connection: Box::new(connection) });
+    }
+    Err(TargetError::InUse { place: settings.url.to_string() })
+}
+
+/// Notes that a connection is a node's. Refused while a restore writes.
+pub(super) async fn join(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let joined = running::JOIN.with_on_postgres(&[]).fetch_one(connection).await?;
+    match super::value::Row::from(joined).int("taken") {
+        Ok(1) => Ok(()),
+        _ => Err(sqlx::Error::Configuration("a restore writes this database; start when it is done".into())),
+    }
+}
+
+fn file(directory: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(PRIVATE).open(directory.join(".running"))
+}

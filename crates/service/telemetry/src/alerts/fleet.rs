@@ -1,0 +1,133 @@
+//! The alerts of all processes on one database together: one process sends them, and silences hold
+//! on every one.
+//!
+//! Each process writes what fires in it; the holder of a lease merges that, records what it will
+//! send in the same transaction, and sends. A successor goes on from there, so each notice is sent
+//! at least once: it comes again if its sender dies, stands still or loses the database between the
+//! answer and the note of it. While the database is away, each process sends its own alerts.
+
+mod lease;
+mod merge;
+mod own;
+mod sightings;
+mod task;
+mod view;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tidegate_outgoing::webhook::WebhookError;
+use tidegate_perfmon::{Registry, Silence};
+use tidegate_settings::Settings;
+use tidegate_store::{Store, StoreError};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::AlertDesk;
+use super::receivers::{self, Receiver};
+use task::Task;
+use view::View;
+
+/// How long a process that ends takes to give its place back.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The state that the desk and the task that shares its alerts have in common.
+pub(super) struct Fleet {
+    store: Store,
+    receivers: Vec<Arc<Receiver>>,
+    /// Wakes the task: something fires, has ended, or was delivered.
+    wake: Arc<Notify>,
+    view: Mutex<View>,
+    /// Held while silences are read or written, so that neither undoes the other.
+    silencing: tokio::sync::Mutex<()>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Fleet {
+    /// Shares the alerts of a desk until `shutdown`.
+    pub(super) fn start(
+        desk: &Arc<AlertDesk>,
+        settings: &Settings,
+        store: &Store,
+        registry: &Registry,
+        shutdown: CancellationToken,
+    ) -> Result<Arc<Self>, WebhookError> {
+        let wake = Arc::new(Notify::new());
+        let receivers = receivers::start(settings, store.installation(), registry, &wake, &shutdown)?;
+        let fleet = Arc::new(Self {
+            store: store.clone(),
+            receivers,
+            wake,
+            view: Mutex::default(),
+            silencing: tokio::sync::Mutex::default(),
+            task: Mutex::default(),
+        });
+        let task = Task::new(Arc::clone(&fleet), Arc::clone(desk));
+        *fleet.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(task.run(shutdown)));
+        Ok(fleet)
+    }
+
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(super) fn receivers(&self) -> &[Arc<Receiver>] {
+        &self.receivers
+    }
+
+    /// The fleet as this process saw it last.
+    pub(super) fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the silences of all processes, and has the desk keep them. Those that are over are
+    /// removed.
+    async fn adopt_silences(&self, desk: &AlertDesk) -> Result<(), StoreError> {
+        let _silencing = self.silencing.lock().await;
+        for over in desk.adopt_silences(self.store.alert_silences().await?) {
+            self.store.end_alert_silence(&over).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a silence for all processes; `apply` has the desk keep it too.
+    pub(super) async fn silence<T>(&self, silence: &Silence, apply: impl FnOnce() -> T) -> Result<T, StoreError> {
+        let _silencing = self.silencing.lock().await;
+        self.store.put_alert_silence(silence).await?;
+        self.wake();
+        Ok(apply())
+    }
+
+    /// Ends a silence for all processes. Whether there was one.
+    pub(super) async fn lift_silence(
+        &self,
+        rule: &str,
+        subject: Option<&str>,
+        apply: impl FnOnce(),
+    ) -> Result<bool, StoreError> {
+        let _silencing = self.silencing.lock().await;
+        let was_there = self.store.lift_alert_silence(rule, subject).await?;
+        apply();
+        self.wake();
+        Ok(was_there)
+    }
+
+    /// Waits until the task has ended, which is soon after its shutdown.
+    pub(super) async fn ended(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            // A task that panicked has ended too.
+            let _ = tokio::time::timeout(FAREWELL * 2, task).await;
+        }
+    }
+}
+
+/// Whether a silence covers that rule and subject.
+pub(super) fn is_silenced(silences: &[Silence]) -> impl Fn(&str, &str) -> bool {
+    |rule, subject| {
+        silences
+            .iter()
+            .any(|silence| silence.rule == rule && silence.subject.as_deref().is_none_or(|covered| covered == subject))
+    }
+}

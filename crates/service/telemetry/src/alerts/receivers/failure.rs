@@ -1,0 +1,74 @@
+//! Why a try failed, and whether to try again.
+
+use std::time::Duration;
+
+use tidegate_outgoing::email::SendError;
+use tidegate_outgoing::webhook::{self, Answer};
+
+/// The longest that a receiver may ask to be left alone.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// Why a try failed. It names no URL, which often is a password, and no address.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    NotPosted(#[from] webhook::Failure),
+    #[error("the answer is {status}")]
+    Answer { status: u16, retry_after: Option<Duration> },
+    #[error("it can't be written as JSON")]
+    NotWritten(#[from] serde_json::Error),
+    #[error(transparent)]
+    NotMailed(#[from] SendError),
+}
+
+/// The consequence of a failure.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another try may succeed, but not within this time.
+    TryAgain { after: Duration },
+    /// No other try will succeed until an operator changes something.
+    GiveUp,
+}
+
+impl Failure {
+    pub(super) fn next(&self) -> Next {
+        match self {
+            Self::Answer { status: 408 | 429 | 500.., retry_after } => {
+                Next::TryAgain { after: retry_after.unwrap_or_default().min(LONGEST_WAIT) }
+            }
+            Self::Answer { status: 400..500, .. }
+            | Self::NotPosted(webhook::Failure::Private(_))
+            | Self::NotWritten(_) => Next::GiveUp,
+            Self::NotMailed(error) if error.is_for_good() => Next::GiveUp,
+            Self::Answer { .. } | Self::NotPosted(_) | Self::NotMailed(_) => Next::TryAgain { after: Duration::ZERO },
+        }
+    }
+}
+
+/// Any 2xx takes what was posted.
+pub(super) fn taken(answer: Answer) -> Result<(), Failure> {
+    let Answer { status, retry_after } = answer;
+    if (200..300).contains(&status) { Ok(()) } else { Err(Failure::Answer { status, retry_after }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, retry_after: Option<u64>) -> Next {
+        taken(Answer { status, retry_after: retry_after.map(Duration::from_secs) }).unwrap_err().next()
+    }
+
+    #[test]
+    fn a_refusal_is_final_and_a_receiver_in_trouble_is_tried_again_when_it_says() {
+        for status in [400, 401, 403, 404, 410, 422] {
+            assert_eq!(answer(status, Some(1)), Next::GiveUp, "{status}");
+        }
+        for status in [301, 408, 429, 500, 503] {
+            assert_eq!(answer(status, None), Next::TryAgain { after: Duration::ZERO }, "{status}");
+        }
+        assert_eq!(answer(429, Some(30)), Next::TryAgain { after: Duration::from_secs(30) });
+        assert_eq!(answer(503, Some(86_400)), Next::TryAgain { after: LONGEST_WAIT });
+        assert!(taken(Answer { status: 202, retry_after: None }).is_ok());
+    }
+}

@@ -1,0 +1,279 @@
+//! What happens, for whoever follows it live.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate_base::places::{Place, Places, TooManyFollowers};
+use tidegate_perfmon::{Health, Transition};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{self, Receiver, Sender};
+use tokio::time::{Instant, timeout_at};
+
+/// After how long nothing more is told to a follower: one that still wants to hear comes back and goes on behind the last event,
+/// and one that reads nothing holds its place no longer.
+const MOST_AGE: Duration = Duration::from_secs(3_600);
+/// Each holds a connection.
+const MOST_FOLLOWERS: usize = 64;
+/// Of one client: some tabs of a browser, or some machines behind one address.
+const MOST_OF_A_CLIENT: usize = 8;
+/// Events that wait for the slowest follower before it loses some.
+const BACKLOG: usize = 256;
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Alerts that fire, and their ends.
+    Alerts,
+    /// Changes of health, and how it is at the beginning.
+    Health,
+    /// Figures that leave their own past, and those that are seen to reach their limits.
+    Outlook,
+    /// What could be better, and what was changed on advice.
+    Advice,
+    /// Changed counts of queues.
+    Queues,
+    /// Events of jobs, of queues whose settings have `events`.
+    Jobs,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Alerts, Self::Health, Self::Outlook, Self::Advice, Self::Queues, Self::Jobs];
+
+    /// Topics of a client that names none. Events of busy queues would push these out of a slow
+    /// client's stream.
+    pub const USUAL: [Self; 4] = [Self::Alerts, Self::Health, Self::Outlook, Self::Advice];
+
+    /// As it is asked for.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alerts => "alerts",
+            Self::Health => "health",
+            Self::Outlook => "outlook",
+            Self::Advice => "advice",
+            Self::Queues => "queues",
+            Self::Jobs => "jobs",
+        }
+    }
+}
+
+/// One event.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What it is about; `None` for a gap, which concerns everybody.
+    topic: Option<Topic>,
+    /// `alert`, `health`, `anomaly`, `forecast`, `advice`, `change`, `queue`, `job` or `gap`.
+    pub name: &'static str,
+    /// By which a follower goes on after it; `None` where that is not possible.
+    pub id: Option<Arc<str>>,
+    /// JSON. Secrets are masked already.
+    pub data: Arc<str>,
+}
+
+impl Told {
+    /// A step in an alert's life, in JSON as a webhook gets it.
+    pub(super) fn alert(epoch: u64, step: &Transition) -> Self {
+        let id = Some(id_of(epoch, step.seq).into());
+        // A transition is numbers and texts, which JSON can always say.
+        let data = serde_json::to_string(step).unwrap_or_default().into();
+        Self { topic: Some(Topic::Alerts), name: "alert", id, data }
+    }
+
+    pub(super) fn health(status: Health, score: Option<u8>, reason: Option<&str>) -> Self {
+        Self::unnumbered(Some(Topic::Health), "health", &json!({"health": status, "score": score, "reason": reason}))
+    }
+
+    /// So many events were lost, or `None` where nobody knows how many.
+    pub(super) fn gap(missed: Option<u64>) -> Self {
+        let data = json!({"missed": missed, "read": "/api/performance?type=alerts"});
+        Self::unnumbered(None, "gap", &data)
+    }
+
+    pub(super) fn unnumbered(topic: Option<Topic>, name: &'static str, data: &Value) -> Self {
+        Self { topic, name, id: None, data: data.to_string().into() }
+    }
+}
+
+/// The id of the event of a transition.
+pub(super) fn id_of(epoch: u64, seq: u64) -> String {
+    format!("{epoch}-{seq}")
+}
+
+/// The transition's number in an id of this process; `None` in any other text.
+pub(super) fn seq_in(id: &str, epoch: u64) -> Option<u64> {
+    let (of, seq) = id.split_once('-')?;
+    (of.parse() == Ok(epoch)).then(|| seq.parse().ok()).flatten()
+}
+
+/// Hands events to all who follow. It never waits for any of them.
+#[derive(Debug)]
+pub(super) struct Stream {
+    sender: Sender<Told>,
+    places: Places,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Followers of each topic.
+    followers: [AtomicUsize; Topic::ALL.len()],
+    delivered: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            sender: broadcast::channel(BACKLOG).0,
+            places: Places::new(MOST_FOLLOWERS, MOST_OF_A_CLIENT),
+            counts: Arc::default(),
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn tell(&self, event: &Told) {
+        // An error says that nobody follows.
+        let _ = self.sender.send(event.clone());
+    }
+
+    /// `first` comes before what is told from now on.
+    pub(super) fn follow(
+        &self,
+        client: &str,
+        topics: &[Topic],
+        first: Vec<Told>,
+    ) -> Result<Follower, TooManyFollowers> {
+        let place = self.places.take(client)?;
+        for topic in topics {
+            self.counts.followers[*topic as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Follower {
+            first: first.into(),
+            receiver: self.sender.subscribe(),
+            topics: topics.to_vec(),
+            counts: Arc::clone(&self.counts),
+            until: Instant::now() + MOST_AGE,
+            _place: place,
+        })
+    }
+
+    pub(super) fn is_followed(&self, topic: Topic) -> bool {
+        self.counts.followers[topic as usize].load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn followers(&self) -> usize {
+        self.places.taken()
+    }
+
+    /// Events that followers took, and those that they lost.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.counts.delivered.load(Ordering::Relaxed), self.counts.dropped.load(Ordering::Relaxed))
+    }
+}
+
+/// Somebody who follows what is told. One who reads too slowly loses the oldest, and is told so by a `gap`.
+#[derive(Debug)]
+pub struct Follower {
+    first: VecDeque<Told>,
+    receiver: Receiver<Told>,
+    topics: Vec<Topic>,
+    counts: Arc<Counts>,
+    until: Instant,
+    _place: Place,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        for topic in &self.topics {
+            self.counts.followers[*topic as usize].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Follower {
+    /// The next event; `None` when there won't be any more, at the latest after an hour. Nothing is lost where it is cancelled.
+    pub async fn next(&mut self) -> Option<Told> {
+        timeout_at(self.until, self.wait()).await.ok().flatten()
+    }
+
+    async fn wait(&mut self) -> Option<Told> {
+        loop {
+            let told = match self.first.pop_front() {
+                Some(told) => told,
+                None => match self.receiver.recv().await {
+                    Ok(told) => told,
+                    Err(RecvError::Lagged(missed)) => {
+                        self.counts.dropped.fetch_add(missed, Ordering::Relaxed);
+                        return Some(Told::gap(Some(missed)));
+                    }
+                    Err(RecvError::Closed) => return None,
+                },
+            };
+            if told.topic.is_none_or(|topic| self.topics.contains(&topic)) {
+                self.counts.delivered.fetch_add(1, Ordering::Relaxed);
+                return Some(told);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_follower_that_is_too_slow_is_told_what_it_lost() {
+        let stream = Stream::default();
+        let mut slow = stream.follow("", &Topic::ALL, Vec::new()).unwrap();
+        for _ in 0..BACKLOG + 10 {
+            stream.tell(&Told::health(Health::Degraded, Some(70), None));
+        }
+        let gap = slow.next().await.unwrap();
+        assert_eq!((gap.name, &gap.id), ("gap", &None));
+        let data: Value = serde_json::from_str(&gap.data).unwrap();
+        assert_eq!(data["missed"], 10);
+        for _ in 0..BACKLOG {
+            assert_eq!(slow.next().await.unwrap().name, "health");
+        }
+        assert_eq!(stream.counts(), (BACKLOG as u64, 10));
+    }
+
+    #[tokio::test]
+    async fn only_what_was_asked_for_comes_and_gaps_always() {
+        let stream = Stream::default();
+        let first = vec![Told::gap(None), Told::health(Health::Healthy, Some(100), None)];
+        let mut alerts = stream.follow("", &[Topic::Alerts], first).unwrap();
+        assert_eq!(alerts.next().await.unwrap().name, "gap");
+        stream.tell(&Told::health(Health::Degraded, None, None));
+        drop(stream);
+        assert!(alerts.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_hour_a_follower_is_told_no_more_and_may_come_back() {
+        let stream = Stream::default();
+        let mut old = stream.follow("a", &Topic::ALL, Vec::new()).unwrap();
+        let began = Instant::now();
+        let told = tokio::join!(old.next(), async {
+            tokio::time::sleep(MOST_AGE - Duration::from_secs(1)).await;
+            stream.tell(&Told::health(Health::Healthy, None, None));
+        });
+        assert!(told.0.is_some());
+        assert!(old.next().await.is_none());
+        assert_eq!(began.elapsed(), MOST_AGE);
+        drop(old);
+        assert_eq!(stream.followers(), 0);
+    }
+
+    #[test]
+    fn ids_are_known_again_only_by_the_process_that_gave_them() {
+        assert_eq!(seq_in(&id_of(17, 3), 17), Some(3));
+        for foreign in ["18-3", "17", "17-", "-3", "17-x", "", "17-3-1", "17--3"] {
+            assert_eq!(seq_in(foreign, 17), None, "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The log, and who else listens to what the process says of itself.
+
+use std::io::IsTerminal;
+
+use tidegate_settings::{LogFormat, Settings};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Filter, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt};
+
+use super::json_lines::{JsonFields, JsonLines};
+use super::line_fields::LineFields;
+use super::log_filter;
+use super::statements::{self, STATEMENT_TARGET, Statements};
+use crate::otlp;
+
+/// A listener with a filter of its own: without one, a layer would be asked for all that any other wants to hear.
+pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Starts the log and whoever else listens, among them the one to what libraries count through the facade `metrics`.
+///
+/// A second call in one process does nothing: tests that start several nodes share the first's.
+pub fn init(settings: &Settings) {
+    super::exposition::facade::install();
+    if tracing_subscriber::registry().with(listeners(settings)).try_init().is_err() {
+        return tracing::debug!("the log was started before");
+    }
+    otlp::listen();
+}
+
+pub(crate) fn listeners(settings: &Settings) -> Vec<BoxedLayer> {
+    let statements = Statements::of_process(&settings.performance.queries);
+    let is_terminal = std::io::stderr().is_terminal();
+    let (exported, spans) = otlp::listeners(settings).unzip();
+    let lines = lines(log_filter::start(&settings.log), settings.log_format, std::io::stderr, is_terminal);
+    [lines, statements::layer(statements, spans).boxed()].into_iter().chain(exported).collect()
+}
+
+/// Lines on standard error, so that standard output stays for what a person asked for.
+///
+/// What sqlx says of statements is never among them, whatever the filter wants: it holds their text
+/// as written, with every value in it. Slow ones are logged without values instead.
+pub(super) fn lines<W, F>(filter: F, format: LogFormat, writer: W, is_terminal: bool) -> BoxedLayer
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    F: Filter<Registry> + Send + Sync + 'static,
+{
+    let other = filter_fn(|metadata| metadata.target() != STATEMENT_TARGET).with_max_level_hint(LevelFilter::TRACE);
+    let filter = filter.and(other);
+    // A line that can't be written has nowhere to be reported: a closed standard error would be a
+    // panic.
+    let lines = fmt::layer().with_writer(writer).log_internal_errors(false);
+    match format {
+        LogFormat::Text => lines.with_ansi(is_terminal).fmt_fields(LineFields).with_filter(filter).boxed(),
+        LogFormat::Json => {
+            let lines = lines.with_ansi(false).fmt_fields(JsonFields).event_format(JsonLines);
+            lines.with_filter(filter).boxed()
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The collector, and the way to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use reqwest::{Client, Url};
+use tidegate_base::Seldom;
+use tidegate_perfmon::OperationHandle;
+use tidegate_settings::OtlpSettings;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long a message may take in all.
+const SEND: Duration = Duration::from_secs(10);
+/// What is read of an answer; one that says more says nothing that we would need.
+const ANSWER: usize = 64 << 10;
+/// How often the log says that it can't be reached.
+const COMPLAINT: Duration = Duration::from_secs(60);
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Signal {
+    Traces,
+    Metrics,
+}
+
+impl Signal {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+/// Why a collector can't be sent to at all.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("otlp.endpoint: {0}")]
+    Endpoint(String),
+    #[error("otlp.headers: one of them is no header")]
+    Headers,
+    #[error("the client for the collector can't be made: {0}")]
+    Client(String),
+}
+
+/// Why one message was not taken.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error("{}", chain(.0))]
+    Unreachable(reqwest::Error),
+    #[error("it answered {0}")]
+    Refused(StatusCode),
+}
+
+/// Sends messages, once each.
+pub(super) struct Collector {
+    client: Client,
+    traces: Url,
+    metrics: Url,
+    complaints: Seldom,
+    sending: Arc<OperationHandle>,
+}
+
+impl Collector {
+    /// `sending` takes the time of each message, from its head to the end of the answer.
+    pub(super) fn new(settings: &OtlpSettings, sending: Arc<OperationHandle>) -> Result<Self, Unusable> {
+        let url = |path: &str| {
+            let url = format!("{}{path}", settings.endpoint.reveal().trim_end_matches('/'));
+            url.parse::<Url>().map_err(|error| Unusable::Endpoint(error.to_string()))
+        };
+        let (traces, metrics) = (url("/v1/traces")?, url("/v1/metrics")?);
+        let client = tidegate_outgoing::client()
+            .map_err(|error| Unusable::Client(error.to_string()))?
+            .default_headers(headers(settings)?)
+            .connect_timeout(CONNECT)
+            .timeout(SEND)
+            .build()
+            .map_err(|error| Unusable::Client(chain(&error)))?;
+        Ok(Self { client, traces, metrics, complaints: Seldom::new(COMPLAINT), sending })
+    }
+
+    /// Sends a message and returns the beginning of the answer. What goes wrong is in the log, once a minute.
+    pub(super) async fn send(&self, signal: Signal, message: Vec<u8>) -> Result<Vec<u8>, ()> {
+        self.sending.measure_result(self.try_send(signal, message)).await.map_err(|error| {
+            if let Some(unlogged) = self.complaints.count() {
+                let signal = signal.name();
+                tracing::warn!(%error, signal, unlogged, "the collector of otlp.endpoint did not take what was sent");
+            }
+        })
+    }
+
+    async fn try_send(&self, signal: Signal, message: Vec<u8>) -> Result<Vec<u8>, NotTaken> {
+        let url = match signal {
+            Signal::Traces => &self.traces,
+            Signal::Metrics => &self.metrics,
+        };
+        let unreachable = |error: reqwest::Error| NotTaken::Unreachable(error.without_url());
+        let mut answer = self.client.post(url.clone()).body(message).send().await.map_err(unreachable)?;
+        if !answer.status().is_success() {
+            return Err(NotTaken::Refused(answer.status()));
+        }
+        let mut beginning = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
+            if beginning.len() + piece.len() > ANSWER {
+                return Ok(Vec::new());
+            }
+            beginning.extend_from_slice(&piece);
+        }
+        Ok(beginning)
+    }
+}
+
+/// What the settings want sent along, `name=value` with commas between, and the type of the messages.
+fn headers(settings: &OtlpSettings) -> Result<HeaderMap, Unusable> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    let Some(secret) = &settings.headers else { return Ok(headers) };
+    for pair in secret.reveal().split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or(Unusable::Headers)?;
+        let name = HeaderName::try_from(name.trim()).map_err(|_| Unusable::Headers)?;
+        let mut value = HeaderValue::try_from(value.trim()).map_err(|_| Unusable::Headers)?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// An error and what is behind it: a client's own words stop at "error sending request".
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    words
+}

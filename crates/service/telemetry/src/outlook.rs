@@ -1,0 +1,238 @@
+//! Once a minute: where the figures are going, what could be better, and, where that is wanted, making it so.
+
+mod actuators;
+mod counters;
+mod limits;
+mod news;
+mod sections;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tidegate_perfmon::action;
+use tidegate_perfmon::action::{Actions, Actuator, Entry, RevertError};
+use tidegate_perfmon::advice::{Advice, Limits, Signals, advise};
+use tidegate_perfmon::outlook::{self, Figure, Outlook, Refused, ToldAnomaly};
+use tidegate_settings::PerformanceSettings;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::{AlertDesk, Telemetry};
+
+pub use actuators::{CacheRoom, JobsAtOnce};
+pub(super) use counters::Counters;
+use limits::{InMinutes, Judged, Limit};
+use news::{Near, News};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// As many as advice looks at.
+const MINUTES: usize = 35;
+/// Advice that was not given for so many minutes is news when it is given again.
+const FORGOTTEN: u64 = 30;
+
+/// History, trends, anomalies, advice, and what was done about it.
+///
+/// What calculates holds a lock of its own for as long as that takes, a quarter of a second where there are many figures;
+/// who asks waits for none of it.
+pub struct OutlookWatch {
+    limits: Limits,
+    judged: Judged,
+    /// Minute 0, in milliseconds since the Unix epoch.
+    began_unix_ms: u64,
+    calculating: Mutex<Calculating>,
+    shown: Mutex<Arc<Shown>>,
+    actions: Mutex<Actions>,
+    /// Who tells of it, once it has begun.
+    desk: OnceLock<Arc<AlertDesk>>,
+}
+
+struct Calculating {
+    outlook: Outlook,
+    /// Oldest first.
+    minutes: Vec<Signals>,
+    before: Option<Counters>,
+    /// By rule and target, the minute in which it was given last.
+    advised: BTreeMap<(&'static str, String), u64>,
+    /// Figures of which it was told that they reach their limit.
+    near: BTreeSet<String>,
+}
+
+/// What was known when the last minute was over.
+#[derive(Default)]
+struct Shown {
+    figures: Vec<Known>,
+    refused: Refused,
+    /// Newest first.
+    anomalies: Vec<ToldAnomaly>,
+    advice: Vec<Advice>,
+}
+
+/// A figure, and when it reaches what it should not.
+struct Known {
+    figure: Figure,
+    limit: Option<Limit>,
+    reach: Option<InMinutes>,
+}
+
+impl fmt::Debug for OutlookWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutlookWatch").finish_non_exhaustive()
+    }
+}
+
+impl OutlookWatch {
+    /// Over these numbers that may be set, which it sets only where the settings say so. Minute 0 is `began_unix_ms`, in
+    /// milliseconds since the Unix epoch.
+    pub fn new(settings: &PerformanceSettings, began_unix_ms: u64, actuators: Vec<Arc<dyn Actuator>>) -> Self {
+        let mut limits = Limits::default();
+        limits.hit_rate = settings.health.hit_rate;
+        limits.repeats = u64::from(settings.queries.alike);
+        let mut acts = action::Settings::default();
+        acts.enabled = settings.acts;
+        let outlook = Outlook::new(outlook::Settings::default());
+        Self {
+            limits,
+            judged: Judged::new(settings),
+            began_unix_ms,
+            calculating: Mutex::new(Calculating {
+                outlook,
+                minutes: Vec::new(),
+                before: None,
+                advised: BTreeMap::new(),
+                near: BTreeSet::new(),
+            }),
+            shown: Mutex::default(),
+            actions: Mutex::new(Actions::new(acts, actuators)),
+            desk: OnceLock::new(),
+        }
+    }
+
+    /// Takes in a minute, every minute, until `shutdown`, and hangs up what there is to show.
+    pub fn start(self: Arc<Self>, telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
+        sections::hang_up(telemetry.board(), &self);
+        self.desk.get_or_init(|| Arc::clone(telemetry.alerts()));
+        tokio::spawn(async move {
+            let mut beat = tokio::time::interval(MINUTE);
+            beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    _ = beat.tick() => {}
+                }
+                let (watch, telemetry) = (Arc::clone(&self), Arc::clone(&telemetry));
+                // A quarter of a second of calculations where there are many figures: no request should wait for it.
+                let turned = tokio::task::spawn_blocking(move || {
+                    let counters = Counters::of(&telemetry);
+                    let minute = telemetry.registry().now().as_secs() / MINUTE.as_secs();
+                    watch.tell(&watch.turn(minute, counters), telemetry.alerts());
+                });
+                if let Err(error) = turned.await {
+                    tracing::error!(%error, "the outlook of this minute failed");
+                }
+            }
+        });
+    }
+
+    /// Sets the value before a change again.
+    ///
+    /// # Errors
+    ///
+    /// [`RevertError`]; then nothing was changed.
+    pub fn revert(&self, id: u64) -> Result<Entry, RevertError> {
+        let done = self.actions().revert(id);
+        match (&done, self.desk.get()) {
+            (Ok(entry), Some(desk)) => self.tell_of(entry, desk),
+            (Ok(entry), None) => news::log(entry),
+            (Err(_), _) => {}
+        }
+        done
+    }
+
+    /// Adds a number that advice may set, of a part that starts after the node.
+    pub fn add_actuator(&self, actuator: Arc<dyn Actuator>) {
+        self.actions().add(actuator);
+    }
+
+    /// Switches changes by itself on or off, until the next start.
+    pub fn set_enabled(&self, enabled: bool) {
+        self.actions().set_enabled(enabled);
+        tracing::info!(enabled, "changes from advice");
+    }
+
+    /// Takes in what was counted until the end of a minute.
+    fn turn(&self, minute: u64, counters: Counters) -> News {
+        let mut calculating = self.calculating.lock().unwrap_or_else(PoisonError::into_inner);
+        let Calculating { outlook, minutes, before, advised, near } = &mut *calculating;
+        let mut signals = before.as_ref().map(|before| counters.since(before, minute));
+        for limiter in signals.iter_mut().flat_map(|signals| &mut signals.limiters) {
+            let name = format!("limit:{}", limiter.name);
+            limiter.is_fixed = !self.actions().actuators().any(|actuator| actuator.name() == name);
+        }
+        let told = signals.as_ref().map(|signals| counters.figures(signals));
+        let process = counters.process;
+        *before = Some(counters);
+        let (Some(signals), Some(told)) = (signals, told) else { return News::default() };
+        let mut anomalies = Vec::new();
+        for (name, value, floor) in told {
+            anomalies.extend(outlook.push(&name, minute, value, floor));
+        }
+        minutes.push(signals);
+        let over = minutes.len().saturating_sub(MINUTES);
+        minutes.drain(..over);
+        let advice = advise(&self.limits, minutes);
+        let done = self.actions().consider(minutes, &advice);
+        let known = |figure: Figure| {
+            let limit = self.judged.of(&figure.name, process.as_ref());
+            let reach = limit.and_then(|limit| limit.reach(outlook, &figure.name, figure.last.value));
+            Known { figure, limit, reach }
+        };
+        let figures: Vec<Known> = outlook.figures().into_iter().map(known).collect();
+        let news =
+            News { anomalies, advice: new_among(&advice, advised, minute), near: newly_near(&figures, near), done };
+        let shown =
+            Shown { figures, refused: outlook.refused(), anomalies: outlook.anomalies().cloned().collect(), advice };
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
+        news
+    }
+
+    fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn actions(&self) -> MutexGuard<'_, Actions> {
+        self.actions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When a minute was over, in milliseconds since the Unix epoch.
+    fn at_unix_ms(&self, minute: u64) -> u64 {
+        self.began_unix_ms.saturating_add(minute.saturating_mul(60_000))
+    }
+}
+
+/// The advice that was not given lately.
+fn new_among(advice: &[Advice], given: &mut BTreeMap<(&'static str, String), u64>, minute: u64) -> Vec<Advice> {
+    given.retain(|_, last| minute.saturating_sub(*last) <= FORGOTTEN);
+    let is_new = |advice: &&Advice| given.insert((advice.id, advice.target.clone()), minute).is_none();
+    advice.iter().filter(is_new).cloned().collect()
+}
+
+/// The figures that are now seen to reach their limits, and were not before. One that is no longer on its way is forgotten.
+fn newly_near(figures: &[Known], told: &mut BTreeSet<String>) -> Vec<Near> {
+    let mut near = Vec::new();
+    for Known { figure, limit, reach } in figures {
+        let (Some(limit), Some(reach)) = (limit, reach) else {
+            told.remove(&figure.name);
+            continue;
+        };
+        // Only what all of the interval says is worth somebody's time.
+        if reach.latest.is_some() && told.insert(figure.name.clone()) {
+            near.push(Near { name: figure.name.clone(), value: figure.last.value, limit: limit.value, reach: *reach });
+        }
+    }
+    near
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Once a second: files the second's figures into their windows, and judges them.
+//!
+//! What a broker has to be asked for is asked apart, and judged as it was last known: one that hangs delays no verdict.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tidegate_base::clock;
+use tidegate_model::queues::{self, QUEUES};
+use tidegate_perfmon::{Reading, Registry};
+use tidegate_queue::BrokerError;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::board::taken;
+use super::{Beat, Named, Telemetry};
+
+const BEAT: Duration = Duration::from_secs(1);
+/// A job store that doesn't answer within this time counts as unreachable.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is unknown where the requests can't be judged.
+const REQUESTS: &[Named] = &[Named::critical("error_rate"), Named::critical("aborted"), Named::critical("p99")];
+
+/// What the job store said last.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// On the registry's clock.
+    at: Duration,
+    /// Queues without a live worker; `None` when there was no answer.
+    unserved: Option<Vec<&'static str>>,
+}
+
+pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
+    let (asking, until) = (Arc::clone(&telemetry), shutdown.clone());
+    // In a task of its own, so that a broker which takes its thread takes no tick with it.
+    tokio::spawn(async move {
+        until.run_until_cancelled(ask(&asking, || asking.unserved_queues())).await;
+    });
+    shutdown.run_until_cancelled(beat(&telemetry)).await;
+}
+
+async fn beat(telemetry: &Telemetry) {
+    let each = |_: &Registry| {
+        // Before the job store was asked for the first time nothing is judged, which is for as long as its patience at
+        // most.
+        if telemetry.asked().is_some() {
+            telemetry.judge();
+        }
+    };
+    telemetry.registry.ticking(each).await;
+}
+
+/// As with the ticks, a question that panics must not be the last one.
+fn surviving(second: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(second)).is_err() {
+        tracing::error!("a second was not judged: a part of it panicked");
+    }
+}
+
+/// Asks the job store once a second, or as often as it answers. A question that panics was not answered.
+async fn ask<F>(telemetry: &Telemetry, question: impl Fn() -> F)
+where
+    F: Future<Output = Result<Vec<&'static str>, BrokerError>>,
+{
+    let mut pace = pace();
+    loop {
+        pace.tick().await;
+        let answer = AssertUnwindSafe(async { question().await }).catch_unwind();
+        let answer = tokio::time::timeout(PATIENCE, answer).await;
+        let unserved = answer.ok().and_then(Result::ok).and_then(Result::ok);
+        let asked = Asked { at: telemetry.registry.now(), unserved };
+        let before = telemetry.asked.lock().unwrap_or_else(PoisonError::into_inner).replace(asked);
+        if before.is_none() {
+            surviving(|| telemetry.judge());
+        }
+        telemetry.ask_for_room().await;
+    }
+}
+
+/// The first after a second: by then a worker inside this process has announced itself.
+fn pace() -> Interval {
+    let mut pace = interval_at(Instant::now() + BEAT, BEAT);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace
+}
+
+impl Telemetry {
+    fn asked(&self) -> Option<Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn judge(&self) {
+        let mut readings = taken(REQUESTS, || self.registry.readings());
+        readings.extend(self.board.take_readings());
+        readings.extend(self.asked().into_iter().flat_map(|asked| self.queue_readings(asked)));
+        let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);
+        let (now, unix_ms) = (self.registry.now(), clock::unix_ms());
+        self.latest.set(report.clone());
+        self.board.tell(&Beat { now, unix_ms, registry: &self.registry, health: &report });
+    }
+
+    fn queue_readings(&self, Asked { at, unserved }: Asked) -> [Reading; 3] {
+        let store = match &self.redis {
+            None => is_so("job_store_unreachable", unserved.is_none()).critical(),
+            // Reads, writes and limits go on without it: who took this node out of service would make an outage of the
+            // queue one of everything.
+            Some(redis) => is_so("redis_unavailable", unserved.is_none() || !redis.is_available()),
+        };
+        let unserved = unserved.unwrap_or_default();
+        let alone = is_so("queues_without_live_worker", !unserved.is_empty());
+        let alone = if unserved.is_empty() { alone } else { alone.detail(unserved.join(", ")) };
+        let full = is_so("job_store_full", self.job_watch.is_full());
+        [store, alone, full].map(|reading| reading.taken_ago(self.registry.now().saturating_sub(at)))
+    }
+
+    /// Asks the servers of a job store that was found full whether it still is: nobody may enqueue meanwhile.
+    async fn ask_for_room(&self) {
+        if let Some(redis) = self.redis.as_ref().filter(|_| self.job_watch.is_full())
+            && let Ok(is_full) = tokio::time::timeout(PATIENCE, redis.is_queue_full()).await
+        {
+            self.job_watch.confirm_full(is_full);
+        }
+    }
+
+    async fn unserved_queues(&self) -> Result<Vec<&'static str>, BrokerError> {
+        let (workers, now) = (self.broker.workers().await?, self.broker.now().await?);
+        let is_served = |queue: &str| workers.iter().any(|worker| queues::is_served_by(queue, worker, now));
+        Ok(QUEUES.iter().copied().filter(|queue| !is_served(queue)).collect())
+    }
+}
+
+/// A yes-or-no question: half stands for the threshold between the two.
+pub(super) fn is_so(name: &'static str, answer: bool) -> Reading {
+    Reading::new(name, if answer { 1.0 } else { 0.0 }, 0.5)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! The part of `/metrics` that is about queues.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use tidegate_queue::{QueueCounts, State};
+
+use super::runs::QueueRuns;
+use crate::exposition::Family;
+
+/// All queues at one moment, from the job store.
+#[derive(Debug)]
+pub(super) struct QueueFigures {
+    pub(super) queues: Vec<QueueReading>,
+}
+
+/// What the worker of this process has run.
+#[derive(Debug)]
+pub(super) struct RunFigures {
+    pub(super) runs: Vec<(String, Arc<QueueRuns>)>,
+    /// How often the job store refused something because it is full.
+    pub(super) found_full: u64,
+}
+
+/// What the job store says of a queue: the same from every process.
+#[derive(Debug)]
+pub(super) struct QueueReading {
+    pub(super) queue: &'static str,
+    pub(super) counts: QueueCounts,
+    /// Workers that were seen lately.
+    pub(super) workers: u64,
+}
+
+/// A gauge from the job store.
+type Gauge = (&'static str, &'static str, fn(&QueueReading) -> u64);
+
+const GAUGES: &[Gauge] = &[
+    ("tidegate_queue_length", "Jobs that wait to be run now", |queue| queue.counts.ready),
+    ("tidegate_queue_paused", "1 while workers take nothing", |queue| u64::from(queue.counts.paused)),
+    ("tidegate_queue_workers", "Workers that serve the queue", |queue| queue.workers),
+];
+
+/// A counter of this process.
+type Counter = (&'static str, &'static str, fn(&QueueRuns) -> &AtomicU64);
+
+const COUNTERS: &[Counter] = &[
+    ("tidegate_job_leases_lost", "Running jobs whose lease went to someone else", |runs| &runs.leases_lost),
+    ("tidegate_job_stale_acks", "Settlements of this process that came too late", |runs| &runs.stale_acks),
+    ("tidegate_job_acks_abandoned", "Settlements that could not be delivered before the lease ended", |runs| {
+        &runs.acks_abandoned
+    }),
+    ("tidegate_job_reclaims", "Expired leases that this process took back", |runs| &runs.reclaimed),
+    ("tidegate_job_unknown_kinds", "Jobs put off because no handler here knows them", |runs| &runs.unknown_kinds),
+    ("tidegate_job_store_failures", "Exchanges with the job store that failed", |runs| &runs.broker_failures),
+];
+
+impl Collector for QueueFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.standing(&mut encoder)?;
+        self.totals(&mut encoder)
+    }
+}
+
+impl QueueFigures {
+    fn standing(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, value) in GAUGES {
+            let mut family = Family::new(encoder, name, help, MetricType::Gauge)?;
+            for queue in &self.queues {
+                family.gauge(&[("queue", queue.queue)], value(queue))?;
+            }
+        }
+        let name = "tidegate_queue_oldest_job_seconds";
+        let help = "Time since the oldest job became ready that waits to be run, 0 without one";
+        let mut family = Family::new(encoder, name, help, MetricType::Gauge)?;
+        for queue in &self.queues {
+            let age = queue.counts.oldest_ready_age.unwrap_or_default();
+            family.fraction(&[("queue", queue.queue)], age.as_secs_f64())?;
+        }
+        let mut family = Family::new(encoder, "tidegate_queue_jobs", "Jobs by state", MetricType::Gauge)?;
+        for queue in &self.queues {
+            for state in State::ALL {
+                family.gauge(&[("queue", queue.queue), ("state", state.as_str())], in_state(&queue.counts, state))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn totals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Runs by how they ended; counted in the job store, so the same from every process";
+        let mut family = Family::new(encoder, "tidegate_jobs", help, MetricType::Counter)?;
+        for QueueReading { queue, counts, .. } in &self.queues {
+            let outcomes = [
+                ("completed", counts.completed_total),
+                ("failed", counts.failed_total),
+                ("retried", counts.retried_total),
+                ("reclaimed", counts.reclaimed_total),
+                ("stale_ack", counts.stale_acks_total),
+            ];
+            for (outcome, count) in outcomes {
+                family.counter(&[("queue", queue), ("outcome", outcome)], count)?;
+            }
+        }
+        let help = "Jobs put back into the line after a crash of Redis had left them in no state";
+        let mut family = Family::new(encoder, "tidegate_queue_recovered", help, MetricType::Counter)?;
+        for QueueReading { queue, counts, .. } in &self.queues {
+            family.counter(&[("queue", queue)], counts.recovered_total)?;
+        }
+        let help =
+            "Results, lines of logs, checkpoints and messages of progress not stored because the job store was full";
+        let mut family = Family::new(encoder, "tidegate_queue_dropped", help, MetricType::Counter)?;
+        for QueueReading { queue, counts, .. } in &self.queues {
+            family.counter(&[("queue", queue)], counts.dropped_total)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for RunFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let help = "Requests and exchanges of this process that a full job store refused";
+        let mut family = Family::new(encoder, "tidegate_job_store_full", help, MetricType::Counter)?;
+        family.counter(&[], self.found_full)?;
+        for (name, help, count) in COUNTERS {
+            let mut family = Family::new(encoder, name, help, MetricType::Counter)?;
+            for (queue, runs) in &self.runs {
+                family.counter(&[("queue", queue)], count(runs).load(Ordering::Relaxed))?;
+            }
+        }
+        let kinds: Vec<_> = self.runs.iter().map(|(queue, runs)| (queue, runs.kinds())).collect();
+        let help = "Runs of this process by kind and how they ended";
+        let mut family = Family::new(encoder, "tidegate_job_runs", help, MetricType::Counter)?;
+        for (queue, kinds) in &kinds {
+            for (kind, runs) in kinds {
+                for (outcome, count) in runs.endings() {
+                    family.counter(&[("queue", queue), ("kind", kind), ("outcome", outcome)], count)?;
+                }
+            }
+        }
+        let help = "Time that jobs were ready before a worker of this process took them";
+        let mut family = Family::new(encoder, "tidegate_job_wait_seconds", help, MetricType::Histogram)?;
+        for (queue, runs) in &self.runs {
+            family.histogram(&[("queue", queue)], &runs.wait.total())?;
+        }
+        let help = "Time that handlers of this process took";
+        let mut family = Family::new(encoder, "tidegate_job_run_seconds", help, MetricType::Histogram)?;
+        for (queue, kinds) in &kinds {
+            for (kind, runs) in kinds {
+                family.histogram(&[("queue", queue), ("kind", kind)], &runs.run.total())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn in_state(counts: &QueueCounts, state: State) -> u64 {
+    match state {
+        State::Ready => counts.ready,
+        State::Delayed => counts.delayed,
+        State::Waiting => counts.waiting,
+        State::Leased => counts.leased,
+        State::Done => counts.done,
+        State::Dead => counts.dead,
+        State::Cancelled => counts.cancelled,
+        // A state that is counted nowhere yet.
+        _ => 0,
+    }
+}

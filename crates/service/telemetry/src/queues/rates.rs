@@ -1,0 +1,196 @@
+//! Rates of the queues: totals of the job store, read every few seconds, so that they hold for all processes together.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tidegate_model::alert_rules::Measurement;
+use tidegate_model::queues::QUEUES;
+use tidegate_perfmon::Reading;
+use tidegate_queue::{Broker, QueueCounts};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::limits;
+use crate::pulse::is_so;
+
+/// What a rate looks back on.
+const WINDOW: Duration = Duration::from_secs(60);
+/// How long totals are kept.
+const KEPT: Duration = Duration::from_secs(300);
+/// How often totals are read. A rate is asked seldom, and an idle queue should cost next to nothing.
+pub(super) const PERIOD: Duration = Duration::from_secs(5);
+
+/// What happened per second, lately.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Rates {
+    /// What they look back on: about a minute, less at first.
+    pub window_seconds: f64,
+    /// Jobs that came, less those that were cancelled.
+    pub enqueued_per_second: f64,
+    /// Jobs that were done.
+    pub completed_per_second: f64,
+    /// Jobs that died.
+    pub failed_per_second: f64,
+    /// Runs that failed and are tried again.
+    pub retried_per_second: f64,
+}
+
+/// The totals of the last five minutes.
+#[derive(Debug, Default)]
+pub(crate) struct RateWatch {
+    samples: Mutex<BTreeMap<&'static str, Samples>>,
+}
+
+/// The readings of a queue, the newest last.
+#[derive(Debug, Default)]
+pub(super) struct Samples(VecDeque<(Instant, QueueCounts)>);
+
+impl Samples {
+    fn push(&mut self, now: Instant, counts: QueueCounts) {
+        // One that is as old as that stays, until the next one is too.
+        while self.0.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= KEPT) {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, counts));
+    }
+
+    pub(super) fn last(&self) -> Option<&(Instant, QueueCounts)> {
+        self.0.back()
+    }
+
+    /// The oldest reading that is kept, which is five minutes before the last one.
+    pub(super) fn first(&self) -> Option<&(Instant, QueueCounts)> {
+        self.0.front()
+    }
+
+    /// The reading a minute before the last one, or the oldest.
+    fn a_minute_before(&self) -> Option<&(Instant, QueueCounts)> {
+        let last = self.last()?.0;
+        let is_before = |(at, _): &&(Instant, QueueCounts)| last.duration_since(*at) >= WINDOW;
+        self.0.iter().rev().find(is_before).or(self.0.front())
+    }
+}
+
+impl RateWatch {
+    /// Reads totals until `shutdown`. What can't be read is left out.
+    pub(crate) async fn run(self: Arc<Self>, broker: Arc<dyn Broker>, shutdown: CancellationToken) {
+        let mut beat = tokio::time::interval(PERIOD);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let reading = async {
+            loop {
+                beat.tick().await;
+                if let Ok(Ok(overviews)) = tokio::time::timeout(PERIOD, broker.overviews(QUEUES)).await {
+                    for (queue, overview) in QUEUES.iter().zip(overviews) {
+                        self.file(queue, overview.counts);
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = reading => {}
+        }
+    }
+
+    pub(crate) fn file(&self, queue: &'static str, counts: QueueCounts) {
+        let now = Instant::now();
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.entry(queue).or_default().push(now, counts);
+    }
+
+    /// The measurements for alert rules.
+    pub(crate) fn measurements(&self) -> Vec<Measurement> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.iter().flat_map(|(queue, samples)| limits::measurements(queue, samples)).collect()
+    }
+
+    /// What happened between the oldest reading of the last minute and `counts`, which were read now; `None` in the
+    /// first second.
+    pub(crate) fn rates(&self, queue: &str, counts: &QueueCounts) -> Option<Rates> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, before) = samples.get(queue)?.a_minute_before()?;
+        let seconds = at.elapsed().as_secs_f64();
+        (seconds >= 1.0).then(|| Rates::between(before, counts, seconds))
+    }
+
+    /// Whether jobs were recovered within the last minute, after a crash of Redis had torn its
+    /// append-only file. `None` before the first reading of the totals.
+    pub(crate) fn recovered(&self) -> Option<Reading> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let read_at = samples.values().filter_map(Samples::last).map(|(at, _)| *at).max()?;
+        let in_queue = |(queue, samples): (&&str, &Samples)| {
+            let ((_, before), (_, after)) = (samples.a_minute_before()?, samples.last()?);
+            let jobs = after.recovered_total.saturating_sub(before.recovered_total);
+            (jobs > 0).then(|| format!("{queue}: {jobs}"))
+        };
+        let recovered: Vec<String> = samples.iter().filter_map(in_queue).collect();
+        let reading = is_so("jobs_recovered", !recovered.is_empty()).taken_ago(read_at.elapsed());
+        Some(if recovered.is_empty() { reading } else { reading.detail(recovered.join(", ")) })
+    }
+}
+
+impl Rates {
+    fn between(before: &QueueCounts, after: &QueueCounts, seconds: f64) -> Self {
+        let per_second = |count: fn(&QueueCounts) -> u64| float(count(after).saturating_sub(count(before))) / seconds;
+        // What came is what went, and what is there more than before.
+        let arrivals = |counts: &QueueCounts| {
+            counts.ready
+                + counts.delayed
+                + counts.waiting
+                + counts.leased
+                + counts.completed_total
+                + counts.failed_total
+        };
+        Self {
+            window_seconds: seconds,
+            enqueued_per_second: float(arrivals(after).saturating_sub(arrivals(before))) / seconds,
+            completed_per_second: per_second(|counts| counts.completed_total),
+            failed_per_second: per_second(|counts| counts.failed_total),
+            retried_per_second: per_second(|counts| counts.retried_total),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "jobs of a minute")]
+pub(super) fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_queue::{EnqueueOptions, MemoryBroker, NewJob};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn rates_look_back_on_a_minute() {
+        let watch = RateWatch::default();
+        let broker = MemoryBroker::new();
+        let enqueue = async |jobs: usize| {
+            let job = || NewJob::new("k", &serde_json::json!(1), EnqueueOptions::new(), 10).unwrap();
+            broker.enqueue("import", (0..jobs).map(|_| job()).collect()).await.unwrap();
+            broker.counts("import").await.unwrap()
+        };
+        let empty = enqueue(0).await;
+        assert_eq!(watch.rates("import", &empty), None);
+        watch.file("import", empty.clone());
+        assert_eq!(watch.rates("import", &empty), None, "no time has passed");
+
+        let counts = enqueue(30).await;
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let rates = watch.rates("import", &counts).unwrap();
+        assert_eq!((rates.window_seconds, rates.enqueued_per_second, rates.completed_per_second), (10.0, 3.0, 0.0));
+        for _ in 0..20 {
+            watch.file("import", counts.clone());
+            tokio::time::advance(PERIOD).await;
+        }
+        let rates = watch.rates("import", &counts).unwrap();
+        assert_eq!(rates.enqueued_per_second, 0.0, "what is more than a minute ago is over: {rates:?}");
+        assert!((60.0..=70.0).contains(&rates.window_seconds), "{rates:?}");
+        // A store that was emptied begins anew.
+        assert_eq!(watch.rates("import", &empty).unwrap().enqueued_per_second, 0.0);
+    }
+}

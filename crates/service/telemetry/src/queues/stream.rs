@@ -1,0 +1,198 @@
+//! What happens to jobs and queues, for those who follow the event stream.
+//!
+//! The job store is read only while a client follows the topic.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tidegate_model::queues::QUEUES;
+use tidegate_queue::{Broker, EventCursor, QueueCounts};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::alerts::{AlertDesk, Topic};
+
+const PERIOD: Duration = Duration::from_secs(1);
+/// Time in which the job store must answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Maximum number of events that one queue sends in a period, so that a busy queue does not push
+/// other events out of the stream. A queue with more sends a `gap` in place of the others, so that
+/// what is sent is never old.
+const MOST: usize = 100;
+
+/// Counts and cursors as they were sent last.
+#[derive(Default)]
+struct Sent {
+    counts: BTreeMap<&'static str, QueueCounts>,
+    cursors: BTreeMap<&'static str, EventCursor>,
+}
+
+/// Sends changed counts of queues and events of jobs once a second until `shutdown`.
+pub(crate) async fn run(desk: Arc<AlertDesk>, broker: Arc<dyn Broker>, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sent = Sent::default();
+    let sending = async {
+        loop {
+            ticks.tick().await;
+            sent.send(&desk, &*broker).await;
+        }
+    };
+    shutdown.run_until_cancelled(sending).await;
+}
+
+impl Sent {
+    async fn send(&mut self, desk: &AlertDesk, broker: &dyn Broker) {
+        if desk.is_followed(Topic::Queues) {
+            self.send_counts(desk, broker).await;
+        } else {
+            self.counts.clear();
+            desk.forget_counts();
+        }
+        if desk.is_followed(Topic::Jobs) {
+            for queue in QUEUES {
+                self.events_of(queue, desk, broker).await;
+            }
+        } else {
+            self.cursors.clear();
+        }
+    }
+
+    async fn send_counts(&mut self, desk: &AlertDesk, broker: &dyn Broker) {
+        let Ok(Ok(overviews)) = tokio::time::timeout(PATIENCE, broker.overviews(QUEUES)).await else { return };
+        for (&queue, overview) in QUEUES.iter().zip(overviews) {
+            // The age changes each second although nothing happens.
+            let mut compared = overview.counts.clone();
+            compared.oldest_ready_age = None;
+            if self.counts.get(queue) != Some(&compared) {
+                self.counts.insert(queue, compared);
+                let mut data = json!(overview.counts);
+                data["queue"] = queue.into();
+                desk.announce_counts(queue, &data);
+            }
+        }
+    }
+
+    async fn events_of(&mut self, queue: &'static str, desk: &AlertDesk, broker: &dyn Broker) {
+        // Without a cursor nothing is read but where to begin.
+        let after = self.cursors.get(queue).cloned();
+        let Ok(Ok(mut page)) = tokio::time::timeout(PATIENCE, broker.events(queue, after, MOST)).await else { return };
+        for event in &page.events {
+            let mut data = json!(event);
+            data["queue"] = queue.into();
+            desk.announce(Topic::Jobs, "job", &data);
+        }
+        if page.events.len() == MOST {
+            let Ok(Ok(newest)) = tokio::time::timeout(PATIENCE, broker.events(queue, None, MOST)).await else { return };
+            if newest.cursor != page.cursor {
+                let read = format!("/api/queue/{queue}/events");
+                desk.announce(Topic::Jobs, "gap", &json!({"queue": queue, "read": read}));
+            }
+            page.cursor = newest.cursor;
+        }
+        self.cursors.insert(queue, page.cursor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_queue::{EnqueueOptions, NewJob, QueueSettings};
+
+    use super::*;
+    use crate::test_ground::Ground;
+
+    const QUEUE: &str = "import";
+
+    async fn add(broker: &dyn Broker) {
+        let job = NewJob::new("test", &json!(1), EnqueueOptions::new(), 100).unwrap();
+        broker.enqueue(QUEUE, vec![job]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_queue_with_too_many_events_sends_a_gap_and_goes_on_with_new_ones() {
+        let Ground { telemetry, .. } = &Ground::new().await;
+        let (desk, broker) = (telemetry.alerts(), &*telemetry.broker);
+        broker.configure(QUEUE, QueueSettings { events: true, ..QueueSettings::default() }).await.unwrap();
+        let mut sent = Sent::default();
+        let mut follower = desk.follow("", &[Topic::Jobs], None).unwrap();
+        sent.send(desk, broker).await;
+        let told = async |follower: &mut crate::Follower| {
+            let mut names = Vec::new();
+            while let Some(next) = futures_util::FutureExt::now_or_never(follower.next()).flatten() {
+                names.push((next.name, next.data));
+            }
+            names
+        };
+        for _ in 0..MOST + 1 {
+            add(broker).await;
+        }
+        sent.send(desk, broker).await;
+        let first = told(&mut follower).await;
+        assert_eq!(first.iter().filter(|(name, _)| *name == "job").count(), MOST);
+        let (name, data) = first.last().unwrap();
+        assert_eq!((*name, &**data), ("gap", &*format!(r#"{{"queue":"{QUEUE}","read":"/api/queue/{QUEUE}/events"}}"#)));
+        sent.send(desk, broker).await;
+        assert!(told(&mut follower).await.is_empty(), "nothing old follows");
+        for _ in 0..MOST {
+            add(broker).await;
+        }
+        sent.send(desk, broker).await;
+        let names: Vec<_> = told(&mut follower).await.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["job"; MOST], "none is missing");
+    }
+
+    #[tokio::test]
+    async fn followers_get_changed_counts_and_events_of_jobs() {
+        let Ground { telemetry, .. } = &Ground::new().await;
+        let (desk, broker) = (telemetry.alerts(), &*telemetry.broker);
+        broker.configure(QUEUE, QueueSettings { events: true, ..QueueSettings::default() }).await.unwrap();
+        let mut sent = Sent::default();
+        add(broker).await;
+        sent.send(desk, broker).await;
+        assert!(sent.counts.is_empty() && sent.cursors.is_empty(), "without a follower");
+
+        let mut follower = desk.follow("", &[Topic::Jobs, Topic::Queues], None).unwrap();
+        sent.send(desk, broker).await;
+        for queue in QUEUES {
+            let told = follower.next().await.unwrap();
+            let data: serde_json::Value = serde_json::from_str(&told.data).unwrap();
+            assert_eq!((told.name, &data["queue"]), ("queue", &json!(queue)), "at first the counts of all queues");
+        }
+        add(broker).await;
+        sent.send(desk, broker).await;
+        sent.send(desk, broker).await;
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            let next = follower.next().await.unwrap();
+            told.push((next.name, serde_json::from_str::<serde_json::Value>(&next.data).unwrap()));
+        }
+        assert_eq!((told[0].0, &told[0].1["queue"], &told[0].1["ready"]), ("queue", &json!(QUEUE), &json!(2)));
+        assert_eq!((told[1].0, &told[1].1["queue"], &told[1].1["event"]), ("job", &json!(QUEUE), &json!("enqueued")));
+        assert!(
+            futures_util::FutureExt::now_or_never(follower.next()).is_none(),
+            "what did not change is not repeated"
+        );
+
+        let mut second = desk.follow("", &[Topic::Queues], None).unwrap();
+        sent.send(desk, broker).await;
+        let mut ready = BTreeMap::new();
+        for _ in QUEUES {
+            let next = futures_util::FutureExt::now_or_never(second.next()).flatten().expect("counts of each queue");
+            let data: serde_json::Value = serde_json::from_str(&next.data).unwrap();
+            ready.insert(data["queue"].as_str().unwrap().to_owned(), data["ready"].clone());
+        }
+        assert_eq!((ready.len(), &ready[QUEUE]), (QUEUES.len(), &json!(2)), "a later follower gets all counts");
+        assert!(futures_util::FutureExt::now_or_never(second.next()).is_none(), "and gets them once");
+
+        drop((follower, second));
+        sent.send(desk, broker).await;
+        assert!(sent.counts.is_empty(), "the followers are gone");
+        let mut third = desk.follow("", &[Topic::Queues], None).unwrap();
+        assert!(
+            futures_util::FutureExt::now_or_never(third.next()).is_none(),
+            "counts are kept only while they are followed"
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Which statements run, how long they take, and which a request runs again and again: from what sqlx tells of each.
+
+mod event;
+mod figures;
+mod layer;
+mod request;
+mod section;
+mod slow_log;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tidegate_base::Times;
+use tidegate_base::clock;
+use tidegate_perfmon::{By, Fingerprint, OperationHandle, Queries, QueryConfig, QueryStats, Registry, Repeated, Seen};
+use tidegate_queue::SqliteOptions;
+
+pub(crate) use self::event::Statement;
+use self::figures::Figures;
+pub(super) use self::layer::layer;
+use self::request::Request;
+pub use self::request::set_request_trace;
+use self::section::SlowQueriesSection;
+use self::slow_log::{Line, SlowLog};
+use super::{Board, Named, Operations};
+
+/// What sqlx tells of statements.
+pub(super) const STATEMENT_TARGET: &str = "sqlx::query";
+
+/// Those of this process: several nodes in one share a subscriber, and with it these.
+static OF_PROCESS: OnceLock<Arc<Statements>> = OnceLock::new();
+
+/// Everything known of statements. Holds no values.
+pub(super) struct Statements {
+    queries: Queries,
+    slow: std::time::Duration,
+    slow_log: SlowLog,
+    /// By [`Database`].
+    times: [Times; Database::ALL.len()],
+    /// By [`Database`] too: the operations of the node that was first.
+    measured: OnceLock<[Option<Arc<OperationHandle>>; Database::ALL.len()]>,
+    repeated: AtomicU64,
+    /// Shapes of the job store. An operator can't change them, so nothing is advised about them.
+    of_job_store: Mutex<BTreeSet<Fingerprint>>,
+}
+
+/// Whose tables a statement is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Database {
+    App,
+    Queue,
+}
+
+impl Database {
+    const ALL: [Self; 2] = [Self::App, Self::Queue];
+
+    /// sqlx doesn't tell which database it speaks of, but does so on the connection's own thread.
+    fn of_this_thread() -> Self {
+        let is_queue = std::thread::current().name().is_some_and(|name| name.starts_with(SqliteOptions::THREADS));
+        if is_queue { Self::Queue } else { Self::App }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+impl Statements {
+    fn new(config: &QueryConfig) -> Self {
+        Self {
+            queries: Queries::new(config.clone()),
+            slow: config.slow,
+            slow_log: SlowLog::default(),
+            times: Database::ALL.map(|database| Times::new(format!("statements.{}", database.name()))),
+            measured: OnceLock::new(),
+            repeated: AtomicU64::new(0),
+            of_job_store: Mutex::default(),
+        }
+    }
+
+    /// Those of this process, with the limits of whoever asks first.
+    pub(super) fn of_process(config: &QueryConfig) -> Arc<Self> {
+        Arc::clone(OF_PROCESS.get_or_init(|| Arc::new(Self::new(config))))
+    }
+
+    /// Records each as an operation from now on, and files their times into that registry's windows. The first call counts:
+    /// nodes of one process share their statements, and the first of them has them among its own.
+    pub(super) fn measure_as(&self, operations: &Operations, registry: &Registry) {
+        self.times.iter().for_each(|times| times.file_by(registry));
+        let handles = [Some(Arc::clone(&operations.app_statements)), operations.queue_statements.clone()];
+        // A second call finds the first's.
+        let _ = self.measured.set(handles);
+    }
+
+    /// Their figures by shape.
+    pub(super) fn queries(&self) -> &Queries {
+        &self.queries
+    }
+
+    /// Returns the shapes that advice may name, and those that requests repeat. Shapes of the job
+    /// store are left out.
+    pub(super) fn advisable(&self) -> (Vec<QueryStats>, Vec<Repeated>) {
+        let (mut shapes, mut repeated) = (self.queries.top(By::Total, usize::MAX), self.queries.repeated(usize::MAX));
+        let of_job_store = self.of_job_store.lock().unwrap_or_else(PoisonError::into_inner);
+        shapes.retain(|shape| !of_job_store.contains(&shape.fingerprint));
+        repeated.retain(|repeated| !of_job_store.contains(&repeated.fingerprint));
+        (shapes, repeated)
+    }
+
+    fn record(&self, statement: &Statement, database: Database, request: Option<&Request>) {
+        let seen = Seen {
+            sql: statement.sql(),
+            dialect: statement.dialect(),
+            elapsed: statement.elapsed(),
+            rows: statement.rows(),
+            at_unix_ms: clock::unix_ms(),
+            within: request.map(Request::queries),
+            trace: request.and_then(Request::trace),
+        };
+        let fingerprint = self.queries.record(&seen);
+        if database == Database::Queue {
+            self.of_job_store.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint);
+        }
+        self.times[database as usize].record(seen.elapsed);
+        if let Some(operation) = self.measured.get().and_then(|measured| measured[database as usize].as_ref()) {
+            operation.record(seen.elapsed);
+        }
+        if seen.elapsed > self.slow {
+            self.slow_log.push(Line::of(&seen, database, request.and_then(Request::id)));
+        }
+    }
+
+    /// A request has ended, and all that was spawned in its span.
+    fn ended(&self, request: &Request) {
+        let repeated = self.queries.finish(request.route(), request.queries(), clock::unix_ms(), request.trace());
+        self.repeated.fetch_add(repeated, Ordering::Relaxed);
+    }
+
+    /// Logs the slow ones that were not logged yet.
+    pub(super) fn log_slow(&self) {
+        self.slow_log.write();
+    }
+}
+
+/// Shows them on a node's board, judges by them, and logs the slow ones each second.
+pub(super) fn hang_up(statements: &Arc<Statements>, board: &Board, min_samples: u64) {
+    board.section(Arc::new(SlowQueriesSection(statements.queries.clone())));
+    let (judged, counted, logged) = (statements.queries.clone(), Arc::clone(statements), Arc::clone(statements));
+    board.readings([Named::warning("slow_statements")], move || judged.readings(min_samples));
+    board.figures(move || Box::new(Figures::of(&counted)));
+    board.every_second(move |_| logged.log_slow());
+}

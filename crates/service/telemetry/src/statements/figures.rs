@@ -1,0 +1,48 @@
+//! The part of `/metrics` that is about statements.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use tidegate_perfmon::Totals;
+
+use super::{Database, Statements};
+use crate::exposition::Family;
+
+/// Statements at one moment.
+#[derive(Debug)]
+pub(super) struct Figures {
+    times: [(&'static str, Totals); Database::ALL.len()],
+    repeated: u64,
+}
+
+impl Figures {
+    pub(super) fn of(statements: &Statements) -> Self {
+        let times = Database::ALL.map(|database| (database.name(), statements.times[database as usize].totals()));
+        Self { times, repeated: statements.repeated.load(Ordering::Relaxed) }
+    }
+}
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family =
+            Family::new(&mut encoder, "tidegate_db_statements", "Statements that have run", MetricType::Counter)?;
+        for (database, times) in &self.times {
+            family.counter(&[("database", database)], times.count)?;
+        }
+        let mut family = Family::new(
+            &mut encoder,
+            "tidegate_db_statement_duration_seconds",
+            "Time of a statement in the database, until its last row was taken",
+            MetricType::Histogram,
+        )?;
+        for (database, times) in &self.times {
+            family.histogram(&[("database", database)], times)?;
+        }
+        let repeated = "Statements of a shape that one request ran more often than `performance.n_plus_one`";
+        Family::new(&mut encoder, "tidegate_db_repeated_statements", repeated, MetricType::Counter)?
+            .counter(&[], self.repeated)
+    }
+}

@@ -1,0 +1,111 @@
+//! Which trace a request or a job belongs to: read from whoever asks, handed on to whatever it sets off.
+
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use tidegate_perfmon::TraceContext;
+use tidegate_queue::Context;
+use tracing::Span;
+
+use crate::otlp;
+
+/// Target of the span that each request is in. Listeners ask for it by this name; the log does where its level is `debug`.
+pub const REQUEST_TARGET: &str = "tidegate::request";
+/// Target of the span that each run of a job is in.
+pub const JOB_TARGET: &str = "tidegate::job";
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The trace that a request is part of, as its `traceparent` says. A header that can't be read is none, and so are two.
+#[must_use]
+pub fn of_headers(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut sent = headers.get_all(TRACEPARENT).iter();
+    let (Some(header), None) = (sent.next(), sent.next()) else { return None };
+    header.to_str().ok()?.parse().ok()
+}
+
+/// Gives a request its place in a trace, before its span is entered.
+///
+/// Where traces are exported, that is the span below what the headers say, or at the head of a trace of its own. Else it is
+/// what the headers say: nobody would find a span of ours in between. Without such a header the ids are new, so that what
+/// the request set off can be told from the rest; nobody records that trace, and its context says so.
+pub fn begin_request(span: &Span, headers: &HeaderMap, method: &Method, route: &str) -> TraceContext {
+    let parent = of_headers(headers);
+    match otlp::adopt(span, parent) {
+        Some(context) => {
+            otlp::name_request(span, method, route);
+            context
+        }
+        None => parent.unwrap_or_else(unrecorded),
+    }
+}
+
+/// Tells the span how the request was answered.
+pub fn end_request(span: &Span, status: StatusCode) {
+    otlp::answered(span, status);
+}
+
+/// The span of a job's run: what the log shows of it, below the span that enqueued it.
+pub fn job_span(context: &Context) -> Span {
+    let span = tracing::info_span!(
+        target: JOB_TARGET,
+        "job",
+        otel.kind = "consumer",
+        queue = context.queue(),
+        kind = context.kind(),
+        id = %context.id(),
+        attempt = context.attempt(),
+        trace_parent = context.trace_parent(),
+    );
+    let parent = context.trace_parent().and_then(|header| header.parse().ok());
+    if otlp::adopt(&span, parent).is_some() {
+        otlp::name_job(&span, context.queue());
+    }
+    span
+}
+
+/// A place below that trace for a request that a node makes, whose span nobody records; without one, at the head of a new trace.
+pub fn below(trace: Option<u128>) -> TraceContext {
+    let place = trace.and_then(|trace| TraceContext::new(trace, rand::random(), false));
+    place.unwrap_or_else(unrecorded)
+}
+
+fn unrecorded() -> TraceContext {
+    loop {
+        if let Some(context) = TraceContext::new(rand::random(), rand::random(), false) {
+            return context;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (TRACEPARENT, HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_is_none() {
+        assert_eq!(of_headers(&headers(&[GOOD])).map(|context| context.to_string()).as_deref(), Some(GOOD));
+        for bad in ["", "nonsense", &"0".repeat(10_000), &GOOD.replacen("00", "ff", 1), &GOOD.to_uppercase()] {
+            assert_eq!(of_headers(&headers(&[bad])), None, "{bad}");
+        }
+        assert_eq!(of_headers(&headers(&[GOOD, GOOD])), None, "which of two would it be?");
+        assert_eq!(of_headers(&headers(&[])), None);
+    }
+
+    #[test]
+    fn without_an_exporter_the_callers_place_is_the_requests() {
+        let given = begin_request(&Span::none(), &headers(&[GOOD]), &Method::GET, "/");
+        assert_eq!(given.to_string(), GOOD);
+        let (one, two) = (
+            begin_request(&Span::none(), &headers(&[]), &Method::GET, "/"),
+            begin_request(&Span::none(), &headers(&["nonsense"]), &Method::GET, "/"),
+        );
+        assert!(one.trace_id() != two.trace_id() && !one.is_sampled() && !two.is_sampled());
+    }
+}
