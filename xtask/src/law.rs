@@ -1,6 +1,9 @@
-//! The import law: who may import whom, checked on `cargo metadata` and on the sources.
+//! The laws: who may import whom, checked on `cargo metadata` and on the sources.
+//!
+//! [`structure`] has the laws for the inside of a package.
 
 mod source;
+mod structure;
 mod table;
 
 use std::fmt;
@@ -30,10 +33,11 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
     let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     breaches.extend(vacant(&names).map(|breach| breach.to_string()));
     breaches.extend(source::check(root)?);
+    breaches.extend(structure::check(root, &packages)?);
     if breaches.is_empty() {
-        Ok(format!("the import law holds: {} packages, {dependencies} dependencies", packages.len()))
+        Ok(format!("the laws hold: {} packages, {dependencies} dependencies", packages.len()))
     } else {
-        Err(format!("the import law is broken:\n  {}", breaches.join("\n  ")))
+        Err(format!("the laws are broken:\n  {}", breaches.join("\n  ")))
     }
 }
 

@@ -31,7 +31,7 @@ struct Arguments {
 enum Command {
     /// Runs every check and test, installing what is missing.
     ///
-    /// In this order: format, import law, links, clippy, cargo-deny, build, deployment, documentation, tests (unit,
+    /// In this order: format, laws, links, clippy, cargo-deny, build, deployment, documentation, tests (unit,
     /// integration and end-to-end). It stops at the first step that fails, and names the command that repeats it.
     ///
     /// Missing tools are installed by the system's package manager (apt-get, as root or through sudo), by rustup
@@ -65,7 +65,10 @@ enum Command {
     /// nginx, three APIs, two workers, PostgreSQL with a follower, Redis with a replica and three
     /// Sentinels, Prometheus. It prints the addresses and how to log in. Each run has its own tokens.
     Topology,
-    /// Checks the import law alone: which package may depend on which, and where a library may be named.
+    /// Checks the laws alone: imports, sizes and comments.
+    ///
+    /// Which package may depend on which, where a library may be named, import cycles inside a
+    /// crate, lines of crates and files, width of comments.
     Laws,
     /// Checks that each relative link of README.md and the other documents leads to a file.
     Links,

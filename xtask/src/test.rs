@@ -10,7 +10,7 @@ use crate::{deploy, law, links, tool};
 /// What fails soonest comes first; the tests come last, so that their runner's summary ends the output.
 const CHECKS: &[Step] = &[
     Step::cargo("format", &["fmt", "--all", "--check"]),
-    Step { name: "import law", action: Action::Own { name: "laws", check: law::check } },
+    Step { name: "laws", action: Action::Own { name: "laws", check: law::check } },
     Step { name: "links", action: Action::Own { name: "links", check: links::check } },
     Step::cargo("clippy", &["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"]),
     Step::cargo("cargo-deny", &["deny", "check", "bans", "licenses", "sources"]),

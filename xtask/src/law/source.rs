@@ -57,7 +57,8 @@ fn names(code: &str, name: &str) -> bool {
     code.split(|character: char| !character.is_alphanumeric() && character != '_').any(|word| word == name)
 }
 
-fn rust_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+/// All Rust files under `directory`.
+pub(super) fn rust_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();

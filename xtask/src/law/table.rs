@@ -1,6 +1,7 @@
 //! The law as data. `deny.toml` says as much of it as it can.
 //!
-//! A row is given when its package comes, not before: a permission for what isn't there is a breach too.
+//! A row is given when its package comes, not before. A permission for a package that does not
+//! exist is a breach too.
 
 /// One of our packages, and which others of ours it may import.
 pub(super) struct Room {
@@ -186,7 +187,8 @@ pub(super) const CONFINED: &[Confined] = &[
             "tidegate-telemetry",
         ],
     },
-    // Pages are made by the API, and the one that is a file, of a report, in the application; figures know nothing of how they are shown.
+    // The API makes pages, and the domain makes the one page that is a file of a report.
+    // Measurements do not know how they are shown.
     Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-domain"] },
     Confined { dependency: "lettre", only_in: &["tidegate-outgoing", "tidegate-settings"] },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },

@@ -368,9 +368,9 @@ async fn invented_cursors_fill_no_cache() {
     let memory = async || {
         let mut bytes = 0;
         for key in redis.cli(&["--scan"]).await.lines() {
-            let used = redis.cli(&["MEMORY", "USAGE", key, "SAMPLES", "0"]).await;
             // Empty for a key that has expired since.
-            bytes += used.trim().parse::<u64>().unwrap_or_default();
+            let used = redis.cli(&["MEMORY", "USAGE", key, "SAMPLES", "0"]).await.trim().parse::<u64>();
+            bytes += used.unwrap_or_default();
         }
         bytes
     };

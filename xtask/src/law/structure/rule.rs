@@ -1,0 +1,37 @@
+//! The rules, their limits, and what lies beyond one.
+
+/// What the law measures, each with its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Modules of a crate in import cycles of more than [`MAX_CYCLE`] modules.
+    Cycle,
+    /// Thousands of lines of non-test source of a crate.
+    CrateLines,
+    /// Lines of a file that states no reason for its length.
+    FileLines,
+    /// Comment lines of a crate wider than [`MAX_COMMENT`] columns.
+    CommentWidth,
+}
+
+/// Most modules that may import one another in a circle.
+pub(super) const MAX_CYCLE: usize = 3;
+
+/// Most lines of non-test source of a crate, in thousands.
+pub(super) const MAX_CRATE_THOUSANDS: usize = 15;
+
+/// Most lines of a file without a stated reason.
+pub(super) const MAX_FILE: usize = 400;
+
+/// Most columns of a comment.
+pub(super) const MAX_COMMENT: usize = 100;
+
+/// A number beyond its rule's limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Excess {
+    pub(super) rule: Rule,
+    /// Package directory or file, relative to the workspace.
+    pub(super) place: String,
+    pub(super) number: usize,
+    /// Where exactly, and what to do.
+    pub(super) advice: String,
+}
