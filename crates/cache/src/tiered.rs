@@ -7,7 +7,8 @@ use crate::memory;
 use crate::stats::{CacheStats, ClassStats, TierStats};
 use crate::tiers::Tiers;
 
-/// A cache of values of all types, read and filled through [`TypedCache`] handles, invalidated here.
+/// A cache of values of all types, read and filled through [`TypedCache`](crate::TypedCache) handles,
+/// invalidated here.
 ///
 /// Cloning copies a pointer; clones are one cache.
 #[derive(Clone)]
@@ -18,9 +19,10 @@ pub struct TieredCache {
 impl TieredCache {
     /// Gives L1 another capacity, in entries or bytes as it was built, less what its shards can't divide.
     ///
-    /// Smaller, entries leave at once until it fits, a shard at a time under its lock: their number counts as evictions, and
-    /// nobody is told of each ([`Event::Evicted`], [`TypedCache::on_removal`]). The largest value that L1 takes grows and
-    /// shrinks with it.
+    /// If it is smaller, entries leave at once until it fits, a shard at a time under its lock.
+    /// Their number counts as evictions. [`Event::Evicted`](crate::Event::Evicted) and
+    /// [`TypedCache::on_removal`](crate::TypedCache::on_removal) do not report them one by one. The
+    /// largest value that L1 takes grows and shrinks with it.
     pub fn set_l1_capacity(&self, capacity: u64) {
         self.tiers.memory.set_capacity(capacity);
     }

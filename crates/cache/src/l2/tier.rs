@@ -75,7 +75,8 @@ impl RedisTier {
     }
 
     /// Maximum time for which a miss waits for another process that is loading the same key, before
-    /// it loads by itself; 10 s by default. A class can set its own: [`TtlClass::load_wait`].
+    /// it loads by itself; 10 s by default. A class can set its own:
+    /// [`TtlClass::load_wait`](crate::TtlClass::load_wait).
     ///
     /// A process renews its lease on the keys that it loads, twice a second. A miss stops waiting
     /// once the lease has not been renewed for 2 s, as when that process is dead: one of the

@@ -82,7 +82,7 @@ pub(super) const KNOWN: &[Known] = &[
     row("benches", CommentWidth, 69),
     row("bins/api", CommentWidth, 277),
     row("bins/worker", CommentWidth, 4),
-    row("crates/cache", CommentWidth, 884),
+    row("crates/cache", CommentWidth, 882),
     row("crates/load", CommentWidth, 7),
     row("crates/perfmon", CommentWidth, 484),
     row("crates/queue", CommentWidth, 468),
