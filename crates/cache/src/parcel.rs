@@ -45,6 +45,25 @@ impl Brought {
         0
     }
 
+    /// A loaded value that L1 may keep. L2 knows nothing of it.
+    pub(crate) fn loaded(mut parcel: Parcel, loaded_in: Duration) -> Self {
+        parcel.cost = Some(loaded_in);
+        Self {
+            parcel,
+            source: Source::Loaded,
+            may_keep: true,
+            loaded_in: Some(loaded_in),
+            #[cfg(feature = "redis")]
+            mark: None,
+        }
+    }
+
+    /// A loaded value that L1 may keep if L2 has it: with a mark.
+    #[cfg(feature = "redis")]
+    pub(crate) fn stored(parcel: Parcel, loaded_in: Duration, mark: Option<Mark>) -> Self {
+        Self { may_keep: mark.is_some(), mark, ..Self::loaded(parcel, loaded_in) }
+    }
+
     /// What was loaded for those who wait, and is kept in no tier.
     #[cfg(feature = "redis")]
     pub(crate) fn of_nowhere(parcel: Parcel, loaded_in: Duration, began: u64) -> Self {

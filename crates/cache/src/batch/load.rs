@@ -141,17 +141,7 @@ impl<V: Send + Sync + 'static> Load<V> {
             self.tiers.tell_others_gone(gone).boxed().await;
         }
         for (place, fill) in places.into_iter().zip(fills) {
-            let mut parcel = pack(fill, self.form.weigh);
-            parcel.cost = Some(loaded_in);
-            let brought = Brought {
-                parcel,
-                source: Source::Loaded,
-                may_keep: true,
-                loaded_in: Some(loaded_in),
-                #[cfg(feature = "redis")]
-                mark: None,
-            };
-            self.land(place, brought);
+            self.land(place, Brought::loaded(pack(fill, self.form.weigh), loaded_in));
         }
         Ok(Some(loaded_in))
     }
@@ -258,10 +248,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         let wanted: Vec<Own> = places.iter().map(|place| self.own[*place].clone()).collect();
         let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, (&fills, &began), patience).await;
         for ((place, fill), mark) in places.into_iter().zip(fills).zip(marks) {
-            let mut parcel = pack(fill, self.form.weigh);
-            parcel.cost = Some(loaded_in);
-            let (source, may_keep) = (Source::Loaded, mark.is_some());
-            self.land(place, Brought { parcel, source, may_keep, loaded_in: Some(loaded_in), mark });
+            self.land(place, Brought::stored(pack(fill, self.form.weigh), loaded_in, mark));
         }
     }
 

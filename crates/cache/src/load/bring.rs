@@ -110,10 +110,7 @@ impl Tiers {
                 return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in, began));
             }
             let mark = l2.fill(ticket, class, codec, &fill, (flight, began), &mut patience).boxed().await;
-            let mut parcel = pack(fill, form.weigh);
-            parcel.cost = Some(loaded_in);
-            let may_keep = mark.is_some();
-            return Ok(Brought { parcel, source: Source::Loaded, may_keep, loaded_in: Some(loaded_in), mark });
+            return Ok(Brought::stored(pack(fill, form.weigh), loaded_in, mark));
         }
         #[cfg(not(feature = "redis"))]
         let L2Left() = left;
@@ -124,16 +121,7 @@ impl Tiers {
         if fill.keep == Keep::Nothing {
             self.tell_others_gone([(key, before)]).boxed().await;
         }
-        let mut parcel = pack(fill, form.weigh);
-        parcel.cost = Some(loaded_in);
-        Ok(Brought {
-            parcel,
-            source: Source::Loaded,
-            may_keep: true,
-            loaded_in: Some(loaded_in),
-            #[cfg(feature = "redis")]
-            mark: None,
-        })
+        Ok(Brought::loaded(pack(fill, form.weigh), loaded_in))
     }
 
     /// Runs the loader, once there is a place for it; and tells what it brought, and in what time.
