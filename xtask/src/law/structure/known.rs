@@ -42,7 +42,6 @@ pub(super) const KNOWN: &[Known] = &[
     row("bins/api/tests/e2e/numbers.rs", FileLines, 493),
     row("bins/api/tests/e2e/pages/browser.rs", FileLines, 506),
     row("bins/api/tests/e2e/processes.rs", FileLines, 438),
-    row("bins/api/tests/e2e/reads.rs", FileLines, 401),
     row("bins/api/tests/e2e/start.rs", FileLines, 423),
     row("crates/cache/src/l2/batch.rs", FileLines, 419),
     row("crates/cache/src/typed.rs", FileLines, 433),
