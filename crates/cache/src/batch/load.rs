@@ -24,6 +24,7 @@ use crate::l2::{L2, News, Patience, Tickets};
 use crate::load::{Ended, Halted, Landing};
 use crate::nested;
 use crate::parcel::Brought;
+#[cfg(feature = "redis")]
 use crate::read::Source;
 use crate::text::Prehashed;
 use crate::tiers::Tiers;

@@ -20,6 +20,7 @@ use crate::l2::{Debt, Patience, Sought};
 use crate::nested;
 use crate::parcel::Brought;
 use crate::places::Full;
+#[cfg(feature = "redis")]
 use crate::read::Source;
 #[cfg(feature = "redis")]
 use crate::slot::Anything;
