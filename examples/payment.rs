@@ -105,7 +105,8 @@ struct Payment {
 }
 
 async fn pay(State(shop): State<Shop>, headers: HeaderMap, body: Result<Json<Payment>, JsonRejection>) -> Answer {
-    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let is_key = |it: &&str| (1..=100).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(is_key);
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     let Json(payment) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if !(1..=MAX_AMOUNT).contains(&payment.amount) {

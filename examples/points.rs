@@ -209,10 +209,10 @@ fn key_of(account: &str) -> Result<Key, Refused> {
     Ok(Key::builder("balance").part(account).build()?)
 }
 
-/// The id under which the ledger posts once, the account, and how many points. A header has no line
-/// break, so no two pairs of key and user make the same id.
+/// The id of the posting, the account and the points. A key has no line break, so ids are unique.
 fn posting(headers: &HeaderMap, Path(user): Path<String>, body: Body) -> Result<(String, String, u64), Refused> {
-    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let is_key = |it: &&str| (1..=100).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(is_key);
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     let Json(Points { points }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if !(1..=MAX_POINTS).contains(&points) {

@@ -18,8 +18,7 @@
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
 use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
-use std::time::{Duration, SystemTime};
-use std::{env, error::Error};
+use std::{env, error::Error, time::Duration, time::SystemTime};
 
 use axum::extract::{Path, RawQuery, State, rejection::JsonRejection, rejection::PathRejection};
 use axum::http::{HeaderMap, StatusCode};
@@ -208,7 +207,8 @@ struct Update {
 
 async fn update(State(shop): State<Shop>, id: Id, headers: HeaderMap, body: Body) -> Answer {
     let Path(id) = id.map_err(|error| Refused(StatusCode::NOT_FOUND, error.body_text()))?;
-    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let is_key = |it: &&str| (1..=100).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(is_key);
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     let Json(Update { price }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if !(1..=1_000_000).contains(&price) {

@@ -37,6 +37,8 @@ use tidegate_sync::{Ended, MemoryStore, RedisStore, Reserve, Stock, StockError, 
 const PIECES: u64 = 10_000;
 /// Most pieces of one order.
 const MAX_QUANTITY: u64 = 10;
+/// Most seconds that an order waits for its payment.
+const DAY: u64 = 24 * 3600;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEPT_AT_ONCE: u32 = 1_000;
 const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
@@ -59,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let pay_within = env::var("PAY_WITHIN_SECONDS").map_or(Ok(600), |seconds| seconds.parse());
     let pay_within = pay_within.context("PAY_WITHIN_SECONDS must be a whole number of seconds")?;
-    ensure!(pay_within > 0, "PAY_WITHIN_SECONDS must be above 0");
+    ensure!((1..=DAY).contains(&pay_within), "PAY_WITHIN_SECONDS must be from 1 to {DAY}, a day");
     let pay_within = Duration::from_secs(pay_within);
     let sale = Sale { stock: Stock::new(store, "sneaker"), pay_within };
     // Added once, however many processes start.
@@ -93,7 +95,8 @@ async fn order(
     order: Result<Json<Order>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
     let Json(order) = order?;
-    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let is_key = |it: &&str| (1..=100).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(is_key);
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     let is_forbidden = |letter: char| letter == ':' || letter.is_control();
     if !(1..=100).contains(&order.user.len()) || order.user.contains(is_forbidden) {
@@ -152,6 +155,9 @@ async fn add(
     batch: Result<Json<Batch>, JsonRejection>,
 ) -> Result<Json<Value>, Refused> {
     let (Path(id), Json(Batch { pieces })) = (id?, batch?);
+    if id.len() > 100 {
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, "a batch has a name of 1 to 100 bytes".into()));
+    }
     sale.stock.add(&format!("batch {id}"), pieces).await?;
     Ok(Json(json!({ "batch": id, "pieces": pieces })))
 }

@@ -29,8 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -63,12 +64,24 @@ async fn main() -> anyhow::Result<()> {
         .route("/accounts/{account}", get(account))
         .route("/accounts/{account}/deposits", post(deposit))
         .route("/accounts/{account}/transfers", post(transfer))
+        .route_layer(from_fn(check_name))
         .route("/totals", get(totals))
         .with_state(ledger);
     let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     Ok(axum::serve(listener, router).await?)
+}
+
+/// A name becomes a key of Redis and a part of ids. The account of the other side exists, so it has
+/// passed here before.
+async fn check_name(account: Name, request: Request, next: Next) -> Result<Response, Refused> {
+    let Path(account) = account?;
+    if account.len() > 100 || account.contains(char::is_control) {
+        let reason = "an account has a name of 1 to 100 bytes, without control characters";
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason.into()));
+    }
+    Ok(next.run(request).await)
 }
 
 /// Completes what dead processes have left in transit. Each process may do this; a transfer that is
@@ -147,7 +160,8 @@ async fn totals(State(ledger): State<Ledger>) -> Result<Json<Totals>, Refused> {
 /// The id under which the ledger posts once. A header has no line break, so no two pairs of key and
 /// account make the same id.
 fn posting_id(headers: &HeaderMap, account: &str) -> Result<String, Refused> {
-    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let is_key = |it: &&str| (1..=100).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(is_key);
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     Ok(format!("{key}\n{account}"))
 }

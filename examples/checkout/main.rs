@@ -217,7 +217,8 @@ async fn totals(State(app): State<Arc<App>>) -> Answer {
 /// The id under which a posting happens once. A header has no line break, so no two pairs of key
 /// and user make the same id.
 fn posting_id(headers: &HeaderMap, user: &str) -> Result<String, Refused> {
-    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let is_key = |it: &&str| (1..=100).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(is_key);
     Ok(format!("{user}\n{}", key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?))
 }
 

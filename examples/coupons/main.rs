@@ -17,6 +17,7 @@
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
 
+mod batches;
 mod shop;
 
 use std::env;
@@ -114,13 +115,7 @@ struct Wish {
 async fn issue(State(shop): State<Shop>, campaign: Result<Path<String>, PathRejection>, body: Body<Wish>) -> Answer {
     let Path(campaign) = campaign.map_err(|error| Refused(error.status(), error.body_text()))?;
     let Json(Wish { user }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
-    let select = "SELECT is_settled FROM users LEFT JOIN coupons ON campaign = $1 AND user_id = id WHERE id = $2";
-    let select = sqlx::query_scalar(select).bind(name(&campaign)?).bind(name(&user)?);
-    let found: Option<Option<i64>> = select.fetch_optional(&shop.sql).await?;
-    let is_settled = found.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`")))?;
-    if is_settled != Some(1) {
-        shop.issue(&campaign, &user).await?;
-    }
+    shop.issue(name(&campaign)?, name(&user)?).await?;
     Ok((StatusCode::CREATED, Json(json!({ "coupon": format!("{campaign}/{user}") }))))
 }
 

@@ -7,18 +7,12 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use sqlx::{AnyPool, AssertSqlSafe};
 use tidegate_sync::{Ended, Reserve, Stock, StockError, StockStore};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
 use crate::Refused;
+use crate::batches::Batches;
 
 /// A user with this number of expired reservations gets no coupon for a day.
 const MAX_ATTEMPTS: i64 = 20;
-
-/// Rows of one statement.
-const BATCH: usize = 32;
-/// How long they may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 const SETTLED: &str = "UPDATE coupons SET is_settled = 1 WHERE campaign = $1 AND user_id = $2 AND attempt = $3";
 const LOST: &str = "UPDATE coupons SET is_settled = 2 WHERE campaign = $1 AND user_id = $2 AND attempt = $3";
@@ -29,22 +23,33 @@ pub(crate) struct Shop {
     pub(crate) sql: AnyPool,
     stocks: Arc<dyn StockStore>,
     hold: Duration,
-    rows: mpsc::Sender<Row>,
+    wishes: Batches<Wish, Option<Found>>,
+    rows: Batches<Row, ()>,
 }
 
-/// A row that waits for its batch.
+struct Wish {
+    campaign: String,
+    user: String,
+}
+
+/// A user that exists.
+struct Found {
+    /// Whether it has the coupon for good.
+    has_coupon: bool,
+}
+
 struct Row {
     campaign: String,
     user: String,
     attempt: i64,
-    written: oneshot::Sender<Result<(), String>>,
 }
 
 impl Shop {
     pub(crate) fn start(sql: AnyPool, stocks: Arc<dyn StockStore>, hold: Duration) -> Self {
-        let (rows, queue) = mpsc::channel(10 * BATCH);
-        let shop = Self { sql, stocks, hold, rows };
-        tokio::spawn(write_batches(shop.sql.clone(), queue));
+        let (wishes, rows) = (sql.clone(), sql.clone());
+        let wishes = Batches::start(move |batch| find(wishes.clone(), batch));
+        let rows = Batches::start(move |batch| write(rows.clone(), batch));
+        let shop = Self { sql, stocks, hold, wishes, rows };
         tokio::spawn(shop.clone().settle_regularly());
         shop
     }
@@ -53,7 +58,12 @@ impl Shop {
         Stock::new(self.stocks.clone(), campaign)
     }
 
+    /// Gives the user a coupon, or leaves the one that it has.
     pub(crate) async fn issue(&self, campaign: &str, user: &str) -> Result<(), Refused> {
+        let found = self.wishes.run(Wish { campaign: campaign.into(), user: user.into() }).await?;
+        if found.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("there is no user `{user}`")))?.has_coupon {
+            return Ok(());
+        }
         let stock = self.stock(campaign);
         for attempt in 1..=MAX_ATTEMPTS {
             let id = format!("{user}:{attempt}");
@@ -63,9 +73,7 @@ impl Shop {
                 Reserve::Ended(Ended::Expired | Ended::Released) => continue,
                 Reserve::Reserved { .. } | Reserve::Ended(Ended::Confirmed) => {}
             }
-            let (written, is_written) = oneshot::channel();
-            self.rows.send(Row { campaign: campaign.into(), user: user.into(), attempt, written }).await?;
-            is_written.await?.map_err(|reason| Refused(StatusCode::SERVICE_UNAVAILABLE, reason))?;
+            self.rows.run(Row { campaign: campaign.into(), user: user.into(), attempt }).await?;
             // From here on the coupon is the user's, also if this process dies.
             match stock.confirm(&id).await {
                 Err(StockError::Expired { .. }) => continue,
@@ -121,44 +129,53 @@ impl Shop {
     }
 }
 
-/// Writes one batch after the other: a commit costs more than a row. What arrives meanwhile is the
-/// next batch.
-async fn write_batches(sql: AnyPool, mut queue: mpsc::Receiver<Row>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while queue.recv_many(&mut batch, BATCH).await > 0 {
-        // A row may be locked for long by another process. No other user waits longer for it.
-        let written = match timeout(PATIENCE, write(&sql, &batch)).await {
-            Ok(written) => written.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("SQL gave no answer within {PATIENCE:?}")),
-        };
-        for row in batch.drain(..) {
-            // Fails if the client has gone.
-            let _ = row.written.send(written.clone());
-        }
+/// A user, and whether its coupon of a campaign is settled. `None` if there is no such user.
+async fn find(sql: AnyPool, wishes: Vec<Wish>) -> Result<Vec<Option<Found>>, sqlx::Error> {
+    let select = format!(
+        "WITH wishes (campaign, user_id) AS (VALUES {})
+         SELECT wishes.campaign, id, is_settled FROM wishes JOIN users ON id = wishes.user_id
+         LEFT JOIN coupons ON coupons.campaign = wishes.campaign AND coupons.user_id = id",
+        values(wishes.len(), 2)
+    );
+    let mut select = sqlx::query_as(AssertSqlSafe(select));
+    for Wish { campaign, user } in &wishes {
+        select = select.bind(campaign).bind(user);
     }
+    let rows: Vec<(String, String, Option<i64>)> = select.fetch_all(&sql).await?;
+    let rows: BTreeMap<_, _> = rows.into_iter().map(|(campaign, user, settled)| ((campaign, user), settled)).collect();
+    let found = wishes.into_iter().map(|Wish { campaign, user }| {
+        let is_settled = rows.get(&(campaign, user))?;
+        Some(Found { has_coupon: *is_settled == Some(1) })
+    });
+    Ok(found.collect())
 }
 
-async fn write(sql: &AnyPool, batch: &[Row]) -> Result<(), sqlx::Error> {
+/// Writes rows that are not confirmed yet.
+async fn write(sql: AnyPool, batch: Vec<Row>) -> Result<Vec<()>, sqlx::Error> {
     // A statement changes a row once. In order, since two statements that change the same rows in
     // different orders would wait for each other.
     let mut rows = BTreeMap::new();
-    for Row { campaign, user, attempt, .. } in batch {
+    for Row { campaign, user, attempt } in &batch {
         let last = rows.entry((campaign, user)).or_insert(*attempt);
         *last = (*last).max(*attempt);
     }
-    let values: Vec<_> =
-        (0..rows.len()).map(|i| 3 * i).map(|i| format!("(${}, ${}, ${})", i + 1, i + 2, i + 3)).collect();
     // A row of an earlier attempt holds no coupon, nor does one that Redis has lost.
     let insert = format!(
         "INSERT INTO coupons (campaign, user_id, attempt) VALUES {}
          ON CONFLICT (campaign, user_id) DO UPDATE SET attempt = excluded.attempt, is_settled = 0
          WHERE coupons.attempt < excluded.attempt OR coupons.is_settled = 2",
-        values.join(", ")
+        values(rows.len(), 3)
     );
     let mut insert = sqlx::query(AssertSqlSafe(insert));
     for ((campaign, user), attempt) in rows {
         insert = insert.bind(campaign).bind(user).bind(attempt);
     }
-    insert.execute(sql).await?;
-    Ok(())
+    insert.execute(&sql).await?;
+    Ok(batch.iter().map(|_| ()).collect())
+}
+
+/// `($1, $2), ($3, $4)` for two rows of two columns.
+fn values(rows: usize, columns: usize) -> String {
+    let row = |row| (1..=columns).map(|column| format!("${}", row * columns + column)).collect::<Vec<_>>().join(", ");
+    (0..rows).map(|number| format!("({})", row(number))).collect::<Vec<_>>().join(", ")
 }

@@ -67,6 +67,7 @@ async fn main() -> anyhow::Result<()> {
     let ttl =
         env::var("RATE_TTL_MS").map_or(Ok(TTL_MS), |ttl| ttl.parse()).context("RATE_TTL_MS must be a whole number");
     let ttl = Duration::from_millis(ttl?);
+    ensure!(!ttl.is_zero() && ttl <= GRACE, "RATE_TTL_MS must be from 1 to {}, an hour", GRACE.as_millis());
     let (mut cache, window) = (TieredCache::builder(), service::quota()?);
     let quota: Arc<dyn Limiter> = match env::var("REDIS_URL") {
         Ok(url) => {

@@ -180,8 +180,7 @@ impl Feeds {
 
     /// Adds what SQL knows to a feed that was lost. What jobs add meanwhile stays.
     async fn rebuild(&self, user: &str, key: &Key) -> Result<(), Refused> {
-        let is_user = sqlx::query_scalar("SELECT id FROM users WHERE id = $1").bind(user);
-        let _: String = is_user.fetch_optional(&self.sql).await?.ok_or_else(|| no_user(user))?;
+        self.check_user(user).await?;
         let mark = match self.sets.score(key, BEGUN).await? {
             // Another rebuild goes on, or has ended unfinished. This one may end it.
             Some(mark) => mark,
@@ -211,6 +210,13 @@ impl Feeds {
         insert.bind(author).bind(follower).execute(&self.sql).await?;
         // The next read rebuilds the feed with the older posts of the author.
         self.forget(follower).await
+    }
+
+    /// Refuses a user that is not in SQL.
+    pub(crate) async fn check_user(&self, user: &str) -> Result<(), Refused> {
+        let select = sqlx::query_scalar("SELECT id FROM users WHERE id = $1").bind(user);
+        let found: Option<String> = select.fetch_optional(&self.sql).await?;
+        found.map(drop).ok_or_else(|| no_user(user))
     }
 
     /// Drops a feed from the cache.

@@ -25,10 +25,8 @@
 
 mod feeds;
 
-use std::env;
-use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::{env, error::Error, time::Duration};
 
 use anyhow::{Context, ensure};
 use axum::extract::rejection::{JsonRejection, QueryRejection, RawPathParamsRejection};
@@ -60,8 +58,6 @@ const IN_MEMORY: usize = 1_000_000;
 const MAX_TEXT: usize = 280;
 /// Most posts of a page.
 const MAX_LIMIT: usize = 1_000;
-/// How long the jobs of a process that died wait for another one.
-const LEASE: Duration = Duration::from_secs(2);
 const NO_KEY: &str = "Idempotency-Key is missing, or too long, or not ASCII: 1 to 100 visible characters";
 
 /// `is_announced` is set when the fan-out of a post is enqueued.
@@ -112,14 +108,16 @@ async fn main() -> anyhow::Result<()> {
     };
     // Without a server the tables live in one connection, for as long as it does.
     let sql = open(database.as_deref().unwrap_or("sqlite::memory:"), locks, number("FOLLOWERS", 1_000)?).await?;
-    let feeds = Feeds::new(sql, broker.clone(), shapes.sorted_set(FEEDS), number("KEPT", 1_000)?);
+    let kept = number("KEPT", 1_000)?;
+    ensure!(kept > 0, "KEPT must be above 0");
+    let feeds = Feeds::new(sql, broker.clone(), shapes.sorted_set(FEEDS), kept);
 
     tokio::spawn(feeds.clone().announce_regularly());
-    // A job runs until it has succeeded, however many of its processes die.
+    // A job runs until it has succeeded. Its lease expires 2 s after its process died.
     let retry = RetryPolicy::new(u32::MAX, Backoff::Fixed(Duration::from_secs(1)))?;
     let options = QueueOptions::new().retry(retry).max_lost_leases(u32::MAX).concurrency(4);
     let worker = Worker::builder(broker).queue(FanOut::QUEUE, options).data(feeds.clone()).handler(fan_out);
-    tokio::spawn(worker.lease(LEASE).build()?.run(CancellationToken::new()));
+    tokio::spawn(worker.lease(Duration::from_secs(2)).build()?.run(CancellationToken::new()));
 
     let router = Router::new()
         .route("/users/{user}", put(sign_up))
@@ -185,15 +183,15 @@ struct Draft {
 }
 
 async fn write(State(feeds): State<Feeds>, Path(author): Path<String>, headers: HeaderMap, body: Body) -> Answer {
-    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let is_key = |it: &&str| (1..=100).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(is_key);
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     let Json(Draft { text }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;
     if text.trim().is_empty() || text.contains('\0') || text.chars().count() > MAX_TEXT {
         let reason = format!("a text has from 1 to {MAX_TEXT} characters, and is not blank");
         return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
-    let post = feeds.post(&author, key, &text).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "post": post }))))
+    Ok((StatusCode::CREATED, Json(json!({ "post": feeds.post(&author, key, &text).await? }))))
 }
 
 #[derive(Deserialize)]
@@ -215,6 +213,7 @@ async fn page(State(feeds): State<Feeds>, Path(user): Path<String>, query: Curso
 }
 
 async fn forget(State(feeds): State<Feeds>, Path(user): Path<String>) -> Answer {
+    feeds.check_user(&user).await?;
     feeds.forget(&user).await?;
     Ok((StatusCode::OK, Json(json!({ "forgotten": user }))))
 }
@@ -223,9 +222,9 @@ async fn forget(State(feeds): State<Feeds>, Path(user): Path<String>) -> Answer 
 async fn queue(State(feeds): State<Feeds>) -> Answer {
     let unannounced = sqlx::query_scalar("SELECT COUNT(*) FROM posts WHERE is_announced = 0");
     let unannounced: i64 = unannounced.fetch_one(&feeds.sql).await?;
-    let counts = feeds.broker.counts(FanOut::QUEUE).await?;
-    let jobs = counts.ready + counts.delayed + counts.leased;
-    Ok((StatusCode::OK, Json(json!({ "unannounced": unannounced, "jobs": jobs, "dead": counts.dead }))))
+    let jobs = feeds.broker.counts(FanOut::QUEUE).await?;
+    let left = jobs.ready + jobs.delayed + jobs.leased;
+    Ok((StatusCode::OK, Json(json!({ "unannounced": unannounced, "jobs": left, "dead": jobs.dead }))))
 }
 
 type Body = Result<Json<Draft>, JsonRejection>;

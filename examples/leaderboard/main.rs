@@ -97,7 +97,8 @@ async fn award(
     headers: HeaderMap,
     body: Result<Json<Award>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
-    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(|it| (1..=100).contains(&it.len()));
+    let is_key = |it: &&str| (1..=100).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = headers.get("Idempotency-Key").and_then(|it| it.to_str().ok()).filter(is_key);
     let key = key.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, NO_KEY.into()))?;
     let Path(player) = player.map_err(|error| Refused(error.status(), error.body_text()))?;
     let Json(Award { points }) = body.map_err(|error| Refused(error.status(), error.body_text()))?;

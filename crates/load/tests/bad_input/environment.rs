@@ -45,6 +45,9 @@ async fn an_example_without_time_for_a_user_does_not_start() {
     does_not_start("coupons", &[("HOLD_SECONDS", "0")], "HOLD_SECONDS must be above 0").await;
     does_not_start("checkout", &[("HOLD_SECONDS", "0")], "HOLD_SECONDS must be from 1 to 86400, a day").await;
     does_not_start("checkout", &[("HOLD_SECONDS", "86401")], "HOLD_SECONDS must be from 1 to 86400, a day").await;
-    does_not_start("time_sale", &[("PAY_WITHIN_SECONDS", "0")], "PAY_WITHIN_SECONDS must be above 0").await;
+    does_not_start("time_sale", &[("PAY_WITHIN_SECONDS", "0")], "PAY_WITHIN_SECONDS must be from 1 to 86400").await;
+    does_not_start("time_sale", &[("PAY_WITHIN_SECONDS", "86401")], "PAY_WITHIN_SECONDS must be from 1 to 86400").await;
+    does_not_start("exchange_rate", &[("RATE_TTL_MS", "0")], "RATE_TTL_MS must be from 1 to 3600000").await;
+    does_not_start("feed", &[("KEPT", "0")], "KEPT must be above 0").await;
     does_not_start("coupons", &[("HOLD_SECONDS", "soon")], "HOLD_SECONDS must be a whole number").await;
 }

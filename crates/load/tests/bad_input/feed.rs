@@ -36,6 +36,7 @@ async fn a_feed_refuses_texts_users_and_cursors_that_cannot_be() {
         (Method::PUT, "/users/ada/following/ada", (422, "`ada` can't follow itself")),
         (Method::PUT, "/users/ada%00", (400, "no character NUL")),
         (Method::PUT, "/users/%FF", (400, "Invalid UTF-8 in `user`")),
+        (Method::DELETE, "/users/nobody/feed", (404, "there is no user `nobody`")),
         (Method::GET, "/users/nobody/feed", (404, "there is no user `nobody`")),
         (Method::GET, "/users/bob/feed?before=0", (400, "before is from 1 to")),
         (Method::GET, "/users/bob/feed?before=-1", (400, "before is from 1 to")),

@@ -28,7 +28,7 @@ async fn a_time_sale_refuses_quantities_that_cannot_be() {
         refuses(api, order.clone(), Some("k"), body, why).await;
     }
     let long = "k".repeat(101);
-    for key in [None, Some(""), Some(long.as_str())] {
+    for key in [None, Some(""), Some("a\tb"), Some(long.as_str())] {
         refuses(api, order.clone(), key, wish("ada", json!(2)), (400, "Idempotency-Key is missing")).await;
     }
     for path in ["/orders/nobody:1/payment", "/orders/nobody:1/cancellation"] {
@@ -36,6 +36,8 @@ async fn a_time_sale_refuses_quantities_that_cannot_be() {
     }
     refuses(api, (Method::POST, "/orders/%FF/payment"), None, Value::Null, (400, "Invalid UTF-8")).await;
     let batch = (Method::PUT, "/stock/second");
+    let long = format!("/stock/{}", "b".repeat(101));
+    refuses(api, (Method::PUT, &long), None, json!({ "pieces": 5 }), (422, "a name of 1 to 100 bytes")).await;
     refuses(api, batch.clone(), None, json!({ "pieces": -1 }), (422, "pieces: invalid value")).await;
     refuses(api, batch.clone(), None, json!({ "pieces": 0 }), (422, "quantity 0 is not between 1 and")).await;
     refuses(api, batch.clone(), None, json!({ "pieces": (1_u64 << 53) - 1 }), (422, "9007199254740991")).await;

@@ -33,6 +33,11 @@ async fn transfer_refuses_what_no_account_can_give_or_take() {
         refuses(api, send.clone(), Some("k"), body, why).await;
     }
     refuses(api, send.clone(), None, to("bob", json!(5)), (400, "Idempotency-Key is missing")).await;
+    refuses(api, send.clone(), Some("a\tb"), to("bob", json!(5)), (400, "Idempotency-Key is missing")).await;
+    for account in ["a%00b", "a%0Ab", &"a".repeat(101)] {
+        let path = format!("/accounts/{account}/deposits");
+        refuses(api, (Method::POST, &path), Some("k"), json!({ "amount": 0 }), (422, "without control")).await;
+    }
     let nobody = (Method::POST, "/accounts/nobody/transfers");
     refuses(api, nobody, Some("k"), to("bob", json!(5)), (404, "there is no account `nobody`")).await;
     refuses(api, (Method::GET, "/accounts/%FF"), None, Value::Null, (400, "Invalid UTF-8")).await;
