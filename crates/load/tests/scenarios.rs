@@ -9,7 +9,15 @@ use tidegate_load::{ExampleOptions, ExampleProcesses, faults, scenario};
 use tidegate_testkit::scale;
 use tokio::sync::oneshot;
 
-const USERS: u64 = 16;
+/// Users at the same time. At full size, as many as the reference had.
+fn users(name: &str) -> u64 {
+    let full = match name {
+        "coupons" | "time_sale" => 1_000,
+        "checkout" => 100,
+        _ => 16,
+    };
+    scale(16, full) as u64
+}
 
 /// Runs a scenario while processes are killed; every request is repeated until it is answered.
 async fn holds_under_faults(name: &str) {
@@ -26,16 +34,16 @@ async fn holds_under_faults(name: &str) {
 
     let (stop, stopped) = oneshot::channel();
     let run = async {
-        let run = driver.run(Mode::Closed { users: USERS }, length, |_, _| {}).await;
+        let run = driver.run(Mode::Closed { users: users(name) }, length, |_, _| {}).await;
         drop(stop);
         run
     };
-    let (run, kills) = tokio::join!(run, faults::inflict(&mut example, length, stopped));
+    let (run, inflicted) = tokio::join!(run, faults::inflict(&mut example, length, stopped));
 
-    let kills = kills.unwrap();
-    assert!(kills >= 2, "{kills} kills");
+    let inflicted = inflicted.unwrap();
+    assert!(inflicted.kills >= 2 && inflicted.redis_restarts == 1, "{inflicted:?}");
     for figures in &run.figures {
-        println!("{name}: {} {}, {} errors, {kills} kills", figures.count, figures.operation, figures.errors);
+        println!("{name}: {} {}, {} errors, {inflicted:?}", figures.count, figures.operation, figures.errors);
         assert_eq!(figures.errors, 0, "{figures:?}");
     }
     for invariant in scenario.check(&api).await.unwrap() {

@@ -39,9 +39,10 @@ const OUTAGE_AT: u64 = 20;
 /// Time for an outage to begin, or to end.
 const LONG: Duration = Duration::from_secs(30);
 
-/// The run in progress: the service answers, or is slow, or there are crowds and outages.
+/// The run in progress: the service answers, or is slow, or down, or there are crowds and outages.
 const SLOW: usize = 1;
-const MIXED: usize = 2;
+const DOWN: usize = 2;
+const MIXED: usize = 3;
 
 /// An answer, and when it was asked for and came.
 struct Seen {
@@ -191,15 +192,20 @@ impl Scenario for ExchangeRate {
         };
         let reads = |target| Measured { mode: Mode::Open { rate: 200.0 }, seconds: 10, targets: vec![target] };
         // A reader that begins a load waits 100 ms for it, if there is a stale rate.
-        vec![reads(rate("rate", 5.0, 50.0)), reads(rate("rate, service slow", 5.0, 120.0))]
+        let slow = reads(rate("rate, service slow", 5.0, 120.0));
+        vec![reads(rate("rate", 5.0, 50.0)), slow, reads(rate("rate, service down", 5.0, 120.0))]
     }
 
     async fn begin_run(&self, api: &Api, number: usize) -> anyhow::Result<()> {
         self.run.store(number, Ordering::Relaxed);
-        if number == SLOW {
-            set_mode(api, "slow").await?;
+        match number {
+            SLOW => set_mode(api, "slow").await,
+            DOWN => {
+                self.outages.fetch_add(1, Ordering::Relaxed);
+                set_mode(api, "down").await
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
@@ -215,6 +221,7 @@ impl Scenario for ExchangeRate {
             (MIXED, number) if number % OUTAGE_EVERY == OUTAGE_AT => self.outage(turn).await,
             (MIXED, number) if number % CROWD_EVERY == 0 => self.crowd(turn).await,
             (SLOW, _) => self.read(turn, "rate, service slow", &hot).await.map(drop),
+            (DOWN, _) => self.read(turn, "rate, service down", &hot).await.map(drop),
             _ => self.read(turn, "rate", &hot).await.map(drop),
         }
     }

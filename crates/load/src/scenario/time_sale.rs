@@ -1,4 +1,5 @@
-//! 10,000 pieces for 12,000 orders, then 300,000 more; one order in eight is not paid.
+//! 10,000 pieces for 1,000 users at once and 12,000 orders more, then 300,000 pieces. One order in
+//! eight is not paid.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -17,9 +18,9 @@ const USERS: u64 = 1_000;
 const UNPAID: u64 = 8;
 
 const PIECES: i64 = 10_000;
-/// Pieces that the second run and one of the caller begin with: they measure sales, not refusals.
+/// Pieces that the last run and one of the caller begin with: they measure sales, not refusals.
 const MORE: i64 = 300_000;
-const SECOND: usize = 1;
+const LAST: usize = 2;
 /// Time in which unpaid orders give their pieces back.
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(30);
 
@@ -27,7 +28,7 @@ const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(super) struct TimeSale {
     paid: AtomicI64,
-    /// Pieces added after the first run.
+    /// Pieces added before the last run.
     added: AtomicI64,
 }
 
@@ -57,13 +58,14 @@ impl Scenario for TimeSale {
             ..Target::default()
         };
         vec![
+            Measured { mode: Mode::AtOnce { users: USERS }, seconds: 1, targets: Vec::new() },
             Measured { mode: Mode::Open { rate: 1_200.0 }, seconds: 10, targets: vec![order] },
             Measured { mode: Mode::Closed { users: 64 }, seconds: 5, targets: vec![fast] },
         ]
     }
 
     async fn begin_run(&self, api: &Api, number: usize) -> anyhow::Result<()> {
-        if number == SECOND {
+        if number == LAST {
             api.send(Method::PUT, "/stock/second", None, Some(&json!({ "pieces": MORE }))).await?.expect(200)?;
             self.added.store(MORE, Ordering::Relaxed);
         }
@@ -71,7 +73,7 @@ impl Scenario for TimeSale {
     }
 
     async fn begin_given_run(&self, api: &Api) -> anyhow::Result<()> {
-        self.begin_run(api, SECOND).await
+        self.begin_run(api, LAST).await
     }
 
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
