@@ -12,13 +12,13 @@ use tidegate_ratelimit::{Decision, TenantDecision, Tier, headers};
 use tidegate_server::bearer::bearer;
 use tidegate_settings::OpenTenants;
 
-use crate::access;
 use crate::access_log::Asked;
 use crate::app::App;
 use crate::around::Behind;
 use crate::client::ClientKey;
 use crate::limits;
 use crate::origin::is_same_origin;
+use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
 use crate::sessions;
 use crate::timeout;
@@ -245,7 +245,7 @@ fn unknown_tenant() -> Problem {
 fn may_name_tenants(app: &App, headers: &HeaderMap, extensions: &Extensions) -> bool {
     match app.settings().open_tenants {
         OpenTenants::Everyone => true,
-        OpenTenants::Loopback => access::is_direct_loopback(app.settings(), extensions, headers),
+        OpenTenants::Loopback => is_direct_loopback(app.settings(), extensions, headers),
         OpenTenants::Closed => false,
     }
 }

@@ -25,6 +25,7 @@ mod page;
 mod pages;
 mod panics;
 mod path;
+mod peer;
 mod preferences;
 mod problem;
 mod query;

@@ -27,6 +27,7 @@ pub(crate) use keys::counted_as;
 pub(crate) use named::Named;
 pub(crate) use quotas::SetQuotaError;
 
+use crate::peer::NoPeer;
 use crate::problem::Problem;
 
 /// The name of the tenants' quota among the limiters.
@@ -223,7 +224,7 @@ pub(crate) fn refuse(rejection: Rejection<'_>) -> Response {
         Rejection::Denied { limiter, denial } => refusal(limiter, headers::whole_seconds(denial.retry_after)),
         Rejection::Failed { error, .. } => undecided(error),
         Rejection::BadKey { reason } => Problem::bad_request("bad-identity", reason),
-        Rejection::NoKey { .. } => Problem::internal(&crate::client::NoPeer),
+        Rejection::NoKey { .. } => Problem::internal(&NoPeer),
         _ => Problem::unavailable("overloaded", "the request can't be counted now"),
     };
     problem.into_response()

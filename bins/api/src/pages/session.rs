@@ -25,9 +25,9 @@ use uuid::Uuid;
 
 use super::layout::Here;
 use super::live;
-use crate::access;
 use crate::app::App;
 use crate::cookie::{came_by_tls, cookies, own_name};
+use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
 
 /// Where who isn't known is led.
@@ -190,7 +190,7 @@ pub(super) fn open(app: &App, parts: &Parts) -> Result<(), Problem> {
         // Whoever follows a link from elsewhere sees a page and changes nothing, nor sees the page that led here any of it.
         headers.to_mut().remove("sec-fetch-site");
     }
-    if access::is_direct_loopback(app.settings(), &parts.extensions, &headers) {
+    if is_direct_loopback(app.settings(), &parts.extensions, &headers) {
         return Ok(());
     }
     Err(Problem::forbidden(
