@@ -17,9 +17,10 @@ use tidegate_settings::Rights;
 use crate::app::App;
 use crate::around::Behind;
 use crate::client::ClientKey;
+use crate::limits;
+use crate::pages::session;
 use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
-use crate::{limits, pages};
 
 /// Layer of what asks for a token.
 pub(crate) fn layer<S: Behind>(
@@ -67,7 +68,9 @@ pub(crate) fn is_admin<B>(app: &App, request: &axum::http::Request<B>) -> bool {
 fn shown<B>(app: &App, request: &axum::http::Request<B>) -> Rights {
     match bearer(request.headers()) {
         Some(sent) => app.settings().tokens.rights(sent),
-        None => Rights { admin: pages::is_of_admin(app, request.uri().path(), request.headers()), ..Rights::default() },
+        None => {
+            Rights { admin: session::is_of_admin(app, request.uri().path(), request.headers()), ..Rights::default() }
+        }
     }
 }
 

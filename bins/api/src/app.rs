@@ -10,7 +10,7 @@ use tidegate_settings::Settings;
 
 use crate::access_log::AccessLog;
 use crate::limits::Limiters;
-use crate::pages;
+use crate::pages_key::PagesKey;
 use crate::preferences::Preferences;
 use crate::problem::Problem;
 use crate::schedules::Schedules;
@@ -37,7 +37,7 @@ struct Parts {
     views: Views,
     access_log: AccessLog,
     places: Places,
-    pages_key: pages::Key,
+    pages_key: PagesKey,
 }
 
 impl App {
@@ -68,7 +68,7 @@ impl App {
             views: Views::start(&node)?,
             access_log: AccessLog::start(node.settings.http.access_log, &node.telemetry),
             places: Places::new(node.settings.http.max_in_flight, &node.telemetry),
-            pages_key: pages::Key::new(&node.settings, node.store.installation()),
+            pages_key: PagesKey::new(&node.settings, node.store.installation()),
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
         }))))
@@ -144,7 +144,7 @@ impl App {
     }
 
     /// What the pages sign with.
-    pub(crate) fn pages_key(&self) -> &pages::Key {
+    pub(crate) fn pages_key(&self) -> &PagesKey {
         &self.0.pages_key
     }
 

@@ -23,6 +23,7 @@ mod openapi;
 mod origin;
 mod page;
 mod pages;
+mod pages_key;
 mod panics;
 mod path;
 mod peer;

@@ -10,6 +10,7 @@ mod chart;
 mod cron;
 mod flash;
 mod form;
+mod here;
 mod job;
 mod layout;
 mod limits;
@@ -20,12 +21,12 @@ mod performance;
 mod queue;
 mod queues;
 mod section;
-mod session;
+pub(crate) mod session;
 mod table;
 mod text;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{Redirect, Response};
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
@@ -33,10 +34,8 @@ use maud::html;
 use tidegate_perfmon::Refused;
 use tokio_util::sync::CancellationToken;
 
-use self::layout::Here;
+use self::here::{Here, LIVE, LOGIN, LOGOUT};
 use self::live::Live;
-pub(crate) use self::session::Key;
-use self::session::Role;
 use crate::app::App;
 use crate::around::{Behind, answered, around};
 use crate::problem::{AsPage, Problem};
@@ -75,9 +74,9 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/dashboard/limits/block", post(limits::change::block))
         .route("/dashboard/limits/quota", post(limits::change::quota))
         .route("/dashboard/limits/plan", post(limits::change::plan))
-        .route(live::PATH, get(live::follow).layer(Extension(live)))
-        .route(session::LOGIN, get(login::show).post(login::begin))
-        .route("/dashboard/logout", post(login::end))
+        .route(LIVE, get(live::follow).layer(Extension(live)))
+        .route(LOGIN, get(login::show).post(login::begin))
+        .route(LOGOUT, post(login::end))
         .route("/assets/{name}", get(assets::show))
         .route("/api-test/performance", get(async || Redirect::permanent("/dashboard/performance")))
         .route("/api-test/queue", get(async || Redirect::permanent("/dashboard/queues")))
@@ -103,12 +102,6 @@ fn queue_routes() -> Router<App> {
         .route("/dashboard/queues/{queue}/jobs/{id}/promote", post(job::promote))
         .route("/dashboard/queues/{queue}/jobs/{id}/cancel", post(job::cancel))
         .route("/dashboard/queues/{queue}/jobs/{id}/remove", post(job::remove))
-}
-
-/// Whether somebody asks for a page, or for what one is made of, who logged in as admin.
-pub(crate) fn is_of_admin(app: &App, path: &str, headers: &HeaderMap) -> bool {
-    let is_page = ["/dashboard", "/assets/"].iter().any(|beginning| path.starts_with(beginning));
-    is_page && session::role(app, headers) == Some(Role::Admin)
 }
 
 async fn unknown(request: Request) -> Problem {

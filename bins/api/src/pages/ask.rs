@@ -5,7 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::layout::{Frame, Here, nav, plain};
+use super::here::Here;
+use super::layout::{Frame, nav, plain};
 
 /// What is asked.
 pub(super) struct Question<'a> {

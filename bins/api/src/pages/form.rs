@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use super::layout::Frame;
-use super::session::{self, Role};
+use super::session::Role;
+use super::session::form_token::is_own;
 use crate::app::App;
 use crate::body;
 use crate::origin::is_same_origin;
@@ -46,7 +47,7 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
             let kind = if status == StatusCode::UNSUPPORTED_MEDIA_TYPE { "unsupported-media-type" } else { "bad-form" };
             Problem::new(status, kind, error.body_text())
         })?;
-        if !session::is_own(app.pages_key(), &headers, form.form()) {
+        if !is_own(app.pages_key(), &headers, form.form()) {
             let detail = "the form is not one of this dashboard, or too old; load the page again and send it anew";
             return Err(Problem::forbidden(detail));
         }

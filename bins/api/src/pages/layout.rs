@@ -8,53 +8,12 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::flash::Flash;
-use super::live;
-use super::session::{FormToken, Role, Visitor};
+use super::here::{Here, LIVE, LOGOUT};
+use super::session::Role;
+use super::session::form_token::FormToken;
+use super::session::visitor::Visitor;
 use crate::app::App;
 use crate::problem::{AsPage, Problem};
-
-/// Where in the dashboard somebody is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Here {
-    Overview,
-    Performance,
-    Queues,
-    Cron,
-    Limits,
-    Cache,
-}
-
-impl Here {
-    const ALL: [Self; 6] = [Self::Overview, Self::Performance, Self::Queues, Self::Cron, Self::Limits, Self::Cache];
-
-    pub(super) const fn title(self) -> &'static str {
-        match self {
-            Self::Overview => "Overview",
-            Self::Performance => "Performance",
-            Self::Queues => "Queues",
-            Self::Cron => "Cron",
-            Self::Limits => "Limits",
-            Self::Cache => "Cache",
-        }
-    }
-
-    pub(super) const fn path(self) -> &'static str {
-        match self {
-            Self::Overview => "/dashboard",
-            Self::Performance => "/dashboard/performance",
-            Self::Queues => "/dashboard/queues",
-            Self::Cron => "/dashboard/cron",
-            Self::Limits => "/dashboard/limits",
-            Self::Cache => "/dashboard/cache",
-        }
-    }
-
-    /// The page that a path lies below.
-    pub(super) fn of(path: &str) -> Self {
-        let is_below = |here: &Self| *here != Self::Overview && path.starts_with(here.path());
-        Self::ALL.into_iter().find(is_below).unwrap_or(Self::Overview)
-    }
-}
 
 /// How a page is kept as it is by the script that it names: nothing of it is missing without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +139,7 @@ impl<'a> Page<'a> {
 
     pub(super) fn show(&self, frame: &Frame, body: &Markup) -> Response {
         let (stream, parts) = match self.kept {
-            Kept::Streamed(parts) => (Some(live::PATH), Some(parts)),
+            Kept::Streamed(parts) => (Some(LIVE), Some(parts)),
             Kept::Renewed | Kept::Still => (None, None),
         };
         let markup = document(
@@ -223,7 +182,7 @@ impl<'a> Page<'a> {
             div.who {
                 span { (role) }
                 @if visitor.has_session {
-                    form method="post" action="/dashboard/logout" { (frame.field()) button { "Log out" } }
+                    form method="post" action=(LOGOUT) { (frame.field()) button { "Log out" } }
                 }
             }
         }

@@ -20,13 +20,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::section::{items, told};
-use super::session::Visitor;
+use super::session::visitor::Visitor;
 use super::{chart, text};
 use crate::app::App;
 use crate::problem::Problem;
 
-/// Where the figures are followed.
-pub(super) const PATH: &str = "/dashboard/live";
 const EVERY: Duration = Duration::from_secs(2);
 /// No stream is held for ever by a client that no longer reads; a browser comes back by itself.
 const LONGEST: Duration = Duration::from_secs(60 * 60);

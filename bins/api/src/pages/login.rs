@@ -9,8 +9,12 @@ use serde::Deserialize;
 use tidegate_settings::Rights;
 
 use super::form::{Form, signed};
-use super::layout::{Here, plain, shown};
-use super::session::{self, FormToken, LOGIN, Next, Role};
+use super::here::{Here, LOGIN};
+use super::layout::{plain, shown};
+use super::session::form_token::FormToken;
+use super::session::next::Next;
+use super::session::visitor::open;
+use super::session::{self, Role};
 use crate::app::App;
 use crate::client::ClientKey;
 use crate::limits;
@@ -48,7 +52,7 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let next = query.next.as_deref().and_then(Next::of);
     if !app.settings().tokens.any() {
-        session::open(&app, &parts)?;
+        open(&app, &parts)?;
         return Ok(Redirect::to(onward(next.as_ref())).into_response());
     }
     Ok(form(&app, &parts.headers, next.as_ref(), None))

@@ -14,7 +14,8 @@ use tidegate_queue::{JobRecord, State as JobState};
 
 use super::again::Again;
 use super::flash::Flash;
-use super::layout::{Frame, Here, Page};
+use super::here::Here;
+use super::layout::{Frame, Page};
 use super::queues::{millis, moment, path};
 use super::text;
 use crate::app::App;

@@ -8,7 +8,8 @@ use tidegate_queue::{JobRecord, State as JobState, Timestamp};
 
 use super::flash::{Flash, said};
 use super::form::{Change, signed};
-use super::layout::{Button, Frame, Here, Page};
+use super::here::Here;
+use super::layout::{Button, Frame, Page};
 use super::table::{ACTION, NAME, NUMBER, TEXT, table};
 use super::text;
 use crate::app::App;

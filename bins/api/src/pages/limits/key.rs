@@ -7,7 +7,8 @@ use serde_json::Value;
 use tidegate_ratelimit::Decision;
 
 use super::super::again::Again;
-use super::super::layout::{Frame, Here};
+use super::super::here::Here;
+use super::super::layout::Frame;
 use super::super::text;
 use super::{LimitsQuery, choice, key_buttons};
 use crate::app::App;

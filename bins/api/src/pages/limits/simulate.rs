@@ -12,7 +12,7 @@ use tidegate_ratelimit::{
 
 use super::super::again::Again;
 use super::super::form::number;
-use super::super::layout::Here;
+use super::super::here::Here;
 use super::super::table::{NAME, NUMBER, table};
 use super::super::text;
 use super::LimitsQuery;

@@ -8,7 +8,8 @@ use tidegate_ratelimit::{Overrides, TenantUsage, Tier};
 use tidegate_store::TenantPage;
 
 use super::super::again::Again;
-use super::super::layout::{Frame, Here};
+use super::super::here::Here;
+use super::super::layout::Frame;
 use super::super::table::{NAME, NUMBER, TEXT, table};
 use super::super::text;
 use super::{key_buttons, look_up};
