@@ -15,7 +15,7 @@ use crate::preferences::Preferences;
 use crate::problem::Problem;
 use crate::schedules::Schedules;
 use crate::sessions::Sessions;
-use crate::shed::Places;
+use crate::shed::places::Places;
 use crate::tenants::Tenants;
 use crate::views::Views;
 use crate::warm_up::Warming;
