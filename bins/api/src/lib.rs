@@ -13,6 +13,7 @@ mod body;
 mod caller;
 mod client;
 mod cookie;
+mod fallback;
 mod idempotency;
 mod job_store;
 mod json;

@@ -38,6 +38,7 @@ use self::here::{Here, LIVE, LOGIN, LOGOUT};
 use self::live::Live;
 use crate::app::App;
 use crate::around::{Behind, answered, around};
+use crate::fallback::wrong_method;
 use crate::problem::{AsPage, Problem};
 use crate::timeout;
 
@@ -82,7 +83,7 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/api-test/queue", get(async || Redirect::permanent("/dashboard/queues")))
         .route("/dashboard/", get(async || Redirect::permanent("/dashboard")))
         .route("/dashboard/{*rest}", any(unknown))
-        .method_not_allowed_fallback(crate::routes::wrong_method)
+        .method_not_allowed_fallback(wrong_method)
         .layer(around(*app, timeout::layer))
         .layer(around(*app, layer))
 }

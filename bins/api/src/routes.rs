@@ -36,6 +36,7 @@ use tower_layer::Layer;
 use crate::app::App;
 use crate::around::{Behind, around};
 use crate::client;
+use crate::fallback::{unknown, wrong_method};
 use crate::openapi::Routes;
 use crate::problem::Problem;
 use crate::{job_store, limits, linger, pages, panics, request_id, shed, wire};
@@ -126,16 +127,4 @@ fn route_of(request: &Request) -> Option<&str> {
 pub(crate) fn of_a_start() -> Router {
     let starting = || async { Problem::unavailable("starting", "this instance has not started yet") };
     Router::new().fallback(starting).layer(around((), request_id::layer))
-}
-
-async fn unknown(request: Request) -> Problem {
-    Problem::not_found(format!("there is nothing at {}", request.uri().path()))
-}
-
-pub(crate) async fn wrong_method(request: Request) -> Problem {
-    Problem::new(
-        axum::http::StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-        format!("{} does not answer {}", request.uri().path(), request.method()),
-    )
 }
