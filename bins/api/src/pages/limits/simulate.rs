@@ -15,7 +15,7 @@ use super::super::form::number;
 use super::super::here::Here;
 use super::super::table::{NAME, NUMBER, table};
 use super::super::text;
-use super::LimitsQuery;
+use super::query::LimitsQuery;
 use crate::app::App;
 use crate::limits::TENANT;
 use crate::problem::Problem;

@@ -12,7 +12,8 @@ use super::super::here::Here;
 use super::super::layout::Frame;
 use super::super::table::{NAME, NUMBER, TEXT, table};
 use super::super::text;
-use super::{key_buttons, look_up};
+use super::parts::key_buttons;
+use super::query::look_up;
 use crate::app::App;
 use crate::limits::TENANT;
 

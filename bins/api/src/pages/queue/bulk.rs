@@ -11,7 +11,7 @@ use super::super::ask::{Question, is_sure};
 use super::super::flash::{counted, said};
 use super::super::form::{Change, Signed};
 use super::super::queues::path;
-use super::address;
+use super::query::address;
 use crate::app::App;
 use crate::path::Path;
 use crate::problem::Problem;

@@ -6,7 +6,14 @@ use tidegate_queue::{JobRecord, State as JobState, Timestamp};
 use super::super::layout::Frame;
 use super::super::queues::{link, moment, path, progress, state_of};
 use super::super::text;
-use super::{Listed, address};
+use super::query::address;
+
+/// What is listed.
+pub(super) struct Listed {
+    pub(super) jobs: Vec<JobRecord>,
+    /// Where the next page begins.
+    pub(super) next: Option<String>,
+}
 
 /// What may be done to jobs of a state, with what is asked before.
 fn acts(state: JobState) -> &'static [(&'static str, &'static str, &'static str)] {
