@@ -17,14 +17,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 pub(crate) use self::asked::PerformanceQuery;
-use self::asked::{Asked, Format};
+use self::asked::{Asked, EXPORT, Format};
 use self::sections::Sections;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::query::Query;
-
-/// The type that is everything at once, as a file.
-const EXPORT: &str = "export";
 
 /// Tells what is asked for by `type`; without one, an overview.
 pub(super) async fn show(State(app): State<App>, Query(query): Query<PerformanceQuery>) -> Result<Response, Problem> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tidegate_telemetry::{Section, Table};
 
-use super::asked::{Asked, unknown};
-use super::{EXPORT, builtin, flat};
+use super::asked::{Asked, EXPORT, unknown};
+use super::{builtin, flat};
 use crate::app::App;
 use crate::problem::Problem;
 
