@@ -19,6 +19,7 @@ mod job_store;
 mod json;
 mod limits;
 mod linger;
+mod manager;
 mod object;
 mod openapi;
 mod origin;

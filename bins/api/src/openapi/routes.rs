@@ -16,8 +16,7 @@ use crate::app::App;
 use crate::around::around;
 use crate::problem::Problem;
 use crate::representation::{self, Found, IfNoneMatch, Representation};
-use crate::routes::tenants::manager;
-use crate::{caller, timeout};
+use crate::{caller, manager, timeout};
 
 /// Where the document lies.
 const PATH: &str = "/openapi.json";

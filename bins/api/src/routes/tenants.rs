@@ -1,7 +1,6 @@
 //! `/api/tenants`: customers, their keys and users.
 
 mod keys;
-pub(crate) mod manager;
 pub(super) mod operations;
 mod reindex;
 mod users;
@@ -90,7 +89,7 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: 
     Ok(axum::Json(tenant).into_response())
 }
 
-fn is_of_tenant(headers: &HeaderMap) -> bool {
+pub(crate) fn is_of_tenant(headers: &HeaderMap) -> bool {
     let has_key = bearer(headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX));
     has_key || caller::has_session(headers).is_some()
 }

@@ -9,11 +9,11 @@ use tidegate_model::user::{self, BadField, Email, User};
 use tidegate_store::UserPage;
 use uuid::Uuid;
 
-use super::manager::Manager;
 use crate::answer::created;
 use crate::app::App;
 use crate::json::Json;
 use crate::limits;
+use crate::manager::Manager;
 use crate::page::PageQuery;
 use crate::path::Path;
 use crate::problem::Problem;

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use tidegate_model::tenant::{Tenant, TenantId};
 use uuid::Uuid;
 
-use super::is_of_tenant;
 use crate::access;
 use crate::access_log::Asked;
 use crate::app::App;
@@ -18,12 +17,13 @@ use crate::around::Behind;
 use crate::caller;
 use crate::path::Path;
 use crate::problem::Problem;
+use crate::routes::tenants::is_of_tenant;
 
 /// Whoever may ask about the tenant that the path names; only routes behind [`layer`] have one.
 #[derive(Debug, Clone)]
-pub(super) struct Manager {
+pub(crate) struct Manager {
     /// The tenant that the path names.
-    pub(super) tenant: Arc<Tenant>,
+    pub(crate) tenant: Arc<Tenant>,
     /// The user who asks; none where operators or the tenant itself do.
     user: Option<Uuid>,
 }
@@ -40,7 +40,7 @@ impl Manager {
     /// # Errors
     ///
     /// 403 for a user: who is let in by one session must not make keys that outlive it, nor other users.
-    pub(super) fn manages(&self) -> Result<&TenantId, Problem> {
+    pub(crate) fn manages(&self) -> Result<&TenantId, Problem> {
         match self.user {
             None => Ok(&self.tenant.id),
             Some(_) => Err(Problem::forbidden("a user may not do this, which needs an API key of the tenant")),
@@ -52,7 +52,7 @@ impl Manager {
     /// # Errors
     ///
     /// As [`manages`](Self::manages), for any other user.
-    pub(super) fn manages_or_is(&self, user: Uuid) -> Result<bool, Problem> {
+    pub(crate) fn manages_or_is(&self, user: Uuid) -> Result<bool, Problem> {
         if self.user == Some(user) { Ok(true) } else { self.manages().map(|_| false) }
     }
 }
@@ -69,7 +69,7 @@ impl FromRequestParts<App> for Manager {
 
 /// Layer of the routes below `/api/tenants/{id}`: finds the tenant, and who asks. A tenant is charged as on its other routes.
 ///
-/// What was sent decides, as in [`show`](super::show). Another tenant's is as if it weren't there.
+/// What was sent decides, as in [`show`](crate::routes::tenants::show). Another tenant's is as if it weren't there.
 pub(crate) fn layer<S: Behind>(
     app: App,
     request: Request,
