@@ -238,6 +238,12 @@ pub(crate) fn has_session(headers: &HeaderMap) -> Option<SessionDigest> {
     if is_named { None } else { sessions::sent(headers) }
 }
 
+/// Whether a request speaks for a tenant, by an API key or a session, and for no operator.
+pub(crate) fn is_of_tenant(headers: &HeaderMap) -> bool {
+    let has_key = bearer(headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX));
+    has_key || has_session(headers).is_some()
+}
+
 fn unknown_tenant() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "unknown-tenant", "there is no tenant of the id in X-Tenant-Id")
 }

@@ -17,7 +17,6 @@ use crate::around::Behind;
 use crate::caller;
 use crate::path::Path;
 use crate::problem::Problem;
-use crate::routes::tenants::is_of_tenant;
 
 /// Whoever may ask about the tenant that the path names; only routes behind [`layer`] have one.
 #[derive(Debug, Clone)]
@@ -69,7 +68,7 @@ impl FromRequestParts<App> for Manager {
 
 /// Layer of the routes below `/api/tenants/{id}`: finds the tenant, and who asks. A tenant is charged as on its other routes.
 ///
-/// What was sent decides, as in [`show`](crate::routes::tenants::show). Another tenant's is as if it weren't there.
+/// What was sent decides, as for `GET` of the tenant itself. Another tenant's is as if it weren't there.
 pub(crate) fn layer<S: Behind>(
     app: App,
     request: Request,
@@ -82,7 +81,7 @@ async fn serve(app: App, request: Request, behind: impl Behind) -> Result<Respon
     let (mut parts, body) = request.into_parts();
     let Path(Named { id }) = Path::from_request_parts(&mut parts, &app).await?;
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
-    if is_of_tenant(&parts.headers) {
+    if caller::is_of_tenant(&parts.headers) {
         let admitted = caller::admit(&app, &parts.method, &parts.headers, &parts.extensions).await?;
         let tenant = Arc::clone(&admitted.caller.tenant);
         let asked = Asked(tenant.id.clone());

@@ -18,7 +18,7 @@ pub(crate) mod rate_limit;
 mod reports;
 mod schedules;
 mod session;
-pub(crate) mod tenants;
+mod tenants;
 mod webhooks;
 
 use axum::Router;

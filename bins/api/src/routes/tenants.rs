@@ -8,14 +8,12 @@ mod users;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_model::tenant::{ApiKey, Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, Tier};
-use tidegate_server::bearer::bearer;
 use tidegate_store::TenantPage;
 
 use crate::access;
@@ -74,7 +72,7 @@ pub(super) async fn list(
 /// anything else for an operator.
 pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: Parts) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
-    if is_of_tenant(&parts.headers) {
+    if caller::is_of_tenant(&parts.headers) {
         let admitted = caller::admit(&app, &parts.method, &parts.headers, &parts.extensions).await?;
         let tenant = Arc::clone(&admitted.caller.tenant);
         let shown = if tenant.id.as_str() == id { Ok(axum::Json(tenant)) } else { Err(missing()) };
@@ -87,11 +85,6 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: 
     let id: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
     Ok(axum::Json(tenant).into_response())
-}
-
-pub(crate) fn is_of_tenant(headers: &HeaderMap) -> bool {
-    let has_key = bearer(headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX));
-    has_key || caller::has_session(headers).is_some()
 }
 
 pub(super) fn parse_tier(text: &str) -> Result<Tier, Problem> {
