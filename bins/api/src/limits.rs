@@ -1,6 +1,6 @@
 //! The limiters in front of the routes.
 //!
-//! `start` builds them, `enforce` charges them, `refusal` is what a client is answered by them.
+//! `build` makes them, `enforce` charges them, `refusal` answers what they refuse.
 
 mod adjusting;
 mod anomalies;
@@ -13,7 +13,6 @@ mod named;
 mod quotas;
 mod refusal;
 mod scratch;
-mod start;
 
 use std::sync::Arc;
 
