@@ -1,11 +1,11 @@
-//! The circles of access: operations, the decision service, and application.
+//! Access to operations and to the decision service.
 //!
-//! This file decides about the first two: who may read and who may change what concerns the whole service, and who may ask for
-//! decisions. Tenants are [`crate::caller`]'s.
+//! Decides who may read and who may change what concerns the whole service, and who may ask for
+//! decisions. [`crate::caller`] decides about tenants.
 //!
-//! A token that isn't known is an attempt, and the limiter `auth` counts it by the client's address and what it tried to be.
-//! Whoever has used up its attempts is told so from then on. A token that is right always passes: tokens are too long
-//! to be guessed, and somebody else at the same address must not be able to shut their owner out.
+//! An unknown token is an attempt. The limiter `auth` counts attempts by the client's address and
+//! the role that was tried, and refuses further ones. A valid token always passes: tokens are too
+//! long to be guessed, and another client at the same address must not lock their owner out.
 
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -53,8 +53,8 @@ pub(crate) async fn change_operations(app: &App, parts: &Parts) -> Result<(), Pr
     admit(app, Need::Change, &parts.extensions, &parts.headers).await
 }
 
-/// Whether the request has the admin token, is one to the decision service with the service token, or one for a page of somebody who
-/// logged in with the admin token.
+/// Whether the request has the admin token, has the service token and asks for a decision, or is
+/// for a page and has an admin's session.
 pub(crate) fn passes_front<B>(app: &App, request: &axum::http::Request<B>) -> bool {
     let Rights { admin, service, .. } = shown(app, request);
     admin || (service && request.uri().path() == CHECK_PATH)

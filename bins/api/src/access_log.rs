@@ -1,7 +1,8 @@
-//! One line of the log for each request: what was asked for and what was sent, never what it was about.
+//! One line of the log for each request: what was requested and what was sent, never its content.
 //!
-//! A line is made when the last byte of an answer is on its way, and written by a thread of its own. Between the two lies a queue
-//! of so many lines; what finds no room there is counted and gone, so that no request ever waits for a disk or a terminal.
+//! A line is made when the last byte of an answer leaves. A thread of its own writes it. A bounded
+//! queue lies between the two. A line that finds the queue full is counted and dropped, so that no
+//! request waits for a disk or a terminal.
 
 mod layer;
 mod line;

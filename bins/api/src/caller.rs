@@ -35,7 +35,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Whoever asks for what is dear, as the limiter `report` counts it: each user by itself, and the tenant where it speaks itself.
+    /// The key under which the limiter `report` counts this caller: the user, else the tenant.
     pub(crate) fn asker(&self) -> String {
         match &self.session {
             Some(session) => format!("{}|{}", self.tenant.id, session.user),
@@ -76,7 +76,6 @@ async fn serve(app: App, mut request: Request, behind: impl Behind) -> Result<Re
 
 /// A caller whose quota has been charged.
 pub(crate) struct Admitted {
-    /// Who it is.
     pub(crate) caller: Caller,
     /// What is left of its quota.
     quota: Option<TenantDecision>,
@@ -85,7 +84,7 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    /// Tells the client all that binds it: who paces itself by one limit must not run into another unawares.
+    /// Tells the client every limit that binds it, so that it can pace itself by all of them.
     pub(crate) fn announce(&self, app: &App, response: &mut HeaderMap) {
         if let Some(quota) = &self.quota {
             limits::announce_tenant(response, quota);
@@ -123,8 +122,8 @@ pub(crate) async fn admit(
     Ok(Admitted { caller, quota, client })
 }
 
-/// Whether a read that was admitted would be still, for the same tenant and user. It charges nobody, and what can't be known now is not
-/// held against anybody.
+/// Whether a read that was admitted would still be admitted, for the same tenant and user. Charges
+/// nothing. `true` if that can't be known now.
 pub(crate) async fn still_speaks_for(app: &App, headers: &HeaderMap, extensions: &Extensions, caller: &Caller) -> bool {
     let user = |caller: &Caller| caller.session.as_ref().map(|session| session.user);
     match authenticate(app, &Method::GET, headers, extensions).await {
@@ -176,7 +175,8 @@ impl<E: Into<Problem>> From<E> for Stranger {
     }
 }
 
-/// Looks up whoever is named, also where the address has used up its guesses: only then is a right key told from a guess.
+/// Looks up the tenant, even if the address has used up its guesses: only this tells a valid key
+/// from a guess.
 async fn authenticate(
     app: &App,
     method: &Method,
@@ -232,7 +232,8 @@ fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result
     id.map(Credential::Open).ok_or_else(unknown_tenant)
 }
 
-/// The session that a browser sends, where nothing else says who asks: a name without proof makes no manager of whoever adds a cookie.
+/// The session in the cookie, unless another header names the caller: a cookie beside a bare
+/// `X-Tenant-Id` must not make its sender a manager.
 pub(crate) fn has_session(headers: &HeaderMap) -> Option<SessionDigest> {
     let is_named = headers.contains_key(header::AUTHORIZATION) || headers.contains_key(X_TENANT_ID);
     if is_named { None } else { sessions::sent(headers) }

@@ -16,9 +16,10 @@ use crate::problem::Problem;
 #[derive(Debug, Clone)]
 pub(crate) struct ClientKey(pub String);
 
-/// Layer that finds the client's address behind trusted proxies, and keeps whom the request's target names and whether it came by
-/// our own TLS. A request of HTTP/1.1 without a `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have gone by
-/// another.
+/// Layer that finds the client's address behind trusted proxies. It also keeps the authority of the
+/// request's target, and whether the request came by our own TLS. A request of HTTP/1.1 without a
+/// `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have used the other
+/// one.
 pub(crate) fn layer<S: Behind>(
     app: App,
     mut request: Request,
@@ -36,7 +37,8 @@ fn look(app: App, request: &mut Request) -> Result<(), Problem> {
     let peer = peer(request.extensions()).ok_or_else(|| Problem::internal(&NoPeer))?;
     let address = client_address(peer, request.headers(), &app.settings().trusted_proxies);
     if let Some(authority) = request.uri().authority().cloned() {
-        // Whom a request of HTTP/2 asks stands there alone; whoever compares it with an origin looks for a `Host`.
+        // HTTP/2 names the host in the target alone. Code that compares it with an origin reads
+        // `Host`.
         if hosts == 0
             && request.version() == Version::HTTP_2
             && let Ok(host) = HeaderValue::from_str(authority.as_str())

@@ -1,7 +1,7 @@
 //! `tidegate-api`: the HTTP API over a [node](tidegate_node::node).
 //!
-//! A request comes in at `routes`, which is the map: `wire` outermost, `request_id` and the timing layer, then
-//! `client`, the limiter in front, `access` or `caller`, and the route.
+//! `routes` is the map of a request's way: `wire` outermost, `request_id` and the timing layer,
+//! then `client`, the limiter in front, `access` or `caller`, and the route.
 
 mod access;
 mod access_log;

@@ -1,4 +1,4 @@
-//! Who manages what is a tenant's: operators, the tenant itself by an API key, and a user where it is its own.
+//! The managers of a tenant: operators, the tenant itself by an API key, and a user for itself.
 
 use std::sync::Arc;
 
@@ -34,11 +34,11 @@ struct Named {
 }
 
 impl Manager {
-    /// Lets operators and the tenant pass.
+    /// Admits operators and the tenant.
     ///
     /// # Errors
     ///
-    /// 403 for a user: who is let in by one session must not make keys that outlive it, nor other users.
+    /// 403 for a user: one session must not create keys that outlive it, nor other users.
     pub(crate) fn manages(&self) -> Result<&TenantId, Problem> {
         match self.user {
             None => Ok(&self.tenant.id),
@@ -66,9 +66,11 @@ impl FromRequestParts<App> for Manager {
     }
 }
 
-/// Layer of the routes below `/api/tenants/{id}`: finds the tenant, and who asks. A tenant is charged as on its other routes.
+/// Layer of the routes below `/api/tenants/{id}`: finds the tenant and the manager. A tenant is
+/// charged as on its other routes.
 ///
-/// What was sent decides, as for `GET` of the tenant itself. Another tenant's is as if it weren't there.
+/// The credential decides, as for `GET` of the tenant itself. Another tenant looks as if it did not
+/// exist.
 pub(crate) fn layer<S: Behind>(
     app: App,
     request: Request,

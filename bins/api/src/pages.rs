@@ -1,6 +1,7 @@
-//! The dashboard: pages made here, whole without JavaScript, whose figures move with it.
+//! The dashboard. Each page works without JavaScript, which only updates its figures.
 //!
-//! `session` says who looks, `form` takes what they send, `layout` is what all pages have in common; `live` makes the figures.
+//! `session` knows the visitor, `form` reads what is sent, `layout` is common to all pages, `live`
+//! makes the figures.
 
 mod again;
 mod ask;

@@ -13,9 +13,10 @@ pub(crate) struct PagesKey {
 }
 
 impl PagesKey {
-    /// Of the tokens, and of what tells this installation from others, which is 128 bits of chance that lie in its database and that
-    /// no answer holds: of tokens alone, whoever sees a form could try guesses of them at home, and who has one token make
-    /// another's session. Of chance where there are no tokens, since then nothing outlives the process that should.
+    /// Of the tokens, and of 128 random bits that only the database of this installation holds.
+    /// With tokens alone, a client could try guesses of them against a form offline, and the owner
+    /// of one token could forge another's session. Without tokens the key is random: nothing has to
+    /// outlive the process.
     pub(crate) fn new(settings: &Settings, installation: &str) -> Self {
         let tokens = settings.tokens.any().then(|| settings.tokens.clone());
         let mut salt = Sha256::new();

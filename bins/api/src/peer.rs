@@ -24,10 +24,11 @@ pub(crate) struct NoPeer;
 #[derive(Debug, Clone)]
 pub(crate) struct Target(pub Authority);
 
-/// Whether somebody on this machine speaks to us, and nobody through them.
+/// Whether the client runs on this machine and speaks for nobody else.
 ///
-/// A proxy on this machine would make the whole world look local, so a forwarded header or a trusted proxy ends it;
-/// and a browser on this machine may be led here by a foreign page, so `Host` and `Origin` must be local too.
+/// A proxy on this machine would make every client look local, so a forwarded header or a trusted
+/// proxy ends it. A foreign page may lead a local browser here, so `Host` and `Origin` must be
+/// local.
 pub(crate) fn is_direct_loopback(settings: &Settings, extensions: &Extensions, headers: &HeaderMap) -> bool {
     settings.listen.ip().is_loopback()
         && peer(extensions).is_some_and(|address| address.is_loopback())
@@ -39,8 +40,8 @@ pub(crate) fn is_direct_loopback(settings: &Settings, extensions: &Extensions, h
         && headers.get(header::ORIGIN).is_none_or(|origin| origin.to_str().is_ok_and(is_local_origin))
 }
 
-/// Whether the request says whom it is for, and that is this machine wherever it says it. HTTP/1.0 need not have a `Host`,
-/// and a target in absolute form overrides it.
+/// Whether the request names its host, and every such name is this machine. HTTP/1.0 needs no
+/// `Host`, and a target in absolute form overrides it.
 fn names_this_machine(extensions: &Extensions, headers: &HeaderMap) -> bool {
     let hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
     let target = extensions.get::<Target>().map(|Target(authority)| authority.as_str());

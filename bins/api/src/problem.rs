@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem details.
 //!
-//! A handler returns a [`Problem`]; the outermost layer ([`crate::request_id`]) writes its body and logs its cause, since
-//! only there the request's id is known.
+//! A handler returns a [`Problem`]. The outermost layer ([`crate::request_id`]) knows the request's
+//! id: it writes the body and logs the cause.
 
 mod of_stores;
 
@@ -23,8 +23,8 @@ const OF_OURS: &str = "the server failed; the log has the cause under this reque
 const JOB_STORE_FULL: &str = "job-store-full";
 /// Type of the problem that a lost reply to an enqueue is.
 const OUTCOME_UNKNOWN: &str = "outcome-unknown";
-/// When a client may try again what failed for want of time or room: some seconds, since what holds a database for longer
-/// than its own patience seldom lets go at once.
+/// When a client may try again after a lack of time or room. It takes seconds: what holds a
+/// database beyond its time-out rarely lets go at once.
 const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// What went wrong, for the client. Boxed, since most results are not one.
@@ -49,7 +49,8 @@ struct Content {
 }
 
 impl Problem {
-    /// A problem of that kind; `kind` is a stable word for programs, `detail` a sentence for people.
+    /// A problem of that kind. Programs read `kind`, a stable word; people read `detail`, a
+    /// sentence.
     pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
         let mut detail = detail.into();
         if let Some((end, _)) = detail.char_indices().nth(MAX_DETAIL) {
@@ -124,7 +125,6 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, OUTCOME_UNKNOWN, detail)
     }
 
-    /// A handler panicked.
     pub(crate) fn panicked() -> Self {
         let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", OF_OURS);
         problem.0.cause = Some("a handler panicked".to_owned());
@@ -137,8 +137,8 @@ impl Problem {
         self.header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
     }
 
-    /// A request of unknown outcome can be sent again if it had an `Idempotency-Key`. Without one it
-    /// could be done twice, so no `Retry-After` asks for it.
+    /// Sets `Retry-After` on an unknown outcome if the request had an `Idempotency-Key`. Without
+    /// one, it could be done twice.
     #[must_use]
     pub(crate) fn retry_with_key(self, has_key: bool) -> Self {
         if has_key && self.0.kind == OUTCOME_UNKNOWN { self.try_again_later() } else { self }
@@ -174,7 +174,6 @@ impl Problem {
         self.0.status.is_client_error()
     }
 
-    /// The sentence for people.
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail
     }
@@ -191,7 +190,6 @@ impl Problem {
         self
     }
 
-    /// Adds a header.
     #[must_use]
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);

@@ -33,7 +33,7 @@ impl Sessions {
         Self { store: store.clone(), sessions: cache.typed(class) }
     }
 
-    /// Whose session that is, while it lasts. Whoever asks has caught up with other processes' commits.
+    /// The session of that digest, while it lasts. The caller has caught up with other processes.
     ///
     /// # Errors
     ///

@@ -1,10 +1,11 @@
-//! So many requests at a time: for who comes beyond them there is no place, and he is told so at once.
+//! Sheds load: any request beyond `max_in_flight` gets a 503 immediately.
 //!
-//! Whoever is let in takes a part of what the process has, so that beyond some number all of them end too late. A queue in
-//! front of them would only make that later still.
+//! Each running request takes a part of the process, so that too many of them all end too late. A
+//! queue in front would make them later still.
 //!
-//! A place is held until the head of an answer is there, so that streams hold none, and not while a client is waited for: a body that
-//! dribbles in costs little, and must not shut others out.
+//! A request holds a place until the head of its answer is there, so that streams hold none. It
+//! holds none while it waits for its client: a body that dribbles in costs little and must not shut
+//! others out.
 
 pub(crate) mod places;
 
@@ -29,7 +30,7 @@ use crate::problem::Problem;
 /// What ends soon leaves room soon.
 const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// Layer that answers 503 where there is no place. Who has the admin token needs none: he may be the one to mend it.
+/// Layer that answers 503 if there is no place. The admin token needs none: its owner may repair.
 pub(crate) fn layer<S: Behind>(
     app: App,
     request: Request,

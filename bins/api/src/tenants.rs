@@ -10,7 +10,6 @@ use tidegate_store::{Store, StoreError};
 
 use crate::problem::Problem;
 
-/// Name of the class.
 pub(crate) const CLASS: &str = "tenant";
 
 /// A key that nobody has is forgotten soon: guesses must not fill the cache.
@@ -119,7 +118,7 @@ impl Codec<Option<Arc<Tenant>>> for TenantCodec {
     }
 }
 
-/// What is wrong and where: the error's own text quotes the value, which is nobody's business in a log.
+/// The kind and place of the error. Its own text quotes the value, which no log may hold.
 fn unfit(error: &serde_json::Error) -> CodecError {
     CodecError::failed(format!("not a tenant: {:?} at byte {}", error.classify(), error.column()))
 }

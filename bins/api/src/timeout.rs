@@ -20,8 +20,8 @@ use crate::problem::Problem;
 /// A commit that is under way runs to its end, whoever stopped waiting for it.
 const OUTCOME_UNKNOWN: &str = "; whether it has changed anything is not known: look before you send it again";
 
-/// Layer that answers 503 in place of a route that is not done in time, and 408 where that still waits for its client's
-/// body: then nothing of ours was slow, and nothing was changed.
+/// Layer that answers 503 in place of a route that is not done in time, or 408 if that still waits
+/// for its client's body: then nothing of ours was slow, and nothing changed.
 pub(crate) fn layer<S: Behind>(
     app: App,
     mut request: Request,

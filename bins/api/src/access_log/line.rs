@@ -7,7 +7,6 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use tidegate_model::tenant::TenantId;
 use tidegate_perfmon::{TraceContext, UNMATCHED};
 
-/// What is told of a request.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) method: &'static str,

@@ -33,11 +33,12 @@ pub(crate) async fn forgive(limiter: &Named, key: &str) {
     }
 }
 
-/// Charges one request to the tenant's quota, and to `client` of the limiter `api` where that counts it too: to both or, where
-/// one of them refuses, to neither. `None` for a limit that is off; for the tenant's also where it is only watched and used up.
+/// Charges one request to the tenant's quota and, if the limiter `api` counts it too, to `client`:
+/// to both or, if one refuses, to neither. `None` for a limit that is off, and for a tenant's limit
+/// on trial that is used up.
 ///
-/// The tenant is charged first and given back what `api` refuses. Not the other way round, nor both at once: who goes over `api` is
-/// blocked, which must not come of a charge that is about to be taken back; a tenant is never blocked, only refused.
+/// The tenant is charged first and refunded if `api` refuses. The reverse order could block a
+/// client for a charge that is refunded a moment later. A tenant is never blocked, only refused.
 ///
 /// # Errors
 ///
@@ -66,7 +67,7 @@ pub(crate) async fn enforce_tenant(
     }
 }
 
-/// Charges one request to the tenant's quota. `None` where nothing was charged: it is off, or only watched and used up.
+/// Charges the tenant's quota. `None` if nothing was charged: it is off, or on trial and used up.
 async fn charge_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<Option<TenantDecision>, Problem> {
     if limiters.tenant_mode == LimitMode::Off {
         return Ok(None);

@@ -97,7 +97,8 @@ impl Named {
         self.limiter.quota()
     }
 
-    /// The refusal of one request of `key` where it is obeyed and known here; counted as if it had been asked for.
+    /// The refusal of one request of `key`, if it is obeyed and known here. It counts as a
+    /// decision.
     pub(crate) fn remembered(&self, key: &str) -> Option<Decision> {
         let remembered = self.remembered.as_ref().filter(|_| self.mode() == LimitMode::On)?;
         remembered(key).filter(|decision| !decision.is_allowed())

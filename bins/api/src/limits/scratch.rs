@@ -11,7 +11,8 @@ use super::{Named, build};
 const KEYS: usize = 16;
 
 impl Named {
-    /// Decides as this one does where one process decides alone: with its quota of now, its algorithm and its block, by that clock.
+    /// A limiter that decides as this one does in a single process, by that clock: with its current
+    /// quota, its algorithm and its block.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ pub(crate) enum Circle {
     Tenant,
     /// A tenant about itself, and operators by the read token.
     TenantOrReader,
-    /// A tenant about what is its own, and operators: to look by the read token, to change by the admin token.
+    /// A tenant for itself, and operators: the read token reads, the admin token changes.
     TenantOrOperator,
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Operation {
     pub(super) is_unhurried: bool,
 }
 
-/// A GET at `path`. `id` is unique among all operations; programs that are made from the document name their functions by it.
+/// A GET at `path`. `id` is unique: code generators name their functions by it.
 pub(crate) fn get(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::GET, path, circle, summary)
 }

@@ -1,5 +1,5 @@
-//! The question before what can't be undone. A browser with the script asks in a dialogue and sends `sure` at once; without it,
-//! the form comes back as a page of its own, with all that it held.
+//! The question before what can't be undone. With the script, the browser asks in a dialogue and
+//! sends `sure` at once. Without it, the form comes back as a page with all its fields.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -8,7 +8,6 @@ use maud::{Markup, html};
 use super::here::Here;
 use super::layout::{Frame, nav, plain};
 
-/// What is asked.
 pub(super) struct Question<'a> {
     pub(super) title: &'a str,
     /// What will be, in a sentence or two.

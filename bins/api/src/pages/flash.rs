@@ -1,4 +1,4 @@
-//! What a page says first after something was done: by a code in its address and two counts, never by a text from there.
+//! The message after an action: a code and two counts in the address, never a text from there.
 
 use axum::response::Redirect;
 use maud::{Markup, html};

@@ -9,8 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use super::layout::Frame;
-use super::session::Role;
-use super::session::form_token::is_own;
+use super::session::{Role, form_token::is_own};
 use crate::app::App;
 use crate::body;
 use crate::origin::is_same_origin;
@@ -19,7 +18,6 @@ use crate::problem::Problem;
 /// A form of type `T`, which denies unknown fields itself, from one of our own pages.
 pub(super) struct Form<T>(pub(super) T);
 
-/// What each form holds.
 pub(super) trait Signed {
     /// Longest that it may be, in bytes: few hold more than a few fields.
     const LONGEST: usize = 16 * 1024;

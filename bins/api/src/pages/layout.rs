@@ -9,16 +9,14 @@ use maud::{DOCTYPE, Markup, html};
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::flash::Flash;
 use super::here::{Here, LIVE, LOGOUT};
-use super::session::Role;
-use super::session::form_token::FormToken;
-use super::session::visitor::Visitor;
+use super::session::{Role, form_token::FormToken, visitor::Visitor};
 use crate::app::App;
 use crate::problem::{AsPage, Problem};
 
 /// How a page is kept as it is by the script that it names: nothing of it is missing without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
-    /// Figures come by the stream; the parts are loaded anew when they are others, which this number tells.
+    /// The stream brings the figures. The parts are loaded anew when this number changes.
     Streamed(u64),
     /// The parts are loaded anew every few seconds.
     Renewed,
@@ -58,7 +56,8 @@ impl Frame {
         self.form.bind(response);
     }
 
-    /// A form that is one button. `about` says to whom nothing is seen what it is about; with `asks`, the script asks that first.
+    /// A form that is one button. `about` names its object for screen readers. With `asks`, the
+    /// script asks first.
     pub(super) fn button(&self, does: &Button<'_>, fields: &[(&str, &str)]) -> Markup {
         html! {
             form method="post" action=(does.action) data-confirm=[does.asks] {
@@ -80,7 +79,6 @@ pub(super) struct Button<'a> {
     pub(super) asks: Option<&'a str>,
 }
 
-/// A page of the dashboard.
 pub(super) struct Page<'a> {
     here: Here,
     title: &'a str,
@@ -189,7 +187,6 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Links to all pages.
 pub(super) fn nav(here: Here) -> Markup {
     html! {
         nav aria-label="Dashboard" {

@@ -39,14 +39,14 @@ const MOST_ADVICE: usize = 5;
 /// Alerts, and silences.
 const MOST_ALERTS: usize = 100;
 
-/// What one moment shows. Texts are ready to be read; a page and the stream take them from here, so that they can't disagree.
+/// The figures of one moment, as text. A page and the stream both take them from here.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Figures {
     texts: BTreeMap<String, String>,
     points: BTreeMap<String, String>,
     states: BTreeMap<String, &'static str>,
-    /// Another where a page would show other parts than these: endpoints, reasons, alerts, advice, or a minute more. The script then
-    /// loads the page anew and takes them from there, so that they are never beside figures of another moment for long.
+    /// Changes when a page would show other parts: endpoints, reasons, alerts, advice, or one
+    /// minute more. The script then loads the page anew, so that its parts fit its figures.
     pub(super) parts: u64,
     /// Method and route of those that are listed, in their order.
     #[serde(skip)]
@@ -169,7 +169,6 @@ pub(super) fn key(method: &str, route: &str) -> String {
     format!("{method} {route}")
 }
 
-/// What is advised now.
 pub(super) fn advice(app: &App) -> Value {
     told(app, "advice", MOST_ADVICE)
 }

@@ -11,10 +11,7 @@ use tidegate_settings::Rights;
 use super::form::{Form, signed};
 use super::here::{Here, LOGIN};
 use super::layout::{plain, shown};
-use super::session::form_token::FormToken;
-use super::session::next::Next;
-use super::session::visitor::open;
-use super::session::{self, Role};
+use super::session::{self, Role, form_token::FormToken, next::Next, visitor::open};
 use crate::app::App;
 use crate::client::ClientKey;
 use crate::limits;
@@ -58,7 +55,7 @@ pub(super) async fn show(
     Ok(form(&app, &parts.headers, next.as_ref(), None))
 }
 
-/// Begins a session of the token's role. A token that isn't known counts as an attempt, as on the operations routes.
+/// Begins a session of the token's role. An unknown token counts as an attempt, as for operations.
 pub(super) async fn begin(
     State(app): State<App>,
     Extension(ClientKey(client)): Extension<ClientKey>,

@@ -27,7 +27,6 @@ use crate::routes::queues::jobs::{self, JobsQuery};
 use crate::routes::queues::overview::{self, Overview};
 use crate::routes::queues::{cron, known};
 
-/// Jobs of a page.
 const PAGE: usize = 50;
 
 pub(super) async fn show(

@@ -1,10 +1,11 @@
-//! Who looks at the pages.
+//! The session of a visitor of the pages.
 //!
-//! A session is a cookie that says role, beginning and nonce, with a code over them (HMAC-SHA256) whose key comes of the tokens and
-//! of the installation. So nothing is stored: it holds on every instance of an installation and while the database is down, and
-//! ends after twelve hours, by logging out, or when a token is changed. It counts for the pages alone, never for `/api`, where only a sent token does.
+//! It is a cookie of role, start and nonce, signed (HMAC-SHA256) with a key from the tokens and the
+//! installation. Nothing is stored: it holds on every instance and while the database is down. It
+//! ends after twelve hours, by a logout, or when a token changes. It counts for the pages only,
+//! never for `/api`.
 //!
-//! Without tokens there is no login; a cookie with a nonce is all that forms need.
+//! Without tokens there is no login. A cookie with a nonce is all that forms need.
 
 pub(super) mod form_token;
 pub(super) mod next;
@@ -94,7 +95,7 @@ fn issue(key: &PagesKey, role: Role, at: i64, nonce: &str) -> String {
 
 /// The session whose cookie came with a request.
 fn session(key: &PagesKey, headers: &HeaderMap, now: i64) -> Option<Session> {
-    // A browser sends one, and one of each path; more are somebody's who wants them all to be looked at.
+    // A browser sends one for each path. A request with more only wants to cost time.
     cookies(headers, &own_name(SESSION, headers)).take(MOST_COOKIES).find_map(|text| read(key, text, now))
 }
 
@@ -109,8 +110,8 @@ fn read(key: &PagesKey, text: &str, now: i64) -> Option<Session> {
     (at - SKEW_SECONDS..at + LASTS_SECONDS).contains(&now).then(|| Session { role, nonce: nonce.to_owned() })
 }
 
-/// `Lax`, so that a link in a mail or an alert leads in whoever is logged in; nothing is changed but by a form with its token.
-/// Whoever falsely says that it came by TLS only keeps its own cookie from itself.
+/// `Lax`, so that a link in a mail opens the page for a visitor with a session. Only forms with
+/// their token change something. A client that lies about TLS only keeps its cookie from itself.
 fn cookie(name: &str, value: &str, max_age: i64, headers: &HeaderMap) -> HeaderValue {
     let secure = if came_by_tls(headers) { "; Secure" } else { "" };
     let name = own_name(name, headers);

@@ -1,4 +1,4 @@
-//! Tables that become lists on a phone. Roles say that they are tables, which a browser forgets where `display` is another.
+//! Tables that become lists on a phone. Roles keep them tables where CSS changes `display`.
 
 use maud::{Markup, html};
 

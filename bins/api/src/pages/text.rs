@@ -72,8 +72,8 @@ pub(super) fn span(span: Duration) -> String {
     }
 }
 
-/// Where somebody else wrote it: controls and marks of direction, which move what stands beside them, by their numbers. Lines and
-/// tabs stay.
+/// Shows controls and direction marks of foreign text by their numbers, since they move the text
+/// beside them. Lines and tabs stay.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |char: char| {
         char.is_control() && !matches!(char, '\n' | '\t')

@@ -14,8 +14,8 @@ const UNKNOWN_DETAIL: &str = "the job store did not answer; the request may have
                               `Idempotency-Key`; without one, look for the job before you send it again";
 
 impl Problem {
-    /// A failure of ours: 500, or 503 where it passes and trying again later may help. The cause goes to the log, not to
-    /// the client.
+    /// A failure of ours: 503 if it may pass, else 500. The cause goes to the log, not to the
+    /// client.
     ///
     /// A full job store and an enqueue of unknown outcome have types of their own.
     pub(crate) fn internal(error: &(dyn Error + 'static)) -> Self {

@@ -29,7 +29,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Between two comments on a quiet stream: below the minute in which most proxies close what is quiet.
+/// Between two comments on a quiet stream. Most proxies close a quiet stream after a minute.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After how long a client that lost the stream comes back.
 const RETRY: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! What jobs make for a tenant as files: asking for it, and how far it is. Exports and reports are such jobs.
+//! Runs that make files for a tenant, as exports and reports do: starting one, and its progress.
 
 use axum::extract::Request;
 use axum::http::StatusCode;

@@ -35,7 +35,7 @@ pub(super) async fn show(
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let (_, pieces) = node.files.read(&file.at).await.map_err(|error| not_read(&error, missing))?;
-        // The head is out by then: the client sees the connection end before the length that it was told.
+        // The head has left: the client sees fewer bytes than the announced length.
         let pieces = pieces.inspect_err(move |error| tracing::error!(%error, file = %id, "a file broke off"));
         content(&file, Body::from_stream(pieces))?
     };

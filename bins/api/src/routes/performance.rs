@@ -1,4 +1,4 @@
-//! `/api/performance`: how fast the routes are, the verdict, and whatever parts of the node have hung up to be seen.
+//! `/api/performance`: the routes' latency, the verdict, and the sections of the node's parts.
 
 pub(super) mod actions;
 mod asked;

@@ -33,8 +33,8 @@ pub(super) struct Login {
 
 /// Begins a session, and sets its cookie.
 ///
-/// Counted before anything is looked up or hashed: by address as any stranger's request is, and as an attempt at that account, which
-/// is given back where it succeeds. Who fails learns nothing of why, neither by the answer nor by its time.
+/// Charges first: the address as for any unauthenticated request, and an attempt at the account,
+/// which a success gives back. Neither answer nor time says why a login failed.
 pub(super) async fn begin(
     State(app): State<App>,
     Extension(ClientKey(client)): Extension<ClientKey>,
@@ -84,7 +84,7 @@ pub(super) async fn show(State(app): State<App>, caller: Caller) -> Result<axum:
     Ok(axum::Json(json!({ "tenant_id": session.tenant, "user": user, "expires_at": session.expires_at })))
 }
 
-/// Ends the session, in every process, and takes the cookie back. Without one there is nothing to end.
+/// Ends the session in every process and takes the cookie back. No session is no error.
 pub(super) async fn end(
     State(app): State<App>,
     Extension(ClientKey(client)): Extension<ClientKey>,

@@ -68,8 +68,8 @@ pub(super) async fn list(
 
 /// Operators may look at every tenant, a tenant at itself.
 ///
-/// What was sent decides which of the two the client has to prove to be: an API key or a user's session speaks for a tenant,
-/// anything else for an operator.
+/// The credential decides: an API key or a user's session speaks for a tenant, anything else for an
+/// operator.
 pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: Parts) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
     if caller::is_of_tenant(&parts.headers) {

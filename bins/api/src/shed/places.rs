@@ -22,8 +22,8 @@ impl Places {
         places
     }
 
-    /// A number that stands still, and none that is found by how long requests take: those of one process differ by
-    /// a thousand times, and a change of what is asked for would look like a queue.
+    /// A fixed number. Times of requests can't set it: they differ a thousandfold, and another mix
+    /// of requests would look like a queue.
     pub(super) fn of(most: NonZeroU32) -> Self {
         Self(Arc::new(ConcurrencyLimiter::builder(ALL, Concurrency::Fixed(most)).build()))
     }

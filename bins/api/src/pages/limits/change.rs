@@ -118,7 +118,8 @@ pub(in crate::pages) async fn block(
     page(&app, &query, &frame, again).await
 }
 
-/// `question` is title, text, button and action; `of` are limiter and key, and `more` the fields beside them.
+/// `question` is title, text, button and action; `of` is limiter and key; `more` are further
+/// fields.
 fn ask(frame: &Frame, of: [&str; 2], more: &[(&str, &str)], question: (&str, &str, &str, &str)) -> Response {
     let (title, text, yes, act) = question;
     let [limiter, key] = of;

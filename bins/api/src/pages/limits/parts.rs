@@ -8,7 +8,6 @@ use crate::pages::here::Here;
 use crate::pages::layout::{Button, Frame};
 use crate::pages::text;
 
-/// A choice among the limiters.
 pub(super) fn choice(id: &str, limiters: &[Value], chosen: Option<&str>, with_tenants: bool) -> Markup {
     html! {
         select id=(id) name="limiter" {
@@ -19,7 +18,6 @@ pub(super) fn choice(id: &str, limiters: &[Value], chosen: Option<&str>, with_te
     }
 }
 
-/// Buttons that unblock a key, or forget it.
 pub(super) fn key_buttons(frame: &Frame, limiter: &str, key: &str, is_blocked: bool) -> Markup {
     let shown = text::visible(key);
     let button = |act: &str, label, asks: Option<&str>| {

@@ -13,7 +13,7 @@ pub(in crate::pages) struct LimitsQuery {
     pub(super) limiter: Option<String>,
     pub(super) key: Option<String>,
     pub(super) tenant: Option<String>,
-    /// A limiter or tier to be tried, with what each request costs and the milliseconds between two.
+    /// A limiter or tier to try, with the cost of each request and the milliseconds between two.
     pub(super) simulate: Option<String>,
     pub(super) cost: Option<String>,
     pub(super) apart: Option<String>,

@@ -1,5 +1,5 @@
-//! Twenty requests against a limiter that nobody else is counted by: the same quota, algorithm and block, in memory, on a clock that
-//! is moved and not waited for.
+//! Twenty requests against a copy of a limiter: the same quota, algorithm and block, in memory, on
+//! a clock that is moved by hand.
 
 use std::time::Duration;
 

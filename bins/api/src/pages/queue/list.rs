@@ -8,7 +8,6 @@ use super::super::queues::{link, moment, path, progress, state_of};
 use super::super::text;
 use super::query::address;
 
-/// What is listed.
 pub(super) struct Listed {
     pub(super) jobs: Vec<JobRecord>,
     /// Where the next page begins.

@@ -14,7 +14,7 @@ use crate::pages_key::PagesKey;
 /// Stands in for a session where there is none: before the login, and where none is needed.
 const NONCE: &str = "tidegate_form";
 
-/// What a form has to send back, so that only our own pages' forms count. Bound to the browser's cookie.
+/// The value that a form has to send back. It is bound to the browser's cookie.
 #[derive(Debug, Clone)]
 pub(in crate::pages) struct FormToken {
     code: [u8; 32],
@@ -32,8 +32,8 @@ impl FormToken {
         Self { code: key.sign("form", &nonce), cookie: Some(cookie(NONCE, &nonce, LASTS_SECONDS, headers)) }
     }
 
-    /// As a field holds it: behind a pad that is another each time, since an answer that is compressed must not repeat a secret
-    /// beside what a stranger chose.
+    /// The value of the field, masked with a new pad each time: a compressed answer must not repeat
+    /// a secret beside text that an attacker chose.
     pub(in crate::pages) fn field(&self) -> String {
         let pad: [u8; 32] = Sha256::digest(Uuid::new_v4()).into();
         let padded: Vec<u8> = pad.iter().zip(self.code).map(|(pad, byte)| pad ^ byte).collect();

@@ -58,7 +58,7 @@ fn login(parts: &Parts) -> String {
 pub(in crate::pages) fn open(app: &App, parts: &Parts) -> Result<(), Problem> {
     let mut headers = Cow::Borrowed(&parts.headers);
     if is_link(parts) {
-        // Whoever follows a link from elsewhere sees a page and changes nothing, nor sees the page that led here any of it.
+        // A visitor who follows a foreign link changes nothing, and the foreign page sees nothing.
         headers.to_mut().remove("sec-fetch-site");
     }
     if is_direct_loopback(app.settings(), &parts.extensions, &headers) {

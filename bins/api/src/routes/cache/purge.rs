@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::json::Json;
 use crate::problem::Problem;
 
-/// Most keys or tags that one request drops: each is a row of a transaction for which all other writes wait.
+/// Most keys or tags of one request. Each is a row of a transaction that blocks all other writes.
 const MOST_NAMED: usize = 1_000;
 /// Classes that are known whether or not this node has used them: another may have.
 const STANDARD: [TtlClass; 5] =
@@ -34,7 +34,7 @@ pub(crate) struct Selection {
     class: Option<String>,
 }
 
-/// A field that is there has a value: taken for absent, a `null` in the place of a pattern would make the purge a wider one.
+/// A field that is present has a value. A `null` read as absent would make the purge a wider one.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
@@ -54,7 +54,8 @@ pub(in crate::routes) async fn drop_selected(
     Ok(axum::Json(json!({"removed": removed})))
 }
 
-/// Drops it from the caches of all nodes. Returns how many entries went here, `None` where nothing was counted.
+/// Drops it from all nodes' caches. Returns the number of entries dropped here; `None` if not
+/// counted.
 pub(crate) async fn drop_from(app: &App, selection: Selection) -> Result<Option<usize>, Problem> {
     selection.check_class(&app.node().cache.stats().classes)?;
     let purge = selection.check()?;

@@ -20,7 +20,6 @@ impl Sections {
         Self(all)
     }
 
-    /// The part of that name.
     pub(super) fn find(&self, name: &str) -> Result<&dyn Section, Problem> {
         let found = self.0.iter().find(|section| section.name() == name).map(Arc::as_ref);
         found.ok_or_else(|| {
@@ -29,12 +28,10 @@ impl Sections {
         })
     }
 
-    /// Each by its name.
     pub(super) fn json(&self, limit: usize) -> Map<String, Value> {
         self.0.iter().map(|section| (section.name().to_owned(), section.json(limit))).collect()
     }
 
-    /// Each with its name.
     pub(super) fn tables(&self, limit: usize) -> impl Iterator<Item = (&'static str, Table)> + '_ {
         self.0.iter().map(move |section| (section.name(), table(section.as_ref(), limit)))
     }

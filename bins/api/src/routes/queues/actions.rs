@@ -140,7 +140,7 @@ where
     }
 }
 
-/// How long a request goes on step by step: it ends well before it is ended from outside, and nobody knows how far it came.
+/// How long a request works step by step: it must end before its time-out, or its progress is lost.
 pub(crate) fn budget(app: &App) -> Duration {
     BUDGET.min(app.settings().http.request_timeout / 2)
 }

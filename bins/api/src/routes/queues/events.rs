@@ -23,7 +23,7 @@ pub(super) struct EventsQuery {
     limit: Option<usize>,
 }
 
-/// Events after a cursor; without one only the cursor, from which a reader goes on with what happens next.
+/// Events after a cursor. Without one, only the cursor from which a reader follows what comes.
 pub(super) async fn list(
     State(app): State<App>,
     Path(queue): Path<String>,

@@ -96,7 +96,7 @@ pub(super) async fn delete(
     act(&app, &queue, &id, Act::Delete).await.map(Done::status)
 }
 
-/// Cancels a job that has not ended. One that is cancelled stays so: the same request may be sent again.
+/// Cancels a job that has not ended. A cancelled job stays so: the request may be repeated.
 pub(super) async fn cancel(
     State(app): State<App>,
     Path((queue, id)): Path<(String, String)>,
@@ -173,7 +173,7 @@ pub(crate) async fn act(app: &App, queue: &str, id: &str, act: Act) -> Result<Do
             Change::Refused(state) if state.is_finished() => removed(app, queue, &job).await?,
             change => change,
         },
-        // A job that runs and dies between these two is tried again: it was wanted at once, and is wanted still.
+        // A job that runs and dies between these two is retried: its run is still wanted at once.
         Act::Promote => match record(app, queue, id).await?.state {
             JobState::Delayed => broker.retry(queue, &job).await?,
             other => Change::Refused(other),

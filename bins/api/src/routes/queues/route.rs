@@ -1,4 +1,4 @@
-//! Where the jobs of one batch lie, where a queue has several partitions: all or none is kept within one.
+//! The partition of a batch's jobs. All of them go to one, since "all or none" holds within one.
 
 use tidegate_queue::{JobId, NewJob};
 use uuid::Uuid;

@@ -29,7 +29,8 @@ fn one() -> u64 {
     1
 }
 
-/// Charges a key, or only looks. Always 200 where there is a decision: the answer is no, the question was right.
+/// Charges a key, or only peeks. A decision is always a 200: the answer is no, the request was
+/// right.
 pub(crate) async fn check(
     State(app): State<App>,
     Json(question): Json<Question>,

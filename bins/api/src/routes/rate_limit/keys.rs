@@ -86,7 +86,7 @@ pub(crate) async fn unblock(
     Ok(axum::Json(json!({"unblocked": let_in(&app, &query).await?})))
 }
 
-/// Ends a key's block and forgets its strikes; what it has used stays used. Returns whether it was blocked.
+/// Ends a key's block and forgets its strikes. Its usage stays. Returns whether it was blocked.
 ///
 /// As after [`forget`], another process on Redis may repeat a refusal for up to a second.
 pub(crate) async fn let_in(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem> {
@@ -99,7 +99,7 @@ pub(crate) async fn let_in(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem
     was_blocked.map_err(|error| wrong_key(&error))
 }
 
-/// The key under which the limiter counts what somebody calls `key`; among the tenants there has to be one of that id.
+/// The key under which the limiter counts `key`. For the tenants' quota, that tenant has to exist.
 pub(crate) async fn counted<'a>(app: &App, limiter: &str, key: &'a str) -> Result<Cow<'a, str>, Problem> {
     let counted = limits::counted_as(limiter, key, app.settings().limits.ipv6_prefix)?;
     if limiter == limits::TENANT {
