@@ -169,7 +169,7 @@ async fn health_rests_on_exactly_the_requests_that_were_answered() {
         let health: Value = answer.json().await.expect("JSON");
         let samples = health["checks"]["error_rate"][0]["samples"].as_u64().unwrap_or(0);
         assert!(samples <= now, "{samples} requests are judged when {now} were answered");
-        // The verdict falls once a second: in between two of these questions, or while one was being answered.
+        // The verdict comes once a second: between two of these requests, or during one.
         let is_exact = samples == now || samples == before;
         before = now;
         (is_exact && health["status"] == "pass").then_some(health)
@@ -431,7 +431,7 @@ fn answered(classes: &BTreeMap<String, u64>) -> u64 {
     classes.iter().filter(|(class, _)| *class != "refused").map(|(_, count)| count).sum()
 }
 
-/// All requests that were answered and tell of the service: not probes, nor what strangers ask for, nor uploads.
+/// All requests that count for the verdict: no probes, no refusals of unknown clients, no uploads.
 fn judged(script: &Script) -> u64 {
     let probes = ["/livez", "/readyz", "/startupz", "/health", "/metrics", "__unmatched__", "/api/schedules/import"];
     let answers = script.answers.iter().filter(|((_, route), _)| !probes.contains(&route.as_str()));
@@ -466,7 +466,7 @@ fn stats(did: &Decisions) -> Value {
     })
 }
 
-/// Answers by endpoint and class, as a list of performance tells them; endpoints without any are left out.
+/// Answers by endpoint and class, as in `/api/performance`, without endpoints that have none.
 fn counted(endpoints: &Value) -> BTreeMap<(String, String), BTreeMap<String, u64>> {
     let mut counted = BTreeMap::new();
     for endpoint in endpoints.as_array().expect("a list") {

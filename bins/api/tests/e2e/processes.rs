@@ -1,4 +1,4 @@
-//! Several processes on one data directory: APIs that must not serve one another's past, workers that take over.
+//! Several processes on one data directory: APIs serve no stale data, and workers take over.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -84,7 +84,7 @@ pub(crate) async fn a_worker_that_hung_finds_its_import_in_other_hands() {
     let (busy, _) = worker_of_the_import(&api, &mut workers, &id).await;
 
     hang(&api, busy).await;
-    // Awake again while the other is in the midst of it, and still of the belief that it is its own.
+    // It wakes while the other runs the job, and still believes that it holds the lease.
     api.job_when(&id, |job| job["deliveries"] == 2 && job["progress"].is_object()).await;
     busy.resume().expect("it runs");
 
@@ -110,7 +110,7 @@ pub(crate) async fn an_update_in_one_api_is_seen_by_the_next_read_in_the_other()
         let read = b.get_as("acme", &path).send().await.expect("an answer");
         assert!(cache_status(&read).starts_with("tidegate; fwd=uri-miss"), "{}", cache_status(&read));
         assert_eq!(title_of(read).await, title);
-        // Word of the update may come by a second way, and end a load that knew of it already: the next one is kept.
+        // A second notice of the update may end a load that knew of it. The next load is kept.
         let cached = poll_until(DEADLINE, async || {
             let again = b.get_as("acme", &path).send().await.expect("an answer");
             let is_hit = cache_status(&again).starts_with("tidegate; hit");
@@ -176,7 +176,7 @@ pub(crate) async fn what_a_reader_saw_in_one_api_is_not_unseen_in_the_writers_ow
         }
         written.store(true, Ordering::SeqCst);
     };
-    // The writer's own cache must be as true as the other, from the moment of the commit and not of its answer.
+    // The writer's own cache must be as true as the other from the commit on, not from its answer.
     let read = async || {
         while !written.load(Ordering::SeqCst) {
             let seen = round_at(&b, &path).await;
@@ -263,7 +263,7 @@ pub(crate) async fn a_purge_in_one_api_reaches_the_other_and_only_what_it_names(
             let (schedule_stays, list_stays) = (is_hit(&b, &schedule).await, is_hit(&b, &list).await);
             assert!(!(schedule_goes && schedule_stays), "{selection} and the schedule");
             assert!(!(list_goes && list_stays), "{selection} and the list");
-            // Word of what went before may still come, and end what this purge leaves: then it is tried again.
+            // A late notice may end what this purge leaves: then it is tried again.
             (schedule_stays != schedule_goes && list_stays != list_goes).then_some(())
         };
         assert!(poll_until(DEADLINE, purge).await.is_ok(), "{selection} takes more than it names");
@@ -398,8 +398,8 @@ async fn worker_of_the_import<'a>(api: &Api, workers: &'a mut [Process], id: &st
     (process, busy["id"].as_str().expect("an id").to_owned())
 }
 
-/// Hangs a worker outside of its transactions: in the midst of one it would hold the lock of a database, which SQLite
-/// takes from a dead process and not from a hung one.
+/// Stops a worker outside of its transactions. Inside one it would hold the lock of a database,
+/// which SQLite takes from a dead process and not from a stopped one.
 async fn hang(api: &Api, worker: &mut Process) {
     let plan = json!({"tenant_id": "acme", "tier": "enterprise"});
     let hung = poll_until(DEADLINE, async || {
@@ -419,7 +419,7 @@ async fn hang(api: &Api, worker: &mut Process) {
     hung.await.expect("it holds no lock at some moment");
 }
 
-/// Asks for something else too: without any requests nothing is known, and nothing is healthy by silence.
+/// Sends another request too: without requests nothing is known, and silence is not health.
 async fn health_when(api: &Api, when: impl Fn(&Value) -> bool) -> Value {
     let told = poll_until(DEADLINE, async || {
         api.json("/api/queue").await;

@@ -105,7 +105,7 @@ async fn it_listens_on_loopback_only() {
     }
 }
 
-/// This machine's address towards others, if it has one. Nothing is sent: the socket only picks its route.
+/// This machine's address in its network. Sends nothing: the socket only picks a route.
 fn address_in_the_network() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("198.51.100.1:9").ok()?;

@@ -1,4 +1,4 @@
-//! Every page in a real browser: light, dark and as wide as a phone. Pictures lie in `target/screenshots`.
+//! Every page in a real browser: light, dark and on a phone. Pictures are in `target/screenshots`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,7 +25,7 @@ const UNNAMED: &str = r"
         .filter((element) => !name(element)).map((element) => element.outerHTML);
 ";
 
-/// Texts whose contrast to what lies behind them is below 4.5 (WCAG 2.2, 1.4.3; none of ours is large enough for less).
+/// Texts with a contrast below 4.5 (WCAG 2.2, 1.4.3; none of ours is large enough for less).
 const FAINT: &str = r"
     const channels = (color) => color.match(/[\d.]+/g).map(Number);
     const light = ([r, g, b]) => [r, g, b].map((value) => value / 255)
@@ -159,7 +159,7 @@ async fn no_console_error_no_outside_request_and_all_is_named_seen_and_reached()
     look_at_all(&api, &[("overview", "/dashboard"), ("performance", "/dashboard/performance")]).await;
 }
 
-/// Looks at each page of those, as it is when it has been kept for a while and all that unfolds is open.
+/// Looks at each of these pages after a while, with all that unfolds open.
 async fn look_at_all(api: &Api, pages: &[(&str, &str)]) {
     let browser = Browser::start().await;
     for (page, path) in pages {
