@@ -60,7 +60,7 @@ pub(crate) fn passes_front<B>(app: &App, request: &axum::http::Request<B>) -> bo
     admin || (service && request.uri().path() == CHECK_PATH)
 }
 
-/// Whether the request has the admin token, or is one for a page of somebody who logged in with it.
+/// Whether the request has the admin token, or is for a page and has an admin's session.
 pub(crate) fn is_admin<B>(app: &App, request: &axum::http::Request<B>) -> bool {
     shown(app, request).admin
 }
@@ -74,10 +74,10 @@ fn shown<B>(app: &App, request: &axum::http::Request<B>) -> Rights {
     }
 }
 
-/// Where decisions are asked for.
+/// Path of the decision service.
 pub(crate) const CHECK_PATH: &str = "/api/rate-limit/check";
 
-/// What a token is asked for.
+/// The right that an operation requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// To look into what operators look into: the read token.

@@ -23,7 +23,7 @@ const WAITING: usize = 16_384;
 /// How long an ending process waits for the lines that are on their way.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Whom an answer was for; `caller` leaves it on the answer.
+/// The tenant of an answer, which `caller` puts on it.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked(pub(crate) TenantId);
 
@@ -85,7 +85,7 @@ fn write_all(lines: &Receiver<Message>, write: impl Fn(&Line)) {
     while let Ok(message) = lines.recv() {
         match message {
             Message::Line(line) => write(&line),
-            // Whoever waited may have given up.
+            // The caller may have given up.
             Message::Flush(told) => drop(told.send(())),
         }
     }
@@ -150,7 +150,7 @@ mod tests {
                 count.fetch_add(1, Ordering::Relaxed);
             },
         );
-        // Whoever waited for the log would wait for the gate, which opens behind it.
+        // A request that waited for the log would wait for the gate, which opens after it.
         for _ in 0..1_000 {
             ask(&log, StatusCode::OK).await;
         }

@@ -1,4 +1,4 @@
-//! Answers to whoever had something made: what it is, and where.
+//! Answers to a request that created something: what it is, and where.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

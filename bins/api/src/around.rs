@@ -14,11 +14,11 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// What lies behind a layer: it answers every request, at any time.
+/// The inner service of a layer. It is always ready, and answers every request.
 pub(crate) trait Behind:
     Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
-    /// The answer of what lies behind; nothing of it begins before this is polled.
+    /// The answer of the inner service, which begins when this is polled.
     fn answer(mut self, request: Request) -> impl Future<Output = Response> + Send {
         async move { answered(self.call(request)).await }
     }
@@ -29,7 +29,7 @@ impl<S> Behind for S where
 {
 }
 
-/// What can't fail.
+/// Unwraps an answer that can't fail.
 pub(crate) async fn answered(future: impl Future<Output = Result<Response, Infallible>>) -> Response {
     future.await.unwrap_or_else(|never| match never {})
 }

@@ -77,14 +77,14 @@ async fn serve(app: App, mut request: Request, behind: impl Behind) -> Result<Re
 /// A caller whose quota has been charged.
 pub(crate) struct Admitted {
     pub(crate) caller: Caller,
-    /// What is left of its quota.
+    /// The rest of its quota.
     quota: Option<TenantDecision>,
-    /// What the limiter `api` leaves it, where that counts it too.
+    /// The rest of the limiter `api`, if that counts it too.
     client: Option<Decision>,
 }
 
 impl Admitted {
-    /// Tells the client every limit that binds it, so that it can pace itself by all of them.
+    /// Announces every limit that binds the client, so that it can pace itself by all of them.
     pub(crate) fn announce(&self, app: &App, response: &mut HeaderMap) {
         if let Some(quota) = &self.quota {
             limits::announce_tenant(response, quota);
@@ -112,7 +112,7 @@ pub(crate) async fn admit(
             let client = limited_as(&caller, &credential);
             (caller, client)
         }
-        // Whoever guesses keys is counted by address, once it is known to be a guess.
+        // A wrong key is counted by address.
         Err(Stranger::NotKnown(problem)) => {
             return Err(limits::enforce(api, address).await.err().unwrap_or(problem));
         }
@@ -164,19 +164,19 @@ fn limited_as(caller: &Caller, credential: &Credential) -> Option<String> {
 enum Stranger {
     /// It names none that there is: a guess.
     NotKnown(Problem),
-    /// We can't tell: our failure, which is charged to nobody.
+    /// A failure of ours, which is charged to no client.
     Failed(Problem),
 }
 
-/// What fails on the way to an answer is ours.
+/// An error on the way to an answer is a failure of ours.
 impl<E: Into<Problem>> From<E> for Stranger {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
 }
 
-/// Looks up the tenant, even if the address has used up its guesses: only this tells a valid key
-/// from a guess.
+/// Looks up the tenant, even if the address has used up its guesses: only a lookup separates a
+/// valid key from a guess.
 async fn authenticate(
     app: &App,
     method: &Method,
@@ -198,7 +198,8 @@ async fn authenticate(
             Ok((Caller { tenant, session: None }, credential))
         }
         Credential::Session(ref digest) => {
-            // A browser sends the cookie whoever asks it to; only our own origin's pages may.
+            // A browser sends the cookie for any site's request. Only our own origin may change
+            // something.
             if !method.is_safe() && !is_same_origin(headers) {
                 return Err(Stranger::Failed(Problem::forbidden("a session changes nothing from another site")));
             }
@@ -211,7 +212,7 @@ async fn authenticate(
     }
 }
 
-/// What the request itself says; nothing is looked up.
+/// Reads the request alone, without a lookup.
 fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Credential, Problem> {
     if let Some(token) = bearer(headers).filter(|token| token.starts_with(ApiKey::PREFIX)) {
         let digest = ApiKey::digest_of(token);
@@ -267,7 +268,7 @@ mod tests {
         assert!(matches!(fails(), Err(Stranger::Failed(_))));
     }
 
-    /// Routes of a tenant's managers take whoever has a session for somebody who has to prove it.
+    /// Routes of a tenant's managers trust a session, and so require proof of it.
     #[test]
     fn a_cookie_counts_only_where_nothing_else_says_who_asks() {
         let cookie = format!("tidegate_user={}", "0".repeat(64));

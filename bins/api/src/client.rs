@@ -1,4 +1,4 @@
-//! Who is at the other end: the client's address, as far as it can be believed, and whom it asks.
+//! The client's address, as far as it can be trusted, and the host that the client names.
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, Version, header};

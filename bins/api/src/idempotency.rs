@@ -39,7 +39,7 @@ impl IdempotencyKey {
         self.0.is_some()
     }
 
-    /// What stands for the key within that scope, and within no other: 32 hexadecimal digits.
+    /// The key's name within that scope and no other: 32 hexadecimal digits.
     pub(crate) fn within(&self, scope: &[&str]) -> Option<String> {
         let key = self.0.as_ref()?;
         let mut hash = Sha256::new();

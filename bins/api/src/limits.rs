@@ -47,7 +47,7 @@ pub(crate) struct Limiters {
     pub tenant_mode: LimitMode,
     /// Tenants whose rate is far above their usual one.
     pub anomalies: Arc<Anomalies>,
-    /// Quotas that hold on every node, where limits lie on Redis.
+    /// Quotas that hold on every node, if the limiters use Redis.
     shared: Option<SharedQuotas>,
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn linger(request: Request) -> Request {
     if request.body().is_end_stream() {
         return request;
     }
-    // Who asked first whether to send has not begun, and is told by the answer not to.
+    // A client that expects `100 Continue` has not begun, and the answer stops it.
     let is_coming = !request.headers().contains_key(header::EXPECT);
     let lingering = |body: Body| Lingering { rest: Some(body.into_data_stream()), is_coming };
     request.map(|body| Body::from_stream(lingering(body)))

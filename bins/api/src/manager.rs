@@ -18,7 +18,7 @@ use crate::caller;
 use crate::path::Path;
 use crate::problem::Problem;
 
-/// Whoever may ask about the tenant that the path names; only routes behind [`layer`] have one.
+/// The manager of the tenant in the path. Only routes behind [`layer`] have one.
 #[derive(Debug, Clone)]
 pub(crate) struct Manager {
     /// The tenant that the path names.
@@ -27,7 +27,7 @@ pub(crate) struct Manager {
     user: Option<Uuid>,
 }
 
-/// The part of the path that names the tenant; others may stand behind it.
+/// The part of the path that names the tenant. Others may follow.
 #[derive(Deserialize)]
 struct Named {
     id: String,

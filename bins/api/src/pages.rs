@@ -43,7 +43,7 @@ use crate::fallback::wrong_method;
 use crate::problem::{AsPage, Problem};
 use crate::timeout;
 
-/// What a page may do: load what lies here, and send forms here.
+/// The rights of a page: it loads files of this origin, and sends forms to it.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'",
@@ -127,7 +127,7 @@ fn as_page(mut response: Response, here: Option<Here>, id: Option<&HeaderValue>)
         response = problem_page(response, problem, here, id);
     }
     if response.status().is_client_error() {
-        // Also told to who has not logged in, and says nothing of how well pages are served.
+        // Unauthenticated clients get it too, and it says nothing about the health of the pages.
         response.extensions_mut().insert(Refused);
     }
     let headers = response.headers_mut();

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use tidegate_settings::{Settings, Tokens};
 use uuid::Uuid;
 
-/// What the pages sign with.
+/// The key that signs sessions and forms.
 pub(crate) struct PagesKey {
     /// None where none is set.
     tokens: Option<Tokens>,
@@ -13,9 +13,9 @@ pub(crate) struct PagesKey {
 }
 
 impl PagesKey {
-    /// Of the tokens, and of 128 random bits that only the database of this installation holds.
-    /// With tokens alone, a client could try guesses of them against a form offline, and the owner
-    /// of one token could forge another's session. Without tokens the key is random: nothing has to
+    /// Derives it from the tokens and 128 random bits that only this installation's database holds.
+    /// From tokens alone, a client could try guesses of them against a form offline, and the owner
+    /// of one token could forge another's session. Without tokens it is random: nothing has to
     /// outlive the process.
     pub(crate) fn new(settings: &Settings, installation: &str) -> Self {
         let tokens = settings.tokens.any().then(|| settings.tokens.clone());

@@ -24,7 +24,7 @@ pub(crate) struct NoPeer;
 #[derive(Debug, Clone)]
 pub(crate) struct Target(pub Authority);
 
-/// Whether the client runs on this machine and speaks for nobody else.
+/// Whether the client runs on this machine and speaks for itself.
 ///
 /// A proxy on this machine would make every client look local, so a forwarded header or a trusted
 /// proxy ends it. A foreign page may lead a local browser here, so `Host` and `Origin` must be

@@ -77,7 +77,7 @@ impl Preferences {
         }
     }
 
-    /// Teaches a warm-up how preferences are loaded.
+    /// Registers the loader of preferences with a warm-up.
     pub(crate) fn teach(&self, warm_up: WarmUp) -> WarmUp {
         let store = self.store.clone();
         warm_up.class(&self.representations, move |key: Key| {

@@ -17,7 +17,7 @@ pub(crate) use self::of_stores::may_be_enqueued;
 
 /// Longest detail in characters: it may repeat what the client sent, which may be anything.
 const MAX_DETAIL: usize = 1000;
-/// What a client is told of a failure of ours.
+/// What the client reads about a failure of ours.
 const OF_OURS: &str = "the server failed; the log has the cause under this request_id";
 /// Type of the problem that a full job store is.
 const JOB_STORE_FULL: &str = "job-store-full";
@@ -27,7 +27,7 @@ const OUTCOME_UNKNOWN: &str = "outcome-unknown";
 /// database beyond its time-out rarely lets go at once.
 const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// What went wrong, for the client. Boxed, since most results are not one.
+/// An error for the client. Boxed, since most results are none.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem(Box<Content>);
 
@@ -78,7 +78,7 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, detail)
     }
 
-    /// There is no such thing, or it is somebody else's.
+    /// It does not exist, or belongs to another tenant.
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
@@ -114,7 +114,7 @@ impl Problem {
             .header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
-    /// Nobody can say now; trying again later may help.
+    /// There is no answer now. A later attempt may get one.
     pub(crate) fn unavailable(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).try_again_later()
     }
@@ -131,7 +131,7 @@ impl Problem {
         problem
     }
 
-    /// Tells the client when to try again.
+    /// Sets `Retry-After`.
     #[must_use]
     pub(crate) fn try_again_later(self) -> Self {
         self.header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
@@ -144,7 +144,7 @@ impl Problem {
         if has_key && self.0.kind == OUTCOME_UNKNOWN { self.try_again_later() } else { self }
     }
 
-    /// Said to anybody, before it is known who asks: neither a good answer nor a bad one.
+    /// Marks an answer to an unauthenticated client, which counts as neither good nor bad.
     #[must_use]
     pub(crate) fn refused(mut self) -> Self {
         self.0.is_refusal = true;
@@ -153,7 +153,7 @@ impl Problem {
 
     /// Keeps the cause for the log.
     pub(crate) fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
-        // Our errors say in their own text what they stand on.
+        // Our errors' own text contains their causes.
         self.0.cause = Some(error.to_string());
         self
     }
@@ -178,7 +178,7 @@ impl Problem {
         &self.0.detail
     }
 
-    /// What the log has to say about it.
+    /// The cause, for the log.
     pub(crate) fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }

@@ -40,7 +40,7 @@ impl Representation {
 
     fn of_bytes(body: Vec<u8>) -> Self {
         let digest = Sha256::digest(&body);
-        // 128 bits: far more than it takes to tell the states of one thing apart.
+        // 128 bits: far more than two states of one thing need.
         let tag = digest.iter().take(16).fold(u128::default(), |tag, byte| tag << 8 | u128::from(*byte));
         let etag = HeaderValue::try_from(format!("W/\"{tag:032x}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
         Self { body: body.into(), etag }
@@ -82,7 +82,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// What no cache was asked for.
+    /// A representation that no cache was asked for.
     pub(crate) fn past_the_cache(representation: Representation) -> Self {
         Self { value: Arc::new(Some(representation)), status: HeaderValue::from_static("tidegate; fwd=bypass") }
     }
@@ -123,13 +123,13 @@ impl IfNoneMatch {
         self.0.iter().any(|value| matches_any(value.as_bytes(), tag.as_bytes()))
     }
 
-    /// Of a client that is to see the body whatever it has.
+    /// No tag: the client gets the body in any case.
     pub(crate) fn nothing() -> Self {
         Self(Vec::new())
     }
 }
 
-/// As many headers as an answer to a tenant has, or a few more.
+/// Enough for the headers of an answer to a tenant.
 const HEADERS: usize = 24;
 
 /// Answers a cached read: 200, 304 if the client has it already, or `absent` if there is nothing.

@@ -20,7 +20,7 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 /// Longest id that is taken over from a client.
 const MAX_LENGTH: usize = 64;
 
-/// Of a longer path, which may be as long as a head, a span keeps this much.
+/// Most bytes of a path that a span keeps: a path may fill the whole head.
 const LONGEST_PATH: usize = 256;
 
 /// Answers with `X-Request-Id`, and writes the body of a [`Problem`].
@@ -65,7 +65,7 @@ pub(crate) fn layer<S: Behind>(
     }
 }
 
-/// Writes what the client is told of a problem, and the line that the log is.
+/// Writes the problem's body, and its line of the log.
 fn write(
     problem: &Problem,
     response: &mut Response,

@@ -43,7 +43,7 @@ use crate::{job_store, limits, linger, pages, panics, request_id, shed, wire};
 
 /// All routes with all their layers.
 ///
-/// What goes on as long as somebody listens ends at `stop`.
+/// Streams end at `stop`.
 pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Router {
     let front = RateLimitLayer::with_policy(limits::Front(*app)).reject_with(limits::refuse);
     let guarded = Router::new()
@@ -101,7 +101,7 @@ pub(crate) const UNJUDGED: [&str; 11] = [
     "/api-test/queue",
 ];
 
-/// What the API offers, and the document that says so.
+/// The routes of the API, and the document that describes them.
 fn offered(app: &App, stop: CancellationToken) -> Router<App> {
     let routes = Routes::new(app);
     let routes = session::operations::add(tenants::operations::add(routes));

@@ -71,7 +71,7 @@ impl Schedules {
         self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
-    /// Teaches a warm-up how schedules and pages of them are loaded.
+    /// Registers the loaders of schedules and of their pages with a warm-up.
     pub(crate) fn teach(&self, warm_up: WarmUp) -> WarmUp {
         let store = self.store.clone();
         warm_up.class(&self.representations, move |key: Key| {

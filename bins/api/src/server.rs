@@ -99,7 +99,7 @@ async fn serve_node(
     result
 }
 
-/// Waits for the shutdown. A server that ends earlier would leave a process that serves nobody.
+/// Waits for the shutdown. A server that ends earlier would leave a process that serves nothing.
 async fn outlive(serving: &mut JoinHandle<()>, shutdown: &CancellationToken) -> Result<(), StartError> {
     tokio::select! {
         () = shutdown.cancelled() => Ok(()),

@@ -27,7 +27,7 @@ use crate::app::App;
 use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
-/// What ends soon leaves room soon.
+/// Short requests free places soon.
 const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// Layer that answers 503 if there is no place. The admin token needs none: its owner may repair.
@@ -64,7 +64,7 @@ fn overloaded() -> Problem {
         .header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
 }
 
-/// Where a request sits while it is under way.
+/// The place of a request that is under way.
 enum Seat {
     /// It needs none.
     None,
@@ -98,7 +98,7 @@ impl Held {
         }
     }
 
-    /// Where there is none it goes on without: who was let in is not turned away.
+    /// Without a free place the request goes on all the same: it was admitted.
     fn take_again(&self) {
         let mut place = self.place();
         if place.is_none() {

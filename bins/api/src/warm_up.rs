@@ -46,7 +46,7 @@ struct Kept {
     /// The list that all processes share; `None` without Redis.
     shared: Option<RedisSnapshot>,
     most: usize,
-    /// What it held at start, hottest first.
+    /// The list at the start, hottest first.
     found: HotKeys,
     at_start: WarmUpHandle,
 }
@@ -57,7 +57,7 @@ pub(crate) enum NotBegun {
     /// There is one under way.
     #[error("a warm-up is under way: {} of {} keys had their turn", .0.done(), .0.total)]
     Running(WarmUpProgress),
-    /// What to load is not known.
+    /// The keys to load are not known.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -20,7 +20,7 @@ use crate::around::{Behind, answered};
 
 /// A browser runs and frames nothing of this API. A page sets its own policy.
 const NOTHING_RUNS: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// What no page here needs, and no script that got in is to have.
+/// Devices that no page needs, and no injected script shall have.
 const NO_DEVICES: HeaderValue = HeaderValue::from_static(
     "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), publickey-credentials-get=(), usb=()",
 );
@@ -41,7 +41,7 @@ const UNLESS_SAID: [(HeaderName, HeaderValue); 3] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// Which answers are compressed: text of at least so many bytes, and text of unknown length.
+/// Sets what is compressed: text of at least so many bytes, and text of unknown length.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Worthwhile {
     /// Bytes; 0 for no answer at all.
@@ -103,7 +103,7 @@ async fn compressed(response: Response, accepted: Vec<HeaderValue>, compression:
     encoded.unwrap_or_else(|never| match never {}).map(Body::new)
 }
 
-/// Tells caches that another client may get the same in another encoding.
+/// Makes caches keep each encoding apart.
 fn tell_apart(headers: &mut HeaderMap) {
     let is_encoded = headers.contains_key(header::CONTENT_ENCODING);
     if is_encoded

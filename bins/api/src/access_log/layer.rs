@@ -42,7 +42,7 @@ impl AccessLog {
     }
 }
 
-/// A request under way. It is told of when it is dropped, however it ended.
+/// A request under way. Its drop writes the line, however it ended.
 struct Note {
     log: AccessLog,
     is_chosen: bool,
@@ -59,7 +59,7 @@ impl Note {
         line.id = answer.headers().get(X_REQUEST_ID).cloned();
         line.trace = answer.extensions().get().copied();
         line.tenant = answer.extensions().get().map(|Asked(tenant)| tenant.clone());
-        // Nobody reads the body of an answer to HEAD, nor one that is empty.
+        // The body of an answer to HEAD, or an empty one, is never read.
         line.whole = line.method == "HEAD" || answer.body().is_end_stream();
     }
 }
@@ -86,7 +86,7 @@ impl<S> Layer<S> for AccessLog {
     }
 }
 
-/// A service whose requests are told of.
+/// A service whose requests are logged.
 #[derive(Clone)]
 pub(crate) struct Logged<S> {
     log: AccessLog,

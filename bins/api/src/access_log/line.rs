@@ -12,7 +12,7 @@ pub(super) struct Line {
     pub(super) method: &'static str,
     pub(super) route: Option<MatchedPath>,
     pub(super) status: Option<StatusCode>,
-    /// Of the body, as it was sent.
+    /// Bytes of the body, as it was sent.
     pub(super) bytes: u64,
     /// From the head to the last byte of the answer.
     pub(super) elapsed: Duration,

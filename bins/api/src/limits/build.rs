@@ -25,8 +25,8 @@ use super::{Limiters, Named, TENANT};
 
 /// Clients that one limiter remembers; beyond, the least charged are forgotten.
 const MAX_CLIENTS: usize = 100_000;
-/// As many as the sketch's own window has. It counts each request, so that the cost of one key on
-/// Redis matters.
+/// The number of segments of the sketch's own window. It counts each request, so that the cost of
+/// one key on Redis matters.
 const FRONT_SEGMENTS: NonZeroU16 = NonZeroU16::new(20).expect("20 is not zero");
 /// One strike of a repeat offender is forgotten after so long without a block.
 const STRIKE_DECAY: Duration = Duration::from_secs(3600);

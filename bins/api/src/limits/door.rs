@@ -104,7 +104,7 @@ impl<L: Limiter> Limiter for Guarded<L> {
         self.behind.unblock(key).await
     }
 
-    /// Those of the limiter behind, with what the door admitted and what it alone refused.
+    /// Figures of the limiter behind, plus those that the sketch alone admitted and refused.
     fn stats(&self) -> LimiterStats {
         let (mut stats, door) = (self.behind.stats(), self.door.stats());
         stats.allowed += door.allowed;

@@ -49,7 +49,7 @@ pub(crate) async fn enforce_tenant(
     client: Option<&str>,
 ) -> Result<(Option<TenantDecision>, Option<Decision>), Problem> {
     let api = &limiters.api;
-    // Whoever goes on after a refusal costs nobody a charge, nor Redis a command.
+    // A client that goes on after a refusal costs no charge and no command to Redis.
     if let Some(denied) = client.and_then(|client| api.remembered(client)) {
         return Err(refused(api.name(), &denied));
     }
@@ -76,7 +76,7 @@ async fn charge_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<Option<Te
     obeyed(limiters.tenant_mode, decision)
 }
 
-/// What a mode makes of a decision: a limit on trial refuses nobody, also where it can't decide.
+/// Applies a mode to a decision: a limit on trial never refuses, even if it can't decide.
 fn obeyed(mode: LimitMode, decision: Result<TenantDecision, CheckError>) -> Result<Option<TenantDecision>, Problem> {
     let decision = match decision {
         Ok(decision) if decision.allowed => return Ok(Some(decision)),
@@ -91,7 +91,7 @@ fn obeyed(mode: LimitMode, decision: Result<TenantDecision, CheckError>) -> Resu
         .headers(|response| announce_tenant(response, &decision)))
 }
 
-/// Tells the tenant how much is left.
+/// Announces the rest of the tenant's quota.
 pub(crate) fn announce_tenant(response: &mut HeaderMap, decision: &TenantDecision) {
     headers::apply_tenant(response, decision);
 }

@@ -10,7 +10,7 @@ use super::{Limiters, Named};
 pub(crate) enum SetQuotaError {
     /// Its algorithm can't apply that one.
     Quota(QuotaError),
-    /// The other nodes can't be told.
+    /// The other nodes can't be reached.
     Unavailable,
 }
 

@@ -28,7 +28,7 @@ static FULL: Seldom = Seldom::new(Duration::from_secs(1));
 pub(crate) fn undecided(error: &CheckError) -> Problem {
     match error {
         CheckError::Full { .. } => {
-            // Whoever fills it must not fill the log too.
+            // The client that fills it must not fill the log too.
             if let Some(unlogged) = FULL.count() {
                 tracing::warn!(%error, unlogged, "a limiter is full of blocked keys");
             }

@@ -1,4 +1,4 @@
-//! A limiter to try a quota on, of which nobody's requests hear.
+//! A copy of a limiter to try a quota on, which counts no requests.
 
 use tidegate_ratelimit::{
     Clock, FrontDoor, FrontDoorBuilder, Limiter, MemoryLimiter, MemoryLimiterBuilder, QuotaError, SlidingLog,

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::circle::Circle;
 use super::schema::named;
 
-/// What one method at one path does.
+/// One method at one path.
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
     pub(super) id: &'static str,
@@ -208,7 +208,7 @@ impl Operation {
         written
     }
 
-    /// The room of the API that it lies in.
+    /// The part of the API that it belongs to.
     pub(super) fn tag(&self) -> &'static str {
         self.path.strip_prefix("/api/").and_then(|path| path.split('/').next()).unwrap_or("service")
     }

@@ -10,13 +10,13 @@ use super::layout::{Frame, nav, plain};
 
 pub(super) struct Question<'a> {
     pub(super) title: &'a str,
-    /// What will be, in a sentence or two.
+    /// The effect, in a sentence or two.
     pub(super) text: &'a Markup,
-    /// What the button says that does it.
+    /// Label of the button that confirms.
     pub(super) yes: &'a str,
-    /// Where the form goes.
+    /// Target of the form.
     pub(super) action: &'a str,
-    /// Where who doesn't want it goes.
+    /// Page to return to without doing it.
     pub(super) back: &'a str,
 }
 

@@ -3,7 +3,7 @@
 use axum::response::Redirect;
 use maud::{Markup, html};
 
-/// What was done, as an address tells it. Each page's query holds these three.
+/// A finished action, as an address reports it. Each page's query holds these three.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flash {
     text: &'static str,

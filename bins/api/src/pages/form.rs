@@ -53,10 +53,10 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
     }
 }
 
-/// A form that changes something, from somebody who may.
+/// A form that changes something, from a visitor who may.
 pub(super) struct Change<T> {
     pub(super) wanted: T,
-    /// What an answer is made with.
+    /// The frame of the answer.
     pub(super) frame: Frame,
 }
 

@@ -1,13 +1,13 @@
 //! The addresses of the dashboard that its own code names.
 
-/// Where a visitor who is not logged in is sent.
+/// Login page, to which a visitor without a session is redirected.
 pub(super) const LOGIN: &str = "/dashboard/login";
-/// Where a session ends.
+/// Target of the logout.
 pub(super) const LOGOUT: &str = "/dashboard/logout";
-/// Where the figures are followed.
+/// Stream of the figures.
 pub(super) const LIVE: &str = "/dashboard/live";
 
-/// Where in the dashboard somebody is.
+/// A page in the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Here {
     Overview,

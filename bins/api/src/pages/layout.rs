@@ -24,7 +24,7 @@ enum Kept {
     Still,
 }
 
-/// Who looks, and what each of their forms holds.
+/// The visitor, and the token of each of their forms.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) visitor: Visitor,
@@ -75,7 +75,7 @@ pub(super) struct Button<'a> {
     pub(super) action: &'a str,
     pub(super) label: &'a str,
     pub(super) about: &'a str,
-    /// What is asked before.
+    /// The question before it.
     pub(super) asks: Option<&'a str>,
 }
 

@@ -177,7 +177,7 @@ struct Refused {
     blocked_for: Option<Duration>,
 }
 
-/// Those of all limiters, blocked ones first.
+/// Refused keys of all limiters, blocked ones first.
 async fn refused(app: &App, limiters: &[Value]) -> Vec<Refused> {
     let listed = limiters.iter().flat_map(|limiter| {
         let name = limiter["name"].as_str().unwrap_or_default();

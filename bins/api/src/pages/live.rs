@@ -31,9 +31,9 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Pages that are followed at once; more show what they were loaded with.
 const MOST_FOLLOWERS: usize = 64;
-/// What rates, errors and percentiles are of.
+/// The window of rates, errors and percentiles.
 pub(super) const WINDOW: Window = Window::Minutes(5);
-/// What is listed of the endpoints, those asked most first.
+/// Most endpoints that are listed, busiest first.
 const MOST_ENDPOINTS: usize = 20;
 const MOST_ADVICE: usize = 5;
 /// Alerts, and silences.
@@ -53,7 +53,7 @@ pub(super) struct Figures {
     pub(super) endpoints: Vec<(&'static str, String)>,
     #[serde(skip)]
     pub(super) firing: Vec<Value>,
-    /// Those in force.
+    /// Silences in force.
     #[serde(skip)]
     pub(super) silences: Vec<Value>,
 }
@@ -96,7 +96,7 @@ impl Figures {
         self.silences = items(told, "silences").to_vec();
     }
 
-    /// Of 53 bits, which a script's numbers hold.
+    /// A number of 53 bits, which fits a script's numbers.
     fn number_of_parts(&self, app: &App) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.endpoints.hash(&mut hasher);
@@ -173,7 +173,7 @@ pub(super) fn advice(app: &App) -> Value {
     told(app, "advice", MOST_ADVICE)
 }
 
-/// What all followers share: one sampler, which rests while there are none.
+/// One sampler for all followers. It rests while there are none.
 #[derive(Clone)]
 pub(super) struct Live {
     latest: watch::Sender<Arc<str>>,
@@ -210,7 +210,7 @@ pub(super) async fn follow(
     Extension(live): Extension<Live>,
 ) -> Result<Response, Problem> {
     if let Err(refused) = visitor {
-        // A script can't follow to the login; it is told so, and asks no more.
+        // A script can't follow to the login: this answer makes it stop.
         return match refused.extensions().get::<Problem>() {
             Some(problem) => Err(problem.clone()),
             None => Err(Problem::unauthorized("the session has ended; log in again at /dashboard/login")),

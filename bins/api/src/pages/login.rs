@@ -22,7 +22,7 @@ use crate::query::Query;
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
     token: String,
-    /// Where to go on.
+    /// Page to open after the login.
     next: Option<String>,
     form: String,
 }

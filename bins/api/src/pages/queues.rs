@@ -1,4 +1,4 @@
-//! All queues: what lies in them, how fast it goes, who works on it.
+//! All queues: their jobs, throughput and workers.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};

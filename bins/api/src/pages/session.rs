@@ -22,13 +22,13 @@ use crate::cookie::{came_by_tls, cookies, own_name};
 use crate::pages_key::PagesKey;
 
 const SESSION: &str = "tidegate_session";
-/// Of one name.
+/// Most cookies of one name that are checked.
 const MOST_COOKIES: usize = 4;
 const LASTS_SECONDS: i64 = 12 * 60 * 60;
 /// A clock of another instance may be ahead by so much.
 const SKEW_SECONDS: i64 = 60;
 
-/// What somebody may do on the pages.
+/// The rights of a visitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// Look.
@@ -45,7 +45,7 @@ impl Role {
         }
     }
 
-    /// Whether somebody could have logged in as that.
+    /// Whether a token exists that logs in as this role.
     const fn has_token(self, settings: &Settings) -> bool {
         match self {
             Self::Reader => settings.tokens.read.is_some(),
@@ -64,7 +64,7 @@ pub(super) fn role(app: &App, headers: &HeaderMap) -> Option<Role> {
     session.role.has_token(app.settings()).then_some(session.role)
 }
 
-/// Whether somebody asks for a page, or for what one is made of, who logged in as admin.
+/// Whether the request is for a page or a part of one, and has an admin's session.
 pub(crate) fn is_of_admin(app: &App, path: &str, headers: &HeaderMap) -> bool {
     let is_page = ["/dashboard", "/assets/"].iter().any(|beginning| path.starts_with(beginning));
     is_page && role(app, headers) == Some(Role::Admin)

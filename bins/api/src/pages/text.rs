@@ -47,7 +47,7 @@ pub(super) fn bytes(bytes: f64) -> String {
     format!("{} {}", if unit == 0 { format!("{value:.0}") } else { places(value) }, UNITS[unit])
 }
 
-/// As many decimal places as make three digits.
+/// Three significant digits.
 pub(super) fn places(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

@@ -52,7 +52,7 @@ pub(super) async fn follow(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topics = query.topics.as_deref().map_or_else(|| Ok(Topic::USUAL.to_vec()), topics)?;
-    // What can't be read was given by nobody here, and is a gap.
+    // An unreadable id is not ours, and is a gap.
     let after = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
     let follower = app.node().telemetry.alerts().follow(&client, &topics, after).map_err(too_many)?;
     let events = stream::unfold((follower, stop), next);

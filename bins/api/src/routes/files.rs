@@ -16,7 +16,7 @@ use crate::path::Path;
 use crate::problem::Problem;
 use crate::representation::IfNoneMatch;
 
-/// A browser that opens the file all the same runs nothing of it, and takes it for nobody's page.
+/// A browser that opens the file all the same runs nothing of it, and gives it no origin.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
 
 /// The tenant's file. Another tenant's is not found, as if it were not there.
@@ -60,7 +60,7 @@ fn content(file: &StoredFile, body: Body) -> Result<Response, Problem> {
 
 fn not_read(error: &FilesError, missing: impl FnOnce() -> Problem) -> Problem {
     if error.is_missing() {
-        // The database was restored somewhere else, or somebody has tidied up.
+        // The database was restored elsewhere, or an operator deleted the file.
         tracing::warn!(%error, "a row names a file that is not there");
         return missing();
     }

@@ -101,7 +101,7 @@ struct Stream {
     /// By which it was known.
     headers: HeaderMap,
     extensions: Extensions,
-    /// When it is asked whether it still is, however much is told meanwhile.
+    /// Ticks for the checks that the key or session is still valid.
     check: Interval,
 }
 
@@ -112,7 +112,7 @@ impl Stream {
         Some((Ok(event(&told)), self))
     }
 
-    /// What comes next, as long as the key or the session is one.
+    /// The next notifications, while the key or session is valid.
     async fn told(&mut self) -> Option<Told> {
         loop {
             tokio::select! {

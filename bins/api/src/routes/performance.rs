@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::query::Query;
 
-/// Tells what is asked for by `type`; without one, an overview.
+/// Answers with the section that `type` names; without one, with an overview.
 pub(super) async fn show(State(app): State<App>, Query(query): Query<PerformanceQuery>) -> Result<Response, Problem> {
     let asked = query.check()?;
     let telemetry = &app.node().telemetry;

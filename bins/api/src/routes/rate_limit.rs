@@ -100,7 +100,7 @@ pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -
     }
 }
 
-/// What a tenant's plan becomes.
+/// Changes of a tenant's plan.
 pub(crate) struct NewPlan {
     pub(crate) tenant_id: String,
     /// As before where none is named.
@@ -122,7 +122,7 @@ pub(crate) struct LimitChanges {
     pub(crate) max_users: Option<Option<u32>>,
 }
 
-/// What is there has to be a value: `null` is none.
+/// A field that is present has a value: `null` is none.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

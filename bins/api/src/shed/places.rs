@@ -14,7 +14,7 @@ const ALL: &str = "http";
 pub(crate) struct Places(Arc<ConcurrencyLimiter>);
 
 impl Places {
-    /// So many, and the telemetry says how many requests found none.
+    /// Creates `most` places. The telemetry reads how many requests found none.
     pub(crate) fn new(most: NonZeroU32, telemetry: &Telemetry) -> Self {
         let places = Self::of(most);
         let counted = Arc::clone(&places.0);

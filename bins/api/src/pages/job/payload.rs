@@ -1,4 +1,4 @@
-//! What a job was given and what it gave back, without what nobody should read over a shoulder.
+//! A job's payload and result, without secrets.
 
 use std::borrow::Cow;
 

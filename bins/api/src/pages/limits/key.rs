@@ -17,7 +17,7 @@ use crate::limits::{TENANT, counted_as, undecided};
 use crate::problem::Problem;
 use crate::routes::rate_limit::keys::known_tenant;
 
-/// What is left of its block; none where nobody can say.
+/// The rest of its block; `None` if it is not known.
 pub(super) async fn blocked_for(app: &App, limiter: &str, key: &str) -> Option<Duration> {
     if limiter == TENANT {
         let tenant = known_tenant(app, key).await.ok()?;

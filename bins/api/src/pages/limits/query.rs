@@ -22,7 +22,7 @@ pub(in crate::pages) struct LimitsQuery {
     pub(super) left: Option<u64>,
 }
 
-/// What shows the same again.
+/// The address that shows the same again.
 pub(super) fn address(query: &LimitsQuery) -> String {
     let texts =
         [("limiter", &query.limiter), ("key", &query.key), ("tenant", &query.tenant), ("simulate", &query.simulate)];
@@ -41,7 +41,7 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// Where one key, or one tenant, is looked up.
+/// The address that looks up one key, or one tenant.
 pub(super) fn look_up(limiter: &str, key: &str) -> String {
     if limiter == TENANT {
         return format!("{}?tenant={}", Here::Limits.path(), encoded(key));

@@ -25,7 +25,7 @@ const REQUESTS: u64 = 20;
 const LONGEST_APART: u64 = 3_600_000;
 const KEY: &str = "somebody";
 
-/// What became of one request.
+/// The outcome of one request.
 pub(super) struct Outcome {
     at: Duration,
     /// None where there is no decision, since the cost can never fit.
@@ -130,7 +130,7 @@ impl Decided {
         }
     }
 
-    /// What is left is that of the window that binds.
+    /// `remaining` is that of the binding window.
     fn of_tenant(decision: &TenantDecision) -> Self {
         Self {
             allowed: decision.allowed,

@@ -1,4 +1,4 @@
-//! The alerts that fire, and which of them nobody is told of for a while.
+//! The alerts that fire, and their silences.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

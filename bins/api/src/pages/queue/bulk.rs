@@ -71,7 +71,7 @@ impl TryFrom<Vec<(String, String)>> for Ticked {
 }
 
 impl Signed for Ticked {
-    /// As many of the longest ids as may be ticked, each character of them written as three.
+    /// Room for the most ids of the greatest length, each character percent-encoded.
     const LONGEST: usize = 16 * 1024 + MOST_TICKED * (128 * 3 + 4);
 
     fn form(&self) -> &str {

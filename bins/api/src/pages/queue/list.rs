@@ -10,11 +10,11 @@ use super::query::address;
 
 pub(super) struct Listed {
     pub(super) jobs: Vec<JobRecord>,
-    /// Where the next page begins.
+    /// Cursor of the next page.
     pub(super) next: Option<String>,
 }
 
-/// What may be done to jobs of a state, with what is asked before.
+/// Actions on jobs of a state, each with its question.
 fn acts(state: JobState) -> &'static [(&'static str, &'static str, &'static str)] {
     const RETRY: (&str, &str, &str) = ("retry", "Retry ticked", "Make the ticked jobs ready at once?");
     const PROMOTE: (&str, &str, &str) = ("promote", "Promote ticked", "Run the ticked jobs before their time?");

@@ -11,14 +11,14 @@ use crate::pages::queues::path;
 pub(in crate::pages) struct QueueQuery {
     pub(super) state: Option<String>,
     pub(super) cursor: Option<String>,
-    /// What is searched: a job's id, or a part of that or of its kind.
+    /// Search text: a job's id, or a part of an id or kind.
     pub(super) q: Option<String>,
     pub(super) said: Option<String>,
     pub(super) done: Option<u64>,
     pub(super) left: Option<u64>,
 }
 
-/// What shows the same again.
+/// The address that shows the same again.
 pub(super) fn address(queue: &str, state: JobState, cursor: Option<&str>, sought: Option<&str>) -> String {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let mut address = format!("{}?state={state}", path(queue));

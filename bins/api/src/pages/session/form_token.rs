@@ -11,7 +11,7 @@ use super::{LASTS_SECONDS, cookie, session};
 use crate::cookie::{cookies, own_name};
 use crate::pages_key::PagesKey;
 
-/// Stands in for a session where there is none: before the login, and where none is needed.
+/// Cookie in place of a session: before the login, and if none is needed.
 const NONCE: &str = "tidegate_form";
 
 /// The value that a form has to send back. It is bound to the browser's cookie.
@@ -55,7 +55,7 @@ pub(in crate::pages) fn is_own(key: &PagesKey, headers: &HeaderMap, field: &str)
     sent.ct_eq(&expected).into()
 }
 
-/// Of the cookies that came with a request; the session's where there is one.
+/// The code for the request's cookies: for the session's if there is one.
 fn sent_code(key: &PagesKey, headers: &HeaderMap) -> Option<[u8; 32]> {
     if let Some(session) = session(key, headers, tidegate_base::clock::now().timestamp()) {
         return Some(key.sign("form", &session.nonce));

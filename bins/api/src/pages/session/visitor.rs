@@ -1,4 +1,4 @@
-//! Somebody who may see the pages, and who is sent to the login instead.
+//! A visitor who may see the pages. Any other is redirected to the login.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ use crate::pages::here::{Here, LOGIN};
 use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
 
-/// Somebody who may see the pages.
+/// A visitor who may see the pages.
 #[derive(Debug, Clone)]
 pub(in crate::pages) struct Visitor {
     pub(in crate::pages) role: Role,
@@ -29,7 +29,7 @@ pub(in crate::pages) struct Visitor {
 impl FromRequestParts<App> for Visitor {
     type Rejection = Response;
 
-    /// Who isn't known is led to the login.
+    /// Redirects an unknown visitor to the login.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         if !app.settings().tokens.any() {
             return open(app, parts)

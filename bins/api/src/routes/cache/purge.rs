@@ -45,7 +45,7 @@ pub(in crate::routes) async fn drop_selected(
     RawQuery(query): RawQuery,
     Json(selection): Json<Selection>,
 ) -> Result<axum::Json<Value>, Problem> {
-    // Whoever narrows the purge there means less than what the body alone would drop.
+    // A client that narrows the purge there means less than the body alone would drop.
     if query.is_some_and(|query| !query.is_empty()) {
         let detail = "the body says what is dropped: a query string has nothing to say here";
         return Err(Problem::bad_request("bad-query", detail));
@@ -69,12 +69,12 @@ pub(crate) fn matching(app: &App, pattern: &str, most: usize) -> Result<Vec<Key>
 }
 
 impl Selection {
-    /// What matches a pattern.
+    /// All keys that match a pattern.
     pub(crate) fn of_pattern(pattern: String) -> Self {
         Self { pattern: Some(pattern), ..Self::nothing() }
     }
 
-    /// What is of a class; `all` is everything.
+    /// A whole class; `all` is everything.
     pub(crate) fn of_class(class: String) -> Self {
         Self { class: Some(class), ..Self::nothing() }
     }
@@ -83,7 +83,7 @@ impl Selection {
         Self { pattern: None, keys: None, tags: None, all: None, class: None }
     }
 
-    /// A class that nobody has would be dropped without a word, and what was meant would stay.
+    /// Refuses an unknown class: its purge would succeed, and the intended entries would stay.
     fn check_class(&self, used: &[ClassStats]) -> Result<(), Problem> {
         let Some(class) = self.class.as_deref().filter(|class| *class != "all") else { return Ok(()) };
         let mut known: Vec<_> = STANDARD.iter().map(TtlClass::name).collect();
@@ -153,7 +153,7 @@ fn few(field: &str, count: usize) -> Result<(), Problem> {
 mod tests {
     use super::*;
 
-    /// What may be meant: by the number of fields that select, and nothing that they contradict.
+    /// Whether the fields that select can be combined.
     fn is_clear(fields: &Value) -> bool {
         let has = |name: &str| fields.get(name).is_some();
         let named = ["pattern", "keys", "tags"].into_iter().filter(|name| has(name)).count();

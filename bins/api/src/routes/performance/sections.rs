@@ -1,4 +1,4 @@
-//! All there is to tell, part by part: what the API knows itself, then what hangs on the board.
+//! All sections: those of the API itself, then those on the board.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/api/performance/silences`: alerts that nobody is to be told of for a while.
+//! `/api/performance/silences`: alerts that are not sent for a while.
 
 use axum::extract::State;
 use serde::Deserialize;

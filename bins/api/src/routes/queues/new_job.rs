@@ -59,7 +59,7 @@ pub(super) struct Draft {
     options: EnqueueOptions,
 }
 
-/// What is wrong, by field.
+/// Faults by field.
 #[derive(Debug, Default)]
 pub(super) struct Faults(BTreeMap<String, String>);
 
@@ -156,7 +156,7 @@ impl Draft {
         self.id.is_some() || self.unique_key.is_some() || self.ordering_key.is_some()
     }
 
-    /// The job to enqueue. `prefix` names it in what is told of its faults.
+    /// The job to enqueue. `prefix` names it in messages about its faults.
     pub(super) fn job(&self, id: Option<JobId>, trace: TraceContext, prefix: &str) -> Result<NewJob, Problem> {
         let mut options = self.options.clone();
         if let Some(id) = id {

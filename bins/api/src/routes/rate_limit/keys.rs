@@ -123,7 +123,7 @@ pub(crate) async fn known_tenant(app: &App, id: &str) -> Result<Arc<Tenant>, Pro
     app.tenants().get(&id).await?.ok_or_else(missing)
 }
 
-/// What is wrong with a key, or with the store that was asked about it.
+/// The problem of a bad key, or of the store behind it.
 pub(super) fn wrong_key(error: &CheckError) -> Problem {
     match error {
         CheckError::KeyTooLong { .. } => Problem::unprocessable("bad-key", format!("`key`: {error}")),
