@@ -1,4 +1,4 @@
-//! Who manages what is a tenant's: operators, the tenant itself by an API key, and a user where it is its own.
+//! The managers of a tenant: operators, the tenant itself by an API key, and a user for itself.
 
 use std::sync::Arc;
 
@@ -10,7 +10,6 @@ use serde::Deserialize;
 use tidegate_model::tenant::{Tenant, TenantId};
 use uuid::Uuid;
 
-use super::is_of_tenant;
 use crate::access;
 use crate::access_log::Asked;
 use crate::app::App;
@@ -19,28 +18,28 @@ use crate::caller;
 use crate::path::Path;
 use crate::problem::Problem;
 
-/// Whoever may ask about the tenant that the path names; only routes behind [`layer`] have one.
+/// The manager of the tenant in the path. Only routes behind [`layer`] have one.
 #[derive(Debug, Clone)]
-pub(super) struct Manager {
+pub(crate) struct Manager {
     /// The tenant that the path names.
-    pub(super) tenant: Arc<Tenant>,
+    pub(crate) tenant: Arc<Tenant>,
     /// The user who asks; none where operators or the tenant itself do.
     user: Option<Uuid>,
 }
 
-/// The part of the path that names the tenant; others may stand behind it.
+/// The part of the path that names the tenant. Others may follow.
 #[derive(Deserialize)]
 struct Named {
     id: String,
 }
 
 impl Manager {
-    /// Lets operators and the tenant pass.
+    /// Admits operators and the tenant.
     ///
     /// # Errors
     ///
-    /// 403 for a user: who is let in by one session must not make keys that outlive it, nor other users.
-    pub(super) fn manages(&self) -> Result<&TenantId, Problem> {
+    /// 403 for a user: one session must not create keys that outlive it, nor other users.
+    pub(crate) fn manages(&self) -> Result<&TenantId, Problem> {
         match self.user {
             None => Ok(&self.tenant.id),
             Some(_) => Err(Problem::forbidden("a user may not do this, which needs an API key of the tenant")),
@@ -52,7 +51,7 @@ impl Manager {
     /// # Errors
     ///
     /// As [`manages`](Self::manages), for any other user.
-    pub(super) fn manages_or_is(&self, user: Uuid) -> Result<bool, Problem> {
+    pub(crate) fn manages_or_is(&self, user: Uuid) -> Result<bool, Problem> {
         if self.user == Some(user) { Ok(true) } else { self.manages().map(|_| false) }
     }
 }
@@ -67,9 +66,11 @@ impl FromRequestParts<App> for Manager {
     }
 }
 
-/// Layer of the routes below `/api/tenants/{id}`: finds the tenant, and who asks. A tenant is charged as on its other routes.
+/// Layer of the routes below `/api/tenants/{id}`: finds the tenant and the manager. A tenant is
+/// charged as on its other routes.
 ///
-/// What was sent decides, as in [`show`](super::show). Another tenant's is as if it weren't there.
+/// The credential decides, as for `GET` of the tenant itself. Another tenant looks as if it did not
+/// exist.
 pub(crate) fn layer<S: Behind>(
     app: App,
     request: Request,
@@ -82,7 +83,7 @@ async fn serve(app: App, request: Request, behind: impl Behind) -> Result<Respon
     let (mut parts, body) = request.into_parts();
     let Path(Named { id }) = Path::from_request_parts(&mut parts, &app).await?;
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
-    if is_of_tenant(&parts.headers) {
+    if caller::is_of_tenant(&parts.headers) {
         let admitted = caller::admit(&app, &parts.method, &parts.headers, &parts.extensions).await?;
         let tenant = Arc::clone(&admitted.caller.tenant);
         let asked = Asked(tenant.id.clone());
