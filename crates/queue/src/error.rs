@@ -35,7 +35,7 @@ pub enum BrokerError {
     /// A text to be stored is larger than allowed.
     #[error("{what} of {bytes} bytes is above the limit of {limit}")]
     TooLarge {
-        /// What is too large.
+        /// Name of the text that is too large.
         what: &'static str,
         /// Its size.
         bytes: usize,
@@ -143,7 +143,7 @@ pub enum BuildError {
     QueueName {
         /// The name, cut to 80 characters.
         queue: String,
-        /// What is wrong with it.
+        /// Description of the fault.
         source: NameError,
     },
     /// A queue was given twice.

@@ -88,7 +88,7 @@ pub enum Event<'a> {
         id: &'a JobId,
         /// Time until then.
         delay: Duration,
-        /// What went wrong.
+        /// The error.
         error: &'a str,
     },
     /// A job failed for good.
@@ -99,7 +99,7 @@ pub enum Event<'a> {
         kind: &'a str,
         /// Job.
         id: &'a JobId,
-        /// What went wrong.
+        /// The error.
         error: &'a str,
     },
     /// A job was put back because the worker has no handler that knows it.

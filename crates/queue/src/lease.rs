@@ -116,7 +116,7 @@ pub enum NackAction {
     Retry {
         /// Time until the next attempt.
         delay: Duration,
-        /// What went wrong.
+        /// The error.
         error: String,
     },
     /// Postponed; runs again after `delay`. Uses up no attempt.
@@ -128,7 +128,7 @@ pub enum NackAction {
     },
     /// Failed for good.
     Dead {
-        /// What went wrong.
+        /// The error.
         error: String,
     },
     /// Goes back to its place in the queue, as if never leased. Uses up no attempt.

@@ -53,7 +53,7 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// When it ended; `None` while running.
     pub ended_at: Option<Timestamp>,
-    /// What went wrong; `None` for success or while running. Up to 4 KiB, together about 8 KiB.
+    /// The error. `None` for success or while running. Up to 4 KiB; all together about 8 KiB.
     pub error: Option<String>,
 }
 

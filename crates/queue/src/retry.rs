@@ -99,7 +99,7 @@ impl PartialEq for CustomBackoff {
     }
 }
 
-/// What made an attempt fail.
+/// Cause of a failed attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureCause {
@@ -120,7 +120,7 @@ pub struct FailedAttempt<'a> {
     pub attempt: u32,
     /// Attempts allowed by the producer, in place of the policy's. `None` if the producer set none.
     pub max_attempts: Option<u32>,
-    /// What went wrong.
+    /// The error.
     pub error: &'a str,
     /// Cause of the failure.
     pub cause: FailureCause,

@@ -32,7 +32,7 @@ pub enum GroupError {
     Broken {
         /// The group.
         id: GroupId,
-        /// What is wrong with it.
+        /// Description of the fault.
         fault: String,
     },
     /// Concurrent changes to the group made every attempt fail.

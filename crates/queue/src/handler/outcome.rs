@@ -33,7 +33,7 @@ pub enum Outcome {
     Done(Value),
     /// Failure. Runs again until the attempts are used up, then it is dead.
     Retry {
-        /// What went wrong.
+        /// The error.
         error: String,
         /// Delay until the next attempt. `None` if the policy decides.
         after: Option<Duration>,
@@ -47,7 +47,7 @@ pub enum Outcome {
     },
     /// Failure that a retry would not fix: dead at once.
     Bury {
-        /// What went wrong.
+        /// The error.
         error: String,
     },
     /// Cancelled: the job is not needed any more.
