@@ -121,8 +121,8 @@ pub enum Overlap {
 
 /// A job that is enqueued periodically.
 ///
-/// Serializes flat, as the HTTP API shows it: `{"name", "expression", "zone", "queue", "kind", "payload", …}`, or with
-/// `every_ms` in place of expression and zone.
+/// Serializes flat, in the form of the HTTP API: `{"name", "expression", "zone", "queue", "kind",
+/// "payload", …}`, or with `every_ms` in place of expression and zone.
 ///
 /// ```
 /// use tidegate_queue::{CatchUp, Recurrence, Schedule};
