@@ -138,8 +138,6 @@
 //! - **Correct times on a wrong clock.** Due times follow the machine's wall clock. If it jumps,
 //!   jobs run too late or too early; leases survive the jump (see [`Clock`]).
 //! - **Network file systems.** SQLite's write-ahead log needs shared memory: one machine only.
-//!   hastens them; leases survive it (see [`Clock`]).
-//! - **Network file systems.** SQLite's write-ahead log needs shared memory: one machine only.
 
 mod broker;
 mod clock;

@@ -31,7 +31,6 @@ pub trait Documents: Send + Sync {
     ///
     /// # Errors
     /// [`BrokerError::TooLarge`], or a store error.
-    /// [`BrokerError::TooLarge`], or a failing store.
     async fn put_document(
         &self,
         collection: &str,

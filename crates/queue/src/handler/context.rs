@@ -136,7 +136,6 @@ impl Context {
     ///
     /// # Errors
     /// [`LeaseLost`]: stop.
-    /// [`LeaseLost`]: stop.
     pub async fn log(&self, line: impl Into<String> + Send) -> Result<(), LeaseLost> {
         let run = &*self.0;
         self.held(run.shared.broker.log(&run.queue, &run.job.token, vec![line.into()]).await, "a line of the log")
