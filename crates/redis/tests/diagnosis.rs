@@ -152,7 +152,7 @@ async fn a_server_whose_snapshot_failed_says_that_it_takes_no_writes() {
         let is_over = async || server.cli(&["INFO", "persistence"]).await.contains(&line).then_some(());
         poll_until(LONG, is_over).await.unwrap();
     };
-    // A file can't replace a directory, whoever owns it.
+    // A file can't replace a directory, for any owner.
     let in_the_way = server.directory().join("dump.rdb");
     std::fs::create_dir(&in_the_way).unwrap();
     snapshot("err").await;
