@@ -1,5 +1,4 @@
-//! Handlers as users write them: functions, extractors, error classes, layers, policies. Each runs
-//! as in a worker.
+//! Handlers as users write them: functions, extractors, error classes, layers, policies.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 

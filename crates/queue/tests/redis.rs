@@ -1,5 +1,4 @@
-//! Guarantees of the Redis broker alone: partitions, lost replies, tombstones, and pages over all
-//! lists of ready jobs.
+//! Guarantees of the Redis broker alone: partitions, lost replies, tombstones, pages of ready jobs.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
@@ -91,8 +90,7 @@ async fn fetch_unheard(broker: &RedisBroker, worker: &WorkerId, max: usize) {
     poll_until(SOON, ran).await.unwrap();
 }
 
-/// Searching for the jobs of a lost reply reads all leases. It must not run more often than
-/// necessary.
+/// The search for the jobs of a lost reply reads all leases. It must not run needlessly.
 #[tokio::test]
 async fn a_lost_reply_costs_no_fetch_behind_its_own_while_there_is_a_backlog() {
     let server = RedisServer::start().await;
@@ -154,8 +152,7 @@ async fn a_lost_reply_is_handed_over_after_a_pause_of_the_queue() {
     assert_eq!(ids(&fetch(&broker, &worker, 4).await), expected);
 }
 
-/// More leases than one step checks: they are all checked once, and then not before the next of
-/// them expires.
+/// More leases than one step checks: each is checked once, then not before the next one expires.
 #[tokio::test]
 async fn many_leases_are_looked_at_in_steps_and_then_left_alone() {
     const MANY: usize = 21_500;
@@ -220,8 +217,7 @@ async fn front(server: &RedisServer) -> String {
     server.cli(&["KEYS", "*:{q:work:0}:meta"]).await.trim().strip_suffix("meta").unwrap().to_owned()
 }
 
-/// A caller stops waiting while its connection still listens: another caller must get the token for
-/// a due time.
+/// A caller is cancelled while its connection still listens: another caller must get its token.
 #[tokio::test]
 async fn a_token_of_a_due_time_that_nobody_can_use_is_given_back() {
     let server = RedisServer::start().await;
@@ -308,8 +304,7 @@ async fn who_waits_for_a_queue_hears_of_all_partitions_that_another_process_make
     assert_eq!(server.cli(&["KEYS", "*:{q:work:0}:ready:2"]).await.trim(), "", "it lies in another one");
 }
 
-/// A log has up to a hundred lines. Such jobs are removed in short steps, and still as many as
-/// requested.
+/// A log has up to a hundred lines. Short steps remove such jobs, as many as requested in total.
 #[tokio::test]
 async fn jobs_with_logs_are_removed_in_steps_and_all_the_same() {
     let server = RedisServer::start().await;
@@ -348,8 +343,7 @@ async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
     }
     let counts = broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.cancelled), (2, 2_998));
-    // One job is retried, and the id of another is used again. Neither may be mistaken for its
-    // tombstone, nor its tombstone for it.
+    // One job is retried, and the id of another is reused. Their tombstones must not affect them.
     assert_eq!(broker.retry(QUEUE, &id("job-000007")).await.unwrap(), Change::Applied);
     while broker.clean(QUEUE, CleanableState::Cancelled, Duration::ZERO, 1_000).await.unwrap() > 0 {}
     let lowest = EnqueueOptions::new().priority(Priority::HIGHEST);
@@ -882,8 +876,7 @@ async fn two_versions_of_the_scripts_run_side_by_side() {
     assert_eq!(new.counts(QUEUE).await.unwrap().completed_total, 20);
 }
 
-/// Another program wrote to our keys: other jobs are unaffected, and the job with that record
-/// becomes dead.
+/// Another program wrote a record: its job becomes dead, and other jobs are unaffected.
 #[tokio::test]
 async fn a_record_that_cannot_be_read_stops_nothing() {
     let server = RedisServer::start().await;

@@ -412,8 +412,7 @@ async fn releases_run_side_by_side(house: House) {
     let worker =
         || Worker::builder(house.broker.clone()).queue(QUEUE, options()).unknown_delay(Duration::from_millis(20));
     let gate = Arc::new(Semaphore::new(0));
-    // The old worker takes the old job and holds it until both workers had the opportunity to take
-    // it.
+    // The old worker takes the old job and holds it until both workers could have taken it.
     let hold = (begun.clone(), gate.clone());
     let old_worker = worker().data(hold).handler(
         async |mail: OldMail, Data((begun, gate)): Data<(Arc<Semaphore>, Arc<Semaphore>)>| {
@@ -485,8 +484,7 @@ fn handlers_that_compute_keep_their_leases() {
     assert_eq!(house.runner.runs.load(Ordering::SeqCst), 3);
 }
 
-/// The same on Redis. There the broker's connection is on the blocked thread; only that of the
-/// heartbeats is not.
+/// The same on Redis, where every connection but that of the heartbeats is on the blocked thread.
 #[cfg(feature = "redis")]
 #[test]
 fn handlers_that_compute_keep_their_leases_on_redis() {
@@ -510,8 +508,7 @@ fn handlers_that_compute_keep_their_leases_on_redis() {
             worker.await.unwrap()
         })
     });
-    // Enqueued first, so that one exchange leases them: the worker does not know of a lease that
-    // arrives while the thread computes.
+    // Enqueued first, so that one exchange leases them: a blocked thread reads later leases late.
     let ids = servers.block_on(bystander.producer.enqueue_all(&vec![Task::Compute(2_500); 3])).unwrap();
     let inside = runtime.enter();
     let worker = house.start(house.worker());

@@ -1,9 +1,8 @@
 //! The connections to the servers, and in a cluster the table of slots.
 //!
-//! fred's cluster mode is not used. While a slot migrates, it takes another command's reply for
-//! that of its own `ASKING`, so that all later replies of the connection go to the wrong commands.
-//! While one server is unavailable, it serves none of the others. So this module has a fred client
-//! for each server, and follows `MOVED` and `ASK` itself.
+//! fred's cluster mode is not used. While a slot migrates, it takes another command's reply for its
+//! `ASKING`, so all later replies of the connection go to the wrong commands. While one server is
+//! down, it serves no other. So each server has a fred client; `MOVED` and `ASK` are followed here.
 
 mod connection;
 mod detached;
@@ -106,19 +105,16 @@ struct Inner {
     table: RwLock<Table>,
     /// Counts the changes of the table.
     version: watch::Sender<u64>,
-    /// Held while connecting or reading the table, so that several callers that need the same
-    /// server connect once.
+    /// Held while connecting or reading the table, so that concurrent callers connect once.
     changing: Mutex<()>,
     hint: Arc<Notify>,
-    /// The server to read the table from next. It rotates, since a server that is cut off from the
-    /// others returns the same old table each time.
+    /// The server to read the table from next. It rotates, since an isolated one has an old table.
     turn: AtomicUsize,
     storms: StormLog,
 }
 
 impl Shards {
-    /// Connects to the only primary, or to all primaries of a cluster. `timeout` is that of each
-    /// command.
+    /// Connects to the only primary, or to all of a cluster. `timeout` is that of each command.
     pub(crate) async fn connect(
         config: &Config,
         timeout: Duration,
@@ -176,8 +172,7 @@ impl Shards {
         self.inner.version.subscribe()
     }
 
-    /// Sends a command to the slot's primary, and follows redirections: a redirected command did
-    /// not run.
+    /// Sends a command to the slot's primary. Follows redirections: a redirected one did not run.
     pub(crate) async fn send(
         &self,
         slot: u16,
@@ -203,8 +198,7 @@ impl Shards {
     }
 
     /// Sends two commands to the slot's primary, one directly after the other. If the slot has
-    /// moved, the table is read again and they are sent once more. If the slot is migrating, they
-    /// are refused.
+    /// moved, reads the table and sends them once more. If it is migrating, they are refused.
     pub(crate) async fn send_both(
         &self,
         slot: u16,
@@ -301,8 +295,7 @@ impl Shards {
         timeout_at(deadline, connecting).await.map_err(late)?
     }
 
-    /// Opens another connection to the server of a shard, for uses that must not share one with
-    /// commands.
+    /// Opens another connection to the server of a shard, which it does not share with commands.
     pub(crate) async fn open_again(&self, shard: &Shard) -> Result<Connection, ConnectError> {
         let is_cluster = self.inner.config.topology() == Topology::Cluster;
         Connection::open(&self.inner.config, is_cluster.then(|| shard.address()), self.inner.timeout).await

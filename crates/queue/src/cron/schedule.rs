@@ -15,8 +15,7 @@ use crate::state::Priority;
 
 /// Longest name of a schedule, in bytes. Job ids contain it.
 const NAME_LIMIT: usize = 64;
-/// Largest payload of a schedule, in bytes of JSON. Every scheduler reads all schedules every few
-/// seconds.
+/// Largest payload, in bytes of JSON. Every scheduler reads all schedules every few seconds.
 const PAYLOAD_LIMIT: usize = 16 << 10;
 /// Largest limit on the runs of one catch-up.
 const CATCH_UP_LIMIT: u32 = 500;
@@ -28,9 +27,8 @@ const GRACE: Duration = Duration::from_secs(60);
 /// When a schedule is due.
 ///
 /// Daylight saving: if the hour field matches every hour, a cron expression follows real time
-/// (`*/15 * * * *` is due every 15 minutes, whatever the clock shows). Otherwise it names times of
-/// the day, and each is due once a day. If the clock shows a time twice, the first one counts. If
-/// the clock skips a time, it is due directly after the gap.
+/// (`*/15 * * * *` is due every 15 minutes). Otherwise it names times of the day, due once a day:
+/// the first of two if the clock shows a time twice, directly after the gap if it skips the time.
 ///
 /// ```
 /// use tidegate_queue::{Recurrence, Timestamp};
@@ -59,14 +57,12 @@ pub enum Recurrence {
 }
 
 impl Recurrence {
-    /// Creates a recurrence at the times of a cron expression in a time zone such as
-    /// `Europe/Berlin` or `UTC`.
+    /// At the times of a cron expression in a time zone such as `Europe/Berlin` or `UTC`.
     pub fn cron(expression: impl Into<String>, zone: impl Into<String>) -> Self {
         Self::Cron { expression: expression.into(), zone: zone.into() }
     }
 
-    /// The next times after `after`, at most `count`; fewer if no more follow. Intervals count from
-    /// `after`.
+    /// The next times after `after`, `count` at most. Intervals count from `after`.
     ///
     /// # Errors
     /// [`ScheduleError`] if the recurrence can't be read.
@@ -88,8 +84,7 @@ impl fmt::Display for Recurrence {
 
 /// How to treat times that passed while no scheduler ran (or the queue's store was unreachable).
 ///
-/// A time is *missed* if it is older than the schedule's grace. Younger times are only late, and
-/// run.
+/// A time is *missed* if it is older than the schedule's grace. A younger one is late, and runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -164,8 +159,7 @@ pub struct Schedule {
     pub grace: Duration,
     /// Whether runs may overlap.
     pub overlap: Overlap,
-    /// Whether it is paused. While it is paused, it makes no jobs, and times that pass do not count
-    /// as missed.
+    /// Whether it is paused. It then makes no jobs, and times that pass don't count as missed.
     pub paused: bool,
     /// Last time at which it may be due.
     pub until: Option<Timestamp>,

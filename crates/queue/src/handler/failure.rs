@@ -75,10 +75,9 @@ pub enum ErrorClass {
 pub trait JobError: Into<BoxError> {
     /// The outcome of the job: retry by default.
     ///
-    /// A plain `?` in a function that returns `Result<T, Failure>` drops the class without a
-    /// warning. It accepts every error, does not know that this one is a `JobError`, and the job is
-    /// retried. There are two ways to keep the class: the handler returns the type of the error, or
-    /// it calls [`classed`](Classed::classed) before the `?`.
+    /// A plain `?` in a function that returns `Result<T, Failure>` drops the class without warning:
+    /// it can't see that the error is a `JobError`, and the job is retried. To keep the class,
+    /// return the type of the error, or call [`classed`](Classed::classed) before the `?`.
     ///
     /// ```
     /// use tidegate_queue::{Classed, ErrorClass, Failure, JobError, Outcome};
@@ -466,8 +465,7 @@ impl JobError for BrokerError {
     }
 }
 
-/// The class of the inner [`BrokerError`]. A duplicate is retried. Invalid options are buried,
-/// since a retry would not help.
+/// The class of the inner [`BrokerError`]. A duplicate is retried, invalid options are buried.
 impl JobError for EnqueueError {
     fn class(&self) -> ErrorClass {
         match self {

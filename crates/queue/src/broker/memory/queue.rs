@@ -102,8 +102,7 @@ impl Queue {
         stored
     }
 
-    /// Cancels a job that has not started, for a new job with its unique key. Returns its state
-    /// before.
+    /// Cancels a job that has not started, for a new one with its key. Returns its old state.
     fn make_way(&mut self, holder: &JobId, for_job: &JobId, now: Timestamp) -> Option<Standing> {
         let standing = self.jobs.get(holder)?.standing.clone();
         if !matches!(standing.state, State::Ready | State::Delayed | State::Waiting) {
@@ -240,8 +239,7 @@ impl Queue {
         let mut at = 0;
         while drained < limit && at < states.len() {
             let ids: Vec<JobId> = self.range(states[at]).take(limit - drained).map(|(_, id)| id.clone()).collect();
-            // Cancelling a job may release a waiting one, possibly into a state that was empty
-            // before.
+            // Cancelling a job may release a waiting one, possibly into a state that was empty.
             at = if ids.is_empty() { at + 1 } else { 0 };
             drained += ids.len();
             for id in &ids {

@@ -1,7 +1,6 @@
 //! Enqueueing: jobs that arrive while a step is in progress are sent together in the next step.
 //!
-//! The first caller's jobs are sent at once. Each caller gets its own answer, and a batch is never
-//! split.
+//! The first caller's jobs are sent at once. Each caller gets its own answer. No batch is split.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,8 +26,7 @@ const ENQUEUE: &str = "enqueue";
 
 /// Most jobs sent together. A larger batch of one caller is sent alone.
 const MOST: usize = 500;
-/// Most bytes of payload sent together. A single job may have 1 MiB, and other clients wait during
-/// a step.
+/// Most bytes of payload sent together: a job may have 1 MiB, and other clients wait for a step.
 const MOST_BYTES: usize = 4 << 20;
 /// Steps in progress at once: one that the server executes, and one in transit.
 const FLIGHTS: usize = 2;
