@@ -103,7 +103,7 @@ impl PartialEq for CustomBackoff {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureCause {
-    /// The handler returned an error.
+    /// The handler returned a failure.
     #[default]
     Reported,
     /// The handler panicked.

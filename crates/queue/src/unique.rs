@@ -59,8 +59,8 @@ impl Unique {
         Self { key: key.into(), on_duplicate: OnDuplicate::Reject, hold: None }
     }
 
-    /// A new job cancels a job of this key that has not started, and takes over its due time. If
-    /// the job of this key is running, the new job is enqueued as usual.
+    /// A new job cancels a job of this key that has not started, and takes over its place in the
+    /// queue and its due time. If the job of this key is running, the new job is enqueued as usual.
     pub fn replace(mut self) -> Self {
         self.on_duplicate = OnDuplicate::Replace;
         self

@@ -1,10 +1,10 @@
 //! The circuit breaker: while Redis is unavailable, calls fail immediately.
 //!
 //! The closed breaker lets all commands through. The first command without an answer opens it. Then
-//! no command is let through, and a separate task sends one probe at a time (half open),
-//! immediately, then with delays of n × 50 ms up to 500 ms, until the server answers. So one caller
-//! waits for the time-out, the others don't, and no caller's command is the probe. A command
-//! continues after its caller was cancelled, so it opens the breaker in any case.
+//! no command is let through. A separate task sends one probe at a time (half open): immediately,
+//! then after n × 50 ms, up to 500 ms, until the server answers. So one caller waits for the
+//! time-out, the others don't, and no caller's command is the probe. A command continues after its
+//! caller was cancelled, so it opens the breaker in any case.
 //!
 //! In a cluster there is one state per slot. An outage opens the slots of its shard; the other
 //! shards continue to serve.

@@ -40,7 +40,7 @@ impl ScanOptions {
     }
 
     /// Sets how many jobs of a fan-out may be pending before the scan waits. Zero counts as one.
-    /// The last page may exceed it.
+    /// A page may exceed it.
     pub fn max_pending(mut self, jobs: u64) -> Self {
         self.max_pending = jobs.max(1);
         self
