@@ -29,10 +29,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use mimalloc::MiMalloc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Ended, MemoryStore, RedisStore, Reserve, Stock, StockError, StockStore};
+
+/// Tasks free on one thread what another one has allocated, which this allocator does without a lock.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const PIECES: u64 = 10_000;
 /// Most pieces of one order.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use mimalloc::MiMalloc;
 use tidegate_load::driver::{Driver, Mode, Run};
 use tidegate_load::page;
 use tidegate_load::report::{self, Judged, Report};
@@ -20,6 +21,10 @@ use tidegate_load::{ExampleOptions, ExampleProcesses, Scenario};
 
 use self::arguments::Arguments;
 use self::fleet_proofs::FleetRun;
+
+/// The driver shares the machine with what it measures.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
