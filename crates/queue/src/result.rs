@@ -82,6 +82,7 @@ impl Producer {
     /// # }
     /// ```
     ///
+    /// # Errors
     /// [`WaitError`] says how else the job ended, or that it has not ended. After a transient
     /// broker error, the read is repeated until the time is up.
     pub async fn wait_for<T: DeserializeOwned>(
