@@ -20,7 +20,7 @@ use super::{Coherence, Store};
 /// Maximum wait of a test for a condition.
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
-/// Where databases are created.
+/// Location of the databases.
 pub(super) enum Ground {
     /// In this directory.
     Files(tempfile::TempDir, Cell<u32>),

@@ -47,5 +47,5 @@ pub(crate) static MAILS: Sql = Sql::search("SELECT mails FROM reminder WHERE sch
 /// `$1` schedule. Removes its unsent reminders.
 pub(crate) static FORGET: Sql = Sql::search("DELETE FROM reminder WHERE schedule_id = $1 AND sent_at IS NULL");
 
-/// Of occurrences before `$1`.
+/// Reminders of occurrences before `$1`.
 pub(crate) static REMOVE_OLD: Sql = Sql::search("DELETE FROM reminder WHERE at < $1");
