@@ -96,7 +96,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_silences(&self) -> Result<Vec<Silence>, StoreError> {
         let read = |row: &Row| {
             Ok(Silence {
@@ -113,7 +113,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn put_alert_silence(&self, silence: &Silence) -> Result<(), StoreError> {
         let [rule, whole, subject] = silence_key(&silence.rule, silence.subject.as_deref());
         let (until, reason) = (signed(silence.until_unix_ms), text(&silence.reason));
@@ -124,7 +124,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn lift_alert_silence(&self, rule: &str, subject: Option<&str>) -> Result<bool, StoreError> {
         Ok(self.alone(&LIFT_SILENCE, &silence_key(rule, subject)).await? > 0)
     }
@@ -133,7 +133,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn end_alert_silence(&self, silence: &Silence) -> Result<(), StoreError> {
         let [rule, whole, subject] = silence_key(&silence.rule, silence.subject.as_deref());
         self.alone(&END_SILENCE, &[rule, whole, subject, signed(silence.until_unix_ms).into()]).await.map(|_| ())
@@ -144,7 +144,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_reports(&self) -> Result<Vec<AlertReport>, StoreError> {
         let rows = self.db.all(&REPORTS, &[]).await?;
         let read = |row: &Row| -> Result<Option<AlertReport>, StoreError> {
@@ -160,7 +160,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn put_alert_reports(&self, process: &str, change: &ReportChange) -> Result<u64, StoreError> {
         let ReportChange { beat, is_anew, changed, removed } = change;
         let mut change = self.begin_once().await?;
@@ -189,7 +189,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn remove_dead_alert_reports(&self, process: &str, beat: i64) -> Result<(), StoreError> {
         self.alone(&REMOVE_DEAD_REPORTS, &[process.into(), beat.into()]).await.map(|_| ())
     }
@@ -198,7 +198,7 @@ impl Store {
     /// of those that can't be read.
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_states(&self) -> Result<(Vec<AlertState>, Vec<(String, String)>), StoreError> {
         let (mut states, mut unreadable) = (Vec::new(), Vec::new());
         for row in self.db.all(&STATES, &[]).await? {
@@ -216,7 +216,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_sender(&self) -> Result<AlertSender, StoreError> {
         let row = self.db.one(&SENDER, &[]).await?.ok_or(sqlx::Error::RowNotFound)?;
         Ok(AlertSender {
@@ -232,7 +232,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn claim_alert_sender(&self, process: &str, name: &str, turn: i64) -> Result<bool, StoreError> {
         Ok(self.alone(&CLAIM_SENDER, &[process.into(), text(name), turn.into()]).await? == 1)
     }
@@ -243,7 +243,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn record_alerts(
         &self,
         process: &str,
@@ -284,7 +284,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_notices_behind(&self, number: u64) -> Result<Vec<(u64, String)>, StoreError> {
         let since = clock::now().timestamp_millis() - NOTICES_LAST_MS;
         let rows = self.db.all(&NOTICES_BEHIND, &[signed(number).into(), since.into()]).await?;
@@ -296,7 +296,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_settled(&self, way: &str) -> Result<Option<u64>, StoreError> {
         let row = self.db.one(&SETTLED, &[way.into()]).await?;
         row.map(|row| row.int("settled").map(unsigned)).transpose()
@@ -306,7 +306,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn settle_alerts(&self, way: &str, number: u64) -> Result<(), StoreError> {
         self.alone(&SETTLE, &[way.into(), signed(number).into()]).await.map(|_| ())
     }

@@ -93,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn analytics(
         &self,
         tenant: &TenantId,
@@ -126,7 +126,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn remove_days_before(&self, first: NaiveDate) -> Result<u64, StoreError> {
         let remove = || async {
             let mut change = self.begin_once().await?;
@@ -183,7 +183,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn remove_idle_streams(&self, since: DateTime<Utc>) -> Result<u64, StoreError> {
         self.write_alone(&REMOVE_STREAMS, &[since.into()]).await
     }
@@ -194,7 +194,7 @@ impl Change {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn note(&mut self, tenant: &TenantId, activity: Activity, n: u64) -> Result<(), StoreError> {
         if n == 0 {
             return Ok(());
@@ -230,7 +230,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn analytics(
         &mut self,
         tenant: &TenantId,

@@ -58,7 +58,7 @@ impl Coherence {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub(super) async fn start(
         store: &Store,
         options: &SqliteConnectOptions,

@@ -32,7 +32,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn file(&self, tenant: &TenantId, id: FileId) -> Result<Option<StoredFile>, StoreError> {
         let values = [id.to_string().into(), tenant.as_str().into(), clock::now().into()];
         self.one(&FILE, &values).await?.map(|row| read(&row)).transpose()
@@ -42,7 +42,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn knows_file(&self, id: FileId) -> Result<bool, StoreError> {
         Ok(self.one(&IS_THERE, &[id.to_string().into()]).await?.is_some())
     }
@@ -51,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn expired_files(&self, now: DateTime<Utc>, limit: u32) -> Result<Vec<StoredFile>, StoreError> {
         self.all(&EXPIRED, &[now.into(), i64::from(limit).into()]).await?.iter().map(read).collect()
     }
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn forget_file(&self, id: FileId) -> Result<(), StoreError> {
         self.write_alone(&REMOVE, &[id.to_string().into()]).await.map(|_| ())
     }

@@ -55,7 +55,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn open_import(
         &self,
         id: &str,
@@ -119,7 +119,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn rejected_lines(&self, id: &str, after: u64, limit: u32) -> Result<Vec<RejectedLine>, StoreError> {
         let rows = self.all(&REJECTS, &[id.into(), signed(after).into(), i64::from(limit).into()]).await?;
         rows.iter().map(|row| Ok(RejectedLine { line: count(row, id, "line")?, reason: row.text("reason")? })).collect()

@@ -68,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn keys(&self, tenant: &TenantId) -> Result<Vec<KeyInfo>, StoreError> {
         let limit = i64::try_from(MOST_KEYS).unwrap_or(i64::MAX);
         let rows = self.all(&KEYS, &[tenant.as_str().into(), limit.into()]).await?;
@@ -83,7 +83,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn revoke_key(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let revoke = || async {
             let mut change = self.begin_once().await?;

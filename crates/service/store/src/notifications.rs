@@ -59,7 +59,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn publish(&self, new: &NewNotification<'_>) -> Result<Notification, StoreError> {
         let publish = || async {
             let mut change = self.begin_once().await?;
@@ -88,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn notifications(
         &self,
         tenant: &TenantId,
@@ -103,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn notification(&self, tenant: &TenantId, seq: u64) -> Result<Option<Notification>, StoreError> {
         let row = self.one(&NOTIFICATION, &[tenant.as_str().into(), signed(seq).into()]).await?;
         row.map(|row| read(tenant, &row)).transpose()
@@ -113,7 +113,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn ends_of_notifications(&self, tenant: &TenantId) -> Result<Ends, StoreError> {
         let Some(row) = self.one(&ENDS, &[tenant.as_str().into()]).await? else { return Ok(Ends::default()) };
         Ok(Ends { last: number(tenant, &row, "last")?, gone: number(tenant, &row, "gone")? })

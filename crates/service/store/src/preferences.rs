@@ -18,7 +18,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn preferences(&self, tenant: &TenantId, user: Uuid) -> Result<Option<String>, StoreError> {
         let row = self.one(&PREFERENCES, &[tenant.as_str().into(), user.into()]).await?;
         row.map(|row| Ok(row.opt_text("body")?.unwrap_or_else(|| NONE.to_owned()))).transpose()
@@ -29,7 +29,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn put_preferences<V: Send + Sync + 'static>(
         &self,
         cache: &TypedCache<V>,

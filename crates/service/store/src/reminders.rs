@@ -87,7 +87,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn due_schedules(
         &self,
         until: DateTime<Utc>,
@@ -115,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn prepare_reminders(&self, occurring: &[Occurring], most: u32) -> Result<Prepared, StoreError> {
         // A fixed order, so that two preparations of the same schedules can't deadlock.
         let mut sorted: Vec<_> = occurring.iter().collect();
@@ -138,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn pending_reminders(
         &self,
         (from, until): (DateTime<Utc>, DateTime<Utc>),
@@ -168,7 +168,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn send_reminder(
         &self,
         tenant: &TenantId,
@@ -197,7 +197,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn remove_reminders_before(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
         self.write_alone(&REMOVE_OLD, &[before.into()]).await
     }

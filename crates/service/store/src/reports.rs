@@ -65,7 +65,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn count_starting(&mut self, tenant: &TenantId, span: &Range<DateTime<Utc>>) -> Result<u64, StoreError> {
         let values = [tenant.as_str().into(), span.start.into(), span.end.into()];
         let rows = self.all(&COUNT, &values).await?;
@@ -78,7 +78,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn stretch(
         &mut self,
         tenant: &TenantId,
@@ -104,7 +104,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn sums_by_day(
         &mut self,
         tenant: &TenantId,
@@ -118,7 +118,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn sums_by_name(
         &mut self,
         tenant: &TenantId,

@@ -59,7 +59,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn reserve_run(
         &self,
         id: &str,
@@ -91,7 +91,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn pending_runs(
         &self,
         tenant: &TenantId,
@@ -105,7 +105,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn open_run(
         &self,
         id: &str,
@@ -120,7 +120,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn files_of_run(&self, id: &str) -> Result<Option<Made<FileId>>, StoreError> {
         let Some(row) = self.one(&FILES_OF, &[id.into()]).await? else { return Ok(None) };
         let read = |column: &'static str| {
@@ -136,7 +136,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn finish_run(&self, id: &str, made: &Made<StoredFile>) -> Result<bool, StoreError> {
         let finish = || async {
             let mut change = self.begin_once().await?;
@@ -166,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn close_run(&self, id: &str) -> Result<(), StoreError> {
         self.write_alone(&CLOSE, &[clock::now().into(), id.into()]).await.map(|_| ())
     }
@@ -176,7 +176,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn release_run(&self, id: &str) -> Result<(), StoreError> {
         self.write_alone(&RELEASE, &[id.into()]).await.map(|_| ())
     }
@@ -185,7 +185,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn remove_run(&self, id: &str) -> Result<(), StoreError> {
         self.write_alone(&REMOVE, &[id.into()]).await.map(|_| ())
     }
@@ -195,7 +195,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn old_runs(
         &self,
         before: DateTime<Utc>,

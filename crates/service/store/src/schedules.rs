@@ -126,7 +126,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn schedule(&self, tenant: &TenantId, id: Uuid) -> Result<Option<Schedule>, StoreError> {
         let row =
             self.one_of(&cache_keys::schedules_of(tenant), &SCHEDULE, &[id.into(), tenant.as_str().into()]).await?;
@@ -139,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn schedules(&self, tenant: &TenantId, limit: usize, after: Option<Cursor>) -> Result<Page, StoreError> {
         let (tag, values) = (cache_keys::schedules_of(tenant), page_values(tenant, limit, after));
         page_of(&self.all_of(&tag, &PAGE, &values).await?, limit)
@@ -149,7 +149,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn newest_schedules(&self, limit: usize) -> Result<Vec<(TenantId, Uuid)>, StoreError> {
         let rows = self.all(&NEWEST, &[i64::try_from(limit).unwrap_or(i64::MAX).into()]).await?;
         let named = |row: &Row| {
@@ -164,7 +164,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     #[cfg(any(test, feature = "test-support"))]
     pub async fn count_schedules(&self, tenant: &TenantId) -> Result<i64, StoreError> {
         let row = self.one(&super::sql::schedules::COUNT, &[tenant.as_str().into()]).await?;
@@ -175,7 +175,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn create_schedule(&self, tenant: &TenantId, draft: &ScheduleDraft) -> Result<Schedule, StoreError> {
         let schedule = new_schedule(draft);
         let create = || async {
@@ -238,7 +238,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn replace_schedule(
         &self,
         tenant: &TenantId,
@@ -275,7 +275,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read or written.
+    /// Fails if the database can't be read or written.
     pub async fn reindex_schedules(&self, tenant: &TenantId, ids: &[Uuid]) -> Result<u64, StoreError> {
         // In the order in which reminders are prepared, so that the two can't deadlock.
         let mut sorted = ids.to_vec();
@@ -306,7 +306,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn delete_schedule(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let delete = || async {
             let mut change = self.begin_once().await?;

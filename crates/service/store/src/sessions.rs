@@ -28,7 +28,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn begin_session(
         &self,
         digest: &SessionDigest,
@@ -69,7 +69,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn session(&self, digest: &SessionDigest) -> Result<Option<Session>, StoreError> {
         let Some(row) = self.one(&SESSION, &[digest.0.as_slice().into()]).await? else { return Ok(None) };
         let unreadable = |column| StoreError::Unreadable { table: "session", id: digest.to_string(), column };
@@ -85,7 +85,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn end_session(&self, digest: &SessionDigest) -> Result<bool, StoreError> {
         let end = || async {
             let mut change = self.begin_once().await?;

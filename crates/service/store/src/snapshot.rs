@@ -48,7 +48,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn schedules(
         &mut self,
         tenant: &TenantId,
@@ -62,7 +62,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn count_schedules(&mut self, tenant: &TenantId) -> Result<u64, StoreError> {
         let row = self.read.one(&super::sql::schedules::COUNT, &[tenant.as_str().into()]).await?;
         let rows = row.map_or(Ok(0), |row| row.int("rows"))?;

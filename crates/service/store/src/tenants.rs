@@ -28,7 +28,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {
         let row = self.one(&TENANT, &[id.as_str().into()]).await?;
         row.map(|row| read(id, &row)).transpose()
@@ -38,7 +38,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn tenants(&self, limit: usize, after: Option<&TenantId>) -> Result<TenantPage, StoreError> {
         // One more than requested, which shows whether there is a next page.
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn tenant_of_key(&self, digest: &KeyDigest) -> Result<Option<TenantId>, StoreError> {
         let Some(row) = self.one(&TENANT_OF_KEY, &[digest.0.as_slice().into()]).await? else { return Ok(None) };
         let id = row.text("tenant_id")?;

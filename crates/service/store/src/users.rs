@@ -72,7 +72,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn user(&self, tenant: &TenantId, id: Uuid) -> Result<Option<User>, StoreError> {
         let row = self.one(&USER, &[tenant.as_str().into(), id.into()]).await?;
         row.map(|row| read(&row)).transpose()
@@ -82,7 +82,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn users(&self, tenant: &TenantId, limit: usize, after: Option<Uuid>) -> Result<UserPage, StoreError> {
         // One more than requested, which shows whether there is a next page.
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
@@ -99,7 +99,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn seats_used(&self, tenant: &TenantId) -> Result<u64, StoreError> {
         let used = count(self.one(&COUNT_USERS, &[tenant.as_str().into()]).await?.as_ref())?;
         Ok(u64::try_from(used).unwrap_or(0))
@@ -109,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn user_of_email(
         &self,
         tenant: &TenantId,
@@ -124,7 +124,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn set_password(
         &self,
         tenant: &TenantId,
@@ -155,7 +155,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn delete_user(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let delete = || async {
             let mut change = self.begin_once().await?;

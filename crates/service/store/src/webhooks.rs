@@ -41,7 +41,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn create_webhook(&self, tenant: &TenantId, webhook: &Webhook, most: usize) -> Result<bool, StoreError> {
         let create = || async {
             let mut change = self.begin_once().await?;
@@ -77,7 +77,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn webhooks(&self, tenant: &TenantId) -> Result<Vec<Webhook>, StoreError> {
         self.all(&OF_TENANT, &[tenant.as_str().into()]).await?.iter().map(read).collect()
     }
@@ -86,7 +86,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn webhook(&self, tenant: &TenantId, id: Uuid) -> Result<Option<Webhook>, StoreError> {
         let row = self.one(&WEBHOOK, &[tenant.as_str().into(), id.into()]).await?;
         row.map(|row| read(&row)).transpose()
@@ -96,7 +96,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn disable_webhook(&self, tenant: &TenantId, id: Uuid) -> Result<(), StoreError> {
         let disable = || async {
             let mut change = self.begin_once().await?;
@@ -111,7 +111,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn delete_webhook(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let delete = || async {
             let mut change = self.begin_once().await?;

@@ -321,7 +321,7 @@ impl AlertDesk {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn lift_silence(&self, rule: &str, subject: Option<&str>) -> Result<bool, StoreError> {
         let subject = subject.map(mask);
         let lift = || {

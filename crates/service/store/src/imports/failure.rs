@@ -51,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn failed_import(&self, id: &str, tenant: &TenantId) -> Result<Option<FailedImport>, StoreError> {
         let Some(row) = self.one(&FAILURE, &[id.into(), tenant.as_str().into()]).await? else { return Ok(None) };
         let Some(name) = row.opt_text("failure")? else { return Ok(None) };
@@ -70,7 +70,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn close_import(&self, id: &str, failure: Option<ImportFailure>) -> Result<(), StoreError> {
         let values = [clock::now().into(), failure.map(ImportFailure::name).into(), id.into()];
         self.write_alone(&CLOSE, &values).await.map(|_| ())

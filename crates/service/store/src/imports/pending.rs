@@ -29,7 +29,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn reserve_import(&self, id: &str, tenant: &TenantId, most: u32) -> Result<Reserved, StoreError> {
         let reserve = || async {
             let mut change = self.begin_once().await?;
@@ -59,7 +59,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn release_import(&self, id: &str) -> Result<(), StoreError> {
         let values = [id.into(), signed(Position::START.byte).into()];
         self.write_alone(&RELEASE, &values).await.map(|_| ())
@@ -69,7 +69,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn pending_imports(&self, tenant: &TenantId) -> Result<Vec<String>, StoreError> {
         self.all(&PENDING, &[tenant.as_str().into()]).await?.iter().map(|row| row.text("id")).collect()
     }

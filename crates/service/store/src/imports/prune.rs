@@ -24,7 +24,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn old_imports(
         &self,
         before: DateTime<Utc>,
