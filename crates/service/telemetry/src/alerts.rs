@@ -184,7 +184,8 @@ impl AlertDesk {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(source));
     }
 
-    /// Adds a source of measurements for the thresholds of [`LIMITS`].
+    /// Adds a source of measurements for the thresholds of
+    /// [`LIMITS`](tidegate_model::alert_rules::LIMITS).
     pub(super) fn watch_limits(&self, source: impl Fn() -> Vec<Measurement> + Send + Sync + 'static) {
         let book = Arc::clone(&self.book);
         self.watch(move || source().into_iter().filter_map(|figure| book.observe(figure)).collect());
