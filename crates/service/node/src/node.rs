@@ -161,9 +161,8 @@ fn listen_advice(error: &std::io::Error, address: SocketAddr, variable: &str) ->
 }
 
 impl StartError {
-    /// Exit code of the process: 2 for settings, 3 for data that can't be used, 4 for the address,
-    /// 5 for Redis that can't be used, 6 for a login that Redis or the database server refuses, 1
-    /// for any other error.
+    /// Exit code: 2 for settings, 3 for unusable data, 4 for the address, 5 for unusable Redis, 6
+    /// for a login that Redis or the database server refuses, 1 for any other error.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Tls(_) | Self::Limits(_) | Self::Limit(_) => 2,
@@ -328,8 +327,7 @@ impl Node {
         self.redis.as_ref()
     }
 
-    /// Returns the worker of this process, with the handlers of the queues that it serves. It
-    /// starts to serve when it is run.
+    /// Returns the worker of this process for the queues that it serves. It must be run.
     ///
     /// # Errors
     ///
@@ -376,8 +374,7 @@ impl Node {
         }
     }
 
-    /// Starts to read the totals of the queues for their rates. Only a process that reports rates
-    /// needs it.
+    /// Starts to read the totals of the queues, which only a process that reports rates needs.
     pub fn follow_queues(&self) {
         self.telemetry.follow_queues(self.background.clone());
     }
@@ -391,8 +388,7 @@ impl Node {
         self.broker.counts(ImportSchedules::QUEUE).await.map(|_| ())
     }
 
-    /// Fails if a database file was deleted, moved or replaced while it is open. The process then
-    /// accepts no more writes.
+    /// Fails if an open database file was deleted, moved or replaced. No writes are accepted then.
     ///
     /// # Errors
     ///
@@ -410,8 +406,8 @@ impl Node {
         }
         self.background.cancel();
         self.telemetry.alerts().unshared().await;
-        // One after the other: if connections close at the same time, none of them merges the log
-        // into the file.
+        // One after the other: of connections that close together, none merges the log into the
+        // file.
         self.coherence.ended().await;
         self.store.close().await;
         if let Some(broker) = &self.queue_file {

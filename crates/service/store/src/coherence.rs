@@ -1,10 +1,9 @@
 //! Keeps the cache of this process consistent with the commits of other processes.
 //!
-//! PostgreSQL notifies of commits: see [`listen`]. SQLite has no server that could send
-//! invalidations. So each commit writes its invalidations to a table. A reader calls
-//! [`Coherence::catch_up`] before it reads the cache. That compares the header of the WAL index,
-//! see [`wal_index`], in less than a microsecond. The table is read only if there was a commit
-//! since the last read. Callers that arrive during a read share the next one.
+//! PostgreSQL notifies of commits: see [`listen`]. With SQLite, each commit writes its
+//! invalidations to a table. Before a reader uses the cache, [`Coherence::catch_up`] compares the
+//! header of the WAL index ([`wal_index`]), in less than a microsecond. It reads the table only if
+//! there was a commit since the last read. Callers that arrive during a read share the next one.
 //!
 //! Invariant with SQLite: a read that starts after a commit ended, in any process, is not answered
 //! with a state from before that commit.
@@ -72,8 +71,7 @@ impl Coherence {
         let mut watcher =
             Watcher { connection, version, position, hearers, origins: store.origins.clone(), known: known.clone() };
         if store.cache.owed().is_some() {
-            // A process that was killed may have committed without an invalidation of the shared
-            // cache.
+            // A killed process may have committed without an invalidation of the shared cache.
             watcher.retell().await?;
         }
         let (callers, queue) = mpsc::channel(BATCH);
@@ -96,8 +94,7 @@ impl Coherence {
     }
 
     /// Returns when the cache has processed everything that was committed before this call. With
-    /// PostgreSQL that is everything of which the server has sent notifications by then, which lags
-    /// by some milliseconds.
+    /// PostgreSQL, that is what the server has sent by then, which lags by some milliseconds.
     ///
     /// If the database can't be read or does not send notifications, clears the cache, so that
     /// nothing stale is served. Never waits for a writer, of this process or another.
@@ -124,8 +121,7 @@ impl Coherence {
         }
     }
 
-    /// Whether the cache is current. While it is not, each request clears it, and is answered from
-    /// the tables.
+    /// Whether the cache is current. While it is not, each request clears it and reads the tables.
     pub fn is_current(&self) -> bool {
         match &self.0 {
             Means::Table { callers, .. } => !callers.is_closed(),
@@ -133,8 +129,7 @@ impl Coherence {
         }
     }
 
-    /// Returns when the watch has ended, after `shutdown` was cancelled, and its connection is
-    /// closed.
+    /// Returns when `shutdown` was cancelled, the watch has ended and its connection is closed.
     pub async fn ended(&self) {
         match &self.0 {
             Means::Table { callers, .. } => callers.closed().await,
@@ -193,8 +188,7 @@ impl Watcher {
                 let _ = caller.send(());
             }
         }
-        // The channel closes when `self` is dropped, after the connection. Later callers get an
-        // error.
+        // Dropping `self` after the connection closes the channel. Later callers get an error.
         let _ = self.connection.close().await;
     }
 
@@ -265,8 +259,7 @@ impl Hearers {
         }
     }
 
-    /// Clears the cache, so that no missed change is cached, and wakes all callers that wait for
-    /// notifications.
+    /// Clears the cache, so that no missed change is cached, and wakes all waiting callers.
     async fn start_anew(&self) {
         self.clear().await;
         self.news.tell_all();
@@ -402,8 +395,7 @@ mod tests {
     #[tokio::test]
     async fn an_invalidation_of_a_newer_version_clears_once_and_is_left_behind() {
         let (_directory, one, other) = two().await;
-        // The check constraint belongs to this version; the table of a newer version has another
-        // one.
+        // The check constraint belongs to this version. The table of a newer one has another.
         sqlx::query("PRAGMA ignore_check_constraints = ON").execute(one.store.writer()).await.unwrap();
         let newer = "INSERT INTO invalidation (origin, kind, name, at) VALUES (7, 'moon', 'full', 9e12)";
         sqlx::query(newer).execute(one.store.writer()).await.unwrap();

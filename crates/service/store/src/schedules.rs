@@ -50,8 +50,8 @@ impl Schedule {
     }
 
     /// Returns the result for a client that requests `wanted` with the idempotency key of this
-    /// schedule. If the schedule was changed since, it is unknown whether it once was what is
-    /// requested; it then counts as repeated.
+    /// schedule. A schedule that was changed since counts as repeated: its first content is
+    /// unknown.
     fn asked_again_as(self, wanted: &Self) -> Creation {
         let was_changed = self.updated_at != self.created_at;
         let as_wanted =
@@ -87,8 +87,7 @@ pub struct Page {
     pub next_cursor: Option<String>,
 }
 
-/// The last schedule of a page. Serialized as 48 hexadecimal digits, which clients send back
-/// unchanged.
+/// The last schedule of a page, as 48 hexadecimal digits, which clients send back unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     starts_at: u64,
@@ -134,8 +133,7 @@ impl Store {
     }
 
     /// Returns at most `limit` of the tenant's schedules after `after`, by start and then id. A
-    /// page of large schedules ends earlier, at about one mebibyte. It is never empty while there
-    /// are more.
+    /// page of large schedules ends at about one mebibyte. It is never empty while there are more.
     ///
     /// # Errors
     ///
@@ -270,8 +268,7 @@ impl Store {
     }
 
     /// Recomputes when these schedules are due for a check, and drops their cache entries. Returns
-    /// how many of them the tenant has. Idempotent: a schedule that changes concurrently is
-    /// skipped.
+    /// how many the tenant has. Idempotent: skips a schedule that changes concurrently.
     ///
     /// # Errors
     ///
@@ -329,8 +326,7 @@ impl Change {
         row.map(|row| row.time("created_at")).transpose()
     }
 
-    /// Inserts a schedule. `origin` is the import and line that it comes from. Returns whether it
-    /// is new.
+    /// Inserts a schedule from the import and line `origin`. Returns whether it is new.
     pub(super) async fn insert_schedule(
         &mut self,
         tenant: &TenantId,
@@ -395,8 +391,7 @@ pub(super) fn new_schedule(draft: &ScheduleDraft) -> Schedule {
     Schedule { updated_at: now, ..from_draft(Uuid::now_v7(), draft, now) }
 }
 
-/// Returns how many of the schedules fit on a page, which must not be too large for clients and the
-/// cache.
+/// Returns how many of the schedules fit on a page that clients can read and a cache can store.
 fn how_many_fit(items: &[Schedule]) -> usize {
     let size = |schedule: &Schedule| {
         let attendees: usize = schedule.attendees.iter().map(|attendee| attendee.len() + 3).sum();

@@ -101,8 +101,7 @@ impl std::fmt::Debug for AlertDesk {
 }
 
 impl AlertDesk {
-    /// Makes a desk that evaluates alerts and streams events. New followers get the report in
-    /// `latest`.
+    /// Makes a desk for alerts and events. New followers get the report in `latest`.
     pub(super) fn new(settings: &AlertSettings, registry: &Registry, latest: Arc<Latest>) -> Arc<Self> {
         let epoch = unix_ms();
         let objective = BurnRate::standard(settings.objective);
@@ -178,8 +177,7 @@ impl AlertDesk {
         silences.adopt(alerts, found, unix_ms())
     }
 
-    /// Adds a source of observations, which is read each second, for a rule outside of health. It
-    /// must not block.
+    /// Adds a source, read each second, for a rule outside of health. It must not block.
     pub fn watch(&self, source: impl Fn() -> Vec<Observation<'static>> + Send + Sync + 'static) {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(source));
     }
@@ -271,8 +269,7 @@ impl AlertDesk {
         self.stream.is_followed(topic)
     }
 
-    /// Sends an event without a lifecycle to the followers of the topic. Its texts are already
-    /// masked.
+    /// Sends an event without a lifecycle to the topic's followers. Its texts are already masked.
     pub(super) fn announce(&self, topic: Topic, name: &'static str, data: &Value) {
         self.stream.tell(&Told::unnumbered(Some(topic), name, data));
     }

@@ -29,8 +29,7 @@ const SLOW_COMMANDS: usize = 10;
 const COMPLAINT: Duration = Duration::from_mins(10);
 /// Prefix of the mark of a run until the server has accepted the rewrite.
 const ASKED: &str = "asked";
-/// Expiry of such a mark in milliseconds. It is shorter than [`PERIOD`], so that the next reading
-/// tries again.
+/// Expiry of such a mark in milliseconds. Below [`PERIOD`], so that the next reading tries again.
 const ASKED_FOR_MS: u64 = 30_000;
 
 /// The watch on Redis.
@@ -260,12 +259,10 @@ impl RedisWatch {
             }
             match self.clean_file(&server.address, &run).await {
                 Ok(true) => drop(self.runs().insert(server.address, run)),
-                // Another process has just sent the request. The next reading shows whether the
-                // server has begun.
+                // Another process has just sent the request. The next reading shows the result.
                 Ok(false) => {}
                 Err(error) => {
-                    // It does not change until an operator changes it, so it is logged once for
-                    // each run.
+                    // Only an operator can change it, so it is logged once for each run.
                     let is_forbidden = error.code() == Some("NOPERM");
                     if is_forbidden || self.complaints.count().is_some() {
                         tracing::warn!(
@@ -343,8 +340,7 @@ async fn told_of(name: &'static str, client: &Client, note: impl Fn(&'static str
     std::future::pending::<()>().await;
 }
 
-/// Returns the warnings without their values, so that a value that only changes is not logged
-/// again.
+/// Returns the warnings without values, so that a changed value is not logged again.
 fn warnings_of(servers: &[NodeInfo]) -> BTreeSet<String> {
     let thresholds = Thresholds::default();
     let of = |server: &NodeInfo| {

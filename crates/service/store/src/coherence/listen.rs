@@ -1,14 +1,12 @@
 //! Listens to PostgreSQL for the commits of other processes.
 //!
-//! Each commit sends what it makes stale, and the server delivers it to every listening process, in
-//! the order of the commits. The server keeps nothing for a process that is not connected. So a
-//! process that may have missed a notification does not trust its cache. This starts when its
-//! connection is lost or was silent for two seconds, and ends when the process listens again and
-//! has cleared the cache. Meanwhile each request clears the cache and is answered from the tables.
+//! Each commit sends what it makes stale. The server delivers it to every listening process, in the
+//! order of the commits, and keeps nothing for others. So a process may miss notifications after
+//! its connection was lost, or was silent for two seconds. From then on, each request clears the
+//! cache and reads the tables, until the process listens again and has cleared the cache.
 //!
-//! Guarantee: a committed change is served stale no longer than the server takes to deliver the
-//! notification, which is some milliseconds. If the connection breaks without an error, it is at
-//! most two seconds.
+//! Guarantee: a committed change is served stale for at most the delivery time of the notification,
+//! some milliseconds. It is at most two seconds if the connection breaks without an error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -117,8 +115,7 @@ impl Listening {
         let shared = &*self.0;
         let number = shared.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut cleared = shared.cleared.lock().await;
-        // Callers that arrive during a clearing share the next one, which must begin after every
-        // commit that they have seen.
+        // Callers that arrive during a clearing share the next one: it must follow their commits.
         if *cleared < number {
             let all = shared.asked.load(Ordering::SeqCst);
             shared.hearers.clear().await;
@@ -201,8 +198,7 @@ impl Ear {
         };
         timeout(self.patience, stands).await.map_err(|_| Lost::Deaf)??;
         if self.shared.hearers.cache.owed().is_some() {
-            // A process that was killed may have committed without an invalidation of the shared
-            // cache.
+            // A killed process may have committed without an invalidation of the shared cache.
             let rows = self.store.all(&BEHIND, &[0.into()]).await?;
             let rows = rows.iter().map(Written::read).collect::<Result<Vec<_>, _>>()?;
             self.shared.hearers.act_on(rows.iter().map(Written::invalidation)).await;
@@ -231,8 +227,7 @@ impl Ear {
         }
     }
 
-    /// Applies a notification, and all that arrived with it. Returns the reason if no more can
-    /// arrive.
+    /// Applies a notification and all that arrived with it. Returns why no more can arrive.
     async fn hear(&self, first: Result<Option<PgNotification>, Error>, listener: &mut PgListener) -> Option<Lost> {
         let mut notices = Vec::new();
         let mut next = Some(first);
@@ -329,8 +324,7 @@ mod tests {
         one.store.purge(&Purge::Pattern(pattern, None)).await.unwrap();
         poll_until(LONG, async || (!other.knows_list()).then_some(())).await.unwrap();
         assert!(other.knows_tenant());
-        // A process does not apply its own purge twice: values cached after it stay, also when the
-        // next notification arrives.
+        // A process does not apply its own purge twice: values cached after it stay.
         other.store.purge(&Purge::All).await.unwrap();
         other.remember().await;
         one.store.purge(&Purge::Tags(vec![cache_keys::schedules_of(&acme())])).await.unwrap();
