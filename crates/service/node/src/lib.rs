@@ -12,12 +12,12 @@ pub mod serving;
 mod spool_sweep;
 pub mod waiting_start;
 
-/// The examples of the README, compiled and run with the documentation tests.
+/// The examples of the README, compiled and run as documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../../README.md")]
 struct Readme;
 
-/// The service on the front page of `tidegate-perfmon`, which may not depend on axum itself.
+/// The example of `tidegate-perfmon`'s front page, which may not depend on axum itself.
 #[cfg(doctest)]
 #[doc = include_str!("../../../perfmon/src/axum.md")]
 struct Monitored;
