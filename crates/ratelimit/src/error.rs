@@ -20,7 +20,8 @@ pub enum CheckError {
         /// Capacity of the key's shard, in keys.
         max_keys: usize,
     },
-    /// The key is longer than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES), which bounds the memory of all keys.
+    /// The key is longer than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES), which bounds the memory of
+    /// all keys.
     #[error("a key of {length} bytes is longer than {max}")]
     KeyTooLong {
         /// Length of the key, in bytes.
@@ -115,7 +116,7 @@ pub enum QuotaError {
         /// Maximum rate, per second.
         max: u64,
     },
-    /// None of the combined windows has that period.
+    /// No window has that period.
     #[error("no window is over {period:?}")]
     NoSuchWindow {
         /// The requested period.

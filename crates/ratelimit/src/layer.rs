@@ -28,8 +28,8 @@ use crate::Limiter;
 ///
 /// An admitted request carries two extensions: the [`Decisions`] of all its limiters, and the
 /// [`Decision`](crate::Decision) with the least remaining. Its response carries the
-/// [headers](crate::headers) of that decision. If a limiter assigns a delay, the request waits for
-/// its turn, for ten seconds at most unless `max_wait` is set (feature `tokio`).
+/// [headers](crate::headers) of all these decisions. If a limiter assigns a delay, the request
+/// waits for its turn, for ten seconds at most unless `max_wait` is set (feature `tokio`).
 ///
 /// A refused request never reaches the service. [`ProblemJson`] answers it, or the [`Reject`] that
 /// was set with [`reject_with`](Self::reject_with). The headers of the limiter that refused are

@@ -1,4 +1,4 @@
-//! Token bucket, as the generic cell rate algorithm (GCRA, ITU-T I.371) in exact rational arithmetic.
+//! Token bucket: the generic cell rate algorithm (GCRA, ITU-T I.371) in exact rational arithmetic.
 
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ impl TokenBucket {
         Self { quota }
     }
 
-    /// `now` in `1 / limit` µs: at most 2⁶⁴ × 2⁵³, so sums with the bucket's length stay far below 2¹²⁸.
+    /// `now` in `1 / limit` µs. At most 2⁶⁴ × 2⁵³, so sums with the bucket's length are far below
+    /// 2¹²⁸.
     fn scaled(&self, now: Timestamp) -> u128 {
         u128::from(now.as_micros()) * u128::from(self.quota.limit())
     }
