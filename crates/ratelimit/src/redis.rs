@@ -1,4 +1,5 @@
-//! Limits that many processes share: the states lie in Redis, and a script decides over each in one round trip.
+//! Limits that many processes share: the states are stored in Redis, and a script makes each
+//! decision in one round trip.
 
 mod algorithm;
 mod builder;
@@ -26,7 +27,8 @@ pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};
 use crate::limiter::ensure_short;
 use crate::{CheckError, StoreError};
 
-/// The longest time that Redis keeps, in microseconds: 2⁵², 142 years. With a date of our age it stays below 2⁵³.
+/// Maximum time that is stored in Redis, in microseconds: 2⁵², 142 years. The sum with a current
+/// date is below 2⁵³.
 const MAX_MICROS: u64 = 1 << 52;
 
 impl From<tidegate_redis::Error> for CheckError {
@@ -42,7 +44,8 @@ impl From<tidegate_redis::Error> for CheckError {
     }
 }
 
-/// The `N` figures that a script answers, none of them below zero; those that it leaves out at the end are zero.
+/// Parses the `N` figures of a script's reply, none of them negative. Missing figures at the end
+/// are zero.
 fn figures<const N: usize>(reply: Value) -> Result<[u64; N], CheckError> {
     let mut figures = [0; N];
     for (figure, value) in figures.iter_mut().zip(reply.into_array()?) {
