@@ -34,8 +34,7 @@ pub trait Algorithm: Clone + Send + Sync + 'static {
     /// The quota that the algorithm applies.
     fn quota(&self) -> Quota;
 
-    /// All quotas that the algorithm applies. Equal to [`quota`](Self::quota), unless it applies
-    /// several.
+    /// All quotas that the algorithm applies. By default only [`quota`](Self::quota).
     fn quotas(&self) -> Quotas {
         self.quota().into()
     }
@@ -46,8 +45,7 @@ pub trait Algorithm: Clone + Send + Sync + 'static {
     /// [`QuotaError`] if the algorithm cannot apply that quota.
     fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError>;
 
-    /// Converts a state that was kept under `before`, the same algorithm with another quota, to
-    /// this quota.
+    /// Converts a state from `before`, the same algorithm with another quota, to this quota.
     ///
     /// The amount in use is kept, even if it is above the new limit. Algorithms that store the time
     /// of each charge keep those times, so with a shorter period, older charges expire immediately.
@@ -87,13 +85,11 @@ pub trait Algorithm: Clone + Send + Sync + 'static {
     fn expires_at(&self, state: &Self::State) -> Timestamp;
 }
 
-/// Maximum usage that penalties can reach: twice the capacity, limited to the integers that doubles
-/// represent exactly.
+/// Maximum usage after penalties: twice the capacity, within the exact integers of doubles.
 pub(crate) fn most_charged(capacity: u64) -> u64 {
     capacity.saturating_mul(2).min(Quota::MAX_LIMIT)
 }
 
-/// Returns an error if the cost can never be admitted.
 pub(crate) fn ensure_fits(cost: u64, limit: u64) -> Result<(), CheckError> {
     if cost > limit { Err(CheckError::CostExceedsLimit { cost, limit }) } else { Ok(()) }
 }

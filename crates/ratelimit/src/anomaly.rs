@@ -96,16 +96,14 @@ pub struct Flag {
 const DEFAULT_MAX_KEYS: usize = 10_000;
 
 impl AnomalyDetectorBuilder {
-    /// Sets the length of an interval; 10 s by default, at least one millisecond. All other
-    /// durations are multiples of it.
+    /// Sets the length of an interval; 10 s by default, at least 1 ms. Scales other durations.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.rule.interval = whole_micros(interval).max(1_000);
         self
     }
 
-    /// Sets the minimum count of an interval for a flag; 50 by default. With a lower one, keys are
-    /// occasionally flagged at random.
+    /// Sets the minimum count for a flag; 50 by default. A lower one flags keys at random at times.
     #[must_use]
     pub fn minimum(mut self, count: u64) -> Self {
         self.rule.minimum = count.max(1);

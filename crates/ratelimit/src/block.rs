@@ -8,8 +8,7 @@ use crate::clock::whole_micros;
 /// How long a key that exceeds its limit is refused, and how that duration grows with repetition.
 ///
 /// Only the transition from unblocked to blocked counts as a strike. Refusals during a block
-/// neither count as a strike nor extend the block. A client that waits for `retry_after` gets no
-/// further strike.
+/// neither count as a strike nor extend the block. A client that waits for `retry_after` gets none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockPolicy {
     base: u64,
@@ -47,15 +46,13 @@ impl BlockPolicy {
     /// exceeded a limit together do not return together. The result may exceed the cap of
     /// [`escalate`](Self::escalate), but not [`BlockPolicy::MAX`].
     ///
-    /// The extension depends only on the key and its strikes: every process, and Redis, computes
-    /// the same.
+    /// It depends only on the key and its strikes: every process, and Redis, computes the same.
     #[must_use]
     pub fn jitter(self, percent: u8) -> Self {
         Self { jitter: percent.min(100), ..self }
     }
 
-    /// The fixed duration, its cap and the decay of a strike, in microseconds. Without escalation
-    /// the cap and the decay are zero.
+    /// Duration, cap and decay of a strike, in microseconds. Cap and decay may be zero for none.
     #[cfg(feature = "redis")]
     pub(crate) fn rule(&self) -> [u64; 3] {
         let Escalation { cap, decay } = self.escalation.unwrap_or(Escalation { cap: 0, decay: 0 });
@@ -79,14 +76,12 @@ impl BlockPolicy {
         (length + longest * part / PARTS).min(whole_micros(Self::MAX))
     }
 
-    /// Adds a strike to the key and returns the duration of its block.
     pub(crate) fn strike(&self, block: &mut Block, now: Timestamp, key: &str) -> Duration {
         let (length, strikes) = match self.escalation {
             None => (self.base, 0),
             Some(Escalation { cap, .. }) => {
                 let strikes = self.strikes(block, now);
-                // 2^37 × 1 ms exceeds the maximum cap, so a larger shift changes nothing and cannot
-                // overflow.
+                // 2^37 × 1 ms exceeds the maximum cap, so a larger shift would change nothing.
                 let length = u128::from(self.base) << strikes.min(37);
                 (u64::try_from(length).unwrap_or(cap).min(cap), strikes.saturating_add(1))
             }
@@ -107,8 +102,7 @@ impl BlockPolicy {
 /// Number of distinct jitter values.
 const PARTS: u64 = 1 << 16;
 
-/// A number below [`PARTS`] that depends only on the key (FNV-1a, folded). It is the same in every
-/// process and release.
+/// A number below [`PARTS`] from the key alone (FNV-1a, folded). Stable across releases.
 fn seed(key: &str) -> u64 {
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     let hash = key.bytes().fold(0x811c_9dc5, step);
@@ -126,7 +120,6 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// A block of `duration` from `now` that keeps `strikes`.
     pub(crate) fn manual(now: Timestamp, duration: Duration, strikes: u32) -> Self {
         let length = whole_micros(duration);
         Self { until: now.as_micros().saturating_add(length), length, strikes }
@@ -138,8 +131,7 @@ impl Block {
         (left > 0).then(|| Duration::from_micros(left))
     }
 
-    /// Restarts the block if the clock was set back, so that it ends after its length has passed
-    /// again.
+    /// Restarts the block if the clock was set back: it ends after its length has passed again.
     pub(crate) fn follow_clock(&mut self, now: Timestamp) {
         self.until = self.until.min(now.as_micros().saturating_add(self.length));
     }

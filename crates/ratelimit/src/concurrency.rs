@@ -30,8 +30,7 @@ use permit::{Course, Slot};
 pub enum Concurrency {
     /// A fixed number of concurrent requests, the same for each key.
     Fixed(NonZeroU32),
-    /// A limit that adapts to the capacity of the service. It is computed for each key from the
-    /// duration of its requests.
+    /// A limit that is computed for each key from the duration of its requests.
     Adaptive(Gradient),
 }
 
@@ -90,8 +89,7 @@ pub enum AcquireError {
     AtLimit {
         /// Maximum number of concurrent requests.
         limit: u32,
-        /// When to retry, according to the limiter's options. It is not known when a permit will be
-        /// released.
+        /// When to retry, according to the limiter's options. The actual time is unknown.
         retry_after: Duration,
     },
     /// The key is too long, or there is no capacity for it.
@@ -191,8 +189,7 @@ impl ConcurrencyLimiter {
         self.store.lock(key).get().map_or(0, |slot| slot.in_flight.load(Ordering::Relaxed))
     }
 
-    /// Exact counters since the limiter was built. Iterates over all keys in memory: use it for
-    /// dashboards.
+    /// Exact counters since the limiter was built. Iterates over all keys: use it for dashboards.
     pub fn stats(&self) -> ConcurrencyStats {
         let in_flight = Cell::new(0);
         let counted = self.store.stats(|slot| {

@@ -117,7 +117,6 @@ impl Decision {
         Self::Allowed(Allowance { quota, limit, remaining: limit, reset_after: zero, delay: zero })
     }
 
-    /// The same decision with a delay, if it is an admission.
     pub(crate) fn delayed(self, delay: Duration) -> Self {
         match self {
             Self::Allowed(allowance) => Self::Allowed(Allowance { delay, ..allowance }),

@@ -26,8 +26,7 @@ impl<F: Fn() -> f64 + Send + Sync> HealthSignal for F {
     }
 }
 
-/// Lowers the quota of a limiter under load and raises it slowly afterwards, according to an
-/// [`Adjustment`].
+/// Lowers a limiter's quota under load and raises it slowly later, as an [`Adjustment`] says.
 ///
 /// Each call of [`observe`](Self::observe) takes one score and applies the resulting quota with
 /// [`Limiter::set_quota`], so charges are kept. With the feature `tokio`, `follow` reads a signal

@@ -122,8 +122,7 @@ pub enum QuotaError {
         /// The requested period.
         period: Duration,
     },
-    /// The quota has a burst that differs from its limit, and the algorithm does not support
-    /// bursts.
+    /// The burst differs from the limit, and the algorithm does not support bursts.
     #[error("a burst of {burst}, where there is none: leave it out")]
     NoBurst {
         /// The requested burst.

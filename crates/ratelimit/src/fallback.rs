@@ -26,8 +26,7 @@ use crate::{CheckError, StoreError};
 /// blocked remains blocked with every policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutagePolicy {
-    /// Admits every request without counting it. For a limit whose absence during an outage does no
-    /// harm.
+    /// Admits every request uncounted. For a limit whose absence during an outage does no harm.
     Open,
     /// Refuses every request: the check returns [`CheckError::Store`]. For a limit that must never
     /// be exceeded, such as password attempts.
@@ -54,7 +53,6 @@ impl OutagePolicy {
     /// The whole limit in each process, as a process without Redis would apply it.
     pub const ALONE: Self = Self::LocalShare { instances: NonZeroU32::MIN };
 
-    /// Number of shares into which the limit is divided.
     fn parts(self) -> NonZeroU32 {
         match self {
             Self::LocalShare { instances } => instances,
@@ -82,7 +80,7 @@ fn outage<T>(result: Result<T, CheckError>) -> Result<Result<T, CheckError>, Sto
     }
 }
 
-/// A cost above the share may fit when Redis is available again, so the error is that of the store.
+/// A cost above the share may fit when Redis is back, so the error is the store's.
 fn fits_later<T>(result: Result<T, CheckError>, error: StoreError) -> Result<T, CheckError> {
     match result {
         Err(CheckError::CostExceedsLimit { .. }) => Err(CheckError::Store(error)),

@@ -127,8 +127,7 @@ impl Rule {
     }
 }
 
-/// Number of counters, each on its own cache line, so that threads that admit different keys rarely
-/// share one.
+/// Number of counters, each on its own cache line, so that threads rarely share one.
 const STRIPES: usize = 16;
 
 #[derive(Debug, Default)]
@@ -136,8 +135,8 @@ const STRIPES: usize = 16;
 struct Padded(AtomicU64);
 
 impl FrontDoor {
-    /// Returns a builder for a limit of 1,000 per second with a block of 10 s. `name` appears in
-    /// headers and statistics.
+    /// Returns a builder: 1,000 per second, 10 s of block. `name` is that in headers and
+    /// statistics.
     pub fn builder(name: impl Into<String>) -> FrontDoorBuilder {
         FrontDoorBuilder::new(name.into())
     }
@@ -163,8 +162,8 @@ impl FrontDoor {
         }
     }
 
-    /// Same as [`check`](Limiter::check) without a future. Takes no lock and allocates nothing,
-    /// unless the key is a suspect.
+    /// Same as [`check`](Limiter::check), without a future. Only suspects need a lock or
+    /// allocation.
     ///
     /// # Errors
     /// As [`check`](Limiter::check).
@@ -286,8 +285,7 @@ impl Limiter for FrontDoor {
         self.suspects.reward(key, amount).await
     }
 
-    /// Resets the state of a suspect, which remains one for a while. Returns whether the key had an
-    /// exact state.
+    /// Resets a suspect, which remains one for a while. Returns whether the key was one.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         self.suspects.reset(key).await
     }
@@ -302,8 +300,7 @@ impl Limiter for FrontDoor {
         self.suspects.unblock(key).await
     }
 
-    /// Checks of all keys. `tracked_keys`, `blocked_keys`, `evicted_live` and `top_denied` include
-    /// only suspects.
+    /// Checks of all keys. Keys (`tracked_keys`, …) and `top_denied` include only suspects.
     fn stats(&self) -> LimiterStats {
         let admitted: u64 = self.admitted.iter().map(|stripe| stripe.0.load(Ordering::Relaxed)).sum();
         let suspects = self.suspects.stats();

@@ -68,8 +68,7 @@ pub fn apply_tenant(headers: &mut HeaderMap, decision: &TenantDecision) {
 /// already, the ones with the smaller remaining amount are kept.
 pub fn apply_x(headers: &mut HeaderMap, decision: &Decision) {
     let present = headers.get(&X_RATELIMIT_REMAINING).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    // A refusal may leave an amount that is below the cost. Of two decisions that leave nothing,
-    // one may be an admission.
+    // A refusal may leave less than the cost. Of two that leave nothing, one may admit.
     if present.is_some_and(|present| present < decision.remaining() || (present == 0 && decision.is_allowed())) {
         return;
     }
@@ -108,8 +107,7 @@ fn left(name: &str, decision: &Decision) -> String {
     text
 }
 
-/// Formats a structured-field string, with spare capacity. Characters that the format cannot
-/// represent become `_`.
+/// Formats a structured-field string with spare capacity. Invalid characters become `_`.
 fn quoted(name: &str) -> String {
     let mut text = String::with_capacity(CAPACITY);
     text.push('"');
@@ -125,8 +123,7 @@ fn quoted(name: &str) -> String {
 }
 
 fn append(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    // The text is visible ASCII and spaces, so it is a valid value. A full header map is the
-    // caller's responsibility.
+    // The text is visible ASCII and spaces, which is valid. A full map is up to the caller.
     if let Ok(value) = HeaderValue::try_from(value) {
         let _ = headers.try_append(name, value);
     }

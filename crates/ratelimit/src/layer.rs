@@ -35,8 +35,7 @@ use crate::Limiter;
 /// was set with [`reject_with`](Self::reject_with). The headers of the limiter that refused are
 /// added to that response. A gRPC request is recognised by its content type and gets a gRPC status.
 ///
-/// Besides the limiters, a call costs one boxed future, one box for each extension and one buffer
-/// for each header.
+/// Besides the limiters, a call costs a boxed future, a box per extension and a buffer per header.
 ///
 /// **A key that the client chooses does not limit anyone**: a client that sends a new API key with
 /// each request gets a fresh limit each time, and a client that sends none is not counted. Count by
@@ -120,8 +119,7 @@ pub struct RateLimitLayer<P, R = ProblemJson> {
 const DEFAULT_MAX_WAIT: Duration = if cfg!(feature = "tokio") { Duration::from_secs(10) } else { Duration::MAX };
 
 impl<K> RateLimitLayer<ByKey<K>> {
-    /// Charges a cost of one to the key that `extractor` finds, and answers refusals with
-    /// [`ProblemJson`].
+    /// Charges one to the key that `extractor` finds, and answers refusals with [`ProblemJson`].
     pub fn new(limiter: Arc<dyn Limiter>, extractor: K) -> Self {
         Self::with_policy(ByKey::new(limiter, extractor))
     }
@@ -136,15 +134,13 @@ impl<P> RateLimitLayer<P> {
 }
 
 impl<P, R> RateLimitLayer<P, R> {
-    /// Answers refusals with `reject` instead: a [`Reject`], or a function from [`Rejection`] to a
-    /// response.
+    /// Answers refusals with a [`Reject`], or a function from [`Rejection`] to a response.
     pub fn reject_with<R2>(self, reject: R2) -> RateLimitLayer<P, R2> {
         let Self { policy, has_x_headers, max_wait, .. } = self;
         RateLimitLayer { policy, reject: Arc::new(reject), has_x_headers, max_wait }
     }
 
-    /// Also adds `X-RateLimit-Limit`, `-Remaining` and `-Reset`, of the limiter with the least
-    /// remaining.
+    /// Also adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the binding limiter.
     #[must_use]
     pub fn x_headers(mut self) -> Self {
         self.has_x_headers = true;
@@ -153,8 +149,7 @@ impl<P, R> RateLimitLayer<P, R> {
 
     /// Sets the maximum time that a request waits for its turn; ten seconds by default. If the
     /// delay is longer, the request returns its place in the queue and is refused immediately, with
-    /// a `Retry-After` that says when the queue is short enough. The limiter's statistics still
-    /// count it as admitted.
+    /// a `Retry-After` that says when the queue is short enough. Statistics count it as admitted.
     #[cfg(feature = "tokio")]
     #[must_use]
     pub fn max_wait(mut self, wait: Duration) -> Self {

@@ -66,8 +66,7 @@
 //!
 //! [`Exempt`] adds an allow list and a deny list to a limiter. [`Shadow`] evaluates a limiter
 //! without enforcing it. `SharedQuotas` changes quotas on every node. [`Preset`] names common
-//! quotas. A [`DenyCache`] around any limiter answers repeated refusals without a call to that
-//! limiter.
+//! quotas. A [`DenyCache`] answers repeated refusals without a call to its limiter.
 //!
 //! The limiters that use Redis require the feature `redis`. In Redis each algorithm is a script
 //! that makes the same decisions with the same figures as the implementation here, including clock

@@ -33,7 +33,6 @@ pub const MAX_KEY_BYTES: usize = 512;
 /// Default maximum number of keys of a limiter that counts in memory.
 pub(crate) const DEFAULT_MAX_KEYS: usize = 100_000;
 
-/// Returns an error if the key is too long.
 pub(crate) fn ensure_short(key: &str) -> Result<(), CheckError> {
     let length = key.len();
     if length > MAX_KEY_BYTES { Err(CheckError::KeyTooLong { length, max: MAX_KEY_BYTES }) } else { Ok(()) }
@@ -43,8 +42,7 @@ pub(crate) fn ensure_short(key: &str) -> Result<(), CheckError> {
 ///
 /// Wrappers around another limiter, such as [`Exempt`] and [`Shadow`], are limiters too.
 ///
-/// Every decision is atomic: concurrent checks of one key admit exactly as much as sequential
-/// checks.
+/// Decisions are atomic: concurrent checks of one key admit exactly as much as sequential ones.
 #[async_trait]
 pub trait Limiter: Send + Sync {
     /// The limiter's name, as in headers and statistics.
@@ -53,8 +51,7 @@ pub trait Limiter: Send + Sync {
     /// The quota of each key.
     fn quota(&self) -> Quota;
 
-    /// All quotas of each key. Only [`Windows`](crate::Windows) has more than
-    /// [`quota`](Self::quota).
+    /// All quotas of each key. Several only with [`Windows`](crate::Windows).
     fn quotas(&self) -> Quotas;
 
     /// Whether [`set_quota`](Self::set_quota) would apply that quota. Changes nothing.
@@ -67,16 +64,14 @@ pub trait Limiter: Send + Sync {
     /// was lowered, a key may have nothing remaining, but never a negative amount. After it was
     /// raised, the key gets the difference immediately. Blocks, strikes and counters are kept.
     ///
-    /// This changes only this limiter. `SharedQuotas` (feature `redis`) changes the quota on every
-    /// node.
+    /// Changes only this limiter. `SharedQuotas` (feature `redis`) changes the quota on every node.
     ///
     /// # Errors
     /// [`QuotaError`] if the algorithm cannot apply that quota, for example a burst for an
     /// algorithm without one. Nothing changes then.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError>;
 
-    /// Admits and charges `cost` to `key`, or refuses and charges nothing. A refusal may start a
-    /// block.
+    /// Admits and charges `cost`, or refuses and charges nothing. A refusal may start a block.
     ///
     /// # Errors
     /// [`CheckError`] if there is no decision: the cost can never fit, the key is too long, there
@@ -120,16 +115,14 @@ pub trait Limiter: Send + Sync {
     /// [`CheckError`] if the key is too long or there is no capacity for it.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError>;
 
-    /// Ends the key's block and removes its strikes. Its usage is kept. Returns whether it was
-    /// blocked.
+    /// Ends the key's block and removes its strikes, not its usage. Returns whether it was blocked.
     ///
     /// # Errors
     /// As [`reset`](Self::reset).
     async fn unblock(&self, key: &str) -> Result<bool, CheckError>;
 
     /// The denial that a check of `key` would return, if this process knows it without a request to
-    /// a store. Counted like such a check. `None` allows no conclusion: most limiters never return
-    /// a denial here.
+    /// a store. Counted like such a check. `None` allows no conclusion.
     fn known_denial(&self, _key: &str, _cost: u64) -> Option<Decision> {
         None
     }

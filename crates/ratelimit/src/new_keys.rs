@@ -50,13 +50,11 @@ use known::Known;
 ///   [`MemoryLimiter`] holds its denial or block. Otherwise it shares the bucket. A block that
 ///   another node has ended may remain in force until the key is known again or the block would
 ///   have ended.
-/// - **Each process** has its own cap and its own known keys: `n` processes forward `n` times as
-///   many.
+/// - **Each process** has its own cap and known keys: `n` processes forward `n` times as many.
 /// - What the shared bucket admits is not charged in the inner limiter. [`stats`](Limiter::stats)
 ///   include these checks. `tracked_keys` and similar counters are those of the inner limiter.
 ///
-/// For a known key this adds one hash and access to one cache line before the inner limiter is
-/// called. No lock is taken.
+/// For a known key this adds one hash and access to one cache line, and no lock.
 pub struct NewKeys<L> {
     inner: L,
     clock: Arc<dyn Clock>,
@@ -80,30 +78,26 @@ pub struct NewKeysBuilder<L> {
     clock: Arc<dyn Clock>,
 }
 
-/// The key of the shared bucket.
 const SHARED: &str = "new keys";
 const DEFAULT_MAX_KNOWN: usize = 131_072;
 const DEFAULT_IDLE: Duration = Duration::from_hours(1);
 
 impl<L: Limiter> NewKeysBuilder<L> {
-    /// Sets the quota that all new keys beyond the cap share. By default that of a single key of
-    /// the inner limiter.
+    /// Sets the quota that all new keys beyond the cap share. By default that of one key.
     #[must_use]
     pub fn overflow(mut self, quota: Quota) -> Self {
         self.overflow = Some(quota);
         self
     }
 
-    /// Sets the number of known keys; 131,072 by default. Rounded up to a power of two, at most
-    /// 134,217,728, which take 1 GiB.
+    /// Sets the number of known keys; 131,072 by default. A power of two, at most 2²⁷ (1 GiB).
     #[must_use]
     pub fn max_known(mut self, n: usize) -> Self {
         self.max_known = n;
         self
     }
 
-    /// Sets the time for which a regular is known after its last request, in whole seconds, at
-    /// least one; one hour by default.
+    /// Sets how long a regular is known after its last request, in whole seconds; default: 1 h.
     #[must_use]
     pub fn idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
@@ -163,8 +157,7 @@ impl<L: Limiter> NewKeys<L> {
         self.capped.load(Ordering::Relaxed)
     }
 
-    /// Whether the key is forwarded. A key that is too long is, so that the inner limiter returns
-    /// the error.
+    /// Whether the key is forwarded. Too long ones are, for the inner limiter's error.
     fn passes(&self, key: &str) -> bool {
         if ensure_short(key).is_err() {
             return true;
@@ -205,7 +198,6 @@ impl<L: Limiter> NewKeys<L> {
         }
     }
 
-    /// A check of a key that is not forwarded.
     fn decide_here(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         match self.inner.known_denial(key, cost) {
             Some(denial) => Ok(denial),

@@ -33,8 +33,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 impl Quota {
-    /// Maximum limit and burst, 2⁵³ − 1, so that every number is exact in stores that count with
-    /// doubles.
+    /// Maximum limit and burst, 2⁵³ − 1: exact in stores that count with doubles.
     pub const MAX_LIMIT: u64 = (1 << 53) - 1;
     /// Maximum period, 366 days.
     pub const MAX_PERIOD: Duration = Duration::from_micros(366 * DAY);
@@ -119,7 +118,6 @@ impl Quota {
         if self.burst == self.limit { Ok(()) } else { Err(QuotaError::NoBurst { burst: self.burst }) }
     }
 
-    /// The same quota with the burst equal to the limit.
     pub(crate) const fn without_burst(self) -> Self {
         Self { burst: self.limit, ..self }
     }
@@ -161,8 +159,7 @@ impl Quota {
     }
 }
 
-/// Names of the units. `Display` uses the second name for a single unit, and the first after a
-/// number (`5/15m`).
+/// Names of the units. `Display` uses the first after a number (`5/15m`), else the second.
 const UNITS: [(u64, &[&str]); 6] = [
     (DAY, &["d", "day", "days"]),
     (HOUR, &["h", "hour", "hours"]),

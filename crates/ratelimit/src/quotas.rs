@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Quota, QuotaError};
 
-/// One to eight quotas of different periods that all apply, as in [`Windows`](crate::Windows). A
-/// value is always valid.
+/// One to eight valid quotas of different periods that all apply: see [`Windows`](crate::Windows).
 ///
 /// The text form separates quotas with `;`: `100/minute; 1000/hour`. `Display` prints a text that
 /// parses to the same quotas, in the given order, and serde uses the same form.
@@ -93,7 +92,6 @@ impl Quotas {
         Ok(all)
     }
 
-    /// The same quotas without bursts, for windows.
     pub(crate) const fn without_bursts(mut self) -> Self {
         let mut place = 0;
         while place < Self::MAX {

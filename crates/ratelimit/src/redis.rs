@@ -1,5 +1,4 @@
-//! Limits that many processes share: the states are stored in Redis, and a script makes each
-//! decision in one round trip.
+//! Limits that processes share: states are in Redis, and a script decides in one round trip.
 
 mod algorithm;
 mod builder;
@@ -27,8 +26,7 @@ pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};
 use crate::limiter::ensure_short;
 use crate::{CheckError, StoreError};
 
-/// Maximum time that is stored in Redis, in microseconds: 2⁵², 142 years. The sum with a current
-/// date is below 2⁵³.
+/// Maximum time in Redis, in microseconds: 2⁵², 142 years. With a current date below 2⁵³.
 const MAX_MICROS: u64 = 1 << 52;
 
 impl From<tidegate_redis::Error> for CheckError {
@@ -44,8 +42,7 @@ impl From<tidegate_redis::Error> for CheckError {
     }
 }
 
-/// Parses the `N` figures of a script's reply, none of them negative. Missing figures at the end
-/// are zero.
+/// Parses the `N` figures of a script's reply, none negative. Missing ones at the end are zero.
 fn figures<const N: usize>(reply: Value) -> Result<[u64; N], CheckError> {
     let mut figures = [0; N];
     for (figure, value) in figures.iter_mut().zip(reply.into_array()?) {

@@ -35,7 +35,6 @@ type Shards<E, R> = Box<[Padded<Mutex<Shard<E, R>>>]>;
 #[repr(align(128))]
 struct Padded<T>(T);
 
-/// The entries of one shard, and the counters of its decisions.
 struct Shard<E, R> {
     rule: R,
     entries: HashTable<Slot<E>>,
@@ -82,7 +81,6 @@ impl<E> Store<E> {
 }
 
 impl<E, R: Clone> Store<E, R> {
-    /// Creates a store whose entries are maintained with `rule`.
     pub(crate) fn with_rule(max_keys: usize, rule: &R) -> Self {
         let max_keys = max_keys.max(1);
         let count = (max_keys / SHARD_PLACES).clamp(1, MAX_SHARDS);
@@ -113,7 +111,6 @@ impl<E, R: Clone> Store<E, R> {
         }
     }
 
-    /// All keys, one shard at a time.
     #[cfg(feature = "redis")]
     pub(crate) fn keys(&self) -> Vec<CompactString> {
         let of_shard = |shard: &Padded<Mutex<Shard<E, R>>>| -> Vec<CompactString> {
@@ -131,14 +128,12 @@ impl<E, R: Clone> Store<E, R> {
 
     #[inline]
     fn shard(&self, hash: u64) -> &Mutex<Shard<E, R>> {
-        // Maps bits that the table does not use to the shards. This is cheaper than a remainder and
-        // as uniform.
+        // Uses bits that the table does not. Cheaper than a remainder and as uniform.
         let bits = (hash >> 25) & u64::from(u32::MAX);
         let index = usize::try_from((bits * self.shards.len() as u64) >> 32).unwrap_or(0);
         &self.shards[index].0
     }
 
-    /// Whether the key's shard is locked.
     #[cfg(test)]
     pub(crate) fn is_locked(&self, key: &str) -> bool {
         self.shard(self.hasher.hash_one(key)).try_lock().is_err()
@@ -153,8 +148,7 @@ impl<E, R: Clone> Store<E, R> {
         }
     }
 
-    /// Sums the counters and reads each entry. `look` returns how often a key was refused, and
-    /// whether it is blocked.
+    /// Sums the counters. `look` returns how often a key was refused, and whether it is blocked.
     pub(crate) fn stats(&self, look: impl Fn(&E) -> (u64, bool)) -> LimiterStats {
         let mut stats = LimiterStats::default();
         for shard in &self.shards {
@@ -181,8 +175,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<E> Place<'_, E> {
-    /// Calls `work` with the key's entry. Creates the entry if there is none, after evicting others
-    /// if the shard is full.
+    /// Calls `work` with the key's entry. Creates it if needed, evicting others if the shard is
+    /// full.
     pub(crate) fn with<T>(
         &mut self,
         standing: impl Fn(&E) -> Standing,
@@ -194,7 +188,6 @@ impl<E> Place<'_, E> {
 }
 
 impl<E, R> Place<'_, E, R> {
-    /// The rule for the entries of this shard.
     pub(crate) fn rule(&self) -> &R {
         &self.shard.rule
     }
@@ -213,7 +206,6 @@ impl<E, R> Place<'_, E, R> {
         found.map(|found| drop(found.remove())).is_ok()
     }
 
-    /// Counts the result of a check.
     #[inline]
     pub(crate) fn count<T>(&mut self, result: &Result<T, CheckError>, allowed: impl FnOnce(&T) -> bool) {
         let counts = &mut self.shard.counts;
@@ -224,8 +216,8 @@ impl<E, R> Place<'_, E, R> {
         }
     }
 
-    /// Calls `work` with the key's entry. Creates the entry if there is none, after evicting others
-    /// if the shard is full.
+    /// Calls `work` with the key's entry. Creates it if needed, evicting others if the shard is
+    /// full.
     #[inline]
     pub(crate) fn with_rule<T>(
         &mut self,
@@ -259,8 +251,7 @@ impl<E, R> Place<'_, E, R> {
 }
 
 impl<E, R> Shard<E, R> {
-    /// Removes at least one entry: all expired ones, then the least charged. Never removes a pinned
-    /// one.
+    /// Removes at least one entry: all expired ones, then the least charged, never a pinned one.
     fn make_room(&mut self, hasher: &RandomState, standing: impl Fn(&R, &E) -> Standing) -> Result<(), CheckError> {
         let Self { rule, entries, cap, counts } = self;
         let standing = |entry: &E| standing(rule, entry);

@@ -14,8 +14,7 @@ pub(crate) struct Tally {
     refused: Store<u64>,
 }
 
-/// Maximum number of refused keys that are kept. Above it, the keys with the fewest refusals are
-/// removed.
+/// Maximum number of refused keys. Above it, those with the fewest refusals are removed.
 const MAX_REFUSED: usize = 10_000;
 
 impl Default for Tally {
@@ -26,7 +25,6 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts a result and returns it.
     pub(crate) fn count<T>(
         &self,
         key: &str,
@@ -37,8 +35,7 @@ impl Tally {
             Ok(decided) if allowed(decided) => &self.allowed,
             Ok(_) => {
                 let standing = |count: &u64| Standing::Live(0, *count);
-                // No entry is pinned, so there is always capacity. A key that is too long has no
-                // decision.
+                // Nothing is pinned, so there is capacity. A key that is too long has no decision.
                 let _ = self.refused.lock(key).with(standing, || 0, |count| *count += 1);
                 &self.denied
             }

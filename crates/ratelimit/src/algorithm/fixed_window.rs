@@ -28,7 +28,6 @@ impl FixedWindow {
         Self { quota: quota.without_burst() }
     }
 
-    /// The state as of `now`.
     fn at(&self, state: FixedWindowState, now: Timestamp) -> FixedWindowState {
         let now = now.as_micros();
         let start = now - now % self.quota.period_micros();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Algorithm, TokenBucket, TokenBucketState};
 use crate::{CheckError, Decision, Quota, QuotaError, Timestamp};
 
-/// A bucket that each cost fills and that drains at `limit` per period. A cost that would make it
-/// overflow is refused.
+/// A bucket that costs fill and that drains at `limit` per period. A cost that overflows is
+/// refused.
 ///
 /// - **As a [meter](Self::meter)** it admits immediately, up to a full bucket. It is equivalent to
 ///   a [`TokenBucket`]. Bound: at most `burst + limit × t / period` in any time `t`.
@@ -43,7 +43,6 @@ impl LeakyBucket {
         (self.bucket, self.is_queue)
     }
 
-    /// The same algorithm with another bucket.
     #[cfg(feature = "redis")]
     pub(crate) const fn with_bucket(&self, bucket: TokenBucket) -> Self {
         Self { bucket, is_queue: self.is_queue }

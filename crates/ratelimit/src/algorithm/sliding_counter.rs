@@ -1,5 +1,4 @@
-//! Approximate sliding window counter: the previous window counts in proportion to its overlap with
-//! the last period.
+//! Approximate sliding window counter: the previous window counts by its overlap with the period.
 
 use std::time::Duration;
 
@@ -36,7 +35,6 @@ pub struct SlidingCounterState {
 /// Resolution of the previous window's share.
 const PARTS: u64 = 256;
 
-/// `parts` / 256 of `used`, rounded up.
 const fn share(used: u64, parts: u64) -> u64 {
     used / PARTS * parts + (used % PARTS * parts).div_ceil(PARTS)
 }
@@ -57,7 +55,6 @@ impl SlidingCounter {
         Self { quota: quota.without_burst() }
     }
 
-    /// The state as of `now`.
     fn at(&self, state: SlidingCounterState, now: Timestamp) -> SlidingCounterState {
         let (now, period) = (now.as_micros(), self.quota.period_micros());
         let start = now - now % period;
@@ -73,14 +70,12 @@ impl SlidingCounter {
         }
     }
 
-    /// Number of parts of the previous window within the last period, at `since_start` in the
-    /// current window.
+    /// Parts of the previous window within the last period, at `since_start` in this one.
     fn parts(&self, since_start: u64) -> u64 {
         ((self.quota.period_micros() - since_start) * PARTS).div_ceil(self.quota.period_micros())
     }
 
-    /// Time after the start of a window at which at most `parts` of the previous window are within
-    /// the last period.
+    /// Time after a window's start at which `parts` of the previous one are in the last period.
     fn until(&self, parts: u64) -> u64 {
         self.quota.period_micros() - parts * self.quota.period_micros() / PARTS
     }
@@ -111,8 +106,7 @@ impl SlidingCounter {
         let retry_after = match room.checked_sub(state.used) {
             // When enough of the previous window has left the period.
             Some(room) => after(self.until(most_parts(state.before, room))),
-            // When enough of the current window has left the period. It is then the previous
-            // window.
+            // When enough of the current window, then the previous one, has left the period.
             None => after(period + self.until(most_parts(state.used, room))),
         };
         Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })

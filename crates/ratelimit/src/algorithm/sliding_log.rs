@@ -31,13 +31,11 @@ impl SlidingLog {
         Ok(Self { window: SlidingWindow::exact(quota) })
     }
 
-    /// The underlying sliding window.
     #[cfg(feature = "redis")]
     pub(crate) const fn window(&self) -> SlidingWindow {
         self.window
     }
 
-    /// A log with the given sliding window.
     #[cfg(feature = "redis")]
     pub(crate) const fn of_window(window: SlidingWindow) -> Self {
         Self { window }

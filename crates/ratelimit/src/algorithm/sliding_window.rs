@@ -44,14 +44,12 @@ struct Segment {
 const SEGMENTS: NonZeroU16 = NonZeroU16::new(60).expect("60 is not zero");
 
 impl SlidingWindow {
-    /// Applies `quota` without a burst, with 60 segments: with a period of one minute, a charge may
-    /// count for up to one second longer.
+    /// Applies `quota` without a burst, with 60 segments: a minute counts up to a second longer.
     pub const fn new(quota: Quota) -> Self {
         Self::with_segments(quota, SEGMENTS)
     }
 
-    /// Applies `quota` without a burst, with the given number of segments. More segments mean
-    /// shorter waits and more memory.
+    /// Applies `quota` without a burst. More mean shorter waits and more memory.
     pub const fn with_segments(quota: Quota, segments: NonZeroU16) -> Self {
         Self::cut(quota, Some(segments))
     }
@@ -69,13 +67,11 @@ impl SlidingWindow {
         Self { quota: quota.without_burst(), segment, segments }
     }
 
-    /// Duration in which a segment takes charges, in microseconds.
     #[cfg(feature = "redis")]
     pub(crate) fn segment_micros(&self) -> u64 {
         self.segment
     }
 
-    /// The same segments with another quota.
     #[cfg(feature = "redis")]
     pub(crate) fn with_limit_of(&self, quota: Quota) -> Self {
         Self { quota, ..*self }
@@ -90,8 +86,7 @@ impl SlidingWindow {
         (last, if last - now > self.quota.period_micros() { 0 } else { last - now })
     }
 
-    /// Applies the clock's step back to the state, so that the window's view equals real time
-    /// again.
+    /// Applies the clock's step back to the state, so that the view equals real time again.
     fn follow_clock(&self, state: &mut SlidingWindowState, now: Timestamp) {
         let (view, lag) = self.view(state, now);
         let step = view - now.as_micros() - lag;
@@ -237,8 +232,7 @@ impl Algorithm for SlidingWindow {
             left -= taken;
             if newest.used == 0 {
                 state.segments.pop_back();
-                // The start of the segment that is now the newest is not stored. The next charge
-                // begins a new segment.
+                // The start of this segment is not stored. The next charge begins a new one.
                 state.begun = 0;
             }
         }

@@ -32,8 +32,7 @@ impl TokenBucket {
         Self { quota }
     }
 
-    /// `now` in `1 / limit` µs. At most 2⁶⁴ × 2⁵³, so sums with the bucket's length are far below
-    /// 2¹²⁸.
+    /// `now` in `1 / limit` µs. At most 2⁶⁴ × 2⁵³, so sums are far below 2¹²⁸.
     fn scaled(&self, now: Timestamp) -> u128 {
         u128::from(now.as_micros()) * u128::from(self.quota.limit())
     }
@@ -53,8 +52,7 @@ impl TokenBucket {
     fn full_at(&self, state: TokenBucketState, now: u128) -> u128 {
         let length = self.refill(self.capacity());
         if state.full_at > now + 2 * length {
-            // The clock was set back by more than the bucket takes to fill: the bucket counts as
-            // just emptied.
+            // Set back by more than the bucket takes to fill: it counts as just emptied.
             return now + length;
         }
         state.full_at.max(now)
@@ -66,14 +64,12 @@ impl TokenBucket {
         self.micros(0, scaled)
     }
 
-    /// Time until the bucket is full.
     pub(super) fn until_full(&self, state: TokenBucketState, now: Timestamp) -> Duration {
         let now = self.scaled(now);
         self.micros(now, self.full_at(state, now))
     }
 
-    /// The decision for `cost` if the bucket will be full at `full_at`, which is not before `now`.
-    /// Both times are in `1 / limit` µs.
+    /// The decision for `cost` if the bucket is full at `full_at` ≥ `now`, both in `1 / limit` µs.
     pub(crate) fn decide(&self, full_at: u128, now: u128, cost: u64) -> Decision {
         let (quota, limit) = (self.quota, self.capacity());
         let end = now + self.refill(limit);
@@ -89,8 +85,7 @@ impl TokenBucket {
     }
 }
 
-/// `dividend / divisor`, limited to `u64::MAX`. Most dividends fit in 64 bits, where division is
-/// several times faster.
+/// `dividend / divisor`, limited to `u64::MAX`. In 64 bits division is several times faster.
 fn divide(dividend: u128, divisor: u64) -> u64 {
     match u64::try_from(dividend) {
         Ok(dividend) => dividend / divisor,
@@ -113,8 +108,7 @@ impl Algorithm for TokenBucket {
         Ok(Self::new(quota))
     }
 
-    /// The missing amount is kept, up to twice the capacity, so that the waiting time is bounded.
-    /// It refills at the new rate.
+    /// The missing amount is kept, up to twice the capacity, and refills at the new rate.
     fn carry_over(&self, before: &Self, state: &mut TokenBucketState, now: Timestamp) {
         let old = before.scaled(now);
         let missing = before.full_at(*state, old) - old;

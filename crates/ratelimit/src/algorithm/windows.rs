@@ -53,7 +53,6 @@ impl Windows {
         self.quotas.iter().map(|quota| SlidingWindow::new(*quota))
     }
 
-    /// The decision of the binding window for `cost`.
     fn decide(&self, state: &WindowsState, now: Timestamp, cost: u64) -> Decision {
         let decisions = self.windows().zip(&state.windows).map(|(window, state)| window.decide(state, now, cost));
         let bind = |binding: Decision, other: Decision| if binds_more(&other, &binding) { other } else { binding };
@@ -150,7 +149,6 @@ impl Algorithm for Windows {
         }
     }
 
-    /// Maximum usage over all windows.
     fn charged(&self, state: &WindowsState, now: Timestamp) -> u64 {
         self.windows().zip(&state.windows).map(|(window, state)| window.charged(state, now)).max().unwrap_or(0)
     }

@@ -16,7 +16,6 @@ pub enum Habit {
     },
 }
 
-/// Parameters of the detector.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     /// Length of an interval, in microseconds.
@@ -45,7 +44,6 @@ const ACCEPTED: u32 = 360;
 const IDLE: u64 = 360;
 const STRANGE: u64 = 8_640;
 
-/// The counts of one key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct History {
     /// Number of the interval in which it was last counted.
@@ -72,7 +70,6 @@ impl History {
         Self { interval, count: 0, learned: 0, mean: 0.0, variance: 0.0, flag: None }
     }
 
-    /// Counts requests and returns the resulting assessment.
     pub(super) fn count(&mut self, rule: &Rule, now: Timestamp, count: u64) -> Habit {
         *self = self.at(rule, now);
         self.count = self.count.saturating_add(count);
@@ -138,8 +135,7 @@ impl History {
         let count = std::mem::take(&mut self.count);
         let is_calm = count.saturating_mul(2) < self.threshold(rule);
         match &mut self.flag {
-            // An interval without requests does not change the history: a client that is idle at
-            // night keeps its profile.
+            // Idle intervals do not count: a client that is idle at night keeps its profile.
             None if count > 0 => self.learn(count),
             None => {}
             Some(raised) => {
@@ -177,8 +173,7 @@ impl History {
     /// The count at which an interval raises a flag.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and the cast saturates")]
     fn threshold(&self, rule: &Rule) -> u64 {
-        // The variance of independent requests equals their mean. The observed variance may be
-        // lower at random.
+        // The variance of independent requests equals their mean. A sample may have less.
         let deviation = self.variance.max(self.mean).sqrt();
         let least = (TIMES_MEAN * self.mean).max(self.mean + DEVIATIONS * deviation);
         rule.minimum.max(least.ceil() as u64)

@@ -7,8 +7,6 @@ use crate::clock::whole_micros;
 
 /// Determines how many concurrent requests a service can handle before they queue.
 ///
-/// # Limit
-///
 /// The **baseline** is the duration of a request without queueing. After each window the limit is
 /// multiplied by `1.5 × baseline / duration`, at least 0.5 and at most 1. If the limit is in use,
 /// its square root is then added. The square root is the queue that is allowed to remain, so that
@@ -20,8 +18,6 @@ use crate::clock::whole_micros;
 ///
 /// A window ends after 100 ms, after 20 requests, and after the duration of one request, whichever
 /// is latest. It is never longer than one second, or than one request if that takes longer.
-///
-/// # Baseline
 ///
 /// If a service becomes faster, by more than random variation explains, the baseline follows
 /// immediately. Whether a service has become *slower* or only has a queue is not visible from
@@ -59,7 +55,6 @@ pub enum Outcome {
     Ignored,
 }
 
-/// Observation of one request that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample {
     pub(crate) started: Timestamp,
@@ -70,7 +65,6 @@ pub(crate) struct Sample {
     pub(crate) outcome: Option<Outcome>,
 }
 
-/// State that [`Gradient`] keeps for one service.
 #[derive(Clone, Debug)]
 pub(crate) struct GradientState {
     limit: f64,
@@ -94,8 +88,7 @@ enum Phase {
     Probing {
         since: u64,
         cap: u32,
-        /// Start of the first of these requests that has ended. Requests from before the probe had
-        /// to end first.
+        /// Start of the first of them that has ended. Earlier requests had to end first.
         first: Option<u64>,
     },
 }
@@ -132,8 +125,7 @@ impl Window {
         (self.served > 0).then(|| self.total_micros / f64::from(self.served))
     }
 
-    /// Relative random error of the mean, with durations that vary as much as those of a busy
-    /// service.
+    /// Relative random error of the mean, with durations that vary as in a busy service.
     fn chance(&self) -> f64 {
         2.0 / f64::from(self.served.max(1)).sqrt()
     }
@@ -148,11 +140,9 @@ impl Window {
 }
 
 const WINDOW: u64 = 100_000;
-/// Maximum length of a window with too few requests, and of a probe of a fast service, in
-/// microseconds.
+/// Maximum length of a window, and of a probe of a fast service, in microseconds.
 const LONGEST: u64 = 1_000_000;
-/// Maximum length of a probe of a slow service, as a multiple of the request duration, so that slow
-/// requests are included.
+/// Maximum length of a probe, as a multiple of the duration, to include slow requests.
 const PROBE_MEANS: f64 = 4.0;
 /// Minimum length of a probe, as a multiple of the mean duration.
 const PROBE_LEAST: f64 = 4.0;
@@ -163,8 +153,7 @@ const ENOUGH: u32 = 20;
 const TOLERANCE: f64 = 1.5;
 /// Minimum factor that one window applies to the limit.
 const LEAST_FACTOR: f64 = 0.5;
-/// Weight of a new observation in the baseline, so that one unusually fast window does not
-/// throttle.
+/// Weight of a new observation in the baseline: one very fast window must not throttle.
 const SMOOTHING: f64 = 0.2;
 
 impl Default for Gradient {
@@ -174,8 +163,7 @@ impl Default for Gradient {
 }
 
 impl Gradient {
-    /// Creates a limit between 2 and 1,000 that begins at 20 and probes its baseline about every 30
-    /// s.
+    /// A limit between 2 and 1,000 that begins at 20 and probes its baseline about every 30 s.
     pub fn new() -> Self {
         Self::default()
     }
@@ -222,7 +210,6 @@ impl Gradient {
         state
     }
 
-    /// Current maximum number of concurrent requests.
     pub(crate) fn limit(state: &GradientState) -> u32 {
         let limit = match state.phase {
             Phase::Steady => state.limit,
@@ -231,7 +218,6 @@ impl Gradient {
         whole(limit)
     }
 
-    /// Applies one request that ended.
     pub(crate) fn observe(&self, state: &mut GradientState, sample: Sample) {
         let now = sample.ended.as_micros();
         if state.window.began > now {
@@ -318,8 +304,7 @@ impl Gradient {
     }
 }
 
-/// A change of the limit takes effect after the duration of one request. An earlier change would
-/// only repeat it.
+/// A change takes effect after the duration of one request; an earlier one would repeat it.
 fn has_ended(window: &Window, now: u64, last_mean: f64) -> bool {
     let (age, mean) = (now - window.began, whole_or_max(last_mean));
     (age >= WINDOW.max(mean) && window.ended() >= ENOUGH) || age >= LONGEST.max(mean)

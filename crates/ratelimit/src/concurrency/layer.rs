@@ -15,8 +15,7 @@ use super::{AcquireError, ConcurrencyLimiter, Outcome};
 use crate::layer::is_grpc;
 use crate::{KeyExtractor, ProblemJson, Reject, Rejection, headers};
 
-/// Acquires a permit of a [`ConcurrencyLimiter`] for each request, and holds it until the head of
-/// the response is available.
+/// Holds a permit of a [`ConcurrencyLimiter`] for each request until the head of the response.
 ///
 /// A request without a permit never reaches the service. [`ProblemJson`] answers it with 503 and
 /// `Retry-After`, or the [`Reject`] that was set with [`reject_with`](Self::reject_with). A request
@@ -54,8 +53,7 @@ impl<K> ConcurrencyLayer<K> {
 }
 
 impl<K: Clone, R> ConcurrencyLayer<K, R> {
-    /// Answers refusals with `reject` instead: a [`Reject`], or a function from [`Rejection`] to a
-    /// response.
+    /// Answers refusals with a [`Reject`], or a function from [`Rejection`] to a response.
     pub fn reject_with<Q>(self, reject: Q) -> ConcurrencyLayer<K, Q> {
         let Shared { limiter, extractor, outcome, .. } = &*self.shared;
         let (limiter, extractor, outcome) = (Arc::clone(limiter), extractor.clone(), *outcome);

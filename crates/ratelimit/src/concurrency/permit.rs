@@ -15,7 +15,6 @@ pub(super) struct Slot {
     pub(super) course: Option<Course>,
 }
 
-/// State from which the limit of a key is computed.
 pub(super) struct Course {
     gradient: Gradient,
     state: Mutex<GradientState>,

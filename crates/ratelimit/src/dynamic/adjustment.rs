@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::Timestamp;
 use crate::clock::whole_micros;
 
-/// Multiplies a share of the quota by a factor while a service is unhealthy, and adds a small
-/// amount while it is healthy.
+/// Multiplies a quota's share by a factor while a service is unhealthy; adds to it while healthy.
 ///
 /// - Scores below 0.5 are **unhealthy**, scores of 0.8 and above are **healthy**. Between them the
 ///   share does not change. This gap prevents oscillation around a single threshold.
@@ -48,7 +47,6 @@ enum Condition {
 }
 
 impl AdjustmentState {
-    /// The share of the quota that applies, in thousandths.
     pub(crate) fn permille(&self) -> u32 {
         self.permille
     }
@@ -107,7 +105,6 @@ impl Adjustment {
         self
     }
 
-    /// The initial state: the share is the ceiling.
     pub(crate) fn begin(&self, now: Timestamp) -> AdjustmentState {
         AdjustmentState { permille: self.ceiling, condition: Condition::Between, since: now }
     }
@@ -117,8 +114,7 @@ impl Adjustment {
         AdjustmentState { permille: permille(share).clamp(self.floor, self.ceiling), ..self.begin(now) }
     }
 
-    /// Applies a score and returns whether the share changed. Makes at most one step, regardless of
-    /// how much time has passed.
+    /// Applies a score and returns whether the share changed. Makes at most one step.
     pub(crate) fn step(&self, state: &mut AdjustmentState, now: Timestamp, score: f64) -> bool {
         let condition = match score {
             score if score.is_nan() => return false,

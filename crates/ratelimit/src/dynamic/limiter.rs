@@ -16,13 +16,11 @@ impl<L: Limiter + ?Sized> Limiter for DynamicQuota<L> {
         self.limiter.name()
     }
 
-    /// The quota of a healthy service.
     fn quota(&self) -> Quota {
         self.base()
     }
 
-    /// The inner limiter's quotas. The one that is adjusted is shown as its
-    /// [base](DynamicQuota::base).
+    /// The inner limiter's quotas, with the [base](DynamicQuota::base) of the adjusted one.
     fn quotas(&self) -> Quotas {
         let (quotas, base) = (self.limiter.quotas(), self.base());
         quotas.with(base).unwrap_or_else(|_| base.into())
@@ -32,7 +30,6 @@ impl<L: Limiter + ?Sized> Limiter for DynamicQuota<L> {
         self.limiter.accepts(self.part_of(quota))
     }
 
-    /// As [`set_base`](DynamicQuota::set_base).
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         self.set_base(quota)
     }

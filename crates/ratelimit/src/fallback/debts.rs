@@ -24,7 +24,6 @@ pub(super) struct Debts {
     any: AtomicBool,
 }
 
-/// The next step for a key's debts.
 pub(super) enum Next<'a> {
     /// There are no debts.
     Nothing,
@@ -51,7 +50,6 @@ impl Debts {
         self.change(key, |debt| debt.charge(amount, now, memory));
     }
 
-    /// Adds a block that a refusal began.
     pub(super) fn block(&self, key: &str, until: Timestamp) {
         self.change(key, |debt| debt.block(until));
     }
@@ -62,13 +60,11 @@ impl Debts {
     }
 
     fn change(&self, key: &str, change: impl FnOnce(&mut Debt)) {
-        // No entry is pinned, so there is always capacity. A key that is too long was refused
-        // before.
+        // Nothing is pinned, so there is capacity. A key that is too long was refused before.
         let _ = self.keys.lock(key).with(Debt::standing, Debt::default, change);
         self.any.store(true, Ordering::Release);
     }
 
-    /// Subtracts from the latest admitted amounts.
     pub(super) fn take_back(&self, key: &str, amount: u64) {
         if let Some((_, debt)) = self.keys.lock(key).get_mut() {
             debt.take_back(amount);
@@ -80,8 +76,7 @@ impl Debts {
         self.keys.lock(key).get_mut().is_some_and(|(_, debt)| debt.forget_block())
     }
 
-    /// Removes all debts of the key. Requests to Redis for the key still wait for a debit that is
-    /// being sent.
+    /// Removes all debts of the key. Its requests still wait for a debit that is being sent.
     pub(super) fn forget(&self, key: &str) {
         let mut place = self.keys.lock(key);
         let Some((_, debt)) = place.get_mut() else { return };
@@ -91,8 +86,7 @@ impl Debts {
         }
     }
 
-    /// All keys with debts. If there are none, [`is_any`](Self::is_any) returns `false` from now
-    /// on.
+    /// All keys with debts. If there are none, [`is_any`](Self::is_any) becomes `false`.
     pub(super) fn keys(&self) -> Vec<CompactString> {
         let keys = self.keys.keys();
         if !keys.is_empty() {
@@ -112,7 +106,6 @@ impl Debts {
         self.keys.stats(|_| (0, false)).evicted_live
     }
 
-    /// The next step for the key's debts.
     pub(super) fn send<'a>(&'a self, key: &'a str) -> Next<'a> {
         let mut place = self.keys.lock(key);
         let Some((_, debt)) = place.get_mut() else { return Next::Nothing };

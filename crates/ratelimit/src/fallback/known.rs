@@ -55,8 +55,7 @@ pub(super) enum Last {
     Begun,
 }
 
-/// Tolerance for the end of a block: processes round it differently and read their clocks at
-/// different times.
+/// Tolerance for the end of a block, which processes round differently.
 const SAME_BLOCK_MICROS: u64 = 1_000_000;
 
 impl Known {
@@ -103,7 +102,6 @@ impl Known {
             let resets = now.saturating_add(kept);
             // Evicted first: the reply for another key is more valuable.
             let word = Word { remaining: i64::MAX, date: now, resets, blocked_until: Timestamp::MIN, is_taken: true };
-            // No entry is pinned, so there is always capacity.
             place.with(|word| word.standing(now), || word, |_| ()).ok();
         }
         Last::Unknown

@@ -26,8 +26,7 @@ use crate::{
     Timestamp,
 };
 
-/// Sends each check to Redis. While Redis cannot be reached, an [`OutagePolicy`] decides, within
-/// microseconds.
+/// Sends each check to Redis. If Redis is unreachable, an [`OutagePolicy`] decides within µs.
 ///
 /// Every check goes to Redis first. The Redis client detects an outage and returns an error
 /// immediately. Redis decides again as soon as it is available. Checks that are running when an
@@ -111,9 +110,8 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
         self
     }
 
-    /// Sets the maximum number of keys in memory; at least one, 100,000 by default. During an
-    /// outage, memory holds their usage and debts; otherwise the last replies of Redis and the
-    /// blocks.
+    /// Sets the maximum number of keys in memory; at least one, 100,000 by default. Holds usage and
+    /// debts during an outage, otherwise the last replies and blocks.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
@@ -121,8 +119,7 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
     }
 
     /// Sets the number of live processes, among which the remaining amount of a key is divided
-    /// while Redis is slow for a moment, see [`OutagePolicy::LocalShare`]. By default only this
-    /// process.
+    /// while Redis is slow for a moment, see [`OutagePolicy::LocalShare`]. Default: 1.
     #[must_use]
     pub fn live_processes(mut self, live: LiveProcesses) -> Self {
         self.live = live;
@@ -143,8 +140,7 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
         let mut local = MemoryLimiter::builder(redis.name(), redis.algorithm().share(policy.parts()))
             .max_keys(max_keys)
             .clock(clock.clone());
-        // A request above a share may be within the limit, and a block would apply on every node
-        // and outlast the outage.
+        // Such a request may be within the limit. A block would outlast the outage on every node.
         if let Some(block) = redis.policy().filter(|_| policy.parts() == NonZeroU32::MIN) {
             local = local.block(block);
         }
@@ -203,7 +199,6 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         self.inner.local.accepts(quota.share(self.inner.policy.parts()))
     }
 
-    /// Also changes the share for outages.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         let _one_at_a_time = self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.inner.capacity();
@@ -235,8 +230,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         }
     }
 
-    /// During an outage, if a share is counted, charges the key in this process, and Redis
-    /// afterwards.
+    /// During an outage, if a share is counted, charges it, and Redis afterwards.
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         let inner = &self.inner;
         match inner.ask(key, inner.shared.as_limiter().penalty(key, cost)).await {
@@ -251,8 +245,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         }
     }
 
-    /// During an outage, if a share is counted, refunds in this process and reduces the debt to
-    /// Redis.
+    /// During an outage, if a share is counted, refunds it and reduces the debt to Redis.
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
         let inner = &self.inner;
         match inner.ask(key, inner.shared.as_limiter().reward(key, amount)).await {
@@ -308,7 +301,6 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         Ok(there?? || here)
     }
 
-    /// A block that this process knows.
     fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
         let denial = self.inner.local.known_denial(key, cost)?;
         self.inner.tally.count(key, Ok(denial), Decision::is_allowed).ok()

@@ -21,8 +21,7 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Records that a request is sent now. Returns an error if it is known that Redis does not
-    /// reply.
+    /// Records that a request is sent. Returns an error if Redis is known not to reply.
     pub(crate) fn begin(&self) -> Result<(), StoreError> {
         if self.hangs.is_some_and(|hangs| hangs.load(Ordering::Relaxed)) {
             return Err(no_answer());
@@ -52,7 +51,6 @@ impl Patience {
         Self { longest, hangs: Arc::default() }
     }
 
-    /// Creates the state for one check.
     pub(super) fn asked(&self) -> Asked<'_> {
         Asked { is_sent: AtomicBool::new(false), hangs: Some(&self.hangs) }
     }
@@ -102,8 +100,7 @@ impl Patience {
     }
 }
 
-/// A running probe. When it ends, for whatever reason, even with its runtime, checks go to Redis
-/// again.
+/// A running probe. When it ends, even with its runtime, checks go to Redis again.
 struct Waits(Arc<AtomicBool>);
 
 impl Drop for Waits {

@@ -45,8 +45,7 @@ impl Settling {
     }
 }
 
-/// A waiting task. When it ends, for whatever reason, even with its runtime, the next debt starts a
-/// new task.
+/// A waiting task. When it ends, even with its runtime, the next debt starts a new one.
 struct Waiting {
     is_awaited: Arc<AtomicBool>,
     is_mine: bool,
@@ -94,8 +93,7 @@ async fn wait<D: Debtor>(mut waiting: Waiting, debtor: Weak<D>, mut available: w
     }
 }
 
-/// Settles as many debts as possible. Skips those that fail, but stops at an outage. Returns
-/// whether none failed.
+/// Settles all debts, past failures but not into an outage. Returns whether none failed.
 async fn settle_all(debtor: &Arc<impl Debtor>, available: &watch::Receiver<bool>) -> bool {
     let (mut running, mut all) = (JoinSet::new(), true);
     for key in debtor.owing() {

@@ -28,7 +28,6 @@ impl<A: RedisAlgorithm> From<LeasedLimiter<A>> for SharedLimiter<A> {
 }
 
 impl<A: RedisAlgorithm> SharedLimiter<A> {
-    /// The limiter in Redis.
     pub(super) fn redis(&self) -> &RedisLimiter<A> {
         match self {
             Self::Direct(limiter) => limiter,
@@ -43,8 +42,7 @@ impl<A: RedisAlgorithm> SharedLimiter<A> {
         }
     }
 
-    /// Same as a check, but not counted in the statistics. Reports through `asked` when it sends
-    /// its own request to Redis.
+    /// Same as a check, but not counted. Reports through `asked` when it sends a request.
     pub(super) async fn decide(&self, key: &str, cost: u64, asked: &Asked<'_>) -> Result<Said, CheckError> {
         match self {
             Self::Direct(limiter) => {

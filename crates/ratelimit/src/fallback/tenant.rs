@@ -32,8 +32,7 @@ use crate::{
 /// The newest plan and the last block that Redis reported remain in force during the outage. With
 /// [`OutagePolicy::LocalShare`]:
 ///
-/// - A tenant that Redis has reported before begins with its share of each window's remaining
-///   amount.
+/// - A tenant that Redis has reported begins with its share of each window's remaining amount.
 /// - Amounts that are admitted during the outage are charged to Redis afterwards: once, however
 ///   often they have to be sent, only to windows in which they still count, and never with a
 ///   strike. An amount of the minute counts in Redis for one minute from then on. Before this
@@ -48,10 +47,8 @@ use crate::{
 ///
 /// - A block that begins during the outage, manually or after a strike, applies only in this
 ///   process and is not sent to Redis later.
-/// - A plan that is set during the outage applies in this process. Redis receives it with the first
-///   check that passes it.
-/// - Seats cannot be taken or returned, which is an error, because no process knows the users of
-///   the others.
+/// - A plan that is set during the outage applies here. Redis gets it with a check that passes it.
+/// - Taking or returning seats is an error: no process knows the users of the others.
 /// - Above [`max_keys`](FallbackTenantLimiterBuilder::max_keys) tenants, the smallest debts are
 ///   removed, which [`evicted_live`](LimiterStats::evicted_live) counts.
 pub struct FallbackTenantLimiter {
@@ -112,8 +109,7 @@ impl FallbackTenantLimiterBuilder {
     }
 
     /// Sets the number of live processes, among which the remaining amount of a tenant's minute is
-    /// divided while Redis is slow for a moment, see [`OutagePolicy::LocalShare`]. By default only
-    /// this process.
+    /// divided while Redis is slow for a moment, see [`OutagePolicy::LocalShare`]. Default: 1.
     #[must_use]
     pub fn live_processes(mut self, live: LiveProcesses) -> Self {
         self.live = live;
@@ -203,8 +199,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         })
     }
 
-    /// During an outage, charges the tenant in this process, and Redis afterwards. An error if the
-    /// policy does not count.
+    /// In an outage, charges this process, Redis later. An error if the policy counts nothing.
     async fn penalty(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantUsage, CheckError> {
         let inner = &self.inner;
         let error = match inner.ask(tenant, inner.shared.penalty(tenant, plan, cost)).await {
@@ -224,8 +219,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         Ok(usage)
     }
 
-    /// During an outage, refunds in this process and reduces the debt to Redis. An error if the
-    /// policy does not count.
+    /// During an outage, refunds here and reduces the debt. An error if the policy counts nothing.
     async fn reward(&self, tenant: &str, plan: &TenantPlan, amount: u64) -> Result<TenantUsage, CheckError> {
         let inner = &self.inner;
         match inner.ask(tenant, inner.shared.reward(tenant, plan, amount)).await {
@@ -243,8 +237,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         }
     }
 
-    /// Always blocks the tenant in this process. An error means that other processes do not know
-    /// the block.
+    /// Always blocks the tenant here. An error means that other processes do not know the block.
     async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError> {
         let inner = &self.inner;
         let until = inner.change(tenant, |held, now| {
@@ -260,8 +253,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         result?
     }
 
-    /// Always unblocks the tenant in this process. An error means that Redis still stores the
-    /// block.
+    /// Always unblocks the tenant here. An error means that Redis still stores the block.
     async fn unblock(&self, tenant: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
         let unblock = || inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
@@ -289,8 +281,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         Ok(there?? || here)
     }
 
-    /// Always stores the plan in this process. An error means that other processes do not know it
-    /// until a check passes it.
+    /// Always stores the plan here. An error means that others get it only from a check.
     async fn set_plan(&self, tenant: &str, plan: &TenantPlan) -> Result<bool, CheckError> {
         self.inner.change(tenant, |held, _| held.learn_plan(plan))?;
         self.inner.shared.set_plan(tenant, plan).await
@@ -319,8 +310,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         self.inner.shared.set_seats(tenant, used).await
     }
 
-    /// Checks of this process, whether decided here or in Redis. Tenants that its memory holds,
-    /// blocks and evicts.
+    /// Checks of this process, wherever decided. Tenants that its memory holds, blocks and evicts.
     fn stats(&self) -> LimiterStats {
         let now = self.inner.clock.now();
         let held = self.inner.tenants.stats(|held| (0, held.share.blocked_for(now).is_some()));

@@ -1,5 +1,3 @@
-//! Options of a [`FrontDoor`].
-
 use std::fmt;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -57,8 +55,7 @@ impl FrontDoorBuilder {
         self
     }
 
-    /// Disables the block: a suspect that exceeds the quota is refused only until its cost fits
-    /// again.
+    /// Disables the block: a suspect above the quota is refused only until its cost fits again.
     #[must_use]
     pub fn without_block(mut self) -> Self {
         self.block = None;

@@ -19,12 +19,10 @@ pub(super) struct Sketch {
     cells: Box<[AtomicU64]>,
 }
 
-/// The cells of one key.
 #[derive(Clone, Copy)]
 pub(super) struct Spot([usize; ROWS]);
 
-/// One cell: 16 bits for the pane's number, and 24 bits each for the counts of the previous and the
-/// current pane.
+/// 16 bits for the pane's number, 24 bits each for the counts of the previous and current pane.
 ///
 /// The pane's number wraps around after 65,536 panes. A cell without an update for exactly that
 /// time counts too much, and its keys are then counted exactly without need.
@@ -50,7 +48,6 @@ impl Cell {
         u64::from(self.pane) << (2 * COUNT_BITS) | u64::from(self.before) << COUNT_BITS | u64::from(self.present)
     }
 
-    /// The cell as of `pane`.
     fn at(self, pane: u16) -> Self {
         match pane.wrapping_sub(self.pane) {
             0 => self,
@@ -67,7 +64,6 @@ impl Sketch {
         Self { cells: (0..ROWS * WIDTH).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// The cells that a hash selects.
     pub(super) fn spot(hash: u64) -> Spot {
         let mask = WIDTH as u64 - 1;
         let width = WIDTH.trailing_zeros() as usize;

@@ -19,18 +19,15 @@ const CELLS_EACH: usize = 16;
 const MORE: Duration = Duration::from_millis(100);
 
 impl Watch {
-    /// Creates a set for `hashes` hashes at once.
     pub(super) fn new(hashes: usize) -> Self {
         let count = hashes.saturating_mul(CELLS_EACH).next_power_of_two();
         Self { cells: (0..count).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Whether the hash is in the set.
     pub(super) fn holds(&self, hash: u64, now: Timestamp) -> bool {
         self.cells_of(hash).iter().all(|cell| cell.load(Ordering::Acquire) > now.as_micros())
     }
 
-    /// Adds the hash for at least `length`.
     pub(super) fn hold(&self, hash: u64, now: Timestamp, length: Duration) {
         let until = now.saturating_add(length);
         for cell in self.cells_of(hash) {

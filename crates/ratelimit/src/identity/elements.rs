@@ -8,8 +8,7 @@ use std::net::IpAddr;
 
 use super::node;
 
-/// The non-empty elements of one header line, rightmost first. As bytes, because a client can send
-/// any bytes.
+/// The non-empty elements of one header line, rightmost first. A client can send any bytes.
 pub(super) fn from_right(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -60,8 +59,7 @@ pub(super) fn forwarded_for(element: &str) -> Option<IpAddr> {
     address
 }
 
-/// A token unchanged, or the content of a quoted string. An address needs no escapes, so none are
-/// decoded.
+/// A token unchanged, or the content of a quoted string. Escapes are not decoded.
 fn unquoted(text: &str) -> Option<&str> {
     match text.strip_prefix('"') {
         Some(quoted) => quoted.strip_suffix('"'),

@@ -18,7 +18,6 @@ const MAX_VALUE: usize = 256;
 /// Maximum length of a secret that is hashed, in bytes. Bounds the work that a client can cause.
 const MAX_SECRET: usize = 4_096;
 
-/// Log message for requests without an address.
 const NO_PEER: &str = "requests carry no peer address, so clients can't be counted and all are refused; with axum, serve \
     the router with `into_make_service_with_connect_info::<SocketAddr>()`";
 
@@ -129,8 +128,7 @@ impl<B, F: Fn(&Request<B>) -> Option<&str>> KeyExtractor<B> for ByText<F> {
     }
 }
 
-/// Counts by the value of a header that a component in front of this service has checked:
-/// `x-account:…`.
+/// Counts by a header that a component in front of this service has checked: `x-account:…`.
 ///
 /// Do not use it if clients can set the header themselves. A request without the header is not
 /// counted. A request is refused if it has the header twice, or if the value is longer than 256
@@ -163,8 +161,7 @@ impl<B> KeyExtractor<B> for ByHeader {
 /// Counts by an API key: `key:…`. The limiter sees only 128 bits of its SHA-256, so that no secret
 /// appears in a Redis key, in statistics or in a log.
 ///
-/// A request without a key is not counted. A request is refused if it has the header twice or a key
-/// longer than 4,096 bytes.
+/// A request without a key is not counted. A second header, or over 4,096 bytes, is refused.
 ///
 /// **The key is not validated: a client that invents keys gets a fresh limit with each one, and a
 /// client that omits the key has no limit.** Use it behind a component that validates keys, or also
@@ -229,12 +226,10 @@ impl<B, E: KeyExtractor<B>> KeyExtractor<B> for Hashed<E> {
     }
 }
 
-/// Counts by a pair of keys, such as address and account: `203.0.113.7|account:ada`. Nest it for
-/// three keys.
+/// Counts by a pair such as address and account: `203.0.113.7|account:ada`. Can be nested.
 ///
 /// Different pairs have different keys, whatever the parts contain. An uncounted part is empty, so
-/// that no client avoids the limit by omitting one part. A request is uncounted only if both parts
-/// are.
+/// that no client avoids the limit by omitting one part. It is uncounted only if both are.
 #[derive(Clone, Debug)]
 pub struct Together<A, Z>(pub A, pub Z);
 

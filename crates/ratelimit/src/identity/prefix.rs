@@ -35,8 +35,7 @@ impl Ipv6Prefix {
         self.0
     }
 
-    /// The key of an address: IPv4 and IPv4-mapped IPv6 as `203.0.113.7`, IPv6 as its network
-    /// `2001:db8:1:2::/64`.
+    /// The key of an address: IPv4 (also mapped) as `203.0.113.7`, IPv6 as `2001:db8:1:2::/64`.
     pub fn key(self, address: IpAddr) -> String {
         self.short_key(address).into_string()
     }

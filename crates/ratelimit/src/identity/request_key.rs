@@ -41,7 +41,6 @@ impl RequestKey {
         Self::short(CompactString::from(text.as_ref()))
     }
 
-    /// Same as [`new`](Self::new).
     pub(super) fn text(text: CompactString) -> Self {
         let is_taken = text.starts_with(TEXT) || network_of(&text).is_some();
         Self::short(if is_taken { format_compact!("{TEXT}{text}") } else { text })

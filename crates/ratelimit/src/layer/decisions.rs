@@ -32,8 +32,7 @@ impl Decisions {
         self.iter().find(|(name, _)| *name == limiter).map(|(_, decision)| decision)
     }
 
-    /// The binding decision: a refusal if there is one, otherwise the admission with the least
-    /// remaining.
+    /// A refusal if there is one, otherwise the admission with the least remaining.
     pub fn binding(&self) -> Option<(&str, &Decision)> {
         self.iter().min_by_key(|(_, decision)| (decision.is_allowed(), decision.remaining()))
     }

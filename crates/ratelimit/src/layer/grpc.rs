@@ -40,15 +40,13 @@ impl<B: Default> Reject<B> for GrpcStatus {
     }
 }
 
-/// Whether a request is a gRPC request according to its content type. gRPC-Web is excluded: its
-/// responses have another format.
+/// Whether the content type is gRPC's. gRPC-Web is excluded: its responses differ.
 pub(crate) fn is_grpc(headers: &Headers) -> bool {
     let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let (name, rest) = content_type.split_at_checked(16).unwrap_or((content_type, b""));
     name.eq_ignore_ascii_case(b"application/grpc") && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
-/// A refusal with the body `empty`.
 pub(super) fn response<B>(empty: B, rejection: &Rejection<'_>) -> Response<B> {
     let (code, message) = match rejection {
         Rejection::Denied { limiter, denial } => {
@@ -93,8 +91,7 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
     }
 }
 
-/// Encodes as the protocol requires: every byte except visible ASCII and spaces, and the percent
-/// sign.
+/// Encodes every byte except visible ASCII and spaces, and the percent sign.
 fn percent_encoded(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for byte in message.bytes() {

@@ -20,8 +20,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Creates a charge with a cost of 1. An [uncounted](RequestKey::uncounted) key charges
-    /// nothing.
+    /// A charge with a cost of 1. An [uncounted](RequestKey::uncounted) key charges nothing.
     pub fn new(limiter: Arc<dyn Limiter>, key: impl Into<RequestKey>) -> Self {
         Self { limiter, key: key.into(), cost: 1 }
     }
@@ -80,8 +79,7 @@ impl Charges {
         self
     }
 
-    /// Calls each limiter in turn. An admission with a delay above `max_wait` is refunded and
-    /// refused.
+    /// Calls each limiter. An admission with a delay above `max_wait` is refunded and refused.
     pub(super) async fn ask(&self, max_wait: Duration) -> Asked {
         let mut decisions = Decisions::default();
         for (index, charge) in self.0.iter().enumerate() {
@@ -109,7 +107,6 @@ impl Charges {
         Asked { decisions, refused: None }
     }
 
-    /// Refunds the first `count` charges.
     pub(super) async fn take_back(&self, count: usize) {
         for charge in self.0.iter().take(count) {
             if let Some(key) = charge.key.as_str() {
@@ -124,7 +121,6 @@ impl Charges {
     }
 }
 
-/// The refusal of a request whose delay is too long.
 fn too_late(place: &Allowance, max_wait: Duration) -> Denial {
     Denial {
         quota: place.quota,
@@ -183,8 +179,7 @@ impl FromIterator<Charge> for Charges {
 
 /// Determines the charges of each request: limiters, keys and costs, or none.
 ///
-/// A function from a request to [`Charges`] or to one [`Charge`] is a policy, and so is a tuple of
-/// two or three policies.
+/// A function from a request to [`Charges`] or a [`Charge`] is one, and a tuple of two or three.
 pub trait Policy<B> {
     /// Returns the charges of this request.
     fn charges(&self, request: &Request<B>) -> Charges;

@@ -29,8 +29,7 @@ pub enum Rejection<'a> {
         /// The error, for the client.
         reason: &'a str,
     },
-    /// The server lacks the data for the key, for example the peer's address. No limiter was
-    /// called.
+    /// The server lacks the data for the key, e.g. the peer's address. No limiter was called.
     NoKey {
         /// The cause, for the log only.
         reason: &'a str,
@@ -52,8 +51,7 @@ pub enum Rejection<'a> {
 }
 
 impl Rejection<'_> {
-    /// Logs an error of the server's configuration. It affects every request, so it is logged once
-    /// per process.
+    /// Logs an error of the server's configuration, once per process.
     pub(crate) fn log(&self) {
         static LOGGED: Once = Once::new();
         if let Self::NoKey { reason } = self {

@@ -1,5 +1,3 @@
-//! Options of a [`MemoryLimiter`].
-
 use std::fmt;
 
 use super::{DEFAULT_MAX_KEYS, MemoryLimiter};

@@ -29,11 +29,10 @@ use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, Quotas, Syst
 /// - The cache never admits anything. A cost that can never fit is an error, as without the cache.
 /// - It holds at most [`max_keys`](DenyCacheBuilder::max_keys) keys. Above that, the denials that
 ///   end first are removed; each costs one more check.
-/// - [`stats`](Limiter::stats) are those of the inner limiter, plus the denials that the cache
-///   answered.
+/// - [`stats`](Limiter::stats) are those of the inner limiter, plus the cache's denials.
 ///
-/// A cached answer costs a lock and, through the trait, a boxed future. [`cached`](Self::cached)
-/// needs no future.
+/// An answer costs a lock and, through the trait, a boxed future. [`cached`](Self::cached) needs
+/// none.
 pub struct DenyCache<L> {
     inner: L,
     clock: Box<dyn Clock>,
@@ -63,7 +62,6 @@ struct Held {
     refused: u64,
 }
 
-/// Result of a cache lookup.
 enum Look {
     Denied(Denial),
     /// The inner limiter must be called. A denial of another cost may be cached.
@@ -122,8 +120,7 @@ impl<L: Limiter> DenyCache<L> {
         &self.inner
     }
 
-    /// The cached denial for a check, counted like that check. `None` if the inner limiter must be
-    /// called. No future, no allocation.
+    /// The cached denial for a check, counted like it. `None` if there is none. No allocation.
     pub fn cached(&self, key: &str, cost: u64) -> Option<Decision> {
         match self.look(key, cost, true) {
             Look::Denied(denial) => Some(Decision::Denied(denial)),
@@ -148,8 +145,7 @@ impl<L: Limiter> DenyCache<L> {
         Look::Denied(denial)
     }
 
-    /// Calls the inner limiter. Caches a denial unless the key was changed in the meantime, which
-    /// may have ended the denial.
+    /// Calls the inner limiter. Caches a denial unless the key was changed in the meantime.
     async fn ask(&self, key: &str, cost: u64, holds_other: bool) -> Result<Decision, CheckError> {
         let before = self.changes.of(key);
         let result = self.inner.check(key, cost).await;
@@ -170,14 +166,12 @@ impl<L: Limiter> DenyCache<L> {
 
     fn remember(&self, key: &str, cost: u64, denial: &Denial, before: u64) {
         let mut place = self.store.lock(key);
-        // Checked under the lock that a change takes after it has counted itself, so no change is
-        // missed.
+        // Under the lock that a change takes after it has counted itself, so none is missed.
         if self.changes.of(key) != before {
             return;
         }
         let now = self.clock.now();
-        // A key that exceeds its limit when a block ends gets another strike, so the limiter must
-        // be called.
+        // A key above its limit when a block ends gets a strike, so the limiter must be called.
         let lasts = denial.blocked_for.unwrap_or(Duration::MAX).min(denial.retry_after);
         let until = now.saturating_add(Duration::from_micros(whole_micros(lasts).min(self.hold)));
         let standing =
@@ -186,7 +180,7 @@ impl<L: Limiter> DenyCache<L> {
         let quota = self.inner.quota();
         let greatest = if denial.quota == quota { denial.limit } else { denial.limit.min(quota.limit()) };
         let fresh = || Held { denial: *denial, cost, greatest, since: now, until, refused: 0 };
-        // No entry is pinned, so there is always capacity. A key that is too long has no decision.
+        // Nothing is pinned, so there is capacity. A key that is too long has no decision.
         let _ = place.with(standing, fresh, |held| *held = Held { refused: held.refused, ..fresh() });
     }
 
@@ -201,7 +195,6 @@ impl<L: Limiter> DenyCache<L> {
 }
 
 impl Held {
-    /// The denial as of `now`.
     fn at(&self, now: Timestamp) -> Denial {
         let passed = now.saturating_since(self.since);
         Denial {
@@ -213,8 +206,7 @@ impl Held {
     }
 }
 
-/// Counts changes of keys, with several keys per counter, so that a denial from before a change is
-/// not cached after it.
+/// Counts changes of keys, so that a denial from before a change is not cached after it.
 struct Changes {
     counters: [AtomicU64; 64],
     hasher: RandomState,
@@ -272,8 +264,7 @@ impl<L: Limiter> Limiter for DenyCache<L> {
         Ok(())
     }
 
-    // Not an `async fn`: the future of a cached answer needs no space for the inner limiter's
-    // future.
+    // Not an `async fn`: a cached answer needs no space for the inner limiter's future.
     fn check<'a, 'b, 'c>(
         &'a self,
         key: &'b str,
@@ -290,8 +281,7 @@ impl<L: Limiter> Limiter for DenyCache<L> {
         }
     }
 
-    /// Answered from the cache like a check, but not counted. Otherwise answered by the inner
-    /// limiter.
+    /// Answered from the cache like a check, but not counted; otherwise by the inner limiter.
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         match self.look(key, cost, false) {
             Look::Denied(denial) => Ok(Decision::Denied(denial)),
@@ -324,7 +314,6 @@ impl<L: Limiter> Limiter for DenyCache<L> {
         self.inner.unblock(key).await
     }
 
-    /// The cached denial, otherwise the one that the inner limiter knows.
     fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
         self.cached(key, cost).or_else(|| self.inner.known_denial(key, cost))
     }

@@ -25,8 +25,7 @@ use crate::{Algorithm, BlockPolicy, CheckError, Clock, Decision, Quota, QuotaErr
 /// 100,000 keys a shard has about 1,500, which takes microseconds.
 pub struct MemoryLimiter<A: Algorithm> {
     name: String,
-    /// The quota that [`Limiter::quota`] returns without a lock. Each shard has its own copy of the
-    /// algorithm.
+    /// Returned by [`Limiter::quota`] without a lock. Each shard has its own algorithm.
     quota: ArcSwap<Quota>,
     /// Locked during a change of the quota, so that changes are sequential.
     changes: Mutex<A>,
@@ -97,8 +96,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
         seed: impl FnOnce() -> Option<Seed>,
     ) -> Result<Decision, CheckError> {
         let mut place = self.store.lock(key);
-        // Read while the lock is held, so that the times of one key follow the order of its
-        // decisions.
+        // Read under the lock, so that a key's times follow the order of its decisions.
         let now = self.clock.now();
         let result = match ensure_fits(cost, place.rule().capacity()) {
             Ok(()) => {
@@ -240,7 +238,6 @@ impl<A: Algorithm> MemoryLimiter<A> {
         Standing::Live(strikes, algorithm.charged(&entry.state, now))
     }
 
-    /// The decision that a check would return.
     fn look(algorithm: &A, entry: &Entry<A::State>, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
         let decision = algorithm.peek(&entry.state, now, cost)?;
         Ok(entry.block.left(now).map_or(decision, |left| decision.blocked(left)))
@@ -256,8 +253,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
     ) -> Result<Decision, CheckError> {
         entry.block.follow_clock(now);
         if let Some(left) = entry.block.left(now) {
-            // Charges nothing, but adjusts the usage to a clock that was set back, as the block was
-            // above.
+            // Charges nothing, but adjusts the usage to a clock that was set back, like the block.
             let _ = algorithm.check(&mut entry.state, now, 0)?;
             entry.denied = entry.denied.saturating_add(1);
             return Ok(algorithm.peek(&entry.state, now, cost)?.blocked(left));
@@ -336,7 +332,6 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
         self.unblock_now(key)
     }
 
-    /// A current block.
     fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
         let mut place = self.store.lock(key);
         let now = self.clock.now();

@@ -9,8 +9,7 @@ use async_trait::async_trait;
 use super::{Limiter, LimiterStats};
 use crate::{Allowance, CheckError, Decision, Quota, QuotaError, Quotas};
 
-/// A limiter in shadow mode: [`report`](Self::report) returns how many requests it would have
-/// refused, and of which keys.
+/// A limiter in shadow mode: [`report`](Self::report) returns what it would have refused.
 ///
 /// It has its own states under its own name. Next to an enforced limiter it is charged only for
 /// requests that the enforced one admits. Its refusals, blocks and strikes never affect that
@@ -34,8 +33,7 @@ impl<S: Limiter> Shadow<S> {
         Self { shadow, enforced: Some(enforced) }
     }
 
-    /// Statistics of the shadow: `denied` counts what it would have refused, and `top_denied` lists
-    /// the keys.
+    /// Statistics of the shadow: `denied` and `top_denied` are what it would have refused.
     pub fn report(&self) -> LimiterStats {
         self.shadow.stats()
     }
@@ -123,8 +121,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
         }
     }
 
-    /// Resets the key in both limiters. An error of the shadow is returned only if no limiter is
-    /// enforced.
+    /// Resets the key in both. An error of the shadow is returned only if nothing is enforced.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         let known = self.shadow.reset(key).await;
         match &self.enforced {
@@ -133,8 +130,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
         }
     }
 
-    /// Blocks the key in the enforced limiter. Without one, it blocks the key in the shadow, which
-    /// refuses nothing.
+    /// Blocks the key in the enforced limiter. Without one, in the shadow, which refuses nothing.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         match &self.enforced {
             Some(enforced) => enforced.block(key, duration).await,

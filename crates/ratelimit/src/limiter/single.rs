@@ -30,8 +30,7 @@ pub struct SingleLimiter<C = SystemClock> {
     unit: i64,
     /// Capacity of the bucket, in parts.
     length: i64,
-    /// Time at which the bucket will be full, in parts since `begun`. Negative if the clock was set
-    /// back before `begun`.
+    /// Time at which the bucket will be full, in parts since `begun`. May be negative.
     full_at: AtomicI64,
 }
 
@@ -58,8 +57,7 @@ impl<C> SingleLimiter<C> {
 }
 
 impl<C: Clock> SingleLimiter<C> {
-    /// Applies `quota` with `clock`. The clock is a type parameter so that the compiler can inline
-    /// it.
+    /// Applies `quota` with `clock`, a type parameter so that the compiler can inline it.
     ///
     /// # Errors
     /// [`QuotaError::TooFast`] if the rate is above [`SingleLimiter::MAX_PER_SECOND`].
@@ -185,8 +183,7 @@ impl<C: Clock> SingleLimiter<C> {
         loop {
             let full_at = self.settled(seen, now);
             let fits = full_at + cost <= *now + self.length;
-            // A refusal stores nothing, unless the clock was set back: the bucket then fills from
-            // now on.
+            // A refusal stores nothing, unless the clock was set back: it then fills from now on.
             if !fits && full_at >= seen {
                 return Err(full_at);
             }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use crate::Timestamp;
 
-/// A set of hashes in buckets. Each hash is stored with the second in which it was last seen.
-/// Without locks.
+/// A set of hashes in buckets, each with the second in which it was last seen. Without locks.
 ///
 /// A hash that was seen in two different seconds is a **regular**. A bucket has at most
 /// [`REGULARS`] of them. In a full bucket, the hash that was seen once, longest ago, is replaced,
@@ -34,14 +33,12 @@ impl Known {
     /// Creates a set for about `keys` hashes, each known for `idle` after it was last seen.
     pub(super) fn new(keys: usize, idle: Duration) -> Self {
         let count = places(keys);
-        // At most half of the range of seconds, so that a time in the future is not mistaken for
-        // one in the past.
+        // At most half of the range, so that a future time is not mistaken for a past one.
         let idle = idle.as_secs().clamp(1, SECONDS / 2);
         Self { slots: (0..count).map(|_| AtomicU64::new(0)).collect(), idle }
     }
 
-    /// Whether the hash is known. If so, updates its second, and makes it a regular if that was a
-    /// different second.
+    /// Whether the hash is known. If so, updates its second; a different one makes it a regular.
     pub(super) fn see(&self, hash: u64, now: Timestamp) -> bool {
         let wanted = slot(hash, now);
         for at in self.bucket(hash) {
@@ -80,8 +77,7 @@ impl Known {
         }
     }
 
-    /// Adds the hash. Replaces one that is no longer known, otherwise the one that was seen once,
-    /// longest ago.
+    /// Adds the hash in place of one that is unknown, or that was seen once, longest ago.
     pub(super) fn add(&self, hash: u64, now: Timestamp) {
         let wanted = slot(hash, now);
         // An attempt fails if another thread stored a hash there. The next oldest is then replaced.
@@ -114,7 +110,6 @@ impl Known {
     }
 }
 
-/// Number of slots, a power of two.
 fn places(keys: usize) -> usize {
     keys.clamp(BUCKET, MAX_PLACES).next_power_of_two()
 }

@@ -38,8 +38,7 @@ pub enum UnsupportedAlgorithm {
     },
 }
 
-/// Each segment takes 14 bytes. With leases and debits there are slightly more than twice as many,
-/// so a value is below 30 KB.
+/// 14 bytes each. Leases and debits double the number, so a value is below 30 KB.
 const MAX_SEGMENTS: u64 = 1_000;
 /// 71 years. The sum of twice this time and a current date is below 2⁵³ µs.
 const MAX_FILL: u64 = MAX_MICROS / 2;
@@ -58,12 +57,10 @@ mod sealed {
         /// Appends the parameters that the script applies to a cost that fits.
         fn rule(&self, cost: u64, rule: &mut Vec<u64>);
 
-        /// The decision for a cost, from the figures of the script's reply. The cost is zero if it
-        /// has been charged.
+        /// The decision for a cost (zero if it has been charged), from the script's figures.
         fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision;
 
-        /// Time that an admitted caller waits before proceeding, if its admission charged
-        /// `charged`.
+        /// Time that a caller waits before proceeding, if its admission charged `charged`.
         fn delay(&self, _figures: [u64; FIGURES], _charged: u64) -> Duration {
             Duration::ZERO
         }
@@ -83,7 +80,6 @@ mod sealed {
 
 pub(super) use sealed::FIGURES;
 
-/// The decision of a window with the given usage.
 pub(super) fn of_window(quota: Quota, used: u64, reset_after: u64, retry_after: u64, cost: u64) -> Decision {
     let limit = quota.limit();
     // The usage can exceed the limit after the limit was lowered.
@@ -225,8 +221,7 @@ impl sealed::Sealed for Windows {
     }
 }
 
-/// Uses the underlying window, with the same keys: a log is a window with segments of one
-/// microsecond.
+/// Uses the underlying window, with the same keys.
 impl sealed::Sealed for SlidingLog {
     fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
         let segments = self.quota().limit().min(self.quota().period_micros());

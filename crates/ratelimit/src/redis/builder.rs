@@ -1,5 +1,3 @@
-//! Options of a [`RedisLimiter`].
-
 use std::fmt;
 
 use tidegate_redis::{Client, ClockPrelude, Keyspace};

@@ -30,10 +30,9 @@ use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError, Quotas};
 /// - **A charge is neither repeated nor undone.** It is sent once. If the reply is lost or the
 ///   future is dropped, the server counted it once or not at all
 ///   ([`StoreError::may_have_charged`](crate::StoreError::may_have_charged)).
-/// - **A failover loses** the writes that the new primary had not received. A `FLUSHALL` loses
-///   everything.
-/// - **Redis has no cap on keys.** Random identities fill the server until they expire. Limit their
-///   number in front of this limiter.
+/// - **A failover loses** writes that the new primary had not received. A `FLUSHALL` loses all.
+/// - **Redis has no cap on keys.** Random identities fill it until they expire: limit them in
+///   front.
 /// - [`stats`](Limiter::stats) cover only this process: its checks, and the keys that were refused
 ///   to it. Keys in Redis are not counted, so `tracked_keys`, `blocked_keys` and `evicted_live` are
 ///   zero.
@@ -52,7 +51,6 @@ pub struct RedisLimiter<A> {
     tally: Tally,
 }
 
-/// Reply of a script for a key.
 #[derive(Clone, Copy)]
 pub(super) struct Answer {
     pub(super) is_admitted: bool,
@@ -105,22 +103,18 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         Self { name, algorithm, policy, client, keyspace, scripts, tally: Tally::default() }
     }
 
-    /// The algorithm that is applied to each key.
     pub(crate) fn algorithm(&self) -> A {
         **self.algorithm.load()
     }
 
-    /// The Redis client.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The names of a key in Redis.
     pub(crate) fn group(&self, key: &str) -> KeyGroup {
         self.keyspace.group("rl", &[&self.name, key])
     }
 
-    /// The block policy for keys that exceed their limit.
     pub(crate) fn policy(&self) -> Option<BlockPolicy> {
         self.policy
     }
@@ -156,8 +150,7 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         Ok(Answer { is_admitted: admitted == 1, blocked: Duration::from_micros(blocked), figures })
     }
 
-    /// Blocks for `length` microseconds, or unblocks if it is negative. Returns whether the key was
-    /// blocked.
+    /// Blocks for `length` µs, or unblocks if it is negative. Returns whether the key was blocked.
     async fn set_block(&self, key: &str, length: i64) -> Result<bool, CheckError> {
         ensure_short(key)?;
         let [_, _, decay] = self.policy.map_or([0; 3], |policy| policy.rule());

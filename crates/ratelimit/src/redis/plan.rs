@@ -1,5 +1,4 @@
-//! The encoding of a tenant's plan for the script: 35 bytes, of which the script compares the first
-//! seven.
+//! A tenant's plan for the script: 35 bytes, of which the script compares the first seven.
 
 use crate::{StoreError, TenantPlan, Tier, TierLimits};
 

@@ -58,11 +58,9 @@ pub struct SharedQuotas {
     _reader: Arc<Reader>,
 }
 
-/// Interval between reads of the hash.
 const READ_EVERY: Duration = Duration::from_millis(500);
 /// Interval between reports that a node is alive. Each is a write.
 const TOUCH_EVERY: Duration = Duration::from_secs(3);
-/// Maximum length of a published limiter's name, in bytes.
 const MAX_NAME_BYTES: usize = 512;
 /// Maximum number of attempts for a change if other nodes make changes first.
 const ATTEMPTS: usize = 16;
@@ -150,8 +148,7 @@ impl SharedQuotas {
         self.inner.known().register(limiter);
     }
 
-    /// Changes the quota of all limiters with that name: on this node immediately, on other nodes
-    /// with their next read.
+    /// Changes the quota of all limiters with that name: here now, elsewhere at the next read.
     ///
     /// # Errors
     /// [`PublishError`]. This node's limiters are then unchanged.
@@ -182,8 +179,7 @@ impl SharedQuotas {
     pub fn published(&self) -> Vec<(String, Quotas)> {
         let known = self.inner.known();
         let accepted = known.fields.iter().filter(|(name, _)| !known.refused.contains_key(*name));
-        // Quotas that cannot be parsed are omitted too, even if no limiter with that name is
-        // registered here.
+        // Quotas that cannot be parsed are omitted too, also for names not registered here.
         accepted.filter_map(|(name, field)| Some((name.clone(), field.quotas().ok()??))).collect()
     }
 
@@ -197,8 +193,7 @@ impl SharedQuotas {
         self.inner.known().refused.iter().map(|(name, error)| (name.clone(), *error)).collect()
     }
 
-    /// The time of the latest change known to this node, over all names: the server's time in µs,
-    /// zero before the first change.
+    /// The server's time of the latest change known to this node, in µs. Zero before the first.
     pub fn epoch(&self) -> u64 {
         self.inner.known().fields.values().map(|field| field.date).max().unwrap_or(0)
     }
@@ -245,8 +240,7 @@ impl Inner {
             let mut present = BTreeSet::new();
             for (name, field) in answer {
                 let (Ok(name), Ok(field)) = (name.into_text(), field.into_text()) else { continue };
-                // A change that was published while this read was running is newer here, and not
-                // lost.
+                // A change that was published during this read is newer here, and not lost.
                 if !known.learn(name.clone(), Field::parse(&field)) {
                     present.insert(name);
                 }

@@ -33,11 +33,9 @@ pub struct Time {
 }
 
 impl Time {
-    /// The server's clock, which all clients share.
     pub(super) const SERVER: Self = Self { clock: ClockPrelude::SERVER, least_px: 1 };
 
-    /// A clock for tests. While it is stopped, real time passes and would expire keys in Redis, so
-    /// keys get a longer expiry.
+    /// A clock for tests. Keys get a longer expiry, because real time passes in Redis.
     pub(super) fn of_test(clock: ClockPrelude) -> Self {
         Self { clock, least_px: 3_600_000 }
     }
@@ -51,7 +49,6 @@ impl Time {
         Script::timed(name, &body, &self.clock)
     }
 
-    /// The script for tenant quotas.
     pub(super) fn tenant(&self) -> Script {
         self.script("tenant", &[LOOK, TENANT_ADMIT, KEY, FIXED_WINDOW, SLIDING_WINDOW, SLIDING_WINDOW_CHANGES, TENANT])
     }
@@ -132,8 +129,7 @@ impl Scripts {
     }
 }
 
-/// The Lua code of an algorithm. A script defines all its functions in each run, so functions that
-/// it cannot call are omitted.
+/// The Lua code of an algorithm. Each run defines all functions, so unused ones are omitted.
 #[derive(Default)]
 struct Parts<'a> {
     /// The fast path of most checks, which needs no functions. Empty if there is none.

@@ -31,8 +31,7 @@ pub struct RedisTenantLimiter {
     client: Client,
     keyspace: Keyspace,
     script: Script,
-    /// The same script, allowed on a full server: for calls that free memory or that an operator
-    /// makes.
+    /// The same script, allowed on a full server: for calls of operators or that free memory.
     freeing: Script,
     policy: Option<BlockPolicy>,
     tally: Tally,
@@ -72,7 +71,6 @@ impl RedisTenantLimiterBuilder {
     }
 }
 
-/// The values of the script's reply.
 struct Reply(std::vec::IntoIter<Value>);
 
 impl Reply {
@@ -100,7 +98,6 @@ impl Reply {
     }
 }
 
-/// The figures of the windows.
 struct Figures {
     status: u64,
     blocked_for: u64,
@@ -148,7 +145,6 @@ impl RedisTenantLimiter {
         Ok((decided(&figures, asked), [figures.minute[0], figures.hour[0], figures.day[0]]))
     }
 
-    /// The block policy for tenants that exceed their quota.
     pub(crate) fn policy(&self) -> Option<BlockPolicy> {
         self.policy
     }

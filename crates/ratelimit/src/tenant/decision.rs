@@ -15,11 +15,10 @@ pub struct TenantDecision {
     pub allowed: bool,
     /// The minute, hour and day windows.
     pub windows: [WindowDecision; 3],
-    /// Remaining time of the tenant's block. `None` if the tenant is not blocked. During a block
-    /// each window refuses.
+    /// Remaining time of the tenant's block, during which each window refuses. `None` if not
+    /// blocked.
     pub blocked_for: Option<Duration>,
-    /// The plan that was applied: the one passed to the check, or a newer one that the limiter
-    /// stores.
+    /// The plan that was applied: the check's, or a newer one that the limiter stores.
     pub plan: TenantPlan,
 }
 
@@ -28,8 +27,7 @@ pub struct TenantDecision {
 pub struct WindowDecision {
     /// `minute`, `hour` or `day`.
     pub name: &'static str,
-    /// The decision of this window alone. If another window refused, an admission here was not
-    /// charged.
+    /// The decision of this window alone. Not charged if another window refused.
     pub decision: Decision,
 }
 
@@ -131,8 +129,7 @@ fn as_optional_millis<S: serde::Serializer>(duration: &Option<Duration>, seriali
 }
 
 impl TenantDecision {
-    /// The binding window. If windows refuse, it is the one with the longest wait; otherwise the
-    /// one with the least remaining.
+    /// The window that refuses with the longest wait, otherwise the one with the least remaining.
     pub fn binding(&self) -> &WindowDecision {
         let [minute, hour, day] = &self.windows;
         [hour, day].into_iter().fold(minute, |binding, other| if other.binds_more(binding) { other } else { binding })

@@ -40,8 +40,7 @@ pub trait TenantLimiter: Send + Sync {
     /// As [`check`](Self::check), except [`CheckError::Full`].
     async fn peek(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError>;
 
-    /// The usage of `tenant`: its windows, its seats, its block and the plan that applies. Changes
-    /// nothing.
+    /// The usage of `tenant`: windows, seats, block and the plan that applies. Changes nothing.
     ///
     /// # Errors
     /// [`CheckError`] if the tenant's name is too long or the store cannot be reached.
@@ -67,8 +66,7 @@ pub trait TenantLimiter: Send + Sync {
     /// As [`usage`](Self::usage), and [`CheckError::Full`].
     async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError>;
 
-    /// Ends the tenant's block and removes its strikes. Its usage is kept. Returns whether it was
-    /// blocked.
+    /// Ends the block and removes the strikes, not the usage. Returns whether it was blocked.
     ///
     /// # Errors
     /// As [`usage`](Self::usage).
@@ -108,8 +106,7 @@ pub trait TenantLimiter: Send + Sync {
     /// As [`block`](Self::block).
     async fn take_seat(&self, tenant: &str, plan: &TenantPlan, in_use: u32) -> Result<SeatDecision, CheckError>;
 
-    /// Returns a seat after a user was removed. Returns the number of seats in use, or `None` if
-    /// the limiter stores no number.
+    /// Gives back a seat of a removed user. Returns the seats in use, `None` if not stored.
     ///
     /// # Errors
     /// As [`usage`](Self::usage).

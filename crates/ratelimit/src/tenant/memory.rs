@@ -48,8 +48,8 @@ struct Entry {
 }
 
 impl MemoryTenantLimiter {
-    /// Creates a limiter for at most `max_keys` tenants; zero counts as one. Hours and days begin
-    /// according to `clock`.
+    /// Creates a limiter for at most `max_keys` tenants, at least one. `clock` defines hours and
+    /// days.
     pub fn new(clock: impl Clock, max_keys: usize) -> Self {
         Self { clock: Box::new(clock), policy: None, store: Store::new(max_keys) }
     }
@@ -64,8 +64,7 @@ impl MemoryTenantLimiter {
     /// Changes the tenant's state. Creates the state if there is none.
     fn change<R>(&self, tenant: &str, work: impl FnOnce(&mut TenantState, Timestamp) -> R) -> Result<R, CheckError> {
         let mut place = self.store.lock(tenant);
-        // Read while the lock is held, so that the times of one tenant follow the order of its
-        // decisions.
+        // Read under the lock, so that a tenant's times follow the order of its decisions.
         let now = self.clock.now();
         place.with(|entry| self.standing(entry, now), Entry::default, |entry| work(&mut entry.state, now))
     }

@@ -84,8 +84,7 @@ impl TenantPlan {
 
     /// The plan that applies if `kept` is stored and `brought` is passed with a request.
     pub(crate) fn or_newer(kept: Option<Self>, brought: &Self) -> Self {
-        // With equal epochs the passed plan applies: two releases of an application may define
-        // different limits for a tier.
+        // With equal epochs the passed plan applies: a new release may change a tier's limits.
         kept.filter(|kept| kept.epoch > brought.epoch).unwrap_or(*brought)
     }
 
@@ -106,7 +105,6 @@ impl TenantPlan {
         self.own
     }
 
-    /// Builds a plan from stored parts.
     #[cfg(feature = "redis")]
     pub(crate) const fn of_parts(tier: Tier, limits: TierLimits, own: [bool; 4], epoch: u64) -> Self {
         Self { tier, limits, own, epoch }

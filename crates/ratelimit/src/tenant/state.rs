@@ -103,8 +103,7 @@ impl TenantState {
         ensure_fits(cost, plan.limits().smallest())?;
         self.adopt(&plan, now);
         let windows = Windows::new(&plan);
-        // A refusal also adjusts the state to a clock that was set back. Otherwise waiting would
-        // never help.
+        // A refusal also adjusts the state to a clock that was set back, or waiting would not help.
         self.settle(now);
         let (mut decisions, mut left) = (windows.peek(self, now, cost)?, self.block.left(now));
         let allowed = left.is_none() && decisions.iter().all(Decision::is_allowed);
@@ -116,7 +115,6 @@ impl TenantState {
         Ok(decision(allowed, decisions, left, plan))
     }
 
-    /// The decision that a check would return.
     pub(crate) fn peek(&self, plan: &TenantPlan, now: Timestamp, cost: u64) -> Result<TenantDecision, CheckError> {
         let plan = TenantPlan::or_newer(self.plan, plan);
         ensure_fits(cost, plan.limits().smallest())?;
@@ -147,7 +145,6 @@ impl TenantState {
         }
     }
 
-    /// Charges every window even if the cost does not fit, up to twice its limit.
     pub(crate) fn penalty(&mut self, plan: &TenantPlan, now: Timestamp, cost: u64) {
         let Windows { minute, hour, day } = self.enter(plan, now);
         minute.penalty(&mut self.minute, now, cost);
@@ -155,7 +152,6 @@ impl TenantState {
         day.penalty(&mut self.day, now, cost);
     }
 
-    /// Refunds the latest charges of every window.
     pub(crate) fn reward(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
         let Windows { minute, hour, day } = self.enter(plan, now);
         minute.reward(&mut self.minute, now, amount);
@@ -175,8 +171,7 @@ impl TenantState {
         std::mem::take(&mut self.block).left(now).is_some()
     }
 
-    /// Removes everything except the plan and the seats. Returns whether there was anything to
-    /// remove.
+    /// Removes everything except the plan and the seats. Returns whether anything was removed.
     pub(crate) fn reset(&mut self, policy: Option<BlockPolicy>, now: Timestamp) -> bool {
         self.settle(now);
         let used = Windows::of_any_plan().used(self, now).iter().any(|used| *used > 0);
@@ -195,7 +190,6 @@ impl TenantState {
         is_newest
     }
 
-    /// The stored plan.
     pub(crate) fn plan(&self) -> Option<TenantPlan> {
         self.plan
     }
@@ -219,7 +213,6 @@ impl TenantState {
         self.seats
     }
 
-    /// Sets the number of seats in use to `used`.
     pub(crate) fn set_seats(&mut self, now: Timestamp, used: u32) {
         self.settle(now);
         (self.seats, self.told_at) = (Some(used), now.as_micros());
@@ -252,7 +245,6 @@ impl TenantState {
         policy.map_or(0, |policy| policy.strikes(&self.block, now))
     }
 
-    /// Usage of the minute, hour and day windows.
     #[cfg(feature = "redis")]
     pub(crate) fn used(&self, now: Timestamp) -> [u64; 3] {
         Windows::of_any_plan().used(self, now)
@@ -268,7 +260,6 @@ impl TenantState {
         day.penalty(&mut self.day, dates[2], used[2]);
     }
 
-    /// Remaining time of the block.
     pub(crate) fn blocked_for(&self, now: Timestamp) -> Option<Duration> {
         self.block.left(now)
     }

@@ -28,8 +28,7 @@ pub(super) struct BlockDebt {
     pub(super) by_hand: Option<Timestamp>,
 }
 
-/// An amount that was admitted during one interval. It counts as admitted at the end of the
-/// interval.
+/// An amount that was admitted during one interval. It counts from the interval's end.
 #[derive(Clone, Copy, Debug)]
 struct Charge {
     begun: Timestamp,
@@ -37,8 +36,7 @@ struct Charge {
     amount: u64,
 }
 
-/// Number of intervals into which the lifetime of a charge is divided. A key has at most one more
-/// interval than that.
+/// Number of intervals per lifetime of a charge. A key has at most one more.
 const STRETCHES: u32 = 8;
 
 impl Debt {

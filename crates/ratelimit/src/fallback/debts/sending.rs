@@ -11,7 +11,6 @@ use super::debt::BlockDebt;
 use crate::Timestamp;
 use crate::redis::Debit;
 
-/// The content of a debit.
 pub(super) struct Sent {
     pub(super) number: u64,
     pub(super) charges: Vec<(Timestamp, u64)>,
@@ -66,12 +65,10 @@ impl Sending<'_> {
         Debit { process: &self.debts.process, number: self.sent.number, charges: ages, block, by_hand }
     }
 
-    /// Records that Redis has charged it.
     pub(in crate::fallback) fn charged(mut self) {
         self.is_charged = true;
     }
 
-    /// Records that Redis cannot be reached.
     pub(in crate::fallback) fn failed(self) {
         self.attempt.has_failed.store(true, Ordering::Release);
     }

@@ -104,8 +104,7 @@ impl<A: RedisAlgorithm> Inner<A> {
         self.seed(self.known.take(key, now, is_divided.then(|| self.memory())), now)
     }
 
-    /// The used part of the share at its beginning. `None` if the share has begun, or if the key
-    /// has all of it.
+    /// The used part of the share at its beginning. `None` if it has begun or is all unused.
     pub(super) fn seed(&self, last: Last, now: Timestamp) -> Option<Seed> {
         let (parts, sharers) = (self.policy.parts(), self.sharers(now));
         let (share, capacity) = (self.shared.redis().algorithm().share(parts).capacity(), self.capacity());
@@ -127,7 +126,6 @@ impl<A: RedisAlgorithm> Inner<A> {
         self.moment.sharers(self.policy.parts(), now, self.memory())
     }
 
-    /// Time for which a charge counts.
     fn memory(&self) -> Duration {
         Duration::from_micros(self.shared.redis().algorithm().remembers())
     }
@@ -154,7 +152,6 @@ impl<A: RedisAlgorithm> Inner<A> {
         }
     }
 
-    /// Settles all debts when Redis is available again.
     pub(super) fn settle_later(self: &Arc<Self>) {
         self.settling.when_back(self, || self.shared.redis().client().availability().watch());
     }
@@ -225,8 +222,7 @@ impl<A: RedisAlgorithm> Drop for Blocking<'_, A> {
     fn drop(&mut self) {
         let Self { inner, key, set, until, is_owed } = *self;
         inner.here.by_hand(key);
-        // The reply to a check that was running may have been applied in between and be outdated. A
-        // blocked key is never evicted.
+        // An outdated reply may have been applied in between. A blocked key is never evicted.
         let _ = inner.local.block_now(key, until.saturating_since(inner.clock.now()));
         if is_owed {
             inner.debts.block_by_hand(key, set, until);

@@ -44,8 +44,7 @@ impl Inner {
         match self.ask(tenant, deciding).await {
             Ok(Ok((decision, used))) => {
                 self.moment.answered();
-                // If blocked tenants use the whole capacity, this tenant is unknown during an
-                // outage.
+                // Fails if blocked tenants use the whole capacity. The tenant is then unknown.
                 let _ = self.change(tenant, |held, now| held.learn(&decision, used, now, before.learn()));
                 Ok(decision)
             }
@@ -82,8 +81,7 @@ impl Inner {
             if owes {
                 held.owe(&plan, now, cost);
             }
-            // A cost above the share may fit when Redis is available again, so the error is that of
-            // the store.
+            // A cost above the share may fit when Redis is back, so the error is the store's.
             (fits_later(result, error), owes)
         })?;
         if owes {
@@ -165,13 +163,11 @@ impl Inner {
         })
     }
 
-    /// Settles all debts when Redis is available again.
     pub(super) fn note_debt(self: &Arc<Self>) {
         self.is_owing.store(true, Ordering::Release);
         self.settling.when_back(self, || self.shared.availability());
     }
 
-    /// Charges the tenant's debts to Redis.
     pub(super) async fn settle(&self, tenant: &str) -> Result<(), CheckError> {
         let next = || self.number.fetch_add(1, Ordering::Relaxed) + 1;
         while let Some((sent, amounts)) = self.known(tenant, |held, now| {
@@ -192,7 +188,6 @@ impl Inner {
         Ok(())
     }
 
-    /// Calls `work` with a tenant that is in memory.
     pub(super) fn known<R>(&self, tenant: &str, work: impl FnOnce(&mut Held, Timestamp) -> Option<R>) -> Option<R> {
         let mut place = self.tenants.lock(tenant);
         let now = self.clock.now();
@@ -203,8 +198,7 @@ impl Inner {
 impl Debtor for Inner {
     /// The tenants with debts to Redis. If there are none, `is_owing` is `false` from now on.
     ///
-    /// This reads the debts themselves, because a separate list could miss a debt that is added
-    /// while another is settled.
+    /// Reads the debts themselves: a list could miss one that is added while another is settled.
     fn owing(&self) -> Vec<CompactString> {
         let look = || {
             let (now, mut owing) = (self.clock.now(), Vec::new());

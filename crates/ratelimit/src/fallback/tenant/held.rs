@@ -23,13 +23,11 @@ pub(super) struct Held {
     /// The block. During an outage also the share of each window.
     pub(super) share: TenantState,
     is_in_outage: bool,
-    /// Amounts that were admitted in this process and not yet sent to Redis, per window, so that
-    /// they expire with their window.
+    /// Amounts not yet sent to Redis, per window, so that they expire with it.
     debts: TenantState,
     /// The plan for charging them: the newest, or among those without an epoch the largest limits.
     owed_under: Option<TenantPlan>,
-    /// Debit that was sent without a reply. It is repeated with its number, so that Redis
-    /// recognises it.
+    /// Debit that was sent without a reply, to be repeated with its number.
     sent: Option<Arc<Sent>>,
 }
 
@@ -66,20 +64,17 @@ impl Held {
         TenantPlan::or_newer(self.plan, brought)
     }
 
-    /// The newest known plan.
     pub(super) fn plan(&self) -> Option<TenantPlan> {
         self.plan
     }
 
-    /// Stores a plan if it is the newest.
     pub(super) fn learn_plan(&mut self, plan: &TenantPlan) {
         if plan.epoch() > 0 {
             self.plan = Some(self.in_force(plan));
         }
     }
 
-    /// Applies the part of a Redis reply that `learn` selects. With [`Learn::All`] the outage is
-    /// over.
+    /// Applies the part of a reply that `learn` selects. [`Learn::All`] ends the outage.
     pub(super) fn learn(&mut self, decision: &TenantDecision, used: [u64; 3], now: Timestamp, learn: Learn) {
         if learn == Learn::Nothing {
             return;
@@ -132,17 +127,14 @@ impl Held {
             let used = [of_minute, gone(1, among(left(1), parts)), gone(2, among(left(2), parts))];
             state.seed(&share, [date_of_minute, date, date], used);
         } else {
-            // Redis has not reported the tenant, so it begins with its whole share of the hour and
-            // the day.
+            // Redis has not reported it, so it begins with its whole share of the hour and day.
             state.seed(&share, [now; 3], [of_whole_minute, 0, 0]);
         }
         state
     }
 
-    /// Adds a debt.
     pub(super) fn owe(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
-        // Charges are limited by their plan's limits. A smaller plan of a later check must not
-        // reduce what a larger one admitted.
+        // A smaller plan of a later check must not reduce what a larger one admitted.
         let plan = match self.owed_under {
             Some(before) if before.epoch() == 0 && plan.epoch() == 0 => plan.with_greatest(&before),
             before => TenantPlan::or_newer(before, plan),
@@ -151,12 +143,10 @@ impl Held {
         self.debts.penalty(&plan, now, amount);
     }
 
-    /// Reduces the debts.
     pub(super) fn take_back(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
         self.debts.reward(plan, now, amount);
     }
 
-    /// Whether there are debts.
     pub(super) fn owes(&self, now: Timestamp) -> bool {
         self.sent.is_some() || self.debts.used(now) != [0; 3]
     }
@@ -171,7 +161,6 @@ impl Held {
         self.sent.clone()
     }
 
-    /// Records that Redis has charged the debit with that number.
     pub(super) fn settled(&mut self, number: u64) {
         self.sent.take_if(|sent| sent.number == number);
     }
@@ -183,7 +172,6 @@ impl Held {
         was_known
     }
 
-    /// Blocks the tenant in this process.
     pub(super) fn block(&mut self, now: Timestamp, duration: Duration) {
         self.share.block(None, now, duration);
     }

@@ -9,7 +9,6 @@ use super::script::Grant;
 use crate::store::Standing;
 use crate::{Allowance, Decision, Timestamp};
 
-/// A key's rate, its lease, and the fetch of the next lease.
 pub(super) struct Hot {
     /// Start of the current count.
     since: Timestamp,
@@ -49,7 +48,6 @@ impl Fetch {
     }
 }
 
-/// The next step of a check.
 pub(super) enum Step {
     /// Admitted from the lease.
     Admitted(Decision),
@@ -83,7 +81,6 @@ impl Hot {
         if is_quiet { Standing::Expired } else { Standing::Live(0, self.count) }
     }
 
-    /// Counts a request for the rate.
     pub(super) fn count(&mut self, now: Timestamp, cost: u64, life: Duration) {
         let passed = now.saturating_since(self.since);
         if passed >= life {
@@ -111,7 +108,6 @@ impl Hot {
         Step::Fetch(fetch, amount)
     }
 
-    /// Admits from the lease if it is valid and has a sufficient amount.
     fn admit(&mut self, now: Timestamp, cost: u64) -> Option<Decision> {
         let lease = self.lease.as_mut()?;
         if now >= lease.ends {
@@ -129,7 +125,6 @@ impl Hot {
         Some(lease.allowance(now))
     }
 
-    /// Records the remaining amount of a Redis reply.
     pub(super) fn learn(&mut self, decision: &Decision) {
         self.remaining = decision.remaining();
     }
@@ -164,7 +159,6 @@ impl Hot {
         }
     }
 
-    /// Records that a fetch ended without a reply.
     pub(super) fn failed(&mut self, fetch: &Arc<Fetch>) {
         if self.fetch.as_ref().is_some_and(|current| Arc::ptr_eq(current, fetch)) {
             self.fetch = None;

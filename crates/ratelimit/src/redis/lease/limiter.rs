@@ -197,7 +197,7 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
 
     fn step(&self, key: &str, cost: u64, life: Duration, is_first: bool) -> Result<Step, CheckError> {
         let mut place = self.keys.lock(key);
-        // Read while the lock is held, so that the times of one key follow the order of its checks.
+        // Read under the lock, so that a key's times follow the order of its checks.
         let now = self.clock.now();
         place.with(
             |hot| hot.standing(now, life),
@@ -273,8 +273,7 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
         self.shared.penalty(key, cost).await
     }
 
-    /// Drops the lease, because its charge may be the one that is refunded. Its unused amount
-    /// counts as used.
+    /// Drops the lease, whose charge may be the refunded one. Its unused amount counts as used.
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
         let _forgetting = self.forget(key);
         self.shared.reward(key, amount).await
@@ -295,8 +294,7 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
         self.shared.unblock(key).await
     }
 
-    /// Checks of this process, whether decided here or in Redis, and the number of keys whose rates
-    /// are stored.
+    /// Checks of this process, wherever decided, and the number of keys whose rates are stored.
     fn stats(&self) -> LimiterStats {
         let tracked_keys = self.keys.stats(|_| (0, false)).tracked_keys;
         LimiterStats { tracked_keys, ..self.tally.stats() }

@@ -33,13 +33,11 @@ impl Known {
         self.registered.push(registered);
     }
 
-    /// The time of the known field for that name.
     pub(super) fn date(&self, name: &str) -> u64 {
         self.fields.get(name).map_or(0, |field| field.date)
     }
 
-    /// The quotas to publish so that `quota` applies together with the other published windows.
-    /// Applies nothing.
+    /// The quotas to publish so that `quota` joins the other published windows. Applies nothing.
     pub(super) fn plan(&self, name: &str, quota: Quota) -> Result<Quotas, QuotaError> {
         // A text that cannot be parsed is replaced.
         let published = self.fields.get(name).and_then(|field| field.quotas().ok().flatten());
@@ -84,7 +82,6 @@ impl Registered {
         self.own.unwrap_or_else(|| self.limiter.quotas())
     }
 
-    /// Checks that the limiter can apply all of them.
     fn ensure_follows(&self, published: &Quotas) -> Result<(), QuotaError> {
         let own = self.own();
         // A limiter with a single quota would otherwise apply the last of several.
@@ -96,8 +93,7 @@ impl Registered {
         published.iter().try_for_each(|quota| self.limiter.accepts(*quota))
     }
 
-    /// Applies the published quotas to the limiter. Windows that are not published get its own
-    /// quotas.
+    /// Applies the published quotas to the limiter. Other windows get its own quotas.
     fn follow(&mut self, field: &Field) -> Result<(), QuotaError> {
         let Some(published) = field.quotas()? else {
             // A quota that was set while nothing was published is kept.
