@@ -86,7 +86,7 @@ impl Redlock {
     /// on all masters, including those that have not replied.
     ///
     /// # Errors
-    /// [`StoreError`] if so many masters are unavailable that no owner could hold it.
+    /// [`StoreError`] if too few masters are available for a majority.
     pub async fn try_acquire(&self) -> Result<Option<RedlockGuard>, StoreError> {
         let mut claim = Claim::new(MajorityLease {
             masters: self.masters.clone(),

@@ -1,11 +1,11 @@
 -- The shared part of the scripts of a stock. Prepended to each of them, after the clock and
 -- journal.lua.
 --
--- KEYS[1] state    HASH, kept by journal.lua: available, reserved, sold, total, released, expired (the
---                  last two are totals), and for each reservation or addition
+-- KEYS[1] state    HASH, kept by journal.lua: available, reserved, sold, total, released, expired
+--                  (the last two are totals), and for each reservation or addition
 --                  `e:<id>` -> state,quantity,time. The states are o open, c confirmed, r released,
---                  x expired, a added. The time is when an open one expires, and when any other entry
---                  is removed, µs.
+--                  x expired, a added. The time is when an open one expires, and when any other
+--                  entry is removed, µs.
 -- KEYS[2] open     ZSET reservation -> when it expires, µs: an index
 -- KEYS[3] closed   ZSET reservation -> when its entry is removed, µs: an index
 -- ARGV[1] how long entries are kept after their end, µs
