@@ -96,7 +96,8 @@ pub struct Flag {
 const DEFAULT_MAX_KEYS: usize = 10_000;
 
 impl AnomalyDetectorBuilder {
-    /// Sets the length of an interval; 10 s by default, at least 1 ms. Scales other durations.
+    /// Sets the length of an interval; 10 s by default, at least one millisecond. All other
+    /// durations are multiples of it.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.rule.interval = whole_micros(interval).max(1_000);

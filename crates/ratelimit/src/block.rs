@@ -52,7 +52,8 @@ impl BlockPolicy {
         Self { jitter: percent.min(100), ..self }
     }
 
-    /// Duration, cap and decay of a strike, in microseconds. Cap and decay may be zero for none.
+    /// Duration, cap and decay of a strike, in microseconds. Without escalation the last two are
+    /// zero.
     #[cfg(feature = "redis")]
     pub(crate) fn rule(&self) -> [u64; 3] {
         let Escalation { cap, decay } = self.escalation.unwrap_or(Escalation { cap: 0, decay: 0 });

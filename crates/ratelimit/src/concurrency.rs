@@ -45,8 +45,8 @@ pub enum Concurrency {
 /// use std::num::NonZeroU32;
 /// use tidegate_ratelimit::{Concurrency, ConcurrencyLimiter};
 ///
-/// let rule = Concurrency::Fixed(NonZeroU32::MIN); let reports =
-/// ConcurrencyLimiter::builder("reports", rule).build();
+/// let reports =
+///     ConcurrencyLimiter::builder("reports", Concurrency::Fixed(NonZeroU32::MIN)).build();
 /// let first = reports.try_acquire("tenant-1")?;
 /// assert!(reports.try_acquire("tenant-1").is_err());
 /// assert!(reports.try_acquire("tenant-2").is_ok());

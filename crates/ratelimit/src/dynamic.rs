@@ -40,8 +40,8 @@ impl<F: Fn() -> f64 + Send + Sync> HealthSignal for F {
 /// };
 ///
 /// let clock = ManualClock::default();
-/// let per_minute = FixedWindow::new(Quota::per_minute(100)?); let api =
-/// Arc::new(MemoryLimiter::builder("api", per_minute).build());
+/// let api =
+///     Arc::new(MemoryLimiter::builder("api", FixedWindow::new(Quota::per_minute(100)?)).build());
 /// let quota = DynamicQuota::new(api.clone(), Adjustment::default()).clock(clock.clone());
 /// quota.observe(0.1)?;
 /// clock.advance(Duration::from_secs(5));

@@ -135,8 +135,8 @@ const STRIPES: usize = 16;
 struct Padded(AtomicU64);
 
 impl FrontDoor {
-    /// Returns a builder: 1,000 per second, 10 s of block. `name` is that in headers and
-    /// statistics.
+    /// Returns a builder with a limit of 1,000 per second and a block of 10 s. `name` appears in
+    /// headers and statistics.
     pub fn builder(name: impl Into<String>) -> FrontDoorBuilder {
         FrontDoorBuilder::new(name.into())
     }
@@ -162,8 +162,8 @@ impl FrontDoor {
         }
     }
 
-    /// Same as [`check`](Limiter::check), without a future. Only suspects need a lock or
-    /// allocation.
+    /// Same as [`check`](Limiter::check), without a future. Takes no lock and allocates nothing,
+    /// unless the key is a suspect.
     ///
     /// # Errors
     /// As [`check`](Limiter::check).
@@ -300,7 +300,8 @@ impl Limiter for FrontDoor {
         self.suspects.unblock(key).await
     }
 
-    /// Checks of all keys. Keys (`tracked_keys`, …) and `top_denied` include only suspects.
+    /// Checks of all keys. `tracked_keys`, `blocked_keys`, `evicted_live` and `top_denied` include
+    /// only suspects.
     fn stats(&self) -> LimiterStats {
         let admitted: u64 = self.admitted.iter().map(|stripe| stripe.0.load(Ordering::Relaxed)).sum();
         let suspects = self.suspects.stats();

@@ -50,8 +50,9 @@ use crate::Limiter;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let quota = Quota::per_minute(1)?; let limiter = Arc::new(MemoryLimiter::builder("api",
-/// SlidingWindow::new(quota)).build()); let by_address =
+/// let limiter =
+///     Arc::new(MemoryLimiter::builder("api", SlidingWindow::new(Quota::per_minute(1)?)).build());
+/// let by_address =
 ///     ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
 /// let service = ServiceBuilder::new()
 ///     .layer(RateLimitLayer::new(limiter, by_address))
@@ -81,8 +82,10 @@ use crate::Limiter;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let limiter = |name: &str, quota| {
 ///     Arc::new(MemoryLimiter::builder(name, SlidingWindow::new(quota)).build())
-/// }; let addresses = limiter("address", Quota::per_minute(300)?); let keys = limiter("key",
-/// Quota::per_minute(100)?); let by_address =
+/// };
+/// let (addresses, keys) =
+///     (limiter("address", Quota::per_minute(300)?), limiter("key", Quota::per_minute(100)?));
+/// let by_address =
 ///     ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
 /// let by_key = ByApiKey::bearer();
 /// let policy = move |request: &Request<()>| {

@@ -175,8 +175,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<E> Place<'_, E> {
-    /// Calls `work` with the key's entry. Creates it if needed, evicting others if the shard is
-    /// full.
+    /// Calls `work` with the key's entry. Creates the entry if there is none, after evicting others
+    /// if the shard is full.
     pub(crate) fn with<T>(
         &mut self,
         standing: impl Fn(&E) -> Standing,
@@ -216,8 +216,8 @@ impl<E, R> Place<'_, E, R> {
         }
     }
 
-    /// Calls `work` with the key's entry. Creates it if needed, evicting others if the shard is
-    /// full.
+    /// Calls `work` with the key's entry. Creates the entry if there is none, after evicting others
+    /// if the shard is full.
     #[inline]
     pub(crate) fn with_rule<T>(
         &mut self,

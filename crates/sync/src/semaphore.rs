@@ -23,8 +23,8 @@ use crate::permit::{PermitStore, Place, PlaceKind};
 /// use tidegate_sync::{MemoryStore, Semaphore};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let three = NonZeroU32::new(3).expect("not zero"); let exports =
-/// Semaphore::new(Arc::new(MemoryStore::new()), "exports", three);
+/// let three = NonZeroU32::new(3).expect("not zero");
+/// let exports = Semaphore::new(Arc::new(MemoryStore::new()), "exports", three);
 /// let permit = exports.acquire(Duration::from_secs(5)).await?;
 /// // at most three of all processes are here
 /// permit.release().await?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Algorithm, TokenBucket, TokenBucketState};
 use crate::{CheckError, Decision, Quota, QuotaError, Timestamp};
 
-/// A bucket that costs fill and that drains at `limit` per period. A cost that overflows is
-/// refused.
+/// A bucket that costs fill and that drains at `limit` per period. A cost that would make it
+/// overflow is refused.
 ///
 /// - **As a [meter](Self::meter)** it admits immediately, up to a full bucket. It is equivalent to
 ///   a [`TokenBucket`]. Bound: at most `burst + limit × t / period` in any time `t`.

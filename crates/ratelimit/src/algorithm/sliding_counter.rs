@@ -75,7 +75,7 @@ impl SlidingCounter {
         ((self.quota.period_micros() - since_start) * PARTS).div_ceil(self.quota.period_micros())
     }
 
-    /// Time after a window's start at which `parts` of the previous one are in the last period.
+    /// Time after a window's start at which at most `parts` of the previous one are in the period.
     fn until(&self, parts: u64) -> u64 {
         self.quota.period_micros() - parts * self.quota.period_micros() / PARTS
     }

@@ -49,7 +49,8 @@ impl SlidingWindow {
         Self::with_segments(quota, SEGMENTS)
     }
 
-    /// Applies `quota` without a burst. More mean shorter waits and more memory.
+    /// Applies `quota` without a burst, with the given number of segments. More segments mean
+    /// shorter waits and more memory.
     pub const fn with_segments(quota: Quota, segments: NonZeroU16) -> Self {
         Self::cut(quota, Some(segments))
     }

@@ -26,7 +26,8 @@ use crate::{
     Timestamp,
 };
 
-/// Sends each check to Redis. If Redis is unreachable, an [`OutagePolicy`] decides within µs.
+/// Sends each check to Redis. While Redis cannot be reached, an [`OutagePolicy`] decides, within
+/// microseconds.
 ///
 /// Every check goes to Redis first. The Redis client detects an outage and returns an error
 /// immediately. Redis decides again as soon as it is available. Checks that are running when an

@@ -48,7 +48,7 @@ use crate::{
 /// - A block that begins during the outage, manually or after a strike, applies only in this
 ///   process and is not sent to Redis later.
 /// - A plan that is set during the outage applies here. Redis gets it with a check that passes it.
-/// - Taking or returning seats is an error: no process knows the users of the others.
+/// - Taking or returning seats fails, because no process knows the users of the others.
 /// - Above [`max_keys`](FallbackTenantLimiterBuilder::max_keys) tenants, the smallest debts are
 ///   removed, which [`evicted_live`](LimiterStats::evicted_live) counts.
 pub struct FallbackTenantLimiter {
@@ -199,7 +199,8 @@ impl TenantLimiter for FallbackTenantLimiter {
         })
     }
 
-    /// In an outage, charges this process, Redis later. An error if the policy counts nothing.
+    /// During an outage, charges the tenant in this process, and Redis afterwards. Returns an error
+    /// if the policy counts nothing.
     async fn penalty(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantUsage, CheckError> {
         let inner = &self.inner;
         let error = match inner.ask(tenant, inner.shared.penalty(tenant, plan, cost)).await {
@@ -219,7 +220,8 @@ impl TenantLimiter for FallbackTenantLimiter {
         Ok(usage)
     }
 
-    /// During an outage, refunds here and reduces the debt. An error if the policy counts nothing.
+    /// During an outage, refunds in this process and reduces the debt to Redis. Returns an error if
+    /// the policy counts nothing.
     async fn reward(&self, tenant: &str, plan: &TenantPlan, amount: u64) -> Result<TenantUsage, CheckError> {
         let inner = &self.inner;
         match inner.ask(tenant, inner.shared.reward(tenant, plan, amount)).await {
@@ -310,7 +312,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         self.inner.shared.set_seats(tenant, used).await
     }
 
-    /// Checks of this process, wherever decided. Tenants that its memory holds, blocks and evicts.
+    /// Checks of this process, decided here or in Redis, and tenants in its memory.
     fn stats(&self) -> LimiterStats {
         let now = self.inner.clock.now();
         let held = self.inner.tenants.stats(|held| (0, held.share.blocked_for(now).is_some()));

@@ -161,7 +161,8 @@ impl<B> KeyExtractor<B> for ByHeader {
 /// Counts by an API key: `key:…`. The limiter sees only 128 bits of its SHA-256, so that no secret
 /// appears in a Redis key, in statistics or in a log.
 ///
-/// A request without a key is not counted. A second header, or over 4,096 bytes, is refused.
+/// A request without a key is not counted. A request is refused if it has the header twice or a key
+/// longer than 4,096 bytes.
 ///
 /// **The key is not validated: a client that invents keys gets a fresh limit with each one, and a
 /// client that omits the key has no limit.** Use it behind a component that validates keys, or also

@@ -79,7 +79,7 @@ impl RequestKey {
         matches!(self.0, Kind::Uncounted)
     }
 
-    /// The reason why the request is invalid. `None` if it is valid.
+    /// The reason, if the request is refused as invalid.
     pub const fn bad_reason(&self) -> Option<&'static str> {
         match self.0 {
             Kind::Bad(reason) => Some(reason),
@@ -87,7 +87,7 @@ impl RequestKey {
         }
     }
 
-    /// The reason why the server cannot determine a key. `None` if it can.
+    /// The reason, if the server lacks the data for the key.
     pub const fn unavailable_reason(&self) -> Option<&'static str> {
         match self.0 {
             Kind::Unavailable(reason) => Some(reason),

@@ -13,9 +13,9 @@ pub struct LimiterStats {
     pub denied: u64,
     /// Checks that returned a [`CheckError`](crate::CheckError).
     pub failed: u64,
-    /// Checks, among those above, that this process decided alone because the shared store did not
-    /// answer in time. While it rises, the limit applies to each process rather than to all
-    /// together.
+    /// Checks that this process decided alone, because the shared store did not answer in time. A
+    /// subset of the checks above. While this counter rises, the limit applies to each process
+    /// rather than to all processes together.
     pub alone: u64,
     /// Keys in memory, never above the cap. Idle keys are kept until their capacity is needed.
     pub tracked_keys: u64,

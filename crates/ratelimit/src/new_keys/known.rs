@@ -77,7 +77,7 @@ impl Known {
         }
     }
 
-    /// Adds the hash in place of one that is unknown, or that was seen once, longest ago.
+    /// Adds the hash. Replaces one that has expired, otherwise the one seen once, longest ago.
     pub(super) fn add(&self, hash: u64, now: Timestamp) {
         let wanted = slot(hash, now);
         // An attempt fails if another thread stored a hash there. The next oldest is then replaced.

@@ -15,8 +15,8 @@ pub struct TenantDecision {
     pub allowed: bool,
     /// The minute, hour and day windows.
     pub windows: [WindowDecision; 3],
-    /// Remaining time of the tenant's block, during which each window refuses. `None` if not
-    /// blocked.
+    /// Remaining time of the tenant's block. `None` if the tenant is not blocked. During a block
+    /// each window refuses.
     pub blocked_for: Option<Duration>,
     /// The plan that was applied: the check's, or a newer one that the limiter stores.
     pub plan: TenantPlan,

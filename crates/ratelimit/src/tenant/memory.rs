@@ -48,8 +48,8 @@ struct Entry {
 }
 
 impl MemoryTenantLimiter {
-    /// Creates a limiter for at most `max_keys` tenants, at least one. `clock` defines hours and
-    /// days.
+    /// Creates a limiter for at most `max_keys` tenants; zero counts as one. Hours and days begin
+    /// according to `clock`.
     pub fn new(clock: impl Clock, max_keys: usize) -> Self {
         Self { clock: Box::new(clock), policy: None, store: Store::new(max_keys) }
     }

@@ -18,8 +18,10 @@ use crate::{Quota, QuotaError};
 /// # use tidegate_ratelimit::{Overrides, TenantPlan, Tier};
 /// let own = Overrides { per_minute: Some(90), ..Overrides::default() };
 /// let plan = TenantPlan::try_new(Tier::Free, own)?.at_epoch(7);
-/// let limits = plan.limits(); assert_eq!((limits.per_minute(), limits.per_hour(), plan.epoch()),
-/// (90, 1_000, 7));
+/// assert_eq!(
+///     (plan.limits().per_minute(), plan.limits().per_hour(), plan.epoch()),
+///     (90, 1_000, 7),
+/// );
 /// assert_eq!(plan.overrides(), own);
 /// # Ok::<_, tidegate_ratelimit::QuotaError>(())
 /// ```

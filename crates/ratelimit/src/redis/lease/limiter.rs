@@ -294,7 +294,7 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
         self.shared.unblock(key).await
     }
 
-    /// Checks of this process, wherever decided, and the number of keys whose rates are stored.
+    /// Checks of this process, decided here or in Redis, and keys whose rates are stored.
     fn stats(&self) -> LimiterStats {
         let tracked_keys = self.keys.stats(|_| (0, false)).tracked_keys;
         LimiterStats { tracked_keys, ..self.tally.stats() }

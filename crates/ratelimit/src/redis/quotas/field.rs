@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{QuotaError, Quotas, QuotasError};
 
-/// A text and the time of its publication. The later of two wins, from whatever server.
+/// A text and the time of its publication. Of two fields the later one wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Field {
     /// The server's time in µs. Zero if another program wrote the field without a time.
