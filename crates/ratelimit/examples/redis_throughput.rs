@@ -1,7 +1,11 @@
 //! Decisions per second with Redis, compared with a plain script that sends the same commands.
 //!
-//! `cargo run --release -p tidegate-ratelimit --features redis --example redis_throughput -- \
-//! redis://127.0.0.1:6379` adds keys under `throughput` to that server. All of them expire.
+//! ```text
+//! cargo run --release -p tidegate-ratelimit --features redis --example redis_throughput -- \
+//!     redis://127.0.0.1:6379
+//! ```
+//!
+//! Adds keys under `throughput` to that server. All of them expire.
 
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 

@@ -58,8 +58,8 @@ use watch::Watch;
 ///   at most `δ`, where `N` is the total count of the last one to two periods,
 ///   `ε = e / 65,536 = 0.0000415` and `δ = e⁻⁴ = 1.8 %` (Cormode and Muthukrishnan, *An improved
 ///   data stream summary: the count-min sketch and its applications*, 2005). Conservative updates
-///   (Estan and Varghese, 2002) can only lower it. At 1,000,000 requests per second the error is
-///   83. A key whose estimate is too high is only counted exactly.
+///   (Estan and Varghese, 2002) can only lower it. At 1,000,000 requests per second `ε × N` is 83
+///   requests. A key whose estimate is too high is only counted exactly.
 /// - **Crafted collisions:** keys are hashed with `SipHash` and a random key, so clients cannot
 ///   choose addresses that share cells.
 ///

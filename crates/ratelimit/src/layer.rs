@@ -137,7 +137,8 @@ impl<P> RateLimitLayer<P> {
 }
 
 impl<P, R> RateLimitLayer<P, R> {
-    /// Answers refusals with a [`Reject`], or a function from [`Rejection`] to a response.
+    /// Answers refusals with `reject`: a [`Reject`], or a function from [`Rejection`] to a
+    /// response.
     pub fn reject_with<R2>(self, reject: R2) -> RateLimitLayer<P, R2> {
         let Self { policy, has_x_headers, max_wait, .. } = self;
         RateLimitLayer { policy, reject: Arc::new(reject), has_x_headers, max_wait }

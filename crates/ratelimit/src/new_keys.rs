@@ -83,21 +83,24 @@ const DEFAULT_MAX_KNOWN: usize = 131_072;
 const DEFAULT_IDLE: Duration = Duration::from_hours(1);
 
 impl<L: Limiter> NewKeysBuilder<L> {
-    /// Sets the quota that all new keys beyond the cap share. By default that of one key.
+    /// Sets the quota that all new keys beyond the cap share. By default that of a single key of
+    /// the inner limiter.
     #[must_use]
     pub fn overflow(mut self, quota: Quota) -> Self {
         self.overflow = Some(quota);
         self
     }
 
-    /// Sets the number of known keys; 131,072 by default. A power of two, at most 2²⁷ (1 GiB).
+    /// Sets the number of known keys; 131,072 by default. Rounded up to a power of two, at most
+    /// 134,217,728, which take 1 GiB.
     #[must_use]
     pub fn max_known(mut self, n: usize) -> Self {
         self.max_known = n;
         self
     }
 
-    /// Sets how long a regular is known after its last request, in whole seconds; default: 1 h.
+    /// Sets how long a regular is known after its last request, in whole seconds. At least one
+    /// second, one hour by default.
     #[must_use]
     pub fn idle(mut self, idle: Duration) -> Self {
         self.idle = idle;

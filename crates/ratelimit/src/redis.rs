@@ -26,7 +26,7 @@ pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};
 use crate::limiter::ensure_short;
 use crate::{CheckError, StoreError};
 
-/// Maximum time in Redis, in microseconds: 2⁵², 142 years. With a current date below 2⁵³.
+/// Maximum time in Redis: 2⁵² µs, 142 years. The sum with a current date is below 2⁵³ µs.
 const MAX_MICROS: u64 = 1 << 52;
 
 impl From<tidegate_redis::Error> for CheckError {

@@ -53,7 +53,8 @@ impl<K> ConcurrencyLayer<K> {
 }
 
 impl<K: Clone, R> ConcurrencyLayer<K, R> {
-    /// Answers refusals with a [`Reject`], or a function from [`Rejection`] to a response.
+    /// Answers refusals with `reject`: a [`Reject`], or a function from [`Rejection`] to a
+    /// response.
     pub fn reject_with<Q>(self, reject: Q) -> ConcurrencyLayer<K, Q> {
         let Shared { limiter, extractor, outcome, .. } = &*self.shared;
         let (limiter, extractor, outcome) = (Arc::clone(limiter), extractor.clone(), *outcome);

@@ -93,7 +93,8 @@ async fn wait<D: Debtor>(mut waiting: Waiting, debtor: Weak<D>, mut available: w
     }
 }
 
-/// Settles all debts, past failures but not into an outage. Returns whether none failed.
+/// Settles as many debts as possible: continues after a failure, but stops at an outage. Returns
+/// whether none failed.
 async fn settle_all(debtor: &Arc<impl Debtor>, available: &watch::Receiver<bool>) -> bool {
     let (mut running, mut all) = (JoinSet::new(), true);
     for key in debtor.owing() {

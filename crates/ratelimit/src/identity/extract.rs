@@ -25,8 +25,9 @@ const NO_PEER: &str = "requests carry no peer address, so clients can't be count
 /// addresses are grouped by a prefix.
 ///
 /// `peer` reads the address of the connection's peer from the request's extensions, where the
-/// server stored it. With axum: `|e| e.get::<ConnectInfo<SocketAddr>>().map(|peer|
-/// peer.0.ip())`. With tonic: `|e| e.get::<TcpConnectInfo>()?.remote_addr().map(|peer| peer.ip())`.
+/// server stored it:
+/// - axum: `|e| e.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())`;
+/// - tonic: `|e| e.get::<TcpConnectInfo>()?.remote_addr().map(|peer| peer.ip())`.
 ///
 /// Without that address clients cannot be distinguished, so each request is answered with 500, and
 /// the first one is logged as an error. With axum, serve the router with
@@ -98,9 +99,8 @@ impl<F> ByText<F> {
         Self { kind: "tenant", find }
     }
 
-    /// Counts by route: `route:…`, with axum `|r|
-    /// r.extensions().get::<MatchedPath>().map(MatchedPath::as_str)`. A request without a route is
-    /// not counted.
+    /// Counts by route: `route:…`. A request without a route is not counted. For axum `find` is
+    /// `|r| r.extensions().get::<MatchedPath>().map(MatchedPath::as_str)`.
     pub fn route<B>(find: F) -> Self
     where
         F: Fn(&Request<B>) -> Option<&str>,

@@ -179,7 +179,8 @@ impl FromIterator<Charge> for Charges {
 
 /// Determines the charges of each request: limiters, keys and costs, or none.
 ///
-/// A function from a request to [`Charges`] or a [`Charge`] is one, and a tuple of two or three.
+/// A function from a request to [`Charges`] or to one [`Charge`] is a policy, and so is a tuple of
+/// two or three policies.
 pub trait Policy<B> {
     /// Returns the charges of this request.
     fn charges(&self, request: &Request<B>) -> Charges;

@@ -45,7 +45,8 @@ pub enum Verdict {
     Deny,
 }
 
-/// An allow list and a deny list, changeable in use. A key on both is denied. Clones share them.
+/// An allow list and a deny list that can be changed while in use. A key on both lists is denied.
+/// Clones share the lists.
 ///
 /// A lookup takes no lock. It costs one hash lookup in each list. If a list contains networks, the
 /// key is also parsed as an address and compared with each network. A change copies both lists.

@@ -38,7 +38,7 @@ pub enum UnsupportedAlgorithm {
     },
 }
 
-/// 14 bytes each. Leases and debits double the number, so a value is below 30 KB.
+/// 14 bytes each, and slightly more than twice as many with leases and debits: below 30 KB.
 const MAX_SEGMENTS: u64 = 1_000;
 /// 71 years. The sum of twice this time and a current date is below 2⁵³ µs.
 const MAX_FILL: u64 = MAX_MICROS / 2;
