@@ -13,7 +13,7 @@ use self::steps::{
     API_ALONE, busy_workers, cache_status, create, hang, health_when, imported_so_far, is_hit, is_unserved, items_of,
     put, reason_of_the_queue, reject_lines, round_at, set_plan, start_worker, title_of, two_apis, worker_of_the_import,
 };
-use crate::harness::{Api, DEADLINE, csv, good_titles, header, problem, schedule, success_json};
+use crate::harness::{Api, DEADLINE, csv, good_titles, problem, success_json};
 
 /// How long a job stays a dead worker's.
 const LEASE: Duration = Duration::from_secs(3);

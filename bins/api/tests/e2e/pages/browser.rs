@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidegate_testkit::{Browser, By, Key, poll_until};
 
-use self::look::{look_at_all, says};
+use self::look::{look_at, look_at_all, says};
 use super::queues::{enqueue, with_dead_jobs};
 use crate::harness::{Api, DEADLINE, schedule, success_json};
 use crate::start::{ADMIN, TOKENS};

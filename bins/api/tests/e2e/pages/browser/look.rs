@@ -89,7 +89,7 @@ fn none(found: &Value) -> bool {
 }
 
 /// Looks at the page that is loaded in every way, and takes its pictures.
-async fn look_at(browser: &Browser, page: &str) {
+pub(super) async fn look_at(browser: &Browser, page: &str) {
     for (look, width, height, is_dark) in LOOKS {
         browser.look(width, height, is_dark).await;
         let at = format!("{page}, {look}");
