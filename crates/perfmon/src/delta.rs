@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::layout::EXPOSED;
-use crate::stripe::TALLIES;
+use crate::histogram::layout::EXPOSED;
+use crate::histogram::stripe::TALLIES;
 
 /// What was counted from one reading to the next.
 #[derive(Debug, Default)]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::histogram::layout::Layout;
+use crate::histogram::stripe::TALLIES;
 use crate::in_flight::UnderWay;
 use crate::latency::{LatencySummary, rate, share};
-use crate::layout::Layout;
 use crate::ledger::Total;
 use crate::series::{ABORTED, REFUSED, Series};
-use crate::stripe::TALLIES;
 use crate::totals::EndpointTotals;
 use crate::window::Window;
 

@@ -1,11 +1,16 @@
 //! The recorder: buckets that only grow.
 
+pub(crate) mod layout;
+pub(crate) mod slot;
+pub(crate) mod snapshot;
+pub(crate) mod stripe;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::layout::{EXPOSED, FIRST_FOUND, Layout, nanos};
-use crate::snapshot::Snapshot;
-use crate::stripe::{Stripes, TALLIES};
+use crate::histogram::layout::{EXPOSED, FIRST_FOUND, Layout, nanos};
+use crate::histogram::snapshot::Snapshot;
+use crate::histogram::stripe::{Stripes, TALLIES};
 
 /// Shorter than the range of every layout, 137.4 s.
 const WITHIN_RANGE_SECS: u64 = 137;

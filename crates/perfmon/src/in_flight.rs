@@ -7,8 +7,8 @@ use serde::Serialize;
 use slab::Slab;
 
 use crate::body_wait::BodyWait;
+use crate::histogram::slot::OWN;
 use crate::registry::Registry;
-use crate::slot::OWN;
 
 /// What a note takes in a slab: a start, or where the next free place is, in the bits that no duration uses.
 const NOTE_BYTES: usize = size_of::<Option<Start>>();
@@ -93,7 +93,7 @@ impl UnderWay {
     #[cfg(feature = "tower")]
     pub(crate) fn begin(&self, at: Duration, body: Option<BodyWait>) -> Note {
         // A thread that has recorded nothing yet uses the list of those that share.
-        let list = crate::slot::known().min(OWN);
+        let list = crate::histogram::slot::known().min(OWN);
         Note { list, key: self.0[list].open().insert(Start { at, body }) }
     }
 

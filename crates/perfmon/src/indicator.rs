@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::excess::{Few, Share, loudest};
 use crate::failing::{Failing, when};
 use crate::health_config::HealthConfig;
+use crate::histogram::snapshot::Snapshot;
 use crate::interval::Interval;
 use crate::operation::Kind;
 use crate::reading::Reading;
 use crate::registry::Registry;
 use crate::series::{ABORTED, Series};
 use crate::slowest::Slowest;
-use crate::snapshot::Snapshot;
 use crate::window::Window;
 
 /// More than this share of the responses may not take longer than the limit of `p99`.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::endpoint::StatusClass;
-use crate::layout::Layout;
-use crate::snapshot::Snapshot;
-use crate::stripe::TALLIES;
+use crate::histogram::layout::Layout;
+use crate::histogram::snapshot::Snapshot;
+use crate::histogram::stripe::TALLIES;
 
 /// Latencies and tallies of the same time.
 #[derive(Debug)]

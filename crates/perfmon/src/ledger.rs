@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::delta::{Delta, Scratch};
 use crate::groups::Groups;
 use crate::histogram::Histogram;
+use crate::histogram::layout::{EXPOSED, Layout};
+use crate::histogram::stripe::TALLIES;
 use crate::interval::Interval;
-use crate::layout::{EXPOSED, Layout};
 use crate::ring::Ring;
 use crate::series::ABORTED;
 use crate::slots::Slot;
-use crate::stripe::TALLIES;
 use crate::totals::Totals;
 use crate::window::Window;
 

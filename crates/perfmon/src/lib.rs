@@ -125,7 +125,6 @@ mod latch;
 mod latency;
 #[cfg(feature = "tower")]
 mod layer;
-mod layout;
 mod ledger;
 mod mask;
 mod measure;
@@ -151,13 +150,10 @@ mod score;
 mod sealed;
 mod series;
 mod settings;
-mod slot;
 mod slots;
 mod slow;
 mod slowest;
 mod slowest_calls;
-mod snapshot;
-mod stripe;
 #[cfg(feature = "tokio")]
 mod ticks;
 mod timeline;
@@ -180,11 +176,12 @@ pub use facade::{Bridge, BridgedFigure, BridgedSeries};
 pub use health::HealthMonitor;
 pub use health_config::{HealthConfig, HealthConfigError};
 pub use histogram::Histogram;
+pub use histogram::layout::Layout;
+pub use histogram::snapshot::Snapshot;
 pub use in_flight::InFlight;
 pub use latency::{LatencySummary, OverThreshold};
 #[cfg(feature = "tower")]
 pub use layer::{PerfLayer, PerfService};
-pub use layout::Layout;
 pub use mask::mask;
 pub use measure::RunOutcome;
 pub use meter::{Grain, Meter, MeterWindow};
@@ -205,7 +202,6 @@ pub use response::PerfFuture;
 pub use settings::RegistryBuilder;
 pub use slots::Slot;
 pub use slow::{SlowCall, SlowOperation};
-pub use snapshot::Snapshot;
 #[cfg(feature = "tokio")]
 pub use ticks::Ticks;
 pub use totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::delta::Scratch;
 use crate::endpoint::StatusClass;
-use crate::layout::Layout;
+use crate::histogram::layout::Layout;
+use crate::histogram::snapshot::{Snapshot, duration};
 use crate::registry::Registry;
 use crate::series::Series;
-use crate::snapshot::{Snapshot, duration};
 use crate::totals::{EXPOSITION_BOUNDS, Totals};
 use crate::window::Window;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::endpoint::StatusClass;
+use crate::histogram::layout::Layout;
 use crate::latency::{LatencySummary, rate};
-use crate::layout::Layout;
 use crate::measure::RunOutcome;
 use crate::series::{ABORTED, Series};
 use crate::totals::OperationTotals;

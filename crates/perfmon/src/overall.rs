@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::histogram::snapshot::Snapshot;
 use crate::latency::{LatencySummary, rate, share};
 use crate::registry::Registry;
 use crate::series::{ABORTED, REFUSED};
-use crate::snapshot::Snapshot;
 use crate::window::Window;
 
 /// All endpoints that are judged together in one window.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::histogram::Histogram;
+use crate::histogram::snapshot::Snapshot;
 use crate::registry::Registry;
 use crate::series::Series;
-use crate::snapshot::Snapshot;
 
 /// One request in so many has its record timed.
 const SAMPLED: u32 = 1024;

@@ -9,12 +9,12 @@ use prometheus_client::encoding::{EncodeLabelKey, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 
 use crate::endpoint::Endpoint;
-use crate::layout::EXPOSED;
+use crate::histogram::layout::EXPOSED;
+use crate::histogram::snapshot::duration;
 use crate::ledger::Total;
 use crate::operation::{FAILED, Operation, PANICKED};
 use crate::registry::Registry;
 use crate::series::{ABORTED, REFUSED};
-use crate::snapshot::duration;
 use crate::totals::EXPOSITION_BOUNDS;
 
 /// The figures of every endpoint and operation since the start, read anew at each scrape: `http_requests_total` (method, route,

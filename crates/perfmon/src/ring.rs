@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::delta::Delta;
+use crate::histogram::layout::Layout;
+use crate::histogram::stripe::TALLIES;
 use crate::interval::Interval;
-use crate::layout::Layout;
 use crate::sealed;
 use crate::slots::Slot;
-use crate::stripe::TALLIES;
 use crate::unit::Unit;
 
 /// The running unit and the last `length` before it, these sealed one behind the other in one piece of memory.

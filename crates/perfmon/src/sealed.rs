@@ -3,8 +3,8 @@
 //! Numbers of seven bits a byte, the lowest first, the top bit for "more follows" (LEB128): the sum, the tallies, then for
 //! each bucket the distance to the one before and its count. Most of them take one byte, so that a bucket takes two or three.
 
+use crate::histogram::stripe::TALLIES;
 use crate::interval::Interval;
-use crate::stripe::TALLIES;
 
 pub(crate) fn write(into: &mut Vec<u8>, sum_nanos: u128, tallies: &[u64; TALLIES], buckets: &[(u32, u32)]) {
     number(into, sum_nanos);
@@ -84,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::layout::Layout;
+    use crate::histogram::layout::Layout;
 
     proptest! {
         #[test]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::delta::Scratch;
 use crate::histogram::Histogram;
+use crate::histogram::layout::Layout;
+use crate::histogram::stripe::TALLIES;
 use crate::interval::Interval;
-use crate::layout::Layout;
 use crate::ledger::{Ledger, Total};
 use crate::slots::Slot;
-use crate::stripe::TALLIES;
 use crate::window::Window;
 
 /// The place of the aborted among the tallies, after the five status classes.

@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Observer;
 use crate::health_config::HealthConfig;
-use crate::layout::Layout;
+use crate::histogram::layout::Layout;
 use crate::operation::Kind;
 use crate::overhead::Costs;
 use crate::registry::{Inner, Registry};

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::endpoint::{Endpoint, StatusClass};
-use crate::layout::Layout;
+use crate::histogram::layout::Layout;
+use crate::histogram::stripe::TALLIES;
 use crate::registry::Registry;
-use crate::stripe::TALLIES;
 use crate::totals::EXPOSITION_BOUNDS;
 use crate::window::Window;
 

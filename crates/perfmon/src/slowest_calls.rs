@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::layout::nanos;
+use crate::histogram::layout::nanos;
 use crate::slow::SlowCall;
 
 const HOUR_MS: u64 = 3_600_000;

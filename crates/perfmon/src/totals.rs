@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::endpoint::StatusCounts;
+use crate::histogram::snapshot::duration;
 use crate::operation::Kind;
-use crate::snapshot::duration;
 
 /// The upper bounds of the exposed buckets; every registry counts exactly at them.
 pub const EXPOSITION_BOUNDS: [Duration; 13] = [

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::delta::Delta;
+use crate::histogram::layout::Layout;
+use crate::histogram::stripe::TALLIES;
 use crate::interval::Interval;
-use crate::layout::Layout;
 use crate::sealed;
 use crate::slots::Slot;
-use crate::stripe::TALLIES;
 
 /// What ticks have filed under one unit so far.
 #[derive(Debug, Default)]

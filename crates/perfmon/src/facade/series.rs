@@ -8,7 +8,7 @@ use metrics::{CounterFn, GaugeFn, HistogramFn};
 use super::BridgedFigure;
 use super::scale::Scale;
 use crate::histogram::Histogram;
-use crate::layout::Layout;
+use crate::histogram::layout::Layout;
 
 /// As many of one value as are taken at once: recording costs as often as there are.
 const MOST_AT_ONCE: usize = 10_000;

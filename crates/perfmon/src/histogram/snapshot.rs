@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::layout::Layout;
+use crate::histogram::layout::Layout;
 use crate::totals::EXPOSITION_BOUNDS;
 
 /// Bucket counts at one moment, or of one window.

@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::layout::{EXPOSED, Layout, MOST_BUCKETS, Place};
-use crate::slot::{self, OWN};
+use crate::histogram::layout::{EXPOSED, Layout, MOST_BUCKETS, Place};
+use crate::histogram::slot::{self, OWN};
 
 /// What is counted beside the latencies: five status classes, aborted, and refused.
 pub(crate) const TALLIES: usize = 7;
