@@ -9,7 +9,7 @@ use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
 use crate::in_flight::UnderWay;
 use crate::latency::{LatencySummary, rate, share};
-use crate::ledger::Total;
+use crate::series::ledger::Total;
 use crate::series::{ABORTED, REFUSED, Series};
 use crate::totals::EndpointTotals;
 use crate::window::Window;

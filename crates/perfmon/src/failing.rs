@@ -2,8 +2,8 @@
 
 use crate::excess::{Few, Share, loudest};
 use crate::health_config::HealthConfig;
-use crate::interval::Interval;
 use crate::reading::{Evidence, Reading};
+use crate::series::interval::Interval;
 use crate::window::Window;
 
 /// The endpoint with the highest share of errors among those that exceed the limit by no chance; else among those with enough

@@ -106,26 +106,22 @@ mod alert;
 mod body_wait;
 mod catalog;
 mod clock;
-mod delta;
 mod endpoint;
 mod event;
 mod excess;
 #[cfg(feature = "metrics")]
 mod facade;
 mod failing;
-mod groups;
 mod health;
 mod health_config;
 mod histogram;
 mod hysteresis;
 mod in_flight;
 mod indicator;
-mod interval;
 mod latch;
 mod latency;
 #[cfg(feature = "tower")]
 mod layer;
-mod ledger;
 mod mask;
 mod measure;
 mod meter;
@@ -145,9 +141,7 @@ mod registry;
 mod report;
 #[cfg(feature = "tower")]
 mod response;
-mod ring;
 mod score;
-mod sealed;
 mod series;
 mod settings;
 mod slots;
@@ -159,7 +153,6 @@ mod ticks;
 mod timeline;
 mod totals;
 mod trace_context;
-mod unit;
 mod window;
 
 pub use alert::{

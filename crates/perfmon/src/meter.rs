@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::delta::Scratch;
 use crate::endpoint::StatusClass;
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::{Snapshot, duration};
 use crate::registry::Registry;
 use crate::series::Series;
+use crate::series::delta::Scratch;
 use crate::totals::{EXPOSITION_BOUNDS, Totals};
 use crate::window::Window;
 

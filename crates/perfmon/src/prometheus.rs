@@ -11,9 +11,9 @@ use prometheus_client::metrics::MetricType;
 use crate::endpoint::Endpoint;
 use crate::histogram::layout::EXPOSED;
 use crate::histogram::snapshot::duration;
-use crate::ledger::Total;
 use crate::operation::{FAILED, Operation, PANICKED};
 use crate::registry::Registry;
+use crate::series::ledger::Total;
 use crate::series::{ABORTED, REFUSED};
 use crate::totals::EXPOSITION_BOUNDS;
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::catalog::{Catalog, UNMATCHED};
 use crate::clock::Clock;
-use crate::delta::Scratch;
 use crate::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
 use crate::event::{Event, Observer};
 use crate::health_config::HealthConfig;
@@ -18,6 +17,7 @@ use crate::meter::Meter;
 use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::overhead::Costs;
 use crate::series::Series;
+use crate::series::delta::Scratch;
 use crate::settings::RegistryBuilder;
 use crate::slow::{SlowCall, SlowLog, SlowOperation};
 use crate::slowest_calls::SlowestCalls;

@@ -1,14 +1,22 @@
 //! One histogram with its counters and windows: what stands behind an endpoint or an operation.
 
+pub(crate) mod delta;
+pub(crate) mod groups;
+pub(crate) mod interval;
+pub(crate) mod ledger;
+pub(crate) mod ring;
+pub(crate) mod sealed;
+pub(crate) mod unit;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::delta::Scratch;
 use crate::histogram::Histogram;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
-use crate::interval::Interval;
-use crate::ledger::{Ledger, Total};
+use crate::series::delta::Scratch;
+use crate::series::interval::Interval;
+use crate::series::ledger::{Ledger, Total};
 use crate::slots::Slot;
 use crate::window::Window;
 

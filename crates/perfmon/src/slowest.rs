@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::excess::is_no_chance;
 use crate::histogram::snapshot::Snapshot;
-use crate::interval::Interval;
 use crate::reading::Reading;
+use crate::series::interval::Interval;
 use crate::window::Window;
 
 /// More than this share may not take longer than the limit.

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::delta::Delta;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
-use crate::interval::Interval;
-use crate::sealed;
+use crate::series::delta::Delta;
+use crate::series::interval::Interval;
+use crate::series::sealed;
+use crate::series::unit::Unit;
 use crate::slots::Slot;
-use crate::unit::Unit;
 
 /// The running unit and the last `length` before it, these sealed one behind the other in one piece of memory.
 ///

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::delta::Delta;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
-use crate::interval::Interval;
-use crate::sealed;
+use crate::series::delta::Delta;
+use crate::series::interval::Interval;
+use crate::series::sealed;
 use crate::slots::Slot;
 
 /// What ticks have filed under one unit so far.

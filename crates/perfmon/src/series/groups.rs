@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::delta::Delta;
+use crate::series::delta::Delta;
 
 /// Ticks after which a group that nothing came to is forgotten.
 const TURN: u8 = 60;

@@ -4,7 +4,7 @@
 //! each bucket the distance to the one before and its count. Most of them take one byte, so that a bucket takes two or three.
 
 use crate::histogram::stripe::TALLIES;
-use crate::interval::Interval;
+use crate::series::interval::Interval;
 
 pub(crate) fn write(into: &mut Vec<u8>, sum_nanos: u128, tallies: &[u64; TALLIES], buckets: &[(u32, u32)]) {
     number(into, sum_nanos);

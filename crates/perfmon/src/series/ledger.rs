@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::delta::{Delta, Scratch};
-use crate::groups::Groups;
 use crate::histogram::Histogram;
 use crate::histogram::layout::{EXPOSED, Layout};
 use crate::histogram::stripe::TALLIES;
-use crate::interval::Interval;
-use crate::ring::Ring;
 use crate::series::ABORTED;
+use crate::series::delta::{Delta, Scratch};
+use crate::series::groups::Groups;
+use crate::series::interval::Interval;
+use crate::series::ring::Ring;
 use crate::slots::Slot;
 use crate::totals::Totals;
 use crate::window::Window;
