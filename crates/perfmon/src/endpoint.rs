@@ -11,8 +11,8 @@ use crate::in_flight::UnderWay;
 use crate::latency::{LatencySummary, rate, share};
 use crate::series::ledger::Total;
 use crate::series::{ABORTED, REFUSED, Series};
+use crate::time::window::Window;
 use crate::totals::EndpointTotals;
-use crate::window::Window;
 
 /// The hundreds of an HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

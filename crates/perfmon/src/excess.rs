@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::latency::share;
 use crate::reading::Evidence;
-use crate::window::Window;
+use crate::time::window::Window;
 
 /// One in a million: what a process that sits exactly at a limit may be wrongly accused of, a look. Far below the limit it
 /// is far less.

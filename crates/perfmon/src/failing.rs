@@ -4,7 +4,7 @@ use crate::excess::{Few, Share, loudest};
 use crate::health_config::HealthConfig;
 use crate::reading::{Evidence, Reading};
 use crate::series::interval::Interval;
-use crate::window::Window;
+use crate::time::window::Window;
 
 /// The endpoint with the highest share of errors among those that exceed the limit by no chance; else among those with enough
 /// samples; without any such, the largest.

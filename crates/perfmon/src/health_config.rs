@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::latency::share;
 use crate::reading::Reading;
-use crate::window::Window;
+use crate::time::window::Window;
 
 /// From here on durations share one bucket, so that a limit there could never be seen exceeded.
 const LONGEST: Duration = Duration::from_secs(137);

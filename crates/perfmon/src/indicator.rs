@@ -13,7 +13,7 @@ use crate::registry::Registry;
 use crate::series::interval::Interval;
 use crate::series::{ABORTED, Series};
 use crate::slowest::Slowest;
-use crate::window::Window;
+use crate::time::window::Window;
 
 /// More than this share of the responses may not take longer than the limit of `p99`.
 const SLOWEST_SHARE: f64 = 0.01;

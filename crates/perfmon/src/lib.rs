@@ -105,7 +105,6 @@ pub mod advice;
 mod alert;
 mod body_wait;
 mod catalog;
-mod clock;
 mod endpoint;
 mod event;
 mod excess;
@@ -150,10 +149,9 @@ mod slowest;
 mod slowest_calls;
 #[cfg(feature = "tokio")]
 mod ticks;
-mod timeline;
+mod time;
 mod totals;
 mod trace_context;
-mod window;
 
 pub use alert::{
     Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Numbered,
@@ -161,7 +159,6 @@ pub use alert::{
 };
 pub use body_wait::BodyWait;
 pub use catalog::{OTHER, UNMATCHED};
-pub use clock::{Clock, ManualClock, SystemClock};
 pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
 pub use event::{Event, Observer};
 #[cfg(feature = "metrics")]
@@ -197,6 +194,7 @@ pub use slots::Slot;
 pub use slow::{SlowCall, SlowOperation};
 #[cfg(feature = "tokio")]
 pub use ticks::Ticks;
+pub use time::clock::{Clock, ManualClock, SystemClock};
+pub use time::window::Window;
 pub use totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
 pub use trace_context::{TraceContext, TraceContextError};
-pub use window::Window;

@@ -11,8 +11,8 @@ use crate::histogram::snapshot::{Snapshot, duration};
 use crate::registry::Registry;
 use crate::series::Series;
 use crate::series::delta::Scratch;
+use crate::time::window::Window;
 use crate::totals::{EXPOSITION_BOUNDS, Totals};
-use crate::window::Window;
 
 /// Where the meters of a registry lie in their catalog; they have no groups.
 const GROUP: &str = "";

@@ -12,8 +12,8 @@ use crate::histogram::layout::Layout;
 use crate::latency::{LatencySummary, rate};
 use crate::measure::RunOutcome;
 use crate::series::{ABORTED, Series};
+use crate::time::window::Window;
 use crate::totals::OperationTotals;
-use crate::window::Window;
 
 /// What a measured operation does; it decides from when on it is slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

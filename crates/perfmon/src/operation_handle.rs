@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::measure::{RunOutcome, measured};
 use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::registry::Registry;
+use crate::time::window::Window;
 use crate::totals::OperationTotals;
-use crate::window::Window;
 
 /// The recorder of one operation; get it from [`Registry::operation_handle`] and keep it.
 ///

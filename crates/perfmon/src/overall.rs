@@ -9,7 +9,7 @@ use crate::histogram::snapshot::Snapshot;
 use crate::latency::{LatencySummary, rate, share};
 use crate::registry::Registry;
 use crate::series::{ABORTED, REFUSED};
-use crate::window::Window;
+use crate::time::window::Window;
 
 /// All endpoints that are judged together in one window.
 #[derive(Debug, Clone, PartialEq, Serialize)]

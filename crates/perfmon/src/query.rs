@@ -30,10 +30,10 @@ use self::slow::SlowQueries;
 pub use self::slow::SlowQuery;
 pub use self::stats::{By, QueryStats};
 use self::table::Table;
-use crate::clock::{Clock, SystemClock};
 use crate::histogram::layout::Layout;
 use crate::latency::share;
 use crate::reading::Reading;
+use crate::time::clock::{Clock, SystemClock};
 use crate::totals::EXPOSITION_BOUNDS;
 use crate::trace_context::TraceContext;
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::catalog::{Catalog, UNMATCHED};
-use crate::clock::Clock;
 use crate::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
 use crate::event::{Event, Observer};
 use crate::health_config::HealthConfig;
@@ -21,10 +20,11 @@ use crate::series::delta::Scratch;
 use crate::settings::RegistryBuilder;
 use crate::slow::{SlowCall, SlowLog, SlowOperation};
 use crate::slowest_calls::SlowestCalls;
-use crate::timeline::Timeline;
+use crate::time::clock::Clock;
+use crate::time::timeline::Timeline;
+use crate::time::window::Window;
 use crate::totals::{EndpointTotals, OperationTotals, Totals};
 use crate::trace_context::TraceContext;
-use crate::window::Window;
 
 const LONGEST_REQUEST_ID: usize = 128;
 /// Whoever leaves sooner waited for nothing that hangs: anybody can open connections and close them at once, and as bad ones they

@@ -18,7 +18,7 @@ use crate::series::delta::Scratch;
 use crate::series::interval::Interval;
 use crate::series::ledger::{Ledger, Total};
 use crate::slots::Slot;
-use crate::window::Window;
+use crate::time::window::Window;
 
 /// The place of the aborted among the tallies, after the five status classes.
 pub(crate) const ABORTED: usize = 5;

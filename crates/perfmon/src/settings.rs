@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::catalog::Catalog;
-use crate::clock::{Clock, SystemClock};
 use crate::event::Observer;
 use crate::health_config::HealthConfig;
 use crate::histogram::layout::Layout;
@@ -15,7 +14,8 @@ use crate::registry::{Inner, Registry};
 use crate::series::Series;
 use crate::slow::SlowLog;
 use crate::slowest_calls::SlowestCalls;
-use crate::timeline::Timeline;
+use crate::time::clock::{Clock, SystemClock};
+use crate::time::timeline::Timeline;
 use crate::totals::EXPOSITION_BOUNDS;
 
 /// Builds a [`Registry`]. Every setting has a default, no value is refused.

@@ -6,8 +6,8 @@ use crate::endpoint::{Endpoint, StatusClass};
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
 use crate::registry::Registry;
+use crate::time::window::Window;
 use crate::totals::EXPOSITION_BOUNDS;
-use crate::window::Window;
 
 /// What happened in one second, minute or hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,7 +6,7 @@ use crate::excess::is_no_chance;
 use crate::histogram::snapshot::Snapshot;
 use crate::reading::Reading;
 use crate::series::interval::Interval;
-use crate::window::Window;
+use crate::time::window::Window;
 
 /// More than this share may not take longer than the limit.
 const SLOW_SHARE: f64 = 0.05;

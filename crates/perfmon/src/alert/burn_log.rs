@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::endpoint::StatusClass;
 use crate::registry::Registry;
-use crate::timeline::Timeline;
+use crate::time::timeline::Timeline;
 
 const MINUTES: usize = 360;
 const HOURS: usize = 72;

@@ -14,8 +14,8 @@ use crate::series::groups::Groups;
 use crate::series::interval::Interval;
 use crate::series::ring::Ring;
 use crate::slots::Slot;
+use crate::time::window::Window;
 use crate::totals::Totals;
-use crate::window::Window;
 
 #[derive(Debug)]
 pub(crate) struct Ledger {
