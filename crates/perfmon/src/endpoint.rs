@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::figure::latency::{LatencySummary, rate, share};
+use crate::figure::totals::EndpointTotals;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
 use crate::in_flight::UnderWay;
-use crate::latency::{LatencySummary, rate, share};
 use crate::series::ledger::Total;
 use crate::series::{ABORTED, REFUSED, Series};
 use crate::time::window::Window;
-use crate::totals::EndpointTotals;
 
 /// The hundreds of an HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,7 +137,7 @@ pub struct EndpointSnapshot {
     /// Responses per second.
     pub rate: f64,
     /// The time these figures stand for; less than the window while the process is young.
-    #[serde(rename = "covered_ms", serialize_with = "crate::millis::required")]
+    #[serde(rename = "covered_ms", serialize_with = "crate::figure::millis::required")]
     pub covered: Duration,
     /// Latency of the responses.
     #[serde(flatten)]

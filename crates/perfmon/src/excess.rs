@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::latency::share;
+use crate::figure::latency::share;
 use crate::reading::Evidence;
 use crate::time::window::Window;
 

@@ -24,7 +24,7 @@ pub struct InFlight {
     /// How many there are.
     pub count: usize,
     /// How long the oldest of them has been under way, without what it waited for its body.
-    #[serde(rename = "oldest_ms", serialize_with = "crate::millis::required")]
+    #[serde(rename = "oldest_ms", serialize_with = "crate::figure::millis::required")]
     pub oldest: Duration,
 }
 

@@ -111,6 +111,7 @@ mod excess;
 #[cfg(feature = "metrics")]
 mod facade;
 mod failing;
+mod figure;
 mod health;
 mod health_config;
 mod histogram;
@@ -118,13 +119,11 @@ mod hysteresis;
 mod in_flight;
 mod indicator;
 mod latch;
-mod latency;
 #[cfg(feature = "tower")]
 mod layer;
 mod mask;
 mod measure;
 mod meter;
-mod millis;
 mod operation;
 mod operation_handle;
 pub mod outlook;
@@ -150,7 +149,6 @@ mod slowest_calls;
 #[cfg(feature = "tokio")]
 mod ticks;
 mod time;
-mod totals;
 mod trace_context;
 
 pub use alert::{
@@ -163,13 +161,14 @@ pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusC
 pub use event::{Event, Observer};
 #[cfg(feature = "metrics")]
 pub use facade::{Bridge, BridgedFigure, BridgedSeries};
+pub use figure::latency::{LatencySummary, OverThreshold};
+pub use figure::totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
 pub use health::HealthMonitor;
 pub use health_config::{HealthConfig, HealthConfigError};
 pub use histogram::Histogram;
 pub use histogram::layout::Layout;
 pub use histogram::snapshot::Snapshot;
 pub use in_flight::InFlight;
-pub use latency::{LatencySummary, OverThreshold};
 #[cfg(feature = "tower")]
 pub use layer::{PerfLayer, PerfService};
 pub use mask::mask;
@@ -196,5 +195,4 @@ pub use slow::{SlowCall, SlowOperation};
 pub use ticks::Ticks;
 pub use time::clock::{Clock, ManualClock, SystemClock};
 pub use time::window::Window;
-pub use totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
 pub use trace_context::{TraceContext, TraceContextError};

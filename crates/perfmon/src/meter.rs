@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::endpoint::StatusClass;
+use crate::figure::totals::{EXPOSITION_BOUNDS, Totals};
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::{Snapshot, duration};
 use crate::registry::Registry;
 use crate::series::Series;
 use crate::series::delta::Scratch;
 use crate::time::window::Window;
-use crate::totals::{EXPOSITION_BOUNDS, Totals};
 
 /// Where the meters of a registry lie in their catalog; they have no groups.
 const GROUP: &str = "";

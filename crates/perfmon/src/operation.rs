@@ -8,12 +8,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::endpoint::StatusClass;
+use crate::figure::latency::{LatencySummary, rate};
+use crate::figure::totals::OperationTotals;
 use crate::histogram::layout::Layout;
-use crate::latency::{LatencySummary, rate};
 use crate::measure::RunOutcome;
 use crate::series::{ABORTED, Series};
 use crate::time::window::Window;
-use crate::totals::OperationTotals;
 
 /// What a measured operation does; it decides from when on it is slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -95,7 +95,7 @@ pub struct OperationSnapshot {
     /// Runs that came to an end, per second.
     pub rate: f64,
     /// The time these figures stand for.
-    #[serde(rename = "covered_ms", serialize_with = "crate::millis::required")]
+    #[serde(rename = "covered_ms", serialize_with = "crate::figure::millis::required")]
     pub covered: Duration,
     /// Duration of the runs in `count`.
     #[serde(flatten)]

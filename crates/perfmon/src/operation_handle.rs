@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::figure::totals::OperationTotals;
 use crate::measure::{RunOutcome, measured};
 use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::registry::Registry;
 use crate::time::window::Window;
-use crate::totals::OperationTotals;
 
 /// The recorder of one operation; get it from [`Registry::operation_handle`] and keep it.
 ///

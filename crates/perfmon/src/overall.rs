@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::figure::latency::{LatencySummary, rate, share};
 use crate::histogram::snapshot::Snapshot;
-use crate::latency::{LatencySummary, rate, share};
 use crate::registry::Registry;
 use crate::series::{ABORTED, REFUSED};
 use crate::time::window::Window;
@@ -28,7 +28,7 @@ pub struct Overall {
     /// Responses per second.
     pub rate: f64,
     /// The time these figures stand for; less than the window while the process is young.
-    #[serde(rename = "covered_ms", serialize_with = "crate::millis::required")]
+    #[serde(rename = "covered_ms", serialize_with = "crate::figure::millis::required")]
     pub covered: Duration,
     /// Latency of the responses.
     #[serde(flatten)]

@@ -9,13 +9,13 @@ use prometheus_client::encoding::{EncodeLabelKey, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 
 use crate::endpoint::Endpoint;
+use crate::figure::totals::EXPOSITION_BOUNDS;
 use crate::histogram::layout::EXPOSED;
 use crate::histogram::snapshot::duration;
 use crate::operation::{FAILED, Operation, PANICKED};
 use crate::registry::Registry;
 use crate::series::ledger::Total;
 use crate::series::{ABORTED, REFUSED};
-use crate::totals::EXPOSITION_BOUNDS;
 
 /// The figures of every endpoint and operation since the start, read anew at each scrape: `http_requests_total` (method, route,
 /// status), `http_requests_aborted_total`, `http_requests_refused_total`, `http_request_duration_seconds`, `http_wait_seconds`, `http_body_wait_seconds`, `http_refusal_seconds`,

@@ -30,11 +30,11 @@ use self::slow::SlowQueries;
 pub use self::slow::SlowQuery;
 pub use self::stats::{By, QueryStats};
 use self::table::Table;
+use crate::figure::latency::share;
+use crate::figure::totals::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
-use crate::latency::share;
 use crate::reading::Reading;
 use crate::time::clock::{Clock, SystemClock};
-use crate::totals::EXPOSITION_BOUNDS;
 use crate::trace_context::TraceContext;
 
 /// The limits of [`Queries`].

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::catalog::{Catalog, UNMATCHED};
 use crate::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
 use crate::event::{Event, Observer};
+use crate::figure::totals::{EndpointTotals, OperationTotals, Totals};
 use crate::health_config::HealthConfig;
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::Snapshot;
@@ -23,7 +24,6 @@ use crate::slowest_calls::SlowestCalls;
 use crate::time::clock::Clock;
 use crate::time::timeline::Timeline;
 use crate::time::window::Window;
-use crate::totals::{EndpointTotals, OperationTotals, Totals};
 use crate::trace_context::TraceContext;
 
 const LONGEST_REQUEST_ID: usize = 128;

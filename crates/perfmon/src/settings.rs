@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::catalog::Catalog;
 use crate::event::Observer;
+use crate::figure::totals::EXPOSITION_BOUNDS;
 use crate::health_config::HealthConfig;
 use crate::histogram::layout::Layout;
 use crate::operation::Kind;
@@ -16,7 +17,6 @@ use crate::slow::SlowLog;
 use crate::slowest_calls::SlowestCalls;
 use crate::time::clock::{Clock, SystemClock};
 use crate::time::timeline::Timeline;
-use crate::totals::EXPOSITION_BOUNDS;
 
 /// Builds a [`Registry`]. Every setting has a default, no value is refused.
 pub struct RegistryBuilder {

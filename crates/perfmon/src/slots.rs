@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::endpoint::{Endpoint, StatusClass};
+use crate::figure::totals::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
 use crate::registry::Registry;
 use crate::time::window::Window;
-use crate::totals::EXPOSITION_BOUNDS;
 
 /// What happened in one second, minute or hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::endpoint::CallOutcome;
+use crate::figure::millis;
 use crate::measure::RunOutcome;
-use crate::millis;
 use crate::operation::Kind;
 
 /// A request that took longer than the registry's threshold, or failed.

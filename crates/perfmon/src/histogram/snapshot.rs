@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::figure::totals::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
-use crate::totals::EXPOSITION_BOUNDS;
 
 /// Bucket counts at one moment, or of one window.
 #[derive(Debug, Clone)]

@@ -9,9 +9,9 @@ use super::fingerprint::Fingerprint;
 use super::recent::{Calls, Recent};
 use super::stats::{By, QueryStats};
 use super::{Seen, lock};
+use crate::figure::latency::share;
 use crate::histogram::layout::{Layout, nanos};
 use crate::histogram::snapshot::{bucket_of, duration};
-use crate::latency::share;
 
 /// What one call may add to a sum, so that no absurd one outweighs all others.
 pub(super) const LONGEST_ADDED: Duration = Duration::from_secs(86_400);

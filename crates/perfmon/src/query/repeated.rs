@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use super::{lock, slow};
-use crate::millis;
+use crate::figure::millis;
 use crate::trace_context::TraceContext;
 
 /// What a request runs beyond so many shapes is not counted.

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::Seen;
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
-use crate::millis;
+use crate::figure::millis;
 use crate::trace_context::TraceContext;
 
 /// What is older makes room first.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::dialect::Dialect;
 use super::fingerprint::Fingerprint;
-use crate::millis;
+use crate::figure::millis;
 
 /// What of a shape is to be large.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::figure::totals::Totals;
 use crate::histogram::Histogram;
 use crate::histogram::layout::{EXPOSED, Layout};
 use crate::histogram::stripe::TALLIES;
@@ -15,7 +16,6 @@ use crate::series::interval::Interval;
 use crate::series::ring::Ring;
 use crate::slots::Slot;
 use crate::time::window::Window;
-use crate::totals::Totals;
 
 #[derive(Debug)]
 pub(crate) struct Ledger {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::figure::millis;
 use crate::histogram::snapshot::Snapshot;
-use crate::millis;
 
 /// Latencies of one window; in JSON milliseconds, `null` without samples.
 #[derive(Debug, Clone, PartialEq, Serialize)]
