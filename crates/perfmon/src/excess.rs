@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::figure::latency::share;
-use crate::reading::Evidence;
+use crate::health::reading::Evidence;
 use crate::time::window::Window;
 
 /// One in a million: what a process that sits exactly at a limit may be wrongly accused of, a look. Far below the limit it

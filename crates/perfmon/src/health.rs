@@ -1,13 +1,20 @@
 //! Readings made into a report.
 
+pub(crate) mod config;
+pub(crate) mod hysteresis;
+pub(crate) mod latch;
+pub(crate) mod reading;
+pub(crate) mod report;
+pub(crate) mod score;
+
 use std::time::Duration;
 
-use crate::health_config::HealthConfig;
-use crate::hysteresis::{BETTER_AFTER, Hysteresis, MARGIN, WORSE_AFTER};
-use crate::latch::Latch;
-use crate::reading::{Evidence, Reading};
-use crate::report::{Component, Health, HealthReport, Reason};
-use crate::score::{self, Flags, Part};
+use crate::health::config::HealthConfig;
+use crate::health::hysteresis::{BETTER_AFTER, Hysteresis, MARGIN, WORSE_AFTER};
+use crate::health::latch::Latch;
+use crate::health::reading::{Evidence, Reading};
+use crate::health::report::{Component, Health, HealthReport, Reason};
+use crate::health::score::{Flags, Part};
 
 /// What is above its threshold by chance, perhaps, scores no less: it keeps nothing from being healthy.
 const MAYBE: f64 = 80.0;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::excess::{Few, Share, loudest};
 use crate::failing::{Failing, when};
-use crate::health_config::HealthConfig;
+use crate::health::config::HealthConfig;
+use crate::health::reading::Reading;
 use crate::histogram::snapshot::Snapshot;
 use crate::operation::Kind;
-use crate::reading::Reading;
 use crate::registry::Registry;
 use crate::series::interval::Interval;
 use crate::series::{ABORTED, Series};

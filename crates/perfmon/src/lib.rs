@@ -113,12 +113,9 @@ mod facade;
 mod failing;
 mod figure;
 mod health;
-mod health_config;
 mod histogram;
-mod hysteresis;
 mod in_flight;
 mod indicator;
-mod latch;
 #[cfg(feature = "tower")]
 mod layer;
 mod mask;
@@ -132,14 +129,11 @@ mod overhead;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod query;
-mod reading;
 mod received_at;
 mod refused;
 mod registry;
-mod report;
 #[cfg(feature = "tower")]
 mod response;
-mod score;
 mod series;
 mod settings;
 mod slots;
@@ -164,7 +158,9 @@ pub use facade::{Bridge, BridgedFigure, BridgedSeries};
 pub use figure::latency::{LatencySummary, OverThreshold};
 pub use figure::totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
 pub use health::HealthMonitor;
-pub use health_config::{HealthConfig, HealthConfigError};
+pub use health::config::{HealthConfig, HealthConfigError};
+pub use health::reading::Reading;
+pub use health::report::{Component, Health, HealthReport, Reason};
 pub use histogram::Histogram;
 pub use histogram::layout::Layout;
 pub use histogram::snapshot::Snapshot;
@@ -181,11 +177,9 @@ pub use overhead::Overhead;
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
 };
-pub use reading::Reading;
 pub use received_at::ReceivedAt;
 pub use refused::Refused;
 pub use registry::Registry;
-pub use report::{Component, Health, HealthReport, Reason};
 #[cfg(feature = "tower")]
 pub use response::PerfFuture;
 pub use settings::RegistryBuilder;

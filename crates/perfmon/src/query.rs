@@ -32,8 +32,8 @@ pub use self::stats::{By, QueryStats};
 use self::table::Table;
 use crate::figure::latency::share;
 use crate::figure::totals::EXPOSITION_BOUNDS;
+use crate::health::reading::Reading;
 use crate::histogram::layout::Layout;
-use crate::reading::Reading;
 use crate::time::clock::{Clock, SystemClock};
 use crate::trace_context::TraceContext;
 

@@ -9,7 +9,7 @@ use crate::catalog::{Catalog, UNMATCHED};
 use crate::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
 use crate::event::{Event, Observer};
 use crate::figure::totals::{EndpointTotals, OperationTotals, Totals};
-use crate::health_config::HealthConfig;
+use crate::health::config::HealthConfig;
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::Snapshot;
 use crate::measure::RunOutcome;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::catalog::Catalog;
 use crate::event::Observer;
 use crate::figure::totals::EXPOSITION_BOUNDS;
-use crate::health_config::HealthConfig;
+use crate::health::config::HealthConfig;
 use crate::histogram::layout::Layout;
 use crate::operation::Kind;
 use crate::overhead::Costs;

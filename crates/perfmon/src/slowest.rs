@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::excess::is_no_chance;
+use crate::health::reading::Reading;
 use crate::histogram::snapshot::Snapshot;
-use crate::reading::Reading;
 use crate::series::interval::Interval;
 use crate::time::window::Window;
 

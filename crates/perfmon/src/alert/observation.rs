@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::report::{Health, HealthReport};
+use crate::health::report::{Health, HealthReport};
 use crate::trace_context::TraceContext;
 
 /// What is known of a rule at one moment.

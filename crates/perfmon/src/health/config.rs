@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::figure::latency::share;
-use crate::reading::Reading;
+use crate::health::reading::Reading;
 use crate::time::window::Window;
 
 /// From here on durations share one bucket, so that a limit there could never be seen exceeded.

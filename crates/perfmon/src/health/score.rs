@@ -1,6 +1,6 @@
 //! Numbers made into a score and a state: pure functions.
 
-use crate::report::Health;
+use crate::health::report::Health;
 
 /// The score of a component at its threshold.
 pub(crate) const AT_THRESHOLD: f64 = 70.0;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::hysteresis::MARGIN;
-use crate::score::AT_THRESHOLD;
+use crate::health::hysteresis::MARGIN;
+use crate::health::score::AT_THRESHOLD;
 
 /// Evaluations after which a breach is forgotten when its reading can't be judged any more.
 const FORGOTTEN_AFTER: u8 = 60;

@@ -1,7 +1,7 @@
 //! Keeps a state from flapping.
 
-use crate::report::Health;
-use crate::score::{Flags, state};
+use crate::health::report::Health;
+use crate::health::score::{Flags, state};
 
 /// Evaluations in a row before a worse state is believed.
 pub(crate) const WORSE_AFTER: u8 = 2;
