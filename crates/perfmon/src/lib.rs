@@ -107,15 +107,12 @@ mod body_wait;
 mod catalog;
 mod endpoint;
 mod event;
-mod excess;
 #[cfg(feature = "metrics")]
 mod facade;
-mod failing;
 mod figure;
 mod health;
 mod histogram;
 mod in_flight;
-mod indicator;
 #[cfg(feature = "tower")]
 mod layer;
 mod mask;
@@ -129,6 +126,7 @@ mod overhead;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod query;
+mod readings;
 mod received_at;
 mod refused;
 mod registry;
@@ -138,7 +136,6 @@ mod series;
 mod settings;
 mod slots;
 mod slow;
-mod slowest;
 mod slowest_calls;
 #[cfg(feature = "tokio")]
 mod ticks;

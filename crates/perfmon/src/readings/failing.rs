@@ -1,8 +1,8 @@
 //! Which of several endpoints fails most.
 
-use crate::excess::{Few, Share, loudest};
 use crate::health::config::HealthConfig;
 use crate::health::reading::{Evidence, Reading};
+use crate::readings::excess::{Few, Share, loudest};
 use crate::series::interval::Interval;
 use crate::time::window::Window;
 

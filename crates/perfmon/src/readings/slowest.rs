@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::excess::is_no_chance;
 use crate::health::reading::Reading;
 use crate::histogram::snapshot::Snapshot;
+use crate::readings::excess::is_no_chance;
 use crate::series::interval::Interval;
 use crate::time::window::Window;
 

@@ -1,18 +1,22 @@
 //! The readings that the registry itself can give.
 
+pub(crate) mod excess;
+pub(crate) mod failing;
+pub(crate) mod slowest;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::excess::{Few, Share, loudest};
-use crate::failing::{Failing, when};
 use crate::health::config::HealthConfig;
 use crate::health::reading::Reading;
 use crate::histogram::snapshot::Snapshot;
 use crate::operation::Kind;
+use crate::readings::excess::{Few, Share, loudest};
+use crate::readings::failing::{Failing, when};
+use crate::readings::slowest::Slowest;
 use crate::registry::Registry;
 use crate::series::interval::Interval;
 use crate::series::{ABORTED, Series};
-use crate::slowest::Slowest;
 use crate::time::window::Window;
 
 /// More than this share of the responses may not take longer than the limit of `p99`.
