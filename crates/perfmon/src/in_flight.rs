@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use slab::Slab;
 
-use crate::body_wait::BodyWait;
 use crate::histogram::slot::OWN;
 use crate::registry::Registry;
+use crate::request::body_wait::BodyWait;
 
 /// What a note takes in a slab: a start, or where the next free place is, in the bits that no duration uses.
 const NOTE_BYTES: usize = size_of::<Option<Start>>();

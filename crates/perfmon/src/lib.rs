@@ -103,7 +103,6 @@
 pub mod action;
 pub mod advice;
 mod alert;
-mod body_wait;
 mod catalog;
 mod endpoint;
 mod event;
@@ -127,9 +126,8 @@ mod overhead;
 mod prometheus;
 mod query;
 mod readings;
-mod received_at;
-mod refused;
 mod registry;
+mod request;
 #[cfg(feature = "tower")]
 mod response;
 mod series;
@@ -140,13 +138,11 @@ mod slowest_calls;
 #[cfg(feature = "tokio")]
 mod ticks;
 mod time;
-mod trace_context;
 
 pub use alert::{
     Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Numbered,
     Observation, Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
 };
-pub use body_wait::BodyWait;
 pub use catalog::{OTHER, UNMATCHED};
 pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
 pub use event::{Event, Observer};
@@ -174,9 +170,11 @@ pub use overhead::Overhead;
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
 };
-pub use received_at::ReceivedAt;
-pub use refused::Refused;
 pub use registry::Registry;
+pub use request::body_wait::BodyWait;
+pub use request::received_at::ReceivedAt;
+pub use request::refused::Refused;
+pub use request::trace_context::{TraceContext, TraceContextError};
 #[cfg(feature = "tower")]
 pub use response::PerfFuture;
 pub use settings::RegistryBuilder;
@@ -186,4 +184,3 @@ pub use slow::{SlowCall, SlowOperation};
 pub use ticks::Ticks;
 pub use time::clock::{Clock, ManualClock, SystemClock};
 pub use time::window::Window;
-pub use trace_context::{TraceContext, TraceContextError};

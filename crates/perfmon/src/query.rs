@@ -34,8 +34,8 @@ use crate::figure::latency::share;
 use crate::figure::totals::EXPOSITION_BOUNDS;
 use crate::health::reading::Reading;
 use crate::histogram::layout::Layout;
+use crate::request::trace_context::TraceContext;
 use crate::time::clock::{Clock, SystemClock};
-use crate::trace_context::TraceContext;
 
 /// The limits of [`Queries`].
 #[derive(Clone, Debug, PartialEq)]

@@ -16,6 +16,7 @@ use crate::measure::RunOutcome;
 use crate::meter::Meter;
 use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::overhead::Costs;
+use crate::request::trace_context::TraceContext;
 use crate::series::Series;
 use crate::series::delta::Scratch;
 use crate::settings::RegistryBuilder;
@@ -24,7 +25,6 @@ use crate::slowest_calls::SlowestCalls;
 use crate::time::clock::Clock;
 use crate::time::timeline::Timeline;
 use crate::time::window::Window;
-use crate::trace_context::TraceContext;
 
 const LONGEST_REQUEST_ID: usize = 128;
 /// Whoever leaves sooner waited for nothing that hangs: anybody can open connections and close them at once, and as bad ones they

@@ -10,14 +10,14 @@ use http::header::HeaderValue;
 use http::{Extensions, HeaderMap, Response};
 use pin_project_lite::pin_project;
 
-use crate::body_wait::BodyWait;
 use crate::endpoint::{CallOutcome, Endpoint};
 use crate::in_flight::Note;
 use crate::layer::Common;
-use crate::received_at::ReceivedAt;
-use crate::refused::Refused;
 use crate::registry::End;
-use crate::trace_context::TraceContext;
+use crate::request::body_wait::BodyWait;
+use crate::request::received_at::ReceivedAt;
+use crate::request::refused::Refused;
+use crate::request::trace_context::TraceContext;
 
 pin_project! {
     /// The future of a timed request.

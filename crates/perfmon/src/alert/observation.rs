@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::health::report::{Health, HealthReport};
-use crate::trace_context::TraceContext;
+use crate::request::trace_context::TraceContext;
 
 /// What is known of a rule at one moment.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,7 @@ use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use super::{lock, slow};
 use crate::figure::millis;
-use crate::trace_context::TraceContext;
+use crate::request::trace_context::TraceContext;
 
 /// What a request runs beyond so many shapes is not counted.
 const SHAPES_A_REQUEST: usize = 64;

@@ -8,7 +8,7 @@ use super::Seen;
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use crate::figure::millis;
-use crate::trace_context::TraceContext;
+use crate::request::trace_context::TraceContext;
 
 /// What is older makes room first.
 const HOUR_MS: u64 = 3_600_000;

@@ -1,0 +1,6 @@
+//! What a request carries with it while it is measured.
+
+pub(crate) mod body_wait;
+pub(crate) mod received_at;
+pub(crate) mod refused;
+pub(crate) mod trace_context;
