@@ -104,7 +104,6 @@ pub mod action;
 pub mod advice;
 mod alert;
 mod catalog;
-mod endpoint;
 mod event;
 #[cfg(feature = "metrics")]
 mod facade;
@@ -116,8 +115,6 @@ mod in_flight;
 mod layer;
 mod mask;
 mod measure;
-mod meter;
-mod operation;
 mod operation_handle;
 pub mod outlook;
 mod overall;
@@ -126,6 +123,7 @@ mod overhead;
 mod prometheus;
 mod query;
 mod readings;
+mod record;
 mod registry;
 mod request;
 #[cfg(feature = "tower")]
@@ -144,7 +142,6 @@ pub use alert::{
     Observation, Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
 };
 pub use catalog::{OTHER, UNMATCHED};
-pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
 pub use event::{Event, Observer};
 #[cfg(feature = "metrics")]
 pub use facade::{Bridge, BridgedFigure, BridgedSeries};
@@ -162,14 +159,15 @@ pub use in_flight::InFlight;
 pub use layer::{PerfLayer, PerfService};
 pub use mask::mask;
 pub use measure::RunOutcome;
-pub use meter::{Grain, Meter, MeterWindow};
-pub use operation::{Kind, OperationSnapshot};
 pub use operation_handle::OperationHandle;
 pub use overall::Overall;
 pub use overhead::Overhead;
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
 };
+pub use record::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
+pub use record::meter::{Grain, Meter, MeterWindow};
+pub use record::operation::{Kind, OperationSnapshot};
 pub use registry::Registry;
 pub use request::body_wait::BodyWait;
 pub use request::received_at::ReceivedAt;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::operation::{Kind, Operation};
+use crate::record::operation::{Kind, Operation};
 use crate::registry::Registry;
 
 /// How a run of an operation ended. In JSON `"finished"`, `"failed"`, `"panicked"` or `"cancelled"`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::figure::totals::OperationTotals;
 use crate::measure::{RunOutcome, measured};
-use crate::operation::{Kind, Operation, OperationSnapshot};
+use crate::record::operation::{Kind, Operation, OperationSnapshot};
 use crate::registry::Registry;
 use crate::time::window::Window;
 

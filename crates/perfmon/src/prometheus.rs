@@ -8,11 +8,11 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabel
 use prometheus_client::encoding::{EncodeLabelKey, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 
-use crate::endpoint::Endpoint;
 use crate::figure::totals::EXPOSITION_BOUNDS;
 use crate::histogram::layout::EXPOSED;
 use crate::histogram::snapshot::duration;
-use crate::operation::{FAILED, Operation, PANICKED};
+use crate::record::endpoint::Endpoint;
+use crate::record::operation::{FAILED, Operation, PANICKED};
 use crate::registry::Registry;
 use crate::series::ledger::Total;
 use crate::series::{ABORTED, REFUSED};

@@ -10,9 +10,9 @@ use http::header::HeaderValue;
 use http::{Extensions, HeaderMap, Response};
 use pin_project_lite::pin_project;
 
-use crate::endpoint::{CallOutcome, Endpoint};
 use crate::in_flight::Note;
 use crate::layer::Common;
+use crate::record::endpoint::{CallOutcome, Endpoint};
 use crate::registry::End;
 use crate::request::body_wait::BodyWait;
 use crate::request::received_at::ReceivedAt;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::endpoint::{Endpoint, StatusClass};
 use crate::figure::totals::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
+use crate::record::endpoint::{Endpoint, StatusClass};
 use crate::registry::Registry;
 use crate::time::window::Window;
 

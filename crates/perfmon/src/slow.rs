@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::endpoint::CallOutcome;
 use crate::figure::millis;
 use crate::measure::RunOutcome;
-use crate::operation::Kind;
+use crate::record::endpoint::CallOutcome;
+use crate::record::operation::Kind;
 
 /// A request that took longer than the registry's threshold, or failed.
 #[derive(Debug, Clone, PartialEq, Serialize)]

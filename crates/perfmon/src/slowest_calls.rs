@@ -75,7 +75,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::endpoint::CallOutcome;
+    use crate::record::endpoint::CallOutcome;
 
     fn call(millis: u64, at_unix_ms: u64) -> SlowCall {
         SlowCall {

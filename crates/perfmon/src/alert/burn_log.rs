@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::endpoint::StatusClass;
+use crate::record::endpoint::StatusClass;
 use crate::registry::Registry;
 use crate::time::timeline::Timeline;
 

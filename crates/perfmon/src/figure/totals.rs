@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::endpoint::StatusCounts;
 use crate::histogram::snapshot::duration;
-use crate::operation::Kind;
+use crate::record::endpoint::StatusCounts;
+use crate::record::operation::Kind;
 
 /// The upper bounds of the exposed buckets; every registry counts exactly at them.
 pub const EXPOSITION_BOUNDS: [Duration; 13] = [

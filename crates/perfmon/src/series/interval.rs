@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::endpoint::StatusClass;
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::Snapshot;
 use crate::histogram::stripe::TALLIES;
+use crate::record::endpoint::StatusClass;
 
 /// Latencies and tallies of the same time.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::endpoint::StatusClass;
 use crate::figure::totals::{EXPOSITION_BOUNDS, Totals};
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::{Snapshot, duration};
+use crate::record::endpoint::StatusClass;
 use crate::registry::Registry;
 use crate::series::Series;
 use crate::series::delta::Scratch;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::endpoint::StatusClass;
 use crate::figure::latency::{LatencySummary, rate};
 use crate::figure::totals::OperationTotals;
 use crate::histogram::layout::Layout;
 use crate::measure::RunOutcome;
+use crate::record::endpoint::StatusClass;
 use crate::series::{ABORTED, Series};
 use crate::time::window::Window;
 
