@@ -115,7 +115,6 @@ mod in_flight;
 mod layer;
 mod mask;
 mod measure;
-mod operation_handle;
 pub mod outlook;
 mod overall;
 mod overhead;
@@ -159,7 +158,7 @@ pub use in_flight::InFlight;
 pub use layer::{PerfLayer, PerfService};
 pub use mask::mask;
 pub use measure::RunOutcome;
-pub use operation_handle::OperationHandle;
+pub use measure::handle::OperationHandle;
 pub use overall::Overall;
 pub use overhead::Overhead;
 pub use query::{

@@ -1,5 +1,7 @@
 //! Times a future.
 
+pub(crate) mod handle;
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
