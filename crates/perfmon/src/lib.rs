@@ -131,7 +131,6 @@ mod series;
 mod settings;
 mod slots;
 mod slow;
-mod slowest_calls;
 #[cfg(feature = "tokio")]
 mod ticks;
 mod time;

@@ -14,7 +14,7 @@ use crate::record::operation::Kind;
 use crate::registry::{Inner, Registry};
 use crate::series::Series;
 use crate::slow::SlowLog;
-use crate::slowest_calls::SlowestCalls;
+use crate::slow::slowest_calls::SlowestCalls;
 use crate::time::clock::{Clock, SystemClock};
 use crate::time::timeline::Timeline;
 

@@ -1,5 +1,7 @@
 //! Calls and operations that were slow or failed, and the list that keeps the newest.
 
+pub(crate) mod slowest_calls;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
