@@ -1,5 +1,8 @@
 //! The tower layer that times requests.
 
+#[cfg(feature = "tower")]
+pub(crate) mod response;
+
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -8,8 +11,8 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::layer::response::{PerfFuture, Recording};
 use crate::registry::Registry;
-use crate::response::{PerfFuture, Recording};
 
 /// Records every request of the services it wraps.
 ///

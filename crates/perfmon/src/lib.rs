@@ -125,8 +125,6 @@ mod readings;
 mod record;
 mod registry;
 mod request;
-#[cfg(feature = "tower")]
-mod response;
 mod series;
 mod settings;
 mod slots;
@@ -154,6 +152,8 @@ pub use histogram::layout::Layout;
 pub use histogram::snapshot::Snapshot;
 pub use in_flight::InFlight;
 #[cfg(feature = "tower")]
+pub use layer::response::PerfFuture;
+#[cfg(feature = "tower")]
 pub use layer::{PerfLayer, PerfService};
 pub use mask::mask;
 pub use measure::RunOutcome;
@@ -171,8 +171,6 @@ pub use request::body_wait::BodyWait;
 pub use request::received_at::ReceivedAt;
 pub use request::refused::Refused;
 pub use request::trace_context::{TraceContext, TraceContextError};
-#[cfg(feature = "tower")]
-pub use response::PerfFuture;
 pub use settings::RegistryBuilder;
 pub use slots::Slot;
 pub use slow::{SlowCall, SlowOperation};
