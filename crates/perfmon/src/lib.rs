@@ -105,8 +105,7 @@ pub mod advice;
 mod alert;
 mod catalog;
 mod event;
-#[cfg(feature = "metrics")]
-mod facade;
+mod expose;
 mod figure;
 mod health;
 mod histogram;
@@ -118,8 +117,6 @@ mod measure;
 pub mod outlook;
 mod overall;
 mod overhead;
-#[cfg(feature = "prometheus")]
-mod prometheus;
 mod query;
 mod readings;
 mod record;
@@ -140,7 +137,7 @@ pub use alert::{
 pub use catalog::{OTHER, UNMATCHED};
 pub use event::{Event, Observer};
 #[cfg(feature = "metrics")]
-pub use facade::{Bridge, BridgedFigure, BridgedSeries};
+pub use expose::facade::{Bridge, BridgedFigure, BridgedSeries};
 pub use figure::latency::{LatencySummary, OverThreshold};
 pub use figure::totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
 pub use health::HealthMonitor;
