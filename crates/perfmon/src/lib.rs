@@ -103,39 +103,28 @@
 pub mod action;
 pub mod advice;
 mod alert;
-mod catalog;
-mod event;
 mod expose;
 mod figure;
 mod health;
 mod histogram;
-mod in_flight;
 #[cfg(feature = "tower")]
 mod layer;
 mod mask;
 mod measure;
 pub mod outlook;
-mod overall;
-mod overhead;
 mod query;
 mod readings;
 mod record;
 mod registry;
 mod request;
 mod series;
-mod settings;
-mod slots;
 mod slow;
-#[cfg(feature = "tokio")]
-mod ticks;
 mod time;
 
 pub use alert::{
     Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Numbered,
     Observation, Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
 };
-pub use catalog::{OTHER, UNMATCHED};
-pub use event::{Event, Observer};
 #[cfg(feature = "metrics")]
 pub use expose::facade::{Bridge, BridgedFigure, BridgedSeries};
 pub use figure::latency::{LatencySummary, OverThreshold};
@@ -147,7 +136,6 @@ pub use health::report::{Component, Health, HealthReport, Reason};
 pub use histogram::Histogram;
 pub use histogram::layout::Layout;
 pub use histogram::snapshot::Snapshot;
-pub use in_flight::InFlight;
 #[cfg(feature = "tower")]
 pub use layer::response::PerfFuture;
 #[cfg(feature = "tower")]
@@ -155,8 +143,6 @@ pub use layer::{PerfLayer, PerfService};
 pub use mask::mask;
 pub use measure::RunOutcome;
 pub use measure::handle::OperationHandle;
-pub use overall::Overall;
-pub use overhead::Overhead;
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
 };
@@ -164,14 +150,19 @@ pub use record::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass,
 pub use record::meter::{Grain, Meter, MeterWindow};
 pub use record::operation::{Kind, OperationSnapshot};
 pub use registry::Registry;
+pub use registry::builder::RegistryBuilder;
+pub use registry::catalog::{OTHER, UNMATCHED};
+pub use registry::event::{Event, Observer};
+pub use registry::in_flight::InFlight;
+pub use registry::overall::Overall;
+pub use registry::overhead::Overhead;
+pub use registry::slots::Slot;
+#[cfg(feature = "tokio")]
+pub use registry::ticks::Ticks;
 pub use request::body_wait::BodyWait;
 pub use request::received_at::ReceivedAt;
 pub use request::refused::Refused;
 pub use request::trace_context::{TraceContext, TraceContextError};
-pub use settings::RegistryBuilder;
-pub use slots::Slot;
 pub use slow::{SlowCall, SlowOperation};
-#[cfg(feature = "tokio")]
-pub use ticks::Ticks;
 pub use time::clock::{Clock, ManualClock, SystemClock};
 pub use time::window::Window;

@@ -1,25 +1,35 @@
 //! All recorders of a process.
 
+pub(crate) mod builder;
+pub(crate) mod catalog;
+pub(crate) mod event;
+pub(crate) mod in_flight;
+pub(crate) mod overall;
+pub(crate) mod overhead;
+pub(crate) mod slots;
+#[cfg(feature = "tokio")]
+pub(crate) mod ticks;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::catalog::{Catalog, UNMATCHED};
-use crate::event::{Event, Observer};
 use crate::figure::totals::{EndpointTotals, OperationTotals, Totals};
 use crate::health::config::HealthConfig;
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::Snapshot;
 use crate::measure::RunOutcome;
-use crate::overhead::Costs;
 use crate::record::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
 use crate::record::meter::Meter;
 use crate::record::operation::{Kind, Operation, OperationSnapshot};
+use crate::registry::builder::RegistryBuilder;
+use crate::registry::catalog::{Catalog, UNMATCHED};
+use crate::registry::event::{Event, Observer};
+use crate::registry::overhead::Costs;
 use crate::request::trace_context::TraceContext;
 use crate::series::Series;
 use crate::series::delta::Scratch;
-use crate::settings::RegistryBuilder;
 use crate::slow::slowest_calls::SlowestCalls;
 use crate::slow::{SlowCall, SlowLog, SlowOperation};
 use crate::time::clock::Clock;

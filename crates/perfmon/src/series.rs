@@ -14,10 +14,10 @@ use std::time::Duration;
 use crate::histogram::Histogram;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
+use crate::registry::slots::Slot;
 use crate::series::delta::Scratch;
 use crate::series::interval::Interval;
 use crate::series::ledger::{Ledger, Total};
-use crate::slots::Slot;
 use crate::time::window::Window;
 
 /// The place of the aborted among the tallies, after the five status classes.

@@ -10,10 +10,10 @@ use http::header::HeaderValue;
 use http::{Extensions, HeaderMap, Response};
 use pin_project_lite::pin_project;
 
-use crate::in_flight::Note;
 use crate::layer::Common;
 use crate::record::endpoint::{CallOutcome, Endpoint};
 use crate::registry::End;
+use crate::registry::in_flight::Note;
 use crate::request::body_wait::BodyWait;
 use crate::request::received_at::ReceivedAt;
 use crate::request::refused::Refused;

@@ -9,7 +9,7 @@ use crate::figure::latency::{LatencySummary, rate, share};
 use crate::figure::totals::EndpointTotals;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
-use crate::in_flight::UnderWay;
+use crate::registry::in_flight::UnderWay;
 use crate::series::ledger::Total;
 use crate::series::{ABORTED, REFUSED, Series};
 use crate::time::window::Window;

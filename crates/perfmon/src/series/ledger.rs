@@ -9,12 +9,12 @@ use crate::figure::totals::Totals;
 use crate::histogram::Histogram;
 use crate::histogram::layout::{EXPOSED, Layout};
 use crate::histogram::stripe::TALLIES;
+use crate::registry::slots::Slot;
 use crate::series::ABORTED;
 use crate::series::delta::{Delta, Scratch};
 use crate::series::groups::Groups;
 use crate::series::interval::Interval;
 use crate::series::ring::Ring;
-use crate::slots::Slot;
 use crate::time::window::Window;
 
 #[derive(Debug)]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::catalog::Catalog;
-use crate::event::Observer;
 use crate::figure::totals::EXPOSITION_BOUNDS;
 use crate::health::config::HealthConfig;
 use crate::histogram::layout::Layout;
-use crate::overhead::Costs;
 use crate::record::operation::Kind;
+use crate::registry::catalog::Catalog;
+use crate::registry::event::Observer;
+use crate::registry::overhead::Costs;
 use crate::registry::{Inner, Registry};
 use crate::series::Series;
 use crate::slow::SlowLog;

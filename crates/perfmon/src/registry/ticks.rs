@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::event::Event;
 use crate::registry::Registry;
+use crate::registry::event::Event;
 
 const SECOND: Duration = Duration::from_secs(1);
 
