@@ -1,5 +1,6 @@
 //! The recorder: buckets that only grow.
 
+pub(crate) mod bounds;
 pub(crate) mod layout;
 pub(crate) mod slot;
 pub(crate) mod snapshot;

@@ -128,12 +128,13 @@ pub use alert::{
 #[cfg(feature = "metrics")]
 pub use expose::facade::{Bridge, BridgedFigure, BridgedSeries};
 pub use figure::latency::{LatencySummary, OverThreshold};
-pub use figure::totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
+pub use figure::totals::{EndpointTotals, OperationTotals, Totals};
 pub use health::HealthMonitor;
 pub use health::config::{HealthConfig, HealthConfigError};
 pub use health::reading::Reading;
 pub use health::report::{Component, Health, HealthReport, Reason};
 pub use histogram::Histogram;
+pub use histogram::bounds::EXPOSITION_BOUNDS;
 pub use histogram::layout::Layout;
 pub use histogram::snapshot::Snapshot;
 #[cfg(feature = "tower")]

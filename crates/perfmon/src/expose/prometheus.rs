@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabel
 use prometheus_client::encoding::{EncodeLabelKey, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 
-use crate::figure::totals::EXPOSITION_BOUNDS;
+use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::EXPOSED;
 use crate::histogram::snapshot::duration;
 use crate::record::endpoint::Endpoint;

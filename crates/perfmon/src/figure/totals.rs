@@ -2,26 +2,10 @@
 
 use std::time::Duration;
 
+use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::snapshot::duration;
 use crate::record::endpoint::StatusCounts;
 use crate::record::operation::Kind;
-
-/// The upper bounds of the exposed buckets; every registry counts exactly at them.
-pub const EXPOSITION_BOUNDS: [Duration; 13] = [
-    Duration::from_millis(1),
-    Duration::from_micros(2_500),
-    Duration::from_millis(5),
-    Duration::from_millis(10),
-    Duration::from_millis(25),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_millis(1_000),
-    Duration::from_millis(2_500),
-    Duration::from_millis(5_000),
-    Duration::from_millis(10_000),
-];
 
 /// A histogram since the start of the process, in the shape of a Prometheus histogram. It includes what no tick has
 /// read yet, and no figure ever decreases from one reading to the next.

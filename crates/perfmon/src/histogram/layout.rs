@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use crate::histogram::bounds::EXPOSITION_BOUNDS;
+
 /// 2⁶ buckets per power of two: a bucket is at most 1/64 of its lower end wide.
 const GROUPING_POWER: u32 = 6;
 /// Values from 2³⁷ ns (137.4 s) on share the last bucket.
 const RANGE_POWER: u32 = 37;
 const GROUP: usize = 1 << GROUPING_POWER;
 /// How many bounds are exposed.
-pub(crate) const EXPOSED: usize = crate::EXPOSITION_BOUNDS.len();
+pub(crate) const EXPOSED: usize = EXPOSITION_BOUNDS.len();
 const PLAIN_BUCKETS: usize = (RANGE_POWER - GROUPING_POWER + 1) as usize * GROUP;
 const RANGE_END: u64 = 1 << RANGE_POWER;
 /// Below, every number has its bucket.
@@ -75,7 +77,7 @@ impl Layout {
             next += 1;
         }
         uppers.push(RANGE_END);
-        let exposed = crate::EXPOSITION_BOUNDS.map(|bound| up_to(&uppers, bound));
+        let exposed = EXPOSITION_BOUNDS.map(|bound| up_to(&uppers, bound));
         let between = numbers.map(|number| exposed_range(&exposed, first_bucket(number)) as u8);
         Self { edges: edges.into(), numbers, between, uppers: uppers.into(), exposed }
     }
@@ -137,7 +139,7 @@ impl Layout {
 impl Default for Layout {
     /// A layout with edges at [`EXPOSITION_BOUNDS`](crate::EXPOSITION_BOUNDS) only.
     fn default() -> Self {
-        Self::new(crate::EXPOSITION_BOUNDS)
+        Self::new(EXPOSITION_BOUNDS)
     }
 }
 

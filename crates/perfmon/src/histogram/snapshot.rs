@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::figure::totals::EXPOSITION_BOUNDS;
+use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 
 /// Bucket counts at one moment, or of one window.

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::figure::totals::{EXPOSITION_BOUNDS, Totals};
+use crate::figure::totals::Totals;
+use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::{Snapshot, duration};
 use crate::record::endpoint::StatusClass;

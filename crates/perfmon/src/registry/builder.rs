@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::figure::totals::EXPOSITION_BOUNDS;
 use crate::health::config::HealthConfig;
+use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 use crate::record::operation::Kind;
 use crate::registry::catalog::Catalog;

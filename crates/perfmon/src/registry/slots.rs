@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::figure::totals::EXPOSITION_BOUNDS;
+use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
 use crate::record::endpoint::{Endpoint, StatusClass};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::Unit;
 
-use crate::figure::totals::EXPOSITION_BOUNDS;
+use crate::histogram::bounds::EXPOSITION_BOUNDS;
 
 /// Bytes, each a nanosecond.
 const DATA: [f64; 13] = [
