@@ -111,6 +111,7 @@ mod histogram;
 mod layer;
 mod mask;
 mod measure;
+mod outcome;
 pub mod outlook;
 mod query;
 mod readings;
@@ -142,12 +143,14 @@ pub use layer::response::PerfFuture;
 #[cfg(feature = "tower")]
 pub use layer::{PerfLayer, PerfService};
 pub use mask::mask;
-pub use measure::RunOutcome;
 pub use measure::handle::OperationHandle;
+pub use outcome::call::CallOutcome;
+pub use outcome::run::RunOutcome;
+pub use outcome::status::{StatusClass, StatusCounts};
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
 };
-pub use record::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
+pub use record::endpoint::{Endpoint, EndpointSnapshot};
 pub use record::meter::{Grain, Meter, MeterWindow};
 pub use record::operation::{Kind, OperationSnapshot};
 pub use registry::Registry;

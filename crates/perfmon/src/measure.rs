@@ -7,41 +7,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
+use crate::outcome::run::RunOutcome;
 use crate::record::operation::{Kind, Operation};
 use crate::registry::Registry;
-
-/// How a run of an operation ended. In JSON `"finished"`, `"failed"`, `"panicked"` or `"cancelled"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum RunOutcome {
-    /// With a result.
-    Finished,
-    /// With an error.
-    Failed,
-    /// With a panic.
-    Panicked,
-    /// It was dropped before its end: its caller no longer waited, or something else in its task panicked.
-    Cancelled,
-}
-
-impl RunOutcome {
-    /// `finished`, `failed`, `panicked` or `cancelled`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Finished => "finished",
-            Self::Failed => "failed",
-            Self::Panicked => "panicked",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub(crate) fn of<T, E>(result: &Result<T, E>) -> Self {
-        if result.is_ok() { Self::Finished } else { Self::Failed }
-    }
-}
 
 impl Registry {
     /// Runs a future and records how long it took, from its first poll to its end.

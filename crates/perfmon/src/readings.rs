@@ -10,13 +10,14 @@ use std::time::Duration;
 use crate::health::config::HealthConfig;
 use crate::health::reading::Reading;
 use crate::histogram::snapshot::Snapshot;
+use crate::outcome::tally::ABORTED;
 use crate::readings::excess::{Few, Share, loudest};
 use crate::readings::failing::{Failing, when};
 use crate::readings::slowest::Slowest;
 use crate::record::operation::Kind;
 use crate::registry::Registry;
+use crate::series::Series;
 use crate::series::interval::Interval;
-use crate::series::{ABORTED, Series};
 use crate::time::window::Window;
 
 /// More than this share of the responses may not take longer than the limit of `p99`.

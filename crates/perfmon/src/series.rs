@@ -20,11 +20,6 @@ use crate::series::interval::Interval;
 use crate::series::ledger::{Ledger, Total};
 use crate::time::window::Window;
 
-/// The place of the aborted among the tallies, after the five status classes.
-pub(crate) const ABORTED: usize = 5;
-/// That of the refused. Like the aborted they are no samples.
-pub(crate) const REFUSED: usize = 6;
-
 #[derive(Debug)]
 pub(crate) struct Series {
     histogram: Histogram,
@@ -100,6 +95,7 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::tally::{ABORTED, REFUSED};
 
     const MS: Duration = Duration::from_millis(1);
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::figure::millis;
-use crate::measure::RunOutcome;
-use crate::record::endpoint::CallOutcome;
+use crate::outcome::call::CallOutcome;
+use crate::outcome::run::RunOutcome;
 use crate::record::operation::Kind;
 
 /// A request that took longer than the registry's threshold, or failed.
@@ -33,16 +33,6 @@ pub struct SlowCall {
     pub request_id: Option<String>,
     /// The trace it belongs to, in 32 hexadecimal digits.
     pub trace_id: Option<String>,
-}
-
-impl Serialize for CallOutcome {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Status(code) => serializer.serialize_u16(*code),
-            Self::Failed => serializer.serialize_str("failed"),
-            Self::Aborted => serializer.serialize_str("aborted"),
-        }
-    }
 }
 
 /// A measured operation that took longer than the threshold of its kind.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::record::endpoint::StatusClass;
+use crate::outcome::status::StatusClass;
 use crate::registry::Registry;
 use crate::time::timeline::Timeline;
 

@@ -11,11 +11,12 @@ use prometheus_client::metrics::MetricType;
 use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::EXPOSED;
 use crate::histogram::snapshot::duration;
+use crate::outcome::tally::{ABORTED, REFUSED};
+use crate::outcome::tally::{FAILED, PANICKED};
 use crate::record::endpoint::Endpoint;
-use crate::record::operation::{FAILED, Operation, PANICKED};
+use crate::record::operation::Operation;
 use crate::registry::Registry;
 use crate::series::ledger::Total;
-use crate::series::{ABORTED, REFUSED};
 
 /// The figures of every endpoint and operation since the start, read anew at each scrape: `http_requests_total` (method, route,
 /// status), `http_requests_aborted_total`, `http_requests_refused_total`, `http_request_duration_seconds`, `http_wait_seconds`, `http_body_wait_seconds`, `http_refusal_seconds`,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::snapshot::duration;
-use crate::record::endpoint::StatusCounts;
+use crate::outcome::status::StatusCounts;
 use crate::record::operation::Kind;
 
 /// A histogram since the start of the process, in the shape of a Prometheus histogram. It includes what no tick has

@@ -11,7 +11,8 @@ use http::{Extensions, HeaderMap, Response};
 use pin_project_lite::pin_project;
 
 use crate::layer::Common;
-use crate::record::endpoint::{CallOutcome, Endpoint};
+use crate::outcome::call::CallOutcome;
+use crate::record::endpoint::Endpoint;
 use crate::registry::End;
 use crate::registry::in_flight::Note;
 use crate::request::body_wait::BodyWait;

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::figure::totals::OperationTotals;
-use crate::measure::{RunOutcome, measured};
+use crate::measure::measured;
+use crate::outcome::run::RunOutcome;
 use crate::record::operation::{Kind, Operation, OperationSnapshot};
 use crate::registry::Registry;
 use crate::time::window::Window;

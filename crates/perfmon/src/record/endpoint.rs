@@ -8,101 +8,12 @@ use serde::Serialize;
 use crate::figure::latency::{LatencySummary, rate, share};
 use crate::figure::totals::EndpointTotals;
 use crate::histogram::layout::Layout;
-use crate::histogram::stripe::TALLIES;
+use crate::outcome::status::{StatusClass, StatusCounts};
+use crate::outcome::tally::{ABORTED, REFUSED};
 use crate::registry::in_flight::UnderWay;
+use crate::series::Series;
 use crate::series::ledger::Total;
-use crate::series::{ABORTED, REFUSED, Series};
 use crate::time::window::Window;
-
-/// The hundreds of an HTTP status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StatusClass {
-    /// 1xx
-    Informational,
-    /// 2xx
-    Success,
-    /// 3xx
-    Redirection,
-    /// 4xx
-    ClientError,
-    /// 5xx, and every number that is no HTTP status.
-    ServerError,
-}
-
-impl StatusClass {
-    /// The class of a status code.
-    pub fn of(code: u16) -> Self {
-        match code {
-            100..=199 => Self::Informational,
-            200..=299 => Self::Success,
-            300..=399 => Self::Redirection,
-            400..=499 => Self::ClientError,
-            _ => Self::ServerError,
-        }
-    }
-}
-
-/// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CallOutcome {
-    /// With a response of this status.
-    Status(u16),
-    /// Without one: the handler panicked or the service returned an error. It counts as a server error.
-    Failed,
-    /// The client left first. Only counted: its time says when somebody gave up, not how long the work takes.
-    Aborted,
-}
-
-impl CallOutcome {
-    /// Whether the caller was turned away before anything was done for it: 401, 403, 405 or 429.
-    ///
-    /// Such an answer says nothing of how well the service does its work. As a good one it would hide an outage behind whoever
-    /// knocks often enough, as a bad one it would make one of them.
-    pub const fn is_refusal(self) -> bool {
-        matches!(self, Self::Status(401 | 403 | 405 | 429))
-    }
-
-    pub(crate) fn has_failed(self) -> bool {
-        match self {
-            Self::Status(code) => StatusClass::of(code) == StatusClass::ServerError,
-            Self::Failed => true,
-            Self::Aborted => false,
-        }
-    }
-}
-
-/// Numbers of responses by class, without [refused](EndpointSnapshot::refused) ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[non_exhaustive]
-pub struct StatusCounts {
-    /// 1xx
-    #[serde(rename = "1xx")]
-    pub informational: u64,
-    /// 2xx
-    #[serde(rename = "2xx")]
-    pub success: u64,
-    /// 3xx
-    #[serde(rename = "3xx")]
-    pub redirection: u64,
-    /// 4xx
-    #[serde(rename = "4xx")]
-    pub client_error: u64,
-    /// 5xx
-    #[serde(rename = "5xx")]
-    pub server_error: u64,
-}
-
-impl StatusCounts {
-    /// Responses of all classes.
-    pub fn total(&self) -> u64 {
-        self.informational + self.success + self.redirection + self.client_error + self.server_error
-    }
-
-    fn of(tallies: &[u64; TALLIES]) -> Self {
-        let [informational, success, redirection, client_error, server_error, ..] = *tallies;
-        Self { informational, success, redirection, client_error, server_error }
-    }
-}
 
 /// The recorder of one method and route; get it from [`Registry::endpoint`](crate::Registry::endpoint) and keep it.
 #[derive(Debug)]
@@ -130,7 +41,7 @@ pub struct EndpointSnapshot {
     pub error_rate: f64,
     /// Requests whose client left before a response; not part of `count`.
     pub aborted: u64,
-    /// Requests that were [turned away](CallOutcome::is_refusal); not part of `count`.
+    /// Requests that were [turned away](crate::CallOutcome::is_refusal); not part of `count`.
     pub refused: u64,
     /// Responses by class of their status.
     pub classes: StatusCounts,
@@ -183,7 +94,7 @@ impl Endpoint {
         self.series.count(ABORTED);
     }
 
-    /// Counts a request that was [turned away](CallOutcome::is_refusal), without a latency.
+    /// Counts a request that was [turned away](crate::CallOutcome::is_refusal), without a latency.
     pub fn refused(&self) {
         self.series.count(REFUSED);
     }

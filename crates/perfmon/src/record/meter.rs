@@ -9,7 +9,7 @@ use crate::figure::totals::Totals;
 use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::{Snapshot, duration};
-use crate::record::endpoint::StatusClass;
+use crate::outcome::status::StatusClass;
 use crate::registry::Registry;
 use crate::series::Series;
 use crate::series::delta::Scratch;

@@ -10,9 +10,9 @@ use serde::Serialize;
 use crate::figure::latency::{LatencySummary, rate};
 use crate::figure::totals::OperationTotals;
 use crate::histogram::layout::Layout;
-use crate::measure::RunOutcome;
-use crate::record::endpoint::StatusClass;
-use crate::series::{ABORTED, Series};
+use crate::outcome::run::RunOutcome;
+use crate::outcome::tally::{ABORTED, FAILED, FINISHED, PANICKED};
+use crate::series::Series;
 use crate::time::window::Window;
 
 /// What a measured operation does; it decides from when on it is slow.
@@ -59,11 +59,6 @@ impl fmt::Display for Kind {
         f.write_str(self.name())
     }
 }
-
-/// The tallies of a series that runs are counted in; those of the other status classes stay empty.
-const FINISHED: usize = StatusClass::Success as usize;
-pub(crate) const FAILED: usize = StatusClass::ClientError as usize;
-pub(crate) const PANICKED: usize = StatusClass::ServerError as usize;
 
 #[derive(Debug)]
 pub(crate) struct Operation {

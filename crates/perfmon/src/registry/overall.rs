@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::figure::latency::{LatencySummary, rate, share};
 use crate::histogram::snapshot::Snapshot;
+use crate::outcome::tally::{ABORTED, REFUSED};
 use crate::registry::Registry;
-use crate::series::{ABORTED, REFUSED};
 use crate::time::window::Window;
 
 /// All endpoints that are judged together in one window.

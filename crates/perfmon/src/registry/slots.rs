@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
-use crate::record::endpoint::{Endpoint, StatusClass};
+use crate::outcome::status::StatusClass;
+use crate::record::endpoint::Endpoint;
 use crate::registry::Registry;
 use crate::time::window::Window;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::Snapshot;
 use crate::histogram::stripe::TALLIES;
-use crate::record::endpoint::StatusClass;
+use crate::outcome::status::StatusClass;
 
 /// Latencies and tallies of the same time.
 #[derive(Debug)]

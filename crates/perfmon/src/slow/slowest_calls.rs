@@ -75,7 +75,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::record::endpoint::CallOutcome;
+    use crate::outcome::call::CallOutcome;
 
     fn call(millis: u64, at_unix_ms: u64) -> SlowCall {
         SlowCall {

@@ -1,0 +1,44 @@
+//! How a request ended.
+
+use serde::{Serialize, Serializer};
+
+use crate::outcome::status::StatusClass;
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CallOutcome {
+    /// With a response of this status.
+    Status(u16),
+    /// Without one: the handler panicked or the service returned an error. It counts as a server error.
+    Failed,
+    /// The client left first. Only counted: its time says when somebody gave up, not how long the work takes.
+    Aborted,
+}
+
+impl CallOutcome {
+    /// Whether the caller was turned away before anything was done for it: 401, 403, 405 or 429.
+    ///
+    /// Such an answer says nothing of how well the service does its work. As a good one it would hide an outage behind whoever
+    /// knocks often enough, as a bad one it would make one of them.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::Status(401 | 403 | 405 | 429))
+    }
+
+    pub(crate) fn has_failed(self) -> bool {
+        match self {
+            Self::Status(code) => StatusClass::of(code) == StatusClass::ServerError,
+            Self::Failed => true,
+            Self::Aborted => false,
+        }
+    }
+}
+
+impl Serialize for CallOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Status(code) => serializer.serialize_u16(*code),
+            Self::Failed => serializer.serialize_str("failed"),
+            Self::Aborted => serializer.serialize_str("aborted"),
+        }
+    }
+}
