@@ -129,7 +129,7 @@ pub use alert::{
 #[cfg(feature = "metrics")]
 pub use expose::facade::{Bridge, BridgedFigure, BridgedSeries};
 pub use figure::latency::{LatencySummary, OverThreshold};
-pub use figure::totals::{EndpointTotals, OperationTotals, Totals};
+pub use figure::totals::Totals;
 pub use health::HealthMonitor;
 pub use health::config::{HealthConfig, HealthConfigError};
 pub use health::reading::Reading;
@@ -150,9 +150,10 @@ pub use outcome::status::{StatusClass, StatusCounts};
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
 };
-pub use record::endpoint::{Endpoint, EndpointSnapshot};
+pub use record::endpoint::{Endpoint, EndpointSnapshot, EndpointTotals};
+pub use record::kind::Kind;
 pub use record::meter::{Grain, Meter, MeterWindow};
-pub use record::operation::{Kind, OperationSnapshot};
+pub use record::operation::{OperationSnapshot, OperationTotals};
 pub use registry::Registry;
 pub use registry::builder::RegistryBuilder;
 pub use registry::catalog::{OTHER, UNMATCHED};

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::outcome::run::RunOutcome;
-use crate::record::operation::{Kind, Operation};
+use crate::record::kind::Kind;
+use crate::record::operation::Operation;
 use crate::registry::Registry;
 
 impl Registry {

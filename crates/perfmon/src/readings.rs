@@ -14,7 +14,7 @@ use crate::outcome::tally::ABORTED;
 use crate::readings::excess::{Few, Share, loudest};
 use crate::readings::failing::{Failing, when};
 use crate::readings::slowest::Slowest;
-use crate::record::operation::Kind;
+use crate::record::kind::Kind;
 use crate::registry::Registry;
 use crate::series::Series;
 use crate::series::interval::Interval;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::figure::millis;
 use crate::outcome::call::CallOutcome;
 use crate::outcome::run::RunOutcome;
-use crate::record::operation::Kind;
+use crate::record::kind::Kind;
 
 /// A request that took longer than the registry's threshold, or failed.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::figure::totals::OperationTotals;
 use crate::measure::measured;
 use crate::outcome::run::RunOutcome;
-use crate::record::operation::{Kind, Operation, OperationSnapshot};
+use crate::record::kind::Kind;
+use crate::record::operation::{Operation, OperationSnapshot, OperationTotals};
 use crate::registry::Registry;
 use crate::time::window::Window;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::figure::latency::{LatencySummary, rate, share};
-use crate::figure::totals::EndpointTotals;
+use crate::figure::totals::Totals;
 use crate::histogram::layout::Layout;
 use crate::outcome::status::{StatusClass, StatusCounts};
 use crate::outcome::tally::{ABORTED, REFUSED};
@@ -53,6 +53,24 @@ pub struct EndpointSnapshot {
     /// Latency of the responses.
     #[serde(flatten)]
     pub latency: LatencySummary,
+}
+
+/// What one endpoint has served since the start of the process.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EndpointTotals {
+    /// The HTTP method, `_OTHER` for an uncommon one.
+    pub method: &'static str,
+    /// The route template, or one of the reserved names.
+    pub route: String,
+    /// Responses by class of their status.
+    pub classes: StatusCounts,
+    /// Requests that ended without a response, because the client left.
+    pub aborted: u64,
+    /// Requests that were [turned away](crate::CallOutcome::is_refusal); not among the classes, nor in the latency.
+    pub refused: u64,
+    /// The latency of responses.
+    pub latency: Totals,
 }
 
 impl Endpoint {

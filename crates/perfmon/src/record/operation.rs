@@ -1,6 +1,5 @@
 //! Work other than requests: queries, calls, cache reads, rendering.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -8,57 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::figure::latency::{LatencySummary, rate};
-use crate::figure::totals::OperationTotals;
+use crate::figure::totals::Totals;
 use crate::histogram::layout::Layout;
 use crate::outcome::run::RunOutcome;
 use crate::outcome::tally::{ABORTED, FAILED, FINISHED, PANICKED};
+use crate::record::kind::Kind;
 use crate::series::Series;
 use crate::time::window::Window;
-
-/// What a measured operation does; it decides from when on it is slow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A statement or transaction; warns above 100 ms.
-    Database,
-    /// A call to another service's API; warns above 200 ms.
-    Api,
-    /// A cache read or write; warns above 10 ms.
-    Cache,
-    /// Rendering a page or document; warns above 50 ms.
-    Rendering,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Database, Self::Api, Self::Cache, Self::Rendering];
-
-    /// The duration above which a run is reported, unless the registry is built with another.
-    pub const fn default_threshold(self) -> Duration {
-        match self {
-            Self::Database => Duration::from_millis(100),
-            Self::Api => Duration::from_millis(200),
-            Self::Cache => Duration::from_millis(10),
-            Self::Rendering => Duration::from_millis(50),
-        }
-    }
-
-    /// `database`, `api`, `cache` or `rendering`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Database => "database",
-            Self::Api => "api",
-            Self::Cache => "cache",
-            Self::Rendering => "rendering",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Operation {
@@ -95,6 +50,24 @@ pub struct OperationSnapshot {
     /// Duration of the runs in `count`.
     #[serde(flatten)]
     pub latency: LatencySummary,
+}
+
+/// What one measured operation has done since the start of the process.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct OperationTotals {
+    /// The kind of operation.
+    pub kind: Kind,
+    /// Its name.
+    pub operation: String,
+    /// Runs that ended with an error, where their caller said so; see [`Registry::measure_result`](crate::Registry::measure_result).
+    pub failed: u64,
+    /// Runs that panicked.
+    pub panicked: u64,
+    /// Runs that were dropped before their end.
+    pub cancelled: u64,
+    /// The duration of the runs that came to an end, failed and panicked ones included.
+    pub latency: Totals,
 }
 
 impl Operation {

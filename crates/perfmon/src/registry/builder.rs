@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::health::config::HealthConfig;
 use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
-use crate::record::operation::Kind;
+use crate::record::kind::Kind;
 use crate::registry::catalog::Catalog;
 use crate::registry::event::Observer;
 use crate::registry::overhead::Costs;
