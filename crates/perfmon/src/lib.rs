@@ -161,13 +161,13 @@ pub use registry::event::{Event, Observer};
 pub use registry::in_flight::InFlight;
 pub use registry::overall::Overall;
 pub use registry::overhead::Overhead;
-pub use registry::slots::Slot;
 #[cfg(feature = "tokio")]
 pub use registry::ticks::Ticks;
 pub use request::body_wait::BodyWait;
 pub use request::received_at::ReceivedAt;
 pub use request::refused::Refused;
 pub use request::trace_context::{TraceContext, TraceContextError};
+pub use series::slot::Slot;
 pub use slow::{SlowCall, SlowOperation};
 pub use time::clock::{Clock, ManualClock, SystemClock};
 pub use time::window::Window;

@@ -6,7 +6,7 @@ pub(crate) mod event;
 pub(crate) mod in_flight;
 pub(crate) mod overall;
 pub(crate) mod overhead;
-pub(crate) mod slots;
+mod slots;
 #[cfg(feature = "tokio")]
 pub(crate) mod ticks;
 

@@ -6,6 +6,7 @@ pub(crate) mod interval;
 pub(crate) mod ledger;
 pub(crate) mod ring;
 pub(crate) mod sealed;
+pub(crate) mod slot;
 pub(crate) mod unit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,10 +15,10 @@ use std::time::Duration;
 use crate::histogram::Histogram;
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
-use crate::registry::slots::Slot;
 use crate::series::delta::Scratch;
 use crate::series::interval::Interval;
 use crate::series::ledger::{Ledger, Total};
+use crate::series::slot::Slot;
 use crate::time::window::Window;
 
 #[derive(Debug)]

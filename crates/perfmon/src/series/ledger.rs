@@ -10,11 +10,11 @@ use crate::histogram::Histogram;
 use crate::histogram::layout::{EXPOSED, Layout};
 use crate::histogram::stripe::TALLIES;
 use crate::outcome::tally::ABORTED;
-use crate::registry::slots::Slot;
 use crate::series::delta::{Delta, Scratch};
 use crate::series::groups::Groups;
 use crate::series::interval::Interval;
 use crate::series::ring::Ring;
+use crate::series::slot::Slot;
 use crate::time::window::Window;
 
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
-use crate::registry::slots::Slot;
 use crate::series::delta::Delta;
 use crate::series::interval::Interval;
 use crate::series::sealed;
+use crate::series::slot::Slot;
 use crate::series::unit::Unit;
 
 /// The running unit and the last `length` before it, these sealed one behind the other in one piece of memory.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
-use crate::registry::slots::Slot;
 use crate::series::delta::Delta;
 use crate::series::interval::Interval;
 use crate::series::sealed;
+use crate::series::slot::Slot;
 
 /// What ticks have filed under one unit so far.
 #[derive(Debug, Default)]
