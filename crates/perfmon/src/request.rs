@@ -4,3 +4,4 @@ pub(crate) mod body_wait;
 pub(crate) mod received_at;
 pub(crate) mod refused;
 pub(crate) mod trace_context;
+pub(crate) mod under_way;

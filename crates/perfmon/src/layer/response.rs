@@ -14,11 +14,11 @@ use crate::layer::Common;
 use crate::outcome::call::CallOutcome;
 use crate::record::endpoint::Endpoint;
 use crate::registry::End;
-use crate::registry::in_flight::Note;
 use crate::request::body_wait::BodyWait;
 use crate::request::received_at::ReceivedAt;
 use crate::request::refused::Refused;
 use crate::request::trace_context::TraceContext;
+use crate::request::under_way::Note;
 
 pin_project! {
     /// The future of a timed request.

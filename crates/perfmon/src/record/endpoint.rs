@@ -10,7 +10,7 @@ use crate::figure::totals::Totals;
 use crate::histogram::layout::Layout;
 use crate::outcome::status::{StatusClass, StatusCounts};
 use crate::outcome::tally::{ABORTED, REFUSED};
-use crate::registry::in_flight::UnderWay;
+use crate::request::under_way::UnderWay;
 use crate::series::Series;
 use crate::series::ledger::Total;
 use crate::time::window::Window;
