@@ -4,6 +4,7 @@ pub(crate) mod builder;
 pub(crate) mod catalog;
 pub(crate) mod event;
 pub(crate) mod in_flight;
+mod meters;
 pub(crate) mod overall;
 pub(crate) mod overhead;
 mod slots;

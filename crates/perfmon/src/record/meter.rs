@@ -6,17 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::figure::totals::Totals;
-use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 use crate::histogram::snapshot::{Snapshot, duration};
 use crate::outcome::status::StatusClass;
-use crate::registry::Registry;
 use crate::series::Series;
 use crate::series::delta::Scratch;
 use crate::time::window::Window;
-
-/// Where the meters of a registry lie in their catalog; they have no groups.
-const GROUP: &str = "";
 
 /// The finest that a [`Meter`] tells apart, which decides how far it reaches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,7 +45,7 @@ impl Grain {
 /// Times of something that is neither a request nor a run of a [`Kind`](crate::Kind): waits for a connection, runs of jobs. Clones are
 /// the same meter.
 ///
-/// A registry ticks it ([`Registry::meter`], [`Registry::adopt`]); without one its windows stand still, while
+/// A registry ticks it ([`Registry::meter`](crate::Registry::meter), [`Registry::adopt`](crate::Registry::adopt)); without one its windows stand still, while
 /// [`totals`](Self::totals) go on. Record, windows and guarantees are those of an endpoint, and so is the memory: 8 KiB for each
 /// thread that records, 8 KiB for the last reading, and the rings.
 #[derive(Clone)]
@@ -80,66 +75,8 @@ pub struct MeterWindow {
     covered: Duration,
 }
 
-impl Registry {
-    /// The meter of that name; ask once and keep it. As many have a name of their own as
-    /// [`RegistryBuilder::meters`](crate::RegistryBuilder::meters) says; past that, or with a name longer than 256 bytes, it is that of [`OTHER`](crate::OTHER).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tidegate_perfmon::{Registry, Window};
-    ///
-    /// let registry = Registry::builder().build();
-    /// let waits = registry.meter("pool.wait");
-    /// waits.record(Duration::from_millis(3));
-    /// registry.tick(registry.now());
-    /// let lately = waits.window(Window::Minutes(5));
-    /// assert_eq!((lately.count(), lately.over(Duration::from_millis(1))), (1, 1));
-    /// assert_eq!(waits.totals().count, 1);
-    /// ```
-    pub fn meter(&self, name: &str) -> Meter {
-        let make = |name: &str| {
-            let meter = Meter::new(name, Grain::Nanosecond, EXPOSITION_BOUNDS);
-            self.begin(&meter);
-            meter
-        };
-        Meter::clone(&self.inner().meters.resolve(GROUP, name, make))
-    }
-
-    /// Ticks a meter that was made before this registry, or with bounds of its own, from now on, and for as long as this registry
-    /// lives. False where it doesn't: another registry does, there is another meter of that name, or there is no room for one more.
-    pub fn adopt(&self, meter: &Meter) -> bool {
-        let inner = &meter.0;
-        let make = |name: &str| {
-            if name == inner.name && !inner.is_adopted.swap(true, Ordering::Relaxed) {
-                self.begin(meter);
-                meter.clone()
-            } else {
-                // A place that stays empty, rather than one meter ticked by two clocks.
-                Meter::new(name, Grain::Nanosecond, EXPOSITION_BOUNDS)
-            }
-        };
-        let kept = self.inner().meters.resolve(GROUP, &inner.name, make);
-        Arc::ptr_eq(&kept.0, inner)
-    }
-
-    /// Every meter, in the order of names.
-    pub fn meters(&self) -> Vec<Meter> {
-        self.inner().meters.all().iter().map(|meter| Meter::clone(meter)).collect()
-    }
-
-    /// How often a meter was asked for and [`OTHER`](crate::OTHER) was given, or none was adopted for lack of room.
-    pub fn dropped_meters(&self) -> u64 {
-        self.inner().meters.dropped()
-    }
-
-    fn begin(&self, meter: &Meter) {
-        meter.0.is_adopted.store(true, Ordering::Relaxed);
-        meter.0.series.begin(self.elapsed());
-    }
-}
-
 impl Meter {
-    /// A meter by itself, for [`Registry::adopt`]. Its totals are exact at `bounds`, and so are its windows.
+    /// A meter by itself, for [`Registry::adopt`](crate::Registry::adopt). Its totals are exact at `bounds`, and so are its windows.
     pub fn new(name: impl Into<String>, grain: Grain, bounds: impl IntoIterator<Item = Duration>) -> Self {
         let mut bounds: Vec<Duration> = bounds.into_iter().collect();
         bounds.sort_unstable();
@@ -188,6 +125,20 @@ impl Meter {
         };
         let buckets = self.0.bounds.iter().zip(&ranges).map(up_to).collect();
         Totals { buckets, count: ranges.iter().sum(), sum_seconds: duration(sum_nanos).as_secs_f64() }
+    }
+
+    /// Begins with a registry's time, unless a registry has it already. Returns whether none had.
+    pub(crate) fn adopt(&self, elapsed: Duration) -> bool {
+        let is_free = !self.0.is_adopted.swap(true, Ordering::Relaxed);
+        if is_free {
+            self.0.series.begin(elapsed);
+        }
+        is_free
+    }
+
+    /// Whether both are the same meter.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn tick(&self, elapsed: Duration, scratch: &mut Scratch) {

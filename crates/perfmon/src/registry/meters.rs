@@ -1,0 +1,58 @@
+//! The meters that a registry ticks.
+
+use crate::histogram::bounds::EXPOSITION_BOUNDS;
+use crate::record::meter::{Grain, Meter};
+use crate::registry::Registry;
+
+/// Where the meters of a registry lie in their catalog; they have no groups.
+const GROUP: &str = "";
+
+impl Registry {
+    /// The meter of that name; ask once and keep it. As many have a name of their own as
+    /// [`RegistryBuilder::meters`](crate::RegistryBuilder::meters) says; past that, or with a name longer than 256 bytes, it is that of [`OTHER`](crate::OTHER).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_perfmon::{Registry, Window};
+    ///
+    /// let registry = Registry::builder().build();
+    /// let waits = registry.meter("pool.wait");
+    /// waits.record(Duration::from_millis(3));
+    /// registry.tick(registry.now());
+    /// let lately = waits.window(Window::Minutes(5));
+    /// assert_eq!((lately.count(), lately.over(Duration::from_millis(1))), (1, 1));
+    /// assert_eq!(waits.totals().count, 1);
+    /// ```
+    pub fn meter(&self, name: &str) -> Meter {
+        let make = |name: &str| {
+            let meter = Meter::new(name, Grain::Nanosecond, EXPOSITION_BOUNDS);
+            meter.adopt(self.elapsed());
+            meter
+        };
+        Meter::clone(&self.inner().meters.resolve(GROUP, name, make))
+    }
+
+    /// Ticks a meter that was made before this registry, or with bounds of its own, from now on, and for as long as this registry
+    /// lives. False where it doesn't: another registry does, there is another meter of that name, or there is no room for one more.
+    pub fn adopt(&self, meter: &Meter) -> bool {
+        let make = |name: &str| {
+            if name == meter.name() && meter.adopt(self.elapsed()) {
+                meter.clone()
+            } else {
+                // A place that stays empty, rather than one meter ticked by two clocks.
+                Meter::new(name, Grain::Nanosecond, EXPOSITION_BOUNDS)
+            }
+        };
+        self.inner().meters.resolve(GROUP, meter.name(), make).is_same_as(meter)
+    }
+
+    /// Every meter, in the order of names.
+    pub fn meters(&self) -> Vec<Meter> {
+        self.inner().meters.all().iter().map(|meter| Meter::clone(meter)).collect()
+    }
+
+    /// How often a meter was asked for and [`OTHER`](crate::OTHER) was given, or none was adopted for lack of room.
+    pub fn dropped_meters(&self) -> u64 {
+        self.inner().meters.dropped()
+    }
+}
