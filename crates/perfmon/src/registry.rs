@@ -2,6 +2,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod catalog;
+mod costs;
 pub(crate) mod event;
 pub(crate) mod in_flight;
 mod meters;
@@ -27,10 +28,9 @@ use crate::record::endpoint::{Endpoint, EndpointSnapshot, EndpointTotals};
 use crate::record::kind::Kind;
 use crate::record::meter::Meter;
 use crate::record::operation::{Operation, OperationSnapshot, OperationTotals};
-use crate::registry::builder::RegistryBuilder;
 use crate::registry::catalog::{Catalog, UNMATCHED};
+use crate::registry::costs::Costs;
 use crate::registry::event::{Event, Observer};
-use crate::registry::overhead::Costs;
 use crate::request::trace_context::TraceContext;
 use crate::series::Series;
 use crate::series::delta::Scratch;
@@ -87,11 +87,6 @@ pub(crate) struct Inner {
 }
 
 impl Registry {
-    /// Starts to build a registry.
-    pub fn builder() -> RegistryBuilder {
-        RegistryBuilder::new()
-    }
-
     pub(crate) fn from_inner(inner: Inner) -> Self {
         Self { inner: Arc::new(inner) }
     }

@@ -9,8 +9,8 @@ use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 use crate::record::kind::Kind;
 use crate::registry::catalog::Catalog;
+use crate::registry::costs::Costs;
 use crate::registry::event::Observer;
-use crate::registry::overhead::Costs;
 use crate::registry::{Inner, Registry};
 use crate::series::Series;
 use crate::slow::SlowLog;
@@ -32,8 +32,15 @@ pub struct RegistryBuilder {
     health: HealthConfig,
 }
 
+impl Registry {
+    /// Starts to build a registry.
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::new()
+    }
+}
+
 impl RegistryBuilder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             clock: Box::new(SystemClock::new()),
             observer: None,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::histogram::Histogram;
 use crate::histogram::snapshot::Snapshot;
 use crate::registry::Registry;
 use crate::series::Series;
@@ -49,11 +48,4 @@ impl Registry {
             record();
         }
     }
-}
-
-/// Where it is recorded.
-#[derive(Debug, Default)]
-pub(crate) struct Costs {
-    pub(crate) tick: Histogram,
-    pub(crate) record: Histogram,
 }
