@@ -1,6 +1,6 @@
 //! The tower layer that times requests.
 
-#[cfg(feature = "tower")]
+mod recording;
 pub(crate) mod response;
 
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::layer::response::{PerfFuture, Recording};
+use crate::layer::recording::{Common, Recording};
+use crate::layer::response::PerfFuture;
 use crate::registry::Registry;
 
 /// Records every request of the services it wraps.
@@ -40,13 +41,6 @@ use crate::registry::Registry;
 pub struct PerfLayer<F> {
     common: Arc<Common>,
     route: F,
-}
-
-/// What all requests of a layer share.
-#[derive(Debug, Clone)]
-pub(crate) struct Common {
-    pub(crate) registry: Registry,
-    pub(crate) request_id: HeaderName,
 }
 
 impl<F> PerfLayer<F> {

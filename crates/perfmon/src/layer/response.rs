@@ -2,23 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use http::header::HeaderValue;
-use http::{Extensions, HeaderMap, Response};
+use http::{HeaderMap, Response};
 use pin_project_lite::pin_project;
 
-use crate::layer::Common;
+use crate::layer::recording::Recording;
 use crate::outcome::call::CallOutcome;
-use crate::record::endpoint::Endpoint;
 use crate::registry::End;
-use crate::request::body_wait::BodyWait;
-use crate::request::received_at::ReceivedAt;
 use crate::request::refused::Refused;
-use crate::request::trace_context::TraceContext;
-use crate::request::under_way::Note;
 
 pin_project! {
     /// The future of a timed request.
@@ -54,84 +46,5 @@ where
             Err(_) => this.recording.finish(End { outcome: CallOutcome::Failed, is_refused: false }, &HeaderMap::new()),
         }
         Poll::Ready(result)
-    }
-}
-
-/// Records exactly once, at the latest when dropped.
-#[derive(Debug)]
-pub(crate) struct Recording {
-    common: Arc<Common>,
-    endpoint: Arc<Endpoint>,
-    started: Duration,
-    note: Note,
-    body: Option<BodyWait>,
-    trace: Option<TraceContext>,
-    request_id: Option<HeaderValue>,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Waiting,
-    /// The service has control. Whoever finds this afterwards knows that it panicked, even if the panic was
-    /// caught on the way and the future dropped later.
-    Running,
-    Recorded,
-}
-
-impl Recording {
-    pub(crate) fn start(
-        common: Arc<Common>,
-        endpoint: Arc<Endpoint>,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Self {
-        let now = common.registry.now();
-        let started = match extensions.get::<ReceivedAt>() {
-            Some(&ReceivedAt(received)) => {
-                common.registry.waited(now.saturating_sub(received));
-                received.min(now)
-            }
-            None => now,
-        };
-        let body = extensions.get::<BodyWait>().cloned();
-        let note = endpoint.under_way().begin(started, body.clone());
-        let trace = extensions.get::<TraceContext>().copied();
-        let request_id = headers.get(&common.request_id).cloned();
-        Self { common, endpoint, started, note, body, trace, request_id, state: State::Waiting }
-    }
-
-    pub(crate) fn running<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        self.state = State::Running;
-        let done = work();
-        self.state = State::Waiting;
-        done
-    }
-
-    fn finish(&mut self, end: End, headers: &HeaderMap) {
-        self.state = State::Recorded;
-        self.endpoint.under_way().end(self.note);
-        let Common { registry, request_id } = &*self.common;
-        let now = registry.now();
-        let mut elapsed = now.saturating_sub(self.started);
-        if let Some(body) = &self.body {
-            let waited = body.until(now);
-            registry.waited_for_body(waited);
-            elapsed = elapsed.saturating_sub(waited);
-        }
-        // Seldom wanted, so that it is looked up only then.
-        let id = || headers.get(request_id).or(self.request_id.as_ref())?.to_str().ok();
-        registry.finished_call(&self.endpoint, end, elapsed, id, self.trace);
-    }
-}
-
-impl Drop for Recording {
-    fn drop(&mut self) {
-        let outcome = match self.state {
-            State::Waiting => CallOutcome::Aborted,
-            State::Running => CallOutcome::Failed,
-            State::Recorded => return,
-        };
-        self.finish(End { outcome, is_refused: false }, &HeaderMap::new());
     }
 }
