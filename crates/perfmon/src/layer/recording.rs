@@ -8,7 +8,8 @@ use http::{Extensions, HeaderMap};
 
 use crate::outcome::call::CallOutcome;
 use crate::record::endpoint::Endpoint;
-use crate::registry::{End, Registry};
+use crate::registry::Registry;
+use crate::registry::calls::End;
 use crate::request::body_wait::BodyWait;
 use crate::request::received_at::ReceivedAt;
 use crate::request::trace_context::TraceContext;

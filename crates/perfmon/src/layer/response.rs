@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 
 use crate::layer::recording::Recording;
 use crate::outcome::call::CallOutcome;
-use crate::registry::End;
+use crate::registry::calls::End;
 use crate::request::refused::Refused;
 
 pin_project! {
