@@ -36,5 +36,6 @@ mod rules;
 mod signals;
 mod stretch;
 
-pub use kinds::{Advice, Change, Evidence, Limits, Symptom, advise};
+pub use kinds::{Advice, Change, Evidence, Limits, Symptom};
+pub use rules::advise;
 pub use signals::{ApiSignals, CacheSignals, LimiterSignals, QuerySignals, QueueSignals, Signals};

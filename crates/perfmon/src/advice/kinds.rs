@@ -2,9 +2,7 @@
 
 use serde::Serialize;
 
-use super::rules;
 use super::signals::Signals;
-use super::stretch::Stretch;
 
 /// From where on a rule speaks.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -123,18 +121,6 @@ pub struct Advice {
     pub disproved_by: &'static str,
     /// The change that would follow it, where a machine may make it.
     pub action: Option<Change>,
-}
-
-/// All that can be said of these minutes, oldest first; the surest advice first. At most one of each rule for each target.
-///
-/// Give it the last 35 minutes; older ones are not looked at. Minutes that are missing are not made up for.
-pub fn advise(limits: &Limits, minutes: &[Signals]) -> Vec<Advice> {
-    let stretch = Stretch::new(minutes);
-    let mut advice: Vec<Advice> = rules::ALL.iter().flat_map(|rule| rule(limits, stretch)).collect();
-    advice.sort_by(|one, other| {
-        other.confidence.total_cmp(&one.confidence).then_with(|| (one.id, &one.target).cmp(&(other.id, &other.target)))
-    });
-    advice
 }
 
 /// Part of a whole; `None` of nothing.
