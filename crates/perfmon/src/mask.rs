@@ -6,6 +6,7 @@ mod escape;
 mod hook;
 mod iban;
 mod pair;
+mod scan;
 mod scheme;
 mod token;
 mod traits;
@@ -117,19 +118,4 @@ fn find_escaped(text: &str, secrets: &mut Vec<Range<usize>>) {
             secrets.push(levels.iter().rev().fold(secret, |secret, level| level.place(&secret)));
         }
     }
-}
-
-/// Where what begins at `start` ends: at the first character that `ends` it, or with the text.
-fn end_of(text: &str, start: usize, ends: impl Fn(char) -> bool) -> usize {
-    text[start..].find(ends).map_or(text.len(), |length| start + length)
-}
-
-/// Behind the blanks at `start`.
-fn skip_blanks(text: &str, start: usize) -> usize {
-    end_of(text, start, |char| !matches!(char, ' ' | '\t'))
-}
-
-/// Whether a character may be part of a word, of whatever language.
-fn is_word(char: char) -> bool {
-    char.is_alphanumeric() || char == '_'
 }

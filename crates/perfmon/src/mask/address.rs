@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::end_of;
+use super::scan::end_of;
 
 const SIGN: &str = "@";
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::end_of;
+use super::scan::end_of;
 use super::word::{Needle, Needles};
 
 /// What stands before the secret part, and whether what follows is one: words of some are anybody's.

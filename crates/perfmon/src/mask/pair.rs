@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::scan::{end_of, is_word, skip_blanks};
 use super::word::is_random;
-use super::{end_of, is_word, skip_blanks};
 
 /// What such a key's name contains, once `-`, `_` and `.` are left out of it.
 static NAMES: [Name; 27] = [

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::end_of;
+use super::scan::end_of;
 use super::word::{Needle, Needles, is_prose, is_random};
 
 /// How far the name of a scheme tells one.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::end_of;
+use super::scan::end_of;
 use super::word::{Needle, Needles, is_prose};
 
 /// What follows a beginning.

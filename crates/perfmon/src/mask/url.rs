@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::end_of;
+use super::scan::end_of;
 
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     // Where the characters of the URL end, which those within it share, and the last sign of them: looked for once.

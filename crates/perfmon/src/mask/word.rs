@@ -1,6 +1,6 @@
 //! Words that begin with what is known of secrets.
 
-use super::is_word;
+use super::scan::is_word;
 
 /// What a word may begin with, in small ASCII letters, and what that means.
 pub(super) struct Needle<M> {
