@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::dialect::Dialect;
 use super::fingerprint::Fingerprint;
+use super::lock::lock;
 use super::recent::{Calls, Recent};
 use super::stats::{By, QueryStats};
-use super::{Seen, lock};
 use crate::figure::latency::share;
 use crate::histogram::layout::{Layout, nanos};
 use crate::histogram::snapshot::{bucket_of, duration};
@@ -17,6 +17,15 @@ use crate::histogram::snapshot::{bucket_of, duration};
 pub(super) const LONGEST_ADDED: Duration = Duration::from_secs(86_400);
 /// What a call weighs beside its time, in nanoseconds: who is called often stays too.
 const WEIGHT_OF_A_CALL: u64 = 100_000;
+
+/// What a call adds to the figures of its shape.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    pub(super) elapsed: Duration,
+    pub(super) rows: u64,
+    pub(super) at_unix_ms: u64,
+    pub(super) is_slow: bool,
+}
 
 pub(super) struct Entry {
     fingerprint: Fingerprint,
@@ -70,19 +79,19 @@ impl Entry {
     }
 
     /// `now` is on the clock of the readings.
-    pub(super) fn record(&self, seen: &Seen<'_>, is_slow: bool, now: Duration, layout: &Layout) {
-        let added = nanos(seen.elapsed.min(LONGEST_ADDED));
+    pub(super) fn record(&self, call: Call, now: Duration, layout: &Layout) {
+        let added = nanos(call.elapsed.min(LONGEST_ADDED));
         self.weight.fetch_add(added + WEIGHT_OF_A_CALL, Ordering::Relaxed);
         let mut tally = lock(&self.tally);
         tally.calls += 1;
-        tally.slow += u64::from(is_slow);
+        tally.slow += u64::from(call.is_slow);
         tally.total_nanos += u128::from(added);
-        tally.max = tally.max.max(seen.elapsed);
-        tally.rows = tally.rows.saturating_add(seen.rows);
-        tally.first_unix_ms = tally.first_unix_ms.min(seen.at_unix_ms);
-        tally.last_unix_ms = tally.last_unix_ms.max(seen.at_unix_ms);
-        tally.recent.record(now, is_slow);
-        let bucket = &mut tally.buckets[layout.index(nanos(seen.elapsed))];
+        tally.max = tally.max.max(call.elapsed);
+        tally.rows = tally.rows.saturating_add(call.rows);
+        tally.first_unix_ms = tally.first_unix_ms.min(call.at_unix_ms);
+        tally.last_unix_ms = tally.last_unix_ms.max(call.at_unix_ms);
+        tally.recent.record(now, call.is_slow);
+        let bucket = &mut tally.buckets[layout.index(nanos(call.elapsed))];
         *bucket = bucket.saturating_add(1);
     }
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
-use super::{lock, slow};
-use crate::figure::millis;
+use super::lock::lock;
+use crate::figure::{millis, trace_id};
 use crate::request::trace_context::TraceContext;
 
 /// What a request runs beyond so many shapes is not counted.
@@ -92,7 +92,7 @@ pub struct Repeated {
     /// When the last such request ended, in milliseconds since the Unix epoch.
     pub last_unix_ms: u64,
     /// The trace of the last such request that had one; in JSON the member `trace_id`.
-    #[serde(rename = "trace_id", serialize_with = "slow::trace_id")]
+    #[serde(rename = "trace_id", serialize_with = "trace_id::optional")]
     pub trace: Option<TraceContext>,
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::Seen;
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
-use crate::figure::millis;
+use super::seen::Seen;
+use crate::figure::{millis, trace_id};
 use crate::request::trace_context::TraceContext;
 
 /// What is older makes room first.
@@ -31,7 +31,7 @@ pub struct SlowQuery {
     /// When it ended, in milliseconds since the Unix epoch.
     pub at_unix_ms: u64,
     /// The trace it ran in; in JSON the member `trace_id`, 32 hexadecimal digits.
-    #[serde(rename = "trace_id", serialize_with = "trace_id")]
+    #[serde(rename = "trace_id", serialize_with = "trace_id::optional")]
     pub trace: Option<TraceContext>,
 }
 
@@ -45,13 +45,6 @@ impl SlowQuery {
             at_unix_ms: seen.at_unix_ms,
             trace: seen.trace,
         }
-    }
-}
-
-pub(super) fn trace_id<S: Serializer>(trace: &Option<TraceContext>, serializer: S) -> Result<S::Ok, S::Error> {
-    match trace {
-        Some(trace) => serializer.collect_str(&format_args!("{:032x}", trace.trace_id())),
-        None => serializer.serialize_none(),
     }
 }
 
