@@ -1,4 +1,5 @@
-//! Statements by shape: how often each runs, how long it takes, which are slow, and which a request runs again and again.
+//! Statements by shape: how often each runs, how long it takes, which are slow, and which one
+//! request repeats.
 
 mod class;
 mod config;
@@ -41,16 +42,21 @@ use crate::histogram::layout::Layout;
 use crate::request::trace_context::TraceContext;
 use crate::time::clock::{Clock, SystemClock};
 
-/// What is known of the statements that have run: no values, in bounded memory. Cheap to clone; clones are the same.
+/// Figures of the statements that have run: no values, in bounded memory. Clones are cheap and
+/// share the figures.
 ///
-/// Memory: [`QueryConfig::shapes`] shapes of up to 13 KiB, usually 9. Whoever is new when all places are taken gets that of the shape which weighs
-/// least (its time, and 100 µs a call), and its weight: a shape that has more than one in [`shapes`](QueryConfig::shapes) of all weight is always
-/// there, whatever floods in. [`forgotten`](Self::forgotten) counts those that had to go.
+/// Memory: [`QueryConfig::shapes`] shapes of up to 13 KiB, usually 9. When all places are taken, a
+/// new shape replaces the shape with the lowest weight (its time, and 100 µs a call), and inherits
+/// that weight. So a shape with more than one part in [`shapes`](QueryConfig::shapes) of the total
+/// weight is always kept, whatever else arrives. [`forgotten`](Self::forgotten) counts the replaced
+/// shapes.
 ///
-/// Cost of [`record`](Self::record): a hash of the text, a reading of the clock and three uncontended locks; a text that is new also a [`fingerprint`].
+/// Cost of [`record`](Self::record): a hash of the text, a clock read and three uncontended locks.
+/// A new text also costs a [`fingerprint`].
 ///
-/// Figures are those since a shape was first seen (or seen again after it was forgotten); those of [`readings`](Self::readings) are of
-/// the last five minutes. Percentiles have the error of a [`Histogram`](crate::Histogram), counts of slow calls are exact.
+/// Figures start when a shape is first seen, or seen again after it was forgotten. Those of
+/// [`readings`](Self::readings) cover the last five minutes. Percentiles have the error of a
+/// [`Histogram`](crate::Histogram); counts of slow calls are exact.
 #[derive(Clone)]
 pub struct Queries(Arc<Inner>);
 
@@ -70,7 +76,8 @@ impl Queries {
         Self::with_clock(config, SystemClock::new())
     }
 
-    /// The same, by whose minutes [`readings`](Self::readings) looks back; the machine's clock by default.
+    /// Does the same as [`new`](Self::new), with a clock for the minutes of
+    /// [`readings`](Self::readings). The default is the machine's clock.
     #[must_use]
     pub fn with_clock(config: QueryConfig, clock: impl Clock) -> Self {
         let clock = Box::new(clock);
@@ -98,8 +105,9 @@ impl Queries {
         fingerprint
     }
 
-    /// At the end of a request of `route` (its template: as many are kept as there are names): which statements it ran more than
-    /// [`QueryConfig::alike`] times. Returns how many calls of them it made, together.
+    /// Ends a request of `route`, and notes which statements it ran more than
+    /// [`QueryConfig::alike`] times. Returns the total number of their calls. Pass the route's
+    /// template: one entry is kept for each distinct name.
     pub fn finish(&self, route: &str, request: &RequestQueries, at_unix_ms: u64, trace: Option<TraceContext>) -> u64 {
         let repeated = request.more_than(self.0.config.alike);
         if repeated.is_empty() {
@@ -112,8 +120,9 @@ impl Queries {
         repeated.iter().map(|(_, calls, _)| u64::from(*calls)).sum()
     }
 
-    /// The shapes with the most of something, in falling order. Costs a look at every shape, by [`By::P99`] a pass over its buckets, and
-    /// allocates for those that are returned.
+    /// Returns the shapes with the highest values, in descending order. Costs a look at every
+    /// shape; [`By::P99`] also costs a pass over its buckets. Allocates only for the returned
+    /// shapes.
     #[must_use]
     pub fn top(&self, by: By, limit: usize) -> Vec<QueryStats> {
         let Inner { table, layout, .. } = &*self.0;
@@ -136,7 +145,8 @@ impl Queries {
         lock(&self.0.slow).slowest(limit)
     }
 
-    /// What requests run again and again, where at least [`QueryConfig::requests`] of a route did so; first what took longest in all.
+    /// Returns the statements that requests repeat, if at least [`QueryConfig::requests`] requests
+    /// of a route did so. The longest total time comes first.
     #[must_use]
     pub fn repeated(&self, limit: usize) -> Vec<Repeated> {
         lock(&self.0.repeats).list(self.0.config.requests, limit)

@@ -26,29 +26,35 @@ const SLOWEST_SHARE: f64 = 0.01;
 impl Registry {
     /// The built-in readings over the window of [`HealthConfig`]:
     ///
-    /// - `error_rate` (critical): the share of 5xx among all responses but [refusals](crate::CallOutcome::is_refusal), which are
-    ///   in no reading: whoever knocks often enough would hide an outage;
-    /// - `failing_api`: the same for the endpoint that fails most. One that always fails is seen however few of all requests are its own;
-    /// - `aborted` (critical): the share of requests whose client left before a response. Clients of a handler that hangs give
-    ///   up before it is slow by its own account;
-    /// - `p99` (critical): the 99th percentile of all responses. The threshold is an exact edge of the buckets, so that it
-    ///   is exceeded exactly when more than 1 % of the responses took longer;
-    /// - `slow_api`: the 95th percentile of the slowest endpoint, exceeded exactly when more than 5 % of its responses took
-    ///   longer: one outlier is no incident. Endpoints with too few samples are passed over;
+    /// - `error_rate` (critical): the share of 5xx among all responses without
+    ///   [refusals](crate::CallOutcome::is_refusal). No reading includes refusals: a client that is
+    ///   refused often enough would hide an outage;
+    /// - `failing_api`: the same for the endpoint that fails most. An endpoint that always fails is
+    ///   seen, however small its share of all requests is;
+    /// - `aborted` (critical): the share of requests whose client left before a response. If a
+    ///   handler hangs, its clients leave before its own latency shows it;
+    /// - `p99` (critical): the 99th percentile of all responses. The threshold is an exact edge of
+    ///   the buckets, so it is exceeded exactly when more than 1 % of the responses took longer;
+    /// - `slow_api`: the 95th percentile of the slowest endpoint. It is exceeded exactly when more
+    ///   than 5 % of its responses took longer: one outlier is no incident. Endpoints with too few
+    ///   samples are skipped;
     /// - `slow_query`: the same for operations of [`Kind::Database`]; left out when there is none;
-    /// - `database_time`, `api_time`, `cache_time`, `rendering_time`: the same for operations of each kind, against
-    ///   the duration above which the registry reports one of them; left out when there is none.
+    /// - `database_time`, `api_time`, `cache_time`, `rendering_time`: the same for operations of
+    ///   each kind, against the duration above which the registry reports an operation as slow;
+    ///   left out when there is none.
     ///
-    /// With few samples one slow request would be more than 1 % of all. So the window is exact where ten or more are above a limit; three to
-    /// nine count only where a share of half the limit hardly ever comes to so many (once in 10,000), one or two never. Until then the
-    /// reading is shown, and exceeds nothing.
+    /// With few samples one slow request would be more than 1 % of all. So the window is exact only
+    /// if ten or more samples exceed a limit. Three to nine count only if a share of half the limit
+    /// would rarely produce so many (once in 10,000). One or two never count. Until then the
+    /// reading is shown, but does not exceed its threshold.
     ///
-    /// A short window ([`HealthConfig::recent`]) speaks in place of the long one where it is worse: it has enough samples,
-    /// exceeds the limit, and by so much that chance does it once in a million looks at most. With less than enough samples one of ten seconds or
-    /// more speaks for `error_rate`, `failing_api` and `p99` where nearly all of at least three are above the limit: three failures of three
-    /// requests are an outage, however quiet the service. So a sudden breach shows
-    /// early, and noise below a limit stays noise. Behind good traffic at a steady rate, an error rate is seen after this
-    /// time, with the default limits:
+    /// A short window ([`HealthConfig::recent`]) replaces the long one if it is worse. It must have
+    /// enough samples, and exceed the limit by so much that chance does this once in a million
+    /// evaluations at most. A window of ten seconds or more also counts with fewer samples for
+    /// `error_rate`, `failing_api` and `p99`: at least three samples, nearly all of them above the
+    /// limit. Three failures of three requests are an outage, however quiet the service is. So a
+    /// sudden breach shows early, and noise below a limit stays noise. After good traffic at a
+    /// steady rate, with the default limits, an error rate is detected after this time:
     ///
     /// | of all responses fail | at 2/s | at 10/s | at 100/s | at 1,000/s |
     /// |---|---|---|---|---|
@@ -57,16 +63,17 @@ impl Registry {
     /// | 20 % | 53 s | 10 s | 2 s | 1 s |
     /// | 10 % | 165 s | 60 s | 10 s | 2 s |
     ///
-    /// Requests that the layer has seen begin and not end count in `p99` as responses that took as long as they have been
-    /// under way, once that is longer than its limit: handlers that hang are seen before they end.
+    /// Requests that have begun and not ended count in `p99` as responses that took as long as they
+    /// have been running, once that exceeds its limit. So a hanging handler is seen before it ends.
     ///
     /// Costs a pass over each window of every endpoint that was used in the longest.
     pub fn readings(&self) -> Vec<Reading> {
         self.readings_with(|limit| self.in_flight_over(limit))
     }
 
-    /// As [`readings`](Self::readings), for whoever counts requests under way by other means than the layer:
-    /// `in_flight_over(limit)` is how many have been under way for longer than that.
+    /// Does the same as [`readings`](Self::readings), for callers that count running requests by
+    /// other means than the layer. `in_flight_over(limit)` returns how many have been running for
+    /// longer than that.
     pub fn readings_with(&self, in_flight_over: impl Fn(Duration) -> u64) -> Vec<Reading> {
         let inner = self.inner();
         let config = &inner.health;
@@ -190,7 +197,8 @@ fn aborted(all: &[Whole], config: &HealthConfig) -> Reading {
         .detail(format!("{over} of {count} clients left before a response{when}"))
 }
 
-/// `hanging` are the requests that have been under way for longer than the limit, and than twice the limit.
+/// `hanging` is how many requests have been running for longer than the limit, and for longer than
+/// twice the limit.
 fn p99(all: &[Whole], hanging: [u64; 2], config: &HealthConfig) -> Reading {
     let limit = config.p99;
     // What takes longer than this has no points left, however much longer.

@@ -78,8 +78,9 @@ impl Registry {
         self.inner.clock.now()
     }
 
-    /// The recorder of a method on a route template; ask once and keep it. Uncommon methods become `_OTHER`; past
-    /// the cap, or with a template longer than 256 bytes, the recorder is that of [`OTHER`](crate::OTHER).
+    /// Returns the recorder of a method on a route template; look it up once and keep it. Uncommon
+    /// methods become `_OTHER`. Past the cap, or with a template longer than 256 bytes, the
+    /// recorder is that of [`OTHER`](crate::OTHER).
     pub fn endpoint(&self, method: &str, route: &str) -> Arc<Endpoint> {
         let method = known_method(method);
         let make = |route: &str| {
@@ -94,8 +95,9 @@ impl Registry {
         self.endpoint(method, UNMATCHED)
     }
 
-    /// Files everything recorded since the last tick into the windows. Call it about once a second, from one
-    /// place, with [`now`](Self::now). A reading before the last one counts as no time passed.
+    /// Files everything recorded since the last tick into the windows. Call it about once a second,
+    /// from one place, with [`now`](Self::now). A time before the last one counts as no time
+    /// passed.
     pub fn tick(&self, now: Duration) {
         let begun = self.now();
         let elapsed = self.inner.timeline.lock().unwrap_or_else(PoisonError::into_inner).advance(now);
@@ -115,7 +117,8 @@ impl Registry {
         self.inner.costs.tick.record(self.now().saturating_sub(begun));
     }
 
-    /// How often an endpoint was asked for and `__other__` was given, because of the cap or an overlong template.
+    /// Returns how often a caller got `__other__` instead of an endpoint of its own, because of the
+    /// cap or an overlong template.
     pub fn dropped_endpoints(&self) -> u64 {
         self.inner.endpoints.dropped()
     }

@@ -62,8 +62,8 @@ impl Series {
         self.ledger().slots(window, self.histogram.layout(), slots);
     }
 
-    /// Writes what no tick has read yet into `scratch.delta`, and returns the sum of everything since the start with it, in
-    /// nanoseconds.
+    /// Writes what no tick has read yet into `scratch.delta`. Returns the sum of everything since
+    /// the start, this included, in nanoseconds.
     pub(crate) fn peek(&self, scratch: &mut Scratch) -> u128 {
         self.ledger().peek(&self.histogram, scratch)
     }

@@ -43,7 +43,8 @@ pub struct SlowOperation {
     pub kind: Kind,
     /// Its name.
     pub operation: String,
-    /// How it ended. A cancelled one counts in no latency, so that here is where it shows that it was slow.
+    /// How it ended. A cancelled run counts in no latency, so only this list shows that it was
+    /// slow.
     pub outcome: RunOutcome,
     /// How long it took, or lasted until it was dropped.
     #[serde(rename = "elapsed_ms", serialize_with = "millis::required")]

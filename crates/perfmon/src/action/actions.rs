@@ -72,10 +72,11 @@ impl Actions {
         self.actuators.iter().map(AsRef::as_ref)
     }
 
-    /// Judges what is on trial, or else follows the surest advice, if anything may be done now. Returns what it did, for the
-    /// log: none, or one entry.
+    /// Judges the change on trial, or else follows the advice with the highest confidence, if a
+    /// change is allowed now. Returns log entries: none, or one.
     ///
-    /// `minutes` are the last ones, oldest first, as [`advise`](crate::advice::advise) got them; the last of them is now. Ask once a minute.
+    /// `minutes` are the last minutes that [`advise`](crate::advice::advise) got, oldest first; the
+    /// last of them is now. Call it once a minute.
     pub fn consider(&mut self, minutes: &[Signals], advice: &[Advice]) -> Vec<Entry> {
         let Some(now) = minutes.last().map(|signals| signals.minute) else { return Vec::new() };
         self.now = now;
@@ -86,8 +87,8 @@ impl Actions {
         done.into_iter().collect()
     }
 
-    /// Sets the value before a change again. It is not judged, and its actuator is left alone for a day: somebody didn't want
-    /// it.
+    /// Sets the value from before a change again. The change is not judged, and its actuator is
+    /// left alone for a day: an operator did not want it.
     ///
     /// # Errors
     ///
@@ -196,7 +197,8 @@ impl Actions {
         }
         let actuator = self.actuator(&entry.actuator).ok_or(RevertError::Unknown { id })?;
         let now = actuator.now();
-        // A later change may have come back to the same value: taken back first, the earlier one would leave it hanging.
+        // A later change may have come back to the same value. Reverting the earlier one first
+        // would leave the later one in force.
         let is_last =
             !self.journal.range(at + 1..).any(|later| later.actuator == entry.actuator && later.outcome.is_in_force());
         if now != entry.to || !is_last {

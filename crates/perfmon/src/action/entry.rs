@@ -17,7 +17,8 @@ pub struct Entry {
     pub actuator: String,
     /// The value before.
     pub from: f64,
-    /// The value that the actuator then said was in force; where it refused, the one that was asked for.
+    /// The value that the actuator then reported as in force. If it refused, the value that was
+    /// requested.
     pub to: f64,
     /// The advice that was followed.
     pub advice: &'static str,
@@ -80,7 +81,8 @@ pub enum RevertError {
         /// The id that was asked for.
         id: u64,
     },
-    /// Another value has been set since: by a later change, which is to be taken back first, or by somebody else.
+    /// Another value has been set since: by a later change, which must be reverted first, or by
+    /// another party.
     #[error(
         "since change {id} the value was set to {now}, by a later change or by somebody else: it is not overwritten"
     )]

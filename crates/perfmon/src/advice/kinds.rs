@@ -14,7 +14,7 @@ pub struct Limits {
     pub repeats: u64,
     /// The largest share of runs that may be retries; 0.1.
     pub retries: f64,
-    /// The largest share of charges that a limiter should refuse while nothing else is the matter; 0.2.
+    /// The largest share of charges that a limiter should refuse while nothing else is wrong; 0.2.
     pub denied: f64,
     /// How much of all query time one statement may take before it is named; 0.3.
     pub query_share: f64,
@@ -59,7 +59,8 @@ impl Evidence {
 pub enum Symptom {
     /// The share of look-ups that this cache didn't answer.
     Misses(String),
-    /// How long this queue's jobs take from ready to ended, in seconds: also where more workers only make each slower.
+    /// How long this queue's jobs take from ready to ended, in seconds. It also shows if more
+    /// workers only make each worker slower.
     Sojourn(String),
     /// The share of charges that this limiter refuses.
     Denied(String),
@@ -113,7 +114,8 @@ pub struct Advice {
     pub text: String,
     /// Why. Never empty.
     pub evidence: Vec<Evidence>,
-    /// Between 0 and 1: little where few samples speak, and where they speak hardly louder than the limit.
+    /// Between 0 and 1. It is low if few samples support the advice, or if they hardly exceed the
+    /// limit.
     pub confidence: f64,
     /// What may be expected of it, in a sentence.
     pub gain: String,
@@ -128,8 +130,9 @@ pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
     if whole == 0 { None } else { Some(part as f64 / whole as f64) }
 }
 
-/// How sure an advice is: half by how many samples speak (half of it at as many as are needed), half by how far beyond
-/// its limit the evidence lies (all of it at twice).
+/// Returns how sure an advice is. One half depends on the number of samples (half of it at the
+/// needed number). The other half depends on how far the evidence exceeds its limit (all of it at
+/// twice the limit).
 pub(super) fn confidence(samples: u64, needed: u64, beyond: f64) -> f64 {
     let many = samples as f64 / (samples as f64 + needed.max(1) as f64);
     let clear = if beyond.is_nan() { 0.0 } else { (beyond - 1.0).clamp(0.0, 1.0) };

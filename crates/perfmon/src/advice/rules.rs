@@ -29,9 +29,10 @@ const ALL: &[Rule] = &[
     stampede::advise,
 ];
 
-/// All that can be said of these minutes, oldest first; the surest advice first. At most one of each rule for each target.
+/// Returns all advice for these minutes, oldest first. The advice with the highest confidence comes
+/// first, and each rule gives at most one for each target.
 ///
-/// Give it the last 35 minutes; older ones are not looked at. Minutes that are missing are not made up for.
+/// Pass the last 35 minutes; older ones are ignored. Missing minutes are not interpolated.
 pub fn advise(limits: &Limits, minutes: &[Signals]) -> Vec<Advice> {
     let stretch = Stretch::new(minutes);
     let mut advice: Vec<Advice> = ALL.iter().flat_map(|rule| rule(limits, stretch)).collect();
