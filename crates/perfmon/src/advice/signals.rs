@@ -1,7 +1,7 @@
 //! What happened in a minute.
 
-/// What caches, queues, limiters, the API and its queries did in one minute. What isn't measured stays empty, and nothing is
-/// concluded from it.
+/// The figures of caches, queues, limiters, the API and its queries in one minute. A figure that is
+/// not measured stays empty, and no rule uses it.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Signals {
@@ -15,7 +15,8 @@ pub struct Signals {
     pub queues: Vec<QueueSignals>,
     /// One a limiter.
     pub limiters: Vec<LimiterSignals>,
-    /// Statements, at best those with the largest total time and those that came most often in one request.
+    /// Statements; ideally those with the largest total time and those that were repeated most in
+    /// one request.
     pub queries: Vec<QuerySignals>,
 }
 

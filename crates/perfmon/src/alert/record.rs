@@ -45,7 +45,8 @@ impl fmt::Display for Phase {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Alert {
-    /// Counts up from 1 in this process. The next breach of the same rule and subject is another alert.
+    /// Number of the alert, counted up from 1 in this process. The next breach of the same rule and
+    /// subject is another alert.
     pub id: u64,
     /// The rule.
     pub rule: String,
@@ -88,9 +89,11 @@ pub struct Transition {
     pub seq: u64,
     /// When.
     pub at_unix_ms: u64,
-    /// The phase before; `None` for a new alert. From firing to firing means that the silence over it ended.
+    /// The phase before; `None` for a new alert. From firing to firing means that its silence
+    /// ended.
     pub from: Option<Phase>,
-    /// Whether somebody should be told: of what fires unless it is silenced, and of the end of all that was told of.
+    /// Whether to send a notification: for a firing alert unless it is silenced, and for the end of
+    /// every alert that was notified.
     pub notify: bool,
     /// The alert after this step.
     pub alert: Alert,

@@ -18,23 +18,31 @@ use crate::mask::mask;
 
 const DEFAULT_CAP: usize = 512;
 
-/// Takes in what libraries count through `metrics`, for exporters to show beside our own figures. Clones share it.
+/// Collects what libraries count through `metrics`, so that exporters can show it beside our own
+/// figures. Clones share it.
 ///
-/// Libraries choose names and labels, sometimes from what clients send, so nothing of it is trusted:
+/// Libraries choose names and labels, sometimes from client input. So the bridge trusts none of it:
 ///
-/// - at most so many series, 512 by default; who comes later gets a handle that does nothing, and is counted in [`dropped`](Self::dropped);
-/// - names are made such that Prometheus takes them, and are cut after 256 bytes, as labels' values are; those go through [`mask`] before;
+/// - the number of series is capped, 512 by default; a later series gets a handle that does
+///   nothing, and is counted in [`dropped`](Self::dropped);
+/// - names are changed to valid Prometheus names and cut after 256 bytes; label values go through
+///   [`mask`] and are cut after 256 bytes;
 /// - 16 labels a series at most; of two labels with one name the first stays;
-/// - names that begin with `tidegate_`, `cache_` or `process_` are ours, and a name is of one kind for good: others are counted in
-///   [`refused`](Self::refused);
-/// - histograms take no NaN, nothing negative and nothing infinite, gauges nothing but finite numbers: the rest is counted in [`rejected`](Self::rejected).
+/// - names that begin with `tidegate_`, `cache_` or `process_` are reserved, and a name keeps the
+///   kind of its first use; others are counted in [`refused`](Self::refused);
+/// - histograms reject NaN, negative and infinite values, and gauges reject values that are not
+///   finite: these are counted in [`rejected`](Self::rejected).
 ///
-/// A histogram's unit is what was described before its first use, else what its name ends with (`_seconds`, `_ms`, `_bytes`, …), and stays. Times are
-/// shown in seconds, amounts of data in bytes, and the name says so; everything else is a plain number. They are exact to 1.6 %, in these ranges, beyond which they
-/// count as the end: times to 137.4 s, data to 137 GB, numbers from a thousandth to 137 million. Buckets, each exact: times those of
-/// [`EXPOSITION_BOUNDS`](crate::EXPOSITION_BOUNDS); data from 64 B to 1 GiB in steps of four; numbers 1, 2, 5, 10 … 1,000, then in steps of ten to a million.
+/// A histogram's unit is the one that was described before its first use, or else the one that its
+/// name ends with (`_seconds`, `_ms`, `_bytes`, …). It never changes. Times are shown in seconds,
+/// data sizes in bytes, and the name says so; everything else is a plain number. Values are exact
+/// to 1.6 % within these ranges, and values outside count as the end of the range: times to 137.4
+/// s, data to 137 GB, numbers from a thousandth to 137 million. All buckets are exact. Times have
+/// those of [`EXPOSITION_BOUNDS`](crate::EXPOSITION_BOUNDS), data those from 64 B to 1 GiB in steps
+/// of four, numbers 1, 2, 5, 10 … 1,000, then in steps of ten to a million.
 ///
-/// A macro of `metrics` cleans its names and looks them up each time, a microsecond or more; a handle that is kept costs an addition. A histogram takes 8 KiB for each thread that
+/// A macro of `metrics` cleans and looks up its name at each call, which takes a microsecond or
+/// more. A handle that is kept costs one addition. A histogram takes 8 KiB for each thread that
 /// records, nine times that at most.
 ///
 /// ```
@@ -256,7 +264,8 @@ fn refuse(counter: &AtomicU64) -> Option<Handle> {
 }
 
 impl Shelves {
-    /// The family that a library means by a name, whether it is here yet or not; `None` where the name is of another kind.
+    /// Returns the family for a name that a library uses, whether it exists yet or not; `None` if
+    /// the name already has another kind.
     fn family(&self, kind: Kind, given: &str) -> Option<Family> {
         let family = self.families.get(given).cloned().unwrap_or_else(|| {
             let unit = self.described.get(given).and_then(|described| described.unit);

@@ -17,11 +17,13 @@ use crate::record::operation::Operation;
 use crate::registry::Registry;
 use crate::series::ledger::Total;
 
-/// The figures of every endpoint and operation since the start, read anew at each scrape: `http_requests_total` (method, route,
-/// status), `http_requests_aborted_total`, `http_requests_refused_total`, `http_request_duration_seconds`, `http_wait_seconds`, `http_body_wait_seconds`, `http_refusal_seconds`,
-/// `http_in_flight`, `operation_duration_seconds` (kind, operation) and `operation_failures_total` (also class). A prefix is that of
-/// the registry of `prometheus-client` that it is registered with. Meters are not among them: [`Meter::totals`](crate::Meter::totals)
-/// tells each at its own bounds.
+/// The figures of every endpoint and operation since the start, read at each scrape:
+/// `http_requests_total` (method, route, status), `http_requests_aborted_total`,
+/// `http_requests_refused_total`, `http_request_duration_seconds`, `http_wait_seconds`,
+/// `http_body_wait_seconds`, `http_refusal_seconds`, `http_in_flight`, `operation_duration_seconds`
+/// (kind, operation) and `operation_failures_total` (also class). The prefix is that of the
+/// `prometheus-client` registry that it is registered with. Meters are not included:
+/// [`Meter::totals`](crate::Meter::totals) returns each with its own bounds.
 ///
 /// Costs about 3 µs an endpoint, half of it the text.
 ///

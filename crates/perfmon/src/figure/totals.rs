@@ -5,11 +5,12 @@ use std::time::Duration;
 use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::snapshot::duration;
 
-/// A histogram since the start of the process, in the shape of a Prometheus histogram. It includes what no tick has
-/// read yet, and no figure ever decreases from one reading to the next.
+/// A histogram since the start of the process, in the shape of a Prometheus histogram. It includes
+/// what no tick has read yet. No figure ever decreases from one read to the next.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Totals {
-    /// `(upper bound in seconds, samples at or below it)`, ascending, without `+Inf`, which is `count`.
+    /// `(upper bound in seconds, samples at or below it)`, ascending, without `+Inf`, which is
+    /// `count`.
     pub buckets: Vec<(f64, u64)>,
     /// The number of samples.
     pub count: u64,

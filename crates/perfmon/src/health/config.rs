@@ -13,19 +13,20 @@ const MOST_RECENT: usize = 4;
 
 /// The limits of the built-in readings, and of those that the application gives.
 ///
-/// The limits of [`Kind`](crate::Kind)s are those of [`RegistryBuilder::slow_operation`](crate::RegistryBuilder::slow_operation).
+/// The limits of each [`Kind`](crate::Kind) are those of
+/// [`RegistryBuilder::slow_operation`](crate::RegistryBuilder::slow_operation).
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthConfig {
     /// The window they look at; 5 minutes.
     pub window: Window,
-    /// Shorter windows beside it, in which a sudden breach shows sooner; about 2 s, 11 s and 61 s. One speaks only
-    /// where it is worse, has enough samples, and the excess is no chance. Those that aren't shorter than `window` are
-    /// left out.
+    /// Shorter windows beside it, in which a sudden breach shows sooner; about 2 s, 11 s and 61 s.
+    /// A short window counts only if it is worse, has enough samples, and chance does not explain
+    /// the excess. Windows that are not shorter than `window` are ignored.
     pub recent: Vec<Window>,
     /// Share of 5xx among all responses; 0.05.
     pub error_rate: f64,
-    /// Share of requests whose client left before a response; 0.2. Who waits for something that hangs gives up before anything
-    /// is slow or fails.
+    /// Share of requests whose client left before a response; 0.2. If handlers hang, clients leave
+    /// before any request is slow or fails.
     pub aborted: f64,
     /// 99th percentile of all responses; 5 s.
     pub p99: Duration,
@@ -37,9 +38,10 @@ pub struct HealthConfig {
     pub pool_in_use: f64,
     /// How long somebody may wait for a connection, for [`pool_wait`](Self::pool_wait); 1 s.
     pub pool_wait: Duration,
-    /// From when on such a wait says that nothing goes on there, for [`pool_stuck`](Self::pool_stuck); 5 s.
+    /// The wait for a connection that means that the pool is stuck, for
+    /// [`pool_stuck`](Self::pool_stuck); 5 s.
     pub pool_stuck: Duration,
-    /// Share of hits among a cache's lookups that should be reached, for [`cache_hits`](Self::cache_hits); 0.8.
+    /// The share of a cache's lookups that should hit, for [`cache_hits`](Self::cache_hits); 0.8.
     pub hit_rate: f64,
     /// With fewer samples a reading is unknown; 20.
     pub min_samples: u64,
@@ -104,8 +106,8 @@ pub enum HealthConfigError {
 }
 
 impl HealthConfig {
-    /// Whether every limit can serve. A registry takes any, and what can't be judged by it is unknown; ask here where
-    /// settings are read.
+    /// Checks that every limit can be used. A registry accepts any limits, and reports as unknown
+    /// what it cannot judge by them. Call this when settings are read.
     ///
     /// # Errors
     ///
@@ -153,14 +155,15 @@ impl HealthConfig {
             .detail(format!("{in_use} of {max} connections of {pool}"))
     }
 
-    /// The reading `pool_wait`: how long the first of those who wait for a connection has waited. Few connections in use say nothing of
-    /// a pool that has but one.
+    /// The reading `pool_wait`: how long the longest waiting caller has waited for a connection.
+    /// The share of connections in use says little about a pool with only one.
     pub fn pool_wait(&self, longest: Duration) -> Reading {
         Reading::new("pool_wait", longest.as_secs_f64(), self.pool_wait.as_secs_f64()).unit("s")
     }
 
-    /// The reading `pool_stuck` (critical): the same against a longer time, after which whoever holds the connections hangs. Nothing that wants
-    /// one of them ends, so that neither errors nor latencies tell of it yet.
+    /// The reading `pool_stuck` (critical): the same wait against a longer limit. Beyond it, the
+    /// work that holds the connections hangs. No caller that needs a connection ends, so neither
+    /// errors nor latencies show it yet.
     pub fn pool_stuck(&self, longest: Duration) -> Reading {
         Reading::new("pool_stuck", longest.as_secs_f64(), self.pool_stuck.as_secs_f64()).unit("s").critical()
     }

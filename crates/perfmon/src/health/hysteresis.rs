@@ -37,8 +37,8 @@ impl Streak {
 }
 
 impl Hysteresis {
-    /// Takes in one evaluation and returns the state to report. The first evaluation is believed at once, and so is a
-    /// breach, as far as degraded.
+    /// Takes in one evaluation and returns the state to report. The first evaluation is reported at
+    /// once. So is a breach, as degraded.
     pub(crate) fn observe(&mut self, score: Option<u8>, flags: Flags) -> Health {
         let seen = state(score, flags);
         let Some(current) = self.current else {

@@ -8,9 +8,10 @@ use crate::health::score::AT_THRESHOLD;
 /// Evaluations after which a breach is forgotten when its reading can't be judged any more.
 const FORGOTTEN_AFTER: u8 = 60;
 
-/// A breach lasts until its own reading has gone down to 10 points above those at its threshold. Without this a
-/// reading that hovers at its threshold would be over and done with as often as it is a hair below, however calm the others
-/// and however good the score of the whole. Readings that only come near hold nothing.
+/// A breach lasts until its own reading is 10 points better than at its threshold. Without this, a
+/// reading that hovers at its threshold would end its breach each time it is slightly below,
+/// however good the other components and the overall score are. Readings that only come near the
+/// threshold hold nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Latch {
     held: BTreeMap<String, Held>,
@@ -45,7 +46,8 @@ impl Latch {
         }
     }
 
-    /// Lets go of what this round found clear, or silent for too long, and says whether any breach lasts.
+    /// Drops the breaches that this round found clear, or unknown for too long. Returns whether any
+    /// breach lasts.
     pub(crate) fn turn(&mut self) -> bool {
         self.held.retain(|_, held| {
             held.silent = if held.word == Word::Silent { held.silent + 1 } else { 0 };

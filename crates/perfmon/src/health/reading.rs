@@ -5,9 +5,9 @@ use std::time::Duration;
 
 /// One measured value and the threshold it should not exceed.
 ///
-/// Higher is worse: give a miss rate rather than a hit rate, failures rather than successes. What can't be judged
-/// (NaN, infinity, a negative value, a threshold that is not positive) becomes an unknown component with that
-/// reason, never a healthy one.
+/// Higher is worse: use a miss rate rather than a hit rate, failures rather than successes. A value
+/// that cannot be judged (NaN, infinity, a negative value, a threshold that is not positive)
+/// becomes an unknown component with that reason, never a healthy one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     pub(crate) name: Cow<'static, str>,
@@ -55,8 +55,8 @@ impl Reading {
         Self::new(name, f64::NAN, f64::NAN).detail(why)
     }
 
-    /// Lets this component alone pull the overall score down to its own plus 10, and keep the whole from being
-    /// healthy while it is unknown.
+    /// Marks the component as critical. It can pull the overall score down to its own plus 10, and
+    /// the whole is not healthy while it is unknown.
     #[must_use]
     pub fn critical(mut self) -> Self {
         self.critical = true;
@@ -75,7 +75,8 @@ impl Reading {
         self
     }
 
-    /// The weight in the mean. A weight that is not a positive number counts as 1, one above a million as a million.
+    /// Sets the weight in the mean. A weight that is not a positive number counts as 1, one above a
+    /// million as a million.
     #[must_use]
     pub fn weight(mut self, weight: f64) -> Self {
         self.weight = if weight.is_finite() && weight > 0.0 { weight.min(1e6) } else { 1.0 };
@@ -96,8 +97,8 @@ impl Reading {
         self
     }
 
-    /// How long ago the value was taken, for one that is asked for less often than it is judged. One that is older than
-    /// [`HealthConfig::stale_after`](crate::HealthConfig::stale_after) is unknown.
+    /// Sets the age of the value, for values that are measured less often than they are judged. A
+    /// value older than [`HealthConfig::stale_after`](crate::HealthConfig::stale_after) is unknown.
     #[must_use]
     pub fn taken_ago(mut self, age: Duration) -> Self {
         self.age = age;

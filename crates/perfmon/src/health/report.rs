@@ -32,8 +32,8 @@ impl Health {
         }
     }
 
-    /// The word of `application/health+json` (draft-inadarei-api-health-check): `pass`, `warn` or `fail`. Answer 200 to
-    /// the first two and 503 to `fail`.
+    /// Returns the status of `application/health+json` (draft-inadarei-api-health-check): `pass`,
+    /// `warn` or `fail`. Answer the first two with 200, and `fail` with 503.
     pub const fn check_status(self) -> &'static str {
         match self {
             Self::Healthy => "pass",
@@ -69,10 +69,11 @@ pub struct Reason {
 pub struct Component {
     /// The reading's name.
     pub name: Cow<'static, str>,
-    /// Its own state, without hysteresis: unknown when it can't be judged, unhealthy from twice the threshold on,
-    /// degraded beyond the threshold, else healthy.
+    /// Its own state, without hysteresis: unknown if it cannot be judged, unhealthy from twice the
+    /// threshold, degraded above the threshold, else healthy.
     pub state: Health,
-    /// 100 up to half of the threshold, 70 at it, 0 from twice the threshold on; `None` when unknown.
+    /// 100 up to half of the threshold, 70 at the threshold, 0 from twice the threshold; `None` if
+    /// unknown.
     pub score: Option<u8>,
     /// The value seen, if finite.
     pub observed: Option<f64>,
@@ -84,14 +85,15 @@ pub struct Component {
     pub samples: Option<u64>,
     /// Whether the reading was given as critical.
     pub critical: bool,
-    /// Whether it exceeds its threshold, or did and is not clear of it yet. Alerts go by it. Not part of the JSON.
+    /// Whether it exceeds its threshold, or did and is not clear of it yet. Alerts use it. Not part
+    /// of the JSON.
     pub held: bool,
 }
 
 /// The result of one evaluation.
 ///
-/// It serializes as the body of `application/health+json`: `status` (`pass`, `warn`, `fail`), `output`,
-/// `checks` by component, and beside these the members `health`, `score` and `reasons`.
+/// It serializes as the body of `application/health+json`: `status` (`pass`, `warn`, `fail`),
+/// `output`, `checks` by component, and beside these the members `health`, `score` and `reasons`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HealthReport {

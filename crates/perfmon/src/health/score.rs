@@ -5,8 +5,8 @@ use crate::health::report::Health;
 /// The score of a component at its threshold.
 pub(crate) const AT_THRESHOLD: f64 = 70.0;
 
-/// 100 up to half of the threshold, 70 at it, 0 from twice the threshold on, straight lines between. `None` when the
-/// ratio can't be formed.
+/// Returns 100 up to half of the threshold, 70 at the threshold and 0 from twice the threshold,
+/// with straight lines between. `None` if the ratio cannot be formed.
 pub(crate) fn component(observed: f64, threshold: f64) -> Option<f64> {
     if !(observed.is_finite() && observed >= 0.0 && threshold.is_finite() && threshold > 0.0) {
         return None;
@@ -40,7 +40,8 @@ pub(crate) fn overall(parts: &[Part]) -> Option<u8> {
     Some(whole(mean.min(worst + 10.0)))
 }
 
-/// Rounds down, so that what is shown never sits on the better side of a limit that the score misses.
+/// Rounds down, so that the shown score is never on the better side of a limit that the exact score
+/// misses.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=100")]
 pub(crate) fn whole(score: f64) -> u8 {
     (score.clamp(0.0, 100.0) + 1e-9).floor() as u8
@@ -51,14 +52,15 @@ pub(crate) fn whole(score: f64) -> u8 {
 pub(crate) struct Flags {
     /// Some component exceeds its threshold.
     pub(crate) breached: bool,
-    /// Some component exceeded its threshold and is not clear of it yet. It makes nothing worse; only nothing gets
-    /// better than degraded.
+    /// Whether some component exceeded its threshold and is not clear of it yet. It makes no state
+    /// worse; it only keeps the state from being better than degraded.
     pub(crate) latched: bool,
     /// Some critical component is unknown.
     pub(crate) critical_unknown: bool,
 }
 
-/// Healthy from 80, unhealthy below 50; a breach is at least degraded; an unknown critical component is never healthy.
+/// Returns healthy from 80, unhealthy below 50. A breach is at least degraded. With an unknown
+/// critical component the state is never healthy.
 pub(crate) fn state(score: Option<u8>, flags: Flags) -> Health {
     match score {
         None => Health::Unknown,

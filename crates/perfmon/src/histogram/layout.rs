@@ -26,29 +26,32 @@ pub(crate) const MOST_BUCKETS: usize = PLAIN_BUCKETS + MOST_EDGES + 1;
 
 /// The bucket boundaries of a histogram: log-linear, cut once more at every exact edge.
 ///
-/// Below 128 ns every nanosecond has its bucket; above, each power of two is divided into 64 equal buckets, so that
-/// a bucket is at most 1/64 (1.5625 %) wide. An *edge* splits the bucket it falls into, so that the
-/// number of samples at or below it is exact and costs nothing extra to count. The scheme is the log-linear one of
-/// `HdrHistogram` and of the `histogram` crate ("grouping power" 6); the splitting is ours.
+/// Below 128 ns every nanosecond has its own bucket. Above, each power of two is divided into 64
+/// equal buckets, so a bucket is at most 1/64 (1.5625 %) wide. An *edge* splits the bucket it falls
+/// into. So the number of samples at or below it is exact and costs nothing extra to count. The
+/// scheme is the log-linear one of `HdrHistogram` and of the `histogram` crate ("grouping power"
+/// 6); the splitting is ours.
 #[derive(Debug)]
 pub struct Layout {
     /// Edges that split a bucket, ascending, in nanoseconds.
     edges: Box<[u64]>,
-    /// What number each plain bucket has, or the first piece of it, with [`CUT`] where an edge lies in it. Turned, so that a look-up
-    /// has nothing to subtract. 4 KB, so that they stay in the first cache; part of the layout, so that finding a bucket follows one pointer less.
+    /// The number of each plain bucket, or of its first piece, with [`CUT`] if an edge lies in it.
+    /// The table is rotated, so that a look-up subtracts nothing. It takes 4 KB, so that it stays
+    /// in the L1 cache. It is part of the layout, so that a look-up follows one pointer less.
     numbers: [u16; PLAIN_BUCKETS],
     /// Between which exposed bounds each plain bucket lies, turned alike.
     between: [u8; PLAIN_BUCKETS],
-    /// The largest value of each bucket, ascending; the last bucket is open and says the end of the range.
+    /// The largest value of each bucket, ascending. The last bucket is open; its value is the end
+    /// of the range.
     uppers: Box<[u64]>,
     /// How many buckets lie at or below each of the exposed bounds.
     exposed: [usize; EXPOSED],
 }
 
 impl Layout {
-    /// A layout with exact edges at the given durations. Edges of 137.4 s and above are ignored: the range ends
-    /// there, and such a threshold is counted as if it were the end of the range. Of more than 30,719 edges the smallest
-    /// are kept.
+    /// Creates a layout with exact edges at the given durations. Edges of 137.4 s and above are
+    /// ignored: the range ends there, and such a threshold counts as the end of the range. Of more
+    /// than 30,719 edges the smallest are kept.
     #[expect(clippy::cast_possible_truncation, reason = "few bounds are exposed")]
     pub fn new(edges: impl IntoIterator<Item = Duration>) -> Self {
         let mut edges: Vec<u64> = edges
@@ -99,8 +102,8 @@ impl Layout {
         if number & CUT == 0 { first } else { self.piece(plain, first, nanos) }
     }
 
-    /// The bucket of most durations from [`FIRST_FOUND`] to the end of the range, and between which exposed bounds it lies; of one that
-    /// falls into a bucket that an edge cuts a number that no bucket has.
+    /// Returns the place of most durations from [`FIRST_FOUND`] to the end of the range. For a
+    /// duration in a bucket that an edge cuts, it returns a number that no bucket has.
     #[inline(always)]
     pub(crate) fn found(&self, nanos: u64) -> Place {
         // The remainder changes nothing, and spares a comparison.
@@ -172,10 +175,11 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(NANOS).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
-/// The power of two of a number, and behind it its leading binary places: as buckets are numbered, up to a constant.
+/// Returns the power of two of a number, followed by its leading binary places. Buckets are
+/// numbered like that, up to a constant.
 ///
-/// A float holds a number like that, so that a conversion finds both at once, for less than a search for the highest bit and two
-/// shifts.
+/// A float stores a number in this form, so one conversion finds both. It is cheaper than finding
+/// the highest bit and two shifts.
 #[expect(clippy::cast_precision_loss, reason = "37 bits fit")]
 #[inline(always)]
 fn leading(nanos: u64) -> usize {

@@ -20,12 +20,14 @@ const UNKNOWN: usize = usize::MAX;
 static SLOTS: Slots = Slots(AtomicU32::new(0));
 
 thread_local! {
-    /// Beside what has to be given back, for a number alone is found without asking whether it is there.
+    /// Apart from the value that must be given back: a plain number needs no check for its
+    /// existence.
     static MINE: Cell<usize> = const { Cell::new(UNKNOWN) };
     static HELD: Slot = Slot::claim(&SLOTS, own_stripes());
 }
 
-/// The stripe that is this thread's alone. Below [`OWN`] where there is one; elsewhere [`claim`] says more.
+/// Returns the stripe that belongs to this thread alone. It is below [`OWN`] if there is one;
+/// otherwise [`claim`] says more.
 #[inline]
 pub(crate) fn known() -> usize {
     MINE.get()

@@ -60,9 +60,9 @@ impl Snapshot {
         Some(Duration::from_nanos(u64::try_from(mean).unwrap_or(u64::MAX)))
     }
 
-    /// The sample of nearest rank ⌈q·n⌉, as the upper end of its bucket: never below the true sample and at most
-    /// 1.6 % above it. Samples past the range read as its end, 137.4 s. `q` is clamped to 0..=1; `None` without samples
-    /// or for NaN. Costs one pass over the buckets.
+    /// Returns the sample of nearest rank ⌈q·n⌉, as the upper end of its bucket: never below the
+    /// true sample and at most 1.6 % above it. Samples past the range read as its end, 137.4 s. `q`
+    /// is clamped to 0..=1; `None` without samples or for NaN. Costs one pass over the buckets.
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         if self.count == 0 || q.is_nan() {
             return None;
@@ -77,13 +77,15 @@ impl Snapshot {
         Some(self.layout.upper(bucket))
     }
 
-    /// How many samples took `bound` or less. Exact when `bound` is an edge of the layout (or 137.4 s or more, where
-    /// the range ends); else samples in the bucket that `bound` cuts are left out.
+    /// Returns how many samples took `bound` or less. It is exact if `bound` is an edge of the
+    /// layout, or 137.4 s or more, where the range ends. Otherwise it leaves out the samples in the
+    /// bucket that `bound` cuts.
     pub fn at_most(&self, bound: Duration) -> u64 {
         self.counts[..self.layout.buckets_up_to(bound)].iter().sum()
     }
 
-    /// How many samples took longer than `threshold`: the rest of [`at_most`](Self::at_most), equally exact.
+    /// Returns how many samples took longer than `threshold`: the rest of
+    /// [`at_most`](Self::at_most), equally exact.
     pub fn over(&self, threshold: Duration) -> u64 {
         self.count - self.at_most(threshold)
     }
@@ -93,9 +95,10 @@ impl Snapshot {
         self.counts.last().copied().unwrap_or(0)
     }
 
-    /// Cumulative counts for a Prometheus histogram: `(upper bound in seconds, samples at or below it)` for each of
-    /// [`EXPOSITION_BOUNDS`]. The `+Inf` bucket is [`count`](Self::count). Exact for every layout that has these
-    /// bounds as edges: the default one and that of every registry.
+    /// Returns cumulative counts for a Prometheus histogram:
+    /// `(upper bound in seconds, samples at or below it)` for each of [`EXPOSITION_BOUNDS`]. The
+    /// `+Inf` bucket is [`count`](Self::count). The counts are exact for every layout that has
+    /// these bounds as edges: the default one and that of every registry.
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
         EXPOSITION_BOUNDS.iter().map(|&bound| (bound.as_secs_f64(), self.at_most(bound)))
     }

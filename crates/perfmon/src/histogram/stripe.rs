@@ -1,4 +1,5 @@
-//! The counters of a series, once for each of few threads: who writes alone needs no locked instruction.
+//! The counters of a series, once for each of a few threads: a single writer needs no locked
+//! instruction.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -9,7 +10,8 @@ use crate::histogram::slot::{self, OWN};
 /// What is counted beside the latencies: five status classes, aborted, and refused.
 pub(crate) const TALLIES: usize = 7;
 
-/// Room for the ranges between exposed bounds: a power of two, so that finding one is no comparison.
+/// Slots for the ranges between exposed bounds. It is a power of two, so that finding a range needs
+/// no comparison.
 const RANGES: usize = (EXPOSED + 1).next_power_of_two();
 
 /// The copies of one series, built when a thread first needs its own.
@@ -33,8 +35,8 @@ pub(crate) struct Stripe<B: ?Sized = [AtomicU32]> {
 }
 
 impl Stripes {
-    /// Counts a sample, and in a tally if one is named, where this thread has counters of its own and there is such a bucket. Else it
-    /// does nothing and says `false`.
+    /// Counts a sample, also in a tally if one is given, if this thread has counters of its own and
+    /// the bucket exists. Otherwise does nothing and returns `false`.
     #[inline(always)]
     pub(crate) fn record_alone(&self, place: Place, nanos: u64, tally: Option<usize>) -> bool {
         let mine = self.own.get(slot::known()).and_then(OnceLock::get);
@@ -67,8 +69,8 @@ impl Stripes {
         self.shared.get_or_init(|| Stripe::boxed(layout.buckets()))
     }
 
-    /// Sums of all tallies, modulo 2³². Whatever was counted in them is found by [`ranges`](Self::ranges) and by a
-    /// [`read`](Self::read) afterwards.
+    /// Returns the sums of all tallies, modulo 2³². Later calls of [`ranges`](Self::ranges) and
+    /// [`read`](Self::read) find every sample that these have counted.
     pub(crate) fn tallies(&self) -> [u32; TALLIES] {
         self.sums(|stripe| &stripe.tallies, Ordering::Acquire)
     }
@@ -132,7 +134,8 @@ impl Stripes {
 }
 
 impl Stripe {
-    /// The sizes fill whole units of 64 bytes; a registry without thresholds of its own fits the first.
+    /// The sizes fill whole units of 64 bytes. A registry without thresholds of its own fits the
+    /// first size.
     fn boxed(buckets: usize) -> Box<Self> {
         match buckets {
             0..=2071 => Stripe::<[AtomicU32; 2071]>::empty(),
@@ -211,7 +214,8 @@ mod tests {
         }
     }
 
-    /// More threads than slots, in waves: slots change hands while others record, and some threads share.
+    /// More threads than slots, in waves: slots change hands while other threads record, and some
+    /// threads share.
     #[test]
     fn a_slot_handed_over_loses_nothing() {
         const WAVES: u64 = 200;
@@ -223,7 +227,8 @@ mod tests {
             let chains: Vec<_> = (0..THREADS)
                 .map(|thread| {
                     let stripes = &stripes;
-                    // Each link is a thread of its own, so that a slot is taken and given back for each.
+                    // Each step of the chain is a thread of its own, so that it takes a slot and
+                    // gives it back.
                     scope.spawn(move || {
                         for _ in 0..WAVES {
                             let link = || (0..EACH).for_each(|n| stripes.record(layout, place(n), thread, Some(1)));

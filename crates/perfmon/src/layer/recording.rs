@@ -38,8 +38,8 @@ pub(crate) struct Recording {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Waiting,
-    /// The service has control. Whoever finds this afterwards knows that it panicked, even if the panic was
-    /// caught on the way and the future dropped later.
+    /// The service is running. If this state is found afterwards, the service panicked, even if the
+    /// panic was caught on the way and the future was dropped later.
     Running,
     Recorded,
 }

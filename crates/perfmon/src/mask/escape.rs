@@ -10,7 +10,8 @@ pub(super) struct Unescaped {
 }
 
 impl Unescaped {
-    /// Resolves `%41` and `\u0041`, once; `None` where there are none. What makes no text of UTF-8 stays as it is.
+    /// Resolves `%41` and `\u0041`, once; `None` if there are none. Text that would not be valid
+    /// UTF-8 stays as it is.
     pub(super) fn of(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let first = (0..bytes.len()).find(|&at| escape_at(bytes, at).is_some())?;
@@ -84,7 +85,8 @@ impl Run {
     }
 }
 
-/// The byte that is written at `at` by its number, and how long that is. By `\u` only ASCII: a number is no byte there.
+/// Returns the byte that is escaped at `at`, and the length of the escape. For `\u` only ASCII:
+/// other numbers are not bytes.
 fn escape_at(text: &[u8], at: usize) -> Option<(u8, usize)> {
     match text.get(at)? {
         b'%' => Some((hexadecimal(text.get(at + 1..at + 3)?)?, 3)),

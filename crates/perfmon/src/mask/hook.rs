@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::scan::end_of;
 use super::word::{Needle, Needles};
 
-/// What stands before the secret part, and whether what follows is one: words of some are anybody's.
+/// The text before the secret part, and whether the following text is a secret: after some of
+/// these, ordinary words may follow.
 static PLACES: Needles<fn(&str) -> bool> = Needles::new(&[
     Needle { text: "api/webhooks/", means: |path| is_number_and_key(path, '/') },
     // `bot123456:ABC…/sendMessage`

@@ -13,7 +13,8 @@ const LENGTHS: &str = "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY
 const DIVIDERS: [char; 6] = [' ', '-', '.', '_', '+', '\u{a0}'];
 const GROUP: usize = 4;
 
-/// Whole words that begin with a country, have its length, and whose check digits are right: of a hundred that look like one, one is.
+/// Finds whole words that begin with a country code, have that country's length, and have correct
+/// check digits. Of a hundred words that only look like one, one passes.
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut end = 0;
@@ -59,7 +60,8 @@ fn length_of(text: &str) -> Option<usize> {
     (is_checked && !goes_on).then_some(end)
 }
 
-/// With one more character: how many there are, what is left of those behind the head, and the head as a number.
+/// Adds one more character. Returns how many there are, the remainder of those after the head, and
+/// the head as a number.
 fn add(char: char, count: usize, remainder: u64, head: u64) -> Option<(usize, u64, u64)> {
     let value = u64::from(char.to_digit(36).filter(|_| char.is_ascii())?);
     let shift = if value < 10 { 10 } else { 100 };

@@ -5,7 +5,8 @@
 pub(super) struct Traits {
     digits: usize,
     pub(super) has_at: bool,
-    /// `=`, `:`, quotes, and `>` and `$` as of `<password>` and `$$`: what stands between a key and its value.
+    /// `=`, `:`, quotes, and `>` and `$` as in `<password>` and `$$`: characters between a key and
+    /// its value.
     has_signs: bool,
     /// As an option begins, and a key block.
     pub(super) has_dashes: bool,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::scan::end_of;
 
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
-    // Where the characters of the URL end, which those within it share, and the last sign of them: looked for once.
+    // The end of the URL's characters, which nested URLs share, and their last `@`: looked up once.
     let (mut end, mut last_sign) = (0, None);
     let mut shown = 0;
     for (at, _) in text.match_indices("://") {

@@ -15,15 +15,16 @@ use crate::time::window::Window;
 
 /// The recorder of one operation; get it from [`Registry::operation_handle`] and keep it.
 ///
-/// What it records is what [`Registry::measure`] records under the same name, without looking the name up each time.
+/// It records the same as [`Registry::measure`] under the same name, without looking up the name
+/// each time.
 pub struct OperationHandle {
     registry: Registry,
     operation: Arc<Operation>,
 }
 
 impl Registry {
-    /// The recorder of an operation; ask once and keep it. Past the cap, or with a name longer than 256 bytes, it is that of
-    /// [`OTHER`](crate::OTHER).
+    /// Returns the recorder of an operation; look it up once and keep it. Past the cap, or with a
+    /// name longer than 256 bytes, it is that of [`OTHER`](crate::OTHER).
     ///
     /// ```
     /// use tidegate_perfmon::{Kind, Registry};
@@ -38,7 +39,8 @@ impl Registry {
         Arc::new(OperationHandle { registry: self.clone(), operation: self.operation(kind, name) })
     }
 
-    /// How many figures handed to operations were no durations; see [`OperationHandle::record_secs`].
+    /// Returns how many figures for operations were not durations; see
+    /// [`OperationHandle::record_secs`].
     pub fn rejected(&self) -> u64 {
         self.inner().operations.all().iter().map(|operation| operation.rejected.load(Ordering::Relaxed)).sum()
     }
@@ -60,14 +62,17 @@ impl OperationHandle {
         self.record_as(RunOutcome::Finished, duration);
     }
 
-    /// As [`record`](Self::record), for a run that ended in another way. Of a cancelled one the time is not part of the latency.
+    /// Does the same as [`record`](Self::record), for a run that ended in another way. The time of
+    /// a cancelled run is not part of the latency.
     pub fn record_as(&self, outcome: RunOutcome, duration: Duration) {
         self.operation.ended(outcome, duration);
         self.registry.report_slow(&self.operation, outcome, duration);
     }
 
-    /// As [`record`](Self::record), for a figure in seconds. What is no duration (NaN, negative, infinite) is not recorded
-    /// but counted in [`rejected`](Self::rejected); one longer than a `Duration` can say is taken as the longest.
+    /// Does the same as [`record`](Self::record), for a figure in seconds. A figure that is not a
+    /// duration (NaN, negative, infinite) is not recorded but counted in
+    /// [`rejected`](Self::rejected). A figure above the range of `Duration` counts as the longest
+    /// one.
     pub fn record_secs(&self, secs: f64) {
         if secs.is_finite() && secs >= 0.0 {
             self.record(Duration::try_from_secs_f64(secs).unwrap_or(Duration::MAX));
@@ -96,7 +101,8 @@ impl OperationHandle {
         measured(self.registry.clone(), Arc::clone(&self.operation), future, |_| RunOutcome::Finished)
     }
 
-    /// As [`measure`](Self::measure), and counts a run that ends with an `Err` as failed, as [`Registry::measure_result`] does.
+    /// Does the same as [`measure`](Self::measure), and counts a run that ends with an `Err` as
+    /// failed, like [`Registry::measure_result`].
     pub fn measure_result<F, T, E>(&self, future: F) -> impl Future<Output = Result<T, E>> + use<F, T, E>
     where
         F: Future<Output = Result<T, E>>,

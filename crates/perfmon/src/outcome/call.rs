@@ -9,17 +9,20 @@ use crate::outcome::status::StatusClass;
 pub enum CallOutcome {
     /// With a response of this status.
     Status(u16),
-    /// Without one: the handler panicked or the service returned an error. It counts as a server error.
+    /// Without a response: the handler panicked or the service returned an error. It counts as a
+    /// server error.
     Failed,
-    /// The client left first. Only counted: its time says when somebody gave up, not how long the work takes.
+    /// The client left first. It is only counted: its time says when the client gave up, not how
+    /// long the work takes.
     Aborted,
 }
 
 impl CallOutcome {
     /// Whether the caller was turned away before anything was done for it: 401, 403, 405 or 429.
     ///
-    /// Such an answer says nothing of how well the service does its work. As a good one it would hide an outage behind whoever
-    /// knocks often enough, as a bad one it would make one of them.
+    /// Such a response says nothing about how well the service works. If it counted as good, a
+    /// client that is refused often enough would hide an outage. If it counted as bad, that client
+    /// would cause one.
     pub const fn is_refusal(self) -> bool {
         matches!(self, Self::Status(401 | 403 | 405 | 429))
     }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-/// How a run of an operation ended. In JSON `"finished"`, `"failed"`, `"panicked"` or `"cancelled"`.
+/// How a run of an operation ended. In JSON `"finished"`, `"failed"`, `"panicked"` or
+/// `"cancelled"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -13,7 +14,8 @@ pub enum RunOutcome {
     Failed,
     /// With a panic.
     Panicked,
-    /// It was dropped before its end: its caller no longer waited, or something else in its task panicked.
+    /// It was dropped before its end: its caller no longer waited, or other code in its task
+    /// panicked.
     Cancelled,
 }
 

@@ -48,8 +48,8 @@ impl Minutes {
             .collect()
     }
 
-    /// How far values turned out from what was forecast so many minutes before, oldest first, without the beginning, in
-    /// which the state is not yet its own.
+    /// Returns how far values differed from the forecasts made `ahead` minutes before, oldest
+    /// first. The start, in which the state is not settled, is left out.
     pub(super) fn errors(&self, states: &[State], ahead: usize, reach: f64) -> Vec<f64> {
         let later = self.values.iter().skip(START + ahead);
         states

@@ -15,7 +15,8 @@ const MOST: usize = 480;
 const BEHIND: usize = 4;
 /// Of the intervals: what lies outside, on either side.
 const TAIL: f64 = 0.02;
-/// A forecast whose intervals would have held less often than this has been wrong too often to be told.
+/// A forecast whose intervals would have held less often than this was wrong too often to be
+/// returned.
 const LEAST_COVER: f64 = 0.8;
 
 /// One minute that is to come.

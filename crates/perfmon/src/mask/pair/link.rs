@@ -54,7 +54,8 @@ pub(super) fn start_of_value(text: &str, start: usize, end: usize) -> Option<(us
     is_quoted.then_some((behind, Link::Clause))
 }
 
-/// Behind what closes a key, `"key"`, also as `\"key\"` in a text within a text, and behind its places: `key[]`, `key[0]`.
+/// Returns the position after the closing of a key, `"key"`, also as `\"key\"` in a nested text,
+/// and after its indexes: `key[]`, `key[0]`.
 fn end_of_name(text: &str, end: usize) -> usize {
     const LONGEST: usize = 32;
     let bytes = text.as_bytes();
@@ -78,7 +79,8 @@ fn is_place(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'"' | b'\'')
 }
 
-/// The quote that opens a text at `start`, and where it stands: behind backslashes, or behind the kind of the text.
+/// Returns the quote that opens a text at `start`, and its position: after backslashes, or after
+/// the prefix of the text.
 pub(super) fn opening(text: &str, start: usize) -> Option<(usize, char)> {
     let bytes = text.as_bytes();
     let is_kind = bytes.get(start).is_some_and(|byte| KINDS_OF_TEXT.contains(byte));

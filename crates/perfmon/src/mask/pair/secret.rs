@@ -28,7 +28,8 @@ impl Secret {
     }
 }
 
-/// Whether a value is a number, also the first of a list, or stands for none or for one that is told apart, as `?` in SQL.
+/// Returns whether a value is a number, or a list that begins with one. Words for no value (`null`)
+/// and placeholders (`?` in SQL) count as numbers.
 fn is_number(value: &str) -> bool {
     let value = value.trim_start_matches(['[', '{', '(', ' ', '"', '\'']);
     let value = value.strip_prefix("Some(").unwrap_or(value);

@@ -47,7 +47,8 @@ pub(super) fn escape_of_quote(before: &str) -> Option<&str> {
     Some(&before[before.trim_end_matches('\\').len()..])
 }
 
-/// The kind of secret comes with the backslashes of the quote that opened right before its key, if one did.
+/// The kind of secret is passed with the backslashes of the quote that opened right before its key,
+/// if there is one.
 pub(super) fn value_at(
     text: &str,
     start: usize,
@@ -70,9 +71,11 @@ pub(super) fn value_at(
         return inside..end;
     }
     match text[start..].chars().next() {
-        // A list or an object: to the end of the line rather than counting brackets that may be of the secret.
+        // A list or an object ends with the line: its brackets are not counted, because they may be
+        // part of the secret.
         Some('[' | '{') => start..ends.of_line(text, start),
-        // A quote may be of the secret (`Cookie: a="b"; c=d`), and closes only what one before the key has opened.
+        // A quote may be part of the secret (`Cookie: a="b"; c=d`). It closes only a quote that was
+        // opened before the key.
         _ if secret == Secret::Line => match quote {
             Some(escape) => start..end_of_quoted(&text[..ends.of_line(text, start)], start, '"', escape),
             None => start..end_of(text, start, |char| matches!(char, '\n' | '\r')),
@@ -81,7 +84,8 @@ pub(super) fn value_at(
     }
 }
 
-/// What a tag holds. Where no other closes it, that may be a sentence as well: `login <user> <password>, then`.
+/// Returns the content of a tag. If no tag closes it, it may be a sentence:
+/// `login <user> <password>, then`.
 fn within_tags(text: &str, start: usize, ends: &mut Ends) -> Range<usize> {
     if text[start..].starts_with("<![CDATA[") {
         return start..ends.of_block(text, start);
@@ -96,7 +100,8 @@ fn within_tags(text: &str, start: usize, ends: &mut Ends) -> Range<usize> {
     }
 }
 
-/// Where the quote that opened before `start` closes: at one with as many backslashes before it as that had. Doubled ones don't close.
+/// Returns where the quote that opened before `start` closes: at a quote with the same number of
+/// backslashes before it. Doubled quotes do not close it.
 fn end_of_quoted(text: &str, start: usize, quote: char, escape: &str) -> usize {
     let bytes = text.as_bytes();
     let mut at = start;
