@@ -10,7 +10,8 @@
 //! let minutes: Vec<Signals> = (0..10)
 //!     .map(|minute| {
 //!         let mut signals = Signals::new(minute);
-//!         let cache = CacheSignals { hits: 700, misses: 300, evictions: 280, ..CacheSignals::new("schedules") };
+//!         let mut cache = CacheSignals::new("schedules");
+//!         (cache.hits, cache.misses, cache.evictions) = (700, 300, 280);
 //!         signals.caches.push(cache);
 //!         signals
 //!     })

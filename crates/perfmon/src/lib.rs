@@ -54,7 +54,8 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tidegate_perfmon::{AlertRule, Alerts, BurnLog, BurnRate, BurnReading, HealthMonitor, Registry};
+//! use tidegate_perfmon::{AlertRule, Alerts, BurnLog, BurnRate, BurnReading};
+//! use tidegate_perfmon::{HealthMonitor, Registry};
 //!
 //! let registry = Registry::builder().build();
 //! let mut monitor = HealthMonitor::new(registry.health_config());

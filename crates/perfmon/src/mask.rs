@@ -57,7 +57,8 @@ const MOST_LEVELS: usize = 4;
 /// proportional to the text's length whatever its content. Each level of escapes costs them again.
 ///
 /// ```
-/// assert_eq!(tidegate_perfmon::mask("login of ada@example.org, token=abc123 failed"), "login of ****, token=**** failed");
+/// let masked = tidegate_perfmon::mask("login of ada@example.org, token=abc123 failed");
+/// assert_eq!(masked, "login of ****, token=**** failed");
 /// ```
 pub fn mask(text: &str) -> Cow<'_, str> {
     let traits = Traits::of(text);

@@ -11,7 +11,8 @@
 //!
 //! let mut outlook = Outlook::new(Settings::default());
 //! for minute in 0..120_u32 {
-//!     let open = 100.0 + 2.0 * f64::from(minute) + f64::from(minute % 5); // a leak, and some noise
+//!     // A leak, and some noise.
+//!     let open = 100.0 + 2.0 * f64::from(minute) + f64::from(minute % 5);
 //!     outlook.push("descriptors", u64::from(minute), open, 1.0);
 //! }
 //! let trend = outlook.trend("descriptors").unwrap();

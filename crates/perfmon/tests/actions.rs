@@ -253,7 +253,8 @@ fn a_value_of_somebody_elses_is_not_overwritten() {
     assert_eq!(dial.now(), 1800.0);
 }
 
-/// Up, down and up again: the value that the first change set is in force, and it isn't the first change's.
+/// Up, down and up again: the value that the first change set is in force, but a later change set
+/// it.
 #[test]
 fn an_earlier_change_waits_for_the_later_ones() {
     let dial = Dial::new("cache:c", 100.0, 1.0..=1000.0, 1.0);

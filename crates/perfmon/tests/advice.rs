@@ -118,7 +118,8 @@ fn more_room_near_miss() {
     }));
     silent(&trace(|signals| {
         full_cache(signals);
-        signals.caches[0] = CacheSignals { hits: 13, misses: 6, evictions: 6, ..CacheSignals::new("c") }; // 95 look-ups
+        // 95 look-ups.
+        signals.caches[0] = CacheSignals { hits: 13, misses: 6, evictions: 6, ..CacheSignals::new("c") };
     }));
 }
 
@@ -226,7 +227,8 @@ fn stampede_near_miss() {
     }));
     silent(&trace(|signals| {
         stampeding(signals);
-        signals.caches[0] = CacheSignals { hits: 1800, misses: 210, ..CacheSignals::new("c") }; // of twice the look-ups
+        // Of twice the look-ups.
+        signals.caches[0] = CacheSignals { hits: 1800, misses: 210, ..CacheSignals::new("c") };
     }));
 }
 

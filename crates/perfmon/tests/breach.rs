@@ -346,7 +346,7 @@ fn a_route_that_always_fails_is_seen_among_many_that_do_not() {
     assert_eq!(service.judge().status, Health::Degraded, "the others are served");
 }
 
-/// A door's answers are neither good nor bad: 401, 403 and 429 by thousands beside an outage, and by themselves.
+/// Refusals are neither good nor bad: thousands of 401, 403 and 429 beside an outage, and alone.
 #[test]
 fn refusals_neither_hide_an_outage_nor_are_one() {
     let mut service = Service::new();

@@ -63,7 +63,7 @@ fn secrets_are_taken_out_and_the_rest_stays() {
     }
 }
 
-/// What keys of services, hooks, cards and accounts look like, wherever a text has them. None is a real one.
+/// Examples of the keys of services, webhooks, cards and accounts, in any text. None is a real one.
 const KEYS: [&str; 58] = [
     "AKIAIOSFODNN7EXAMPLE",
     "ASIAIOSFODNN7EXAMPLE",
@@ -476,7 +476,8 @@ fn a_long_text_takes_no_longer_a_byte() {
         "_4111",
         "identified by '",
     ] {
-        // Eight times as long a text takes eight times as long; what is looked at again from every place in it takes sixty-four times that.
+        // A text that is eight times as long takes eight times as long. If it were scanned again
+        // from every place in it, it would take sixty-four times as long.
         let (short, long) = (time_of(part, 8_000), time_of(part, 64_000));
         assert!(long <= 24 * short, "{part}: {short:?}, then {long:?}");
     }

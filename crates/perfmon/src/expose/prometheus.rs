@@ -36,10 +36,12 @@ use crate::series::ledger::Total;
 /// let mut metrics = prometheus_client::registry::Registry::with_prefix("shop");
 /// metrics.register_collector(Box::new(registry.clone()));
 ///
-/// registry.endpoint("GET", "/orders/{id}").record(StatusClass::Success, Duration::from_millis(12));
+/// let orders = registry.endpoint("GET", "/orders/{id}");
+/// orders.record(StatusClass::Success, Duration::from_millis(12));
 /// let mut text = String::new();
 /// encode(&mut text, &metrics)?; // what `/metrics` answers
-/// assert!(text.contains("shop_http_requests_total{method=\"GET\",route=\"/orders/{id}\",status=\"2xx\"} 1\n"));
+/// let labels = r#"method="GET",route="/orders/{id}",status="2xx""#;
+/// assert!(text.contains(&format!("shop_http_requests_total{{{labels}}} 1\n")));
 /// # Ok::<(), std::fmt::Error>(())
 /// ```
 impl Collector for Registry {

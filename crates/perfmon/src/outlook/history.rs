@@ -20,7 +20,8 @@ pub struct Point {
     pub value: f64,
 }
 
-/// Whether it can be calculated with: neither NaN nor so large that a sum of squares would overflow.
+/// Returns whether a value can be calculated with: it is not NaN, and a sum of squares would not
+/// overflow.
 pub(super) fn is_figure(value: f64) -> bool {
     value.abs() <= 1e100
 }
@@ -44,7 +45,8 @@ pub struct Refused {
 
 /// Figures of the last 1,440 minutes under 64 names at most: 1.5 MB when full.
 ///
-/// Minutes without a figure are gaps: nothing is put in their place. A name that got nothing for a day is dropped.
+/// Minutes without a figure are gaps, and are not filled in. A name without values for a day is
+/// dropped.
 #[derive(Debug, Default)]
 pub struct History {
     series: BTreeMap<String, Vec<Point>>,

@@ -13,7 +13,8 @@ pub(super) fn score(points: &[Point]) -> i64 {
     score
 }
 
-/// The variance of that score where there is no trend: Kendall's, with his correction for values that are equal.
+/// Returns the variance of that score without a trend: Kendall's, with his correction for equal
+/// values.
 pub(super) fn variance(points: &[Point]) -> f64 {
     let term = |count: usize| (count * count.saturating_sub(1) * (2 * count + 5)) as f64;
     let mut values: Vec<f64> = points.iter().map(|point| point.value + 0.0).collect();

@@ -73,8 +73,9 @@ impl Outlook {
 
     /// Takes in a figure's next minute. Returns an anomaly when one begins with it.
     ///
-    /// `floor` is the least deviation that is believed (see [`Detector::new`]) and counts at the first push of a name. What
-    /// [`History::push`] refuses is refused here; a minute that was left out ends a row of unusual ones.
+    /// `floor` is the smallest deviation that is used (see [`Detector::new`]). It is set by the
+    /// first push of a name. This method rejects the same values as [`History::push`]. A missing
+    /// minute ends a row of unusual minutes.
     pub fn push(&mut self, name: &str, minute: u64, value: f64, floor: f64) -> Option<ToldAnomaly> {
         let before = self.history.points(name).last().map(|point| point.minute);
         if !self.history.push(name, minute, value) {
@@ -129,8 +130,9 @@ impl Outlook {
         self.forecast(name)?.reach(&self.trend(name)?, last.value, limit)
     }
 
-    /// Every figure, in the order of the alphabet. Costs about four milliseconds a figure, a quarter of a second for
-    /// 64: ask once a minute, away from the threads that serve requests, and keep the answer.
+    /// Returns every figure, in alphabetical order. Costs about four milliseconds a figure, a
+    /// quarter of a second for 64. Call it once a minute, away from the threads that serve
+    /// requests, and keep the result.
     pub fn figures(&self) -> Vec<Figure> {
         self.history
             .names()

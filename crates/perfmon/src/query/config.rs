@@ -11,11 +11,13 @@ pub struct QueryConfig {
     pub slow: Duration,
     /// How many slow statements are listed; 100.
     pub slow_entries: usize,
-    /// The share of slow calls of a shape that its reading should not exceed; 0.05: its 95th percentile is above [`slow`](Self::slow).
+    /// The share of slow calls of a shape that its reading should not exceed; 0.05. Above it, its
+    /// 95th percentile is above [`slow`](Self::slow).
     pub slow_share: f64,
     /// More calls alike than this in one request are repeated ones; 5.
     pub alike: u32,
-    /// From so many requests of a route on repeated calls are worth telling; 3. One alone is no issue.
+    /// The number of requests of a route from which repeated calls are reported; 3. One request
+    /// alone is no issue.
     pub requests: u64,
 }
 

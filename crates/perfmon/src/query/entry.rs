@@ -95,7 +95,8 @@ impl Entry {
         *bucket = bucket.saturating_add(1);
     }
 
-    /// Its calls of the last minutes, and where it was slow several times within one, those of that time.
+    /// Returns its calls of the last minutes. If several were slow within one minute, also the
+    /// calls of that time.
     pub(super) fn recently(&self, now: Duration) -> (Calls, Option<Calls>) {
         let recent = &lock(&self.tally).recent;
         (recent.lately(now), recent.burst(now))

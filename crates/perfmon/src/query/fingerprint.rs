@@ -15,7 +15,7 @@ use super::skeleton;
 
 /// A longer statement is not read at all, so that nobody waits for a megabyte.
 const LONGEST_READ: usize = 1 << 20;
-/// Behind the lists that collapse a statement is seldom longer; one that is, is not read to its end.
+/// A statement is rarely longer after its lists are collapsed. A longer one is not read to its end.
 const LONGEST_WRITTEN: usize = 64 << 10;
 /// What is kept of a statement's text, in bytes.
 const LONGEST_SHOWN: usize = 4 << 10;
@@ -56,28 +56,34 @@ impl Serialize for Fingerprint {
 
 /// Reads a statement in one pass and writes its shape into `text`, whose room is used again.
 ///
-/// In the shape every literal and parameter is `?`, comments are gone, words outside quotes are small, blanks are where the shape puts them. Of
-/// the lists behind `IN`, `ARRAY` and `VALUES` only one of several alike items stays. `NULL`, `TRUE` and `FALSE` are values but
-/// behind `IS` and `NOT`; `-5` is as good as `5` where an operand stands, `!=` is `<>`.
+/// In the shape every literal and parameter is `?`, comments are removed, unquoted words are lower
+/// case, and blanks are normalised. In the lists after `IN`, `ARRAY` and `VALUES` only one of
+/// several equal items stays. `NULL`, `TRUE` and `FALSE` are values, except after `IS` and `NOT`.
+/// `-5` equals `5` where an operand is expected, and `!=` is written as `<>`.
 ///
-/// It fails closed. What can't be read becomes the keywords before its first literal and `…`: a statement that doesn't end what it begins, that
-/// doesn't begin as one does, that holds what its dialect doesn't know, a comment or a quoted name with a quote in it, or a word with a
-/// dollar sign. Names that could be literals are `?` too: in SQLite `"x"` where no name must stand; quoted names that aren't letters, digits and
-/// underscores; words with five digits in a row or seven hexadecimal digits at their end; what `SET`, `PRAGMA`, `ALTER` and `ATTACH` are given.
+/// It fails closed. A statement that cannot be read becomes the keywords before its first literal
+/// and `…`. It cannot be read if it is not terminated, does not begin like a statement, or contains
+/// syntax that its dialect does not know. The same applies to a comment or a quoted name with a
+/// quote in it, and to a word with a dollar sign. Names that could be literals also become `?`: in
+/// SQLite `"x"` wherever a name is optional; quoted names with other characters than letters,
+/// digits and underscores; words with five digits in a row or that end with seven hexadecimal
+/// digits; the arguments of `SET`, `PRAGMA`, `ALTER` and `ATTACH`.
 ///
-/// What can't be told apart is told: a literal that lost *both* its quotes, and a line of a comment that lost its two dashes, are words to
-/// any reader.
+/// Some secrets cannot be recognised: a literal that lost *both* its quotes, and a comment line
+/// that lost its two dashes, look like words to any reader.
 ///
-/// The text is cut after 4 KiB (the fingerprint is of the whole). Costs about 3 to 4 ns a byte, and no allocation where `text` has room for as
-/// much as the statement.
+/// The text is cut after 4 KiB; the fingerprint is of the whole. Costs about 3 to 4 ns a byte. It
+/// does not allocate if `text` has a capacity of the statement's length.
 ///
 /// ```
 /// use tidegate_perfmon::{Dialect, fingerprint};
 ///
 /// let mut text = String::new();
-/// let one = fingerprint("SELECT name FROM users WHERE id IN (1, 2) AND key = 'tk_secret'", Dialect::Postgres, &mut text);
+/// let sql = "SELECT name FROM users WHERE id IN (1, 2) AND key = 'tk_secret'";
+/// let one = fingerprint(sql, Dialect::Postgres, &mut text);
 /// assert_eq!(text, "select name from users where id in (?) and key = ?");
-/// let other = fingerprint("select name from users where id in (7) and key = $1 -- me", Dialect::Postgres, &mut text);
+/// let sql = "select name from users where id in (7) and key = $1 -- me";
+/// let other = fingerprint(sql, Dialect::Postgres, &mut text);
 /// assert_eq!(one, other);
 /// ```
 pub fn fingerprint(sql: &str, dialect: Dialect, text: &mut String) -> Fingerprint {
@@ -88,7 +94,8 @@ pub fn fingerprint(sql: &str, dialect: Dialect, text: &mut String) -> Fingerprin
         shape.out.reserve(sql.len().min(LONGEST_WRITTEN) + 16);
         shape.read(Lexer::new(sql, dialect)).is_ok()
     };
-    // Only whole words of a text were written, so that it is one itself; if ever not, it is not shown.
+    // Only whole words of a text were written, so it is valid UTF-8 itself. If it ever is not, it
+    // is not shown.
     match (is_read, String::from_utf8(shape.out)) {
         (true, Ok(written)) => *text = written,
         (_, written) => {

@@ -60,7 +60,8 @@ const STARTERS: &[&str] = &[
     "with",
 ];
 
-/// Other words that are shown of a statement that can't be read, and behind which a parenthesis is no call.
+/// Other words that are shown for an unreadable statement. A parenthesis after one of them is not a
+/// call.
 const OTHERS: &[&str] = &[
     "all",
     "and",

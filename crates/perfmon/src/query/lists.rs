@@ -16,7 +16,8 @@ enum Collapses {
     Rows,
 }
 
-/// The content of a bracket, or outermost of the statement. Positions are those of the text that is written.
+/// The content of a bracket, or of the statement at the outermost level. Positions are those of the
+/// written text.
 #[derive(Clone, Copy, Default)]
 struct Level {
     closes: u8,
@@ -38,7 +39,8 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Before anything but a comma and a closing bracket. `opens` for a parenthesis, with which alone a row begins.
+    /// Call it before any token but a comma and a closing bracket. `opens` is true for a
+    /// parenthesis: only a parenthesis begins a row.
     pub(super) fn before_token(&mut self, out: &mut Vec<u8>, opens: bool) {
         let Some(level) = self.levels.get_mut(self.depth) else { return };
         if level.collapses == Collapses::Rows {

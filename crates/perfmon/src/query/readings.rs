@@ -9,12 +9,14 @@ use crate::figure::latency::share;
 use crate::health::reading::Reading;
 
 impl Queries {
-    /// One reading, `slow_statements`: the share of slow calls of the shape with the highest one, over the last five to six minutes.
-    /// Shapes with fewer than `min_samples` calls are passed over; without any other, the reading has the calls of the most called one,
-    /// too few to judge. None where nothing has run in that time.
+    /// Returns one reading, `slow_statements`: the highest share of slow calls of any shape, over
+    /// the last five to six minutes. Shapes with fewer than `min_samples` calls are skipped. If all
+    /// are skipped, the reading has the calls of the most called shape, too few to judge. It
+    /// returns none if no statement has run in that time.
     ///
-    /// A shape that seldom runs is judged too, once three of its calls within a minute were slow, and more than
-    /// [`QueryConfig::slow_share`](crate::QueryConfig::slow_share) of those about that time. It is until a minute has passed without another.
+    /// A shape that rarely runs is judged too, once three of its calls within a minute were slow,
+    /// and these are more than [`QueryConfig::slow_share`](crate::QueryConfig::slow_share) of its
+    /// calls around that time. It is judged until a minute has passed without a further slow call.
     #[must_use]
     pub fn readings(&self, min_samples: u64) -> Vec<Reading> {
         let config = &self.0.config;

@@ -48,7 +48,8 @@ impl SlowQuery {
     }
 }
 
-/// A bounded list. Of one shape the fastest makes room, in a full list what is over an hour old, or else the fastest.
+/// A bounded list. If a shape has too many entries, its fastest is replaced. If the list is full,
+/// an entry that is over an hour old is replaced, or else the fastest.
 pub(super) struct SlowQueries {
     capacity: usize,
     entries: Vec<SlowQuery>,

@@ -6,15 +6,16 @@ use crate::figure::latency::share;
 use crate::health::reading::Evidence;
 use crate::time::window::Window;
 
-/// One in a million: what a process that sits exactly at a limit may be wrongly accused of, a look. Far below the limit it
-/// is far less.
+/// One in a million: how often chance may report a process that is exactly at a limit, per
+/// evaluation. Well below the limit it is far less.
 const CHANCE: f64 = 1e-6;
 
-/// More samples than this are scaled down to it: more than anybody needs, and logarithms stay exact enough.
+/// More samples than this are scaled down to it. It is more than enough, and logarithms stay exact.
 const ENOUGH: f64 = 1e9;
 
-/// What a share that is no chance at a limit half as high may be nevertheless, a look: for the long window, in which the looks of
-/// five minutes see much the same samples, and for a few of which nearly all are over.
+/// How often chance may exceed a limit twice as high as the true share, per evaluation. It is used
+/// for the long window, in which the evaluations of five minutes see much the same samples, and for
+/// small samples that nearly all exceed the limit.
 const LITTLE_CHANCE: f64 = 1e-4;
 
 /// One or two of a quiet service's samples say nothing, however few there are beside them.
@@ -22,7 +23,7 @@ const FEWEST: u64 = 3;
 /// So many are taken at their word in the long window: it is exact from here on.
 const TELLING: u64 = 10;
 
-/// A window that is shorter has few samples at any pace, and is looked at too often for what they say.
+/// A shorter window has few samples at any rate, and is evaluated too often for them.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// So many of so many, against the share that may be.
@@ -48,8 +49,8 @@ impl Share {
         share(self.over, self.count)
     }
 
-    /// In the long window: exact from ten samples above the limit on. Fewer speak only where a share of half the limit would
-    /// hardly have come to so many, and one or two never.
+    /// Judges the long window: exactly from ten samples above the limit. Fewer count only if a
+    /// share of half the limit would rarely produce so many, and one or two never count.
     pub(crate) fn excess(self) -> Excess {
         if self.value() <= self.limit {
             Excess::Within
@@ -65,8 +66,9 @@ impl Share {
         self.over >= FEWEST && self.count >= min_samples && is_no_chance(self.over, self.count, self.limit)
     }
 
-    /// In a short window, with less than the samples that are needed otherwise: nearly all are over. The third failure in a row
-    /// tells an outage where there is no twentieth request.
+    /// Returns whether nearly all samples of a short window are above the limit, for windows with
+    /// too few samples otherwise. The third failure in a row shows an outage even if there is no
+    /// twentieth request.
     pub(crate) fn is_nearly_all(self, min_samples: u64) -> bool {
         self.count < min_samples && self.is_hardly_chance()
     }
@@ -77,15 +79,16 @@ impl Share {
     }
 }
 
-/// Whether a short window speaks by less than the samples that are needed otherwise, where nearly all are above the limit.
+/// Whether a short window counts with too few samples if nearly all of them are above the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Few {
     Speak,
     Wait,
 }
 
-/// Which window speaks, and what it rests on: of the long one, which comes first, and the short ones that exceed the limit by no
-/// chance, the one whose value is the worst. A long one that may be chance gives way to any of them.
+/// Returns which window counts, and its evidence. The candidates are the long window, which comes
+/// first, and the short ones whose excess chance does not explain. The one with the worst value
+/// wins. If chance may explain the long window, any short candidate replaces it.
 pub(crate) fn loudest(
     windows: impl Iterator<Item = (Share, f64, Window)>,
     min_samples: u64,
@@ -112,11 +115,13 @@ pub(crate) fn loudest(
     loudest
 }
 
-/// Whether `over` out of `count` speak for a share above `limit`: with just that share so many would come up by chance
-/// once in a million looks at most (the tail of the binomial distribution, bounded from above). Nobody is accused of a share
-/// that is not above the limit, nor on no samples, nor with a limit that isn't between 0 and 1.
+/// Returns whether `over` out of `count` prove a share above `limit`. With exactly that share,
+/// chance would produce so many once in a million evaluations at most (the tail of the binomial
+/// distribution, bounded from above). The result is false for a share that is not above the limit,
+/// without samples, and with a limit that is not between 0 and 1.
 ///
-/// A window of seconds holds few samples; without this it would cry at every second error. Costs some logarithms.
+/// A window of seconds holds few samples; without this test every second error would count. Costs
+/// some logarithms.
 pub(crate) fn is_no_chance(over: u64, count: u64, limit: f64) -> bool {
     is_above(over, count, limit) && is_rare(over, count, limit, CHANCE)
 }
@@ -125,13 +130,15 @@ fn is_above(over: u64, count: u64, limit: f64) -> bool {
     over > 0 && over <= count && limit > 0.0 && limit < 1.0 && as_f64(over) / as_f64(count) > limit
 }
 
-/// Whether a share of `limit`, which is lower than that of `over` in `count`, comes to so many at most that often.
+/// Returns whether a share of `limit`, which is lower than `over` of `count`, produces so many at
+/// most that often.
 fn is_rare(over: u64, count: u64, limit: f64, chance: f64) -> bool {
     let (over, count) = (as_f64(over), as_f64(count));
     let scale = (ENOUGH / count).min(1.0);
     let (over, count) = (over * scale, count * scale);
     let ln_exactly = ln_choose(count, over) + over * limit.ln() + (count - over) * (-limit).ln_1p();
-    // Each further term is smaller than the one before by this or more, so the tail is less than the geometric sum.
+    // Each further term is smaller than the one before by at least this factor, so the tail is less
+    // than the geometric sum.
     let shrinks_by = (count - over) / (over + 1.0) * (limit / (1.0 - limit));
     ln_exactly - (-shrinks_by).ln_1p() <= chance.ln()
 }

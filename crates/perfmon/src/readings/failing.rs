@@ -6,8 +6,8 @@ use crate::readings::excess::{Few, Share, loudest};
 use crate::series::interval::Interval;
 use crate::time::window::Window;
 
-/// The endpoint with the highest share of errors among those that exceed the limit by no chance; else among those with enough
-/// samples; without any such, the largest.
+/// The endpoint that fails most: the one with the highest share of errors that chance does not
+/// explain, or else the highest share with enough samples, or else the one with most samples.
 pub(crate) struct Failing<'a> {
     config: &'a HealthConfig,
     worst: Option<Candidate>,

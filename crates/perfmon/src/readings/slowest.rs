@@ -11,8 +11,9 @@ use crate::time::window::Window;
 /// More than this share may not take longer than the limit.
 const SLOW_SHARE: f64 = 0.05;
 
-/// The series with the highest 95th percentile among those with enough samples; without any such, the largest. Beside it
-/// the slowest of those that only a short window has seen exceed the limit.
+/// The series with the highest 95th percentile among those with enough samples, or else the one
+/// with most samples. In addition, the slowest of those that exceed the limit only in a short
+/// window.
 pub(crate) struct Slowest {
     reading: &'static str,
     limit: Duration,

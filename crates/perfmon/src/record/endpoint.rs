@@ -15,7 +15,8 @@ use crate::series::Series;
 use crate::series::ledger::Total;
 use crate::time::window::Window;
 
-/// The recorder of one method and route; get it from [`Registry::endpoint`](crate::Registry::endpoint) and keep it.
+/// The recorder of one method and route. Get it from
+/// [`Registry::endpoint`](crate::Registry::endpoint) and keep it.
 #[derive(Debug)]
 pub struct Endpoint {
     method: &'static str,
@@ -67,7 +68,8 @@ pub struct EndpointTotals {
     pub classes: StatusCounts,
     /// Requests that ended without a response, because the client left.
     pub aborted: u64,
-    /// Requests that were [turned away](crate::CallOutcome::is_refusal); not among the classes, nor in the latency.
+    /// Requests that were [refused](crate::CallOutcome::is_refusal); neither in the classes nor in
+    /// the latency.
     pub refused: u64,
     /// The latency of responses.
     pub latency: Totals,
@@ -100,8 +102,8 @@ impl Endpoint {
         &self.route
     }
 
-    /// Counts a response and its latency: four additions, which are locked ones only on threads beyond those that have
-    /// counters of their own (see [`Histogram`](crate::Histogram)).
+    /// Counts a response and its latency with four additions. They are locked only on threads
+    /// without counters of their own (see [`Histogram`](crate::Histogram)).
     #[inline]
     pub fn record(&self, class: StatusClass, latency: Duration) {
         self.series.record(class as usize, latency);

@@ -42,12 +42,13 @@ impl Grain {
     }
 }
 
-/// Times of something that is neither a request nor a run of a [`Kind`](crate::Kind): waits for a connection, runs of jobs. Clones are
-/// the same meter.
+/// Times of events that are neither requests nor runs of a [`Kind`](crate::Kind): waits for a
+/// connection, runs of jobs. Clones share one meter.
 ///
-/// A registry ticks it ([`Registry::meter`](crate::Registry::meter), [`Registry::adopt`](crate::Registry::adopt)); without one its windows stand still, while
-/// [`totals`](Self::totals) go on. Record, windows and guarantees are those of an endpoint, and so is the memory: 8 KiB for each
-/// thread that records, 8 KiB for the last reading, and the rings.
+/// A registry ticks it ([`Registry::meter`](crate::Registry::meter),
+/// [`Registry::adopt`](crate::Registry::adopt)). Without one its windows do not advance, while its
+/// [`totals`](Self::totals) do. Record, windows and guarantees are those of an endpoint. So is the
+/// memory: 8 KiB for each thread that records, 8 KiB for the last reading, and the rings.
 #[derive(Clone)]
 pub struct Meter(Arc<Inner>);
 
@@ -56,7 +57,8 @@ struct Inner {
     grain: Grain,
     series: Series,
     bounds: Box<[Bound]>,
-    /// Samples that ticks have filed, up to each bound and above the one before; those above the last.
+    /// Samples that ticks have filed, between each bound and the one before; then those above the
+    /// last.
     filed: Mutex<Box<[u64]>>,
     is_adopted: AtomicBool,
 }
@@ -76,7 +78,8 @@ pub struct MeterWindow {
 }
 
 impl Meter {
-    /// A meter by itself, for [`Registry::adopt`](crate::Registry::adopt). Its totals are exact at `bounds`, and so are its windows.
+    /// Creates a meter without a registry, for [`Registry::adopt`](crate::Registry::adopt). Its
+    /// totals and windows are exact at `bounds`.
     pub fn new(name: impl Into<String>, grain: Grain, bounds: impl IntoIterator<Item = Duration>) -> Self {
         let mut bounds: Vec<Duration> = bounds.into_iter().collect();
         bounds.sort_unstable();
@@ -195,7 +198,8 @@ impl MeterWindow {
         self.latency.max().map(|time| self.scaled(time))
     }
 
-    /// How many took longer than `threshold`: exact at the meter's bounds, else short of those in the bucket that is cut.
+    /// Returns how many took longer than `threshold`. It is exact at the meter's bounds; otherwise
+    /// it leaves out the samples in the bucket that is cut.
     pub fn over(&self, threshold: Duration) -> u64 {
         self.latency.over(threshold / self.grain.nanos())
     }

@@ -34,7 +34,8 @@ pub struct OperationSnapshot {
     pub operation: String,
     /// Runs that came to an end, failed and panicked ones included.
     pub count: u64,
-    /// Runs that ended with an error, where their caller said so; see [`Registry::measure_result`](crate::Registry::measure_result).
+    /// Runs that ended with an error, if their caller reported it; see
+    /// [`Registry::measure_result`](crate::Registry::measure_result).
     pub failed: u64,
     /// Runs that panicked.
     pub panicked: u64,
@@ -60,7 +61,8 @@ pub struct OperationTotals {
     pub kind: Kind,
     /// Its name.
     pub operation: String,
-    /// Runs that ended with an error, where their caller said so; see [`Registry::measure_result`](crate::Registry::measure_result).
+    /// Runs that ended with an error, if their caller reported it; see
+    /// [`Registry::measure_result`](crate::Registry::measure_result).
     pub failed: u64,
     /// Runs that panicked.
     pub panicked: u64,

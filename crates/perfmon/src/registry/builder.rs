@@ -69,8 +69,8 @@ impl RegistryBuilder {
         self
     }
 
-    /// How many endpoints, and how many operations, get a name of their own; the rest share `__other__`. 512 by
-    /// default.
+    /// Sets how many endpoints, and how many operations, get a name of their own; the others share
+    /// `__other__`. 512 by default.
     #[must_use]
     pub fn cap(mut self, cap: usize) -> Self {
         self.cap = cap;
@@ -84,19 +84,21 @@ impl RegistryBuilder {
         self
     }
 
-    /// Route templates that are measured and shown like any other, and that neither [`Registry::readings`] nor
-    /// [`Registry::outcomes`] look at; by default none.
+    /// Sets the route templates that are measured and shown, but that neither
+    /// [`Registry::readings`] nor [`Registry::outcomes`] include; none by default.
     ///
-    /// Name probes: what asks for health must not change it, neither by many good answers beside few bad ones nor by 503 of its
-    /// own, which would keep a service unhealthy for as long as it is asked. Name routes whose time is the client's, as of
-    /// uploads, and [`UNMATCHED`](crate::UNMATCHED) where strangers reach it.
+    /// Name health probes here: they must not change health themselves. Many good responses would
+    /// hide few bad ones, and their own 503 would keep a service unhealthy for as long as it is
+    /// probed. Name routes whose time depends on the client, such as uploads, and
+    /// [`UNMATCHED`](crate::UNMATCHED) if unauthenticated clients reach it.
     #[must_use]
     pub fn unjudged<R: Into<String>>(mut self, routes: impl IntoIterator<Item = R>) -> Self {
         self.unjudged = routes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The durations above which samples are counted exactly and shown; 1 s, 2 s and 5 s by default.
+    /// Sets the durations above which samples are counted exactly and shown; 1 s, 2 s and 5 s by
+    /// default.
     #[must_use]
     pub fn thresholds(mut self, thresholds: impl IntoIterator<Item = Duration>) -> Self {
         self.thresholds = thresholds.into_iter().collect();

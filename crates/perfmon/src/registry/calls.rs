@@ -15,8 +15,8 @@ use crate::request::trace_context::TraceContext;
 use crate::slow::{SlowCall, SlowOperation};
 
 const LONGEST_REQUEST_ID: usize = 128;
-/// Whoever leaves sooner waited for nothing that hangs: anybody can open connections and close them at once, and as bad ones they
-/// would make an outage of it.
+/// A client that leaves sooner did not wait for hanging work. Any client can open connections and
+/// close them at once; if these counted as bad, it could cause an outage.
 const LEAVES_EARLY: Duration = Duration::from_millis(100);
 
 /// How a request ended.
@@ -28,8 +28,8 @@ pub(crate) struct End {
 }
 
 impl Registry {
-    /// Records how a request ended, lists it when it was slow or failed, and reports it when it was slow. The layer
-    /// does this by itself.
+    /// Records how a request ended. Lists it if it was slow or failed, and notifies the observer if
+    /// it was slow. The layer does this by itself.
     pub fn finished(&self, endpoint: &Endpoint, outcome: CallOutcome, elapsed: Duration, request_id: Option<&str>) {
         self.finished_in(endpoint, outcome, elapsed, request_id, None);
     }
@@ -91,8 +91,8 @@ impl Registry {
         }
     }
 
-    /// Requests whose clients left within 100 ms, since the start. They are counted here alone: an endpoint's `aborted` are those that
-    /// waited longer.
+    /// Returns the requests whose clients left within 100 ms, since the start. Only this method
+    /// counts them: an endpoint's `aborted` are those that waited longer.
     pub fn left_early(&self) -> u64 {
         self.inner.left_early.load(Ordering::Relaxed)
     }

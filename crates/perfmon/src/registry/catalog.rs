@@ -14,10 +14,11 @@ pub const OTHER: &str = "__other__";
 
 const LONGEST_NAME: usize = 256;
 
-/// Recorders by group (method or kind) and name. Reserved names exist at most once per group and don't count
-/// towards the cap; groups are few because they are `&'static`.
+/// Recorders by group (method or kind) and name. Reserved names exist at most once per group and do
+/// not count towards the cap. There are few groups because they are `&'static`.
 ///
-/// A new name copies the list of all: it happens as often as the cap says, and then whoever looks up waits for nobody.
+/// A new name copies the list of all recorders. The cap limits how often this happens, and look-ups
+/// never wait for it.
 #[derive(Debug)]
 pub(crate) struct Catalog<T> {
     cap: usize,
@@ -65,8 +66,8 @@ impl<T> Catalog<T> {
         Self { cap, entries, making: Mutex::new(()), dropped: AtomicU64::new(0) }
     }
 
-    /// The recorder of a name, made when there is room, else that of [`OTHER`]. A known name, and any name once the
-    /// cap is reached, costs a look-up or two, without a lock.
+    /// Returns the recorder of a name, created if there is room, else that of [`OTHER`]. A known
+    /// name, and any name once the cap is reached, costs a look-up or two, without a lock.
     pub(crate) fn resolve(&self, group: &'static str, name: &str, make: impl FnOnce(&str) -> T) -> Arc<T> {
         if let Some(found) = self.find(&self.entries.load(), group, name) {
             return found;

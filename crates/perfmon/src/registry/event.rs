@@ -14,7 +14,8 @@ pub enum Event<'a> {
     TickPanicked,
 }
 
-/// Receives events. It is called where the work runs, also while a panic unwinds: it must neither block nor panic.
+/// Receives events. It is called on the thread that does the work, also while a panic unwinds: it
+/// must neither block nor panic.
 pub trait Observer: Send + Sync + 'static {
     /// Takes in one event.
     fn on(&self, event: &Event<'_>);

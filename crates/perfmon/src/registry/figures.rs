@@ -34,7 +34,8 @@ impl Registry {
         self.inner.operations.all().iter().map(|operation| operation.totals()).collect()
     }
 
-    /// How long requests waited from their [`ReceivedAt`](crate::ReceivedAt) until the layer was called, in a window.
+    /// Returns how long requests waited from their [`ReceivedAt`](crate::ReceivedAt) until the
+    /// layer was called, in a window.
     pub fn http_wait(&self, window: Window) -> Snapshot {
         self.inner.waits.window(window).latency
     }
@@ -44,8 +45,8 @@ impl Registry {
         self.inner.waits.total().latency()
     }
 
-    /// How long requests with a [`BodyWait`](crate::BodyWait) waited for their clients, each in all, in a window. It is no part of
-    /// their duration.
+    /// Returns how long each request with a [`BodyWait`](crate::BodyWait) waited for its client in
+    /// total, in a window. It is not part of their duration.
     pub fn http_body_wait(&self, window: Window) -> Snapshot {
         self.inner.body_waits.window(window).latency
     }
@@ -55,8 +56,8 @@ impl Registry {
         self.inner.body_waits.total().latency()
     }
 
-    /// How long it took to [turn callers away](crate::CallOutcome::is_refusal), whatever they asked for, in a window. It is part of no
-    /// endpoint's latency.
+    /// Returns how long it took to [refuse requests](crate::CallOutcome::is_refusal), on any route,
+    /// in a window. It is not part of any endpoint's latency.
     pub fn http_refusals(&self, window: Window) -> Snapshot {
         self.inner.refusals.window(window).latency
     }

@@ -22,8 +22,8 @@ pub struct InFlight {
 }
 
 impl Registry {
-    /// The requests that the layer has seen begin and not end, by endpoint in the order of route and method; endpoints
-    /// without any are left out. Looks at each request under way.
+    /// Returns the requests that the layer has seen begin and not end, by endpoint in the order of
+    /// route and method. Endpoints without any are left out. Looks at each running request.
     pub fn in_flight(&self) -> Vec<InFlight> {
         let now = self.now();
         let mut all = Vec::new();
@@ -42,9 +42,9 @@ impl Registry {
         all
     }
 
-    /// How many of them, on routes that are [judged](crate::RegistryBuilder::unjudged), have been under way for longer than `limit`, without what they
-    /// waited for their bodies: what
-    /// [`readings_with`](Self::readings_with) asks for.
+    /// Returns how many of them, on routes that are [judged](crate::RegistryBuilder::unjudged),
+    /// have been running for longer than `limit`, without the wait for their bodies.
+    /// [`readings_with`](Self::readings_with) takes this as an argument.
     pub fn in_flight_over(&self, limit: Duration) -> u64 {
         let now = self.now();
         let mut count = 0;

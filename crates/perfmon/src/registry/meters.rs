@@ -8,8 +8,10 @@ use crate::registry::Registry;
 const GROUP: &str = "";
 
 impl Registry {
-    /// The meter of that name; ask once and keep it. As many have a name of their own as
-    /// [`RegistryBuilder::meters`](crate::RegistryBuilder::meters) says; past that, or with a name longer than 256 bytes, it is that of [`OTHER`](crate::OTHER).
+    /// Returns the meter of that name; look it up once and keep it.
+    /// [`RegistryBuilder::meters`](crate::RegistryBuilder::meters) limits how many have a name of
+    /// their own. Past that, or with a name longer than 256 bytes, it is that of
+    /// [`OTHER`](crate::OTHER).
     ///
     /// ```
     /// use std::time::Duration;
@@ -32,8 +34,9 @@ impl Registry {
         Meter::clone(&self.inner().meters.resolve(GROUP, name, make))
     }
 
-    /// Ticks a meter that was made before this registry, or with bounds of its own, from now on, and for as long as this registry
-    /// lives. False where it doesn't: another registry does, there is another meter of that name, or there is no room for one more.
+    /// Ticks a meter that was created before this registry, or with bounds of its own, for as long
+    /// as this registry lives. Returns false if it does not: another registry ticks it, another
+    /// meter has its name, or there is no room for one more.
     pub fn adopt(&self, meter: &Meter) -> bool {
         let make = |name: &str| {
             if name == meter.name() && meter.adopt(self.elapsed()) {
@@ -51,7 +54,8 @@ impl Registry {
         self.inner().meters.all().iter().map(|meter| Meter::clone(meter)).collect()
     }
 
-    /// How often a meter was asked for and [`OTHER`](crate::OTHER) was given, or none was adopted for lack of room.
+    /// Returns how often a caller got [`OTHER`](crate::OTHER) instead of its meter, or a meter was
+    /// not adopted for lack of room.
     pub fn dropped_meters(&self) -> u64 {
         self.inner().meters.dropped()
     }

@@ -36,8 +36,9 @@ pub struct Overall {
 }
 
 impl Registry {
-    /// All endpoints together in a window, as [`readings`](Self::readings) go by them: without [unjudged](crate::RegistryBuilder::unjudged)
-    /// routes and without refusals. Percentiles are those of all responses, not means of the endpoints'.
+    /// Returns all endpoints together in a window, like [`readings`](Self::readings): without
+    /// [unjudged](crate::RegistryBuilder::unjudged) routes and without refusals. Percentiles are
+    /// those of all responses, not means of the endpoints'.
     ///
     /// Costs a pass over the window of every endpoint.
     pub fn overall(&self, window: Window) -> Overall {

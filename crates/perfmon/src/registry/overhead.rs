@@ -15,10 +15,11 @@ const SAMPLED: u32 = 1024;
 pub struct Overhead {
     /// How long ticks took.
     pub tick: Snapshot,
-    /// How long recording a request took, one in about 1,024 timed, a reading of the clock included.
+    /// How long recording a request took, measured for about one in 1,024 requests, with a clock
+    /// read.
     pub record: Snapshot,
-    /// The memory of all endpoints, operations and meters with their windows, and of the notes of requests under way. It grows with the
-    /// first requests of each, and hardly after the first hour.
+    /// The memory of all endpoints, operations and meters with their windows, and of the notes of
+    /// running requests. It grows with the first requests of each, and hardly after the first hour.
     pub bytes: usize,
 }
 

@@ -6,10 +6,10 @@ use crate::series::slot::Slot;
 use crate::time::window::Window;
 
 impl Registry {
-    /// The seconds, minutes or hours of a window, the oldest first and the running one last: as many as the window asks for. Of one
-    /// endpoint, or of all together.
+    /// Returns the seconds, minutes or hours of a window, of one endpoint or of all together. The
+    /// oldest comes first, the running one last, and there are as many as the window asks for.
     ///
-    /// Costs a pass over what the window of each of these endpoints holds, and allocates only the answer.
+    /// Costs a pass over the window of each of these endpoints, and allocates only the result.
     pub fn slots(&self, endpoint: Option<&Endpoint>, window: Window) -> Vec<Slot> {
         let mut slots = vec![Slot::default(); window.units().into()];
         match endpoint {

@@ -33,16 +33,19 @@ impl Drop for Ticks {
 }
 
 impl Registry {
-    /// Calls [`tick`](Self::tick) once a second on the current runtime, and then `each`, which is where health is judged.
+    /// Calls [`tick`](Self::tick) once a second on the current runtime, and then `each`, which may
+    /// evaluate health.
     ///
     /// ```
-    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let mut runtime = tokio::runtime::Builder::new_current_thread();
+    /// # runtime.enable_time().build().unwrap().block_on(async {
     /// use std::sync::{Arc, Mutex};
     /// use tidegate_perfmon::{HealthMonitor, HealthReport, Registry};
     ///
     /// let registry = Registry::builder().build();
     /// let report: Arc<Mutex<Option<HealthReport>>> = Arc::default();
-    /// let (latest, mut monitor) = (Arc::clone(&report), HealthMonitor::new(registry.health_config()));
+    /// let latest = Arc::clone(&report);
+    /// let mut monitor = HealthMonitor::new(registry.health_config());
     /// let _ticks = registry.spawn_ticks(move |registry| {
     ///     *latest.lock().unwrap() = Some(monitor.evaluate(registry.readings()));
     /// });
@@ -61,11 +64,13 @@ impl Registry {
         Ticks { task: tokio::spawn(ticking).abort_handle() }
     }
 
-    /// The same as a future for whoever has a task of their own; it never ends. The first tick comes after a second.
+    /// Returns the same as a future, for callers that have a task of their own. It never ends. The
+    /// first tick comes after a second.
     ///
     /// - A tick that comes late files more than a second, and loses nothing; none is made up for.
-    /// - `each` runs on the runtime, so that it should not block; as long as it takes, the next tick waits.
-    /// - A panic in `each` ends that second and no other: the observer hears [`Event::TickPanicked`], and the panic hook has printed it.
+    /// - `each` runs on the runtime, so it should not block. The next tick waits until it ends.
+    /// - A panic in `each` ends that second only: the observer gets [`Event::TickPanicked`], and
+    ///   the panic hook has printed it.
     ///
     /// # Panics
     ///

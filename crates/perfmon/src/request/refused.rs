@@ -1,9 +1,10 @@
 //! An answer that says no, whatever its status.
 
-/// In a response's extensions: the caller was turned away before anything was done for it, though the status tells otherwise.
+/// Marks a response, in its extensions, as a refusal before any work was done, although its status
+/// does not say so.
 ///
-/// A login page to which strangers are led, say, answers 303. As a good answer it would hide an outage behind whoever asks often
-/// enough. [`PerfLayer`](crate::PerfLayer) counts such an answer as it does a
-/// [refusal by its status](crate::CallOutcome::is_refusal).
+/// For example, a redirect of unauthenticated visitors to a login page answers 303. If it counted
+/// as good, a client that asks often enough would hide an outage. [`PerfLayer`](crate::PerfLayer)
+/// counts such a response like a [refusal by its status](crate::CallOutcome::is_refusal).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;

@@ -23,7 +23,8 @@ pub struct TraceContext {
     is_sampled: bool,
 }
 
-/// Why a text is no `traceparent`. Whoever gets such a header begins a trace of its own, as the recommendation asks.
+/// Why a text is not a valid `traceparent`. The receiver of such a header starts a trace of its
+/// own, as the recommendation says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceContextError {
     /// Not `version-trace-parent-flags` in lower-case hexadecimal digits of 2, 32, 16 and 2 places.

@@ -8,11 +8,11 @@ use slab::Slab;
 use crate::histogram::slot::OWN;
 use crate::request::body_wait::BodyWait;
 
-/// What a note takes in a slab: a start, or where the next free place is, in the bits that no duration uses.
+/// Size of a note in a slab: a start, or the next free place in the bits that no duration uses.
 const NOTE_BYTES: usize = size_of::<Option<Start>>();
 
-/// The starts of one endpoint's requests. As many lists as there are stripes, so that threads seldom meet at a lock, and no
-/// two in one cache line.
+/// The starts of one endpoint's requests. There are as many lists as stripes, so that threads
+/// rarely contend for a lock, and no two lists share a cache line.
 #[derive(Debug)]
 pub(crate) struct UnderWay([Starts; OWN + 1]);
 

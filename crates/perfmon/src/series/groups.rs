@@ -7,7 +7,7 @@ use crate::series::delta::Delta;
 /// Ticks after which a group that nothing came to is forgotten.
 const TURN: u8 = 60;
 
-/// The buckets in at most 64 groups of neighbours, and which of them have been used in the last ticks.
+/// The buckets in at most 64 groups of neighbours, and which of them were used in the last ticks.
 #[derive(Debug)]
 pub(crate) struct Groups {
     buckets: usize,

@@ -55,16 +55,17 @@ impl Ledger {
         }
     }
 
-    /// Writes what was recorded since the last reading into `scratch.delta`, and the live counters it was found by into
-    /// `scratch.live`. Series that nobody touched cost a few loads: their buckets are not looked at.
+    /// Writes what was recorded since the last reading into `scratch.delta`, and the live counters
+    /// that it was found by into `scratch.live`. An unused series costs a few loads: its buckets
+    /// are not read.
     ///
-    /// Latencies come again where they came before, so that those buckets are looked at first. The tallies say how many
-    /// samples there must be; where they aren't found, all buckets are looked at.
+    /// Latencies repeat near their recent values, so those buckets are read first. The tallies say
+    /// how many samples there must be. If they are not all found, all buckets are read.
     fn unread(&self, histogram: &Histogram, scratch: &mut Scratch) {
         let Scratch { live, delta } = scratch;
         delta.clear();
-        // First the tallies: they are counted last, so that the buckets have what they tell of. What a bucket has beyond
-        // that is found again when its tally is.
+        // The tallies come first. They are counted last, so the buckets already have their samples.
+        // A bucket may have more; those are found when their tallies are.
         delta.tallies = self.unread_tallies(histogram);
         if delta.tallies == [0; TALLIES] {
             return;
@@ -98,8 +99,8 @@ impl Ledger {
         }
     }
 
-    /// How many more samples than tallies will have been filed. Once all recorders are done it is zero exactly when none
-    /// was overlooked.
+    /// Returns how many more samples than tallies will have been filed. Once all recorders are
+    /// done, it is zero exactly if no sample was missed.
     fn ahead_after(&self, delta: &Delta) -> u64 {
         let samples = delta.buckets.iter().map(|&(_, count)| u64::from(count)).sum();
         let tallies: u64 = delta.tallies[..ABORTED].iter().sum();
@@ -125,7 +126,8 @@ impl Ledger {
         tallies
     }
 
-    /// Begins at a later time than the one it was made for; what was recorded before belongs to the first tick.
+    /// Begins at a later time than it was created for. Samples from before belong to the first
+    /// tick.
     pub(crate) fn begin(&mut self, elapsed: Duration) {
         self.elapsed = self.elapsed.max(elapsed);
     }
@@ -149,7 +151,8 @@ impl Ledger {
         }
     }
 
-    /// Writes what no tick has read yet into `scratch.delta`, and returns the sum of everything since the start with it.
+    /// Writes what no tick has read yet into `scratch.delta`. Returns the sum of everything since
+    /// the start, this included.
     pub(crate) fn peek(&self, histogram: &Histogram, scratch: &mut Scratch) -> u128 {
         self.unread(histogram, scratch);
         self.total.sum_nanos + u128::from(scratch.delta.sum_nanos)
@@ -168,7 +171,8 @@ impl Ledger {
 
     /// Samples between the exposed bounds that no tick has read.
     ///
-    /// They are counted by themselves, and never made of buckets: so none of them ever decreases, though a recorder be between the two.
+    /// They have counters of their own and are never derived from buckets. So none of them ever
+    /// decreases, even while a thread is recording.
     #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
     fn unread_ranges(&self, histogram: &Histogram) -> [u32; EXPOSED + 1] {
         let mut unread = histogram.ranges();
@@ -278,8 +282,8 @@ mod tests {
         assert_eq!(ledger.window(Window::Hours(24), histogram.layout()).latency.count(), expected);
     }
 
-    /// One recorder is between its bucket and its tally, and hides that another sample was overlooked: not for longer than
-    /// until its tally is there.
+    /// A recorder is between its bucket and its tally, and hides that another sample was missed. It
+    /// hides it only until its tally is counted.
     #[test]
     fn a_sample_that_stands_in_for_another_hides_it_for_a_moment_only() {
         let histogram = Histogram::default();

@@ -11,11 +11,12 @@ use crate::series::sealed;
 use crate::series::slot::Slot;
 use crate::series::unit::Unit;
 
-/// The running unit and the last `length` before it, these sealed one behind the other in one piece of memory.
+/// The running unit and the last `length` before it. These are sealed one after the other in one
+/// piece of memory.
 ///
-/// The first unit that holds anything decides how large that piece is: as much for each unit of the ring, and a quarter
-/// more. So a ring of 24 hours takes its memory after one, doesn't grow for a day, and allocates no more while traffic stays
-/// what it was.
+/// The first unit with data decides the size of that piece: its size for each unit of the ring, and
+/// a quarter more. So a ring of 24 hours takes its memory after one hour, does not grow for a day,
+/// and allocates no more while traffic stays the same.
 #[derive(Debug)]
 pub(crate) struct Ring {
     unit_secs: u64,
@@ -44,7 +45,8 @@ impl Ring {
         }
     }
 
-    /// Files a delta under the unit that `elapsed` lies in. A gap of any length costs what one unit does.
+    /// Files a delta under the unit that contains `elapsed`. A gap of any length costs as much as
+    /// one unit.
     pub(crate) fn add(&mut self, elapsed: Duration, delta: &Delta) {
         let turn = self.turn(elapsed);
         if self.running.turn != turn {
@@ -170,7 +172,7 @@ mod tests {
         }
     }
 
-    /// Against a ring that takes its room as it needs it, this is what a day's memory is known by after an hour.
+    /// Unlike a ring that grows on demand, this ring shows a day's memory after an hour.
     #[test]
     fn a_ring_takes_its_room_at_once_and_keeps_to_it() {
         let mut ring = Ring::new(3600, 24);

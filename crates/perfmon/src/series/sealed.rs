@@ -1,7 +1,8 @@
 //! A unit that is over, in few bytes.
 //!
-//! Numbers of seven bits a byte, the lowest first, the top bit for "more follows" (LEB128): the sum, the tallies, then for
-//! each bucket the distance to the one before and its count. Most of them take one byte, so that a bucket takes two or three.
+//! Numbers have seven bits a byte, the lowest first, and the top bit means "more follows" (LEB128).
+//! They are the sum, the tallies, and for each bucket the distance to the one before and its count.
+//! Most of them take one byte, so a bucket takes two or three.
 
 use crate::histogram::stripe::TALLIES;
 use crate::series::interval::Interval;
@@ -24,7 +25,8 @@ pub(crate) fn add_to(interval: &mut Interval, bytes: impl Iterator<Item = u8>) {
     latency.add_sum(sum_nanos);
 }
 
-/// Adds the tallies that were written, tells each bucket with its count, and returns the sum. Of no bytes there is nothing.
+/// Adds the tallies that were written, calls `each` with each bucket and its count, and returns the
+/// sum. Without bytes there is nothing.
 pub(crate) fn read(
     bytes: impl Iterator<Item = u8>,
     tallies: &mut [u64; TALLIES],

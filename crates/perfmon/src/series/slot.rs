@@ -15,8 +15,8 @@ pub struct Slot {
     pub count: u64,
     /// Responses with a 5xx status, failed handlers included.
     pub errors: u64,
-    /// Responses by latency: up to each of [`BOUNDS`](Self::BOUNDS) and beyond the one before, and behind them those that took longer than
-    /// the last.
+    /// Responses by latency: up to each of [`BOUNDS`](Self::BOUNDS) and above the one before, and
+    /// last those that took longer than the last bound.
     pub buckets: [u64; Self::BUCKETS],
     /// The time that the figures stand for; zero of a slot in which nothing was filed.
     pub covered: Duration,
@@ -41,7 +41,8 @@ impl Slot {
         self.buckets[layout.exposed_range(bucket).min(Self::BUCKETS - 1)] += count;
     }
 
-    /// `covered` is the longest that any series of the slot stands for, since all are filed at the same ticks.
+    /// `covered` is the longest time that any series of the slot covers, since all are filed at the
+    /// same ticks.
     pub(crate) fn add_tallies(&mut self, tallies: &[u64; TALLIES], covered: Duration) {
         self.count += tallies[..=StatusClass::ServerError as usize].iter().sum::<u64>();
         self.errors += tallies[StatusClass::ServerError as usize];

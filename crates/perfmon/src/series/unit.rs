@@ -35,7 +35,7 @@ impl Unit {
     pub(crate) fn add(&mut self, delta: &Delta) {
         for &(bucket, count) in &delta.buckets {
             if self.buckets.len() == self.buckets.capacity() {
-                // A quarter more rather than twice as much: there are three of these in every series.
+                // A quarter more rather than twice as much: every series has three of these.
                 self.buckets.reserve_exact(self.buckets.len() / 4 + 8);
             }
             // The last entry of a bucket is the one that isn't full.

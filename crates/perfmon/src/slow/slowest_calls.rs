@@ -9,15 +9,15 @@ use crate::slow::SlowCall;
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// A bounded list that keeps the slowest calls of the last hour: many that are hardly slow don't push out the one that took
-/// half a minute. While there is room it keeps older ones too.
+/// A bounded list that keeps the slowest calls of the last hour. Many calls that are hardly slow do
+/// not replace one that took half a minute. While there is room it keeps older ones too.
 #[derive(Debug)]
 pub(crate) struct SlowestCalls {
     capacity: usize,
     /// In the order in which they ended.
     calls: Mutex<VecDeque<SlowCall>>,
-    /// Of a full list the fastest call, in nanoseconds, and when the oldest ended. Read without the lock: when all calls are
-    /// slow, hardly one of them is among the slowest.
+    /// Duration of the fastest call of a full list, in nanoseconds, and when the oldest one ended.
+    /// They are read without the lock: if all calls are slow, few of them are among the slowest.
     fastest_nanos: AtomicU64,
     oldest_unix_ms: AtomicU64,
 }
@@ -58,8 +58,9 @@ impl SlowestCalls {
         self.calls().iter().rev().take(limit).cloned().collect()
     }
 
-    /// Whether the list is full of slower ones, none of which is too old. The two figures may be of two moments; a call that is
-    /// taken for beaten then was the fastest a moment before or after.
+    /// Returns whether the list is full of slower calls, none of which is too old. The two figures
+    /// may be of two moments. A call that is rejected because of this was the fastest a moment
+    /// before or after.
     fn is_beaten(&self, call: &SlowCall) -> bool {
         nanos(call.elapsed) < self.fastest_nanos.load(Ordering::Relaxed)
             && self.oldest_unix_ms.load(Ordering::Relaxed) >= call.at_unix_ms.saturating_sub(HOUR_MS)

@@ -8,7 +8,8 @@ pub trait Clock: Send + Sync + 'static {
     /// Monotonic time since an arbitrary origin.
     fn now(&self) -> Duration;
 
-    /// Wall-clock time in milliseconds since the Unix epoch; it only dates entries of the slow lists.
+    /// Wall-clock time in milliseconds since the Unix epoch. It is only used as the date of entries
+    /// in the slow lists.
     fn unix_millis(&self) -> u64;
 }
 
@@ -46,10 +47,12 @@ impl Clock for SystemClock {
 
 /// A clock that moves only when told; share it through an [`std::sync::Arc`].
 ///
-/// With it a test says how long something takes, in place of waiting for it. A handler that moves the clock takes as long as it says:
+/// A test sets how long work takes, instead of waiting for it. A handler that moves the clock takes
+/// that long:
 ///
 /// ```
-/// # #[cfg(feature = "tower")] tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # #[cfg(feature = "tower")]
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// use std::{convert::Infallible, sync::Arc, time::Duration};
 /// use http::{Request, Response};
 /// use tidegate_perfmon::{ManualClock, PerfLayer, Registry, Window};
@@ -72,8 +75,9 @@ impl Clock for SystemClock {
 /// # });
 /// ```
 ///
-/// A real handler is held still at a lock or a channel of the test's while the clock moves. `Registry::spawn_ticks` goes by tokio's time and
-/// not by this clock: tests call [`Registry::tick`](crate::Registry::tick) themselves.
+/// A real handler is blocked at a lock or a channel of the test while the clock moves.
+/// `Registry::spawn_ticks` uses tokio's time and not this clock: tests call
+/// [`Registry::tick`](crate::Registry::tick) themselves.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     nanos: AtomicU64,

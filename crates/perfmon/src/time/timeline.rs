@@ -5,8 +5,9 @@ use std::time::Duration;
 /// More than any window holds: a longer gap empties them all anyway.
 const LONGEST_STEP: Duration = Duration::from_secs(48 * 3600);
 
-/// Adds up the forward steps of a clock. A step back counts as none, a huge one as [`LONGEST_STEP`], and after
-/// either, time goes on normally: one wild reading can't freeze the windows.
+/// Adds up the forward steps of a clock. A step back counts as none, a huge one as
+/// [`LONGEST_STEP`]. After either, time goes on normally: one wild reading cannot freeze the
+/// windows.
 #[derive(Debug)]
 pub(crate) struct Timeline {
     last_reading: Duration,

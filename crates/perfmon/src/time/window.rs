@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// A window that ends at the last tick.
 ///
-/// It takes in the running second, minute or hour and the given number before it: at least as much as asked, and
-/// less than one unit more. Numbers outside the range that is kept are clamped into it.
+/// It covers the running second, minute or hour and the given number before it: at least as much as
+/// requested, and less than one unit more. Numbers outside the range that is kept are clamped to
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Window {
     /// 1 to 60 seconds.
