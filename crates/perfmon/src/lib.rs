@@ -139,7 +139,9 @@ pub use alert::{
     Observation, Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
 };
 #[cfg(feature = "metrics")]
-pub use expose::facade::{Bridge, BridgedFigure, BridgedSeries};
+pub use expose::facade::Bridge;
+#[cfg(feature = "metrics")]
+pub use expose::facade::figure::{BridgedFigure, BridgedSeries};
 pub use figure::latency::{LatencySummary, OverThreshold};
 pub use figure::totals::Totals;
 pub use health::HealthMonitor;

@@ -1,19 +1,21 @@
 //! What other libraries count through the facade of the crate `metrics`.
 
+pub(crate) mod figure;
 mod name;
 mod scale;
 mod series;
+mod shelves;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
+use self::figure::BridgedSeries;
 use self::name::{cut, family_name, labels_of};
-use self::scale::Scale;
-use self::series::{Count, Level, Samples};
+use self::series::{Level, Samples};
+use self::shelves::{Described, Handle, Kind, Shelves, Shown};
 use crate::mask::mask;
 
 const DEFAULT_CAP: usize = 512;
@@ -74,84 +76,6 @@ struct Inner {
     dropped: AtomicU64,
     refused: AtomicU64,
     rejected: Arc<AtomicU64>,
-}
-
-#[derive(Default)]
-struct Shelves {
-    series: HashMap<(String, Labels), Handle>,
-    /// By the name that a library gave.
-    families: HashMap<String, Family>,
-    /// By the name that is shown.
-    shown: HashMap<String, Shown>,
-    described: HashMap<String, Described>,
-}
-
-/// Names and values, in the order of names.
-type Labels = Vec<(String, String)>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-#[derive(Clone)]
-struct Family {
-    kind: Kind,
-    scale: Scale,
-    /// As it is shown.
-    name: String,
-}
-
-struct Shown {
-    kind: Kind,
-    /// The name that the library gave.
-    given: String,
-}
-
-struct Described {
-    unit: Option<Unit>,
-    help: String,
-}
-
-#[derive(Clone)]
-enum Handle {
-    Counter(Arc<Count>),
-    Gauge(Arc<Level>),
-    Histogram(Arc<Samples>),
-}
-
-/// One series as it stands.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct BridgedSeries {
-    /// Such that Prometheus takes it; of a counter without `_total`.
-    pub name: String,
-    /// What the library says of it, masked; empty where it says nothing.
-    pub help: String,
-    /// Names and masked values, in the order of names.
-    pub labels: Vec<(String, String)>,
-    /// What was counted.
-    pub figure: BridgedFigure,
-}
-
-/// The value of a series.
-#[derive(Debug, Clone, PartialEq)]
-pub enum BridgedFigure {
-    /// It only grows.
-    Counter(u64),
-    /// Finite.
-    Gauge(f64),
-    /// In seconds, bytes or plain numbers.
-    Histogram {
-        /// `(upper bound, samples at or below it)`, ascending, without `+Inf`, which is `count`.
-        buckets: Vec<(f64, u64)>,
-        /// The number of samples.
-        count: u64,
-        /// Of all samples.
-        sum: f64,
-    },
 }
 
 impl Bridge {
@@ -263,32 +187,6 @@ fn refuse(counter: &AtomicU64) -> Option<Handle> {
     None
 }
 
-impl Shelves {
-    /// Returns the family for a name that a library uses, whether it exists yet or not; `None` if
-    /// the name already has another kind.
-    fn family(&self, kind: Kind, given: &str) -> Option<Family> {
-        let family = self.families.get(given).cloned().unwrap_or_else(|| {
-            let unit = self.described.get(given).and_then(|described| described.unit);
-            let (scale, name) = match kind {
-                Kind::Counter => (Scale::Plain, given.strip_suffix("_total").unwrap_or(given).to_owned()),
-                Kind::Gauge => (Scale::Plain, given.to_owned()),
-                Kind::Histogram => {
-                    let scale = Scale::of(unit, given);
-                    (scale, scale.named(given))
-                }
-            };
-            Family { kind, scale, name }
-        });
-        let is_other = self.shown.get(&family.name).is_some_and(|shown| shown.kind != kind);
-        (family.kind == kind && !is_other).then_some(family)
-    }
-
-    fn help(&self, name: &str) -> &str {
-        let described = self.shown.get(name).and_then(|shown| self.described.get(&shown.given));
-        described.map_or("", |described| described.help.as_str())
-    }
-}
-
 impl Default for Bridge {
     fn default() -> Self {
         Self::new()
@@ -298,16 +196,6 @@ impl Default for Bridge {
 impl fmt::Debug for Bridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bridge").field("cap", &self.inner.cap).field("dropped", &self.dropped()).finish_non_exhaustive()
-    }
-}
-
-impl Handle {
-    fn figure(&self) -> BridgedFigure {
-        match self {
-            Self::Counter(count) => BridgedFigure::Counter(count.get()),
-            Self::Gauge(level) => BridgedFigure::Gauge(level.get()),
-            Self::Histogram(samples) => samples.figure(),
-        }
     }
 }
 

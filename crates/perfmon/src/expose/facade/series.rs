@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::{CounterFn, GaugeFn, HistogramFn};
 
-use super::BridgedFigure;
+use super::figure::BridgedFigure;
 use super::scale::Scale;
 use crate::histogram::Histogram;
 use crate::histogram::layout::Layout;
