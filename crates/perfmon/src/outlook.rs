@@ -52,7 +52,8 @@ mod theil_sen;
 mod trend;
 mod watch;
 
-pub use anomaly::{Anomaly, Detector, Side};
+pub use anomaly::{Anomaly, Detector};
+pub use baseline::Side;
 pub use forecast::{Forecast, Reach, Step, forecast};
 pub use history::{History, Point, Refused};
 pub use trend::{Trend, trend};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::baseline::{Baseline, Distance};
+use super::baseline::{Baseline, Distance, Side};
 use super::history::is_figure;
 
 /// So many minutes are needed before anything is unusual.
@@ -13,16 +13,6 @@ const LIMIT: f64 = 3.5;
 const IN_A_ROW: usize = 3;
 /// An anomaly of so many minutes is how things are now.
 const NEW_NORMAL: usize = 60;
-
-/// Where a figure went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// Above what is usual.
-    Above,
-    /// Below it.
-    Below,
-}
 
 /// A figure that left its own past, for at least three minutes in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::anomaly::Side;
+use serde::Serialize;
+
 use super::{history, order};
 
 /// The most that a baseline remembers: a day, so that it holds every hour of it.
@@ -25,6 +26,16 @@ pub(super) struct Baseline {
     arrived: VecDeque<f64>,
     sorted: Vec<f64>,
     floor: f64,
+}
+
+/// Where a figure went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Above what is usual.
+    Above,
+    /// Below it.
+    Below,
 }
 
 /// How far out a value is.
