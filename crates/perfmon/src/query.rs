@@ -14,6 +14,7 @@ mod readings;
 mod recent;
 mod repeated;
 mod seen;
+mod shape;
 mod skeleton;
 mod slow;
 mod stats;

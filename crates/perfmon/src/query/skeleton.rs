@@ -1,9 +1,10 @@
 //! What may be shown of a statement that can't be read.
 
 use super::class::{BLANK, is};
-use super::fingerprint::CUT;
 use super::keyword::Keyword;
 
+/// Ends a text that was cut.
+pub(super) const CUT: &str = " …";
 /// More keywords tell no more.
 const MOST: usize = 12;
 
