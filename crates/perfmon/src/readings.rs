@@ -1,5 +1,6 @@
 //! The readings that the registry itself can give.
 
+pub(crate) mod chance;
 pub(crate) mod excess;
 pub(crate) mod failing;
 pub(crate) mod slowest;

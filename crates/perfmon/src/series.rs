@@ -7,6 +7,7 @@ pub(crate) mod ledger;
 pub(crate) mod ring;
 pub(crate) mod sealed;
 pub(crate) mod slot;
+pub(crate) mod total;
 pub(crate) mod unit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +18,9 @@ use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
 use crate::series::delta::Scratch;
 use crate::series::interval::Interval;
-use crate::series::ledger::{Ledger, Total};
+use crate::series::ledger::Ledger;
 use crate::series::slot::Slot;
+use crate::series::total::Total;
 use crate::time::window::Window;
 
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::outcome::tally::{ABORTED, FAILED, PANICKED, REFUSED};
 use crate::record::endpoint::Endpoint;
 use crate::record::operation::Operation;
 use crate::registry::Registry;
-use crate::series::ledger::Total;
+use crate::series::total::Total;
 
 /// The figures of every endpoint and operation since the start, read at each scrape:
 /// `http_requests_total` (method, route, status), `http_requests_aborted_total`,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::health::reading::Reading;
 use crate::histogram::snapshot::Snapshot;
-use crate::readings::excess::is_no_chance;
+use crate::readings::chance::is_no_chance;
 use crate::series::interval::Interval;
 use crate::time::window::Window;
 

@@ -12,7 +12,7 @@ use crate::outcome::status::{StatusClass, StatusCounts};
 use crate::outcome::tally::{ABORTED, REFUSED};
 use crate::request::under_way::UnderWay;
 use crate::series::Series;
-use crate::series::ledger::Total;
+use crate::series::total::Total;
 use crate::time::window::Window;
 
 /// The recorder of one method and route. Get it from

@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::figure::totals::Totals;
 use crate::histogram::Histogram;
 use crate::histogram::layout::{EXPOSED, Layout};
 use crate::histogram::stripe::TALLIES;
@@ -15,6 +14,7 @@ use crate::series::groups::Groups;
 use crate::series::interval::Interval;
 use crate::series::ring::Ring;
 use crate::series::slot::Slot;
+use crate::series::total::Total;
 use crate::time::window::Window;
 
 #[derive(Debug)]
@@ -30,15 +30,6 @@ pub(crate) struct Ledger {
     seconds: Ring,
     minutes: Ring,
     hours: Ring,
-}
-
-/// Everything since the start, in the few numbers that are shown of it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Total {
-    /// Samples up to each of the exposed bounds and above the one before; those above the last.
-    ranges: [u64; EXPOSED + 1],
-    sum_nanos: u128,
-    pub(crate) tallies: [u64; TALLIES],
 }
 
 impl Ledger {
@@ -208,34 +199,6 @@ impl Ledger {
     /// The memory that it has taken beside itself.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.read) + self.seconds.bytes() + self.minutes.bytes() + self.hours.bytes()
-    }
-}
-
-impl Total {
-    fn count(&mut self, ranges: &[u32; EXPOSED + 1], sum_nanos: u64, tallies: &[u64; TALLIES]) {
-        for (total, &more) in self.ranges.iter_mut().zip(ranges) {
-            *total += u64::from(more);
-        }
-        self.sum_nanos += u128::from(sum_nanos);
-        for (total, more) in self.tallies.iter_mut().zip(tallies) {
-            *total += more;
-        }
-    }
-
-    /// Samples between the exposed bounds, those above the last one behind them.
-    #[cfg(feature = "prometheus")]
-    pub(crate) fn ranges(&self) -> &[u64; EXPOSED + 1] {
-        &self.ranges
-    }
-
-    /// The sum of all samples.
-    #[cfg(feature = "prometheus")]
-    pub(crate) fn sum_nanos(&self) -> u128 {
-        self.sum_nanos
-    }
-
-    pub(crate) fn latency(&self) -> Totals {
-        Totals::of(&self.ranges, self.sum_nanos)
     }
 }
 
