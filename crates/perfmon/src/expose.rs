@@ -3,4 +3,4 @@
 #[cfg(feature = "metrics")]
 pub(crate) mod facade;
 #[cfg(feature = "prometheus")]
-pub(crate) mod prometheus;
+mod prometheus;

@@ -1,11 +1,11 @@
 //! Readings made into a report.
 
 pub(crate) mod config;
-pub(crate) mod hysteresis;
-pub(crate) mod latch;
+mod hysteresis;
+mod latch;
 pub(crate) mod reading;
 pub(crate) mod report;
-pub(crate) mod score;
+mod score;
 
 use std::time::Duration;
 

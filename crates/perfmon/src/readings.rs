@@ -1,9 +1,9 @@
 //! The readings that the registry itself can give.
 
-pub(crate) mod chance;
-pub(crate) mod excess;
-pub(crate) mod failing;
-pub(crate) mod slowest;
+mod chance;
+mod excess;
+mod failing;
+mod slowest;
 
 use std::sync::Arc;
 use std::time::Duration;

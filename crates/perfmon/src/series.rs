@@ -1,14 +1,14 @@
 //! One histogram with its counters and windows: what stands behind an endpoint or an operation.
 
 pub(crate) mod delta;
-pub(crate) mod groups;
+mod groups;
 pub(crate) mod interval;
-pub(crate) mod ledger;
-pub(crate) mod ring;
-pub(crate) mod sealed;
+mod ledger;
+mod ring;
+mod sealed;
 pub(crate) mod slot;
 pub(crate) mod total;
-pub(crate) mod unit;
+mod unit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
