@@ -16,7 +16,7 @@
 //!   the change if that symptom, the API's P99 or the API's error rate is worse than before. It
 //!   also reverts the change after fifteen minutes without data.
 //! - An actuator whose change was taken back is left alone for 1,440 minutes: its advice was wrong.
-//! - A value that somebody else has set since is never overwritten.
+//! - A value that another party has set since is never overwritten.
 //!
 //! # What it does not guarantee
 //!

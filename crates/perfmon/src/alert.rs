@@ -1,4 +1,4 @@
-//! From observations to somebody who is told.
+//! Observations, alerts and notifications.
 
 mod active;
 mod burn;
@@ -133,7 +133,7 @@ impl Alerts {
         changes
     }
 
-    /// Keeps a rule from being told for a while, from the next evaluation on.
+    /// Silences a rule for a while, from the next evaluation.
     ///
     /// # Errors
     ///
@@ -181,7 +181,7 @@ impl Alerts {
         self.active.values().map(|active| &active.alert).filter(|alert| alert.phase == Phase::Firing)
     }
 
-    /// What happened after the transition numbered `seq`, for whoever lost the stream.
+    /// Returns what happened after the transition numbered `seq`, for clients that lost the stream.
     pub fn since(&self, seq: u64) -> Since {
         self.history.since(seq, self.last_seq)
     }
@@ -220,7 +220,8 @@ impl Alerts {
         by_key
     }
 
-    /// Takes an alert into the phase `after`, tells of it, and keeps it where it belongs.
+    /// Moves an alert into the phase `after`, records the transition, and keeps the alert in its
+    /// place.
     fn move_on(
         &mut self,
         key: Key,

@@ -1,4 +1,4 @@
-//! `record(duration)` never waits and never resets; whoever reads subtracts.
+//! `record(duration)` never waits and never resets; readers subtract.
 //!
 //! Every endpoint and every measured operation owns one atomic histogram that only grows. Once a
 //! second the application calls [`Registry::tick`] (`Registry::spawn_ticks` does it with the

@@ -19,7 +19,7 @@ use std::ops::Range;
 use escape::Unescaped;
 use traits::Traits;
 
-/// What stands in a secret's place.
+/// Replaces a secret.
 const MASK: &str = "****";
 /// How many levels of escapes are resolved in a text: a URL within a URL within a line of JSON.
 const MOST_LEVELS: usize = 4;
@@ -87,7 +87,7 @@ pub fn mask(text: &str) -> Cow<'_, str> {
 
 /// Finds what a text shows as it stands; what its traits exclude isn't looked for.
 fn find(text: &str, traits: &Traits, secrets: &mut Vec<Range<usize>>) {
-    // The URLs first: what stands before the `@` of one is no address.
+    // The URLs first: the text before the `@` of a URL is no e-mail address.
     if traits.may_have_url() {
         url::find(text, secrets);
     }
@@ -115,7 +115,7 @@ fn find(text: &str, traits: &Traits, secrets: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Finds what it shows to whoever resolves its escapes.
+/// Finds the secrets that show once its escapes are resolved.
 fn find_escaped(text: &str, secrets: &mut Vec<Range<usize>>) {
     let mut levels: Vec<Unescaped> = Vec::new();
     while levels.len() < MOST_LEVELS

@@ -21,7 +21,7 @@
 //! assert!((20..=40).contains(&reach.expected));
 //! ```
 //!
-//! # What stands behind it
+//! # Methods
 //!
 //! - Slope: Theil (1950) and Sen (1968), the median of the slopes of all pairs. Significance: Mann
 //!   (1945) and Kendall, with Kendall's correction for ties, and with the correction of Bayley and

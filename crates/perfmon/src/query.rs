@@ -135,7 +135,7 @@ impl Queries {
             ranked.truncate(limit);
         }
         let mut stats: Vec<QueryStats> = ranked.iter().map(|(_, entry)| entry.stats(layout, all)).collect();
-        // By what is told: statements have run meanwhile.
+        // By the figures that are returned: statements have run meanwhile.
         stats.sort_by_cached_key(|stats| Reverse((by.of(stats), stats.fingerprint)));
         stats
     }

@@ -187,7 +187,7 @@ fn error_rate(all: &[Whole], config: &HealthConfig) -> Reading {
 
 fn aborted(all: &[Whole], config: &HealthConfig) -> Reading {
     let share = |of: &Whole| Share { over: of.aborted, count: of.responses + of.aborted, limit: config.aborted };
-    // Whoever likes can leave three times in a row.
+    // Any client can leave three times in a row.
     let (worst, evidence) =
         loudest(all.iter().map(|of| (share(of), share(of).value(), of.window)), config.min_samples, Few::Wait);
     let (Share { over, count, .. }, when) = (share(&all[worst]), when(all[worst].window, config));

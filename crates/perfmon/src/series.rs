@@ -1,4 +1,4 @@
-//! One histogram with its counters and windows: what stands behind an endpoint or an operation.
+//! One histogram with its counters and windows: the data of an endpoint or an operation.
 
 pub(crate) mod delta;
 mod groups;

@@ -17,7 +17,8 @@ const A_DAY: usize = 6;
 /// Minutes after which a change that nothing can be said of is taken back.
 const NOTHING_SEEN: u64 = 15;
 
-/// Follows advice within bounds, and takes back what doesn't help. See the [module](crate::action).
+/// Follows advice within bounds, and reverts changes that do not help. See the
+/// [module](crate::action).
 pub struct Actions {
     settings: Settings,
     actuators: Vec<Arc<dyn Actuator>>,

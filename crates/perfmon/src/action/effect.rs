@@ -37,7 +37,7 @@ impl Figures {
             let within = minutes.iter().filter(|signals| (first..end).contains(&signals.minute));
             let mut values: Vec<f64> = within.filter_map(figure).filter(|value| value.is_finite()).collect();
             values.sort_unstable_by(f64::total_cmp);
-            // The worse of the middle two: nobody should be lucky here.
+            // The worse of the middle two, so that luck does not decide.
             values.get(values.len() / 2).copied()
         };
         Self {

@@ -46,7 +46,7 @@ pub enum Outcome {
     },
     /// The value before is in force again.
     Reverted {
-        /// In which minute; none where somebody asked for it.
+        /// In which minute; `None` if an operator requested it.
         minute: Option<u64>,
         /// Why.
         reason: String,

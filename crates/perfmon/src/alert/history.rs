@@ -12,7 +12,7 @@ pub(super) struct History {
     transitions: VecDeque<Transition>,
 }
 
-/// What happened after a transition that somebody knows.
+/// What happened after a known transition.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Since {

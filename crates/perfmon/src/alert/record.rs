@@ -1,4 +1,4 @@
-//! What is told of an alert.
+//! An alert, its phase and its transitions.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use super::rule::Severity;
 pub enum Phase {
     /// Breached, but not for long enough.
     Pending,
-    /// Somebody should know.
+    /// For information.
     Firing,
     /// It fired, and is known to be well.
     Resolved,

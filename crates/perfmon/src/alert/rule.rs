@@ -21,9 +21,9 @@ const LONGEST_SILENCE_OF_FIGURES: Duration = Duration::from_secs(30 * 24 * 3600)
 pub enum Severity {
     /// Good to know.
     Info,
-    /// Somebody should look at it on a working day.
+    /// An operator should look at it on a working day.
     Warning,
-    /// Somebody should look at it now.
+    /// An operator should look at it now.
     Critical,
 }
 

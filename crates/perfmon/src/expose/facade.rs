@@ -166,7 +166,7 @@ impl Bridge {
         let Some(name) = family_name(name.as_str()) else { return };
         let help = cut(&mask(help)).to_owned();
         let mut shelves = self.shelves_mut();
-        // Nobody can fill it but with twice as many as there may be series.
+        // It holds at most twice as many descriptions as there may be series.
         if shelves.described.len() < self.inner.cap.saturating_mul(2) || shelves.described.contains_key(&name) {
             shelves.described.insert(name, Described { unit, help });
         }

@@ -139,7 +139,7 @@ fn histogram(mut series: MetricEncoder<'_>, total: &Total) -> fmt::Result {
     series.encode_histogram::<NoLabelSet>(sum, ranges.iter().sum(), &alone, None)
 }
 
-/// Not to be held by anybody: the texts are the totals'.
+/// Only borrowed: the texts belong to the totals.
 struct Labels<'a, const N: usize>([(&'a str, &'a str); N]);
 
 impl<const N: usize> EncodeLabelSet for Labels<'_, N> {

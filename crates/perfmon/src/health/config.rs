@@ -36,7 +36,7 @@ pub struct HealthConfig {
     pub slow_query: Duration,
     /// Share of a pool's connections that are in use, for [`pool`](Self::pool); 0.8.
     pub pool_in_use: f64,
-    /// How long somebody may wait for a connection, for [`pool_wait`](Self::pool_wait); 1 s.
+    /// The longest acceptable wait for a connection, for [`pool_wait`](Self::pool_wait); 1 s.
     pub pool_wait: Duration,
     /// The wait for a connection that means that the pool is stuck, for
     /// [`pool_stuck`](Self::pool_stuck); 5 s.

@@ -29,7 +29,7 @@ pub(crate) enum Evidence {
     Samples,
     /// So few above the threshold that chance may have made them.
     Chance,
-    /// So many that they speak however few samples there are.
+    /// Enough above the threshold to count, however few samples there are.
     Beyond,
 }
 

@@ -17,7 +17,7 @@ pub enum Health {
     Degraded,
     /// It should not get traffic.
     Unhealthy,
-    /// Too little is known to tell.
+    /// Too little is known.
     Unknown,
 }
 

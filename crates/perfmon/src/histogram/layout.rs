@@ -17,9 +17,9 @@ const RANGE_END: u64 = 1 << RANGE_POWER;
 pub(crate) const FIRST_FOUND: u64 = GROUP as u64;
 /// How much greater [`leading`] is than the number of the plain bucket, modulo their count.
 const TURN: usize = (f64::MAX_EXP as usize - 1 + GROUPING_POWER as usize - 1) * GROUP % PLAIN_BUCKETS;
-/// In the table: an edge lies in this bucket.
+/// In the table: an edge cuts this bucket.
 const CUT: u16 = 1 << 15;
-/// As many as the table can tell apart.
+/// The most that the table can represent.
 const MOST_EDGES: usize = CUT as usize - 1 - PLAIN_BUCKETS;
 /// No layout has more, the open one included.
 pub(crate) const MOST_BUCKETS: usize = PLAIN_BUCKETS + MOST_EDGES + 1;
@@ -44,7 +44,7 @@ pub struct Layout {
     /// The largest value of each bucket, ascending. The last bucket is open; its value is the end
     /// of the range.
     uppers: Box<[u64]>,
-    /// How many buckets lie at or below each of the exposed bounds.
+    /// The number of buckets at or below each of the exposed bounds.
     exposed: [usize; EXPOSED],
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn known() -> usize {
 #[cold]
 pub(crate) fn claim() -> Option<usize> {
     if MINE.get() == UNKNOWN {
-        // A thread that is shutting down shares: it would have nobody to give a slot back.
+        // A thread that is shutting down shares: it could not give a slot back.
         MINE.set(HELD.try_with(|slot| slot.0).unwrap_or(SHARED));
     }
     Some(MINE.get()).filter(|&slot| slot < OWN)
@@ -55,7 +55,7 @@ struct Slots(AtomicU32);
 struct Slot(usize);
 
 impl Slot {
-    /// The first free one of so many. Acquires what its last holder wrote.
+    /// Takes the first free slot. Acquires what its last holder wrote.
     fn claim(slots: &Slots, count: usize) -> Self {
         let mut taken = slots.0.load(Ordering::Relaxed);
         loop {

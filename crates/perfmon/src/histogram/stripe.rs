@@ -23,7 +23,7 @@ pub(crate) struct Stripes {
 
 /// One copy, in one piece of memory that shares no cache line with another.
 ///
-/// All counters wrap; who reads takes differences.
+/// All counters wrap; readers take differences.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Stripe<B: ?Sized = [AtomicU32]> {
@@ -170,7 +170,7 @@ impl Stripe {
         }
     }
 
-    /// Last of all: whoever sees the tally sees the sample.
+    /// Last of all: a reader that sees the tally sees the sample.
     #[inline(always)]
     fn tally_alone(&self, tally: usize) {
         let tally = &self.tallies[tally];

@@ -84,7 +84,7 @@ impl Recording {
             registry.waited_for_body(waited);
             elapsed = elapsed.saturating_sub(waited);
         }
-        // Seldom wanted, so that it is looked up only then.
+        // Rarely needed, so it is looked up only then.
         let id = || headers.get(request_id).or(self.request_id.as_ref())?.to_str().ok();
         registry.finished_call(&self.endpoint, end, elapsed, id, self.trace);
     }

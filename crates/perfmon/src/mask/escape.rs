@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// A text as whoever gets it reads it, and where each of its bytes stood.
+/// A text with its escapes resolved, and the original position of each of its bytes.
 pub(super) struct Unescaped {
     pub(super) text: String,
     /// One for each byte, and the end.
@@ -35,7 +35,7 @@ impl Unescaped {
         Some(plain)
     }
 
-    /// Where what stands at `range` stood.
+    /// Returns the original range of `range`.
     pub(super) fn place(&self, range: &Range<usize>) -> Range<usize> {
         self.places[range.start]..self.places[range.end]
     }

@@ -1,4 +1,4 @@
-//! Addresses that are a secret by themselves: whoever knows them may call.
+//! Addresses that are secrets themselves: a client that knows one may call it.
 
 use std::ops::Range;
 

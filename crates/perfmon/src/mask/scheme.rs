@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::scan::end_of;
 use super::word::{Needle, Needles, is_prose, is_random};
 
-/// How far the name of a scheme tells one.
+/// How surely a name is that of a scheme.
 #[derive(Clone, Copy, PartialEq)]
 enum Name {
     /// Nothing but what is said of the scheme itself is no credential behind it.
@@ -80,7 +80,7 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
             continue; // gone with the one before
         }
         let behind = at + scheme.text.len();
-        // Also as a blank stands in a URL.
+        // Also the forms of a blank in a URL.
         let start = end_of(text, behind, |char| !char.is_whitespace() && char != '+');
         if start == behind {
             continue;

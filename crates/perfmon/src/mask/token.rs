@@ -84,7 +84,7 @@ const SHORTEST: usize = 6;
 /// As long as that a word hardly is, nor a name of one part.
 const LONG: usize = 16;
 const PEM: &str = "-----BEGIN ";
-/// Within so many bytes a block says what it is.
+/// The most bytes in which a block names its kind.
 const LONGEST_LABEL: usize = 64;
 const PEM_END: &str = "-----END ";
 const DASHES: &str = "-----";

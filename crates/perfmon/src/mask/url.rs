@@ -22,7 +22,7 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
             .rsplit_once(':')
             .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
         let is_bracketed = text[start..authority].ends_with(']');
-        // A password may hold what ends an authority, if whoever wrote it was careless.
+        // A carelessly written password may contain a character that ends an authority.
         let looks_cut = text[start..authority].contains(':') && !has_port && !is_bracketed;
         let has_user = looks_cut || text[start..authority].contains('@');
         if let Some(sign) = last_sign.filter(|&sign| has_user && sign >= start) {

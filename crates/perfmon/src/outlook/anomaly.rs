@@ -5,13 +5,13 @@ use serde::Serialize;
 use super::baseline::{Baseline, Distance, Side};
 use super::history::is_figure;
 
-/// So many minutes are needed before anything is unusual.
+/// The number of minutes that are needed for a judgement.
 const FEWEST: usize = 60;
 /// Iglewicz and Hoaglin's limit.
 const LIMIT: f64 = 3.5;
-/// So many minutes in a row must be out for an anomaly, and in for its end.
+/// The number of minutes in a row that begin an anomaly, and that end it.
 const IN_A_ROW: usize = 3;
-/// An anomaly of so many minutes is how things are now.
+/// An anomaly of this many minutes becomes the new baseline.
 const NEW_NORMAL: usize = 60;
 
 /// A figure that left its own past, for at least three minutes in a row.

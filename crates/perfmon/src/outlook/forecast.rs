@@ -11,7 +11,7 @@ use super::trend::Trend;
 const FEWEST: usize = 60;
 /// Older minutes are not looked at.
 const MOST: usize = 480;
-/// A forecast looks ahead as far as a quarter of what lies behind it.
+/// A forecast reaches a quarter as far ahead as its data reaches back.
 const BEHIND: usize = 4;
 /// Of the intervals: what lies outside, on either side.
 const TAIL: f64 = 0.02;

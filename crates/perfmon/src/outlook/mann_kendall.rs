@@ -23,7 +23,7 @@ pub(super) fn variance(points: &[Point]) -> f64 {
     (term(values.len()) - tied) / 18.0
 }
 
-/// How probable a score as far from zero is by chance.
+/// Returns the probability of a score as far from zero by chance.
 pub(super) fn p_value(score: i64, variance: f64) -> f64 {
     if score == 0 || variance <= 0.0 {
         return 1.0;

@@ -24,7 +24,7 @@ pub struct Trend {
     pub low: f64,
     /// And below this.
     pub high: f64,
-    /// How probable so much movement is by chance, between 0 and 1.
+    /// The probability of as much movement by chance, between 0 and 1.
     pub p_value: f64,
     /// How many figures it rests on.
     pub points: usize,

@@ -50,7 +50,7 @@ pub struct Figure {
     pub last: Point,
     /// Only a significant one.
     pub trend: Option<Trend>,
-    /// What is to come, where the back-test lets it be told.
+    /// The forecast, if the back-test allows it.
     pub forecast: Option<Forecast>,
 }
 
@@ -157,7 +157,7 @@ impl Outlook {
         }
     }
 
-    /// Writes what the detector says into what was told, or that it is over.
+    /// Copies the detector's state into the reported anomaly, or notes that it is over.
     fn update(&mut self, name: &str, minute: u64, now: Option<Anomaly>) {
         let open = self.anomalies.iter_mut().find(|told| told.name == name && told.ended.is_none());
         if let Some(told) = open {

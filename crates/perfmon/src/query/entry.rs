@@ -15,7 +15,7 @@ use crate::histogram::snapshot::{bucket_of, duration};
 
 /// What one call may add to a sum, so that no absurd one outweighs all others.
 pub(super) const LONGEST_ADDED: Duration = Duration::from_secs(86_400);
-/// What a call weighs beside its time, in nanoseconds: who is called often stays too.
+/// Weight of a call beside its time, in nanoseconds, so that frequent shapes are kept too.
 const WEIGHT_OF_A_CALL: u64 = 100_000;
 
 /// What a call adds to the figures of its shape.
@@ -50,7 +50,7 @@ struct Tally {
 }
 
 impl Entry {
-    /// `weight` is that of whoever had its place.
+    /// `weight` is that of the shape it replaces.
     pub(super) fn new(fingerprint: Fingerprint, text: &str, dialect: Dialect, weight: u64, layout: &Layout) -> Self {
         let tally = Tally {
             calls: 0,

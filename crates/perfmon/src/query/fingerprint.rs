@@ -12,7 +12,7 @@ use super::lexer::Lexer;
 use super::shape::{LONGEST_WRITTEN, Shape};
 use super::skeleton::{self, CUT};
 
-/// A longer statement is not read at all, so that nobody waits for a megabyte.
+/// A longer statement is not read at all, so that no caller waits for a megabyte.
 const LONGEST_READ: usize = 1 << 20;
 /// What is kept of a statement's text, in bytes.
 const LONGEST_SHOWN: usize = 4 << 10;

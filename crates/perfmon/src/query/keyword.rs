@@ -170,7 +170,7 @@ static OF_LENGTH: [u128; LONGEST + 1] = {
     masks
 };
 const COUNT: usize = STARTERS.len() + OTHERS.len();
-/// About seven places a word, so that a look-up seldom looks twice.
+/// About seven places a word, so that a look-up rarely looks twice.
 const PLACES: usize = 1024;
 
 static PACKED: [u128; COUNT] = packed();
@@ -250,7 +250,7 @@ impl Keyword {
         Self(number as u8)
     }
 
-    /// The keyword that the first so many bytes are, in whatever case.
+    /// Returns the keyword that the first `length` bytes are, in any case.
     #[inline]
     pub(super) fn begins(bytes: &[u8], length: usize) -> Option<Self> {
         if !(SHORTEST..=LONGEST).contains(&length) {

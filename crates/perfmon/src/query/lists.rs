@@ -12,7 +12,7 @@ enum Collapses {
     Nothing,
     /// What stands between commas, behind `IN` and `ARRAY`.
     Items,
-    /// What stands in parentheses between commas, behind `VALUES`.
+    /// The items in parentheses after `VALUES`.
     Rows,
 }
 

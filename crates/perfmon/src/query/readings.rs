@@ -27,7 +27,7 @@ impl Queries {
             let burst = burst.filter(|burst| share(burst.slow, burst.calls) > config.slow_share);
             let lately = Recently { calls, is_known: calls.calls >= min_samples, is_burst: false };
             let burst = burst.map(|calls| Recently { calls, is_known: true, is_burst: true });
-            // What both find is told with the figures of five minutes.
+            // If both find it, the figures of five minutes are reported.
             for recently in [Some(lately), burst].into_iter().flatten() {
                 if calls.calls > 0 && worst.as_ref().is_none_or(|(worst, _)| recently.is_worse_than(worst)) {
                     worst = Some((recently, Arc::clone(&entry)));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How far back the readings look.
 pub(super) const MINUTES: u64 = 5;
-/// So many slow calls within a minute are more than an outlier, however seldom the shape runs.
+/// This many slow calls within a minute are more than an outlier, however rarely the shape runs.
 pub(super) const BURST: usize = 3;
 const MINUTE: Duration = Duration::from_secs(60);
 /// One more, so that the minute under way and five whole ones fit.

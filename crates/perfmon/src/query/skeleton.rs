@@ -5,7 +5,7 @@ use super::keyword::Keyword;
 
 /// Ends a text that was cut.
 pub(super) const CUT: &str = " …";
-/// More keywords tell no more.
+/// More keywords add no information.
 const MOST: usize = 12;
 
 /// Writes the keywords before the first literal, quote or comment into `text`.

@@ -1,4 +1,4 @@
-//! What is told of a shape.
+//! The figures of a shape.
 
 use std::time::Duration;
 

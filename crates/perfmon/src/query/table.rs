@@ -24,7 +24,7 @@ thread_local! {
 
 pub(super) struct Table {
     places: usize,
-    /// Of the texts of statements; random, so that nobody can choose two texts for one shape.
+    /// Hashes texts of statements; random, so that no client can choose two texts with one hash.
     hasher: RandomState,
     shapes: RwLock<Shapes>,
     forgotten: AtomicU64,

@@ -1,4 +1,4 @@
-//! Whether so many out of so few can be chance.
+//! Whether chance explains a number of samples above a limit.
 
 /// One in a million: how often chance may report a process that is exactly at a limit, per
 /// evaluation. Well below the limit it is far less.

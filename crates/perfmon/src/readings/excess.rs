@@ -14,13 +14,13 @@ const LITTLE_CHANCE: f64 = 1e-4;
 
 /// One or two of a quiet service's samples say nothing, however few there are beside them.
 const FEWEST: u64 = 3;
-/// So many are taken at their word in the long window: it is exact from here on.
+/// With this many above the limit the long window is exact.
 const TELLING: u64 = 10;
 
 /// A shorter window has few samples at any rate, and is evaluated too often for them.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// So many of so many, against the share that may be.
+/// A number of samples above a limit, and the share that is allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Share {
     pub(crate) over: u64,
@@ -34,7 +34,7 @@ pub(crate) enum Excess {
     Within,
     /// The share is above the limit, by so few samples that it may be below in truth.
     Chance,
-    /// It is above, and was not made by chance.
+    /// It is above, and chance does not explain it.
     Real,
 }
 

@@ -13,7 +13,7 @@ use crate::series::Series;
 use crate::series::delta::Scratch;
 use crate::time::window::Window;
 
-/// The finest that a [`Meter`] tells apart, which decides how far it reaches.
+/// The resolution of a [`Meter`], which decides its range.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Grain {
     /// Nanoseconds, up to 137.4 s.
@@ -65,7 +65,7 @@ struct Inner {
 
 struct Bound {
     seconds: f64,
-    /// How many buckets lie at or below it.
+    /// The number of buckets at or below it.
     buckets: usize,
 }
 
@@ -156,7 +156,7 @@ impl Meter {
         own + self.0.series.bytes()
     }
 
-    /// Whoever holds it sees what is filed and what is not of one moment.
+    /// While it is held, filed and unfiled samples are of one moment.
     fn filed(&self) -> MutexGuard<'_, Box<[u64]>> {
         self.0.filed.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -62,7 +62,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// Who hears of slow calls and operations; by default nobody.
+    /// Sets the observer of slow calls and operations; none by default.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);

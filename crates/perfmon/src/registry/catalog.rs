@@ -32,7 +32,7 @@ type Names<T> = HashMap<Arc<str>, Arc<T>, RandomState>;
 #[derive(Debug)]
 struct Entries<T> {
     groups: Vec<(&'static str, Names<T>)>,
-    /// In the order of name and group, so that nobody has to sort who reads all.
+    /// In the order of name and group, so that readers of all need not sort.
     all: Vec<(Arc<str>, &'static str, Arc<T>)>,
     /// Names that count towards the cap.
     named: usize,

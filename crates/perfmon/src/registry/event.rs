@@ -1,4 +1,4 @@
-//! What the registry tells while it happens.
+//! What the registry reports at once.
 
 use crate::slow::{SlowCall, SlowOperation};
 

@@ -4,7 +4,7 @@ use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::record::meter::{Grain, Meter};
 use crate::registry::Registry;
 
-/// Where the meters of a registry lie in their catalog; they have no groups.
+/// The group of all meters in their catalog: they have no groups.
 const GROUP: &str = "";
 
 impl Registry {

@@ -6,7 +6,7 @@ use crate::histogram::snapshot::Snapshot;
 use crate::registry::Registry;
 use crate::series::Series;
 
-/// One request in so many has its record timed.
+/// One record in this many is timed.
 const SAMPLED: u32 = 1024;
 
 /// What a registry has cost since its start, by its own clock.

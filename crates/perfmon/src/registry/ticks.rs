@@ -20,7 +20,7 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// Whether nobody ticks any more, because the runtime has ended.
+    /// Returns whether the ticks have stopped because the runtime has ended.
     pub fn is_over(&self) -> bool {
         self.task.is_finished()
     }

@@ -40,7 +40,7 @@ struct State {
 }
 
 impl BodyWait {
-    /// Somebody waits from now on. Nothing changes where somebody does already.
+    /// Starts a wait. Does nothing if one is running.
     pub fn begin(&self, now: Duration) {
         if !self.is_waiting() {
             self.0.since.store(nanos(now).saturating_add(1), Ordering::Relaxed);
@@ -55,7 +55,7 @@ impl BodyWait {
         }
     }
 
-    /// Whether somebody waits.
+    /// Returns whether a wait is running.
     pub fn is_waiting(&self) -> bool {
         self.0.since.load(Ordering::Relaxed) != 0
     }

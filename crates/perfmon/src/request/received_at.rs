@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The time at which a server had the first of a request in hands, on the clock of the registry
+/// The time at which a server read the first bytes of a request, on the clock of the registry
 /// ([`Registry::now`](crate::Registry::now)).
 ///
 /// A server puts it into the request's extensions. [`PerfLayer`](crate::PerfLayer) then measures

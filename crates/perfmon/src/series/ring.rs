@@ -26,7 +26,7 @@ pub(crate) struct Ring {
     room: VecDeque<u8>,
 }
 
-/// A unit that is over. What it holds lies in the room, behind that of those before it.
+/// A unit that is over. Its data is in the room, after that of the units before it.
 #[derive(Debug)]
 struct Passed {
     turn: u64,

@@ -23,7 +23,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// How many ranges of latency are told apart.
+    /// The number of latency ranges.
     pub const BUCKETS: usize = 12;
 
     /// The upper ends of all ranges but the last, which has none: 1 ms to 2.5 s.

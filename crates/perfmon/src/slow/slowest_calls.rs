@@ -94,7 +94,7 @@ mod tests {
         slowest.newest(10).iter().map(|call| call.elapsed.as_millis()).collect()
     }
 
-    /// The lock is held by somebody else, so that who asked for it would never return.
+    /// The test holds the lock, so a caller that takes it would never return.
     #[test]
     fn a_call_that_is_beaten_takes_no_lock() {
         let slowest = SlowestCalls::new(2);

@@ -45,7 +45,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told; share it through an [`std::sync::Arc`].
+/// A clock that only a test moves; share it through an [`std::sync::Arc`].
 ///
 /// A test sets how long work takes, instead of waiting for it. A handler that moves the clock takes
 /// that long:

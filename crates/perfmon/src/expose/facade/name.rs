@@ -37,7 +37,7 @@ fn label_name(name: &str) -> String {
     if name.starts_with("__") || RESERVED.contains(&name.as_str()) { format!("label_{name}") } else { name }
 }
 
-/// With `_` in place of whatever may not stand in a name, and before a digit that would begin it.
+/// Replaces characters that are not allowed in a name with `_`, and puts one before a first digit.
 fn clean(name: &str, may_stand: impl Fn(char) -> bool) -> String {
     let name = cut(name);
     let before = if name.starts_with(|char: char| char.is_ascii_digit()) || name.is_empty() { "_" } else { "" };

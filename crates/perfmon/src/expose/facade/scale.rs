@@ -29,9 +29,9 @@ const NUMBERS: [f64; 13] =
 /// What a histogram's values are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
-    /// So many seconds are one of them.
+    /// The number of seconds in one of them.
     Time(f64),
-    /// So many bytes are one.
+    /// The number of bytes in one of them.
     Data(f64),
     Plain,
 }

@@ -44,14 +44,14 @@ const WEAK_PARTS: [&str; 2] = ["key", "auth"];
 /// Keys that open nothing.
 const ORDINARY_KEYS: [&str; 9] =
     ["cache", "foreign", "partition", "primary", "public", "routing", "row", "sort", "unique"];
-/// Codes that anybody may know.
+/// Codes that are not secret.
 const ORDINARY_CODES: [&str; 24] = [
     "area", "bar", "close", "country", "currency", "err", "error", "exit", "http", "key", "lang", "language", "locale",
     "op", "postal", "qr", "reason", "response", "result", "return", "source", "sql", "status", "zip",
 ];
 /// Headers whose value is the rest of the line.
 const LINES: [&str; 3] = ["cookie", "authorization", "passphrase"];
-/// Within so many bytes before `BY` a user is `IDENTIFIED`.
+/// The most bytes between `IDENTIFIED` and `BY`.
 const LONGEST_CLAUSE: usize = 64;
 
 /// What of the values of the key at `start..end` is secret, if any.
@@ -100,7 +100,7 @@ fn word_before(text: &str, at: usize) -> &str {
     before.strip_suffix(' ').map_or("", |before| &before[before.trim_end_matches(is_word).len()..])
 }
 
-/// Whether what stands before `BY` is the `IDENTIFIED`, perhaps `WITH` a method, of a user.
+/// Returns whether `IDENTIFIED`, perhaps `WITH` a method, comes before `BY`.
 fn is_identified(text: &str, at: usize) -> bool {
     let before = &text[text.ceil_char_boundary(at.saturating_sub(LONGEST_CLAUSE))..at];
     before.split(|char: char| !is_word(char)).any(|word| word.eq_ignore_ascii_case("identified"))
@@ -131,7 +131,7 @@ const fn letters(text: &str) -> u32 {
     letters
 }
 
-/// The last part of a name, as of `oauth_code` or `oauthCode`, and what stands before it.
+/// Splits off the last part of a name, as of `oauth_code` or `oauthCode`.
 fn split_last(name: &str) -> (&str, &str) {
     let bytes = name.as_bytes();
     for at in (0..bytes.len()).rev() {

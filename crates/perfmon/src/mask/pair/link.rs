@@ -4,7 +4,7 @@ use crate::mask::scan::{is_word, skip_blanks};
 
 /// Between key and value; `%3D` and `%3A` as in a URL within a URL.
 const SIGNS: [&str; 6] = ["=>", ":=", "=", ":", "%3d", "%3a"];
-/// What may stand before the quote of a text in SQL and in programs: `E'…'`.
+/// Prefixes of a quoted text in SQL and in programs: `E'…'`.
 const KINDS_OF_TEXT: &[u8] = b"bBeEnNrRuUxX";
 
 pub(super) fn is_key(char: char) -> bool {
@@ -26,7 +26,7 @@ pub(super) enum Link {
     Tag,
 }
 
-/// Where the value of the key that stands at `start..end` begins, if one follows.
+/// Returns where the value of the key at `start..end` begins, if one follows.
 pub(super) fn start_of_value(text: &str, start: usize, end: usize) -> Option<(usize, Link)> {
     if let Some(behind) = end_of_tag(text, start, end) {
         return Some((behind, Link::Tag));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::link::Link;
 
-/// Names that are words too: what is said of such a thing stands behind `: ` as its value would.
+/// Names that are also ordinary words: their status may follow `: ` like a value.
 const SPOKEN: [&str; 8] = ["credential", "credentials", "pass", "pin", "session", "sessions", "signature", "token"];
 /// What is said of them.
 const SAID: [&str; 28] = [
