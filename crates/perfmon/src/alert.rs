@@ -167,7 +167,8 @@ impl Alerts {
         self.silences.in_force(unix_ms).cloned().collect()
     }
 
-    /// What fires, the gravest first, then what is pending, then what has ended, the newest first.
+    /// Returns firing alerts, the most severe first, then pending ones, then ended ones, the newest
+    /// first.
     pub fn list(&self, limit: usize) -> Vec<Alert> {
         let mut alive: Vec<&Alert> = self.active.values().map(|active| &active.alert).collect();
         let rank = |alert: &Alert| (alert.phase == Phase::Firing, alert.severity, alert.id);

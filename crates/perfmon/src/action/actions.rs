@@ -25,7 +25,7 @@ pub struct Actions {
     /// Newest last.
     journal: VecDeque<Entry>,
     next_id: u64,
-    /// What is on trial, and what was before it.
+    /// The change on trial, and the figures before it.
     trial: Option<(u64, Figures)>,
     /// The minutes of the changes of the last day, and of the last attempt or revert.
     made: VecDeque<u64>,
@@ -68,7 +68,7 @@ impl Actions {
         self.settings.enabled
     }
 
-    /// What it may set.
+    /// Returns the actuators that it may set.
     pub fn actuators(&self) -> impl Iterator<Item = &dyn Actuator> {
         self.actuators.iter().map(AsRef::as_ref)
     }
@@ -98,7 +98,7 @@ impl Actions {
         self.take_back(id, None, "somebody asked for it")
     }
 
-    /// What was done, newest first.
+    /// Returns the entries, newest first.
     pub fn journal(&self) -> impl Iterator<Item = &Entry> {
         self.journal.iter().rev()
     }

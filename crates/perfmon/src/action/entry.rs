@@ -13,7 +13,7 @@ pub struct Entry {
     pub id: u64,
     /// When it was made.
     pub minute: u64,
-    /// What was set.
+    /// Name of the actuator.
     pub actuator: String,
     /// The value before.
     pub from: f64,
@@ -24,13 +24,13 @@ pub struct Entry {
     pub advice: &'static str,
     /// Why.
     pub evidence: Vec<Evidence>,
-    /// What was to become better.
+    /// The symptom that the change should improve.
     pub symptom: Symptom,
-    /// What became of it.
+    /// The outcome of the change.
     pub outcome: Outcome,
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 #[non_exhaustive]

@@ -14,7 +14,7 @@ pub(super) struct Poor {
     pub(super) expiries: u64,
 }
 
-/// Those whose hit rate is below the limit, over enough look-ups.
+/// Returns the caches whose hit rate is below the limit, with enough look-ups.
 pub(super) fn poor(limits: &Limits, stretch: Stretch<'_>) -> Vec<Poor> {
     stretch
         .names(|signals| &signals.caches, |cache| &cache.name)

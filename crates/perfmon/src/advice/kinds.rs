@@ -32,13 +32,13 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Evidence {
-    /// What it is, as `hit rate`.
+    /// Name of the figure, as `hit rate`.
     pub name: &'static str,
-    /// What it is lately.
+    /// Its recent value.
     pub value: f64,
-    /// What it is held against: a limit, or what it was before.
+    /// The value it is compared with: a limit, or its value before.
     pub against: f64,
-    /// Of both, as `s`; none of shares and counts.
+    /// Unit of both, as `s`; `None` for shares and counts.
     pub unit: Option<&'static str>,
 }
 
@@ -52,7 +52,7 @@ impl Evidence {
     }
 }
 
-/// What a change is to bring down. Higher is worse.
+/// The figure that a change should reduce. Higher is worse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "of", content = "name")]
 #[non_exhaustive]
@@ -69,7 +69,7 @@ pub enum Symptom {
 }
 
 impl Symptom {
-    /// What it was in that minute; `None` where nothing happened that would show it.
+    /// Returns its value in that minute; `None` if there was no data for it.
     pub fn of(&self, signals: &Signals) -> Option<f64> {
         match self {
             Self::Misses(name) => {
@@ -96,30 +96,30 @@ impl Symptom {
 pub struct Change {
     /// The actuator's name: `cache:`, `workers:` or `limit:` and the name of what it belongs to.
     pub actuator: String,
-    /// What its value is to be multiplied by.
+    /// Factor for its value.
     pub factor: f64,
-    /// What is to become better by it.
+    /// The symptom that the change should improve.
     pub symptom: Symptom,
 }
 
-/// What to change, and why.
+/// A recommended change, and its reasons.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Advice {
     /// Which rule speaks, as `more-room`. With `target`, the same advice in each minute.
     pub id: &'static str,
-    /// What it concerns: a cache, a queue, a limiter, a statement, or `api`.
+    /// The subject: a cache, a queue, a limiter, a statement, or `api`.
     pub target: String,
-    /// What to do, in a sentence.
+    /// The recommended action, in a sentence.
     pub text: String,
     /// Why. Never empty.
     pub evidence: Vec<Evidence>,
     /// Between 0 and 1. It is low if few samples support the advice, or if they hardly exceed the
     /// limit.
     pub confidence: f64,
-    /// What may be expected of it, in a sentence.
+    /// The expected gain, in a sentence.
     pub gain: String,
-    /// What would show that it was wrong.
+    /// The observation that would show that the advice was wrong.
     pub disproved_by: &'static str,
     /// The change that would follow it, where a machine may make it.
     pub action: Option<Change>,

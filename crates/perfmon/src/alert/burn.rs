@@ -61,7 +61,7 @@ pub enum BurnRateError {
     /// An objective without a budget, or without a meaning.
     #[error("an objective is above 0 and below 1, not {given}")]
     Objective {
-        /// What was given.
+        /// The given value.
         given: f64,
     },
     /// A factor that can't be exceeded, even when every response fails, or that is none.
@@ -69,7 +69,7 @@ pub enum BurnRateError {
     Factor {
         /// The rule.
         rule: String,
-        /// What was given.
+        /// The given value.
         given: f64,
         /// The burn rate of a total outage.
         most: f64,
@@ -118,7 +118,7 @@ pub struct BurnReading {
     /// responses, or if the process is younger than the short window. It is also if the process is
     /// younger than the long window and only that window could show that all is well.
     pub breached: Option<bool>,
-    /// What it rests on, for people.
+    /// The figures behind it, for people.
     pub detail: String,
 }
 
@@ -237,7 +237,7 @@ impl BurnRate {
 }
 
 impl BurnReading {
-    /// What alerts are judged from.
+    /// Returns it as an observation for alerts.
     pub fn observation(&self) -> Observation<'_> {
         Observation::new(&*self.rule, self.breached, self.long, self.factor).detail(&*self.detail)
     }

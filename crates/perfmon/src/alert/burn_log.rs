@@ -8,9 +8,9 @@ use crate::time::timeline::Timeline;
 
 const MINUTES: usize = 360;
 const HOURS: usize = 72;
-/// What the ring of minutes holds.
+/// The period that the ring of minutes covers.
 pub(super) const MINUTES_REACH: Duration = Duration::from_secs(MINUTES as u64 * 60);
-/// What the ring of hours holds.
+/// The period that the ring of hours covers.
 pub(super) const LONGEST: Duration = Duration::from_secs(HOURS as u64 * 3600);
 
 /// How many responses there were, and how many of them were bad.
@@ -18,7 +18,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(HOURS as u64 * 3600);
 pub struct Outcomes {
     /// All responses.
     pub total: u64,
-    /// Those that count against the objective.
+    /// Responses that count against the objective.
     pub bad: u64,
 }
 
@@ -71,7 +71,7 @@ impl BurnLog {
 #[derive(Debug)]
 struct Ring {
     unit_secs: u64,
-    /// What each unit holds, and which one since the start it is.
+    /// Outcomes of each unit, and its number since the start.
     slots: Box<[(u64, Outcomes)]>,
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::health::report::{Health, HealthReport};
 use crate::request::trace_context::TraceContext;
 
-/// What is known of a rule at one moment.
+/// The state of a rule at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation<'a> {
     /// The id of the rule it is about.
@@ -41,7 +41,7 @@ impl<'a> Observation<'a> {
         self
     }
 
-    /// What a reader should know beside the numbers.
+    /// Sets text for people beside the numbers.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'a, str>>) -> Self {
         self.detail = detail.into();

@@ -43,7 +43,7 @@ struct Waiting<T> {
     due: Duration,
 }
 
-/// What became of the transitions of an [`Outbox`].
+/// How the transitions of an [`Outbox`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct OutboxCounts {
@@ -135,7 +135,7 @@ impl<T: Numbered> Outbox<T> {
         self.waiting.len()
     }
 
-    /// What became of the others.
+    /// Returns how the other transitions ended.
     pub fn counts(&self) -> OutboxCounts {
         self.counts
     }

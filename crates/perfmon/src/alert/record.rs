@@ -6,13 +6,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::rule::Severity;
 
-/// Where an alert is in its life.
+/// The phase of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Breached, but not for long enough.
     Pending,
-    /// For information.
+    /// Breached for long enough: operators are notified, unless it is silenced.
     Firing,
     /// It fired, and is known to be well.
     Resolved,
@@ -54,7 +54,7 @@ pub struct Alert {
     pub subject: String,
     /// How much it matters.
     pub severity: Severity,
-    /// Where it is in its life.
+    /// Its phase.
     pub phase: Phase,
     /// When it became pending.
     pub pending_at_unix_ms: u64,
@@ -73,7 +73,7 @@ pub struct Alert {
     /// The threshold last known.
     #[serde(deserialize_with = "number")]
     pub threshold: f64,
-    /// What was last said beside the numbers.
+    /// The latest text beside the numbers.
     pub detail: String,
     /// A trace that shows it, in 32 hexadecimal digits: the first that was given.
     pub trace_id: Option<String>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const LONGEST_ID: usize = 64;
 /// Rules of one engine.
 const MOST_RULES: usize = 256;
-/// What holds or keeps for longer is no alert.
+/// The longest hold or keep of a rule.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_SILENCE_OF_FIGURES: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -144,9 +144,9 @@ pub enum AlertRuleError {
         id: String,
         /// The field.
         field: &'static str,
-        /// What it was given.
+        /// The given value.
         given: Duration,
-        /// What it takes.
+        /// The allowed values.
         range: &'static str,
     },
     /// More than 256 rules.

@@ -21,7 +21,7 @@ pub struct Silence {
     pub subject: Option<String>,
     /// The first moment at which it is over.
     pub until_unix_ms: u64,
-    /// Who, and why.
+    /// The person who set it, and why.
     pub reason: String,
 }
 
@@ -62,7 +62,7 @@ pub enum SilenceError {
     TooMany,
 }
 
-/// Those in force, and maybe some that are over.
+/// Silences in force, and perhaps some that are over.
 #[derive(Debug, Default)]
 pub(super) struct Silences {
     all: Vec<Silence>,

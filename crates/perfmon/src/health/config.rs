@@ -78,9 +78,9 @@ pub enum HealthConfigError {
     Share {
         /// The field of [`HealthConfig`].
         setting: &'static str,
-        /// What it was given.
+        /// The given value.
         given: f64,
-        /// What it takes.
+        /// The allowed range.
         range: &'static str,
     },
     /// A duration that is zero, or beyond what is measured.
@@ -88,7 +88,7 @@ pub enum HealthConfigError {
     Duration {
         /// The field of [`HealthConfig`].
         setting: &'static str,
-        /// What it was given.
+        /// The given value.
         given: Duration,
     },
     /// A number that is zero: of samples, that would call silence healthy.

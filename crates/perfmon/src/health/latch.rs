@@ -23,7 +23,7 @@ struct Held {
     word: Word,
 }
 
-/// What an evaluation says of a reading; of several with one name the gravest counts.
+/// The result of a reading in an evaluation; of several with one name the worst counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Word {
     Silent,

@@ -22,7 +22,7 @@ pub struct Reading {
     pub(crate) evidence: Evidence,
 }
 
-/// What a value that exceeds its threshold rests on.
+/// The evidence for a value that exceeds its threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Evidence {
     /// The number of samples alone.
@@ -90,7 +90,7 @@ impl Reading {
         self
     }
 
-    /// What a reader should know beside the numbers, such as the endpoint concerned.
+    /// Sets text for people beside the numbers, such as the endpoint concerned.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());

@@ -47,7 +47,7 @@ pub(crate) fn whole(score: f64) -> u8 {
     (score.clamp(0.0, 100.0) + 1e-9).floor() as u8
 }
 
-/// What else decides about the state.
+/// Further inputs of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Flags {
     /// Some component exceeds its threshold.

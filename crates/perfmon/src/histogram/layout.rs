@@ -146,7 +146,7 @@ impl Default for Layout {
     }
 }
 
-/// Where a sample is counted.
+/// The counters of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Place {
     pub(crate) bucket: usize,
@@ -187,7 +187,7 @@ fn leading(nanos: u64) -> usize {
     ((nanos.cast_signed() as f64).to_bits() >> (f64::MANTISSA_DIGITS - 1 - GROUPING_POWER)) as usize
 }
 
-/// Of a number within the range.
+/// Returns the plain bucket of a number within the range.
 #[expect(clippy::cast_possible_truncation, reason = "below PLAIN_BUCKETS for every value below the range's end")]
 fn plain_index(nanos: u64) -> usize {
     if nanos < FIRST_FOUND { nanos as usize } else { leading(nanos).wrapping_sub(TURN) % PLAIN_BUCKETS }

@@ -12,7 +12,7 @@ const SPARE: usize = 2;
 
 /// How many threads can have a stripe of their own, at most.
 pub(crate) const OWN: usize = MOST;
-/// What stands for the stripe of all threads that have none of their own.
+/// The number of the stripe that all other threads share.
 const SHARED: usize = MOST;
 /// A thread that has recorded nothing yet.
 const UNKNOWN: usize = usize::MAX;
@@ -51,7 +51,7 @@ fn own_stripes() -> usize {
 /// One bit for each slot that a thread holds.
 struct Slots(AtomicU32);
 
-/// What a thread holds until it ends.
+/// The slot of a thread, until it ends.
 struct Slot(usize);
 
 impl Slot {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::histogram::layout::{EXPOSED, Layout, MOST_BUCKETS, Place};
 use crate::histogram::slot::{self, OWN};
 
-/// What is counted beside the latencies: five status classes, aborted, and refused.
+/// The number of counters beside the latencies: five status classes, aborted, and refused.
 pub(crate) const TALLIES: usize = 7;
 
 /// Slots for the ranges between exposed bounds. It is a power of two, so that finding a range needs

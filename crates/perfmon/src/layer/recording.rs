@@ -15,7 +15,7 @@ use crate::request::received_at::ReceivedAt;
 use crate::request::trace_context::TraceContext;
 use crate::request::under_way::Note;
 
-/// What all requests of a layer share.
+/// The data that all requests of a layer share.
 #[derive(Debug, Clone)]
 pub(crate) struct Common {
     pub(crate) registry: Registry,

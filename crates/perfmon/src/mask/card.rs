@@ -5,7 +5,7 @@ use std::ops::Range;
 const SHORTEST: usize = 13;
 const LONGEST: usize = 19;
 
-/// What may divide the groups of a number.
+/// Dividers between the groups of a number.
 const DIVIDERS: [(&[u8], Groups); 10] = [
     // As of columns; before the single one.
     (b"  ", Groups::OfFour),
@@ -20,7 +20,7 @@ const DIVIDERS: [(&[u8], Groups); 10] = [
     (b"/", Groups::Alone),
 ];
 
-/// What groups there may be beside a divider.
+/// The groups that are allowed with a divider.
 #[derive(Clone, Copy, PartialEq)]
 enum Groups {
     Any,

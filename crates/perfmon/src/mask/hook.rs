@@ -18,7 +18,7 @@ static PLACES: Needles<fn(&str) -> bool> = Needles::new(&[
     Needle { text: "services/t", means: is_workspace },
     Needle { text: "webhook.office.com/", means: |path| path.len() >= SHORTEST },
 ]);
-/// Of a secret of a hook no part is shorter.
+/// The shortest part of a webhook's secret.
 const SHORTEST: usize = 6;
 /// As long as that a word hardly is.
 const LONG: usize = 20;

@@ -1,6 +1,7 @@
 //! Steps over a text.
 
-/// Where what begins at `start` ends: at the first character that `ends` it, or with the text.
+/// Returns where the text from `start` ends: at the first character that `ends` it, or with the
+/// text.
 pub(super) fn end_of(text: &str, start: usize, ends: impl Fn(char) -> bool) -> usize {
     text[start..].find(ends).map_or(text.len(), |length| start + length)
 }

@@ -37,7 +37,7 @@ const SHORTEST_KEY: usize = 12;
 const LONG: usize = 24;
 /// Base64 of less is hardly a name and a password.
 const SHORTEST_PAIR: usize = 8;
-/// What is said of a scheme that is no word.
+/// Words that follow a scheme and are not credentials.
 const SAID: [&str; 32] = [
     "and",
     "auth",

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::scan::end_of;
 use super::word::{Needle, Needles, is_prose};
 
-/// What follows a beginning.
+/// The characters after a prefix.
 #[derive(Clone, Copy)]
 enum Rest {
     /// Letters, digits, `_` and `-`: no word begins like that.

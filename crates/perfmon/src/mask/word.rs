@@ -2,7 +2,7 @@
 
 use super::scan::is_word;
 
-/// What a word may begin with, in small ASCII letters, and what that means.
+/// The start of a word, in lower-case ASCII letters, and its meaning.
 pub(super) struct Needle<M> {
     pub(super) text: &'static str,
     pub(super) means: M,
@@ -11,12 +11,12 @@ pub(super) struct Needle<M> {
 /// Needles by their first letters, so that most words are compared with none.
 pub(super) struct Needles<M: 'static> {
     all: &'static [Needle<M>],
-    /// Of each letter where its needles begin and end.
+    /// For each letter where its needles begin and end.
     by_letter: [(usize, usize); 26],
 }
 
 impl<M> Needles<M> {
-    /// Of needles that are in the order of their first letters.
+    /// Creates them from needles in the order of their first letters.
     pub(super) const fn new(all: &'static [Needle<M>]) -> Self {
         let mut by_letter = [(0, 0); 26];
         let mut at = 0;

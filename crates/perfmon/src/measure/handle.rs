@@ -47,7 +47,7 @@ impl Registry {
 }
 
 impl OperationHandle {
-    /// What the operation does.
+    /// Returns the kind of the operation.
     pub fn kind(&self) -> Kind {
         self.operation.kind
     }

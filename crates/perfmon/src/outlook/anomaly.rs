@@ -18,7 +18,7 @@ const NEW_NORMAL: usize = 60;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Anomaly {
-    /// Where it went.
+    /// The side on which it is.
     pub side: Side,
     /// The last value outside.
     pub value: f64,

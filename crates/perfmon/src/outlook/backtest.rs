@@ -14,7 +14,7 @@ pub(super) struct Minutes {
 }
 
 impl Minutes {
-    /// Of the last `most` minutes at most. Points are in order.
+    /// Takes the last `most` minutes at most. Points are in order.
     pub(super) fn new(points: &[Point], most: usize) -> Self {
         let last = points.last().map_or(0, |point| point.minute);
         let points = &points[points.partition_point(|point| last - point.minute >= most as u64)..];

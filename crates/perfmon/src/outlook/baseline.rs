@@ -28,7 +28,7 @@ pub(super) struct Baseline {
     floor: f64,
 }
 
-/// Where a figure went.
+/// The side on which a figure left its usual range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
@@ -153,7 +153,8 @@ impl Baseline {
     }
 }
 
-/// Of zero and of what lies below (which a new value may), that of the least number.
+/// Returns the logarithm of a value. Zero and negative values, which a new value may be, count as
+/// the smallest number.
 fn logarithm(value: f64) -> f64 {
     value.max(f64::MIN_POSITIVE).ln()
 }

@@ -13,7 +13,7 @@ const FEWEST: usize = 60;
 const MOST: usize = 480;
 /// A forecast reaches a quarter as far ahead as its data reaches back.
 const BEHIND: usize = 4;
-/// Of the intervals: what lies outside, on either side.
+/// The share of values outside the intervals, on either side.
 const TAIL: f64 = 0.02;
 /// A forecast whose intervals would have held less often than this was wrong too often to be
 /// returned.
@@ -33,7 +33,7 @@ pub struct Step {
     pub high: f64,
 }
 
-/// What is to come, minute by minute.
+/// The forecast, minute by minute.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Forecast {

@@ -37,7 +37,7 @@ pub(super) fn are_in_order(points: &[Point]) -> bool {
 pub struct Refused {
     /// NaN, infinite, or absurd: beyond 10¹⁰⁰ either way.
     pub not_figures: u64,
-    /// Of a minute that is not behind the last one of that name.
+    /// The minute is not after the last one of that name.
     pub out_of_order: u64,
     /// Under a 65th name, or one of more than 128 bytes.
     pub names: u64,
@@ -80,12 +80,12 @@ impl History {
         self.series.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// What is kept, in the order of the alphabet.
+    /// Returns the names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.series.keys().map(String::as_str)
     }
 
-    /// What was not kept since the start.
+    /// Returns how many values were not kept since the start.
     pub fn refused(&self) -> Refused {
         self.refused
     }

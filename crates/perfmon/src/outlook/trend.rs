@@ -9,9 +9,9 @@ use super::{mann_kendall, order, theil_sen};
 const FEWEST: usize = 30;
 /// More are not looked at: the work grows with the square.
 const MOST: usize = 180;
-/// What counts as no chance.
+/// The probability below which a trend is significant.
 const SIGNIFICANT: f64 = 0.01;
-/// Of 1: noise that resembles itself more than that is taken to do so by that much.
+/// The highest autocorrelation, of 1, that is corrected for.
 const MOST_ALIKE: f64 = 0.98;
 
 /// How figures moved.

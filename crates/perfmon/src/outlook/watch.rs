@@ -33,14 +33,14 @@ pub struct ToldAnomaly {
     pub name: String,
     /// The minute in which it was found.
     pub minute: u64,
-    /// What is known of it: while it goes on, of the last minute.
+    /// Its figures: while it goes on, those of the last minute.
     #[serde(flatten)]
     pub anomaly: Anomaly,
     /// The minute in which it ended.
     pub ended: Option<u64>,
 }
 
-/// What one figure does.
+/// The state of one figure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Figure {
@@ -104,12 +104,12 @@ impl Outlook {
         self.anomalies.iter()
     }
 
-    /// What is kept of each minute.
+    /// Returns the minutes of each figure.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// What was not kept.
+    /// Returns how many values were not kept.
     pub fn refused(&self) -> Refused {
         self.history.refused()
     }
@@ -119,7 +119,7 @@ impl Outlook {
         trend(self.history.points(name))
     }
 
-    /// What is to come of a figure.
+    /// Returns the forecast of a figure.
     pub fn forecast(&self, name: &str) -> Option<Forecast> {
         forecast(self.history.points(name), self.settings.horizon)
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Whose rules of quoting, comments and parameters a statement follows.
+/// The rules of quoting, comments and parameters of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

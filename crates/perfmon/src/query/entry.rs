@@ -13,12 +13,12 @@ use crate::figure::latency::share;
 use crate::histogram::layout::{Layout, nanos};
 use crate::histogram::snapshot::{bucket_of, duration};
 
-/// What one call may add to a sum, so that no absurd one outweighs all others.
+/// The most that one call may add to a sum, so that no absurd one outweighs all others.
 pub(super) const LONGEST_ADDED: Duration = Duration::from_secs(86_400);
 /// Weight of a call beside its time, in nanoseconds, so that frequent shapes are kept too.
 const WEIGHT_OF_A_CALL: u64 = 100_000;
 
-/// What a call adds to the figures of its shape.
+/// The figures that a call adds to its shape.
 #[derive(Clone, Copy)]
 pub(super) struct Call {
     pub(super) elapsed: Duration,
@@ -102,7 +102,7 @@ impl Entry {
         (recent.lately(now), recent.burst(now))
     }
 
-    /// What shapes are ranked by. Allocates nothing.
+    /// Returns the value that shapes are ranked by. Allocates nothing.
     pub(super) fn rank(&self, by: By, layout: &Layout) -> u128 {
         let tally = lock(&self.tally);
         match by {

@@ -14,7 +14,7 @@ use super::skeleton::{self, CUT};
 
 /// A longer statement is not read at all, so that no caller waits for a megabyte.
 const LONGEST_READ: usize = 1 << 20;
-/// What is kept of a statement's text, in bytes.
+/// The most bytes of a statement's text that are kept.
 const LONGEST_SHOWN: usize = 4 << 10;
 
 /// Names a shape: statements with the same one differ in values, blanks, case and comments only.

@@ -158,7 +158,7 @@ const OTHERS: &[&str] = &[
 /// The shortest word and the longest that can be one, in bytes: as many as a `u128` holds.
 const SHORTEST: usize = 2;
 const LONGEST: usize = 16;
-/// What makes letters small: no other byte of a word becomes a letter by it.
+/// Makes letters lower case: no other byte of a word becomes a letter by it.
 const SMALL: u128 = u128::from_ne_bytes([0x20; LONGEST]);
 /// For each length the bytes of a word in a `u128`.
 static OF_LENGTH: [u128; LONGEST + 1] = {

@@ -5,12 +5,12 @@ use super::lexer::Unreadable;
 /// Brackets may stand deeper in one another, but then no list among them collapses.
 const DEPTHS: usize = 8;
 
-/// What of a bracket's content collapses.
+/// The part of a bracket's content that collapses.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Collapses {
     #[default]
     Nothing,
-    /// What stands between commas, behind `IN` and `ARRAY`.
+    /// Items between commas, after `IN` and `ARRAY`.
     Items,
     /// The items in parentheses after `VALUES`.
     Rows,
@@ -22,9 +22,9 @@ enum Collapses {
 struct Level {
     closes: u8,
     collapses: Collapses,
-    /// Where the first item stands, once it has ended.
+    /// The range of the first item, once it has ended.
     first: Option<(usize, usize)>,
-    /// Where this item begins, and where the one before it ended.
+    /// The start of this item, and the end of the one before it.
     start: usize,
     end_of_last: usize,
     /// A comma was read and is not written: the next item may have to go.

@@ -48,7 +48,7 @@ impl Recent {
         }
     }
 
-    /// Of this minute and the five before it.
+    /// Returns the calls of this minute and the five before it.
     pub(super) fn lately(&self, now: Duration) -> Calls {
         self.since(now, MINUTES)
     }

@@ -11,7 +11,7 @@ use crate::request::trace_context::TraceContext;
 pub struct Seen<'a> {
     /// As it was written, literals and all. Nothing of it is kept but its shape.
     pub sql: &'a str,
-    /// Whose SQL it is.
+    /// Dialect of the statement.
     pub dialect: Dialect,
     /// How long it took.
     pub elapsed: Duration,

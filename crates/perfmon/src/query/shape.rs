@@ -9,7 +9,7 @@ use super::lists::Lists;
 /// A statement is rarely longer after its lists are collapsed. A longer one is not read to its end.
 pub(super) const LONGEST_WRITTEN: usize = 64 << 10;
 
-/// What was written last, as far as the next token cares.
+/// The token written last, as far as it matters to the next one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     Nothing,
@@ -34,7 +34,7 @@ pub(super) struct Shape {
     last: Last,
     before: Last,
     lists: Lists,
-    /// What the present statement began with.
+    /// The first keyword of the current statement.
     statement: Option<Keyword>,
     /// From here on its bare words are values.
     are_words_values: bool,
@@ -113,7 +113,7 @@ impl Shape {
         Ok(())
     }
 
-    /// What comes before the first keyword of a statement, and that one.
+    /// Takes a token before the first keyword of a statement, and that keyword.
     fn begin(&mut self, token: Token<'_>) -> Result<(), Unreadable> {
         match token {
             Token::Keyword(keyword) if keyword.starts_a_statement() => {

@@ -10,7 +10,7 @@ use super::seen::Seen;
 use crate::figure::{millis, trace_id};
 use crate::request::trace_context::TraceContext;
 
-/// What is older makes room first.
+/// Older entries are replaced first.
 const HOUR_MS: u64 = 3_600_000;
 /// One shape that is always slow must not fill the list.
 const OF_ONE_SHAPE: usize = 5;

@@ -28,7 +28,7 @@ pub(crate) struct Share {
     pub(crate) limit: f64,
 }
 
-/// What a share in the long window says.
+/// The result for a share in the long window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Excess {
     Within,

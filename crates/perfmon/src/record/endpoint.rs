@@ -56,7 +56,7 @@ pub struct EndpointSnapshot {
     pub latency: LatencySummary,
 }
 
-/// What one endpoint has served since the start of the process.
+/// Figures of one endpoint since the start of the process.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct EndpointTotals {

@@ -109,7 +109,7 @@ impl Meter {
         self.0.series.record(StatusClass::Success as usize, self.0.grain.filed(time));
     }
 
-    /// What it counted in a window, up to the last tick.
+    /// Returns its figures in a window, up to the last tick.
     pub fn window(&self, window: Window) -> MeterWindow {
         let interval = self.0.series.window(window);
         MeterWindow { grain: self.0.grain, latency: interval.latency, covered: interval.covered }

@@ -53,7 +53,7 @@ pub struct OperationSnapshot {
     pub latency: LatencySummary,
 }
 
-/// What one measured operation has done since the start of the process.
+/// Figures of one measured operation since the start of the process.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct OperationTotals {

@@ -10,7 +10,7 @@ pub enum Event<'a> {
     SlowCall(&'a SlowCall),
     /// An operation exceeded the threshold of its kind.
     SlowOperation(&'a SlowOperation),
-    /// What was to be done each second panicked, and goes on with the next one (feature `tokio`).
+    /// The work of a second panicked. It goes on with the next second (feature `tokio`).
     TickPanicked,
 }
 

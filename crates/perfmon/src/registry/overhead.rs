@@ -9,7 +9,7 @@ use crate::series::Series;
 /// One record in this many is timed.
 const SAMPLED: u32 = 1024;
 
-/// What a registry has cost since its start, by its own clock.
+/// The cost of a registry since its start, by its own clock.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Overhead {
@@ -24,7 +24,7 @@ pub struct Overhead {
 }
 
 impl Registry {
-    /// What measuring costs. Walks through all endpoints, operations and meters.
+    /// Returns the cost of measuring. Walks through all endpoints, operations and meters.
     pub fn overhead(&self) -> Overhead {
         let inner = self.inner();
         let endpoints: usize = inner.endpoints.all().iter().map(|endpoint| endpoint.bytes()).sum();

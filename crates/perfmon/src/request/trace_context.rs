@@ -54,13 +54,13 @@ impl TraceContext {
         if trace_id == 0 || span_id == 0 { None } else { Some(Self { trace_id, span_id, is_sampled }) }
     }
 
-    /// Of the whole trace.
+    /// Returns the id of the whole trace.
     #[must_use]
     pub const fn trace_id(&self) -> u128 {
         self.trace_id
     }
 
-    /// Of the span below which something happens.
+    /// Returns the id of the parent span.
     #[must_use]
     pub const fn span_id(&self) -> u64 {
         self.span_id
@@ -76,7 +76,7 @@ impl TraceContext {
 impl FromStr for TraceContext {
     type Err = TraceContextError;
 
-    /// Of later versions the part that this one knows is read, as the recommendation asks.
+    /// Reads the part of later versions that this one knows, as the recommendation says.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ struct Start {
     body: Option<BodyWait>,
 }
 
-/// Where a start is noted.
+/// Place of a note.
 #[cfg(feature = "tower")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Note {
@@ -63,7 +63,8 @@ impl UnderWay {
         self.0.iter().map(|list| list.open().capacity() * NOTE_BYTES).sum()
     }
 
-    /// Of each, when it would have begun had its client sent all at once.
+    /// Calls `see` for each request with the time at which it would have begun if its client had
+    /// sent everything at once.
     pub(crate) fn each(&self, now: Duration, mut see: impl FnMut(Duration)) {
         for list in &self.0 {
             for (_, Start { at, body }) in list.open().iter() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::histogram::layout::EXPOSED;
 use crate::histogram::stripe::TALLIES;
 
-/// What was counted from one reading to the next.
+/// The counts between one reading and the next.
 #[derive(Debug, Default)]
 pub(crate) struct Delta {
     /// `(bucket, count)` of the buckets that changed, ascending.

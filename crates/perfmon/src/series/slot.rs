@@ -7,7 +7,7 @@ use crate::histogram::layout::Layout;
 use crate::histogram::stripe::TALLIES;
 use crate::outcome::status::StatusClass;
 
-/// What happened in one second, minute or hour.
+/// The figures of one second, minute or hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Slot {

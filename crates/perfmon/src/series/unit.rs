@@ -9,7 +9,7 @@ use crate::series::interval::Interval;
 use crate::series::sealed;
 use crate::series::slot::Slot;
 
-/// What ticks have filed under one unit so far.
+/// The counts that ticks have filed under one unit so far.
 #[derive(Debug, Default)]
 pub(crate) struct Unit {
     /// Which unit since the start this is.

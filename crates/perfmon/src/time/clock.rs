@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the registry takes its time from.
+/// The source of the registry's time.
 pub trait Clock: Send + Sync + 'static {
     /// Monotonic time since an arbitrary origin.
     fn now(&self) -> Duration;

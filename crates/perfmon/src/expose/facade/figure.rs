@@ -6,11 +6,11 @@
 pub struct BridgedSeries {
     /// Such that Prometheus takes it; of a counter without `_total`.
     pub name: String,
-    /// What the library says of it, masked; empty where it says nothing.
+    /// The library's description, masked; empty if it has none.
     pub help: String,
     /// Names and masked values, in the order of names.
     pub labels: Vec<(String, String)>,
-    /// What was counted.
+    /// The current value.
     pub figure: BridgedFigure,
 }
 
@@ -27,7 +27,7 @@ pub enum BridgedFigure {
         buckets: Vec<(f64, u64)>,
         /// The number of samples.
         count: u64,
-        /// Of all samples.
+        /// The sum of all samples.
         sum: f64,
     },
 }

@@ -26,7 +26,7 @@ const DATA: [f64; 13] = [
 const NUMBERS: [f64; 13] =
     [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0];
 
-/// What a histogram's values are.
+/// The unit of a histogram's values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
     /// The number of seconds in one of them.
@@ -37,7 +37,7 @@ pub(super) enum Scale {
 }
 
 impl Scale {
-    /// Of a unit, or of what a name says.
+    /// Returns the scale for a unit, or for the end of a name.
     pub(super) fn of(unit: Option<Unit>, name: &str) -> Self {
         const KIB: f64 = 1_024.0;
         match unit {

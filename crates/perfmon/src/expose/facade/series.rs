@@ -10,7 +10,7 @@ use super::scale::Scale;
 use crate::histogram::Histogram;
 use crate::histogram::layout::Layout;
 
-/// As many of one value as are taken at once: recording costs as often as there are.
+/// The most equal values that are recorded at once: each of them costs a record.
 const MOST_AT_ONCE: usize = 10_000;
 
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use super::link::Link;
 use super::secret::Secret;
 use crate::mask::scan::is_word;
 
-/// What such a key's name contains, once `-`, `_` and `.` are left out of it.
+/// Parts of the names of such keys, without `-`, `_` and `.`.
 static NAMES: [Name; 27] = [
     Name::new("password"),
     Name::new("passwd"),
@@ -34,7 +34,7 @@ static NAMES: [Name; 27] = [
     Name::new("cvc"),
     Name::new("pincode"),
 ];
-/// What its last part is: too short to be looked for within a name.
+/// Last parts of such names: too short to be looked up within a name.
 const LAST_PARTS: [&str; 13] =
     ["pass", "pw", "sig", "hmac", "jwt", "otp", "pin", "psk", "sid", "csrf", "xsrf", "creds", "bearer"];
 /// Names of secrets that are those of counts too.
@@ -54,7 +54,7 @@ const LINES: [&str; 3] = ["cookie", "authorization", "passphrase"];
 /// The most bytes between `IDENTIFIED` and `BY`.
 const LONGEST_CLAUSE: usize = 64;
 
-/// What of the values of the key at `start..end` is secret, if any.
+/// Returns which values of the key at `start..end` are secret, if any.
 pub(super) fn kind_of(text: &str, start: usize, end: usize, link: Link) -> Option<Secret> {
     let key = &text[start..end];
     const LONGEST: usize = 64;

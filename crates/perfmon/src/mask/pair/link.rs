@@ -11,7 +11,7 @@ pub(super) fn is_key(char: char) -> bool {
     is_word(char) || matches!(char, '-' | '.')
 }
 
-/// What stands between a key and its value.
+/// The characters between a key and its value.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Link {
     /// `=` right behind the key, or blanks behind an option's.

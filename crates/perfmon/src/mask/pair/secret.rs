@@ -3,7 +3,7 @@
 use crate::mask::scan::end_of;
 use crate::mask::word::is_random;
 
-/// What is shorter behind a weak name is a word with a number.
+/// A shorter value of a weak name is a word with a number.
 const SHORTEST_KEY: usize = 16;
 
 /// Which values of a key are secret.
@@ -14,7 +14,7 @@ pub(super) enum Secret {
     Any,
     /// All but a number: that is a count.
     NoNumber,
-    /// What looks like a key.
+    /// Values that look like a key.
     Random,
 }
 

@@ -6,7 +6,7 @@ use super::link::Link;
 
 /// Names that are also ordinary words: their status may follow `: ` like a value.
 const SPOKEN: [&str; 8] = ["credential", "credentials", "pass", "pin", "session", "sessions", "signature", "token"];
-/// What is said of them.
+/// Words for their status.
 const SAID: [&str; 28] = [
     "accepted",
     "active",

@@ -6,7 +6,7 @@ use super::link::{Link, end_of_dollars, opening};
 use super::secret::Secret;
 use crate::mask::scan::end_of;
 
-/// Where what several values may share ends: looked for once.
+/// The ends that several values may share: looked up once.
 #[derive(Default)]
 pub(super) struct Ends {
     line: usize,
@@ -22,7 +22,7 @@ impl Ends {
         self.line
     }
 
-    /// Of what tags hold as it is, with its own end.
+    /// Returns the end of a CDATA block.
     fn of_block(&mut self, text: &str, start: usize) -> usize {
         const CLOSE: &str = "]]>";
         if self.block <= start {
