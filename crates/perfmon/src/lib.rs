@@ -166,7 +166,9 @@ pub use query::{
 };
 pub use record::endpoint::{Endpoint, EndpointSnapshot, EndpointTotals};
 pub use record::kind::Kind;
-pub use record::meter::{Grain, Meter, MeterWindow};
+pub use record::meter::Meter;
+pub use record::meter::grain::Grain;
+pub use record::meter::window::MeterWindow;
 pub use record::operation::{OperationSnapshot, OperationTotals};
 pub use registry::Registry;
 pub use registry::builder::RegistryBuilder;

@@ -1,5 +1,8 @@
 //! Times of one thing, with the windows of the registry.
 
+pub(crate) mod grain;
+pub(crate) mod window;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,40 +10,13 @@ use std::time::Duration;
 
 use crate::figure::totals::Totals;
 use crate::histogram::layout::Layout;
-use crate::histogram::snapshot::{Snapshot, duration};
+use crate::histogram::snapshot::duration;
 use crate::outcome::status::StatusClass;
+use crate::record::meter::grain::Grain;
+use crate::record::meter::window::MeterWindow;
 use crate::series::Series;
 use crate::series::delta::Scratch;
 use crate::time::window::Window;
-
-/// The resolution of a [`Meter`], which decides its range.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Grain {
-    /// Nanoseconds, up to 137.4 s.
-    #[default]
-    Nanosecond,
-    /// Microseconds, up to 38 hours. Times are rounded up to whole ones, bounds down.
-    Microsecond,
-}
-
-impl Grain {
-    const fn nanos(self) -> u32 {
-        match self {
-            Self::Nanosecond => 1,
-            Self::Microsecond => 1_000,
-        }
-    }
-
-    fn filed(self, time: Duration) -> Duration {
-        match self {
-            Self::Nanosecond => time,
-            Self::Microsecond => {
-                let micros = time.as_nanos().div_ceil(self.nanos().into());
-                Duration::from_nanos(u64::try_from(micros).unwrap_or(u64::MAX))
-            }
-        }
-    }
-}
 
 /// Times of events that are neither requests nor runs of a [`Kind`](crate::Kind): waits for a
 /// connection, runs of jobs. Clones share one meter.
@@ -67,14 +43,6 @@ struct Bound {
     seconds: f64,
     /// The number of buckets at or below it.
     buckets: usize,
-}
-
-/// A meter in one window.
-#[derive(Debug, Clone)]
-pub struct MeterWindow {
-    grain: Grain,
-    latency: Snapshot,
-    covered: Duration,
 }
 
 impl Meter {
@@ -169,48 +137,6 @@ impl Inner {
             let range = self.bounds.partition_point(|bound| bound.buckets <= bucket as usize);
             ranges[range] += u64::from(count);
         }
-    }
-}
-
-impl MeterWindow {
-    /// How many there were.
-    pub fn count(&self) -> u64 {
-        self.latency.count()
-    }
-
-    /// All of them together, each as at most a day, or a thousand where the grain is a microsecond.
-    pub fn sum(&self) -> Duration {
-        self.scaled(self.latency.sum())
-    }
-
-    /// The arithmetic mean; `None` without samples.
-    pub fn mean(&self) -> Option<Duration> {
-        self.latency.mean().map(|time| self.scaled(time))
-    }
-
-    /// As [`Snapshot::quantile`]: never below the true sample, and at most 1.6 % above it.
-    pub fn quantile(&self, q: f64) -> Option<Duration> {
-        self.latency.quantile(q).map(|time| self.scaled(time))
-    }
-
-    /// The largest, with the error of a quantile.
-    pub fn max(&self) -> Option<Duration> {
-        self.latency.max().map(|time| self.scaled(time))
-    }
-
-    /// Returns how many took longer than `threshold`. It is exact at the meter's bounds; otherwise
-    /// it leaves out the samples in the bucket that is cut.
-    pub fn over(&self, threshold: Duration) -> u64 {
-        self.latency.over(threshold / self.grain.nanos())
-    }
-
-    /// The time that these figures stand for; less than the window while the process is young.
-    pub fn covered(&self) -> Duration {
-        self.covered
-    }
-
-    fn scaled(&self, time: Duration) -> Duration {
-        time.saturating_mul(self.grain.nanos())
     }
 }
 

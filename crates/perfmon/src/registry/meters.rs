@@ -1,7 +1,8 @@
 //! The meters that a registry ticks.
 
 use crate::histogram::bounds::EXPOSITION_BOUNDS;
-use crate::record::meter::{Grain, Meter};
+use crate::record::meter::Meter;
+use crate::record::meter::grain::Grain;
 use crate::registry::Registry;
 
 /// The group of all meters in their catalog: they have no groups.
