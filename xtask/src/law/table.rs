@@ -1,10 +1,10 @@
 //! The law as data. `deny.toml` says as much of it as it can.
 //!
-//! A row is given when its package comes, not before. A permission for a package that does not
-//! exist is a breach too.
+//! A row says exactly what the manifest of its package says. A permission that no manifest uses is
+//! a breach too: it is given when it is needed.
 
 /// One of our packages, and which others of ours it may import.
-pub(super) struct Room {
+pub(super) struct Row {
     pub(super) package: &'static str,
     pub(super) may_import: &'static [&'static str],
 }
@@ -30,141 +30,153 @@ pub(super) const TESTKIT: &str = "tidegate-testkit";
 /// Puts the examples under load, and starts the servers that they need.
 pub(super) const DRIVER: &str = "tidegate-load";
 
-const LIBRARIES: &[&str] = &[
-    "tidegate-cache",
-    "tidegate-ratelimit",
-    "tidegate-queue",
-    "tidegate-perfmon",
-    "tidegate-redis",
-    "tidegate-resilience",
-    "tidegate-sync",
-];
-
-const LIBRARIES_AND_SERVICE: &[&str] = &[
-    "tidegate-node",
-    "tidegate-base",
-    "tidegate-domain",
-    "tidegate-model",
-    "tidegate-outgoing",
-    "tidegate-server",
-    "tidegate-settings",
-    "tidegate-store",
-    "tidegate-telemetry",
-    "tidegate-cache",
-    "tidegate-ratelimit",
-    "tidegate-queue",
-    "tidegate-perfmon",
-    "tidegate-redis",
-    "tidegate-resilience",
-    "tidegate-sync",
-];
-
-/// The parts of the service, and the libraries on which they stand.
-const SERVICE: &[&str] = &[
-    "tidegate-base",
-    "tidegate-domain",
-    "tidegate-model",
-    "tidegate-outgoing",
-    "tidegate-server",
-    "tidegate-settings",
-    "tidegate-store",
-    "tidegate-telemetry",
-    "tidegate-cache",
-    "tidegate-ratelimit",
-    "tidegate-queue",
-    "tidegate-perfmon",
-    "tidegate-redis",
-    "tidegate-resilience",
-    "tidegate-sync",
-];
-
 const BENCHES: &[&str] = &["tidegate-benches"];
 
 /// The one client.
 const REDIS: &[&str] = &["tidegate-redis"];
 
-pub(super) const ROOMS: &[Room] = &[
-    Room { package: "tidegate-api", may_import: LIBRARIES_AND_SERVICE },
-    Room { package: "tidegate-worker", may_import: LIBRARIES_AND_SERVICE },
-    // It knows the API by its documents, as any other client.
-    Room { package: "tidegate-cli", may_import: &[] },
-    Room { package: "tidegate-node", may_import: SERVICE },
-    Room { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
-    Room {
-        package: "tidegate-model",
-        may_import: &["tidegate-base", "tidegate-cache", "tidegate-perfmon", "tidegate-queue", "tidegate-ratelimit"],
-    },
-    Room {
-        package: "tidegate-settings",
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        package: "tidegate-api",
         may_import: &[
-            "tidegate-base",
-            "tidegate-model",
-            "tidegate-cache",
-            "tidegate-ratelimit",
-            "tidegate-perfmon",
-            "tidegate-redis",
-        ],
-    },
-    Room {
-        package: "tidegate-outgoing",
-        may_import: &["tidegate-base", "tidegate-settings", "tidegate-perfmon", "tidegate-redis"],
-    },
-    // Knows nothing of the domain.
-    Room { package: "tidegate-server", may_import: &["tidegate-base", "tidegate-ratelimit", "tidegate-perfmon"] },
-    Room {
-        package: "tidegate-store",
-        may_import: &[
-            "tidegate-base",
-            "tidegate-model",
-            "tidegate-settings",
-            "tidegate-cache",
-            "tidegate-ratelimit",
-            "tidegate-queue",
-            "tidegate-perfmon",
-        ],
-    },
-    Room {
-        package: "tidegate-telemetry",
-        may_import: &[
-            "tidegate-base",
-            "tidegate-model",
-            "tidegate-settings",
-            "tidegate-outgoing",
+            "tidegate-node",
+            "tidegate-telemetry",
+            "tidegate-domain",
             "tidegate-store",
-            "tidegate-cache",
-            "tidegate-ratelimit",
-            "tidegate-queue",
-            "tidegate-perfmon",
-            "tidegate-redis",
-        ],
-    },
-    Room {
-        package: "tidegate-domain",
-        may_import: &[
-            "tidegate-base",
-            "tidegate-model",
-            "tidegate-settings",
             "tidegate-outgoing",
             "tidegate-server",
-            "tidegate-store",
-            "tidegate-ratelimit",
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
             "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
         ],
     },
+    // It runs a node, and asks it for all else.
+    Row {
+        package: "tidegate-worker",
+        may_import: &["tidegate-node", "tidegate-server", "tidegate-settings", "tidegate-base"],
+    },
+    // It knows the API by its documents, as any other client.
+    Row { package: "tidegate-cli", may_import: &[] },
+    Row {
+        package: "tidegate-node",
+        may_import: &[
+            "tidegate-telemetry",
+            "tidegate-domain",
+            "tidegate-store",
+            "tidegate-outgoing",
+            "tidegate-server",
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+            "tidegate-redis",
+            "tidegate-resilience",
+        ],
+    },
+    Row {
+        package: "tidegate-telemetry",
+        may_import: &[
+            "tidegate-store",
+            "tidegate-outgoing",
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+            "tidegate-redis",
+        ],
+    },
+    Row {
+        package: "tidegate-domain",
+        may_import: &[
+            "tidegate-store",
+            "tidegate-outgoing",
+            "tidegate-server",
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+        ],
+    },
+    Row {
+        package: "tidegate-store",
+        may_import: &[
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+        ],
+    },
+    Row {
+        package: "tidegate-outgoing",
+        may_import: &["tidegate-settings", "tidegate-base", "tidegate-perfmon", "tidegate-redis"],
+    },
+    // Knows nothing of what it serves.
+    Row { package: "tidegate-server", may_import: &["tidegate-base", "tidegate-ratelimit", "tidegate-perfmon"] },
+    Row {
+        package: "tidegate-settings",
+        may_import: &[
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+            "tidegate-redis",
+        ],
+    },
+    Row {
+        package: "tidegate-model",
+        may_import: &["tidegate-base", "tidegate-cache", "tidegate-queue", "tidegate-ratelimit", "tidegate-perfmon"],
+    },
+    Row { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
     // Never one another.
-    Room { package: "tidegate-cache", may_import: REDIS },
-    Room { package: "tidegate-ratelimit", may_import: REDIS },
-    Room { package: "tidegate-queue", may_import: REDIS },
-    Room { package: "tidegate-sync", may_import: REDIS },
-    Room { package: "tidegate-perfmon", may_import: &[] },
-    Room { package: "tidegate-redis", may_import: &[] },
-    Room { package: "tidegate-resilience", may_import: &[] },
-    Room { package: TESTKIT, may_import: &[] },
-    Room { package: "tidegate-benches", may_import: LIBRARIES },
+    Row { package: "tidegate-cache", may_import: REDIS },
+    Row { package: "tidegate-ratelimit", may_import: REDIS },
+    Row { package: "tidegate-queue", may_import: REDIS },
+    Row { package: "tidegate-sync", may_import: REDIS },
+    Row { package: "tidegate-perfmon", may_import: &[] },
+    Row { package: "tidegate-redis", may_import: &[] },
+    Row { package: "tidegate-resilience", may_import: &[] },
+    Row { package: TESTKIT, may_import: &[] },
+    Row {
+        package: "tidegate-benches",
+        may_import: &[
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+            "tidegate-redis",
+            "tidegate-resilience",
+            "tidegate-sync",
+        ],
+    },
     // As a user's service: the published crates alone.
-    Room { package: "tidegate-examples", may_import: LIBRARIES },
-    Room { package: DRIVER, may_import: &[TESTKIT] },
-    Room { package: "xtask", may_import: &[] },
+    Row {
+        package: "tidegate-examples",
+        may_import: &[
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-redis",
+            "tidegate-resilience",
+            "tidegate-sync",
+        ],
+    },
+    Row { package: DRIVER, may_import: &[TESTKIT] },
+    Row { package: "xtask", may_import: &[] },
 ];
 
 pub(super) const CONFINED: &[Confined] = &[
@@ -203,17 +215,10 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-telemetry"] },
     Confined { dependency: "opentelemetry_sdk", only_in: &["tidegate-telemetry"] },
     Confined { dependency: "tracing-opentelemetry", only_in: &["tidegate-telemetry"] },
-    // A library emits events; who listens and how is for the binaries to say.
+    // A library emits events. The service says how they are written, and where.
     Confined {
         dependency: "tracing-subscriber",
-        only_in: &[
-            "tidegate-api",
-            "tidegate-node",
-            "tidegate-settings",
-            "tidegate-store",
-            "tidegate-telemetry",
-            "tidegate-worker",
-        ],
+        only_in: &["tidegate-node", "tidegate-settings", "tidegate-store", "tidegate-telemetry"],
     },
 ];
 
