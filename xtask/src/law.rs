@@ -2,6 +2,7 @@
 //!
 //! [`structure`] has the laws for the inside of a package.
 
+mod bans;
 mod circle;
 mod source;
 mod structure;
@@ -13,7 +14,7 @@ use std::path::Path;
 
 use cargo_metadata::{Dependency, DependencyKind, MetadataCommand, Package};
 
-use self::table::{CONFINED, DRIVER, ROWS, TESTKIT};
+use self::table::{CONFINED, Confined, DRIVER, ROWS, TESTKIT};
 
 /// Checks the whole law.
 pub(crate) fn check(root: &Path) -> Result<String, String> {
@@ -32,6 +33,7 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
     breaches.extend(unused::imports(ROWS, &edges).map(|breach| breach.to_string()));
     breaches.extend(unused::confined(CONFINED, &edges).map(|breach| breach.to_string()));
     breaches.extend(circle::first(ROWS).map(|breach| breach.to_string()));
+    breaches.extend(bans::check(root)?);
     breaches.extend(source::check(root)?);
     breaches.extend(structure::check(root, &packages)?);
     if breaches.is_empty() {
@@ -73,7 +75,7 @@ enum Breach<'a> {
     /// The testkit outside dev-dependencies.
     Testkit { package: &'a str },
     /// A foreign package outside of the packages to which it is confined.
-    Confined { package: &'a str, dependency: &'a str, only_in: &'static [&'static str] },
+    Confined { package: &'a str, law: &'static Confined },
     /// The table allows a dependency that the package does not have.
     Unused { package: &'static str, dependency: &'static str },
     /// The table lets the package import itself by way of these.
@@ -92,12 +94,15 @@ fn vacant(packages: &[&str]) -> impl Iterator<Item = Breach<'static>> {
     rows.filter(|package| !packages.contains(package)).map(|package| Breach::Vacant { package })
 }
 
-/// Judges one dependency. Dev-dependencies obey the same law, save that the testkit may be one.
+/// Judges one dependency.
+///
+/// Dev-dependencies obey the same law, but for the testkit and what a package may have as such.
 fn judge(edge: Edge<'_>) -> Option<Breach<'_>> {
     let Edge { package, dependency, kind } = edge;
-    if let Some(confined) = CONFINED.iter().find(|confined| confined.dependency == dependency) {
-        let only_in = confined.only_in;
-        return (!only_in.contains(&package)).then_some(Breach::Confined { package, dependency, only_in });
+    if let Some(law) = CONFINED.iter().find(|law| law.dependency == dependency) {
+        let is_dev = kind == DependencyKind::Development;
+        let may = law.only_in.contains(&package) || (is_dev && law.dev_only_in.contains(&package));
+        return (!may).then_some(Breach::Confined { package, law });
     }
     if dependency == TESTKIT && package != DRIVER {
         return (kind != DependencyKind::Development).then_some(Breach::Testkit { package });
@@ -126,8 +131,14 @@ impl fmt::Display for Breach<'_> {
             Self::Testkit { package } => {
                 write!(f, "`{package}` imports `{TESTKIT}`, which is only ever a dev-dependency")
             }
-            Self::Confined { package, dependency, only_in } => {
-                write!(f, "`{package}` imports `{dependency}`, which only {} may", only_in.join(", "))
+            Self::Confined { package, law: Confined { dependency, only_in, dev_only_in } } => {
+                write!(f, "`{package}` imports `{dependency}`, which only ")?;
+                let and = if only_in.is_empty() || dev_only_in.is_empty() { "" } else { ", and " };
+                f.write_str(&only_in.join(", "))?;
+                if !dev_only_in.is_empty() {
+                    write!(f, "{and}{} as a dev-dependency", dev_only_in.join(", "))?;
+                }
+                f.write_str(" may")
             }
             Self::Unused { package, dependency } => {
                 write!(f, "xtask/src/law/table.rs lets `{package}` import `{dependency}`, which it does not: drop that")

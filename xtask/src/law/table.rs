@@ -1,4 +1,4 @@
-//! The law as data. `deny.toml` says as much of it as it can.
+//! The law as data. `deny.toml` repeats as much of it as it can, and [`super::bans`] compares.
 //!
 //! A row says exactly what the manifest of its package says. A permission that no manifest uses is
 //! a breach too: it is given when it is needed.
@@ -10,9 +10,12 @@ pub(super) struct Row {
 }
 
 /// A foreign package, and where alone it may be imported.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Confined {
     pub(super) dependency: &'static str,
     pub(super) only_in: &'static [&'static str],
+    /// Packages that may have it as a dev-dependency: for tests, measurements and examples.
+    pub(super) dev_only_in: &'static [&'static str],
 }
 
 /// A name that only some files of a directory may use.
@@ -31,6 +34,8 @@ pub(super) const TESTKIT: &str = "tidegate-testkit";
 pub(super) const DRIVER: &str = "tidegate-load";
 
 const BENCHES: &[&str] = &["tidegate-benches"];
+
+const TELEMETRY: &[&str] = &["tidegate-telemetry"];
 
 /// The one client.
 const REDIS: &[&str] = &["tidegate-redis"];
@@ -181,44 +186,39 @@ pub(super) const ROWS: &[Row] = &[
 
 pub(super) const CONFINED: &[Confined] = &[
     // The client must stay replaceable; the benchmarks measure what our own layer costs over it.
-    Confined { dependency: "fred", only_in: &["tidegate-redis", "tidegate-benches"] },
-    Confined { dependency: "bb8", only_in: REDIS },
+    Confined { dependency: "fred", only_in: REDIS, dev_only_in: BENCHES },
+    Confined { dependency: "bb8", only_in: REDIS, dev_only_in: &[] },
     // Peers to compare with, and never to build on.
-    Confined { dependency: "apalis", only_in: BENCHES },
-    Confined { dependency: "apalis-redis", only_in: BENCHES },
-    Confined { dependency: "bullmq-official", only_in: BENCHES },
+    Confined { dependency: "apalis", only_in: &[], dev_only_in: BENCHES },
+    Confined { dependency: "apalis-redis", only_in: &[], dev_only_in: BENCHES },
+    Confined { dependency: "bullmq-official", only_in: &[], dev_only_in: BENCHES },
     Confined {
         dependency: "axum",
-        only_in: &[
-            "tidegate-api",
-            "tidegate-node",
-            "tidegate-benches",
-            "tidegate-domain",
-            "tidegate-examples",
-            "tidegate-server",
-            "tidegate-telemetry",
-        ],
+        only_in: &["tidegate-api", "tidegate-node", "tidegate-server"],
+        dev_only_in: &["tidegate-benches", "tidegate-domain", "tidegate-examples", "tidegate-telemetry"],
     },
     // The API makes pages, and the domain makes the one page that is a file of a report.
     // Measurements do not know how they are shown.
-    Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-domain"] },
-    Confined { dependency: "lettre", only_in: &["tidegate-outgoing", "tidegate-settings"] },
-    Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
+    Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-domain"], dev_only_in: &[] },
+    Confined { dependency: "lettre", only_in: &["tidegate-outgoing", "tidegate-settings"], dev_only_in: &[] },
+    Confined { dependency: "thirtyfour", only_in: &[TESTKIT], dev_only_in: &[] },
     Confined {
         dependency: "sqlx",
-        only_in: &["tidegate-examples", "tidegate-queue", "tidegate-settings", "tidegate-store", "tidegate-telemetry"],
+        only_in: &["tidegate-queue", "tidegate-settings", "tidegate-store", "tidegate-telemetry"],
+        dev_only_in: &["tidegate-examples"],
     },
-    // Files are one interface, behind which nobody has to know where they lie.
-    Confined { dependency: "object_store", only_in: &["tidegate-domain", "tidegate-settings"] },
-    // Who measures knows no protocol. The API's tests read what a collector is sent.
-    Confined { dependency: "opentelemetry", only_in: &["tidegate-telemetry"] },
-    Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-telemetry"] },
-    Confined { dependency: "opentelemetry_sdk", only_in: &["tidegate-telemetry"] },
-    Confined { dependency: "tracing-opentelemetry", only_in: &["tidegate-telemetry"] },
+    // Files are one interface. No other crate has to know where they lie.
+    Confined { dependency: "object_store", only_in: &["tidegate-domain", "tidegate-settings"], dev_only_in: &[] },
+    // Code that measures knows no protocol. The API's tests read what a collector is sent.
+    Confined { dependency: "opentelemetry", only_in: TELEMETRY, dev_only_in: &[] },
+    Confined { dependency: "opentelemetry-proto", only_in: TELEMETRY, dev_only_in: &["tidegate-api"] },
+    Confined { dependency: "opentelemetry_sdk", only_in: TELEMETRY, dev_only_in: &[] },
+    Confined { dependency: "tracing-opentelemetry", only_in: TELEMETRY, dev_only_in: &[] },
     // A library emits events. The service says how they are written, and where.
     Confined {
         dependency: "tracing-subscriber",
-        only_in: &["tidegate-node", "tidegate-settings", "tidegate-store", "tidegate-telemetry"],
+        only_in: &["tidegate-settings", "tidegate-telemetry"],
+        dev_only_in: &["tidegate-node", "tidegate-store"],
     },
 ];
 

@@ -71,7 +71,8 @@ fn foreign_packages_stay_in_their_rooms() {
                 library,
                 "axum",
                 kind,
-                "which only tidegate-api, tidegate-node, tidegate-benches, tidegate-domain, tidegate-examples, tidegate-server, tidegate-telemetry may",
+                "which only tidegate-api, tidegate-node, tidegate-server, and tidegate-benches, tidegate-domain, \
+                 tidegate-examples, tidegate-telemetry as a dev-dependency may",
             );
             assert_breach(library, "tracing-subscriber", kind, "may");
         }
@@ -81,8 +82,31 @@ fn foreign_packages_stay_in_their_rooms() {
         "tidegate-api",
         "sqlx",
         Normal,
-        "which only tidegate-examples, tidegate-queue, tidegate-settings, tidegate-store, tidegate-telemetry may",
+        "which only tidegate-queue, tidegate-settings, tidegate-store, tidegate-telemetry, and tidegate-examples as a \
+         dev-dependency may",
     );
+    assert_breach("tidegate-queue", "apalis", Development, "which only tidegate-benches as a dev-dependency may");
+    assert_breach("tidegate-cache", "bb8", Normal, "which only tidegate-redis may");
+}
+
+#[test]
+fn some_may_import_a_foreign_package_for_tests_alone() {
+    for (package, dependency) in [
+        ("tidegate-domain", "axum"),
+        ("tidegate-telemetry", "axum"),
+        ("tidegate-node", "tracing-subscriber"),
+        ("tidegate-store", "tracing-subscriber"),
+        ("tidegate-api", "opentelemetry-proto"),
+        ("tidegate-benches", "fred"),
+    ] {
+        assert_eq!(verdict(package, dependency, Development), None, "{package} → {dependency}");
+        for kind in [Normal, Build] {
+            assert_breach(package, dependency, kind, "as a dev-dependency may");
+        }
+    }
+    for package in ["tidegate-api", "tidegate-worker"] {
+        assert_breach(package, "tracing-subscriber", Development, "which only tidegate-settings, tidegate-telemetry");
+    }
 }
 
 #[test]
@@ -108,7 +132,10 @@ fn every_row_names_a_package_that_is_there() {
 fn the_table_has_no_double_or_dangling_names() {
     let packages: HashSet<&str> = ROWS.iter().map(|row| row.package).collect();
     assert_eq!(packages.len(), ROWS.len());
-    let named = ROWS.iter().flat_map(|row| row.may_import).chain(CONFINED.iter().flat_map(|c| c.only_in));
+    let named = ROWS
+        .iter()
+        .flat_map(|row| row.may_import)
+        .chain(CONFINED.iter().flat_map(|law| law.only_in.iter().chain(law.dev_only_in)));
     for name in named {
         assert!(packages.contains(name), "{name} is named but has no row");
     }

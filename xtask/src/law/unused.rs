@@ -1,28 +1,38 @@
 //! Permissions that no manifest uses.
 
+use cargo_metadata::DependencyKind;
+
 use super::table::{Confined, Row};
 use super::{Breach, Edge};
 
 /// Imports that a row allows and its package does not have.
 pub(super) fn imports<'a>(rows: &'static [Row], edges: &'a [Edge<'a>]) -> impl Iterator<Item = Breach<'a>> {
     let allowed = rows.iter().flat_map(|row| row.may_import.iter().map(|&dependency| (row.package, dependency)));
-    unused(allowed, edges)
+    unused(allowed, edges, |_| true)
 }
 
-/// Packages that may import a confined one and do not.
+/// Packages that may import a confined one and do not, or only as a dev-dependency.
 pub(super) fn confined<'a>(laws: &'static [Confined], edges: &'a [Edge<'a>]) -> impl Iterator<Item = Breach<'a>> {
-    let allowed = laws.iter().flat_map(|law| law.only_in.iter().map(|&package| (package, law.dependency)));
-    unused(allowed, edges)
+    let pairs = |law: &'static Confined, packages: &'static [&'static str]| {
+        packages.iter().map(move |&package| (package, law.dependency))
+    };
+    let always = laws.iter().flat_map(move |law| pairs(law, law.only_in));
+    let for_tests = laws.iter().flat_map(move |law| pairs(law, law.dev_only_in));
+    let is_dev = |edge: &Edge<'_>| edge.kind == DependencyKind::Development;
+    unused(always, edges, move |edge| !is_dev(edge)).chain(unused(for_tests, edges, is_dev))
 }
 
+/// The allowed pairs for which there is no such edge.
 fn unused<'a>(
     allowed: impl Iterator<Item = (&'static str, &'static str)>,
     edges: &'a [Edge<'a>],
+    counts: impl Fn(&Edge<'_>) -> bool,
 ) -> impl Iterator<Item = Breach<'a>> {
-    let is_used = |(package, dependency): &(&str, &str)| {
-        edges.iter().any(|edge| edge.package == *package && edge.dependency == *dependency)
-    };
-    allowed.filter(move |pair| !is_used(pair)).map(|(package, dependency)| Breach::Unused { package, dependency })
+    allowed
+        .filter(move |(package, dependency)| {
+            !edges.iter().any(|edge| edge.package == *package && edge.dependency == *dependency && counts(edge))
+        })
+        .map(|(package, dependency)| Breach::Unused { package, dependency })
 }
 
 #[cfg(test)]
@@ -34,7 +44,7 @@ mod tests {
     use crate::law::table::{Confined, Row};
 
     const ROWS: &[Row] = &[Row { package: "a", may_import: &["b", "c"] }, Row { package: "b", may_import: &[] }];
-    const CONFINED: &[Confined] = &[Confined { dependency: "axum", only_in: &["a", "b"] }];
+    const CONFINED: &[Confined] = &[Confined { dependency: "axum", only_in: &["a"], dev_only_in: &["b"] }];
 
     #[test]
     fn an_import_that_nobody_has_is_a_breach() {
@@ -52,10 +62,18 @@ mod tests {
     }
 
     #[test]
-    fn a_confined_package_that_nobody_imports_is_a_breach() {
-        let edges =
-            [("a", "axum"), ("b", "tower")].map(|(package, dependency)| Edge { package, dependency, kind: Normal });
-        let breaches: Vec<String> = confined(CONFINED, &edges).map(|breach| breach.to_string()).collect();
-        assert_eq!(breaches, ["xtask/src/law/table.rs lets `b` import `axum`, which it does not: drop that"]);
+    fn a_confined_package_is_imported_as_the_table_says() {
+        let edge = |package, kind| Edge { package, dependency: "axum", kind };
+        let exact = [edge("a", Normal), edge("b", Development)];
+        assert_eq!(confined(CONFINED, &exact).next(), None);
+        let breaches = |edges: &[Edge<'_>]| {
+            let breaches = confined(CONFINED, edges).map(|breach| breach.to_string());
+            breaches.collect::<Vec<_>>()
+        };
+        let of =
+            |package| format!("xtask/src/law/table.rs lets `{package}` import `axum`, which it does not: drop that");
+        assert_eq!(breaches(&exact[..1]), [of("b")]);
+        assert_eq!(breaches(&[edge("a", Development), exact[1]]), [of("a")]);
+        assert_eq!(breaches(&[edge("a", Normal), edge("b", Normal)]), [of("b")]);
     }
 }
