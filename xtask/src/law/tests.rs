@@ -57,6 +57,27 @@ fn imports_go_downwards_only() {
 }
 
 #[test]
+fn the_parts_of_the_service_are_imported_from_above_alone() {
+    for (package, dependency) in [
+        ("tidegate-server", "tidegate-model"),
+        ("tidegate-store", "tidegate-telemetry"),
+        ("tidegate-telemetry", "tidegate-domain"),
+        ("tidegate-domain", "tidegate-node"),
+        ("tidegate-base", "tidegate-settings"),
+        ("tidegate-model", "tidegate-store"),
+    ] {
+        for kind in [Normal, Development, Build] {
+            assert_breach(
+                package,
+                dependency,
+                kind,
+                &format!("`{package}` imports `{dependency}`, but may import only"),
+            );
+        }
+    }
+}
+
+#[test]
 fn the_testkit_is_only_ever_a_dev_dependency() {
     for kind in [Normal, Build] {
         assert_breach("tidegate-node", "tidegate-testkit", kind, "only ever a dev-dependency");
