@@ -105,7 +105,6 @@ pub(super) const ROWS: &[Row] = &[
         may_import: &[
             "tidegate-store",
             "tidegate-outgoing",
-            "tidegate-server",
             "tidegate-settings",
             "tidegate-model",
             "tidegate-base",

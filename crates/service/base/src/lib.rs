@@ -11,6 +11,8 @@ pub mod shutdown;
 pub mod similar;
 pub mod stdout;
 mod times;
+mod too_slow;
 
 pub use seldom::Seldom;
 pub use times::Times;
+pub use too_slow::TooSlow;
