@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use tidegate_base::Seldom;
 use tidegate_model::tenant::Tenant;
 use tidegate_node::node::{Node, StartError};
 use tidegate_ratelimit::{CheckError, Decision, Rejection, SharedQuotas, TenantDecision, TenantLimiter, headers};
 use tidegate_settings::LimitMode;
-use tidegate_telemetry::Seldom;
 
 use self::anomalies::Anomalies;
 pub(crate) use front::Front;

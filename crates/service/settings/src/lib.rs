@@ -49,7 +49,6 @@ pub use reader::{misspelt_level, token_fault};
 pub use reminders::ReminderSettings;
 pub use secret::Secret;
 pub use secret_file::{SecretFile, SecretFileError, read_secret};
-pub use tidegate_model::alert_rules::{Change, Matcher, OwnRule, RuleChanges, RuleTextError, Source as RuleSource};
 pub use tls::TlsSettings;
 
 /// Whether the API process runs a worker beside its routes.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_cache::{Event, Observer, Removal};
 use tidegate_perfmon::{Kind, OperationHandle, OperationSnapshot, Registry, Totals, Window};
-
-use super::Seldom;
 
 /// Failures of the shared tier come by the thousand while Redis is away: the log hears of one in so long.
 const LOG_PERIOD: Duration = Duration::from_secs(60);

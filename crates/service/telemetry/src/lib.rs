@@ -50,11 +50,12 @@ use queues::RateWatch;
 use redis::RedisWatch;
 use statements::Statements;
 use tidegate_outgoing::redis::Redis;
+use tidegate_outgoing::webhook::WebhookError;
 use tidegate_settings::{PerformanceSettings, Settings};
 use tidegate_store::{ServerWatch, Store, WatchedPool};
 use verdict::{CacheCounts, CacheVerdict};
 
-pub use alerts::{AlertDesk, Follower, SilenceFailure, TENANT_ANOMALY, Told, Topic};
+pub use alerts::{AlertDesk, Follower, SilenceFailure, Told, Topic};
 pub use board::{Beat, Board, Named, Section, Table, cell};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
@@ -76,10 +77,6 @@ pub use redis::{RedisReplica, RedisReport, RedisServer, RedisSlowCommand, RedisU
 pub use slow_log::SlowLog;
 pub(crate) use statements::Statement;
 pub use statements::set_request_trace;
-pub use tidegate_base::Seldom;
-/// Why somebody may not follow now, or alerts can't be posted.
-pub use tidegate_base::places::TooManyFollowers;
-pub use tidegate_outgoing::webhook::WebhookError;
 
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {

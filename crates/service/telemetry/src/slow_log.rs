@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_perfmon::{CallOutcome, Event, OTHER, Observer, SlowCall, SlowOperation};
-
-use super::Seldom;
 
 /// A route that is slow is slow by the thousand: the log hears of it once in so long.
 const PERIOD: Duration = Duration::from_secs(10);
