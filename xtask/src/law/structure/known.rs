@@ -88,7 +88,7 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/ratelimit", CommentWidth, 653),
     row("crates/redis", CommentWidth, 153),
     row("crates/service/base", CommentWidth, 4),
-    row("crates/service/domain", CommentWidth, 36),
+    row("crates/service/domain", CommentWidth, 35),
     row("crates/service/model", CommentWidth, 15),
     row("crates/service/node", CommentWidth, 70),
     row("crates/service/outgoing", CommentWidth, 13),
