@@ -1,8 +1,16 @@
-//! Settings: read raw, checked once, then always good.
+//! The settings of a process: read as text, checked once, then always valid.
 //!
-//! Every setting is one line of [`CATALOGUE`]: its key in the settings file, its environment variable, its default
-//! and what it means. [`RawSettings`] holds text and where it came from; [`RawSettings::check`] turns it into values that
-//! need no further checks, and every error names the setting and its source.
+//! **It holds** [`CATALOGUE`], which has one line for each setting: its key in the settings file,
+//! its environment variable, its default and its meaning. [`RawSettings`] holds the text and its
+//! source. [`RawSettings::check`] turns the text into [`Settings`]. Every error names the setting
+//! and the source.
+//!
+//! **It must not hold** code that acts on a setting: it connects to nothing and opens no database.
+//! It names types of the mail, storage and database libraries only to check an address, a path or a
+//! URL early.
+//!
+//! **Start reading** at `catalogue.rs`, then read `check.rs`. A new setting needs a line in the
+//! catalogue, a field of [`Settings`], and a check.
 
 mod cache;
 mod catalogue;

@@ -1,4 +1,16 @@
-//! What both binaries tell about themselves: log, figures, health.
+//! What both programs report about themselves: the log, metrics, health, alerts and traces.
+//!
+//! **It holds** [`Telemetry`], which files the measurements of each second into windows and judges
+//! them; [`Board`], where the parts of a node register their sections, metrics and readings; the
+//! text of `/metrics`; the log ([`init_logging`], [`LogFilter`]); the alerts and their receivers
+//! ([`AlertDesk`]); trends and advice ([`OutlookWatch`]); and the export to an OpenTelemetry
+//! collector ([`Export`]).
+//!
+//! **It must not hold** a route, a page or a job, and it must not import the domain or the node:
+//! the node registers with the [`Board`] what its parts have to show.
+//!
+//! **Start reading** at `pulse.rs`, which runs once a second, then at `board.rs`, then at
+//! `alerts.rs`, which turns a verdict into alerts.
 
 mod access_log;
 mod alerts;
