@@ -203,8 +203,8 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "thirtyfour", only_in: &[TESTKIT], dev_only_in: &[] },
     Confined {
         dependency: "sqlx",
-        only_in: &["tidegate-queue", "tidegate-settings", "tidegate-store", "tidegate-telemetry"],
-        dev_only_in: &["tidegate-examples"],
+        only_in: &["tidegate-queue", "tidegate-settings", "tidegate-store"],
+        dev_only_in: &["tidegate-examples", "tidegate-telemetry"],
     },
     // Files are one interface. No other crate has to know where they lie.
     Confined { dependency: "object_store", only_in: &["tidegate-domain", "tidegate-settings"], dev_only_in: &[] },
@@ -225,10 +225,4 @@ pub(super) const CONFINED_NAMES: &[ConfinedName] = &[
     ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite"] },
     // The settings know what a URL of PostgreSQL may say.
     ConfinedName { name: "sqlx", directory: "crates/service/settings/src", only_in: &["database_url"] },
-    // Beside the store, only those that hear what it tells of statements, and tests.
-    ConfinedName {
-        name: "sqlx",
-        directory: "crates/service/telemetry/src",
-        only_in: &["otlp", "postgres", "statements"],
-    },
 ];

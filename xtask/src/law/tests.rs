@@ -103,7 +103,7 @@ fn foreign_packages_stay_in_their_rooms() {
         "tidegate-api",
         "sqlx",
         Normal,
-        "which only tidegate-queue, tidegate-settings, tidegate-store, tidegate-telemetry, and tidegate-examples as a \
+        "which only tidegate-queue, tidegate-settings, tidegate-store, and tidegate-examples, tidegate-telemetry as a \
          dev-dependency may",
     );
     assert_breach("tidegate-queue", "apalis", Development, "which only tidegate-benches as a dev-dependency may");
@@ -115,6 +115,7 @@ fn some_may_import_a_foreign_package_for_tests_alone() {
     for (package, dependency) in [
         ("tidegate-domain", "axum"),
         ("tidegate-telemetry", "axum"),
+        ("tidegate-telemetry", "sqlx"),
         ("tidegate-node", "tracing-subscriber"),
         ("tidegate-store", "tracing-subscriber"),
         ("tidegate-api", "opentelemetry-proto"),
