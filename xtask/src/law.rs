@@ -4,6 +4,7 @@
 
 mod bans;
 mod circle;
+mod page;
 mod source;
 mod structure;
 mod table;
@@ -34,6 +35,7 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
     breaches.extend(unused::confined(CONFINED, &edges).map(|breach| breach.to_string()));
     breaches.extend(circle::first(ROWS).map(|breach| breach.to_string()));
     breaches.extend(bans::check(root)?);
+    breaches.extend(page::check(root)?);
     breaches.extend(source::check(root)?);
     breaches.extend(structure::check(root, &packages)?);
     if breaches.is_empty() {

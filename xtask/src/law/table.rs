@@ -222,7 +222,13 @@ pub(super) const CONFINED: &[Confined] = &[
 ];
 
 pub(super) const CONFINED_NAMES: &[ConfinedName] = &[
+    // Probes alone are served by a node, also while it starts.
+    ConfinedName { name: "axum", directory: "crates/service/node/src", only_in: &["probes", "waiting_start"] },
+    // The page that is a file of a report.
+    ConfinedName { name: "maud", directory: "crates/service/domain/src", only_in: &["report"] },
     ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite"] },
+    // The page about the architecture lists the layers of single routes from there.
+    ConfinedName { name: "route_layer", directory: "bins/api/src", only_in: &["openapi/routes"] },
     // The settings know what a URL of PostgreSQL may say.
     ConfinedName { name: "sqlx", directory: "crates/service/settings/src", only_in: &["database_url"] },
 ];
