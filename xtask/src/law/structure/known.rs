@@ -65,7 +65,7 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/queue/tests/worker.rs", FileLines, 638),
     row("crates/ratelimit/tests/redis/outage_promise.rs", FileLines, 459),
     row("crates/redis/src/shards.rs", FileLines, 435),
-    row("crates/service/node/src/node.rs", FileLines, 483),
+    row("crates/service/node/src/node.rs", FileLines, 481),
     row("crates/service/server/src/serve.rs", FileLines, 510),
     row("crates/service/settings/src/catalogue.rs", FileLines, 790),
     row("crates/service/settings/src/performance.rs", FileLines, 455),
