@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tidegate_server::serve::TooSlow;
+use tidegate_base::TooSlow;
 
 use crate::problem::Problem;
 

@@ -7,9 +7,10 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
+use tidegate_base::Seldom;
 use tidegate_perfmon::{TraceContext, UNMATCHED, mask};
+use tidegate_telemetry::set_request_trace;
 use tidegate_telemetry::trace::{self, REQUEST_TARGET};
-use tidegate_telemetry::{Seldom, set_request_trace};
 use tracing::Instrument;
 use uuid::Uuid;
 

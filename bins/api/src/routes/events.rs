@@ -19,8 +19,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
+use tidegate_base::places::TooManyFollowers;
 use tidegate_node::jobs::QUEUES;
-use tidegate_telemetry::{Follower, Told, TooManyFollowers, Topic};
+use tidegate_telemetry::{Follower, Told, Topic};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;

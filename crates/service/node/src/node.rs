@@ -13,7 +13,7 @@ use tidegate_domain::backup::RestoreError;
 use tidegate_domain::files::{Files, FilesError, FilesSweep};
 use tidegate_domain::spool::Spool;
 use tidegate_outgoing::redis::{self, Redis};
-use tidegate_outgoing::webhook::Sender;
+use tidegate_outgoing::webhook::{Sender, WebhookError};
 use tidegate_perfmon::action::Actuator;
 use tidegate_queue::{
     Broker, BrokerError, BuildError, Concurrency, Job, Producer, RedisBroker, RedisOptions, SqliteBroker,
@@ -26,9 +26,7 @@ use tidegate_settings::{Settings, SettingsError};
 use tidegate_store::notify::Hub;
 use tidegate_store::running::{self, Held};
 use tidegate_store::{Coherence, Store, StoreError};
-use tidegate_telemetry::{
-    CacheRoom, CacheWatch, Export, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
-};
+use tidegate_telemetry::{CacheRoom, CacheWatch, Export, JobsAtOnce, OutlookWatch, Telemetry, Watched, trace};
 use tokio_util::sync::CancellationToken;
 
 use crate::database_mark;

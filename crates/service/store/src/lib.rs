@@ -1,8 +1,18 @@
 //! The application's tables, in SQLite or PostgreSQL.
 //!
-//! Writes go through [`Change`], which makes every statement name what it makes stale, and tells the caches when (and only
-//! when) it is committed. What the two databases do differently is in `db`, in how each is opened, and in how one process
-//! hears of another's commits.
+//! **It holds** [`Store`], which has a method for each read; [`Change`], through which every write
+//! goes; the statements (`sql`), the migrations, the pools, the replicas and the failover;
+//! [`Coherence`], which drops from this process's cache what other processes changed; the rows of a
+//! backup (`dump`); and the hand-over of notifications to their followers ([`notify`]).
+//!
+//! **It must not hold** rules of the domain, which are in `tidegate-model` and `tidegate-domain`,
+//! nor HTTP. It does not know which route or job calls it. No other crate runs a statement on these
+//! tables.
+//!
+//! **Start reading** at `change.rs`: every statement of a write names what it makes stale, and the
+//! caches hear of it if and only if the write is committed. Then read `schedules.rs` as an example
+//! of a table. `db.rs` is the one place that knows which of the two databases it is; `open` and
+//! `coherence` have the rest of the difference.
 
 mod alerts;
 mod analytics;

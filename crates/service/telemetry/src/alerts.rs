@@ -40,7 +40,6 @@ use fleet::Fleet;
 use receivers::Receiver;
 use steady::Steady;
 use stream::Stream;
-pub use tidegate_model::alert_rules::TENANT_ANOMALY;
 
 pub use stream::{Follower, Told, Topic};
 

@@ -10,9 +10,8 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use prometheus_client::collector::Collector;
 use serde_json::Value;
+use tidegate_base::Seldom;
 use tidegate_perfmon::{HealthReport, Reading, Registry};
-
-use super::Seldom;
 
 /// One section of `/api/performance`.
 pub trait Section: Send + Sync {

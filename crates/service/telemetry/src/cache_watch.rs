@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_cache::{Event, Observer, Removal};
 use tidegate_perfmon::{Kind, OperationHandle, OperationSnapshot, Registry, Totals, Window};
-
-use super::Seldom;
 
 /// Minimum interval between log lines about failures of the shared tier. While Redis is unreachable
 /// there are thousands.

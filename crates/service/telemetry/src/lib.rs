@@ -1,4 +1,16 @@
-//! What both binaries tell about themselves: log, figures, health.
+//! What both programs report about themselves: the log, metrics, health, alerts and traces.
+//!
+//! **It holds** [`Telemetry`], which files the measurements of each second into windows and judges
+//! them; [`Board`], where the parts of a node register their sections, metrics and readings; the
+//! text of `/metrics`; the log ([`init_logging`], [`LogFilter`]); the alerts and their receivers
+//! ([`AlertDesk`]); trends and advice ([`OutlookWatch`]); and the export to an OpenTelemetry
+//! collector ([`Export`]).
+//!
+//! **It must not hold** a route, a page or a job, and it must not import the domain or the node:
+//! the node registers with the [`Board`] what its parts have to show.
+//!
+//! **Start reading** at `pulse.rs`, which runs once a second, then at `board.rs`, then at
+//! `alerts.rs`, which turns a verdict into alerts.
 
 mod access_log;
 mod alerts;
@@ -50,11 +62,12 @@ use queues::RateWatch;
 use redis::RedisWatch;
 use statements::Statements;
 use tidegate_outgoing::redis::Redis;
+use tidegate_outgoing::webhook::WebhookError;
 use tidegate_settings::{PerformanceSettings, Settings};
 use tidegate_store::{ServerWatch, Store, WatchedPool};
 use verdict::{CacheCounts, CacheVerdict};
 
-pub use alerts::{AlertDesk, Follower, SilenceFailure, TENANT_ANOMALY, Told, Topic};
+pub use alerts::{AlertDesk, Follower, SilenceFailure, Told, Topic};
 pub use board::{Beat, Board, Named, Section, Table, cell};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
@@ -76,10 +89,6 @@ pub use redis::{RedisReplica, RedisReport, RedisServer, RedisSlowCommand, RedisU
 pub use slow_log::SlowLog;
 pub(crate) use statements::Statement;
 pub use statements::set_request_trace;
-pub use tidegate_base::Seldom;
-/// Error of following events.
-pub use tidegate_base::places::TooManyFollowers;
-pub use tidegate_outgoing::webhook::WebhookError;
 
 /// The metrics of one process, and the health report on them.
 pub struct Telemetry {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use tidegate_base::Seldom;
 use tidegate_model::alert_rules::Measurement;
 use tidegate_outgoing::redis::Redis;
 use tidegate_perfmon::mask;
@@ -16,7 +17,6 @@ use tidegate_redis::{Client, Command, Diagnosis, Error, NodeInfo, ReplicaInfo, S
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::Seldom;
 use lost_replicas::LostReplicas;
 
 /// Interval of the readings.

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_perfmon::{CallOutcome, Event, OTHER, Observer, SlowCall, SlowOperation};
-
-use super::Seldom;
 
 /// Minimum interval between log lines of one route or operation: a slow route is slow for thousands
 /// of requests.

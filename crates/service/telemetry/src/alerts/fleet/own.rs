@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_base::identity::{Identity, THIS_PROCESS};
 use tidegate_perfmon::Alert;
 use tidegate_store::{AlertReport, ReportChange};
-
-use crate::Seldom;
 
 /// How often a process with reports shows that it is alive.
 const REFRESH: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_base::clock::unix_ms;
 use tidegate_base::identity::THIS_PROCESS;
 use tidegate_perfmon::{Phase, Silence, Transition};
@@ -17,7 +18,6 @@ use super::merge::{Merged, merge};
 use super::own::{Own, key};
 use super::sightings::{Living, Sightings};
 use super::{FAREWELL, Fleet, View, is_silenced};
-use crate::Seldom;
 use crate::alerts::AlertDesk;
 use crate::alerts::notice::Notice;
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_perfmon::{Numbered, OperationHandle, Outbox, OutboxCounts, Registry};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::Next;
 use super::{Channel, Context, Failure};
 use crate::alerts::notice::Notice;
-use crate::{Seldom, operations};
+use crate::operations;
 
 /// Maximum number of waiting notices.
 const MOST_WAITING: usize = 256;
