@@ -2,16 +2,20 @@
 //!
 //! [`structure`] has the laws for the inside of a package.
 
+mod bans;
+mod circle;
+mod page;
 mod source;
 mod structure;
 mod table;
+mod unused;
 
 use std::fmt;
 use std::path::Path;
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use cargo_metadata::{Dependency, DependencyKind, MetadataCommand, Package};
 
-use self::table::{CONFINED, DRIVER, ROOMS, TESTKIT};
+use self::table::{CONFINED, Confined, DRIVER, ROWS, TESTKIT};
 
 /// Checks the whole law.
 pub(crate) fn check(root: &Path) -> Result<String, String> {
@@ -21,21 +25,21 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
         .exec()
         .map_err(|error| format!("`cargo metadata` failed: {error}"))?;
     let packages = metadata.workspace_packages();
-    let (mut dependencies, mut breaches) = (0, Vec::new());
-    for package in &packages {
-        breaches.extend(unknown(&package.name).map(|breach| breach.to_string()));
-        for dependency in &package.dependencies {
-            let edge = Edge { package: &package.name, dependency: &dependency.name, kind: dependency.kind };
-            breaches.extend(judge(edge).map(|breach| breach.to_string()));
-            dependencies += 1;
-        }
-    }
     let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    let edges: Vec<Edge<'_>> = packages.iter().flat_map(|package| Edge::of(package)).collect();
+    let mut breaches = Vec::new();
+    breaches.extend(names.iter().filter_map(|name| unknown(name)).map(|breach| breach.to_string()));
+    breaches.extend(edges.iter().filter_map(|edge| judge(*edge)).map(|breach| breach.to_string()));
     breaches.extend(vacant(&names).map(|breach| breach.to_string()));
+    breaches.extend(unused::imports(ROWS, &edges).map(|breach| breach.to_string()));
+    breaches.extend(unused::confined(CONFINED, &edges).map(|breach| breach.to_string()));
+    breaches.extend(circle::first(ROWS).map(|breach| breach.to_string()));
+    breaches.extend(bans::check(root)?);
+    breaches.extend(page::check(root)?);
     breaches.extend(source::check(root)?);
     breaches.extend(structure::check(root, &packages)?);
     if breaches.is_empty() {
-        Ok(format!("the laws hold: {} packages, {dependencies} dependencies", packages.len()))
+        Ok(format!("the laws hold: {} packages, {} dependencies", packages.len(), edges.len()))
     } else {
         Err(format!("the laws are broken:\n  {}", breaches.join("\n  ")))
     }
@@ -49,7 +53,19 @@ struct Edge<'a> {
     kind: DependencyKind,
 }
 
-/// A dependency that the law forbids, and the law.
+impl<'a> Edge<'a> {
+    /// The dependencies of a package.
+    fn of(package: &'a Package) -> impl Iterator<Item = Self> {
+        let edge = |dependency: &'a Dependency| Self {
+            package: &package.name,
+            dependency: &dependency.name,
+            kind: dependency.kind,
+        };
+        package.dependencies.iter().map(edge)
+    }
+}
+
+/// What the law forbids, and the law.
 #[derive(Debug, PartialEq, Eq)]
 enum Breach<'a> {
     /// The package has no row in the table.
@@ -60,35 +76,42 @@ enum Breach<'a> {
     Import { package: &'a str, dependency: &'a str, may_import: &'static [&'static str] },
     /// The testkit outside dev-dependencies.
     Testkit { package: &'a str },
-    /// A foreign package outside the rooms to which it is confined.
-    Confined { package: &'a str, dependency: &'a str, only_in: &'static [&'static str] },
+    /// A foreign package outside of the packages to which it is confined.
+    Confined { package: &'a str, law: &'static Confined },
+    /// The table allows a dependency that the package does not have.
+    Unused { package: &'static str, dependency: &'static str },
+    /// The table lets the package import itself by way of these.
+    Circle { package: &'static str, way: Vec<&'static str> },
 }
 
 /// Whether the table knows `package`.
 fn unknown(package: &str) -> Option<Breach<'_>> {
-    let known = ROOMS.iter().any(|room| room.package == package);
+    let known = ROWS.iter().any(|row| row.package == package);
     (!known).then_some(Breach::Unknown { package })
 }
 
 /// The rows of packages that are not among `packages`.
 fn vacant(packages: &[&str]) -> impl Iterator<Item = Breach<'static>> {
-    let rows = ROOMS.iter().map(|room| room.package);
+    let rows = ROWS.iter().map(|row| row.package);
     rows.filter(|package| !packages.contains(package)).map(|package| Breach::Vacant { package })
 }
 
-/// Judges one dependency. Dev-dependencies obey the same law, save that the testkit may be one.
+/// Judges one dependency.
+///
+/// Dev-dependencies obey the same law, but for the testkit and what a package may have as such.
 fn judge(edge: Edge<'_>) -> Option<Breach<'_>> {
     let Edge { package, dependency, kind } = edge;
-    if let Some(confined) = CONFINED.iter().find(|confined| confined.dependency == dependency) {
-        let only_in = confined.only_in;
-        return (!only_in.contains(&package)).then_some(Breach::Confined { package, dependency, only_in });
+    if let Some(law) = CONFINED.iter().find(|law| law.dependency == dependency) {
+        let is_dev = kind == DependencyKind::Development;
+        let may = law.only_in.contains(&package) || (is_dev && law.dev_only_in.contains(&package));
+        return (!may).then_some(Breach::Confined { package, law });
     }
     if dependency == TESTKIT && package != DRIVER {
         return (kind != DependencyKind::Development).then_some(Breach::Testkit { package });
     }
     // Ours are those in the table; one that is missing there is reported as a package.
-    ROOMS.iter().find(|room| room.package == dependency)?;
-    let may_import = ROOMS.iter().find(|room| room.package == package)?.may_import;
+    ROWS.iter().find(|row| row.package == dependency)?;
+    let may_import = ROWS.iter().find(|row| row.package == package)?.may_import;
     (!may_import.contains(&dependency)).then_some(Breach::Import { package, dependency, may_import })
 }
 
@@ -110,8 +133,20 @@ impl fmt::Display for Breach<'_> {
             Self::Testkit { package } => {
                 write!(f, "`{package}` imports `{TESTKIT}`, which is only ever a dev-dependency")
             }
-            Self::Confined { package, dependency, only_in } => {
-                write!(f, "`{package}` imports `{dependency}`, which only {} may", only_in.join(", "))
+            Self::Confined { package, law: Confined { dependency, only_in, dev_only_in } } => {
+                write!(f, "`{package}` imports `{dependency}`, which only ")?;
+                let and = if only_in.is_empty() || dev_only_in.is_empty() { "" } else { ", and " };
+                f.write_str(&only_in.join(", "))?;
+                if !dev_only_in.is_empty() {
+                    write!(f, "{and}{} as a dev-dependency", dev_only_in.join(", "))?;
+                }
+                f.write_str(" may")
+            }
+            Self::Unused { package, dependency } => {
+                write!(f, "xtask/src/law/table.rs lets `{package}` import `{dependency}`, which it does not: drop that")
+            }
+            Self::Circle { package, way } => {
+                write!(f, "xtask/src/law/table.rs lets `{package}` import itself: {}", way.join(" imports "))
             }
         }
     }

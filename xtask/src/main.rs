@@ -68,7 +68,8 @@ enum Command {
     /// Checks the laws alone: imports, sizes and comments.
     ///
     /// Which package may depend on which, where a library may be named, import cycles inside a
-    /// crate, lines of crates and files, width of comments.
+    /// crate, lines of crates and files, width of comments. deny.toml and docs/architecture.md have
+    /// to say the same.
     Laws,
     /// Checks that each relative link of README.md and the other documents leads to a file.
     Links,

@@ -1,4 +1,4 @@
-//! Answers to whoever had something made: what it is, and where.
+//! Answers to a request that created something: what it is, and where.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,13 +7,11 @@ use serde_json::{Value, json};
 use tidegate_model::tenant::ApiKey;
 use tidegate_queue::JobId;
 
-/// A job will do it.
 pub(crate) fn accepted(job: &JobId, location: String) -> Response {
     let body = json!({"job_id": job, "location": location});
     at(location, (StatusCode::ACCEPTED, axum::Json(body)).into_response())
 }
 
-/// It is made.
 pub(crate) fn created(made: &impl Serialize, location: String) -> Response {
     at(location, (StatusCode::CREATED, axum::Json(made)).into_response())
 }

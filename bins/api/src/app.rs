@@ -10,17 +10,17 @@ use tidegate_settings::Settings;
 
 use crate::access_log::AccessLog;
 use crate::limits::Limiters;
-use crate::pages;
+use crate::pages_key::PagesKey;
 use crate::preferences::Preferences;
 use crate::problem::Problem;
 use crate::schedules::Schedules;
 use crate::sessions::Sessions;
-use crate::shed::Places;
+use crate::shed::places::Places;
 use crate::tenants::Tenants;
 use crate::views::Views;
 use crate::warm_up::Warming;
 
-/// The API over one node: one for as long as the process lives, so that no request counts who else holds it.
+/// The API over one node. It lives as long as the process, so that requests count no references.
 #[derive(Clone, Copy)]
 pub(crate) struct App(&'static Parts);
 
@@ -37,7 +37,7 @@ struct Parts {
     views: Views,
     access_log: AccessLog,
     places: Places,
-    pages_key: pages::Key,
+    pages_key: PagesKey,
 }
 
 impl App {
@@ -68,18 +68,16 @@ impl App {
             views: Views::start(&node)?,
             access_log: AccessLog::start(node.settings.http.access_log, &node.telemetry),
             places: Places::new(node.settings.http.max_in_flight, &node.telemetry),
-            pages_key: pages::Key::new(&node.settings, node.store.installation()),
+            pages_key: PagesKey::new(&node.settings, node.store.installation()),
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
         }))))
     }
 
-    /// The node below.
     pub(crate) fn node(&self) -> &Node {
         &self.0.node
     }
 
-    /// The settings in force.
     pub(crate) fn settings(&self) -> &Settings {
         &self.0.node.settings
     }
@@ -93,62 +91,50 @@ impl App {
         self.0.node.coherence.catch_up().await.map_err(|error| Problem::unavailable("unavailable", error.to_string()))
     }
 
-    /// The limiters.
     pub(crate) fn limiters(&self) -> &Limiters {
         &self.0.limiters
     }
 
-    /// Tenants, cached.
     pub(crate) fn tenants(&self) -> &'static Tenants {
         &self.0.tenants
     }
 
-    /// Schedules, cached.
     pub(crate) fn schedules(&self) -> &'static Schedules {
         &self.0.schedules
     }
 
-    /// Sessions of users, cached.
     pub(crate) fn sessions(&self) -> &'static Sessions {
         &self.0.sessions
     }
 
-    /// Preferences of users, cached.
     pub(crate) fn preferences(&self) -> &'static Preferences {
         &self.0.preferences
     }
 
-    /// What hashes and compares passwords.
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.0.passwords
     }
 
-    /// What is loaded before anybody asks for it.
     pub(crate) fn warming(&self) -> &Warming {
         &self.0.warming
     }
 
-    /// Views of schedules.
     pub(crate) fn views(&self) -> &'static Views {
         &self.0.views
     }
 
-    /// The log of requests.
     pub(crate) fn access_log(&self) -> &AccessLog {
         &self.0.access_log
     }
 
-    /// So many requests at a time.
     pub(crate) fn places(&self) -> &Places {
         &self.0.places
     }
 
-    /// What the pages sign with.
-    pub(crate) fn pages_key(&self) -> &pages::Key {
+    pub(crate) fn pages_key(&self) -> &PagesKey {
         &self.0.pages_key
     }
 
-    /// The way into the queues.
     pub(crate) fn producer(&self) -> &Producer {
         &self.0.producer
     }

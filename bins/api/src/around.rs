@@ -1,7 +1,8 @@
 //! Layers that are one function each.
 //!
-//! With axum's `from_fn` each layer puts a clone of all that lies behind it into one box and its own future into another, for each
-//! request. Here what lies behind keeps its type, so that a layer costs what its function does, and the future of several is one.
+//! With axum's `from_fn`, each layer boxes a clone of the inner service and its own future for each
+//! request. Here the inner service keeps its type: a layer costs what its function does, and
+//! several layers are one future.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,11 +14,11 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// What lies behind a layer: it answers every request, at any time.
+/// The inner service of a layer. It is always ready, and answers every request.
 pub(crate) trait Behind:
     Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
-    /// The answer of what lies behind; nothing of it begins before this is polled.
+    /// The answer of the inner service, which begins when this is polled.
     fn answer(mut self, request: Request) -> impl Future<Output = Response> + Send {
         async move { answered(self.call(request)).await }
     }
@@ -28,12 +29,13 @@ impl<S> Behind for S where
 {
 }
 
-/// What can't fail.
+/// Unwraps an answer that can't fail.
 pub(crate) async fn answered(future: impl Future<Output = Result<Response, Infallible>>) -> Response {
     future.await.unwrap_or_else(|never| match never {})
 }
 
-/// The layer that is `function`: it is given `state`, the request, and what lies behind, which it calls, or clones and calls later.
+/// The layer that is `function`. It gets `state`, the request and the inner service, to call now or
+/// later.
 pub(crate) fn around<T, F>(state: T, function: F) -> Around<T, F> {
     Around { state, function }
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tidegate_server::serve::TooSlow;
+use tidegate_base::TooSlow;
 
 use crate::problem::Problem;
 
@@ -31,7 +31,7 @@ pub(crate) fn ensure_not_encoded(headers: &HeaderMap) -> Result<(), Problem> {
 ///
 /// # Errors
 ///
-/// 413 where it is longer, 408 where it comes too slowly, 400 where it breaks off: that is the client's doing, and not its length's.
+/// 413 if it is longer, 408 if it comes too slowly, 400 if the client breaks off.
 pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     let read = Limited::new(body, limit).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {

@@ -12,13 +12,13 @@ use tidegate_ratelimit::{Decision, TenantDecision, Tier, headers};
 use tidegate_server::bearer::bearer;
 use tidegate_settings::OpenTenants;
 
-use crate::access;
 use crate::access_log::Asked;
 use crate::app::App;
 use crate::around::Behind;
 use crate::client::ClientKey;
 use crate::limits;
 use crate::origin::is_same_origin;
+use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
 use crate::sessions;
 use crate::timeout;
@@ -35,7 +35,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Whoever asks for what is dear, as the limiter `report` counts it: each user by itself, and the tenant where it speaks itself.
+    /// The key under which the limiter `report` counts this caller: the user, else the tenant.
     pub(crate) fn asker(&self) -> String {
         match &self.session {
             Some(session) => format!("{}|{}", self.tenant.id, session.user),
@@ -76,16 +76,15 @@ async fn serve(app: App, mut request: Request, behind: impl Behind) -> Result<Re
 
 /// A caller whose quota has been charged.
 pub(crate) struct Admitted {
-    /// Who it is.
     pub(crate) caller: Caller,
-    /// What is left of its quota.
+    /// The rest of its quota.
     quota: Option<TenantDecision>,
-    /// What the limiter `api` leaves it, where that counts it too.
+    /// The rest of the limiter `api`, if that counts it too.
     client: Option<Decision>,
 }
 
 impl Admitted {
-    /// Tells the client all that binds it: who paces itself by one limit must not run into another unawares.
+    /// Announces every limit that binds the client, so that it can pace itself by all of them.
     pub(crate) fn announce(&self, app: &App, response: &mut HeaderMap) {
         if let Some(quota) = &self.quota {
             limits::announce_tenant(response, quota);
@@ -113,7 +112,7 @@ pub(crate) async fn admit(
             let client = limited_as(&caller, &credential);
             (caller, client)
         }
-        // Whoever guesses keys is counted by address, once it is known to be a guess.
+        // A wrong key is counted by address.
         Err(Stranger::NotKnown(problem)) => {
             return Err(limits::enforce(api, address).await.err().unwrap_or(problem));
         }
@@ -123,8 +122,8 @@ pub(crate) async fn admit(
     Ok(Admitted { caller, quota, client })
 }
 
-/// Whether a read that was admitted would be still, for the same tenant and user. It charges nobody, and what can't be known now is not
-/// held against anybody.
+/// Whether a read that was admitted would still be admitted, for the same tenant and user. Charges
+/// nothing. `true` if that can't be known now.
 pub(crate) async fn still_speaks_for(app: &App, headers: &HeaderMap, extensions: &Extensions, caller: &Caller) -> bool {
     let user = |caller: &Caller| caller.session.as_ref().map(|session| session.user);
     match authenticate(app, &Method::GET, headers, extensions).await {
@@ -165,18 +164,19 @@ fn limited_as(caller: &Caller, credential: &Credential) -> Option<String> {
 enum Stranger {
     /// It names none that there is: a guess.
     NotKnown(Problem),
-    /// We can't tell: our failure, which is charged to nobody.
+    /// A failure of ours, which is charged to no client.
     Failed(Problem),
 }
 
-/// What fails on the way to an answer is ours.
+/// An error on the way to an answer is a failure of ours.
 impl<E: Into<Problem>> From<E> for Stranger {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
 }
 
-/// Looks up whoever is named, also where the address has used up its guesses: only then is a right key told from a guess.
+/// Looks up the tenant, even if the address has used up its guesses: only a lookup separates a
+/// valid key from a guess.
 async fn authenticate(
     app: &App,
     method: &Method,
@@ -198,7 +198,8 @@ async fn authenticate(
             Ok((Caller { tenant, session: None }, credential))
         }
         Credential::Session(ref digest) => {
-            // A browser sends the cookie whoever asks it to; only our own origin's pages may.
+            // A browser sends the cookie for any site's request. Only our own origin may change
+            // something.
             if !method.is_safe() && !is_same_origin(headers) {
                 return Err(Stranger::Failed(Problem::forbidden("a session changes nothing from another site")));
             }
@@ -211,7 +212,7 @@ async fn authenticate(
     }
 }
 
-/// What the request itself says; nothing is looked up.
+/// Reads the request alone, without a lookup.
 fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Credential, Problem> {
     if let Some(token) = bearer(headers).filter(|token| token.starts_with(ApiKey::PREFIX)) {
         let digest = ApiKey::digest_of(token);
@@ -232,10 +233,17 @@ fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result
     id.map(Credential::Open).ok_or_else(unknown_tenant)
 }
 
-/// The session that a browser sends, where nothing else says who asks: a name without proof makes no manager of whoever adds a cookie.
+/// The session in the cookie, unless another header names the caller: a cookie beside a bare
+/// `X-Tenant-Id` must not make its sender a manager.
 pub(crate) fn has_session(headers: &HeaderMap) -> Option<SessionDigest> {
     let is_named = headers.contains_key(header::AUTHORIZATION) || headers.contains_key(X_TENANT_ID);
     if is_named { None } else { sessions::sent(headers) }
+}
+
+/// Whether a request speaks for a tenant, by an API key or a session, and for no operator.
+pub(crate) fn is_of_tenant(headers: &HeaderMap) -> bool {
+    let has_key = bearer(headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX));
+    has_key || has_session(headers).is_some()
 }
 
 fn unknown_tenant() -> Problem {
@@ -245,7 +253,7 @@ fn unknown_tenant() -> Problem {
 fn may_name_tenants(app: &App, headers: &HeaderMap, extensions: &Extensions) -> bool {
     match app.settings().open_tenants {
         OpenTenants::Everyone => true,
-        OpenTenants::Loopback => access::is_direct_loopback(app.settings(), extensions, headers),
+        OpenTenants::Loopback => is_direct_loopback(app.settings(), extensions, headers),
         OpenTenants::Closed => false,
     }
 }
@@ -260,7 +268,7 @@ mod tests {
         assert!(matches!(fails(), Err(Stranger::Failed(_))));
     }
 
-    /// Routes of a tenant's managers take whoever has a session for somebody who has to prove it.
+    /// Routes of a tenant's managers trust a session, and so require proof of it.
     #[test]
     fn a_cookie_counts_only_where_nothing_else_says_who_asks() {
         let cookie = format!("tidegate_user={}", "0".repeat(64));

@@ -1,4 +1,4 @@
-//! Who is at the other end: the client's address, as far as it can be believed, and whom it asks.
+//! The client's address, as far as it can be trusted, and the host that the client names.
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, Version, header};
@@ -6,26 +6,20 @@ use axum::response::Response;
 use tidegate_ratelimit::client_address;
 use tidegate_server::serve::{ByTls, one_host};
 
-use crate::access;
 use crate::app::App;
 use crate::around::{Behind, answered};
 use crate::cookie;
+use crate::peer::{NoPeer, Target, peer};
 use crate::problem::Problem;
 
 /// The key under which a client's requests are counted: its address, an IPv6 one by its prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientKey(pub String);
 
-/// A request that carries no peer address: a fault of the server that took it.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the request carries no peer address: serve the router with `into_make_service_with_connect_info::<SocketAddr>()`"
-)]
-pub(crate) struct NoPeer;
-
-/// Layer that finds the client's address behind trusted proxies, and keeps whom the request's target names and whether it came by
-/// our own TLS. A request of HTTP/1.1 without a `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have gone by
-/// another.
+/// Layer that finds the client's address behind trusted proxies. It also keeps the authority of the
+/// request's target, and whether the request came by our own TLS. A request of HTTP/1.1 without a
+/// `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have used the other
+/// one.
 pub(crate) fn layer<S: Behind>(
     app: App,
     mut request: Request,
@@ -40,17 +34,18 @@ fn look(app: App, request: &mut Request) -> Result<(), Problem> {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     let by_tls = request.extensions().get::<ByTls>().is_some();
     cookie::mark(request.headers_mut(), by_tls);
-    let peer = access::peer(request.extensions()).ok_or_else(|| Problem::internal(&NoPeer))?;
+    let peer = peer(request.extensions()).ok_or_else(|| Problem::internal(&NoPeer))?;
     let address = client_address(peer, request.headers(), &app.settings().trusted_proxies);
     if let Some(authority) = request.uri().authority().cloned() {
-        // Whom a request of HTTP/2 asks stands there alone; whoever compares it with an origin looks for a `Host`.
+        // HTTP/2 names the host in the target alone. Code that compares it with an origin reads
+        // `Host`.
         if hosts == 0
             && request.version() == Version::HTTP_2
             && let Ok(host) = HeaderValue::from_str(authority.as_str())
         {
             request.headers_mut().insert(header::HOST, host);
         }
-        request.extensions_mut().insert(access::Target(authority));
+        request.extensions_mut().insert(Target(authority));
     }
     request.extensions_mut().insert(ClientKey(app.settings().limits.ipv6_prefix.key(address)));
     Ok(())

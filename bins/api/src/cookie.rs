@@ -57,7 +57,7 @@ mod tests {
         mark(&mut headers, true);
         assert!(came_by_tls(&headers));
         assert_eq!(own_name("a", &headers), "__Host-a");
-        // Whoever sends the mark itself has not come by TLS.
+        // A client that sends the mark itself has not come by TLS.
         mark(&mut headers, false);
         assert!(!came_by_tls(&headers));
     }

@@ -1,7 +1,7 @@
-//! `Idempotency-Key`: a request that is sent again makes nothing again.
+//! `Idempotency-Key`: a request that is sent again creates nothing again.
 //!
-//! No record of requests is kept. The key stays with what it made, so that a repetition is harmless for as long as that is there, and
-//! whether it says the same is seen by it.
+//! There is no record of requests. The key stays with what it created, which also shows whether a
+//! repetition says the same. A repetition is harmless for as long as that exists.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -31,17 +31,15 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// Reads the key from a request's headers.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         read(headers).map(Self)
     }
 
-    /// Whether the request has a key.
     pub(crate) fn is_some(&self) -> bool {
         self.0.is_some()
     }
 
-    /// What stands for the key within that scope, and within no other: 32 hexadecimal digits.
+    /// The key's name within that scope and no other: 32 hexadecimal digits.
     pub(crate) fn within(&self, scope: &[&str]) -> Option<String> {
         let key = self.0.as_ref()?;
         let mut hash = Sha256::new();

@@ -1,7 +1,7 @@
 //! `tidegate-api`: the HTTP API over a [node](tidegate_node::node).
 //!
-//! A request comes in at `routes`, which is the map: `wire` outermost, `request_id` and the timing layer, then
-//! `client`, the limiter in front, `access` or `caller`, and the route.
+//! `routes` is the map of a request's way: `wire` outermost, `request_id` and the timing layer,
+//! then `client`, the limiter in front, `access` or `caller`, and the route.
 
 mod access;
 mod access_log;
@@ -13,18 +13,22 @@ mod body;
 mod caller;
 mod client;
 mod cookie;
+mod fallback;
 mod idempotency;
 mod job_store;
 mod json;
 mod limits;
 mod linger;
+mod manager;
 mod object;
 mod openapi;
 mod origin;
 mod page;
 mod pages;
+mod pages_key;
 mod panics;
 mod path;
+mod peer;
 mod preferences;
 mod problem;
 mod query;

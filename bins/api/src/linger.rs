@@ -1,8 +1,8 @@
-//! What is done with the rest of a body that nobody wants.
+//! Reads and discards the rest of a body that was refused.
 //!
-//! A server that closes a connection on which its client still sends resets it, and the client often loses the answer
-//! with it: instead of 413 it sees a broken pipe. So the rest is read for a moment and forgotten, while the answer is on
-//! its way.
+//! A server that closes a connection on which its client still sends resets it. The client then
+//! often loses the answer: it sees a broken pipe instead of 413. So the rest is read for a moment
+//! while the answer leaves.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,7 +14,7 @@ use axum::http::header;
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 
-/// How long the rest is read: enough for a client to see the answer, too short to be of use to an attacker.
+/// How long the rest is read: enough to see the answer, too short to help an attacker.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The request, of whose body what is left is read on after a refusal.
@@ -22,7 +22,7 @@ pub(crate) fn linger(request: Request) -> Request {
     if request.body().is_end_stream() {
         return request;
     }
-    // Who asked first whether to send has not begun, and is told by the answer not to.
+    // A client that expects `100 Continue` has not begun, and the answer stops it.
     let is_coming = !request.headers().contains_key(header::EXPECT);
     let lingering = |body: Body| Lingering { rest: Some(body.into_data_stream()), is_coming };
     request.map(|body| Body::from_stream(lingering(body)))

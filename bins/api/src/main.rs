@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use mimalloc::MiMalloc;
 use tidegate_node::command_line::{self, Program};
 
-/// Tasks free on one thread what they took on another, for which the system's allocator takes a lock each time: a third of the time of
-/// a request, as `http_load` measured.
+/// Tasks free memory on another thread than allocated it. The system's allocator takes a lock for
+/// that: a third of the time of a request, as `http_load` measured.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A `T` that was sent with its fields named. By itself serde takes an array for a struct too, field by field, so that
-/// a list in the wrong place would silently become something.
+/// A `T` that was sent with named fields. Serde alone also reads a struct from an array, so that a
+/// misplaced list would silently become a value.
 #[derive(Debug, Default)]
 pub(crate) struct Object<T>(pub T);
 

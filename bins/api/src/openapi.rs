@@ -1,8 +1,8 @@
-//! What the API offers, as data: the routes and the OpenAPI document are made of the same list.
+//! The API as data: the routes and the OpenAPI document are made of the same list.
 //!
-//! [`Routes`] is the only way to add a route of the API. An [`Operation`] says who may ask, what is sent and what is answered; its
-//! [`Circle`] puts the layer of access on the route, and the document says all of it. The end-to-end tests read the document and
-//! drive every operation by its examples, so what it says is what is so.
+//! [`Routes`] is the only way to add a route. An [`Operation`] says who may call it, what is sent
+//! and what is answered. Its [`Circle`] puts the layer of access on the route. The end-to-end tests
+//! call every operation by the examples of the document.
 
 mod circle;
 mod document;

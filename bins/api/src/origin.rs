@@ -2,7 +2,8 @@
 
 use axum::http::{HeaderMap, Uri, header};
 
-/// What the browser says of where a request comes from. What says nothing is no browser, or an old one.
+/// Whether the browser says that the request is of our origin. Old browsers and other clients say
+/// nothing.
 pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     // No page can forge it, and no proxy changes it as some do the host.
     if let Some(site) = headers.get("sec-fetch-site") {

@@ -29,7 +29,7 @@ impl PageQuery {
         Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MOST}")))
     }
 
-    /// What the page before ended with; nothing for the first.
+    /// The end of the previous page; nothing for the first.
     pub(crate) fn after<C: FromStr>(&self) -> Result<Option<C>, Problem> {
         let after = self.cursor.as_deref().map(str::parse).transpose();
         after.map_err(|_| {

@@ -1,6 +1,7 @@
-//! The dashboard: pages made here, whole without JavaScript, whose figures move with it.
+//! The dashboard. Each page works without JavaScript, which only updates its figures.
 //!
-//! `session` says who looks, `form` takes what they send, `layout` is what all pages have in common; `live` makes the figures.
+//! `session` knows the visitor, `form` reads what is sent, `layout` is common to all pages, `live`
+//! makes the figures.
 
 mod again;
 mod ask;
@@ -10,6 +11,7 @@ mod chart;
 mod cron;
 mod flash;
 mod form;
+mod here;
 mod job;
 mod layout;
 mod limits;
@@ -20,12 +22,12 @@ mod performance;
 mod queue;
 mod queues;
 mod section;
-mod session;
+pub(crate) mod session;
 mod table;
 mod text;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{Redirect, Response};
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
@@ -33,16 +35,15 @@ use maud::html;
 use tidegate_perfmon::Refused;
 use tokio_util::sync::CancellationToken;
 
-use self::layout::Here;
+use self::here::{Here, LIVE, LOGIN, LOGOUT};
 use self::live::Live;
-pub(crate) use self::session::Key;
-use self::session::Role;
 use crate::app::App;
 use crate::around::{Behind, answered, around};
+use crate::fallback::wrong_method;
 use crate::problem::{AsPage, Problem};
 use crate::timeout;
 
-/// What a page may do: load what lies here, and send forms here.
+/// The rights of a page: it loads files of this origin, and sends forms to it.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'",
@@ -75,15 +76,15 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/dashboard/limits/block", post(limits::change::block))
         .route("/dashboard/limits/quota", post(limits::change::quota))
         .route("/dashboard/limits/plan", post(limits::change::plan))
-        .route(live::PATH, get(live::follow).layer(Extension(live)))
-        .route(session::LOGIN, get(login::show).post(login::begin))
-        .route("/dashboard/logout", post(login::end))
+        .route(LIVE, get(live::follow).layer(Extension(live)))
+        .route(LOGIN, get(login::show).post(login::begin))
+        .route(LOGOUT, post(login::end))
         .route("/assets/{name}", get(assets::show))
         .route("/api-test/performance", get(async || Redirect::permanent("/dashboard/performance")))
         .route("/api-test/queue", get(async || Redirect::permanent("/dashboard/queues")))
         .route("/dashboard/", get(async || Redirect::permanent("/dashboard")))
         .route("/dashboard/{*rest}", any(unknown))
-        .method_not_allowed_fallback(crate::routes::wrong_method)
+        .method_not_allowed_fallback(wrong_method)
         .layer(around(*app, timeout::layer))
         .layer(around(*app, layer))
 }
@@ -103,12 +104,6 @@ fn queue_routes() -> Router<App> {
         .route("/dashboard/queues/{queue}/jobs/{id}/promote", post(job::promote))
         .route("/dashboard/queues/{queue}/jobs/{id}/cancel", post(job::cancel))
         .route("/dashboard/queues/{queue}/jobs/{id}/remove", post(job::remove))
-}
-
-/// Whether somebody asks for a page, or for what one is made of, who logged in as admin.
-pub(crate) fn is_of_admin(app: &App, path: &str, headers: &HeaderMap) -> bool {
-    let is_page = ["/dashboard", "/assets/"].iter().any(|beginning| path.starts_with(beginning));
-    is_page && session::role(app, headers) == Some(Role::Admin)
 }
 
 async fn unknown(request: Request) -> Problem {
@@ -132,7 +127,7 @@ fn as_page(mut response: Response, here: Option<Here>, id: Option<&HeaderValue>)
         response = problem_page(response, problem, here, id);
     }
     if response.status().is_client_error() {
-        // Also told to who has not logged in, and says nothing of how well pages are served.
+        // Unauthenticated clients get it too, and it says nothing about the health of the pages.
         response.extensions_mut().insert(Refused);
     }
     let headers = response.headers_mut();

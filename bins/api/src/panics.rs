@@ -1,6 +1,6 @@
-//! A handler that panics is a failure of ours like others: it answers 500, and the connection lives.
+//! Answers 500 in place of a handler that panicked. The connection lives on.
 //!
-//! What it panicked with may hold anything, so that no client sees it.
+//! The panic's message may hold anything, so that no client sees it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,7 +17,7 @@ pub(crate) fn layer<S: Behind>(
     request: Request,
     behind: &mut S,
 ) -> impl Future<Output = Response> + Send + use<S> {
-    // What a request shares with others is locks, and whoever takes one of those copes with a holder that panicked.
+    // Requests share locks, and every holder of those copes with an earlier holder's panic.
     let begun = catch_unwind(AssertUnwindSafe(|| answered(behind.call(request))));
     async move {
         let answer = match begun {

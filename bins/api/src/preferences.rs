@@ -8,7 +8,6 @@ use tidegate_model::tenant::TenantId;
 use tidegate_store::{Store, StoreError};
 use uuid::Uuid;
 
-use crate::app::App;
 use crate::problem::Problem;
 use crate::representation::{Found, Representation, RepresentationCodec};
 
@@ -53,15 +52,18 @@ impl Preferences {
     /// Replaces them by `body`, in the tables first and then in the cache, so that the next reader
     /// finds them there. Returns what [`get`](Self::get) then returns.
     ///
+    /// `catch_up` brings the cache up to date. It is awaited only if the cache does not hold the
+    /// value that was written.
+    ///
     /// # Errors
     ///
     /// When the store can't be written.
     pub(crate) async fn put(
         &'static self,
-        app: &App,
         tenant: &TenantId,
         user: Uuid,
         body: String,
+        catch_up: impl Future<Output = Result<(), Problem>>,
     ) -> Result<Found, Problem> {
         let written = Representation::of_json(body.clone());
         let value = Some(written.clone());
@@ -69,13 +71,13 @@ impl Preferences {
             Some(put) if put.cached => Ok(Found::written(written)),
             // Another write or a reader came between: the cache holds nothing.
             _ => {
-                app.catch_up().await?;
+                catch_up.await?;
                 self.get(tenant, user).await
             }
         }
     }
 
-    /// Teaches a warm-up how preferences are loaded.
+    /// Registers the loader of preferences with a warm-up.
     pub(crate) fn teach(&self, warm_up: WarmUp) -> WarmUp {
         let store = self.store.clone();
         warm_up.class(&self.representations, move |key: Key| {

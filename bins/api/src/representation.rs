@@ -23,8 +23,8 @@ pub(crate) struct Representation {
 }
 
 impl Representation {
-    /// Writes `value` as JSON. The ETag is a digest of the body: equal bytes have equal tags on every instance. It is a weak one,
-    /// since the same body may go out in several encodings.
+    /// Writes `value` as JSON. The ETag is a digest of the body, the same on every instance. It is
+    /// weak, since the body may be sent in several encodings.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl Representation {
 
     fn of_bytes(body: Vec<u8>) -> Self {
         let digest = Sha256::digest(&body);
-        // 128 bits: far more than it takes to tell the states of one thing apart.
+        // 128 bits: far more than two states of one thing need.
         let tag = digest.iter().take(16).fold(u128::default(), |tag, byte| tag << 8 | u128::from(*byte));
         let etag = HeaderValue::try_from(format!("W/\"{tag:032x}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
         Self { body: body.into(), etag }
@@ -52,7 +52,7 @@ impl Representation {
     }
 }
 
-/// What lies in the shared cache: the length of the ETag, the ETag, the body; nothing at all for `None`.
+/// The bytes in the shared cache: length of the ETag, ETag, body. No bytes for `None`.
 pub(crate) struct RepresentationCodec;
 
 impl Codec<Option<Representation>> for RepresentationCodec {
@@ -82,7 +82,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// What no cache was asked for.
+    /// A representation that no cache was asked for.
     pub(crate) fn past_the_cache(representation: Representation) -> Self {
         Self { value: Arc::new(Some(representation)), status: HeaderValue::from_static("tidegate; fwd=bypass") }
     }
@@ -95,7 +95,6 @@ impl Found {
         Self { value: Arc::new(Some(representation)), status }
     }
 
-    /// Whether there is a representation.
     pub(crate) fn is_something(&self) -> bool {
         self.value.is_some()
     }
@@ -124,16 +123,16 @@ impl IfNoneMatch {
         self.0.iter().any(|value| matches_any(value.as_bytes(), tag.as_bytes()))
     }
 
-    /// Of a client that is to see the body whatever it has.
+    /// No tag: the client gets the body in any case.
     pub(crate) fn nothing() -> Self {
         Self(Vec::new())
     }
 }
 
-/// As many headers as an answer to a tenant has, or a few more.
+/// Enough for the headers of an answer to a tenant.
 const HEADERS: usize = 24;
 
-/// Answers a cached read: 200, 304 when the client has it already, or `absent` where there is nothing.
+/// Answers a cached read: 200, 304 if the client has it already, or `absent` if there is nothing.
 pub(crate) fn respond(
     known: &IfNoneMatch,
     found: Found,
@@ -154,7 +153,7 @@ pub(crate) fn respond(
     }
     let headers = response.headers_mut();
     headers.insert(header::ETAG, representation.etag.clone());
-    // A client may keep it and must ask before it uses it again; a shared cache may not keep a tenant's data.
+    // A client may keep it and must revalidate it. A shared cache may not keep a tenant's data.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("authorization, cookie, x-tenant-id"));
     headers.insert("cache-status", status);

@@ -7,9 +7,10 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
+use tidegate_base::Seldom;
 use tidegate_perfmon::{TraceContext, UNMATCHED, mask};
+use tidegate_telemetry::set_request_trace;
 use tidegate_telemetry::trace::{self, REQUEST_TARGET};
-use tidegate_telemetry::{Seldom, set_request_trace};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -20,13 +21,12 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 /// Longest id that is taken over from a client.
 const MAX_LENGTH: usize = 64;
 
-/// Of a longer path, which may be as long as a head, a span keeps this much.
+/// Most bytes of a path that a span keeps: a path may fill the whole head.
 const LONGEST_PATH: usize = 256;
 
 /// Answers with `X-Request-Id`, and writes the body of a [`Problem`].
 ///
-/// Inside, the request carries the id in the same header, whatever the client sent in it: whoever wants the id reads it
-/// there.
+/// Inside, the request's own header carries the id, whatever the client sent in it.
 pub(crate) fn layer<S: Behind>(
     (): (),
     mut request: Request,
@@ -47,7 +47,8 @@ pub(crate) fn layer<S: Behind>(
         %method,
         path = &uri.path()[..uri.path().floor_char_boundary(LONGEST_PATH)],
     );
-    // Before the span is entered, when it has its place already. Inside, the request carries it as an extension.
+    // Before the span is entered, while it can still be placed. The request carries it as an
+    // extension.
     let context = trace::begin_request(&span, request.headers(), &method, route);
     set_request_trace(&span, context);
     request.extensions_mut().insert(context);
@@ -65,7 +66,7 @@ pub(crate) fn layer<S: Behind>(
     }
 }
 
-/// Writes what the client is told of a problem, and the line that the log is.
+/// Writes the problem's body, and its line of the log.
 fn write(
     problem: &Problem,
     response: &mut Response,
@@ -86,7 +87,8 @@ fn write(
     }
 }
 
-/// The client's id where it is short and harmless, and looks like no secret: it is shown and logged, so that it can be followed from before us; else a new one.
+/// The client's id if it is short, harmless and looks like no secret, since it is shown and logged.
+/// Else a new one.
 fn id_of(request: &Request) -> HeaderValue {
     let sent = request.headers().get(X_REQUEST_ID).filter(|value| {
         let is_harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -104,8 +106,8 @@ fn id_of(request: &Request) -> HeaderValue {
 /// While a store is away, each request would be a line.
 static NOT_SERVED: Seldom = Seldom::new(Duration::from_secs(1));
 
-/// The fields stand in the event itself, since the span is only there for who debugs. The path is without its query,
-/// which may hold what a log should not; what is left of both may still be somebody's address.
+/// The event holds the fields itself, since the span exists only at level debug. The path has no
+/// query, which may hold secrets. Both are masked, since they may still hold an address.
 fn log(status: StatusCode, id: &str, trace_id: &str, method: &Method, path: &str, cause: &str) {
     let (path, cause) = (&*mask(path), &*mask(cause));
     if status == StatusCode::INTERNAL_SERVER_ERROR {

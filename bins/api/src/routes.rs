@@ -18,7 +18,7 @@ pub(crate) mod rate_limit;
 mod reports;
 mod schedules;
 mod session;
-pub(crate) mod tenants;
+mod tenants;
 mod webhooks;
 
 use axum::Router;
@@ -36,13 +36,14 @@ use tower_layer::Layer;
 use crate::app::App;
 use crate::around::{Behind, around};
 use crate::client;
+use crate::fallback::{unknown, wrong_method};
 use crate::openapi::Routes;
 use crate::problem::Problem;
 use crate::{job_store, limits, linger, pages, panics, request_id, shed, wire};
 
 /// All routes with all their layers.
 ///
-/// What goes on as long as somebody listens ends at `stop`.
+/// Streams end at `stop`.
 pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Router {
     let front = RateLimitLayer::with_policy(limits::Front(*app)).reject_with(limits::refuse);
     let guarded = Router::new()
@@ -51,21 +52,21 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(*app);
-    // What the front limiter refuses needs no place among those under way, so that shedding comes behind it.
+    // A request that the front limiter refuses needs no place, so that shedding comes behind it.
     let guarded = outermost(
         app,
         guarded,
         (around(*app, client::layer), front, around(*app, shed::layer), around(*app, job_store::layer)),
     );
-    // Probes are answered whoever asks and however often: an orchestrator that is turned away kills the process.
+    // Probes are always answered: an orchestrator whose probe is refused kills the process.
     let probes = probes.router().method_not_allowed_fallback(wrong_method);
     guarded.merge(outermost(app, probes, Identity::new()))
 }
 
-/// Lays around routes what is around every one, with those layers within.
+/// Puts the common layers around all routes, with `within` innermost.
 ///
-/// In one go, since with each call of `layer` there is one more box around every route, and a request clones each box once for every
-/// one around it.
+/// In one call of `layer`: each call boxes every route once more, and a request clones each box
+/// once for each box around it.
 fn outermost<L>(app: &App, routes: Router, within: L) -> Router
 where
     L: Layer<Route> + Clone + Send + Sync + 'static,
@@ -83,9 +84,9 @@ where
     ))
 }
 
-/// Routes that say nothing of how the service is. Uploads, whose time is their client's; what anybody is answered, since
-/// strangers who ask for it often enough would hide an outage; and where anybody logs in: those who leave while a password is
-/// compared, or come faster than passwords can be, would make one.
+/// Routes whose answers say nothing about the service's health. The client sets the time of an
+/// upload. Unauthenticated clients could hide an outage by what is answered to anyone. Logins could
+/// fake one: by clients that leave while a password is hashed, or by too many of them.
 pub(crate) const UNJUDGED: [&str; 11] = [
     "/api/schedules/import",
     "/",
@@ -100,7 +101,7 @@ pub(crate) const UNJUDGED: [&str; 11] = [
     "/api-test/queue",
 ];
 
-/// What the API offers, and the document that says so.
+/// The routes of the API, and the document that describes them.
 fn offered(app: &App, stop: CancellationToken) -> Router<App> {
     let routes = Routes::new(app);
     let routes = session::operations::add(tenants::operations::add(routes));
@@ -114,8 +115,8 @@ fn offered(app: &App, stop: CancellationToken) -> Router<App> {
     probes::describe(queues::operations::add(routes)).finish()
 }
 
-/// The route's template, so that one series stands for all ids. None with a method that no route has: the method is the client's to
-/// choose, and each would have a series on each route.
+/// The route's template, so that one series stands for all ids. `None` for a method that no route
+/// has: clients choose it, and each would add a series to each route.
 fn route_of(request: &Request) -> Option<&str> {
     const SERVED: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
@@ -126,16 +127,4 @@ fn route_of(request: &Request) -> Option<&str> {
 pub(crate) fn of_a_start() -> Router {
     let starting = || async { Problem::unavailable("starting", "this instance has not started yet") };
     Router::new().fallback(starting).layer(around((), request_id::layer))
-}
-
-async fn unknown(request: Request) -> Problem {
-    Problem::not_found(format!("there is nothing at {}", request.uri().path()))
-}
-
-pub(crate) async fn wrong_method(request: Request) -> Problem {
-    Problem::new(
-        axum::http::StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-        format!("{} does not answer {}", request.uri().path(), request.method()),
-    )
 }

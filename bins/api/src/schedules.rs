@@ -46,10 +46,11 @@ impl Schedules {
         self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
-    /// A page of a tenant's schedules, from the cache where it is the first one of the usual length.
+    /// A page of a tenant's schedules. Only the first page of the usual length comes from the
+    /// cache.
     ///
-    /// Any other is read past the cache: cursors and lengths are the client's to choose, so that who asks for many of them would
-    /// fill the memory of all, and a Redis that holds the jobs too.
+    /// Clients choose cursors and lengths: a client could fill every process's memory and Redis
+    /// with pages.
     ///
     /// # Errors
     ///
@@ -70,7 +71,7 @@ impl Schedules {
         self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
-    /// Teaches a warm-up how schedules and pages of them are loaded.
+    /// Registers the loaders of schedules and of their pages with a warm-up.
     pub(crate) fn teach(&self, warm_up: WarmUp) -> WarmUp {
         let store = self.store.clone();
         warm_up.class(&self.representations, move |key: Key| {

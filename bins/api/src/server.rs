@@ -23,7 +23,7 @@ use crate::routes;
 ///
 /// # Errors
 ///
-/// When the process can't start; once it serves, nothing ends it but a signal, or that it can't serve any more.
+/// When the process can't start, or can't serve any longer.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
     let certificates = settings.tls.as_ref().map(tls_files).map(Certificates::open).transpose()?.map(Arc::new);
@@ -79,7 +79,7 @@ async fn serve_node(
     probes.drain();
     ending.announced.cancel();
     if result.is_ok() {
-        // Balancers go on sending until they have asked and been told; who closes earlier refuses their requests.
+        // Balancers send requests until their next probe: closing earlier would refuse those.
         tokio::time::sleep(node.settings.http.drain_delay).await;
         ending.stop.cancel();
         ended("the server", serving).await;
@@ -90,7 +90,7 @@ async fn serve_node(
     }
     app.access_log().flush().await;
     served.cancel();
-    // Waited for and not aborted: a write that is under way goes on in its own thread, whoever gave it up.
+    // Waited for and not aborted: an aborted write would still run in its own thread.
     ended("the list of hot keys", keeping).await;
     ended("the count of views", counting).await;
     if let Some(worker) = worker {
@@ -99,7 +99,7 @@ async fn serve_node(
     result
 }
 
-/// Waits for the shutdown. A server that ends before it leaves a process that lives and serves nobody.
+/// Waits for the shutdown. A server that ends earlier would leave a process that serves nothing.
 async fn outlive(serving: &mut JoinHandle<()>, shutdown: &CancellationToken) -> Result<(), StartError> {
     tokio::select! {
         () = shutdown.cancelled() => Ok(()),

@@ -14,7 +14,7 @@ use crate::problem::Problem;
 
 /// The cookie. It goes to the API alone, and no script reads it; the dashboard has one of its own.
 pub(crate) const NAME: &str = "tidegate_user";
-/// Of one name.
+/// Most cookies of one name that are checked.
 const MOST_COOKIES: usize = 4;
 /// A session that there isn't is forgotten soon: guesses must not fill the cache.
 const UNKNOWN: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ impl Sessions {
         Self { store: store.clone(), sessions: cache.typed(class) }
     }
 
-    /// Whose session that is, while it lasts. Whoever asks has caught up with other processes' commits.
+    /// The session of that digest, while it lasts. The caller has caught up with other processes.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl Sessions {
         Ok(read.value.as_ref().clone().filter(|session| clock::now() < session.expires_at))
     }
 
-    /// Teaches a warm-up how sessions are loaded.
+    /// Registers the loader of sessions with a warm-up.
     pub(crate) fn teach(&self, warm_up: WarmUp) -> WarmUp {
         let store = self.store.clone();
         warm_up.class(&self.sessions, move |key: Key| {

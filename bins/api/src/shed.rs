@@ -1,12 +1,14 @@
-//! So many requests at a time: for who comes beyond them there is no place, and he is told so at once.
+//! Sheds load: any request beyond `max_in_flight` gets a 503 immediately.
 //!
-//! Whoever is let in takes a part of what the process has, so that beyond some number all of them end too late. A queue in
-//! front of them would only make that later still.
+//! Each running request takes a part of the process, so that too many of them all end too late. A
+//! queue in front would make them later still.
 //!
-//! A place is held until the head of an answer is there, so that streams hold none, and not while a client is waited for: a body that
-//! dribbles in costs little, and must not shut others out.
+//! A request holds a place until the head of its answer is there, so that streams hold none. It
+//! holds none while it waits for its client: a body that dribbles in costs little and must not shut
+//! others out.
 
-use std::num::NonZeroU32;
+pub(crate) mod places;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -17,44 +19,18 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
-use tidegate_ratelimit::{Concurrency, ConcurrencyLimiter, Permit};
-use tidegate_telemetry::Telemetry;
+use tidegate_ratelimit::Permit;
 
+use self::places::Places;
 use crate::access;
 use crate::app::App;
 use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
-/// All requests are of one kind.
-const ALL: &str = "http";
-/// What ends soon leaves room soon.
+/// Short requests free places soon.
 const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// The places of a process. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Places(Arc<ConcurrencyLimiter>);
-
-impl Places {
-    /// So many, and the telemetry says how many requests found none.
-    pub(crate) fn new(most: NonZeroU32, telemetry: &Telemetry) -> Self {
-        let places = Self::of(most);
-        let counted = Arc::clone(&places.0);
-        telemetry.watch_shedding(move || counted.stats().refused);
-        places
-    }
-
-    /// A number that stands still, and none that is found by how long requests take: those of one process differ by
-    /// a thousand times, and a change of what is asked for would look like a queue.
-    fn of(most: NonZeroU32) -> Self {
-        Self(Arc::new(ConcurrencyLimiter::builder(ALL, Concurrency::Fixed(most)).build()))
-    }
-
-    fn take(&self) -> Option<Permit> {
-        self.0.try_acquire(ALL).ok()
-    }
-}
-
-/// Layer that answers 503 where there is no place. Who has the admin token needs none: he may be the one to mend it.
+/// Layer that answers 503 if there is no place. The admin token needs none: its owner may repair.
 pub(crate) fn layer<S: Behind>(
     app: App,
     request: Request,
@@ -88,7 +64,7 @@ fn overloaded() -> Problem {
         .header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
 }
 
-/// Where a request sits while it is under way.
+/// The place of a request that is under way.
 enum Seat {
     /// It needs none.
     None,
@@ -122,7 +98,7 @@ impl Held {
         }
     }
 
-    /// Where there is none it goes on without: who was let in is not turned away.
+    /// Without a free place the request goes on all the same: it was admitted.
     fn take_again(&self) {
         let mut place = self.place();
         if place.is_none() {
@@ -156,33 +132,31 @@ impl Stream for Awaited {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use futures_util::stream;
 
     use super::*;
-
-    fn in_flight(places: &Places) -> u64 {
-        places.0.stats().in_flight
-    }
 
     #[tokio::test]
     async fn who_waits_for_a_body_holds_no_place() {
         let places = Places::of(NonZeroU32::MIN);
         let held = Held { places: places.clone(), place: Arc::new(Mutex::new(places.take())) };
-        assert_eq!((in_flight(&places), places.take().is_none()), (1, true));
+        assert_eq!((places.in_flight(), places.take().is_none()), (1, true));
         let (send, receive) = tokio::sync::mpsc::channel::<&'static str>(1);
         let pieces = stream::unfold(receive, async |mut receive| Some((receive.recv().await?, receive)));
         let body = Body::from_stream(pieces.map(Ok::<_, axum::Error>)).into_data_stream();
         let mut body = Awaited { body, held: held.clone() };
         assert!(futures_util::poll!(body.next()).is_pending());
-        assert_eq!(in_flight(&places), 0);
+        assert_eq!(places.in_flight(), 0);
         let other = places.take().expect("the place is free");
         send.send("piece").await.unwrap();
         assert!(body.next().await.unwrap().is_ok(), "who was let in goes on");
         drop(other);
         drop(send);
         assert!(body.next().await.is_none());
-        assert_eq!(in_flight(&places), 1, "and has a place again where there is one");
+        assert_eq!(places.in_flight(), 1, "and has a place again where there is one");
         held.give_back();
-        assert_eq!(in_flight(&places), 0);
+        assert_eq!(places.in_flight(), 0);
     }
 }

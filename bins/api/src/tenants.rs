@@ -10,10 +10,9 @@ use tidegate_store::{Store, StoreError};
 
 use crate::problem::Problem;
 
-/// Name of the class.
 pub(crate) const CLASS: &str = "tenant";
 
-/// A key that nobody has is forgotten soon: guesses must not fill the cache.
+/// An unknown key is forgotten soon: guesses must not fill the cache.
 const UNKNOWN_KEY: Duration = Duration::from_secs(5);
 
 /// Cached reads of tenants and of the keys that name them.
@@ -47,7 +46,7 @@ impl Tenants {
         Ok(read.value.as_ref().clone())
     }
 
-    /// Whose key has that digest.
+    /// The tenant of the key with that digest.
     ///
     /// # Errors
     ///
@@ -60,7 +59,7 @@ impl Tenants {
         Ok(read.value.as_ref().clone())
     }
 
-    /// Teaches a warm-up how tenants and their keys are loaded.
+    /// Registers the loaders of tenants and of their keys with a warm-up.
     pub(crate) fn teach(&self, warm_up: WarmUp) -> WarmUp {
         let (tenants, keys) = (self.store.clone(), self.store.clone());
         let load_tenant = move |key: Key| {
@@ -101,7 +100,7 @@ async fn load_key(store: &Store, digest: &KeyDigest) -> Result<Fill<Option<Tenan
     Ok(if is_known { fill } else { fill.ttl(UNKNOWN_KEY) })
 }
 
-/// What lies in the shared cache: JSON.
+/// The form in the shared cache: JSON.
 struct TenantCodec;
 
 impl Codec<Option<Arc<Tenant>>> for TenantCodec {
@@ -119,7 +118,7 @@ impl Codec<Option<Arc<Tenant>>> for TenantCodec {
     }
 }
 
-/// What is wrong and where: the error's own text quotes the value, which is nobody's business in a log.
+/// The kind and place of the error. Its own text quotes the value, which no log may hold.
 fn unfit(error: &serde_json::Error) -> CodecError {
     CodecError::failed(format!("not a tenant: {:?} at byte {}", error.classify(), error.column()))
 }

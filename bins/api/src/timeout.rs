@@ -17,11 +17,11 @@ use crate::app::App;
 use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
-/// A commit that is under way runs to its end, whoever stopped waiting for it.
+/// A commit under way runs to its end, even if its caller has given up.
 const OUTCOME_UNKNOWN: &str = "; whether it has changed anything is not known: look before you send it again";
 
-/// Layer that answers 503 in place of a route that is not done in time, and 408 where that still waits for its client's
-/// body: then nothing of ours was slow, and nothing was changed.
+/// Layer that answers 503 in place of a route that is not done in time, or 408 if that still waits
+/// for its client's body: then nothing of ours was slow, and nothing changed.
 pub(crate) fn layer<S: Behind>(
     app: App,
     mut request: Request,
@@ -72,7 +72,7 @@ fn body_too_slow(app: &App) -> Problem {
         .header(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
-/// A request's body that notes whether somebody waits for more of it.
+/// A request's body that notes whether the route waits for more of it.
 struct Awaited(BodyDataStream, Arc<AtomicBool>);
 
 impl Stream for Awaited {

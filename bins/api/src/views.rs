@@ -110,7 +110,6 @@ impl Views {
         Ok(Self { counts: Counts::default(), in_transit: AtomicI64::new(0), increments })
     }
 
-    /// Counts one view.
     pub(crate) fn count(&self, tenant: &TenantId) {
         self.counts.add(tenant, 1);
     }

@@ -1,4 +1,4 @@
-//! What was hot in the process before this one is loaded while this one begins to serve, and again when an operator asks.
+//! Loads what was hot in the process before, at the start, and again when an operator asks.
 
 mod hot_list;
 
@@ -22,11 +22,11 @@ use crate::tenants;
 /// How often the list of hot keys is written: what a killed process knew is as old at most.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// What a warm-up on demand can load. Whatever is cached has a loader, so that this is every class of the application.
+/// Classes that a warm-up on demand can load: all of the application, since each has a loader.
 pub(crate) const CLASSES: [&str; 4] =
     [TtlClass::SCHEDULE.name(), tenants::CLASS, TtlClass::SESSION.name(), TtlClass::PREFERENCES.name()];
 
-/// The warm-ups of this process, and the list of hot keys that it keeps for the next one. Cheap to clone.
+/// The warm-ups of this process, and the list of hot keys for the next one. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Warming(Arc<Parts>);
 
@@ -46,7 +46,7 @@ struct Kept {
     /// The list that all processes share; `None` without Redis.
     shared: Option<RedisSnapshot>,
     most: usize,
-    /// What it held at start, hottest first.
+    /// The list at the start, hottest first.
     found: HotKeys,
     at_start: WarmUpHandle,
 }
@@ -57,15 +57,16 @@ pub(crate) enum NotBegun {
     /// There is one under way.
     #[error("a warm-up is under way: {} of {} keys had their turn", .0.done(), .0.total)]
     Running(WarmUpProgress),
-    /// What to load is not known.
+    /// The keys to load are not known.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Warming {
-    /// Begins to load the keys of the list behind the caller, as `warm_up` knows how; none where the settings ask for none.
+    /// Begins to load the keys of the list in the background, by `warm_up`, unless the settings
+    /// forbid it.
     ///
-    /// A list that can't be read is told in the log, and the process starts cold.
+    /// A list that can't be read is logged, and the process starts cold.
     pub(crate) async fn start(node: &Node, warm_up: WarmUp) -> Self {
         let (settings, cache) = (&node.settings, &node.cache);
         let loaders = warm_up.concurrency(settings.warm_up.concurrency);
@@ -90,8 +91,8 @@ impl Warming {
         self.run().as_ref().map(WarmUpHandle::progress)
     }
 
-    /// Begins another: the hottest keys of the list, or where none is kept, the newest schedules with their tenants. Of these at
-    /// most `limit`, of `class` where it is named.
+    /// Begins another: the hottest keys of the list or, without one, the newest schedules with
+    /// their tenants. Loads at most `limit` of them, of `class` if that is named.
     ///
     /// # Errors
     ///
@@ -127,7 +128,7 @@ impl Warming {
         self.0.run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the list every minute until `stop`, and then a last time. Nobody else writes it, so that no two writes meet.
+    /// Writes the list every minute until `stop`, and then a last time. It is the only writer.
     ///
     /// While the warm-up of the start runs, the list that it works on is the better one, and stays.
     pub(crate) async fn keep(self, stop: CancellationToken) {

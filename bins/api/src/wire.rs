@@ -1,7 +1,8 @@
-//! What every answer bears, whoever made it, and how it is sent: outermost, so that refusals, problems and probes have it too.
+//! The headers of every answer, and its encoding. Outermost, so that refusals, problems and probes
+//! have them too.
 //!
-//! An answer may go out in several encodings, so its tag is a weak one, and `Vary` says on each of them, also on a 304 and on
-//! what was too small to be compressed, that `Accept-Encoding` chose it.
+//! An answer may have several encodings, so that its tag is weak. Its `Vary` names
+//! `Accept-Encoding`, also on a 304 and on an answer that is too small for compression.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -17,9 +18,9 @@ use tower_layer::Layer;
 
 use crate::around::{Behind, answered};
 
-/// Nothing that this API sends is to be run or framed by a browser. A page says for itself what it needs.
+/// A browser runs and frames nothing of this API. A page sets its own policy.
 const NOTHING_RUNS: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// What no page here needs, and no script that got in is to have.
+/// Devices that no page needs, and no injected script shall have.
 const NO_DEVICES: HeaderValue = HeaderValue::from_static(
     "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), publickey-credentials-get=(), usb=()",
 );
@@ -33,14 +34,14 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (HeaderName::from_static("permissions-policy"), NO_DEVICES),
 ];
 
-/// Headers that a route may say otherwise: who said nothing about keeping an answer is not kept anywhere.
+/// Headers that a route may override. An answer of a route that sets none is stored nowhere.
 const UNLESS_SAID: [(HeaderName, HeaderValue); 3] = [
     (header::CONTENT_SECURITY_POLICY, NOTHING_RUNS),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// Which answers are compressed: text of at least so many bytes, and text of which nobody knows how long it will be.
+/// Sets what is compressed: text of at least so many bytes, and text of unknown length.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Worthwhile {
     /// Bytes; 0 for no answer at all.
@@ -54,7 +55,7 @@ impl Predicate for Worthwhile {
     }
 }
 
-/// Whether it is text, and nothing that is to arrive as it is: a file, a stream of events, or what forbids it.
+/// Whether it is text that may be changed: no file, no stream of events, no `no-transform`.
 fn is_text(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -102,7 +103,7 @@ async fn compressed(response: Response, accepted: Vec<HeaderValue>, compression:
     encoded.unwrap_or_else(|never| match never {}).map(Body::new)
 }
 
-/// Tells caches that another client may get the same in another encoding.
+/// Makes caches keep each encoding apart.
 fn tell_apart(headers: &mut HeaderMap) {
     let is_encoded = headers.contains_key(header::CONTENT_ENCODING);
     if is_encoded

@@ -1,10 +1,11 @@
 //! The command line.
 
-use std::fs::OpenOptions;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Parser, value_parser};
+
+use crate::output;
 
 /// Options of a run of an example.
 pub(crate) const OF_EXAMPLES: &[&str] =
@@ -64,15 +65,10 @@ impl Arguments {
         Ok(())
     }
 
-    /// Refuses files that can't be written, before a run of minutes and not after it. What they
-    /// contain stays.
+    /// Refuses files that can't be written, before the run.
     pub(crate) fn ensure_writable(&self) -> anyhow::Result<()> {
-        let files = self.json.iter().map(|path| (path, true)).chain(self.page.iter().map(|path| (path, false)));
-        for (path, create) in files {
-            let file = OpenOptions::new().append(true).create(create).open(path);
-            file.with_context(|| format!("{} can't be written", path.display()))?;
-        }
-        Ok(())
+        let mut files = self.json.iter().map(|path| (path, true)).chain(self.page.iter().map(|path| (path, false)));
+        files.try_for_each(|(path, create)| output::ensure_writable(path, create))
     }
 
     fn given(&self) -> impl Iterator<Item = &'static str> {

@@ -7,7 +7,7 @@ use tidegate_load::proof::{self, Size};
 use tidegate_load::{TopologyOptions, topology};
 
 use crate::arguments::Arguments;
-use crate::{put_section, write};
+use crate::{output, put_section};
 
 /// Users of each proof, unless `--users` names another number.
 const STAGES_USERS: u64 = 500;
@@ -82,7 +82,7 @@ pub(crate) async fn run(which: FleetRun, arguments: &Arguments) -> anyhow::Resul
     };
     println!("{}", report.table());
     if let Some(path) = &arguments.json {
-        write(path, serde_json::to_string_pretty(&report)?)?;
+        output::write(path, &serde_json::to_string_pretty(&report)?)?;
     }
     if let Some(path) = &arguments.page {
         put_section(path, report.proof, &proof::section(&report))?;

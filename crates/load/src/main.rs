@@ -4,6 +4,7 @@
 
 mod arguments;
 mod fleet_proofs;
+mod output;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -55,7 +56,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         reports.push(report);
     }
     if let Some(path) = &arguments.json {
-        write(path, serde_json::to_string_pretty(&reports)?)?;
+        output::write(path, &serde_json::to_string_pretty(&reports)?)?;
     }
     if let Some(path) = &arguments.page {
         for report in &reports {
@@ -71,15 +72,11 @@ fn unknown(name: &str) -> String {
     format!("there is no scenario `{name}`; there are {}, all, and on the fleet {on_the_fleet}", names.join(", "))
 }
 
-fn write(path: &Path, text: String) -> anyhow::Result<()> {
-    std::fs::write(path, text).with_context(|| format!("{} can't be written", path.display()))
-}
-
 /// Replaces a section of a page.
 fn put_section(path: &Path, name: &str, section: &str) -> anyhow::Result<()> {
     let page = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
     let page = page::put(&page, name, section).with_context(|| path.display().to_string())?;
-    write(path, page)
+    output::write(path, &page)
 }
 
 async fn measure(scenario: Arc<dyn Scenario>, arguments: &Arguments) -> anyhow::Result<Report> {

@@ -30,6 +30,23 @@ async fn a_run_of_the_caller_has_coupons_for_all_and_is_compared_with_none() {
     assert_eq!((&figures["operation"], &figures["count"]), (&"issue".into(), &300.into()), "{report}");
     let invariant = report[0]["invariants"][0]["says"].as_str().unwrap();
     assert!(invariant.contains("300 users have the 300 issued coupons"), "{invariant}");
+    let files = std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(files.collect::<Vec<_>>(), ["figures.json"]);
+}
+
+#[tokio::test]
+async fn a_run_that_fails_leaves_no_file_and_changes_none() {
+    let scratch = Scratch::new();
+    let (json, page) = (scratch.join("figures.json"), scratch.join("page.md"));
+    std::fs::write(&page, "old").unwrap();
+    // The fleet has no use for 9 users: the run fails behind the check of its files.
+    let arguments = ["spike", "--users", "9", "--json", json.to_str().unwrap(), "--page", page.to_str().unwrap()];
+    let program = load(&arguments).await;
+    let lines = program.log().lines();
+    assert!(lines.iter().any(|line| line.text.contains("--users is 9")), "{lines:?}");
+    let files = std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(files.collect::<Vec<_>>(), ["page.md"]);
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), "old");
 }
 
 #[tokio::test]

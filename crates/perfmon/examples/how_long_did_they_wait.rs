@@ -8,7 +8,8 @@ use tidegate_perfmon::{Grain, Meter, Registry, Window};
 
 pub(crate) fn main() {
     let registry = Registry::builder().build();
-    // Jobs wait for hours, so that a microsecond is fine enough; `registry.meter(name)` reaches to 137 s.
+    // Jobs wait for hours, so microseconds are precise enough; `registry.meter(name)` covers up to
+    // 137 s.
     let bounds = [1, 60, 3_600].map(Duration::from_secs);
     let waits = Meter::new("jobs.wait", Grain::Microsecond, bounds);
     assert!(registry.adopt(&waits), "from now on it is ticked with all else");

@@ -1,25 +1,28 @@
-//! Changes made by themselves, from advice: off until asked for, within bounds, one at a time, written down, and taken back
-//! when they don't help.
+//! Automatic changes that follow advice. They are off by default, bounded, made one at a time,
+//! logged, and reverted when they do not help.
 //!
-//! An [`Actuator`] is a number of the running service that may be set, with its bounds. [`Actions`] holds them and is asked
-//! each minute: it follows the surest [`Advice`](crate::advice::Advice) that names one of them, watches what becomes of it, and
-//! returns what it did, for the log.
+//! An [`Actuator`] is a number of the running service that may be set within its bounds. The caller
+//! runs [`Actions`] each minute. It follows the advice with the highest confidence
+//! ([`Advice`](crate::advice::Advice)) that names an actuator, watches the effect, and returns a
+//! log entry for each step.
 //!
 //! # What it keeps to
 //!
 //! - Without [`Settings::enabled`] it changes nothing. What it changed before goes on being judged.
 //! - A step is at most a quarter of the present value and never leaves the actuator's bounds.
-//! - One change at a time: the next comes when the last one was judged, ten minutes after it or later, and at most six are made in
-//!   1,440 minutes.
-//! - After five minutes a change is judged by the symptom it was made for: if that is worse than before it, or if the API's
-//!   P99 or its share of errors is, it is taken back. So it is when a quarter of an hour says nothing.
+//! - It makes one change at a time. The next change waits until the last one has been judged, and
+//!   for ten minutes. At most six changes are made in 1,440 minutes.
+//! - After five minutes it judges a change by the symptom that the change was made for. It reverts
+//!   the change if that symptom, the API's P99 or the API's error rate is worse than before. It
+//!   also reverts the change after fifteen minutes without data.
 //! - An actuator whose change was taken back is left alone for 1,440 minutes: its advice was wrong.
-//! - A value that somebody else has set since is never overwritten.
+//! - A value that another party has set since is never overwritten.
 //!
 //! # What it does not guarantee
 //!
 //! - It holds nothing over a restart: an actuator starts with its configured value.
-//! - Better and worse are what five minutes show. A change whose harm comes later stays until somebody takes it back.
+//! - Better and worse are what five minutes show. A change that does harm later stays until an
+//!   operator reverts it.
 
 mod actions;
 mod actuator;

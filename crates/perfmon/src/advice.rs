@@ -1,7 +1,8 @@
 //! What to change, why, how sure that is, what it may bring, and what would show that it was wrong.
 //!
-//! [`Signals`] say what caches, queues, limiters, the API and its queries did in a minute. [`advise`] looks at the last of
-//! them and returns [`Advice`]: a pure function, so that the same minutes always give the same advice.
+//! [`Signals`] hold the figures of one minute: of caches, queues, limiters, the API and its
+//! queries. [`advise`] reads the last minutes and returns [`Advice`]. It is a pure function: the
+//! same minutes always give the same advice.
 //!
 //! ```
 //! use tidegate_perfmon::advice::{CacheSignals, Limits, Signals, advise};
@@ -9,7 +10,8 @@
 //! let minutes: Vec<Signals> = (0..10)
 //!     .map(|minute| {
 //!         let mut signals = Signals::new(minute);
-//!         let cache = CacheSignals { hits: 700, misses: 300, evictions: 280, ..CacheSignals::new("schedules") };
+//!         let mut cache = CacheSignals::new("schedules");
+//!         (cache.hits, cache.misses, cache.evictions) = (700, 300, 280);
 //!         signals.caches.push(cache);
 //!         signals
 //!     })
@@ -21,9 +23,10 @@
 //!
 //! # How it judges
 //!
-//! *Lately* is the last five minutes, *before* the up to thirty before these. A figure of a stretch is the median of its
-//! minutes, a count their sum. A rule speaks only where at least three of the last five minutes say something, and where it
-//! compares, at least ten of those before. Too little traffic says nothing.
+//! *Lately* is the last five minutes. *Before* is the period of up to thirty minutes before these.
+//! A figure of a period is the median of its minutes; a count is their sum. A rule applies only if
+//! at least three of the last five minutes have data. A rule that compares also needs ten minutes
+//! of data before these. Too little traffic gives no advice.
 //!
 //! # What it does not guarantee
 //!
@@ -36,5 +39,6 @@ mod rules;
 mod signals;
 mod stretch;
 
-pub use kinds::{Advice, Change, Evidence, Limits, Symptom, advise};
+pub use kinds::{Advice, Change, Evidence, Limits, Symptom};
+pub use rules::advise;
 pub use signals::{ApiSignals, CacheSignals, LimiterSignals, QuerySignals, QueueSignals, Signals};

@@ -1,4 +1,4 @@
-//! From observations to somebody who is told.
+//! Observations, alerts and notifications.
 
 mod active;
 mod burn;
@@ -30,21 +30,23 @@ pub use silence::{Silence, SilenceError};
 const MOST_ACTIVE: usize = 1_000;
 /// Bytes that are kept of a subject.
 const LONGEST_SUBJECT: usize = 256;
-/// The most that lies between two evaluations as evidence. Who slept for an hour doesn't know that it was bad for an hour.
+/// The longest gap between two evaluations that counts as evidence. An engine that was not run for
+/// an hour does not know whether the hour was bad.
 const LONGEST_STEP: Duration = Duration::from_secs(120);
 
 /// The life of alerts: pending → firing → resolved.
 ///
 /// - Rule and subject are one alert, however often they are observed.
 /// - A pending alert that is known to be well before its time is withdrawn, and was never fired.
-/// - Unknown neither fires nor resolves, and what isn't observed at all is unknown; after [`AlertRule::expire`] of
-///   it the alert ends as expired.
-/// - A silence keeps an alert from being told. When it ends and the alert still fires, it is told then. Of each alert that
-///   was told to fire, the end is told, silenced or not, and of no other: nothing stays open at whoever is told.
+/// - An unknown observation neither fires nor resolves an alert. A missing observation is unknown.
+///   An alert that is unknown for [`AlertRule::expire`] ends as expired.
+/// - A silence suppresses notifications. If the alert still fires when the silence ends, it is
+///   notified then. The end of an alert is notified, silenced or not, if and only if its start was:
+///   no receiver keeps an open alert.
 /// - All is bounded: 256 rules, 1,000 alerts at once, 256 silences, and the history asked for.
 ///
-/// Evaluate at a steady pace, every second or few. Nothing is kept over a restart. An evaluation costs a look-up for each
-/// observation and each active alert.
+/// Evaluate at a steady pace, about once a second. Nothing survives a restart. An evaluation costs
+/// one look-up for each observation and each active alert.
 ///
 /// ```
 /// use std::time::Duration;
@@ -76,7 +78,8 @@ pub struct Alerts {
 type Key = (usize, String);
 
 impl Alerts {
-    /// An engine that has seen nothing yet. It remembers the last `history` ended alerts and as many transitions.
+    /// Creates an engine without alerts. It keeps the last `history` ended alerts and as many
+    /// transitions.
     ///
     /// # Errors
     ///
@@ -96,8 +99,9 @@ impl Alerts {
         })
     }
 
-    /// Takes in what is known now and returns what it changes. `now` is monotonic (a step back counts as none), `unix_ms`
-    /// only dates. Of several observations of one rule and subject the gravest counts: breached, then well, then unknown.
+    /// Takes in the current observations and returns the transitions. `now` is monotonic; a step
+    /// back counts as no time. `unix_ms` is only used as a date. If several observations have the
+    /// same rule and subject, the worst counts: breached, then well, then unknown.
     pub fn evaluate(&mut self, now: Duration, unix_ms: u64, seen: &[Observation<'_>]) -> Vec<Transition> {
         let step = self.last_now.map_or(Duration::ZERO, |last| now.saturating_sub(last)).min(LONGEST_STEP);
         self.last_now = Some(now);
@@ -129,7 +133,7 @@ impl Alerts {
         changes
     }
 
-    /// Keeps a rule from being told for a while, from the next evaluation on.
+    /// Silences a rule for a while, from the next evaluation.
     ///
     /// # Errors
     ///
@@ -163,7 +167,8 @@ impl Alerts {
         self.silences.in_force(unix_ms).cloned().collect()
     }
 
-    /// What fires, the gravest first, then what is pending, then what has ended, the newest first.
+    /// Returns firing alerts, the most severe first, then pending ones, then ended ones, the newest
+    /// first.
     pub fn list(&self, limit: usize) -> Vec<Alert> {
         let mut alive: Vec<&Alert> = self.active.values().map(|active| &active.alert).collect();
         let rank = |alert: &Alert| (alert.phase == Phase::Firing, alert.severity, alert.id);
@@ -171,12 +176,13 @@ impl Alerts {
         alive.into_iter().chain(self.history.ended()).take(limit).cloned().collect()
     }
 
-    /// What fires, silenced or not, in the order of rules and subjects. Copies nothing, and looks at no history.
+    /// Returns the alerts that fire, silenced or not, in the order of rules and subjects. Copies
+    /// nothing, and does not read the history.
     pub fn firing(&self) -> impl Iterator<Item = &Alert> {
         self.active.values().map(|active| &active.alert).filter(|alert| alert.phase == Phase::Firing)
     }
 
-    /// What happened after the transition numbered `seq`, for whoever lost the stream.
+    /// Returns what happened after the transition numbered `seq`, for clients that lost the stream.
     pub fn since(&self, seq: u64) -> Since {
         self.history.since(seq, self.last_seq)
     }
@@ -215,7 +221,8 @@ impl Alerts {
         by_key
     }
 
-    /// Takes an alert into the phase `after`, tells of it, and keeps it where it belongs.
+    /// Moves an alert into the phase `after`, records the transition, and keeps the alert in its
+    /// place.
     fn move_on(
         &mut self,
         key: Key,

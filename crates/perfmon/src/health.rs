@@ -1,30 +1,43 @@
 //! Readings made into a report.
 
+pub(crate) mod config;
+mod hysteresis;
+mod latch;
+pub(crate) mod reading;
+pub(crate) mod report;
+mod score;
+
 use std::time::Duration;
 
-use crate::health_config::HealthConfig;
-use crate::hysteresis::{BETTER_AFTER, Hysteresis, MARGIN, WORSE_AFTER};
-use crate::latch::Latch;
-use crate::reading::{Evidence, Reading};
-use crate::report::{Component, Health, HealthReport, Reason};
-use crate::score::{self, Flags, Part};
+use crate::health::config::HealthConfig;
+use crate::health::hysteresis::{BETTER_AFTER, Hysteresis, MARGIN, WORSE_AFTER};
+use crate::health::latch::Latch;
+use crate::health::reading::{Evidence, Reading};
+use crate::health::report::{Component, Health, HealthReport, Reason};
+use crate::health::score::{Flags, Part};
 
-/// What is above its threshold by chance, perhaps, scores no less: it keeps nothing from being healthy.
+/// A value that may exceed its threshold by chance scores at least this, so that it does not
+/// degrade health.
 const MAYBE: f64 = 80.0;
 
 /// Evaluates readings and remembers the state between evaluations.
 ///
-/// A component scores 100 up to half of its threshold, 70 at it and 0 from twice the threshold on. The whole is the
-/// lower of the weighted mean and the worst critical component plus 10: healthy from 80, unhealthy below 50, and at least
-/// degraded as soon as any threshold is exceeded. Apart from that, a worse state is reported after two evaluations
-/// in a row (at once below 20 points), a better one after three that exceed its limit by 10 points. What was exceeded counts
-/// as exceeded for this until the reading itself is 10 points better than at its threshold, which is five sixths of it,
-/// or was unknown for 60 evaluations.
+/// A component scores 100 up to half of its threshold, 70 at its threshold, and 0 from twice the
+/// threshold. The overall score is the lower of two values: the weighted mean, and the worst
+/// critical component plus 10. The state is healthy from 80 and unhealthy below 50. It is at least
+/// degraded while any threshold is exceeded.
 ///
-/// A share ([`Registry::readings`](crate::Registry::readings)) that is above its threshold by so few samples that chance may have
-/// made it is shown with its reason, scores 80 at least and exceeds nothing.
+/// Apart from that, a worse state is reported after two evaluations in a row, or at once below 20
+/// points. A better state is reported after three evaluations that exceed its limit by 10 points.
+/// For this purpose a breach lasts until the reading is 10 points better than at its threshold
+/// (five sixths of the threshold), or has been unknown for 60 evaluations.
 ///
-/// Evaluate at a steady pace, every few seconds, and hand the last report to whoever asks: hysteresis counts evaluations.
+/// A share ([`Registry::readings`](crate::Registry::readings)) may exceed its threshold by so few
+/// samples that chance explains it. It is then reported with its reason, scores at least 80, and
+/// does not count as a breach.
+///
+/// Evaluate at a steady pace, every few seconds, and serve the last report to clients: hysteresis
+/// counts evaluations.
 #[derive(Debug)]
 pub struct HealthMonitor {
     min_samples: u64,

@@ -1,24 +1,33 @@
 //! The recorder: buckets that only grow.
 
+pub(crate) mod bounds;
+pub(crate) mod layout;
+pub(crate) mod slot;
+pub(crate) mod snapshot;
+pub(crate) mod stripe;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::layout::{EXPOSED, FIRST_FOUND, Layout, nanos};
-use crate::snapshot::Snapshot;
-use crate::stripe::{Stripes, TALLIES};
+use crate::histogram::layout::{EXPOSED, FIRST_FOUND, Layout, nanos};
+use crate::histogram::snapshot::Snapshot;
+use crate::histogram::stripe::{Stripes, TALLIES};
 
 /// Shorter than the range of every layout, 137.4 s.
 const WITHIN_RANGE_SECS: u64 = 137;
-/// What one sample may add to a sum, a day; it keeps absurd durations from wrapping the sum between two readings.
+/// The most that one sample may add to a sum: a day. It keeps absurd durations from wrapping the
+/// sum between two reads.
 const LONGEST_ADDED_NANOS: u64 = 86_400 * 1_000_000_000;
 
 /// An atomic log-linear histogram of durations.
 ///
-/// Recording is wait-free: three additions, not even locked ones on threads that have counters of their own. Nothing is ever
-/// reset; readers subtract. A sample is found again with an error of at most 1.6 % (see [`Layout`]).
+/// Recording is wait-free: three additions. On threads that have counters of their own these are
+/// not even locked. Nothing is ever reset; readers subtract. A sample is read back with an error of
+/// at most 1.6 % (see [`Layout`]).
 ///
-/// The first threads of the process that record get counters of their own, two more of them than there are cores, and
-/// eight at most; a thread that ends hands its place on. All others share one set and pay for locked additions.
+/// The first threads of the process that record get counters of their own: two more threads than
+/// there are cores, eight at most. A thread that ends frees its counters for another. All other
+/// threads share one set and pay for locked additions.
 #[derive(Debug)]
 pub struct Histogram {
     layout: Arc<Layout>,
@@ -26,8 +35,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// An empty histogram. It allocates 8.2 KiB at the first record of each thread that has a place of its own, and once for
-    /// the others.
+    /// Creates an empty histogram. It allocates 8.2 KiB at the first record of each thread that has
+    /// counters of its own, and once for all other threads.
     pub fn new(layout: Arc<Layout>) -> Self {
         Self { layout, stripes: Stripes::default() }
     }
@@ -57,7 +66,8 @@ impl Histogram {
         self.add_with_care(duration, tally);
     }
 
-    /// What is very short or long, or near an edge, and what threads record that share or that come for the first time.
+    /// Records very short and very long durations, durations near an edge, and durations from
+    /// threads that share counters or record for the first time.
     #[cold]
     #[inline(never)]
     fn add_with_care(&self, duration: Duration, tally: Option<usize>) {
@@ -71,7 +81,8 @@ impl Histogram {
         self.stripes.count(&self.layout, tally);
     }
 
-    /// The tallies (modulo 2³²). A [`read`](Self::read) afterwards finds the samples that they count.
+    /// Returns the tallies (modulo 2³²). A later [`read`](Self::read) finds the samples that they
+    /// count.
     pub(crate) fn tallies(&self) -> [u32; TALLIES] {
         self.stripes.tallies()
     }

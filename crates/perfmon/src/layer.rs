@@ -1,5 +1,8 @@
 //! The tower layer that times requests.
 
+mod recording;
+pub(crate) mod response;
+
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -8,13 +11,14 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::layer::recording::{Common, Recording};
+use crate::layer::response::PerfFuture;
 use crate::registry::Registry;
-use crate::response::{PerfFuture, Recording};
 
 /// Records every request of the services it wraps.
 ///
-/// `route` names the route *template* of a request. In axum that is the matched path, which is known to layers
-/// added by `Router::layer` and `Router::route_layer`:
+/// `route` returns the route *template* of a request. In axum that is the matched path. Layers that
+/// are added by `Router::layer` and `Router::route_layer` know it:
 ///
 /// ```text
 /// Router::new()
@@ -24,26 +28,23 @@ use crate::response::{PerfFuture, Recording};
 ///     }))
 /// ```
 ///
-/// `None` records the request under [`UNMATCHED`](crate::UNMATCHED). Time runs from [`ReceivedAt`](crate::ReceivedAt) in the request's
-/// extensions, without it from the call of the service, to the response's headers, so that a stream of events, open for hours, is as fast as its beginning;
-/// what the request waited for its client ([`BodyWait`](crate::BodyWait) there) is taken off. A request whose
-/// future is dropped before is recorded as aborted; a panic or an error of the service as a server error.
+/// `None` records the request under [`UNMATCHED`](crate::UNMATCHED). The time starts at the
+/// [`ReceivedAt`](crate::ReceivedAt) in the request's extensions, or else at the call of the
+/// service. It ends with the response's headers, so an event stream that stays open for hours
+/// counts as fast as its start. The time that the request waited for its client (its
+/// [`BodyWait`](crate::BodyWait)) is subtracted. A request whose future is dropped earlier is
+/// recorded as aborted. A panic or an error of the service is recorded as a server error.
 ///
-/// A slow or failed request is listed with its id and with the trace of [`TraceContext`](crate::TraceContext) in its extensions.
+/// A slow or failed request is listed with its id, and with the trace from the
+/// [`TraceContext`](crate::TraceContext) in its extensions.
 ///
-/// Cost a request: two readings of the clock, a look-up of the route, a lock at the beginning and at the end that threads
-/// seldom share, and the record. Nothing is allocated unless the request is slow or fails.
+/// Cost of a request: two clock reads, one route look-up, one lock at the start and one at the end,
+/// and the record. Threads rarely share these locks. Nothing is allocated unless the request is
+/// slow or fails.
 #[derive(Debug, Clone)]
 pub struct PerfLayer<F> {
     common: Arc<Common>,
     route: F,
-}
-
-/// What all requests of a layer share.
-#[derive(Debug, Clone)]
-pub(crate) struct Common {
-    pub(crate) registry: Registry,
-    pub(crate) request_id: HeaderName,
 }
 
 impl<F> PerfLayer<F> {
@@ -56,8 +57,8 @@ impl<F> PerfLayer<F> {
         Self { common: Arc::new(Common { registry, request_id }), route }
     }
 
-    /// The header that names a request in the list of slow calls, looked for in the response, then in the request;
-    /// `x-request-id` by default.
+    /// Sets the header that identifies a request in the list of slow calls. It is looked up in the
+    /// response first, then in the request. The default is `x-request-id`.
     #[must_use]
     pub fn request_id_header(mut self, name: HeaderName) -> Self {
         Arc::make_mut(&mut self.common).request_id = name;

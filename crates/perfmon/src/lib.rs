@@ -1,9 +1,11 @@
-//! `record(duration)` never waits and never resets; whoever reads subtracts.
+//! `record(duration)` never waits and never resets; readers subtract.
 //!
-//! Every endpoint and every measured operation owns one atomic histogram that only grows. Once a second
-//! somebody calls [`Registry::tick`] (`Registry::spawn_ticks` does, with the feature `tokio`), which subtracts the previous reading from the present one and files the
-//! difference into rings of seconds, minutes and hours. So rotation loses no sample, all figures of a window
-//! describe the same samples, and the totals for Prometheus come from the same counters as the percentiles.
+//! Every endpoint and every measured operation owns one atomic histogram that only grows. Once a
+//! second the application calls [`Registry::tick`] (`Registry::spawn_ticks` does it with the
+//! feature `tokio`). A tick subtracts the previous reading from the current one and adds the
+//! difference to rings of seconds, minutes and hours. So rotation loses no sample, all figures of a
+//! window describe the same samples, and the Prometheus totals come from the same counters as the
+//! percentiles.
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,8 +30,9 @@
 //! assert!(!report.reasons.is_empty());
 //! ```
 //!
-//! The directory `examples` answers a question a file: which endpoint is slow, what took so long, is it healthy, who should know,
-//! which statement repeats, how long did they wait, when is it full, and how is a handler tested.
+//! Each file in the directory `examples` answers one question: which endpoint is slow, what took so
+//! long, is it healthy, who gets alerts, which statement repeats, how long did callers wait, when
+//! is it full, and how to test a handler.
 //!
 //! # What is recorded where
 //!
@@ -44,13 +47,15 @@
 //!
 //! # Health and alerts
 //!
-//! [`Registry::readings`] looks at minutes and at seconds, [`HealthMonitor`] makes a state of it that doesn't flap, and
-//! [`Alerts`] the few things somebody should be told. [`BurnRate`] watches an error budget over hours and days. All of it is
-//! pure: it takes the time as an argument and returns what changed; whoever calls it delivers.
+//! [`Registry::readings`] covers minutes and seconds. [`HealthMonitor`] derives a state from it
+//! that does not flap, and [`Alerts`] derives the few events that need a notification. [`BurnRate`]
+//! watches an error budget over hours and days. All of them are pure: they take the time as an
+//! argument and return what changed. The caller delivers it.
 //!
 //! ```
 //! use std::time::Duration;
-//! use tidegate_perfmon::{AlertRule, Alerts, BurnLog, BurnRate, BurnReading, HealthMonitor, Registry};
+//! use tidegate_perfmon::{AlertRule, Alerts, BurnLog, BurnRate, BurnReading};
+//! use tidegate_perfmon::{HealthMonitor, Registry};
 //!
 //! let registry = Registry::builder().build();
 //! let mut monitor = HealthMonitor::new(registry.health_config());
@@ -75,139 +80,110 @@
 //!
 //! # Cost
 //!
-//! A record is four additions: bucket, exposed range, sum, status class. The first threads that record, two more than there are cores and
-//! eight at most, write to memory of their own without a locked instruction; all others share one copy. A histogram takes
-//! 8.2 KiB for each thread that touches it, its last reading as much again. A passed second, minute or hour takes two or
-//! three bytes for each distinct bucket seen; each ring takes the room for all of its units when its first is over.
+//! A record is four additions: bucket, exposed range, sum and status class. The first threads that
+//! record write to memory of their own without a locked instruction: two more threads than there
+//! are cores, eight at most. All other threads share one copy. A histogram takes 8.2 KiB for each
+//! thread that records into it, and as much again for its last reading. A past second, minute or
+//! hour takes two or three bytes for each distinct bucket. Each ring reserves memory for all of its
+//! units when its first unit is over.
 //!
-//! Of each series that was used since the last, a tick reads the counters of where its latencies lie lately, about 30 for each
-//! half octave, and all 2,000 when they came elsewhere; of each other series a few. So many a reading of totals looks at, whatever was used: it is made
-//! of sums that records keep. [`Registry::overhead`] tells what all of it costs a running process.
+//! For each series that was used since the last tick, a tick reads the counters near its recent
+//! latencies: about 30 for each half octave. It reads all 2,000 if latencies fell elsewhere. For
+//! each unused series it reads a few counters. Reading totals also costs a few counters for each
+//! series, because records maintain the sums. [`Registry::overhead`] returns what all of this costs
+//! a running process.
 //!
-//! Beside it [`Queries`] counts statements by their shape ([`fingerprint`]), and [`mask`] takes secrets out of texts; each says its own cost.
+//! [`Queries`] counts statements by their shape ([`fingerprint`]), and [`mask`] removes secrets
+//! from texts. Each documents its own cost.
 //!
 //! # What it does not guarantee
 //!
-//! - Windows are as fine as the ticks: a sample belongs to the tick that reads it. Without ticks windows stand still
-//!   (nothing is lost: the next tick takes it all).
-//! - Quantiles and maxima are read from buckets: never below the true sample, at most 1.6 % above it. Only counts at
-//!   the configured thresholds and at [`EXPOSITION_BOUNDS`] are exact.
-//! - Durations of 137.4 s and above share one bucket ([`Snapshot::clamped`] counts them), and one sample adds at most
-//!   a day to a sum.
-//! - While recorders run, a tick may read a request's bucket and its status class one tick apart. Over all
-//!   ticks both are complete.
-//! - More than 2³² records in one bucket or status class between two ticks would be read modulo 2³².
-//! - Without [`ReceivedAt`] the HTTP layer knows nothing of the time before it is called. It times until the response headers. A body that stalls or breaks afterwards is not seen.
+//! - Windows are as fine as the ticks: a sample belongs to the tick that reads it. Without ticks
+//!   windows do not advance. Nothing is lost: the next tick reads it all.
+//! - Quantiles and maxima are read from buckets: never below the true sample, at most 1.6 % above
+//!   it. Only counts at the configured thresholds and at [`EXPOSITION_BOUNDS`] are exact.
+//! - Durations of 137.4 s and above share one bucket ([`Snapshot::clamped`] counts them). One
+//!   sample adds at most a day to a sum.
+//! - While threads record, a tick may read a request's bucket and its status class one tick apart.
+//!   Over all ticks both are complete.
+//! - More than 2³² records in one bucket or status class between two ticks would be read modulo
+//!   2³².
+//! - Without [`ReceivedAt`] the HTTP layer does not know the time before it is called. It times a
+//!   request until the response headers. It does not see a body that stalls or breaks afterwards.
 //! - Nothing is kept over a restart.
 
 pub mod action;
 pub mod advice;
 mod alert;
-mod body_wait;
-mod catalog;
-mod clock;
-mod delta;
-mod endpoint;
-mod event;
-mod excess;
-#[cfg(feature = "metrics")]
-mod facade;
-mod failing;
-mod groups;
+mod expose;
+mod figure;
 mod health;
-mod health_config;
 mod histogram;
-mod hysteresis;
-mod in_flight;
-mod indicator;
-mod interval;
-mod latch;
-mod latency;
 #[cfg(feature = "tower")]
 mod layer;
-mod layout;
-mod ledger;
 mod mask;
 mod measure;
-mod meter;
-mod millis;
-mod operation;
-mod operation_handle;
+mod outcome;
 pub mod outlook;
-mod overall;
-mod overhead;
-#[cfg(feature = "prometheus")]
-mod prometheus;
 mod query;
-mod reading;
-mod received_at;
-mod refused;
+mod readings;
+mod record;
 mod registry;
-mod report;
-#[cfg(feature = "tower")]
-mod response;
-mod ring;
-mod score;
-mod sealed;
+mod request;
 mod series;
-mod settings;
-mod slot;
-mod slots;
 mod slow;
-mod slowest;
-mod slowest_calls;
-mod snapshot;
-mod stripe;
-#[cfg(feature = "tokio")]
-mod ticks;
-mod timeline;
-mod totals;
-mod trace_context;
-mod unit;
-mod window;
+mod time;
 
 pub use alert::{
     Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Numbered,
     Observation, Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
 };
-pub use body_wait::BodyWait;
-pub use catalog::{OTHER, UNMATCHED};
-pub use clock::{Clock, ManualClock, SystemClock};
-pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
-pub use event::{Event, Observer};
 #[cfg(feature = "metrics")]
-pub use facade::{Bridge, BridgedFigure, BridgedSeries};
+pub use expose::facade::Bridge;
+#[cfg(feature = "metrics")]
+pub use expose::facade::figure::{BridgedFigure, BridgedSeries};
+pub use figure::latency::{LatencySummary, OverThreshold};
+pub use figure::totals::Totals;
 pub use health::HealthMonitor;
-pub use health_config::{HealthConfig, HealthConfigError};
+pub use health::config::{HealthConfig, HealthConfigError};
+pub use health::reading::Reading;
+pub use health::report::{Component, Health, HealthReport, Reason};
 pub use histogram::Histogram;
-pub use in_flight::InFlight;
-pub use latency::{LatencySummary, OverThreshold};
+pub use histogram::bounds::EXPOSITION_BOUNDS;
+pub use histogram::layout::Layout;
+pub use histogram::snapshot::Snapshot;
+#[cfg(feature = "tower")]
+pub use layer::response::PerfFuture;
 #[cfg(feature = "tower")]
 pub use layer::{PerfLayer, PerfService};
-pub use layout::Layout;
 pub use mask::mask;
-pub use measure::RunOutcome;
-pub use meter::{Grain, Meter, MeterWindow};
-pub use operation::{Kind, OperationSnapshot};
-pub use operation_handle::OperationHandle;
-pub use overall::Overall;
-pub use overhead::Overhead;
+pub use measure::handle::OperationHandle;
+pub use outcome::call::CallOutcome;
+pub use outcome::run::RunOutcome;
+pub use outcome::status::{StatusClass, StatusCounts};
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
 };
-pub use reading::Reading;
-pub use received_at::ReceivedAt;
-pub use refused::Refused;
+pub use record::endpoint::{Endpoint, EndpointSnapshot, EndpointTotals};
+pub use record::kind::Kind;
+pub use record::meter::Meter;
+pub use record::meter::grain::Grain;
+pub use record::meter::window::MeterWindow;
+pub use record::operation::{OperationSnapshot, OperationTotals};
 pub use registry::Registry;
-pub use report::{Component, Health, HealthReport, Reason};
-#[cfg(feature = "tower")]
-pub use response::PerfFuture;
-pub use settings::RegistryBuilder;
-pub use slots::Slot;
-pub use slow::{SlowCall, SlowOperation};
-pub use snapshot::Snapshot;
+pub use registry::builder::RegistryBuilder;
+pub use registry::catalog::{OTHER, UNMATCHED};
+pub use registry::event::{Event, Observer};
+pub use registry::in_flight::InFlight;
+pub use registry::overall::Overall;
+pub use registry::overhead::Overhead;
 #[cfg(feature = "tokio")]
-pub use ticks::Ticks;
-pub use totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
-pub use trace_context::{TraceContext, TraceContextError};
-pub use window::Window;
+pub use registry::ticks::Ticks;
+pub use request::body_wait::BodyWait;
+pub use request::received_at::ReceivedAt;
+pub use request::refused::Refused;
+pub use request::trace_context::{TraceContext, TraceContextError};
+pub use series::slot::Slot;
+pub use slow::{SlowCall, SlowOperation};
+pub use time::clock::{Clock, ManualClock, SystemClock};
+pub use time::window::Window;

@@ -6,6 +6,7 @@ mod escape;
 mod hook;
 mod iban;
 mod pair;
+mod scan;
 mod scheme;
 mod token;
 mod traits;
@@ -18,36 +19,46 @@ use std::ops::Range;
 use escape::Unescaped;
 use traits::Traits;
 
-/// What stands in a secret's place.
+/// Replaces a secret.
 const MASK: &str = "****";
-/// How often a text is looked at again with its escapes resolved: a URL within a URL within a line of JSON.
+/// How many levels of escapes are resolved in a text: a URL within a URL within a line of JSON.
 const MOST_LEVELS: usize = 4;
 
 /// Takes out of a text what looks like a secret, and puts `****` in its place:
 ///
-/// - what follows `Bearer` and the like, but what is said of the scheme (`bearer token expired`); behind `Basic`, `Digest` and `Negotiate` what is
-///   no word, and behind `Token` and `OAuth` what looks like a key;
-/// - the value of a key that names a secret (`password`, `token`, `secret`, `api_key`, `cookie`, `session` and so on), as `key=value`, `key: value`,
-///   `"key":"value"`, `--key value`, `key[0]=value`, `KEY 'value'`, `KEY E'value'`, `KEY $$value$$` or `<key>value</key>`, however short it is, and what
-///   a user is `IDENTIFIED BY`; of the headers `Cookie`, `Set-Cookie` and `Authorization` the whole line; but
-///   a placeholder (`token = ?`, `$1`) is none, nor what is said of a session, a pass, a token and the like: `session: started`;
-/// - of names that are of other things too what is hardly those: behind `tokens` and `sessions` all but numbers, behind `key=` and `auth=` the same,
-///   behind `key:`, `auth:` and `code` what looks like a key, behind `…_code` all unless that is a status, an error, a country and the like;
-/// - keys and tokens that are known by their beginning, such as `tk_…`, `ghp_…`, `AKIA…`, and those of JSON (`eyJ…`); addresses of web hooks;
+/// - the text after `Bearer` and similar schemes, unless it is a comment on the scheme
+///   (`bearer token expired`); after `Basic`, `Digest` and `Negotiate` only text that is not a
+///   word, and after `Token` and `OAuth` only text that looks like a key;
+/// - the value of a key that names a secret (`password`, `token`, `secret`, `api_key`, `cookie`,
+///   `session` and so on), however short it is. It may be written as `key=value`, `key: value`,
+///   `"key":"value"`, `--key value`, `key[0]=value`, `KEY 'value'`, `KEY E'value'`, `KEY $$value$$`
+///   or `<key>value</key>`. The password in `IDENTIFIED BY` is one too. For the headers `Cookie`,
+///   `Set-Cookie` and `Authorization` it is the whole line. A placeholder (`token = ?`, `$1`) is
+///   not a value, and neither is the status of a session, a pass, a token and the like:
+///   `session: started`;
+/// - for names that are also used for other things, only values that look secret: after `tokens`,
+///   `sessions`, `key=` and `auth=` anything but a number; after `key:`, `auth:` and `code` text
+///   that looks like a key; after `…_code` anything, unless the code is a status, an error, a
+///   country and the like;
+/// - keys and tokens with a known prefix, such as `tk_…`, `ghp_…` and `AKIA…`, JSON Web Tokens
+///   (`eyJ…`), and webhook addresses;
 /// - user and password of a URL;
 /// - e-mail addresses;
-/// - numbers of cards: 13 to 19 digits, also in groups, whose check digit is right; of bank accounts (IBAN), whose country, length and check digits are;
+/// - card numbers: 13 to 19 digits, also in groups, with a correct check digit; bank account
+///   numbers (IBAN) with a correct country, length and check digits;
 /// - private keys in PEM;
 /// - and all of these where characters are written as `%41` or `\u0041`, also several times over.
 ///
-/// It fails closed: what doesn't end (a quote, a key block) is taken out to the text's end. It takes too much rather than too little, but it
-/// can't know a secret that looks like any word: what is not to be shown at all should not be given to it.
+/// It fails closed: an unterminated quote or key block is masked up to the end of the text. It
+/// masks too much rather than too little. It cannot recognise a secret that looks like an ordinary
+/// word: do not pass text that must never be shown.
 ///
-/// Nothing is allocated where there is nothing to take out, and no escape in it. Costs a few passes, in proportion to the text's length whatever
-/// is in it; each level of escapes costs them again.
+/// Nothing is allocated if there is nothing to mask and no escape. The cost is a few passes,
+/// proportional to the text's length whatever its content. Each level of escapes costs them again.
 ///
 /// ```
-/// assert_eq!(tidegate_perfmon::mask("login of ada@example.org, token=abc123 failed"), "login of ****, token=**** failed");
+/// let masked = tidegate_perfmon::mask("login of ada@example.org, token=abc123 failed");
+/// assert_eq!(masked, "login of ****, token=**** failed");
 /// ```
 pub fn mask(text: &str) -> Cow<'_, str> {
     let traits = Traits::of(text);
@@ -76,7 +87,7 @@ pub fn mask(text: &str) -> Cow<'_, str> {
 
 /// Finds what a text shows as it stands; what its traits exclude isn't looked for.
 fn find(text: &str, traits: &Traits, secrets: &mut Vec<Range<usize>>) {
-    // The URLs first: what stands before the `@` of one is no address.
+    // The URLs first: the text before the `@` of a URL is no e-mail address.
     if traits.may_have_url() {
         url::find(text, secrets);
     }
@@ -104,7 +115,7 @@ fn find(text: &str, traits: &Traits, secrets: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Finds what it shows to whoever resolves its escapes.
+/// Finds the secrets that show once its escapes are resolved.
 fn find_escaped(text: &str, secrets: &mut Vec<Range<usize>>) {
     let mut levels: Vec<Unescaped> = Vec::new();
     while levels.len() < MOST_LEVELS
@@ -117,19 +128,4 @@ fn find_escaped(text: &str, secrets: &mut Vec<Range<usize>>) {
             secrets.push(levels.iter().rev().fold(secret, |secret, level| level.place(&secret)));
         }
     }
-}
-
-/// Where what begins at `start` ends: at the first character that `ends` it, or with the text.
-fn end_of(text: &str, start: usize, ends: impl Fn(char) -> bool) -> usize {
-    text[start..].find(ends).map_or(text.len(), |length| start + length)
-}
-
-/// Behind the blanks at `start`.
-fn skip_blanks(text: &str, start: usize) -> usize {
-    end_of(text, start, |char| !matches!(char, ' ' | '\t'))
-}
-
-/// Whether a character may be part of a word, of whatever language.
-fn is_word(char: char) -> bool {
-    char.is_alphanumeric() || char == '_'
 }

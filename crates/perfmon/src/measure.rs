@@ -1,56 +1,30 @@
 //! Times a future.
 
+pub(crate) mod handle;
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
-use crate::operation::{Kind, Operation};
+use crate::outcome::run::RunOutcome;
+use crate::record::kind::Kind;
+use crate::record::operation::Operation;
 use crate::registry::Registry;
-
-/// How a run of an operation ended. In JSON `"finished"`, `"failed"`, `"panicked"` or `"cancelled"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum RunOutcome {
-    /// With a result.
-    Finished,
-    /// With an error.
-    Failed,
-    /// With a panic.
-    Panicked,
-    /// It was dropped before its end: its caller no longer waited, or something else in its task panicked.
-    Cancelled,
-}
-
-impl RunOutcome {
-    /// `finished`, `failed`, `panicked` or `cancelled`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Finished => "finished",
-            Self::Failed => "failed",
-            Self::Panicked => "panicked",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub(crate) fn of<T, E>(result: &Result<T, E>) -> Self {
-        if result.is_ok() { Self::Finished } else { Self::Failed }
-    }
-}
 
 impl Registry {
     /// Runs a future and records how long it took, from its first poll to its end.
     ///
-    /// Beyond the warning threshold of the kind, the run enters [`slow_operations`](Self::slow_operations) and the
-    /// observer hears of it. A panic is recorded with its time. A future dropped before its end is counted as cancelled, without a
-    /// latency, since nobody knows how long it would have taken; where it lasted beyond the threshold it is listed as slow
-    /// too, with [`RunOutcome::Cancelled`]. One never polled is not recorded at all. `operation` must be a name, not a statement or
-    /// a key with values in it: distinct names are capped.
+    /// A run that exceeds the threshold of its kind enters
+    /// [`slow_operations`](Self::slow_operations), and the observer is notified. A panic is
+    /// recorded with its time. A future that is dropped before its end is counted as cancelled,
+    /// without a latency: its full duration is unknown. If it lasted longer than the threshold, it
+    /// is also listed as slow, with [`RunOutcome::Cancelled`]. A future that is never polled is not
+    /// recorded. `operation` must be a name, not a statement or a key with values in it: the number
+    /// of distinct names is capped.
     ///
-    /// Whatever the future gives is a finished run; [`measure_result`](Self::measure_result) counts an `Err` as a failed one.
+    /// Any output of the future is a finished run; [`measure_result`](Self::measure_result) counts
+    /// an `Err` as a failed one.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -71,8 +45,8 @@ impl Registry {
         measured(self.clone(), self.operation(kind, operation), future, |_| RunOutcome::Finished)
     }
 
-    /// As [`measure`](Self::measure), and a run that ends with an `Err` counts as failed. Its time is part of the latency, as that of
-    /// one which finished.
+    /// Does the same as [`measure`](Self::measure), and counts a run that ends with an `Err` as
+    /// failed. Its time is part of the latency, like that of a finished run.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -115,8 +89,9 @@ struct Run {
     registry: Registry,
     operation: Arc<Operation>,
     started: Duration,
-    /// What it would be if it were dropped now. While the future has control it is `Panicked`; one dropped while it waits was
-    /// cancelled, be it by a panic elsewhere in its task.
+    /// The outcome if the run were dropped now. It is `Panicked` while the future is polled. A
+    /// future that is dropped between polls was cancelled, even if the cause was a panic elsewhere
+    /// in its task.
     outcome: RunOutcome,
 }
 

@@ -1,15 +1,18 @@
-//! Where figures are going: whether they move, whether they left their own past, and when they will reach a limit.
+//! Trends, anomalies and forecasts: whether figures move, whether they left their own past, and
+//! when they will reach a limit.
 //!
-//! Everything here is a pure function of numbers, one a minute. [`History`] keeps them, [`trend`] says whether they rise or
-//! fall, [`Detector`] says when they are no longer what they were, [`forecast`] says where they will be and how sure that
-//! is. [`Outlook`] does all of it for many figures under names.
+//! Everything here is a pure function of numbers, one a minute. [`History`] keeps them. [`trend`]
+//! returns whether they rise or fall. [`Detector`] reports when they leave their usual range.
+//! [`forecast`] returns where they will be and how sure that is. [`Outlook`] does all of it for
+//! many named figures.
 //!
 //! ```
 //! use tidegate_perfmon::outlook::{Outlook, Settings};
 //!
 //! let mut outlook = Outlook::new(Settings::default());
 //! for minute in 0..120_u32 {
-//!     let open = 100.0 + 2.0 * f64::from(minute) + f64::from(minute % 5); // a leak, and some noise
+//!     // A leak, and some noise.
+//!     let open = 100.0 + 2.0 * f64::from(minute) + f64::from(minute % 5);
 //!     outlook.push("descriptors", u64::from(minute), open, 1.0);
 //! }
 //! let trend = outlook.trend("descriptors").unwrap();
@@ -18,20 +21,23 @@
 //! assert!((20..=40).contains(&reach.expected));
 //! ```
 //!
-//! # What stands behind it
+//! # Methods
 //!
-//! - Slope: Theil (1950) and Sen (1968), the median of the slopes of all pairs. Significance: Mann (1945) and Kendall, with
-//!   Kendall's correction for ties and Bayley and Hammersley's (1946) for noise that resembles itself from minute to minute.
-//! - Anomaly: the modified z-score of Iglewicz and Hoaglin (1993), that is the distance from the median in terms of the
-//!   median absolute deviation, held against 3.5; see [`Detector`] for what is asked beyond it.
-//! - Forecast: Holt's linear trend, damped, in the form of Gardner and `McKenzie` (1985). Its intervals are the errors that
-//!   the same forecast would have made at the same distance in the past.
+//! - Slope: Theil (1950) and Sen (1968), the median of the slopes of all pairs. Significance: Mann
+//!   (1945) and Kendall, with Kendall's correction for ties, and with the correction of Bayley and
+//!   Hammersley (1946) for autocorrelated noise.
+//! - Anomaly: the modified z-score of Iglewicz and Hoaglin (1993), which is the distance from the
+//!   median divided by the median absolute deviation. Its limit is 3.5; see [`Detector`] for the
+//!   further conditions.
+//! - Forecast: Holt's linear trend, damped, in the form of Gardner and `McKenzie` (1985). Its
+//!   intervals are the errors that the same forecast would have made at the same distance in the
+//!   past.
 //!
 //! # What it does not guarantee
 //!
-//! - The season of a day is not modelled: the morning's rise is a trend, and the first morning behind a start may be an
-//!   anomaly. From the second day on the baseline has seen one.
-//! - A forecast knows nothing of causes. Its interval holds for as long as the figure goes on as it did.
+//! - Daily seasons are not modelled: the morning's rise is a trend, and the first morning after a
+//!   start may be an anomaly. From the second day on the baseline contains a morning.
+//! - A forecast does not know causes. Its interval holds only while the figure behaves as before.
 //! - Nothing is kept over a restart.
 
 mod anomaly;
@@ -46,7 +52,8 @@ mod theil_sen;
 mod trend;
 mod watch;
 
-pub use anomaly::{Anomaly, Detector, Side};
+pub use anomaly::{Anomaly, Detector};
+pub use baseline::Side;
 pub use forecast::{Forecast, Reach, Step, forecast};
 pub use history::{History, Point, Refused};
 pub use trend::{Trend, trend};

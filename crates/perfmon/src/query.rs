@@ -1,14 +1,20 @@
-//! Statements by shape: how often each runs, how long it takes, which are slow, and which a request runs again and again.
+//! Statements by shape: how often each runs, how long it takes, which are slow, and which one
+//! request repeats.
 
 mod class;
+mod config;
 mod dialect;
 mod entry;
 mod fingerprint;
 mod keyword;
 mod lexer;
 mod lists;
+mod lock;
+mod readings;
 mod recent;
 mod repeated;
+mod seen;
+mod shape;
 mod skeleton;
 mod slow;
 mod stats;
@@ -16,79 +22,42 @@ mod table;
 
 use std::cmp::Reverse;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use self::config::QueryConfig;
 pub use self::dialect::Dialect;
-use self::entry::Entry;
+use self::entry::{Call, Entry};
 pub use self::fingerprint::{Fingerprint, fingerprint};
-use self::recent::{BURST, Calls, MINUTES};
+use self::lock::lock;
 use self::repeated::Repeats;
 pub(crate) use self::repeated::is_on_rows;
 pub use self::repeated::{Repeated, RequestQueries};
+pub use self::seen::Seen;
 use self::slow::SlowQueries;
 pub use self::slow::SlowQuery;
 pub use self::stats::{By, QueryStats};
 use self::table::Table;
-use crate::clock::{Clock, SystemClock};
-use crate::latency::share;
-use crate::layout::Layout;
-use crate::reading::Reading;
-use crate::totals::EXPOSITION_BOUNDS;
-use crate::trace_context::TraceContext;
+use crate::histogram::bounds::EXPOSITION_BOUNDS;
+use crate::histogram::layout::Layout;
+use crate::request::trace_context::TraceContext;
+use crate::time::clock::{Clock, SystemClock};
 
-/// The limits of [`Queries`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueryConfig {
-    /// How many shapes are kept, at least one; 1,000. Each takes about 9 KiB.
-    pub shapes: usize,
-    /// A statement that took longer is slow; 1 s.
-    pub slow: Duration,
-    /// How many slow statements are listed; 100.
-    pub slow_entries: usize,
-    /// The share of slow calls of a shape that its reading should not exceed; 0.05: its 95th percentile is above [`slow`](Self::slow).
-    pub slow_share: f64,
-    /// More calls alike than this in one request are repeated ones; 5.
-    pub alike: u32,
-    /// From so many requests of a route on repeated calls are worth telling; 3. One alone is no issue.
-    pub requests: u64,
-}
-
-impl Default for QueryConfig {
-    fn default() -> Self {
-        Self { shapes: 1_000, slow: Duration::from_secs(1), slow_entries: 100, slow_share: 0.05, alike: 5, requests: 3 }
-    }
-}
-
-/// One statement that has run. It can't be printed: `sql` may hold secrets.
-#[derive(Clone, Copy)]
-pub struct Seen<'a> {
-    /// As it was written, literals and all. Nothing of it is kept but its shape.
-    pub sql: &'a str,
-    /// Whose SQL it is.
-    pub dialect: Dialect,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// How many rows it gave or changed.
-    pub rows: u64,
-    /// When it ended, in milliseconds since the Unix epoch.
-    pub at_unix_ms: u64,
-    /// The request it ran for.
-    pub within: Option<&'a RequestQueries>,
-    /// The trace it ran in.
-    pub trace: Option<TraceContext>,
-}
-
-/// What is known of the statements that have run: no values, in bounded memory. Cheap to clone; clones are the same.
+/// Figures of the statements that have run: no values, in bounded memory. Clones are cheap and
+/// share the figures.
 ///
-/// Memory: [`QueryConfig::shapes`] shapes of up to 13 KiB, usually 9. Whoever is new when all places are taken gets that of the shape which weighs
-/// least (its time, and 100 µs a call), and its weight: a shape that has more than one in [`shapes`](QueryConfig::shapes) of all weight is always
-/// there, whatever floods in. [`forgotten`](Self::forgotten) counts those that had to go.
+/// Memory: [`QueryConfig::shapes`] shapes of up to 13 KiB, usually 9. When all places are taken, a
+/// new shape replaces the shape with the lowest weight (its time, and 100 µs a call), and inherits
+/// that weight. So a shape with more than one part in [`shapes`](QueryConfig::shapes) of the total
+/// weight is always kept, whatever else arrives. [`forgotten`](Self::forgotten) counts the replaced
+/// shapes.
 ///
-/// Cost of [`record`](Self::record): a hash of the text, a reading of the clock and three uncontended locks; a text that is new also a [`fingerprint`].
+/// Cost of [`record`](Self::record): a hash of the text, a clock read and three uncontended locks.
+/// A new text also costs a [`fingerprint`].
 ///
-/// Figures are those since a shape was first seen (or seen again after it was forgotten); those of [`readings`](Self::readings) are of
-/// the last five minutes. Percentiles have the error of a [`Histogram`](crate::Histogram), counts of slow calls are exact.
+/// Figures start when a shape is first seen, or seen again after it was forgotten. Those of
+/// [`readings`](Self::readings) cover the last five minutes. Percentiles have the error of a
+/// [`Histogram`](crate::Histogram); counts of slow calls are exact.
 #[derive(Clone)]
 pub struct Queries(Arc<Inner>);
 
@@ -108,7 +77,8 @@ impl Queries {
         Self::with_clock(config, SystemClock::new())
     }
 
-    /// The same, by whose minutes [`readings`](Self::readings) looks back; the machine's clock by default.
+    /// Does the same as [`new`](Self::new), with a clock for the minutes of
+    /// [`readings`](Self::readings). The default is the machine's clock.
     #[must_use]
     pub fn with_clock(config: QueryConfig, clock: impl Clock) -> Self {
         let clock = Box::new(clock);
@@ -122,20 +92,23 @@ impl Queries {
     pub fn record(&self, seen: &Seen<'_>) -> Fingerprint {
         let inner = &*self.0;
         let entry = inner.table.entry(seen.sql, seen.dialect, &inner.layout);
-        let (fingerprint, is_slow) = (entry.fingerprint(), seen.elapsed > inner.config.slow);
-        entry.record(seen, is_slow, inner.clock.now(), &inner.layout);
-        inner.table.add(seen.elapsed);
-        if is_slow {
+        let Seen { elapsed, rows, at_unix_ms, .. } = *seen;
+        let fingerprint = entry.fingerprint();
+        let call = Call { elapsed, rows, at_unix_ms, is_slow: elapsed > inner.config.slow };
+        entry.record(call, inner.clock.now(), &inner.layout);
+        inner.table.add(elapsed);
+        if call.is_slow {
             lock(&inner.slow).push(SlowQuery::of(&entry, seen));
         }
         if let Some(request) = seen.within {
-            request.add(entry, seen.elapsed);
+            request.add(entry, elapsed);
         }
         fingerprint
     }
 
-    /// At the end of a request of `route` (its template: as many are kept as there are names): which statements it ran more than
-    /// [`QueryConfig::alike`] times. Returns how many calls of them it made, together.
+    /// Ends a request of `route`, and notes which statements it ran more than
+    /// [`QueryConfig::alike`] times. Returns the total number of their calls. Pass the route's
+    /// template: one entry is kept for each distinct name.
     pub fn finish(&self, route: &str, request: &RequestQueries, at_unix_ms: u64, trace: Option<TraceContext>) -> u64 {
         let repeated = request.more_than(self.0.config.alike);
         if repeated.is_empty() {
@@ -148,8 +121,9 @@ impl Queries {
         repeated.iter().map(|(_, calls, _)| u64::from(*calls)).sum()
     }
 
-    /// The shapes with the most of something, in falling order. Costs a look at every shape, by [`By::P99`] a pass over its buckets, and
-    /// allocates for those that are returned.
+    /// Returns the shapes with the highest values, in descending order. Costs a look at every
+    /// shape; [`By::P99`] also costs a pass over its buckets. Allocates only for the returned
+    /// shapes.
     #[must_use]
     pub fn top(&self, by: By, limit: usize) -> Vec<QueryStats> {
         let Inner { table, layout, .. } = &*self.0;
@@ -161,7 +135,7 @@ impl Queries {
             ranked.truncate(limit);
         }
         let mut stats: Vec<QueryStats> = ranked.iter().map(|(_, entry)| entry.stats(layout, all)).collect();
-        // By what is told: statements have run meanwhile.
+        // By the figures that are returned: statements have run meanwhile.
         stats.sort_by_cached_key(|stats| Reverse((by.of(stats), stats.fingerprint)));
         stats
     }
@@ -172,7 +146,8 @@ impl Queries {
         lock(&self.0.slow).slowest(limit)
     }
 
-    /// What requests run again and again, where at least [`QueryConfig::requests`] of a route did so; first what took longest in all.
+    /// Returns the statements that requests repeat, if at least [`QueryConfig::requests`] requests
+    /// of a route did so. The longest total time comes first.
     #[must_use]
     pub fn repeated(&self, limit: usize) -> Vec<Repeated> {
         lock(&self.0.repeats).list(self.0.config.requests, limit)
@@ -189,42 +164,6 @@ impl Queries {
     pub fn totals(&self) -> (u64, Duration) {
         (self.0.table.calls(), self.0.table.total())
     }
-
-    /// One reading, `slow_statements`: the share of slow calls of the shape with the highest one, over the last five to six minutes.
-    /// Shapes with fewer than `min_samples` calls are passed over; without any other, the reading has the calls of the most called one,
-    /// too few to judge. None where nothing has run in that time.
-    ///
-    /// A shape that seldom runs is judged too, once three of its calls within a minute were slow, and more than
-    /// [`QueryConfig::slow_share`] of those about that time. It is until a minute has passed without another.
-    #[must_use]
-    pub fn readings(&self, min_samples: u64) -> Vec<Reading> {
-        let config = &self.0.config;
-        let now = self.0.clock.now();
-        let mut worst: Option<(Recently, Arc<Entry>)> = None;
-        for entry in self.0.table.entries() {
-            let (calls, burst) = entry.recently(now);
-            let burst = burst.filter(|burst| share(burst.slow, burst.calls) > config.slow_share);
-            let lately = Recently { calls, is_known: calls.calls >= min_samples, is_burst: false };
-            let burst = burst.map(|calls| Recently { calls, is_known: true, is_burst: true });
-            // What both find is told with the figures of five minutes.
-            for recently in [Some(lately), burst].into_iter().flatten() {
-                if calls.calls > 0 && worst.as_ref().is_none_or(|(worst, _)| recently.is_worse_than(worst)) {
-                    worst = Some((recently, Arc::clone(&entry)));
-                }
-            }
-        }
-        let Some((Recently { calls: Calls { calls, slow }, is_burst, .. }, entry)) = worst else { return Vec::new() };
-        let reading = Reading::new("slow_statements", share(slow, calls), config.slow_share);
-        let (text, limit) = (entry.text(), config.slow);
-        vec![if is_burst {
-            let detail =
-                format!("{slow} of {calls} calls took over {limit:?}, {BURST} or more within a minute: {text}");
-            reading.detail(detail)
-        } else {
-            let detail = format!("{slow} of {calls} calls in {MINUTES} min took over {limit:?}: {text}");
-            reading.samples(calls).detail(detail)
-        }]
-    }
 }
 
 impl Default for Queries {
@@ -237,29 +176,4 @@ impl fmt::Debug for Queries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queries").field("config", &self.0.config).finish_non_exhaustive()
     }
-}
-
-struct Recently {
-    calls: Calls,
-    /// Whether they are enough to judge by.
-    is_known: bool,
-    is_burst: bool,
-}
-
-impl Recently {
-    fn is_worse_than(&self, other: &Self) -> bool {
-        match (self.is_known, other.is_known) {
-            // slow / calls, compared without a division.
-            (true, true) => {
-                let [mine, theirs] = [self.calls, other.calls];
-                u128::from(mine.slow) * u128::from(theirs.calls) > u128::from(theirs.slow) * u128::from(mine.calls)
-            }
-            (false, false) => self.calls.calls > other.calls.calls,
-            (is_known, _) => is_known,
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

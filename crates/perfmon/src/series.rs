@@ -1,21 +1,27 @@
-//! One histogram with its counters and windows: what stands behind an endpoint or an operation.
+//! One histogram with its counters and windows: the data of an endpoint or an operation.
+
+pub(crate) mod delta;
+mod groups;
+pub(crate) mod interval;
+mod ledger;
+mod ring;
+mod sealed;
+pub(crate) mod slot;
+pub(crate) mod total;
+mod unit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::delta::Scratch;
 use crate::histogram::Histogram;
-use crate::interval::Interval;
-use crate::layout::Layout;
-use crate::ledger::{Ledger, Total};
-use crate::slots::Slot;
-use crate::stripe::TALLIES;
-use crate::window::Window;
-
-/// The place of the aborted among the tallies, after the five status classes.
-pub(crate) const ABORTED: usize = 5;
-/// That of the refused. Like the aborted they are no samples.
-pub(crate) const REFUSED: usize = 6;
+use crate::histogram::layout::Layout;
+use crate::histogram::stripe::TALLIES;
+use crate::series::delta::Scratch;
+use crate::series::interval::Interval;
+use crate::series::ledger::Ledger;
+use crate::series::slot::Slot;
+use crate::series::total::Total;
+use crate::time::window::Window;
 
 #[derive(Debug)]
 pub(crate) struct Series {
@@ -58,8 +64,8 @@ impl Series {
         self.ledger().slots(window, self.histogram.layout(), slots);
     }
 
-    /// Writes what no tick has read yet into `scratch.delta`, and returns the sum of everything since the start with it, in
-    /// nanoseconds.
+    /// Writes what no tick has read yet into `scratch.delta`. Returns the sum of everything since
+    /// the start, this included, in nanoseconds.
     pub(crate) fn peek(&self, scratch: &mut Scratch) -> u128 {
         self.ledger().peek(&self.histogram, scratch)
     }
@@ -92,6 +98,7 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::tally::{ABORTED, REFUSED};
 
     const MS: Duration = Duration::from_millis(1);
 

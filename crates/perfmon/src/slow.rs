@@ -1,15 +1,17 @@
 //! Calls and operations that were slow or failed, and the list that keeps the newest.
 
+pub(crate) mod slowest_calls;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::endpoint::CallOutcome;
-use crate::measure::RunOutcome;
-use crate::millis;
-use crate::operation::Kind;
+use crate::figure::millis;
+use crate::outcome::call::CallOutcome;
+use crate::outcome::run::RunOutcome;
+use crate::record::kind::Kind;
 
 /// A request that took longer than the registry's threshold, or failed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,16 +35,6 @@ pub struct SlowCall {
     pub trace_id: Option<String>,
 }
 
-impl Serialize for CallOutcome {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Status(code) => serializer.serialize_u16(*code),
-            Self::Failed => serializer.serialize_str("failed"),
-            Self::Aborted => serializer.serialize_str("aborted"),
-        }
-    }
-}
-
 /// A measured operation that took longer than the threshold of its kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -51,7 +43,8 @@ pub struct SlowOperation {
     pub kind: Kind,
     /// Its name.
     pub operation: String,
-    /// How it ended. A cancelled one counts in no latency, so that here is where it shows that it was slow.
+    /// How it ended. A cancelled run counts in no latency, so only this list shows that it was
+    /// slow.
     pub outcome: RunOutcome,
     /// How long it took, or lasted until it was dropped.
     #[serde(rename = "elapsed_ms", serialize_with = "millis::required")]

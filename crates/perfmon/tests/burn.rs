@@ -60,8 +60,8 @@ impl Service {
     }
 }
 
-/// 14.4 × 0.001 of an hour and the running minute is 53 s of nothing but failures; 6 × 0.001 of 6 hours is 3.6 hours at 1 %;
-/// 0.001 of 3 days is 36 hours at 0.2 %.
+/// 14.4 × 0.001 of an hour and the running minute is 53 s with only failures. 6 × 0.001 of 6 hours
+/// is 3.6 hours at 1 %. 0.001 of 3 days is 36 hours at 0.2 %.
 #[test]
 fn each_window_is_breached_when_its_share_of_the_budget_is_gone() {
     let outage = Service::seasoned(80).until("burn_1h", 1, 10, 10);
@@ -117,7 +117,8 @@ fn a_young_process_neither_pages_nor_calls_itself_well() {
     assert_eq!(service.until("burn_1h", 1, 10, 10), MINUTE);
     assert_eq!(service.judge("burn_6h").breached, None, "it has no half hour behind it");
 
-    // At 5 % an hour's share is gone after 17 minutes; until then nobody knows whether it was before.
+    // At 5 % an hour's share is used up after 17 minutes. Until then it is unknown whether it was
+    // used up before.
     let mut service = Service::new();
     for _ in 0..10 {
         service.pass(MINUTE, 600, 30);

@@ -231,7 +231,7 @@ proptest! {
         prop_assert!(changes(&states) <= 1, "{:?}", states);
     }
 
-    /// The calm ones keep the score above every limit, so that nothing but the breach itself decides.
+    /// The calm ones keep the score above every limit, so only the breach itself decides.
     #[test]
     fn a_reading_at_its_threshold_beside_calm_ones_changes_the_state_once_at_most(
         noise in prop::collection::vec(0.9f64..1.1, 10..400),

@@ -51,8 +51,8 @@ fn output<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-/// Proof `perfmon-unscraped`: 512 endpoints under load whose figures nobody ever asks for, through 25 hours of a clock that is
-/// turned by hand, as fast as ticks go.
+/// Proof `perfmon-unscraped`: 512 endpoints under load whose figures are never scraped, through 25
+/// hours of a manual clock, as fast as ticks go.
 #[cfg(target_os = "linux")]
 #[test]
 fn never_scraped_memory_stays() {

@@ -85,7 +85,8 @@ fn the_oldest_is_dropped_also_while_it_is_under_way() {
 }
 
 proptest! {
-    /// Whatever the receiver does: in order, never more than allowed, and each one's end is counted once.
+    /// Whatever the receiver does: the order is kept, the limit is never exceeded, and each
+    /// transition's end is counted once.
     #[test]
     fn nothing_is_lost_uncounted(
         most in 0usize..8,

@@ -207,7 +207,8 @@ fn an_endpoint_born_late_covers_its_own_life_only() {
 }
 
 proptest! {
-    // Each case is a trace of up to 150 ticks; 64 of them are enough to find any slip of a ring by one.
+    // Each case is a trace of up to 150 ticks. 64 of them are enough to find a ring that is off by
+    // one.
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// A clock that jumps anywhere loses no record, and after it calms down windows rotate as ever.

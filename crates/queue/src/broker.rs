@@ -1,4 +1,4 @@
-//! Where jobs are kept: one trait, shaped so that each method is one atomic step of the store.
+//! The store of jobs: a trait in which each method is one atomic step of the store.
 
 mod counts;
 pub(crate) mod documents;
@@ -41,36 +41,40 @@ pub(crate) use {events::EVENTS_KEPT, settings::Throttle};
 
 /// A store of jobs.
 ///
-/// Each method is one atomic step on one queue: it happens wholly or not at all, and a caller that
-/// stops waiting doesn't stop it. A queue exists from its first job; reads of one that doesn't exist
-/// find it empty. Batches may be of any size, but hold back other users of the store while they
-/// run: keep them in the hundreds. All times are the broker's own.
+/// Each method is one atomic step on one queue. It takes effect completely or not at all, and it
+/// continues if the caller stops waiting. A queue exists from its first job on; a queue that
+/// doesn't exist reads as empty. Batches may have any size, but other users of the store wait while
+/// they run: keep them in the hundreds. All times are read from the broker's clock.
 #[async_trait]
 pub trait Broker: Documents + 'static {
-    /// The time by the broker's clock.
+    /// The time of the broker's clock.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn now(&self) -> Result<Timestamp, BrokerError>;
 
-    /// Whether a queue may have several partitions, so that a batch is all or none only for jobs of one route.
+    /// Whether a queue may have several partitions, so that a batch is stored all or none only
+    /// within a route.
     fn is_partitioned(&self) -> bool {
         false
     }
 
-    /// Adds jobs, all or none, in order; on a queue of several partitions all or none of each. A job whose id the queue already
-    /// knows, in any state, is left as it is. Answers are in the order of `jobs`.
+    /// Stores jobs in order, all or none. In a queue with several partitions, all or none holds
+    /// within each. A job whose id the queue already has, in any state, is left unchanged. Answers
+    /// are in the order of `jobs`.
     ///
     /// # Errors
-    /// [`BrokerError::QueueName`] for a bad name, [`BrokerError::Group`] for a job that names a [group](crate::Groups) which
-    /// is sealed or in another queue, unless the job is stored already, or a failing store.
+    /// - [`BrokerError::QueueName`] for a bad name.
+    /// - [`BrokerError::Group`] if a job names a [group](crate::Groups) that is sealed or in
+    ///   another queue, unless the job is already stored.
+    /// - A store error.
     async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError>;
 
-    /// Settles successes, then leases the next ready jobs by priority and age. Answers are in the
+    /// Settles done jobs, then leases the next ready jobs by priority and age. Answers are in the
     /// order of `acks`. A paused queue leases nothing.
     ///
     /// # Errors
-    /// A failing store; nothing was settled or leased as far as is known.
+    /// A store error. As far as is known, nothing was settled or leased.
     async fn ack_and_fetch(
         &self,
         queue: &str,
@@ -78,98 +82,99 @@ pub trait Broker: Documents + 'static {
         fetch: Fetch,
     ) -> Result<(Vec<Settled>, Vec<LeasedJob>), BrokerError>;
 
-    /// Settles leases that did not succeed. Answers are in the order of `nacks`.
+    /// Settles leases of jobs that were not done. Answers are in the order of `nacks`.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn nack(&self, queue: &str, nacks: Vec<Nack>) -> Result<Vec<Settled>, BrokerError>;
 
     /// Extends leases to `lease` from now.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn heartbeat(&self, queue: &str, tokens: Vec<LeaseToken>, lease: Duration) -> Result<Heartbeat, BrokerError>;
 
-    /// Stores the progress of a leased job. Returns whether the lease is still held. A higher percentage than before
-    /// forgets the leases that the job has lost. A full Redis keeps the message before where the new
-    /// one is longer, and counts the new one in [`QueueCounts::dropped_total`].
+    /// Stores the progress of a leased job. Returns whether the lease is still held. A percentage
+    /// that is higher than all before resets the count of lost leases. A full Redis keeps the old
+    /// message if the new one is longer, and counts the new one in [`QueueCounts::dropped_total`].
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn progress(&self, queue: &str, token: &LeaseToken, progress: Progress) -> Result<bool, BrokerError>;
 
-    /// Stores with a leased job what its next run should go on from, up to 64 KiB. Returns whether the lease is still held.
-    /// A full Redis keeps the checkpoint before where the new one is longer, and counts the new one
-    /// in [`QueueCounts::dropped_total`].
+    /// Stores the checkpoint of a leased job, up to 64 KiB, for its next run. Returns whether the
+    /// lease is still held. A full Redis keeps the old checkpoint if the new one is longer, and
+    /// counts the new one in [`QueueCounts::dropped_total`].
     ///
     /// # Errors
-    /// [`BrokerError::TooLarge`], or a failing store.
+    /// [`BrokerError::TooLarge`], or a store error.
     async fn checkpoint(&self, queue: &str, token: &LeaseToken, checkpoint: String) -> Result<bool, BrokerError>;
 
-    /// Writes lines to the log of a leased job, which keeps the last 100. Returns whether the lease is still held.
+    /// Appends lines to the log of a leased job, which keeps the last 100. Returns whether the
+    /// lease is still held.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn log(&self, queue: &str, token: &LeaseToken, lines: Vec<String>) -> Result<bool, BrokerError>;
 
-    /// Makes delayed jobs ready whose time has come, at most `limit`.
+    /// Makes at most `limit` delayed jobs ready that are due.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn promote(&self, queue: &str, limit: usize) -> Result<Promoted, BrokerError>;
 
-    /// Takes back leases that expired. A job that lost too many leases is dead.
+    /// Reclaims leases that have expired. A job that lost too many leases becomes dead.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn reclaim(&self, queue: &str, request: Reclaim) -> Result<Reclaimed, BrokerError>;
 
-    /// Trims finished jobs to `retention`, at most `limit` of each state, and forgets as many unique keys whose time is over.
-    /// Returns how many jobs went; `limit` or more where there may be more to do.
+    /// Removes finished jobs beyond `retention`, at most `limit` of each state, and at most `limit`
+    /// unique keys whose time is over. Returns how many jobs were removed. `limit` or more means
+    /// that there may be more to remove.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn prune(&self, queue: &str, retention: Retention, limit: usize) -> Result<usize, BrokerError>;
 
-    /// Waits until one of `queues` has work or `timeout` has passed. May return early. Dropping the
-    /// future loses nothing.
+    /// Waits until one of `queues` has work or `timeout` has passed. May return early. Cancel-safe.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn wait(&self, queues: &[String], timeout: Duration) -> Result<Wake, BrokerError>;
 
     /// Reads one job.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn job(&self, queue: &str, id: &JobId) -> Result<Option<JobRecord>, BrokerError>;
 
     /// Reads a job's log, oldest line first.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn logs(&self, queue: &str, id: &JobId) -> Result<Vec<LogLine>, BrokerError>;
 
-    /// Reads a page of the jobs in `state`: those next in line first, of finished ones the latest
-    /// first. A job that changes state between two pages may be missed or seen twice.
+    /// Reads a page of the jobs in `state`. The next job to run is first; of finished jobs, the
+    /// latest is first. A job that changes its state between two pages may be missed or seen twice.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError>;
 
-    /// Counts by state and lifetime totals, at a cost that doesn't grow with the queue.
+    /// Counts by state, and lifetime totals. The cost does not grow with the queue.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn counts(&self, queue: &str) -> Result<QueueCounts, BrokerError>;
 
-    /// Reads counts and settings of several queues, in the order of `queues`. SQLite takes one
-    /// statement for all of them, and Redis sends its requests side by side. The default
-    /// implementation asks queue by queue. A queue that doesn't exist has no jobs and the default
+    /// Reads counts and settings of several queues, in the order of `queues`. SQLite uses one
+    /// statement for all of them, and Redis sends its requests concurrently. The default
+    /// implementation reads queue by queue. A queue that doesn't exist has no jobs and the default
     /// settings.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn overviews(&self, queues: &[&str]) -> Result<Vec<QueueOverview>, BrokerError> {
         let mut overviews = Vec::with_capacity(queues.len());
         for queue in queues {
@@ -179,11 +184,11 @@ pub trait Broker: Documents + 'static {
     }
 
     /// Reads the running jobs of several queues, at most `limit` of each, in the order of `queues`.
-    /// SQLite takes one statement for all of them, and Redis sends its requests side by side. The
-    /// default implementation asks queue by queue.
+    /// SQLite uses one statement for all of them, and Redis sends its requests concurrently. The
+    /// default implementation reads queue by queue.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn running(&self, queues: &[&str], limit: usize) -> Result<Vec<JobRecord>, BrokerError> {
         let mut running = Vec::new();
         for queue in queues {
@@ -195,92 +200,95 @@ pub trait Broker: Documents + 'static {
     /// Names of all queues, sorted.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn queues(&self) -> Result<Vec<String>, BrokerError>;
 
-    /// Stops leasing. Running jobs go on.
+    /// Stops leasing jobs of a queue. Running jobs continue.
     ///
     /// # Errors
-    /// [`BrokerError::QueueName`] for a bad name, or a failing store.
+    /// [`BrokerError::QueueName`] for a bad name, or a store error.
     async fn pause(&self, queue: &str) -> Result<(), BrokerError>;
 
-    /// Leases again.
+    /// Leases jobs of a paused queue again.
     ///
     /// # Errors
-    /// [`BrokerError::QueueName`] for a bad name, or a failing store.
+    /// [`BrokerError::QueueName`] for a bad name, or a store error.
     async fn resume(&self, queue: &str) -> Result<(), BrokerError>;
 
-    /// Sets what holds for all workers of a queue.
+    /// Sets the settings of a queue, for all its workers.
     ///
     /// # Errors
-    /// [`BrokerError::QueueName`] for a bad name, or a failing store.
+    /// [`BrokerError::QueueName`] for a bad name, or a store error.
     async fn configure(&self, queue: &str, settings: QueueSettings) -> Result<(), BrokerError>;
 
-    /// Reads what was [`configure`](Self::configure)d.
+    /// Reads the settings that [`configure`](Self::configure) stored.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn settings(&self, queue: &str) -> Result<QueueSettings, BrokerError>;
 
-    /// Reads events after `after`, oldest first; `None` reads none, and begins with what happens next. Kept are those of queues
-    /// whose [`QueueSettings::events`] is set, about the last 10,000.
+    /// Reads events after `after`, oldest first. `None` returns no events, and a cursor for the
+    /// events that follow. Events are kept while [`QueueSettings::events`] is set, about the last
+    /// 10,000 of each queue.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn events(&self, queue: &str, after: Option<EventCursor>, limit: usize) -> Result<EventPage, BrokerError>;
 
-    /// Counts the jobs of a group. `None` where the queue has never met it.
+    /// Counts the jobs of a group. `None` if no job of the queue has named it.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn group(&self, queue: &str, group: &GroupId) -> Result<Option<GroupCounts>, BrokerError>;
 
-    /// Forgets the counts of a group.
+    /// Removes the counts of a group.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn forget_group(&self, queue: &str, group: &GroupId) -> Result<(), BrokerError>;
 
-    /// Cancels jobs that have not started, at most `limit`: those next in line first, then the delayed and the waiting ones.
-    /// Returns how many.
+    /// Cancels at most `limit` jobs that have not started: ready jobs in their order first, then
+    /// delayed, then waiting ones. Returns how many.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn drain(&self, queue: &str, limit: usize) -> Result<usize, BrokerError>;
 
-    /// Makes dead jobs ready with fresh attempts, at most `limit`, oldest first. Returns how many.
+    /// Makes at most `limit` dead jobs ready, oldest first, with all their attempts again. Returns
+    /// how many.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn retry_dead(&self, queue: &str, limit: usize) -> Result<usize, BrokerError>;
 
-    /// Cancels a waiting job, or asks the worker of a running one to stop.
+    /// Cancels a job that is not running, or asks the worker of a running one to stop.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn cancel(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError>;
 
-    /// Makes a dead, cancelled or delayed job ready now; the first two with fresh attempts.
+    /// Makes a dead, cancelled or delayed job ready. A dead or cancelled one has all its attempts
+    /// again.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError>;
 
     /// Removes jobs that are done, dead or cancelled, with their records and logs. Counts of groups
     /// and lifetime totals stay. Answers are in the order of `ids`: [`Change::Refused`] for a job
-    /// that has not ended. Redis removes at most 20 jobs of one partition in one script, because
-    /// each may cost a search of the whole list of done jobs.
+    /// that has not ended. Redis removes at most 20 jobs of one partition per script, because each
+    /// may cost a search of the whole list of done jobs.
     ///
     /// # Errors
-    /// A failing store; some of the jobs may have been removed. Redis goes on with the other
+    /// A store error; some of the jobs may have been removed. Redis continues with the other
     /// partitions and returns the first error. It is safe to repeat the call.
     async fn remove(&self, queue: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError>;
 
-    /// Removes finished jobs that finished more than `older_than` ago, at most `limit`, oldest first.
-    /// Returns how many went.
+    /// Removes at most `limit` jobs that finished more than `older_than` ago, oldest first. Returns
+    /// how many.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn clean(
         &self,
         queue: &str,
@@ -292,24 +300,25 @@ pub trait Broker: Documents + 'static {
     /// Records that a worker is alive.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn announce(&self, worker: WorkerInfo) -> Result<(), BrokerError>;
 
-    /// Forgets a worker that ended.
+    /// Removes a worker that has ended.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn withdraw(&self, worker: &WorkerId) -> Result<(), BrokerError>;
 
-    /// Workers seen within the last hour, by identity, including those that are [lost](WorkerInfo::is_lost).
+    /// Workers seen within the last hour, by id, including those that are
+    /// [lost](WorkerInfo::is_lost).
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn workers(&self) -> Result<Vec<WorkerInfo>, BrokerError>;
 }
 
 /// Largest checkpoint, in bytes.
 pub(crate) const CHECKPOINT_LIMIT: usize = 64 << 10;
 
-/// How long a silent worker is remembered.
+/// How long a worker is listed after its last announcement.
 pub(crate) const WORKER_MEMORY: Duration = Duration::from_secs(3600);

@@ -1,4 +1,4 @@
-//! Time, the only file that reads a clock.
+//! Time. Only this file reads a clock.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A point in time: milliseconds since the Unix epoch, UTC.
 ///
 /// Serializes as RFC 3339 with milliseconds (`2026-01-31T09:30:00.000Z`). Values outside the years
-/// 1970 to 9999 are brought to the nearer end, so that every timestamp can be printed.
+/// 1970 to 9999 are clamped, so that every timestamp can be printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -74,14 +74,15 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// The one clock of a broker: due times, lease deadlines and history are read from it alone.
+/// The clock of a broker. Due times, lease deadlines and history are read from it alone.
 ///
-/// Processes that share a database file must share the clock, which on one machine they do.
-/// Wall clocks jump, and leases survive it:
+/// Processes that share a database file must share the clock; on one machine they do. Leases
+/// survive a jump of the wall clock:
 ///
-/// - forward: many leases look expired at once; to reclaim this looks like a pause, so it takes back
-///   nothing for one lease, in which live workers renew theirs;
-/// - backward: deadlines would lie too far ahead; reclaim cuts them to one lease from now.
+/// - Forward: many leases look expired at once. Reclaim takes this for a pause and reclaims nothing
+///   for one lease, in which live workers renew their leases.
+/// - Backward: deadlines would be too far in the future. Reclaim shortens them to one lease from
+///   now.
 pub trait Clock: Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Timestamp;
@@ -99,22 +100,22 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told, for tests.
+/// A clock that moves only by its methods, for tests.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// Starts at `now`.
+    /// A clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
         Self(AtomicI64::new(now.unix_ms()))
     }
 
-    /// Moves forward.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         self.set(self.now().after(by));
     }
 
-    /// Moves to any point, backward too.
+    /// Sets the clock to any time, also an earlier one.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.unix_ms(), Ordering::SeqCst);
     }
@@ -138,8 +139,8 @@ impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
     }
 }
 
-/// A reading of the machine's monotonic clock, which no clock setting moves: a worker judges the age
-/// of its own heartbeats and the time a handler took by it.
+/// A reading of the machine's monotonic clock, which changes of the wall clock don't affect. A
+/// worker measures the age of its heartbeats and the run time of a handler with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Monotonic(std::time::Instant);
 

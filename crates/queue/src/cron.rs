@@ -1,7 +1,8 @@
-//! Jobs at set times, by as many schedulers as there are nodes, each time once.
+//! Periodic jobs. Every node may run a scheduler; each scheduled time makes one job.
 //!
-//! From the inside out: `expression` reads, `timetable` knows when (daylight saving included), `plan` decides which times
-//! run, `entry` is the stored form, `fire` makes one step on a broker; [`Scheduler`] and [`Schedules`] are what users see.
+//! Layers from the inside out: `expression` parses, `timetable` computes due times (including
+//! daylight saving), `plan` decides which times run, `entry` is the stored form, and `fire` makes
+//! one step on a broker. [`Scheduler`] and [`Schedules`] are the public types.
 
 mod entry;
 mod error;

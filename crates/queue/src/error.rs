@@ -1,48 +1,48 @@
-//! What can fail, and where.
+//! Errors of brokers, producers and workers.
 
 use crate::group::GroupRefusal;
 use crate::id::{IdError, JobId};
 use crate::name::NameError;
 
-/// A broker could not do what was asked.
+/// A broker operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
-    /// The name is no queue's.
+    /// The name is not allowed for a queue.
     #[error("queue name: {0}")]
     QueueName(#[from] NameError),
     /// The store failed.
     #[error("{operation} failed in the job store: {source}")]
     Store {
-        /// What was under way.
+        /// Operation that failed.
         operation: &'static str,
-        /// Whether trying again may help: the store was busy or away.
+        /// Whether trying again may help: the store was busy or unreachable.
         transient: bool,
-        /// Whether the operation may have taken effect: the request was sent and its reply was
+        /// Whether the operation may have taken effect: the request was sent, but its reply was
         /// lost.
         may_have_run: bool,
-        /// The store's own words.
+        /// Error of the store.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The store has no memory or disk space left. The operation changed nothing.
+    /// The store has no memory or disk space left. The operation had no effect.
     #[error("{operation} failed: the job store is full: {source}")]
     Full {
-        /// What was under way.
+        /// Operation that failed.
         operation: &'static str,
-        /// The store's own error.
+        /// Error of the store.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A text to be stored is larger than allowed.
     #[error("{what} of {bytes} bytes is above the limit of {limit}")]
     TooLarge {
-        /// What is too large.
+        /// Name of the text that is too large.
         what: &'static str,
         /// Its size.
         bytes: usize,
         /// Size allowed.
         limit: usize,
     },
-    /// A job's group does not take it. Nothing was enqueued.
+    /// A job's group does not accept it. Nothing was enqueued.
     #[error("{0}")]
     Group(#[from] GroupRefusal),
     /// The broker was closed.
@@ -56,15 +56,14 @@ impl BrokerError {
         matches!(self, Self::Store { transient: true, .. } | Self::Full { .. })
     }
 
-    /// Whether the store is full. Jobs that are stored still run, as long as that adds little to a
-    /// full Redis. New ones are accepted again once some have been removed, or the store has more
-    /// space.
+    /// Whether the store is full. Stored jobs still run, as long as that adds little to a full
+    /// Redis. New jobs are accepted again once some have been removed, or the store has more space.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })
     }
 
-    /// Whether the operation may have taken effect although it failed. A repeated enqueue is safe
-    /// with the same job ids.
+    /// Whether the operation may have taken effect although it failed. Repeating an enqueue with
+    /// the same job ids is safe.
     pub fn may_have_run(&self) -> bool {
         matches!(self, Self::Store { may_have_run: true, .. })
     }
@@ -80,7 +79,7 @@ pub enum EnqueueError {
     /// The kind is not allowed.
     #[error("kind: {0}")]
     Kind(NameError),
-    /// The id has no room for the route of its key.
+    /// The id is too long once the route of its key is appended.
     #[error("id: {0}")]
     Id(IdError),
     /// The ordering key is not allowed.
@@ -89,10 +88,10 @@ pub enum EnqueueError {
     /// The unique key is not allowed.
     #[error("unique key: {0}")]
     UniqueKey(NameError),
-    /// Not a W3C `traceparent`.
+    /// The trace parent is not a W3C `traceparent`.
     #[error("trace parent: not of the form version-trace-parent-flags of W3C Trace Context")]
     TraceParent,
-    /// A job of the same unique key is not over yet.
+    /// Another job holds the unique key.
     #[error("job {held_by} has the same unique key")]
     Duplicate {
         /// The job that holds the key.
@@ -106,7 +105,7 @@ pub enum EnqueueError {
         /// Size allowed.
         limit: usize,
     },
-    /// The job's group does not take it.
+    /// The job's group does not accept it.
     #[error("{0}")]
     Group(GroupRefusal),
     /// The job can't be written as JSON.
@@ -129,14 +128,14 @@ impl EnqueueError {
     }
 }
 
-/// A worker was described wrongly.
+/// The description of a worker is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// No queue was given.
     #[error("a worker needs at least one queue")]
     NoQueue,
-    /// No handler was given: every job would be put off again and again.
+    /// No handler was given: every job would be postponed again and again.
     #[error("a worker needs at least one handler")]
     NoHandler,
     /// A queue's name is not allowed.
@@ -144,7 +143,7 @@ pub enum BuildError {
     QueueName {
         /// The name, cut to 80 characters.
         queue: String,
-        /// What is wrong with it.
+        /// Description of the fault.
         source: NameError,
     },
     /// A queue was given twice.
@@ -156,12 +155,12 @@ pub enum BuildError {
     /// Data of one type was given twice.
     #[error("data of type {0} was given twice")]
     DuplicateData(&'static str),
-    /// A handler asks for data that was not given.
+    /// A handler extracts data that was not given.
     #[error("the handler of kind {kind:?} asks for data of type {type_name}, which was not given")]
     MissingData {
         /// Kind of the handler's job.
         kind: &'static str,
-        /// The type asked for.
+        /// The missing type.
         type_name: &'static str,
     },
     /// The worker has a handler for a kind of job, but does not serve the queue of that job.
@@ -175,7 +174,7 @@ pub enum BuildError {
         /// The queue of the handler's job.
         queue: &'static str,
     },
-    /// The lease is too short to be kept alive.
+    /// The lease is too short to be renewed in time.
     #[error("a lease must be at least 100 ms")]
     LeaseTooShort,
 }
@@ -184,13 +183,14 @@ pub enum BuildError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkerError {
-    /// The thread for heartbeats could not be made.
+    /// The heartbeat thread could not be started.
     #[error("could not start the heartbeat thread: {0}")]
     Heartbeat(#[source] std::io::Error),
-    /// The thread for heartbeats ended while the worker ran: something that it called panicked. Leases ran out unrenewed.
+    /// The heartbeat thread ended while the worker ran, because code that it called panicked.
+    /// Leases expired without renewal.
     #[error("the heartbeat thread ended by itself")]
     HeartbeatEnded,
-    /// The loop of a queue panicked. Its jobs run again when their leases have run out.
+    /// The loop of a queue panicked. Its jobs run again when their leases have expired.
     #[error("the loop of queue {queue:?} ended by itself: {source}")]
     Panicked {
         /// The queue.

@@ -1,4 +1,4 @@
-//! What happens, told to whoever wants to count or log it.
+//! Events that observers count or log.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -14,15 +14,15 @@ pub enum Ending {
     Done,
     /// Failed, to be tried again.
     Retried,
-    /// Put off by its handler, or by a worker that has no handler for it.
+    /// Postponed by its handler, or by a worker that has no handler for it.
     Snoozed,
     /// Failed for good.
     Buried,
-    /// Given up by its handler, or cancelled.
+    /// Discarded by its handler, or cancelled.
     Discarded,
-    /// Given back at shutdown.
+    /// Released at shutdown.
     Released,
-    /// The lease went to someone else.
+    /// The job was leased to another worker.
     Lost,
 }
 
@@ -41,7 +41,7 @@ impl Ending {
     }
 }
 
-/// Something that happened. Carries no payloads.
+/// An event. Contains no payloads.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -63,7 +63,7 @@ pub enum Event<'a> {
         /// Time from ready to leased.
         queue_wait: Duration,
     },
-    /// A run ended.
+    /// A run has ended.
     Finished {
         /// Queue.
         queue: &'a str,
@@ -88,7 +88,7 @@ pub enum Event<'a> {
         id: &'a JobId,
         /// Time until then.
         delay: Duration,
-        /// What went wrong.
+        /// The error.
         error: &'a str,
     },
     /// A job failed for good.
@@ -99,10 +99,10 @@ pub enum Event<'a> {
         kind: &'a str,
         /// Job.
         id: &'a JobId,
-        /// What went wrong.
+        /// The error.
         error: &'a str,
     },
-    /// A job went back for want of a handler that knows it.
+    /// A job was put back because the worker has no handler that knows it.
     Unknown {
         /// Queue.
         queue: &'a str,
@@ -111,7 +111,7 @@ pub enum Event<'a> {
         /// Job.
         id: &'a JobId,
     },
-    /// A job was not run, but cancelled: its time had passed.
+    /// A job was cancelled without a run: it had expired.
     Expired {
         /// Queue.
         queue: &'a str,
@@ -120,30 +120,30 @@ pub enum Event<'a> {
         /// Job.
         id: &'a JobId,
     },
-    /// A running job's lease was taken away, as the broker says. One that can't be renewed while the broker is away is not
-    /// lost yet.
+    /// The broker reported that a running job's lease is lost. A lease that can't be renewed while
+    /// the broker is unreachable is not reported as lost.
     LeaseLost {
         /// Queue.
         queue: &'a str,
         /// Job.
         id: &'a JobId,
     },
-    /// A settlement came too late and changed nothing.
+    /// A settlement came too late and had no effect.
     StaleAck {
         /// Queue.
         queue: &'a str,
         /// Job.
         id: &'a JobId,
     },
-    /// A settlement was given up: the broker refused it for a whole lease, or could not be reached for so long and the worker
-    /// ends. The job will run again.
+    /// A settlement was given up: the broker refused it for a whole lease, or was unreachable for
+    /// that long while the worker shut down. The job will run again.
     AckAbandoned {
         /// Queue.
         queue: &'a str,
         /// Job.
         id: &'a JobId,
     },
-    /// Expired leases were taken back.
+    /// Expired leases were reclaimed.
     Reclaimed {
         /// Queue.
         queue: &'a str,
@@ -152,7 +152,7 @@ pub enum Event<'a> {
         /// Jobs that lost too many leases.
         dead: usize,
     },
-    /// The broker failed; the worker goes on trying.
+    /// A call to the broker failed. The worker tries again.
     BrokerFailed {
         /// Queue.
         queue: &'a str,
@@ -161,25 +161,25 @@ pub enum Event<'a> {
     },
 }
 
-/// Hears events, on the path of the work: it must return fast and never block. A worker outlives its
-/// panics.
+/// Receives events in the middle of the work: it must return fast and must not block. A worker
+/// survives its panics.
 pub trait Observer: Send + Sync + 'static {
-    /// Hears one event. Does nothing by default.
+    /// Receives one event. Does nothing by default.
     fn on(&self, event: &Event<'_>) {
         let _ = event;
     }
 }
 
-/// Tells an observer. Its panics are its own: what it was told of goes on.
+/// Passes an event to an observer. Catches a panic, so that the caller continues.
 pub(crate) fn tell(observer: &dyn Observer, event: &Event<'_>) {
     if catch_unwind(AssertUnwindSafe(|| observer.on(event))).is_err() {
         tracing::error!("the observer panicked");
     }
 }
 
-/// Writes to the log, by `tracing`, why jobs fail: those that are dead as warnings, those that run again at level debug. What
-/// workers do unless they are given an observer; one of your own may pass events on to it. The texts are those of the
-/// handlers' errors: what is not to be read in a log does not belong there.
+/// Logs with `tracing` why jobs fail: dead jobs as warnings, jobs that run again at level debug.
+/// Workers use it unless they are given an observer. Your own observer may pass events on to it.
+/// The log contains the handlers' error texts, so keep secrets out of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogEvents;
 
@@ -203,7 +203,7 @@ impl Observer for LogEvents {
     }
 }
 
-/// Hears nothing.
+/// Ignores all events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IgnoreEvents;
 

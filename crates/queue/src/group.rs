@@ -1,7 +1,9 @@
-//! Jobs that are counted together: how far they have come, and one more job when all have ended.
+//! Groups: jobs that are counted together, with a completion job that is enqueued when all have
+//! ended.
 //!
-//! A group lies among the broker's documents, in one collection while it is open and in another when it has completed, so
-//! that upkeep reads only what may still complete. Its counts are the broker's: they change in the same step as its jobs.
+//! A group is stored as a document of the broker. Open groups and completed groups are in separate
+//! collections, so that maintenance reads only groups that may still complete. The broker keeps the
+//! counts: they change in the same step as the jobs.
 
 mod admission;
 mod completion;

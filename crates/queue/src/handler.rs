@@ -1,4 +1,4 @@
-//! User code: what runs a job, what it is told, and what it answers.
+//! Handlers: user code that runs jobs, its arguments and its results.
 
 mod checkpoint;
 mod context;
@@ -31,11 +31,12 @@ pub(crate) use service::ErasedLayer;
 pub(crate) use failure::in_chain;
 pub(crate) use function::{ErasedHandler, Running};
 
-/// Runs jobs of one kind: the long form of an async function, for types that carry their own state.
+/// Runs jobs of one kind. For types that have their own state; an async function is a handler by
+/// itself, see [`IntoHandler`].
 ///
-/// An async function is a handler by itself, see [`IntoHandler`]. Either may run twice for one job, and at the same
-/// time where a lease was lost; make it idempotent. A panic counts as a failure. Code that blocks should use
-/// [`tokio::task::spawn_blocking`]; its lease is kept either way.
+/// Either may run twice for one job, and concurrently if a lease was lost: make it idempotent. A
+/// panic counts as a failure. Code that blocks should use [`tokio::task::spawn_blocking`]; its
+/// lease is renewed in either case.
 ///
 /// ```
 /// use tidegate_queue::{Context, Handler, Job, Outcome};

@@ -1,4 +1,4 @@
-//! Identities: of a job, and of a worker's process start.
+//! Ids of jobs, groups and workers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::name::{NameError, check};
 /// Longest id, in bytes.
 const ID_LIMIT: usize = 128;
 
-/// Longest id of a group, in bytes: leaves room for ids made of it.
+/// Longest id of a group, in bytes. Shorter than a job's, since job ids contain group ids.
 const GROUP_LIMIT: usize = 64;
 
 /// Why an id was refused.
@@ -19,16 +19,17 @@ const GROUP_LIMIT: usize = 64;
 #[error("not an id: {0}")]
 pub struct IdError(#[from] pub NameError);
 
-/// Names a job within its queue. Cheap to clone.
+/// Identifies a job within its queue. Cheap to clone.
 ///
-/// Generated ids are UUIDs of version 7, written in 22 letters and digits, which sort by the time they were made. An id chosen by the
-/// caller makes enqueueing idempotent for as long as the record is kept.
+/// A generated id is a UUID of version 7, written in 22 letters and digits. Generated ids sort by
+/// their creation time. An id chosen by the caller makes enqueueing idempotent for as long as the
+/// record is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JobId(Arc<str>);
 
 impl JobId {
-    /// A new, unique id.
+    /// Generates a unique id.
     pub fn generate() -> Self {
         let (first, second) = uuid::Uuid::now_v7().as_u64_pair();
         let mut text = [0; 2 * HALF];
@@ -38,8 +39,9 @@ impl JobId {
         Self(std::str::from_utf8(&text).unwrap_or_default().into())
     }
 
-    /// Takes an id chosen by the caller: 1 to 128 of ASCII letters, digits, `_`, `-`, `.`, `:` and `~`.
-    /// Jobs whose ids are alike after the last `~` share a partition, where a queue has several.
+    /// Takes an id chosen by the caller: 1 to 128 of ASCII letters, digits, `_`, `-`, `.`, `:` and
+    /// `~`. In a queue with several partitions, jobs whose ids have the same text after the last
+    /// `~` share a partition.
     ///
     /// # Errors
     /// [`IdError`] for any other text.
@@ -53,16 +55,18 @@ impl JobId {
         &self.0
     }
 
-    /// The id, made to lie in the same partition as another, where a queue has several: it ends as that does.
+    /// Returns this id with the route of another id appended, so that both are in the same
+    /// partition of a queue.
     ///
     /// # Errors
-    /// [`IdError`] where both together are too long.
+    /// [`IdError`] if the result is too long.
     pub fn beside(&self, other: &Self) -> Result<Self, IdError> {
         let route = other.0.rsplit_once('~').map_or(&*other.0, |(_, route)| route);
         Self::new(format!("{self}~{route}"))
     }
 
-    /// The id, with a route that tells its partition: as much of `route` as sets the partitions of any queue apart.
+    /// Appends a route, which decides the partition. Only the part of `route` is used that
+    /// distinguishes the partitions of any queue.
     pub(crate) fn routed(&self, route: u32) -> Result<Self, IdError> {
         let mut text = *b"~000";
         write_digits(&mut text[1..], u64::from(route));
@@ -70,10 +74,12 @@ impl JobId {
     }
 }
 
-/// Characters of half a generated id: each one counts, since a store keeps some copies of it with each job.
+/// Characters of half a generated id. Short, since a store keeps several copies of it with each
+/// job.
 const HALF: usize = 11;
 
-/// Writes the last digits of a number to the base of 62, in the order of their bytes, so that texts sort as the numbers do.
+/// Writes the last digits of a number in base 62. The digits are in ASCII order, so texts sort as
+/// the numbers do.
 fn write_digits(text: &mut [u8], mut number: u64) {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     for digit in text.iter_mut().rev() {
@@ -110,13 +116,14 @@ impl From<JobId> for String {
     }
 }
 
-/// Names a group of jobs: those that are created, within their broker; those that jobs only name, within their queue. Cheap to clone.
+/// Identifies a group of jobs. A created group is unique in its broker. A group that jobs only name
+/// is unique in its queue. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct GroupId(Arc<str>);
 
 impl GroupId {
-    /// A new, unique id.
+    /// Generates a unique id.
     pub fn generate() -> Self {
         Self(JobId::generate().0)
     }
@@ -164,24 +171,24 @@ impl From<GroupId> for String {
     }
 }
 
-/// Names one start of one worker: random, so that no restart is mistaken for its predecessor.
-/// It is the nonce of every lease the worker takes.
+/// Identifies one start of one worker. Random, so that a restarted worker has another id. It is the
+/// nonce of every lease that the worker takes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WorkerId(Arc<str>);
 
 impl WorkerId {
-    /// A new, unique identity.
+    /// Generates a unique id.
     pub fn generate() -> Self {
         Self(format!("{:016x}", rand::random::<u64>()).into())
     }
 
-    /// The identity as text: 16 hexadecimal digits.
+    /// The id as text: 16 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Takes back what a store kept; the text came from [`as_str`](Self::as_str).
+    /// Converts a stored text back. The text came from [`as_str`](Self::as_str).
     pub(crate) fn from_stored(text: &str) -> Self {
         Self(text.into())
     }

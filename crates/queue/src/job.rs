@@ -1,14 +1,14 @@
-//! What users define: a kind of job, its queue, and how old payloads become new ones.
+//! The trait of jobs: kind, queue, version, and conversion of older payloads.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A payload of an older version that could not be brought up to date.
+/// A payload of an older version could not be converted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpcastError {
-    /// The type knows no way from this version.
+    /// The type has no conversion from this version.
     #[error("no way from version {from} to {to}")]
     Unsupported {
         /// Version of the stored payload.
@@ -16,7 +16,7 @@ pub enum UpcastError {
         /// Version of the type.
         to: u32,
     },
-    /// The old payload lacks what the new one needs.
+    /// The old payload lacks a field that the new version needs.
     #[error("field {field:?} of version {from} is missing or has another type")]
     Field {
         /// Version of the stored payload.
@@ -26,34 +26,35 @@ pub enum UpcastError {
     },
 }
 
-/// A kind of work, as data. Serialized to JSON when enqueued.
+/// A unit of work, as data. Serialized to JSON when enqueued.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a job",
     label = "doesn't implement `Job`",
     note = "the first argument of a handler function is its job"
 )]
 pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// Names the kind in stored records; never change it. See [`check_kind`](crate::check_kind).
+    /// Name of the kind in stored records. Never change it. See [`check_kind`](crate::check_kind).
     const KIND: &'static str;
-    /// The queue it goes to. See [`check_queue_name`](crate::check_queue_name).
+    /// The queue of its jobs. See [`check_queue_name`](crate::check_queue_name).
     const QUEUE: &'static str;
     /// Version of the payload's shape. Raise it with each incompatible change.
     const VERSION: u32 = 1;
 
-    /// Brings a payload of an older `version` to [`VERSION`](Self::VERSION).
+    /// Converts a payload of an older `version` to [`VERSION`](Self::VERSION).
     ///
     /// # Errors
-    /// [`UpcastError`] where there is no way; the job is then buried. The default knows none.
+    /// [`UpcastError`] if there is no conversion; the job is then buried. The default converts
+    /// nothing.
     fn upcast(version: u32, payload: Value) -> Result<Value, UpcastError> {
         drop(payload);
         Err(UpcastError::Unsupported { from: version, to: Self::VERSION })
     }
 }
 
-/// Why a stored payload is not a job of the handler's type.
+/// Why a stored payload can't be decoded as the handler's job type.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecodeError {
-    /// Written by a newer release; another worker may know it.
+    /// A newer version wrote it; another worker may know it.
     #[error("payload version {found} is newer than {supported}")]
     TooNew {
         /// Version of the stored payload.
@@ -61,15 +62,15 @@ pub(crate) enum DecodeError {
         /// Version of the type.
         supported: u32,
     },
-    /// An older payload that the type can't take.
+    /// An older payload that the type can't convert.
     #[error(transparent)]
     Upcast(#[from] UpcastError),
-    /// The payload has another shape.
+    /// The payload does not fit the type.
     #[error("payload does not fit the job type: {}", without_values(.0))]
     Shape(#[from] serde_json::Error),
 }
 
-/// What is wrong with a payload, without what it says: errors are logged, payloads are not.
+/// Describes the error without values of the payload: errors are logged, payloads are not.
 fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     if !error.is_data() || text.starts_with("missing field") {

@@ -1,4 +1,4 @@
-//! The lease: who holds a job, until when, and how it is given back.
+//! Leases and their settlement.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::state::Priority;
 
-/// Names one lease of one job: `id.delivery.nonce`.
+/// Identifies one lease of one job: `id.delivery.nonce`.
 ///
-/// The delivery number grows with each lease of the job, the nonce is the worker's; a token that is
-/// not the newest finds nothing to settle.
+/// The delivery number grows with each lease of the job. The nonce is the worker's id. A token that
+/// is not the newest can't settle the job.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseToken {
     /// The job.
@@ -36,7 +36,7 @@ pub struct TokenError;
 impl FromStr for LeaseToken {
     type Err = TokenError;
 
-    /// Reads from the right, since an id may contain dots.
+    /// Splits from the right, since an id may contain dots.
     fn from_str(text: &str) -> Result<Self, TokenError> {
         let mut parts = text.rsplitn(3, '.');
         let (Some(nonce), Some(delivery), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
@@ -53,25 +53,25 @@ impl FromStr for LeaseToken {
     }
 }
 
-/// A job in the hands of a worker.
+/// A job that is leased to a worker.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LeasedJob {
-    /// Names the lease.
+    /// Token of the lease.
     pub token: LeaseToken,
     /// Kind of job.
     pub kind: String,
     /// Version of the payload.
     pub version: u32,
-    /// JSON text.
+    /// Payload as JSON text.
     pub payload: String,
-    /// Urgency.
+    /// Priority.
     pub priority: Priority,
-    /// Attempts allowed, where the producer set it.
+    /// Attempts allowed. `None` if the producer set none.
     pub max_attempts: Option<u32>,
-    /// Longest run, where the producer set it.
+    /// Longest run time. `None` if the producer set none.
     pub timeout: Option<Duration>,
-    /// Attempts that failed so far.
+    /// Number of failed attempts so far.
     pub failures: u32,
     /// When it was enqueued.
     pub created_at: Timestamp,
@@ -79,17 +79,17 @@ pub struct LeasedJob {
     pub ready_at: Timestamp,
     /// When it was leased.
     pub leased_at: Timestamp,
-    /// A run that begins later is not wanted.
+    /// Latest time at which a run may start.
     pub expires_at: Option<Timestamp>,
     /// The producer's W3C `traceparent`.
     pub trace_parent: Option<String>,
-    /// The group that counts it.
+    /// Its group.
     pub group: Option<GroupId>,
-    /// What an earlier run left behind to go on from.
+    /// State that an earlier run saved.
     pub checkpoint: Option<String>,
 }
 
-/// Success: consumes the lease.
+/// Settles the lease of a job that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ack {
     /// The lease.
@@ -98,28 +98,28 @@ pub struct Ack {
     pub result: String,
 }
 
-/// Anything but success: consumes the lease.
+/// Settles the lease of a job that is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nack {
     /// The lease.
     pub token: LeaseToken,
-    /// What becomes of the job.
+    /// The next state of the job.
     pub action: NackAction,
 }
 
-/// What becomes of a job that was not done. A requested cancellation goes before any way back to
-/// the queue.
+/// The next state of a job that was not done. If a cancellation was requested, the job is cancelled
+/// instead of going back to the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NackAction {
-    /// Failed; again after `delay`. Burns an attempt and is written to the history.
+    /// Failed; runs again after `delay`. Uses up an attempt and is written to the history.
     Retry {
         /// Time until the next attempt.
         delay: Duration,
-        /// What went wrong.
+        /// The error.
         error: String,
     },
-    /// Not now; again after `delay`. Burns nothing.
+    /// Postponed; runs again after `delay`. Uses up no attempt.
     Snooze {
         /// Time until the next attempt.
         delay: Duration,
@@ -128,12 +128,12 @@ pub enum NackAction {
     },
     /// Failed for good.
     Dead {
-        /// What went wrong.
+        /// The error.
         error: String,
     },
-    /// Back to its place in the queue, as if never leased. Burns nothing.
+    /// Goes back to its place in the queue, as if never leased. Uses up no attempt.
     Release,
-    /// Not wanted any more: cancelled, not dead.
+    /// Cancelled, not dead.
     Discard {
         /// Shown with the record, as its note.
         reason: String,
@@ -145,20 +145,20 @@ pub enum NackAction {
 pub enum Settled {
     /// This call settled the lease.
     Now,
-    /// The same lease was settled by an earlier call, whose answer may have been lost.
+    /// An earlier call settled the same lease; its answer may have been lost.
     Before,
     /// The lease is no longer the newest, or the record is gone. Nothing was written.
     Superseded,
-    /// The part of the store that holds the job did not answer, others did: ask again.
+    /// The partition that holds the job did not answer, while others did. Try again.
     Unanswered,
 }
 
-/// The broker's answer to a heartbeat. Tokens in neither list were extended.
+/// The broker's answer to a heartbeat. Leases in neither list were extended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// No longer the newest lease of their job.
+    /// Leases that are not the newest of their job.
     pub lost: Vec<LeaseToken>,
-    /// Extended, but someone asked to cancel them.
+    /// Leases that were extended, but whose job is to be cancelled.
     pub cancelled: Vec<LeaseToken>,
 }
 

@@ -1,11 +1,13 @@
-//! A job is done when its lease says so: work is lent to a worker for a limited time under a
-//! numbered lease, and only the holder of the newest number can finish it.
+//! A job queue with leases. A worker leases a job for a limited time, and only the holder of the
+//! newest lease can finish the job.
 //!
-//! A [`Producer`] puts [`Job`]s into named queues of a [`Broker`]; a [`Worker`] lends them out to
-//! handlers, keeps their leases alive, and turns each [`Outcome`] into exactly one of
-//! done, ready again, delayed, dead or cancelled. Three brokers pass one conformance suite: `SqliteBroker`, durable and
-//! shared by the processes of one machine, `RedisBroker` (feature `redis`), shared by many machines,
-//! and [`MemoryBroker`], for tests.
+//! A [`Producer`] enqueues [`Job`]s into named queues of a [`Broker`]. A [`Worker`] leases them,
+//! runs their handlers and renews the leases. It turns each [`Outcome`] into exactly one of: done,
+//! ready again, delayed, dead or cancelled. Three brokers pass one conformance suite:
+//!
+//! - `SqliteBroker`: durable, shared by the processes of one machine;
+//! - `RedisBroker` (feature `redis`): shared by many machines;
+//! - [`MemoryBroker`]: for tests.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -52,61 +54,89 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 //!
-//! Worked examples: [a social feed][feed] and [a checkout][checkout].
+//! Complete examples: [a social feed][feed] and [a checkout][checkout].
 //!
 //! [feed]: https://github.com/tidegate/tidegate/blob/main/examples/feed/main.rs
 //! [checkout]: https://github.com/tidegate/tidegate/blob/main/examples/checkout/main.rs
 //!
-//! # What there is
+//! # Features
 //!
-//! - **Handlers**: async functions with [extractors](FromContext), or types with [`Handler`]; errors by
-//!   [class](ErrorClass), [retry policies](RetryPolicy) by queue, handler or job, tower
-//!   [layers](WorkerBuilder::layer). [`testing`] runs them on a virtual clock.
-//! - **Enqueueing**: one, or many as a whole; [delayed, at a time, by priority, no later than a
-//!   time, one after the other, one at a time](EnqueueOptions); [`Schedules`] for what comes again.
-//! - **Many jobs**: [`Groups`] with a job when all have ended; [`Scan`]s of tables that go on where they were killed.
-//! - **Queues**: [settings](QueueSettings) for all workers (most at once, a rate, events), pause, drain, clean, retry.
+//! - **Handlers**: async functions with [extractors](FromContext), or types with [`Handler`].
+//!   Errors have a [class](ErrorClass). [Retry policies](RetryPolicy) are set per queue, handler or
+//!   job. tower [layers](WorkerBuilder::layer) wrap handlers. [`testing`] runs handlers on a
+//!   virtual clock.
+//! - **Enqueueing**: one job, or many in one step. [Options](EnqueueOptions) set a delay, a time, a
+//!   priority, an expiry, an ordering key or a unique key. [`Schedules`] enqueue jobs periodically.
+//! - **Many jobs**: [`Groups`] enqueue a completion job when all members have ended. [`Scan`]s read
+//!   tables page by page and resume after a crash.
+//! - **Queues**: [settings](QueueSettings) for all workers (concurrency limit, rate, events),
+//!   pause, drain, clean, retry.
 //!
-//! # Life of a job
+//! # States of a job
 //!
-//! `Ready → Leased → Done`, with `Delayed` for what is due later (first run, retry, snooze),
-//! `Dead` for what failed for good and `Cancelled` for what nobody wants any more. The lease is
-//! named by a token `id.delivery.nonce`; the delivery number grows with each lease and fences off
-//! earlier holders: an acknowledgement is answered *done now*, *done before* or *superseded*
-//! ([`Settled`]). Failures burn attempts; lost leases, releases and snoozes don't, but lost leases
-//! have a limit of their own so that a job which kills its workers ends among the dead.
+//! A job goes `Ready → Leased → Done`. It is `Delayed` while its due time is in the future (first
+//! run, retry, snooze), `Dead` after it failed for good, and `Cancelled` if an operator or its
+//! handler gave it up. A lease is named by a token `id.delivery.nonce`. The delivery number grows
+//! with each lease and fences off earlier holders. The answer to an acknowledgement is *settled
+//! now*, *settled before* or *superseded* ([`Settled`]). A failure uses up an attempt; a lost
+//! lease, a release and a snooze don't. Lost leases have a limit of their own, so a job that kills
+//! its workers becomes dead.
 //!
-//! # What is lost when
+//! # What can be lost
 //!
-//! | event | SQLite, [`Durability::Full`] (default) | SQLite, [`Durability::Normal`] | Redis with an append-only file | memory |
+//! SQLite is used with [`Durability::Full`] (the default) or [`Durability::Normal`], Redis with an
+//! append-only file.
+//!
+//! | event | SQLite, `Full` | SQLite, `Normal` | Redis | memory |
 //! |---|---|---|---|---|
-//! | worker process killed | nothing; its leases return after they expire | same | same | everything |
-//! | producer killed before `enqueue` returned | the job is there or not, never half a batch | same | same, within a partition | everything |
-//! | Redis killed, or stopped for longer than a lease | – | – | nothing with `appendfsync always`, also if the crash tore the append-only file: the queue is audited after a restart; with `everysec` what it had not yet written while an fsync was under way, 2 s at most. Nothing is reclaimed for one lease after it | – |
-//! | power cut, kernel panic | nothing acknowledged, if the disk honours fsync | the last moments before the cut; the file stays consistent | nothing with `appendfsync always`, else the last second | everything |
-//! | failover to a replica | – | – | what the replica had not yet received, also what an old primary that lives goes on acknowledging until it is told; less with `RedisDurability::Replicas` | – |
-//! | disk or memory full | nothing; writes fail with [`BrokerError::Full`] | same | nothing; enqueues fail with [`BrokerError::Full`]; jobs run and are settled, but results are dropped while the server is full, and ready jobs wait once work has added 5 % to it | – |
-//! | database file lost or damaged, `FLUSHALL` | its jobs; a damaged file is refused at open | same | its jobs; workers go on | – |
+//! | worker process killed | nothing (1) | nothing (1) | nothing (1) | everything |
+//! | producer killed before `enqueue` returns | (2) | (2) | (2) | everything |
+//! | Redis killed, or stopped for over a lease | – | – | (3) | – |
+//! | power failure, kernel panic | nothing (4) | the last moments (5) | (6) | everything |
+//! | failover to a replica | – | – | (7) | – |
+//! | disk or memory full | nothing (8) | nothing (8) | nothing (9) | – |
+//! | database lost or damaged, `FLUSHALL` | its jobs (10) | its jobs (10) | its jobs (11) | – |
+//!
+//! 1. Its jobs become ready again when their leases have expired.
+//! 2. The job is stored or not. A batch is never stored in part; on Redis this holds within a
+//!    partition.
+//! 3. Nothing with `appendfsync always`, even if the crash tore the append-only file: the queue is
+//!    audited after a restart. With `everysec`, Redis loses the writes that it had not written to
+//!    the file while an fsync was in progress: 2 s at most. No job is reclaimed for one lease after
+//!    the restart.
+//! 4. Nothing that was acknowledged, if the disk honours fsync.
+//! 5. The file stays consistent.
+//! 6. Nothing with `appendfsync always`, else the last second.
+//! 7. The writes that the replica had not received. This includes the writes that an old primary
+//!    acknowledges until it learns of the failover. `RedisDurability::Replicas` reduces the loss.
+//! 8. Writes fail with [`BrokerError::Full`].
+//! 9. Enqueues fail with [`BrokerError::Full`]. Jobs run and are settled, but their results are
+//!    dropped while the server is full. Ready jobs wait once running jobs have added 5 % to the
+//!    server's memory.
+//! 10. A damaged file is refused at open.
+//! 11. Workers continue.
 //!
 //! `docs/torn-aof.md` explains a fault of Redis and Valkey that can lose acknowledged writes after
 //! two crashes.
 //!
-//! Killing a process proves replay, not fsync: only a power cut tests the first column's fourth row.
+//! Killing a process tests log replay, not fsync. Only a power failure tests the row "power
+//! failure".
 //!
-//! # What it does not guarantee
+//! # What is not guaranteed
 //!
-//! - **Exactly once.** A job runs *at least* once: a worker that dies, or loses its lease, after the
-//!   side effect and before the acknowledgement has its job run again. Make handlers idempotent,
-//!   for example with the job's id as key.
-//! - **Order.** Jobs of one priority start oldest first, but run side by side, and retries go to the
-//!   end. A steady stream of high priority holds back lower ones for as long as it lasts.
-//! - **Safe repetition for ever.** Enqueueing an id again is a no-op only while the record is kept;
-//!   after [`Retention`] has trimmed it, the same id makes a new job.
+//! - **Exactly once.** A job runs *at least* once. If a worker dies or loses its lease after the
+//!   side effect and before the acknowledgement, the job runs again. Make handlers idempotent, for
+//!   example with the job's id as key.
+//! - **Order.** Jobs of one priority start oldest first, but run concurrently, and a retried job
+//!   goes to the end. A steady stream of high-priority jobs holds back lower priorities for as long
+//!   as it lasts.
+//! - **Idempotent enqueues for ever.** Enqueueing an id again is a no-op only while the record is
+//!   kept. Once [`Retention`] has removed it, the same id makes a new job.
 //! - **Stopping code that doesn't yield.** Time-outs and cancellation take effect at the handler's
-//!   next `.await`; the lease of a handler that never yields is settled all the same, and its later
-//!   result is fenced off.
-//! - **Correct times on a wrong clock.** Due times follow the machine's wall clock. A jump delays or
-//!   hastens them; leases survive it (see [`Clock`]).
+//!   next `.await`. The lease of a handler that never yields is still settled, and the handler's
+//!   later result is fenced off.
+//! - **Correct times on a wrong clock.** Due times follow the machine's wall clock. If it jumps,
+//!   jobs run too late or too early; leases survive the jump (see [`Clock`]).
 //! - **Network file systems.** SQLite's write-ahead log needs shared memory: one machine only.
 
 mod broker;

@@ -1,5 +1,5 @@
-//! What keeps the store in order, on a thread and runtime of its own: heartbeats, promotion,
-//! reclaiming, trimming, announcing.
+//! Maintenance of the store, on a thread and runtime of its own: heartbeats, promotion, reclaim,
+//! trimming, announcements.
 
 mod heartbeat;
 mod lease_book;
@@ -20,12 +20,12 @@ pub(crate) use upkeep::PROMOTE_CHUNK;
 /// Longest time between two heartbeats.
 const LONGEST_BEAT: Duration = Duration::from_secs(5);
 
-/// Time between two heartbeats that keep such a lease.
+/// Time between two heartbeats for leases of this length.
 fn beat_of(lease: Duration) -> Duration {
     (lease / 3).min(LONGEST_BEAT)
 }
 
-/// The running thread. Dropping it tells the thread to end.
+/// The running thread. Dropping it stops the thread.
 pub(crate) struct Maintenance {
     stop: DropGuard,
     ended: CancellationToken,
@@ -50,12 +50,12 @@ impl Maintenance {
         Ok(Self { stop: stop.drop_guard(), ended })
     }
 
-    /// Waits until the thread has ended: by itself it never should.
+    /// Waits until the thread has ended. It must not end by itself.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 
-    /// Ends the thread, and returns when it asks nothing more of the broker.
+    /// Stops the thread. Returns when it makes no more calls to the broker.
     pub(crate) async fn end(self) {
         drop(self.stop);
         self.ended.cancelled().await;

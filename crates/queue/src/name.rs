@@ -1,4 +1,5 @@
-//! Names of queues and kinds: short and plain, since they become keys, labels and paths.
+//! Checks of names of queues, kinds and keys. Names are short and plain, since they become keys,
+//! labels and paths.
 
 /// Longest queue name, in bytes.
 const QUEUE_LIMIT: usize = 64;
@@ -30,7 +31,7 @@ pub enum NameError {
         character: char,
         /// Its offset in bytes.
         at: usize,
-        /// What is allowed beside ASCII letters and digits.
+        /// Characters allowed besides ASCII letters and digits.
         allowed: &'static str,
     },
 }
@@ -51,7 +52,7 @@ pub fn check_kind(kind: &str) -> Result<(), NameError> {
     check(kind, KIND_LIMIT, "_-.:/")
 }
 
-/// Checks an ordering or unique key: 1 to 256 bytes of anything but control characters.
+/// Checks an ordering or unique key: 1 to 256 bytes without control characters.
 ///
 /// # Errors
 /// [`NameError`] names the fault.

@@ -1,4 +1,4 @@
-//! Choices for one enqueue.
+//! Options of an enqueue.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::id::{GroupId, JobId};
 use crate::state::Priority;
 use crate::unique::Unique;
 
-/// A point in time, as a producer names it: the broker's clock decides what it means.
+/// A point in time that a producer sets. The broker's clock decides when it is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     After(Duration),
@@ -23,11 +23,12 @@ impl Moment {
     }
 }
 
-/// Choices for one enqueue; the default runs at once, at normal priority, under the worker's policy.
+/// Options of an enqueue. By default, the job is due at once, has normal priority, and the worker's
+/// policy applies.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct EnqueueOptions {
-    /// `None`: at once.
+    /// `None` if due at once.
     pub(crate) due: Option<Moment>,
     pub(crate) expiry: Option<Moment>,
     pub(crate) priority: Priority,
@@ -47,20 +48,21 @@ impl EnqueueOptions {
         Self::default()
     }
 
-    /// Runs no sooner than `delay` after the broker took it. Replaces [`run_at`](Self::run_at).
+    /// Runs no earlier than `delay` after the broker stored the job. Replaces
+    /// [`run_at`](Self::run_at).
     pub fn delay(mut self, delay: Duration) -> Self {
         self.due = Some(Moment::After(delay));
         self
     }
 
-    /// Runs no sooner than `time`; a past time means at once. Replaces [`delay`](Self::delay).
+    /// Runs no earlier than `time`; a past time means at once. Replaces [`delay`](Self::delay).
     pub fn run_at(mut self, time: Timestamp) -> Self {
         self.due = Some(Moment::At(time));
         self
     }
 
-    /// Runs no later than `life` after the broker took it: a run that would begin later, a repeated one too, is cancelled
-    /// instead. Replaces [`not_after`](Self::not_after).
+    /// Runs no later than `life` after the broker stored the job. If a run, including a retry,
+    /// would start later, the job is cancelled instead. Replaces [`not_after`](Self::not_after).
     pub fn expires_in(mut self, life: Duration) -> Self {
         self.expiry = Some(Moment::After(life));
         self
@@ -72,60 +74,63 @@ impl EnqueueOptions {
         self
     }
 
-    /// Sets the urgency.
+    /// Sets the priority.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
-    /// Bounds failing attempts, in place of the worker's policy. Zero counts as one.
+    /// Limits failed attempts, in place of the worker's policy. Zero counts as one.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts.max(1));
         self
     }
 
-    /// Bounds one run, in place of the worker's time-out. Counted in milliseconds, at least one.
+    /// Limits the time of one run, in place of the worker's time-out. Counted in milliseconds, at
+    /// least one.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout.max(Duration::from_millis(1)));
         self
     }
 
-    /// Names the job; enqueueing the same id again changes nothing while its record is kept. A job with an ordering or a
-    /// unique key has that key's route appended (`~` and 3 letters or digits): the id that enqueueing returns is the one
-    /// to ask by.
+    /// Sets the job's id. Enqueueing the same id again has no effect while its record is kept. If
+    /// the job has an ordering or unique key, the key's route (`~` and 3 letters or digits) is
+    /// appended. So look the job up by the id that enqueueing returns.
     pub fn id(mut self, id: JobId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Runs the jobs of one key one after the other, in the order they were enqueued: while one is delayed, runs or waits to
-    /// be tried again, the later ones wait. 1 to 256 bytes of anything but control characters.
+    /// Runs the jobs of one key one after the other, in the order of their enqueues. While one is
+    /// delayed, runs or waits for a retry, the later ones wait. 1 to 256 bytes without control
+    /// characters.
     pub fn ordering_key(mut self, key: impl Into<String>) -> Self {
         self.ordering_key = Some(key.into());
         self
     }
 
-    /// Allows one job at a time with a key.
+    /// Sets a unique key: one job at a time holds it.
     pub fn unique(mut self, unique: Unique) -> Self {
         self.unique = Some(unique);
         self
     }
 
-    /// Counts the job in a group. See [`Groups`](crate::Groups).
+    /// Adds the job to a group. See [`Groups`](crate::Groups).
     pub fn group(mut self, group: GroupId) -> Self {
         self.group = Some(group);
         self
     }
 
-    /// Sets the version of the payload's shape, for a job whose type isn't known here: 1 unless set, and at least 1. A typed
-    /// job has that of its type.
+    /// Sets the version of the payload's shape, for a job whose type is not known here: 1 by
+    /// default, and at least 1. A typed job has the version of its type.
     pub fn version(mut self, version: u32) -> Self {
         self.version = Some(version.max(1));
         self
     }
 
-    /// Carries a W3C `traceparent` to the job's runs: to [`Context::trace_parent`](crate::Context::trace_parent) and the span
-    /// around each. It is whoever exports the spans that joins them to the producer's trace by it.
+    /// Passes a W3C `traceparent` to the job's runs: to
+    /// [`Context::trace_parent`](crate::Context::trace_parent) and to the span of each run. The
+    /// exporter of the spans has to link them to the producer's trace by it.
     pub fn trace_parent(mut self, trace_parent: impl Into<String>) -> Self {
         self.trace_parent = Some(trace_parent.into());
         self

@@ -1,4 +1,4 @@
-//! Putting jobs into queues.
+//! Enqueueing jobs.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::id::JobId;
 use crate::job::Job;
 use crate::options::EnqueueOptions;
 
-/// Largest payload unless set otherwise: 1 MiB of JSON. Larger things belong in a file that the job
+/// Default limit on the size of a payload: 1 MiB of JSON. Store larger data in a file that the job
 /// names.
 pub const DEFAULT_PAYLOAD_LIMIT: usize = 1 << 20;
 
-/// Puts jobs into queues. Cheap to clone.
+/// Enqueues jobs. Cheap to clone.
 ///
-/// When a call returns `Ok`, the jobs are stored as durably as the broker promises. When it fails
-/// or is dropped, they may be stored or not; to ask again safely, give the job an id.
+/// When a call returns `Ok`, the jobs are stored as durably as the broker guarantees. If a call
+/// fails or is dropped, the jobs may be stored or not. To repeat it safely, give the job an id.
 #[derive(Clone)]
 pub struct Producer {
     pub(crate) broker: Arc<dyn Broker>,
@@ -32,7 +32,7 @@ impl Producer {
         Self { broker, observer: Arc::new(IgnoreEvents), payload_limit: DEFAULT_PAYLOAD_LIMIT }
     }
 
-    /// Sets who hears of it.
+    /// Sets the observer, which is notified of enqueued jobs.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
@@ -46,7 +46,7 @@ impl Producer {
         self
     }
 
-    /// Enqueues a job to run at once.
+    /// Enqueues a job that is due at once.
     ///
     /// # Errors
     /// [`EnqueueError`] names the fault.
@@ -63,11 +63,12 @@ impl Producer {
         self.store_one(J::QUEUE, job).await
     }
 
-    /// Enqueues many jobs, all or none, in one step. Ids are in the order of `jobs`. Others wait
-    /// while the step runs, about 10 ms for 1,000 small jobs in SQLite: keep far below a lease.
+    /// Enqueues many jobs in one step, all or none. The ids are in the order of `jobs`. Other
+    /// callers wait during the step, about 10 ms for 1,000 small jobs in SQLite: keep it far below
+    /// a lease.
     ///
     /// # Errors
-    /// [`EnqueueError`] names the fault; then none was enqueued, unless the broker failed after
+    /// [`EnqueueError`] names the fault. No job was enqueued then, unless the broker failed after
     /// storing them.
     pub async fn enqueue_all<J: Job>(&self, jobs: &[J]) -> Result<Vec<JobId>, EnqueueError> {
         let checked = |job| NewJob::of(job, EnqueueOptions::new(), self.payload_limit);
@@ -81,14 +82,17 @@ impl Producer {
         Ok(ids)
     }
 
-    /// Enqueues many jobs in one step, each with [options](EnqueueOptions) and a payload limit of its own, see [`NewJob`].
-    /// Answers are the ids and what was stored, in the order of `jobs`: a duplicate is no error here.
+    /// Enqueues many jobs in one step. Each has its own [options](EnqueueOptions) and payload
+    /// limit, see [`NewJob`]. Returns the ids and what was stored, in the order of `jobs`. A
+    /// duplicate is not an error here.
     ///
-    /// All or none. On a queue of several partitions that holds within each of them: jobs without a key and without an id of
-    /// your own are put into one, beside the first of the others; a key or a chosen id leads where it leads.
+    /// All or none. In a queue with several partitions, this holds within each partition. Jobs
+    /// without a key and without a chosen id are put into one partition, that of the first other
+    /// job. A key or a chosen id decides its own partition.
     ///
     /// # Errors
-    /// [`EnqueueError`] names the fault; then none was enqueued, unless the broker failed after storing them.
+    /// [`EnqueueError`] names the fault. No job was enqueued then, unless the broker failed after
+    /// storing them.
     pub async fn enqueue_batch(
         &self,
         queue: &str,
@@ -101,7 +105,8 @@ impl Producer {
         Ok(ids.into_iter().zip(self.store(queue, jobs).await?).collect())
     }
 
-    /// Enqueues a job whose type isn't known here, in the [version](EnqueueOptions::version) that the options tell.
+    /// Enqueues a job whose type is not known here, as the [version](EnqueueOptions::version) in
+    /// the options.
     ///
     /// # Errors
     /// [`EnqueueError`] names the fault.

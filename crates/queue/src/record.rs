@@ -1,4 +1,4 @@
-//! What readers see of a job.
+//! The record of a job, as readers see it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +14,7 @@ pub(crate) fn shortened(text: String) -> String {
     shortened_to(text, TEXT_LIMIT)
 }
 
-/// The first `most` bytes and a mark, where there are more.
+/// Keeps the first `most` bytes, at most, and appends `…` if the text is longer.
 pub(crate) fn shortened_to(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most));
@@ -23,7 +23,7 @@ pub(crate) fn shortened_to(mut text: String, most: usize) -> String {
     text
 }
 
-/// How far a running job has come.
+/// Progress of a running job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// 0 to 100.
@@ -32,10 +32,10 @@ pub struct Progress {
     pub message: String,
 }
 
-/// A line that a run wrote.
+/// A log line that a run wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// When the broker took it.
+    /// When the broker stored it.
     pub at: Timestamp,
     /// Number of the lease that wrote it.
     pub delivery: u32,
@@ -43,64 +43,64 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// Lines kept of one job.
+/// Most log lines kept of one job.
 pub(crate) const LOG_LIMIT: usize = 100;
 
-/// One run that ended, or the one under way.
+/// A run that has ended, or the one in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// When the lease began.
     pub started_at: Timestamp,
     /// When it ended; `None` while running.
     pub ended_at: Option<Timestamp>,
-    /// What went wrong; `None` for success or while running. Up to 4 KiB, together about 8 KiB.
+    /// The error. `None` for success or while running. Up to 4 KiB; all together about 8 KiB.
     pub error: Option<String>,
 }
 
-/// A job as stored. Serializes in the shape of the HTTP API, times as RFC 3339, without the payload.
+/// A job as stored. Serializes in the form of the HTTP API: times as RFC 3339, without the payload.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct JobRecord {
-    /// Names it within the queue.
+    /// Id within the queue.
     pub id: JobId,
     /// Its queue.
     pub queue: String,
     /// Its kind.
     pub kind: String,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// Urgency.
     pub priority: Priority,
     /// Latest progress of the latest run.
     pub progress: Option<Progress>,
-    /// Runs that failed or lost their lease, the last 32, then the one that succeeded or is under way. Where the errors are
-    /// long, of the older ones only the beginning is kept.
+    /// Runs that failed or lost their lease (the last 32), then the run that succeeded or is in
+    /// progress. If the errors are long, older ones are cut.
     pub attempts: Vec<Attempt>,
-    /// Attempts allowed; `None` where the worker's policy decides.
+    /// Attempts allowed. `None` if the worker's policy decides.
     pub max_attempts: Option<u32>,
     /// When it was enqueued.
     pub created_at: Timestamp,
     /// When it is or was due.
     pub run_at: Timestamp,
-    /// When it was done, died or was cancelled.
+    /// When it was done, became dead or was cancelled.
     pub finished_at: Option<Timestamp>,
-    /// What its handler returned.
+    /// Value that its handler returned.
     pub result: Option<Value>,
-    /// Why it waits or ended, where the history doesn't say.
+    /// Why it waits or ended, if the attempts don't show it.
     pub note: Option<String>,
     /// Number of leases so far.
     pub deliveries: u32,
-    /// Attempts that failed since it was enqueued or retried by hand.
+    /// Attempts that failed since it was enqueued or last retried by an operator.
     pub failures: u32,
-    /// When it may no longer begin to run.
+    /// Latest time at which a run may start.
     pub expires_at: Option<Timestamp>,
-    /// Jobs of this key run one after the other.
+    /// Ordering key. Jobs of one key run one after the other.
     pub ordering_key: Option<String>,
-    /// One job at a time has this key.
+    /// Unique key. One job at a time holds it.
     pub unique_key: Option<String>,
-    /// The group that counts it.
+    /// Its group.
     pub group: Option<GroupId>,
-    /// What its runs left behind to go on from.
+    /// State that its runs saved for the next run.
     #[serde(skip)]
     pub checkpoint: Option<String>,
     /// Payload version.

@@ -1,4 +1,4 @@
-//! Handlers by kind, with their job types erased.
+//! Handlers by kind. The job types are erased.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use crate::handler::{
     Provided, Running, in_chain,
 };
 
-/// What a handler made of a job.
+/// Result of running a handler.
 pub(crate) enum Verdict {
     Ended(Outcome),
-    /// Written by a newer release: some other worker may know it.
+    /// The payload is of a newer version; another worker may know it.
     NotForUs(String),
 }
 
@@ -28,7 +28,7 @@ impl Verdict {
     }
 }
 
-/// A handler, what is around it, and how its kind is run.
+/// A handler with its layers and options.
 pub(crate) struct Registered {
     handler: Arc<dyn ErasedHandler>,
     layers: Option<HandlerService>,
@@ -54,7 +54,7 @@ impl Registered {
 pub(crate) struct Registry(HashMap<&'static str, Registered>);
 
 impl Registry {
-    /// Fails with the kind where it has a handler already.
+    /// Returns the kind as the error if it has a handler already.
     pub(crate) fn add(&mut self, handler: Arc<dyn ErasedHandler>, options: HandlerOptions) -> Result<(), &'static str> {
         let kind = handler.kind();
         let registered = Registered { handler, layers: None, options };
@@ -69,7 +69,8 @@ impl Registry {
         self.0.get(kind)
     }
 
-    /// Looks whether each handler will get what it asks for; names the kind of one that won't.
+    /// Checks that the data each handler extracts was provided. The error names the kind of one for
+    /// which it was not.
     pub(crate) fn check(&self, provided: &Provided) -> Result<(), (&'static str, MissingData)> {
         let mut kinds: Vec<_> = self.0.iter().collect();
         kinds.sort_unstable_by_key(|(kind, _)| **kind);
@@ -78,15 +79,16 @@ impl Registry {
             .try_for_each(|(kind, registered)| registered.handler.check(provided).map_err(|missing| (*kind, missing)))
     }
 
-    /// A handler whose job's own queue is not served, with that queue; handlers of any queue
-    /// excepted.
+    /// Returns a handler, and its job's queue, if that queue is not served. Handlers with
+    /// `any_queue` are skipped.
     pub(crate) fn unserved(&self, is_served: impl Fn(&str) -> bool) -> Option<(&'static str, &'static str)> {
         let handlers = self.0.iter().filter(|(_, registered)| !registered.options.any_queue);
         let queues = handlers.map(|(kind, registered)| (*kind, registered.handler.queue()));
         queues.filter(|(_, queue)| !is_served(queue)).min()
     }
 
-    /// One stack for all: what a layer counts or limits, it counts over all kinds.
+    /// Sets the layers of all handlers. All kinds share one stack, so a layer counts or limits over
+    /// all kinds.
     pub(crate) fn wrap(&mut self, layers: Option<&HandlerService>) {
         for registered in self.0.values_mut() {
             registered.layers = layers.cloned();

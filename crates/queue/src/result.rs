@@ -1,4 +1,4 @@
-//! Waiting for what a job comes to.
+//! Waiting for the result of a job.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::producer::Producer;
 use crate::record::JobRecord;
 use crate::state::State;
 
-/// Between the first two looks at a job that is waited for.
+/// Time between the first two reads of the record.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
-/// Between two looks, once it has taken long.
+/// Longest time between two reads.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// Beyond it a timer would overflow.
+/// Upper limit on a wait. A timer beyond it would overflow.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Why there is no result.
@@ -27,26 +27,26 @@ pub enum WaitError {
     /// The job failed for good.
     #[error("the job is dead: {error}")]
     Dead {
-        /// What went wrong last.
+        /// Last error.
         error: String,
     },
     /// The job was cancelled or discarded.
     #[error("the job was cancelled: {reason}")]
     Cancelled {
-        /// Why, as far as it was said.
+        /// The reason, if one is known.
         reason: String,
     },
-    /// The job has not ended. It may still do so.
+    /// The job has not ended in time. It may still end.
     #[error("the job has not ended in time: it is {state}")]
     TimedOut {
-        /// Where it stood at the last look.
+        /// Its state at the last read.
         state: State,
     },
     /// The queue has no such job: it was never enqueued, or its record has been removed.
     #[error("there is no such job, or its record has been removed")]
     NotFound,
-    /// The job was there when it was looked at before, and its record has been removed since: it has ended, and nobody knows
-    /// how.
+    /// The record was there at an earlier read and has been removed since. The job has ended, but
+    /// its outcome is unknown.
     #[error("the job has ended, and its record has been removed")]
     Removed,
     /// The job is done, but its result is of another type.
@@ -58,13 +58,15 @@ pub enum WaitError {
 }
 
 impl Producer {
-    /// Waits until a job has ended, and returns its result. Looks at its record: at first after 2 ms, then ever more rarely,
-    /// up to four times a second, as long as it takes. A job that fails is waited for until it is tried no more.
+    /// Waits until a job has ended, and returns its result. Polls the record: first after 2 ms,
+    /// then less and less often, down to four times a second. A job that fails is waited for until
+    /// it is not retried any more.
     ///
-    /// The result is that of the job's record, which is kept as [`Retention`](crate::Retention) says, by age and by number: on
-    /// a busy queue it may be gone between two looks.
+    /// The result is read from the job's record, which [`Retention`](crate::Retention) limits by
+    /// age and by number. In a busy queue the record may be removed between two reads.
     ///
-    /// A job that waits for another of the same queue holds a slot meanwhile: where all slots wait, nothing runs.
+    /// A job that waits for another job of the same queue occupies its slot meanwhile. If all slots
+    /// wait, nothing runs.
     ///
     /// ```
     /// use std::time::Duration;
@@ -81,8 +83,8 @@ impl Producer {
     /// ```
     ///
     /// # Errors
-    /// [`WaitError`] tells how else it ended, or that it has not. A broker that fails for the moment is asked again until
-    /// the time is up.
+    /// [`WaitError`] says how else the job ended, or that it has not ended. After a transient
+    /// broker error, the read is repeated until the time is up.
     pub async fn wait_for<T: DeserializeOwned>(
         &self,
         queue: &str,
@@ -93,7 +95,7 @@ impl Producer {
         let mut pause = SHORTEST_PAUSE;
         let (mut last, mut was_seen) = (None, false);
         loop {
-            // The first look is made however short the time.
+            // The first read is made even if the time-out is very short.
             let by = if last.is_none() { deadline.max(Instant::now() + LONGEST_PAUSE) } else { deadline };
             match timeout_at(by, look(&*self.broker, queue, id)).await {
                 Ok(Ok(record)) if record.state.is_finished() => return finished(record),

@@ -1,4 +1,4 @@
-//! When a failed job runs again: a pure function of the failure and a random number.
+//! Retry policies: a pure function of the failure and a random number.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ const BASE: Duration = Duration::from_secs(2);
 const CAP: Duration = Duration::from_secs(600);
 const JITTER: f64 = 0.2;
 
-/// A policy that can't work.
+/// An invalid policy.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetryPolicyError {
@@ -25,7 +25,7 @@ pub enum RetryPolicyError {
         /// Longest delay.
         cap: Duration,
     },
-    /// The jitter is not a share.
+    /// The jitter is not between 0 and 1.
     #[error("jitter {0} is not between 0 and 1")]
     Jitter(f64),
 }
@@ -36,22 +36,22 @@ pub enum RetryPolicyError {
 pub enum Backoff {
     /// The same delay each time.
     Fixed(Duration),
-    /// `base`, doubled after each failure up to `cap`, less a random share of up to `jitter`.
+    /// `base`, doubled after each failure up to `cap`, minus a random share of at most `jitter`.
     Exponential {
         /// Delay after the first failure.
         base: Duration,
         /// Longest delay.
         cap: Duration,
-        /// 0 (none) to 1 (anywhere between zero and the full delay).
+        /// Largest share of the delay that may be subtracted: 0 (none) to 1 (the whole delay).
         jitter: f64,
     },
-    /// A function of the failure. Made by [`custom`](Self::custom).
+    /// A function of the failure. Created by [`custom`](Self::custom).
     Custom(CustomBackoff),
 }
 
 impl Backoff {
-    /// Asks `next` after each failure: the time until the next attempt, or `None` for a job that is to be dead at once.
-    /// Should it panic, the delay of the default policy is taken.
+    /// Calls `next` after each failure. It returns the time until the next attempt, or `None` if
+    /// the job is to be dead at once. If it panics, the delay of the default policy is used.
     ///
     /// ```
     /// use std::time::Duration;
@@ -70,14 +70,14 @@ impl Backoff {
     }
 }
 
-/// A user's function, see [`Backoff::custom`]. Cheap to clone; equal to its clones alone.
+/// A user's function, see [`Backoff::custom`]. Cheap to clone. Equal only to its clones.
 #[derive(Clone)]
 pub struct CustomBackoff(Arc<NextDelay>);
 
 type NextDelay = dyn Fn(&FailedAttempt<'_>) -> Option<Duration> + Send + Sync;
 
 impl CustomBackoff {
-    /// `None` where the function panicked.
+    /// Calls the function. `None` if it panicked.
     fn next(&self, failed: &FailedAttempt<'_>) -> Option<Option<Duration>> {
         let answer = catch_unwind(AssertUnwindSafe(|| (self.0)(failed)));
         if answer.is_err() {
@@ -99,37 +99,37 @@ impl PartialEq for CustomBackoff {
     }
 }
 
-/// What made an attempt fail.
+/// Cause of a failed attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureCause {
-    /// The handler said so.
+    /// The handler returned a failure.
     #[default]
     Reported,
     /// The handler panicked.
     Panicked,
-    /// The run took too long.
+    /// The run exceeded its time-out.
     TimedOut,
 }
 
-/// An attempt that failed, as a policy sees it.
+/// A failed attempt, as a policy sees it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct FailedAttempt<'a> {
-    /// Its number, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Attempts that the job was given by its producer, in place of the policy's.
+    /// Attempts allowed by the producer, in place of the policy's. `None` if the producer set none.
     pub max_attempts: Option<u32>,
-    /// What went wrong.
+    /// The error.
     pub error: &'a str,
-    /// What made it fail.
+    /// Cause of the failure.
     pub cause: FailureCause,
-    /// Drawn from 0 to 1, for jitter. Values outside are brought to the nearer end.
+    /// Random number from 0 to 1, for jitter. Other values are clamped.
     pub random: f64,
 }
 
 impl<'a> FailedAttempt<'a> {
-    /// Of a job without attempts of its own, reported by its handler, with no jitter.
+    /// An attempt of a job without its own limit, whose handler returned the error, without jitter.
     pub fn new(attempt: u32, error: &'a str) -> Self {
         Self { attempt, max_attempts: None, error, cause: FailureCause::Reported, random: 0.0 }
     }
@@ -154,7 +154,7 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Checks and takes a policy.
+    /// Checks the values and creates a policy.
     ///
     /// # Errors
     /// [`RetryPolicyError`] for zero attempts, a cap below the base or a jitter outside 0 to 1.
@@ -173,12 +173,12 @@ impl RetryPolicy {
         Ok(Self { max_attempts, backoff })
     }
 
-    /// Attempts allowed, the first included, where the job has none of its own.
+    /// Attempts allowed, including the first, if the job has no limit of its own.
     pub fn max_attempts(&self) -> u32 {
         self.max_attempts
     }
 
-    /// Time until the next attempt; `None` where there is none.
+    /// Time until the next attempt. `None` if there is none.
     pub fn next(&self, failed: &FailedAttempt<'_>) -> Option<Duration> {
         if failed.attempt >= failed.max_attempts.unwrap_or(self.max_attempts) {
             return None;
@@ -203,7 +203,7 @@ fn exponential(base: Duration, cap: Duration, jitter: f64, failed: &FailedAttemp
 }
 
 impl Default for RetryPolicy {
-    /// 3 attempts; 2 s doubling to at most 10 min, less up to a fifth.
+    /// 3 attempts. Delays of 2 s, doubled up to 10 min, minus up to 20 %.
     fn default() -> Self {
         Self { max_attempts: 3, backoff: Backoff::Exponential { base: BASE, cap: CAP, jitter: JITTER } }
     }

@@ -1,8 +1,9 @@
-//! Work over large tables, page by page, resumable: a job that reads a table by cursor and either works through the rows
-//! itself or makes jobs of them.
+//! Scans: jobs that read a large table page by page and can be resumed. A scan processes the rows
+//! itself, or makes jobs of them.
 //!
-//! What has been done is stored with the job after each page, as its checkpoint: the position, which the table's reader
-//! defines, and the tally. Whatever ends a run, the next one goes on behind the last page that was stored.
+//! After each page, the scan stores a checkpoint with the job: the position, which the table's
+//! reader defines, and the tally. A later run continues after the last page that was stored, for
+//! any reason that ended the earlier run.
 
 mod drive;
 mod fan_out;
@@ -24,34 +25,36 @@ pub use mark::RejectedRow;
 pub use options::ScanOptions;
 pub use settings::{ScanSettingsError, Scans};
 
-/// Some rows of a table, and where the next ones begin.
+/// A page of rows, and the position of the next page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanPage<Row, Position> {
-    /// The rows. May be none though more follow.
+    /// Rows. May be empty even if more follow.
     pub rows: Vec<Row>,
-    /// Where to go on; `None` at the end of the table.
+    /// Position of the next page. `None` at the end of the table.
     pub next: Option<Position>,
 }
 
 /// Reads a table page by page, for [`InlineScan`] or [`FanOutScan`].
 ///
-/// The position is what the table is read by: the last key of a page, or a page's number. By key (`where id > ? order by id
-/// limit ?`) each page costs the same and rows that come or go meanwhile move no others; by number (`limit ? offset ?`) later
-/// pages cost ever more, and a row that goes from an earlier page makes the scan pass over another one.
+/// A position is the last key of a page, or a page number. Reading by key (`where id > ? order by
+/// id limit ?`) costs the same for each page, and inserted or deleted rows do not shift others.
+/// Reading by number (`limit ? offset ?`) becomes slower with each page, and a row deleted from an
+/// earlier page makes the scan skip another row.
 pub trait Scan: Send + Sync + 'static {
-    /// The job that asks for a scan: which table, which rows.
+    /// The job that requests a scan: which table, which rows.
     type Job: Job;
     /// A row.
     type Row: Send + 'static;
-    /// Where a page begins: stored as JSON, up to about 40 KiB. A release that changes it must read what the old one wrote.
+    /// Position of a page. Stored as JSON, up to about 40 KiB. A new release must be able to read
+    /// the positions of the old one.
     type Position: Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// What reading and processing may fail with; its class decides what becomes of the job.
+    /// Error of reading or processing. Its class decides the outcome of the job.
     type Error: IntoFailure + Send;
 
-    /// Reads the rows from `position` on, at most `limit`; from the start with `None`.
+    /// Reads at most `limit` rows from `position` on; from the start with `None`.
     ///
     /// # Errors
-    /// The scan stops, and goes on there when the job runs again.
+    /// The scan stops, and continues at this page when the job runs again.
     fn page(
         &self,
         job: &Self::Job,
@@ -59,11 +62,12 @@ pub trait Scan: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<ScanPage<Self::Row, Self::Position>, Self::Error>> + Send;
 
-    /// How many rows there are, about, for the progress. Asked once, at the start. A job whose progress grows is not given up
-    /// for the leases it has lost, so give it where it is cheap to know. `None` by default.
+    /// Approximate number of rows, for the progress. Called once, at the start. `None` by default.
+    /// Implement it if it is cheap: a job whose progress grows does not become dead for lost
+    /// leases.
     ///
     /// # Errors
-    /// As [`page`](Self::page).
+    /// Like [`page`](Self::page).
     fn count(&self, job: &Self::Job) -> impl Future<Output = Result<Option<u64>, Self::Error>> + Send {
         let _ = job;
         async { Ok(None) }

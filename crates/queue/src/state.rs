@@ -1,11 +1,11 @@
-//! Where a job stands, and how urgent it is.
+//! The state and the priority of a job.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a job stands. `docs/job-states.md` of the project draws the transitions.
+/// State of a job. `docs/job-states.md` of the project has a diagram of the transitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -14,9 +14,9 @@ pub enum State {
     Ready,
     /// Will be ready at its due time: scheduled, retried or snoozed.
     Delayed,
-    /// Behind an earlier job of the same ordering key.
+    /// Waits for an earlier job of the same ordering key.
     Waiting,
-    /// Lent to a worker.
+    /// Leased to a worker.
     Leased,
     /// Finished with a result.
     Done,
@@ -44,7 +44,7 @@ impl State {
         }
     }
 
-    /// Whether nothing more will happen by itself.
+    /// Whether the job has ended, so that its state only changes by a request.
     pub const fn is_finished(self) -> bool {
         matches!(self, Self::Done | Self::Dead | Self::Cancelled)
     }
@@ -56,7 +56,7 @@ impl fmt::Display for State {
     }
 }
 
-/// The text names no state.
+/// The text is not the name of a state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown state; one of ready, delayed, waiting, leased, done, dead, cancelled")]
 pub struct StateError;
@@ -69,7 +69,7 @@ impl FromStr for State {
     }
 }
 
-/// How urgent a job is: 0 starts first, 4 last. Strict: a lower number always goes before.
+/// Urgency of a job: 0 starts first, 4 last. Strict: jobs of a lower number always start first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Priority(u8);

@@ -1,8 +1,10 @@
-//! Testing handlers: a queue in memory whose clock stands still until told, and a worker that runs when told.
+//! Tests of handlers: a queue in memory with a manual clock, and a worker that runs jobs only in
+//! `drain`.
 //!
-//! A [`TestQueue`] runs jobs through the very path of a [`Worker`](crate::Worker): the same decoding, extractors, layers,
-//! time-outs, retry policies and settlement; only the loop, its heartbeats and the waiting are left out. Nothing sleeps:
-//! delays pass by moving the clock, so a job that is retried over days is tested in microseconds.
+//! A [`TestQueue`] runs jobs through the same code as a [`Worker`](crate::Worker): decoding,
+//! extractors, layers, time-outs, retry policies and settlement. Only the loop, its heartbeats and
+//! the waiting are left out. Nothing sleeps: delays pass by moving the clock, so a job that is
+//! retried over days is tested in microseconds.
 //!
 //! ```
 //! use std::time::Duration;
@@ -38,7 +40,8 @@
 //! # }
 //! ```
 //!
-//! A handler that itself sleeps, or a time-out, wants Tokio's clock to pass as well: `#[tokio::test(start_paused = true)]`.
+//! If a handler sleeps or has a time-out, Tokio's clock must be paused too:
+//! `#[tokio::test(start_paused = true)]`.
 
 mod assertions;
 mod ran;
@@ -61,15 +64,16 @@ use crate::worker::{ManualWorker, WorkerBuilder};
 
 pub use ran::Ran;
 
-/// Runs of one drain before it is taken for endless, unless set otherwise.
+/// Default limit on the runs of one drain.
 const MOST_RUNS: usize = 10_000;
-/// Where [`TestQueue::perform`] keeps its job, apart from those that are enqueued.
+/// Queue of the job of [`TestQueue::perform`], apart from those that are enqueued.
 const PERFORMED: &str = "performed";
 const LEASE: Duration = Duration::from_secs(3600);
 
-/// A queue in memory on a clock of its own, and a worker that runs when told. See the [module](self).
+/// A queue in memory with its own clock, and a worker that runs jobs only in `drain`. See the
+/// [module](self).
 ///
-/// Its methods panic where they fail, with a message for the reader of a test.
+/// If a method fails, it panics with a message that explains the failure.
 ///
 /// ```
 /// use tidegate_queue::testing::TestQueue;
@@ -113,10 +117,10 @@ pub struct TestQueue {
 }
 
 impl TestQueue {
-    /// Takes the description of the worker, over the broker that it is given.
+    /// A test queue for the worker that `describe` builds on the given broker.
     ///
     /// # Panics
-    /// Where the worker can't be built.
+    /// If the worker can't be built.
     #[track_caller]
     pub fn new(describe: impl FnOnce(Arc<dyn Broker>) -> WorkerBuilder) -> Self {
         let clock = Arc::new(ManualClock::default());
@@ -125,19 +129,20 @@ impl TestQueue {
         Self { broker, clock, worker: worker.expect("the worker is described well").by_hand(), most_runs: MOST_RUNS }
     }
 
-    /// Sets how many runs one drain may take, 10,000 by default: with more the jobs are taken to go on without end.
+    /// Sets the largest number of runs of one drain, 10,000 by default. A drain panics when it
+    /// exceeds the limit.
     #[must_use]
     pub fn with_most_runs(mut self, runs: usize) -> Self {
         self.most_runs = runs;
         self
     }
 
-    /// The broker, to look at or to change anything else.
+    /// The broker, for everything that this type has no method for.
     pub fn broker(&self) -> Arc<dyn Broker> {
         self.broker.clone()
     }
 
-    /// A producer for code that enqueues.
+    /// A producer for the broker.
     pub fn producer(&self) -> Producer {
         Producer::new(self.broker())
     }
@@ -147,15 +152,15 @@ impl TestQueue {
         &self.clock
     }
 
-    /// Moves the clock, and runs nothing.
+    /// Moves the clock forward. Runs nothing.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
 
-    /// Enqueues a job.
+    /// Enqueues a job with the default options.
     ///
     /// # Panics
-    /// Where it is refused.
+    /// If the job is refused.
     pub async fn enqueue<J: Job>(&self, job: &J) -> JobId {
         self.enqueue_with(job, EnqueueOptions::new()).await
     }
@@ -163,17 +168,17 @@ impl TestQueue {
     /// Enqueues a job.
     ///
     /// # Panics
-    /// Where it is refused.
+    /// If the job is refused.
     pub async fn enqueue_with<J: Job>(&self, job: &J, options: EnqueueOptions) -> JobId {
         self.producer().enqueue_with(job, options).await.expect("the job is taken")
     }
 
-    /// Runs one job straight through its handler and the layers around it, as its first attempt: encoded, decoded, with
-    /// all its extractors. Returns what the handler answered; nothing else of it is kept, and no policy is asked. In its
-    /// context the queue is called `performed`.
+    /// Runs one job through its layers and its handler, as its first attempt: the job is encoded
+    /// and decoded, with all extractors. Returns the handler's outcome. Nothing else is kept, and
+    /// no retry policy is applied. In the handler's context the queue is called `performed`.
     ///
     /// # Panics
-    /// Where the worker has no handler for it, or the handler panics.
+    /// If the worker has no handler for the job, or the handler panics.
     pub async fn perform<J: Job>(&self, job: &J) -> Outcome {
         let handler = self.worker.shared.handlers.get(J::KIND);
         let handler = handler.unwrap_or_else(|| missing_handler(J::KIND));
@@ -196,30 +201,31 @@ impl TestQueue {
         self.broker.ack_and_fetch(PERFORMED, acks, fetch).await.expect("the memory broker answers").1
     }
 
-    /// Runs, one after the other, what is due in the worker's queues, until nothing is: also what the jobs themselves
-    /// enqueue. Jobs that are delayed stay so. Returns what ran.
+    /// Runs the due jobs of the worker's queues, one after the other, until none is left. Jobs that
+    /// these jobs enqueue run too. Delayed jobs stay delayed. Returns the runs.
     ///
     /// # Panics
-    /// After 10,000 runs, or [as many as were set](Self::with_most_runs): the jobs seem to go on without end.
+    /// After 10,000 runs, or the [limit that was set](Self::with_most_runs).
     pub async fn drain(&self) -> Vec<Ran> {
         let mut ran = Vec::new();
         self.run_due(&mut ran).await;
         ran
     }
 
-    /// As [`drain`](Self::drain), while `time` passes: the clock moves from one due time to the next. Returns what ran.
+    /// Like [`drain`](Self::drain), while `time` passes: the clock moves from one due time to the
+    /// next. Returns the runs.
     ///
     /// # Panics
-    /// As `drain`.
+    /// Like `drain`.
     pub async fn drain_through(&self, time: Duration) -> Vec<Ran> {
         self.drain_until(self.clock.now().after(time), true).await
     }
 
-    /// As [`drain`](Self::drain), through all delays, until nothing is left that time alone could bring about. Returns
-    /// what ran.
+    /// Like [`drain`](Self::drain), but also moves the clock through all delays, until no job is
+    /// left that becomes due. Returns the runs.
     ///
     /// # Panics
-    /// As `drain`: also where a job snoozes for ever.
+    /// Like `drain`; also if a job snoozes for ever.
     pub async fn drain_to_the_end(&self) -> Vec<Ran> {
         self.drain_until(Timestamp::from_unix_ms(i64::MAX), false).await
     }
@@ -228,7 +234,7 @@ impl TestQueue {
         let mut ran = Vec::new();
         loop {
             self.run_due(&mut ran).await;
-            // What is due and did not run waits for something else than time.
+            // A job that is due and did not run waits for something other than time.
             let dues = self.worker.queues().filter_map(|queue| self.broker.next_due(queue));
             let due = dues.filter(|due| *due > self.clock.now()).min();
             match due.filter(|due| *due <= end) {

@@ -1,13 +1,14 @@
-//! One job at a time for a key.
+//! Unique keys: one job at a time per key.
 
 use std::time::Duration;
 
-/// Allows one job at a time with a key, within its queue. A key has 1 to 256 bytes of anything but control characters.
+/// A unique key: one job at a time holds it, within its queue. A key has 1 to 256 bytes and no
+/// control characters.
 ///
-/// Of a queue with partitions, a job with an ordering key lies by that one: then the key is unique among the jobs of one
-/// ordering key, and not beyond.
+/// In a queue with several partitions, a job with an ordering key is in the partition of that key.
+/// Its unique key is then unique only among the jobs of the same ordering key.
 ///
-/// Unless told otherwise the key is held until the job has ended, and a further job is refused.
+/// By default, a job holds the key until it has ended, and another job with that key is refused.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,11 +27,12 @@ use std::time::Duration;
 pub struct Unique {
     pub(crate) key: String,
     pub(crate) on_duplicate: OnDuplicate,
-    /// How long the key is held, from the enqueue on; `None`: until the job has ended.
+    /// How long the job holds the key after it was enqueued. `None` if it holds the key until it
+    /// has ended.
     pub(crate) hold: Option<Duration>,
 }
 
-/// What becomes of a job whose key is held.
+/// How the broker treats a job whose key is held by another job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnDuplicate {
     Reject,
@@ -51,25 +53,27 @@ impl OnDuplicate {
 }
 
 impl Unique {
-    /// Held until the job is done, dead or cancelled; a further job is refused.
+    /// A key that is held until the job is done, dead or cancelled. Another job with that key is
+    /// refused.
     pub fn new(key: impl Into<String>) -> Self {
         Self { key: key.into(), on_duplicate: OnDuplicate::Reject, hold: None }
     }
 
-    /// A further job takes the place and the due time of one that has not started, which is cancelled. Beside one that runs
-    /// it is enqueued as usual.
+    /// A new job cancels a job of this key that has not started, and takes over its place in the
+    /// queue and its due time. If the job of this key is running, the new job is enqueued as usual.
     pub fn replace(mut self) -> Self {
         self.on_duplicate = OnDuplicate::Replace;
         self
     }
 
-    /// As [`replace`](Self::replace), but the wait begins anew: with a delay, the last job runs when none came for so long.
+    /// Like [`replace`](Self::replace), but the delay starts again. So with a delay, the last job
+    /// runs when no other has been enqueued for that long.
     pub fn debounce(mut self) -> Self {
         self.on_duplicate = OnDuplicate::Debounce;
         self
     }
 
-    /// Holds the key for exactly so long from the enqueue, however soon or late the job ends.
+    /// Holds the key for exactly `time` after the enqueue, whether the job ends earlier or later.
     pub fn hold_for(mut self, time: Duration) -> Self {
         self.hold = Some(time);
         self

@@ -1,4 +1,4 @@
-//! The loop that lends jobs to handlers.
+//! The worker: leases jobs and runs their handlers.
 
 mod builder;
 mod concurrency;
@@ -35,13 +35,13 @@ pub use info::WorkerInfo;
 use lending::Lending;
 pub(crate) use manual::{ManualWorker, Step};
 
-/// Takes jobs from queues and runs them.
+/// Leases jobs from queues and runs their handlers.
 ///
-/// Each queue has its own loop and its own slots. Heartbeats, promotion, reclaiming and trimming
-/// run on a thread and runtime of their own, so handlers that compute without yielding can't cost
-/// the worker its leases. A lease that is on its way while every thread computes is the exception: the worker learns of it
-/// when it reads again, and somebody else may have got that job by then. A failing broker never ends a worker: it goes on
-/// trying.
+/// Each queue has its own loop and its own slots. Heartbeats, promotion, reclaim and trimming run
+/// on a separate thread and runtime. So a handler that computes without yielding does not make the
+/// worker lose its leases. One exception: a reply with new leases may arrive while every thread
+/// computes. The worker then reads it late, and those leases may have expired. A failing broker
+/// never ends a worker; the worker tries again.
 pub struct Worker {
     shared: Arc<Shared>,
     queues: Vec<(String, QueueOptions)>,
@@ -49,7 +49,7 @@ pub struct Worker {
     schedules: bool,
 }
 
-/// What all parts of a worker use.
+/// State shared by all parts of a worker.
 pub(crate) struct Shared {
     pub(crate) id: WorkerId,
     pub(crate) broker: Arc<dyn Broker>,
@@ -59,49 +59,51 @@ pub(crate) struct Shared {
     pub(crate) lease: Duration,
     pub(crate) patience: Duration,
     pub(crate) unknown_delay: Duration,
-    /// Makes the span of a run.
+    /// Creates the span of a run.
     pub(crate) span: Box<dyn Fn(&Context) -> tracing::Span + Send + Sync>,
     pub(crate) leases: LeaseBook,
     pub(crate) ended_members: EndedMembers,
-    /// Fires when the grace of a shutdown has ended.
+    /// Cancelled when the grace period of a shutdown has ended.
     pub(crate) stop: CancellationToken,
 }
 
 impl Shared {
-    /// Tells the observer. Its panics are its own: the work and the heartbeats go on.
+    /// Passes an event to the observer. Catches its panics, so that work and heartbeats continue.
     pub(crate) fn tell(&self, event: &Event<'_>) {
         tell(&*self.observer, event);
     }
 }
 
-/// How a shutdown went.
+/// Result of a shutdown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShutdownReport {
-    /// Runs that were settled after their handler ended, since the worker started.
+    /// Runs that were settled after their handler had ended, since the worker started.
     pub settled: u64,
-    /// Runs given back to the queue at the end of the grace, without burning an attempt.
+    /// Runs whose job was released to the queue at the end of the grace period, without using up an
+    /// attempt.
     pub released: u64,
-    /// Runs whose end could not be told to the broker: they will run again.
+    /// Runs whose settlement did not reach the broker. Their jobs will run again.
     pub abandoned: u64,
 }
 
 impl Worker {
-    /// Starts to describe a worker.
+    /// Creates a builder.
     pub fn builder(broker: Arc<dyn Broker>) -> WorkerBuilder {
         WorkerBuilder::new(broker)
     }
 
-    /// This worker's identity, as in [`workers`](crate::Broker::workers).
+    /// Id of this worker, as in [`workers`](crate::Broker::workers).
     pub fn id(&self) -> &WorkerId {
         &self.shared.id
     }
 
-    /// Works until `shutdown` fires: then fetches nothing more, lets running jobs go on until the
-    /// grace ends, gives the rest back, and returns. Must run within a Tokio runtime. Dropping the
-    /// future stops at once, as a crash would: leases expire and jobs run again.
+    /// Works until `shutdown` is cancelled. Then it fetches no more jobs, lets running jobs
+    /// continue until the grace period ends, releases the rest, and returns. Must run in a Tokio
+    /// runtime. Dropping the future stops at once, like a crash: leases expire and jobs run again.
     ///
     /// # Errors
-    /// [`WorkerError`] when it could not start, or when a part of it ended by itself: then it stops as at a shutdown first.
+    /// [`WorkerError`] if the worker could not start. Also if a part of it ended by itself; the
+    /// worker then shuts down in the usual way first.
     pub async fn run(self, shutdown: CancellationToken) -> Result<ShutdownReport, WorkerError> {
         let info = WorkerInfo::of_this_process(
             self.shared.id.clone(),
@@ -113,7 +115,7 @@ impl Worker {
         let queues: Vec<_> = self.queues.into_iter().map(served).collect();
         let maintenance =
             Maintenance::start(self.shared.clone(), queues.clone(), info).map_err(WorkerError::Heartbeat)?;
-        // On this runtime: what a catch-up computes must not hold up heartbeats.
+        // On this runtime: computing a catch-up must not delay heartbeats.
         let scheduler = self.schedules.then(|| {
             let (scheduler, shutdown) = (Scheduler::new(self.shared.broker.clone()), shutdown.clone());
             AbortOnDropHandle::new(tokio::spawn(async move { scheduler.run(shutdown).await }))
@@ -147,7 +149,8 @@ impl Worker {
             fault.get_or_insert(error);
         }
         drop(scheduler);
-        // Ended before the worker withdraws, or its last word would announce a worker that is gone.
+        // Ended before the withdrawal. Otherwise a late announcement could register the ended
+        // worker again.
         maintenance.end().await;
         if let Err(error) = self.shared.broker.withdraw(&self.shared.id).await {
             tracing::warn!(%error, "the worker could not be withdrawn");
@@ -156,7 +159,7 @@ impl Worker {
     }
 }
 
-/// The loops of a worker, and whose queue each is.
+/// The loops of a worker, and the queue of each.
 #[derive(Default)]
 struct Loops {
     tasks: JoinSet<ShutdownReport>,
@@ -171,7 +174,7 @@ impl Loops {
         self.queues.insert(task.id(), queue);
     }
 
-    /// Waits until one has ended. `None`: all have. Dropping it loses nothing.
+    /// Waits until a loop has ended. `None` if all have. Cancel-safe.
     async fn next(&mut self) -> Option<Result<ShutdownReport, WorkerError>> {
         let ended = self.tasks.join_next().await?;
         Some(ended.map_err(|source| {

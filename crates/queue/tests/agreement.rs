@@ -1,4 +1,5 @@
-//! Random histories with everything that hangs jobs on one another: each durable broker must agree with the one in memory.
+//! Random histories with all links between jobs. Each durable broker must agree with the memory
+//! broker.
 #![cfg(any(feature = "redis", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
@@ -78,7 +79,7 @@ fn add() -> impl Strategy<Value = Add> {
         .prop_map(|(id, delay, priority, (order, unique, group))| Add { id, delay, priority, order, unique, group })
 }
 
-/// A batch, in which an id may occur twice: the ordering key and the id make one.
+/// A batch in which an id may occur twice: the ordering key is part of the id.
 fn enqueue(mut adds: Vec<Add>, twice: bool) -> Action {
     if let ([first, .., last], true) = (&mut *adds, twice) {
         (last.id, last.order) = (first.id, first.order);
@@ -111,7 +112,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// What one broker answers to a history, in words.
+/// Plays a history on one broker and returns its answers as text.
 struct Player {
     bench: Bench,
     held: Vec<LeasedJob>,
@@ -213,7 +214,8 @@ impl Player {
                 format!("{removed:?}")
             }
             Action::Prune => {
-                // Which of those that ended at one time goes first is each broker's own affair: so by age alone.
+                // Each broker chooses the order among jobs that ended at the same time. So prune by
+                // age alone.
                 let retention = Retention { done_for: LEASE, dead_for: LEASE, ..Retention::default() };
                 format!("{}", broker.prune(QUEUE, retention, 100).await.unwrap())
             }
@@ -228,7 +230,7 @@ impl Player {
                 broker.forget_group(QUEUE, &GroupId::new(format!("g{group}")).unwrap()).await.unwrap();
                 String::new()
             }
-            // What comes at a time is seen to by a timer of real time, so only whether there is work is asked.
+            // Real timers handle due times, so the test only checks whether there is work.
             Action::Look => {
                 let queues = [QUEUE.to_owned()];
                 let woken = broker.wait(&queues, Duration::ZERO).await.unwrap();
@@ -243,7 +245,7 @@ impl Player {
         for state in State::ALL {
             let mut listed: Vec<_> = broker.list(QUEUE, state, None, 100).await.unwrap().items;
             if state.is_finished() || state == State::Leased {
-                // Those of one time come in an order of each broker's own.
+                // Each broker chooses the order of jobs with the same time.
                 listed.sort_by(|a, b| a.id.cmp(&b.id));
             }
             let listed: Vec<_> = listed.iter().map(|record| format!("{record:?} {:?}", record.checkpoint)).collect();
@@ -265,7 +267,7 @@ impl Player {
 }
 
 fn without_holders(words: &str) -> String {
-    // The note of an expired lease names its worker, which each broker's bench has of its own.
+    // The note of an expired lease names its worker, which is different in each bench.
     let mut parts = words.split("lease expired at worker ");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -284,7 +286,7 @@ fn config() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, max_shrink_iters: 50, ..ProptestConfig::with_cases(cases) }
 }
 
-/// Plays the same on both, and compares all that can be seen after each step.
+/// Plays the same history on both, and compares all visible state after each step.
 async fn compare(actions: &[Action], other: Bench) {
     let (mut memory, mut other) = (Player::new(Bench::memory()), Player::new(other));
     for (nth, action) in actions.iter().enumerate() {

@@ -1,5 +1,6 @@
-//! Real processes, killed and suspended at random, on a Redis that is killed too: every job whose enqueueing was acknowledged
-//! runs to its end, nothing is stuck, and each run too many is explained. `cargo xtask prove` runs it at full size.
+//! Real processes, killed and suspended at random, on a Redis that is killed too. Every job whose
+//! enqueue was acknowledged runs to its end, no job is stuck, and each extra run is explained.
+//! `cargo xtask prove` runs it at full size.
 #![cfg(any(feature = "redis", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test ends where it is surprised")]
 #![allow(clippy::print_stdout, reason = "a proof shows its figures")]

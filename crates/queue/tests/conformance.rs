@@ -1,4 +1,4 @@
-//! What every broker promises: one list of functions, run on each.
+//! The guarantees of every broker: one list of functions that runs on each.
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test ends where it is surprised")]
 

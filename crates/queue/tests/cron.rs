@@ -1,4 +1,5 @@
-//! Schedules: each time once, however many schedulers run, wherever they stop, whatever is changed meanwhile.
+//! Schedules: each time makes one job, for any number of schedulers, wherever they stop, and during
+//! changes.
 
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test ends where it is surprised")]
 

@@ -1,4 +1,4 @@
-//! Groups: each completes once, with its job, however its members end and whoever dies.
+//! Groups: each completes once, with its job, however its members end and whatever process crashes.
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 mod support;
@@ -17,7 +17,7 @@ use tidegate_queue::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A member that ends as it is told to.
+/// A member that ends as its text says.
 #[derive(Clone, Serialize, Deserialize)]
 struct Part(String);
 
@@ -180,7 +180,8 @@ async fn a_forgotten_group_makes_room_for_another() {
     }
 }
 
-/// Nobody settles the last member: an operator cancels it. Then a worker that starts finds the group.
+/// No worker settles the last member: an operator cancels it. Then a worker that starts finds the
+/// group.
 #[tokio::test(start_paused = true)]
 async fn the_sweep_completes_what_nobody_saw_end() {
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
@@ -195,7 +196,7 @@ async fn the_sweep_completes_what_nobody_saw_end() {
     run_until_whole(&broker, &groups, &id).await;
 }
 
-/// A real worker settles the members, and looks at the group by itself.
+/// A real worker settles the members, and checks the group itself.
 #[tokio::test]
 async fn a_worker_completes_the_group_of_what_it_settled() {
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
@@ -279,7 +280,7 @@ async fn a_job_whose_record_went_while_it_was_waited_for_has_ended() {
     let id = producer.enqueue(&Part("fine".to_owned())).await.unwrap();
     let waiting = async || producer.wait_for::<String>("parts", &id, Duration::from_secs(30)).await;
     let mut waiting = Box::pin(waiting());
-    // The first look finds it.
+    // The first read finds it.
     assert!(futures_util::poll!(&mut waiting).is_pending());
     broker.cancel("parts", &id).await.unwrap();
     let cancelled = CleanableState::try_from(State::Cancelled).unwrap();

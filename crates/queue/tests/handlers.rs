@@ -1,4 +1,4 @@
-//! Handlers as users write them: functions, extractors, errors by class, layers, policies; each run as a worker runs it.
+//! Handlers as users write them: functions, extractors, error classes, layers, policies.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -44,7 +44,7 @@ fn fixed(attempts: u32, seconds: u64) -> RetryPolicy {
     RetryPolicy::new(attempts, Backoff::Fixed(Duration::from_secs(seconds))).unwrap()
 }
 
-/// A queue served by one handler.
+/// A queue that one handler serves.
 macro_rules! served {
     ($handler:expr) => {
         TestQueue::new(|broker| worker(broker).handler($handler))
@@ -54,7 +54,7 @@ macro_rules! served {
 mod arguments {
     use super::*;
 
-    /// The job's number, by way of its payload: an extractor that can refuse.
+    /// The job's number, read from its payload: an extractor that can fail.
     #[derive(Debug, PartialEq)]
     struct Even(u32);
 
@@ -117,7 +117,7 @@ mod arguments {
         assert_eq!(queue.perform(&Step(3)).await, Outcome::discard("3 is odd"));
     }
 
-    /// Asks for data by hand, and says so or not.
+    /// Reads data without an extractor. `SAYS` decides whether `check` reports it.
     struct ByHand<const SAYS: bool>;
 
     impl<const SAYS: bool> FromContext for ByHand<SAYS> {
@@ -228,7 +228,7 @@ mod handlers {
         }
     }
 
-    /// Runs of a rolling deploy: the worker is of the middle release.
+    /// A rolling deployment; the worker has the middle version.
     #[tokio::test]
     async fn read_older_payloads_and_leave_newer_ones_to_others_through_layers_too() {
         async fn mail(job: Current) -> Result<Vec<String>, Failure> {
@@ -317,7 +317,7 @@ mod errors {
         assert_eq!(queue.assert_state(&ids[3], State::Cancelled).note.as_deref(), Some("nobody wants it"));
         queue.assert_dead(&ids[4], "hopeless");
 
-        // A delay of the error's own doesn't outlive the attempts.
+        // An error's own delay does not add attempts.
         queue.drain_through(Duration::from_secs(120)).await;
         queue.assert_dead(&ids[1], "try in a minute");
     }
@@ -391,7 +391,7 @@ mod errors {
         }
     }
 
-    /// A note was once taken for the sign of a job that nobody knows.
+    /// Regression test: a note used to mark a job of an unknown kind.
     #[tokio::test]
     async fn a_snooze_with_a_note_is_not_an_unknown_kind() {
         async fn snooze(_: Step) -> Result<(), Failure> {
@@ -413,7 +413,7 @@ mod layers {
     use tower::{Layer, Service};
     use tracing::Instrument;
 
-    /// Notes what passes.
+    /// Records requests and responses.
     #[derive(Clone)]
     struct Note<S> {
         name: &'static str,
@@ -464,7 +464,7 @@ mod layers {
         assert_eq!(record.attempts[0].error.as_deref(), Some("request timed out"));
     }
 
-    /// An error of a layer may be classed as one of a handler.
+    /// An error of a layer may have a class like one of a handler.
     #[tokio::test]
     async fn may_refuse_for_good() {
         let refuse = tower::layer::layer_fn(|_: HandlerService| {
@@ -474,7 +474,7 @@ mod layers {
         assert_eq!(queue.perform(&Step(1)).await, Outcome::bury("not allowed"));
     }
 
-    /// A panic of a layer, at once or later, is one of the run.
+    /// A panic of a layer, immediate or later, counts as a panic of the run.
     #[tokio::test]
     async fn that_panic_make_the_job_run_again() {
         async fn late(_: Context) -> Result<Outcome, BoxError> {
@@ -494,7 +494,7 @@ mod layers {
         }
     }
 
-    /// One limit for two kinds, while the worker has room for ten.
+    /// One limit for two kinds, while the worker has ten slots.
     #[tokio::test]
     async fn that_limit_do_so_over_all_kinds() {
         #[derive(Default)]
@@ -545,7 +545,7 @@ mod layers {
         assert_eq!((report.settled, running.most.load(Ordering::SeqCst)), (40, 2));
     }
 
-    /// Puts a run into a span.
+    /// Runs a handler in a span.
     #[derive(Clone)]
     struct Spanned<S>(S);
 
@@ -574,7 +574,7 @@ mod layers {
         }
     }
 
-    /// Hears of events together with the number of spans around them.
+    /// Records the number of spans around each event.
     #[derive(Clone, Default)]
     struct Spans {
         depth: Arc<AtomicU32>,
@@ -690,7 +690,7 @@ mod policies {
         assert_eq!(seen.len(), 5, "the last attempt is not asked about");
     }
 
-    /// 20 attempts that double from 2 s to a day: months, without waiting for a moment of them.
+    /// 20 attempts whose delay doubles from 2 s to a day: months, without real waiting.
     #[tokio::test]
     async fn over_months_are_tested_at_once() {
         let day = Duration::from_secs(24 * 3600);

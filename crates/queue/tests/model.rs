@@ -60,12 +60,12 @@ fn action() -> impl Strategy<Value = Action> {
 struct Known {
     state: State,
     priority: u8,
-    /// Ready since, due, or deadline, in seconds.
+    /// Time it became ready, due time or deadline, in seconds.
     at: u64,
     ready_at: u64,
     born: usize,
     delivery: u32,
-    /// The latest lease, unless it was taken away.
+    /// The latest lease, unless it was reclaimed.
     lease: Option<LeaseToken>,
     lost: u32,
     cancel: bool,
@@ -97,7 +97,8 @@ impl Model {
             return Settled::Before;
         }
         let back = matches!(state, State::Ready | State::Delayed);
-        // Who was to be cancelled is cancelled now, not when the repetition would have been due.
+        // A job whose cancellation was requested is cancelled now, not when the retry would have
+        // been due.
         (job.state, job.at) = if back && job.cancel { (State::Cancelled, now) } else { (state, due) };
         if job.state == State::Delayed {
             job.ready_at = due;
@@ -262,7 +263,7 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
             let round = bench.broker.reclaim(QUEUE, reclaim(MAX_LOST)).await.unwrap();
             assert_eq!(round.ready.len() + round.dead.len() + round.cancelled.len(), expected);
             if model.born == 0 {
-                // The queue doesn't exist yet, so nothing was remembered of this round.
+                // The queue doesn't exist yet, so the broker stored nothing about this round.
                 model.maintained = None;
             }
         }
@@ -372,7 +373,7 @@ proptest! {
     }
 }
 
-/// One server for all histories, each under a prefix of its own.
+/// One server for all histories, each with its own prefix.
 #[cfg(feature = "redis")]
 #[test]
 fn redis_agrees_with_the_model() {

@@ -1,5 +1,5 @@
-//! What the worker and the producer do when something is wrong: a store that refuses for a while,
-//! and input that no queue takes.
+//! Worker and producer during faults: a store that refuses for some time, and input that no queue
+//! accepts.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 

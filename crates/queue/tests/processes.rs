@@ -1,5 +1,5 @@
-//! Real processes on one file or one Redis, ended with kill -9: what was acknowledged is there, whole batches or
-//! none, and every job is run. The children are this same test binary.
+//! Real processes on one file or one Redis, killed with `kill -9`. Acknowledged jobs are stored,
+//! batches are complete or absent, and every job runs. The children run this same test binary.
 #![cfg(any(feature = "redis", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
@@ -30,7 +30,7 @@ impl Job for Note {
     const QUEUE: &'static str = "notes";
 }
 
-/// Appends the job's id to a file of its process: what a run leaves in the world.
+/// Appends the job's id to a file of its process, as the visible effect of a run.
 struct Noter(PathBuf);
 
 #[async_trait]
@@ -55,7 +55,8 @@ fn lines(directory: &Path, prefix: &str) -> Vec<String> {
         .collect()
 }
 
-/// Where the broker of the processes in a directory is; without it, it is a file there.
+/// File with the URL of the broker that the processes of a directory use. Without it, the broker is
+/// a file in the directory.
 const URL: &str = "url";
 
 async fn open(directory: &Path) -> Arc<dyn Broker> {
@@ -72,11 +73,12 @@ async fn open(directory: &Path) -> Arc<dyn Broker> {
     }
 }
 
-/// A process that is killed at the latest when the test has ended.
+/// A child process. It is killed when the test ends, at the latest.
 struct Child(std::process::Child);
 
 impl Child {
-    /// Starts this binary's test of that name, which finds a directory given and does the child's work in it.
+    /// Starts this binary with that test. It finds the directory in the environment and does the
+    /// child's work there.
     fn start(test: &str, directory: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", test]).env(DIRECTORY, directory);
@@ -91,7 +93,7 @@ impl Drop for Child {
     }
 }
 
-/// Where a child works; nothing in a process that runs the tests.
+/// The directory of a child. `None` in a process that runs the tests.
 fn given() -> Option<PathBuf> {
     std::env::var_os(DIRECTORY).map(PathBuf::from)
 }
@@ -139,7 +141,7 @@ async fn killed_workers_lose_no_job(this: &str, directory: &Path) {
     let runs = lines(directory, "runs-");
     let ran: HashSet<&str> = runs.iter().map(String::as_str).collect();
     assert!(ids.iter().all(|id| ran.contains(id.as_str())));
-    // Only what the killed workers held was run again, as often as it was reclaimed.
+    // Only jobs of the killed workers ran again, at most as often as they were reclaimed.
     let again = (runs.len() - JOBS) as u64;
     assert!(again <= counts.reclaimed_total && counts.reclaimed_total <= 15, "{again} {counts:?}");
 }
@@ -153,7 +155,7 @@ async fn a_killed_producer_leaves_whole_batches(this: &str, directory: &Path) {
         drop(producer);
         let stored = usize::try_from(broker.counts(Note::QUEUE).await.unwrap().ready).unwrap();
         assert_eq!(stored % BATCH, 0);
-        // The next one enqueues the same ids from the start: known ones change nothing.
+        // The next producer enqueues the same ids from the start: known ids have no effect.
         let acknowledged = lines(directory, "acknowledged").len();
         std::fs::remove_file(directory.join("acknowledged")).unwrap();
         assert!(stored >= acknowledged * BATCH, "{acknowledged} batches acknowledged, {stored} jobs stored");

@@ -1,4 +1,4 @@
-//! What only the broker on Redis promises: partitions, lost replies, tombstones, pages over all places of a ready job.
+//! Guarantees of the Redis broker alone: partitions, lost replies, tombstones, pages of ready jobs.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
@@ -45,7 +45,7 @@ async fn what_a_fetch_gave_whose_reply_was_lost_is_handed_over_by_the_next() {
     broker.enqueue(QUEUE, jobs(0..8)).await.unwrap();
     let first = fetch(&broker, &worker, 1).await;
 
-    // The script runs, but nobody hears its answer.
+    // The script runs, but its reply is lost.
     let acks = vec![ack(&first[0].token)];
     let wanted = Fetch { worker: worker.clone(), max: 3, lease: LEASE };
     let mut unheard = Box::pin(broker.ack_and_fetch(QUEUE, acks.clone(), wanted));
@@ -60,12 +60,12 @@ async fn what_a_fetch_gave_whose_reply_was_lost_is_handed_over_by_the_next() {
     assert_eq!(settled, [Settled::Before]);
     assert_eq!(ids(&again), ["job-000001", "job-000002", "job-000003", "job-000005"]);
     assert!(again.iter().all(|job| job.token.delivery == 1));
-    // Once handed over they are known: the next fetch gives others.
+    // Once received they are not returned again: the next fetch returns other jobs.
     assert_eq!(ids(&fetch(&broker, &worker, 9).await), ["job-000006", "job-000007"]);
     assert_eq!(broker.counts(QUEUE).await.unwrap().leased, 7);
 }
 
-/// How often the server ran a command since it was asked to count anew.
+/// How often the server ran a command since its statistics were reset.
 async fn calls(server: &RedisServer, command: &str) -> u64 {
     let stats = server.cli(&["INFO", "commandstats"]).await;
     let front = format!("cmdstat_{command}:calls=");
@@ -75,12 +75,12 @@ async fn calls(server: &RedisServer, command: &str) -> u64 {
         .map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
 }
 
-/// So that what is sent with the first poll runs.
+/// Loads the script into the server, so that a request sent with the first poll runs.
 async fn knows_the_script(broker: &RedisBroker, worker: &WorkerId) {
     assert!(fetch(broker, worker, 1).await.is_empty());
 }
 
-/// A fetch whose script runs, but nobody hears its answer.
+/// A fetch whose script runs, but whose reply is lost.
 async fn fetch_unheard(broker: &RedisBroker, worker: &WorkerId, max: usize) {
     let before = broker.counts(QUEUE).await.unwrap().leased;
     let wanted = Fetch { worker: worker.clone(), max, lease: LEASE };
@@ -90,7 +90,7 @@ async fn fetch_unheard(broker: &RedisBroker, worker: &WorkerId, max: usize) {
     poll_until(SOON, ran).await.unwrap();
 }
 
-/// To look for what a lost reply gave goes through all leases: no more often than it takes to get it.
+/// The search for the jobs of a lost reply reads all leases. It must not run needlessly.
 #[tokio::test]
 async fn a_lost_reply_costs_no_fetch_behind_its_own_while_there_is_a_backlog() {
     let server = RedisServer::start().await;
@@ -100,7 +100,7 @@ async fn a_lost_reply_costs_no_fetch_behind_its_own_while_there_is_a_backlog() {
     broker.enqueue(QUEUE, jobs(0..200)).await.unwrap();
     fetch_unheard(&broker, &worker, 6).await;
     server.cli(&["CONFIG", "RESETSTAT"]).await;
-    // More than one fetch takes, and every fetch is full.
+    // More jobs than one fetch takes, and every fetch is full.
     assert_eq!(ids(&fetch(&broker, &worker, 4).await), ["job-000000", "job-000001", "job-000002", "job-000003"]);
     assert_eq!(ids(&fetch(&broker, &worker, 3).await), ["job-000004", "job-000005", "job-000006"]);
     assert_eq!(calls(&server, "hscan").await, 2);
@@ -110,7 +110,7 @@ async fn a_lost_reply_costs_no_fetch_behind_its_own_while_there_is_a_backlog() {
     assert_eq!(calls(&server, "hscan").await, 2);
 }
 
-/// It may come in by another connection behind the fetch that asked for it.
+/// The lost fetch may arrive on another connection after the fetch that asks for it.
 #[tokio::test]
 async fn a_fetch_that_runs_behind_the_one_that_asks_for_it_is_handed_over_too() {
     let server = RedisServer::start().await;
@@ -120,7 +120,7 @@ async fn a_fetch_that_runs_behind_the_one_that_asks_for_it_is_handed_over_too() 
     broker.enqueue(QUEUE, jobs(0..3)).await.unwrap();
     fetch_unheard(&broker, &worker, 1).await;
     assert_eq!(ids(&fetch(&broker, &worker, 1).await), ["job-000000"]);
-    // What the lost request of this worker, the second of all, does when it runs late.
+    // Simulates the lost request of this worker (the second of all) running late.
     let front = server.cli(&["KEYS", "*:{q:work:0}:meta"]).await.trim().strip_suffix("meta").unwrap().to_owned();
     let key = |part: &str| format!("{front}{part}");
     let late = server.cli(&["LPOP", &key("ready:2")]).await;
@@ -152,7 +152,7 @@ async fn a_lost_reply_is_handed_over_after_a_pause_of_the_queue() {
     assert_eq!(ids(&fetch(&broker, &worker, 4).await), expected);
 }
 
-/// More leases than one step looks at: they are gone through once, and then not before the next of them ends.
+/// More leases than one step checks: each is checked once, then not before the next one expires.
 #[tokio::test]
 async fn many_leases_are_looked_at_in_steps_and_then_left_alone() {
     const MANY: usize = 21_500;
@@ -173,7 +173,7 @@ async fn many_leases_are_looked_at_in_steps_and_then_left_alone() {
     assert_eq!(bench.reclaim().await.next_in, Some(Duration::from_secs(1)));
     bench.advance(1);
     assert_eq!(bench.reclaim().await.next_in, Some(Duration::ZERO), "there are more to look at");
-    // A lease that begins meanwhile, and ends before all others.
+    // A lease that starts meanwhile and expires before all others.
     let short = bench.add("short", EnqueueOptions::new()).await;
     let fetch = Fetch { worker: bench.worker.clone(), max: 1, lease: Duration::from_secs(8) };
     assert_eq!(bench.broker.ack_and_fetch(QUEUE, Vec::new(), fetch).await.unwrap().1.len(), 1);
@@ -194,7 +194,7 @@ async fn many_leases_are_looked_at_in_steps_and_then_left_alone() {
     assert_eq!(bench.reclaim().await.next_in, Some(Duration::from_secs(12)));
 }
 
-/// Another server begins its cursors anew: to go on with an old one would miss leases.
+/// Cursors of another server are not valid: continuing with an old one would miss leases.
 #[tokio::test]
 async fn a_look_at_leases_does_not_go_on_with_the_cursor_of_another_server() {
     let server = RedisServer::start().await;
@@ -204,7 +204,7 @@ async fn a_look_at_leases_does_not_go_on_with_the_cursor_of_another_server() {
     assert_eq!(bench.fetch(3).await.len(), 3);
     bench.tick_for(5).await;
     let meta = format!("{}meta", front(server.cli(&["KEYS", "*:{q:work:0}:meta"]).await));
-    // As a look that was interrupted leaves it.
+    // As an interrupted check leaves it.
     let never = "253402300799999";
     server.cli(&["HSET", &meta, "scan", "7", "soonest", never, "expiry", never, "server", "0abc"]).await;
     assert!(bench.reclaim().await.guarded);
@@ -212,12 +212,12 @@ async fn a_look_at_leases_does_not_go_on_with_the_cursor_of_another_server() {
     assert_eq!(bench.tick_for(30).await.ready.len(), 3);
 }
 
-/// The front of the names of the keys of the first partition.
+/// The common prefix of the keys of the first partition.
 async fn front(server: &RedisServer) -> String {
     server.cli(&["KEYS", "*:{q:work:0}:meta"]).await.trim().strip_suffix("meta").unwrap().to_owned()
 }
 
-/// Somebody stops waiting while his connection still listens: what it hears of a due time is for others.
+/// A caller is cancelled while its connection still listens: another caller must get its token.
 #[tokio::test]
 async fn a_token_of_a_due_time_that_nobody_can_use_is_given_back() {
     let server = RedisServer::start().await;
@@ -238,7 +238,7 @@ async fn a_token_of_a_due_time_that_nobody_can_use_is_given_back() {
     poll_until(SOON, given_back).await.unwrap();
 }
 
-/// Who is idle keeps the time of the next token: the one who took the last is at work.
+/// Idle workers keep the time of the next token: the worker that took the last token is busy.
 #[tokio::test]
 async fn a_fetch_that_takes_the_last_tokens_and_leaves_jobs_calls_for_who_waits() {
     let server = RedisServer::start().await;
@@ -249,7 +249,7 @@ async fn a_fetch_that_takes_the_last_tokens_and_leaves_jobs_calls_for_who_waits(
     broker.enqueue(QUEUE, jobs(0..9)).await.unwrap();
     let wake = format!("{}wake", front(&server).await);
     let tokens = async || server.cli(&["LRANGE", &wake, "0", "-1"]).await.trim().to_owned();
-    // By the way of plain jobs, then by that of those that came back.
+    // First by the path of plain jobs, then by that of returned jobs.
     let first = fetch(&broker, &worker, 1).await;
     server.cli(&["DEL", &wake]).await;
     assert_eq!(fetch(&broker, &worker, 2).await.len(), 2);
@@ -265,7 +265,7 @@ async fn a_fetch_that_takes_the_last_tokens_and_leaves_jobs_calls_for_who_waits(
     assert_eq!(tokens().await, "d");
 }
 
-/// Each replacement would else leave an element in the list, for as long as the queue is paused.
+/// Otherwise each replacement would leave an element in the list while the queue is paused.
 #[tokio::test]
 async fn a_job_that_is_replaced_again_and_again_leaves_one_tombstone() {
     let server = RedisServer::start().await;
@@ -285,7 +285,7 @@ async fn a_job_that_is_replaced_again_and_again_leaves_one_tombstone() {
     assert_eq!(order, ["job-000000", "replacing-49", "job-000001"]);
 }
 
-/// Until then a waiter listens where the queue would lie if this process made it.
+/// Until then a caller listens to the partitions that this process would create.
 #[tokio::test]
 async fn who_waits_for_a_queue_hears_of_all_partitions_that_another_process_makes() {
     let server = RedisServer::start().await;
@@ -304,7 +304,7 @@ async fn who_waits_for_a_queue_hears_of_all_partitions_that_another_process_make
     assert_eq!(server.cli(&["KEYS", "*:{q:work:0}:ready:2"]).await.trim(), "", "it lies in another one");
 }
 
-/// A log has up to a hundred lines: such jobs are removed in short steps, and yet as many as was asked for.
+/// A log has up to a hundred lines. Short steps remove such jobs, as many as requested in total.
 #[tokio::test]
 async fn jobs_with_logs_are_removed_in_steps_and_all_the_same() {
     let server = RedisServer::start().await;
@@ -317,7 +317,7 @@ async fn jobs_with_logs_are_removed_in_steps_and_all_the_same() {
         let action = NackAction::Dead { error: "x".to_owned() };
         Nack { token: job.token.clone(), action }
     };
-    // The one with the log stays leased: that there are logs is enough.
+    // The job with the log stays leased: the existence of logs is enough.
     broker.nack(QUEUE, leased[1..1_100].iter().map(dead).collect()).await.unwrap();
     let acks = leased[1_100..].iter().map(|job| ack(&job.token)).collect();
     let none = Fetch { worker, max: 0, lease: LEASE };
@@ -343,7 +343,7 @@ async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
     }
     let counts = broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.cancelled), (2, 2_998));
-    // One is wanted again, and one's id is used anew: neither may be taken for its tombstone, or its tombstone for it.
+    // One job is retried, and the id of another is reused. Their tombstones must not affect them.
     assert_eq!(broker.retry(QUEUE, &id("job-000007")).await.unwrap(), Change::Applied);
     while broker.clean(QUEUE, CleanableState::Cancelled, Duration::ZERO, 1_000).await.unwrap() > 0 {}
     let lowest = EnqueueOptions::new().priority(Priority::HIGHEST);
@@ -355,7 +355,7 @@ async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
 
     let worker = WorkerId::generate();
     let mut leased = Vec::new();
-    // A thousand tombstones are skipped by one fetch at most.
+    // One fetch skips at most a thousand tombstones.
     for _ in 0..4 {
         leased.extend(fetch(&broker, &worker, 10).await);
     }
@@ -371,7 +371,7 @@ async fn large_jobs_beside_a_cancelled_one_are_given_and_drained_some_at_a_time(
     let payload = json!("x".repeat(1_000_000));
     let large = |name: String| NewJob::new("test", &payload, EnqueueOptions::new().id(id(&name)), 1 << 20).unwrap();
     broker.enqueue(QUEUE, (0..12).map(|n| large(format!("large-{n:02}"))).collect()).await.unwrap();
-    // It is not the first one: its place stays, so that each job is looked at by itself.
+    // It is not the first one: its entry stays, so each job is checked separately.
     assert_eq!(broker.cancel(QUEUE, &id("large-01")).await.unwrap(), Change::Applied);
 
     let mut given = fetch(&broker, &worker, 11).await;
@@ -404,7 +404,7 @@ async fn a_batch_lies_in_one_partition_and_chosen_ids_stay_what_they_are() {
     let stored = producer.enqueue_batch(QUEUE, keyed).await.unwrap();
     assert!(stored.iter().all(|(id, _)| route(id).is_some() && route(id) == route(&stored[1].0)));
 
-    // Whatever stands beside it, and however long it is, a chosen id is the same job.
+    // A chosen id is the same job, whatever the other jobs of the batch and its length.
     let longest = "i".repeat(128);
     for (nth, beside) in ["a", "b", "c"].iter().enumerate() {
         for chosen in ["order-7", &longest] {
@@ -459,13 +459,13 @@ async fn pages_of_any_size_show_ready_jobs_in_the_order_in_which_they_are_leased
     }
 }
 
-/// All that a job can go through, over three partitions: none is lost between them.
+/// A job's whole life over three partitions: no job is lost between them.
 #[tokio::test]
 async fn partitions_are_one_queue() {
     let server = RedisServer::start().await;
     let broker = fresh(&server, 3).await;
     partitions_are_one_queue_on(&broker).await;
-    // A process that was set up otherwise finds the queue as it was made.
+    // A process with other options finds the queue as it was created.
     assert_eq!(server.cli(&["KEYS", "*:{q:work:*}:meta"]).await.lines().count(), 3);
 }
 
@@ -584,7 +584,7 @@ async fn an_idle_waiter_hears_of_every_partition(broker: RedisBroker) {
     }
 }
 
-/// Callers that come while a step is under way go together, each with its own answer.
+/// Callers that arrive while a step is in progress share the next step. Each gets its own answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_enqueues_share_steps_and_each_gets_its_own_answer() {
     let server = RedisServer::start().await;
@@ -593,7 +593,7 @@ async fn concurrent_enqueues_share_steps_and_each_gets_its_own_answer() {
     server.cli(&["CONFIG", "RESETSTAT"]).await;
     let callers = (0..400).map(|n: usize| {
         let broker = broker.clone();
-        // Every id comes twice, from two callers; one caller in ten goes away at once.
+        // Every id occurs twice, from two callers. One caller in ten is cancelled at once.
         tokio::spawn(async move {
             let enqueue = broker.enqueue(QUEUE, jobs(n / 2..n / 2 + 1));
             if n % 20 == 19 { tokio::time::timeout(Duration::ZERO, enqueue).await.ok() } else { Some(enqueue.await) }
@@ -620,7 +620,7 @@ async fn concurrent_enqueues_share_steps_and_each_gets_its_own_answer() {
     assert!(calls < 200, "{calls}");
 }
 
-/// What hangs jobs on one another lies in one partition, wherever the jobs come from.
+/// Linked jobs are in one partition, wherever they were enqueued.
 #[tokio::test]
 async fn keys_and_groups_hold_over_partitions() {
     let server = RedisServer::start().await;
@@ -729,7 +729,7 @@ async fn an_enqueue_may_wait_for_replicas() {
     let refused = alone.enqueue(QUEUE, jobs(0..1)).await.unwrap_err();
     assert!(refused.is_transient() && refused.to_string().contains("0 of 1 replicas"), "{refused}");
     let _replica = RedisServer::builder().replica_of(&server).start().await;
-    // The jobs are known by now; that their replication is confirmed is what counts.
+    // The jobs exist by now; the confirmation of their replication is what counts.
     let stored = async || alone.enqueue(QUEUE, jobs(0..1)).await.ok();
     assert_eq!(poll_until(SOON, stored).await.unwrap(), [Stored::Known]);
     assert_eq!(alone.enqueue(QUEUE, jobs(1..3)).await.unwrap(), [Stored::New, Stored::New]);
@@ -744,7 +744,7 @@ async fn an_enqueue_may_wait_for_replicas() {
     }
 }
 
-/// One shard is away: the others' acknowledgements count, its own are to be sent again.
+/// One shard is unreachable: the answers of the others count, and its own are sent again.
 #[tokio::test]
 async fn a_shard_that_is_away_loses_no_other_ones_answers() {
     let mut cluster = Cluster::start().await;
@@ -773,7 +773,7 @@ async fn a_shard_that_is_away_loses_no_other_ones_answers() {
     poll_until(SOON * 2, all).await.unwrap();
 }
 
-/// A broker is shared by runtimes, one of which ends while its callers' jobs wait for their turn.
+/// Runtimes share a broker, and one of them ends while its callers' jobs wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ended_runtime_holds_up_no_other_enqueue() {
     let server = RedisServer::start().await;
@@ -793,7 +793,7 @@ async fn an_ended_runtime_holds_up_no_other_enqueue() {
     }
 }
 
-/// Callers whose jobs go together are bounded by bytes too: one step must not keep the server busy for long.
+/// A shared step is limited by bytes too: one step must not occupy the server for long.
 #[tokio::test]
 async fn large_payloads_do_not_go_in_one_step() {
     let server = RedisServer::start().await;
@@ -807,11 +807,11 @@ async fn large_payloads_do_not_go_in_one_step() {
     let stats = server.cli(&["INFO", "commandstats"]).await;
     let calls =
         stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok());
-    // Two of them at once alone, the others by threes: the payload's quotes count.
+    // The first two are sent alone, the others in groups of three: the payload's quotes count.
     assert!(calls >= Some(15_u32), "{stats}");
 }
 
-/// Each record is written again.
+/// Each record is rewritten.
 #[tokio::test]
 async fn large_dead_jobs_are_retried_in_steps_and_all_the_same() {
     let server = RedisServer::start().await;
@@ -822,7 +822,7 @@ async fn large_dead_jobs_are_retried_in_steps_and_all_the_same() {
     let dead = |job: LeasedJob| Nack { token: job.token, action: NackAction::Dead { error: "x".to_owned() } };
     let nacks = fetch(&broker, &WorkerId::generate(), 12).await.into_iter().map(dead).collect();
     broker.nack(QUEUE, nacks).await.unwrap();
-    // So that the server knows the script.
+    // Loads the script into the server.
     assert_eq!(broker.retry_dead(QUEUE, 1).await.unwrap(), 1);
     server.cli(&["CONFIG", "RESETSTAT"]).await;
     assert_eq!(broker.retry_dead(QUEUE, 10).await.unwrap(), 10);
@@ -830,7 +830,7 @@ async fn large_dead_jobs_are_retried_in_steps_and_all_the_same() {
     assert_eq!(broker.counts(QUEUE).await.unwrap().dead, 1);
 }
 
-/// Somebody took a token and died: the jobs are not left until the next one is enqueued.
+/// A process took a token and crashed: the jobs must not wait until the next one is enqueued.
 #[tokio::test]
 async fn a_lost_token_is_replaced_by_upkeep() {
     let server = RedisServer::start().await;
@@ -852,12 +852,12 @@ async fn a_lost_token_is_replaced_by_upkeep() {
     poll_until(SOON, token).await.unwrap();
 }
 
-/// A deploy: processes with an older text of the scripts work on the same queue, in the same layout.
+/// A rolling deployment: processes with older scripts work on the same queue, with the same layout.
 #[tokio::test]
 async fn two_versions_of_the_scripts_run_side_by_side() {
     let server = RedisServer::start().await;
     let prefix = fresh_prefix();
-    // Another clock is another text and so another digest of every script.
+    // Another clock changes the text, and so the digest, of every script.
     server.cli(&["SET", "clock", "1700000000000000"]).await;
     let now = tidegate_redis::ClockPrelude::from_key("clock");
     let old = broker(&server.url(), &prefix, RedisOptions::new().clock(now)).await;
@@ -867,7 +867,7 @@ async fn two_versions_of_the_scripts_run_side_by_side() {
     new.enqueue(QUEUE, jobs(5..20)).await.unwrap();
     let (by_old, by_new) = (fetch(&old, &worker, 10).await, fetch(&new, &other, 20).await);
     assert_eq!((by_old.len(), by_new.len()), (10, 10));
-    // Each settles what the other leased.
+    // Each settles the leases of the other.
     let none = || Fetch { worker: worker.clone(), max: 0, lease: LEASE };
     let acks = |leased: &[LeasedJob]| leased.iter().map(|job| ack(&job.token)).collect::<Vec<_>>();
     assert_eq!(new.ack_and_fetch(QUEUE, acks(&by_old), none()).await.unwrap().0, [Settled::Now; 10]);
@@ -876,7 +876,7 @@ async fn two_versions_of_the_scripts_run_side_by_side() {
     assert_eq!(new.counts(QUEUE).await.unwrap().completed_total, 20);
 }
 
-/// Somebody else wrote to our keys: the jobs around that one are none the worse, and it ends among the dead.
+/// Another program wrote a record: its job becomes dead, and other jobs are unaffected.
 #[tokio::test]
 async fn a_record_that_cannot_be_read_stops_nothing() {
     let server = RedisServer::start().await;
@@ -960,7 +960,7 @@ async fn many_jobs_are_removed_by_id_in_steps() {
     let leased = fetch(&broker, &worker, 45).await;
     let acks = leased.iter().map(|job| ack(&job.token)).collect();
     broker.ack_and_fetch(QUEUE, acks, Fetch { worker, max: 0, lease: LEASE }).await.unwrap();
-    // So that the server knows the script.
+    // Loads the script into the server.
     assert_eq!(broker.remove(QUEUE, &[id("nobody")]).await.unwrap(), [Change::NotFound]);
     server.cli(&["CONFIG", "RESETSTAT"]).await;
     let all: Vec<JobId> = (0..50).map(|n| id(&format!("job-{n:06}"))).collect();

@@ -1,5 +1,5 @@
-//! A Redis that has reached `maxmemory` with `noeviction`: enqueueing is refused with an error of
-//! its own, and everything that frees memory goes on.
+//! A Redis that has reached `maxmemory` with `noeviction`: enqueueing is refused with its own
+//! error, and everything that frees memory continues.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 #![allow(clippy::print_stdout, reason = "a proof shows its figures")]
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 const LONG: Duration = Duration::from_secs(300);
 const LEASE: Duration = Duration::from_millis(300);
 
-/// A queue on a server of its own, which the test fills.
+/// A queue on its own server, which the test fills.
 struct House {
     server: RedisServer,
     broker: RedisBroker,

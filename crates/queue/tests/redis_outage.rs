@@ -1,4 +1,4 @@
-//! Redis fails in the middle of work: killed, stopped, emptied, or heard only in part.
+//! Redis fails during work: killed, stopped, emptied, or with lost replies.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
@@ -34,7 +34,7 @@ impl Job for Note {
     const QUEUE: &'static str = QUEUE;
 }
 
-/// Counts runs, and what the worker says of the broker.
+/// Counts runs and the broker errors that the worker reports.
 #[derive(Default)]
 struct Seen {
     runs: AtomicUsize,
@@ -109,7 +109,7 @@ async fn workers_go_on_through_twenty_restarts_and_no_acknowledged_job_is_lost()
                     return;
                 }
                 let id = format!("job-{n:06}");
-                // The id makes it safe to ask again.
+                // The id makes it safe to repeat the request.
                 while broker.enqueue(QUEUE, vec![job(&id, EnqueueOptions::new())]).await.is_err() {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
@@ -138,7 +138,8 @@ async fn workers_go_on_through_twenty_restarts_and_no_acknowledged_job_is_lost()
     running.end().await;
 }
 
-/// Workers that live beat and do their upkeep as ever; only Redis stands still, for longer than a lease.
+/// Workers that are alive send heartbeats and run maintenance as usual. Only Redis stops, for
+/// longer than a lease.
 #[tokio::test]
 async fn a_pause_of_redis_longer_than_a_lease_reclaims_nothing_from_live_workers() {
     let mut server = RedisServer::start().await;
@@ -149,7 +150,8 @@ async fn a_pause_of_redis_longer_than_a_lease_reclaims_nothing_from_live_workers
     let (_, leased) = broker.ack_and_fetch(QUEUE, Vec::new(), fetch).await.unwrap();
     let tokens: Vec<_> = leased.into_iter().map(|job| job.token).collect();
     let reclaim = Reclaim { lease, pause: tick * 2, max_lost: 3, limit: 200 };
-    // Upkeep comes first each time, so that on resume it is read before the heartbeats.
+    // Maintenance is called first each time, so that on resume the server reads it before the
+    // heartbeats.
     let upkeep = connect(&server.url()).await;
     let round = async || {
         let reclaimed = upkeep.reclaim(QUEUE, reclaim).await;
@@ -172,7 +174,7 @@ async fn a_pause_of_redis_longer_than_a_lease_reclaims_nothing_from_live_workers
     assert_eq!((counts.leased, counts.reclaimed_total), (100, 0));
 }
 
-/// Connecting takes several round trips, and so longer than one heartbeat waits.
+/// Connecting takes several round trips, longer than one heartbeat waits.
 #[tokio::test]
 async fn heartbeats_get_through_although_connecting_takes_longer_than_one_waits() {
     let server = RedisServer::start().await;
@@ -192,7 +194,7 @@ async fn heartbeats_get_through_although_connecting_takes_longer_than_one_waits(
     assert!(poll_until(SOON, beat).await.expect("a heartbeat is answered").lost.is_empty());
 }
 
-/// Runs until it is let go; how often it began is counted.
+/// A handler that runs until it is released. Counts its starts.
 struct Hold {
     begun: Arc<AtomicUsize>,
     go: CancellationToken,
@@ -209,7 +211,8 @@ impl Handler<Note> for Hold {
     }
 }
 
-/// The runs of a worker outlive a pause of Redis longer than their lease: nobody else gets them, and they are done once.
+/// Runs continue through a pause of Redis that is longer than their lease. No other worker gets the
+/// jobs, and they are done once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_go_on_through_a_pause_of_redis_longer_than_their_lease() {
     let mut server = RedisServer::start().await;
@@ -242,14 +245,14 @@ async fn runs_go_on_through_a_pause_of_redis_longer_than_their_lease() {
     }
 }
 
-/// The same where the pause was the server's end: its successor is another one.
+/// The same if the server ended during the pause: its successor is another server.
 #[tokio::test]
 async fn a_restarted_redis_reclaims_nothing_for_one_lease() {
     let mut server = RedisServer::start().await;
     let lease = Duration::from_millis(400);
     let broker = connect(&server.url()).await;
     broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
-    // No gap counts as a pause here: only the server itself tells.
+    // No gap counts as a pause here; only the identity of the server shows the restart.
     let reclaim = Reclaim { lease, pause: Duration::from_secs(3_600), max_lost: 3, limit: 200 };
     let reclaimed = async || broker.reclaim(QUEUE, reclaim).await.ok();
     let unguarded = async || reclaimed().await.filter(|reclaimed| !reclaimed.guarded);
@@ -262,7 +265,8 @@ async fn a_restarted_redis_reclaims_nothing_for_one_lease() {
     assert_eq!(poll_until(SOON, unguarded).await.unwrap().ready.len(), 1);
 }
 
-/// The reply to each step is lost once: the step is repeated, and nothing has happened twice or is stranded.
+/// The reply to each step is lost once and the step is repeated. Nothing happens twice, and no job
+/// is stranded.
 #[tokio::test]
 async fn a_lost_reply_repeats_nothing_and_strands_nothing() {
     let server = RedisServer::start().await;
@@ -321,7 +325,7 @@ async fn forgotten_scripts_are_not_noticed() {
     assert_eq!(running.end().await.settled, 200);
 }
 
-/// The registry is lost with all else, and can't be written when the queue is made anew.
+/// The registry is lost with all other data, and can't be written when the queue is created again.
 #[tokio::test]
 async fn a_queue_that_could_not_be_registered_is_registered_by_the_next_operation() {
     const NAMES: &str = "test:{queues}:names";

@@ -1,10 +1,9 @@
-//! A crash tears the effects of a script in the append-only file of Redis: no job is lost, and
-//! none that was acknowledged as done runs again.
+//! A crash tears the effects of a script in the append-only file of Redis. No job is lost, and no
+//! job that was acknowledged as done runs again.
 //!
-//! Two restarts after such a crash the first part of the script's effects has run, although the
-//! live server had never seen it. So each first part of each script is replayed here in three
-//! ways: alone, followed by the same script as a whole, and followed by all that workers did
-//! without it.
+//! After two restarts, the first part of the script's effects has run, although the live server had
+//! never seen it. So each first part of each script is replayed here in three ways: alone, followed
+//! by the same complete script, and followed by all operations of workers without the script.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test ends where it is surprised")]
 
@@ -29,7 +28,7 @@ use tidegate_queue::{JobId, WorkerId};
 use tidegate_testkit::redis::RedisServer;
 use world::{IDS, World};
 
-/// Runs a step, and tears its effects at each place.
+/// Runs a step, and tears its effects at each position.
 async fn torn(world: &World, step: Step) -> u64 {
     let mut prior = world.effects.clone();
     world.restore(&[&prior]).await;
@@ -73,7 +72,7 @@ macro_rules! part {
         #[tokio::test]
         async fn $name() {
             let recovered = tear_all(&STEPS[$range]).await;
-            // Where lists are popped in vain, jobs lose their place, and the audit finds them.
+            // If popping a list fails, jobs lose their entry, and the audit finds them.
             assert!(recovered > 0 || !STEPS[$range].contains(&Step::Fetch), "the audit had nothing to do");
         }
     )* };
@@ -90,7 +89,7 @@ part! {
     no_part_of_an_operation_loses_a_job: 27..38,
 }
 
-/// The file is torn by the server's own restart, twice in a row.
+/// The server's own restart tears the file, twice in a row.
 #[tokio::test]
 async fn a_file_torn_twice_in_a_row_loses_no_job() {
     for (first, second) in [(1, 1), (2, 2), (1, 3), (3, 1), (4, 4)] {
@@ -100,7 +99,7 @@ async fn a_file_torn_twice_in_a_row_loses_no_job() {
         let done = bench.fetch(5).await;
         bench.exchange(done.iter().map(|job| ack(&job.token)).collect(), 0).await;
         for effects in [first, second] {
-            // Its reply is never seen.
+            // Its reply is ignored.
             bench.fetch(5).await;
             server.kill9();
             let file = server.append_only_file();

@@ -1,5 +1,6 @@
-//! Queues with millions of jobs on Redis: as fast as small ones, due by the thousand, and moved from node to node at work.
-//! `cargo xtask prove` runs it at full size, which takes about 4 GB of memory.
+//! Queues with millions of jobs on Redis: as fast as small ones, thousands due at once, and moved
+//! between nodes during work. `cargo xtask prove` runs it at full size, which takes about 4 GB of
+//! memory.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 #![allow(clippy::print_stdout, reason = "a proof shows its figures")]
@@ -52,7 +53,7 @@ async fn fill(broker: &Arc<RedisBroker>, queue: &'static str, count: u32) {
     }
 }
 
-/// A worker that settles what it took each time it takes more.
+/// A worker that settles its jobs whenever it fetches more.
 struct Taker {
     queue: &'static str,
     worker: WorkerId,
@@ -84,7 +85,7 @@ impl Taker {
     }
 }
 
-/// Exchange after exchange with one queue and the other, so that whatever else the machine does hits both alike.
+/// Alternates exchanges with both queues, so that other load on the machine affects both equally.
 async fn compare(broker: &RedisBroker, exchanges: u32, jobs: u32) -> f64 {
     let (mut big, mut small) = (Taker::new(BIG), Taker::new(SMALL));
     let slots = u32::try_from(Taker::SLOTS).unwrap();
@@ -106,7 +107,7 @@ async fn compare(broker: &RedisBroker, exchanges: u32, jobs: u32) -> f64 {
     ratio
 }
 
-/// Jobs due at one moment, more than a script could name in one command.
+/// Jobs due at the same time, more than a script could name in one command.
 async fn due_at_once(broker: &RedisBroker, queue: &str, count: u32) {
     let before = broker.counts(queue).await.unwrap();
     let due = broker.now().await.unwrap().after(Duration::from_secs(2));
@@ -129,7 +130,7 @@ async fn due_at_once(broker: &RedisBroker, queue: &str, count: u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_million_waiting_jobs_slow_nothing_down() {
     let jobs = u32::try_from(scale(200_000, 10_000_000)).unwrap();
-    // What is measured is the work on data in memory.
+    // The test measures operations on data in memory.
     let server = RedisServer::builder().set("appendonly", "no").start().await;
     let broker = Arc::new(broker(&server.url(), "t", RedisOptions::new().partitions(PARTITIONS)).await);
     fill(&broker, SMALL, 2_000).await;
@@ -141,7 +142,8 @@ async fn ten_million_waiting_jobs_slow_nothing_down() {
     assert_eq!(broker.counts(BIG).await.unwrap().ready, u64::from(jobs));
 
     let ratio = compare(&broker, u32::try_from(scale(200, 1_000)).unwrap(), jobs).await;
-    // A short run on a busy machine is no measurement; it shows that nothing grows with the queue.
+    // A short run on a busy machine is not a measurement. It only shows that the cost does not grow
+    // with the queue.
     let least = if scale(0, 1) == 1 { 0.9 } else { 0.6 };
     assert!(ratio >= least, "{ratio} < {least}");
     for queue in [BIG, SMALL] {
@@ -149,7 +151,7 @@ async fn ten_million_waiting_jobs_slow_nothing_down() {
     }
 }
 
-/// What somebody saw who worked all the time.
+/// Observations of a client that worked all the time.
 #[derive(Debug, Default)]
 struct Seen {
     enqueued: u32,
@@ -159,7 +161,7 @@ struct Seen {
     longest_gap: Duration,
 }
 
-/// Enqueues, takes and settles until told to stop; whatever fails is asked again.
+/// Enqueues, fetches and settles until `stop` is set. Failed calls are repeated.
 async fn work(broker: &RedisBroker, first: u32, stop: &AtomicBool) -> Seen {
     let (mut seen, worker) = (Seen::default(), WorkerId::generate());
     let mut acks: Vec<Ack> = Vec::new();
@@ -193,7 +195,7 @@ async fn work(broker: &RedisBroker, first: u32, stop: &AtomicBool) -> Seen {
     seen
 }
 
-/// Time that a server has worked.
+/// CPU time that a server has used.
 async fn worked(server: &RedisServer) -> Duration {
     let info = server.cli(&["INFO", "cpu"]).await;
     let own = info.lines().filter_map(|line| line.trim().split_once(':'));
@@ -206,8 +208,8 @@ async fn a_partition_moves_to_another_node_while_the_queue_works() {
     let jobs = u32::try_from(scale(20_000, 1_000_000)).unwrap() * u32::from(PARTITIONS);
     let mut cluster = Cluster::start().await;
     for node in cluster.nodes() {
-        // Moving a long list takes a node's whole attention, which must not make the others think that it has gone; this is
-        // the server's default.
+        // Moving a long list blocks a node. The others must not take it for failed. This is the
+        // server's default.
         node.cli(&["CONFIG", "SET", "cluster-node-timeout", "15000"]).await;
         node.cli(&["CONFIG", "SET", "appendonly", "no"]).await;
     }
@@ -257,7 +259,7 @@ async fn a_partition_moves_to_another_node_while_the_queue_works() {
     assert_eq!((counts.leased, counts.done, counts.completed_total), (0, seen.done, seen.done));
     assert_eq!(counts.ready + counts.done, u64::from(jobs + seen.enqueued));
     assert_eq!((counts.dead, counts.reclaimed_total, counts.stale_acks_total), (0, 0, 0));
-    // One node after the other is at it: that is how long it takes where nothing else wants the machine.
+    // The nodes work one after the other. The limit assumes that nothing else uses the machine.
     assert!(work < Duration::from_secs(3), "{work:?}");
     assert!(seen.longest_gap < Duration::from_secs(5), "{seen:?}");
 }

@@ -24,7 +24,7 @@ impl Job for Rebuild {
     const QUEUE: &'static str = "scans";
 }
 
-/// Rows by key, how often each was processed, and what may go wrong.
+/// Rows by key with the number of times each was processed, and faults to inject.
 #[derive(Default)]
 struct Table {
     rows: Mutex<BTreeMap<u64, u32>>,
@@ -201,7 +201,8 @@ async fn a_long_pause_gives_the_slot_back() {
     table.assert_each_once();
 }
 
-/// Told to stop, it goes back to the queue between two pages, and another worker goes on there.
+/// A scan that is asked to stop goes back to the queue between two pages, and another worker
+/// continues there.
 #[tokio::test]
 async fn a_shutdown_stops_between_two_pages() {
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());

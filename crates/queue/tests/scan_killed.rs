@@ -1,5 +1,5 @@
-//! A large table, scanned by processes that are ended with kill -9: each row is processed or reported, in little memory.
-//! The children are this same test binary.
+//! A large table, scanned by processes that are killed with `kill -9`. Each row is processed or
+//! reported, in little memory. The children run this same test binary.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 #![allow(clippy::print_stdout, reason = "a proof shows its figures")]
@@ -22,11 +22,12 @@ use tidegate_queue::{
 use tidegate_testkit::scale;
 use tokio_util::sync::CancellationToken;
 
-/// Where the broker of the processes in a directory is; without it, it is a file there.
+/// File with the URL of the broker that the processes of a directory use. Without it, the broker is
+/// a file in the directory.
 #[cfg(feature = "redis")]
 const URL: &str = "url";
 const DIRECTORY: &str = "TIDEGATE_QUEUE_TEST_DIRECTORY";
-/// Lengths that divide it are those of rows that can't be processed.
+/// Rows whose id is divisible by it can't be processed.
 const BAD: i64 = 997;
 const MEMORY_LIMIT_KB: u64 = 50 << 10;
 
@@ -42,7 +43,7 @@ fn member_rows() -> usize {
     scale(50, 500)
 }
 
-/// When this process reads its first rows, it writes down how much memory it has.
+/// When this process reads its first rows, it records how much memory it uses.
 static BEGAN: Once = Once::new();
 
 #[derive(Clone)]
@@ -98,7 +99,7 @@ impl Table {
         Ok(rows.into_iter().map(|(id, text)| Row { id, text }).collect())
     }
 
-    /// Writes down that the rows were processed, in one step; names those that can't be.
+    /// Records in one step that the rows were processed. Returns those that can't be.
     async fn process(&self, rows: &[Row]) -> Result<Vec<i64>, sqlx::Error> {
         let (bad, good): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.id % BAD == 0);
         assert!(rows.iter().all(|row| row.text.contains("customer")));
@@ -206,7 +207,7 @@ async fn broker(directory: &Path) -> Arc<dyn Broker> {
     Arc::new(SqliteBroker::open(directory.join("queue.db"), SqliteOptions::new()).await.unwrap())
 }
 
-/// What a child does.
+/// Work of a child process.
 async fn work_until_killed(directory: &Path, is_fan_out: bool) {
     let (table, broker) = (Table::open(directory).await, broker(directory).await);
     let options = ScanOptions::new().page_rows(page_rows()).max_pending(200);
@@ -232,14 +233,14 @@ async fn work_until_killed(directory: &Path, is_fan_out: bool) {
     worker.build().unwrap().run(CancellationToken::new()).await.unwrap();
 }
 
-/// In kB.
+/// Returns kB.
 fn memory_of(process: &str, field: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with(field))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// A process that is killed at the latest when the test has ended.
+/// A child process. It is killed when the test ends, at the latest.
 struct Child(std::process::Child);
 
 impl Child {
@@ -249,7 +250,7 @@ impl Child {
         Self(command.stdout(Stdio::null()).spawn().unwrap())
     }
 
-    /// By how much its memory grew at its highest since it began to work, in kB.
+    /// Growth of its peak memory since it started to work, in kB.
     fn growth(&self, directory: &Path) -> Option<u64> {
         let pid = self.0.id().to_string();
         let before: u64 = std::fs::read_to_string(directory.join(format!("rss-{pid}"))).ok()?.parse().ok()?;
@@ -310,13 +311,13 @@ async fn killed_twice(this: &str, directory: &Path) -> (Table, Arc<dyn Broker>, 
     assert_eq!(processed + reported, all);
     assert_eq!(reported, all * 3 / (BAD * 3));
     assert!(growth.iter().all(|growth| *growth > 0 && *growth <= MEMORY_LIMIT_KB), "{growth:?}");
-    // What the two killed processes held was repeated, and no more.
+    // Only the pages and jobs of the two killed processes were repeated.
     let held = i64::try_from(page_rows().max(4 * member_rows())).unwrap();
     assert!(again <= 2 * held, "{again} repeated");
     (table, broker, id)
 }
 
-/// Whether all has ended, the job after the scan included, if there is one.
+/// Whether everything has ended, including the job after the scan, if there is one.
 async fn is_over(broker: &dyn Broker, id: &JobId) -> bool {
     let scan = broker.job("scans", id).await.unwrap().unwrap();
     assert_ne!(scan.state, State::Dead, "{scan:?}");
@@ -332,7 +333,7 @@ async fn inline_killed(this: &str, directory: &Path) {
     let record = broker.job("scans", &id).await.unwrap().unwrap();
     assert_eq!((record.deliveries, record.failures), (3, 0));
     let report: ScanReport = serde_json::from_value(record.result.unwrap()).unwrap();
-    // Its tally counts each page once, whatever was repeated.
+    // Its tally counts each page once, even if pages were repeated.
     assert_eq!(report.rows, rows().unsigned_abs());
     assert_eq!(report.rejected, (rows() / BAD).unsigned_abs());
 }

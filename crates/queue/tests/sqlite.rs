@@ -1,4 +1,4 @@
-//! What only a file has: persistence, other processes, damage.
+//! Properties of the file alone: persistence, other processes, damage.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -258,7 +258,7 @@ async fn a_file_of_version_1_is_migrated_with_its_jobs() {
     sqlx::raw_sql(include_str!("sqlite/version_1.sql")).execute(&mut old).await.unwrap();
     old.close().await.unwrap();
     let clock = Arc::new(ManualClock::default());
-    // Two processes of the new release may meet over the old file.
+    // Two processes of the new version may open the old file at the same time.
     let (broker, other) = tokio::join!(open(&path, &clock), open(&path, &clock));
     let counts = other.counts(QUEUE).await.unwrap();
     let states =
@@ -275,7 +275,7 @@ async fn a_file_of_version_1_is_migrated_with_its_jobs() {
     let failed = broker.job(QUEUE, &job("delayed")).await.unwrap().unwrap();
     assert_eq!((failed.failures, failed.attempts[0].error.as_deref()), (1, Some("no luck")));
 
-    // A worker that lived through the change of releases settles what it holds; all else goes on.
+    // A worker that was running during the upgrade settles its jobs; all other work continues.
     let worker = WorkerId::generate();
     let token: LeaseToken = "leased.1.0123456789abcdef".parse().unwrap();
     let (settled, leased) = broker.ack_and_fetch(QUEUE, vec![ack(&token)], fetch(&worker, 9)).await.unwrap();
@@ -312,7 +312,7 @@ async fn keys_and_settings_hold_for_two_processes() {
     let (_, leased) = two.ack_and_fetch(QUEUE, vec![], fetch(&worker, 9)).await.unwrap();
     let (_, none) = one.ack_and_fetch(QUEUE, vec![], fetch(&worker, 9)).await.unwrap();
     assert_eq!((leased.len(), none.len()), (1, 0));
-    // The end of the job at one wakes who waits at the other.
+    // The end of the job in one process wakes a caller that waits in the other.
     let queues = [QUEUE.to_owned()];
     let release = Nack { token: leased[0].token.clone(), action: NackAction::Release };
     let (woken, settled) = tokio::join!(one.wait(&queues, Duration::from_secs(60)), two.nack(QUEUE, vec![release]));

@@ -1,4 +1,5 @@
-//! What goes on beside the runs of a worker: that one part holds up no other, and that a part that ends is noticed.
+//! Maintenance next to the runs of a worker: no part delays another, and the end of a part is
+//! noticed.
 
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test ends where it is surprised")]
 
@@ -32,7 +33,7 @@ impl Job for Task {
     const QUEUE: &'static str = "work";
 }
 
-/// Long enough for whatever is to happen; without it nothing would.
+/// Long enough for the expected event. The test fails after it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn perform(task: Task, Data(begun): Data<Arc<Semaphore>>, stop: CancellationToken) {
@@ -92,7 +93,7 @@ async fn what_is_due_does_not_wait_for_what_is_trimmed() {
     let many: Vec<Task> = (0..1_000).map(|_| Task::Finish).collect();
     producer.enqueue_all(&many).await.unwrap();
     tokio::time::timeout(PATIENCE, trimming.notified()).await.expect("so many are trimmed");
-    // All slots are taken, so the loop looks for nothing.
+    // All slots are occupied, so the loop does not look for jobs.
     producer.enqueue_all(&[Task::Wait, Task::Wait]).await.unwrap();
     begun.acquire_many(2).await.unwrap().forget();
     let soon = EnqueueOptions::new().delay(Duration::from_millis(1));
@@ -117,7 +118,7 @@ async fn an_idle_worker_announces_itself_once_a_lease() {
     let stop = CancellationToken::new();
     let worker = worker(broker).lease(Duration::from_millis(300)).data(Arc::new(Semaphore::new(0))).build().unwrap();
     let worker = tokio::spawn(worker.run(stop.clone()));
-    // At one announcement in 15 s, the fourth would come after 45 s.
+    // With one announcement per 15 s, the fourth would come after 45 s.
     let fourth = tokio::time::timeout(PATIENCE, announced.acquire_many(4)).await;
     fourth.expect("announced four times").unwrap().forget();
     stop.cancel();

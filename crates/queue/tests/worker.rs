@@ -1,4 +1,4 @@
-//! The worker, on each broker and the real clock: every test waits for something that happens.
+//! The worker, on each broker with the real clock. Every test waits for an event.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -42,7 +42,7 @@ impl Job for Task {
     const QUEUE: &'static str = QUEUE;
 }
 
-/// Runs tasks, counts runs, and says when one has begun.
+/// Runs tasks, counts runs, and signals when one has started.
 #[derive(Clone)]
 struct Runner {
     begun: Arc<Semaphore>,
@@ -142,7 +142,7 @@ impl House {
         self.runner.begun.acquire_many(runs).await.unwrap().forget();
     }
 
-    /// Looks until the job satisfies `wanted`; the test harness bounds the wait.
+    /// Polls until the job satisfies `wanted`. The test harness limits the wait.
     async fn until(&self, id: &JobId, wanted: impl Fn(&JobRecord) -> bool) -> JobRecord {
         loop {
             let record = self.broker.job(QUEUE, id).await.unwrap().expect("kept");
@@ -297,7 +297,7 @@ async fn concurrency_changes_while_jobs_run(house: House) {
     house.begun(3).await;
     assert_eq!(leased().await, 4);
 
-    // Those above it run on, and none begins in the place of the first that ends.
+    // Runs above the limit continue, and none starts in place of the first that ends.
     concurrency.set(3);
     let mut running = Vec::new();
     for id in &ids {
@@ -308,7 +308,7 @@ async fn concurrency_changes_while_jobs_run(house: House) {
     for (id, left) in running.iter().zip([3, 3]) {
         house.broker.cancel(QUEUE, id).await.unwrap();
         house.finished(id).await;
-        // The second makes room for another one.
+        // After the second, another one may start.
         if *id == running[1] {
             house.begun(1).await;
         }
@@ -403,8 +403,8 @@ impl Job for NewMail {
     }
 }
 
-/// A rolling deploy: the old worker leaves to the new one what it can't read, and burns nothing of it; the new one reads
-/// what both enqueued.
+/// A rolling deployment. The old worker leaves jobs that it can't read to the new one, without
+/// using up attempts. The new worker reads the jobs of both versions.
 async fn releases_run_side_by_side(house: House) {
     let old = house.producer.enqueue(&OldMail { to: "ada".into() }).await.unwrap();
     let new = house.producer.enqueue(&NewMail { to: vec!["ada".into()] }).await.unwrap();
@@ -412,7 +412,7 @@ async fn releases_run_side_by_side(house: House) {
     let worker =
         || Worker::builder(house.broker.clone()).queue(QUEUE, options()).unknown_delay(Duration::from_millis(20));
     let gate = Arc::new(Semaphore::new(0));
-    // The old release takes the old job and holds it until both workers have had their chance.
+    // The old worker takes the old job and holds it until both workers could have taken it.
     let hold = (begun.clone(), gate.clone());
     let old_worker = worker().data(hold).handler(
         async |mail: OldMail, Data((begun, gate)): Data<(Arc<Semaphore>, Arc<Semaphore>)>| {
@@ -450,10 +450,10 @@ async fn a_live_worker_is_announced(house: House) {
     worker.await.unwrap();
 }
 
-/// One runtime thread, and handlers that hold it one after the other, each for longer than a lease:
-/// the first to run, those that were leased with it and still wait for the thread, and those whose
-/// end waits to be told. Only a heartbeat on a thread of its own, for every lease from fetch to
-/// settlement, keeps them from a second worker that stands ready to take them.
+/// One runtime thread, and handlers that each block it for longer than a lease. The leases concern
+/// the running handler, those that wait for the thread, and those whose end is not settled yet.
+/// Only a heartbeat on its own thread, for every lease from fetch to settlement, keeps the jobs
+/// from a second worker.
 #[cfg(feature = "sqlite")]
 #[test]
 fn handlers_that_compute_keep_their_leases() {
@@ -484,7 +484,7 @@ fn handlers_that_compute_keep_their_leases() {
     assert_eq!(house.runner.runs.load(Ordering::SeqCst), 3);
 }
 
-/// The same on Redis, where the connection itself lives on the blocked thread: but for the one of the heartbeats.
+/// The same on Redis, where every connection but that of the heartbeats is on the blocked thread.
 #[cfg(feature = "redis")]
 #[test]
 fn handlers_that_compute_keep_their_leases_on_redis() {
@@ -495,7 +495,7 @@ fn handlers_that_compute_keep_their_leases_on_redis() {
     let broker = async move || support::redis::broker(&url, "test", tidegate_queue::RedisOptions::new()).await;
     let runtime = single();
     let house = House::over(Arc::new(runtime.block_on(broker())), None);
-    // Whoever enqueues and looks on has a thread of its own: a blocked one reads no reply in time.
+    // The code that enqueues and observes has its own thread: a blocked one reads no reply in time.
     let bystander = House::over(Arc::new(servers.block_on(broker())), None);
     let stop = house.shutdown.clone();
     let runner = house.runner.clone();
@@ -508,7 +508,7 @@ fn handlers_that_compute_keep_their_leases_on_redis() {
             worker.await.unwrap()
         })
     });
-    // Enqueued first, so that one exchange leases them: a lease that comes while the thread computes is not known to it.
+    // Enqueued first, so that one exchange leases them: a blocked thread reads later leases late.
     let ids = servers.block_on(bystander.producer.enqueue_all(&vec![Task::Compute(2_500); 3])).unwrap();
     let inside = runtime.enter();
     let worker = house.start(house.worker());
@@ -555,7 +555,7 @@ async fn events_tell_the_story() {
     assert_eq!(story, expected);
 }
 
-/// Panics at each event.
+/// An observer that panics at each event.
 struct Brittle;
 
 impl Observer for Brittle {

@@ -1,7 +1,11 @@
-//! Decisions a second over Redis, beside a bare script that sends the same commands.
+//! Decisions per second with Redis, compared with a plain script that sends the same commands.
 //!
-//! `cargo run --release -p tidegate-ratelimit --features redis --example redis_throughput -- redis://127.0.0.1:6379`
-//! adds keys under `throughput` to that server; all of them expire.
+//! ```text
+//! cargo run --release -p tidegate-ratelimit --features redis --example redis_throughput -- \
+//!     redis://127.0.0.1:6379
+//! ```
+//!
+//! Adds keys under `throughput` to that server. All of them expire.
 
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 
@@ -19,12 +23,12 @@ use tokio::time::Instant;
 const TASKS: u64 = 64;
 const EACH: u64 = 1_000;
 const ROUNDS: usize = 3;
-/// Many keys, as many clients are.
+/// Number of keys.
 const KEYS: u64 = 1_000;
-/// Never reached.
+/// A limit that is never reached.
 const PLENTY: u64 = 1_000_000_000;
 
-/// What a limiter's script asks of the server, and nothing else.
+/// Only the commands that a limiter's script sends to the server.
 const BARE: &str = "redis.call('TIME'); redis.call('GET', KEYS[1]); \
                     redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000); return {1, 0, 1, 0}";
 

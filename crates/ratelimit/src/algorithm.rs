@@ -1,4 +1,4 @@
-//! The decision itself: a pure function of `(state, now, cost)`.
+//! Algorithms: each decision is a pure function of `(state, now, cost)`.
 
 mod fixed_window;
 mod leaky_bucket;
@@ -18,39 +18,40 @@ pub use windows::{Windows, WindowsState};
 
 use crate::{CheckError, Decision, Quota, QuotaError, Quotas, Timestamp};
 
-/// Decides over the state of one key.
+/// Makes decisions for one key, based on its state.
 ///
-/// The result depends on the arguments alone: the same state, time and cost give the same decision and the same
-/// next state, so another implementation can be compared on the same trace. An implementation accepts any
-/// `now`, also one before the last; the [crate docs](crate#time) say what that means.
+/// The result depends only on the arguments: the same state, time and cost give the same decision
+/// and the same next state. Another implementation can therefore be compared on the same trace. An
+/// implementation accepts any `now`, including one before the previous `now`; the [crate
+/// docs](crate#time) define the behaviour.
 pub trait Algorithm: Clone + Send + Sync + 'static {
-    /// What is remembered of one key.
+    /// State that is kept for one key.
     type State: Clone + Send + 'static;
 
     /// The algorithm's name, for logs and statistics.
     fn name(&self) -> &'static str;
 
-    /// The quota it applies.
+    /// The quota that the algorithm applies.
     fn quota(&self) -> Quota;
 
-    /// All the quotas it applies: that one, unless it applies several.
+    /// All quotas that the algorithm applies. By default only [`quota`](Self::quota).
     fn quotas(&self) -> Quotas {
         self.quota().into()
     }
 
-    /// The same algorithm under another quota.
+    /// The same algorithm with another quota.
     ///
     /// # Errors
-    /// [`QuotaError`] when it can't apply that one.
+    /// [`QuotaError`] if the algorithm cannot apply that quota.
     fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError>;
 
-    /// Makes a state that was kept under `before`, the same algorithm under another quota, one of this.
+    /// Converts a state from `before`, the same algorithm with another quota, to this quota.
     ///
-    /// What is in use stays in use, as an amount, also where it is above the new limit. Where charges have dates they keep them,
-    /// so a shorter period lets go at once of what is older.
+    /// The amount in use is kept, even if it is above the new limit. Algorithms that store the time
+    /// of each charge keep those times, so with a shorter period, older charges expire immediately.
     fn carry_over(&self, before: &Self, state: &mut Self::State, now: Timestamp);
 
-    /// The greatest cost that can ever be admitted at once.
+    /// Maximum cost that can ever be admitted at once.
     fn capacity(&self) -> u64;
 
     /// The state of a key that was never charged.
@@ -59,36 +60,36 @@ pub trait Algorithm: Clone + Send + Sync + 'static {
     /// Admits and charges `cost`, or refuses and charges nothing. A cost of zero charges nothing.
     ///
     /// # Errors
-    /// [`CheckError::CostExceedsLimit`] when `cost` is above [`capacity`](Self::capacity); the state is untouched.
+    /// [`CheckError::CostExceedsLimit`] if `cost` is above [`capacity`](Self::capacity). The state
+    /// is unchanged.
     fn check(&self, state: &mut Self::State, now: Timestamp, cost: u64) -> Result<Decision, CheckError>;
 
-    /// Whether [`check`](Self::check) would admit `cost`, without charging it: `remaining` and `reset_after` are
-    /// those before the charge.
+    /// Whether [`check`](Self::check) would admit `cost`. Charges nothing: `remaining` and
+    /// `reset_after` are the values before the charge.
     ///
     /// # Errors
     /// As [`check`](Self::check).
     fn peek(&self, state: &Self::State, now: Timestamp, cost: u64) -> Result<Decision, CheckError>;
 
-    /// Charges `cost` whether it fits or not, so that the key waits for longer. Never more than to twice the capacity, so
-    /// that no key waits for ever.
+    /// Charges `cost` even if it does not fit, so that the key waits longer. The usage never
+    /// exceeds twice the capacity, so that the waiting time is bounded.
     fn penalty(&self, state: &mut Self::State, now: Timestamp, cost: u64);
 
-    /// Takes back `amount` of what was charged last, as far as it still counts.
+    /// Refunds `amount` from the latest charges, as far as they still count.
     fn reward(&self, state: &mut Self::State, now: Timestamp, amount: u64);
 
-    /// How much of the capacity is in use at `now`: what eviction compares.
+    /// Amount of the capacity in use at `now`. Eviction compares this value.
     fn charged(&self, state: &Self::State, now: Timestamp) -> u64;
 
-    /// From when on the state equals the initial one and may be forgotten.
+    /// Time from which the state equals the initial state and may be removed.
     fn expires_at(&self, state: &Self::State) -> Timestamp;
 }
 
-/// The most that penalties charge: twice the capacity, as far as doubles count.
+/// Maximum usage after penalties: twice the capacity, within the exact integers of doubles.
 pub(crate) fn most_charged(capacity: u64) -> u64 {
     capacity.saturating_mul(2).min(Quota::MAX_LIMIT)
 }
 
-/// Refuses a cost that can never fit.
 pub(crate) fn ensure_fits(cost: u64, limit: u64) -> Result<(), CheckError> {
     if cost > limit { Err(CheckError::CostExceedsLimit { cost, limit }) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! Keys whose rate leaves their own history.
+//! Detection of keys that deviate from their own request history.
 
 mod history;
 
@@ -15,17 +15,23 @@ pub use history::Habit;
 
 use history::{History, Rule};
 
-/// Flags a key whose rate leaves its own history.
+/// Flags a key whose rate deviates from its own history.
 ///
-/// Requests are counted in intervals of 10 s. From 30 of them, five minutes, it learns the key's mean and its variance; from then on
-/// both follow slowly (exponentially weighted, about the last three minutes). An interval without a request isn't learned: who
-/// rests at night comes back as who it was, within a day. A key is flagged as soon as the count of an
-/// interval reaches all three: 50 requests, five times the mean, and the mean with eight standard deviations. So a key that becomes
-/// tenfold is flagged within an interval or two, if it then makes more than 5 a second; and the daily swell of a client changes its
-/// history with it. While a key is flagged, nothing is learned from it. The flag falls after six intervals in a row below half
-/// of what would raise it, or after an hour: then the new rate is its habit, and is learned from the start.
+/// Requests are counted in intervals of 10 s. The first 30 intervals with requests, at least five
+/// minutes, give the key's mean and variance. After that, both follow slowly (exponentially
+/// weighted, over about the last three minutes). An interval without requests does not change them,
+/// so a client that is idle at night keeps its profile, for up to one day.
 ///
-/// It only tells; what follows from a flag is for others to say.
+/// A key is flagged as soon as the count of an interval reaches all three of these: 50 requests,
+/// five times the mean, and the mean plus eight standard deviations. A key whose rate rises tenfold
+/// is therefore flagged within one or two intervals, if it then makes more than 5 requests per
+/// second. The daily pattern of a client changes its history with it.
+///
+/// While a key is flagged, its history does not change. The flag is removed after six consecutive
+/// intervals below half of the threshold, or after one hour. After one hour the new rate counts as
+/// normal, and the history is learned again from the start.
+///
+/// The detector only reports. The application decides what follows from a flag.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,73 +49,76 @@ use history::{History, Rule};
 /// # Ok::<_, tidegate_ratelimit::CheckError>(())
 /// ```
 ///
-/// # How often it errs
+/// # Error rate
 ///
-/// Where requests come independently of each other (Poisson), a steady key reaches five times its mean, and at least 50, less than
-/// once in 10⁹ intervals: none in 24 hours, with many keys. Requests that come in bursts have the greater variance, and so the
-/// higher threshold; a tenfold rate may then stay below it.
+/// If requests are independent of each other (Poisson), a steady key reaches five times its mean,
+/// and at least 50, less than once in 10⁹ intervals: not once in 24 hours, even with many keys.
+/// Requests in bursts have a larger variance and therefore a higher threshold. A tenfold rate may
+/// then stay below it.
 ///
 /// # What it does not guarantee
 ///
-/// - What a key did while it was learned is its habit, an attack included.
-/// - A rate that grows slowly, as over hours, is followed and never flagged.
-/// - **Memory:** 10,000 keys unless [set](AnomalyDetectorBuilder::max_keys), some 150 bytes each. Where there are more, those with the
-///   least mean are forgotten first, flagged ones last; a forgotten key is learned anew.
-/// - Each process sees what it is told.
+/// - The behaviour of a key during learning counts as normal, including an attack.
+/// - A rate that grows slowly, for example over hours, is followed and never flagged.
+/// - **Memory:** 10,000 keys unless [set](AnomalyDetectorBuilder::max_keys), about 150 bytes each.
+///   Above that number, keys with the lowest mean are evicted first, and flagged ones last. The
+///   history of an evicted key is learned again.
+/// - Each process sees only the requests that are reported to it.
 ///
-/// Cost: a lock of one shard, a few numbers; an allocation for a new key alone.
+/// Cost: a lock on one shard and a few arithmetic operations. Allocates only for a new key.
 pub struct AnomalyDetector {
     rule: Rule,
     clock: Arc<dyn Clock>,
     store: Store<History>,
 }
 
-/// Collects the options of an [`AnomalyDetector`]; see [`AnomalyDetector::builder`].
+/// Builder of an [`AnomalyDetector`]; see [`AnomalyDetector::builder`].
 pub struct AnomalyDetectorBuilder {
     rule: Rule,
     max_keys: usize,
     clock: Arc<dyn Clock>,
 }
 
-/// A key that is flagged.
+/// A flagged key.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Flag {
     /// The key.
     pub key: String,
-    /// Since when.
+    /// Time at which it was flagged.
     pub since: Timestamp,
-    /// What it had counted in an interval when it was flagged.
+    /// Count of the interval in which it was flagged, at that time.
     pub count: u64,
-    /// What it counted on average before.
+    /// Mean count per interval before it was flagged.
     pub mean: f64,
 }
 
 const DEFAULT_MAX_KEYS: usize = 10_000;
 
 impl AnomalyDetectorBuilder {
-    /// Counts in intervals of that length; 10 s unless set, at least a millisecond. All other times are multiples of it.
+    /// Sets the length of an interval; 10 s by default, at least one millisecond. All other
+    /// durations are multiples of it.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.rule.interval = whole_micros(interval).max(1_000);
         self
     }
 
-    /// Flags nobody below so many requests in an interval; 50 unless set. Lower ones are flagged by chance now and then.
+    /// Sets the minimum count for a flag; 50 by default. A lower one flags keys at random at times.
     #[must_use]
     pub fn minimum(mut self, count: u64) -> Self {
         self.rule.minimum = count.max(1);
         self
     }
 
-    /// Holds at most `n` keys, at least one; 10,000 unless set.
+    /// Sets the maximum number of keys; at least one, 10,000 by default.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
         self
     }
 
-    /// Takes time from `clock`; [`SystemClock`] unless set.
+    /// Sets the clock; [`SystemClock`] by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -123,7 +132,7 @@ impl AnomalyDetectorBuilder {
 }
 
 impl AnomalyDetector {
-    /// Starts a detector.
+    /// Returns a builder for a detector.
     pub fn builder() -> AnomalyDetectorBuilder {
         AnomalyDetectorBuilder {
             rule: Rule::default(),
@@ -132,7 +141,7 @@ impl AnomalyDetector {
         }
     }
 
-    /// Counts so many requests of a key now, and says what they make of it.
+    /// Counts `count` requests of a key now, and returns the resulting assessment.
     ///
     /// # Errors
     /// [`CheckError::KeyTooLong`].
@@ -144,15 +153,15 @@ impl AnomalyDetector {
         place.with(standing, || History::new(&self.rule, now), |history| history.count(&self.rule, now, count))
     }
 
-    /// What is thought of a key; `None` where nothing is known of it.
+    /// The assessment of a key. `None` if the key is unknown.
     pub fn habit(&self, key: &str) -> Option<Habit> {
         let place = self.store.lock(key);
         let now = self.clock.now();
         place.get().map(|history| history.at(&self.rule, now).habit())
     }
 
-    /// Takes the flag from a key: the rate that it has now is its habit, and is learned from the start. Returns whether it
-    /// was flagged.
+    /// Removes a key's flag. Its current rate counts as normal, and its history is learned again
+    /// from the start. Returns whether it was flagged.
     pub fn unflag(&self, key: &str) -> bool {
         let mut place = self.store.lock(key);
         let now = self.clock.now();
@@ -164,12 +173,13 @@ impl AnomalyDetector {
         was_flagged
     }
 
-    /// Forgets a key. Returns whether it was known.
+    /// Removes a key. Returns whether it was known.
     pub fn forget(&self, key: &str) -> bool {
         self.store.lock(key).remove()
     }
 
-    /// The keys that are flagged now, the earliest first. Walks all keys: for dashboards, or once an interval.
+    /// The keys that are currently flagged, the earliest first. Iterates over all keys: use it for
+    /// dashboards, or once per interval.
     pub fn flagged(&self) -> Vec<Flag> {
         let now = self.clock.now();
         let mut flags = Vec::new();

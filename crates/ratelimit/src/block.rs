@@ -1,19 +1,19 @@
-//! The automatic block of a key that goes over its limit.
+//! The automatic block of a key that exceeds its limit.
 
 use std::time::Duration;
 
 use crate::Timestamp;
 use crate::clock::whole_micros;
 
-/// How long a key that goes over its limit is refused, and how that grows with repetition.
+/// How long a key that exceeds its limit is refused, and how that duration grows with repetition.
 ///
-/// Only the step from free into blocked is a strike: what is refused during a block neither strikes nor extends
-/// it. A client that waits for `retry_after` is never struck again for waiting.
+/// Only the transition from unblocked to blocked counts as a strike. Refusals during a block
+/// neither count as a strike nor extend the block. A client that waits for `retry_after` gets none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockPolicy {
     base: u64,
     escalation: Option<Escalation>,
-    /// The most that a block is longer than its due, in percent.
+    /// Maximum extension of a block, in percent of its length.
     jitter: u8,
 }
 
@@ -24,16 +24,17 @@ struct Escalation {
 }
 
 impl BlockPolicy {
-    /// The longest automatic block.
+    /// Maximum duration of an automatic block.
     pub const MAX: Duration = Duration::from_secs(24 * 3_600);
 
-    /// Blocks for `duration`, however often it happens. Clamped to between 1 ms and [`BlockPolicy::MAX`].
+    /// Blocks for `duration` every time. Clamped to between 1 ms and [`BlockPolicy::MAX`].
     pub fn fixed(duration: Duration) -> Self {
         Self { base: whole_micros(duration.clamp(Duration::from_millis(1), Self::MAX)), escalation: None, jitter: 0 }
     }
 
-    /// Blocks for `duration × 2^strikes`, at most `cap`; one strike is forgotten after each `decay` without a
-    /// block. `cap` is clamped to between the fixed duration and [`BlockPolicy::MAX`], `decay` to at least 1 ms.
+    /// Blocks for `duration × 2^strikes`, at most `cap`. One strike expires after each `decay`
+    /// without a block. `cap` is clamped to between the fixed duration and [`BlockPolicy::MAX`],
+    /// and `decay` to at least 1 ms.
     #[must_use]
     pub fn escalate(self, cap: Duration, decay: Duration) -> Self {
         let cap = whole_micros(cap.min(Self::MAX)).max(self.base);
@@ -41,46 +42,47 @@ impl BlockPolicy {
         Self { escalation: Some(Escalation { cap, decay }), ..self }
     }
 
-    /// Makes each block longer by up to `percent` of its length, at most 100, so that those who went over a limit together don't
-    /// come back together. Also longer than the cap of [`escalate`](Self::escalate), never than [`BlockPolicy::MAX`].
+    /// Extends each block by up to `percent` of its length, at most 100, so that clients that
+    /// exceeded a limit together do not return together. The result may exceed the cap of
+    /// [`escalate`](Self::escalate), but not [`BlockPolicy::MAX`].
     ///
-    /// How much longer is drawn by the key and its strikes alone: each process, and Redis, draws the same.
+    /// It depends only on the key and its strikes: every process, and Redis, computes the same.
     #[must_use]
     pub fn jitter(self, percent: u8) -> Self {
         Self { jitter: percent.min(100), ..self }
     }
 
-    /// The fixed duration, its cap and the decay of a strike, in microseconds; without escalation the latter are zero.
+    /// Duration, cap and decay of a strike, in microseconds. Without escalation the last two are
+    /// zero.
     #[cfg(feature = "redis")]
     pub(crate) fn rule(&self) -> [u64; 3] {
         let Escalation { cap, decay } = self.escalation.unwrap_or(Escalation { cap: 0, decay: 0 });
         [self.base, cap, decay]
     }
 
-    /// The jitter in percent and the seed of the key, in one number.
+    /// The jitter in percent and the key's seed, encoded in one number.
     #[cfg(feature = "redis")]
     pub(crate) fn jitter_of(&self, key: &str) -> u64 {
         if self.jitter == 0 { 0 } else { u64::from(self.jitter) * PARTS + seed(key) }
     }
 
-    /// A block's length with its part of the jitter.
+    /// Adds the jitter to a block's length, in microseconds.
     fn jittered(&self, length: u64, strikes: u32, key: &str) -> u64 {
         if self.jitter == 0 {
             return length;
         }
-        // An odd step walks through all the parts, far apart from one strike to the next.
+        // An odd factor reaches all values, and consecutive strikes get distant ones.
         let part = (seed(key) + u64::from(strikes) % PARTS * 40_503) % PARTS;
         let longest = length * u64::from(self.jitter) / 100;
         (length + longest * part / PARTS).min(whole_micros(Self::MAX))
     }
 
-    /// Strikes the key and returns how long it is blocked.
     pub(crate) fn strike(&self, block: &mut Block, now: Timestamp, key: &str) -> Duration {
         let (length, strikes) = match self.escalation {
             None => (self.base, 0),
             Some(Escalation { cap, .. }) => {
                 let strikes = self.strikes(block, now);
-                // 2^37 × 1 ms is above the greatest cap, so a greater shift changes nothing and can't overflow.
+                // 2^37 × 1 ms exceeds the maximum cap, so a larger shift would change nothing.
                 let length = u128::from(self.base) << strikes.min(37);
                 (u64::try_from(length).unwrap_or(cap).min(cap), strikes.saturating_add(1))
             }
@@ -90,7 +92,7 @@ impl BlockPolicy {
         Duration::from_micros(length)
     }
 
-    /// The strikes that are not forgotten yet.
+    /// Strikes that have not expired.
     pub(crate) fn strikes(&self, block: &Block, now: Timestamp) -> u32 {
         let Some(Escalation { decay, .. }) = self.escalation else { return 0 };
         let forgotten = now.as_micros().saturating_sub(block.until) / decay;
@@ -98,18 +100,18 @@ impl BlockPolicy {
     }
 }
 
-/// In how many parts jitter is drawn.
+/// Number of distinct jitter values.
 const PARTS: u64 = 1 << 16;
 
-/// A number below [`PARTS`] that the key alone chooses (FNV-1a, folded): the same in every process and release.
+/// A number below [`PARTS`] from the key alone (FNV-1a, folded). Stable across releases.
 fn seed(key: &str) -> u64 {
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     let hash = key.bytes().fold(0x811c_9dc5, step);
     u64::from((hash >> 16) ^ (hash & 0xffff))
 }
 
-/// The block of one key; the default is none and no strikes.
-// Packed, so that a key and what is kept of it fit one line of the processor's cache.
+/// The block of one key. The default is no block and no strikes.
+// Packed, so that a key and its state fit in one cache line of the processor.
 #[repr(Rust, packed(4))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -119,19 +121,18 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// A block of `duration` from `now` that keeps `strikes`.
     pub(crate) fn manual(now: Timestamp, duration: Duration, strikes: u32) -> Self {
         let length = whole_micros(duration);
         Self { until: now.as_micros().saturating_add(length), length, strikes }
     }
 
-    /// What is left of the block, never more than its length, whatever the clock does.
+    /// Remaining duration of the block. Never more than its length, even if the clock is set back.
     pub(crate) fn left(&self, now: Timestamp) -> Option<Duration> {
         let left = self.until.saturating_sub(now.as_micros()).min(self.length);
         (left > 0).then(|| Duration::from_micros(left))
     }
 
-    /// Restarts a block that the clock was set back from, so that it ends once its length has passed again.
+    /// Restarts the block if the clock was set back: it ends after its length has passed again.
     pub(crate) fn follow_clock(&mut self, now: Timestamp) {
         self.until = self.until.min(now.as_micros().saturating_add(self.length));
     }
@@ -206,12 +207,12 @@ mod tests {
                 let length = policy.strike(&mut block, at(0), &key);
                 assert!(seconds(due) <= length && length < seconds(due) * 11 / 10, "{length:?}");
                 lengths.insert(length);
-                // The same wherever it is drawn.
+                // The same value is computed everywhere.
                 assert_eq!(policy.jittered(due * 1_000_000, block.strikes, &key), whole_micros(length));
             }
         }
         assert!(lengths.len() > 5_000, "{}", lengths.len());
-        // Never above the longest.
+        // Never above the maximum.
         let longest = BlockPolicy::fixed(Duration::MAX).jitter(u8::MAX);
         assert_eq!(longest.strike(&mut Block::default(), at(0), "key"), BlockPolicy::MAX);
     }

@@ -1,4 +1,4 @@
-//! How many at a time, where the other limits say how many a period.
+//! Limits on concurrent requests, in contrast to limits per period.
 
 mod gradient;
 #[cfg(feature = "tower")]
@@ -25,26 +25,28 @@ pub use permit::Permit;
 
 use permit::{Course, Slot};
 
-/// How a [`ConcurrencyLimiter`] finds the limit of a key.
+/// How a [`ConcurrencyLimiter`] determines the limit of a key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Concurrency {
-    /// So many at a time, the same for each key.
+    /// A fixed number of concurrent requests, the same for each key.
     Fixed(NonZeroU32),
-    /// As many as the service behind bears, found for each key by how long its requests take.
+    /// A limit that is computed for each key from the duration of its requests.
     Adaptive(Gradient),
 }
 
-/// Bounds how many requests of a key are under way at once: of a tenant, so that a slow one doesn't take every place, or of a
-/// service, so that it isn't given more than it bears.
+/// Limits the number of concurrent requests per key. The key can be a tenant, so that a slow one
+/// does not use the whole capacity, or a service, so that it is not overloaded.
 ///
-/// A [`Permit`] is a place, and gives it back when it is dropped. Nobody waits here: where there is no place a request is
-/// refused at once, for a queue in front of a service that is too slow makes it slower.
+/// A [`Permit`] is held while a request runs and is released when it is dropped. No request waits:
+/// at the limit, a request is refused immediately, because a queue in front of a slow service makes
+/// it slower.
 ///
 /// ```
 /// use std::num::NonZeroU32;
 /// use tidegate_ratelimit::{Concurrency, ConcurrencyLimiter};
 ///
-/// let reports = ConcurrencyLimiter::builder("reports", Concurrency::Fixed(NonZeroU32::MIN)).build();
+/// let reports =
+///     ConcurrencyLimiter::builder("reports", Concurrency::Fixed(NonZeroU32::MIN)).build();
 /// let first = reports.try_acquire("tenant-1")?;
 /// assert!(reports.try_acquire("tenant-1").is_err());
 /// assert!(reports.try_acquire("tenant-2").is_ok());
@@ -53,11 +55,13 @@ pub enum Concurrency {
 /// # Ok::<_, tidegate_ratelimit::AcquireError>(())
 /// ```
 ///
-/// - **Memory:** at most [`max_keys`](ConcurrencyLimiterBuilder::max_keys) keys, some 300 bytes each. A new one takes the place of one
-///   with nothing under way: with an adaptive limit of the one with the lowest, which is then found anew. If all have something
-///   under way, a new key is refused with [`CheckError::Full`].
+/// - **Memory:** at most [`max_keys`](ConcurrencyLimiterBuilder::max_keys) keys, about 300 bytes
+///   each. A new key replaces one without requests in flight. With an adaptive limit it replaces
+///   the one with the lowest limit, which is then determined again. If all keys have requests in
+///   flight, a new key is refused with [`CheckError::Full`].
 /// - **Each process** counts for itself.
-/// - Cost: a lock of one shard to acquire, one of the key to give back where the limit is adaptive.
+/// - Cost: a lock on one shard to acquire. With an adaptive limit, also a lock on the key to
+///   release.
 pub struct ConcurrencyLimiter {
     name: String,
     rule: Concurrency,
@@ -67,7 +71,7 @@ pub struct ConcurrencyLimiter {
     seed: RandomState,
 }
 
-/// Collects the options of a [`ConcurrencyLimiter`]; see [`ConcurrencyLimiter::builder`].
+/// Builder of a [`ConcurrencyLimiter`]; see [`ConcurrencyLimiter::builder`].
 pub struct ConcurrencyLimiterBuilder {
     name: String,
     rule: Concurrency,
@@ -76,19 +80,19 @@ pub struct ConcurrencyLimiterBuilder {
     clock: Arc<dyn Clock>,
 }
 
-/// Why there is no place.
+/// Reason why no permit was acquired.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcquireError {
-    /// As many of the key are under way as may be.
+    /// The maximum number of requests of the key is running.
     #[error("{limit} at a time are under way")]
     AtLimit {
-        /// How many at a time.
+        /// Maximum number of concurrent requests.
         limit: u32,
-        /// When to come back, by the limiter's options: when a place is free nobody knows.
+        /// When to retry, according to the limiter's options. The actual time is unknown.
         retry_after: Duration,
     },
-    /// The key is too long, or there is no room for it.
+    /// The key is too long, or there is no capacity for it.
     #[error(transparent)]
     Key(#[from] CheckError),
 }
@@ -97,15 +101,15 @@ pub enum AcquireError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ConcurrencyStats {
-    /// Permits given.
+    /// Number of acquired permits.
     pub admitted: u64,
-    /// Requests for which there was no place.
+    /// Number of requests that were refused at the limit.
     pub refused: u64,
-    /// Requests whose key was too long, or had no room.
+    /// Number of requests whose key was too long or had no capacity.
     pub failed: u64,
-    /// Permits that are not back yet.
+    /// Number of permits that are not yet released.
     pub in_flight: u64,
-    /// Keys held in memory.
+    /// Number of keys in memory.
     pub tracked_keys: u64,
 }
 
@@ -113,21 +117,21 @@ const DEFAULT_MAX_KEYS: usize = 10_000;
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl ConcurrencyLimiterBuilder {
-    /// Holds at most `n` keys, at least one; 10,000 unless set.
+    /// Sets the maximum number of keys; at least one, 10,000 by default.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
         self
     }
 
-    /// Tells who is refused to come back after so long; a second unless set.
+    /// Sets the time after which a refused client should retry; one second by default.
     #[must_use]
     pub fn retry_after(mut self, retry_after: Duration) -> Self {
         self.retry_after = retry_after;
         self
     }
 
-    /// Takes time from `clock`; [`SystemClock`] unless set. Only adaptive limits ask it.
+    /// Sets the clock; [`SystemClock`] by default. Only adaptive limits read it.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -142,7 +146,7 @@ impl ConcurrencyLimiterBuilder {
 }
 
 impl ConcurrencyLimiter {
-    /// Starts a limiter of what `rule` says for each key.
+    /// Returns a builder for a limiter that applies `rule` to each key.
     pub fn builder(name: impl Into<String>, rule: Concurrency) -> ConcurrencyLimiterBuilder {
         ConcurrencyLimiterBuilder {
             name: name.into(),
@@ -158,10 +162,10 @@ impl ConcurrencyLimiter {
         &self.name
     }
 
-    /// Takes a place for `key`, if there is one now.
+    /// Acquires a permit for `key` if one is free now.
     ///
     /// # Errors
-    /// [`AcquireError`] when there is none.
+    /// [`AcquireError`] if there is none.
     pub fn try_acquire(&self, key: &str) -> Result<Permit, AcquireError> {
         let mut place = self.store.lock(key);
         let taken = place.with(standing, || Arc::new(self.slot(key)), |slot| Slot::take(slot, &self.clock));
@@ -172,7 +176,7 @@ impl ConcurrencyLimiter {
         }
     }
 
-    /// How many at a time the key may have under way now.
+    /// Current maximum number of concurrent requests of the key.
     pub fn limit(&self, key: &str) -> u32 {
         match self.store.lock(key).get() {
             Some(slot) => slot.limit.load(Ordering::Relaxed),
@@ -180,12 +184,12 @@ impl ConcurrencyLimiter {
         }
     }
 
-    /// How many of the key are under way.
+    /// Current number of requests of the key.
     pub fn in_flight(&self, key: &str) -> u32 {
         self.store.lock(key).get().map_or(0, |slot| slot.in_flight.load(Ordering::Relaxed))
     }
 
-    /// Exact counters since the limiter was built. Walks all keys held: for dashboards.
+    /// Exact counters since the limiter was built. Iterates over all keys: use it for dashboards.
     pub fn stats(&self) -> ConcurrencyStats {
         let in_flight = Cell::new(0);
         let counted = self.store.stats(|slot| {

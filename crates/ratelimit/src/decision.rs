@@ -1,12 +1,12 @@
-//! The answer to a check.
+//! The result of a check.
 
 use std::time::Duration;
 
 use crate::Quota;
 
-/// Whether a cost was admitted, with what a client needs to pace itself.
+/// Whether a cost was admitted, with the figures that a client needs to pace itself.
 ///
-/// All durations count from the moment of the decision.
+/// All durations are relative to the time of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a decision that nobody obeys limits nothing"]
 pub enum Decision {
@@ -16,36 +16,36 @@ pub enum Decision {
     Denied(Denial),
 }
 
-/// What is left after a cost was admitted.
+/// Figures of an admitted cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// The quota that was applied.
     pub quota: Quota,
-    /// The greatest amount that can be available at once.
+    /// Maximum amount that can be available at once.
     pub limit: u64,
-    /// What is available now.
+    /// Amount that is available now.
     pub remaining: u64,
-    /// Until all of `limit` is available again, if nothing more is charged.
+    /// Time until all of `limit` is available again, if nothing else is charged.
     pub reset_after: Duration,
-    /// How long to wait before going ahead: a place in the line of a
-    /// [`LeakyBucket::queue`](crate::LeakyBucket::queue), zero with all others.
+    /// Time to wait before proceeding: the delay of a
+    /// [`LeakyBucket::queue`](crate::LeakyBucket::queue). Zero with all other algorithms.
     pub delay: Duration,
 }
 
-/// Why not, and when to come back.
+/// Figures of a refused cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// The quota that was applied.
     pub quota: Quota,
-    /// The greatest amount that can be available at once.
+    /// Maximum amount that can be available at once.
     pub limit: u64,
-    /// What is available now: less than the cost, zero while blocked.
+    /// Amount that is available now: less than the cost, zero while the key is blocked.
     pub remaining: u64,
-    /// Until all of `limit` is available, if nothing more is charged.
+    /// Time until all of `limit` is available, if nothing else is charged.
     pub reset_after: Duration,
-    /// The earliest moment at which the same cost is admitted, if nothing more is charged.
+    /// Time until the same cost is admitted, if nothing else is charged.
     pub retry_after: Duration,
-    /// What is left of the key's block, if it is blocked.
+    /// Remaining time of the key's block. `None` if the key is not blocked.
     pub blocked_for: Option<Duration>,
 }
 
@@ -63,7 +63,7 @@ impl Decision {
         }
     }
 
-    /// The greatest amount that can be available at once.
+    /// Maximum amount that can be available at once.
     pub const fn limit(&self) -> u64 {
         match self {
             Self::Allowed(allowance) => allowance.limit,
@@ -71,7 +71,7 @@ impl Decision {
         }
     }
 
-    /// What is available now, after this decision.
+    /// Amount that is available after this decision.
     pub const fn remaining(&self) -> u64 {
         match self {
             Self::Allowed(allowance) => allowance.remaining,
@@ -79,7 +79,7 @@ impl Decision {
         }
     }
 
-    /// Until all of the limit is available again, if nothing more is charged.
+    /// Time until all of the limit is available again, if nothing else is charged.
     pub const fn reset_after(&self) -> Duration {
         match self {
             Self::Allowed(allowance) => allowance.reset_after,
@@ -87,7 +87,7 @@ impl Decision {
         }
     }
 
-    /// When the same cost would be admitted; `None` if it just was.
+    /// Time until the same cost would be admitted. `None` if it was admitted.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Allowed(_) => None,
@@ -95,7 +95,7 @@ impl Decision {
         }
     }
 
-    /// What is left of the key's block, if it is blocked.
+    /// Remaining time of the key's block. `None` if the key is not blocked.
     pub const fn blocked_for(&self) -> Option<Duration> {
         match self {
             Self::Allowed(_) => None,
@@ -103,7 +103,7 @@ impl Decision {
         }
     }
 
-    /// How long to wait before going ahead, where that was admitted.
+    /// Time to wait before proceeding. Zero if the cost was refused.
     pub const fn delay(&self) -> Duration {
         match self {
             Self::Allowed(allowance) => allowance.delay,
@@ -111,13 +111,12 @@ impl Decision {
         }
     }
 
-    /// Admitted by something else than the quota: nothing is charged and all is left.
+    /// An admission that does not depend on the quota: nothing is charged, the full limit remains.
     pub(crate) fn uncounted(quota: Quota) -> Self {
         let (limit, zero) = (quota.limit(), Duration::ZERO);
         Self::Allowed(Allowance { quota, limit, remaining: limit, reset_after: zero, delay: zero })
     }
 
-    /// This decision, where it admits, with a time to wait before going ahead.
     pub(crate) fn delayed(self, delay: Duration) -> Self {
         match self {
             Self::Allowed(allowance) => Self::Allowed(Allowance { delay, ..allowance }),

@@ -1,4 +1,4 @@
-//! A quota that follows the health of what it protects.
+//! A quota that depends on the health of the protected service.
 
 mod adjustment;
 mod limiter;
@@ -12,11 +12,11 @@ pub use adjustment::Adjustment;
 
 use adjustment::AdjustmentState;
 
-/// How well a service is, as the owner of a [`DynamicQuota`] measures it.
+/// The health of a service, as the owner of a [`DynamicQuota`] measures it.
 ///
 /// Closures that return a number are signals too.
 pub trait HealthSignal: Send + Sync {
-    /// From 0, which is as bad as it gets, to 1, all well. What is no number counts as nothing known, and changes nothing.
+    /// Returns a score from 0 (worst) to 1 (healthy). NaN means unknown and changes nothing.
     fn score(&self) -> f64;
 }
 
@@ -26,18 +26,22 @@ impl<F: Fn() -> f64 + Send + Sync> HealthSignal for F {
     }
 }
 
-/// Lowers the quota of a limiter under load and raises it slowly back, as an [`Adjustment`] says.
+/// Lowers a limiter's quota under load and raises it slowly later, as an [`Adjustment`] says.
 ///
-/// Every [`observe`](Self::observe) takes one score and applies the quota that follows with [`Limiter::set_quota`]: what was
-/// charged stays charged. With the feature `tokio`, `follow` asks a signal again and again.
+/// Each call of [`observe`](Self::observe) takes one score and applies the resulting quota with
+/// [`Limiter::set_quota`], so charges are kept. With the feature `tokio`, `follow` reads a signal
+/// periodically.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
-/// use tidegate_ratelimit::{Adjustment, DynamicQuota, FixedWindow, Limiter, ManualClock, MemoryLimiter, Quota};
+/// use tidegate_ratelimit::{
+///     Adjustment, DynamicQuota, FixedWindow, Limiter, ManualClock, MemoryLimiter, Quota,
+/// };
 ///
 /// let clock = ManualClock::default();
-/// let api = Arc::new(MemoryLimiter::builder("api", FixedWindow::new(Quota::per_minute(100)?)).build());
+/// let api =
+///     Arc::new(MemoryLimiter::builder("api", FixedWindow::new(Quota::per_minute(100)?)).build());
 /// let quota = DynamicQuota::new(api.clone(), Adjustment::default()).clock(clock.clone());
 /// quota.observe(0.1)?;
 /// clock.advance(Duration::from_secs(5));
@@ -46,10 +50,12 @@ impl<F: Fn() -> f64 + Send + Sync> HealthSignal for F {
 /// # Ok::<_, tidegate_ratelimit::QuotaError>(())
 /// ```
 ///
-/// - It is a [`Limiter`] itself, whose [`set_quota`](Limiter::set_quota) is [`set_base`](Self::set_base): whatever else changes the
-///   quota, such as `SharedQuotas`, has to be given this one, in an [`Arc`]. What is set on the limiter behind is replaced at the next
-///   change.
-/// - It changes the limiter it is given, on this node. Nodes that each follow their own signal lower their own limits.
+/// - It is a [`Limiter`] itself, and its [`set_quota`](Limiter::set_quota) is
+///   [`set_base`](Self::set_base). Other components that change the quota, such as `SharedQuotas`,
+///   must be given this limiter, in an [`Arc`]. A quota that is set on the inner limiter is
+///   overwritten by the next change.
+/// - It changes the inner limiter on this node only. If each node follows its own signal, each
+///   lowers its own limits.
 pub struct DynamicQuota<L: ?Sized> {
     limiter: Arc<L>,
     adjustment: Adjustment,
@@ -63,14 +69,14 @@ struct Course {
 }
 
 impl<L: Limiter + ?Sized> DynamicQuota<L> {
-    /// Adjusts the quota that `limiter` has now.
+    /// Adjusts the current quota of `limiter`.
     pub fn new(limiter: Arc<L>, adjustment: Adjustment) -> Self {
         let clock = Arc::new(SystemClock::new());
         let course = Mutex::new(Course { base: limiter.quota(), state: adjustment.begin(clock.now()) });
         Self { limiter, adjustment, clock, course }
     }
 
-    /// Takes time from `clock`; [`SystemClock`] unless set.
+    /// Sets the clock; [`SystemClock`] by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.course.get_mut().unwrap_or_else(PoisonError::into_inner).state = self.adjustment.begin(clock.now());
@@ -78,11 +84,11 @@ impl<L: Limiter + ?Sized> DynamicQuota<L> {
         self
     }
 
-    /// Takes a score into account and answers the quota that applies from now on.
+    /// Applies a score and returns the quota that applies from now on.
     ///
     /// # Errors
-    /// [`QuotaError`] when the limiter can't apply the quota; then it keeps the one it has, and the next score is taken
-    /// as if this one had not been.
+    /// [`QuotaError`] if the limiter cannot apply the quota. The limiter then keeps its quota, and
+    /// this score has no effect on the next one.
     pub fn observe(&self, score: f64) -> Result<Quota, QuotaError> {
         let mut course = self.lock();
         let mut state = course.state;
@@ -95,17 +101,17 @@ impl<L: Limiter + ?Sized> DynamicQuota<L> {
         Ok(quota)
     }
 
-    /// Which part of the base quota applies, from 0 to 1.
+    /// Share of the base quota that applies, from 0 to 1.
     pub fn share(&self) -> f64 {
         f64::from(self.lock().state.permille()) / 1_000.0
     }
 
-    /// Applies that part of the base quota from now on, within the bounds of the [`Adjustment`].
-    /// What [`observe`](Self::observe) learns later changes it as any other share, at the earliest
-    /// after the adjustment's times.
+    /// Applies the given share of the base quota from now on, within the bounds of the
+    /// [`Adjustment`]. Later calls of [`observe`](Self::observe) change it like any other share, at
+    /// the earliest after the adjustment's durations.
     ///
     /// # Errors
-    /// [`QuotaError`] when the limiter can't apply the quota; then nothing changes.
+    /// [`QuotaError`] if the limiter cannot apply the quota. Nothing changes then.
     pub fn set_share(&self, share: f64) -> Result<Quota, QuotaError> {
         let mut course = self.lock();
         let state = self.adjustment.at(share, self.clock.now());
@@ -115,7 +121,7 @@ impl<L: Limiter + ?Sized> DynamicQuota<L> {
         Ok(quota)
     }
 
-    /// What would apply now if `quota` were the base.
+    /// The quota that would apply now if `quota` were the base.
     fn part_of(&self, quota: Quota) -> Quota {
         quota.part(self.lock().state.permille())
     }
@@ -125,10 +131,10 @@ impl<L: Limiter + ?Sized> DynamicQuota<L> {
         self.lock().base
     }
 
-    /// Takes `quota` for the quota of a healthy service from now on; the share stays.
+    /// Sets the quota of a healthy service from now on. The share is kept.
     ///
     /// # Errors
-    /// [`QuotaError`] when the limiter can't apply it; then nothing changes.
+    /// [`QuotaError`] if the limiter cannot apply it. Nothing changes then.
     pub fn set_base(&self, quota: Quota) -> Result<(), QuotaError> {
         let mut course = self.lock();
         self.limiter.set_quota(quota.part(course.state.permille()))?;
@@ -136,8 +142,8 @@ impl<L: Limiter + ?Sized> DynamicQuota<L> {
         Ok(())
     }
 
-    /// Asks `signal` every `interval` and applies what follows, until it is dropped. A quota that the limiter can't apply is
-    /// left out: the next score may bring another.
+    /// Reads `signal` every `interval` and applies the resulting quota, until the future is
+    /// dropped. A quota that the limiter cannot apply is skipped: the next score may give another.
     #[cfg(feature = "tokio")]
     pub async fn follow(&self, signal: &dyn HealthSignal, interval: std::time::Duration) -> std::convert::Infallible {
         let mut ticks = tokio::time::interval(interval.max(std::time::Duration::from_millis(1)));

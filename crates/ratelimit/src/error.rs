@@ -1,39 +1,41 @@
-//! What can be wrong with a quota, a check or a tier's name.
+//! Errors of quotas, checks and tier names.
 
 use std::time::Duration;
 
-/// Why a check has no decision.
+/// Reason why a check has no decision.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// No amount of waiting would let this cost through.
+    /// The cost can never be admitted, regardless of waiting time.
     #[error("a cost of {cost} can never fit a limit of {limit}")]
     CostExceedsLimit {
-        /// The cost asked for.
+        /// The requested cost.
         cost: u64,
-        /// The greatest cost that can ever fit.
+        /// Maximum cost that can be admitted.
         limit: u64,
     },
-    /// Every place is held by a blocked key, so a new key can't be counted.
+    /// Blocked keys use the whole capacity, so a new key cannot be counted.
     #[error("no room for a new key: all {max_keys} places of its shard are held by blocked keys")]
     Full {
-        /// The places of the shard that the key belongs to.
+        /// Capacity of the key's shard, in keys.
         max_keys: usize,
     },
-    /// The key is longer than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES), which bounds the memory of all keys.
+    /// The key is longer than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES), which bounds the memory of
+    /// all keys.
     #[error("a key of {length} bytes is longer than {max}")]
     KeyTooLong {
         /// Length of the key, in bytes.
         length: usize,
-        /// The longest key accepted, in bytes.
+        /// Maximum length of a key, in bytes.
         max: usize,
     },
-    /// The store that holds the states gave no answer.
+    /// The store that holds the states did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// A store outside this process could not be asked, or its answer was none. Only limiters that have such a store end in it.
+/// A store outside this process could not be reached, or its reply was invalid. Only limiters with
+/// such a store return it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the limiter's store gave no answer: {detail}")]
 pub struct StoreError {
@@ -43,93 +45,95 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// An error of a store; for implementations of a limiter outside this crate too.
+    /// Creates an error of a store. Limiters outside this crate can use it too.
     pub fn new(detail: impl Into<Box<str>>) -> Self {
         Self { detail: detail.into(), transient: false, may_have_charged: false }
     }
 
-    /// Says that the same check may have an answer later without anybody changing anything.
+    /// Marks the error as transient: the same check may succeed later without any intervention.
     #[must_use]
     pub fn transient(self) -> Self {
         Self { transient: true, ..self }
     }
 
-    /// Says that the cost may have been charged, once, although there is no answer.
+    /// Marks that the cost may have been charged, at most once, although there was no reply.
     #[must_use]
     pub fn maybe_charged(self) -> Self {
         Self { may_have_charged: true, ..self }
     }
 
-    /// Whether the same check may have an answer later without anybody changing anything.
+    /// Whether the same check may succeed later without any intervention.
     pub fn is_transient(&self) -> bool {
         self.transient
     }
 
-    /// Whether the cost may have been charged, once, although there is no answer.
+    /// Whether the cost may have been charged, at most once, although there was no reply.
     pub fn may_have_charged(&self) -> bool {
         self.may_have_charged
     }
 }
 
-/// Why a [`Quota`](crate::Quota) can't be built.
+/// Reason why a [`Quota`](crate::Quota) cannot be built or applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotaError {
-    /// A limit of zero admits nothing, ever.
+    /// The limit is zero and would never admit anything.
     #[error("a limit must be at least 1")]
     ZeroLimit,
     /// The limit is above [`Quota::MAX_LIMIT`](crate::Quota::MAX_LIMIT).
     #[error("a limit of {limit} is above {max}")]
     LimitTooLarge {
-        /// The limit asked for.
+        /// The requested limit.
         limit: u64,
-        /// The greatest limit.
+        /// Maximum limit.
         max: u64,
     },
-    /// A burst of zero admits nothing, ever.
+    /// The burst is zero and would never admit anything.
     #[error("a burst must be at least 1")]
     ZeroBurst,
     /// The burst is above [`Quota::MAX_LIMIT`](crate::Quota::MAX_LIMIT).
     #[error("a burst of {burst} is above {max}")]
     BurstTooLarge {
-        /// The burst asked for.
+        /// The requested burst.
         burst: u64,
-        /// The greatest burst.
+        /// Maximum burst.
         max: u64,
     },
-    /// The period is zero, longer than [`Quota::MAX_PERIOD`](crate::Quota::MAX_PERIOD), or not whole microseconds.
+    /// The period is zero, longer than [`Quota::MAX_PERIOD`](crate::Quota::MAX_PERIOD), or not a
+    /// whole number of microseconds.
     #[error("a period of {period:?} is not between 1 µs and {max:?} in whole microseconds")]
     Period {
-        /// The period asked for.
+        /// The requested period.
         period: Duration,
-        /// The longest period.
+        /// Maximum period.
         max: Duration,
     },
-    /// The rate is above what a [`SingleLimiter`](crate::SingleLimiter) counts.
+    /// The rate is above the maximum of a [`SingleLimiter`](crate::SingleLimiter).
     #[error("{} in {:?} is more than {max} a second", .quota.0, .quota.1)]
     TooFast {
-        /// The limit and the period asked for.
+        /// The requested limit and period.
         quota: (u64, Duration),
-        /// The greatest rate, a second.
+        /// Maximum rate, per second.
         max: u64,
     },
-    /// None of the windows that hold together has that period.
+    /// No window has that period.
     #[error("no window is over {period:?}")]
     NoSuchWindow {
-        /// The period asked for.
+        /// The requested period.
         period: Duration,
     },
-    /// The quota has a burst other than its limit, and what it is for has none.
+    /// The burst differs from the limit, and the algorithm does not support bursts.
     #[error("a burst of {burst}, where there is none: leave it out")]
     NoBurst {
-        /// The burst asked for.
+        /// The requested burst.
         burst: u64,
     },
-    /// The quota is right, but the algorithm can't apply it in Redis.
+    /// The quota is valid, but the algorithm cannot apply it in Redis.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Unsupported(#[from] crate::UnsupportedAlgorithm),
-    /// The text isn't of the form `100/minute`, `5/15m` or, for what has a burst, `100/minute burst 20`.
+    /// The text is not of the form `100/minute`, `5/15m` or, where a burst is supported,
+    /// `100/minute burst 20`.
     #[error("not a quota such as \"100/minute\" or \"5/15m\"")]
     Syntax,
 }

@@ -1,4 +1,4 @@
-//! What decides while Redis doesn't.
+//! Limiters that continue to decide during a Redis outage.
 
 mod changes;
 mod debts;
@@ -22,36 +22,37 @@ pub use tenant::{FallbackTenantLimiter, FallbackTenantLimiterBuilder};
 
 use crate::{CheckError, StoreError};
 
-/// Who is let through while Redis can't be asked. A key that this process knows to be blocked stays so under each of them.
+/// Which requests are admitted while Redis cannot be reached. A key that this process knows to be
+/// blocked remains blocked with every policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutagePolicy {
-    /// Everybody, uncounted: for a limit that protects nothing which an outage could break.
+    /// Admits every request uncounted. For a limit whose absence during an outage does no harm.
     Open,
-    /// Nobody: the check ends in [`CheckError::Store`]. For a limit that must never be exceeded, such as guesses at a
-    /// password.
+    /// Refuses every request: the check returns [`CheckError::Store`]. For a limit that must never
+    /// be exceeded, such as password attempts.
     Closed,
-    /// Whoever fits into an equal share of the limit, counted in this process alone.
+    /// Admits requests up to an equal share of the limit, counted in this process only.
     ///
-    /// `instances` processes together admit at most the limit (or one each, where the limit is smaller than their number) in a
-    /// window that lies within the outage, and at most the limit and their shares in the one in which it begins. Headers and
-    /// figures are those of the share. A [`FallbackLimiter`] begins with what was left of the share, and charges to Redis later
-    /// what it admitted.
+    /// `instances` processes together admit at most the limit in a window within the outage. (If
+    /// the limit is smaller than their number, they admit one each.) In the window in which the
+    /// outage begins, they admit at most the limit plus their shares. Headers and figures are those
+    /// of the share. A [`FallbackLimiter`] begins with the remaining part of the share, and later
+    /// charges to Redis what it admitted.
     ///
-    /// In the first window without an answer Redis may only be slow. There each process admits its
-    /// part of the remaining count that Redis reported last, divided by the number of
-    /// [`LiveProcesses`] if that is greater than `instances`. See [`FallbackLimiter`] for what
-    /// that promises.
+    /// In the first window without a reply, Redis may only be slow. During that window each process
+    /// admits its part of the last remaining count that Redis reported. The count is divided by the
+    /// number of [`LiveProcesses`] if that is greater than `instances`. See [`FallbackLimiter`] for
+    /// the resulting guarantee.
     LocalShare {
-        /// How many processes share the limit.
+        /// Number of processes that share the limit.
         instances: NonZeroU32,
     },
 }
 
 impl OutagePolicy {
-    /// The whole limit in each process: what a process without Redis would admit.
+    /// The whole limit in each process, as a process without Redis would apply it.
     pub const ALONE: Self = Self::LocalShare { instances: NonZeroU32::MIN };
 
-    /// How many parts the limit is cut into for this process to hold one.
     fn parts(self) -> NonZeroU32 {
         match self {
             Self::LocalShare { instances } => instances,
@@ -60,18 +61,18 @@ impl OutagePolicy {
     }
 }
 
-/// [`OutagePolicy::ALONE`]: no number of instances has to be known or kept right, no client that paces itself by the limit
-/// is refused for the outage alone, and no client is let through without bound.
+/// [`OutagePolicy::ALONE`]: it requires no number of instances, refuses no client that paces itself
+/// by the limit because of the outage, and admits no client without a bound.
 impl Default for OutagePolicy {
     fn default() -> Self {
         Self::ALONE
     }
 }
 
-/// The outage that a result speaks of, else the result itself.
+/// Returns the store error as an outage, and every other result unchanged.
 ///
-/// A key that somebody else has written, or that can't be read for another reason, is one too: a limit must not turn every
-/// request of its client into an error.
+/// A key that another program has written, or that cannot be read for another reason, also counts
+/// as an outage: a limit must not turn every request of its client into an error.
 fn outage<T>(result: Result<T, CheckError>) -> Result<Result<T, CheckError>, StoreError> {
     match result {
         Err(CheckError::Store(error)) => Err(error),
@@ -79,7 +80,7 @@ fn outage<T>(result: Result<T, CheckError>) -> Result<Result<T, CheckError>, Sto
     }
 }
 
-/// A cost above the share may fit when Redis is back, so it isn't one that never does.
+/// A cost above the share may fit when Redis is back, so the error is the store's.
 fn fits_later<T>(result: Result<T, CheckError>, error: StoreError) -> Result<T, CheckError> {
     match result {
         Err(CheckError::CostExceedsLimit { .. }) => Err(CheckError::Store(error)),

@@ -1,4 +1,4 @@
-//! The front door: in fixed memory, whatever the number of addresses that knock.
+//! The front door: a limiter with fixed memory for any number of addresses.
 
 mod builder;
 mod sketch;
@@ -24,20 +24,23 @@ use crate::{
 use sketch::{MAX_COUNT, Sketch};
 use watch::Watch;
 
-/// A [`Limiter`] against floods, for the addresses of clients or any other key: what most keys cost is an estimate, and only
-/// those that may be heavy are counted exactly.
+/// A [`Limiter`] against floods, for client addresses or any other key. It only estimates most
+/// keys, and counts exactly those that may exceed the limit.
 ///
-/// Every key is counted in a count-min sketch over the last one to two periods. A key whose estimate reaches a
-/// [share](FrontDoorBuilder::share) of the limit, a quarter unless set, is a **suspect**: from then on a [`MemoryLimiter`] with a
-/// [`SlidingWindow`] decides over it, and only that one refuses and blocks. So an estimate alone never blocks anybody. Who
-/// stays below half of that share for two periods is let go again.
+/// Every key is counted in a count-min sketch over the last one to two periods. A key whose
+/// estimate reaches a [share](FrontDoorBuilder::share) of the limit, 25 % by default, becomes a
+/// **suspect**. From then on a [`MemoryLimiter`] with a [`SlidingWindow`] decides on it, and only
+/// that limiter refuses and blocks. An estimate alone therefore never blocks a key. A key stops
+/// being a suspect after it has stayed below half of that share for two periods.
 ///
 /// ```
 /// use tidegate_ratelimit::{FrontDoor, ManualClock};
 ///
-/// // 1,000 a second, and 10 s of block for who goes over it.
+/// // 1,000 per second, and a block of 10 s for a key that exceeds the limit.
 /// let door = FrontDoor::builder("ddos").clock(ManualClock::default()).build();
-/// let admitted = (0..5_000).filter(|_| door.check_now("203.0.113.9", 1).is_ok_and(|said| said.is_allowed())).count();
+/// let admitted = (0..5_000)
+///     .filter(|_| door.check_now("203.0.113.9", 1).is_ok_and(|said| said.is_allowed()))
+///     .count();
 /// assert_eq!(admitted, 1_249); // 249 before it was a suspect, then its limit
 /// assert!(door.check_now("198.51.100.4", 1)?.is_allowed());
 /// # Ok::<_, tidegate_ratelimit::CheckError>(())
@@ -45,32 +48,40 @@ use watch::Watch;
 ///
 /// # Bounds
 ///
-/// - **Memory:** 3 MiB from the start with the options unset: 4 rows × 65,536 cells × 8 bytes of the sketch, and 131,072 × 8
-///   bytes that say who is a suspect. Suspects come on top, about a kilobyte each, 8,192 at most: 8 MiB. The number of keys
-///   plays no part.
-/// - **Admitted** to one key in any period: its limit, and the share before it became a suspect. A suspect that is forgotten
-///   because there are more than `max_suspects` starts afresh.
-/// - **The estimate** is never too low. It is too high by more than `ε × N` with a probability of at most `δ`, where `N` is all that
-///   was counted in the last one to two periods, `ε = e / 65,536 = 0.0000415` and `δ = e⁻⁴ = 1.8 %` (Cormode and Muthukrishnan, *An
-///   improved data stream summary: the count-min sketch and its applications*, 2005); conservative updates (Estan and Varghese,
-///   2002) only lower it. At 1,000,000 requests a second that is 83. Too high means counted exactly, no more.
-/// - **Crafted collisions:** keys are hashed with `SipHash` under a random key, so nobody can choose addresses that share cells.
+/// - **Memory:** 3 MiB from the start with the default options: 4 rows × 65,536 cells × 8 bytes for
+///   the sketch, and 131,072 × 8 bytes for the set of suspects. Suspects add about a kilobyte each,
+///   8,192 at most: 8 MiB. The number of keys has no influence.
+/// - **Admitted** for one key in any period: its limit, plus the share that it used before it
+///   became a suspect. A suspect that is evicted because there are more than `max_suspects` starts
+///   with an empty state.
+/// - **The estimate** is never too low. It is too high by more than `ε × N` with a probability of
+///   at most `δ`, where `N` is the total count of the last one to two periods,
+///   `ε = e / 65,536 = 0.0000415` and `δ = e⁻⁴ = 1.8 %` (Cormode and Muthukrishnan, *An improved
+///   data stream summary: the count-min sketch and its applications*, 2005). Conservative updates
+///   (Estan and Varghese, 2002) can only lower it. At 1,000,000 requests per second `ε × N` is 83
+///   requests. A key whose estimate is too high is only counted exactly.
+/// - **Crafted collisions:** keys are hashed with `SipHash` and a random key, so clients cannot
+///   choose addresses that share cells.
 ///
 /// # What it does not guarantee
 ///
-/// - Above some 3,000,000 requests a second in one process, estimates of light keys reach the share too: they are counted exactly,
-///   and then the most charged of them are remembered.
-/// - Where every place of a suspect is held by a blocked key, one that can't be counted exactly is admitted while its estimate
-///   is below the limit, and refused with [`CheckError::Full`] above; still it isn't blocked.
-/// - `remaining` of a key that is no suspect is a lower bound, its `reset_after` two periods; what was charged to it can't be taken
-///   back by [`reward`](Limiter::reward) or [`reset`](Limiter::reset).
-/// - A quota with another period begins to estimate afresh.
-/// - Limits above 67,000,000 make suspects at 16,777,215.
+/// - Above about 3,000,000 requests per second in one process, the estimates of light keys also
+///   reach the share. They are then counted exactly, and above `max_suspects` only the most charged
+///   are kept.
+/// - If blocked keys use the whole capacity for suspects, a key that cannot be counted exactly is
+///   admitted while its estimate is at most the limit. Above the limit it is refused with
+///   [`CheckError::Full`], but not blocked.
+/// - `remaining` of a key that is not a suspect is a lower bound, and its `reset_after` is two
+///   periods. Its charges cannot be undone by [`reward`](Limiter::reward) or
+///   [`reset`](Limiter::reset).
+/// - After a change to a quota with another period, the estimates start at zero.
+/// - With limits above 67,000,000, a key becomes a suspect at an estimate of 16,777,215.
 ///
 /// # Cost
 ///
-/// [`check_now`](Self::check_now) of a key that is no suspect takes no lock and allocates nothing: one hash, the clock, six cells of
-/// memory. That of a suspect costs a check of the [`MemoryLimiter`] more.
+/// [`check_now`](Self::check_now) of a key that is not a suspect takes no lock and allocates
+/// nothing. It costs one hash, one read of the clock and access to six memory cells. For a suspect,
+/// a check of the [`MemoryLimiter`] is added.
 pub struct FrontDoor {
     rule: ArcSwap<Rule>,
     share: u8,
@@ -83,11 +94,11 @@ pub struct FrontDoor {
     failed: AtomicU64,
 }
 
-/// What follows from the quota.
+/// Values derived from the quota.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     quota: Quota,
-    /// The estimate that makes a suspect.
+    /// The estimate at which a key becomes a suspect.
     threshold: u64,
 }
 
@@ -98,12 +109,12 @@ impl Rule {
         Self { quota: quota.without_burst(), threshold }
     }
 
-    /// The number of the pane of the sketch, which is one period long.
+    /// Number of the current pane of the sketch. A pane is one period long.
     fn pane(&self, now: Timestamp) -> u16 {
         u16::try_from((now.as_micros() / self.quota.period_micros()) & u64::from(u16::MAX)).unwrap_or(0)
     }
 
-    /// How long a suspect stays one without giving new reason.
+    /// Time for which a key remains a suspect without a new reason.
     fn hold(&self) -> Duration {
         2 * self.quota.period()
     }
@@ -116,7 +127,7 @@ impl Rule {
     }
 }
 
-/// Counters of their own cache lines: threads that admit different keys seldom share one.
+/// Number of counters, each on its own cache line, so that threads rarely share one.
 const STRIPES: usize = 16;
 
 #[derive(Debug, Default)]
@@ -124,7 +135,8 @@ const STRIPES: usize = 16;
 struct Padded(AtomicU64);
 
 impl FrontDoor {
-    /// Starts a front door of 1,000 a second with a block of 10 s; `name` appears in headers and statistics.
+    /// Returns a builder with a limit of 1,000 per second and a block of 10 s. `name` appears in
+    /// headers and statistics.
     pub fn builder(name: impl Into<String>) -> FrontDoorBuilder {
         FrontDoorBuilder::new(name.into())
     }
@@ -150,7 +162,8 @@ impl FrontDoor {
         }
     }
 
-    /// As [`check`](Limiter::check), without a future and, unless the key is a suspect, without a lock or an allocation.
+    /// Same as [`check`](Limiter::check), without a future. Takes no lock and allocates nothing,
+    /// unless the key is a suspect.
     ///
     /// # Errors
     /// As [`check`](Limiter::check).
@@ -197,9 +210,10 @@ impl FrontDoor {
         rule.allowed(estimate)
     }
 
-    /// Keeps a suspect that still gives reason to be one.
+    /// Extends the time of a suspect that still has a high usage.
     ///
-    /// A key that only seems to be a suspect gives none by coming, or those would become more and more.
+    /// Requests alone are not a reason: a key that only appears to be a suspect would otherwise
+    /// remain one, and their number would grow.
     fn watch_on(&self, rule: &Rule, hash: u64, now: Timestamp, decision: &Decision) {
         let used = decision.limit() - decision.remaining().min(decision.limit());
         if !decision.is_allowed() || used > rule.threshold / 2 {
@@ -212,7 +226,7 @@ impl FrontDoor {
         self.watch.hold(hash, now, length);
     }
 
-    /// Makes a suspect of a key that somebody speaks of.
+    /// Marks a key as a suspect because the caller names it.
     fn name_suspect(&self, key: &str, length: Duration) {
         let hold = self.rule.load().hold();
         self.watch.hold(self.hasher.hash_one(key), self.clock.now(), length.max(hold));
@@ -259,19 +273,19 @@ impl Limiter for FrontDoor {
         Ok(rule.allowed(estimate))
     }
 
-    /// The key is a suspect from now on.
+    /// The key becomes a suspect.
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         let decision = self.suspects.penalty(key, cost).await?;
         self.name_suspect(key, decision.blocked_for().unwrap_or_default());
         Ok(decision)
     }
 
-    /// Only what a suspect was charged can be taken back.
+    /// Refunds only charges of a suspect.
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
         self.suspects.reward(key, amount).await
     }
 
-    /// A suspect begins afresh and remains one for a while. Returns whether the key was one.
+    /// Resets a suspect, which remains one for a while. Returns whether the key was one.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         self.suspects.reset(key).await
     }
@@ -286,7 +300,8 @@ impl Limiter for FrontDoor {
         self.suspects.unblock(key).await
     }
 
-    /// Checks of all keys; `tracked_keys`, `blocked_keys`, `evicted_live` and `top_denied` are those of the suspects.
+    /// Checks of all keys. `tracked_keys`, `blocked_keys`, `evicted_live` and `top_denied` include
+    /// only suspects.
     fn stats(&self) -> LimiterStats {
         let admitted: u64 = self.admitted.iter().map(|stripe| stripe.0.load(Ordering::Relaxed)).sum();
         let suspects = self.suspects.stats();

@@ -1,6 +1,7 @@
-//! Response headers that tell a client how to pace itself.
+//! Response headers with which a client can pace itself.
 //!
-//! `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers-10, `Retry-After` as in RFC 9110:
+//! `RateLimit-Policy` and `RateLimit` follow draft-ietf-httpapi-ratelimit-headers-10, and
+//! `Retry-After` follows RFC 9110:
 //!
 //! ```text
 //! RateLimit-Policy: "minute";q=100;w=60
@@ -8,8 +9,8 @@
 //! Retry-After: 23
 //! ```
 //!
-//! And, for clients that know no other, the triple that was common before the draft ([`apply_x`]), with the seconds until
-//! the reset, not its date:
+//! [`apply_x`] adds the three headers that were common before the draft, for clients that support
+//! no others. The reset is in seconds from now, not a date:
 //!
 //! ```text
 //! X-RateLimit-Limit: 100
@@ -17,7 +18,7 @@
 //! X-RateLimit-Reset: 23
 //! ```
 //!
-//! All times are whole seconds, rounded up, so that a client which obeys them is never early.
+//! All times are whole seconds, rounded up, so that a client that obeys them is never early.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -26,23 +27,23 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use crate::{Decision, Quota, TenantDecision};
 
-/// `RateLimit`: what is left, and for how long.
+/// `RateLimit`: the remaining amount, and the time until the reset or the retry.
 pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
-/// `RateLimit-Policy`: what the quota is.
+/// `RateLimit-Policy`: the quota.
 pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// How much is available at once.
+/// `X-RateLimit-Limit`: the maximum amount that can be available at once.
 pub const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-/// How much is left.
+/// `X-RateLimit-Remaining`: the remaining amount.
 pub const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-/// For how many seconds.
+/// `X-RateLimit-Reset`: the time until the reset or the retry, in seconds.
 pub const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The greatest integer of a structured field, RFC 9651.
+/// Maximum integer of a structured field (RFC 9651).
 const MAX_INTEGER: u64 = 999_999_999_999_999;
 
-/// Adds the headers of one limiter's decision. Headers of other limiters stay; of several `Retry-After` the
-/// longest stays.
+/// Adds the headers of one limiter's decision. Keeps the headers of other limiters. Of several
+/// `Retry-After` values, the longest is kept.
 pub fn apply(headers: &mut HeaderMap, name: &str, decision: &Decision) {
     append(headers, RATELIMIT_POLICY, policy(name, decision.quota()));
     append(headers, RATELIMIT, left(name, decision));
@@ -51,8 +52,8 @@ pub fn apply(headers: &mut HeaderMap, name: &str, decision: &Decision) {
     }
 }
 
-/// Adds the headers of a tenant's decision: the policies of its three windows, and what is left of the
-/// [binding](TenantDecision::binding) one.
+/// Adds the headers of a tenant's decision: the policies of its three windows, and the remaining
+/// amount of the [binding](TenantDecision::binding) one.
 pub fn apply_tenant(headers: &mut HeaderMap, decision: &TenantDecision) {
     let policies = decision.windows.iter().map(|window| policy(window.name, window.decision.quota()));
     append(headers, RATELIMIT_POLICY, policies.collect::<Vec<_>>().join(", "));
@@ -63,10 +64,11 @@ pub fn apply_tenant(headers: &mut HeaderMap, decision: &TenantDecision) {
     }
 }
 
-/// Sets the `X-RateLimit` triple. There is one for all limiters: where it is there already, the one that leaves less stays.
+/// Sets the three `X-RateLimit` headers, which are shared by all limiters. If they are present
+/// already, the ones with the smaller remaining amount are kept.
 pub fn apply_x(headers: &mut HeaderMap, decision: &Decision) {
     let present = headers.get(&X_RATELIMIT_REMAINING).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    // A refusal may leave something that is less than the cost; and of two that leave nothing, one may be admitted.
+    // A refusal may leave less than the cost. Of two that leave nothing, one may admit.
     if present.is_some_and(|present| present < decision.remaining() || (present == 0 && decision.is_allowed())) {
         return;
     }
@@ -76,23 +78,23 @@ pub fn apply_x(headers: &mut HeaderMap, decision: &Decision) {
         (X_RATELIMIT_REMAINING, decision.remaining()),
         (X_RATELIMIT_RESET, until),
     ] {
-        // A full map is the caller's to notice.
+        // A full header map is the caller's responsibility.
         let _ = headers.try_insert(name, HeaderValue::from(value));
     }
 }
 
-/// A duration in whole seconds, rounded up: the value of a `Retry-After`.
+/// A duration in whole seconds, rounded up, as in `Retry-After`.
 pub fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
-/// Room for a name of usual length and two numbers.
+/// Space for a name of typical length and two numbers.
 const CAPACITY: usize = 48;
 
 fn policy(name: &str, quota: Quota) -> String {
     let (limit, window) = (quota.limit().min(MAX_INTEGER), whole_seconds(quota.period()));
     let mut text = quoted(name);
-    // Writing to a string can't fail.
+    // Writing to a string cannot fail.
     let _ = write!(text, ";q={limit};w={window}");
     text
 }
@@ -105,7 +107,7 @@ fn left(name: &str, decision: &Decision) -> String {
     text
 }
 
-/// A structured-field string, with room behind it; what it can't hold becomes `_`.
+/// Formats a structured-field string with spare capacity. Invalid characters become `_`.
 fn quoted(name: &str) -> String {
     let mut text = String::with_capacity(CAPACITY);
     text.push('"');
@@ -121,7 +123,7 @@ fn quoted(name: &str) -> String {
 }
 
 fn append(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    // The text is visible ASCII and spaces, always a legal value; a full map is the caller's to notice.
+    // The text is visible ASCII and spaces, which is valid. A full map is up to the caller.
     if let Ok(value) = HeaderValue::try_from(value) {
         let _ = headers.try_append(name, value);
     }

@@ -1,7 +1,8 @@
-//! Who is calling: the client's address behind trusted proxies.
+//! Identifies clients: the client's address behind trusted proxies.
 //!
-//! A forwarded header is a list to which each proxy appends the address that called *it*. Only what our own
-//! proxies appended is true, so the list is read from the right, as far as the addresses are trusted proxies.
+//! A forwarded header is a list to which each proxy appends the address of its own client. Only the
+//! elements that our proxies appended can be trusted. The list is therefore read from the right, as
+//! long as the addresses are those of trusted proxies.
 
 mod elements;
 mod extract;
@@ -26,20 +27,22 @@ pub use request_key::{KeyExtractor, RequestKey};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// More proxies in a row than anybody runs; bounds the work that a long header can cause.
+/// More consecutive proxies than in practice. Bounds the work that a long header can cause.
 const MAX_HOPS: usize = 32;
 
-/// The address of the client: `peer`, unless that is a trusted proxy; then the rightmost address of `Forwarded`
-/// or `X-Forwarded-For` that isn't one.
+/// The address of the client. It is `peer`, unless that is a trusted proxy. Otherwise it is the
+/// rightmost address in `Forwarded` or `X-Forwarded-For` that is not a trusted proxy.
 ///
-/// Ports, brackets and quotes are understood; IPv4-mapped IPv6 counts as IPv4. Reading stops at the first
-/// element that is not an address (`unknown`, `_hidden`, garbage, broken quotes) and at 32 elements, and the
-/// last proxy reached is the answer: what stands further left could have been written by anybody.
+/// Ports, brackets and quotes are parsed. IPv4-mapped IPv6 counts as IPv4. Reading stops at the
+/// first element that is not an address (`unknown`, `_hidden`, invalid text, unbalanced quotes) and
+/// after 32 elements. The result is then the last proxy that was reached, because any client could
+/// have written the elements further left.
 ///
-/// With [`ForwardedHeader::Either`] and both headers present the two must agree, or the answer is `peer`: a
-/// proxy that maintains one of them passes the client's own text on in the other. So a client that forges the
-/// other is counted as the proxy, together with all who do. Naming the header that the proxies maintain, with
-/// [`TrustedProxies::header`], leaves nothing to forge.
+/// With [`ForwardedHeader::Either`], if both headers are present and give different addresses, the
+/// result is `peer`: a proxy that maintains one of the headers forwards the client's own text in
+/// the other. A client that forges the other header is therefore counted as the proxy, together
+/// with all others that do so. [`TrustedProxies::header`] names the header that the proxies
+/// maintain, which prevents this.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> IpAddr {
     let peer = peer.to_canonical();
     if !trusted.contains(peer) {
@@ -61,7 +64,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxie
     }
 }
 
-/// Follows the list from the right for as long as the addresses are trusted.
+/// Follows the list from the right as long as the addresses are trusted.
 fn walk(
     peer: IpAddr,
     headers: &HeaderMap,
@@ -81,14 +84,14 @@ fn walk(
     reached
 }
 
-/// The limiter's key for an address: IPv4 as it is, IPv6 by its /64 (`2001:db8:1:2::/64`), which is what one
-/// subscriber has at least. [`Ipv6Prefix::key`] takes another prefix.
+/// The limiter's key for an address: IPv4 unchanged, IPv6 by its /64 (`2001:db8:1:2::/64`), the
+/// smallest network that a subscriber usually gets. [`Ipv6Prefix::key`] uses another prefix.
 pub fn key_for(address: IpAddr) -> String {
     Ipv6Prefix::default().key(address)
 }
 
-/// Whether a header says that a proxy stands between: `Forwarded`, `X-Forwarded-*` or `X-Real-IP`. Whatever
-/// they contain, the peer may not be the client.
+/// Whether a header shows that a proxy forwarded the request: `Forwarded`, `X-Forwarded-*` or
+/// `X-Real-IP`. Whatever its value is, the peer may not be the client.
 pub fn has_forwarded_header(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| *name == FORWARDED || *name == X_REAL_IP || name.as_str().starts_with("x-forwarded-"))
 }

@@ -23,20 +23,24 @@ pub use service::RateLimit;
 
 use crate::Limiter;
 
-/// Charges each request to one or several [`Limiter`]s, as a [`Policy`] says, before a service sees it. For everything that
-/// speaks tower and `http`: axum, hyper, tonic.
+/// Charges each request to one or several [`Limiter`]s before it reaches a service, as determined
+/// by a [`Policy`]. Works with every framework that uses tower and `http`: axum, hyper, tonic.
 ///
-/// An admitted request carries as extensions the [`Decisions`] of all its limiters and the [`Decision`](crate::Decision) that leaves
-/// least, and its response the [headers](crate::headers). Where a limiter gives a place in a line, the request waits for its
-/// turn, ten seconds at most unless `max_wait` says otherwise (feature `tokio`). A refused one never reaches the service: it is
-/// answered by [`ProblemJson`], or by a [`Reject`] given to [`reject_with`](Self::reject_with), and the headers of the limiter
-/// that refused are added to that. Requests of gRPC are told apart by their content type and get a gRPC status.
+/// An admitted request carries two extensions: the [`Decisions`] of all its limiters, and the
+/// [`Decision`](crate::Decision) with the least remaining. Its response carries the
+/// [headers](crate::headers) of all these decisions. If a limiter assigns a delay, the request
+/// waits for its turn, for ten seconds at most unless `max_wait` is set (feature `tokio`).
 ///
-/// A call costs, beside the limiters, one boxed future, one box for each extension and one buffer for each header.
+/// A refused request never reaches the service. [`ProblemJson`] answers it, or the [`Reject`] that
+/// was set with [`reject_with`](Self::reject_with). The headers of the limiter that refused are
+/// added to that response. A gRPC request is recognised by its content type and gets a gRPC status.
 ///
-/// **A key that clients choose limits nobody**: who sends another API key with each request has a fresh limit with each, and who
-/// sends none isn't counted. So count by address, which [`ByAddress`](crate::ByAddress) finds, by what has been recognised
-/// already, or charge both:
+/// Besides the limiters, a call costs a boxed future, a box per extension and a buffer per header.
+///
+/// **A key that the client chooses does not limit anyone**: a client that sends a new API key with
+/// each request gets a fresh limit each time, and a client that sends none is not counted. Count by
+/// client address, as [`ByAddress`](crate::ByAddress) does, or by an identity that has been
+/// authenticated already, or charge both:
 ///
 /// ```
 /// use std::{convert::Infallible, net::SocketAddr, sync::Arc};
@@ -46,8 +50,10 @@ use crate::Limiter;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let limiter = Arc::new(MemoryLimiter::builder("api", SlidingWindow::new(Quota::per_minute(1)?)).build());
-/// let by_address = ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
+/// let limiter =
+///     Arc::new(MemoryLimiter::builder("api", SlidingWindow::new(Quota::per_minute(1)?)).build());
+/// let by_address =
+///     ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
 /// let service = ServiceBuilder::new()
 ///     .layer(RateLimitLayer::new(limiter, by_address))
 ///     .service(service_fn(async |_| Ok::<_, Infallible>(Response::new(String::new()))));
@@ -62,9 +68,10 @@ use crate::Limiter;
 /// # }
 /// ```
 ///
-/// A policy chooses limiters, keys and costs for each request. Here each is charged to its address, with room for all who share
-/// one, and to its API key, of which the limiter sees a hash alone: the address bounds who invents keys or sends none, the
-/// key bounds who has many addresses.
+/// A policy chooses limiters, keys and costs for each request. In this example each request is
+/// charged to its address and to its API key. The address has a higher limit, because several
+/// clients can share it, and bounds clients that invent keys or send none. The key bounds clients
+/// that have many addresses. The limiter sees only a hash of the key.
 ///
 /// ```
 /// # use std::{convert::Infallible, net::{IpAddr, SocketAddr}, sync::Arc};
@@ -73,9 +80,13 @@ use crate::Limiter;
 /// # use tower::{ServiceBuilder, ServiceExt, service_fn};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let limiter = |name: &str, quota| Arc::new(MemoryLimiter::builder(name, SlidingWindow::new(quota)).build());
-/// let (addresses, keys) = (limiter("address", Quota::per_minute(300)?), limiter("key", Quota::per_minute(100)?));
-/// let by_address = ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
+/// let limiter = |name: &str, quota| {
+///     Arc::new(MemoryLimiter::builder(name, SlidingWindow::new(quota)).build())
+/// };
+/// let (addresses, keys) =
+///     (limiter("address", Quota::per_minute(300)?), limiter("key", Quota::per_minute(100)?));
+/// let by_address =
+///     ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
 /// let by_key = ByApiKey::bearer();
 /// let policy = move |request: &Request<()>| {
 ///     let cost = match request.uri().path() {
@@ -91,7 +102,10 @@ use crate::Limiter;
 ///     .service(service_fn(async |_| Ok::<_, Infallible>(Response::new(String::new()))));
 ///
 /// let client = SocketAddr::from(([203, 0, 113, 7], 50_000));
-/// let request = Request::get("/exports").extension(client).header("authorization", "Bearer s3cr3t").body(())?;
+/// let request = Request::get("/exports")
+///     .extension(client)
+///     .header("authorization", "Bearer s3cr3t")
+///     .body(())?;
 /// assert_eq!(service.oneshot(request).await?.headers()["x-ratelimit-remaining"], "90");
 /// # Ok(())
 /// # }
@@ -103,7 +117,8 @@ pub struct RateLimitLayer<P, R = ProblemJson> {
     max_wait: Duration,
 }
 
-/// Shorter than clients and proxies have patience. Without a timer nobody waits here, and every place is told.
+/// Shorter than the timeouts of clients and proxies. Without the feature `tokio` there is no timer:
+/// no request waits here, and the delay is reported to the caller whatever its length.
 const DEFAULT_MAX_WAIT: Duration = if cfg!(feature = "tokio") { Duration::from_secs(10) } else { Duration::MAX };
 
 impl<K> RateLimitLayer<ByKey<K>> {
@@ -114,7 +129,7 @@ impl<K> RateLimitLayer<ByKey<K>> {
 }
 
 impl<P> RateLimitLayer<P> {
-    /// Charges what `policy` says, and answers refusals with [`ProblemJson`].
+    /// Charges according to `policy`, and answers refusals with [`ProblemJson`].
     pub fn with_policy(policy: P) -> Self {
         let (policy, reject) = (Arc::new(policy), Arc::new(ProblemJson));
         Self { policy, reject, has_x_headers: false, max_wait: DEFAULT_MAX_WAIT }
@@ -122,22 +137,23 @@ impl<P> RateLimitLayer<P> {
 }
 
 impl<P, R> RateLimitLayer<P, R> {
-    /// Answers refusals with `reject` instead: a [`Reject`] or a function from [`Rejection`] to a response.
+    /// Answers refusals with `reject`: a [`Reject`], or a function from [`Rejection`] to a
+    /// response.
     pub fn reject_with<R2>(self, reject: R2) -> RateLimitLayer<P, R2> {
         let Self { policy, has_x_headers, max_wait, .. } = self;
         RateLimitLayer { policy, reject: Arc::new(reject), has_x_headers, max_wait }
     }
 
-    /// Adds the triple `X-RateLimit-Limit`, `-Remaining` and `-Reset` too, of the limiter that leaves least.
+    /// Also adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the binding limiter.
     #[must_use]
     pub fn x_headers(mut self) -> Self {
         self.has_x_headers = true;
         self
     }
 
-    /// Lets a request wait for its turn in a line for so long at most; ten seconds unless set. Whose turn comes later gives its
-    /// place back and is refused at once, with a `Retry-After` until the line is short enough. Its limiter's statistics count
-    /// it as admitted all the same.
+    /// Sets the maximum time that a request waits for its turn; ten seconds by default. If the
+    /// delay is longer, the request returns its place in the queue and is refused immediately, with
+    /// a `Retry-After` that says when the queue is short enough. Statistics count it as admitted.
     #[cfg(feature = "tokio")]
     #[must_use]
     pub fn max_wait(mut self, wait: Duration) -> Self {
@@ -154,7 +170,7 @@ impl<S, P, R> Layer<S> for RateLimitLayer<P, R> {
     }
 }
 
-// Derived, these would ask the policy and the functions to be `Clone` and `Debug`.
+// A derived implementation would require `Clone` and `Debug` of the policy and of the functions.
 impl<P, R> Clone for RateLimitLayer<P, R> {
     fn clone(&self) -> Self {
         let (policy, reject) = (Arc::clone(&self.policy), Arc::clone(&self.reject));

@@ -1,12 +1,15 @@
-//! Rate limiting in which the decision is a pure function of `(state, now, cost)`.
+//! Rate limiting in which each decision is a pure function of `(state, now, cost)`.
 //!
-//! An [`Algorithm`] decides and knows neither clock nor storage; a [`Limiter`] owns the states of many keys, a
-//! [`Clock`] and a hard cap on memory. So every algorithm can be exhausted by property tests, replayed on a
-//! trace, and moved to another store without changing one answer.
+//! An [`Algorithm`] makes the decision and has access to neither a clock nor storage. A [`Limiter`]
+//! owns the states of many keys, a [`Clock`] and a hard cap on memory. An algorithm can therefore
+//! be covered by property tests, replayed on a trace, and moved to another store, and every
+//! decision stays the same.
 //!
 //! ```
 //! use std::time::Duration;
-//! use tidegate_ratelimit::{BlockPolicy, Limiter, ManualClock, MemoryLimiter, Quota, SlidingWindow};
+//! use tidegate_ratelimit::{
+//!     BlockPolicy, Limiter, ManualClock, MemoryLimiter, Quota, SlidingWindow,
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,69 +38,77 @@
 //!
 //! # Which algorithm
 //!
-//! | algorithm | most admitted in any window `W` (limit `L`) | state of a key | choose it for |
+//! | algorithm | maximum admitted in any window `W` (limit `L`) | state of a key | use it for |
 //! |---|---|---|---|
-//! | [`SlidingWindow`] | `L` | up to 61 segments of 16 bytes | a promise that must hold in any window |
-//! | [`Windows`] | of each quota its `L` | that of each window | several quotas that hold together: `100/minute; 1000/hour` |
-//! | [`SlidingLog`] | `L`, and a charge counts no longer than `W` | 16 bytes for each charge | small limits that must be exact on both sides |
-//! | [`SlidingCounter`] | `2 × L - 1`; about `L` where requests come evenly | 24 bytes | many keys, where about is enough |
+//! | [`SlidingWindow`] | `L` | up to 61 segments of 16 bytes | a guarantee that must hold in any window |
+//! | [`Windows`] | each quota's own `L` | the sum over its windows | several quotas that apply together: `100/minute; 1000/hour` |
+//! | [`SlidingLog`] | `L`, and a charge counts for exactly `W` | 16 bytes for each charge | small limits that must be exact in both directions |
+//! | [`SlidingCounter`] | `2 × L - 1`; about `L` if requests are evenly spaced | 24 bytes | many keys, where an approximation is enough |
 //! | [`TokenBucket`], [`LeakyBucket::meter`] | `burst + L` | 16 bytes | a steady rate with bursts, very high rates |
-//! | [`LeakyBucket::queue`] | `1 + L`, each after its delay | 16 bytes | a steady rate towards something that bears no bursts |
+//! | [`LeakyBucket::queue`] | `1 + L`, each after its delay | 16 bytes | a steady rate towards a service that cannot handle bursts |
 //! | [`FixedWindow`] | `2 × L`; `L` in each window aligned to the epoch | 16 bytes | long quotas with a known reset, such as a day |
 //!
-//! A [`TenantLimiter`] holds a tenant to its plan: a minute, an hour and a day in one step, and seats; it charges nothing when one of
-//! them refuses.
+//! A [`TenantLimiter`] enforces a tenant's plan. It checks the minute, hour and day quotas in one
+//! atomic step, and limits seats. If one of the quotas refuses, none is charged.
 //!
-//! # Where the states lie
+//! # Where the states are stored
+//!
+//! | limiter | tenants | counts | cost of a check |
+//! |---|---|---|---|
 //!
 //! | limiter | tenants | counts | a check costs |
 //! |---|---|---|---|
-//! | [`MemoryLimiter`] | [`MemoryTenantLimiter`] | in this process, under a cap on keys | a lock |
+//! | [`MemoryLimiter`] | [`MemoryTenantLimiter`] | in this process, with a cap on keys | a lock |
 //! | `RedisLimiter` | `RedisTenantLimiter` | in Redis, for all processes | one script, one round trip |
-//! | `LeasedLimiter` | | in Redis; hot keys are admitted here from what was charged there before | a lock for most checks of a hot key |
-//! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; in an outage here, as an `OutagePolicy` says | the same |
+//! | `LeasedLimiter` | | in Redis; a process admits requests of hot keys from an amount it charged in Redis in advance | a lock for most checks of a hot key |
+//! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; during an outage in this process, according to an `OutagePolicy` | the same |
 //! | [`SingleLimiter`] | | in this process, without keys | no lock |
 //!
-//! [`Exempt`] puts an allow list and a deny list in front of a limiter, [`Shadow`] tries one out, `SharedQuotas` changes quotas
-//! on every node, and [`Preset`] names those that most services begin with.
-//! A [`DenyCache`] around any of them answers a repeated refusal without asking it.
+//! [`Exempt`] adds an allow list and a deny list to a limiter. [`Shadow`] evaluates a limiter
+//! without enforcing it. `SharedQuotas` changes quotas on every node. [`Preset`] names common
+//! quotas. A [`DenyCache`] answers repeated refusals without a call to its limiter.
 //!
-//! Those with Redis need the feature `redis`. There each algorithm is a script that decides as the one here does: same
-//! decisions and figures on the same trace, clock steps and blocks included.
+//! The limiters that use Redis require the feature `redis`. In Redis each algorithm is a script
+//! that makes the same decisions with the same figures as the implementation here, including clock
+//! steps and blocks.
 //!
-//! # What stands in front, and beside
+//! # Other limiters and detectors
 //!
-//! | | answers | memory |
+//! | | decides | memory |
 //! |---|---|---|
-//! | [`FrontDoor`] | which of any number of addresses is too much: estimates all, counts suspects exactly | fixed: 3 MiB, and suspects |
-//! | [`NewKeys`] | how many keys that nobody knows may reach Redis in a second | fixed: 1 MiB |
-//! | [`ConcurrencyLimiter`] | how many at a time, fixed or as many as the service bears | a cap on keys |
-//! | [`DynamicQuota`] | what part of its quota a limiter applies while the service is ill | one number |
-//! | [`AnomalyDetector`] | whose rate leaves its own history | a cap on keys |
+//! | [`FrontDoor`] | which addresses exceed a limit, for any number of addresses: estimates all, counts suspects exactly | fixed: 3 MiB, plus suspects |
+//! | [`NewKeys`] | how many unknown keys may reach Redis per second | fixed: 1 MiB |
+//! | [`ConcurrencyLimiter`] | how many requests run at once: a fixed number, or as many as the service can handle | a cap on keys |
+//! | [`DynamicQuota`] | which share of its quota a limiter applies while the service is unhealthy | one number |
+//! | [`AnomalyDetector`] | which keys deviate from their own request history | a cap on keys |
 //!
-//! The first two are [`Limiter`]s. A request goes from the cheap to the dear: front door, new keys, deny cache, Redis, a place among those
-//! that are under way.
+//! The first two are [`Limiter`]s. Put the cheapest check first: front door, new keys, deny cache,
+//! Redis, concurrency limiter.
 //!
 //! # Time
 //!
-//! Time comes from the injected [`Clock`], in Redis from the server, in whole microseconds. While a clock stands behind a key's last charge
-//! by no more than one window, the key waits for it to catch up, so jitter never admits more. After a larger
-//! step back the key keeps its usage as if it had just been charged, so it waits one window at
-//! most. A step forward is time passing.
+//! Time comes from the injected [`Clock`] and, in Redis, from the server. Its unit is whole
+//! microseconds. If the clock is behind a key's last charge by at most one window, the key waits
+//! until the clock catches up. Clock jitter therefore never admits more. After a larger step back,
+//! the key's usage counts as if it had just been charged, so the key waits for one window at most.
+//! A step forward counts as elapsed time.
 //!
 //! # What it does not guarantee
 //!
-//! - In memory nothing is shared or kept: each process counts for itself and a restart forgets. `n` processes admit up to
-//!   `n` times the limit.
-//! - In Redis a charge whose reply is lost is not taken back, and a failover forgets what its new
-//!   primary had not yet received; there is no cap on keys. In an outage the processes together
-//!   admit what their policies do. While Redis is only slow for a moment, a process that gets no
-//!   answer exceeds a limit by at most its part of the remaining count that it heard last.
-//! - Under more live keys than the cap, the least charged are forgotten and start afresh; `evicted_live` counts
-//!   them. Blocked keys are never forgotten; if they fill the room, new keys are refused with
-//!   [`CheckError::Full`].
-//! - A clock that is moved forward by a window really frees a window's quota.
-//! - Windows are half-open: requests exactly one window apart don't share one. Times are those of the decision,
+//! - In memory, nothing is shared or persisted: each process counts for itself, and a restart
+//!   clears the counts. `n` processes admit up to `n` times the limit.
+//! - In Redis, a charge whose reply is lost is not undone, and a failover loses the writes that the
+//!   new primary had not received. There is no cap on keys. During an outage, the processes
+//!   together admit what their policies allow. If Redis is only slow for a moment, a process that
+//!   gets no reply exceeds a limit by at most its share of the last remaining count that it
+//!   received.
+//! - If more keys are live than the cap allows, the limiter evicts the keys with the lowest charge,
+//!   and these start with an empty state. `evicted_live` counts them. Blocked keys are never
+//!   evicted. If blocked keys use up the capacity, new keys are refused with [`CheckError::Full`].
+//! - If a clock is moved forward by one window, one window's quota becomes available.
+//! - Windows are half-open: two requests exactly one window apart are not in the same window. Times
+//!   are those of the decision, not those at which the client sent the request or received the
+//!   response.
 //!   not those at which the client sent or the response arrived.
 
 mod algorithm;

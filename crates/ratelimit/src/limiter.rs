@@ -1,4 +1,4 @@
-//! Many keys under one algorithm.
+//! Limiters: many keys with one algorithm.
 
 mod builder;
 mod deny_cache;
@@ -26,24 +26,23 @@ pub use stats::{LimiterStats, TOP_DENIED};
 
 use crate::{CheckError, Decision, Quota, QuotaError, Quotas};
 
-/// The longest key accepted, in bytes. Shorten or hash longer ones; the bound is what makes a cap on keys a cap
-/// on memory.
+/// Maximum length of a key, in bytes. Shorten or hash longer keys. Because of this bound, a cap on
+/// keys is also a cap on memory.
 pub const MAX_KEY_BYTES: usize = 512;
 
-/// How many keys limiters hold in memory that decide by their own counts.
+/// Default maximum number of keys of a limiter that counts in memory.
 pub(crate) const DEFAULT_MAX_KEYS: usize = 100_000;
 
-/// Refuses a key that is too long.
 pub(crate) fn ensure_short(key: &str) -> Result<(), CheckError> {
     let length = key.len();
     if length > MAX_KEY_BYTES { Err(CheckError::KeyTooLong { length, max: MAX_KEY_BYTES }) } else { Ok(()) }
 }
 
-/// Decides over many keys, each with a state of its own. Object safe.
+/// Makes decisions for many keys, each with its own state. Object safe.
 ///
-/// What decides in front of another limiter or beside it, such as [`Exempt`] and [`Shadow`], is a limiter too.
+/// Wrappers around another limiter, such as [`Exempt`] and [`Shadow`], are limiters too.
 ///
-/// Every decision is atomic: simultaneous checks of one key admit exactly what one after the other would.
+/// Decisions are atomic: concurrent checks of one key admit exactly as much as sequential ones.
 #[async_trait]
 pub trait Limiter: Send + Sync {
     /// The limiter's name, as in headers and statistics.
@@ -52,7 +51,7 @@ pub trait Limiter: Send + Sync {
     /// The quota of each key.
     fn quota(&self) -> Quota;
 
-    /// All quotas of each key: more than [`quota`](Self::quota) under [`Windows`](crate::Windows) alone.
+    /// All quotas of each key. Several only with [`Windows`](crate::Windows).
     fn quotas(&self) -> Quotas;
 
     /// Whether [`set_quota`](Self::set_quota) would apply that quota. Changes nothing.
@@ -61,74 +60,79 @@ pub trait Limiter: Send + Sync {
     /// As [`set_quota`](Self::set_quota).
     fn accepts(&self, quota: Quota) -> Result<(), QuotaError>;
 
-    /// Changes the quota of every key from now on. What was charged stays charged, as an amount: under a lower limit a key may
-    /// have nothing left, never less than that, and under a higher one it has the difference at once. Blocks, strikes and
-    /// counters stay.
+    /// Changes the quota of every key from now on. Charges are kept, as an amount. After the limit
+    /// was lowered, a key may have nothing remaining, but never a negative amount. After it was
+    /// raised, the key gets the difference immediately. Blocks, strikes and counters are kept.
     ///
-    /// It changes this limiter alone; `SharedQuotas` (feature `redis`) changes it on every node.
+    /// Changes only this limiter. `SharedQuotas` (feature `redis`) changes the quota on every node.
     ///
     /// # Errors
-    /// [`QuotaError`] when the algorithm can't apply that quota, as with a burst where it has none; then nothing changes.
+    /// [`QuotaError`] if the algorithm cannot apply that quota, for example a burst for an
+    /// algorithm without one. Nothing changes then.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError>;
 
-    /// Admits and charges `cost` to `key`, or refuses and charges nothing. A refusal may start a block.
+    /// Admits and charges `cost`, or refuses and charges nothing. A refusal may start a block.
     ///
     /// # Errors
-    /// [`CheckError`] when there is no decision: the cost can never fit, the key is too long, there is no room, or the store
-    /// can't be asked.
+    /// [`CheckError`] if there is no decision: the cost can never fit, the key is too long, there
+    /// is no capacity for the key, or the store cannot be reached.
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError>;
 
-    /// Whether [`check`](Self::check) would admit `cost`. Charges nothing, blocks nobody, counts nothing and
-    /// remembers no new key; `remaining` is what is there before the charge.
+    /// Whether [`check`](Self::check) would admit `cost`. Charges nothing, blocks no key, updates
+    /// no counter and stores no new key. `remaining` is the amount before the charge.
     ///
     /// # Errors
     /// As [`check`](Self::check), except [`CheckError::Full`].
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError>;
 
-    /// Charges `cost` to `key` whether it fits or not, as after a failed login, up to twice the capacity. Blocks nobody and
-    /// counts nothing. Answers what a [`peek`](Self::peek) of nothing says afterwards.
+    /// Charges `cost` to `key` even if it does not fit, for example after a failed login, up to
+    /// twice the capacity. Blocks no key and updates no counter. Returns the same as a subsequent
+    /// [`peek`](Self::peek) with a cost of zero.
     ///
     /// # Errors
     /// As [`check`](Self::check), except [`CheckError::CostExceedsLimit`].
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError>;
 
-    /// Takes back `amount` of what was charged to `key` last, as for a request that was not served after all. What no longer
-    /// counts can't be taken back; no key gets more than its limit. Answers as [`penalty`](Self::penalty) does.
+    /// Refunds `amount` from the latest charges of `key`, for example because a request was not
+    /// served. Charges that no longer count cannot be refunded, and no key gets more than its
+    /// limit. Returns the same as [`penalty`](Self::penalty).
     ///
     /// # Errors
     /// As [`penalty`](Self::penalty), except [`CheckError::Full`].
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError>;
 
-    /// Forgets the key's usage, block and strikes. Returns whether it was known.
+    /// Removes the key's usage, block and strikes. Returns whether the key had a state.
     ///
     /// # Errors
-    /// [`CheckError`] when the key is too long or the store can't be asked; a [`MemoryLimiter`] always can.
+    /// [`CheckError`] if the key is too long or the store cannot be reached. A [`MemoryLimiter`]
+    /// has no such store.
     async fn reset(&self, key: &str) -> Result<bool, CheckError>;
 
-    /// Refuses everything from `key` for `duration` from now, in place of any earlier block. Not a strike.
-    /// A duration of zero ends the block and keeps the strikes.
+    /// Refuses every request of `key` for `duration` from now. Replaces an earlier block. Does not
+    /// count as a strike. A duration of zero ends the block and keeps the strikes.
     ///
     /// # Errors
-    /// [`CheckError`] when the key is too long or there is no room for it.
+    /// [`CheckError`] if the key is too long or there is no capacity for it.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError>;
 
-    /// Ends the key's block and forgets its strikes; its usage stays. Returns whether it was blocked.
+    /// Ends the key's block and removes its strikes, not its usage. Returns whether it was blocked.
     ///
     /// # Errors
     /// As [`reset`](Self::reset).
     async fn unblock(&self, key: &str) -> Result<bool, CheckError>;
 
-    /// The denial that a check of `key` would be answered with, where that is known in this process without asking a store; counted
-    /// as such a check. `None` says nothing: most limiters know none.
+    /// The denial that a check of `key` would return, if this process knows it without a request to
+    /// a store. Counted like such a check. `None` allows no conclusion.
     fn known_denial(&self, _key: &str, _cost: u64) -> Option<Decision> {
         None
     }
 
-    /// Exact counters of this process since the limiter was built. Walks all keys held here: for dashboards, not for the request path.
+    /// Exact counters of this process since the limiter was built. Iterates over all keys held in
+    /// this process: use it for dashboards, not on the request path.
     fn stats(&self) -> LimiterStats;
 }
 
-/// A shared limiter is one too.
+/// A limiter behind an [`Arc`](std::sync::Arc) is a limiter too.
 #[async_trait]
 impl<L: Limiter + ?Sized> Limiter for std::sync::Arc<L> {
     fn name(&self) -> &str {

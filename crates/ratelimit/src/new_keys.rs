@@ -1,4 +1,4 @@
-//! A cap on how many new keys a second go on to the limiter behind.
+//! A cap on the number of new keys per second that reach another limiter.
 
 mod known;
 
@@ -17,34 +17,44 @@ use crate::{
 };
 use known::Known;
 
-/// Lets so many new keys a second through to another limiter, and decides over more of them itself.
+/// Forwards at most a given number of new keys per second to another limiter, and decides on
+/// further new keys itself.
 ///
-/// Redis has no cap on keys: random identities fill the server. Here a key that came lately is **known** and always asked
-/// for behind. One that is new goes on too while the cap has room, and is known then. Beyond the cap it is refused where the limiters
-/// behind [know without asking](Limiter::known_denial) that it is; else it is counted in one
-/// bucket that all such keys share, with the quota of a single key of the limiter behind unless
-/// [set](NewKeysBuilder::overflow): so in a flood newcomers together get what one client gets, which one of them in luck
-/// shares in, and who came regularly before notices nothing. A newcomer that is refused is told when the bucket has room again; it
-/// goes on as soon as it comes while the cap has room.
+/// Redis has no cap on keys, so random identities would fill the server. Here a recently seen key
+/// is **known**, and its requests are always forwarded. A new key is forwarded while the cap allows
+/// it, and is then known. A new key beyond the cap is refused if the inner limiters [know without a
+/// store](Limiter::known_denial) that it is. Otherwise it is counted in one bucket that all such
+/// keys share. The bucket has the quota of a single key of the inner limiter unless
+/// [set](NewKeysBuilder::overflow).
 ///
-/// In any time `t` at most `cap × (1 + t)` keys go on that were not known (the cap is a bucket with a second's burst), besides those
-/// that come back after they were known: at most [`max_known`](NewKeysBuilder::max_known).
+/// During a flood, all new keys together therefore get as much as one client. A legitimate new key
+/// competes for that amount; known keys are not affected. The `retry_after` of a refused new key
+/// refers to the shared bucket. Its next request is forwarded as soon as the cap allows it.
 ///
-/// - **Memory:** 8 bytes for each known key, 1 MiB for the 131,072 unless set. Where there are more, those that came once are
-///   forgotten first, and new when they come again. A stranger is taken for known with a probability of 8 in 2³⁹.
-/// - **Known** is a key for an hour after it was last seen, unless [set](NewKeysBuilder::idle), if it was seen in two different seconds and
-///   such keys are no more than about half of the places. A flood of keys that come once doesn't shorten that. One that came once is
-///   known for as long as it takes for as many others to come: with 10,000 new keys a second some 5 s at least, if most places are taken
-///   by regulars 2 s. A flood whose keys all come twice counts as regulars, and may displace others.
-///   Keys are hashed under a random key, so nobody can choose some that displace others.
-/// - A key that is blocked behind and forgotten here is refused in a flood where a [`DenyCache`](crate::DenyCache), a
-///   `FallbackLimiter` or a [`MemoryLimiter`] behind holds its denial or block. Where none does, it is one of those that share the bucket. A
-///   block that another node has ended may hold for it until it is known again or the block would have ended.
-/// - **Each process** has its own cap and knows its own keys: `n` of them let `n` times as many through.
-/// - What the shared bucket admits is charged to nobody behind. [`stats`](Limiter::stats) count it; `tracked_keys` and the like are
-///   those of the limiter behind.
+/// In any time `t`, in seconds, at most `cap × (1 + t)` unknown keys are forwarded (the cap is a
+/// bucket with a burst of one second), plus those that return after they were known: at most
+/// [`max_known`](NewKeysBuilder::max_known).
 ///
-/// A known key costs one hash and one line of memory before the limiter behind is asked, no lock.
+/// - **Memory:** 8 bytes for each known key, 1 MiB for the default of 131,072. Above that number,
+///   keys that were seen once are removed first and are new when they return. An unknown key is a
+///   false positive with a probability of 8 in 2³⁹.
+/// - **Known keys:** a key that was seen in two different seconds is a regular. It is known for one
+///   hour after its last request, unless [set](NewKeysBuilder::idle), as long as regulars take at
+///   most about half of the capacity. A flood of keys that are seen once does not shorten that
+///   time. A key that was seen once is known until about as many other keys have arrived as there
+///   is capacity: with 10,000 new keys per second for at least 5 s, or 2 s if regulars take most of
+///   the capacity. Keys of a flood that each arrive twice are regulars too and may displace others.
+///   Keys are hashed with a random key, so clients cannot choose keys that displace others.
+/// - **Blocked keys:** during a flood, a key that is blocked by the inner limiter and no longer
+///   known here is refused if an inner [`DenyCache`](crate::DenyCache), `FallbackLimiter` or
+///   [`MemoryLimiter`] holds its denial or block. Otherwise it shares the bucket. A block that
+///   another node has ended may remain in force until the key is known again or the block would
+///   have ended.
+/// - **Each process** has its own cap and known keys: `n` processes forward `n` times as many.
+/// - What the shared bucket admits is not charged in the inner limiter. [`stats`](Limiter::stats)
+///   include these checks. `tracked_keys` and similar counters are those of the inner limiter.
+///
+/// For a known key this adds one hash and access to one cache line, and no lock.
 pub struct NewKeys<L> {
     inner: L,
     clock: Arc<dyn Clock>,
@@ -53,12 +63,12 @@ pub struct NewKeys<L> {
     cap: TokenBucket,
     left: Mutex<TokenBucketState>,
     overflow: MemoryLimiter<SlidingWindow>,
-    /// Whether the shared bucket follows the quota of the limiter behind.
+    /// Whether the shared bucket uses the quota of the inner limiter.
     follows: bool,
     capped: AtomicU64,
 }
 
-/// Collects the options of a [`NewKeys`]; see [`NewKeys::builder`].
+/// Builder of a [`NewKeys`]; see [`NewKeys::builder`].
 pub struct NewKeysBuilder<L> {
     inner: L,
     cap: Quota,
@@ -68,35 +78,36 @@ pub struct NewKeysBuilder<L> {
     clock: Arc<dyn Clock>,
 }
 
-/// The key of the bucket that all share.
 const SHARED: &str = "new keys";
 const DEFAULT_MAX_KNOWN: usize = 131_072;
 const DEFAULT_IDLE: Duration = Duration::from_hours(1);
 
 impl<L: Limiter> NewKeysBuilder<L> {
-    /// Counts the new keys beyond the cap against `quota`, all together; against that of a single key of the limiter behind
-    /// unless set.
+    /// Sets the quota that all new keys beyond the cap share. By default that of a single key of
+    /// the inner limiter.
     #[must_use]
     pub fn overflow(mut self, quota: Quota) -> Self {
         self.overflow = Some(quota);
         self
     }
 
-    /// Knows about `n` keys, 131,072 unless set: rounded up to a power of two, 134,217,728 at most, which are 1 GiB.
+    /// Sets the number of known keys; 131,072 by default. Rounded up to a power of two, at most
+    /// 134,217,728, which take 1 GiB.
     #[must_use]
     pub fn max_known(mut self, n: usize) -> Self {
         self.max_known = n;
         self
     }
 
-    /// Knows a regular key for so long after it was last seen, in whole seconds, at least one; an hour unless set.
+    /// Sets how long a regular is known after its last request, in whole seconds. At least one
+    /// second, one hour by default.
     #[must_use]
     pub fn idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
         self
     }
 
-    /// Takes time from `clock`; [`SystemClock`] unless set.
+    /// Sets the clock; [`SystemClock`] by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -124,10 +135,10 @@ impl<L: Limiter> NewKeysBuilder<L> {
 }
 
 impl<L: Limiter> NewKeys<L> {
-    /// Starts a cap of so many new keys a second in front of `inner`.
+    /// Returns a builder for a cap of `cap_per_second` new keys per second in front of `inner`.
     ///
     /// # Errors
-    /// [`QuotaError`] when the cap is zero or above [`Quota::MAX_LIMIT`].
+    /// [`QuotaError`] if the cap is zero or above [`Quota::MAX_LIMIT`].
     pub fn builder(inner: L, cap_per_second: u64) -> Result<NewKeysBuilder<L>, QuotaError> {
         Ok(NewKeysBuilder {
             inner,
@@ -139,17 +150,17 @@ impl<L: Limiter> NewKeys<L> {
         })
     }
 
-    /// The limiter behind.
+    /// The inner limiter.
     pub fn inner(&self) -> &L {
         &self.inner
     }
 
-    /// Checks and penalties of new keys that the cap kept from the limiter behind.
+    /// Number of checks and penalties of new keys that were not forwarded because of the cap.
     pub fn capped(&self) -> u64 {
         self.capped.load(Ordering::Relaxed)
     }
 
-    /// Whether the key goes on. One that is too long does, to be told so.
+    /// Whether the key is forwarded. Too long ones are, for the inner limiter's error.
     fn passes(&self, key: &str) -> bool {
         if ensure_short(key).is_err() {
             return true;
@@ -172,8 +183,9 @@ impl<L: Limiter> NewKeys<L> {
         self.cap.check(&mut left, now, 1).is_ok_and(|decision| decision.is_allowed())
     }
 
-    /// As [`check`](Limiter::check), for a caller that decides itself over new keys beyond the cap: those have no answer here, unless
-    /// the limiters behind [know](Limiter::known_denial) that the key is refused. Nothing is charged to the shared bucket.
+    /// Same as [`check`](Limiter::check), for a caller that handles new keys beyond the cap itself.
+    /// For those it returns `None`, unless the inner limiters [know](Limiter::known_denial) that
+    /// the key is refused. Charges nothing to the shared bucket.
     pub async fn check_unless_capped(&self, key: &str, cost: u64) -> Option<Result<Decision, CheckError>> {
         if self.passes(key) {
             return Some(self.inner.check(key, cost).await);
@@ -181,7 +193,7 @@ impl<L: Limiter> NewKeys<L> {
         self.inner.known_denial(key, cost).map(Ok)
     }
 
-    /// Lets the key go on from now on, whatever the cap says, as one that came regularly.
+    /// Marks the key as a known regular: its requests are forwarded regardless of the cap.
     pub fn know(&self, key: &str) {
         let (now, hash) = (self.clock.now(), self.hasher.hash_one(key));
         if !self.known.see(hash, now) {
@@ -189,7 +201,6 @@ impl<L: Limiter> NewKeys<L> {
         }
     }
 
-    /// A check of a key that doesn't go on.
     fn decide_here(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         match self.inner.known_denial(key, cost) {
             Some(denial) => Ok(denial),
@@ -226,17 +237,17 @@ impl<L: Limiter> Limiter for NewKeys<L> {
         if self.passes(key) { self.inner.check(key, cost).await } else { self.decide_here(key, cost) }
     }
 
-    /// Asks behind in any case: a peek makes no key.
+    /// Always forwarded: a peek creates no key.
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         self.inner.peek(key, cost).await
     }
 
-    /// Beyond the cap the shared bucket is charged.
+    /// Beyond the cap, the shared bucket is charged.
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         if self.passes(key) { self.inner.penalty(key, cost).await } else { self.overflow.penalty(SHARED, cost).await }
     }
 
-    /// Asks behind in any case: what the shared bucket was charged isn't taken back.
+    /// Always forwarded: charges of the shared bucket are not refunded.
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
         self.inner.reward(key, amount).await
     }
@@ -245,7 +256,7 @@ impl<L: Limiter> Limiter for NewKeys<L> {
         self.inner.reset(key).await
     }
 
-    /// A key that is blocked by hand is known, whatever the cap says: the block must hold.
+    /// A manually blocked key becomes known regardless of the cap, so that the block is enforced.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         self.inner.block(key, duration).await?;
         self.know(key);

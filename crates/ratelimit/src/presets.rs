@@ -1,10 +1,10 @@
-//! Quotas and blocks that most services begin with.
+//! Common quotas and blocks.
 
 use std::time::Duration;
 
 use crate::{BlockPolicy, Quota, QuotaError};
 
-/// A limiter's name with its quota and its block: what the builders of limiters want.
+/// A limiter's name, quota and block: the arguments of a limiter's builder.
 ///
 /// ```
 /// # use tidegate_ratelimit::{MemoryLimiter, Preset, SlidingWindow};
@@ -14,39 +14,39 @@ use crate::{BlockPolicy, Quota, QuotaError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Preset {
-    /// What it is called in headers, statistics and keys.
+    /// Name of the limiter in headers, statistics and keys.
     pub name: &'static str,
-    /// How much.
+    /// The quota of each key.
     pub quota: Quota,
-    /// How long a client is refused that goes over it: twice as long each time, up to [`BlockPolicy::MAX`]; a strike is
-    /// forgotten after each hour without a block.
+    /// Block of a client that exceeds the quota. It doubles each time, up to [`BlockPolicy::MAX`].
+    /// One strike expires after each hour without a block.
     pub block: BlockPolicy,
 }
 
 const DECAY: Duration = Duration::from_hours(1);
 
 impl Preset {
-    /// Requests of an application: 100 a minute, blocked for a minute.
+    /// Requests of an application: 100 per minute, blocked for one minute.
     pub fn api() -> Self {
         Self::of("api", Quota::per_minute(100), Duration::from_mins(1))
     }
 
-    /// Attempts to log in: 5 a minute, blocked for 15 minutes.
+    /// Login attempts: 5 per minute, blocked for 15 minutes.
     pub fn auth() -> Self {
         Self::of("auth", Quota::per_minute(5), Duration::from_mins(15))
     }
 
-    /// What is expensive to make: 10 an hour, blocked for 5 minutes.
+    /// Requests that are expensive to serve: 10 per hour, blocked for 5 minutes.
     pub fn report() -> Self {
         Self::of("report", Quota::per_hour(10), Duration::from_mins(5))
     }
 
-    /// Anything from one address: 1,000 a second, blocked for 10 seconds.
+    /// All requests of one address: 1,000 per second, blocked for 10 seconds.
     pub fn ddos() -> Self {
         Self::of("ddos", Quota::per_second(1_000), Duration::from_secs(10))
     }
 
-    /// All of them.
+    /// All presets.
     pub fn all() -> [Self; 4] {
         [Self::api(), Self::auth(), Self::report(), Self::ddos()]
     }

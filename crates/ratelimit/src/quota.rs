@@ -1,4 +1,4 @@
-//! How much in how long.
+//! Quotas: a limit per period.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::QuotaError;
 
-/// A limit per period, with a burst for the algorithms that have one. Always valid once built.
+/// A limit per period, and a burst for the algorithms that support one. A value is always valid.
 ///
-/// `per_second(2)` means two a second. As text: `100/minute`, `5/15m`, `100/minute burst 20`; it prints what it
-/// parses, and serde uses the same text.
+/// `per_second(2)` means two per second. Text form: `100/minute`, `5/15m`, `100/minute burst 20`.
+/// `Display` prints a text that parses to the same quota, and serde uses the same form.
 ///
 /// ```
 /// # use tidegate_ratelimit::Quota;
@@ -33,20 +33,20 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 impl Quota {
-    /// The greatest limit and burst, 2⁵³ − 1: every number stays exact in stores that count in doubles.
+    /// Maximum limit and burst, 2⁵³ − 1: exact in stores that count with doubles.
     pub const MAX_LIMIT: u64 = (1 << 53) - 1;
-    /// The longest period, 366 days.
+    /// Maximum period, 366 days.
     pub const MAX_PERIOD: Duration = Duration::from_micros(366 * DAY);
 
-    /// `limit` in every second.
+    /// `limit` per second.
     ///
     /// # Errors
-    /// [`QuotaError`] when `limit` is zero or above [`Quota::MAX_LIMIT`].
+    /// [`QuotaError`] if `limit` is zero or above [`Quota::MAX_LIMIT`].
     pub const fn per_second(limit: u64) -> Result<Self, QuotaError> {
         Self::new(limit, Duration::from_micros(SECOND))
     }
 
-    /// `limit` in every minute.
+    /// `limit` per minute.
     ///
     /// # Errors
     /// As [`Quota::per_second`].
@@ -54,7 +54,7 @@ impl Quota {
         Self::new(limit, Duration::from_micros(MINUTE))
     }
 
-    /// `limit` in every hour.
+    /// `limit` per hour.
     ///
     /// # Errors
     /// As [`Quota::per_second`].
@@ -62,7 +62,7 @@ impl Quota {
         Self::new(limit, Duration::from_micros(HOUR))
     }
 
-    /// `limit` in every 24 hours.
+    /// `limit` per 24 hours.
     ///
     /// # Errors
     /// As [`Quota::per_second`].
@@ -70,11 +70,11 @@ impl Quota {
         Self::new(limit, Duration::from_micros(DAY))
     }
 
-    /// `limit` in every `period`, with a burst equal to the limit.
+    /// `limit` per `period`, with a burst equal to the limit.
     ///
     /// # Errors
-    /// [`QuotaError`] when `limit` is zero or above [`Quota::MAX_LIMIT`], or `period` is zero, above
-    /// [`Quota::MAX_PERIOD`] or not whole microseconds.
+    /// [`QuotaError`] if `limit` is zero or above [`Quota::MAX_LIMIT`], or if `period` is zero,
+    /// above [`Quota::MAX_PERIOD`] or not a whole number of microseconds.
     pub const fn new(limit: u64, period: Duration) -> Result<Self, QuotaError> {
         if limit == 0 {
             return Err(QuotaError::ZeroLimit);
@@ -93,12 +93,13 @@ impl Quota {
         Ok(Self { limit, period: micros, burst: limit })
     }
 
-    /// The same quota with another burst: how much a [`TokenBucket`](crate::TokenBucket) admits at once after a
-    /// quiet time. Windows have none: built with one they apply the quota without it, and a change to one is refused with
+    /// The same quota with another burst: the amount that a [`TokenBucket`](crate::TokenBucket)
+    /// admits at once after an idle period. Window algorithms have no burst. If one is built with a
+    /// burst, it ignores the burst; a later change to a quota with a burst is refused with
     /// [`QuotaError::NoBurst`].
     ///
     /// # Errors
-    /// [`QuotaError`] when `burst` is zero or above [`Quota::MAX_LIMIT`].
+    /// [`QuotaError`] if `burst` is zero or above [`Quota::MAX_LIMIT`].
     pub const fn burst(self, burst: u64) -> Result<Self, QuotaError> {
         if burst == 0 {
             return Err(QuotaError::ZeroBurst);
@@ -109,27 +110,26 @@ impl Quota {
         Ok(Self { burst, ..self })
     }
 
-    /// Refuses a burst of its own, for what has none.
+    /// Returns an error if the quota has its own burst, for algorithms that do not support one.
     ///
     /// # Errors
-    /// [`QuotaError::NoBurst`] when the burst is another than the limit.
+    /// [`QuotaError::NoBurst`] if the burst differs from the limit.
     pub const fn ensure_no_burst(self) -> Result<(), QuotaError> {
         if self.burst == self.limit { Ok(()) } else { Err(QuotaError::NoBurst { burst: self.burst }) }
     }
 
-    /// The same quota for what has no burst.
     pub(crate) const fn without_burst(self) -> Self {
         Self { burst: self.limit, ..self }
     }
 
-    /// One of so many equal parts, of the burst too, at least one each.
+    /// One of `parts` equal shares of the limit and of the burst, each at least 1.
     #[cfg(feature = "redis")]
     pub(crate) fn share(&self, parts: std::num::NonZeroU32) -> Self {
         let part = |whole: u64| (whole / u64::from(parts.get())).max(1);
         Self { limit: part(self.limit), burst: part(self.burst), ..*self }
     }
 
-    /// So many thousandths of it, of the burst too, at least one each.
+    /// `permille` thousandths of the limit and of the burst, each at least 1.
     pub(crate) fn part(&self, permille: u32) -> Self {
         let part = |whole: u64| {
             let part = u128::from(whole) * u128::from(permille) / 1_000;
@@ -138,7 +138,7 @@ impl Quota {
         Self { limit: part(self.limit), burst: part(self.burst), ..*self }
     }
 
-    /// How much is admitted per period.
+    /// Amount admitted per period.
     pub const fn limit(&self) -> u64 {
         self.limit
     }
@@ -153,13 +153,13 @@ impl Quota {
         self.period
     }
 
-    /// How much a token bucket admits at once; the limit unless it was set.
+    /// Amount that a token bucket admits at once. Equal to the limit unless it was set.
     pub const fn burst_size(&self) -> u64 {
         self.burst
     }
 }
 
-/// Names that parse; the first of a unit is the one after a number (`5/15m`).
+/// Names of the units. `Display` uses the first after a number (`5/15m`), else the second.
 const UNITS: [(u64, &[&str]); 6] = [
     (DAY, &["d", "day", "days"]),
     (HOUR, &["h", "hour", "hours"]),
@@ -207,7 +207,7 @@ impl FromStr for Quota {
     }
 }
 
-/// Digits only: `u64::from_str` would also take a sign.
+/// Accepts only digits: `u64::from_str` would also accept a sign.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }

@@ -1,4 +1,4 @@
-//! Several quotas that hold together.
+//! Several quotas that apply together.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Quota, QuotaError};
 
-/// One to eight quotas of different periods, all of which hold: what [`Windows`](crate::Windows) applies. Always valid once
-/// built.
+/// One to eight valid quotas of different periods that all apply: see [`Windows`](crate::Windows).
 ///
-/// As text they stand one after the other with `;` between: `100/minute; 1000/hour`. It prints what it parses, in the order
-/// given, and serde uses the same text.
+/// The text form separates quotas with `;`: `100/minute; 1000/hour`. `Display` prints a text that
+/// parses to the same quotas, in the given order, and serde uses the same form.
 ///
 /// ```
 /// # use tidegate_ratelimit::{Quota, Quotas, QuotasError};
@@ -27,54 +26,55 @@ use crate::{Quota, QuotaError};
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Quotas {
-    /// The first one stands in all places that are not taken.
+    /// Unused elements repeat the first quota.
     quotas: [Quota; Self::MAX],
     count: usize,
 }
 
-/// Why several quotas can't hold together. Positions count from 1.
+/// Reason why quotas cannot be combined. Positions count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotasError {
-    /// There is none.
+    /// There are no quotas.
     #[error("at least one quota is needed")]
     Empty,
-    /// There are more than [`Quotas::MAX`].
+    /// There are more quotas than [`Quotas::MAX`].
     #[error("{count} quotas are more than {max}")]
     TooMany {
-        /// How many there are.
+        /// Number of quotas.
         count: usize,
-        /// The most that there may be.
+        /// Maximum number of quotas.
         max: usize,
     },
-    /// Two are over the same period: the greater one would never decide.
+    /// Two quotas have the same period, so the larger one would never apply.
     #[error("quotas {first} and {second} are both over {period:?}")]
     SamePeriod {
         /// The period of both.
         period: Duration,
-        /// The position of the first one.
+        /// Position of the first quota.
         first: usize,
-        /// The position of the other.
+        /// Position of the second quota.
         second: usize,
     },
-    /// One of them is none.
+    /// One of the quotas is invalid.
     #[error("quota {position}: {source}")]
     Quota {
-        /// The position of that one.
+        /// Position of the invalid quota.
         position: usize,
-        /// What is wrong with it.
+        /// The error of that quota.
         source: QuotaError,
     },
 }
 
 impl Quotas {
-    /// The most that hold together.
+    /// Maximum number of quotas.
     pub const MAX: usize = 8;
 
-    /// All of `quotas`.
+    /// Combines `quotas`.
     ///
     /// # Errors
-    /// [`QuotasError`] when there is none, more than [`Quotas::MAX`], or a period appears twice.
+    /// [`QuotasError`] if `quotas` is empty, has more than [`Quotas::MAX`] elements, or contains a
+    /// period twice.
     pub fn new(quotas: &[Quota]) -> Result<Self, QuotasError> {
         let count = quotas.len();
         let first = *quotas.first().ok_or(QuotasError::Empty)?;
@@ -92,7 +92,6 @@ impl Quotas {
         Ok(all)
     }
 
-    /// The same for windows, which have no burst.
     pub(crate) const fn without_bursts(mut self) -> Self {
         let mut place = 0;
         while place < Self::MAX {
@@ -102,7 +101,7 @@ impl Quotas {
         self
     }
 
-    /// The same with that one in place of the one over its period.
+    /// The same quotas, with `quota` in place of the one with the same period.
     pub(crate) fn with(mut self, quota: Quota) -> Result<Self, QuotaError> {
         let mut present = self.quotas[..self.count].iter_mut();
         let place = present.find(|place| place.period_micros() == quota.period_micros());
@@ -110,7 +109,7 @@ impl Quotas {
         Ok(self)
     }
 
-    /// Each of them changed in the same way, which keeps the periods.
+    /// Applies `change`, which must keep the periods, to each quota.
     #[cfg(feature = "redis")]
     pub(crate) fn map(mut self, change: impl FnMut(Quota) -> Quota) -> Self {
         self.quotas = self.quotas.map(change);
@@ -118,7 +117,7 @@ impl Quotas {
     }
 }
 
-/// The quotas in the order given.
+/// The quotas in the given order.
 impl Deref for Quotas {
     type Target = [Quota];
 

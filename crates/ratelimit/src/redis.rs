@@ -1,4 +1,4 @@
-//! Limits that many processes share: the states lie in Redis, and a script decides over each in one round trip.
+//! Limits that processes share: states are in Redis, and a script decides in one round trip.
 
 mod algorithm;
 mod builder;
@@ -26,7 +26,7 @@ pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};
 use crate::limiter::ensure_short;
 use crate::{CheckError, StoreError};
 
-/// The longest time that Redis keeps, in microseconds: 2⁵², 142 years. With a date of our age it stays below 2⁵³.
+/// Maximum time in Redis: 2⁵² µs, 142 years. The sum with a current date is below 2⁵³ µs.
 const MAX_MICROS: u64 = 1 << 52;
 
 impl From<tidegate_redis::Error> for CheckError {
@@ -42,7 +42,7 @@ impl From<tidegate_redis::Error> for CheckError {
     }
 }
 
-/// The `N` figures that a script answers, none of them below zero; those that it leaves out at the end are zero.
+/// Parses the `N` figures of a script's reply, none negative. Missing ones at the end are zero.
 fn figures<const N: usize>(reply: Value) -> Result<[u64; N], CheckError> {
     let mut figures = [0; N];
     for (figure, value) in figures.iter_mut().zip(reply.into_array()?) {

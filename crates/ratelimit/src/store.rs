@@ -1,4 +1,4 @@
-//! A map from keys to entries that never holds more than its cap.
+//! A map from keys to entries with a maximum number of entries.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,21 +9,21 @@ use hashbrown::HashTable;
 use crate::CheckError;
 use crate::limiter::{LimiterStats, ensure_short};
 
-/// What eviction may do with an entry; lower goes first.
+/// Priority of an entry during eviction. The lowest is evicted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// Nothing is lost by forgetting it.
+    /// The entry can be removed without loss.
     Expired,
-    /// Still counts: by strikes, then by what is charged.
+    /// The entry still counts. Ordered by strikes, then by the charged amount.
     Live(u32, u64),
-    /// Must stay.
+    /// The entry must be kept.
     Pinned,
 }
 
-/// Many shards, each behind a mutex with its share of the cap. Hashing is keyed at random, so nobody can choose
-/// keys that crowd one shard.
+/// Shards, each with a mutex and its share of the cap. The hash function has a random key, so
+/// clients cannot choose keys that fall into one shard.
 ///
-/// Each shard has a copy of the rule by which its entries are kept, so that reading it costs nothing beside the lock.
+/// Each shard has a copy of the rule for its entries, so that reading the rule costs only the lock.
 pub(crate) struct Store<E, R = ()> {
     shards: Shards<E, R>,
     hasher: RandomState,
@@ -31,11 +31,10 @@ pub(crate) struct Store<E, R = ()> {
 
 type Shards<E, R> = Box<[Padded<Mutex<Shard<E, R>>>]>;
 
-/// Keeps threads that work on neighbouring shards off each other's cache lines.
+/// Prevents false sharing between threads that use neighbouring shards.
 #[repr(align(128))]
 struct Padded<T>(T);
 
-/// The entries of one shard and what was decided over them.
 struct Shard<E, R> {
     rule: R,
     entries: HashTable<Slot<E>>,
@@ -43,13 +42,13 @@ struct Shard<E, R> {
     counts: Counts,
 }
 
-/// An entry beside its key: a short one lies in it, and need not be looked for elsewhere.
+/// An entry and its key. A short key is stored inline, without a further memory access.
 struct Slot<E> {
     key: CompactString,
     entry: E,
 }
 
-/// Where a key belongs, with its shard locked. The key is hashed once.
+/// A key's position in the store, with its shard locked. The key is hashed once.
 pub(crate) struct Place<'a, E, R = ()> {
     shard: MutexGuard<'a, Shard<E, R>>,
     hasher: &'a RandomState,
@@ -57,7 +56,7 @@ pub(crate) struct Place<'a, E, R = ()> {
     hash: u64,
 }
 
-/// Guarded by the shard's lock, so they always add up.
+/// Counters of decisions. Protected by the shard's lock, so they are always consistent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     allowed: u64,
@@ -66,22 +65,22 @@ pub(crate) struct Counts {
     evicted_live: u64,
 }
 
-/// Below this many places a shard would evict by too small a comparison.
+/// Minimum capacity of a shard. A smaller shard would compare too few entries during eviction.
 const SHARD_PLACES: usize = 1_024;
 const MAX_SHARDS: usize = 64;
-/// A full shard frees this fraction of its places at once, so that the search, which reads all of the shard, is paid by many new
-/// keys: in a flood it is what a new key costs.
+/// A full shard frees this fraction of its capacity at once, so that many new keys share the cost
+/// of the search, which reads the whole shard. During a flood of new keys, this search dominates
+/// the cost of a new key.
 const FREED_FRACTION: usize = 16;
 
 impl<E> Store<E> {
-    /// A store of at most `max_keys` entries, at least one.
+    /// Creates a store for at most `max_keys` entries; zero counts as one.
     pub(crate) fn new(max_keys: usize) -> Self {
         Self::with_rule(max_keys, &())
     }
 }
 
 impl<E, R: Clone> Store<E, R> {
-    /// A store whose entries are kept by `rule`.
     pub(crate) fn with_rule(max_keys: usize, rule: &R) -> Self {
         let max_keys = max_keys.max(1);
         let count = (max_keys / SHARD_PLACES).clamp(1, MAX_SHARDS);
@@ -99,8 +98,8 @@ impl<E, R: Clone> Store<E, R> {
         Self { shards, hasher: RandomState::new() }
     }
 
-    /// Puts another rule in place, shard by shard, and has `carry` carry each entry over from the one before at what `begin`
-    /// says when the shard is locked.
+    /// Replaces the rule, one shard at a time. Calls `carry` for each entry with the previous rule,
+    /// the entry, and the value that `begin` returned once the shard was locked.
     pub(crate) fn change<T: Copy>(&self, rule: &R, begin: impl Fn() -> T, carry: impl Fn(&R, &mut E, T)) {
         for shard in &self.shards {
             let mut shard = locked(&shard.0);
@@ -112,7 +111,6 @@ impl<E, R: Clone> Store<E, R> {
         }
     }
 
-    /// The keys that are held, shard by shard.
     #[cfg(feature = "redis")]
     pub(crate) fn keys(&self) -> Vec<CompactString> {
         let of_shard = |shard: &Padded<Mutex<Shard<E, R>>>| -> Vec<CompactString> {
@@ -121,7 +119,7 @@ impl<E, R: Clone> Store<E, R> {
         self.shards.iter().flat_map(of_shard).collect()
     }
 
-    /// The place that the key belongs to.
+    /// Locks the key's shard and returns the key's position.
     #[inline]
     pub(crate) fn lock<'a>(&'a self, key: &'a str) -> Place<'a, E, R> {
         let hash = self.hasher.hash_one(key);
@@ -130,19 +128,18 @@ impl<E, R: Clone> Store<E, R> {
 
     #[inline]
     fn shard(&self, hash: u64) -> &Mutex<Shard<E, R>> {
-        // Scales bits that the table doesn't use onto the shards: cheaper than a remainder and as even.
+        // Uses bits that the table does not. Cheaper than a remainder and as uniform.
         let bits = (hash >> 25) & u64::from(u32::MAX);
         let index = usize::try_from((bits * self.shards.len() as u64) >> 32).unwrap_or(0);
         &self.shards[index].0
     }
 
-    /// Whether somebody works on the key, or on one beside it.
     #[cfg(test)]
     pub(crate) fn is_locked(&self, key: &str) -> bool {
         self.shard(self.hasher.hash_one(key)).try_lock().is_err()
     }
 
-    /// Looks at each entry, shard by shard.
+    /// Calls `look` for each entry, one shard at a time.
     pub(crate) fn visit(&self, mut look: impl FnMut(&str, &E)) {
         for shard in &self.shards {
             for Slot { key, entry } in &locked(&shard.0).entries {
@@ -151,7 +148,7 @@ impl<E, R: Clone> Store<E, R> {
         }
     }
 
-    /// Sums the counters and looks at each entry: how often it was refused, and whether it is blocked.
+    /// Sums the counters. `look` returns how often a key was refused, and whether it is blocked.
     pub(crate) fn stats(&self, look: impl Fn(&E) -> (u64, bool)) -> LimiterStats {
         let mut stats = LimiterStats::default();
         for shard in &self.shards {
@@ -171,14 +168,15 @@ impl<E, R: Clone> Store<E, R> {
     }
 }
 
-/// No entry is ever left half-changed by our own code; if a foreign algorithm panics, its key may be off but the
-/// others needn't suffer.
+/// Our own code never leaves an entry in an inconsistent state. If another crate's algorithm
+/// panics, the state of that key may be inconsistent, but the other keys must remain usable.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<E> Place<'_, E> {
-    /// Works on the key's entry, which it creates if there is none, making room first.
+    /// Calls `work` with the key's entry. Creates the entry if there is none, after evicting others
+    /// if the shard is full.
     pub(crate) fn with<T>(
         &mut self,
         standing: impl Fn(&E) -> Standing,
@@ -190,7 +188,6 @@ impl<E> Place<'_, E> {
 }
 
 impl<E, R> Place<'_, E, R> {
-    /// The rule by which the entries of this shard are kept.
     pub(crate) fn rule(&self) -> &R {
         &self.shard.rule
     }
@@ -209,7 +206,6 @@ impl<E, R> Place<'_, E, R> {
         found.map(|found| drop(found.remove())).is_ok()
     }
 
-    /// Counts a result.
     #[inline]
     pub(crate) fn count<T>(&mut self, result: &Result<T, CheckError>, allowed: impl FnOnce(&T) -> bool) {
         let counts = &mut self.shard.counts;
@@ -220,7 +216,8 @@ impl<E, R> Place<'_, E, R> {
         }
     }
 
-    /// Works on the key's entry, which it creates if there is none, making room first.
+    /// Calls `work` with the key's entry. Creates the entry if there is none, after evicting others
+    /// if the shard is full.
     #[inline]
     pub(crate) fn with_rule<T>(
         &mut self,
@@ -234,7 +231,7 @@ impl<E, R> Place<'_, E, R> {
         }
     }
 
-    /// Apart from the way of keys that are known, which it would only make longer.
+    /// A separate function, so that the path of known keys stays short.
     #[cold]
     fn with_new<T>(
         &mut self,
@@ -254,7 +251,7 @@ impl<E, R> Place<'_, E, R> {
 }
 
 impl<E, R> Shard<E, R> {
-    /// Frees at least one place: all that is expired, then the least charged, never what is pinned.
+    /// Removes at least one entry: all expired ones, then the least charged, never a pinned one.
     fn make_room(&mut self, hasher: &RandomState, standing: impl Fn(&R, &E) -> Standing) -> Result<(), CheckError> {
         let Self { rule, entries, cap, counts } = self;
         let standing = |entry: &E| standing(rule, entry);
@@ -276,7 +273,7 @@ impl<E, R> Shard<E, R> {
                 !goes
             });
         }
-        // Removed slots may still take up places, for want of which the table would double.
+        // Removed slots may still use space, which would make the table double its size.
         if entries.capacity() < *cap {
             let hash = |slot: &Slot<E>| hasher.hash_one(slot.key.as_str());
             let mut compact = HashTable::with_capacity(*cap);

@@ -1,11 +1,11 @@
-//! What one process counts of a limiter whose states lie elsewhere.
+//! Counters of one process for a limiter whose states are stored elsewhere.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::store::{Standing, Store};
 use crate::{CheckError, LimiterStats};
 
-/// Counters of decisions, and the keys that are refused most.
+/// Counters of decisions, and the keys with the most refusals.
 pub(crate) struct Tally {
     allowed: AtomicU64,
     denied: AtomicU64,
@@ -14,7 +14,7 @@ pub(crate) struct Tally {
     refused: Store<u64>,
 }
 
-/// Refused keys that are remembered; beyond, the least refused are forgotten.
+/// Maximum number of refused keys. Above it, those with the fewest refusals are removed.
 const MAX_REFUSED: usize = 10_000;
 
 impl Default for Tally {
@@ -25,7 +25,6 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts a result and passes it on.
     pub(crate) fn count<T>(
         &self,
         key: &str,
@@ -36,7 +35,7 @@ impl Tally {
             Ok(decided) if allowed(decided) => &self.allowed,
             Ok(_) => {
                 let standing = |count: &u64| Standing::Live(0, *count);
-                // Nothing is pinned here, so there is always room; a key that is too long has no decision.
+                // Nothing is pinned, so there is capacity. A key that is too long has no decision.
                 let _ = self.refused.lock(key).with(standing, || 0, |count| *count += 1);
                 &self.denied
             }
@@ -46,12 +45,12 @@ impl Tally {
         result
     }
 
-    /// Notes that a check is decided without the store that others share.
+    /// Counts a check that is decided without the shared store.
     pub(crate) fn decide_alone(&self) {
         self.alone.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The counters; what is held in memory is not known here.
+    /// The counters. The number of keys in memory is not known here.
     pub(crate) fn stats(&self) -> LimiterStats {
         LimiterStats {
             allowed: self.allowed.load(Ordering::Relaxed),

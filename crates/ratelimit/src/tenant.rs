@@ -1,4 +1,4 @@
-//! The quota of a tenant: a minute, an hour and a day, its plan, its seats and its block in one step.
+//! Tenant quotas: minute, hour and day, plan, seats and block, in one atomic step.
 
 mod decision;
 mod limiter;

@@ -1,4 +1,4 @@
-//! Waiting until a cost is admitted, and places in a line.
+//! Waiting until a cost is admitted, and reservations in a queue.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{Allowance, CheckError, Decision, Denial, Limiter};
 
-/// Why there is nothing to wait for.
+/// Reason why a wait ends without an admission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The cost isn't admitted before the patience ends; nothing is charged.
+    /// The cost would not be admitted within the maximum wait. Nothing is charged.
     #[error("not admitted for another {:?}", .0.retry_after)]
     TooLong(Denial),
     /// There is no decision.
@@ -21,19 +21,21 @@ pub enum WaitError {
     Check(#[from] CheckError),
 }
 
-/// Waits until `cost` is admitted and charged to `key`, and its [`delay`](Allowance::delay) has passed; at most `patience`.
+/// Waits until `cost` is admitted and charged to `key`, and its [`delay`](Allowance::delay) has
+/// passed. Waits for at most `patience`.
 ///
-/// Gives up at once where that would take longer than `patience`. Each refusal is waited out and then checked again, so that
-/// of several that wait for one key any may be first: who wants them served in their order takes a
-/// [`LeakyBucket::queue`](crate::LeakyBucket::queue), whose admissions are places in a line. With a block, the first refusal
-/// starts it. Dropping the future while it waits charges nothing, but what was admitted with a delay stays charged: see
-/// [`Reservation`].
+/// Returns an error immediately if that would take longer than `patience`. After a refusal it waits
+/// for `retry_after` and then checks again, so if several callers wait for one key, the order is
+/// arbitrary. For a first-come, first-served order use a
+/// [`LeakyBucket::queue`](crate::LeakyBucket::queue). With a block policy, the first refusal starts
+/// the block. Dropping the future while it waits after a refusal charges nothing. An admission with
+/// a delay stays charged if the future is dropped: see [`Reservation`].
 ///
 /// # Errors
 /// [`WaitError`].
 ///
 /// # Panics
-/// Outside of a tokio runtime with its timer.
+/// If called outside a tokio runtime with a timer.
 pub async fn until_ready(
     limiter: &(impl Limiter + ?Sized),
     key: &str,
@@ -54,7 +56,7 @@ pub async fn until_ready(
     }
 }
 
-/// Checks, and gives back what would have to wait for longer than `patience`.
+/// Checks, and refunds an admission whose delay is longer than `patience`.
 async fn admitted_within(
     limiter: &(impl Limiter + ?Sized),
     key: &str,
@@ -73,28 +75,28 @@ async fn admitted_within(
     Err(WaitError::TooLong(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None }))
 }
 
-/// A place in the line of a [`LeakyBucket::queue`](crate::LeakyBucket::queue): taken at once, given back when it is dropped
-/// before it was used.
+/// A place in a [`LeakyBucket::queue`](crate::LeakyBucket::queue). It is charged immediately, and
+/// refunded if it is dropped before it was used.
 ///
-/// With other algorithms an admission is a place whose turn it is at once.
+/// With other algorithms the delay of an admission is zero.
 #[must_use = "a place that is dropped is given back"]
 pub struct Reservation {
     limiter: Arc<dyn Limiter>,
     key: String,
-    /// What is given back; nothing where it was used.
+    /// Cost that is refunded on drop. Zero once the place was used.
     cost: u64,
     turn: Instant,
     allowance: Allowance,
 }
 
 impl Reservation {
-    /// Takes a place for `cost` whose turn comes within `max_wait`.
+    /// Reserves a place for `cost` whose delay is at most `max_wait`.
     ///
     /// # Errors
-    /// [`WaitError`]; then nothing is charged.
+    /// [`WaitError`]. Nothing is charged then.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with its timer.
+    /// If called outside a tokio runtime with a timer.
     pub async fn take(limiter: Arc<dyn Limiter>, key: &str, cost: u64, max_wait: Duration) -> Result<Self, WaitError> {
         match admitted_within(&*limiter, key, cost, max_wait).await? {
             Decision::Allowed(allowance) => {
@@ -105,12 +107,12 @@ impl Reservation {
         }
     }
 
-    /// How long until it is this one's turn.
+    /// Remaining delay.
     pub fn wait(&self) -> Duration {
         self.turn.saturating_duration_since(Instant::now())
     }
 
-    /// Waits for its turn and uses it. Dropping the future gives the place back.
+    /// Waits for the remaining delay and uses the place. Dropping the future refunds it.
     pub async fn ready(mut self) -> Allowance {
         sleep_until(self.turn).await;
         self.cost = 0;
@@ -121,12 +123,12 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         let (cost, key) = (self.cost, std::mem::take(&mut self.key));
-        // Without a runtime nobody could ask the limiter; its line then moves on by itself.
+        // Without a runtime the limiter cannot be called. The queue then drains by itself.
         if cost > 0
             && let Ok(runtime) = Handle::try_current()
         {
             let limiter = self.limiter.clone();
-            // A place that can't be given back is left empty.
+            // If the refund fails, the place stays unused.
             runtime.spawn(async move { limiter.reward(&key, cost).await.map(drop) });
         }
     }

@@ -1,17 +1,17 @@
-//! The append-only file of a server: which servers lose writes behind a torn one, and how to write
-//! it anew.
+//! The append-only file of a server: which servers lose writes after a torn file, and how to
+//! rewrite it.
 
 use crate::client::Client;
 use crate::command::Command;
 use crate::error::Error;
 use crate::info::Fields;
 
-/// The first Valkey that removes a torn script from its file as a whole.
+/// The first Valkey that removes a torn script from its file completely.
 const MENDED_VALKEY: (u32, u32, u32) = (9, 1, 2);
 
-/// Name and version of a server that keeps half of a torn script in its append-only file. Every
-/// Redis counts as one until a mended one is known. `None` if it keeps no such file, or is a
-/// mended Valkey.
+/// Name and version of a server that keeps the first part of a torn script in its append-only file.
+/// Every Redis counts as one until a fixed version is known. `None` if the server has no such file,
+/// or is a fixed Valkey.
 pub(crate) fn keeps_torn_scripts(info: &Fields<'_>) -> Option<String> {
     if info.text("aof_enabled") != Some("1") {
         return None;
@@ -29,7 +29,7 @@ fn numbers(version: &str) -> Option<(u32, u32, u32)> {
     Some((parts.next()??, parts.next()??, parts.next().flatten().unwrap_or(0)))
 }
 
-/// Advice for an operator of a server that keeps half of a torn script.
+/// Advice for the operator of a server that keeps part of a torn script.
 pub(crate) fn advice(address: &str, server: &str) -> String {
     format!(
         "{address} ({server}) can lose acknowledged writes after two crashes: when the first one tears its append-only \
@@ -40,11 +40,11 @@ pub(crate) fn advice(address: &str, server: &str) -> String {
 }
 
 impl Client {
-    /// Has a primary write its append-only file anew, which removes what a torn script has left in
-    /// it. Returns once the server has begun; it goes on by itself.
+    /// Makes a primary rewrite its append-only file, which removes the remains of a torn script.
+    /// Returns when the server has started; the server continues in the background.
     ///
     /// # Errors
-    /// [`Error`]; with the code `NOPERM` if the account may not.
+    /// [`Error`]; with the code `NOPERM` if the account is not allowed to do so.
     pub async fn rewrite_append_only_file(&self, address: &str) -> Result<(), Error> {
         let Some(node) = self.primaries().into_iter().find(|node| node.to_string() == address) else {
             return Err(Error::unavailable());

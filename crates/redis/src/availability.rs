@@ -1,18 +1,20 @@
-//! The breaker: while Redis is away, callers are told so at once.
+//! The circuit breaker: while Redis is unavailable, calls fail immediately.
 //!
-//! Closed, it lets everything through. The first command that gets no answer opens it; then nothing is let through, and a
-//! task of its own sends one probe at a time (half open), at once, then after n × 50 ms up to half a second, until the
-//! server answers. So one caller waits for the time-out, and no other one does, nor is any caller's command the probe. A
-//! command goes on when its caller gives it up before, so that it opens the breaker all the same.
+//! The closed breaker lets all commands through. The first command without an answer opens it. Then
+//! no command is let through. A separate task sends one probe at a time (half open): immediately,
+//! then after n × 50 ms, up to 500 ms, until the server answers. So one caller waits for the
+//! time-out, the others don't, and no caller's command is the probe. A command continues after its
+//! caller was cancelled, so it opens the breaker in any case.
 //!
-//! In a cluster there is one state for each slot, and an outage opens those of the shard: the other shards serve on.
+//! In a cluster there is one state per slot. An outage opens the slots of its shard; the other
+//! shards continue to serve.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, watch};
 
-/// Whether Redis can be used now. Cheap to clone; clones are one breaker.
+/// The state of the breaker. Cheap to clone; clones share the breaker.
 #[derive(Clone, Debug)]
 pub struct Availability {
     shared: Arc<Shared>,
@@ -20,19 +22,19 @@ pub struct Availability {
 
 #[derive(Debug)]
 struct Shared {
-    /// One, or one for each slot of a cluster. True: open, nothing passes.
+    /// One flag, or one for each slot of a cluster. True if open.
     open: Box<[AtomicBool]>,
-    /// How many are open, so that the usual answer is one load.
+    /// Number of open flags, so that the usual check is one load.
     opened: AtomicUsize,
     told: watch::Sender<bool>,
     outages: mpsc::Sender<u16>,
 }
 
-/// Outages that wait for the prober; more are known to it anyway.
+/// Capacity of the queue to the prober. If it is full, the prober is already active.
 const OUTAGES: usize = 64;
 
 impl Availability {
-    /// A breaker of that many states, and where its outages arrive.
+    /// Creates a breaker with that many flags. Also returns the receiver of its outages.
     pub(crate) fn new(states: u16) -> (Self, mpsc::Receiver<u16>) {
         let (outages, reported) = mpsc::channel(OUTAGES);
         let shared = Shared {
@@ -44,30 +46,30 @@ impl Availability {
         (Self { shared: Arc::new(shared) }, reported)
     }
 
-    /// Whether every shard can be used, as far as is known.
+    /// Whether every shard is available, as far as is known.
     pub fn is_available(&self) -> bool {
         self.shared.opened.load(Ordering::Relaxed) == 0
     }
 
-    /// Follows [`is_available`](Self::is_available).
+    /// Watches [`is_available`](Self::is_available).
     pub fn watch(&self) -> watch::Receiver<bool> {
         self.shared.told.subscribe()
     }
 
-    /// Whether the slot's shard lets commands through.
+    /// Whether commands for the slot are let through.
     #[inline]
     pub(crate) fn admits(&self, slot: u16) -> bool {
         self.is_available() || !self.shared.open[self.index(slot)].load(Ordering::Relaxed)
     }
 
-    /// Opens the slot's state and wakes the prober.
+    /// Opens the slot's flag and wakes the prober.
     pub(crate) fn report(&self, slot: u16) {
         self.open(slot);
-        // A full queue means that the prober is awake.
+        // If the queue is full, the prober is already active.
         let _ = self.shared.outages.try_send(slot);
     }
 
-    /// Opens one state, and leaves the prober alone.
+    /// Opens one flag without waking the prober.
     pub(crate) fn open(&self, slot: u16) {
         if !self.shared.open[self.index(slot)].swap(true, Ordering::Relaxed) {
             self.shared.opened.fetch_add(1, Ordering::Relaxed);
@@ -75,7 +77,7 @@ impl Availability {
         }
     }
 
-    /// Closes one state.
+    /// Closes one flag.
     pub(crate) fn close(&self, slot: u16) {
         if self.shared.open[self.index(slot)].swap(false, Ordering::Relaxed) {
             self.shared.opened.fetch_sub(1, Ordering::Relaxed);
@@ -83,7 +85,7 @@ impl Availability {
         }
     }
 
-    /// The slots whose state is open.
+    /// The slots whose flag is open.
     pub(crate) fn all_open(&self) -> Vec<u16> {
         let states = self.shared.open.iter().zip(0_u16..);
         states.filter(|(open, _)| open.load(Ordering::Relaxed)).map(|(_, slot)| slot).collect()

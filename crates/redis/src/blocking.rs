@@ -1,4 +1,4 @@
-//! Commands that wait at the server, on connections of their own.
+//! Blocking commands, on connections of their own.
 
 mod waiter;
 
@@ -19,22 +19,23 @@ use crate::shards::{Address, Redirect, StormLog};
 use crate::slot;
 use crate::value::Value;
 
-/// How much longer than agreed an answer may take before its connection is taken for dead.
+/// How long an answer may be late before its connection counts as dead.
 const GRACE: Duration = Duration::from_secs(1);
-/// Servers of a cluster that are asked in turn.
+/// Most redirections in a cluster that one command follows.
 const HOPS: u32 = 5;
-/// The shortest wait; zero would be for ever.
+/// The shortest wait. Zero would mean forever.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Connections on which a command may wait: one for each that waits at the same time, up to `size` to each primary.
+/// Connections for blocking commands: one per concurrent wait, up to `size` per primary.
 ///
-/// Made when they are needed. One that was lost, whose answer is overdue by a second, or on which a wait was given up, is
-/// thrown away and another one made, so that none is ever used that has gone deaf.
+/// Connections are opened when they are needed. A connection is closed and replaced if it was lost,
+/// its answer is one second late, or its caller was cancelled. So a dead connection is never used.
 ///
-/// # What it does not guarantee
+/// # What is not guaranteed
 ///
-/// **That a popped element arrives.** When the future is dropped, or the connection lost, just as the server has popped, the
-/// element is gone. So use it for wake-up tokens, which carry no data, and look for the work itself elsewhere.
+/// **That a popped element arrives.** If the future is dropped, or the connection lost, directly
+/// after the server has popped an element, the element is lost. So use it for wake-up tokens that
+/// carry no data, and read the work itself from another place.
 #[derive(Clone)]
 pub struct BlockingPool {
     inner: Arc<Inner>,
@@ -48,38 +49,44 @@ struct Inner {
     storms: StormLog,
 }
 
-/// What was learnt from answers.
+/// State learned from answers.
 #[derive(Default)]
 struct Known {
-    /// `None` is what the URL names.
+    /// Pools by server. `None` is the server that the URL names.
     pools: HashMap<Option<Address>, Pool<Maker>>,
-    /// Who serves a slot of a cluster.
+    /// The servers of the slots of a cluster.
     servers: HashMap<u16, Address>,
 }
 
-/// One server's answer.
+/// Answer of one server.
 enum Answer {
     Reply(Value),
-    /// The error says the same in the server's words.
+    /// A redirection. The error contains it in the server's words.
     Elsewhere(Redirect, Error),
 }
 
 impl BlockingPool {
-    /// A pool that makes its first connection when it is needed.
+    /// Creates a pool. The first connection is opened when it is needed.
     ///
-    /// `size` is how many may wait at once at one primary; more wait for their turn. At least one.
+    /// `size` is the largest number of concurrent waits per primary, at least one. Further callers
+    /// wait for a free connection.
     pub fn new(config: &Config, role: Role, size: u32) -> Self {
         let (known, storms) = (Mutex::new(Known::default()), StormLog::default());
         Self { inner: Arc::new(Inner { config: config.clone(), role, size: size.max(1), known, storms }) }
     }
 
-    /// Takes the first element of the first list that has one; waits up to `timeout` for it. The keys share one slot.
+    /// Pops the first element of the first list that has one; waits up to `timeout` for it. All
+    /// keys must share one slot.
     ///
-    /// `None` when nothing came. May be dropped at any time: the server then forgets the wait.
+    /// `None` if nothing arrived. The future may be dropped at any time: the server then ends the
+    /// wait.
     ///
     /// # Errors
-    /// `Busy` when no connection became free within `timeout`, `Unavailable` when none can be made, `Timeout` when the answer is
-    /// overdue by a second, `Invalid` for keys of several slots, `ReadOnly` when the server has become a replica.
+    /// - `Busy` if no connection became free within `timeout`.
+    /// - `Unavailable` if no connection can be opened.
+    /// - `Timeout` if the answer is one second late.
+    /// - `Invalid` if the keys have several slots.
+    /// - `ReadOnly` if the server has become a replica.
     pub async fn blpop(&self, keys: &[&str], timeout: Duration) -> Result<Option<(String, Bytes)>, Error> {
         let slot = slot::common_slot(keys.iter().map(|key| key.as_bytes()))
             .ok_or_else(|| Error::new(ErrorKind::Invalid, "BLPOP needs keys, all of one slot"))?;
@@ -95,18 +102,20 @@ impl BlockingPool {
         }
     }
 
-    /// Asks the slot's server, wherever it is.
+    /// Sends the command to the slot's server, and follows redirections.
     async fn wait(&self, slot: u16, name: &'static str, keys: &[&str], deadline: Instant) -> Result<Value, Error> {
         let mut server = self.server_of(slot);
         let (mut is_asking, mut last) = (false, String::new());
         for _ in 0..=HOPS {
             let answer = self.wait_at(server.as_ref(), is_asking, name, keys, deadline).await;
             let answer = answer.inspect_err(|error| {
-                // The slot may be another server's by now; the next wait begins with those of the URL.
+                // The slot may be at another server now. The next wait starts with the servers of
+                // the URL.
                 if error.kind() != ErrorKind::Busy {
                     self.known(|known| known.servers.remove(&slot));
                 }
-                // One that can't be reached may be gone for good; if not, its pool is made anew.
+                // An unreachable server may be gone for good. If it isn't, its pool is created
+                // again.
                 if error.kind() == ErrorKind::Unavailable {
                     self.forget(server.as_ref());
                 }
@@ -161,7 +170,7 @@ impl BlockingPool {
         let from = server.cloned().unwrap_or_else(|| self.seed());
         match Redirect::parse(&error.to_string(), &from) {
             Some(redirect) => Ok(Answer::Elsewhere(redirect, error)),
-            // What a server says to those who wait when it becomes a replica.
+            // The answer to blocked clients of a server that becomes a replica.
             None if error.code() == Some("UNBLOCKED") => Err(Error::new(ErrorKind::ReadOnly, error.to_string())),
             None => Err(error),
         }
@@ -183,13 +192,14 @@ impl BlockingPool {
     fn pool_of(&self, server: Option<&Address>) -> Pool<Maker> {
         let make = || {
             let maker = Maker { config: self.inner.config.clone(), role: self.inner.role, server: server.cloned() };
-            // bb8 would go on trying until its time-out; whoever waits decides that here.
+            // bb8 would retry until its time-out; here the caller decides about retries.
             Pool::builder().max_size(self.inner.size).retry_connection(false).build_unchecked(maker)
         };
         self.known(|known| known.pools.entry(server.cloned()).or_insert_with(make).clone())
     }
 
-    /// Drops the pool of a server that none of the known slots needs; who waits there goes on. The URL's own stay.
+    /// Removes the pool of a server that no known slot needs. Waits there continue. Pools of the
+    /// URL's servers are kept.
     fn forget(&self, server: Option<&Address>) {
         let hosts = self.inner.config.hosts();
         if server.is_some_and(|server| !hosts.contains(&(server.host.clone(), server.port))) {

@@ -1,5 +1,5 @@
-//! Whether the servers suit their role. What matters is in `INFO`, since managed services forbid
-//! `CONFIG GET`.
+//! Checks whether the servers suit their role. Reads `INFO`, since managed services forbid `CONFIG
+//! GET`.
 
 use crate::append_only;
 use crate::config::{Config, Role, Topology};
@@ -8,10 +8,11 @@ use crate::info::Fields;
 use crate::shards::{Connection, Shards};
 use crate::value::Value;
 
-/// The oldest version that will do: multi-part append-only files, `EXPIRE … NX`, `GETEX`.
+/// The oldest supported version. Needed for multi-part append-only files, `EXPIRE … NX` and
+/// `GETEX`.
 const OLDEST: (u32, u32) = (7, 0);
 
-/// Looks at every server; what works but should be known comes back as warnings.
+/// Checks every server. Returns warnings about problems that don't prevent operation.
 pub(crate) async fn server(shards: &Shards, config: &Config, role: Role) -> Result<Vec<String>, ConnectError> {
     let mut warnings = Vec::new();
     for shard in shards.all() {
@@ -36,8 +37,8 @@ pub(crate) async fn server(shards: &Shards, config: &Config, role: Role) -> Resu
     Ok(warnings)
 }
 
-/// Whether the server starts with a torn append-only file. It does by default, so also if it
-/// doesn't say.
+/// Whether the server starts with a torn append-only file. That is the default, also assumed if the
+/// server doesn't answer.
 async fn loads_truncated(connection: &Connection) -> bool {
     let answer = connection.send("CONFIG", vec!["GET".into(), "aof-load-truncated".into()]).await;
     let values = answer.ok().and_then(|answer| Value::from_fred(answer).into_map().ok());

@@ -1,4 +1,4 @@
-//! The client: commands and scripts, each sent once and bounded in time.
+//! The client: commands and scripts, each sent once and with a time-out.
 
 mod connect;
 mod diagnose;
@@ -25,11 +25,12 @@ use crate::shards::{Shard, Shards};
 use crate::slot;
 use crate::value::Value;
 
-/// A connection to Redis that outlives outages. Cheap to clone; clones share it.
+/// A connection to Redis that survives outages. Cheap to clone; clones share it.
 ///
-/// All commands share one connection to each server, on which they are pipelined; nothing that blocks may be sent on it
-/// (see [`BlockingPool`](crate::BlockingPool)). A command is sent **once**: when its reply is lost the caller is told, and
-/// decides. Only commands and scripts declared idempotent are sent a second time, within the same time-out.
+/// All commands share one pipelined connection to each server. So no blocking command may be sent
+/// on it (see [`BlockingPool`](crate::BlockingPool)). A command is sent **once**: if its reply is
+/// lost, the caller gets an error and decides. Only commands and scripts that are declared
+/// idempotent are sent a second time, within the same time-out.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -45,11 +46,12 @@ struct Inner {
     warnings: Vec<String>,
 }
 
-/// One primary. It is a handle: after a failover it names a server that is none any more.
+/// A primary. It is a handle: after a failover it may refer to a server that is no primary any
+/// more.
 #[derive(Clone)]
 pub struct Node {
     shard: Shard,
-    /// A slot that it served.
+    /// A slot that the primary served.
     slot: u16,
 }
 
@@ -69,16 +71,17 @@ impl Client {
     /// Sends one command.
     ///
     /// # Errors
-    /// [`Error`]; see its kinds for what may have happened.
+    /// [`Error`]. Its kind says whether the command may have run.
     pub async fn execute(&self, command: Command) -> Result<Value, Error> {
         let slot = self.slot_for(command.key_bytes());
         self.send_as(command.is_idempotent, slot, command.name, command.args).await
     }
 
-    /// Runs a script. All keys must share a slot, also outside a cluster, so that the program runs on both.
+    /// Runs a script. All keys must share a slot, also outside a cluster, so that a program works
+    /// on both.
     ///
     /// # Errors
-    /// [`Error`]; of kind `Invalid` when the keys have several slots.
+    /// [`Error`]; of kind `Invalid` if the keys have several slots.
     pub async fn run<K: AsRef<str>>(&self, script: &Script, keys: &[K], args: Vec<Arg>) -> Result<Value, Error> {
         let slot = match keys {
             [_] if self.topology() != Topology::Cluster => Some(0),
@@ -91,18 +94,20 @@ impl Client {
         self.run_in(slot, script, keys.len(), all).await
     }
 
-    /// Runs a script whose keys are known to share that [slot](Self::slot_of): what a program sends often it need not look
-    /// through each time. `all` are the keys, `count` of them, then the arguments.
+    /// Runs a script whose keys share that [slot](Self::slot_of). For frequent calls, where the
+    /// keys need not be checked each time. `all` contains the keys, `count` of them, followed by
+    /// the arguments.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn run_in(&self, slot: u16, script: &Script, count: usize, all: Vec<Arg>) -> Result<Value, Error> {
         let slot = if self.topology() == Topology::Cluster { slot } else { 0 };
-        // Copies share the text of what they copy. The digest is copied once: all tasks share its count.
+        // Clones of `Str` share the text. The digest is cloned once, since all tasks share its
+        // reference count.
         let again = all.clone();
         let request = call(&script.digest, count, all);
         match self.send_as(script.is_idempotent, slot, "EVALSHA", request).await {
-            // It did not run: the server has forgotten it, or never knew it.
+            // It did not run: the server does not have the script.
             Err(error) if error.code() == Some("NOSCRIPT") => {
                 let request = call(&script.source, count, again);
                 self.send_as(script.is_idempotent, slot, "EVAL", request).await
@@ -111,8 +116,8 @@ impl Client {
         }
     }
 
-    /// Runs a script as [`run_in`](Self::run_in) does, and right behind it, on the same connection, another command: one that
-    /// asks what has become of the script's writes, such as `WAIT`. Gives both answers.
+    /// Runs a script like [`run_in`](Self::run_in), and directly after it, on the same connection,
+    /// another command that asks about the script's writes, such as `WAIT`. Returns both answers.
     ///
     /// # Errors
     /// [`Error`] of either. Nothing is sent a second time.
@@ -151,49 +156,49 @@ impl Client {
         self.judge(slot, self.inner.shards.get(slot, key).await)?.into_optional_bytes()
     }
 
-    /// Whether Redis can be used now.
+    /// The state of the breaker.
     pub fn availability(&self) -> &Availability {
         &self.inner.availability
     }
 
-    /// How the servers are arranged.
+    /// Topology of the servers.
     pub fn topology(&self) -> Topology {
         self.inner.config.topology()
     }
 
-    /// What the server is used for.
+    /// Role of the server.
     pub fn role(&self) -> Role {
         self.inner.role
     }
 
-    /// What it was made from.
+    /// The configuration of the client.
     pub fn config(&self) -> &Config {
         &self.inner.config
     }
 
-    /// How long one command may take.
+    /// Time-out of one command.
     pub fn timeout(&self) -> Duration {
         self.inner.timeout
     }
 
-    /// What was found at start that works but should be known, such as missing persistence.
+    /// Warnings of the check at start, such as missing persistence.
     pub fn warnings(&self) -> &[String] {
         &self.inner.warnings
     }
 
-    /// The slot of a key in a cluster: keys of one slot may meet in one command or script.
+    /// The slot of a key in a cluster. One command or script may use several keys of one slot.
     pub fn slot_of(key: &str) -> u16 {
         slot::slot_of(key.as_bytes())
     }
 
-    /// Every primary that is known now: one, but in a cluster.
+    /// The known primaries: one, or several in a cluster.
     pub fn primaries(&self) -> Vec<Node> {
         let shards = self.inner.shards.all().into_iter();
-        // One that serves no slot holds no key either.
+        // A primary without a slot has no keys either.
         shards.filter_map(|shard| Some(Node { slot: self.inner.shards.slot_of(&shard)?, shard })).collect()
     }
 
-    /// The primary that has the key, as far as is known.
+    /// The primary of the key, as far as is known.
     pub fn primary_of(&self, key: &str) -> Option<Node> {
         let slot = self.slot_for(Some(key.as_bytes()));
         Some(Node { shard: self.inner.shards.of(slot)?, slot })
@@ -202,7 +207,7 @@ impl Client {
     /// Sends a command to that primary, whatever its keys. Redirections are not followed.
     ///
     /// # Errors
-    /// [`Error`]; also when the node is none any more.
+    /// [`Error`]; also if the node is no primary any more.
     pub async fn execute_on(&self, node: &Node, command: Command) -> Result<Value, Error> {
         if !self.inner.availability.admits(node.slot) {
             return Err(Error::unavailable());
@@ -211,7 +216,7 @@ impl Client {
         self.judge(node.slot, call.telling(&self.inner.availability, node.slot).await)
     }
 
-    /// Ends what this client does by itself. The connections close with the last clone.
+    /// Ends the background tasks of the client. The connections close with the last clone.
     pub fn close(&self) {
         self.inner.prober.abort();
     }
@@ -245,7 +250,8 @@ impl Client {
         if is_idempotent { self.send_twice(slot, name, args).await } else { self.send(slot, name, args).await }
     }
 
-    /// Sends, and once more if the reply was lost and the server is back before the time-out ends.
+    /// Sends a command. Sends it again if the reply was lost and the server is available before the
+    /// time-out ends.
     async fn send_twice(&self, slot: u16, name: &'static str, args: Vec<Fred>) -> Result<Value, Error> {
         let deadline = Instant::now() + self.inner.timeout;
         let first = match self.send(slot, name, args.clone()).await {
@@ -258,7 +264,7 @@ impl Client {
             return Err(first);
         }
         match self.send(slot, name, args).await {
-            // That the second was not sent says nothing of the first, which may have run.
+            // That the second was not sent says nothing about the first, which may have run.
             Err(second) if matches!(second.kind(), ErrorKind::Unavailable | ErrorKind::Busy) => Err(first),
             other => other,
         }
@@ -268,7 +274,7 @@ impl Client {
         answer.map(Value::from_fred).map_err(|error| self.sorted(slot, &error))
     }
 
-    /// Sorts an error, and opens the breaker where it is an outage.
+    /// Converts an error, and opens the breaker if it is an outage.
     fn sorted(&self, slot: u16, error: &fred::error::Error) -> Error {
         let error = match Error::from_fred(error) {
             error if error.kind() == ErrorKind::Timeout => Error::timeout(self.inner.timeout),

@@ -1,9 +1,10 @@
-//! Requests.
+//! Commands and their arguments.
 
 use bytes::Bytes;
 use fred::types::Value as Fred;
 
-/// One argument of a command or a script: bytes, text or a number. Sent as it is, never interpreted.
+/// An argument of a command or a script: bytes, text or a number. Sent unchanged, never
+/// interpreted.
 #[derive(Clone, Debug)]
 pub struct Arg(pub(crate) Fred);
 
@@ -80,18 +81,19 @@ impl From<usize> for Arg {
 pub struct Command {
     pub(crate) name: &'static str,
     pub(crate) args: Vec<Fred>,
-    /// Position of the first key, which tells the node of a cluster.
+    /// Position of the first key, which decides the node of a cluster.
     pub(crate) first_key: Option<usize>,
     pub(crate) is_idempotent: bool,
 }
 
 impl Command {
-    /// A command of that name, in capitals.
+    /// Creates a command. The name is in capitals.
     pub fn new(name: &'static str) -> Self {
         Self { name, args: Vec::with_capacity(4), first_key: None, is_idempotent: false }
     }
 
-    /// Adds a key. The first one decides which node of a cluster gets the command, so all must share its slot.
+    /// Adds a key. The first key decides which node of a cluster gets the command, so all keys must
+    /// share its slot.
     #[must_use]
     pub fn key(mut self, key: impl Into<Arg>) -> Self {
         self.first_key.get_or_insert(self.args.len());
@@ -105,8 +107,8 @@ impl Command {
         self
     }
 
-    /// Declares that running it twice is the same as once, so that it is sent a second time when the reply to the first was
-    /// lost. Without this a command is sent once.
+    /// Declares that running it twice has the same effect as once. It is then sent again if the
+    /// reply was lost. Otherwise a command is sent once.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
         self.is_idempotent = true;

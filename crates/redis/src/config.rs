@@ -1,4 +1,4 @@
-//! Where Redis is and how to speak to it: one URL.
+//! Configuration: the servers and how to connect to them, as one URL.
 
 mod login;
 mod tls;
@@ -17,39 +17,42 @@ use fred::types::{Builder, RespVersion};
 use login::{Login, SharedLogin};
 pub use url::ConfigError;
 
-/// What the server is used for, which decides what is checked at start and how long a command may take.
+/// Role of the server. Decides the checks at start and the default time-out of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Jobs, locks, stock and limits: nothing may be evicted. A command may take 1 s unless the URL says otherwise.
+    /// Jobs, locks, stock and limits: no key may be evicted. The time-out of a command is 1 s by
+    /// default.
     Durable,
-    /// The second tier of the cache: everything may be evicted. A command may take 250 ms unless the URL says otherwise.
+    /// The second tier of the cache: every key may be evicted. The time-out of a command is 250 ms
+    /// by default.
     Cache,
 }
 
-/// How the servers are arranged.
+/// Topology of the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topology {
     /// One primary, with or without replicas.
     Single,
-    /// A primary that Sentinels choose.
+    /// A primary that Sentinels elect.
     Sentinel,
     /// A cluster.
     Cluster,
 }
 
-/// Where Redis or Valkey is and how to speak to it.
+/// The Redis or Valkey servers and how to connect to them.
 ///
 /// | URL | means |
 /// |---|---|
 /// | `redis://[user:password@]host[:port][/db]` | one server |
-/// | `redis-sentinel://[user:password@]host:port,host:port/name[/db]` | the primary `name` of these Sentinels |
-/// | `redis-cluster://[user:password@]host:port,host:port` | a cluster; some of its nodes are enough |
+/// | `redis-sentinel://[user:password@]host:port,host:port/name[/db]` | the primary `name` |
+/// | `redis-cluster://[user:password@]host:port,host:port` | a cluster; some nodes are enough |
 ///
-/// `valkey…` is the same as `redis…`, and `rediss…` speaks TLS. After a `?` may follow, joined by `&`: `timeout=250ms`
-/// for one command, `connect_timeout=2s`, `ca=/path/of.pem` (in place of the system's authorities),
-/// `sentinel_user=…` and `sentinel_password=…`. User, password and values are percent-decoded.
+/// `valkey…` is the same as `redis…`, and `rediss…` uses TLS. Parameters follow a `?` and are
+/// separated by `&`: `timeout=250ms` for one command, `connect_timeout=2s`, `ca=/path/of.pem` (in
+/// place of the system's certificate authorities), `sentinel_user=…` and `sentinel_password=…`.
+/// User, password and values are percent-decoded.
 ///
-/// The password is shown nowhere: [`Display`](fmt::Display) and [`Debug`](fmt::Debug) mask it.
+/// [`Display`](fmt::Display) and [`Debug`](fmt::Debug) mask the password.
 ///
 /// Clones share the login: see [`replace_login`](Self::replace_login).
 #[derive(Clone)]
@@ -68,41 +71,43 @@ pub struct Config {
     allows_eviction: bool,
 }
 
-/// Commands that wait in this process at most; the next one fails with kind `Busy`.
+/// Most commands that wait in this process. Beyond it, a command fails with kind `Busy`.
 const BUFFER: usize = 65_536;
-/// Redirections that a command follows in a cluster.
+/// Most redirections that a command follows in a cluster.
 const REDIRECTIONS: u32 = 5;
-/// Notices of invalidated keys that wait for their reader; when more come, it is told that it missed some.
+/// Most notices of invalidated keys that wait for their reader. Beyond it, the reader is notified
+/// that it missed some.
 const NOTICES: usize = 16_384;
 
 impl Config {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// Names what is wrong with it, and never repeats the password.
+    /// Names the fault, and never contains the password.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         url::parse(text)
     }
 
-    /// Sets the longest time that one command may take.
+    /// Sets the time-out of one command.
     #[must_use]
     pub fn command_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Accepts a server that evicts keys for [`Role::Durable`] too: under memory pressure it loses jobs.
+    /// Accepts a server that evicts keys for [`Role::Durable`] too: under memory pressure it loses
+    /// jobs.
     #[must_use]
     pub fn allow_eviction(mut self) -> Self {
         self.allows_eviction = true;
         self
     }
 
-    /// Logs in as `newer` does from the next connection on, in every client that was made of this
-    /// configuration or of a clone. Connections that are open stay as they are.
+    /// Uses the login of `newer` from the next connection on, in every client with this
+    /// configuration or a clone. Open connections are not changed.
     ///
-    /// Returns false, and changes nothing, where `newer` names another place than this one, or
-    /// where the primary is found by Sentinels: those clients keep their login.
+    /// Returns false, and changes nothing, if `newer` has other servers, or if Sentinels name the
+    /// primary: those clients keep their login.
     pub fn replace_login(&self, newer: &Self) -> bool {
         let place = |config: &Self| {
             let Self { topology, uses_tls, hosts, service, database, .. } = config;
@@ -115,7 +120,7 @@ impl Config {
         true
     }
 
-    /// How the servers are arranged.
+    /// Topology of the servers.
     pub fn topology(&self) -> Topology {
         self.topology
     }
@@ -124,13 +129,13 @@ impl Config {
         self.allows_eviction
     }
 
-    /// Where it is, for messages: hosts and ports.
+    /// Hosts and ports, for messages.
     pub(crate) fn address(&self) -> String {
         let hosts: Vec<String> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
         hosts.join(",")
     }
 
-    /// Whether it is TLS that is spoken.
+    /// Whether it uses TLS.
     pub(crate) fn uses_tls(&self) -> bool {
         self.uses_tls
     }
@@ -140,7 +145,7 @@ impl Config {
         &self.hosts
     }
 
-    /// How long one command may take.
+    /// Time-out of one command.
     pub(crate) fn timeout(&self, role: Role) -> Duration {
         self.timeout.unwrap_or(match role {
             Role::Durable => Duration::from_secs(1),
@@ -148,15 +153,16 @@ impl Config {
         })
     }
 
-    /// How long the first connection may take.
+    /// Time-out of the first connection.
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }
 
-    /// What the client underneath is built from. `timeout` of zero is none, for connections that wait.
+    /// Creates fred's builder. A `timeout` of zero means none, for connections of blocking
+    /// commands.
     pub(crate) fn builder(&self, timeout: Duration) -> Result<Builder, ConfigError> {
         let Login { user, password } = self.login.get();
-        // With Sentinels, fred would ask the provider for their login too.
+        // With Sentinels, fred would also use the provider for the login to the Sentinels.
         let provider = (self.topology != Topology::Sentinel).then(|| self.login.provider());
         let mut builder = Builder::from_config(FredConfig {
             server: self.servers(),

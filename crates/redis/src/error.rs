@@ -1,37 +1,38 @@
-//! What can go wrong, sorted by what a caller does about it.
+//! Errors, sorted by how a caller handles them.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::config::ConfigError;
 
-/// What kind of failure an [`Error`] is.
+/// Kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Redis is away and the breaker is open: nothing was sent.
+    /// Redis is unavailable and the breaker is open: nothing was sent.
     Unavailable,
-    /// No reply in time. The command may have run, or may run yet.
+    /// No reply in time. The command may have run, or may still run.
     Timeout,
     /// The connection was lost, or could not be used. The command may have run.
     Disconnected,
     /// This client's own buffer is full: nothing was sent.
     Busy,
-    /// The server is a read-only replica, mostly because the primary has changed. The command did not run; the client is on
-    /// its way to the new primary.
+    /// The server is a read-only replica, usually because the primary has changed. The command did
+    /// not run. The client is already connecting to the new primary.
     ReadOnly,
-    /// The server is still loading its data, or its cluster has no primary for the slot. The command did not run.
+    /// The server is still loading its data, or its cluster has no primary for the slot. The
+    /// command did not run.
     Loading,
-    /// The server wants a login that this client doesn't have, mostly because its password has
+    /// The server requires a login that this client doesn't have, usually because its password has
     /// changed: `NOAUTH` or `WRONGPASS`. The command did not run.
     Login,
-    /// The server answered with an error; [`Error::code`] is its first word.
+    /// The server returned an error. [`Error::code`] is its first word.
     Refused,
-    /// The reply is not of the shape that was expected.
+    /// The reply does not have the expected type.
     Decode,
-    /// The server answers, and a channel brings nothing: what was said there was not heard.
+    /// The server answers, but a channel delivers nothing: messages published there were missed.
     Silent,
-    /// The caller's fault: keys of several slots in one script, for example. Nothing was sent.
+    /// An invalid call, for example keys of several slots in one script. Nothing was sent.
     Invalid,
 }
 
@@ -58,7 +59,7 @@ impl Error {
 
     pub(crate) fn decode(expected: &str, found: &dyn fmt::Debug) -> Self {
         let mut found = format!("{found:?}");
-        // A reply may be large, and may be nobody's business.
+        // A reply may be large, and may be confidential.
         if found.len() > 60 {
             found = found.chars().take(60).collect();
             found.push('…');
@@ -66,12 +67,13 @@ impl Error {
         Self::new(ErrorKind::Decode, format!("expected {expected} from Redis, found {found}"))
     }
 
-    /// What kind of failure it is.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The first word of the server's error, such as `WRONGTYPE` or `OOM`, when the server gave one.
+    /// The first word of the server's error, such as `WRONGTYPE` or `OOM`. `None` if the error is
+    /// not the server's.
     pub fn code(&self) -> Option<&str> {
         match self.kind {
             ErrorKind::Refused | ErrorKind::ReadOnly | ErrorKind::Loading | ErrorKind::Login => code_of(&self.detail),
@@ -79,7 +81,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later without anybody changing anything in the program.
+    /// Whether the same call may succeed later without a change of the program.
     pub fn is_transient(&self) -> bool {
         match self.kind {
             ErrorKind::Unavailable
@@ -95,7 +97,7 @@ impl Error {
         }
     }
 
-    /// Whether the server has reached `maxmemory`, so that it refuses what takes memory. The
+    /// Whether the server has reached `maxmemory` and refuses commands that need memory. The
     /// command did not run.
     pub fn is_full(&self) -> bool {
         self.code() == Some("OOM")
@@ -106,7 +108,7 @@ impl Error {
         matches!(self.kind, ErrorKind::Timeout | ErrorKind::Disconnected)
     }
 
-    /// Whether it says that the server can't be used now, so that the breaker opens.
+    /// Whether the server can't be used now, so that the breaker opens.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(
             self.kind,
@@ -114,7 +116,7 @@ impl Error {
         )
     }
 
-    /// Sorts what the client underneath reports.
+    /// Converts fred's error.
     pub(crate) fn from_fred(error: &fred::error::Error) -> Self {
         use fred::error::ErrorKind as Fred;
         let detail = error.details();
@@ -129,7 +131,7 @@ impl Error {
                 Some("NOAUTH" | "WRONGPASS") => ErrorKind::Login,
                 Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN") => ErrorKind::Loading,
                 Some(_) => ErrorKind::Refused,
-                // The client's own words, such as "Failed to route command."
+                // An error text of fred, such as "Failed to route command."
                 None => ErrorKind::Disconnected,
             },
         };
@@ -140,7 +142,7 @@ impl Error {
     }
 }
 
-/// The server words it in several ways, for commands and for scripts.
+/// Replaces the server's different texts for commands and scripts.
 const FULL: &str = "OOM the server is full: it has reached maxmemory and refuses what takes memory; free some, or raise \
                     maxmemory";
 
@@ -157,12 +159,12 @@ pub enum ConnectError {
     /// The URL or a file that it names is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Nothing answers there.
+    /// No server answers at the address.
     #[error("can't reach Redis at {address}: {detail}; is it running, and is the address right?")]
     Unreachable {
-        /// Where, without the password.
+        /// The address, without the password.
         address: String,
-        /// What the network said.
+        /// The network error.
         detail: String,
     },
     /// The handshake of TLS failed.
@@ -171,23 +173,23 @@ pub enum ConnectError {
          rediss://, if its certificate is your own name the authority with ?ca=/path.pem"
     )]
     Tls {
-        /// Where, without the password.
+        /// The address, without the password.
         address: String,
-        /// What failed.
+        /// The error.
         detail: String,
     },
-    /// The server refuses the user or the password, or wants one.
+    /// The server refuses the user or the password, or requires one.
     #[error("Redis at {address} refuses the login: {detail}; check user and password in the URL")]
     Login {
-        /// Where, without the password.
+        /// The address, without the password.
         address: String,
-        /// The server's words.
+        /// The server's error.
         detail: String,
     },
     /// The server is too old.
     #[error("Redis at {address} is version {version}; at least 7.0 is needed")]
     TooOld {
-        /// Where, without the password.
+        /// The address, without the password.
         address: String,
         /// Its version.
         version: String,
@@ -198,7 +200,7 @@ pub enum ConnectError {
          noeviction`, or keep the cache on a server of its own and give the durable data one that doesn't evict"
     )]
     Evicts {
-        /// Where, without the password.
+        /// The address, without the password.
         address: String,
         /// Its policy.
         policy: String,
@@ -208,24 +210,24 @@ pub enum ConnectError {
         "Redis at {address} is a read-only replica of {primary}; give the address of the primary, or of its Sentinels"
     )]
     Replica {
-        /// Where, without the password.
+        /// The address, without the password.
         address: String,
         /// Its primary.
         primary: String,
     },
-    /// The URL and the server disagree about what it is, or it refuses what the check asks.
+    /// The server does not match the URL, or it refuses a command of the check.
     #[error("Redis at {address} can't be used: {detail}")]
     Unsuitable {
-        /// Where, without the password.
+        /// The address, without the password.
         address: String,
-        /// Why, and what to do.
+        /// The reason and how to fix it.
         detail: String,
     },
 }
 
 impl ConnectError {
-    /// Whether the same call may succeed later, without a change of settings: the server is away,
-    /// loads its data or has lost its primary.
+    /// Whether the same call may succeed later without a change of settings: the server is
+    /// unreachable, is loading its data or has lost its primary.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,

@@ -1,4 +1,4 @@
-//! What the servers say about themselves.
+//! Status of the servers, read from `INFO`.
 
 mod fields;
 mod replica;
@@ -16,62 +16,64 @@ use crate::client::Client;
 use crate::command::Command;
 use crate::error::Error;
 
-/// One server's state. What it did not tell is `None`.
+/// Status of one server. Values that the server did not report are `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct NodeInfo {
     /// Host and port.
     pub address: String,
-    /// Version, as the server gives it: Valkey names the version of Redis that it is compatible with.
+    /// Version that the server reports. Valkey reports the version of Redis that it is compatible
+    /// with.
     pub version: Option<String>,
-    /// `master` or `slave`, in the server's words.
+    /// `master` or `slave`, as the server reports it.
     pub role: Option<String>,
     /// Time since its start.
     pub uptime: Option<Duration>,
-    /// Bytes that the data takes.
+    /// Memory used by the data, in bytes.
     pub used_memory: Option<u64>,
-    /// Bytes that it may take; 0 is no limit.
+    /// Memory limit in bytes. 0 means no limit.
     pub max_memory: Option<u64>,
-    /// What happens at that limit, such as `noeviction`.
+    /// Eviction policy at the limit, such as `noeviction`.
     pub eviction_policy: Option<String>,
-    /// Bytes that the operating system has given it.
+    /// Memory allocated by the operating system, in bytes.
     pub resident_memory: Option<u64>,
-    /// Resident by used memory: far above 1 is fragmentation, below 1 is swap.
+    /// Ratio of resident memory to used memory. Far above 1 means fragmentation, below 1 means
+    /// swap.
     pub fragmentation: Option<f64>,
     /// Open connections.
     pub clients: Option<u64>,
     /// Maximum number of connections.
     pub max_clients: Option<u64>,
-    /// Connections refused because there were too many, since its start.
+    /// Connections refused because of the limit, since its start.
     pub rejected_connections: Option<u64>,
-    /// Commands a second, now.
+    /// Commands per second, currently.
     pub commands_per_second: Option<u64>,
     /// Reads that found their key, since its start.
     pub hits: Option<u64>,
-    /// Reads that did not.
+    /// Reads that did not find their key, since its start.
     pub misses: Option<u64>,
-    /// Keys thrown away for want of memory, since its start.
+    /// Keys evicted because of the memory limit, since its start.
     pub evicted_keys: Option<u64>,
-    /// How long the last fork held everything up.
+    /// How long the last fork blocked the server.
     pub last_fork: Option<Duration>,
-    /// Whether it appends writes to a file.
+    /// Whether it has an append-only file.
     pub is_append_only: Option<bool>,
-    /// Names this run of the server: another one after each start.
+    /// Id of this run of the server. It changes with each start.
     pub run_id: Option<String>,
-    /// Name and version, if it keeps half of a torn script in its append-only file.
+    /// Name and version, if it keeps part of a torn script in its append-only file.
     pub keeps_torn_scripts: Option<String>,
     /// Replicas that are connected to it.
     pub replicas: Vec<ReplicaInfo>,
-    /// Processor time that it has used.
+    /// CPU time that it has used.
     pub processor_time: Option<Duration>,
-    /// Percent of one core between two readings; see [`since`](Self::since).
+    /// CPU load between two readings, in percent of one core. See [`since`](Self::since).
     pub processor_percent: Option<f64>,
     /// Its clock, since 1970.
     read_at: Option<Duration>,
 }
 
 impl NodeInfo {
-    /// Reads the text of `INFO`.
+    /// Parses the text of `INFO`.
     pub fn parse(address: &str, text: &str) -> Self {
         let fields = Fields::parse(text);
         let seconds = |name| fields.fraction(name).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -104,31 +106,33 @@ impl NodeInfo {
         }
     }
 
-    /// Share of the reads that found their key, 0 to 1; `None` before the first read.
+    /// Share of the reads that found their key, 0 to 1. `None` before the first read.
     pub fn hit_rate(&self) -> Option<f64> {
         let (hits, misses) = (self.hits? as f64, self.misses? as f64);
         (hits + misses > 0.0).then(|| hits / (hits + misses))
     }
 
-    /// Share of the memory limit in use, 0 to 1; `None` without a limit.
+    /// Share of the memory limit in use, 0 to 1. `None` without a limit.
     pub fn memory_use(&self) -> Option<f64> {
         let limit = self.max_memory.filter(|limit| *limit > 0)?;
         Some(self.used_memory? as f64 / limit as f64)
     }
 
-    /// Whether it has reached its memory limit and refuses writes that take memory. `false` if it throws keys away instead.
+    /// Whether it has reached its memory limit and refuses writes that need memory. `false` if it
+    /// evicts keys instead.
     pub fn is_full(&self) -> bool {
         self.memory_use().is_some_and(|share| share >= 1.0) && self.eviction_policy.as_deref() == Some("noeviction")
     }
 
-    /// With the load of the processor since an earlier reading of the same server; none if it was restarted in between.
+    /// Adds the CPU load since an earlier reading of the same server. `None` if the server was
+    /// restarted in between.
     #[must_use]
     pub fn since(mut self, earlier: &Self) -> Self {
         self.processor_percent = self.percent_since(earlier);
         self
     }
 
-    /// What an operator should look at.
+    /// Warnings for an operator.
     pub fn warnings(&self, thresholds: &Thresholds) -> Vec<Warning> {
         warning::of(self, thresholds)
     }
@@ -141,8 +145,8 @@ impl NodeInfo {
 }
 
 impl Client {
-    /// Asks every primary how it is. Those that don't answer are left out. One command to each, which takes the server some
-    /// ten microseconds.
+    /// Reads the status of every primary. Primaries that don't answer are left out. Costs one
+    /// command per primary, about ten microseconds of the server's time.
     pub async fn info(&self) -> Vec<NodeInfo> {
         let nodes = self.primaries();
         let asking = nodes.iter().map(async |node| -> Result<NodeInfo, Error> {

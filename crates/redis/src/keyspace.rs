@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 /// The longest prefix, in characters.
 const MAX_PREFIX: usize = 64;
 
-/// All keys of one installation: they begin with one prefix.
+/// All keys of one installation, with a common prefix.
 ///
 /// ```
 /// # use tidegate_redis::Keyspace;
@@ -19,16 +19,17 @@ pub struct Keyspace {
     prefix: String,
 }
 
-/// The prefix can't be used.
+/// The prefix is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("prefix `{0}` of keys must be 1 to {MAX_PREFIX} letters, digits, `-`, `_` or `.`")]
 pub struct KeyspaceError(String);
 
 impl Keyspace {
-    /// The keys under `prefix`.
+    /// The keys with this prefix.
     ///
     /// # Errors
-    /// When the prefix is empty, longer than 64 characters, or has others than letters, digits, `-`, `_` and `.`.
+    /// If the prefix is empty, is longer than 64 characters, or contains characters other than
+    /// letters, digits, `-`, `_` and `.`.
     pub fn new(prefix: &str) -> Result<Self, KeyspaceError> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.bytes().all(is_plain) {
@@ -42,9 +43,11 @@ impl Keyspace {
         &self.prefix
     }
 
-    /// The part of these keys that belongs to `owner`: they begin with the prefix, a colon and the owner.
+    /// The part of these keys that belongs to `owner`: they start with the prefix, a colon and the
+    /// owner.
     ///
-    /// Different owners share no key. No key lies under both, either, as long as no owner is named as an area is.
+    /// Different owners share no key. The keys of an owner also differ from all keys of this
+    /// keyspace, unless an owner has the name of an area.
     #[must_use]
     pub fn within(&self, owner: &str) -> Self {
         let mut prefix = format!("{}:", self.prefix);
@@ -52,10 +55,10 @@ impl Keyspace {
         Self { prefix }
     }
 
-    /// Keys that lie in one slot of a cluster: their hash tag is the area and the parts.
+    /// A group of keys in one slot of a cluster: their hash tag consists of the area and the parts.
     ///
-    /// Parts may hold anything: what could end the tag or be taken for a separator is written as `%` and two digits, so
-    /// no two different groups have one name.
+    /// Parts may contain any text. Characters that could end the tag or act as a separator are
+    /// written as `%` and two digits, so different groups have different names.
     pub fn group(&self, area: &'static str, parts: &[&str]) -> KeyGroup {
         let mut name = String::with_capacity(self.prefix.len() + area.len() + 24);
         name.push_str(&self.prefix);
@@ -84,14 +87,14 @@ fn escape_into(name: &mut String, part: &str) {
     }
 }
 
-/// Keys that share a hash tag, and so a slot: a script may touch several of them.
+/// Keys that share a hash tag, and so a slot: a script may use several of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyGroup {
     name: String,
 }
 
 impl KeyGroup {
-    /// The key of that name in the group. `name` is a literal of the program, not input.
+    /// The key with that name in the group. `name` is a literal of the program, not input.
     pub fn key(&self, name: &str) -> String {
         let mut key = String::with_capacity(self.name.len() + 1 + name.len());
         key.push_str(&self.name);
@@ -100,7 +103,7 @@ impl KeyGroup {
         key
     }
 
-    /// The group's own name, which is a key too.
+    /// The name of the group, which is a key too.
     pub fn as_str(&self) -> &str {
         &self.name
     }

@@ -1,4 +1,5 @@
-//! Which server has which keys, at one moment: by it a walk over all keys knows whether any of them moved meanwhile.
+//! Snapshot of which server has which keys. A scan of all keys uses it to detect whether keys moved
+//! meanwhile.
 
 use futures_util::future::try_join_all;
 
@@ -8,10 +9,10 @@ use crate::config::Topology;
 use crate::error::Error;
 use crate::info::Fields;
 
-/// What every primary said of itself: which run of which server it is, and in a cluster which slots it serves.
+/// The run id of every primary, and in a cluster the slots that it serves.
 ///
-/// A cursor of `SCAN` means something to one run of one server alone. Between two equal layouts that are
-/// [settled](Self::is_settled) no key went from one primary to another.
+/// A cursor of `SCAN` is only valid for one run of one server. Between two equal layouts that are
+/// [settled](Self::is_settled), no key moved from one primary to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Runs and slots, sorted.
@@ -19,19 +20,19 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Whether no slot is on its way from one primary to another. While one is, its keys move one by one.
+    /// Whether no slot is being migrated. During a migration, the keys of the slot move one by one.
     pub fn is_settled(&self) -> bool {
         self.servers.iter().all(|(_, slots)| !slots.contains('['))
     }
 }
 
 impl Client {
-    /// Asks every primary what it is and serves now: one short command to each, in a cluster three.
+    /// Reads the layout from every primary: one short command for each, three in a cluster.
     ///
     /// # Errors
     /// [`Error`] of any primary.
     pub async fn layout(&self) -> Result<Layout, Error> {
-        // One that is new has to be known first.
+        // A new primary has to be known first.
         self.shards().refresh().await;
         let nodes = self.primaries();
         let mut servers = try_join_all(nodes.iter().map(|node| self.tells_of_itself(node))).await?;
@@ -50,7 +51,8 @@ impl Client {
     }
 }
 
-/// The slots of the server that gave this answer to `CLUSTER NODES`; those on their way stand in brackets.
+/// The slots of the server that returned this answer to `CLUSTER NODES`. Slots in migration are in
+/// brackets.
 fn own_slots(nodes: &str) -> String {
     let own = nodes.lines().find(|line| {
         let flags = line.split_ascii_whitespace().nth(2).unwrap_or_default();

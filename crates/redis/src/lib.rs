@@ -1,5 +1,5 @@
-//! A narrow client for Redis and Valkey: every command is sent once and bounded in time, and while the server is away
-//! callers are told so at once.
+//! A small client for Redis and Valkey. Every command is sent once and has a time-out. While the
+//! server is unavailable, calls fail immediately.
 //!
 //! ```no_run
 //! use tidegate_redis::{Client, Command, Config, Role, Script};
@@ -17,36 +17,45 @@
 //! # }
 //! ```
 //!
-//! Worked examples: [all of them][examples] connect by this crate, [a product page][product_page] with two roles.
+//! Complete examples: [all of them][examples] connect with this crate, [a product
+//! page][product_page] with two roles.
 //!
 //! [product_page]: https://github.com/tidegate/tidegate/blob/main/examples/product_page.rs
 //! [examples]: https://github.com/tidegate/tidegate/blob/main/examples/README.md
 //!
-//! # What happens when
+//! # Behaviour during faults
 //!
-//! | event | what a caller sees |
+//! | event | result for callers |
 //! |---|---|
-//! | the server hangs | the commands under way wait for their time-out; later ones fail within microseconds (kind `Unavailable`) |
-//! | the server dies | the commands under way fail at once (`Disconnected`), later ones within microseconds |
-//! | it is back | the breaker's own probe notices and closes it; nobody has to call anything |
-//! | a failover | `ReadOnly`, `Loading` or `Disconnected` until the new primary serves; the client finds it by itself |
-//! | a slot of a cluster moves | nothing: redirections are followed |
-//! | one shard of a cluster is out | only its slots fail |
-//! | `SCRIPT FLUSH`, a new server | nothing: a script that isn't known is sent whole |
+//! | the server hangs | commands in progress time out; later ones fail in microseconds (1) |
+//! | the server crashes | commands in progress fail at once (2), later ones in microseconds (1) |
+//! | the server is back | a background probe closes the breaker; no caller has to act |
+//! | a failover | errors (3) until the new primary serves; the client finds it |
+//! | a slot of a cluster moves | none: redirections are followed |
+//! | one shard of a cluster is unavailable | only commands for its slots fail |
+//! | `SCRIPT FLUSH`, a new server | none: an unknown script is sent with its source |
 //! | more than 65,536 commands wait | `Busy`; nothing was sent |
 //!
-//! # What it does not guarantee
+//! 1. Kind `Unavailable`.
+//! 2. Kind `Disconnected`.
+//! 3. Kind `ReadOnly`, `Loading` or `Disconnected`.
 //!
-//! - **That a failed command did not run.** After a time-out or a lost connection nobody knows
-//!   ([`Error::may_have_run`]). What may not happen twice needs an id that the script checks.
-//! - **That an acknowledged write survives.** Redis answers before its disk and its replicas have it, unless it is told
-//!   otherwise (`appendfsync always`, `WAIT`). A failover loses what the new primary had not yet received.
-//! - **Order between tasks.** One task's commands reach one server in the order in which they were awaited, no more.
-//! - **Fairness.** All commands share one connection to each server: a slow script or a large reply holds up those behind
-//!   it, and if it takes longer than the time-out, it opens the breaker.
-//! - **Reads from replicas.** Every command goes to a primary, but for what is asked of [`Replicas`] by name, and may be old.
-//! - During the migration of a slot a command that is redirected by `ASK` and then loses its connection to the old node is
-//!   answered `Disconnected`, as always; whether it ran on the new one is not known.
+//! # What is not guaranteed
+//!
+//! - **That a failed command did not run.** After a time-out or a lost connection this is unknown
+//!   ([`Error::may_have_run`]). A command that must not run twice needs an id that a script checks.
+//! - **That an acknowledged write survives.** Redis answers before the write is on its disk and its
+//!   replicas, unless it is configured otherwise (`appendfsync always`, `WAIT`). A failover loses
+//!   the writes that the new primary had not received.
+//! - **Order between tasks.** Commands of one task reach a server in the order in which they were
+//!   awaited. Nothing else is ordered.
+//! - **Fairness.** All commands share one connection to each server. A slow script or a large reply
+//!   delays the commands after it. If it takes longer than the time-out, it opens the breaker.
+//! - **Reads from replicas.** Every command goes to a primary. Only reads through [`Replicas`] go
+//!   to replicas, and may return old data.
+//! - **Certainty during a slot migration.** A command that is redirected by `ASK` may lose its
+//!   connection to the old node. It fails with `Disconnected`, and whether it ran on the new node
+//!   is unknown.
 
 mod append_only;
 mod availability;

@@ -1,4 +1,4 @@
-//! A lock that one of many processes holds, for work that should not be done twice.
+//! A lock shared by processes, for work that should not be done twice.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,12 +13,13 @@ static RELEASE: LazyLock<Script> =
 static EXTEND: LazyLock<Script> =
     LazyLock::new(|| Script::new("mutex-extend", include_str!("mutex/lua/extend.lua")).idempotent());
 
-/// A key that is held: it has our token as its value, and expires.
+/// A lock that is held: a key whose value is our token, with an expiry.
 ///
-/// It saves work; it does not make anything safe. A holder that pauses longer than the time to live goes on believing that
-/// it holds it, and a failover can forget it. What must not happen twice needs a fencing number (`tidegate-sync`).
+/// It saves duplicate work; it does not guarantee exclusion. A holder that pauses for longer than
+/// the time to live still assumes that it holds the lock, and a failover can lose the lock. Work
+/// that must not be done twice needs a fencing number (`tidegate-sync`).
 ///
-/// Dropping it does not release it: it expires, or is [released](Self::release).
+/// Dropping it does not release the lock: it expires, or is [released](Self::release).
 #[derive(Clone, Debug)]
 pub struct Mutex {
     client: Client,
@@ -27,27 +28,27 @@ pub struct Mutex {
 }
 
 impl Mutex {
-    /// Takes the lock if nobody has it. `token` tells holders apart, so it must be new for each of them: see
-    /// [`token`](Self::token). `ttl` has a resolution of a millisecond, and at least that.
+    /// Acquires the lock if it is free. `token` identifies the holder, so each holder needs its
+    /// own: see [`token`](Self::token). `ttl` is in whole milliseconds, at least one.
     ///
-    /// `None` when another one has it. One command, which is repeated once if its reply is lost.
+    /// `None` if another holder has it. One command, repeated once if its reply is lost.
     ///
     /// # Errors
-    /// [`Error`]. After one of which [`Error::may_have_run`] is true the lock may be held until it expires.
+    /// [`Error`]. If [`Error::may_have_run`] is true, the lock may be held until it expires.
     pub async fn try_acquire(client: &Client, key: &str, token: &str, ttl: Duration) -> Result<Option<Self>, Error> {
         let set = Command::new("SET").key(key).arg(token).arg("NX").arg("GET").arg("PX").arg(millis(ttl)).idempotent();
         let holder = client.execute(set).await?.into_optional_bytes()?;
-        // With its own token there it was the repetition of a command that had run.
+        // If the key has our own token, this was the repetition of a command that had run.
         let is_ours = holder.is_none_or(|holder| holder == token.as_bytes());
         Ok(is_ours.then(|| Self { client: client.clone(), key: key.to_owned(), token: token.to_owned() }))
     }
 
-    /// A token that no other holder has: 128 random bits.
+    /// A unique token: 128 random bits.
     pub fn token() -> String {
         format!("{:032x}", rand::random::<u128>())
     }
 
-    /// Lets it expire in `ttl` from now. False when it is held no more.
+    /// Extends the lock to `ttl` from now. Returns false if it is not held any more.
     ///
     /// # Errors
     /// [`Error`].
@@ -55,7 +56,8 @@ impl Mutex {
         self.compare(&EXTEND, vec![self.token.as_str().into(), millis(ttl).into()]).await
     }
 
-    /// Gives it free. False when it was held no more; another one's lock is not touched.
+    /// Releases the lock. Returns false if it was not held any more; the lock of another holder is
+    /// not changed.
     ///
     /// # Errors
     /// [`Error`].

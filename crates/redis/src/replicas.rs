@@ -1,4 +1,4 @@
-//! Reads from replicas that are known to be close behind their primary.
+//! Reads from replicas whose lag is known to be small.
 
 mod known;
 
@@ -23,25 +23,28 @@ use crate::script::Script;
 use crate::shards::{Address, Connection, Shard, Shards};
 use crate::value::Value;
 
-/// Looks at each replica while it may be that far behind: three of them may fail before it is not read any more.
+/// Checks of a replica per lag: three of them may fail before it is not read any more.
 const LOOKS: u32 = 4;
-/// The shortest time between two looks.
+/// The shortest time between two checks.
 const SHORTEST: Duration = Duration::from_millis(20);
-/// The longest: after it a replica that was doubted for one lost answer is known to be well again.
+/// The longest time between two checks. After it, a replica that is distrusted because of one lost
+/// answer is usable again.
 const LONGEST: Duration = Duration::from_secs(1);
-/// Before a replica that could not be reached is tried again.
+/// Time before a new attempt to reach an unreachable replica.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// The replicas of a [`Client`]'s primaries, read only while each is known to have all that its primary had a moment ago.
+/// The replicas of a [`Client`]'s primaries. A replica is read only while it is known to have all
+/// data that its primary had a moment ago.
 ///
-/// Every primary is asked who its replicas are, with or without Sentinels and in a cluster, and how far its replication has
-/// come; the replica is asked how far it has come. What the primary had said by a certain time, the replica has when it has
-/// come so far, however their clocks go. One that has not shown that for longer than the lag, follows
-/// another history than the primary's, or has lost its primary, is not read; nor is one that was asked and has not answered for an eighth of the
-/// client's time-out, until it answers again.
+/// Every primary is asked for its replicas and its replication offset, with or without Sentinels
+/// and in a cluster. Each replica is asked for its offset. Once the replica reaches an offset, it
+/// has all data that the primary had when it reported that offset; clocks are not compared. A
+/// replica is not read if it has not shown this for longer than the lag, follows another history
+/// than the primary, or has lost its primary. It is also not read if a request is unanswered for an
+/// eighth of the client's time-out, until it answers again.
 ///
-/// They are reached under the address and port that their primary knows (`replica-announce-ip`, `replica-announce-port`), with
-/// the same login. Dropping it ends the connections.
+/// Replicas are reached at the address and port that their primary reports (`replica-announce-ip`,
+/// `replica-announce-port`), with the same login. Dropping this value closes the connections.
 pub struct Replicas {
     shared: Arc<Shared>,
     watcher: JoinHandle<()>,
@@ -53,16 +56,16 @@ struct Shared {
     timeout: Duration,
     lag: Duration,
     known: RwLock<Vec<Arc<Known>>>,
-    /// Addresses to which a connection is on its way, or was tried a moment ago.
+    /// Addresses to which a connection is being opened, or was tried recently.
     opening: Mutex<HashSet<Address>>,
     turn: AtomicUsize,
 }
 
 impl Replicas {
-    /// Finds and watches the replicas, each of which is read while it is at most `lag` behind. Needs a runtime, and no round
-    /// trip: until something is known there is none.
+    /// Finds and watches the replicas. Each is read while its lag is at most `lag`. Needs a Tokio
+    /// runtime, but no round trip: there are no replicas until the first answers.
     ///
-    /// It costs two short commands to each server, in a cluster three to a replica, four times while the lag passes.
+    /// Costs two short commands per server (in a cluster three per replica), four times per lag.
     pub fn of(client: &Client, lag: Duration) -> Self {
         let shared = Arc::new(Shared {
             shards: client.shards().clone(),
@@ -77,18 +80,18 @@ impl Replicas {
         Self { shared, watcher }
     }
 
-    /// How many can be read now.
+    /// Number of replicas that can be read now.
     pub fn count(&self) -> usize {
         let now = Instant::now();
         self.shared.all().iter().filter(|known| known.is_close(now, self.shared.lag, self.shared.timeout)).count()
     }
 
-    /// Runs a script that only reads on a replica of the slot's primary; `all` are the keys, `count` of them, then the
-    /// arguments. What it reads is no older than the lag.
+    /// Runs a read-only script on a replica of the slot's primary. `all` contains the keys, `count`
+    /// of them, followed by the arguments. The data is no older than the lag.
     ///
     /// # Errors
-    /// Kind `Unavailable` when no replica is known to be close enough, or the [`Error`] of the one that was asked, which is
-    /// not asked again before it has shown anew how far it is.
+    /// Kind `Unavailable` if no replica is close enough. Otherwise the [`Error`] of the replica,
+    /// which is then not read until it has shown its offset again.
     pub async fn run_in(&self, slot: u16, script: &Script, count: usize, all: Vec<Arg>) -> Result<Value, Error> {
         let Some(known) = self.shared.close_to(slot) else { return Err(Error::unavailable()) };
         known.run(script, count, all).await
@@ -107,8 +110,8 @@ impl fmt::Debug for Replicas {
     }
 }
 
-/// Looks at each primary once in a pause, and behind its answer at its replicas. Who has not answered the last look is not asked
-/// again, and holds up nobody else.
+/// Checks each primary once per pause, and after its answer its replicas. A server that has not
+/// answered the last check is not asked again, and does not delay the others.
 async fn watch(shared: Weak<Shared>, pause: Duration) {
     let (mut primaries, mut replicas) = (FuturesUnordered::new(), FuturesUnordered::new());
     let mut asked = HashSet::new();
@@ -126,7 +129,7 @@ async fn watch(shared: Weak<Shared>, pause: Duration) {
                 Some((primary, at, told)) = primaries.next() => {
                     asked.remove(primary.address());
                     let Some(now) = shared.upgrade() else { return };
-                    // Without an answer what is known goes on counting, until the lag is over.
+                    // Without an answer, the last state stays valid until the lag is over.
                     let Some(told) = told.map(Arc::new) else { continue };
                     now.hear(&primary, &told);
                     let known = now.all().into_iter().filter(|known| known.is_of(&primary));
@@ -139,7 +142,7 @@ async fn watch(shared: Weak<Shared>, pause: Duration) {
     }
 }
 
-/// Asks a primary how far it is, and who follows it.
+/// Asks a primary for its offset and its replicas.
 async fn ask(primary: Shard, bound: Duration) -> (Shard, Instant, Option<AsPrimary>) {
     let asked = Instant::now();
     let story = Story::of(primary.connection(), bound).await;
@@ -147,7 +150,7 @@ async fn ask(primary: Shard, bound: Duration) -> (Shard, Instant, Option<AsPrima
 }
 
 impl Shared {
-    /// Takes in who follows a primary.
+    /// Updates the replicas of a primary.
     fn hear(self: &Arc<Self>, primary: &Shard, told: &AsPrimary) {
         self.change(|known| known.retain(|known| !known.is_of(primary) || told.replicas.contains(known.address())));
         for address in &told.replicas {
@@ -161,7 +164,7 @@ impl Shared {
         self.config.topology() == Topology::Cluster
     }
 
-    /// Connects in the background: one that can't be reached must not hold up the others.
+    /// Connects in the background: an unreachable replica must not delay the others.
     fn meet(self: &Arc<Self>, primary: &Shard, address: &Address) {
         if !self.opening().insert(address.clone()) {
             return;
@@ -187,7 +190,7 @@ impl Shared {
         let slot = if self.is_cluster() { slot } else { 0 };
         let (primary, now) = (self.shards.of(slot)?, Instant::now());
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        // Each in its turn, and the next one where that is too far behind.
+        // Round robin; skips replicas that are too far behind.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = known.iter().cycle().skip(turn % known.len().max(1)).take(known.len());
         in_turn.filter(|known| known.is_of(&primary)).find(|known| known.is_close(now, self.lag, self.timeout)).cloned()

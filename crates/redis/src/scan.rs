@@ -1,4 +1,4 @@
-//! All keys of a pattern, without `KEYS`.
+//! All keys that match a pattern, without `KEYS`.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,17 @@ use crate::error::Error;
 use crate::slot;
 use crate::value::Value;
 
-/// Keys that a server looks at for one page.
+/// Keys that a server examines per page.
 const LOOKED_AT: u32 = 500;
-/// Keys in one command that deletes.
+/// Most keys in one delete command.
 const BATCH: usize = 500;
 
-/// A walk over the keys of all primaries.
+/// A scan of the keys of all primaries.
 ///
-/// A key that is there all the time comes at least once, perhaps more often. One that is made or deleted meanwhile may come or
-/// not; so may one whose slot moves to another server meanwhile. After an error start again: a new primary knows nothing of
-/// the old one's cursor.
+/// A key that exists during the whole scan is returned at least once, possibly more often. A key
+/// that is created or deleted meanwhile may be returned or not, and so may a key whose slot moves
+/// to another server. After an error, start again: the cursor of the old primary is not valid on a
+/// new one.
 #[derive(Debug)]
 pub struct Scan {
     client: Client,
@@ -29,9 +30,10 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// The next keys, up to some hundreds, or none at all though there are more. `None` at the end.
+    /// Returns the next keys: some hundreds at most, possibly none although more follow. `None` at
+    /// the end.
     ///
-    /// One command, for which the server looks at 500 keys, whether they match or not.
+    /// One command, for which the server examines 500 keys, whether they match or not.
     ///
     /// # Errors
     /// [`Error`].
@@ -50,8 +52,8 @@ impl Scan {
 }
 
 impl Client {
-    /// Walks over the keys that match a glob pattern, on every primary. What is meant literally in it has to be
-    /// [escaped](escape_glob).
+    /// Scans the keys that match a glob pattern, on every primary. Literal text in the pattern must
+    /// be [escaped](escape_glob).
     pub fn scan(&self, pattern: impl Into<String>) -> Scan {
         Scan {
             client: self.clone(),
@@ -61,9 +63,10 @@ impl Client {
         }
     }
 
-    /// Deletes keys, of any slots; the server frees their memory in the background. Tells how many there were.
+    /// Deletes keys of any slots. The server frees their memory in the background. Returns how many
+    /// existed.
     ///
-    /// Not one step: one command for each slot and each 500 keys of it. After an error some are deleted.
+    /// Not atomic: one command per slot and per 500 keys. After an error, some keys are deleted.
     ///
     /// # Errors
     /// [`Error`] of the first command that fails.
@@ -82,7 +85,7 @@ impl Client {
     }
 }
 
-/// The text with the characters escaped that have a meaning in a pattern.
+/// Escapes the characters that have a meaning in a pattern.
 pub fn escape_glob(literal: &str) -> String {
     let mut escaped = String::with_capacity(literal.len());
     for character in literal.chars() {

@@ -8,8 +8,9 @@ use sha1::{Digest, Sha1};
 
 /// A Lua script.
 ///
-/// Sent by its digest; where a server doesn't know it, after `SCRIPT FLUSH`, a restart or a failover, it is sent whole, once
-/// and unasked. Make it once and keep it: making one copies the source and computes the digest.
+/// Sent by its digest. If a server doesn't know it (after `SCRIPT FLUSH`, a restart or a failover),
+/// the client sends the source once. Create a script once and keep it: creating it copies the
+/// source and computes the digest.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub(crate) name: &'static str,
@@ -19,39 +20,39 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script; `name` is for errors and logs.
+    /// Creates a script. `name` is for errors and logs.
     pub fn new(name: &'static str, source: impl Into<String>) -> Self {
         let source = source.into();
         let digest = HEXLOWER.encode(&Sha1::digest(source.as_bytes()));
         Self { name, source: Str::from(source), digest: Str::from(digest), is_idempotent: false }
     }
 
-    /// A script that asks for the time: `clock` defines its function `now_us()`.
+    /// Creates a script that reads the time: `clock` defines the function `now_us()`.
     pub fn timed(name: &'static str, body: &str, clock: &ClockPrelude) -> Self {
         Self::new(name, format!("{}\n{body}", clock.source))
     }
 
-    /// Declares that running it twice with the same arguments is the same as once, so that it is sent a second time when the
-    /// reply to the first was lost.
+    /// Declares that running it twice with the same arguments has the same effect as once. It is
+    /// then sent again if the reply was lost.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
         self.is_idempotent = true;
         self
     }
 
-    /// Lets it run on a server that has reached `maxmemory`. For scripts that free memory, or that
-    /// move what is there: such a script may write only as much as it frees, or a bounded amount.
+    /// Allows it to run on a server that has reached `maxmemory`. For scripts that free memory or
+    /// move existing data: such a script may write at most as much as it frees, or a limited
+    /// amount.
     ///
-    /// Any other script is refused by a full server with the code `OOM`, at its first command that
-    /// may take memory.
+    /// A full server refuses any other script with the code `OOM`, at its first command that may
+    /// need memory.
     #[must_use]
     pub fn allow_oom(self) -> Self {
         self.headed("#!lua flags=allow-oom")
     }
 
-    /// Has it refused by a server that has reached `maxmemory` before it runs. For scripts that
-    /// take memory after they have written something else: without this the server lets all that
-    /// follows the first write pass.
+    /// Makes a server that has reached `maxmemory` refuse it before it runs. For scripts that need
+    /// memory after their first write: otherwise the server accepts all commands after that write.
     #[must_use]
     pub fn refuse_oom(self) -> Self {
         self.headed("#!lua")
@@ -68,17 +69,18 @@ impl Script {
     }
 }
 
-/// The lines in front of a script that define `now_us()`, whole microseconds since 1970.
+/// Lua code before a script that defines `now_us()`: microseconds since 1970, as a whole number.
 #[derive(Clone, Debug)]
 pub struct ClockPrelude {
     source: Cow<'static, str>,
 }
 
 impl ClockPrelude {
-    /// The server's clock: the one that all clients share.
+    /// The server's clock, which all clients share.
     pub const SERVER: Self = Self { source: Cow::Borrowed(include_str!("lua/server_clock.lua")) };
 
-    /// A clock for tests, which stands wherever the key says. Not for a cluster, since the key is not declared.
+    /// A clock for tests, whose time is the value of a key. Not for a cluster, since the key is not
+    /// declared.
     #[doc(hidden)]
     pub fn from_key(key: &str) -> Self {
         Self { source: Cow::Owned(format!("local function now_us() return tonumber(redis.call('GET', '{key}')) end")) }

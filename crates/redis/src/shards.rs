@@ -1,8 +1,8 @@
-//! The servers: one connection to each, and in a cluster who serves which slot.
+//! The connections to the servers, and in a cluster the table of slots.
 //!
-//! fred has a mode for clusters, which is not used: where a slot migrates it takes another command's reply for that of its
-//! own `ASKING`, so that all later replies of the connection go to the wrong commands, and while one server is away it serves
-//! none of the others. So every server has a client of its own here, and `MOVED` and `ASK` are followed here.
+//! fred's cluster mode is not used. While a slot migrates, it takes another command's reply for its
+//! `ASKING`, so all later replies of the connection go to the wrong commands. While one server is
+//! down, it serves no other. So each server has a fred client; `MOVED` and `ASK` are followed here.
 
 mod connection;
 mod detached;
@@ -32,11 +32,11 @@ use crate::config::{Config, Topology};
 use crate::error::ConnectError;
 use crate::value::Value;
 
-/// Redirections that a command follows.
+/// Most redirections that a command follows.
 const HOPS: u32 = 5;
-/// How often the table is read when nothing hints at a change.
+/// Time between two reads of the table without a hint.
 const REFRESH: Duration = Duration::from_secs(5);
-/// How soon it may be read again.
+/// Shortest time between two reads.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A server's host and port.
@@ -47,7 +47,7 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// Those of the URL, at least one.
+    /// The servers of the URL, at least one.
     fn all(config: &Config) -> Vec<Self> {
         config.hosts().iter().map(|(host, port)| Self { host: host.clone(), port: *port }).collect()
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A primary. Cheap to clone; its connection ends with the last clone.
+/// A primary. Cheap to clone; its connection closes with the last clone.
 #[derive(Clone)]
 pub(crate) struct Shard(Arc<Server>);
 
@@ -73,7 +73,7 @@ impl Shard {
         Self(Arc::new(Server { address, connection }))
     }
 
-    /// Where it is; with Sentinels, the first of those.
+    /// Its address. With Sentinels, that of the first Sentinel.
     pub(crate) fn address(&self) -> &Address {
         &self.0.address
     }
@@ -83,13 +83,13 @@ impl Shard {
         &self.0.connection
     }
 
-    /// Whether the two are one connection.
+    /// Whether both are the same connection.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-/// All primaries. Cheap to clone; the connections end with the last clone.
+/// All primaries. Cheap to clone; the connections close with the last clone.
 #[derive(Clone)]
 pub(crate) struct Shards {
     inner: Arc<Inner>,
@@ -98,23 +98,23 @@ pub(crate) struct Shards {
 struct Inner {
     config: Config,
     timeout: Duration,
-    /// Hears of outages that nobody reports who called: of calls that were given up, and of heartbeats.
+    /// Is notified of outages that no caller reports: those of cancelled calls and of heartbeats.
     availability: Availability,
-    /// Outside a cluster the one primary, which never changes: what every command asks for takes no lock.
+    /// The only primary outside a cluster. It never changes, so commands need no lock.
     single: Option<Shard>,
     table: RwLock<Table>,
     /// Counts the changes of the table.
     version: watch::Sender<u64>,
-    /// Held while connecting or reading the table, so that many who miss the same server connect once.
+    /// Held while connecting or reading the table, so that concurrent callers connect once.
     changing: Mutex<()>,
     hint: Arc<Notify>,
-    /// Whom to ask next for the table: one that is cut off from the others would tell the same old story each time.
+    /// The server to read the table from next. It rotates, since an isolated one has an old table.
     turn: AtomicUsize,
     storms: StormLog,
 }
 
 impl Shards {
-    /// Connects: to the one primary, or to all of a cluster. `timeout` bounds each command.
+    /// Connects to the only primary, or to all of a cluster. `timeout` is that of each command.
     pub(crate) async fn connect(
         config: &Config,
         timeout: Duration,
@@ -147,12 +147,12 @@ impl Shards {
         Ok(shards)
     }
 
-    /// Every primary that is known now: one, but in a cluster.
+    /// The known primaries: one, or several in a cluster.
     pub(crate) fn all(&self) -> Vec<Shard> {
         self.read(|table| table.shards.clone())
     }
 
-    /// The primary that serves the slot, as far as is known.
+    /// The primary of the slot, as far as is known.
     pub(crate) fn of(&self, slot: u16) -> Option<Shard> {
         self.read(|table| table.of(slot))
     }
@@ -167,12 +167,12 @@ impl Shards {
         self.read(|table| table.slots_of(shard))
     }
 
-    /// Moves when the table changes.
+    /// Notifies of changes of the table.
     pub(crate) fn version(&self) -> watch::Receiver<u64> {
         self.inner.version.subscribe()
     }
 
-    /// Sends a command to the slot's primary. Redirections are followed: where one comes, the command did not run.
+    /// Sends a command to the slot's primary. Follows redirections: a redirected one did not run.
     pub(crate) async fn send(
         &self,
         slot: u16,
@@ -189,7 +189,7 @@ impl Shards {
         self.follow(slot, shard, name, args).await
     }
 
-    /// Reads a string from the slot's primary, as [`send`](Self::send) does.
+    /// Reads a string from the slot's primary, like [`send`](Self::send).
     pub(crate) async fn get(&self, slot: u16, key: &str) -> Result<FredValue, FredError> {
         match &self.inner.single {
             Some(shard) => shard.connection().get(key).telling(&self.inner.availability, slot).await,
@@ -197,8 +197,8 @@ impl Shards {
         }
     }
 
-    /// Sends two commands to the slot's primary, one right behind the other. Where the slot has moved, the table is read anew
-    /// and they are sent once more; where it is on its way, they are refused.
+    /// Sends two commands to the slot's primary, one directly after the other. If the slot has
+    /// moved, reads the table and sends them once more. If it is migrating, they are refused.
     pub(crate) async fn send_both(
         &self,
         slot: u16,
@@ -277,7 +277,7 @@ impl Shards {
         FredError::new(Fred::Cluster, self.inner.storms.give_up("TRYAGAIN", redirections, last))
     }
 
-    /// The shard at that address, connected to if it is new.
+    /// The shard at that address. Connects if it is new.
     async fn reach(&self, address: &Address, deadline: Instant) -> Result<Shard, FredError> {
         if let Some(shard) = self.read(|table| table.at(address)) {
             return Ok(shard);
@@ -295,13 +295,13 @@ impl Shards {
         timeout_at(deadline, connecting).await.map_err(late)?
     }
 
-    /// Another connection to the server of this one, for what must not share one with commands.
+    /// Opens another connection to the server of a shard, which it does not share with commands.
     pub(crate) async fn open_again(&self, shard: &Shard) -> Result<Connection, ConnectError> {
         let is_cluster = self.inner.config.topology() == Topology::Cluster;
         Connection::open(&self.inner.config, is_cluster.then(|| shard.address()), self.inner.timeout).await
     }
 
-    /// Reads the table anew from any server that answers. Tells whether one did.
+    /// Reads the table from any server that answers. Returns whether one did.
     pub(crate) async fn refresh(&self) -> bool {
         if self.inner.config.topology() != Topology::Cluster {
             return true;
@@ -318,7 +318,7 @@ impl Shards {
                 return true;
             }
         }
-        // Everything that was known is gone; the URL may lead somewhere still.
+        // All known servers are gone, but the URL may still be valid.
         for seed in Address::all(&self.inner.config) {
             let Ok(connection) = Connection::open(&self.inner.config, Some(&seed), self.inner.timeout).await else {
                 continue;
@@ -331,12 +331,12 @@ impl Shards {
         false
     }
 
-    /// Says that the slot's primary gives no answer.
+    /// Reports that the slot's primary does not answer.
     pub(crate) fn report(&self, slot: u16) {
         self.inner.availability.report(slot);
     }
 
-    /// Says that the table may be old.
+    /// Reports that the table may be out of date.
     pub(crate) fn hint(&self) {
         self.inner.hint.notify_one();
     }
@@ -377,7 +377,7 @@ impl Shards {
         (!ranges.is_empty()).then_some(ranges)
     }
 
-    /// Connects to primaries that are new, and lets go of those that are none any more.
+    /// Connects to new primaries, and drops servers that are no primaries any more.
     async fn apply(&self, ranges: &[Range]) {
         let mut shards = self.all();
         let mut missing: Vec<&Address> = Vec::new();
@@ -412,7 +412,7 @@ impl Shards {
     }
 
     fn put(&self, table: Table) {
-        // The old one goes when the lock is free again: connections may end with it.
+        // The old table is dropped after the lock is released, since connections may close with it.
         let mut old = table;
         self.change(|table| std::mem::swap(table, &mut old));
     }
@@ -422,7 +422,7 @@ fn no_primary(slot: u16) -> FredError {
     FredError::new(Fred::Cluster, format!("CLUSTERDOWN no primary is known for slot {slot}"))
 }
 
-/// Reads the table anew at each hint and now and then, until the shards are gone.
+/// Reads the table at each hint and periodically, until the shards are dropped.
 async fn keep_fresh(shards: Weak<Inner>, hint: Arc<Notify>) {
     loop {
         let hinted = timeout(REFRESH, hint.notified()).await;

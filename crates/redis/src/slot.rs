@@ -1,28 +1,28 @@
-//! The slot of a key: CRC16 of its hash tag, modulo 16,384, as the cluster specification has it.
+//! The slot of a key: CRC16 of its hash tag, modulo 16,384, according to the cluster specification.
 
-/// How many slots a cluster has.
+/// Number of slots of a cluster.
 pub(crate) const SLOTS: u16 = 16_384;
 
 /// The slot of a key in a cluster.
 ///
-/// Where the key has a part in braces that is not empty, only the first such part counts.
+/// If the key contains a non-empty part in braces, only the first such part counts.
 pub(crate) fn slot_of(key: &[u8]) -> u16 {
     fred::util::redis_keyslot(key)
 }
 
-/// The one slot of all keys, or `None` when they have several or there are none.
+/// The common slot of all keys. `None` if they have several slots, or there are no keys.
 pub(crate) fn common_slot<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Option<u16> {
     let mut slots = keys.into_iter().map(slot_of);
     let first = slots.next()?;
     slots.all(|slot| slot == first).then_some(first)
 }
 
-/// A hash tag whose keys lie in `slot`. Tries numbers until one fits: half a millisecond, so not for a hot path.
+/// A hash tag in `slot`. Tries numbers until one fits: about 0.5 ms, so not for a hot path.
 pub(crate) fn tag_in(slot: u16) -> String {
     tag_where(|candidate| candidate == slot)
 }
 
-/// A hash tag whose slot is one of those wanted; there must be one.
+/// A hash tag whose slot satisfies `is_wanted`. There must be such a slot.
 pub(crate) fn tag_where(is_wanted: impl Fn(u16) -> bool) -> String {
     (0_u64..)
         .map(|number| number.to_string())

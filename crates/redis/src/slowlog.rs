@@ -1,4 +1,4 @@
-//! Commands that took the servers long.
+//! Slow commands of the servers.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::value::Value;
 
-/// As many entries of a server are looked at; by default it keeps no more.
+/// Most entries of a server that are read; by default it keeps no more.
 const LOOKED_AT: u32 = 128;
-/// What took less is not shown.
+/// Shortest time of a command that is returned.
 const SLOW: Duration = Duration::from_millis(10);
-/// Characters of a command that are shown.
+/// Most characters of a command that are returned.
 const SHOWN: usize = 80;
 
 /// A command that took a server at least 10 ms.
@@ -22,19 +22,22 @@ const SHOWN: usize = 80;
 pub struct SlowCommand {
     /// Host and port of the server.
     pub address: String,
-    /// When it ended: seconds since 1970, of the server's clock.
+    /// When it ended, in seconds since 1970, by the server's clock.
     pub at: u64,
-    /// How long the server worked on it, and on nothing else.
+    /// How long the server executed it. The server executes nothing else meanwhile.
     pub took: Duration,
-    /// Its name and first argument, which mostly is the key, cut at 80 characters. Values are not shown.
+    /// Its name and first argument, which is usually the key, cut to 80 characters. Values are not
+    /// shown.
     pub command: String,
 }
 
 impl Client {
-    /// The slowest commands, slowest first: of the last 128 that each primary has noted, those of 10 ms and more, `count` in
-    /// all. Servers that don't answer are left out.
+    /// Returns the slowest commands, slowest first, `count` at most. They are those of 10 ms and
+    /// more among the last 128 that each primary has recorded. Servers that don't answer are left
+    /// out.
     ///
-    /// A server notes what takes longer than its `slowlog-log-slower-than`, 10 ms by default.
+    /// A server records commands that take longer than its `slowlog-log-slower-than`, 10 ms by
+    /// default.
     pub async fn slowlog(&self, count: usize) -> Vec<SlowCommand> {
         let nodes = self.primaries();
         let answers = join_all(nodes.iter().map(|node| self.slowlog_of(node))).await;
@@ -51,7 +54,7 @@ impl Client {
     }
 }
 
-/// Reads one entry: id, time, microseconds, words, and more that is not needed.
+/// Parses an entry: id, time, microseconds, words, and fields that are not needed.
 fn read(address: &str, entry: Value) -> Option<SlowCommand> {
     let mut fields = entry.into_array().ok()?.into_iter().skip(1);
     let at = fields.next()?.as_count().ok()?;

@@ -1,4 +1,4 @@
-//! Notices of keys that others have changed, for copies that a process keeps.
+//! Notices of changed keys, for a process that caches their values.
 
 mod channel;
 mod pump;
@@ -18,34 +18,35 @@ use self::watcher::{Watcher, Way, is_refusal};
 use crate::client::Client;
 use crate::error::Error;
 
-/// How often it is looked whether everything is still tracked, unless told otherwise.
+/// Default time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// Notices that wait for their reader. One that is slower is told to forget everything.
+/// Most notices that wait for their reader. A slower reader has to discard all copies.
 const WAITING: usize = 16_384;
 
-/// What is to be forgotten.
+/// A notice to the reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// The copy of this key.
+    /// The copy of this key is out of date.
     Key(Bytes),
-    /// All copies: notices may have been lost.
+    /// All copies may be out of date: notices may have been lost.
     Everything(Cause),
-    /// A server refuses to tell of changes: none will be heard of. Once, until it does not refuse any more.
+    /// A server refuses tracking, so there are no notices of changes. Sent once, until the server
+    /// accepts it again.
     Refused,
 }
 
-/// Why everything is to be forgotten.
+/// Why all copies have to be discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// A server was emptied (`FLUSHALL`, `FLUSHDB`), or came back without its data.
+    /// A server was emptied (`FLUSHALL`, `FLUSHDB`), or restarted without its data.
     Flush,
     /// A connection was lost and is tracked again.
     Reconnected,
     /// Notices came faster than they were read.
     Lagged,
-    /// A primary came or went: a failover, or a cluster that grew or shrank.
+    /// A primary was added or removed: a failover, or a cluster that grew or shrank.
     TopologyChanged,
 }
 
@@ -60,19 +61,22 @@ impl fmt::Display for Cause {
     }
 }
 
-/// A subscription to the changes of all keys that begin with certain prefixes, on every primary.
+/// A subscription to the changes of all keys with certain prefixes, on every primary.
 ///
-/// It is the server that notices a change (`CLIENT TRACKING` with `BCAST`), so writes of other programs, `redis-cli`, expiry
-/// and eviction are noticed too. Changes that commands of the same [`Client`] make are not (`NOLOOP`): who makes one knows.
-/// Those that its scripts make are, right after the script's answer: for Redis it is not the client that makes them.
+/// The server detects changes (`CLIENT TRACKING` with `BCAST`), so writes of other programs,
+/// `redis-cli`, expiry and eviction are noticed too. Changes by commands of the same [`Client`] are
+/// not reported (`NOLOOP`): their caller knows them. Changes by its scripts are reported, directly
+/// after the script's answer, since Redis does not attribute them to the client.
 ///
-/// What the server does not tell is found by a heartbeat: that tracking was lost with a connection, that a primary came or
-/// went, and that a server was flushed, for which each primary keeps one key with a random value, outside of the prefixes.
-/// Each of these is a [`Notice::Everything`] within two heartbeats after the primary answers again. A primary that leaves two of them
-/// unanswered counts as away, as after a command without an answer, so that its connection is made anew also where nobody sends any.
+/// A heartbeat detects events that the server does not report: tracking was lost with a connection,
+/// a primary was added or removed, or a server was flushed. To detect a flush, each primary has one
+/// key with a random value, outside of the prefixes. Each of these events causes a
+/// [`Notice::Everything`] within two heartbeats after the primary answers again. A primary that
+/// leaves two heartbeats unanswered counts as unavailable, like after a command without an answer.
+/// So its connection is replaced even if no commands are sent.
 ///
-/// A notice may come more than once, and for a key that nobody has a copy of. Dropping it ends it; the server sends notices
-/// on until the connection ends, and they are discarded.
+/// A notice may arrive more than once, and for a key that is not cached. Dropping this value ends
+/// the subscription. The server sends notices until the connection ends, and they are discarded.
 #[derive(Debug)]
 pub struct Tracking {
     notices: mpsc::Receiver<Notice>,
@@ -82,22 +86,23 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    /// Tracks the keys that begin with one of the prefixes. None of them may be the beginning of another.
+    /// Tracks the keys that start with one of the prefixes. No prefix may be the start of another.
     ///
-    /// One subscription for a client: a second one needs prefixes that don't overlap with the first one's.
+    /// One subscription per client: a second one needs prefixes that don't overlap with those of
+    /// the first.
     ///
     /// # Errors
-    /// The server's refusal, for example of overlapping prefixes. That a server is away is none: look at
-    /// [`is_complete`](Self::is_complete).
+    /// The server's refusal, for example of overlapping prefixes. An unavailable server is not an
+    /// error: check [`is_complete`](Self::is_complete).
     pub async fn start<P: AsRef<str>>(client: &Client, prefixes: &[P]) -> Result<Self, Error> {
         Self::start_with_heartbeat(client, prefixes, HEARTBEAT).await
     }
 
-    /// As [`start`](Self::start), with another time between heartbeats than 500 ms. A heartbeat is two short commands to each
-    /// primary.
+    /// Like [`start`](Self::start), with another time between heartbeats than 500 ms. A heartbeat
+    /// is two short commands to each primary.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// Like [`start`](Self::start).
     pub async fn start_with_heartbeat<P: AsRef<str>>(
         client: &Client,
         prefixes: &[P],
@@ -107,12 +112,14 @@ impl Tracking {
         Self::begin(client, Way::Tracked(prefixes), heartbeat).await
     }
 
-    /// Hears of changes on a channel instead, for servers that refuse to track: of those that others
-    /// [publish](Channel::publish), and of nothing else. What is lost is found by the same heartbeat, with one command
-    /// more: it says something on a channel of its own, `<name>:<16 digits>`, and has to hear it.
+    /// Receives notices from a channel instead, for servers that refuse tracking: only of changes
+    /// that others [publish](Channel::publish). The same heartbeat detects lost notices, with one
+    /// more command: it publishes a message on its own channel, `<name>:<16 digits>`, and has to
+    /// receive it.
     ///
     /// # Errors
-    /// The server's refusal, of the subscription or of publishing. That a server is away is none.
+    /// The server's refusal of the subscription or of publishing. An unavailable server is not an
+    /// error.
     pub async fn over(channel: &Channel) -> Result<Self, Error> {
         Self::begin(&channel.client, Way::Published(channel.clone()), HEARTBEAT).await
     }
@@ -130,9 +137,9 @@ impl Tracking {
         Ok(Self { notices, told, complete, watcher })
     }
 
-    /// The next notice; waits for it. Cancel-safe.
+    /// Waits for the next notice. Cancel-safe.
     ///
-    /// `None` never comes while this value lives.
+    /// Never returns `None` while this value lives.
     pub async fn recv(&mut self) -> Option<Notice> {
         if self.told.lagged.swap(false, Ordering::AcqRel) {
             return Some(Notice::Everything(Cause::Lagged));
@@ -140,12 +147,13 @@ impl Tracking {
         self.notices.recv().await
     }
 
-    /// Whether every primary is tracked, as far as is known. While it is false, copies can be out of date without notice.
+    /// Whether every primary is tracked, as far as is known. While it is false, copies can be out
+    /// of date without a notice.
     pub fn is_complete(&self) -> bool {
         *self.complete.borrow()
     }
 
-    /// Follows [`is_complete`](Self::is_complete).
+    /// Watches [`is_complete`](Self::is_complete).
     pub fn watch_complete(&self) -> watch::Receiver<bool> {
         self.complete.clone()
     }
@@ -157,11 +165,11 @@ impl Drop for Tracking {
     }
 }
 
-/// The way to the reader.
+/// The sending side of the notices.
 #[derive(Clone, Debug)]
 struct Teller {
     sender: mpsc::Sender<Notice>,
-    /// A notice found no room. The reader has many before it, so it comes by.
+    /// Set when the queue was full. The reader has notices to read, so it will check this.
     lagged: Arc<AtomicBool>,
 }
 

@@ -5,17 +5,17 @@ use fred::types::Value as Fred;
 
 use crate::error::Error;
 
-/// A reply. Text is [`Bytes`](Value::Bytes): Redis doesn't tell text from bytes.
+/// A reply. Text is [`Bytes`](Value::Bytes): Redis does not distinguish text from bytes.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
-    /// Nothing.
+    /// No value.
     Nil,
     /// An integer.
     Int(i64),
     /// A floating point number.
     Double(f64),
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
     /// Text or bytes.
     Bytes(Bytes),
@@ -26,10 +26,10 @@ pub enum Value {
 }
 
 impl Value {
-    /// The integer.
+    /// Returns the integer.
     ///
     /// # Errors
-    /// Kind `Decode` for anything but an integer or a decimal text of one.
+    /// Kind `Decode` if the value is neither an integer nor a decimal text of one.
     pub fn as_int(&self) -> Result<i64, Error> {
         let parsed = match self {
             Self::Int(number) => Some(*number),
@@ -40,23 +40,23 @@ impl Value {
         parsed.ok_or_else(|| Error::decode("an integer", self))
     }
 
-    /// The integer as a count.
+    /// Returns the integer as a count.
     ///
     /// # Errors
-    /// Kind `Decode` as [`as_int`](Self::as_int), and below zero.
+    /// Kind `Decode` as for [`as_int`](Self::as_int), and if it is below zero.
     pub fn as_count(&self) -> Result<u64, Error> {
         u64::try_from(self.as_int()?).map_err(|_| Error::decode("a count", self))
     }
 
-    /// Whether there is nothing.
+    /// Whether it is nil.
     pub fn is_nil(&self) -> bool {
         matches!(self, Self::Nil)
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     ///
     /// # Errors
-    /// Kind `Decode` for anything else.
+    /// Kind `Decode` for any other value.
     pub fn into_bytes(self) -> Result<Bytes, Error> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
@@ -64,10 +64,10 @@ impl Value {
         }
     }
 
-    /// The bytes, or `None` for nil.
+    /// Returns the bytes, or `None` for nil.
     ///
     /// # Errors
-    /// Kind `Decode` for anything else.
+    /// Kind `Decode` for any other value.
     pub fn into_optional_bytes(self) -> Result<Option<Bytes>, Error> {
         match self {
             Self::Nil => Ok(None),
@@ -75,10 +75,10 @@ impl Value {
         }
     }
 
-    /// The text.
+    /// Returns the text.
     ///
     /// # Errors
-    /// Kind `Decode` for anything but text, and for text that is not UTF-8.
+    /// Kind `Decode` for any other value, and for text that is not UTF-8.
     pub fn into_text(self) -> Result<String, Error> {
         match self {
             Self::Bytes(bytes) => match std::str::from_utf8(&bytes) {
@@ -90,10 +90,10 @@ impl Value {
         }
     }
 
-    /// The elements; nil is an empty list.
+    /// Returns the elements. Nil is an empty list.
     ///
     /// # Errors
-    /// Kind `Decode` for anything else.
+    /// Kind `Decode` for any other value.
     pub fn into_array(self) -> Result<Vec<Self>, Error> {
         match self {
             Self::Array(values) => Ok(values),
@@ -102,10 +102,10 @@ impl Value {
         }
     }
 
-    /// The pairs, whether the server sent them as a map or as a flat list.
+    /// Returns the pairs, whether the server sent them as a map or as a flat list.
     ///
     /// # Errors
-    /// Kind `Decode` for anything else, and for a list of odd length.
+    /// Kind `Decode` for any other value, and for a list of odd length.
     pub fn into_map(self) -> Result<Vec<(Self, Self)>, Error> {
         let flat = match self {
             Self::Map(pairs) => return Ok(pairs),

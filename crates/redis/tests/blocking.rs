@@ -1,4 +1,4 @@
-//! Waiting at a server, and giving up.
+//! Blocking commands, and their cancellation.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 

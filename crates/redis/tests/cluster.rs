@@ -1,4 +1,4 @@
-//! A cluster: slots move, primaries die, and no answer reaches the wrong command.
+//! A cluster: slots migrate, primaries crash, and no answer reaches the wrong command.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -34,7 +34,7 @@ async fn key_on(cluster: &Cluster, node: usize, name: &str) -> String {
     unreachable!()
 }
 
-/// fred's own mode for clusters takes the reply of another command for that to its ASKING.
+/// Regression test: fred's cluster mode takes the reply of another command for that to its ASKING.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_a_slot_migrates_every_answer_reaches_its_own_command() {
     let cluster = Cluster::start().await;
@@ -92,7 +92,7 @@ async fn while_one_primary_is_dead_the_others_serve_and_its_replica_takes_over()
         }
         (reads, slowest)
     });
-    // The first calls may have to wait for their time-out, later ones are told at once.
+    // The first calls may time out; later ones fail immediately.
     poll_until(LONG, async || {
         let begin = Instant::now();
         let error = client.get(&lost).await.err()?;
@@ -158,7 +158,7 @@ async fn one_waits_at_whichever_node_has_the_list() {
             assert_eq!((popped.0.as_str(), &popped.1[..]), (key.as_str(), element.as_bytes()));
         }
     }
-    // Also when the slot moves while somebody waits.
+    // Also if the slot moves during a wait.
     let key = key_on(&cluster, 0, "list").await;
     let (waiting, waited) = (pool.clone(), key.clone());
     let waiting = tokio::spawn(async move { waiting.blpop(&[&waited], LONG).await });
@@ -173,7 +173,7 @@ async fn one_waits_at_whichever_node_has_the_list() {
     assert_eq!(waiting.await.unwrap().unwrap().unwrap().1, "three");
 }
 
-/// Two servers, each of which says that the other one serves the slot.
+/// Two servers that each name the other as the server of the slot.
 #[tokio::test]
 async fn a_command_that_is_redirected_without_end_is_named_a_moved_storm() {
     let log = Log::default();

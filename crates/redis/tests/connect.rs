@@ -1,4 +1,4 @@
-//! What is wrong with a server or its address is said so that one knows what to do.
+//! Errors about a server or its address say how to fix them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -67,7 +67,7 @@ async fn the_durable_role_must_not_evict() {
     let config = Config::parse(&server.url()).unwrap();
     assert_eq!(Client::connect(&config, Role::Cache).await.unwrap().warnings(), [""; 0]);
     let client = Client::connect(&config.allow_eviction(), Role::Durable).await.unwrap();
-    // That it evicts, and that it keeps no file.
+    // A warning about eviction, and one about the missing append-only file.
     assert_eq!(client.warnings().len(), 2, "{:?}", client.warnings());
 }
 
@@ -91,7 +91,7 @@ async fn a_cluster_is_not_a_single_server() {
     assert!(error.to_string().contains("redis-cluster://"), "{error}");
 }
 
-/// A server that is as old as it says, and as far as the client asks.
+/// A fake server that reports the given version and supports the client's first commands.
 async fn old_server(version: &'static str, knows_hello: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
@@ -100,7 +100,7 @@ async fn old_server(version: &'static str, knows_hello: bool) -> String {
             tokio::spawn(async move {
                 let (reader, mut writer) = connection.split();
                 let mut requests = BufReader::new(reader).lines();
-                // By whole words: the name that a client gives itself is random, and may hold any of them.
+                // Compares whole words: a client's name is random and may contain any of them.
                 while let Some(words) = next_command(&mut requests).await {
                     let info = format!("# Server\r\nredis_version:{version}\r\nrole:master\r\n");
                     let reply = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -120,7 +120,7 @@ async fn old_server(version: &'static str, knows_hello: bool) -> String {
     url
 }
 
-/// The words of the next command in capitals; `None` once the client has gone.
+/// The words of the next command in capitals. `None` after the client has disconnected.
 async fn next_command(requests: &mut Lines<impl AsyncBufRead + Unpin>) -> Option<Vec<String>> {
     let line = requests.next_line().await.ok()??;
     let Some(count) = line.strip_prefix('*') else {
@@ -140,7 +140,7 @@ async fn an_old_server_is_refused() {
     assert!(matches!(&error, ConnectError::TooOld { version, .. } if version == "6.2.14"), "{error:?}");
     let error = refusal(&old_server("5.0.3", false).await, Role::Cache).await;
     assert!(matches!(error, ConnectError::TooOld { .. }), "{error:?}");
-    // Valkey's way of saying that it is 8.
+    // Valkey 8 reports this Redis version.
     let config = Config::parse(&old_server("7.2.4", true).await).unwrap();
     Client::connect(&config, Role::Cache).await.unwrap();
 }
@@ -161,7 +161,7 @@ async fn tls_and_plain_text_are_told_apart() {
     let error = refusal(&format!("redis://127.0.0.1:{}", secret.port()), Role::Cache).await;
     assert!(error.to_string().contains("rediss://"), "plain text to a TLS port: {error}");
 
-    // Nobody that the system believes has signed it.
+    // Its certificate is not signed by an authority that the system trusts.
     let error = refusal(&format!("rediss://127.0.0.1:{}", secret.port()), Role::Cache).await;
     assert!(matches!(error, ConnectError::Tls { .. } | ConnectError::Config(_)), "unknown authority: {error:?}");
 }

@@ -1,4 +1,4 @@
-//! Why a server can't be used is named as what it is.
+//! The reason why a server can't be used is reported correctly.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -33,7 +33,7 @@ async fn a_server_that_wants_a_password_at_run_time_is_no_silent_one() {
     until_unavailable(&client).await;
     let Diagnosis { answers, reason } = client.diagnose().await.unwrap();
     assert!(answers && reason.contains("NOAUTH") && reason.contains("password"), "{reason}");
-    // The password goes, and the client comes back by itself.
+    // The password is removed, and the client reconnects by itself.
     server.cli(&["-a", "new", "CONFIG", "SET", "requirepass", ""]).await;
     poll_until(LONG, async || client.availability().is_available().then_some(())).await.unwrap();
     assert_eq!(client.diagnose().await, None);
@@ -75,7 +75,7 @@ async fn a_refused_command_names_its_cause() {
     assert!(client.availability().is_available());
 }
 
-/// Directives with which a server loads slowly, and answers its clients meanwhile.
+/// Directives that make a server load slowly while it answers its clients.
 const SLOW: [(&str, &str); 3] =
     [("key-load-delay", "100"), ("loading-process-events-interval-bytes", "1024"), ("enable-debug-command", "yes")];
 const MANY_KEYS: &str = "for i = 1, 200000 do redis.call('SET', 'key-' .. i, i) end";
@@ -130,7 +130,7 @@ async fn a_server_that_reads_a_long_append_only_file_after_a_crash_is_loading_an
     let meets = async {
         until_unavailable(&client).await;
         until_loading(&client).await;
-        // A process can start meanwhile, and its commands are told the same.
+        // A process can start meanwhile, and its commands get the same error.
         let other = Client::connect(&config, Role::Durable).await.unwrap();
         let error = other.get("key-1").await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Loading, Some("LOADING")), "{error}");
@@ -152,7 +152,7 @@ async fn a_server_whose_snapshot_failed_says_that_it_takes_no_writes() {
         let is_over = async || server.cli(&["INFO", "persistence"]).await.contains(&line).then_some(());
         poll_until(LONG, is_over).await.unwrap();
     };
-    // No file takes the place of a directory, whoever owns it.
+    // A file can't replace a directory, for any owner.
     let in_the_way = server.directory().join("dump.rdb");
     std::fs::create_dir(&in_the_way).unwrap();
     snapshot("err").await;

@@ -1,4 +1,4 @@
-//! The small things: the mutex, walking over keys, what a server says about itself.
+//! The mutex, scans of keys, and the status of a server.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -22,7 +22,7 @@ async fn a_mutex_has_one_holder_and_only_that_one_releases_it() {
     assert_ne!(mine, theirs);
     let held = Mutex::try_acquire(&client, "m", &mine, LONG).await.unwrap().unwrap();
     assert!(Mutex::try_acquire(&client, "m", &theirs, LONG).await.unwrap().is_none());
-    // As after a lost reply: the same holder asks again.
+    // As after a lost reply: the same holder tries again.
     assert!(Mutex::try_acquire(&client, "m", &mine, LONG).await.unwrap().is_some());
     assert!(held.extend(2 * LONG).await.unwrap());
     let left: u64 = server.cli(&["PTTL", "m"]).await.parse().unwrap();
@@ -82,7 +82,7 @@ async fn a_server_tells_how_it_is() {
     let told = [earlier.rejected_connections, earlier.commands_per_second, earlier.evicted_keys, earlier.hits];
     assert!(told.iter().all(Option::is_some) && earlier.last_fork.is_some() && earlier.fragmentation.is_some());
     assert_eq!(earlier.processor_percent, None);
-    // By far longer than what is asked for below, whatever the machine.
+    // Takes far longer than the resolution of the CPU time, on any machine.
     let busy = client.execute(Command::new("EVAL").arg("for i = 1, 20000000 do end return 1").arg(0_u32)).await;
     busy.unwrap();
     let later = client.info().await.remove(0).since(&earlier);

@@ -1,4 +1,5 @@
-//! Lost replies, dead and hung servers: a command runs once, callers are told soon, and service comes back by itself.
+//! Lost replies, crashed and hung servers: a command runs once, calls fail soon, and the client
+//! recovers by itself.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -14,7 +15,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 const TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Whether it succeeds.
+/// Returns whether the call succeeds.
 type Calling = fn(&Client) -> Pin<Box<dyn Future<Output = bool> + '_>>;
 
 async fn connect(url: &str) -> Client {
@@ -58,7 +59,7 @@ async fn what_is_idempotent_is_sent_again() {
         Script::new("once", "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('INCR', KEYS[2])").idempotent();
     client.run(&once, &["{s}a", "{s}runs"], vec!["1".into()]).await.unwrap();
     proxy.drop_next_reply();
-    // It ran twice, as one says of an idempotent script that it may.
+    // It ran twice, which is allowed for an idempotent script.
     let runs = client.run(&once, &["{s}a", "{s}runs"], vec!["1".into()]).await.unwrap();
     assert_eq!((runs.as_int(), proxy.dropped()), (Ok(3), 2));
 }
@@ -115,11 +116,12 @@ async fn a_hung_server_costs_one_time_out() {
     }
     server.resume();
     wait_until_available(&client).await;
-    // The one that timed out ran when the server went on: nobody can take it back.
+    // The command that timed out ran when the server resumed: it can't be cancelled.
     assert_eq!(client.execute(incr("count")).await.unwrap().as_int(), Ok(3));
 }
 
-/// Else every caller that has less patience than the client would wait for as long as that lasts.
+/// Otherwise every caller with a shorter time-out than the client's would wait during the whole
+/// outage.
 #[tokio::test]
 async fn a_server_that_hangs_is_known_though_its_callers_gave_up_before() {
     let mut server = RedisServer::start().await;
@@ -141,7 +143,7 @@ async fn a_server_that_hangs_is_known_though_its_callers_gave_up_before() {
     server.resume();
 }
 
-/// Else each outage would leave a connection behind, with megabytes of buffers.
+/// Otherwise each outage would leave a connection with megabytes of buffers.
 #[tokio::test]
 async fn a_connection_that_nobody_got_is_closed() {
     let mut server = RedisServer::start().await;
@@ -195,14 +197,14 @@ async fn what_waits_in_the_process_is_bounded() {
     );
 }
 
-/// fred itself sends it whenever the server is back.
+/// fred alone sends it whenever the server is back.
 #[tokio::test]
 async fn a_call_that_was_given_up_does_not_run_after_its_time_out() {
     let mut server = RedisServer::start().await;
     let client = connect(&server.url()).await;
     client.execute(incr("count")).await.unwrap();
     let mut given_up = 0;
-    // A call waits for its connection only in the moment between its loss and the first attempt to make it anew.
+    // A call waits for its connection only between the loss and the first attempt to reconnect.
     while given_up == 0 {
         server.kill9();
         sleep(Duration::from_millis(20)).await;

@@ -1,4 +1,4 @@
-//! Replicas are read only while they are close behind.
+//! Replicas are read only while their lag is small.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is an answer")]
 
@@ -23,21 +23,22 @@ async fn a_replica_that_falls_behind_is_not_read_and_one_that_writes_keep_busy_i
         async || replicas.run_in(0, &read, 1, vec![Arg::from("k")]).await,
         async |value: u64| client.execute(Command::new("SET").key("k").arg(value)).await.unwrap(),
     );
-    // Something is always on its way, and yet it is close.
+    // Writes are always in transit, but the lag stays small.
     for value in 0..200 {
         set(value).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(replicas.count(), 1);
     poll_until(SOON, async || (get().await.unwrap().as_int().ok()? == 199).then_some(())).await.unwrap();
-    // Its connection stands, and it answers.
+    // Its connection stays open, and it answers.
     relay.stop_replies();
     set(200).await;
     poll_until(SOON, async || (replicas.count() == 0).then_some(())).await.unwrap();
     assert_eq!(get().await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
-/// A look at one waits for as long as a command may take, and what is known of the others is no older than the lag.
+/// A check of a replica waits for as long as a command may take. The state of the others must not
+/// become older than the lag.
 #[tokio::test]
 async fn a_replica_that_hangs_takes_none_of_the_others_along() {
     let lag = Duration::from_millis(500);
@@ -50,7 +51,7 @@ async fn a_replica_that_hangs_takes_none_of_the_others_along() {
     poll_until(SOON, async || (replicas.count() == 2).then_some(())).await.unwrap();
     hung.hang().await;
     poll_until(SOON, async || (replicas.count() == 1).then_some(())).await.unwrap();
-    // Behind the time at which everything that was known before is too old.
+    // After this time, all state from before is too old.
     tokio::time::sleep(2 * lag).await;
     poll_until(SOON, async || (replicas.count() == 1).then_some(())).await.unwrap();
     hung.resume();

@@ -1,4 +1,4 @@
-//! Sentinels: the client follows to the new primary.
+//! Sentinels: the client switches to the new primary.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 

@@ -1,4 +1,4 @@
-//! A server that keeps half of a torn script in its append-only file: its warning, and the effect
+//! A server that keeps part of a torn script in its append-only file: its warning, and the effect
 //! of a rewrite.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
@@ -32,7 +32,7 @@ async fn a_durable_server_that_loads_torn_files_is_a_warning_with_advice() {
     assert_eq!(connect(&server, Role::Cache).await.warnings(), [""; 0]);
     server.cli(&["CONFIG", "SET", "aof-load-truncated", "no"]).await;
     assert_eq!(connect(&server, Role::Durable).await.warnings(), [""; 0]);
-    // Where the account may not ask, the default is assumed.
+    // If the account may not read the setting, the default is assumed.
     server.cli(&["CONFIG", "SET", "aof-load-truncated", "yes"]).await;
     server.cli(&["ACL", "SETUSER", "default", "-config"]).await;
     assert_eq!(connect(&server, Role::Durable).await.warnings().len(), 1);
@@ -41,8 +41,8 @@ async fn a_durable_server_that_loads_torn_files_is_a_warning_with_advice() {
     assert!(warnings.iter().all(|warning| !warning.contains("redis-check-aof")), "{warnings:?}");
 }
 
-/// Without the rewrite the list has one element less after the second restart: the test kit has a
-/// test for that.
+/// Without the rewrite, the list has one element less after the second restart: a test of the test
+/// kit shows this.
 #[tokio::test]
 async fn a_rewritten_file_has_no_remains_of_a_torn_script() {
     let mut server = RedisServer::start().await;

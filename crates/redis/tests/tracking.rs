@@ -1,4 +1,4 @@
-//! Changes of keys are noticed, or it is noticed that they could be missed: on one server.
+//! On one server: changes of keys are noticed, or it is noticed that they could be missed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -25,7 +25,7 @@ async fn clients(url: &str, count: usize) -> Vec<(Client, Tracking)> {
     clients
 }
 
-/// Passes over other notices.
+/// Waits for a notice; skips others.
 async fn wait_for(tracking: &mut Tracking, wanted: &Notice) {
     let waiting = async { while tracking.recv().await.as_ref() != Some(wanted) {} };
     timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("no {wanted:?}"));
@@ -46,7 +46,8 @@ async fn writes_of_others_are_noticed_and_own_ones_are_not() {
     server.cli(&["SET", "t:other", "1"]).await;
     clients[0].0.execute(Command::new("SET").key("t:c:own").arg("1")).await.unwrap();
     server.cli(&["DEL", "t:c:foreign"]).await;
-    // The first of the two is not told of its own write, and nobody of what is outside of the prefix.
+    // The first client gets no notice of its own write, and no client gets one of keys outside of
+    // the prefix.
     assert_eq!(timeout(LONG, clients[0].1.recv()).await.unwrap(), Some(key("t:c:foreign")));
     assert_eq!(timeout(LONG, clients[1].1.recv()).await.unwrap(), Some(key("t:c:own")));
 }
@@ -57,7 +58,7 @@ async fn own_changes_in_scripts_are_noticed() {
     let mut clients = clients(&server.url(), 1).await;
     let script = Script::new("set and delete", "redis.call('SET', KEYS[1], '') return redis.call('DEL', KEYS[1])");
     clients[0].0.run(&script, &["t:c:mark"], Vec::new()).await.unwrap();
-    // Once, and though nothing of it is left.
+    // Once, even though the key is deleted again.
     server.cli(&["SET", "t:c:after", "1"]).await;
     assert_eq!(timeout(LONG, clients[0].1.recv()).await.unwrap(), Some(key("t:c:mark")));
     assert_eq!(timeout(LONG, clients[0].1.recv()).await.unwrap(), Some(key("t:c:after")));
@@ -158,7 +159,7 @@ async fn what_the_server_refuses_is_an_error() {
     assert!(error.to_string().contains("overlap"), "{error}");
 }
 
-/// Nobody sends it a command whose time-out would tell.
+/// No command is sent whose time-out would detect the outage.
 #[tokio::test]
 async fn a_server_that_leaves_heartbeats_unanswered_counts_as_away() {
     let mut server = RedisServer::start().await;

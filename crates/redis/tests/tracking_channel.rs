@@ -1,4 +1,4 @@
-//! Where the server refuses to track: words over a channel.
+//! Notices over a channel, for servers that refuse tracking.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// A server on which the user `app` may do all but track.
+/// A server on which the user `app` may do everything except tracking.
 async fn server() -> RedisServer {
     let server = RedisServer::start().await;
     let allowed = ["~*", "&*", "+@all", "-client|tracking", "-client|trackinginfo"];
@@ -57,7 +57,7 @@ async fn a_user_that_may_not_track_is_told_so() {
     let client = client(&url(&server)).await;
     let error = Tracking::start(&client, &["t:c:"]).await.unwrap_err();
     assert_eq!(error.code(), Some("NOPERM"), "{error}");
-    // Also when it is forbidden later on.
+    // Also if it is forbidden later.
     server.cli(&["ACL", "SETUSER", "app", "+@all"]).await;
     let mut tracking = Tracking::start(&client, &["t:c:"]).await.unwrap();
     server.cli(&["ACL", "SETUSER", "app", "-client|tracking", "-client|trackinginfo"]).await;
@@ -75,7 +75,7 @@ async fn what_others_publish_is_heard_and_own_words_are_not() {
         assert_eq!(next(&mut at_one).await, key(&format!("t:other:{round}")));
         assert_eq!(next(&mut at_other).await, key(&format!("t:one:{round}")));
     }
-    // What nobody here says means nothing, and the heartbeats go on.
+    // Messages in an unknown form are ignored, and the heartbeats continue.
     for word in ["", "short", "0123456789abcdef"] {
         server.cli(&["PUBLISH", "t:words", word]).await;
     }
@@ -103,7 +103,8 @@ async fn a_flush_and_a_lost_connection_are_noticed() {
     wait_for(&mut at_other, &key("t:later")).await;
 }
 
-/// A subscription can end while the connection goes on: what would be said meanwhile is not heard, so a heartbeat is not either.
+/// A subscription can end while the connection continues. Messages are then missed, and so is the
+/// heartbeat.
 #[tokio::test]
 async fn a_channel_that_went_silent_is_noticed() {
     let server = server().await;
@@ -115,7 +116,8 @@ async fn a_channel_that_went_silent_is_noticed() {
     poll_until(LONG, async || at_one.is_complete().then_some(())).await.unwrap();
 }
 
-/// fred takes no answer to `SUBSCRIBE`, and so gave a refusal to the connection's next command.
+/// Regression test: fred does not read the answer to `SUBSCRIBE`, and gave a refusal to the next
+/// command of the connection.
 #[tokio::test]
 async fn a_refused_subscription_leaves_each_reply_to_its_command() {
     let server = RedisServer::start().await;

@@ -1,4 +1,4 @@
-//! Changes of keys are noticed, or it is noticed that they could be missed: on a cluster.
+//! On a cluster: changes of keys are noticed, or it is noticed that they could be missed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -29,7 +29,7 @@ async fn wait_for(tracking: &mut Tracking, wanted: &Notice) {
     timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("no {wanted:?}"));
 }
 
-/// A foreign write to the node that serves the key.
+/// A write of another client to the node that serves the key.
 async fn write(cluster: &mut Cluster, key: &str) {
     let node = cluster.primary_of(Client::slot_of(key)).await;
     assert_eq!(cluster.nodes()[node].cli(&["SET", key, "1"]).await, "OK");
@@ -105,7 +105,7 @@ async fn keys_of_a_migrated_slot_are_tracked_where_they_are() {
     write(&mut cluster, &key).await;
     cluster.migrate_slot(Client::slot_of(&key), 1).await;
     for (_, tracking) in &mut clients {
-        // The write, and the removal from where it was.
+        // The write, and the removal from the old node.
         wait_for(tracking, &Notice::Key(key.clone().into())).await;
         while timeout(5 * HEARTBEAT, tracking.recv()).await.is_ok() {}
     }

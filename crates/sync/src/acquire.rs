@@ -1,4 +1,4 @@
-//! The wait for a permit, which a lock and a semaphore share.
+//! Waiting for a permit, shared by locks and semaphores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::hold::{Claim, Hold, Lease, LeaseOptions};
 use crate::owner;
 use crate::permit::{Acquire, Acquired, PermitStore, Place};
 
-/// The longest time between two questions of a waiter.
+/// Maximum time between two requests of a waiter.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// A waiter may be so much too late with its question before it loses its place.
+/// Maximum delay of a waiter's next request before it loses its position in the queue.
 const GRACE: Duration = Duration::from_millis(500);
-/// Between two tries while the store is out.
+/// Time between two attempts while the store is unavailable.
 const OUTAGE: Duration = Duration::from_millis(50);
 
-/// What is asked for, and how it is held.
+/// A request for a permit, and the options of its lease.
 #[derive(Clone)]
 pub(crate) struct Terms {
     pub(crate) store: Arc<dyn PermitStore>,
@@ -29,7 +29,7 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Asks once.
+    /// Sends one request.
     pub(crate) async fn try_acquire(&self) -> Result<Option<(Hold, Fence)>, StoreError> {
         let mut claim = Claim::new(self.lease());
         let asked = Instant::now();
@@ -42,7 +42,7 @@ impl Terms {
         }
     }
 
-    /// Asks until it is granted or the time is over.
+    /// Sends requests until one is granted or the timeout has passed.
     pub(crate) async fn acquire(&self, timeout: Duration) -> Result<(Hold, Fence), AcquireError> {
         let mut claim = Claim::new(self.lease());
         let deadline = Instant::now() + timeout;
@@ -57,7 +57,8 @@ impl Terms {
                     if hold.is_held() {
                         return Ok((hold, fence));
                     }
-                    // The answer took longer than the lease, or this process was suspended meanwhile.
+                    // The reply took longer than the lease, or this process was suspended in the
+                    // meantime.
                     if now >= deadline {
                         return Err(AcquireError::TimedOut { after: timeout });
                     }
@@ -98,9 +99,9 @@ impl Terms {
     }
 }
 
-/// How often a waiter asks unless the store wakes it. The first in the queue asks after 1 ms, and
-/// later every 25 ms. Those behind it ask less often, so that a long queue costs little more than
-/// a short one.
+/// Interval between requests of a waiter, unless the store wakes it. The first in the queue sends a
+/// request after 1 ms, and later every 25 ms. Later ones send requests less often, so that a long
+/// queue costs little more than a short one.
 #[derive(Default)]
 struct Pace {
     ahead: Option<u64>,
@@ -119,8 +120,9 @@ impl Pace {
         if ahead == 0 { pause.min(free_in.max(Duration::from_millis(1))) } else { pause }
     }
 
-    /// How long a place in the queue outlives a waiter that died. The first asks most often, so
-    /// it is missed soonest. Nobody's place moves back, so the next pause is no longer than this.
+    /// How long a position in the queue outlives a waiter that died. The first waiter sends
+    /// requests most often, so its position ends soonest. Positions never move back, so the next
+    /// pause is not longer than this.
     fn place_lasts(&self) -> Duration {
         2 * self.ahead.map_or(LONGEST_PAUSE, longest_pause) + GRACE
     }

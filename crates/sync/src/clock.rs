@@ -1,4 +1,4 @@
-//! Time for the stores in process: the only file that reads the machine's clock.
+//! Sources of time for the stores in memory. Only this file reads the machine's clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of time for [`MemoryStore`](crate::MemoryStore).
 pub trait Clock: Send + Sync + 'static {
-    /// Microseconds since the epoch of this clock. Never less than before.
+    /// Microseconds since the epoch of this clock. Must be monotonic.
     fn now_us(&self) -> u64;
 }
 
@@ -16,7 +16,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
-/// The Unix time at its creation, carried on by the monotonic clock.
+/// The Unix time at its creation, advanced by the monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     started: Instant,
@@ -24,7 +24,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Reads the machine's time once, now.
+    /// Creates a clock. Reads the machine's time once.
     #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else asks")]
     pub fn new() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -44,24 +44,24 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved, for tests. Clones share their time.
+/// A clock that changes only when it is advanced, for tests. Clones share their time.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// Stands at so many microseconds.
+    /// Creates a clock with the given time in microseconds.
     pub fn new(now_us: u64) -> Self {
         Self(Arc::new(AtomicU64::new(now_us)))
     }
 
-    /// Moves forward.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(micros(by), Ordering::SeqCst);
     }
 }
 
 impl Default for ManualClock {
-    /// A moment in November 2023.
+    /// A time in November 2023.
     fn default() -> Self {
         Self::new(1_700_000_000_000_000)
     }
@@ -73,7 +73,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Whole microseconds, at most a hundred years of them, so that sums stay below 2^53.
+/// Whole microseconds, limited to a hundred years, so that sums are below 2^53.
 pub(crate) fn micros(duration: Duration) -> u64 {
     const CENTURY: u64 = 100 * 366 * 24 * 3600 * 1_000_000;
     u64::try_from(duration.as_micros()).map_or(CENTURY, |us| us.min(CENTURY))

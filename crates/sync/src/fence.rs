@@ -1,22 +1,22 @@
-//! The number that tells an old holder from a new one.
+//! Fencing tokens.
 
 use std::fmt;
 
-/// A fencing token: every acquisition of one name has a greater one than those before it.
+/// A fencing token: every acquisition of one name has a greater one than all earlier ones.
 ///
-/// Give it with every write that the lock protects, and have the place that is written to refuse a token below the
-/// highest that it has seen. A lock alone can't stop a holder that was suspended, has lost its lease and does not know it
-/// yet; the token can. [`Ledger`](crate::Ledger) checks it.
+/// Pass it with every write that the lock protects. The target of the write must refuse a token
+/// below the highest that it has seen. A lock alone cannot stop a holder that was suspended and has
+/// lost its lease without noticing. The token can. [`Ledger`](crate::Ledger) checks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(u64);
 
 impl Fence {
-    /// The token of that number.
+    /// Creates a token with the given number.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number, below 2^53.
+    /// The number of the token, below 2^53.
     pub const fn get(self) -> u64 {
         self.0
     }

@@ -1,4 +1,4 @@
-//! Something held under a lease: renewed in the background, and given back at the end.
+//! Leases: renewed in the background, and released at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,33 +11,33 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::error::StoreError;
 
-/// The shortest lease: below it the renewals would be most of the work.
+/// Minimum lease: a shorter one would cause mostly renewals.
 pub(crate) const SHORTEST_LEASE: Duration = Duration::from_millis(50);
-/// Between two tries of a renewal or a release that failed.
+/// Time between two attempts of a failed renewal, and before the second attempt of a release.
 const RETRY: Duration = Duration::from_millis(25);
 
-/// Between two tries of a release, at last.
+/// Maximum time between two attempts of a release.
 const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
-/// What is held, and where.
+/// A permit or operation that is held under a lease.
 #[async_trait]
 pub(crate) trait Lease: Send + Sync + 'static {
-    /// How long it is held after each extension.
+    /// Duration of the lease after each extension.
     fn duration(&self) -> Duration;
-    /// Extends it. Returns whether it was still held.
+    /// Extends the lease. Returns whether it was still held.
     async fn extend(&self) -> Result<bool, StoreError>;
-    /// Gives it back.
+    /// Releases it.
     async fn release(&self) -> Result<(), StoreError>;
 }
 
-/// Whether it is renewed while the guard lives.
+/// Whether the lease is renewed while the guard exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {
     Automatic,
     None,
 }
 
-/// How a lock or a permit is held: for how long, and whether it is renewed.
+/// Options of a lease: its duration, and whether it is renewed.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -59,15 +59,15 @@ impl LeaseOptions {
     }
 
     /// Sets the lease: how long a holder that died keeps others out. Choose it longer than any
-    /// pause of the holder and any outage of the store that it should survive. At least 50 ms; a
-    /// shorter one is taken as that.
+    /// pause of the holder and any outage of the store that it must survive. At least 50 ms;
+    /// shorter values are raised to that.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.duration = lease.max(SHORTEST_LEASE);
         self
     }
 
-    /// Holds for one lease and no longer, unless the holder extends it.
+    /// Disables renewal: the lease ends after its duration, unless the holder extends it.
     #[must_use]
     pub const fn without_renewal(mut self) -> Self {
         self.renewal = Renewal::None;
@@ -81,8 +81,7 @@ impl Default for LeaseOptions {
     }
 }
 
-/// The builder methods of all that is held under a lease. The argument is the path to its
-/// [`LeaseOptions`].
+/// Builder methods for types with a lease. The argument is the path to the [`LeaseOptions`].
 macro_rules! lease_builders {
     ($($options:ident).+) => {
         /// Sets the lease and its renewal.
@@ -92,14 +91,14 @@ macro_rules! lease_builders {
             self
         }
 
-        /// Sets the lease, as [`LeaseOptions::lease`](crate::LeaseOptions::lease).
+        /// Sets the lease, see [`LeaseOptions::lease`](crate::LeaseOptions::lease).
         #[must_use]
         pub fn lease(mut self, lease: std::time::Duration) -> Self {
             self.$($options).+ = self.$($options).+.lease(lease);
             self
         }
 
-        /// Holds for one lease and no longer, unless the guard extends it.
+        /// Disables renewal: the lease ends after its duration, unless the guard extends it.
         #[must_use]
         pub fn without_renewal(mut self) -> Self {
             self.$($options).+ = self.$($options).+.without_renewal();
@@ -109,7 +108,7 @@ macro_rules! lease_builders {
 }
 pub(crate) use lease_builders;
 
-/// Until when it is certain to be held, by this process's own monotonic clock.
+/// The time until which the lease is certainly held, on this process's monotonic clock.
 #[derive(Clone, Copy, Debug)]
 struct Term {
     until: Instant,
@@ -132,8 +131,8 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// Holds what was asked for at `asked`. The lease began later, when the store worked on the request: so the end that is
-    /// computed from here comes before the store's.
+    /// Holds a lease that was requested at `asked`. The lease began later, when the store processed
+    /// the request, so the end that is computed here is before the store's.
     pub(crate) fn start(lease: Arc<dyn Lease>, asked: Instant, renewal: Renewal) -> Self {
         let term = watch::Sender::new(Term { until: asked + validity(lease.duration()), is_lost: false });
         let renewer = (renewal == Renewal::Automatic).then(|| tokio::spawn(renew(lease.clone(), term.clone())));
@@ -144,13 +143,13 @@ impl Hold {
         !self.term.borrow().is_over()
     }
 
-    /// For how long it is held if it is not renewed; zero when it was lost.
+    /// Remaining time without a renewal. Zero if the lease was lost.
     pub(crate) fn remaining(&self) -> Duration {
         let term = *self.term.borrow();
         if term.is_lost { Duration::ZERO } else { term.until.saturating_duration_since(Instant::now()) }
     }
 
-    /// Waits until it is lost.
+    /// Waits until the lease is lost.
     pub(crate) async fn lost(&self) {
         let mut changes = self.term.subscribe();
         loop {
@@ -165,7 +164,7 @@ impl Hold {
         }
     }
 
-    /// Extends it now. Returns whether it is still held.
+    /// Extends the lease now. Returns whether it is still held.
     pub(crate) async fn extend(&self) -> Result<bool, StoreError> {
         if !self.is_held() {
             return Ok(false);
@@ -173,7 +172,7 @@ impl Hold {
         extend(&*self.lease, &self.term).await
     }
 
-    /// Gives it back, once; if that fails, the background goes on trying.
+    /// Releases the lease once. If that fails, dropping it retries in the background.
     pub(crate) async fn release(mut self) -> Result<(), StoreError> {
         self.stop_renewing();
         self.lease.release().await?;
@@ -198,7 +197,7 @@ impl Drop for Hold {
     }
 }
 
-/// What is certain of a lease: two clocks that each are a percent wrong still agree on it.
+/// The certain part of a lease, which allows each of two clocks an error of one percent.
 fn validity(lease: Duration) -> Duration {
     lease - lease / 50
 }
@@ -206,7 +205,7 @@ fn validity(lease: Duration) -> Duration {
 async fn extend(lease: &dyn Lease, term: &watch::Sender<Term>) -> Result<bool, StoreError> {
     let asked = Instant::now();
     let is_extended = lease.extend().await?;
-    // A reply that comes after the end comes too late: somebody may have been told.
+    // A reply after the end is too late: another owner may have the permit.
     if is_extended && !term.borrow().is_over() {
         term.send_modify(|term| term.until = asked + validity(lease.duration()));
         return Ok(true);
@@ -228,7 +227,7 @@ async fn renew(lease: Arc<dyn Lease>, term: watch::Sender<Term>) {
             match timeout_at(until, extend(&*lease, &term)).await {
                 Ok(Ok(true)) => break,
                 Ok(Ok(false)) => return,
-                // Whatever the store's trouble is, it may be over before the lease is.
+                // Whatever the store's error is, it may be over before the lease ends.
                 Ok(Err(_)) => sleep_until((Instant::now() + RETRY).min(until)).await,
                 Err(_) => {}
             }
@@ -236,25 +235,25 @@ async fn renew(lease: Arc<dyn Lease>, term: watch::Sender<Term>) {
     }
 }
 
-/// An attempt to get something: dropped while open, whether by an error, a time-out or because the caller stopped waiting,
-/// it gives back what it may have got.
+/// An attempt to acquire a lease. If it is dropped while open, because of an error, a timeout or a
+/// cancelled caller, it releases what it may have acquired.
 pub(crate) struct Claim<L: Lease> {
     pub(crate) lease: Arc<L>,
     is_open: bool,
 }
 
 impl<L: Lease> Claim<L> {
-    /// Nothing was sent yet.
+    /// Creates a claim for which nothing was sent yet.
     pub(crate) fn new(lease: L) -> Self {
         Self { lease: Arc::new(lease), is_open: false }
     }
 
-    /// From here on there may be something of it in the store. Returns whether there could be before.
+    /// Marks that the store may contain it from now on. Returns whether that was the case before.
     pub(crate) fn open(&mut self) -> bool {
         std::mem::replace(&mut self.is_open, true)
     }
 
-    /// There is nothing of it in the store, or it is held by another.
+    /// Marks that the store does not contain it, or that a hold owns it.
     pub(crate) fn close(&mut self) {
         self.is_open = false;
     }
@@ -269,7 +268,7 @@ impl<L: Lease> Drop for Claim<L> {
     }
 }
 
-/// Tries to give back until it has worked, or the lease has ended anyway.
+/// Retries the release until it succeeds or the lease has ended.
 async fn give_back(lease: &dyn Lease) {
     let end = Instant::now() + lease.duration();
     let mut pause = RETRY;

@@ -1,4 +1,4 @@
-//! Accounts whose sum nothing changes but deposits and withdrawals.
+//! Ledgers: only deposits and withdrawals change the sum of all accounts.
 
 mod account;
 mod batch;
@@ -32,10 +32,10 @@ const TRIES: NonZeroU32 = NonZeroU32::new(16).expect("16 is not zero");
 
 /// Balances of accounts, whole numbers from zero to 2^53 − 1.
 ///
-/// A transfer moves both sides or neither, whatever dies meanwhile. Each posting carries an id;
-/// repeated with the same id it happens once, and answers with the balances of that time, for a
-/// horizon of 24 h by default. No account goes below zero. An amount is unsigned: a
-/// negative one cannot be written.
+/// A transfer moves both sides or neither, whichever process dies meanwhile. Each posting has an
+/// id. If it is repeated with the same id, it is executed once and returns the balances of the
+/// first execution, for a horizon of 24 h by default. No balance goes below zero. Amounts are
+/// unsigned.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -48,7 +48,7 @@ const TRIES: NonZeroU32 = NonZeroU32::new(16).expect("16 is not zero");
 ///
 /// let gift = Transfer::new("gift-1", "ada", "bob", 30);
 /// points.transfer(gift.clone()).await?;
-/// points.transfer(gift).await?; // nobody knows whether the first one arrived? Say it again.
+/// points.transfer(gift).await?; // if the reply was lost: repeat it
 /// assert_eq!(points.balances(&["ada", "bob"]).await?, [Some(70), Some(30)]);
 ///
 /// let refused = points.transfer(Transfer::new("gift-2", "ada", "bob", 71)).await;
@@ -97,25 +97,25 @@ struct Shared {
 }
 
 impl Ledger {
-    /// The ledger of that name, any text, in `store`.
+    /// Creates a handle for the ledger `name`, which can be any text, in `store`.
     pub fn new(store: Arc<dyn LedgerStore>, name: impl Into<String>) -> Self {
         let id = LedgerId { name: name.into(), horizon: HORIZON, partitions: NonZeroU16::MIN };
         Self { store, id, tries: TRIES, shared: Arc::default() }
     }
 
-    /// Sets how long ids are remembered.
+    /// Sets how long ids are stored.
     #[must_use]
     pub fn horizon(mut self, horizon: Duration) -> Self {
         self.id.horizon = horizon;
         self
     }
 
-    /// Sets over how many partitions the accounts are spread. Default: one.
+    /// Sets the number of partitions over which the accounts are distributed; one by default.
     ///
-    /// The first step on a ledger sets the number for good: any other number is refused with
+    /// The first step on a ledger sets the number permanently: any other number is refused with
     /// [`LedgerError::Partitions`]. On a cluster, four partitions for each primary give an even
-    /// spread; more cost nothing but round trips of [`totals`](Self::totals) and
-    /// [`complete_transfers`](Self::complete_transfers). The first call on a ledger of several
+    /// distribution. More partitions only cost additional round trips of [`totals`](Self::totals)
+    /// and [`complete_transfers`](Self::complete_transfers). The first call on a ledger of several
     /// partitions takes one round trip more, so keep the `Ledger` or its clones.
     #[must_use]
     pub fn partitions(mut self, partitions: NonZeroU16) -> Self {
@@ -134,12 +134,14 @@ impl Ledger {
     /// Transfers. One round trip within a partition, three between two of them.
     ///
     /// # Errors
-    /// [`LedgerError`]; nothing has changed then, but with [`LedgerError::Store`] it may have: call again with the same id.
+    /// [`LedgerError`]. Nothing has changed then, except possibly with [`LedgerError::Store`]: call
+    /// again with the same id.
     pub async fn transfer(&self, transfer: Transfer) -> Result<Balances, LedgerError> {
         self.post(transfer.into()).await
     }
 
-    /// Puts an amount into an account, and opens it if need be: zero does only that. Returns its balance.
+    /// Deposits an amount into an account. Opens the account if it does not exist, even with a zero
+    /// amount. Returns the balance.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -147,7 +149,7 @@ impl Ledger {
         Ok(self.post(Entry::deposit(id, account, amount)).await?.to)
     }
 
-    /// Takes an amount out of an account. Returns its balance.
+    /// Withdraws an amount from an account. Returns the balance.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -164,11 +166,11 @@ impl Ledger {
         results.pop().unwrap_or_else(|| Err(batch::unsettled().into()))
     }
 
-    /// Reads balances, nothing for an account that was never opened. Accounts of one partition are
-    /// read at one moment. One round trip to each partition.
+    /// Reads balances, `None` for an account that was never opened. Accounts of one partition are
+    /// read atomically. One round trip to each partition.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     pub async fn balances(&self, accounts: &[&str]) -> Result<Vec<Option<u64>>, StoreError> {
         if accounts.is_empty() {
             return Ok(Vec::new());
@@ -180,7 +182,7 @@ impl Ledger {
     /// Reads an account with its version. `None` if it was never opened. One round trip.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     pub async fn account(&self, account: &str) -> Result<Option<Account>, StoreError> {
         self.check_partitions().await?;
         let partition = self.id.partition_of(account);
@@ -192,7 +194,7 @@ impl Ledger {
     /// partition, two with several partitions.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
         self.check_partitions().await?;
         let read = async || {
@@ -208,7 +210,7 @@ impl Ledger {
         Ok(Totals { deposited, withdrawn, in_transit: signed(sent) - signed(received.unwrap_or(same)) })
     }
 
-    /// Its name.
+    /// The name of the ledger.
     pub fn name(&self) -> &str {
         &self.id.name
     }

@@ -1,16 +1,17 @@
-//! Tells processes apart in time: who may act now, how many, and what was already done.
+//! Coordination between processes: locks, semaphores, idempotency records, stocks and ledgers.
 //!
 //! | primitive | what it is for |
 //! |---|---|
 //! | [`Lock`] | one holder at a time, with a fencing token that only grows |
-//! | `Redlock` (feature `redis`) | one holder at a time over several independent masters, without token |
+//! | `Redlock` (feature `redis`) | one holder at a time over several independent masters, without a token |
 //! | [`Semaphore`] | at most n holders |
-//! | [`Once`] | an operation that happens once, and its stored result |
-//! | [`Stock`] | a quantity that is reserved, then sold, released or taken back |
-//! | [`Ledger`] | transfers: both sides or neither; versions, batches, accounts spread over a cluster |
+//! | [`Once`] | an operation that is executed once, and its stored result |
+//! | [`Stock`] | a quantity that is reserved, then sold, released or returned |
+//! | [`Ledger`] | transfers: both sides or neither; versions, batches, accounts distributed over a cluster |
 //!
-//! Each stands on a small trait, which two stores implement and one conformance suite holds to the same promises:
-//! [`MemoryStore`], in this process, and `RedisStore` (feature `redis`), shared by many.
+//! Each is based on a small trait with two stores: [`MemoryStore`], for one process, and
+//! `RedisStore` (feature `redis`), for many. One conformance suite checks the same guarantees for
+//! both.
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
@@ -47,37 +48,41 @@
 //! [feed]: https://github.com/tidegate/tidegate/blob/main/examples/feed/main.rs
 //! [leaderboard]: https://github.com/tidegate/tidegate/blob/main/examples/leaderboard/main.rs
 //!
-//! # What holds when
+//! # Behaviour in case of failures
 //!
 //! | event | lock, semaphore | once | stock, ledger |
 //! |---|---|---|---|
 //! | a holder is killed | free after one lease | free for the next attempt after one lease | every step was taken or not; reservations expire |
-//! | a holder is suspended beyond its lease | lost: [`LockGuard::is_held`] is false when it goes on, its token is refused | its result is refused if another has taken over | a reservation can't be confirmed any more |
-//! | a reply is lost | the step is sent again, and taken once | same | same |
-//! | a waiter is killed | it holds up the others for at most 1.5 s | – | – |
-//! | Redis is away | held for what remains of the lease, then lost | same | nothing changes; the caller is told |
-//! | Redis is away for good, or `FLUSHALL` | all are free; tokens go on growing | forgotten: happens again | gone |
-//! | Redis is killed, and its append-only file torn | an unacknowledged step may come back at the next restart: its permit is free again after one lease, and it never has one that another owner has | an unacknowledged step may come back; a later step replaces it | the same; nothing is created or destroyed |
-//! | Redis has reached `maxmemory` | not given; held ones are extended and released | not begun; completed as usual | nothing is added, reserved or posted; confirmed, released and swept as usual; what is in transit arrives |
-//! | failover to a replica | what the replica had not yet received: two holders until the first notices, the second with the greater token | may happen again | its last moments may be undone; of a transfer between partitions perhaps one side alone |
+//! | a holder is suspended beyond its lease | lost: [`LockGuard::is_held`] is false when it continues, its token is refused | its result is refused if another attempt has taken over | a reservation can no longer be confirmed |
+//! | a reply is lost | the step is sent again, and executed once | same | same |
+//! | a waiter is killed | it delays the others by at most 1.5 s | – | – |
+//! | Redis is unavailable | held for the rest of the lease, then lost | same | nothing changes; the caller gets an error |
+//! | Redis has lost its data, or `FLUSHALL` | all are free; tokens continue to grow | lost: the operation is executed again | lost |
+//! | Redis is killed, and its append-only file is torn | an unacknowledged step may reappear at the next restart: its permit is free again after one lease, and it never has one that another owner has | an unacknowledged step may reappear; a later step replaces it | the same; nothing is created or destroyed |
+//! | Redis has reached `maxmemory` | not granted; held ones are extended and released | not begun; completed as usual | nothing is added, reserved or posted; confirmed, released and swept as usual; amounts in transit arrive |
+//! | failover to a replica | writes that the replica had not received are lost: two holders until the first notices, the second with the greater token | may be executed again | the last writes may be undone; of a transfer between partitions possibly one side only |
 //! | a process is killed within a transfer between partitions | – | – | the amount is in transit until another process completes the transfer |
 //!
 //! `docs/torn-aof.md` explains torn append-only files, which are a fault of the server.
 //!
 //! # What it does not guarantee
 //!
-//! - **That a holder does nothing after it has lost the lock.** Between the look at the clock and the write a process can be
-//!   suspended for any time. Only the place that is written to can refuse: give it [`LockGuard::fence`].
-//! - **Growth of tokens on a clock that is set back by more than an hour.** A token is the greater of the last one
-//!   plus one and the server's clock in microseconds. The last one is remembered for an hour after the lock's end, so that names used
-//!   once leave nothing behind; the clock covers what was forgotten, `FLUSHALL` and a failover that lost it. For a failover the
-//!   clocks of primary and replica must agree better than the failover takes.
-//! - **Time while the machine sleeps.** [`LockGuard::is_held`] looks at the monotonic clock, which on Linux stands still in a
-//!   suspended machine (not in a suspended process).
-//! - **Durability beyond Redis's own.** A step is acknowledged before disk and replicas have it, unless the server is told
-//!   otherwise (`appendfsync always`, `min-replicas-to-write`).
-//! - **Order against those who don't wait.** A waiter whose process or connection stalls for 1.5 s loses its place; the first in the queue, for 0.5 s.
-//! - **Remembering for ever.** A repeat that comes later than the horizon of its id (24 h unless told otherwise) is new.
+//! - **That a holder stops after it has lost the lock.** A process can be suspended for any time
+//!   between the check and the write. Only the target of the write can refuse it: pass
+//!   [`LockGuard::fence`] to it.
+//! - **Growth of tokens with a clock that is set back by more than an hour.** A token is the
+//!   greater of the last one plus one and the server's clock in microseconds. The last one is
+//!   stored for one hour after the lock's end, so that names that are used once leave no data
+//!   behind. The clock covers an expired token, `FLUSHALL`, and a failover that lost it. For a
+//!   failover, the clocks of primary and replica must differ by less than the failover takes.
+//! - **Time while the machine sleeps.** [`LockGuard::is_held`] uses the monotonic clock, which on
+//!   Linux stops in a suspended machine (not in a suspended process).
+//! - **Durability beyond that of Redis.** A step is acknowledged before disk and replicas have it,
+//!   unless the server is configured otherwise (`appendfsync always`, `min-replicas-to-write`).
+//! - **Order with respect to waiters that do not wait.** A waiter whose process or connection
+//!   stalls for 1.5 s loses its position; the first in the queue after 0.5 s.
+//! - **Permanent storage.** A repetition after the horizon of its id (24 h by default) is a new
+//!   operation.
 
 mod acquire;
 mod clock;

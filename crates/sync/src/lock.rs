@@ -1,4 +1,4 @@
-//! One holder at a time.
+//! Locks: one holder at a time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use crate::fence::Fence;
 use crate::hold::{Hold, LeaseOptions};
 use crate::permit::{PermitStore, Place, PlaceKind};
 
-/// A lock of a name, held by one at a time among all that use the same store.
+/// A lock with a name, held by one holder at a time among all users of the same store.
 ///
-/// Held under a lease of 10 s unless told otherwise, which is renewed in the background for as long as the
-/// [`LockGuard`] lives: a holder that dies holds it for one lease at most. Those who wait get it in the order in which they
-/// came; one that died waiting holds the others up for at most 1.5 s.
+/// It is held under a lease, 10 s by default, which is renewed in the background as long as the
+/// [`LockGuard`] exists. A holder that dies keeps it for at most one lease. Waiters get it in the
+/// order in which they arrived. A waiter that dies delays the others by at most 1.5 s.
 ///
-/// Uncontended, lock and unlock cost one round trip each.
+/// Without contention, lock and unlock cost one round trip each.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -27,7 +27,7 @@ use crate::permit::{PermitStore, Place, PlaceKind};
 /// let guard = lock.acquire(Duration::from_secs(5)).await?;
 /// tokio::select! {
 ///     () = pay(guard.fence()) => {}
-///     () = guard.lost() => println!("somebody else may pay now"),
+///     () = guard.lost() => println!("another process may pay now"),
 /// }
 /// guard.release().await?;
 /// # Ok(())
@@ -41,7 +41,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// The lock of that name, any text, in `store`.
+    /// Creates a handle for the lock `name`, which can be any text, in `store`.
     pub fn new(store: Arc<dyn PermitStore>, name: impl Into<String>) -> Self {
         let place = Place { kind: PlaceKind::Lock, name: name.into() };
         Self { terms: Terms { store, place, permits: 1, options: LeaseOptions::new() } }
@@ -49,18 +49,20 @@ impl Lock {
 
     crate::hold::lease_builders!(terms.options);
 
-    /// Takes it if it is free and nobody queues for it.
+    /// Acquires the lock if it is free and the queue is empty.
     ///
     /// # Errors
-    /// A failing store. If the lock was taken all the same, it is given back in the background.
+    /// [`StoreError`] if the store fails. If the lock was acquired nevertheless, it is released in
+    /// the background.
     pub async fn try_acquire(&self) -> Result<Option<LockGuard>, StoreError> {
         let taken = self.terms.try_acquire().await?;
         Ok(taken.map(|(hold, fence)| LockGuard { hold, fence }))
     }
 
-    /// Takes it, waiting in the queue for at most `timeout`, and for the reply to one more command than that.
+    /// Acquires the lock. Waits in the queue for at most `timeout`, plus the reply to one more
+    /// command.
     ///
-    /// While the store is out it tries again until then. Dropping the future leaves the queue.
+    /// While the store is unavailable, it retries until then. Dropping the future leaves the queue.
     ///
     /// # Errors
     /// [`AcquireError`].
@@ -69,7 +71,7 @@ impl Lock {
         Ok(LockGuard { hold, fence })
     }
 
-    /// Its name.
+    /// The name of the lock.
     pub fn name(&self) -> &str {
         &self.terms.place.name
     }
@@ -84,8 +86,8 @@ impl fmt::Debug for Lock {
     }
 }
 
-/// The lock is held. Dropped, it is released in the background: tried again while the store is out, until the lease has
-/// ended.
+/// A held lock. When it is dropped, it is released in the background. While the store is
+/// unavailable, the release is retried until the lease has ended.
 #[must_use = "the lock is released when its guard is dropped"]
 pub struct LockGuard {
     hold: Hold,
@@ -93,42 +95,46 @@ pub struct LockGuard {
 }
 
 impl LockGuard {
-    /// Greater than that of every earlier holder.
+    /// The fencing token, greater than that of every earlier holder.
     pub fn fence(&self) -> Fence {
         self.fence
     }
 
-    /// Whether it is certain to be held. Reckoned on this machine's monotonic clock from before the lock was asked for, so it
-    /// turns false before the store lets anybody else in. Costs no round trip.
+    /// Whether the lock is certainly held. Computed with this machine's monotonic clock from before
+    /// the request, so it becomes false before the store grants the lock to another holder. Costs
+    /// no round trip.
     ///
-    /// What is done after the question may still come too late: a process can be suspended between any two instructions.
+    /// An action after this call may still be too late: a process can be suspended between any two
+    /// instructions.
     pub fn is_held(&self) -> bool {
         self.hold.is_held()
     }
 
-    /// For how long it is held if the store is not heard of any more; zero when it was lost.
+    /// Remaining time of the lease without a renewal. Zero if the lock was lost.
     pub fn remaining(&self) -> Duration {
         self.hold.remaining()
     }
 
-    /// Waits until it is lost: because it could not be renewed in time, or because the store says so. Once lost it does not
-    /// come back.
+    /// Waits until the lock is lost: it could not be renewed in time, or the store reports the
+    /// loss. A lost lock does not come back.
     pub async fn lost(&self) {
         self.hold.lost().await;
     }
 
-    /// Extends it to one lease from now. Returns whether it is still held.
+    /// Extends the lease to its full duration from now. Returns whether the lock is still held.
     ///
     /// # Errors
-    /// A failing store; it is held for what [remains](Self::remaining).
+    /// [`StoreError`] if the store fails. The lock is then held for the
+    /// [remaining](Self::remaining) time.
     pub async fn extend(&self) -> Result<bool, StoreError> {
         self.hold.extend().await
     }
 
-    /// Releases it and waits until that is done.
+    /// Releases the lock and waits until that is done.
     ///
     /// # Errors
-    /// A failing store; the background goes on trying until the lease has ended.
+    /// [`StoreError`] if the store fails. The release is then retried in the background until the
+    /// lease has ended.
     pub async fn release(self) -> Result<(), StoreError> {
         self.hold.release().await
     }

@@ -1,4 +1,4 @@
-//! The store in process.
+//! The store in memory.
 
 mod ledger;
 mod once;
@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::clock::{Clock, SystemClock};
 use crate::permit::Place;
 
-/// Keeps everything in this process, for tests and for services of one process: what the Redis store promises between
-/// processes, this one promises between tasks. Its contents end with it.
+/// Stores everything in this process, for tests and for services with one process. It gives tasks
+/// the same guarantees that the Redis store gives processes. Its contents end with the process.
 pub struct MemoryStore {
     clock: Box<dyn Clock>,
     permits: Mutex<permits::Permits<Place>>,
@@ -23,12 +23,12 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store on the machine's clock.
+    /// Creates an empty store with the machine's clock.
     pub fn new() -> Self {
         Self::with_clock(SystemClock::new())
     }
 
-    /// An empty store on another clock.
+    /// Creates an empty store with another clock.
     pub fn with_clock(clock: impl Clock) -> Self {
         Self {
             clock: Box::new(clock),
@@ -56,7 +56,8 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// Locks it. No step leaves its state half-changed where it could panic, so what a panic left is good.
+/// Locks the mutex. No step leaves its state inconsistent where it could panic, so poisoning is
+/// ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

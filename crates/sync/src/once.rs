@@ -1,4 +1,4 @@
-//! What is to happen once, and its result.
+//! Operations that are executed once, and their results.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,40 +15,42 @@ use crate::owner;
 const LEASE: Duration = Duration::from_secs(10);
 const KEEP: Duration = Duration::from_secs(24 * 3600);
 
-/// Names one operation.
+/// The name of one operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Operation {
-    /// What kind of operation, such as `payment`.
+    /// Kind of the operation, such as `payment`.
     pub scope: String,
-    /// Which one, mostly an idempotency key that the caller sent.
+    /// Key within the scope, usually an idempotency key of the caller.
     pub key: String,
 }
 
-/// The answer to [`OnceStore::begin`].
+/// The result of [`OnceStore::begin`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Begun {
-    /// It is the owner's to do.
+    /// The owner must execute the operation.
     Started {
-        /// From 1; greater when earlier attempts failed or died.
+        /// Number of the attempt, from 1. Greater if earlier attempts failed or died.
         attempt: u64,
     },
-    /// Another owner is at it.
+    /// Another owner is executing it.
     Busy {
-        /// When that one's lease ends, unless extended.
+        /// Time until that owner's lease ends, unless it is extended.
         ends_in: Duration,
     },
-    /// It has been done.
+    /// It has been completed, with this result.
     Done(Bytes),
 }
 
-/// A store of operations and their results. Each method is one atomic step and may be repeated by the same owner.
+/// A store of operations and their results. Each method is one atomic step and may be repeated by
+/// the same owner.
 #[async_trait]
 pub trait OnceStore: Send + Sync + 'static {
-    /// Begins an operation that is neither done nor under way; the record is kept for `keep` from now.
+    /// Begins an operation that is neither completed nor running. The record is kept for `keep`
+    /// from now.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn begin(
         &self,
         operation: &Operation,
@@ -57,10 +59,10 @@ pub trait OnceStore: Send + Sync + 'static {
         keep: Duration,
     ) -> Result<Begun, StoreError>;
 
-    /// Extends the owner's lease. Returns whether nobody has taken the operation over.
+    /// Extends the owner's lease. Returns `false` if another owner has taken the operation over.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn extend(
         &self,
         operation: &Operation,
@@ -69,10 +71,11 @@ pub trait OnceStore: Send + Sync + 'static {
         keep: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Stores the result, for `keep` from now. Returns whether nobody has taken the operation over.
+    /// Stores the result for `keep` from now. Returns `false` if another owner has taken the
+    /// operation over.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn complete(
         &self,
         operation: &Operation,
@@ -81,14 +84,15 @@ pub trait OnceStore: Send + Sync + 'static {
         keep: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Frees the operation for the next attempt, if it is still the owner's.
+    /// Frees the operation for the next attempt, if the owner still holds it.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn fail(&self, operation: &Operation, owner: &str) -> Result<(), StoreError>;
 }
 
-/// Idempotency records of one scope: the first who comes does it, the others get its result.
+/// Idempotency records of one scope: the first caller executes the operation, the others get its
+/// result.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -98,11 +102,13 @@ pub trait OnceStore: Send + Sync + 'static {
 /// let payments = Once::new(Arc::new(MemoryStore::new()), "payment");
 /// let receipt = match payments.begin("order-17").await? {
 ///     Begin::Started(attempt) => {
-///         let receipt = "paid"; // what takes long, and must not happen twice
+///         let receipt = "paid"; // a slow operation that must not be executed twice
 ///         attempt.complete(receipt).await?;
 ///         receipt.into()
 ///     }
-///     Begin::InProgress { retry_after } => return Err(format!("try again in {retry_after:?}").into()),
+///     Begin::InProgress { retry_after } => {
+///         return Err(format!("try again in {retry_after:?}").into());
+///     }
 ///     Begin::Done(receipt) => receipt,
 /// };
 /// assert_eq!(receipt, "paid");
@@ -119,13 +125,14 @@ pub struct Once {
 }
 
 impl Once {
-    /// The operations of that scope, any text, in `store`. Results are kept for 24 h, and one who died is succeeded after
-    /// 10 s, unless told otherwise.
+    /// Creates a handle for the operations of `scope`, which can be any text, in `store`. By
+    /// default results are kept for 24 h, and an attempt that died is replaced after 10 s.
     pub fn new(store: Arc<dyn OnceStore>, scope: impl Into<String>) -> Self {
         Self { store, scope: scope.into(), lease: LEASE, keep: KEEP }
     }
 
-    /// Sets after how long one who died is succeeded. At least 50 ms; what is shorter is taken as that.
+    /// Sets the time after which an attempt that died is replaced. At least 50 ms; shorter values
+    /// are raised to that.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(SHORTEST_LEASE);
@@ -133,17 +140,19 @@ impl Once {
         self
     }
 
-    /// Sets how long a result is kept: a repeat that comes later does it again. At least two leases.
+    /// Sets how long a result is kept. A later repetition executes the operation again. At least
+    /// two leases.
     #[must_use]
     pub fn keep(mut self, keep: Duration) -> Self {
         self.keep = keep.max(self.lease * 2);
         self
     }
 
-    /// Begins the operation `key`, unless it is done or under way.
+    /// Begins the operation `key`, unless it is completed or running.
     ///
     /// # Errors
-    /// A failing store. What was begun all the same is given up in the background, or free after one lease.
+    /// [`StoreError`] if the store fails. If the operation was begun nevertheless, it is cancelled
+    /// in the background, or free after one lease.
     pub async fn begin(&self, key: impl Into<String>) -> Result<Begin, StoreError> {
         let lease = Arc::new(OnceLease {
             store: self.store.clone(),
@@ -176,24 +185,25 @@ impl fmt::Debug for Once {
     }
 }
 
-/// What there is to do.
+/// The result of [`Once::begin`].
 #[derive(Debug)]
 #[must_use = "an attempt that is dropped holds up the others until its lease ends"]
 pub enum Begin {
-    /// It is yours to do.
+    /// The caller must execute the operation.
     Started(Attempt),
-    /// Somebody is at it.
+    /// Another attempt is executing it.
     InProgress {
-        /// After this long it is done, or free again if its holder has died, or being extended.
+        /// After this time it is completed, its lease was extended, or it is free because its
+        /// holder has died.
         retry_after: Duration,
     },
-    /// It has been done; this is what came of it.
+    /// It has been completed, with this result.
     Done(Bytes),
 }
 
-/// An operation under way. Its lease is renewed in the background while this lives. Dropped without
-/// [`complete`](Self::complete) or [`fail`](Self::fail), as by a panic, it is free for others when its lease ends: nobody
-/// knows how far it got.
+/// A running operation. Its lease is renewed in the background as long as this exists. If it is
+/// dropped without [`complete`](Self::complete) or [`fail`](Self::fail), for example by a panic, it
+/// is free for others when its lease ends, because its progress is unknown.
 pub struct Attempt {
     lease: Arc<OnceLease>,
     hold: Hold,
@@ -201,34 +211,38 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// The number of the attempt, from 1. Above 1 an earlier one failed or died, perhaps after its effect.
+    /// The number of the attempt, from 1. Above 1 an earlier one failed or died, possibly after its
+    /// effect.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Whether nobody else can have begun it, as [`LockGuard::is_held`](crate::LockGuard::is_held).
+    /// Whether certainly no other attempt has begun, as in
+    /// [`LockGuard::is_held`](crate::LockGuard::is_held).
     pub fn is_held(&self) -> bool {
         self.hold.is_held()
     }
 
-    /// Waits until somebody else may begin it.
+    /// Waits until another attempt may begin.
     pub async fn lost(&self) {
         self.hold.lost().await;
     }
 
-    /// Stores the result, which is kept whole: a few kilobytes at most. May be repeated after a failure.
+    /// Stores the result as a whole, so it should be at most a few kilobytes. May be repeated after
+    /// an error.
     ///
     /// # Errors
-    /// [`OnceError::Superseded`] when another attempt has taken over meanwhile; then that one's result counts.
+    /// [`OnceError::Superseded`] if another attempt has taken over in the meantime. Its result then
+    /// applies.
     pub async fn complete(&self, result: impl Into<Bytes>) -> Result<(), OnceError> {
         let OnceLease { store, operation, owner, keep, .. } = &*self.lease;
         if store.complete(operation, owner, result.into(), *keep).await? { Ok(()) } else { Err(OnceError::Superseded) }
     }
 
-    /// Gives up: the next who comes begins anew. May be repeated after a failure.
+    /// Cancels the attempt: the next caller begins again. May be repeated after an error.
     ///
     /// # Errors
-    /// A failing store; it is free when the lease ends.
+    /// [`StoreError`] if the store fails. The operation is then free when the lease ends.
     pub async fn fail(&self) -> Result<(), StoreError> {
         self.lease.store.fail(&self.lease.operation, &self.lease.owner).await
     }
@@ -241,7 +255,7 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// The result of an attempt was not stored.
+/// Reason why the result of an attempt was not stored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OnceError {
@@ -271,13 +285,13 @@ impl Lease for OnceLease {
         self.store.extend(&self.operation, &self.owner, self.lease, self.keep).await
     }
 
-    /// Nothing: that an attempt was dropped doesn't say that it had no effect.
+    /// Does nothing, because a dropped attempt may have had an effect.
     async fn release(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
-/// An operation that was begun, or not: nobody has been told, so nothing of it has been done.
+/// An operation that may have been begun. The caller does not know, so it has had no effect.
 struct Unanswered(Arc<OnceLease>);
 
 #[async_trait]

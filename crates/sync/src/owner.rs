@@ -1,8 +1,8 @@
-//! Who holds something.
+//! Owners of permits and operations.
 
 use std::sync::LazyLock;
 
-/// Digits at the start of each owner that name its process.
+/// Number of digits at the start of each owner that identify its process.
 const PROCESS: usize = 8;
 
 static OWN: LazyLock<String> = LazyLock::new(|| format!("{:0PROCESS$x}", rand::random::<u32>()));

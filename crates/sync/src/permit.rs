@@ -1,4 +1,4 @@
-//! What a store does for locks and semaphores: a lock is a semaphore of one permit.
+//! The store of locks and semaphores: a lock is a semaphore with one permit.
 
 use std::time::Duration;
 
@@ -7,78 +7,80 @@ use async_trait::async_trait;
 use crate::error::StoreError;
 use crate::fence::Fence;
 
-/// What permits are for.
+/// The name of a lock or a semaphore.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// A lock and a semaphore of one name are two places.
+    /// Its kind. A lock and a semaphore with the same name are independent.
     pub kind: PlaceKind,
-    /// Its name; any text.
+    /// Its name, which can be any text.
     pub name: String,
 }
 
-/// Whether a place has one permit or several.
+/// Whether there is one permit or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PlaceKind {
     /// One permit.
     Lock,
-    /// Several.
+    /// Several permits.
     Semaphore,
 }
 
 /// A request for a permit.
 #[derive(Clone, Copy, Debug)]
 pub struct Acquire<'a> {
-    /// Where.
+    /// The requested lock or semaphore.
     pub place: &'a Place,
-    /// Permits there are in all.
+    /// Total number of permits.
     pub permits: u32,
-    /// Who; a token that no other attempt has.
+    /// Token of the owner, unique to this attempt.
     pub owner: &'a str,
-    /// How long the permit is held unless extended.
+    /// Duration for which the permit is held unless it is extended.
     pub lease: Duration,
-    /// How long a place in the queue lasts unless the request is repeated; without it nobody queues.
+    /// Duration for which a position in the queue is kept unless the request is repeated. `None` to
+    /// not queue.
     pub queue: Option<Duration>,
 }
 
-/// The answer to [`Acquire`].
+/// The result of an [`Acquire`] request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Acquired {
-    /// The permit is the owner's.
+    /// The owner has the permit.
     Granted(Fence),
-    /// It is not.
+    /// The owner does not have a permit.
     Busy {
-        /// How many others get one first.
+        /// Number of owners that get one first.
         ahead: u64,
-        /// When the next lease ends, unless extended.
+        /// Time until the next lease ends, unless it is extended.
         free_in: Duration,
     },
 }
 
-/// A store of permits. Each method is one atomic step, on the store's own clock, and may be repeated with the same owner:
-/// nobody gets two permits by it.
+/// A store of permits. Each method is one atomic step, uses the store's own clock, and may be
+/// repeated with the same owner without a second permit.
 #[async_trait]
 pub trait PermitStore: Send + Sync + 'static {
-    /// Takes a permit if one is free for this owner: those who queue go first, in the order in which they came. An owner
-    /// that has one gets it renewed, under a new fencing token.
+    /// Acquires a permit if one is free for this owner. Queued owners go first, in the order in
+    /// which they arrived. If the owner already has one, the permit is renewed with a new fencing
+    /// token.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn acquire(&self, request: Acquire<'_>) -> Result<Acquired, StoreError>;
 
     /// Extends a permit to `lease` from now. Returns whether it was still held.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn extend(&self, place: &Place, owner: &str, lease: Duration) -> Result<bool, StoreError>;
 
-    /// Gives back the permit and the place in the queue, if there are any.
+    /// Releases the permit and the position in the queue, if there are any.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn release(&self, place: &Place, owner: &str) -> Result<(), StoreError>;
 
-    /// Waits until it is worth to ask again, at most that long.
+    /// Waits until a further request may succeed, for at most `at_most`.
     async fn wait(&self, place: &Place, owner: &str, at_most: Duration);
 }

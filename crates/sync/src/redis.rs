@@ -1,4 +1,4 @@
-//! The store on Redis.
+//! The store in Redis.
 
 mod keys;
 mod ledger;
@@ -21,14 +21,16 @@ use crate::error::StoreError;
 use scripts::Scripts;
 use waiters::Waiters;
 
-/// Keeps everything on one Redis: a server, what Sentinels call the primary, or a cluster. Cheap to clone.
+/// Stores everything in one Redis: a server, the primary of Sentinels, or a cluster. Cheap to
+/// clone.
 ///
-/// Every step is one script, so one round trip, on the keys of one slot. Deadlines are computed and compared on the server's
-/// clock alone. All steps may be repeated, so one whose reply is lost is sent once more.
+/// Every step is one script and one round trip, on the keys of one slot. Deadlines are computed and
+/// compared only with the server's clock. All steps may be repeated, so a step whose reply is lost
+/// is sent once more.
 ///
-/// A release wakes the first waiter of a lock or a semaphore by a message. The channel is
-/// `<prefix>:woken:<8 digits>`. An account that may not subscribe or publish gets its locks too, up
-/// to 25 ms later.
+/// A release wakes the first waiter of a lock or a semaphore with a message. The channel is
+/// `<prefix>:woken:<8 digits>`. An account without permission to subscribe or publish also gets its
+/// locks, up to 25 ms later.
 #[derive(Clone)]
 pub struct RedisStore {
     client: Client,
@@ -38,13 +40,13 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store on `client`, which should have the [durable](tidegate_redis::Role::Durable) role: an evicted lock is a lost
-    /// one.
+    /// Creates a store with `client`, which should have the
+    /// [durable](tidegate_redis::Role::Durable) role: an evicted lock is lost.
     pub fn new(client: Client, keyspace: Keyspace) -> Self {
         Self::with_clock(client, keyspace, &ClockPrelude::SERVER)
     }
 
-    /// The same on another clock, for tests.
+    /// Creates a store with another clock, for tests.
     #[doc(hidden)]
     pub fn with_clock(client: Client, keyspace: Keyspace, clock: &ClockPrelude) -> Self {
         let waiters = Arc::new(Waiters::new(&client, &keyspace));

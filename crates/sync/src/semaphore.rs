@@ -1,4 +1,4 @@
-//! At most so many holders at a time.
+//! Semaphores: a limited number of holders at a time.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -11,18 +11,20 @@ use crate::fence::Fence;
 use crate::hold::{Hold, LeaseOptions};
 use crate::permit::{PermitStore, Place, PlaceKind};
 
-/// A number of permits under a name, shared by all that use the same store.
+/// A number of permits with a name, shared by all users of the same store.
 ///
-/// A permit is held under a lease (10 s unless told otherwise), renewed in the background while the [`Permit`] lives: those
-/// of a process that died come back after it. Who waits is served in the order of arrival. All users of a name should agree
-/// on the number of permits; each is held to the number that it states itself.
+/// A permit is held under a lease (10 s by default), which is renewed in the background as long as
+/// the [`Permit`] exists. The permits of a process that died are free after the lease. Waiters are
+/// served in the order of arrival. All users of a name should use the same number of permits; each
+/// is limited to the number that it passes itself.
 ///
 /// ```
 /// use std::{num::NonZeroU32, sync::Arc, time::Duration};
 /// use tidegate_sync::{MemoryStore, Semaphore};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let exports = Semaphore::new(Arc::new(MemoryStore::new()), "exports", NonZeroU32::new(3).expect("not zero"));
+/// let three = NonZeroU32::new(3).expect("not zero");
+/// let exports = Semaphore::new(Arc::new(MemoryStore::new()), "exports", three);
 /// let permit = exports.acquire(Duration::from_secs(5)).await?;
 /// // at most three of all processes are here
 /// permit.release().await?;
@@ -36,7 +38,7 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// The semaphore of that name, any text, in `store`.
+    /// Creates a handle for the semaphore `name`, which can be any text, in `store`.
     pub fn new(store: Arc<dyn PermitStore>, name: impl Into<String>, permits: NonZeroU32) -> Self {
         let place = Place { kind: PlaceKind::Semaphore, name: name.into() };
         let terms = Terms { store, place, permits: permits.get(), options: LeaseOptions::new() };
@@ -45,16 +47,18 @@ impl Semaphore {
 
     crate::hold::lease_builders!(terms.options);
 
-    /// Takes a permit if one is free that nobody queues for.
+    /// Acquires a permit if one is free and the queue is empty.
     ///
     /// # Errors
-    /// A failing store. If a permit was taken all the same, it is given back in the background.
+    /// [`StoreError`] if the store fails. If a permit was acquired nevertheless, it is released in
+    /// the background.
     pub async fn try_acquire(&self) -> Result<Option<Permit>, StoreError> {
         let taken = self.terms.try_acquire().await?;
         Ok(taken.map(|(hold, fence)| Permit { hold, fence }))
     }
 
-    /// Takes a permit, waiting in the queue for at most `timeout`, and for the reply to one more command than that.
+    /// Acquires a permit. Waits in the queue for at most `timeout`, plus the reply to one more
+    /// command.
     ///
     /// # Errors
     /// [`AcquireError`].
@@ -63,7 +67,7 @@ impl Semaphore {
         Ok(Permit { hold, fence })
     }
 
-    /// Its name.
+    /// The name of the semaphore.
     pub fn name(&self) -> &str {
         &self.terms.place.name
     }
@@ -78,7 +82,7 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// A permit is held. Dropped, it is given back in the background.
+/// A held permit. When it is dropped, it is released in the background.
 #[must_use = "the permit is given back when it is dropped"]
 pub struct Permit {
     hold: Hold,
@@ -86,33 +90,35 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The number of this acquisition: no two of one semaphore have the same, later ones have greater.
+    /// The number of this acquisition: unique within the semaphore, and greater than all earlier
+    /// ones.
     pub fn fence(&self) -> Fence {
         self.fence
     }
 
-    /// Whether it is certain to be held, as [`LockGuard::is_held`](crate::LockGuard::is_held).
+    /// Whether the permit is certainly held, see [`LockGuard::is_held`](crate::LockGuard::is_held).
     pub fn is_held(&self) -> bool {
         self.hold.is_held()
     }
 
-    /// Waits until it is lost.
+    /// Waits until the permit is lost.
     pub async fn lost(&self) {
         self.hold.lost().await;
     }
 
-    /// Extends it to one lease from now. Returns whether it is still held.
+    /// Extends the lease to its full duration from now. Returns whether the permit is still held.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     pub async fn extend(&self) -> Result<bool, StoreError> {
         self.hold.extend().await
     }
 
-    /// Gives it back and waits until that is done.
+    /// Releases the permit and waits until that is done.
     ///
     /// # Errors
-    /// A failing store; the background goes on trying until the lease has ended.
+    /// [`StoreError`] if the store fails. The release is then retried in the background until the
+    /// lease has ended.
     pub async fn release(self) -> Result<(), StoreError> {
         self.hold.release().await
     }

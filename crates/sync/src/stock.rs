@@ -1,4 +1,4 @@
-//! A quantity that many want a piece of.
+//! Stocks: a quantity with reservations.
 
 mod store;
 
@@ -12,16 +12,20 @@ use crate::error::{QuantityError, StoreError, check_quantity};
 
 const HORIZON: Duration = Duration::from_secs(24 * 3600);
 
-/// A stock: what is available is reserved, and a reservation is confirmed (sold), released or expires.
+/// A stock: available units are reserved, and a reservation is confirmed (sold), released, or
+/// expires.
 ///
-/// Every step is one round trip and one atomic step of the store, and carries an id of the caller's: repeated with the same
-/// id it happens once and has the same answer. At every moment `available + reserved + sold = total`.
+/// Every operation is one round trip and one atomic step of the store, and has an id of the caller.
+/// If it is repeated with the same id, it is executed once and returns the same result. At all
+/// times `available + reserved + sold = total`.
 ///
-/// Ids are remembered while their reservation is open and for a horizon after its end (24 h unless told otherwise); a repeat
-/// that comes later is a new reservation. Ids of [additions](Self::add) are remembered for the life of the stock. That something was sold out is not remembered: the same id may have luck later.
+/// Ids are stored while their reservation is open and for a horizon after its end (24 h by
+/// default). A later repetition is a new reservation. Ids of [additions](Self::add) are stored for
+/// the lifetime of the stock. A sold-out result is not stored: the same id may succeed later.
 ///
-/// Abandoned reservations return when somebody reserves, ten each time and 500 before anybody is told that it is sold out,
-/// and when [`sweep`](Self::sweep) is called. Until then they count as reserved, but can't be confirmed.
+/// Expired reservations are returned by calls of `reserve`, ten each time and 500 before a sold-out
+/// result, and by [`sweep`](Self::sweep). Until then they count as reserved, but cannot be
+/// confirmed.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -47,22 +51,24 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// The stock of that name, any text, in `store`. It exists from the first [`add`](Self::add).
+    /// Creates a handle for the stock `name`, which can be any text, in `store`. The first
+    /// [`add`](Self::add) creates the stock.
     pub fn new(store: Arc<dyn StockStore>, name: impl Into<String>) -> Self {
         Self { store, id: StockId { name: name.into(), horizon: HORIZON } }
     }
 
-    /// Sets how long the id of a reservation that has ended is remembered.
+    /// Sets how long the id of a reservation is stored after its end.
     #[must_use]
     pub fn horizon(mut self, horizon: Duration) -> Self {
         self.id.horizon = horizon;
         self
     }
 
-    /// Adds to what is available, once for each `id`; the first addition makes the stock.
+    /// Adds to the available quantity, once for each `id`. The first addition creates the stock.
     ///
     /// # Errors
-    /// [`StockError::Quantity`] also where the total would go over 2^53 − 1, [`StockError::Reused`], [`StockError::Store`].
+    /// [`StockError::Quantity`], also if the total would exceed 2^53 − 1, [`StockError::Reused`],
+    /// [`StockError::Store`].
     pub async fn add(&self, id: &str, quantity: u64) -> Result<(), StockError> {
         match self.store.add(&self.id, id, check_quantity(quantity)?).await? {
             Added::Added => Ok(()),
@@ -74,8 +80,8 @@ impl Stock {
     /// Reserves `quantity` under `id` for `ttl`, all of it or nothing.
     ///
     /// # Errors
-    /// [`StockError::Quantity`], [`StockError::NoStock`], [`StockError::Reused`] when the id reserved another quantity, or
-    /// [`StockError::Store`]: then call again with the same id.
+    /// [`StockError::Quantity`], [`StockError::NoStock`], [`StockError::Reused`] if the id reserved
+    /// another quantity, or [`StockError::Store`]: call again with the same id then.
     pub async fn reserve(&self, id: &str, quantity: u64, ttl: Duration) -> Result<Reserve, StockError> {
         Ok(match self.store.reserve(&self.id, id, check_quantity(quantity)?, ttl).await? {
             Reserving::Open { expires_in } => Reserve::Reserved { expires_in },
@@ -86,11 +92,11 @@ impl Stock {
         })
     }
 
-    /// Sells what `id` reserved. Confirmed already is fine.
+    /// Confirms (sells) the reservation `id`. Succeeds if it was already confirmed.
     ///
     /// # Errors
-    /// [`StockError::Expired`] when it came too late, [`StockError::Released`], [`StockError::NoReservation`] or
-    /// [`StockError::Store`]: then call again.
+    /// [`StockError::Expired`] if it was too late, [`StockError::Released`],
+    /// [`StockError::NoReservation`] or [`StockError::Store`]: call again then.
     pub async fn confirm(&self, id: &str) -> Result<(), StockError> {
         match self.store.end(&self.id, id, Ended::Confirmed).await? {
             Some(Ended::Confirmed) => Ok(()),
@@ -100,10 +106,11 @@ impl Stock {
         }
     }
 
-    /// Makes available again what `id` reserved. Released or expired already is fine.
+    /// Releases the reservation `id`. Succeeds if it was already released or has expired.
     ///
     /// # Errors
-    /// [`StockError::Confirmed`] when it is sold, [`StockError::NoReservation`] or [`StockError::Store`].
+    /// [`StockError::Confirmed`] if it is sold, [`StockError::NoReservation`] or
+    /// [`StockError::Store`].
     pub async fn release(&self, id: &str) -> Result<(), StockError> {
         match self.store.end(&self.id, id, Ended::Released).await? {
             Some(Ended::Released | Ended::Expired) => Ok(()),
@@ -112,16 +119,16 @@ impl Stock {
         }
     }
 
-    /// Takes back abandoned reservations and forgets old ids, at most `limit` of each and never more than 1,000. Call it
-    /// now and then, and again at once while it finds that many.
+    /// Returns expired reservations and removes old ids, at most `limit` of each and never more
+    /// than 1,000. Call it periodically, and again immediately while it finds that many.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StockError::Store`] if the store fails.
     pub async fn sweep(&self, limit: u32) -> Result<Swept, StockError> {
         Ok(self.store.sweep(&self.id, limit.min(1_000)).await?)
     }
 
-    /// Reads how much is where.
+    /// Reads the quantities.
     ///
     /// # Errors
     /// [`StockError::NoStock`] or [`StockError::Store`].
@@ -129,15 +136,15 @@ impl Stock {
         self.store.counts(&self.id).await?.ok_or_else(|| self.missing())
     }
 
-    /// Removes the stock with all that is reserved. Nothing else ends it.
+    /// Removes the stock with all reservations. A stock is removed only by this call.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StockError::Store`] if the store fails.
     pub async fn remove(&self) -> Result<(), StockError> {
         Ok(self.store.remove(&self.id).await?)
     }
 
-    /// Its name.
+    /// The name of the stock.
     pub fn name(&self) -> &str {
         &self.id.name
     }
@@ -157,38 +164,38 @@ impl fmt::Debug for Stock {
     }
 }
 
-/// The answer to [`Stock::reserve`].
+/// The result of [`Stock::reserve`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "it may be sold out"]
 pub enum Reserve {
-    /// It is reserved, now or by an earlier call with the same id.
+    /// The quantity is reserved, now or by an earlier call with the same id.
     Reserved {
-        /// For this long.
+        /// Remaining time of the reservation.
         expires_in: Duration,
     },
-    /// There is not so much.
+    /// The available quantity is too small.
     SoldOut {
-        /// This much is available.
+        /// The available quantity.
         left: u64,
     },
-    /// An earlier call with the same id reserved it, and that has ended.
+    /// An earlier call with the same id reserved it, and that reservation has ended.
     Ended(Ended),
 }
 
-/// A stock refused.
+/// Reason why a stock refused an operation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StockError {
-    /// The quantity makes no sense.
+    /// The quantity is invalid.
     #[error(transparent)]
     Quantity(#[from] QuantityError),
-    /// There is no such stock.
+    /// The stock does not exist.
     #[error("there is no stock `{stock}`: add to it first")]
     NoStock {
         /// Its name.
         stock: String,
     },
-    /// The id names something else.
+    /// The id was used for another operation.
     #[error("id `{id}` was used in stock `{stock}` for another quantity or an addition")]
     Reused {
         /// The stock.
@@ -196,13 +203,13 @@ pub enum StockError {
         /// The id.
         id: String,
     },
-    /// Nothing is known under the id, or no more.
+    /// The id is unknown or no longer stored.
     #[error("there is no reservation `{id}`")]
     NoReservation {
         /// The id.
         id: String,
     },
-    /// The reservation has expired; what it held is available to others.
+    /// The reservation has expired. Its quantity is available to others.
     #[error("reservation `{id}` has expired")]
     Expired {
         /// The id.
@@ -214,7 +221,7 @@ pub enum StockError {
         /// The id.
         id: String,
     },
-    /// The reservation was confirmed: it is sold.
+    /// The reservation was confirmed, so it is sold.
     #[error("reservation `{id}` was confirmed and can't be released")]
     Confirmed {
         /// The id.

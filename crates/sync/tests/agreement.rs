@@ -1,4 +1,5 @@
-//! The scripts and the store in process replay the same random steps on the same clock, and must agree on every answer.
+//! The scripts and the store in memory execute the same random steps with the same clock, and must
+//! return the same results.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -14,7 +15,7 @@ use tidegate_sync::{
     StockId, Version,
 };
 
-/// A small generator: the same steps in every run.
+/// A deterministic random generator: the same steps in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -53,7 +54,8 @@ async fn replay(seed: u64, steps: usize, step: impl AsyncFn(&dyn Store, &mut Dic
 
 #[tokio::test]
 async fn on_permits() {
-    // The tokens of the store in process are common to all places; their order is what counts, and the suite sees to it.
+    // The store in memory shares its tokens among all locks. Only their order matters, which the
+    // suite checks.
     let without_token = |text: String| text.split("Granted").next().unwrap().to_owned();
     replay(1, 1_500, async |store, dice| {
         let place = match dice.roll(2) {
@@ -79,7 +81,7 @@ async fn on_permits() {
 async fn on_operations() {
     replay(2, 1_000, async |store, dice| {
         let operation = Operation { scope: "s".to_owned(), key: dice.pick(&NAMES).to_owned() };
-        // Owners come and go: a name that comes back is taken for the same one, as it should be.
+        // Owners are reused: the same name counts as the same owner, as intended.
         let (owner, lease, keep) = (dice.pick(&NAMES), dice.seconds(10), Duration::from_secs(100_000));
         match dice.roll(5) {
             0 => format!("{:?}", OnceStore::extend(store, &operation, owner, lease, keep).await.unwrap()),
@@ -131,7 +133,7 @@ async fn on_ledgers() {
     .await;
 }
 
-/// The steps of transfers between partitions, in an order in which no process would take them.
+/// The steps of transfers between partitions, in an order in which no process would execute them.
 #[tokio::test]
 async fn on_partitions() {
     let names: Vec<String> = (0..9).map(|nth| nth.to_string()).collect();

@@ -1,4 +1,4 @@
-//! What every store promises: one list of functions, run on each.
+//! The guarantees of every store: one list of functions, executed with each.
 
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test ends where it is surprised")]
 

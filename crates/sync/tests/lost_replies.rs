@@ -1,4 +1,4 @@
-//! A proxy loses the reply of every command when it comes for the first time: everything happens, and happens once.
+//! A proxy drops the first reply to every command: every operation is executed, and executed once.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -22,7 +22,7 @@ struct Bench {
     store: Arc<RedisStore>,
 }
 
-/// A store behind a proxy that from here on loses the first reply to each command.
+/// A store behind a proxy that drops the first reply to each command from now on.
 async fn bench() -> Bench {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(&server).await;
@@ -39,7 +39,7 @@ async fn no_lock_is_taken_twice() {
         let guard = lock.acquire(SOON).await.unwrap();
         assert_eq!(bench.server.cli(&["ZCARD", "tidegate:{l:a}:holders"]).await, "1");
         assert!(poll_until(SOON, async || guard.extend().await.ok()).await.unwrap());
-        // What the reply doesn't tell, the background sees to.
+        // If the reply is lost, the release is retried in the background.
         let _ = guard.release().await;
         let is_free = async || {
             (bench.server.cli(&["EXISTS", "tidegate:{l:a}:holders", "tidegate:{l:a}:queue"]).await == "0").then_some(())
@@ -127,7 +127,8 @@ async fn nothing_is_begun_or_done_twice() {
     let once = Once::new(bench.store.clone(), "payment").lease(Duration::from_secs(60));
     for nth in 0..5 {
         let key = nth.to_string();
-        // The script is repeated with the same owner, so what was begun without our hearing of it is ours.
+        // The script is repeated with the same owner, so an operation that was begun without a
+        // reply is ours.
         let attempt = poll_until(SOON, async || match once.begin(&key).await {
             Ok(Begin::Started(attempt)) => Some(attempt),
             Ok(Begin::Done(result)) => panic!("{result:?}"),

@@ -1,5 +1,6 @@
-//! Real processes on one Redis, killed with -9 and suspended: no two write past a fencing token, no two hold one lock, no
-//! sum changes, nothing is sold twice. The children are this same test binary. `cargo xtask prove` runs them at full size.
+//! Real processes with one Redis, killed with -9 and suspended: no two write past a fencing token,
+//! no two hold one lock, no sum changes, nothing is sold twice. The children are this test binary.
+//! `cargo xtask prove` runs them at full size.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -28,8 +29,8 @@ async fn store(server: &RedisServer) -> Arc<RedisStore> {
     Arc::new(RedisStore::new(connect(server.url()).await, keyspace()))
 }
 
-/// Takes the lock again and again and writes under its token, without ever asking whether it is still held: as a careless
-/// program does, or one that was suspended after it asked.
+/// Repeatedly acquires the lock and writes with its token, without ever checking whether it is
+/// still held, like a careless program, or one that was suspended after the check.
 async fn write_under_a_lock(task: Task) {
     let store = Arc::new(task.store().await);
     let ledger = Ledger::new(store.clone(), "book");
@@ -70,7 +71,8 @@ async fn killed_and_suspended_holders_never_write_past_a_later_one() {
         poll_until(LONG, async || (ink().await >= from + more).then_some(())).await.unwrap();
     };
 
-    // Whoever is hit may have left meanwhile: so until holders have been hit often enough.
+    // A killed process may have released the lock before, so this repeats until enough holders were
+    // killed.
     let (wanted, mut kills) = (scale(3, 40), 0);
     for round in 0.. {
         written(ink().await, 4).await;
@@ -96,7 +98,7 @@ async fn killed_and_suspended_holders_never_write_past_a_later_one() {
     }
     let notes = children.kill();
 
-    // The balance after each write numbers the writes in the order in which they were made.
+    // The balance after each write numbers the writes in order.
     let mut writes: Vec<(u64, u64)> = notes
         .iter()
         .filter_map(|line| line.strip_prefix("wrote ")?.split_once(' '))
@@ -113,7 +115,7 @@ async fn killed_and_suspended_holders_never_write_past_a_later_one() {
     assert_eq!(sum, paper);
 }
 
-/// Reads a number and writes it one greater, in two steps that only the lock makes one.
+/// Reads a number and writes it plus one, in two steps that only the lock makes atomic.
 async fn count_under_a_lock(task: Task) {
     let client = connect(&task.url).await;
     let lock = Lock::new(Arc::new(task.store().await), "count");
@@ -126,7 +128,7 @@ async fn count_under_a_lock(task: Task) {
         again(async || client.execute(set.clone()).await.map_err(waiting)).await.unwrap();
         assert!(guard.is_held(), "the machine stood still for longer than a lease");
         task.note(&guard.fence().to_string());
-        // What fails is tried again in the background.
+        // A failed release is retried in the background.
         let _ = guard.release().await;
     }
 }
@@ -201,8 +203,8 @@ async fn the_sum_of_all_accounts_never_changes_also_when_processes_die() {
     check().await;
 }
 
-/// A kill leaves what it hits between the debit and the settlement in transit, until another
-/// process completes it.
+/// A killed process leaves its transfers between debit and settlement in transit, until another
+/// process completes them.
 #[tokio::test]
 async fn the_sum_over_partitions_never_changes_also_when_processes_die() {
     let partitions = NonZeroU16::new(4).unwrap();
@@ -226,7 +228,7 @@ async fn the_sum_over_partitions_never_changes_also_when_processes_die() {
         let sum: u64 = again(async || ledger.balances(&ACCOUNTS).await).await.unwrap().into_iter().flatten().sum();
         assert_eq!(i128::from(sum) + in_transit().await, 500);
     };
-    // All are killed at once, so that nothing moves while the sum is taken.
+    // All are killed at once, so that no amount moves while the sum is computed.
     let (mut left, mut round) = (0, 0);
     while round < scale(6, 150) || left == 0 {
         let before = children.notes().len();
@@ -257,7 +259,7 @@ async fn the_sum_over_partitions_never_changes_also_when_processes_die() {
     assert_eq!(in_transit().await, 0);
 }
 
-/// Every tenth order is abandoned, every tenth is released, the others are confirmed.
+/// Every tenth order expires, every tenth is released, the others are confirmed.
 async fn order(task: &Task, stock: &Stock, nth: usize) {
     let id = format!("order-{nth}");
     let ttl = Duration::from_secs(3);
@@ -285,7 +287,7 @@ async fn order_all(task: Task) {
     for buyer in 0..16 {
         let (task, stock) = (task.clone(), stock.clone());
         buyers.spawn_local(async move {
-            // Three processes of sixteen buyers share the orders.
+            // Three processes with sixteen buyers each share the orders.
             for nth in (task.number * 16 + buyer..task.size).step_by(3 * 16) {
                 order(&task, &stock, nth).await;
             }
@@ -294,7 +296,8 @@ async fn order_all(task: Task) {
     buyers.await;
 }
 
-/// Sells to three processes, one of which is killed and begins anew; returns the stock when nothing is reserved any more.
+/// Sells to three processes, one of which is killed and restarted. Returns the stock when no
+/// reservation is open.
 async fn sell(test: &str, server: &RedisServer, quantity: usize, orders: usize) -> (Stock, Children) {
     let stock = Stock::new(store(server).await, "sale");
     stock.add("all", quantity as u64).await.unwrap();

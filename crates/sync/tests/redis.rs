@@ -1,4 +1,4 @@
-//! What holds on Redis alone: outages, lost data and scripts, round trips, expiry.
+//! Guarantees with Redis only: outages, lost data and scripts, round trips, expiry.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -21,7 +21,7 @@ async fn start() -> (RedisServer, Arc<RedisStore>) {
     (server, store)
 }
 
-/// Commands that clients sent since the last `CONFIG RESETSTAT`, beside `redis-cli`'s own.
+/// Commands that clients sent since the last `CONFIG RESETSTAT`, except `redis-cli`'s own.
 async fn scripts_run(server: &RedisServer) -> u64 {
     let stats = server.cli(&["INFO", "commandstats"]).await;
     let calls = |name: &str| {
@@ -73,7 +73,7 @@ async fn a_long_queue_does_not_storm_when_the_lock_is_released() {
     for waiter in waiters {
         waiter.await.unwrap();
     }
-    // A herd would ask 40 + 39 + … times: 820 for the acquisitions alone.
+    // If all waiters polled, there would be 40 + 39 + … requests: 820 for the acquisitions alone.
     let asked = scripts_run(&server).await;
     assert!((80..600).contains(&asked), "{asked} scripts for 40 acquisitions and releases");
 }

@@ -1,4 +1,4 @@
-//! A lock over three masters that know nothing of each other.
+//! A lock over three independent masters.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -71,7 +71,7 @@ async fn a_master_that_answers_late_is_told_too() {
     let (mut servers, lock) = three().await;
     servers[2].hang().await;
     let guard = lock.acquire(SOON).await.unwrap();
-    // Two of three say that it is released; the third does not answer.
+    // Two of three report the release; the third does not reply.
     let _ = guard.release().await;
     until_released(&servers[..2]).await;
     servers[2].resume();

@@ -1,4 +1,5 @@
-//! Every primitive through Sentinels and on a cluster: all keys of a script lie in one slot, whatever the names are.
+//! Every primitive with Sentinels and with a cluster: all keys of a script are in one slot, for any
+//! names.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -17,7 +18,7 @@ use tidegate_sync::{
 };
 use tidegate_testkit::redis::{Cluster, Sentinels};
 
-/// All of it, under several names, so that a cluster spreads them.
+/// All primitives, with several names, so that a cluster distributes them.
 async fn everything(store: &Arc<RedisStore>, round: &str) {
     for nth in 0..12 {
         let name = format!("{round}:{nth}");

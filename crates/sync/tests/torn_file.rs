@@ -1,8 +1,9 @@
-//! What the scripts leave when a crash tears the append-only file, and what they do on a full server.
+//! State after a crash that tears the append-only file, and behaviour of a full server.
 //!
-//! The server forgets the script that a crash has torn, but keeps its first effects in the file. They run at the next
-//! restart, before all that was acknowledged since. So each prefix of a script's effects is replayed, alone and in front of
-//! another script that knew nothing of it.
+//! The server ignores the script that a crash has torn, but keeps its first effects in the file.
+//! They are executed at the next restart, before everything that was acknowledged since. Each
+//! prefix of a script's effects is therefore replayed, alone and before another script that did not
+//! know it.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -27,7 +28,7 @@ use tidegate_redis::{Client, ClockPrelude, Command};
 use tidegate_sync::RedisStore;
 use tidegate_testkit::redis::{Effect, RedisServer, RedisServerBuilder};
 
-/// A store on a server of its own, whose scripts take the time from a key.
+/// A store with its own server, whose scripts read the time from a key.
 struct TornBench {
     server: RedisServer,
     client: Client,
@@ -53,8 +54,9 @@ impl TornBench {
         self.client.execute(Command::new("INCRBY").key("clock").arg(micros)).await.unwrap();
     }
 
-    /// Runs `torn` behind what is there, and `next` in its place. Then replays each prefix of the effects of `torn`, alone and
-    /// with those of `next` behind it, and has `holds` look at what is there. Leaves what was there before.
+    /// Runs `torn` after the current state, and `next` in its place. Then replays each prefix of
+    /// the effects of `torn`, alone and followed by those of `next`, and calls `holds` to check the
+    /// state. Restores the previous state.
     async fn tear(
         &self,
         torn: impl AsyncFn(Arc<RedisStore>),
@@ -91,10 +93,10 @@ impl TornBench {
     }
 }
 
-/// What was replayed.
+/// The replayed effects.
 struct Replayed {
     effects: String,
-    /// Whether the torn script has all its effects, and nothing has replaced them.
+    /// Whether the torn script has all its effects, and no other script has replaced them.
     is_torn_done: bool,
     /// Whether the next script was acknowledged.
     is_next_done: bool,

@@ -16,14 +16,14 @@ use tidegate_sync::{Entry, Ledger, LedgerError};
 const ACCOUNTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const OPENED: u64 = 50;
 
-/// An order of a process that may die at its third step at the latest.
+/// An order of a process that may die at any of its three steps.
 #[derive(Clone, Debug)]
 struct Order {
     kind: Kind,
     amount: u64,
-    /// Events that happen to its steps: debit, credit, settlement.
+    /// Events during its steps: debit, credit, settlement.
     events: Vec<Event>,
-    /// Whether the process comes back and gives the order again.
+    /// Whether the process returns and repeats the order.
     comes_back: bool,
 }
 
@@ -34,7 +34,7 @@ enum Kind {
     Transfer(usize, usize),
     /// To an account that does not exist.
     Lost(usize),
-    /// Another process completes what is in transit.
+    /// Another process completes the transfers in transit.
     Sweep,
 }
 
@@ -94,7 +94,7 @@ impl Model {
         }
     }
 
-    /// All that was deposited is in an account, withdrawn or in transit.
+    /// Every deposited amount is in an account, withdrawn or in transit.
     async fn check(&mut self) -> BTreeMap<&'static str, u64> {
         let ledger = self.ledger(Vec::new());
         let balances = ledger.balances(&ACCOUNTS).await.unwrap();
@@ -124,8 +124,7 @@ async fn play(store: Arc<dyn Store>, partitions: u16, orders: &[Order]) {
     let balances = model.check().await;
     assert_eq!(ledger.totals().await.unwrap().in_transit, 0);
 
-    // The balances are those of the orders that are known as done: each happened as a whole, and
-    // once.
+    // The balances are those of the completed orders: each was executed as a whole, and once.
     let mut expected: BTreeMap<_, _> = ACCOUNTS.into_iter().map(|name| (name, i128::from(OPENED))).collect();
     let place = ledger_id("points", partitions);
     for (nth, order) in orders.iter().enumerate() {

@@ -20,7 +20,7 @@ async fn store(url: &str) -> Arc<RedisStore> {
     Arc::new(RedisStore::new(connect(url).await, keyspace()))
 }
 
-/// The digits that begin each owner of this process.
+/// The digits at the start of each owner of this process.
 async fn process(server: &RedisServer, store: &Arc<RedisStore>) -> String {
     let guard = Lock::new(store.clone(), "digits").acquire(SOON).await.unwrap();
     let owner = server.cli(&["ZRANGE", "tidegate:{l:digits}:holders", "0", "0"]).await;
@@ -37,7 +37,7 @@ async fn ask(store: &RedisStore, place: &Place, permits: u32, owner: &str) -> bo
     matches!(store.acquire(request).await.unwrap(), Acquired::Granted(_))
 }
 
-/// Waits until a waiter of this process would hear a message.
+/// Waits until a waiter of this process would receive a message.
 async fn subscribed(server: &RedisServer, process: &str) {
     let channel = format!("tidegate:woken:{process}");
     let is_heard = async || server.cli(&["PUBSUB", "NUMSUB", &channel]).await.ends_with('1').then_some(());

@@ -1,4 +1,4 @@
-//! The workspace's own binaries.
+//! Paths of the workspace's own binaries.
 
 use std::env::{self, consts::EXE_SUFFIX};
 use std::path::{Path, PathBuf};
@@ -8,18 +8,19 @@ use std::path::{Path, PathBuf};
 #[error("no binary `{name}` at {}: run `cargo build --workspace --bins` first", path.display())]
 #[non_exhaustive]
 pub struct BinaryMissing {
-    /// The name that was asked for.
+    /// Name of the binary.
     pub name: String,
-    /// Where it would be.
+    /// Path at which it was expected.
     pub path: PathBuf,
 }
 
-/// The path of a workspace binary such as `tidegate-worker`: the one built into the same directory
-/// (`target/<profile>/`) as the running test. It builds nothing, so it may be older than the sources.
+/// Returns the path of a workspace binary such as `tidegate-worker`: the one in the directory
+/// (`target/<profile>/`) of the running test. Builds nothing, so the binary may be older than the
+/// sources.
 ///
 /// # Panics
 ///
-/// If it has not been built, with the command that builds it.
+/// If it has not been built. The message contains the command that builds it.
 #[must_use]
 #[track_caller]
 #[expect(clippy::panic, reason = "a test without its binary has failed; the message is the whole point")]
@@ -27,7 +28,7 @@ pub fn binary(name: &str) -> PathBuf {
     find_binary(name).unwrap_or_else(|missing| panic!("{missing}"))
 }
 
-/// As [`binary`], for whoever can go on without it.
+/// Like [`binary`], for callers that can continue without it.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! A browser without a screen.
+//! A headless browser.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::port::free_port;
 use crate::process::Process;
 use crate::scratch::Scratch;
 
-/// How long a browser may take to be there.
+/// Time limit for the start of a browser.
 const LONG: Duration = Duration::from_secs(60);
 
-/// In a container there is no sandbox to be had; and nothing that a browser does by itself may reach the network.
+/// Containers provide no sandbox. The browser's own requests must not reach the network.
 const FLAGS: [&str; 11] = [
     "--headless",
     "--no-sandbox",
@@ -29,12 +29,12 @@ const FLAGS: [&str; 11] = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ];
 
-/// Chromium with a new profile, led by a chromedriver of its own. Both end with it.
+/// Chromium with a new profile, controlled by its own chromedriver. Dropping this value ends both.
 ///
-/// Each step panics with its reason where the browser fails, since a test can do nothing about that.
+/// If the browser fails, each step panics with the reason, since a test can't handle that.
 pub struct Browser {
     driver: WebDriver,
-    /// Behind the driver, which speaks to it until it is dropped.
+    /// Declared after the driver, which communicates with it until it is dropped.
     process: Process,
     _profile: Scratch,
 }
@@ -46,11 +46,12 @@ impl std::fmt::Debug for Browser {
 }
 
 impl Browser {
-    /// Starts it.
+    /// Starts the browser.
     ///
     /// # Panics
     ///
-    /// When `chromium` or `chromedriver` is missing (Debian: `apt-get install chromium chromium-driver`) or doesn't start.
+    /// If `chromium` or `chromedriver` is missing (Debian: `apt-get install chromium
+    /// chromium-driver`) or doesn't start.
     pub async fn start() -> Self {
         let profile = Scratch::new();
         let port = free_port();
@@ -72,7 +73,7 @@ impl Browser {
         Self { driver, process, _profile: profile }
     }
 
-    /// The driver, for all that has no name here.
+    /// The driver, for operations without a method here.
     pub fn driver(&self) -> &WebDriver {
         &self.driver
     }
@@ -81,35 +82,35 @@ impl Browser {
     ///
     /// # Panics
     ///
-    /// When the browser fails.
+    /// If the browser fails.
     pub async fn open(&self, url: &str) {
         self.driver.goto(url).await.expect("the page loads");
     }
 
-    /// What the body of a function returns in the page.
+    /// Runs the body of a function in the page, and returns its result.
     ///
     /// # Panics
     ///
-    /// When the script throws.
+    /// If the script throws an exception.
     pub async fn script(&self, body: &str) -> Value {
         self.driver.execute(body, Vec::new()).await.expect("the script runs").json().clone()
     }
 
-    /// Presses the key that leads from one control to the next.
+    /// Presses Tab, which moves the focus to the next control.
     ///
     /// # Panics
     ///
-    /// When the browser fails.
+    /// If the browser fails.
     pub async fn press_tab(&self) {
         let keys = self.driver.action_chain().send_keys(Key::Tab);
         keys.perform().await.expect("the key is pressed");
     }
 
-    /// Takes this size, and the scheme of colours that a person prefers.
+    /// Sets the size of the viewport and the preferred colour scheme.
     ///
     /// # Panics
     ///
-    /// When the browser fails.
+    /// If the browser fails.
     pub async fn look(&self, width: u32, height: u32, is_dark: bool) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.tell("Emulation.setDeviceMetricsOverride", size).await;
@@ -118,11 +119,11 @@ impl Browser {
         self.tell("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// Writes a picture of what is seen.
+    /// Writes a screenshot to a file.
     ///
     /// # Panics
     ///
-    /// When the browser fails, or the file can't be written.
+    /// If the browser fails, or the file can't be written.
     pub async fn screenshot(&self, path: &Path) {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).expect("a directory for pictures");
@@ -130,11 +131,11 @@ impl Browser {
         self.driver.screenshot(path).await.expect("a picture");
     }
 
-    /// What stood in the console since the last call, as far as it is a warning or worse.
+    /// Returns the console messages since the last call, of level warning or above.
     ///
     /// # Panics
     ///
-    /// When the browser fails.
+    /// If the browser fails.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.driver.browser_log().await.expect("the log");
         let is_grave = |level: &str| matches!(level, "WARNING" | "SEVERE");
@@ -145,9 +146,9 @@ impl Browser {
         self.driver.cdp().send_raw(command, parameters).await.expect("the browser does as it is told");
     }
 
-    /// Ends it; without this, it is killed.
+    /// Closes the browser. Otherwise it is killed when it is dropped.
     pub async fn close(self) {
-        // Its process ends now in any case.
+        // The process ends now in any case.
         let _ = self.driver.quit().await;
     }
 }

@@ -3,10 +3,10 @@
 use reqwest::{Client, ClientBuilder};
 use rustls::crypto::ring;
 
-/// A client for the test's own servers: a proxy named by the environment has no business in between.
+/// A client for the test's own servers. It ignores proxies that are set in the environment.
 pub fn http_client() -> ClientBuilder {
-    // Where a program under test brings TLS into reqwest, each client wants a provider of it, whatever it is used for. One
-    // that was installed before is as good.
+    // If a program under test enables TLS in reqwest, each client needs a crypto provider. Fails if
+    // one is already installed, which is fine.
     let _ = ring::default_provider().install_default();
     Client::builder().no_proxy()
 }

@@ -1,16 +1,18 @@
-//! Tests drive real processes, and nothing of a test outlives it.
+//! Test kit: real processes and servers for tests, which end with the test.
 //!
-//! A [`Process`] is a started program with its output captured: wait for what it prints, for its
-//! HTTP readiness or for its exit; kill it, hang it, stop it, start it again with the same
-//! settings. Whatever way the test ends, the program and its children end with it. Beside it stand
-//! [`Scratch`] directories, ports that no other test gets ([`free_port`]), the workspace's own
-//! binaries ([`binary`]) and [`poll_until`], the one place that waits. [`redis`] starts servers
-//! with replicas, Sentinels and clusters, puts a proxy in front that loses replies, and tears
-//! append-only files; [`PostgresServer`] has a cluster of its own, and followers of it; a [`Relay`]
-//! leads from one server to another; [`SmtpServer`] takes mails, or doesn't; `S3Server` (feature
-//! `s3`) has a bucket, and is busy or breaks off as a test likes; `Browser` (feature `browser`)
-//! loads pages; [`scale`] lets a long proof run short, and [`Random`] is the same in
-//! every run.
+//! A [`Process`] is a started program with its output captured. A test waits for its output, its
+//! HTTP readiness or its exit. It can kill it, suspend it, stop it, and restart it with the same
+//! settings. However the test ends, the program and its children end with it. The other tools:
+//!
+//! - [`Scratch`]: temporary directories. [`free_port`]: ports that no other test gets. [`binary`]:
+//!   the workspace's own binaries. [`poll_until`]: the only function that waits.
+//! - [`redis`]: servers with replicas, Sentinels and clusters, a proxy that loses replies, and torn
+//!   append-only files.
+//! - [`PostgresServer`]: a server with its own cluster, and replicas. [`Relay`]: forwards
+//!   connections and can hold them. [`SmtpServer`]: accepts mail, or refuses it.
+//! - `S3Server` (feature `s3`): a bucket that can fail or cut off answers. `Browser` (feature
+//!   `browser`): loads pages.
+//! - [`scale`]: shortens a long test. [`Random`]: random numbers that are the same in every run.
 //!
 //! ```
 //! use std::time::Duration;
@@ -35,19 +37,20 @@
 //! # }
 //! ```
 //!
-//! Only tests and the driver `tidegate-load` depend on this crate. Setup that cannot fail on a
-//! sane machine ([`Scratch::new`], [`free_port`], [`binary`]) panics with the reason, so that a
-//! test names its steps and not their errors; all that a tested program can cause is a typed error
-//! that carries the tail of its log.
+//! Only tests and the driver `tidegate-load` depend on this crate. Setup that can't fail on a
+//! working machine ([`Scratch::new`], [`free_port`], [`binary`]) panics with the reason, so that a
+//! test need not handle its errors. Every fault that a tested program can cause is a typed error,
+//! which contains the end of its log.
 //!
-//! # What it does not guarantee
+//! # What is not guaranteed
 //!
 //! - Unix only: it sends signals.
 //! - Waiting uses tokio's clock: in a test with paused time every deadline passes at once.
-//! - The order of lines between standard output and standard error is the order in which they were read.
-//! - A program that leaves its process group (a daemon) is neither killed nor hung.
-//! - The log is printed when a test *panics*; a test that returns an error shows what that error carries.
-//! - Nothing is built: [`binary`] finds what was last built, however old.
+//! - Lines of standard output and standard error are in the order in which they were read.
+//! - A program that leaves its process group (a daemon) is neither killed nor suspended.
+//! - The log is printed if a test *panics*. A test that returns an error only shows the part of the
+//!   log in that error.
+//! - Nothing is built: [`binary`] finds the last build, however old.
 
 mod binary;
 #[cfg(feature = "browser")]

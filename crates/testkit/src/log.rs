@@ -1,14 +1,14 @@
-//! What a process printed.
+//! The output of a process.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The most lines kept; older ones are dropped and counted.
+/// Most lines kept. Older ones are dropped and counted.
 const CAPACITY: usize = 10_000;
 
-/// Where a line was printed.
+/// Stream of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -17,15 +17,15 @@ pub enum Stream {
     Stderr,
 }
 
-/// One line, without its end. Bytes that are not UTF-8 are replaced.
+/// A line without its line break. Bytes that are not UTF-8 are replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogLine {
-    /// Which start of the process printed it, from 1.
+    /// Number of the run of the process, from 1.
     pub run: u32,
-    /// Where it was printed.
+    /// The stream.
     pub stream: Stream,
-    /// Its text.
+    /// The text.
     pub text: String,
 }
 
@@ -39,7 +39,8 @@ impl fmt::Display for LogLine {
     }
 }
 
-/// All that a [`Process`](crate::Process) printed over all its runs, the last 10,000 lines. Clones share it.
+/// The output of a [`Process`](crate::Process) over all its runs: the last 10,000 lines. Clones
+/// share it.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     ring: Arc<Mutex<Ring>>,
@@ -53,7 +54,7 @@ struct Ring {
 }
 
 impl Log {
-    /// Every line that is kept, oldest first.
+    /// All lines that are kept, oldest first.
     pub fn lines(&self) -> Vec<LogLine> {
         self.ring().lines.iter().cloned().collect()
     }
@@ -64,26 +65,26 @@ impl Log {
         ring.lines.iter().skip(ring.lines.len().saturating_sub(count)).cloned().collect()
     }
 
-    /// How many lines were dropped because there were too many.
+    /// Number of lines dropped because of the limit.
     pub fn dropped(&self) -> usize {
         self.ring().dropped
     }
 
-    /// The first line of the present run whose text satisfies `matches`.
+    /// The first line of the current run whose text satisfies `matches`.
     pub fn find(&self, matches: impl Fn(&str) -> bool) -> Option<String> {
         let ring = self.ring();
         let this_run = ring.lines.iter().filter(|line| line.run == ring.run);
         this_run.map(|line| &line.text).find(|text| matches(text)).cloned()
     }
 
-    /// Begins the next run, and returns its number.
+    /// Starts the next run, and returns its number.
     pub(crate) fn begin_run(&self) -> u32 {
         let mut ring = self.ring();
         ring.run += 1;
         ring.run
     }
 
-    /// Takes lines from `source` until it ends. A last line needs no end.
+    /// Reads lines from `source` until it ends. The last line needs no line break.
     pub(crate) fn read_from(&self, source: impl Read, run: u32, stream: Stream) {
         let mut source = BufReader::new(source);
         let mut bytes = Vec::new();
@@ -105,7 +106,8 @@ impl Log {
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        // Every change is complete in one statement: a panic elsewhere leaves nothing half done.
+        // Every change is complete in one statement, so a panic of another thread leaves no partial
+        // change.
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,14 +1,15 @@
-//! What is written, kept to be read.
+//! A writer that stores its input for a test.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A writer that keeps all of it. Clones are one page, so that one is given away and the other read.
+/// A writer that stores all its input. Clones share it: one is passed to the code under test, and
+/// the other is read.
 #[derive(Clone, Debug, Default)]
 pub struct Page(Arc<Mutex<Vec<u8>>>);
 
 impl Page {
-    /// All that was written so far. Bytes that are not UTF-8 are replaced.
+    /// All text written so far. Bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()

@@ -1,4 +1,4 @@
-//! The one place that waits.
+//! The only function that waits.
 
 use std::fmt;
 use std::panic::Location;
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// Short enough that a test loses nothing, long enough that ten of them leave a core alone.
+/// Short enough for fast tests, long enough for ten of them to leave a core almost idle.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// What was waited for did not happen in time. `Debug` prints the same text as `Display`, for `unwrap`.
+/// The condition was not met in time. `Debug` prints the same text as `Display`, for `unwrap`.
 #[derive(thiserror::Error)]
 #[error("nothing came of the wait at {at} within {after:?}")]
 #[non_exhaustive]
 pub struct TimedOut {
-    /// The deadline that was given.
+    /// The deadline.
     pub after: Duration,
-    /// The line that waited.
+    /// The line of the caller.
     pub at: &'static Location<'static>,
 }
 
@@ -26,11 +26,11 @@ impl fmt::Debug for TimedOut {
     }
 }
 
-/// Asks `probe` every 10 ms until it answers `Some`, and returns that answer.
+/// Calls `probe` every 10 ms until it returns `Some`, and returns that value.
 ///
-/// The first question is asked at once, so a deadline of zero asks once. A probe that hangs is dropped at the
-/// deadline. This is how a test waits: the condition itself, as often as needed, and never a time that "should
-/// be enough".
+/// The first call is made at once, so a deadline of zero makes one call. A probe that hangs is
+/// dropped at the deadline. Tests wait with this function: they check the condition itself, and
+/// never sleep for a time that "should be enough".
 ///
 /// ```
 /// # use std::time::Duration;
@@ -47,7 +47,7 @@ impl fmt::Debug for TimedOut {
 ///
 /// # Errors
 ///
-/// [`TimedOut`], naming the caller's line, if `deadline` passes first.
+/// [`TimedOut`], with the caller's line, if `deadline` passes first.
 #[track_caller]
 pub fn poll_until<T, P>(deadline: Duration, mut probe: P) -> impl Future<Output = Result<T, TimedOut>>
 where

@@ -7,22 +7,24 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::{env, io, process};
 
-/// Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections: otherwise
-/// a client of any test could be given the port between our look and the server's bind.
+/// Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing
+/// connections. Otherwise, a client of any test could get the port between this check and the
+/// server's bind.
 const PORTS: Range<u16> = 20_000..32_768;
 
-/// Locked files, one per port given out, held until this process ends.
+/// Locked files, one per claimed port, held until this process ends.
 static CLAIMS: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
-/// A TCP port on which nothing listens, for one server of one test.
+/// Returns a TCP port on which nothing listens, for one server of one test.
 ///
-/// No other call of this function gets the same port until this process ends, in whatever process it runs: the
-/// claim is a locked file in the temporary directory. So a server can be stopped and started on its port again.
-/// A program that does not ask here can still take it. The look binds 127.0.0.1 alone.
+/// No other call of this function, in any process, returns the same port until this process ends:
+/// the claim is a locked file in the temporary directory. So a server can be stopped and restarted
+/// on its port. A program that does not use this function can still take the port. The check only
+/// binds 127.0.0.1.
 ///
 /// # Panics
 ///
-/// If the temporary directory cannot be written, or none of about 12,000 ports is free.
+/// If the temporary directory can't be written, or none of about 12,000 ports is free.
 #[must_use]
 #[track_caller]
 pub fn free_port() -> u16 {
@@ -34,7 +36,7 @@ pub fn free_port() -> u16 {
         .expect("one of the ports 20000 to 32767 is free")
 }
 
-/// Every port once, from a place that differs between processes, so that they seldom meet.
+/// Every port once. The start differs between processes, so that they rarely try the same ports.
 fn candidates(process: u32) -> impl Iterator<Item = u16> {
     let (start, end) = (u32::from(PORTS.start), u32::from(PORTS.end));
     let offset = process.wrapping_mul(101) % (end - start);

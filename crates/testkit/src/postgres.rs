@@ -1,4 +1,5 @@
-//! PostgreSQL for tests: a cluster of its own, reached over a socket in its own directory or a port, and followers of it.
+//! PostgreSQL for tests: a server with its own cluster, on a socket in its own directory or on a
+//! port, and replicas.
 
 #![expect(clippy::panic, reason = "a test without its server has failed; the message is the whole point")]
 
@@ -14,29 +15,30 @@ use tokio::process::Command;
 
 use crate::{Log, Process, Scratch, free_port};
 
-/// Where Debian puts each version.
+/// Debian's directory of the installed versions.
 const VERSIONS: &str = "/usr/lib/postgresql";
-/// Who runs it where this test is root, as whom PostgreSQL refuses to run: the package's user, or nobody.
+/// Candidates for the user of the server if the test is root, since PostgreSQL refuses to run as
+/// root.
 const USERS: [&str; 2] = ["postgres", "nobody"];
-/// How long a server may take for what it takes a second to do on a quiet machine.
+/// Time limit for operations that take a second on an idle machine.
 const LONG: Duration = Duration::from_secs(60);
-/// Which names the socket also of a server that is on no port.
+/// Port in the name of the socket of a server without a TCP port.
 const DEFAULT_PORT: u16 = 5432;
 
-/// A server with a cluster of its own. It ends with the test, as any [`Process`] does.
+/// A server with its own cluster. It ends with the test, like any [`Process`].
 #[derive(Debug)]
 pub struct PostgresServer {
     process: Process,
     programs: PathBuf,
     scratch: Scratch,
     port: Option<u16>,
-    /// Its processes that were stopped: each of a server's is in a group of its own.
+    /// Its suspended child processes: each process of a server has its own group.
     hung: Vec<Pid>,
 }
 
 impl PostgresServer {
-    /// Makes an empty cluster and starts its server with these settings, as `("work_mem", "1MB")`, on no port, and waits until it
-    /// answers.
+    /// Creates an empty cluster, starts its server with these settings, such as `("work_mem",
+    /// "1MB")`, without a TCP port, and waits until it answers.
     ///
     /// # Panics
     ///
@@ -45,11 +47,11 @@ impl PostgresServer {
         Self::start_on(None, settings).await
     }
 
-    /// The same on a port of 127.0.0.1.
+    /// Like [`start`](Self::start), on a port of 127.0.0.1.
     ///
     /// # Panics
     ///
-    /// As [`start`](Self::start).
+    /// Like [`start`](Self::start).
     pub async fn start_tcp(settings: &[(&str, &str)]) -> Self {
         Self::start_on(Some(free_port()), settings).await
     }
@@ -62,11 +64,11 @@ impl PostgresServer {
         Self::run_cluster(programs, scratch, &runner, port, settings).await
     }
 
-    /// Starts a server that follows this one, on a port of its own, and waits until it answers reads.
+    /// Starts a replica of this server on its own port, and waits until it answers reads.
     ///
     /// # Panics
     ///
-    /// If this one is on no port or doesn't run.
+    /// If this server has no port or doesn't run.
     pub async fn replica(&self, settings: &[(&str, &str)]) -> Self {
         let primary = self.port.expect("a server that is followed is on a port").to_string();
         let (programs, scratch) = (programs(), Scratch::new());
@@ -118,7 +120,7 @@ impl PostgresServer {
         server
     }
 
-    /// Also a follower says so, in other words.
+    /// Waits for the log line. That of a replica has a different text with the same words.
     async fn accepts(&mut self) {
         self.process.wait_for_line("ready to accept", LONG).await.expect("it accepts connections");
     }
@@ -127,12 +129,12 @@ impl PostgresServer {
     ///
     /// # Panics
     ///
-    /// If it is on none.
+    /// If it has none.
     pub fn port(&self) -> u16 {
         self.port.expect("it was started on a port")
     }
 
-    /// The URL of its database `postgres`, as whose owner anybody is let in.
+    /// The URL of its database `postgres`, for the owner, without a password.
     pub fn url(&self) -> String {
         match self.port {
             Some(port) => format!("postgres://postgres@127.0.0.1:{port}/postgres"),
@@ -140,7 +142,7 @@ impl PostgresServer {
         }
     }
 
-    /// Kills it with SIGKILL. Its other processes see that and end.
+    /// Kills it with SIGKILL. Its child processes detect that and end.
     ///
     /// # Panics
     ///
@@ -149,7 +151,8 @@ impl PostgresServer {
         self.process.kill9().expect("it runs");
     }
 
-    /// Starts it again after a [`kill9`](Self::kill9), on the same port and cluster, and returns when it answers.
+    /// Restarts it after a [`kill9`](Self::kill9), on the same port and cluster, and returns when
+    /// it answers.
     ///
     /// # Panics
     ///
@@ -159,12 +162,12 @@ impl PostgresServer {
         self.accepts().await;
     }
 
-    /// Ends it with SIGINT, and starts it again on the same port and cluster. Returns when it
-    /// answers. All connections are closed, and nothing that is committed is lost.
+    /// Stops it with SIGINT, and restarts it on the same port and cluster. Returns when it answers.
+    /// All connections are closed, and no committed data is lost.
     ///
     /// # Panics
     ///
-    /// If it doesn't run, doesn't end or doesn't start.
+    /// If it doesn't run, doesn't stop or doesn't start.
     pub async fn bounce(&mut self) {
         let pid = self.process.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?)).expect("it runs");
         kill_process(pid, Signal::INT).expect("it runs");
@@ -172,17 +175,18 @@ impl PostgresServer {
         self.restart().await;
     }
 
-    /// What it has printed.
+    /// Its output.
     pub fn log(&self) -> &Log {
         self.process.log()
     }
 
-    /// Its process id, while it runs.
+    /// Its process id. `None` if it doesn't run.
     pub fn pid(&self) -> Option<u32> {
         self.process.pid()
     }
 
-    /// Hangs it with SIGSTOP: connections stay, new ones are taken by the system, and nothing is answered.
+    /// Suspends it with SIGSTOP: connections stay open, the system accepts new ones, and nothing is
+    /// answered.
     ///
     /// # Panics
     ///
@@ -190,13 +194,13 @@ impl PostgresServer {
     pub async fn hang(&mut self) {
         self.process.pause().await.expect("it runs");
         let pid = self.process.pid().expect("it runs");
-        // From here on it makes no more of them.
+        // From here on it starts no more child processes.
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
         self.hung = children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect();
         self.signal_hung(Signal::STOP);
     }
 
-    /// Ends a [`hang`](Self::hang).
+    /// Resumes it after a [`hang`](Self::hang).
     ///
     /// # Panics
     ///
@@ -209,26 +213,26 @@ impl PostgresServer {
 
     fn signal_hung(&self, signal: Signal) {
         for pid in &self.hung {
-            // One that has ended needs none.
+            // Fails if the process has ended.
             let _ = kill_process(*pid, signal);
         }
     }
 
-    /// Makes a follower a server that can be written.
+    /// Promotes a replica to a primary.
     ///
     /// # Panics
     ///
-    /// If it follows nobody.
+    /// If it is not a replica.
     pub async fn promote(&self) {
         assert_eq!(self.psql("SELECT pg_promote(true, 60)").await, "t");
     }
 
-    /// Runs a script through `psql`, which shares no code with what is tested, and returns what it prints: values separated by `|`, rows
-    /// by line breaks, nothing else.
+    /// Runs a script with `psql`, which shares no code with the tested programs, and returns its
+    /// output: values separated by `|`, rows by line breaks, nothing else.
     ///
     /// # Panics
     ///
-    /// If a statement of it fails.
+    /// If a statement fails.
     pub async fn psql(&self, script: &str) -> String {
         let mut psql = Command::new(self.programs.join("psql"))
             .args([
@@ -256,7 +260,7 @@ impl PostgresServer {
             .spawn()
             .expect("psql runs; install it with: apt-get install postgresql-client");
         let mut stdin = psql.stdin.take().expect("it was asked for");
-        // Both at once: a long script and a long answer would else wait for one another.
+        // Concurrently: otherwise a long script and a long answer would block each other.
         let feed = async move { stdin.write_all(script.as_bytes()).await };
         let (_, output) = tokio::join!(feed, psql.wait_with_output());
         let output = output.expect("psql ends");
@@ -265,11 +269,11 @@ impl PostgresServer {
         printed.trim_end().to_owned()
     }
 
-    /// Asks it to end, and waits. A server that is killed leaves a few bytes of shared memory to the system.
+    /// Stops it, and waits. A killed server leaves a few bytes of shared memory in the system.
     ///
     /// # Panics
     ///
-    /// If it doesn't end.
+    /// If it doesn't stop.
     pub async fn stop(mut self) {
         self.process.stop().await.expect("it ends when asked to");
     }
@@ -277,23 +281,23 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        // One that is stopped does not see that the first of them is killed.
+        // A suspended child does not notice that the main process is killed.
         self.signal_hung(Signal::CONT);
     }
 }
 
-/// Runs a program that makes something, to its end.
+/// Runs a setup program to its end.
 async fn run(program: &mut Command, scratch: &Scratch) {
     let made = program.current_dir(scratch).stdin(Stdio::null()).kill_on_drop(true).output().await;
     let made = made.expect("it runs; install it with: apt-get install postgresql");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-/// As whom the server runs: user and group, where it can't be as us.
+/// User and group of the server. `None` if it runs as the current user.
 struct Runner(Option<(u32, u32)>);
 
 impl Runner {
-    /// Gives the directory to that user.
+    /// Chooses the user, and makes it the owner of the directory.
     async fn find(scratch: &Scratch) -> Self {
         if !rustix::process::geteuid().is_root() {
             return Self(None);
@@ -308,7 +312,7 @@ impl Runner {
         panic!("PostgreSQL doesn't run as root, and there is none of the users {USERS:?}");
     }
 
-    /// One of PostgreSQL's programs, run so.
+    /// A command that runs one of PostgreSQL's programs as that user.
     fn command(&self, programs: &Path, program: &str) -> Command {
         let words = self.words(programs.join(program));
         let mut command = Command::new(&words[0]);
@@ -316,7 +320,7 @@ impl Runner {
         command
     }
 
-    /// The command that runs a program so.
+    /// The words of that command.
     fn words(&self, program: PathBuf) -> Vec<OsString> {
         let mut words = Vec::new();
         if let Some((uid, gid)) = self.0 {
@@ -333,7 +337,8 @@ async fn id(option: &str, user: &str) -> Option<u32> {
     String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
-/// The directory of the newest version's programs; an empty path, for `PATH` to find them, where there is none.
+/// The directory of the newest version's programs. Empty if there is none, so that `PATH` is
+/// searched.
 fn programs() -> PathBuf {
     let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().flatten();
     let newest = versions.filter_map(|version| version.file_name().to_str()?.parse::<u32>().ok()).max();

@@ -1,4 +1,4 @@
-//! A started program, and what a test does to it.
+//! A started program, and the actions of a test on it.
 
 mod builder;
 mod error;
@@ -19,22 +19,24 @@ use crate::http::http_client;
 use crate::log::Log;
 use crate::poll::poll_until;
 
-/// How many lines of the log an error carries.
+/// Number of log lines in an error.
 const TAIL: usize = 50;
-/// How many lines of the log a failing test prints.
+/// Number of log lines that a failing test prints.
 const TAIL_OF_FAILED_TEST: usize = 500;
-/// A hung server must not hang the question whether it is ready.
+/// Time limit of one readiness request, so that a hung server does not block the check.
 const ONE_REQUEST: Duration = Duration::from_secs(2);
-/// The system stops a program in microseconds, unless it is starved.
+/// Time limit of a suspension. It takes microseconds unless the program gets no CPU time.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// A program that this test started, in a process group of its own, its output captured in a [`Log`].
+/// A program started by this test, in its own process group, with its output captured in a [`Log`].
 ///
-/// It ends with the test: on drop its whole group is killed, and should the test itself be killed, a watchdog
-/// (a shell that waits for the end of a pipe) does the same. When the test panics, the last 500 lines are printed.
+/// It ends with the test: on drop, its whole group is killed. If the test itself is killed, a
+/// watchdog (a shell that waits for the end of a pipe) does the same. If the test panics, the last
+/// 500 lines are printed.
 ///
-/// Signals that simulate a fault ([`kill9`](Self::kill9), [`pause`](Self::pause), [`resume`](Self::resume)) go to
-/// the whole group; [`stop`](Self::stop) asks the program alone, as an operator does.
+/// Signals that simulate a fault ([`kill9`](Self::kill9), [`pause`](Self::pause),
+/// [`resume`](Self::resume)) go to the whole group. [`stop`](Self::stop) sends SIGTERM to the
+/// program alone, as an operator does.
 #[derive(Debug)]
 pub struct Process {
     settings: ProcessBuilder,
@@ -49,7 +51,7 @@ enum State {
 }
 
 impl Process {
-    /// Settings for a program: a path, or a name that `PATH` knows.
+    /// Settings for a program: a path, or a name to search in `PATH`.
     pub fn builder(program: impl Into<PathBuf>) -> ProcessBuilder {
         ProcessBuilder::new(program.into())
     }
@@ -61,17 +63,17 @@ impl Process {
         Ok(Self { settings, log, state: State::Running(running) })
     }
 
-    /// Its name in messages.
+    /// The name in messages.
     pub fn name(&self) -> &str {
         self.settings.display_name()
     }
 
-    /// All that it printed, over all its runs.
+    /// The output of all its runs.
     pub fn log(&self) -> &Log {
         &self.log
     }
 
-    /// Its process id, while it runs.
+    /// The process id. `None` if it doesn't run.
     pub fn pid(&self) -> Option<u32> {
         match &self.state {
             State::Running(running) => Some(running.pid()),
@@ -79,11 +81,11 @@ impl Process {
         }
     }
 
-    /// Its exit status, once it has ended by itself or by this test.
+    /// The exit status. `None` if it runs.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::System`] if the system refuses to tell.
+    /// [`ProcessError::System`] if the system call fails.
     pub fn exit_status(&mut self) -> Result<Option<ExitStatus>, ProcessError> {
         match &self.state {
             State::Ended(status) => Ok(Some(*status)),
@@ -95,12 +97,13 @@ impl Process {
         }
     }
 
-    /// Waits for a line of this run that contains `needle`, and returns it. Lines printed before the call count,
-    /// those of an earlier run do not.
+    /// Waits for a line of this run that contains `needle`, and returns it. Lines printed before
+    /// the call count, lines of an earlier run do not.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::TimedOut`], or [`ProcessError::Exited`] if the program ended without printing it.
+    /// [`ProcessError::TimedOut`], or [`ProcessError::Exited`] if the program ended without
+    /// printing it.
     pub async fn wait_for_line(&mut self, needle: &str, deadline: Duration) -> Result<String, ProcessError> {
         let log = self.log.clone();
         let found = self.wait_until(deadline, async || log.find(|line| line.contains(needle))).await;
@@ -111,7 +114,8 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ProcessError::TimedOut`] with the last answer, or [`ProcessError::Exited`] if the program ended.
+    /// [`ProcessError::TimedOut`] with the last answer, or [`ProcessError::Exited`] if the program
+    /// ended.
     pub async fn wait_until_ready(&mut self, url: &str, deadline: Duration) -> Result<(), ProcessError> {
         let client = http_client()
             .timeout(ONE_REQUEST)
@@ -135,7 +139,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`ProcessError::TimedOut`]; the program still runs then.
+    /// [`ProcessError::TimedOut`]; the program continues to run then.
     pub async fn wait_for_exit(&mut self, deadline: Duration) -> Result<ExitStatus, ProcessError> {
         let Err(wait) = self.wait_until(deadline, async || None::<Infallible>).await;
         match wait {
@@ -144,38 +148,40 @@ impl Process {
         }
     }
 
-    /// Sends SIGTERM and waits for the end, 30 seconds unless set by
-    /// [`stop_deadline`](ProcessBuilder::stop_deadline).
+    /// Sends SIGTERM and waits for the end, 30 seconds unless
+    /// [`stop_deadline`](ProcessBuilder::stop_deadline) sets another time.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::NotRunning`] if it had ended before; [`ProcessError::TimedOut`] if it does not end, and
-    /// then it still runs.
+    /// [`ProcessError::NotRunning`] if it had ended before. [`ProcessError::TimedOut`] if it does
+    /// not end; it continues to run then.
     pub async fn stop(&mut self) -> Result<ExitStatus, ProcessError> {
         self.signal("sending SIGTERM", |running| running.signal(Signal::TERM))?;
         self.wait_for_exit(self.settings.stop_within()).await
     }
 
-    /// Kills the whole group with SIGKILL, as `kill -9` and the out-of-memory killer do, and takes the status.
+    /// Kills the whole group with SIGKILL, like `kill -9` and the out-of-memory killer, and returns
+    /// the status.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::NotRunning`] if it had ended before: then nothing was killed, and a test about a kill
-    /// would have proved nothing.
+    /// [`ProcessError::NotRunning`] if it had ended before. Nothing was killed then, and a test of
+    /// a kill would prove nothing.
     pub fn kill9(&mut self) -> Result<ExitStatus, ProcessError> {
         self.signal("sending SIGKILL", |running| running.signal_group(Signal::KILL))?;
         self.end()
     }
 
-    /// Hangs the whole group with SIGSTOP, and returns when the program has stopped running.
+    /// Suspends the whole group with SIGSTOP, and returns when the program is suspended.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::NotRunning`] if it has ended; [`ProcessError::TimedOut`] if it still runs after 10 seconds.
+    /// [`ProcessError::NotRunning`] if it has ended. [`ProcessError::TimedOut`] if it still runs
+    /// after 10 seconds.
     pub async fn pause(&mut self) -> Result<(), ProcessError> {
         const DOING: &str = "sending SIGSTOP";
-        // The program before its children: one that has just forked with `vfork` cannot stop before its child
-        // goes on.
+        // The program before its children: a program that has just called `vfork` can't be
+        // suspended before its child continues.
         self.signal(DOING, |running| running.signal(Signal::STOP))?;
         let State::Running(running) = &self.state else { return Ok(()) };
         let paused = poll_until(PAUSE, async || running.has_paused().map(|paused| paused.then_some(())).transpose());
@@ -186,16 +192,16 @@ impl Process {
         }
     }
 
-    /// Sends SIGHUP, which asks it to read its files again.
+    /// Sends SIGHUP, which makes the program reload its files.
     ///
     /// # Errors
     ///
-    /// It doesn't run.
+    /// If it doesn't run.
     pub fn hang_up(&mut self) -> Result<(), ProcessError> {
         self.signal("sending SIGHUP", |running| running.signal(Signal::HUP))
     }
 
-    /// Ends a [`pause`](Self::pause) with SIGCONT.
+    /// Resumes the whole group with SIGCONT after a [`pause`](Self::pause).
     ///
     /// # Errors
     ///
@@ -204,11 +210,11 @@ impl Process {
         self.signal("sending SIGCONT", |running| running.signal_group(Signal::CONT))
     }
 
-    /// Starts the program again with the same settings, once it has ended.
+    /// Restarts the program with the same settings, after it has ended.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::StillRunning`] if it runs: say first how it ends ([`stop`](Self::stop),
+    /// [`ProcessError::StillRunning`] if it runs: end it first ([`stop`](Self::stop),
     /// [`kill9`](Self::kill9)). [`ProcessError::Start`] if it does not start.
     pub fn restart(&mut self) -> Result<(), ProcessError> {
         if self.exit_status()?.is_none() {
@@ -220,14 +226,14 @@ impl Process {
         Ok(())
     }
 
-    /// Waits for an answer of `probe`, and gives up at once when the program ends.
+    /// Waits until `probe` returns a value. Returns early if the program ends.
     async fn wait_until<T>(
         &mut self,
         deadline: Duration,
         mut probe: impl AsyncFnMut() -> Option<T>,
     ) -> Result<T, Wait> {
         let waiting = poll_until(deadline, async || {
-            // Asked before the probe: what the program printed before its end is then in the log.
+            // Checked before the probe: all output before the end is in the log then.
             let ended = self.exit_status();
             if let Some(answer) = probe().await {
                 return Some(Ok(answer));
@@ -269,7 +275,7 @@ impl Process {
         }
     }
 
-    /// Ends what is left of the group, and keeps the status.
+    /// Kills the rest of the group, and stores the status.
     fn end(&mut self) -> Result<ExitStatus, ProcessError> {
         let ended = match &mut self.state {
             State::Ended(status) => return Ok(*status),
@@ -285,7 +291,7 @@ impl Process {
     }
 }
 
-/// Why a wait ended without an answer.
+/// Why a wait ended without a value.
 enum Wait {
     TimedOut,
     Exited(ExitStatus),
@@ -295,7 +301,7 @@ enum Wait {
 impl Drop for Process {
     #[expect(clippy::print_stderr, reason = "the harness shows it with the failed test")]
     fn drop(&mut self) {
-        // Nothing is left to tell an error to; the watchdog ends what this could not.
+        // A drop can't return an error; the watchdog kills processes that this could not.
         let _ = self.end();
         if thread::panicking() {
             let lines = self.log.tail(TAIL_OF_FAILED_TEST);

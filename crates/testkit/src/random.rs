@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-/// `SplitMix64`: a counter, well mixed. Seeds that follow one another give streams that have nothing to do with each other.
+/// `SplitMix64`: a counter with a mixing function. Consecutive seeds produce independent streams.
 ///
 /// ```
 /// use tidegate_testkit::Random;
@@ -15,13 +15,13 @@ use std::f64::consts::TAU;
 pub struct Random(u64);
 
 impl Random {
-    /// The stream of that number.
+    /// Creates the stream of a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0xD134_2543_DE82_EF95))
     }
 
-    /// 64 bits.
+    /// Returns 64 random bits.
     #[expect(clippy::should_implement_trait, reason = "a stream without an end is a poor iterator")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -30,26 +30,26 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    /// Below `end`, which is not zero.
+    /// Returns a number below `end`, which must not be zero.
     #[expect(clippy::cast_possible_truncation, reason = "it is below `end`, which is a usize")]
     pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
-    /// Between 0 and 1, never 0.
+    /// Returns a number between 0 and 1, never 0.
     pub fn unit(&mut self) -> f64 {
         ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Of the standard normal distribution (Box and Muller).
+    /// Returns a number of the standard normal distribution (Box and Muller).
     pub fn normal(&mut self) -> f64 {
         (-2.0 * self.unit().ln()).sqrt() * (TAU * self.unit()).cos()
     }
 
-    /// How many of a Poisson process with that mean.
+    /// Returns a number of the Poisson distribution with that mean.
     pub fn poisson(&mut self, mean: f64) -> u64 {
         if mean > 50.0 {
-            // The sum of two is one of the sum.
+            // The sum of two Poisson variables is a Poisson variable.
             return self.poisson(mean / 2.0) + self.poisson(mean / 2.0);
         }
         let (limit, mut product, mut count) = ((-mean).exp(), self.unit(), 0);
@@ -60,7 +60,7 @@ impl Random {
         count
     }
 
-    /// Of the exponential distribution with that mean, rounded.
+    /// Returns a number of the exponential distribution with that mean, rounded.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and a float saturates")]
     pub fn exponential(&mut self, mean: f64) -> u64 {
         (-self.unit().ln() * mean).round() as u64

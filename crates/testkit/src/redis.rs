@@ -1,5 +1,5 @@
-//! Redis for tests: servers of their own, with replicas and Sentinels, clusters, a proxy that
-//! misbehaves, a relay that holds up replication, and append-only files that a crash has torn.
+//! Redis for tests: servers with replicas and Sentinels, clusters, a proxy that causes faults, a
+//! relay that delays replication, and torn append-only files.
 
 mod aof;
 mod cli;
@@ -20,5 +20,5 @@ pub use sentinels::Sentinels;
 pub use server::{RedisServer, RedisServerBuilder};
 pub use tls::Certificates;
 
-/// How long servers may take for what they take a moment to do on a quiet machine.
+/// Time limit for operations of servers that take a moment on an idle machine.
 const LONG: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Connections that can be made to bring nothing any more, though they stand.
+//! A relay whose connections can stop forwarding while they stay open.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -9,10 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Stands in front of a server and keeps what one side says to the other, until it is told to go on; even when that side has
-/// left by then. It knows nothing of the protocol, so it carries replication too: a replica behind it stays behind.
+/// A relay in front of a server. It can hold the data of one direction until it is resumed, even if
+/// the sender has disconnected meanwhile. It does not depend on the protocol, so it also forwards
+/// replication: a replica behind it can be delayed.
 ///
-/// Only the connections that there are when it stops are stopped. New ones pass, to whichever server it leads by then.
+/// Only the connections that exist at the stop are held. New ones are forwarded to the current
+/// target.
 pub struct Relay {
     port: u16,
     server: Arc<AtomicU16>,
@@ -20,7 +22,7 @@ pub struct Relay {
     accepting: JoinHandle<()>,
 }
 
-/// Connections with a smaller number are stopped.
+/// Connections with a smaller number are affected.
 #[derive(Clone, Copy, Default)]
 struct Stops {
     accepted: u64,
@@ -30,11 +32,11 @@ struct Stops {
 }
 
 impl Relay {
-    /// Starts a relay in front of whatever listens on that port of 127.0.0.1. Everything passes.
+    /// Starts a relay in front of a port of 127.0.0.1. Everything passes.
     ///
     /// # Panics
     ///
-    /// If no port can be had.
+    /// If no port is available.
     pub async fn start(server: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port for the relay");
         let port = listener.local_addr().expect("it is bound").port();
@@ -44,32 +46,32 @@ impl Relay {
         Self { port, server, stops, accepting }
     }
 
-    /// Leads new connections to another port of 127.0.0.1. Those that there are stay where they are.
+    /// Sets the target of new connections to another port of 127.0.0.1. Existing ones keep theirs.
     pub fn turn_to(&self, server: u16) {
         self.server.store(server, Ordering::Relaxed);
     }
 
-    /// Ends the connections that there are, on both sides, by a reset.
+    /// Resets the existing connections on both sides.
     pub fn reset(&self) {
         self.stops.send_modify(|stops| stops.reset = stops.accepted);
     }
 
-    /// Its port on 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Keeps what clients say.
+    /// Holds the data from clients.
     pub fn stop_requests(&self) {
         self.stops.send_modify(|stops| stops.requests = stops.accepted);
     }
 
-    /// Keeps what the server says.
+    /// Holds the data from the server.
     pub fn stop_replies(&self) {
         self.stops.send_modify(|stops| stops.replies = stops.accepted);
     }
 
-    /// Brings what was kept, and what follows.
+    /// Forwards the held data, and all data that follows.
     pub fn go_on(&self) {
         self.stops.send_modify(|stops| (stops.requests, stops.replies) = (0, 0));
     }
@@ -98,7 +100,7 @@ async fn accept(listener: TcpListener, server: Arc<AtomicU16>, stops: watch::Sen
     }
 }
 
-/// Carries one way until that side ends, which ends the other's, or until it is reset.
+/// Forwards one direction until the sender ends, which ends the receiver's side, or until a reset.
 async fn carry(
     from: OwnedReadHalf,
     to: OwnedWriteHalf,
@@ -113,7 +115,7 @@ async fn carry(
         reset = resets.wait_for(is_reset) => reset.is_ok(),
     };
     if is_at_its_end {
-        // The socket closes when the other way is given up too, which happens at the same time.
+        // The socket closes when the other direction ends too, which happens at the same time.
         let _ = to.as_ref().set_zero_linger();
         to.forget();
     }
@@ -127,7 +129,7 @@ async fn carry_on(
 ) {
     let mut bytes = vec![0; 16_384];
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
-        // With the relay goes what it kept.
+        // If the relay is dropped, the held data is lost.
         if stops.wait_for(|stops| !is_kept(stops)).await.is_err() || to.write_all(&bytes[..length]).await.is_err() {
             return;
         }

@@ -1,7 +1,7 @@
-//! A server that speaks as much of S3 as a place of files needs, and fails as a test likes.
+//! A server for the part of S3 that a file store needs, with faults on request.
 //!
-//! It accepts the name of a key without its signature. Parts and their sizes, ranges, versions,
-//! listings and refusals are as S3 has them.
+//! It checks the id of the access key, but not the signature. Parts and their sizes, ranges,
+//! versions, listings and refusals are like those of S3.
 
 mod answer;
 mod bucket;
@@ -24,7 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use answer::{Answer, empty, refuse};
 use bucket::Bucket;
 
-/// An S3 server with one bucket, which ends when it is dropped.
+/// An S3 server with one bucket. It ends when it is dropped.
 pub struct S3Server {
     port: u16,
     bucket: Arc<Mutex<Bucket>>,
@@ -34,16 +34,16 @@ pub struct S3Server {
 impl S3Server {
     /// The name of the bucket.
     pub const BUCKET: &'static str = "the-bucket";
-    /// The id of the only key that it accepts.
+    /// The id of the only access key that it accepts.
     pub const KEY: &'static str = "AKIDTEST";
-    /// The secret of that key. It is not checked, and must be shown nowhere.
+    /// The secret of that key. It is not checked. It must not appear in any output.
     pub const SECRET: &'static str = "a-secret-that-is-never-told";
 
     /// Starts a server with an empty bucket.
     ///
     /// # Panics
     ///
-    /// If no port can be had.
+    /// If no port is available.
     pub async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port for the server");
         let port = listener.local_addr().expect("it is bound").port();
@@ -52,37 +52,37 @@ impl S3Server {
         Self { port, bucket, serving }
     }
 
-    /// Its port on 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Answers every request with 503 `SlowDown`, or no longer does.
+    /// Sets whether every request is answered with 503 `SlowDown`.
     pub fn be_busy(&self, is_busy: bool) {
         self.bucket().is_busy = is_busy;
     }
 
-    /// Closes the connection after so many bytes of each content, with `None` no longer.
+    /// Closes the connection after that many bytes of each content. `None` ends this fault.
     pub fn cut_off_after(&self, bytes: Option<usize>) {
         self.bucket().cut_after = bytes;
     }
 
-    /// How many answers were cut off.
+    /// Number of answers that were cut off.
     pub fn cuts(&self) -> u64 {
         self.bucket().cuts
     }
 
-    /// How many contents, or parts of one, were asked for.
+    /// Number of requests for a content or a range of one.
     pub fn reads(&self) -> u64 {
         self.bucket().reads
     }
 
-    /// How many uploads by parts were begun.
+    /// Number of multipart uploads that were started.
     pub fn begun(&self) -> u64 {
         self.bucket().begun
     }
 
-    /// How many uploads by parts were neither completed nor given up.
+    /// Number of multipart uploads that were neither completed nor aborted.
     pub fn unfinished(&self) -> usize {
         self.bucket().uploads.len()
     }
@@ -92,7 +92,7 @@ impl S3Server {
         self.bucket().objects.keys().cloned().collect()
     }
 
-    /// Puts an object in place of the one with that key.
+    /// Stores an object, replacing the one with that key.
     pub fn replace(&self, key: &str, content: impl Into<Bytes>) {
         self.bucket().put(key, content.into());
     }
@@ -108,7 +108,7 @@ impl Drop for S3Server {
     }
 }
 
-/// Serves connections, which end with this future.
+/// Serves connections. They end when this future is dropped.
 async fn accept(listener: TcpListener, bucket: Arc<Mutex<Bucket>>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -121,7 +121,7 @@ async fn serve(stream: TcpStream, bucket: Arc<Mutex<Bucket>>) {
         let bucket = Arc::clone(&bucket);
         async move { Ok::<_, Infallible>(answer(&bucket, request).await) }
     });
-    // A client that goes away is no fault of the server's.
+    // A client that disconnects is not an error of the server.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -164,7 +164,7 @@ async fn answer(bucket: &Mutex<Bucket>, request: Request<Incoming>) -> Answer {
     }
 }
 
-/// The value of a parameter of a query.
+/// The value of a query parameter.
 fn parameter(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let (_, value) = { pairs }.find(|(found, _)| *found == name)?;

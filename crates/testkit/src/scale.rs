@@ -1,11 +1,12 @@
-//! How much of a long proof is run.
+//! The size of long tests.
 
 use std::env;
 
 /// The variable that `cargo xtask prove` sets.
 const VARIABLE: &str = "TIDEGATE_PROOF";
 
-/// `full` under `cargo xtask prove`, `reduced` in an ordinary test run: the same code, fewer rounds.
+/// Returns `full` under `cargo xtask prove`, and `reduced` in an ordinary test run: the same code,
+/// fewer rounds.
 ///
 /// ```
 /// let acquisitions = tidegate_testkit::scale(2_000, 100_000);

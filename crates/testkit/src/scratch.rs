@@ -1,4 +1,4 @@
-//! Directories that live as long as a test.
+//! Temporary directories of a test.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// A fresh, empty directory, removed with all that is in it when dropped.
+/// A new, empty directory. It is removed with its content when it is dropped.
 ///
-/// Declare it before the [`Process`](crate::Process) that works in it: values drop in reverse order, and the
-/// process has to end before its directory goes.
+/// Declare it before the [`Process`](crate::Process) that uses it: values are dropped in reverse
+/// order, and the process must end before its directory is removed.
 #[derive(Debug)]
 pub struct Scratch {
     directory: TempDir,
@@ -25,7 +25,7 @@ impl Scratch {
     #[track_caller]
     #[expect(clippy::new_without_default, reason = "`new` creates a directory, which a default should not")]
     pub fn new() -> Self {
-        // As a careful operator makes it: what warns of others who may look in has nothing to warn of.
+        // Accessible only to the owner, so that programs don't warn about the permissions.
         let mut builder = tempfile::Builder::new();
         builder.prefix("tidegate-").permissions(Permissions::from_mode(0o700));
         let directory = builder.tempdir().expect("the temporary directory is writable");

@@ -8,29 +8,31 @@ use crate::{Process, Scratch};
 /// Longest wait for the server.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A running SMTP server (Debian's `python3-aiosmtpd`) on a port of its own choice. It ends with the test.
+/// A running SMTP server (Debian's `python3-aiosmtpd`) on a port that it chooses. It ends with the
+/// test.
 ///
-/// What it does is said by the recipient: `never@…` is refused with 550, `later-2@…` twice with 451 and then taken, a mail to `hang@…`
-/// is never answered, and any other is taken. It knows neither TLS nor users.
+/// The recipient decides the behaviour. `never@…` is refused with 550. `later-2@…` is refused twice
+/// with 451 and then accepted. A mail to `hang@…` is never answered. Any other mail is accepted.
+/// TLS and logins are not supported.
 pub struct SmtpServer {
     port: u16,
     process: Process,
     scratch: Scratch,
 }
 
-/// A mail that was taken.
+/// An accepted mail.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// The address that the server was told it is from.
+    /// The sender's address of the envelope.
     pub from: String,
-    /// The addresses that the server was told it is for.
+    /// The recipients' addresses of the envelope.
     pub to: Vec<String>,
-    /// Its headers and its body.
+    /// The headers and the body.
     pub text: String,
 }
 
 impl SmtpServer {
-    /// Starts a server, and returns when it takes mails.
+    /// Starts a server, and returns when it accepts mail.
     ///
     /// # Panics
     ///
@@ -51,7 +53,7 @@ impl SmtpServer {
         Self { port, process, scratch }
     }
 
-    /// Its port on 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -61,7 +63,7 @@ impl SmtpServer {
         format!("smtp://127.0.0.1:{}", self.port)
     }
 
-    /// Hangs it: connections are made by the system, and nothing is answered.
+    /// Suspends it: the system accepts connections, and nothing is answered.
     ///
     /// # Panics
     ///
@@ -79,7 +81,7 @@ impl SmtpServer {
         self.process.kill9().expect("it runs");
     }
 
-    /// The mails that it has taken, in that order.
+    /// The accepted mails, in order.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Tests that run themselves as a program: to fail, or in an environment of their choice.
+//! Tests that run themselves as a program: to fail, or in a chosen environment.
 
 use std::env;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidegate_testkit::Process;
 
 const LONG: Duration = Duration::from_secs(30);
-/// Set for the copy of a test that runs inside it.
+/// Set for the copy of a test that runs as a child.
 const INSIDE: &str = "TESTKIT_INSIDE";
 
 #[tokio::test]

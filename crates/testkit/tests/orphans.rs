@@ -1,4 +1,5 @@
-//! Nothing outlives a test, however it ends. Linux alone: the state of a foreign process is read from `/proc`.
+//! Nothing outlives a test, however it ends. Linux only: the state of another process is read from
+//! `/proc`.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, also in its helpers, a panic is the report")]
 
@@ -8,9 +9,9 @@ use std::{env, fs, io};
 use tidegate_testkit::{Process, poll_until};
 
 const LONG: Duration = Duration::from_secs(30);
-/// Set for the copy of this test that is to be killed.
+/// Set for the copy of this test that is killed.
 const VICTIM: &str = "TESTKIT_VICTIM";
-/// Starts a grandchild, and says its process id.
+/// Starts a grandchild, and prints its process id.
 const PARENT: &str = "sleep 600 & echo \"grandchild $!\"; wait";
 
 async fn ends(pid: u32) {
@@ -19,7 +20,7 @@ async fn ends(pid: u32) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(()),
             stat => stat.ok()?,
         };
-        // A zombie is dead; that nobody waits for it is the business of process 1.
+        // A zombie is dead; process 1 has to reap it.
         stat.rsplit(')').next()?.trim_start().starts_with('Z').then_some(())
     });
     gone.await.unwrap_or_else(|_| panic!("process {pid} still runs"));

@@ -1,4 +1,4 @@
-//! A PostgreSQL of a test's own.
+//! The PostgreSQL server of the test kit.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A process is started, awaited, killed, hung, stopped and started again; `/bin/sh` plays the program.
+//! A process is started, awaited, killed, suspended, stopped and restarted. `/bin/sh` is the
+//! program.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -200,7 +201,8 @@ async fn a_paused_program_does_nothing_until_it_is_resumed() {
     poll_until(LONG, async || (count() > paused_at).then_some(())).await.unwrap();
 }
 
-/// Regression: a shell waits for its `vfork`ed child in a state in which it cannot stop.
+/// Regression test: a shell waits for its `vfork`ed child in a state in which it can't be
+/// suspended.
 #[tokio::test]
 async fn a_program_that_starts_others_all_the_time_can_be_paused() {
     let mut process = sh("echo ready; while :; do /bin/true; done").start().unwrap();

@@ -1,4 +1,4 @@
-//! Redis servers that do what a test tells them to.
+//! The Redis servers of the test kit.
 
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ async fn a_proxy_holds_replies_and_releases_them_in_the_order_in_which_they_were
     for (nth, asked) in asked.into_iter().enumerate() {
         assert_eq!(asked.await.unwrap(), (nth + 1).to_string());
     }
-    // The server has run it long ago.
+    // The server has run the command earlier.
     poll_until(LONG, async || (server.cli(&["GET", "n"]).await == "3").then_some(())).await.unwrap();
     assert!(!third.is_finished());
     proxy.restore();

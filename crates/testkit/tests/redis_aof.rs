@@ -1,4 +1,4 @@
-//! A torn append-only file, and what the server makes of it.
+//! A torn append-only file, and the server's behaviour with it.
 
 use tidegate_testkit::redis::{AppendOnlyFile, Effect, RedisServer};
 
@@ -19,8 +19,8 @@ fn names(file: &AppendOnlyFile) -> Vec<Vec<String>> {
     file.transactions().iter().map(name).collect()
 }
 
-/// The fault of the server that Tidegate's scripts have to endure: Redis up to 8.6.3 and Valkey
-/// before 9.1.2 have it.
+/// The server's fault that Tidegate's scripts must tolerate. Redis up to 8.6.3 and Valkey before
+/// 9.1.2 have it.
 #[tokio::test]
 async fn a_torn_script_loses_what_it_removed_at_the_second_restart() {
     let mut server = RedisServer::start().await;
@@ -35,7 +35,7 @@ async fn a_torn_script_loses_what_it_removed_at_the_second_restart() {
 
     server.restart().await;
     assert_eq!(list(&server).await, ["a", "b", "c", "d"], "the torn script did not run");
-    // The file keeps its first effect all the same.
+    // The file still contains its first effect.
     assert_eq!(names(&server.append_only_file()), [vec!["RPUSH"], vec!["LPOP"]]);
     assert_eq!(pop(&server).await, "a");
     assert_eq!(list(&server).await, ["b", "c", "d"]);
@@ -83,7 +83,7 @@ async fn a_file_that_is_torn_twice_in_a_row_shows_both_remains() {
     assert!(file.transactions()[1..].iter().all(|transaction| !transaction.is_whole));
 }
 
-/// A second side of the same fault: a plain command has no `EXEC`, so it is queued behind the torn
+/// Another effect of the same fault: a plain command has no `EXEC`, so it is queued after the torn
 /// transaction.
 #[tokio::test]
 async fn a_plain_command_behind_a_torn_script_is_lost_until_another_transaction_is_whole() {

@@ -1,18 +1,21 @@
-//! The law as data. `deny.toml` says as much of it as it can.
+//! The law as data. `deny.toml` repeats as much of it as it can, and [`super::bans`] compares.
 //!
-//! A row is given when its package comes, not before. A permission for a package that does not
-//! exist is a breach too.
+//! A row says exactly what the manifest of its package says. A permission that no manifest uses is
+//! a breach too: it is given when it is needed.
 
 /// One of our packages, and which others of ours it may import.
-pub(super) struct Room {
+pub(super) struct Row {
     pub(super) package: &'static str,
     pub(super) may_import: &'static [&'static str],
 }
 
 /// A foreign package, and where alone it may be imported.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Confined {
     pub(super) dependency: &'static str,
     pub(super) only_in: &'static [&'static str],
+    /// Packages that may have it as a dev-dependency: for tests, measurements and examples.
+    pub(super) dev_only_in: &'static [&'static str],
 }
 
 /// A name that only some files of a directory may use.
@@ -30,201 +33,202 @@ pub(super) const TESTKIT: &str = "tidegate-testkit";
 /// Puts the examples under load, and starts the servers that they need.
 pub(super) const DRIVER: &str = "tidegate-load";
 
-const LIBRARIES: &[&str] = &[
-    "tidegate-cache",
-    "tidegate-ratelimit",
-    "tidegate-queue",
-    "tidegate-perfmon",
-    "tidegate-redis",
-    "tidegate-resilience",
-    "tidegate-sync",
-];
-
-const LIBRARIES_AND_SERVICE: &[&str] = &[
-    "tidegate-node",
-    "tidegate-base",
-    "tidegate-domain",
-    "tidegate-model",
-    "tidegate-outgoing",
-    "tidegate-server",
-    "tidegate-settings",
-    "tidegate-store",
-    "tidegate-telemetry",
-    "tidegate-cache",
-    "tidegate-ratelimit",
-    "tidegate-queue",
-    "tidegate-perfmon",
-    "tidegate-redis",
-    "tidegate-resilience",
-    "tidegate-sync",
-];
-
-/// The parts of the service, and the libraries on which they stand.
-const SERVICE: &[&str] = &[
-    "tidegate-base",
-    "tidegate-domain",
-    "tidegate-model",
-    "tidegate-outgoing",
-    "tidegate-server",
-    "tidegate-settings",
-    "tidegate-store",
-    "tidegate-telemetry",
-    "tidegate-cache",
-    "tidegate-ratelimit",
-    "tidegate-queue",
-    "tidegate-perfmon",
-    "tidegate-redis",
-    "tidegate-resilience",
-    "tidegate-sync",
-];
-
 const BENCHES: &[&str] = &["tidegate-benches"];
+
+const TELEMETRY: &[&str] = &["tidegate-telemetry"];
 
 /// The one client.
 const REDIS: &[&str] = &["tidegate-redis"];
 
-pub(super) const ROOMS: &[Room] = &[
-    Room { package: "tidegate-api", may_import: LIBRARIES_AND_SERVICE },
-    Room { package: "tidegate-worker", may_import: LIBRARIES_AND_SERVICE },
-    // It knows the API by its documents, as any other client.
-    Room { package: "tidegate-cli", may_import: &[] },
-    Room { package: "tidegate-node", may_import: SERVICE },
-    Room { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
-    Room {
-        package: "tidegate-model",
-        may_import: &["tidegate-base", "tidegate-cache", "tidegate-perfmon", "tidegate-queue", "tidegate-ratelimit"],
-    },
-    Room {
-        package: "tidegate-settings",
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        package: "tidegate-api",
         may_import: &[
-            "tidegate-base",
-            "tidegate-model",
-            "tidegate-cache",
-            "tidegate-ratelimit",
-            "tidegate-perfmon",
-            "tidegate-redis",
-        ],
-    },
-    Room {
-        package: "tidegate-outgoing",
-        may_import: &["tidegate-base", "tidegate-settings", "tidegate-perfmon", "tidegate-redis"],
-    },
-    // Knows nothing of the domain.
-    Room { package: "tidegate-server", may_import: &["tidegate-base", "tidegate-ratelimit", "tidegate-perfmon"] },
-    Room {
-        package: "tidegate-store",
-        may_import: &[
-            "tidegate-base",
-            "tidegate-model",
-            "tidegate-settings",
-            "tidegate-cache",
-            "tidegate-ratelimit",
-            "tidegate-queue",
-            "tidegate-perfmon",
-        ],
-    },
-    Room {
-        package: "tidegate-telemetry",
-        may_import: &[
-            "tidegate-base",
-            "tidegate-model",
-            "tidegate-settings",
-            "tidegate-outgoing",
+            "tidegate-node",
+            "tidegate-telemetry",
+            "tidegate-domain",
             "tidegate-store",
-            "tidegate-cache",
-            "tidegate-ratelimit",
-            "tidegate-queue",
-            "tidegate-perfmon",
-            "tidegate-redis",
-        ],
-    },
-    Room {
-        package: "tidegate-domain",
-        may_import: &[
-            "tidegate-base",
-            "tidegate-model",
-            "tidegate-settings",
             "tidegate-outgoing",
             "tidegate-server",
-            "tidegate-store",
-            "tidegate-ratelimit",
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
             "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
         ],
     },
+    // It runs a node, and asks it for all else.
+    Row {
+        package: "tidegate-worker",
+        may_import: &["tidegate-node", "tidegate-server", "tidegate-settings", "tidegate-base"],
+    },
+    // It knows the API by its documents, as any other client.
+    Row { package: "tidegate-cli", may_import: &[] },
+    Row {
+        package: "tidegate-node",
+        may_import: &[
+            "tidegate-telemetry",
+            "tidegate-domain",
+            "tidegate-store",
+            "tidegate-outgoing",
+            "tidegate-server",
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+            "tidegate-redis",
+            "tidegate-resilience",
+        ],
+    },
+    Row {
+        package: "tidegate-telemetry",
+        may_import: &[
+            "tidegate-store",
+            "tidegate-outgoing",
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+            "tidegate-redis",
+        ],
+    },
+    Row {
+        package: "tidegate-domain",
+        may_import: &[
+            "tidegate-store",
+            "tidegate-outgoing",
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+        ],
+    },
+    Row {
+        package: "tidegate-store",
+        may_import: &[
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+        ],
+    },
+    Row {
+        package: "tidegate-outgoing",
+        may_import: &["tidegate-settings", "tidegate-base", "tidegate-perfmon", "tidegate-redis"],
+    },
+    // Knows nothing of what it serves.
+    Row { package: "tidegate-server", may_import: &["tidegate-base", "tidegate-ratelimit", "tidegate-perfmon"] },
+    Row {
+        package: "tidegate-settings",
+        may_import: &[
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+            "tidegate-redis",
+        ],
+    },
+    Row {
+        package: "tidegate-model",
+        may_import: &["tidegate-base", "tidegate-cache", "tidegate-queue", "tidegate-ratelimit", "tidegate-perfmon"],
+    },
+    Row { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
     // Never one another.
-    Room { package: "tidegate-cache", may_import: REDIS },
-    Room { package: "tidegate-ratelimit", may_import: REDIS },
-    Room { package: "tidegate-queue", may_import: REDIS },
-    Room { package: "tidegate-sync", may_import: REDIS },
-    Room { package: "tidegate-perfmon", may_import: &[] },
-    Room { package: "tidegate-redis", may_import: &[] },
-    Room { package: "tidegate-resilience", may_import: &[] },
-    Room { package: TESTKIT, may_import: &[] },
-    Room { package: "tidegate-benches", may_import: LIBRARIES },
+    Row { package: "tidegate-cache", may_import: REDIS },
+    Row { package: "tidegate-ratelimit", may_import: REDIS },
+    Row { package: "tidegate-queue", may_import: REDIS },
+    Row { package: "tidegate-sync", may_import: REDIS },
+    Row { package: "tidegate-perfmon", may_import: &[] },
+    Row { package: "tidegate-redis", may_import: &[] },
+    Row { package: "tidegate-resilience", may_import: &[] },
+    Row { package: TESTKIT, may_import: &[] },
+    Row {
+        package: "tidegate-benches",
+        may_import: &[
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+            "tidegate-redis",
+            "tidegate-resilience",
+            "tidegate-sync",
+        ],
+    },
     // As a user's service: the published crates alone.
-    Room { package: "tidegate-examples", may_import: LIBRARIES },
-    Room { package: DRIVER, may_import: &[TESTKIT] },
-    Room { package: "xtask", may_import: &[] },
+    Row {
+        package: "tidegate-examples",
+        may_import: &[
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-redis",
+            "tidegate-resilience",
+            "tidegate-sync",
+        ],
+    },
+    Row { package: DRIVER, may_import: &[TESTKIT] },
+    Row { package: "xtask", may_import: &[] },
 ];
 
 pub(super) const CONFINED: &[Confined] = &[
     // The client must stay replaceable; the benchmarks measure what our own layer costs over it.
-    Confined { dependency: "fred", only_in: &["tidegate-redis", "tidegate-benches"] },
-    Confined { dependency: "bb8", only_in: REDIS },
+    Confined { dependency: "fred", only_in: REDIS, dev_only_in: BENCHES },
+    Confined { dependency: "bb8", only_in: REDIS, dev_only_in: &[] },
     // Peers to compare with, and never to build on.
-    Confined { dependency: "apalis", only_in: BENCHES },
-    Confined { dependency: "apalis-redis", only_in: BENCHES },
-    Confined { dependency: "bullmq-official", only_in: BENCHES },
+    Confined { dependency: "apalis", only_in: &[], dev_only_in: BENCHES },
+    Confined { dependency: "apalis-redis", only_in: &[], dev_only_in: BENCHES },
+    Confined { dependency: "bullmq-official", only_in: &[], dev_only_in: BENCHES },
     Confined {
         dependency: "axum",
-        only_in: &[
-            "tidegate-api",
-            "tidegate-node",
-            "tidegate-benches",
-            "tidegate-domain",
-            "tidegate-examples",
-            "tidegate-server",
-            "tidegate-telemetry",
-        ],
+        only_in: &["tidegate-api", "tidegate-node", "tidegate-server"],
+        dev_only_in: &["tidegate-benches", "tidegate-domain", "tidegate-examples", "tidegate-telemetry"],
     },
     // The API makes pages, and the domain makes the one page that is a file of a report.
     // Measurements do not know how they are shown.
-    Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-domain"] },
-    Confined { dependency: "lettre", only_in: &["tidegate-outgoing", "tidegate-settings"] },
-    Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
+    Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-domain"], dev_only_in: &[] },
+    Confined { dependency: "lettre", only_in: &["tidegate-outgoing", "tidegate-settings"], dev_only_in: &[] },
+    Confined { dependency: "thirtyfour", only_in: &[TESTKIT], dev_only_in: &[] },
     Confined {
         dependency: "sqlx",
-        only_in: &["tidegate-examples", "tidegate-queue", "tidegate-settings", "tidegate-store", "tidegate-telemetry"],
+        only_in: &["tidegate-queue", "tidegate-settings", "tidegate-store"],
+        dev_only_in: &["tidegate-examples", "tidegate-telemetry"],
     },
-    // Files are one interface, behind which nobody has to know where they lie.
-    Confined { dependency: "object_store", only_in: &["tidegate-domain", "tidegate-settings"] },
-    // Who measures knows no protocol. The API's tests read what a collector is sent.
-    Confined { dependency: "opentelemetry", only_in: &["tidegate-telemetry"] },
-    Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-telemetry"] },
-    Confined { dependency: "opentelemetry_sdk", only_in: &["tidegate-telemetry"] },
-    Confined { dependency: "tracing-opentelemetry", only_in: &["tidegate-telemetry"] },
-    // A library emits events; who listens and how is for the binaries to say.
+    // Files are one interface. No other crate has to know where they lie.
+    Confined { dependency: "object_store", only_in: &["tidegate-domain", "tidegate-settings"], dev_only_in: &[] },
+    // Code that measures knows no protocol. The API's tests read what a collector is sent.
+    Confined { dependency: "opentelemetry", only_in: TELEMETRY, dev_only_in: &[] },
+    Confined { dependency: "opentelemetry-proto", only_in: TELEMETRY, dev_only_in: &["tidegate-api"] },
+    Confined { dependency: "opentelemetry_sdk", only_in: TELEMETRY, dev_only_in: &[] },
+    Confined { dependency: "tracing-opentelemetry", only_in: TELEMETRY, dev_only_in: &[] },
+    // A library emits events. The service says how they are written, and where.
     Confined {
         dependency: "tracing-subscriber",
-        only_in: &[
-            "tidegate-api",
-            "tidegate-node",
-            "tidegate-settings",
-            "tidegate-store",
-            "tidegate-telemetry",
-            "tidegate-worker",
-        ],
+        only_in: &["tidegate-settings", "tidegate-telemetry"],
+        dev_only_in: &["tidegate-node", "tidegate-store"],
     },
 ];
 
 pub(super) const CONFINED_NAMES: &[ConfinedName] = &[
+    // Probes alone are served by a node, also while it starts.
+    ConfinedName { name: "axum", directory: "crates/service/node/src", only_in: &["probes", "waiting_start"] },
+    // The page that is a file of a report.
+    ConfinedName { name: "maud", directory: "crates/service/domain/src", only_in: &["report"] },
     ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite"] },
+    // The page about the architecture lists the layers of single routes from there.
+    ConfinedName { name: "route_layer", directory: "bins/api/src", only_in: &["openapi/routes"] },
     // The settings know what a URL of PostgreSQL may say.
     ConfinedName { name: "sqlx", directory: "crates/service/settings/src", only_in: &["database_url"] },
-    // Beside the store, only those that hear what it tells of statements, and tests.
-    ConfinedName {
-        name: "sqlx",
-        directory: "crates/service/telemetry/src",
-        only_in: &["otlp", "postgres", "statements"],
-    },
 ];

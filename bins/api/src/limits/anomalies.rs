@@ -7,9 +7,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tidegate_base::clock;
+use tidegate_model::alert_rules::TENANT_ANOMALY;
 use tidegate_perfmon::Observation;
 use tidegate_ratelimit::{AnomalyDetector, Clock, Flag, SystemClock, Timestamp};
-use tidegate_telemetry::{AlertDesk, TENANT_ANOMALY};
+use tidegate_telemetry::AlertDesk;
 
 /// The number of seconds for which a tenant without a flag is reported as normal, so that its alert
 /// is resolved.

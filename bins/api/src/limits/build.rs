@@ -1,30 +1,32 @@
-//! From settings to limiters: the one place that knows what stands behind what.
+//! From settings to limiters: the only file that knows which limiter wraps which.
 //!
-//! In memory: the limiter itself. On Redis, from the outside in: a cap on new keys, remembered denials, a fallback, the script. Of the
-//! limiter in front of everything a front door decides over the new keys beyond the cap, and its lists decide before all of that.
+//! In memory, a limiter is itself. On Redis, from the outside in: a cap on new keys, remembered
+//! denials, a fallback, the script. For the limiter in front, a sketch decides about new keys
+//! beyond the cap, and its lists decide before all of that.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tidegate_node::node::StartError;
+use tidegate_node::node::{Node, StartError};
 use tidegate_outgoing::redis::Redis;
 use tidegate_ratelimit::{
     BlockPolicy, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, FrontDoor, FrontDoorBuilder,
     KeyLists, LeasedLimiter, Limiter, Listed, LiveProcesses, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter,
-    NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SlidingLog,
-    SlidingWindow, SystemClock, TenantLimiter,
+    NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SharedQuotas,
+    SlidingLog, SlidingWindow, SystemClock, TenantLimiter,
 };
 use tidegate_settings::{LimitSettings, LimitsSettings, ListSettings, Settings};
 
 use super::anomalies::Anomalies;
 use super::door::Guarded;
-use super::{Limiters, Named};
+use super::{Limiters, Named, TENANT};
 
 /// Clients that one limiter remembers; beyond, the least charged are forgotten.
 const MAX_CLIENTS: usize = 100_000;
-/// As many as the front door's own window has: each request is counted by it, so that what one key takes on Redis matters.
+/// The number of segments of the sketch's own window. It counts each request, so that the cost of
+/// one key on Redis matters.
 const FRONT_SEGMENTS: NonZeroU16 = NonZeroU16::new(20).expect("20 is not zero");
 /// One strike of a repeat offender is forgotten after so long without a block.
 const STRIKE_DECAY: Duration = Duration::from_secs(3600);
@@ -33,6 +35,34 @@ const MAX_LEASED: usize = 10_000;
 /// Tenants that are remembered.
 const MAX_TENANTS: usize = 100_000;
 
+impl Limiters {
+    /// Builds them from the settings, on Redis if there is one, and registers them with the
+    /// telemetry.
+    ///
+    /// # Errors
+    ///
+    /// When a limit doesn't fit its algorithm.
+    pub(crate) async fn start(node: &Node) -> Result<Self, StartError> {
+        let (settings, telemetry, redis) = (&node.settings, &node.telemetry, node.redis());
+        let shared = match redis {
+            Some(redis) => Some(SharedQuotas::start(redis.limits().clone(), redis.keyspace()).await),
+            None => None,
+        };
+        let live = shared.as_ref().map(SharedQuotas::live_processes).unwrap_or_default();
+        let mut limiters = all(settings, redis, &live)?;
+        limiters.api.be_adjustable(node);
+        limiters.anomalies = Anomalies::start(settings.limits.anomaly_interval, telemetry.alerts());
+        limiters.follow_quotas(shared);
+        for named in limiters.all() {
+            telemetry.watch_limiter(named.name(), named.watch());
+        }
+        let watched = Arc::clone(&limiters.tenants);
+        telemetry.watch_limiter(TENANT, move || watched.stats());
+        Ok(limiters)
+    }
+}
+
+/// Builds them without what a node adds.
 pub(super) fn all(settings: &Settings, redis: Option<&Redis>, live: &LiveProcesses) -> Result<Limiters, StartError> {
     let limits = &settings.limits;
     let outage = OutagePolicy::LocalShare { instances: limits.instances };
@@ -78,13 +108,15 @@ impl Build<'_> {
         })
     }
 
-    /// In fixed memory; on Redis a count for all nodes, and the door for those whom Redis is spared.
+    /// In fixed memory; on Redis a count for all nodes, and the sketch for keys that Redis is
+    /// spared.
     fn front_door(&self, name: &'static str, settings: &LimitSettings) -> Result<Named, StartError> {
         let door = FrontDoor::builder(name).quota(settings.quota).without_block();
         let kind = "front_door";
         Ok(match self.redis {
             Some(redis) => {
-                // Not a window of the clock: who begins late in one would go on just below the limit of each.
+                // Not a window of the clock: a client that starts late in one would stay just below
+                // each.
                 let counted = SlidingWindow::with_segments(settings.quota, FRONT_SEGMENTS);
                 let (behind, _) = self.shared(redis, name, counted, settings)?;
                 self.listed(name, Guarded::new(door.build(), behind), kind, *settings)
@@ -114,9 +146,9 @@ impl Build<'_> {
         Named::new(name, Exempt::new(limiter, lists), kind, settings).listing(self.limits.ddos_lists.clone())
     }
 
-    /// One script for all processes; before it what spares it a question: blocks and counts of its own in an outage, remembered
-    /// denials, and a cap on keys that nobody has seen before. With it, what tells the denials that are remembered: those alone, since
-    /// a block that is known here may have been ended by another node.
+    /// One script for all processes, behind what spares it calls: local blocks and counts in an
+    /// outage, remembered denials, a cap on new keys. Also returns the lookup of remembered
+    /// denials. It leaves out local blocks, which another node may have ended.
     fn shared<A>(
         &self,
         redis: &Redis,

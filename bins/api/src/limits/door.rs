@@ -8,11 +8,12 @@ use tidegate_ratelimit::{
     CheckError, Decision, Denial, FrontDoor, Limiter, LimiterStats, NewKeys, Quota, QuotaError, Quotas,
 };
 
-/// Asks the limiter behind, which counts and blocks for all nodes. Over new keys beyond its cap the door decides, in fixed memory.
+/// Asks the limiter behind, which counts and blocks for all nodes. The sketch decides about new
+/// keys beyond its cap, in fixed memory.
 ///
-/// Only one of the two decides over a request, so what a refusal says is true of the next one as well. A key that the door
-/// refuses is handed over: it is known from then on, and its block, the end of that and a reset count on every node. Until then it
-/// may have been admitted up to its limit here, beside what is admitted behind.
+/// Only one of the two decides about a request, so that a refusal also holds for the next request.
+/// A key that the sketch refuses is handed over: from then on its block, the end of that and a
+/// reset count on every node. Before that, its limit may have been admitted here in addition.
 pub(super) struct Guarded<L> {
     door: FrontDoor,
     behind: NewKeys<L>,
@@ -26,15 +27,16 @@ impl<L: Limiter> Guarded<L> {
         Self { door, behind, refused: AtomicU64::new(0) }
     }
 
-    /// Whoever is over the limit at the door is no longer one of many: the limiter behind takes the step into the block, with its
-    /// strikes, and an earlier block stands.
+    /// A key over the limit of the sketch is no longer one of many: the limiter behind blocks it
+    /// and counts the strike. An earlier block stands.
     async fn hand_over(&self, key: &str, cost: u64, denial: Denial) -> Decision {
         self.behind.know(key);
         // What was admitted here, so that the check that follows is over the limit there too.
         if self.behind.penalty(key, denial.limit).await.is_ok()
             && let Some(Ok(denied @ Decision::Denied(_))) = self.behind.check_unless_capped(key, cost).await
         {
-            // Else what the door remembers would outlast a reset on another node, where the key is forgotten here.
+            // Else the sketch's memory would outlast a reset on another node, which forgets the key
+            // here.
             let _ = self.door.reset(key).await;
             return denied;
         }
@@ -102,7 +104,7 @@ impl<L: Limiter> Limiter for Guarded<L> {
         self.behind.unblock(key).await
     }
 
-    /// Those of the limiter behind, with what the door admitted and what it alone refused.
+    /// Figures of the limiter behind, plus those that the sketch alone admitted and refused.
     fn stats(&self) -> LimiterStats {
         let (mut stats, door) = (self.behind.stats(), self.door.stats());
         stats.allowed += door.allowed;
@@ -148,7 +150,7 @@ mod tests {
             admitted += 1;
         }
         assert!((10..=13).contains(&admitted), "{admitted}");
-        // From here on the limiter behind decides, so each refusal tells of the block, and is listed.
+        // From here on the limiter behind decides: each refusal reports the block, and is listed.
         for passed in 1..10 {
             clock.advance(Duration::from_secs(1));
             let left = guarded.check("flood", 1).await.unwrap().blocked_for();

@@ -8,8 +8,9 @@ use crate::access;
 use crate::app::App;
 use crate::client::ClientKey;
 
-/// Counts every request by its client's address; but those of the decision service where the service token is sent, since one
-/// service speaks for many clients, and those with the admin token, since who may end a block must not be shut out by it.
+/// Counts every request by its client's address, with two exceptions. The service token asks for
+/// decisions about many clients. The admin token may end a block, so that no block must shut it
+/// out.
 pub(crate) struct Front(pub(crate) App);
 
 impl<B> Policy<B> for Front {

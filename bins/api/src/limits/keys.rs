@@ -7,12 +7,12 @@ use tidegate_ratelimit::Ipv6Prefix;
 
 use crate::problem::Problem;
 
-/// The key under which `limiter` counts what somebody calls `key`: where it counts by address, an IPv6 address and its network
-/// stand for that network, however they are written, and an IPv4 address in IPv6 for itself. Anything else is a key as it is.
+/// The key under which `limiter` counts `key`. If it counts by address, an IPv6 address and its
+/// network stand for that network in any notation, and an IPv4 address in IPv6 for itself.
 ///
 /// # Errors
 ///
-/// 422 where the key is empty, or the limiter counts addresses alone and it is none.
+/// 422 if the key is empty, or is no address and the limiter counts addresses only.
 pub(crate) fn counted_as<'a>(limiter: &str, key: &'a str, prefix: Ipv6Prefix) -> Result<Cow<'a, str>, Problem> {
     if key.is_empty() {
         return Err(Problem::unprocessable("bad-key", "`key` is empty"));

@@ -10,7 +10,7 @@ use tidegate_settings::{LimitMode, LimitSettings, ListSettings};
 use super::adjusting::{self, Adjustable};
 
 type Stats = Arc<dyn Fn() -> LimiterStats + Send + Sync>;
-/// The refusal of a key that this process knows without asking anybody.
+/// The refusal of a key that this process knows without asking Redis.
 type Remembered = Box<dyn Fn(&str) -> Option<Decision> + Send + Sync>;
 
 /// A limiter of the API.
@@ -74,7 +74,7 @@ impl Named {
         self.name
     }
 
-    /// The limiter. It decides also where it is off: whoever asks looks at [`mode`](Self::mode).
+    /// The limiter. It decides even if it is off: the caller checks [`mode`](Self::mode).
     pub(crate) fn limiter(&self) -> &Arc<dyn Limiter> {
         &self.limiter
     }
@@ -97,18 +97,19 @@ impl Named {
         self.limiter.quota()
     }
 
-    /// The refusal of one request of `key` where it is obeyed and known here; counted as if it had been asked for.
+    /// The refusal of one request of `key`, if it is obeyed and known here. It counts as a
+    /// decision.
     pub(crate) fn remembered(&self, key: &str) -> Option<Decision> {
         let remembered = self.remembered.as_ref().filter(|_| self.mode() == LimitMode::On)?;
         remembered(key).filter(|decision| !decision.is_allowed())
     }
 
-    /// What it decided; of one that is only watched, what it would have.
+    /// Its decisions. On trial, those that it would have made.
     pub(crate) fn stats(&self) -> LimiterStats {
         (self.stats)()
     }
 
-    /// The same for somebody who goes on asking.
+    /// The same as a function, to be called again and again.
     pub(super) fn watch(&self) -> impl Fn() -> LimiterStats + Send + Sync + use<> {
         let stats = Arc::clone(&self.stats);
         move || stats()
@@ -129,12 +130,12 @@ impl Named {
         self.settings.block
     }
 
-    /// What it is made by.
+    /// The settings that it was built from.
     pub(super) fn settings(&self) -> &LimitSettings {
         &self.settings
     }
 
-    /// Whom it never counts, and whom it always refuses.
+    /// The keys that it never counts, and those that it always refuses.
     pub(crate) fn lists(&self) -> &ListSettings {
         &self.lists
     }

@@ -1,4 +1,4 @@
-//! Another quota for a limiter while it runs: on Redis for every node, in memory for this process until it ends.
+//! Another quota for a running limiter: on Redis for every node, else for this process.
 
 use tidegate_ratelimit::{PublishError, Quota, QuotaError, SharedQuotas};
 use tidegate_settings::MAX_SMALL_LIMIT;
@@ -10,7 +10,7 @@ use super::{Limiters, Named};
 pub(crate) enum SetQuotaError {
     /// Its algorithm can't apply that one.
     Quota(QuotaError),
-    /// The other nodes can't be told.
+    /// The other nodes can't be reached.
     Unavailable,
 }
 

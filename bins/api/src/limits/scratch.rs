@@ -1,4 +1,4 @@
-//! A limiter to try a quota on, of which nobody's requests hear.
+//! A copy of a limiter to try a quota on, which counts no requests.
 
 use tidegate_ratelimit::{
     Clock, FrontDoor, FrontDoorBuilder, Limiter, MemoryLimiter, MemoryLimiterBuilder, QuotaError, SlidingLog,
@@ -11,7 +11,8 @@ use super::{Named, build};
 const KEYS: usize = 16;
 
 impl Named {
-    /// Decides as this one does where one process decides alone: with its quota of now, its algorithm and its block, by that clock.
+    /// A limiter that decides as this one does in a single process, by that clock: with its current
+    /// quota, its algorithm and its block.
     ///
     /// # Errors
     ///

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-/// Whom an operation is for.
+/// The audience of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Circle {
-    /// Whoever can reach it; where more is asked, the operation asks it itself.
+    /// Every client. An operation that requires more checks it itself.
     Public,
     /// Operators, by the read token or the admin token.
     Reader,
@@ -17,7 +17,7 @@ pub(crate) enum Circle {
     Tenant,
     /// A tenant about itself, and operators by the read token.
     TenantOrReader,
-    /// A tenant about what is its own, and operators: to look by the read token, to change by the admin token.
+    /// A tenant for itself, and operators: the read token reads, the admin token changes.
     TenantOrOperator,
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::circle::Circle;
 use super::schema::named;
 
-/// What one method at one path does.
+/// One method at one path.
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
     pub(super) id: &'static str,
@@ -25,7 +25,7 @@ pub(crate) struct Operation {
     pub(super) is_unhurried: bool,
 }
 
-/// A GET at `path`. `id` is unique among all operations; programs that are made from the document name their functions by it.
+/// A GET at `path`. `id` is unique: code generators name their functions by it.
 pub(crate) fn get(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::GET, path, circle, summary)
 }
@@ -208,7 +208,7 @@ impl Operation {
         written
     }
 
-    /// The room of the API that it lies in.
+    /// The part of the API that it belongs to.
     pub(super) fn tag(&self) -> &'static str {
         self.path.strip_prefix("/api/").and_then(|path| path.split('/').next()).unwrap_or("service")
     }

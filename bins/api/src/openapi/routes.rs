@@ -16,10 +16,9 @@ use crate::app::App;
 use crate::around::around;
 use crate::problem::Problem;
 use crate::representation::{self, Found, IfNoneMatch, Representation};
-use crate::routes::tenants::manager;
-use crate::{caller, timeout};
+use crate::{caller, manager, timeout};
 
-/// Where the document lies.
+/// Path of the document.
 const PATH: &str = "/openapi.json";
 
 /// The routes of the API, each with its operation.
@@ -86,14 +85,14 @@ impl Routes {
     }
 }
 
-/// The document, which anybody may keep for a while.
+/// The document, which any cache may keep for a while.
 async fn show(document: Representation, known: IfNoneMatch) -> Result<Response, Problem> {
     let mut response = representation::respond(&known, Found::past_the_cache(document), || {
         Problem::not_found("there is no document")
     })?;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    // It is the same for everybody, and no cache was asked for it.
+    // It is the same for all clients, and comes from no cache.
     headers.remove(header::VARY);
     headers.remove("cache-status");
     Ok(response)

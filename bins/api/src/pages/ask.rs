@@ -1,22 +1,22 @@
-//! The question before what can't be undone. A browser with the script asks in a dialogue and sends `sure` at once; without it,
-//! the form comes back as a page of its own, with all that it held.
+//! The question before what can't be undone. With the script, the browser asks in a dialogue and
+//! sends `sure` at once. Without it, the form comes back as a page with all its fields.
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::layout::{Frame, Here, nav, plain};
+use super::here::Here;
+use super::layout::{Frame, nav, plain};
 
-/// What is asked.
 pub(super) struct Question<'a> {
     pub(super) title: &'a str,
-    /// What will be, in a sentence or two.
+    /// The effect, in a sentence or two.
     pub(super) text: &'a Markup,
-    /// What the button says that does it.
+    /// Label of the button that confirms.
     pub(super) yes: &'a str,
-    /// Where the form goes.
+    /// Target of the form.
     pub(super) action: &'a str,
-    /// Where who doesn't want it goes.
+    /// Page to return to without doing it.
     pub(super) back: &'a str,
 }
 

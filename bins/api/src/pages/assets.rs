@@ -1,5 +1,5 @@
-//! Stylesheet, script and icon, compiled in. Each lies under a name that holds its digest, so that it may be kept for ever and is
-//! new after an upgrade.
+//! Stylesheet, script and icon, compiled in. Each name holds a digest, so that browsers may keep
+//! the file for ever and load the new one after an upgrade.
 
 use std::sync::LazyLock;
 

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::again::Again;
 use super::flash::Flash;
-use super::layout::{Button, Frame, Here, Page};
+use super::here::Here;
+use super::layout::{Button, Frame, Page};
 use super::section::items;
 use super::table::{NAME, NUMBER, TEXT, table};
 use super::text;

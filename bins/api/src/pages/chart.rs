@@ -1,4 +1,4 @@
-//! Charts as SVG, each with its figures beside it as text. Without inline styles, which the policy of the pages forbids.
+//! Charts as SVG, each with its figures as text. The policy of the pages forbids inline styles.
 
 use maud::{Markup, html};
 use tidegate_perfmon::Slot;
@@ -42,7 +42,7 @@ pub(super) fn sparkline(key: &str, what: &str, points: &str, peak: &str) -> Mark
     }
 }
 
-/// Minutes from left to right, latency from bottom to top; the more requests, the stronger the colour.
+/// Minutes from left to right, latency from bottom to top. More requests make a stronger colour.
 pub(super) fn heat_map(minutes: &[Slot]) -> Markup {
     let most = minutes.iter().flat_map(|slot| slot.buckets).max().unwrap_or(0);
     let labels = labels();

@@ -9,7 +9,8 @@ use tidegate_queue::{BrokenSchedule, LastRun, Recurrence, ScheduleState, Timesta
 use super::ask::{Question, is_sure};
 use super::flash::{Flash, said};
 use super::form::{Change, signed};
-use super::layout::{Button, Frame, Here, Page, shown};
+use super::here::Here;
+use super::layout::{Button, Frame, Page, shown};
 use super::queues::{moment, path as queue_path};
 use super::table::{ACTION, TEXT, table};
 use super::text;

@@ -1,9 +1,9 @@
-//! What a page says first after something was done: by a code in its address and two counts, never by a text from there.
+//! The message after an action: a code and two counts in the address, never a text from there.
 
 use axum::response::Redirect;
 use maud::{Markup, html};
 
-/// What was done, as an address tells it. Each page's query holds these three.
+/// A finished action, as an address reports it. Each page's query holds these three.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flash {
     text: &'static str,

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use super::layout::Frame;
-use super::session::{self, Role};
+use super::session::{Role, form_token::is_own};
 use crate::app::App;
 use crate::body;
 use crate::origin::is_same_origin;
@@ -18,7 +18,6 @@ use crate::problem::Problem;
 /// A form of type `T`, which denies unknown fields itself, from one of our own pages.
 pub(super) struct Form<T>(pub(super) T);
 
-/// What each form holds.
 pub(super) trait Signed {
     /// Longest that it may be, in bytes: few hold more than a few fields.
     const LONGEST: usize = 16 * 1024;
@@ -46,7 +45,7 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
             let kind = if status == StatusCode::UNSUPPORTED_MEDIA_TYPE { "unsupported-media-type" } else { "bad-form" };
             Problem::new(status, kind, error.body_text())
         })?;
-        if !session::is_own(app.pages_key(), &headers, form.form()) {
+        if !is_own(app.pages_key(), &headers, form.form()) {
             let detail = "the form is not one of this dashboard, or too old; load the page again and send it anew";
             return Err(Problem::forbidden(detail));
         }
@@ -54,10 +53,10 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
     }
 }
 
-/// A form that changes something, from somebody who may.
+/// A form that changes something, from a visitor who may.
 pub(super) struct Change<T> {
     pub(super) wanted: T,
-    /// What an answer is made with.
+    /// The frame of the answer.
     pub(super) frame: Frame,
 }
 

@@ -8,58 +8,15 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::flash::Flash;
-use super::live;
-use super::session::{FormToken, Role, Visitor};
+use super::here::{Here, LIVE, LOGOUT};
+use super::session::{Role, form_token::FormToken, visitor::Visitor};
 use crate::app::App;
 use crate::problem::{AsPage, Problem};
-
-/// Where in the dashboard somebody is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Here {
-    Overview,
-    Performance,
-    Queues,
-    Cron,
-    Limits,
-    Cache,
-}
-
-impl Here {
-    const ALL: [Self; 6] = [Self::Overview, Self::Performance, Self::Queues, Self::Cron, Self::Limits, Self::Cache];
-
-    pub(super) const fn title(self) -> &'static str {
-        match self {
-            Self::Overview => "Overview",
-            Self::Performance => "Performance",
-            Self::Queues => "Queues",
-            Self::Cron => "Cron",
-            Self::Limits => "Limits",
-            Self::Cache => "Cache",
-        }
-    }
-
-    pub(super) const fn path(self) -> &'static str {
-        match self {
-            Self::Overview => "/dashboard",
-            Self::Performance => "/dashboard/performance",
-            Self::Queues => "/dashboard/queues",
-            Self::Cron => "/dashboard/cron",
-            Self::Limits => "/dashboard/limits",
-            Self::Cache => "/dashboard/cache",
-        }
-    }
-
-    /// The page that a path lies below.
-    pub(super) fn of(path: &str) -> Self {
-        let is_below = |here: &Self| *here != Self::Overview && path.starts_with(here.path());
-        Self::ALL.into_iter().find(is_below).unwrap_or(Self::Overview)
-    }
-}
 
 /// How a page is kept as it is by the script that it names: nothing of it is missing without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
-    /// Figures come by the stream; the parts are loaded anew when they are others, which this number tells.
+    /// The stream brings the figures. The parts are loaded anew when this number changes.
     Streamed(u64),
     /// The parts are loaded anew every few seconds.
     Renewed,
@@ -67,7 +24,7 @@ enum Kept {
     Still,
 }
 
-/// Who looks, and what each of their forms holds.
+/// The visitor, and the token of each of their forms.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) visitor: Visitor,
@@ -99,7 +56,8 @@ impl Frame {
         self.form.bind(response);
     }
 
-    /// A form that is one button. `about` says to whom nothing is seen what it is about; with `asks`, the script asks that first.
+    /// A form that is one button. `about` names its object for screen readers. With `asks`, the
+    /// script asks first.
     pub(super) fn button(&self, does: &Button<'_>, fields: &[(&str, &str)]) -> Markup {
         html! {
             form method="post" action=(does.action) data-confirm=[does.asks] {
@@ -117,11 +75,10 @@ pub(super) struct Button<'a> {
     pub(super) action: &'a str,
     pub(super) label: &'a str,
     pub(super) about: &'a str,
-    /// What is asked before.
+    /// The question before it.
     pub(super) asks: Option<&'a str>,
 }
 
-/// A page of the dashboard.
 pub(super) struct Page<'a> {
     here: Here,
     title: &'a str,
@@ -180,7 +137,7 @@ impl<'a> Page<'a> {
 
     pub(super) fn show(&self, frame: &Frame, body: &Markup) -> Response {
         let (stream, parts) = match self.kept {
-            Kept::Streamed(parts) => (Some(live::PATH), Some(parts)),
+            Kept::Streamed(parts) => (Some(LIVE), Some(parts)),
             Kept::Renewed | Kept::Still => (None, None),
         };
         let markup = document(
@@ -223,14 +180,13 @@ impl<'a> Page<'a> {
             div.who {
                 span { (role) }
                 @if visitor.has_session {
-                    form method="post" action="/dashboard/logout" { (frame.field()) button { "Log out" } }
+                    form method="post" action=(LOGOUT) { (frame.field()) button { "Log out" } }
                 }
             }
         }
     }
 }
 
-/// Links to all pages.
 pub(super) fn nav(here: Here) -> Markup {
     html! {
         nav aria-label="Dashboard" {

@@ -2,6 +2,8 @@
 
 pub(super) mod change;
 mod key;
+mod parts;
+mod query;
 mod simulate;
 mod tenant;
 
@@ -12,13 +14,14 @@ use axum::extract::State;
 use axum::response::Response;
 use futures_util::future::join_all;
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
 use serde_json::Value;
 
+use self::parts::{choice, key_buttons};
+use self::query::{LimitsQuery, address, look_up};
 use super::again::Again;
 use super::flash::Flash;
-use super::layout::{Button, Frame, Here, Page};
+use super::here::Here;
+use super::layout::{Frame, Page};
 use super::section::items;
 use super::table::{ACTION, NAME, NUMBER, TEXT, table};
 use super::text;
@@ -30,22 +33,6 @@ use crate::routes::rate_limit;
 
 /// Keys that are listed of those refused most often, of each limiter.
 const MOST_KEYS: usize = 10;
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LimitsQuery {
-    /// With `key`: one key is looked up.
-    limiter: Option<String>,
-    key: Option<String>,
-    tenant: Option<String>,
-    /// A limiter or tier to be tried, with what each request costs and the milliseconds between two.
-    simulate: Option<String>,
-    cost: Option<String>,
-    apart: Option<String>,
-    said: Option<String>,
-    done: Option<u64>,
-    left: Option<u64>,
-}
 
 pub(super) async fn show(
     State(app): State<App>,
@@ -95,33 +82,6 @@ async fn page(app: &App, query: &LimitsQuery, frame: &Frame, mut again: Again) -
         .answer(Page::of(Here::Limits).at(address(query)).saying(flash).refusing(again.untold()).show(frame, &body)))
 }
 
-/// What shows the same again.
-fn address(query: &LimitsQuery) -> String {
-    let texts =
-        [("limiter", &query.limiter), ("key", &query.key), ("tenant", &query.tenant), ("simulate", &query.simulate)];
-    let numbers = [("cost", &query.cost), ("apart", &query.apart)];
-    let typed = texts.into_iter().chain(numbers);
-    let typed = typed.filter_map(|(name, value)| value.as_deref().map(|value| (name, encoded(value))));
-    let pairs: Vec<_> = typed.map(|(name, value)| format!("{name}={value}")).collect();
-    if pairs.is_empty() {
-        Here::Limits.path().to_owned()
-    } else {
-        format!("{}?{}", Here::Limits.path(), pairs.join("&"))
-    }
-}
-
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-/// Where one key, or one tenant, is looked up.
-fn look_up(limiter: &str, key: &str) -> String {
-    if limiter == TENANT {
-        return format!("{}?tenant={}", Here::Limits.path(), encoded(key));
-    }
-    format!("{}?limiter={}&key={}", Here::Limits.path(), encoded(limiter), encoded(key))
-}
-
 fn limiters_table(limiters: &[Value]) -> Markup {
     let columns = [
         ("Limiter", NAME),
@@ -165,17 +125,6 @@ fn limiters_table(limiters: &[Value]) -> Markup {
 #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
 fn share(part: u64, rest: u64) -> f64 {
     if part == 0 { 0.0 } else { part as f64 / (part + rest) as f64 }
-}
-
-/// A choice among the limiters.
-fn choice(id: &str, limiters: &[Value], chosen: Option<&str>, with_tenants: bool) -> Markup {
-    html! {
-        select id=(id) name="limiter" {
-            @for name in limiters.iter().filter_map(|limiter| limiter["name"].as_str()).filter(|name| with_tenants || *name != TENANT) {
-                option selected[chosen == Some(name)] { (name) }
-            }
-        }
-    }
 }
 
 /// Tenants whose rate is far above their usual one; nothing while there is none.
@@ -228,7 +177,7 @@ struct Refused {
     blocked_for: Option<Duration>,
 }
 
-/// Those of all limiters, blocked ones first.
+/// Refused keys of all limiters, blocked ones first.
 async fn refused(app: &App, limiters: &[Value]) -> Vec<Refused> {
     let listed = limiters.iter().flat_map(|limiter| {
         let name = limiter["name"].as_str().unwrap_or_default();
@@ -262,17 +211,4 @@ fn refused_table(frame: &Frame, refused: &[Refused]) -> Markup {
             ]
         }),
     )
-}
-
-fn key_buttons(frame: &Frame, limiter: &str, key: &str, is_blocked: bool) -> Markup {
-    let shown = text::visible(key);
-    let button = |act: &str, label, asks: Option<&str>| {
-        let action = format!("{}/{act}", Here::Limits.path());
-        frame.button(&Button { action: &action, label, about: &shown, asks }, &[("limiter", limiter), ("key", key)])
-    };
-    let asks = format!("Forget what {} has used, its block and its strikes?", text::beginning(&shown, 64));
-    html! {
-        @if is_blocked { (button("unblock", "Unblock", None)) }
-        (button("forget", "Forget", Some(&asks)))
-    }
 }

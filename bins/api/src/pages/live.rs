@@ -20,42 +20,40 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::section::{items, told};
-use super::session::Visitor;
+use super::session::visitor::Visitor;
 use super::{chart, text};
 use crate::app::App;
 use crate::problem::Problem;
 
-/// Where the figures are followed.
-pub(super) const PATH: &str = "/dashboard/live";
 const EVERY: Duration = Duration::from_secs(2);
 /// No stream is held for ever by a client that no longer reads; a browser comes back by itself.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Pages that are followed at once; more show what they were loaded with.
 const MOST_FOLLOWERS: usize = 64;
-/// What rates, errors and percentiles are of.
+/// The window of rates, errors and percentiles.
 pub(super) const WINDOW: Window = Window::Minutes(5);
-/// What is listed of the endpoints, those asked most first.
+/// Most endpoints that are listed, busiest first.
 const MOST_ENDPOINTS: usize = 20;
 const MOST_ADVICE: usize = 5;
 /// Alerts, and silences.
 const MOST_ALERTS: usize = 100;
 
-/// What one moment shows. Texts are ready to be read; a page and the stream take them from here, so that they can't disagree.
+/// The figures of one moment, as text. A page and the stream both take them from here.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Figures {
     texts: BTreeMap<String, String>,
     points: BTreeMap<String, String>,
     states: BTreeMap<String, &'static str>,
-    /// Another where a page would show other parts than these: endpoints, reasons, alerts, advice, or a minute more. The script then
-    /// loads the page anew and takes them from there, so that they are never beside figures of another moment for long.
+    /// Changes when a page would show other parts: endpoints, reasons, alerts, advice, or one
+    /// minute more. The script then loads the page anew, so that its parts fit its figures.
     pub(super) parts: u64,
     /// Method and route of those that are listed, in their order.
     #[serde(skip)]
     pub(super) endpoints: Vec<(&'static str, String)>,
     #[serde(skip)]
     pub(super) firing: Vec<Value>,
-    /// Those in force.
+    /// Silences in force.
     #[serde(skip)]
     pub(super) silences: Vec<Value>,
 }
@@ -98,7 +96,7 @@ impl Figures {
         self.silences = items(told, "silences").to_vec();
     }
 
-    /// Of 53 bits, which a script's numbers hold.
+    /// A number of 53 bits, which fits a script's numbers.
     fn number_of_parts(&self, app: &App) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.endpoints.hash(&mut hasher);
@@ -171,12 +169,11 @@ pub(super) fn key(method: &str, route: &str) -> String {
     format!("{method} {route}")
 }
 
-/// What is advised now.
 pub(super) fn advice(app: &App) -> Value {
     told(app, "advice", MOST_ADVICE)
 }
 
-/// What all followers share: one sampler, which rests while there are none.
+/// One sampler for all followers. It rests while there are none.
 #[derive(Clone)]
 pub(super) struct Live {
     latest: watch::Sender<Arc<str>>,
@@ -213,7 +210,7 @@ pub(super) async fn follow(
     Extension(live): Extension<Live>,
 ) -> Result<Response, Problem> {
     if let Err(refused) = visitor {
-        // A script can't follow to the login; it is told so, and asks no more.
+        // A script can't follow to the login: this answer makes it stop.
         return match refused.extensions().get::<Problem>() {
             Some(problem) => Err(problem.clone()),
             None => Err(Problem::unauthorized("the session has ended; log in again at /dashboard/login")),

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use tidegate_settings::Rights;
 
 use super::form::{Form, signed};
-use super::layout::{Here, plain, shown};
-use super::session::{self, FormToken, LOGIN, Next, Role};
+use super::here::{Here, LOGIN};
+use super::layout::{plain, shown};
+use super::session::{self, Role, form_token::FormToken, next::Next, visitor::open};
 use crate::app::App;
 use crate::client::ClientKey;
 use crate::limits;
@@ -21,7 +22,7 @@ use crate::query::Query;
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
     token: String,
-    /// Where to go on.
+    /// Page to open after the login.
     next: Option<String>,
     form: String,
 }
@@ -48,13 +49,13 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let next = query.next.as_deref().and_then(Next::of);
     if !app.settings().tokens.any() {
-        session::open(&app, &parts)?;
+        open(&app, &parts)?;
         return Ok(Redirect::to(onward(next.as_ref())).into_response());
     }
     Ok(form(&app, &parts.headers, next.as_ref(), None))
 }
 
-/// Begins a session of the token's role. A token that isn't known counts as an attempt, as on the operations routes.
+/// Begins a session of the token's role. An unknown token counts as an attempt, as for operations.
 pub(super) async fn begin(
     State(app): State<App>,
     Extension(ClientKey(client)): Extension<ClientKey>,

@@ -11,7 +11,8 @@ use tidegate_perfmon::Window;
 
 use super::again::Again;
 use super::flash::Flash;
-use super::layout::{Frame, Here, Page};
+use super::here::Here;
+use super::layout::{Frame, Page};
 use super::live::{self, Figures};
 use super::section::items;
 use super::{chart, text};

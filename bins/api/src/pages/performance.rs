@@ -6,10 +6,11 @@ use maud::{Markup, html};
 use serde_json::Value;
 use tidegate_perfmon::{CallOutcome, OperationSnapshot, SlowCall};
 
-use super::layout::{Frame, Here, Page};
+use super::here::Here;
+use super::layout::{Frame, Page};
 use super::live::WINDOW;
 use super::section::{items, told};
-use super::session::Visitor;
+use super::session::visitor::Visitor;
 use super::table::{NAME, NUMBER, TEXT, table};
 use super::text;
 use crate::app::App;

@@ -2,19 +2,21 @@
 
 pub(super) mod bulk;
 mod list;
+mod query;
 mod search;
 pub(super) mod whole;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
-use tidegate_queue::{JobRecord, State as JobState};
+use tidegate_queue::State as JobState;
 
+use self::list::Listed;
+use self::query::{QueueQuery, address};
 use super::again::Again;
 use super::flash::Flash;
-use super::layout::{Frame, Here, Page};
+use super::here::Here;
+use super::layout::{Frame, Page};
 use super::queues::{millis, moment, path};
 use super::text;
 use crate::app::App;
@@ -25,27 +27,7 @@ use crate::routes::queues::jobs::{self, JobsQuery};
 use crate::routes::queues::overview::{self, Overview};
 use crate::routes::queues::{cron, known};
 
-/// Jobs of a page.
 const PAGE: usize = 50;
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct QueueQuery {
-    state: Option<String>,
-    cursor: Option<String>,
-    /// What is searched: a job's id, or a part of that or of its kind.
-    q: Option<String>,
-    said: Option<String>,
-    done: Option<u64>,
-    left: Option<u64>,
-}
-
-/// What is listed.
-struct Listed {
-    jobs: Vec<JobRecord>,
-    /// Where the next page begins.
-    next: Option<String>,
-}
 
 pub(super) async fn show(
     State(app): State<App>,
@@ -106,19 +88,6 @@ async fn page(app: &App, queue: &str, query: &QueueQuery, frame: &Frame, again: 
     };
     let page = Page::below(Here::Queues, queue, here, ("Queues", Here::Queues.path()));
     Ok(again.answer(page.saying(flash).refusing(again.untold()).still(sought.is_some()).show(frame, &body)))
-}
-
-/// What shows the same again.
-fn address(queue: &str, state: JobState, cursor: Option<&str>, sought: Option<&str>) -> String {
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let mut address = format!("{}?state={state}", path(queue));
-    if let Some(cursor) = cursor {
-        address += &format!("&cursor={}", encoded(cursor));
-    }
-    if let Some(sought) = sought {
-        address += &format!("&q={}", encoded(sought));
-    }
-    address
 }
 
 fn figures(queue: &Overview) -> Markup {

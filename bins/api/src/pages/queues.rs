@@ -1,4 +1,4 @@
-//! All queues: what lies in them, how fast it goes, who works on it.
+//! All queues: their jobs, throughput and workers.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -8,7 +8,8 @@ use tidegate_queue::{JobRecord, State as JobState, Timestamp};
 
 use super::flash::{Flash, said};
 use super::form::{Change, signed};
-use super::layout::{Button, Frame, Here, Page};
+use super::here::Here;
+use super::layout::{Button, Frame, Page};
 use super::table::{ACTION, NAME, NUMBER, TEXT, table};
 use super::text;
 use crate::app::App;

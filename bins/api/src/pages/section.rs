@@ -1,4 +1,4 @@
-//! What the sections of the board tell, as pages show it.
+//! The sections of the board, as pages show them.
 
 use serde_json::Value;
 

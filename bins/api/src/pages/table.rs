@@ -1,4 +1,4 @@
-//! Tables that become lists on a phone. Roles say that they are tables, which a browser forgets where `display` is another.
+//! Tables that become lists on a phone. Roles keep them tables where CSS changes `display`.
 
 use maud::{Markup, html};
 
@@ -7,7 +7,7 @@ pub(super) type Column = (&'static str, &'static str);
 pub(super) const NUMBER: &str = "number";
 pub(super) const TEXT: &str = "text";
 pub(super) const NAME: &str = "";
-/// What is done to a row.
+/// Actions on the row.
 pub(super) const ACTION: &str = "action";
 
 /// The first column names the row.

@@ -47,7 +47,7 @@ pub(super) fn bytes(bytes: f64) -> String {
     format!("{} {}", if unit == 0 { format!("{value:.0}") } else { places(value) }, UNITS[unit])
 }
 
-/// As many decimal places as make three digits.
+/// Three significant digits.
 pub(super) fn places(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
@@ -72,8 +72,8 @@ pub(super) fn span(span: Duration) -> String {
     }
 }
 
-/// Where somebody else wrote it: controls and marks of direction, which move what stands beside them, by their numbers. Lines and
-/// tabs stay.
+/// Shows controls and direction marks of foreign text by their numbers, since they move the text
+/// beside them. Lines and tabs stay.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |char: char| {
         char.is_control() && !matches!(char, '\n' | '\t')

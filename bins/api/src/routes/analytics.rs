@@ -13,9 +13,9 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::query::Query;
 
-/// Days that are told at once.
+/// Most days of one answer.
 const MOST_DAYS: u64 = 400;
-/// Days up to `to`, where nobody says from when.
+/// Days up to `to`, if the request has no `from`.
 const USUAL_DAYS: u64 = 30;
 
 #[derive(Debug, Deserialize)]

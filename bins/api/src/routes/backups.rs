@@ -40,7 +40,7 @@ pub(super) async fn create(State(app): State<App>, key: IdempotencyKey, request:
     Ok(accepted())
 }
 
-/// Those that are there, newest first. They are as many as are kept, and so all on one page.
+/// Existing backups, newest first, on one page: there are only as many as are kept.
 pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
     let listed: Result<Vec<Stored>, FilesError> = app.node().files.list(FileKind::Backup).try_collect().await;
     let mut backups = listed.map_err(|error| {

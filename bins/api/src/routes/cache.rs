@@ -24,7 +24,7 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
     axum::Json(told(&app))
 }
 
-/// What the cache did, by tier and by class.
+/// Figures of the cache, by tier and by class.
 pub(crate) fn told(app: &App) -> Value {
     let stats = app.node().cache.stats();
     let telemetry = &app.node().telemetry;
@@ -123,7 +123,7 @@ fn options(settings: &ClassSettings) -> Value {
     })
 }
 
-/// What an operator should look at: a shared tier that isn't what it should be.
+/// Warnings for an operator about a shared tier that does not work as it should.
 fn warnings_of(tier: &TierStats) -> impl Iterator<Item = String> {
     let says = |is_so: bool, what: &str| is_so.then(|| format!("tier {}: {what}", tier.tier));
     let warnings = [
@@ -163,7 +163,7 @@ fn tier(tier: &TierStats, telemetry: &Telemetry) -> Value {
     })
 }
 
-/// A tier that other processes fill too: what it holds is not this one's to tell.
+/// A tier that other processes fill too, so that its contents are not reported here.
 fn shared_tier(tier: &TierStats, telemetry: &Telemetry) -> Value {
     json!({
         "tier": tier.tier,

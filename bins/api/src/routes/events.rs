@@ -19,8 +19,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
+use tidegate_base::places::TooManyFollowers;
 use tidegate_node::jobs::QUEUES;
-use tidegate_telemetry::{Follower, Told, TooManyFollowers, Topic};
+use tidegate_telemetry::{Follower, Told, Topic};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -29,7 +30,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Between two comments on a quiet stream: below the minute in which most proxies close what is quiet.
+/// Between two comments on a quiet stream. Most proxies close a quiet stream after a minute.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After how long a client that lost the stream comes back.
 const RETRY: Duration = Duration::from_secs(2);
@@ -52,7 +53,7 @@ pub(super) async fn follow(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topics = query.topics.as_deref().map_or_else(|| Ok(Topic::USUAL.to_vec()), topics)?;
-    // What can't be read was given by nobody here, and is a gap.
+    // An unreadable id is not ours, and is a gap.
     let after = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
     let follower = app.node().telemetry.alerts().follow(&client, &topics, after).map_err(too_many)?;
     let events = stream::unfold((follower, stop), next);

@@ -1,4 +1,4 @@
-//! What jobs make for a tenant as files: asking for it, and how far it is. Exports and reports are such jobs.
+//! Runs that make files for a tenant, as exports and reports do: starting one, and its progress.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -28,11 +28,11 @@ pub(super) struct RunView {
     progress: Option<Progress>,
     created_at: Timestamp,
     finished_at: Option<Timestamp>,
-    /// What it has made, once that is there.
+    /// The result, once there is one.
     result: Option<Value>,
 }
 
-/// What the document says of [`RunView`].
+/// The schema of [`RunView`].
 pub(super) fn view() -> Value {
     object([
         ("id", text()),
@@ -79,7 +79,7 @@ pub(super) async fn begin<J: FileJob>(
         let is_same = serde_json::to_string(job).is_ok_and(|payload| payload == record.payload);
         return if is_same { Ok(([REPLAYED], accepted(&id, location)).into_response()) } else { Err(reused()) };
     }
-    // One is as dear as another, and they are counted together.
+    // One is as expensive as another, and they are counted together.
     limits::enforce(&app.limiters().report, &caller.asker()).await?;
     let place =
         FilePlace { store: &node.store, broker: &*node.broker, producer: app.producer(), most: settings.max_pending };

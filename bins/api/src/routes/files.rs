@@ -16,7 +16,7 @@ use crate::path::Path;
 use crate::problem::Problem;
 use crate::representation::IfNoneMatch;
 
-/// A browser that opens the file all the same runs nothing of it, and takes it for nobody's page.
+/// A browser that opens the file all the same runs nothing of it, and gives it no origin.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
 
 /// The tenant's file. Another tenant's is not found, as if it were not there.
@@ -35,7 +35,7 @@ pub(super) async fn show(
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let (_, pieces) = node.files.read(&file.at).await.map_err(|error| not_read(&error, missing))?;
-        // The head is out by then: the client sees the connection end before the length that it was told.
+        // The head has left: the client sees fewer bytes than the announced length.
         let pieces = pieces.inspect_err(move |error| tracing::error!(%error, file = %id, "a file broke off"));
         content(&file, Body::from_stream(pieces))?
     };
@@ -60,7 +60,7 @@ fn content(file: &StoredFile, body: Body) -> Result<Response, Problem> {
 
 fn not_read(error: &FilesError, missing: impl FnOnce() -> Problem) -> Problem {
     if error.is_missing() {
-        // The database was restored somewhere else, or somebody has tidied up.
+        // The database was restored elsewhere, or an operator deleted the file.
         tracing::warn!(%error, "a row names a file that is not there");
         return missing();
     }

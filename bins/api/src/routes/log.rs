@@ -35,8 +35,7 @@ pub(super) fn add(routes: Routes) -> Routes {
         )
 }
 
-/// Numbers are wider than what they may say, so that one out of range is told apart from one that
-/// is none.
+/// Numbers are wider than their range, so that a number out of range has its own error.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewFilter {

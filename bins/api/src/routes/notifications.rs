@@ -1,7 +1,7 @@
-//! `/api/notifications`: what a tenant is told, as a list and as server-sent events.
+//! `/api/notifications`: a tenant's notifications, as a list and as server-sent events.
 //!
-//! A stream is resumed by the id of its last event, on whichever instance: nothing is lost and nothing comes twice, as long as it is kept;
-//! what isn't any more is told of by a `gap`.
+//! The id of its last event resumes a stream, on any instance. No kept notification is lost or
+//! comes twice. A `gap` reports those that are no longer kept.
 
 pub(super) mod operations;
 
@@ -48,7 +48,7 @@ pub(super) async fn list(
         return Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MAX_PAGE}")));
     }
     let (store, tenant) = (&app.node().store, &caller.tenant.id);
-    // Before the rows: what is told meanwhile is on the page or behind `last`, and never lost between.
+    // Read before the rows: a new notification is then on the page or behind `last`.
     let ends = store.ends_of_notifications(tenant).await?;
     let told = store.notifications(tenant, query.after.unwrap_or(0), limit).await?;
     // Those of other users are read past, so a page may be shorter than asked, and more behind it.
@@ -77,7 +77,8 @@ pub(super) async fn follow(
     Query(query): Query<FollowQuery>,
     parts: Parts,
 ) -> Result<Response, Problem> {
-    // The header is the client's own memory, the query only how it began. What can't be read was given by nobody here, and is a gap.
+    // The header is the client's position, the query only its start. An unreadable id is not ours,
+    // and is a gap.
     let resumed = parts.headers.get(LAST_EVENT_ID).map(|id| id.to_str().ok().and_then(number).unwrap_or(u64::MAX));
     let subscription = match app.node().hub.subscribe(&caller.tenant.id, resumed.or(query.after)).await {
         Ok(subscription) => subscription,
@@ -100,7 +101,7 @@ struct Stream {
     /// By which it was known.
     headers: HeaderMap,
     extensions: Extensions,
-    /// When it is asked whether it still is, however much is told meanwhile.
+    /// Ticks for the checks that the key or session is still valid.
     check: Interval,
 }
 
@@ -111,7 +112,7 @@ impl Stream {
         Some((Ok(event(&told)), self))
     }
 
-    /// What comes next, as long as the key or the session is one.
+    /// The next notifications, while the key or session is valid.
     async fn told(&mut self) -> Option<Told> {
         loop {
             tokio::select! {

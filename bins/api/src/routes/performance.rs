@@ -1,4 +1,4 @@
-//! `/api/performance`: how fast the routes are, the verdict, and whatever parts of the node have hung up to be seen.
+//! `/api/performance`: the routes' latency, the verdict, and the sections of the node's parts.
 
 pub(super) mod actions;
 mod asked;
@@ -17,16 +17,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 pub(crate) use self::asked::PerformanceQuery;
-use self::asked::{Asked, Format};
+use self::asked::{Asked, EXPORT, Format};
 use self::sections::Sections;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::query::Query;
 
-/// The type that is everything at once, as a file.
-const EXPORT: &str = "export";
-
-/// Tells what is asked for by `type`; without one, an overview.
+/// Answers with the section that `type` names; without one, with an overview.
 pub(super) async fn show(State(app): State<App>, Query(query): Query<PerformanceQuery>) -> Result<Response, Problem> {
     let asked = query.check()?;
     let telemetry = &app.node().telemetry;

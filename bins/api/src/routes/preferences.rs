@@ -39,7 +39,7 @@ pub(super) async fn replace(
     if body.len() > LONGEST {
         return Err(Problem::too_large(LONGEST as u64));
     }
-    let found = app.preferences().put(&app, &caller.tenant.id, user, body).await?;
+    let found = app.preferences().put(&caller.tenant.id, user, body, app.catch_up()).await?;
     representation::respond(&IfNoneMatch::nothing(), found, || no_user(&id))
 }
 

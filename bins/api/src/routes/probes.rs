@@ -27,7 +27,7 @@ pub(super) fn describe(routes: Routes) -> Routes {
         ))
 }
 
-/// Beside `status`, nothing is told to whom figures are not for.
+/// Unauthenticated clients see `status` only.
 fn health() -> Value {
     let reason = open(object([("component", text()), ("message", text())]));
     open(object([

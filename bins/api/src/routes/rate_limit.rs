@@ -1,4 +1,4 @@
-//! `/api/rate-limit`: what the limiters did, their quotas and keys, decisions for others, and a tenant's plan.
+//! `/api/rate-limit`: the limiters' figures, quotas and keys, decisions for others, tenants' plans.
 
 mod check;
 pub(crate) mod keys;
@@ -83,7 +83,7 @@ pub(super) struct Change {
     quota: Option<Option<String>>,
 }
 
-/// Changes what the body names: `tenant_id` with what its plan becomes, or `limiter` with its quota.
+/// Changes what the body names: `tenant_id` with its new plan, or `limiter` with its quota.
 pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -> Result<axum::Json<Value>, Problem> {
     match change {
         Change { tenant_id: Some(tenant_id), tier, limits, limiter: None, quota: None } => {
@@ -100,7 +100,7 @@ pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -
     }
 }
 
-/// What a tenant's plan becomes.
+/// Changes of a tenant's plan.
 pub(crate) struct NewPlan {
     pub(crate) tenant_id: String,
     /// As before where none is named.
@@ -108,8 +108,7 @@ pub(crate) struct NewPlan {
     pub(crate) limits: LimitChanges,
 }
 
-/// What becomes of a tenant's own limits: one that is not named stays, one that is `null` goes, so that the tier's
-/// holds again.
+/// Changes of a tenant's own limits: an absent one stays, one that is `null` returns to the tier's.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LimitChanges {
@@ -123,7 +122,7 @@ pub(crate) struct LimitChanges {
     pub(crate) max_users: Option<Option<u32>>,
 }
 
-/// What is there has to be a value: `null` is none.
+/// A field that is present has a value: `null` is none.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

@@ -15,7 +15,6 @@ use crate::json::Json;
 use crate::path::Path;
 use crate::problem::Problem;
 
-/// What is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {

@@ -33,15 +33,15 @@ pub(super) struct Login {
 
 /// Begins a session, and sets its cookie.
 ///
-/// Counted before anything is looked up or hashed: by address as any stranger's request is, and as an attempt at that account, which
-/// is given back where it succeeds. Who fails learns nothing of why, neither by the answer nor by its time.
+/// Charges first: the address as for any unauthenticated request, and an attempt at the account,
+/// which a success gives back. Neither answer nor time says why a login failed.
 pub(super) async fn begin(
     State(app): State<App>,
     Extension(ClientKey(client)): Extension<ClientKey>,
     headers: HeaderMap,
     Json(login): Json<Login>,
 ) -> Result<Response, Problem> {
-    // Else another site could log its visitor in as somebody whose data it reads.
+    // Else another site could log its visitor in as a user whose data it reads.
     if !is_same_origin(&headers) {
         return Err(from_elsewhere());
     }
@@ -65,7 +65,7 @@ pub(super) async fn begin(
     limits::forgive(auth, &attempt).await;
 
     let (token, lasts) = (SessionToken::generate(), app.settings().session_ttl);
-    // The browser forgets the cookie that it brought, and nobody else is to find it.
+    // The browser replaces the cookie that it sent, so that its session ends here.
     let before = sessions::sent(&headers);
     let session = store.begin_session(&token.digest(), (&tenant, user.id), &password, lasts, before.as_ref()).await?;
     let session = session.ok_or_else(refused)?;
@@ -74,17 +74,17 @@ pub(super) async fn begin(
     Ok((StatusCode::CREATED, [(header::SET_COOKIE, cookie)], axum::Json(body)).into_response())
 }
 
-/// Who is logged in.
+/// The user who is logged in.
 pub(super) async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, Problem> {
     let none = || Problem::not_found("this request has no session: it came by an API key or for a tenant as a whole");
     let session = caller.session.ok_or_else(none)?;
-    // Who is deleted has no session any more, but for the moment between the two looks.
+    // A deleted user has no session any more, except between these two lookups.
     let gone = || Problem::unauthorized("the session is over or not known; log in again");
     let user = app.node().store.user(&session.tenant, session.user).await?.ok_or_else(gone)?;
     Ok(axum::Json(json!({ "tenant_id": session.tenant, "user": user, "expires_at": session.expires_at })))
 }
 
-/// Ends the session, in every process, and takes the cookie back. Without one there is nothing to end.
+/// Ends the session in every process and takes the cookie back. No session is no error.
 pub(super) async fn end(
     State(app): State<App>,
     Extension(ClientKey(client)): Extension<ClientKey>,

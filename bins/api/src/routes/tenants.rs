@@ -1,7 +1,6 @@
 //! `/api/tenants`: customers, their keys and users.
 
 mod keys;
-pub(crate) mod manager;
 pub(super) mod operations;
 mod reindex;
 mod users;
@@ -9,14 +8,12 @@ mod users;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_model::tenant::{ApiKey, Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, Tier};
-use tidegate_server::bearer::bearer;
 use tidegate_store::TenantPage;
 
 use crate::access;
@@ -71,11 +68,11 @@ pub(super) async fn list(
 
 /// Operators may look at every tenant, a tenant at itself.
 ///
-/// What was sent decides which of the two the client has to prove to be: an API key or a user's session speaks for a tenant,
-/// anything else for an operator.
+/// The credential decides: an API key or a user's session speaks for a tenant, anything else for an
+/// operator.
 pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: Parts) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
-    if is_of_tenant(&parts.headers) {
+    if caller::is_of_tenant(&parts.headers) {
         let admitted = caller::admit(&app, &parts.method, &parts.headers, &parts.extensions).await?;
         let tenant = Arc::clone(&admitted.caller.tenant);
         let shown = if tenant.id.as_str() == id { Ok(axum::Json(tenant)) } else { Err(missing()) };
@@ -88,11 +85,6 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: 
     let id: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
     Ok(axum::Json(tenant).into_response())
-}
-
-fn is_of_tenant(headers: &HeaderMap) -> bool {
-    let has_key = bearer(headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX));
-    has_key || caller::has_session(headers).is_some()
 }
 
 pub(super) fn parse_tier(text: &str) -> Result<Tier, Problem> {

@@ -1,4 +1,4 @@
-//! `/api/webhooks`: where a tenant wants to be told.
+//! `/api/webhooks`: the URLs to which a tenant's notifications are posted.
 
 pub(super) mod operations;
 
@@ -25,7 +25,7 @@ pub(super) struct NewBody {
     kinds: Vec<String>,
 }
 
-/// A webhook tells all that the tenant is told, and outlives a session.
+/// Refuses users: a webhook gets all notifications of the tenant, and outlives a session.
 fn by_the_tenant_itself(caller: &Caller) -> Result<(), Problem> {
     match caller.session {
         None => Ok(()),

@@ -6,9 +6,9 @@ use tidegate_cache::{HotKeys, Key, TieredCache};
 
 /// The keys that memory holds, and behind them those that it held not long ago.
 ///
-/// Memory may hold little though much is hot: its loads failed, or it was just cleared. So a key that it doesn't hold leaves
-/// the list only when so many reads were answered without it as the list takes keys: one that is asked for once in so many reads
-/// would have been asked for by then.
+/// Memory may hold few of the hot keys, after failed loads or a clear. So a key that it lacks
+/// leaves the list only after as many reads as the list has room for keys. A hot key would have
+/// been read by then.
 #[derive(Debug)]
 pub(super) struct HotList {
     most: usize,
@@ -18,7 +18,7 @@ pub(super) struct HotList {
 }
 
 impl HotList {
-    /// Begins with the list of the process before, of `most` keys at most, when `answered` reads were answered.
+    /// Begins with at most `most` keys of the process before, when `answered` reads were answered.
     pub(super) fn new(keys: HotKeys, most: usize, answered: u64) -> Self {
         let held_at = keys.iter().map(|hot| (hot.key.clone(), answered)).collect();
         Self { most, keys, held_at }
@@ -41,7 +41,7 @@ impl HotList {
     }
 }
 
-/// Reads that `cache` answered with a value: found ones, and those that were loaded. What failed tells of no key's heat.
+/// Reads that `cache` answered with a value, found or loaded. A failed read says nothing of heat.
 pub(super) fn answered(cache: &TieredCache) -> u64 {
     let classes = cache.stats().classes.into_iter();
     classes.map(|class| class.hits + class.stale_hits + class.loads.saturating_sub(class.load_failures)).sum()

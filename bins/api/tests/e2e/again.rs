@@ -1,5 +1,5 @@
-//! The main job once more with queue, limits and shared cache on Redis: the very tests of the embedded default, on each
-//! arrangement of servers.
+//! The main job with queue, limits and shared cache on Redis: the tests of the embedded default,
+//! run on each arrangement of servers.
 
 /// Tests of other modules, on that backend.
 macro_rules! again {
@@ -25,7 +25,7 @@ macro_rules! again {
     };
 }
 
-/// What must work wherever it runs: import, kill, reads, limits, several processes, the pages of operations, a stop.
+/// What must work on any backend: import, kill, reads, limits, several processes, pages, a stop.
 macro_rules! the_main_job {
     ($backend:ident) => {
         again! {

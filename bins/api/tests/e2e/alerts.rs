@@ -1,4 +1,4 @@
-//! From an outage to whoever is told of it: real processes, a real Redis that is killed, a real receiver.
+//! From an outage to its receiver: real processes, a real Redis that is killed, a real receiver.
 
 mod fleet;
 pub(crate) mod listener;
@@ -76,7 +76,8 @@ async fn an_outage_of_a_handler_raises_an_alert_that_reaches_log_stream_and_webh
     let mut listener = Listener::open(&outage.api, "/api/events?topics=alerts", None).await;
     outage.begin();
 
-    // The first try is refused, the second hangs, the third is taken, and all that waited behind it come too.
+    // The first attempt is refused, the second hangs, the third succeeds. All that waited behind it
+    // come too.
     let is_it = |body: &Value| body["alert"]["rule"] == "error_rate" && body["alert"]["phase"] == "firing";
     let taken = poll_until(DEADLINE, async || receiver.taken().into_iter().find(|delivery| is_it(&delivery.body)));
     let taken = taken.await.expect("the alert arrives");
@@ -189,7 +190,8 @@ async fn a_webhook_to_a_private_address_is_refused() {
     assert_eq!(outage.api.process.log().find(|line| line.contains("hunter2")), None);
 }
 
-/// Whoever knocks often enough would hide an outage, if being turned away were a good answer, or the page that asks who he is.
+/// Enough unauthenticated requests would hide an outage if a refusal or the login page counted as a
+/// good answer.
 #[tokio::test]
 async fn health_goes_by_nothing_that_a_stranger_is_answered() {
     let api = Api::start_with(&TOKENS).await;

@@ -1,4 +1,4 @@
-//! What the processes of a test run on: nothing but a directory, or Redis in one of its arrangements beside it.
+//! The backend of a test's processes: a directory alone, or Redis in one of its arrangements too.
 
 use std::cell::Cell;
 
@@ -22,7 +22,7 @@ thread_local! {
     static CHOSEN: Cell<Backend> = const { Cell::new(Backend::Embedded) };
 }
 
-/// Runs a test of the embedded default with another backend below: whatever it starts is given that.
+/// Runs a test of the embedded default on another backend: all that it starts gets that one.
 pub(crate) fn on(backend: Backend, test: fn()) {
     CHOSEN.set(backend);
     test();
@@ -64,8 +64,8 @@ impl Servers {
             Self::Sentinel(sentinels) => sentinels.url(),
             Self::Cluster(cluster) => cluster.url(),
         };
-        // A busy machine answers late, and whoever isn't waited for is admitted by the process alone: limits wait for as long as
-        // the client does.
+        // A busy machine answers late, and the process alone admits a client that limits don't wait
+        // for. So they wait as long as the client does.
         vec![("REDIS_URL", url), ("TIDEGATE_LIMIT_PATIENCE", "10s".to_owned())]
     }
 }

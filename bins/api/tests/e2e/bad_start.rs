@@ -1,7 +1,9 @@
-//! Starts that can't work: the binary ends by itself, says what and where in one line, and changes nothing.
+//! Starts that fail: the binary ends by itself, names fault and place in one line, and changes
+//! nothing.
 //!
-//! That a `tidegate.db` of a newer schema is refused is shown beside the code that opens it
-//! (`crates/service/store/src/open.rs`): its version stands in a table, which a test without SQLite can't write.
+//! The refusal of a `tidegate.db` of a newer schema is tested beside the code that opens it
+//! (`crates/service/store/src/open.rs`): a test without SQLite can't write the version, which a
+//! table holds.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -145,7 +147,7 @@ async fn a_database_of_another_program() {
     let used = data_that_was_used().await;
     for (file, other) in [("tidegate.db", "queue.db"), ("queue.db", "tidegate.db")] {
         let swapped = bytes(&used.join(other));
-        // One that says whose it is, one of a program that says nothing, and both in the journal mode that most use.
+        // One with a foreign application id, one without any, and both in the usual journal mode.
         let unmarked = patched(swapped.clone(), APPLICATION_ID, &[0; 4]);
         for contents in [swapped, unmarked] {
             let rollback_mode = patched(patched(contents.clone(), WRITE_VERSION, &[1]), READ_VERSION, &[1]);

@@ -83,7 +83,7 @@ async fn a_reader_that_does_not_read_is_ended() {
     let api = Api::start_with(&variables).await;
     let mut reading = connect(&api.url).await;
     let deaf = connect(&api.url).await;
-    // It asks as long as the server takes it, and reads nothing. In the end nobody takes anything of the other.
+    // It sends as long as the server reads, and reads nothing. In the end neither side reads.
     let ended = poll_until(DEADLINE, async || {
         loop {
             match deaf.try_write(&METRICS.repeat(100)) {
@@ -207,7 +207,8 @@ async fn idle_ones_make_room() {
     for connection in [&mut oldest, &mut newest] {
         ask(connection).await;
     }
-    // Each that comes is served, as a probe has to be, and takes the place of whoever has asked for nothing longest.
+    // Each new connection is served, as a probe has to be, and replaces the one that was idle
+    // longest.
     let mut next = connect(&api.url).await;
     ask(&mut next).await;
     assert_eq!(ended(rest(silent)).await, "");

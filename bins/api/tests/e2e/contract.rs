@@ -62,8 +62,8 @@ fn turn(operation: &Operation) -> u8 {
     }
 }
 
-/// No JSON, JSON of other fields, another type, another name, another parameter: each is a problem that is listed. What isn't so is
-/// returned.
+/// Sends no JSON, JSON of other fields, another type, another name, another parameter. Each must be
+/// a listed problem. Returns the faults.
 async fn not_refused(api: &Api, document: &Document, all: &[Operation], known: &Known) -> Vec<String> {
     let mut faults = Vec::new();
     for operation in all.iter().filter(|operation| operation.circle != "public" || operation.body().is_some()) {
@@ -155,7 +155,8 @@ async fn the_document_is_whole_and_may_be_kept() {
     assert_eq!(again.status(), 304);
 }
 
-/// Parts of the path are told and told of, examples are what the schemas say, answers have a description, and there is a good one.
+/// Checks that parts of the path are described, that examples fit their schemas, that answers have
+/// a description, and that one of them is a success.
 fn is_whole(document: &Document, operation: &Operation) {
     let Operation { id, path, said, .. } = operation;
     let parts: BTreeSet<_> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();

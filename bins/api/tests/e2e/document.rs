@@ -76,11 +76,12 @@ impl Document {
         }
     }
 
-    /// Holds an answer against what the operation says of it, and returns its status and its body, as far as that is JSON.
+    /// Checks an answer against its operation. Returns its status and its body, as far as that is
+    /// JSON.
     ///
     /// # Errors
     ///
-    /// What is otherwise than it says.
+    /// What differs from the document.
     pub(crate) async fn check_answer(&self, operation: &Operation, answer: Response) -> Result<(u16, Value), String> {
         let status = answer.status().as_u16();
         let kind = header(&answer, "content-type");
@@ -145,7 +146,7 @@ impl Operation {
         )
     }
 
-    /// Its path, with a text in the place of each name; `part` is told the name and the template up to it.
+    /// Its path, with a text in place of each name. `part` gets the name and the template up to it.
     pub(crate) fn path_with(&self, part: impl Fn(&str, &str) -> String) -> String {
         let mut template = String::new();
         let mut path = String::new();
@@ -179,7 +180,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What the answers so far named by `Location`: by template, what stands in the place of its last name.
+/// What `Location` named in the answers so far: by template, the text in place of its last name.
 #[derive(Debug, Default)]
 pub(crate) struct Known(BTreeMap<String, String>);
 

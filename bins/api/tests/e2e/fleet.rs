@@ -1,4 +1,5 @@
-//! Three APIs and four workers on one Redis. Run by [`again`](crate::again): without it, limits are each process's own.
+//! Three APIs and four workers on one Redis. [`again`](crate::again) runs it: without Redis each
+//! process has its own limits.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -69,7 +70,8 @@ pub(crate) async fn of_two_hundred_at_once_over_three_apis_exactly_sixty_pass() 
     let answers: Vec<u16> = answers.into_iter().map(|answer| answer.expect("an answer").status().as_u16()).collect();
     let count = |status: u16| answers.iter().filter(|answer| **answer == status).count();
     assert_eq!((count(200), count(429)), (60, 140), "{answers:?}");
-    // A minute is in every window that began before this: an hour may begin on the way, the sixty stay.
+    // Every window that began earlier contains this minute: an hour may begin meanwhile, the sixty
+    // stay.
     for api in &apis {
         let usage = api.json("/api/rate-limit/tenants/small").await;
         assert_eq!(usage["windows"][0]["used"], 60, "{usage}");

@@ -1,4 +1,4 @@
-//! Requests made from the document, most of them wrong: none is answered 5xx, nothing panics, and the API lives on.
+//! Requests made from the document, most of them wrong: no 5xx, no panic, and the API lives on.
 
 mod accepted;
 mod body;
@@ -51,7 +51,8 @@ async fn no_request_made_from_the_document_breaks_anything() {
     let known = made_by_examples(&api, &document, &operations).await;
     let shots: Vec<_> = operations.iter().map(|operation| shot(&document, operation, &known)).collect();
     let kinds = shots.len();
-    // The same requests in every reduced run; at full size others each time, and the seed is printed where one fails.
+    // A reduced run always sends the same requests. A full run sends others each time, and a
+    // failure prints the seed.
     let seed: [u8; 32] = if scale(0, 1) == 1 { rand::random() } else { [7; 32] };
     let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let rounds = scale(2_000, 100_000).div_ceil(kinds);

@@ -30,7 +30,8 @@ impl Api {
         Self::start_with(&[]).await
     }
 
-    /// Starts the API on a fresh directory, with these variables beside the address and the directory.
+    /// Starts the API on a fresh directory, with these variables in addition to address and
+    /// directory.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
         Self::start_on(Servers::start().await, variables).await
     }
@@ -226,7 +227,7 @@ pub(crate) async fn problem(answer: Response, status: u16, kind: &str) -> Value 
     body
 }
 
-/// A CSV of `lines` schedules, of which those at `bad` (counted from 1 behind the header) are broken.
+/// A CSV of `lines` schedules. Those at `bad` (counted from 1 behind the header) are broken.
 pub(crate) fn csv(lines: usize, bad: &[usize]) -> String {
     let mut text = String::from("title,starts_at,ends_at,recurrence,attendees\n");
     for line in 1..=lines {

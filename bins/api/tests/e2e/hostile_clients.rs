@@ -35,7 +35,8 @@ async fn connect(from: SocketAddr, to: SocketAddr) -> std::io::Result<TcpStream>
     socket.connect(to).await
 }
 
-/// Sends the beginning, and a byte a second as long as it is taken, if any; comes back when it is closed on.
+/// Sends the beginning and, if it dribbles, a byte a second. Returns when the server closes the
+/// connection.
 async fn hold(from: SocketAddr, to: SocketAddr, beginning: &'static str, dribbles: bool, held: Arc<AtomicUsize>) {
     loop {
         if let Ok(mut connection) = connect(from, to).await

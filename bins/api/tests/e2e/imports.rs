@@ -18,7 +18,7 @@ const NO_TIME: &str = "starts_at: is not an RFC 3339 time with an offset, such a
 
 #[tokio::test]
 pub(crate) async fn ten_thousand_lines_arrive_and_each_bad_one_is_named() {
-    // The first and the last line, neighbours on both sides of a chunk's border, and some in between.
+    // The first and the last line, neighbours on both sides of a chunk's border, some in between.
     let bad = [1, 7, 499, 500, 501, 4_444, 9_999, 10_000];
     let api = Api::start_with(&[("TIDEGATE_IMPORT_PAUSE", "50ms")]).await;
     api.create_tenant("acme", "enterprise").await;
@@ -313,7 +313,7 @@ fn result(imported: usize, rejected: usize, rejects: &[Reject]) -> Value {
     })
 }
 
-/// An NDJSON file of so many lines, every seventh bad; the titles that it brings, sorted, and its bad lines.
+/// An NDJSON file of so many lines, every seventh bad. Also its titles, sorted, and its bad lines.
 fn ndjson(lines: u64) -> (String, Vec<String>, Vec<Reject>) {
     let (mut file, mut good, mut bad) = (String::new(), Vec::new(), Vec::new());
     for line in 1..=lines {

@@ -1,4 +1,4 @@
-//! The named limiters: what operators change while they run, decisions for other services, and keys that nobody chooses.
+//! The named limiters: changes at run time, decisions for other services, clients' identity.
 
 mod anomalies;
 pub(crate) mod changes;
@@ -26,9 +26,10 @@ fn ask(api: &Api, body: &Value) -> RequestBuilder {
     api.request(Method::POST, "/api/rate-limit/check").json(body)
 }
 
-/// The decision over one of `key`.
+/// The decision about one request of `key`.
 ///
-/// As what follows, with the admin token: where there is one, the test itself is not counted in front.
+/// With the admin token, as all that follows: with tokens set, the limiter in front then skips the
+/// test.
 async fn decide(api: &Api, limiter: &str, key: &str) -> Value {
     success_json(ask(api, &json!({"limiter": limiter, "key": key})).bearer_auth(ADMIN)).await
 }

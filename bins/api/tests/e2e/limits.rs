@@ -259,7 +259,7 @@ pub(crate) async fn who_guesses_keys_is_blocked_by_address_after_a_hundred() {
     success_json(own()).await;
     for number in 1..=100 {
         assert_eq!(guess_a_key(&api, "203.0.113.7").await.status(), 401, "guess {number}");
-        // On Redis what the first brought into the cache may be dropped again: the notice of the key's own creation comes late.
+        // On Redis, the late notice of the key's own creation may drop what the first read cached.
         if number % 20 == 0 {
             success_json(own()).await;
         }

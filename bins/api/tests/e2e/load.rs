@@ -19,8 +19,8 @@ const CONNECTIONS: usize = 64;
 /// More than any machine answers.
 const UNREACHED: u64 = 1_000_000_000;
 
-/// Proof `http-rss`. In an ordinary run a few seconds, in which a node still takes what it keeps for its first minute: the bound is
-/// a wide one then.
+/// Proof `http-rss`. An ordinary run takes a few seconds, in which a node still takes what it keeps
+/// for its first minute: its bound is a wide one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_under_load_stays() {
     let ddos = format!("{UNREACHED}/second");

@@ -1,4 +1,5 @@
-//! Who may do what: every operation of the document with every sender, and what is expected follows from the circle alone.
+//! Authorization: every operation of the document with every sender. Only the circle sets what is
+//! expected.
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What a tenant is told: on every instance, resumed after a kill, posted to its webhooks, and sent by mail.
+//! A tenant's notifications: on every instance, resumed after a kill, by webhook, and by mail.
 
 use reqwest::Method;
 use serde_json::{Value, json};

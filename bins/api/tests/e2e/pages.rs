@@ -86,7 +86,7 @@ async fn page(visit: &mut Visit<'_>, path: &str) -> String {
     answer.text().await.expect("a page")
 }
 
-/// Does something without JavaScript, as whoever loaded that page, and returns the page that it leads to.
+/// Sends a form of that page without JavaScript, and returns the page that it leads to.
 async fn act(visit: &mut Visit<'_>, from: &str, path: &str, fields: &[(&str, &str)]) -> String {
     let form = visit.form(from).await;
     let fields: Vec<_> = fields.iter().copied().chain([("form", form.as_str())]).collect();

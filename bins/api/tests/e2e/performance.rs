@@ -205,7 +205,8 @@ async fn csv_and_json_tell_the_same() {
     assert!(overview["sections"]["process"]["process"].is_object());
 }
 
-/// The members of an item that hold one value: by their path, as columns are named, those of a list left out.
+/// The members of an item that hold one value, by their path, as columns are named. Lists are left
+/// out.
 fn members(item: &Value, path: &str, into: &mut Vec<String>) {
     match item {
         Value::Object(all) => all.iter().for_each(|(name, value)| {

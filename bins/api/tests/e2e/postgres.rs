@@ -10,7 +10,7 @@ use tidegate_testkit::{PostgresServer, Scratch, poll_until};
 use crate::backend::Servers;
 use crate::harness::{Api, DEADLINE, api, csv, good_titles, problem, run, schedule, success_json};
 
-/// That a server which is killed comes back within it is what is shown, not how long a busy machine takes.
+/// The test is about the return of a killed server, not about the speed of a busy machine.
 const PATIENT: (&str, &str) = ("TIDEGATE_DATABASE_DEADLINE", "60s");
 
 async fn on(server: &PostgresServer) -> Api {

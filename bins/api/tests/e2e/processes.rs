@@ -1,16 +1,20 @@
-//! Several processes on one data directory: APIs that must not serve one another's past, workers that take over.
+//! Several processes on one data directory: APIs serve no stale data, and workers take over.
+
+mod steps;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use serde_json::{Value, json};
-use tidegate_testkit::{Process, poll_until};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tidegate_testkit::poll_until;
 
-use crate::harness::{Api, DEADLINE, csv, good_titles, header, problem, schedule, success_json};
+use self::steps::{
+    API_ALONE, busy_workers, cache_status, create, hang, health_when, imported_so_far, is_hit, is_unserved, items_of,
+    put, reason_of_the_queue, reject_lines, round_at, set_plan, start_worker, title_of, two_apis, worker_of_the_import,
+};
+use crate::harness::{Api, DEADLINE, csv, good_titles, problem, success_json};
 
-/// An API that leaves the jobs to others, and whose readers may be as fast as they can.
-const API_ALONE: &[(&str, &str)] = &[("TIDEGATE_WORKER", "none"), ("TIDEGATE_LIMIT_DDOS", "1000000/second")];
 /// How long a job stays a dead worker's.
 const LEASE: Duration = Duration::from_secs(3);
 /// A worker that takes one import at a time and some seconds for a thousand lines.
@@ -84,7 +88,7 @@ pub(crate) async fn a_worker_that_hung_finds_its_import_in_other_hands() {
     let (busy, _) = worker_of_the_import(&api, &mut workers, &id).await;
 
     hang(&api, busy).await;
-    // Awake again while the other is in the midst of it, and still of the belief that it is its own.
+    // It wakes while the other runs the job, and still believes that it holds the lease.
     api.job_when(&id, |job| job["deliveries"] == 2 && job["progress"].is_object()).await;
     busy.resume().expect("it runs");
 
@@ -110,7 +114,7 @@ pub(crate) async fn an_update_in_one_api_is_seen_by_the_next_read_in_the_other()
         let read = b.get_as("acme", &path).send().await.expect("an answer");
         assert!(cache_status(&read).starts_with("tidegate; fwd=uri-miss"), "{}", cache_status(&read));
         assert_eq!(title_of(read).await, title);
-        // Word of the update may come by a second way, and end a load that knew of it already: the next one is kept.
+        // A second notice of the update may end a load that knew of it. The next load is kept.
         let cached = poll_until(DEADLINE, async || {
             let again = b.get_as("acme", &path).send().await.expect("an answer");
             let is_hit = cache_status(&again).starts_with("tidegate; hit");
@@ -176,7 +180,7 @@ pub(crate) async fn what_a_reader_saw_in_one_api_is_not_unseen_in_the_writers_ow
         }
         written.store(true, Ordering::SeqCst);
     };
-    // The writer's own cache must be as true as the other, from the moment of the commit and not of its answer.
+    // The writer's own cache must be as true as the other from the commit on, not from its answer.
     let read = async || {
         while !written.load(Ordering::SeqCst) {
             let seen = round_at(&b, &path).await;
@@ -263,7 +267,7 @@ pub(crate) async fn a_purge_in_one_api_reaches_the_other_and_only_what_it_names(
             let (schedule_stays, list_stays) = (is_hit(&b, &schedule).await, is_hit(&b, &list).await);
             assert!(!(schedule_goes && schedule_stays), "{selection} and the schedule");
             assert!(!(list_goes && list_stays), "{selection} and the list");
-            // Word of what went before may still come, and end what this purge leaves: then it is tried again.
+            // A late notice may end what this purge leaves: then it is tried again.
             (schedule_stays != schedule_goes && list_stays != list_goes).then_some(())
         };
         assert!(poll_until(DEADLINE, purge).await.is_ok(), "{selection} takes more than it names");
@@ -311,128 +315,4 @@ pub(crate) async fn a_killed_worker_is_lost_after_two_leases() {
     let metrics = api.request(Method::GET, "/metrics").send().await.expect("an answer").text().await.expect("figures");
     let serving = metrics.lines().find(|line| line.starts_with("tidegate_queue_workers{queue=\"import\"}"));
     assert_eq!(serving.and_then(|line| line.split(' ').next_back()), Some("0"), "{serving:?}");
-}
-
-async fn two_apis() -> (Api, Api) {
-    let a = Api::start_with(API_ALONE).await;
-    let b = a.start_beside(API_ALONE).await;
-    create_unlimited(&a, "acme").await;
-    (a, b)
-}
-
-/// Creates a tenant whose quota no test uses up.
-async fn create_unlimited(api: &Api, tenant: &str) {
-    let limits = json!({"per_minute": 1_000_000, "per_hour": 1_000_000, "per_day": 1_000_000});
-    let body = json!({"id": tenant, "name": tenant, "tier": "enterprise", "limits": limits});
-    success_json(api.request(Method::POST, "/api/tenants").json(&body)).await;
-}
-
-async fn set_plan(api: &Api, plan: Value) {
-    success_json(api.request(Method::POST, "/api/rate-limit").json(&plan)).await;
-}
-
-async fn create(api: &Api, title: &str) -> String {
-    let request = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule(title));
-    success_json(request).await["id"].as_str().expect("an id").to_owned()
-}
-
-fn put(api: &Api, path: &str, title: &str) -> RequestBuilder {
-    api.request(Method::PUT, path).header("x-tenant-id", "acme").json(&schedule(title))
-}
-
-async fn title_of(answer: Response) -> String {
-    assert_eq!(answer.status(), StatusCode::OK);
-    let schedule: Value = answer.json().await.expect("JSON");
-    schedule["title"].as_str().expect("a title").to_owned()
-}
-
-/// The round that the schedule's title tells.
-async fn round_at(api: &Api, path: &str) -> usize {
-    let title = title_of(api.get_as("acme", path).send().await.expect("an answer")).await;
-    title.parse().expect("a round")
-}
-
-async fn items_of(answer: Response) -> usize {
-    assert_eq!(answer.status(), StatusCode::OK);
-    let page: Value = answer.json().await.expect("JSON");
-    page["items"].as_array().expect("items").len()
-}
-
-fn cache_status(answer: &Response) -> String {
-    header(answer, "cache-status")
-}
-
-async fn is_hit(api: &Api, path: &str) -> bool {
-    let answer = api.get_as("acme", path).send().await.expect("an answer");
-    cache_status(&answer).starts_with("tidegate; hit")
-}
-
-/// How many rows the import has reported.
-fn imported_so_far(job: &Value) -> usize {
-    let message = job["progress"]["message"].as_str().unwrap_or("0 imported");
-    message.split(' ').next().and_then(|count| count.parse().ok()).expect("a count")
-}
-
-/// The numbers of the bad lines in the job's result.
-fn reject_lines(job: &Value) -> Vec<u64> {
-    let rejects = job["result"]["rejects"].as_array().expect("rejects");
-    rejects.iter().map(|reject| reject["line"].as_u64().expect("a number")).collect()
-}
-
-fn start_worker(api: &Api, variables: &[(&str, &str)]) -> Process {
-    api.worker(variables).start().expect("the worker starts")
-}
-
-/// The workers that said last that they run a job.
-async fn busy_workers(api: &Api) -> Vec<Value> {
-    let queue = api.json("/api/queue/import").await;
-    let workers = queue["workers"].as_array().expect("workers").clone();
-    workers.into_iter().filter(|worker| worker["running"] != 0).collect()
-}
-
-/// The process that runs the import, once it has begun, and its id as a worker.
-async fn worker_of_the_import<'a>(api: &Api, workers: &'a mut [Process], id: &str) -> (&'a mut Process, String) {
-    api.job_when(id, |job| job["state"] == "leased" && job["progress"].is_object()).await;
-    let busy = poll_until(DEADLINE, async || busy_workers(api).await.pop()).await.expect("one says that it runs it");
-    let process = workers.iter_mut().find(|worker| busy["pid"] == json!(worker.pid())).expect("one of these");
-    (process, busy["id"].as_str().expect("an id").to_owned())
-}
-
-/// Hangs a worker outside of its transactions: in the midst of one it would hold the lock of a database, which SQLite
-/// takes from a dead process and not from a hung one.
-async fn hang(api: &Api, worker: &mut Process) {
-    let plan = json!({"tenant_id": "acme", "tier": "enterprise"});
-    let hung = poll_until(DEADLINE, async || {
-        worker.pause().await.expect("it runs");
-        let writes = [
-            api.request(Method::POST, "/api/queue/import/resume"),
-            api.request(Method::POST, "/api/rate-limit").json(&plan),
-        ];
-        let [jobs, tables] = writes.map(|write| write.timeout(Duration::from_secs(1)).send());
-        let answers: [_; 2] = tokio::join!(jobs, tables).into();
-        if answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.status().is_success())) {
-            return Some(());
-        }
-        worker.resume().expect("it runs");
-        None
-    });
-    hung.await.expect("it holds no lock at some moment");
-}
-
-/// Asks for something else too: without any requests nothing is known, and nothing is healthy by silence.
-async fn health_when(api: &Api, when: impl Fn(&Value) -> bool) -> Value {
-    let told = poll_until(DEADLINE, async || {
-        api.json("/api/queue").await;
-        Some(api.json("/health").await).filter(&when)
-    });
-    told.await.expect("health comes to tell it")
-}
-
-fn reason_of_the_queue(health: &Value) -> Option<&Value> {
-    let reasons = health["reasons"].as_array()?;
-    reasons.iter().find(|reason| reason["component"] == "queues_without_live_worker")
-}
-
-fn is_unserved(health: &Value) -> bool {
-    reason_of_the_queue(health).is_some()
 }

@@ -1,7 +1,7 @@
 //! Each command of the README, as a new user types it.
 //!
-//! The programs are those that are built already instead of `cargo run --release --bin …`, at a free port instead of 8080; nothing else
-//! differs.
+//! Two things differ: the programs are already built, instead of `cargo run --release --bin …`, and
+//! the port is a free one instead of 8080.
 
 use reqwest::Method;
 use tidegate_testkit::redis::RedisServer;

@@ -61,10 +61,10 @@ async fn read(api: &Api, tenant: &str, path: &str) -> Read {
     read_unless(api, tenant, path, None).await
 }
 
-/// The answer from the cache, which has to be kept by the read before.
+/// The answer from the cache, which the read before has to fill.
 ///
-/// Over a shared cache word of a change may come while the read after it is under way. What that read brought is then not kept, and
-/// the next one brings it.
+/// Over a shared cache, the notice of a change may come during the read after it. The result of
+/// that read is then not kept, and the next read fills the cache.
 async fn hit(api: &Api, tenant: &str, path: &str) -> Read {
     let again = async || Some(read(api, tenant, path).await).filter(Read::is_hit);
     let kept = if is_shared() { poll_until(DEADLINE, again).await.ok() } else { again().await };
@@ -231,7 +231,7 @@ pub(crate) async fn what_is_not_there_is_cached_too_and_stays_right() {
     }
 }
 
-/// Follows the cursors from the start, with page sizes that take turns, and returns the ids in order.
+/// Follows the cursors from the start, with alternating page sizes. Returns the ids in order.
 async fn ids_by_pages(api: &Api, sizes: &[usize]) -> Vec<String> {
     let mut ids = Vec::new();
     let mut cursor = String::new();

@@ -30,7 +30,7 @@ async fn each_schedule_is_heard_of_once_though_a_process_is_killed_in_the_midst_
         let made = success_json(request).await;
         made["id"].as_str().expect("an id").to_owned()
     };
-    // The service looks for itself once a minute. One that it saw before it was deleted would be heard of.
+    // The service looks once a minute. A reminder that it saw before the deletion would be sent.
     let deleted = create("deleted".to_owned()).await;
     let path = format!("/api/schedules/{deleted}");
     let answer = one.request(Method::DELETE, &path).header("x-tenant-id", "acme").send().await.expect("an answer");

@@ -1,4 +1,5 @@
-//! Reports: a page and a table of one span, which say what is there, are their tenant's, and run nothing.
+//! Reports: a page and a table of one span. They are complete, belong to their tenant, and run
+//! nothing.
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! A process is told to end while it is asked, and while a job runs in it: no request that it took goes unanswered, and the job goes
-//! on elsewhere as if nothing had been.
+//! A process gets SIGTERM while clients send requests and a job runs in it. Every accepted request
+//! is answered, and the job goes on in another process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,7 +38,8 @@ fn is_whole(answer: &[u8]) -> bool {
     body.len() as u64 >= length.parse::<u64>().expect("a number")
 }
 
-/// Asks, now to read and now to write, until an answer ends its connection, and where there is a `gone` until that is set too. Says whether there was such an answer.
+/// Sends reads and writes in turn until an answer ends its connection and, if there is a `gone`,
+/// until that is set. Returns whether there was such an answer.
 async fn client(address: String, nth: usize, gone: Option<Arc<AtomicBool>>, answered: Arc<AtomicUsize>) -> bool {
     let body = schedule(&format!("of {nth}")).to_string();
     let create = format!(
@@ -76,7 +77,7 @@ async fn client(address: String, nth: usize, gone: Option<Arc<AtomicBool>>, answ
 /// Lines of the import that is under way.
 const LINES: usize = 5_000;
 
-/// Ends a process that clients ask all the while. With a delay they are behind a balancer, which looks at `/readyz`.
+/// Ends a process under load. With a delay, the clients are behind a balancer that polls `/readyz`.
 async fn end_under_load(delay: Option<&str>) {
     let clients = scale(8, 64);
     let wide = "1000000/second";
@@ -85,7 +86,8 @@ async fn end_under_load(delay: Option<&str>) {
         ("TIDEGATE_LIMIT_DDOS", wide),
         ("TIDEGATE_LIMIT_API", wide),
         ("TIDEGATE_LIMIT_TENANT_MODE", "off"),
-        // Long enough to be cut off, and a lease that nobody could wait for: only what is given back is taken up again.
+        // Long enough to be cut off, with a lease too long to wait for: the job resumes only if it
+        // was given back.
         ("TIDEGATE_IMPORT_PAUSE", "1s"),
         ("TIDEGATE_QUEUE_GRACE", "100ms"),
         ("TIDEGATE_QUEUE_LEASE", "30m"),

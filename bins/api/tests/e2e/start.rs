@@ -1,46 +1,24 @@
 //! The first start, the next ones, and who may do what.
 
 mod access;
+mod commands;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::Path;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use tidegate_testkit::{Process, ProcessBuilder, Scratch, Stream, binary, poll_until};
+use tidegate_testkit::{Process, Scratch, binary, poll_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Api, DEADLINE, Ended, api, client, csv, listening_at, problem, run, schedule, success_json};
+use self::commands::{json_of, offered_commands, paste, plain, says_unready};
+use crate::harness::{Api, DEADLINE, api, client, csv, listening_at, problem, run, schedule, success_json};
 
 pub(crate) const ADMIN: &str = "admin-token-0123456789";
 pub(crate) const READ: &str = "read-token-0123456789";
 /// Failed logins are not counted, since the tests make many.
 pub(crate) const TOKENS: [(&str, &str); 3] =
     [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_READ_TOKEN", READ), ("TIDEGATE_LIMIT_AUTH_MODE", "off")];
-
-/// The API as somebody starts it who set nothing but a free port.
-fn plain(directory: &Path) -> ProcessBuilder {
-    Process::builder(binary("tidegate-api")).current_dir(directory).env("TIDEGATE_LISTEN", "127.0.0.1:0")
-}
-
-/// The commands that the banner offers.
-async fn offered_commands(process: &mut Process) -> Vec<String> {
-    process.wait_for_line("curl -si", DEADLINE).await.expect("the banner to its end");
-    let lines = process.log().lines().into_iter().filter(|line| line.stream == Stream::Stdout);
-    lines.map(|line| line.text.trim().to_owned()).filter(|line| line.starts_with("curl ")).collect()
-}
-
-/// Does what a person does who pastes the command into a shell.
-async fn paste(command: &str, variables: &[(&str, &str)]) -> Ended {
-    let shell = Process::builder("/bin/sh").args(["-c", command]).env("no_proxy", "*");
-    run(variables.iter().fold(shell, |shell, (name, value)| shell.env(name, value))).await
-}
-
-fn json_of(ended: &Ended) -> Value {
-    assert_eq!(ended.code, Some(0), "{}", ended.err);
-    serde_json::from_str(&ended.out).expect(&ended.out)
-}
 
 #[tokio::test]
 async fn the_first_start_says_where_it_is_what_it_runs_on_and_what_to_try() {
@@ -105,7 +83,7 @@ async fn it_listens_on_loopback_only() {
     }
 }
 
-/// This machine's address towards others, if it has one. Nothing is sent: the socket only picks its route.
+/// This machine's address in its network. Sends nothing: the socket only picks a route.
 fn address_in_the_network() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("198.51.100.1:9").ok()?;
@@ -237,16 +215,6 @@ async fn no_secret_reaches_the_log_even_at_trace() {
         let told = log.lines().into_iter().find(|line| line.text.contains(secret));
         assert!(told.is_none(), "{told:?}");
     }
-}
-
-/// Waits until a probe says 503; a server that is gone has not said so.
-async fn says_unready(url: &str) {
-    let (url, client) = (format!("{url}/readyz"), client());
-    let told = poll_until(DEADLINE, async || {
-        let answer = client.get(&url).send().await.expect("it is still there to say so");
-        (answer.status() == 503).then_some(())
-    });
-    told.await.expect("not ready");
 }
 
 #[tokio::test]

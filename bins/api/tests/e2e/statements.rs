@@ -31,7 +31,8 @@ const ALL_OF_IT: [(&str, &str); 3] =
 
 #[tokio::test]
 async fn slow_queries_are_shown_without_values() {
-    // Without a worker, whose statements may be slower than those of a page: the slowest few of a second are logged.
+    // Without a worker, whose statements may be slower than those of a page: only the slowest of a
+    // second are logged.
     let api = Api::start_with(&[&ALL_OF_IT[..], &[("TIDEGATE_WORKER", "none")]].concat()).await;
     api.create_tenant("zaphod", "enterprise").await;
     for number in 0..100 {
@@ -170,7 +171,7 @@ async fn a_commit_counts_to_the_request_that_made_it() {
     api.create_tenant("acme", "enterprise").await;
     let created = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule("one"));
     let id = success_json(created).await["id"].as_str().expect("an id").to_owned();
-    // A change inserts one invalidation for its key and one for the list's tag, in a task of its own.
+    // A task of its own inserts one invalidation for the key and one for the list's tag.
     for _ in 0..3 {
         let path = format!("/api/schedules/{id}");
         let change = api.request(Method::PUT, &path).header("x-tenant-id", "acme").json(&schedule("two"));

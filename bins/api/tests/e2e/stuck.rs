@@ -11,8 +11,8 @@ use crate::harness::{Api, DEADLINE, client};
 
 const BUSY: (&str, &str) = ("TIDEGATE_LIMIT_DDOS", "1000000/second");
 
-/// A process on the same directory that was stopped in the middle of a write, and so keeps SQLite's write lock until it is
-/// dropped.
+/// A process on the same directory that was stopped in the middle of a write. It keeps SQLite's
+/// write lock until it is dropped.
 pub(crate) struct Stuck {
     _writer: Api,
     _traffic: JoinSet<()>,

@@ -1,4 +1,4 @@
-//! What reaches a collector of OpenTelemetry: one trace from the request to the statement, the figures, and no secret.
+//! What an OpenTelemetry collector gets: one trace from request to statement, figures, no secret.
 
 mod collector;
 

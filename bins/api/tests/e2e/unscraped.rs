@@ -16,8 +16,9 @@ const CLIENTS: u64 = 4;
 /// Schedules that are read in turn.
 const SCHEDULES: usize = 50;
 
-/// Proof `perfmon-unscraped-node`: ten minutes without one `/metrics` or `/api/performance`. Requests are read, refused, not
-/// found under a path that never comes again, and carry ids and traces of their own, as a scanner's do.
+/// Proof `perfmon-unscraped-node`: ten minutes without one `/metrics` or `/api/performance`.
+/// Requests are read, refused, or not found under a path that never repeats. They carry ids and
+/// traces of their own, as a scanner's do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_of_a_node_that_nobody_scrapes_stays() {
     let api = Api::start_with(&[("TIDEGATE_LIMIT_DDOS", "1000000/second")]).await;
@@ -40,8 +41,8 @@ async fn memory_of_a_node_that_nobody_scrapes_stays() {
     memory_stays(&api, clients, (begun, warm), 105).await;
 }
 
-/// How many requests were answered when the clients have ended; by then the process has at most so many hundredths of the memory that it
-/// had when it was warm.
+/// Returns how many requests were answered when the clients have ended. By then the process has at
+/// most so many hundredths of the memory that it had when it was warm.
 #[expect(clippy::print_stdout, reason = "the figures are what a proof is run for")]
 pub(crate) async fn memory_stays(
     api: &Api,

@@ -90,7 +90,7 @@ fn on_demand(api: &Api) -> RequestBuilder {
     api.request(Method::POST, "/api/cache?action=warmup")
 }
 
-/// An API whose database holds three schedules and whose cache nothing; and the paths of the schedules.
+/// An API with three schedules in its database and none in its cache, and the schedules' paths.
 async fn cleared(variables: &[(&str, &str)]) -> (Api, Vec<String>) {
     let api = Api::start_with(variables).await;
     api.create_tenant("acme", "enterprise").await;

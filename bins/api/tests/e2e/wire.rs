@@ -11,8 +11,8 @@ use crate::harness::{Api, header, schedule, success_json};
 const DOCUMENT: &str = "/openapi.json";
 const ADMIN: &str = "admin-token-0123456789";
 
-/// Every path of the document, with nothing at its ids, and one that isn't there. Pages have headers of their own, and the document itself
-/// may be kept by anybody.
+/// Every path of the document, with unknown ids, and one unknown path. Pages have headers of their
+/// own, and any cache may keep the document.
 async fn paths(api: &Api) -> BTreeSet<String> {
     let document = api.json(DOCUMENT).await;
     let filled = document["paths"].as_object().expect("paths").keys().map(|path| {

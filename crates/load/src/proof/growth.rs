@@ -14,6 +14,9 @@ const MEMORY_FACTOR: f64 = 1.25;
 const DESCRIPTORS_SETTLED: Duration = Duration::from_secs(15);
 /// The lowest number of descriptors in so much time counts: a burst of connections is no leak.
 const WINDOW: Duration = Duration::from_secs(10);
+/// Fewest readings of which the lowest counts. There are none while a fault is handled, so that a
+/// process that ends does not count with the descriptors that it has left.
+const READINGS: usize = 3;
 /// Most growth of that number: connections of pools, and idle ones of the proxy.
 const DESCRIPTORS: u64 = 32;
 
@@ -91,18 +94,21 @@ impl Readings {
         Some((settled.1.rss_bytes, self.by_time.last()?.1.rss_bytes))
     }
 
-    /// The lowest number of descriptors in a window behind `settled`, and in one before the end.
-    /// `None` if the process ended before both are over.
+    /// The lowest number of descriptors in a window that begins with the first reading at `settled`
+    /// or later, and in one before the end. A window with fewer than [`READINGS`] readings takes in
+    /// those next to it. `None` if the process ended before both are over.
     fn descriptors(&self, settled: Duration, window: Duration) -> Option<(u64, u64)> {
-        let end = self.by_time.last()?.0;
-        if end < settled + 2 * window {
+        let begins = self.by_time.iter().position(|(at, _)| *at >= settled)?;
+        let readings = &self.by_time[begins..];
+        let (begin, end) = (readings.first()?.0, readings.last()?.0);
+        let first = readings.iter().take_while(|(at, _)| *at <= begin + window).count().max(READINGS);
+        let last = readings.iter().rev().take_while(|(at, _)| *at + window >= end).count().max(READINGS);
+        // A reading on the border is in both.
+        if end < begin + 2 * window || first + last > readings.len() + 1 {
             return None;
         }
-        let lowest = |from: Duration, to: Duration| {
-            let within = self.by_time.iter().filter(|(at, _)| (from..=to).contains(at));
-            within.map(|(_, usage)| usage.descriptors).min()
-        };
-        Some((lowest(settled, settled + window)?, lowest(end - window, end)?))
+        let lowest = |readings: &[(Duration, Usage)]| readings.iter().map(|(_, usage)| usage.descriptors).min();
+        Some((lowest(&readings[..first])?, lowest(&readings[readings.len() - last..])?))
     }
 }
 
@@ -115,9 +121,21 @@ mod tests {
     /// A process that is read each second, with descriptors and MiB by the second.
     fn read(growth: &mut Growth, pid: u32, seconds: u64, descriptors: fn(u64) -> u64, mib: fn(u64) -> u64) {
         for second in 0..=seconds {
-            let usage = Usage { cpu_seconds: 0.0, rss_bytes: mib(second) << 20, descriptors: descriptors(second) };
-            growth.record(pid, &format!("api{pid}"), Duration::from_secs(100 + second), usage);
+            read_once(growth, pid, second, descriptors(second), mib(second));
         }
+    }
+
+    fn read_once(growth: &mut Growth, pid: u32, second: u64, descriptors: u64, mib: u64) {
+        let usage = Usage { cpu_seconds: 0.0, rss_bytes: mib << 20, descriptors };
+        growth.record(pid, &format!("api{pid}"), Duration::from_secs(100 + second), usage);
+    }
+
+    /// A process of a run of a minute that is read in these seconds alone.
+    fn descriptors_in(seconds: impl IntoIterator<Item = u64>, descriptors: fn(u64) -> u64) -> Check {
+        let mut growth = Growth::default();
+        seconds.into_iter().for_each(|second| read_once(&mut growth, 1, second, descriptors(second), 100));
+        let [_, check] = growth.checks(MINUTE);
+        check
     }
 
     fn descriptors_of(seconds: u64, descriptors: fn(u64) -> u64) -> Check {
@@ -175,6 +193,58 @@ mod tests {
         let [_, check] = growth.checks(MINUTE);
         assert!(check.says.starts_with("descriptors: 1 of 2 processes"), "{check:?}");
         assert!(check.says.ends_with(": api2 105 → 180"), "{check:?}");
+    }
+
+    #[test]
+    fn a_process_is_judged_though_a_fault_took_all_of_its_first_window() {
+        // Nothing is read from 15 s to 25 s, nor up to the second window.
+        for second_reading in [26, 40] {
+            let seconds = || (0..15).chain(second_reading..=60);
+            let check = descriptors_in(seconds(), |_| 40);
+            assert!(check.held && check.says.starts_with("descriptors: 0 of 1 processes"), "{check:?}");
+            let check = descriptors_in(seconds(), |second| 40 + 4 * second);
+            assert!(!check.held && check.says.starts_with("descriptors: 1 of 1 processes"), "{check:?}");
+        }
+        let check = descriptors_in((0..15).chain(26..=60), |second| 40 + 4 * second);
+        assert!(check.says.ends_with(": api1 144 → 240"), "{check:?}");
+    }
+
+    #[test]
+    fn a_process_without_readings_for_two_windows_is_not_judged() {
+        for seconds in [(0..15).chain(41..=60), (0..17).chain(60..=60), (0..0).chain(10..=44)] {
+            let check = descriptors_in(seconds, |_| 40);
+            assert!(!check.held && check.says.starts_with("descriptors: 0 of 0 processes"), "{check:?}");
+        }
+        assert!(!descriptors_in([0, 15, 60], |_| 40).held);
+    }
+
+    #[test]
+    fn one_reading_between_faults_is_no_window() {
+        // The burst at 15 s would hide the leak, the burst at 60 s would be one.
+        let check = descriptors_in((0..=15).chain(26..=60), |second| if second == 15 { 400 } else { 40 + 4 * second });
+        assert!(!check.held && check.says.ends_with(": api1 144 → 240"), "{check:?}");
+        assert!(descriptors_in((0..=44).chain([60]), |second| if second == 60 { 400 } else { 40 }).held);
+    }
+
+    #[test]
+    fn a_stair_is_no_leak_before_it_is_too_high() {
+        let stair = |second: u64| 40 + 8 * (second / 12);
+        let check = descriptors_of(60, stair);
+        assert!(check.held && check.says.starts_with("descriptors: 0 of 1 processes"), "{check:?}");
+        assert!(!descriptors_of(60, |second| 40 + 12 * (second / 12)).held);
+    }
+
+    #[test]
+    fn a_process_that_a_fault_has_restarted_begins_anew() {
+        let mut growth = Growth::default();
+        let mut record = |pid, second, descriptors| {
+            let usage = Usage { cpu_seconds: 0.0, rss_bytes: 100 << 20, descriptors };
+            growth.record(pid, "api1", Duration::from_secs(second), usage);
+        };
+        (0..25).for_each(|second| record(1, second, 40));
+        (30..=70).for_each(|second| record(2, second, if second < 45 { second } else { 90 }));
+        let [_, check] = growth.checks(MINUTE);
+        assert!(check.held && check.says.starts_with("descriptors: 0 of 1 processes"), "{check:?}");
     }
 
     #[test]

@@ -38,6 +38,10 @@ impl Usage {
 
     fn of_one(process: &Process) -> Option<Self> {
         let stat = process.stat().ok()?;
+        // It has ended and its parent has not waited for it: it has no memory and no descriptors.
+        if matches!(stat.state, 'Z' | 'X') {
+            return None;
+        }
         Some(Self {
             cpu_seconds: seconds(stat.utime + stat.stime),
             rss_bytes: stat.rss * procfs::page_size(),
@@ -53,12 +57,27 @@ fn seconds(ticks: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use tidegate_testkit::poll_until;
+
     use super::Usage;
+
+    const LONG: Duration = Duration::from_secs(30);
 
     #[test]
     fn a_process_has_memory_and_descriptors_and_one_that_is_gone_has_none() {
         let own = Usage::of(std::process::id()).expect("this process runs");
         assert!(own.rss_bytes > 1 << 20 && own.descriptors >= 3, "{own:?}");
         assert_eq!(Usage::of(u32::MAX), None);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_has_ended_has_no_figures_before_its_parent_waits_for_it() {
+        let mut child = Command::new("true").spawn().expect("`true` can be run");
+        let ended = poll_until(LONG, async || Usage::of(child.id()).is_none().then_some(())).await;
+        child.wait().expect("a child can be waited for");
+        ended.expect("it has figures though it has ended");
     }
 }

@@ -17,14 +17,15 @@ const A_DAY: usize = 6;
 /// Minutes after which a change that nothing can be said of is taken back.
 const NOTHING_SEEN: u64 = 15;
 
-/// Follows advice within bounds, and takes back what doesn't help. See the [module](crate::action).
+/// Follows advice within bounds, and reverts changes that do not help. See the
+/// [module](crate::action).
 pub struct Actions {
     settings: Settings,
     actuators: Vec<Arc<dyn Actuator>>,
     /// Newest last.
     journal: VecDeque<Entry>,
     next_id: u64,
-    /// What is on trial, and what was before it.
+    /// The change on trial, and the figures before it.
     trial: Option<(u64, Figures)>,
     /// The minutes of the changes of the last day, and of the last attempt or revert.
     made: VecDeque<u64>,
@@ -67,15 +68,16 @@ impl Actions {
         self.settings.enabled
     }
 
-    /// What it may set.
+    /// Returns the actuators that it may set.
     pub fn actuators(&self) -> impl Iterator<Item = &dyn Actuator> {
         self.actuators.iter().map(AsRef::as_ref)
     }
 
-    /// Judges what is on trial, or else follows the surest advice, if anything may be done now. Returns what it did, for the
-    /// log: none, or one entry.
+    /// Judges the change on trial, or else follows the advice with the highest confidence, if a
+    /// change is allowed now. Returns log entries: none, or one.
     ///
-    /// `minutes` are the last ones, oldest first, as [`advise`](crate::advice::advise) got them; the last of them is now. Ask once a minute.
+    /// `minutes` are the last minutes that [`advise`](crate::advice::advise) got, oldest first; the
+    /// last of them is now. Call it once a minute.
     pub fn consider(&mut self, minutes: &[Signals], advice: &[Advice]) -> Vec<Entry> {
         let Some(now) = minutes.last().map(|signals| signals.minute) else { return Vec::new() };
         self.now = now;
@@ -86,8 +88,8 @@ impl Actions {
         done.into_iter().collect()
     }
 
-    /// Sets the value before a change again. It is not judged, and its actuator is left alone for a day: somebody didn't want
-    /// it.
+    /// Sets the value from before a change again. The change is not judged, and its actuator is
+    /// left alone for a day: an operator did not want it.
     ///
     /// # Errors
     ///
@@ -96,7 +98,7 @@ impl Actions {
         self.take_back(id, None, "somebody asked for it")
     }
 
-    /// What was done, newest first.
+    /// Returns the entries, newest first.
     pub fn journal(&self) -> impl Iterator<Item = &Entry> {
         self.journal.iter().rev()
     }
@@ -196,7 +198,8 @@ impl Actions {
         }
         let actuator = self.actuator(&entry.actuator).ok_or(RevertError::Unknown { id })?;
         let now = actuator.now();
-        // A later change may have come back to the same value: taken back first, the earlier one would leave it hanging.
+        // A later change may have come back to the same value. Reverting the earlier one first
+        // would leave the later one in force.
         let is_last =
             !self.journal.range(at + 1..).any(|later| later.actuator == entry.actuator && later.outcome.is_in_force());
         if now != entry.to || !is_last {

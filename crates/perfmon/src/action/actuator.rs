@@ -34,8 +34,8 @@ pub trait Actuator: Send + Sync {
 pub struct Refused(String);
 
 impl Refused {
-    /// With a reason for people, of which 200 characters are kept. It is shown, so secrets are taken out of it as by
-    /// [`mask`](crate::mask()).
+    /// Creates a refusal with a reason for people. The first 200 characters are kept. The reason is
+    /// shown, so secrets are removed from it as by [`mask`](crate::mask()).
     pub fn new(reason: &str) -> Self {
         Self(mask(reason).chars().take(200).collect())
     }
@@ -44,8 +44,8 @@ impl Refused {
 /// The most that a value may change by at once, as a part of itself.
 const STEP: f64 = 0.25;
 
-/// What a value becomes by a factor: within a step, within the bounds, a multiple of the grain. `None` where that is what it
-/// is, and where there is nothing to calculate with.
+/// Returns the value after multiplication by a factor: within a step, within the bounds, a multiple
+/// of the grain. `None` if that is the current value, or if the numbers cannot be calculated with.
 pub(super) fn step(actuator: &dyn Actuator, factor: f64) -> Option<f64> {
     let (now, bounds, grain) = (actuator.now(), actuator.bounds(), actuator.grain());
     let (least, most) = (*bounds.start(), *bounds.end());

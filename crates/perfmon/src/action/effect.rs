@@ -6,7 +6,7 @@ use crate::advice::{Signals, Symptom};
 pub(super) const MINUTES: u64 = 5;
 /// A symptom that rose by less than this part of itself did not become worse.
 const SLACK: f64 = 0.05;
-/// What all requests feel may vary by more than what was aimed at.
+/// Figures of all requests may vary by more than the figure that the change was made for.
 const SLACK_OF_ALL: f64 = 0.25;
 /// Shares of errors below this are no harm that a change did.
 const LEAST_ERRORS: f64 = 0.01;
@@ -19,7 +19,7 @@ pub(super) struct Figures {
     errors: Option<f64>,
 }
 
-/// What the figures say.
+/// The judgement of the figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
     /// Not worse.
@@ -31,13 +31,13 @@ pub(super) enum Effect {
 }
 
 impl Figures {
-    /// Of the minutes from `first` on, before `end`.
+    /// The figures of the minutes from `first` on, before `end`.
     pub(super) fn of(symptom: &Symptom, minutes: &[Signals], first: u64, end: u64) -> Self {
         let middle = |figure: &dyn Fn(&Signals) -> Option<f64>| {
             let within = minutes.iter().filter(|signals| (first..end).contains(&signals.minute));
             let mut values: Vec<f64> = within.filter_map(figure).filter(|value| value.is_finite()).collect();
             values.sort_unstable_by(f64::total_cmp);
-            // The worse of the middle two: nobody should be lucky here.
+            // The worse of the middle two, so that luck does not decide.
             values.get(values.len() / 2).copied()
         };
         Self {

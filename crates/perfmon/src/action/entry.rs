@@ -13,23 +13,24 @@ pub struct Entry {
     pub id: u64,
     /// When it was made.
     pub minute: u64,
-    /// What was set.
+    /// Name of the actuator.
     pub actuator: String,
     /// The value before.
     pub from: f64,
-    /// The value that the actuator then said was in force; where it refused, the one that was asked for.
+    /// The value that the actuator then reported as in force. If it refused, the value that was
+    /// requested.
     pub to: f64,
     /// The advice that was followed.
     pub advice: &'static str,
     /// Why.
     pub evidence: Vec<Evidence>,
-    /// What was to become better.
+    /// The symptom that the change should improve.
     pub symptom: Symptom,
-    /// What became of it.
+    /// The outcome of the change.
     pub outcome: Outcome,
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 #[non_exhaustive]
@@ -45,7 +46,7 @@ pub enum Outcome {
     },
     /// The value before is in force again.
     Reverted {
-        /// In which minute; none where somebody asked for it.
+        /// In which minute; `None` if an operator requested it.
         minute: Option<u64>,
         /// Why.
         reason: String,
@@ -80,7 +81,8 @@ pub enum RevertError {
         /// The id that was asked for.
         id: u64,
     },
-    /// Another value has been set since: by a later change, which is to be taken back first, or by somebody else.
+    /// Another value has been set since: by a later change, which must be reverted first, or by
+    /// another party.
     #[error(
         "since change {id} the value was set to {now}, by a later change or by somebody else: it is not overwritten"
     )]

@@ -1,7 +1,7 @@
 //! How much may happen by itself.
 
-/// What [`Actions`](super::Actions) keeps to. The bounds of a step, of a day and of the time between changes are fixed: see the
-/// module.
+/// The settings of [`Actions`](super::Actions). The bounds of a step, of a day and of the time
+/// between changes are fixed: see the module.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {

@@ -14,7 +14,7 @@ pub(super) struct Poor {
     pub(super) expiries: u64,
 }
 
-/// Those whose hit rate is below the limit, over enough look-ups.
+/// Returns the caches whose hit rate is below the limit, with enough look-ups.
 pub(super) fn poor(limits: &Limits, stretch: Stretch<'_>) -> Vec<Poor> {
     stretch
         .names(|signals| &signals.caches, |cache| &cache.name)
@@ -42,7 +42,7 @@ impl Poor {
         (1.0 - self.hit_rate) / (1.0 - limits.hit_rate).max(0.01)
     }
 
-    /// The hit rate at best, if so many of the misses had been hits.
+    /// Returns the hit rate if `spared` misses had been hits.
     pub(super) fn at_best(&self, spared: u64) -> f64 {
         self.hit_rate + spared.min(self.misses) as f64 / self.lookups.max(1) as f64
     }

@@ -2,9 +2,7 @@
 
 use serde::Serialize;
 
-use super::rules;
 use super::signals::Signals;
-use super::stretch::Stretch;
 
 /// From where on a rule speaks.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,7 +14,7 @@ pub struct Limits {
     pub repeats: u64,
     /// The largest share of runs that may be retries; 0.1.
     pub retries: f64,
-    /// The largest share of charges that a limiter should refuse while nothing else is the matter; 0.2.
+    /// The largest share of charges that a limiter should refuse while nothing else is wrong; 0.2.
     pub denied: f64,
     /// How much of all query time one statement may take before it is named; 0.3.
     pub query_share: f64,
@@ -34,13 +32,13 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Evidence {
-    /// What it is, as `hit rate`.
+    /// Name of the figure, as `hit rate`.
     pub name: &'static str,
-    /// What it is lately.
+    /// Its recent value.
     pub value: f64,
-    /// What it is held against: a limit, or what it was before.
+    /// The value it is compared with: a limit, or its value before.
     pub against: f64,
-    /// Of both, as `s`; none of shares and counts.
+    /// Unit of both, as `s`; `None` for shares and counts.
     pub unit: Option<&'static str>,
 }
 
@@ -54,14 +52,15 @@ impl Evidence {
     }
 }
 
-/// What a change is to bring down. Higher is worse.
+/// The figure that a change should reduce. Higher is worse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "of", content = "name")]
 #[non_exhaustive]
 pub enum Symptom {
     /// The share of look-ups that this cache didn't answer.
     Misses(String),
-    /// How long this queue's jobs take from ready to ended, in seconds: also where more workers only make each slower.
+    /// How long this queue's jobs take from ready to ended, in seconds. It also shows if more
+    /// workers only make each worker slower.
     Sojourn(String),
     /// The share of charges that this limiter refuses.
     Denied(String),
@@ -70,7 +69,7 @@ pub enum Symptom {
 }
 
 impl Symptom {
-    /// What it was in that minute; `None` where nothing happened that would show it.
+    /// Returns its value in that minute; `None` if there was no data for it.
     pub fn of(&self, signals: &Signals) -> Option<f64> {
         match self {
             Self::Misses(name) => {
@@ -97,44 +96,33 @@ impl Symptom {
 pub struct Change {
     /// The actuator's name: `cache:`, `workers:` or `limit:` and the name of what it belongs to.
     pub actuator: String,
-    /// What its value is to be multiplied by.
+    /// Factor for its value.
     pub factor: f64,
-    /// What is to become better by it.
+    /// The symptom that the change should improve.
     pub symptom: Symptom,
 }
 
-/// What to change, and why.
+/// A recommended change, and its reasons.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Advice {
     /// Which rule speaks, as `more-room`. With `target`, the same advice in each minute.
     pub id: &'static str,
-    /// What it concerns: a cache, a queue, a limiter, a statement, or `api`.
+    /// The subject: a cache, a queue, a limiter, a statement, or `api`.
     pub target: String,
-    /// What to do, in a sentence.
+    /// The recommended action, in a sentence.
     pub text: String,
     /// Why. Never empty.
     pub evidence: Vec<Evidence>,
-    /// Between 0 and 1: little where few samples speak, and where they speak hardly louder than the limit.
+    /// Between 0 and 1. It is low if few samples support the advice, or if they hardly exceed the
+    /// limit.
     pub confidence: f64,
-    /// What may be expected of it, in a sentence.
+    /// The expected gain, in a sentence.
     pub gain: String,
-    /// What would show that it was wrong.
+    /// The observation that would show that the advice was wrong.
     pub disproved_by: &'static str,
     /// The change that would follow it, where a machine may make it.
     pub action: Option<Change>,
-}
-
-/// All that can be said of these minutes, oldest first; the surest advice first. At most one of each rule for each target.
-///
-/// Give it the last 35 minutes; older ones are not looked at. Minutes that are missing are not made up for.
-pub fn advise(limits: &Limits, minutes: &[Signals]) -> Vec<Advice> {
-    let stretch = Stretch::new(minutes);
-    let mut advice: Vec<Advice> = rules::ALL.iter().flat_map(|rule| rule(limits, stretch)).collect();
-    advice.sort_by(|one, other| {
-        other.confidence.total_cmp(&one.confidence).then_with(|| (one.id, &one.target).cmp(&(other.id, &other.target)))
-    });
-    advice
 }
 
 /// Part of a whole; `None` of nothing.
@@ -142,8 +130,9 @@ pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
     if whole == 0 { None } else { Some(part as f64 / whole as f64) }
 }
 
-/// How sure an advice is: half by how many samples speak (half of it at as many as are needed), half by how far beyond
-/// its limit the evidence lies (all of it at twice).
+/// Returns how sure an advice is. One half depends on the number of samples (half of it at the
+/// needed number). The other half depends on how far the evidence exceeds its limit (all of it at
+/// twice the limit).
 pub(super) fn confidence(samples: u64, needed: u64, beyond: f64) -> f64 {
     let many = samples as f64 / (samples as f64 + needed.max(1) as f64);
     let clear = if beyond.is_nan() { 0.0 } else { (beyond - 1.0).clamp(0.0, 1.0) };

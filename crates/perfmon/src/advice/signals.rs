@@ -1,7 +1,7 @@
 //! What happened in a minute.
 
-/// What caches, queues, limiters, the API and its queries did in one minute. What isn't measured stays empty, and nothing is
-/// concluded from it.
+/// The figures of caches, queues, limiters, the API and its queries in one minute. A figure that is
+/// not measured stays empty, and no rule uses it.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Signals {
@@ -15,12 +15,13 @@ pub struct Signals {
     pub queues: Vec<QueueSignals>,
     /// One a limiter.
     pub limiters: Vec<LimiterSignals>,
-    /// Statements, at best those with the largest total time and those that came most often in one request.
+    /// Statements; ideally those with the largest total time and those that were repeated most in
+    /// one request.
     pub queries: Vec<QuerySignals>,
 }
 
 impl Signals {
-    /// Of a minute of which nothing is known yet.
+    /// Creates a minute without data.
     pub fn new(minute: u64) -> Self {
         Self { minute, ..Self::default() }
     }
@@ -73,7 +74,7 @@ impl CacheSignals {
 pub struct ApiSignals {
     /// Requests that ended.
     pub requests: u64,
-    /// Those of them that failed by our fault.
+    /// Requests that failed because of the service.
     pub errors: u64,
     /// In seconds; `None` where nothing ended.
     pub p99: Option<f64>,
@@ -88,9 +89,9 @@ pub struct QueueSignals {
     pub name: String,
     /// Runs that ended, whatever their outcome.
     pub runs: u64,
-    /// Those of them that were not a job's first.
+    /// Runs that were not a job's first.
     pub retries: u64,
-    /// Those of them that failed.
+    /// Runs that failed.
     pub failures: u64,
     /// How long jobs were ready before they ran, in seconds: the mean. `None` where nothing ran.
     pub wait: Option<f64>,
@@ -114,7 +115,8 @@ pub struct LimiterSignals {
     pub allowed: u64,
     /// Charges that were refused.
     pub denied: u64,
-    /// Of the refused, the share of the key with the most, between 0 and 1, where it is known.
+    /// Share of the refused charges that the key with the most has, between 0 and 1; `None` if
+    /// unknown.
     pub largest_share: Option<f64>,
     /// Whether only people may change its rate: then no advice names an actuator for it.
     pub is_fixed: bool,

@@ -39,7 +39,7 @@ impl<'a> Stretch<'a> {
         self.lately
     }
 
-    /// What occurs in the last minutes, each once.
+    /// Returns the names in the last minutes, each once.
     pub(super) fn names<T: 'a>(self, of: fn(&'a Signals) -> &'a [T], name: fn(&'a T) -> &'a str) -> BTreeSet<&'a str> {
         self.lately.iter().flat_map(of).map(name).collect()
     }

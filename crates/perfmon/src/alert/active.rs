@@ -12,9 +12,9 @@ const LONGEST_DETAIL: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) alert: Alert,
-    /// Whether somebody was told that it fires.
+    /// Whether its firing was notified.
     pub(super) told: bool,
-    /// What was known last; time counts only between two words that agree.
+    /// The last known state; time counts only between two equal states.
     last: Option<bool>,
     breached_for: Duration,
     clear_for: Duration,

@@ -14,11 +14,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Pairs of windows of one objective.
 const MOST_WINDOWS: usize = 16;
 
-/// An objective, and how fast its error budget may burn before somebody is told, over several windows (as in the Google
-/// SRE workbook, chapter 5).
+/// An objective, and how fast its error budget may burn before an alert fires, over several windows
+/// (as in the Google SRE workbook, chapter 5).
 ///
-/// A burn rate of 1 uses up the budget exactly by the end of the period the objective is for. Each pair of windows is
-/// breached when both burn faster than its factor: the long one says that it matters, the short one that it still goes on.
+/// A burn rate of 1 uses up the budget exactly by the end of the objective's period. A pair of
+/// windows is breached when both burn faster than its factor. The long window shows that the loss
+/// is significant, the short one that it is still going on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BurnRate {
@@ -27,7 +28,8 @@ pub struct BurnRate {
     /// With fewer responses in the short window, too little is known; 20.
     #[serde(default = "twenty")]
     pub min_samples: u64,
-    /// With fewer failures in the long window there is no breach, however few responses they stand among; 5.
+    /// With fewer failures in the long window there is no breach, however small the number of
+    /// responses is; 5.
     #[serde(default = "five")]
     pub min_bad: u64,
     /// The pairs of windows.
@@ -59,7 +61,7 @@ pub enum BurnRateError {
     /// An objective without a budget, or without a meaning.
     #[error("an objective is above 0 and below 1, not {given}")]
     Objective {
-        /// What was given.
+        /// The given value.
         given: f64,
     },
     /// A factor that can't be exceeded, even when every response fails, or that is none.
@@ -67,7 +69,7 @@ pub enum BurnRateError {
     Factor {
         /// The rule.
         rule: String,
-        /// What was given.
+        /// The given value.
         given: f64,
         /// The burn rate of a total outage.
         most: f64,
@@ -107,21 +109,23 @@ pub struct BurnReading {
     pub rule: String,
     /// The burn rate above which it is breached.
     pub factor: f64,
-    /// Burn rate over the long window. While the process is younger, what went before counts as good, at the pace of
-    /// what is known.
+    /// Burn rate over the long window. If the process is younger, the time before its start counts
+    /// as good, with the request rate that is known.
     pub long: f64,
     /// Burn rate over the short window.
     pub short: f64,
-    /// Whether both are above the factor; `None` where too little is known: with few responses, with less life than the short
-    /// window, and with less than the long one where only that could say that all is well.
+    /// Whether both are above the factor; `None` if too little is known. That is with few
+    /// responses, or if the process is younger than the short window. It is also if the process is
+    /// younger than the long window and only that window could show that all is well.
     pub breached: Option<bool>,
-    /// What it rests on, for people.
+    /// The figures behind it, for people.
     pub detail: String,
 }
 
 impl BurnRate {
-    /// The pairs of the workbook: 14.4 × over 1 hour and 5 minutes and 6 × over 6 hours and 30 minutes are critical,
-    /// 1 × over 3 days and 6 hours is a warning. Of 30 days they use up 2 %, 5 % and 10 % of the budget.
+    /// The pairs of the workbook: 14.4 × over 1 hour and 5 minutes and 6 × over 6 hours and 30
+    /// minutes are critical, 1 × over 3 days and 6 hours is a warning. Of 30 days they use up 2 %,
+    /// 5 % and 10 % of the budget.
     pub fn standard(objective: f64) -> Self {
         let window = |rule, severity, factor, long, short| BurnWindow {
             rule: Cow::Borrowed(rule),
@@ -142,7 +146,8 @@ impl BurnRate {
         }
     }
 
-    /// Whether it can serve. One that can't is judged all the same, as unknown or as far as the log reaches.
+    /// Checks that it can be evaluated. An invalid one is still evaluated: as unknown, or as far as
+    /// the log reaches.
     ///
     /// # Errors
     ///
@@ -172,7 +177,8 @@ impl BurnRate {
         Ok(())
     }
 
-    /// The alert rules of its windows. They fire and are resolved at once: the short window is their hysteresis.
+    /// Returns the alert rules of its windows. They fire and resolve at once: the short window is
+    /// their hysteresis.
     pub fn rules(&self) -> Vec<AlertRule> {
         self.windows.iter().map(|window| AlertRule::new(window.rule.clone(), window.severity)).collect()
     }
@@ -231,7 +237,7 @@ impl BurnRate {
 }
 
 impl BurnReading {
-    /// What alerts are judged from.
+    /// Returns it as an observation for alerts.
     pub fn observation(&self) -> Observation<'_> {
         Observation::new(&*self.rule, self.breached, self.long, self.factor).detail(&*self.detail)
     }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::endpoint::StatusClass;
+use crate::outcome::status::StatusClass;
 use crate::registry::Registry;
-use crate::timeline::Timeline;
+use crate::time::timeline::Timeline;
 
 const MINUTES: usize = 360;
 const HOURS: usize = 72;
-/// What the ring of minutes holds.
+/// The period that the ring of minutes covers.
 pub(super) const MINUTES_REACH: Duration = Duration::from_secs(MINUTES as u64 * 60);
-/// What the ring of hours holds.
+/// The period that the ring of hours covers.
 pub(super) const LONGEST: Duration = Duration::from_secs(HOURS as u64 * 3600);
 
 /// How many responses there were, and how many of them were bad.
@@ -18,7 +18,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(HOURS as u64 * 3600);
 pub struct Outcomes {
     /// All responses.
     pub total: u64,
-    /// Those that count against the objective.
+    /// Responses that count against the objective.
     pub bad: u64,
 }
 
@@ -42,8 +42,9 @@ impl BurnLog {
         }
     }
 
-    /// Files what came since the last time. `since_start` are running totals, as of [`Registry::outcomes`]; call it every
-    /// few seconds, or at least once a minute. Totals that went down began anew. A clock that goes back stands still.
+    /// Files the outcomes since the last call. `since_start` are running totals, as of
+    /// [`Registry::outcomes`]. Call it every few seconds, or at least once a minute. Totals that
+    /// decrease have started again from 0. If the clock goes back, no time passes.
     pub fn record(&mut self, now: Duration, since_start: Outcomes) {
         let elapsed = self.timeline.advance(now);
         let is_anew = since_start.total < self.read.total || since_start.bad < self.read.bad;
@@ -59,8 +60,8 @@ impl BurnLog {
         self.timeline.elapsed()
     }
 
-    /// The outcomes of a window that ends now: of the running minute and the whole ones before it up to 6 hours, beyond that
-    /// of hours, up to 3 days.
+    /// Returns the outcomes of a window that ends now. Up to 6 hours these are the running minute
+    /// and the whole minutes before it. Beyond that they are hours, up to 3 days.
     pub fn window(&self, window: Duration) -> Outcomes {
         let ring = if window <= MINUTES_REACH { &self.minutes } else { &self.hours };
         ring.recent(self.timeline.elapsed(), window)
@@ -70,7 +71,7 @@ impl BurnLog {
 #[derive(Debug)]
 struct Ring {
     unit_secs: u64,
-    /// What each unit holds, and which one since the start it is.
+    /// Outcomes of each unit, and its number since the start.
     slots: Box<[(u64, Outcomes)]>,
 }
 
@@ -105,8 +106,10 @@ impl Ring {
 }
 
 impl Registry {
-    /// All responses since the start of the process, 5xx and failed handlers as bad; what no tick has read yet included.
-    /// Aborted requests are neither, and [unjudged](crate::RegistryBuilder::unjudged) routes are left out. Reads the counters of every endpoint.
+    /// Returns all responses since the start of the process, with those that no tick has read yet.
+    /// 5xx and failed handlers are bad. Aborted requests are neither good nor bad, and
+    /// [unjudged](crate::RegistryBuilder::unjudged) routes are left out. Reads the counters of
+    /// every endpoint.
     pub fn outcomes(&self) -> Outcomes {
         let mut sum = Outcomes::default();
         for endpoint in self.judged() {

@@ -12,14 +12,14 @@ pub(super) struct History {
     transitions: VecDeque<Transition>,
 }
 
-/// What happened after a transition that somebody knows.
+/// What happened after a known transition.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Since {
     /// In the order in which it happened.
     pub transitions: Vec<Transition>,
-    /// Whether there was more, which is forgotten, or the number asked for is not of this process: whoever follows should
-    /// read the [list](crate::Alerts::list) again.
+    /// Whether there was more that has been dropped, or the number is not from this process. A
+    /// follower should then read the [list](crate::Alerts::list) again.
     pub missed: bool,
 }
 

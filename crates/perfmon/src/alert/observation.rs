@@ -2,24 +2,26 @@
 
 use std::borrow::Cow;
 
-use crate::report::{Health, HealthReport};
-use crate::trace_context::TraceContext;
+use crate::health::report::{Health, HealthReport};
+use crate::request::trace_context::TraceContext;
 
-/// What is known of a rule at one moment.
+/// The state of a rule at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation<'a> {
     /// The id of the rule it is about.
     pub rule: Cow<'a, str>,
-    /// Which of several things under this rule, such as an endpoint; empty where there is but one. Rule and subject
-    /// together are one alert. What is longer than 256 bytes is cut.
+    /// The subject under this rule, such as an endpoint; empty if there is only one. Rule and
+    /// subject identify an alert. It is cut after 256 bytes.
     pub subject: Cow<'a, str>,
-    /// Whether the rule is breached; `None` where too little is known. That neither fires nor resolves.
+    /// Whether the rule is breached; `None` if too little is known. `None` neither fires nor
+    /// resolves.
     pub breached: Option<bool>,
     /// The value seen.
     pub value: f64,
     /// The threshold it is held against.
     pub threshold: f64,
-    /// What a reader should know beside the numbers, with secrets masked already. What is longer than 1,024 bytes is cut.
+    /// Text for people beside the numbers, with secrets already masked. It is cut after 1,024
+    /// bytes.
     pub detail: Cow<'a, str>,
     /// A trace that shows it, in 32 hexadecimal digits.
     pub trace_id: Option<String>,
@@ -39,7 +41,7 @@ impl<'a> Observation<'a> {
         self
     }
 
-    /// What a reader should know beside the numbers.
+    /// Sets text for people beside the numbers.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'a, str>>) -> Self {
         self.detail = detail.into();
@@ -55,9 +57,11 @@ impl<'a> Observation<'a> {
 }
 
 impl HealthReport {
-    /// One observation for each component, under its name, and `health`, which is breached while the whole is
-    /// unhealthy, with the score's distance from 100 as its value. A component is breached until it is clear of its
-    /// threshold ([`Component::held`](crate::Component::held)), so that one that hovers there makes one alert.
+    /// Returns one observation for each component, under its name. It adds `health`, which is
+    /// breached while the whole is unhealthy; its value is the score's distance from 100. A
+    /// component is breached until it is clear of its threshold
+    /// ([`Component::held`](crate::Component::held)), so a component that hovers there causes one
+    /// alert.
     pub fn observations(&self) -> Vec<Observation<'_>> {
         let message = |name: &str| {
             let reason = self.reasons.iter().find(|reason| reason.component == name);

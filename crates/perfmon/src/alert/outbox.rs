@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::record::Transition;
 
-/// The waits behind each failure but the last, in seconds: nine minutes in all. A receiver that is started anew, or cut off by
-/// the very incident that it is to be told of, is back by then.
+/// The waits after each failure but the last, in seconds: nine minutes in all. A receiver that
+/// restarts, or is cut off by the incident itself, is usually back by then.
 const WAITS: [u64; 7] = [1, 5, 15, 30, 60, 120, 300];
 
 /// An item of an [`Outbox`], known by its number.
@@ -23,11 +23,12 @@ impl Numbered for Transition {
     }
 }
 
-/// Transitions on their way to one receiver, such as a webhook: bounded, in order, each tried eight times over nine minutes.
+/// Transitions on their way to one receiver, such as a webhook. It is bounded and keeps their
+/// order. Each transition is tried eight times over nine minutes.
 ///
-/// It does nothing by itself. Whoever sends asks for the [`next`](Self::next), tries, and says how it went; so a receiver that
-/// hangs holds up nobody but those behind it in here, and the oldest of these are dropped and counted when there are too
-/// many.
+/// It does nothing by itself. The sender takes the [`next`](Self::next) transition, tries to
+/// deliver it, and reports the result. So a receiver that hangs delays only the transitions in this
+/// outbox. If there are too many, the oldest of those that wait behind it are dropped and counted.
 #[derive(Debug)]
 pub struct Outbox<T = Transition> {
     most: usize,
@@ -42,7 +43,7 @@ struct Waiting<T> {
     due: Duration,
 }
 
-/// What became of the transitions of an [`Outbox`].
+/// How the transitions of an [`Outbox`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct OutboxCounts {
@@ -71,7 +72,8 @@ impl<T: Numbered> Outbox<T> {
         self.waiting.push_back(Waiting { item, failures: 0, due: Duration::ZERO });
     }
 
-    /// The oldest, if its time has come: those behind it wait for it, so that no end is told before its beginning.
+    /// Returns the oldest transition if it is due. The others wait for it, so that no end is
+    /// delivered before its start.
     pub fn next(&self, now: Duration) -> Option<&T> {
         self.waiting.front().filter(|head| head.due <= now).map(|head| &head.item)
     }
@@ -81,8 +83,8 @@ impl<T: Numbered> Outbox<T> {
         self.waiting.front().map(|head| head.due)
     }
 
-    /// The transition of this number was delivered. One that isn't the oldest any more, because it was dropped under way,
-    /// is left alone.
+    /// Marks the transition of this number as delivered. Does nothing if it is no longer the
+    /// oldest, because it was dropped meanwhile.
     pub fn delivered(&mut self, seq: u64) {
         if self.is_head(seq) {
             self.waiting.pop_front();
@@ -90,7 +92,8 @@ impl<T: Numbered> Outbox<T> {
         }
     }
 
-    /// The transition of this number failed. It is tried again after 1 s, 5 s, 15 s, 30 s, 1, 2 and 5 minutes, and then given up.
+    /// Marks the transition of this number as failed. It is tried again after 1 s, 5 s, 15 s, 30 s,
+    /// 1, 2 and 5 minutes, and then given up.
     pub fn failed(&mut self, seq: u64, now: Duration) {
         self.failed_until(seq, now, Duration::ZERO);
     }
@@ -132,7 +135,7 @@ impl<T: Numbered> Outbox<T> {
         self.waiting.len()
     }
 
-    /// What became of the others.
+    /// Returns how the other transitions ended.
     pub fn counts(&self) -> OutboxCounts {
         self.counts
     }

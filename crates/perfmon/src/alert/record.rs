@@ -1,4 +1,4 @@
-//! What is told of an alert.
+//! An alert, its phase and its transitions.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::rule::Severity;
 
-/// Where an alert is in its life.
+/// The phase of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Breached, but not for long enough.
     Pending,
-    /// Somebody should know.
+    /// Breached for long enough: operators are notified, unless it is silenced.
     Firing,
     /// It fired, and is known to be well.
     Resolved,
@@ -45,7 +45,8 @@ impl fmt::Display for Phase {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Alert {
-    /// Counts up from 1 in this process. The next breach of the same rule and subject is another alert.
+    /// Number of the alert, counted up from 1 in this process. The next breach of the same rule and
+    /// subject is another alert.
     pub id: u64,
     /// The rule.
     pub rule: String,
@@ -53,7 +54,7 @@ pub struct Alert {
     pub subject: String,
     /// How much it matters.
     pub severity: Severity,
-    /// Where it is in its life.
+    /// Its phase.
     pub phase: Phase,
     /// When it became pending.
     pub pending_at_unix_ms: u64,
@@ -72,7 +73,7 @@ pub struct Alert {
     /// The threshold last known.
     #[serde(deserialize_with = "number")]
     pub threshold: f64,
-    /// What was last said beside the numbers.
+    /// The latest text beside the numbers.
     pub detail: String,
     /// A trace that shows it, in 32 hexadecimal digits: the first that was given.
     pub trace_id: Option<String>,
@@ -88,9 +89,11 @@ pub struct Transition {
     pub seq: u64,
     /// When.
     pub at_unix_ms: u64,
-    /// The phase before; `None` for a new alert. From firing to firing means that the silence over it ended.
+    /// The phase before; `None` for a new alert. From firing to firing means that its silence
+    /// ended.
     pub from: Option<Phase>,
-    /// Whether somebody should be told: of what fires unless it is silenced, and of the end of all that was told of.
+    /// Whether to send a notification: for a firing alert unless it is silenced, and for the end of
+    /// every alert that was notified.
     pub notify: bool,
     /// The alert after this step.
     pub alert: Alert,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const LONGEST_ID: usize = 64;
 /// Rules of one engine.
 const MOST_RULES: usize = 256;
-/// What holds or keeps for longer is no alert.
+/// The longest hold or keep of a rule.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_SILENCE_OF_FIGURES: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -21,9 +21,9 @@ const LONGEST_SILENCE_OF_FIGURES: Duration = Duration::from_secs(30 * 24 * 3600)
 pub enum Severity {
     /// Good to know.
     Info,
-    /// Somebody should look at it on a working day.
+    /// An operator should look at it on a working day.
     Warning,
-    /// Somebody should look at it now.
+    /// An operator should look at it now.
     Critical,
 }
 
@@ -49,8 +49,8 @@ impl fmt::Display for Severity {
 
 /// When an observation becomes an alert, and when that ends.
 ///
-/// As data it is `{"id": "error_rate", "severity": "critical", "hold_ms": 5000, "keep_ms": 60000, "expire_ms": 3600000}`; the
-/// durations can be left out.
+/// As data it is `{"id": "error_rate", "severity": "critical"}`. Optional members are `hold_ms`
+/// (such as 5000), `keep_ms` (60000) and `expire_ms` (3600000).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlertRule {
@@ -58,14 +58,15 @@ pub struct AlertRule {
     pub id: Cow<'static, str>,
     /// How much it matters.
     pub severity: Severity,
-    /// How long it must be breached, without a break, before the alert fires (the `for` of Prometheus); 0 by default. Time
-    /// in which too little was known doesn't count.
+    /// How long it must be breached, without a break, before the alert fires (the `for` of
+    /// Prometheus); 0 by default. Time in which too little was known does not count.
     #[serde(rename = "hold_ms", default, with = "as_millis")]
     pub hold: Duration,
     /// How long it must be known to be well before the alert is resolved; 0 by default.
     #[serde(rename = "keep_ms", default, with = "as_millis")]
     pub keep: Duration,
-    /// After how long without knowledge the alert ends, without being called resolved; an hour by default.
+    /// How long an alert may be unknown before it ends as expired, not as resolved; an hour by
+    /// default.
     #[serde(rename = "expire_ms", default = "an_hour", with = "as_millis")]
     pub expire: Duration,
 }
@@ -97,9 +98,9 @@ impl AlertRule {
         self
     }
 
-    /// Rules for what a [`HealthReport`](crate::HealthReport) observes: `health`, the built-in readings, and `slow_statements` of
-    /// [`Queries`](crate::Queries). Those that
-    /// are critical to health fire after 5 s, the others after 30 s; all are resolved after a minute.
+    /// Returns rules for the observations of a [`HealthReport`](crate::HealthReport): `health`, the
+    /// built-in readings, and `slow_statements` of [`Queries`](crate::Queries). Those that are
+    /// critical to health fire after 5 s, the others after 30 s. All resolve after a minute.
     pub fn standard() -> Vec<Self> {
         let rule =
             |id, severity, hold| Self::new(id, severity).hold(Duration::from_secs(hold)).keep(Duration::from_secs(60));
@@ -143,9 +144,9 @@ pub enum AlertRuleError {
         id: String,
         /// The field.
         field: &'static str,
-        /// What it was given.
+        /// The given value.
         given: Duration,
-        /// What it takes.
+        /// The allowed values.
         range: &'static str,
     },
     /// More than 256 rules.

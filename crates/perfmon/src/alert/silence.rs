@@ -1,4 +1,4 @@
-//! Alerts that nobody wants to hear of for a while.
+//! Alerts without notifications for a while.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use serde::Serialize;
 const MOST: usize = 256;
 /// Bytes of a subject, and of a reason.
 const LONGEST_TEXT: usize = 256;
-/// Whoever wants longer should mend the rule.
+/// If it needs to be longer, change the rule.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Keeps a rule, or one subject of it, from being told until a moment. Alerts live on under it.
+/// Suppresses notifications of a rule, or of one of its subjects, until a time. Alerts continue
+/// under it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Silence {
     /// The rule.
@@ -20,7 +21,7 @@ pub struct Silence {
     pub subject: Option<String>,
     /// The first moment at which it is over.
     pub until_unix_ms: u64,
-    /// Who, and why.
+    /// The person who set it, and why.
     pub reason: String,
 }
 
@@ -61,7 +62,7 @@ pub enum SilenceError {
     TooMany,
 }
 
-/// Those in force, and maybe some that are over.
+/// Silences in force, and perhaps some that are over.
 #[derive(Debug, Default)]
 pub(super) struct Silences {
     all: Vec<Silence>,

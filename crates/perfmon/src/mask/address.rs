@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::end_of;
+use super::scan::end_of;
 
 const SIGN: &str = "@";
 
-/// What is longer before the sign is no address; its end is taken out all the same.
+/// A longer text before the sign is not an address; its end is masked all the same.
 const LONGEST_LOCAL: usize = 256;
 
 /// `secrets` are those of URLs: what ends right before a sign there is no address.

@@ -5,7 +5,7 @@ use std::ops::Range;
 const SHORTEST: usize = 13;
 const LONGEST: usize = 19;
 
-/// What may divide the groups of a number.
+/// Dividers between the groups of a number.
 const DIVIDERS: [(&[u8], Groups); 10] = [
     // As of columns; before the single one.
     (b"  ", Groups::OfFour),
@@ -20,11 +20,12 @@ const DIVIDERS: [(&[u8], Groups); 10] = [
     (b"/", Groups::Alone),
 ];
 
-/// What groups there may be beside a divider.
+/// The groups that are allowed with a divider.
 #[derive(Clone, Copy, PartialEq)]
 enum Groups {
     Any,
-    /// The first has four digits, and all but the last have four to six, as printed on cards: dates, versions and names of files have others.
+    /// The first group has four digits, and all but the last have four to six, as printed on cards.
+    /// Dates, versions and file names have other groups.
     OfFour,
     /// The same, and no other such group before or behind them: that is a list of numbers.
     Alone,
@@ -33,8 +34,9 @@ enum Groups {
 const GROUP: usize = 4;
 const LONGEST_GROUP: usize = 6;
 
-/// Digits, in groups that one divider each divides, whose first are an issuer's and whose last one checks the others. Any part of the
-/// groups may be the number: a date or a code may follow it, and noughts may fill up what is before it.
+/// Finds digits in groups with one kind of divider, whose first digits belong to an issuer and
+/// whose check digit is right. Any part of the groups may be the number: a date or a code may
+/// follow it, and zeros may pad the digits before it.
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -56,7 +58,8 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Whether what follows is what of a number stands behind its point: that has as many digits as a card often enough.
+/// Returns whether the following digits are the fraction of a number: fractions often have as many
+/// digits as a card.
 fn is_fraction(before: &[u8]) -> bool {
     let Some(whole) = before.strip_suffix(b".") else { return false };
     let digits = whole.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// A text as whoever gets it reads it, and where each of its bytes stood.
+/// A text with its escapes resolved, and the original position of each of its bytes.
 pub(super) struct Unescaped {
     pub(super) text: String,
     /// One for each byte, and the end.
@@ -10,7 +10,8 @@ pub(super) struct Unescaped {
 }
 
 impl Unescaped {
-    /// Resolves `%41` and `\u0041`, once; `None` where there are none. What makes no text of UTF-8 stays as it is.
+    /// Resolves `%41` and `\u0041`, once; `None` if there are none. Text that would not be valid
+    /// UTF-8 stays as it is.
     pub(super) fn of(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let first = (0..bytes.len()).find(|&at| escape_at(bytes, at).is_some())?;
@@ -34,7 +35,7 @@ impl Unescaped {
         Some(plain)
     }
 
-    /// Where what stands at `range` stood.
+    /// Returns the original range of `range`.
     pub(super) fn place(&self, range: &Range<usize>) -> Range<usize> {
         self.places[range.start]..self.places[range.end]
     }
@@ -84,7 +85,8 @@ impl Run {
     }
 }
 
-/// The byte that is written at `at` by its number, and how long that is. By `\u` only ASCII: a number is no byte there.
+/// Returns the byte that is escaped at `at`, and the length of the escape. For `\u` only ASCII:
+/// other numbers are not bytes.
 fn escape_at(text: &[u8], at: usize) -> Option<(u8, usize)> {
     match text.get(at)? {
         b'%' => Some((hexadecimal(text.get(at + 1..at + 3)?)?, 3)),

@@ -1,11 +1,12 @@
-//! Addresses that are a secret by themselves: whoever knows them may call.
+//! Addresses that are secrets themselves: a client that knows one may call it.
 
 use std::ops::Range;
 
-use super::end_of;
+use super::scan::end_of;
 use super::word::{Needle, Needles};
 
-/// What stands before the secret part, and whether what follows is one: words of some are anybody's.
+/// The text before the secret part, and whether the following text is a secret: after some of
+/// these, ordinary words may follow.
 static PLACES: Needles<fn(&str) -> bool> = Needles::new(&[
     Needle { text: "api/webhooks/", means: |path| is_number_and_key(path, '/') },
     // `bot123456:ABC…/sendMessage`
@@ -17,7 +18,7 @@ static PLACES: Needles<fn(&str) -> bool> = Needles::new(&[
     Needle { text: "services/t", means: is_workspace },
     Needle { text: "webhook.office.com/", means: |path| path.len() >= SHORTEST },
 ]);
-/// Of a secret of a hook no part is shorter.
+/// The shortest part of a webhook's secret.
 const SHORTEST: usize = 6;
 /// As long as that a word hardly is.
 const LONG: usize = 20;

@@ -9,11 +9,12 @@ const LENGTHS: &str = "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY
     ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 \
     LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 \
     SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30";
-/// What may stand between the groups of four.
+/// Dividers between the groups of four.
 const DIVIDERS: [char; 6] = [' ', '-', '.', '_', '+', '\u{a0}'];
 const GROUP: usize = 4;
 
-/// Whole words that begin with a country, have its length, and whose check digits are right: of a hundred that look like one, one is.
+/// Finds whole words that begin with a country code, have that country's length, and have correct
+/// check digits. Of a hundred words that only look like one, one passes.
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut end = 0;
@@ -59,7 +60,8 @@ fn length_of(text: &str) -> Option<usize> {
     (is_checked && !goes_on).then_some(end)
 }
 
-/// With one more character: how many there are, what is left of those behind the head, and the head as a number.
+/// Adds one more character. Returns how many there are, the remainder of those after the head, and
+/// the head as a number.
 fn add(char: char, count: usize, remainder: u64, head: u64) -> Option<(usize, u64, u64)> {
     let value = u64::from(char.to_digit(36).filter(|_| char.is_ascii())?);
     let shift = if value < 10 { 10 } else { 100 };

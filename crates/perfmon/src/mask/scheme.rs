@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::end_of;
+use super::scan::end_of;
 use super::word::{Needle, Needles, is_prose, is_random};
 
-/// How far the name of a scheme tells one.
+/// How surely a name is that of a scheme.
 #[derive(Clone, Copy, PartialEq)]
 enum Name {
     /// Nothing but what is said of the scheme itself is no credential behind it.
@@ -37,7 +37,7 @@ const SHORTEST_KEY: usize = 12;
 const LONG: usize = 24;
 /// Base64 of less is hardly a name and a password.
 const SHORTEST_PAIR: usize = 8;
-/// What is said of a scheme that is no word.
+/// Words that follow a scheme and are not credentials.
 const SAID: [&str; 32] = [
     "and",
     "auth",
@@ -80,7 +80,7 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
             continue; // gone with the one before
         }
         let behind = at + scheme.text.len();
-        // Also as a blank stands in a URL.
+        // Also the forms of a blank in a URL.
         let start = end_of(text, behind, |char| !char.is_whitespace() && char != '+');
         if start == behind {
             continue;

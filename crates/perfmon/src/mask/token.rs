@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::end_of;
+use super::scan::end_of;
 use super::word::{Needle, Needles, is_prose};
 
-/// What follows a beginning.
+/// The characters after a prefix.
 #[derive(Clone, Copy)]
 enum Rest {
     /// Letters, digits, `_` and `-`: no word begins like that.
@@ -84,7 +84,7 @@ const SHORTEST: usize = 6;
 /// As long as that a word hardly is, nor a name of one part.
 const LONG: usize = 16;
 const PEM: &str = "-----BEGIN ";
-/// Within so many bytes a block says what it is.
+/// The most bytes in which a block names its kind.
 const LONGEST_LABEL: usize = 64;
 const PEM_END: &str = "-----END ";
 const DASHES: &str = "-----";

@@ -1,15 +1,16 @@
 //! What a text has, so that what can't be in it isn't looked for.
 
-/// Told in one pass.
+/// Found in one pass.
 #[derive(Default)]
 pub(super) struct Traits {
     digits: usize,
     pub(super) has_at: bool,
-    /// `=`, `:`, quotes, and `>` and `$` as of `<password>` and `$$`: what stands between a key and its value.
+    /// `=`, `:`, quotes, and `>` and `$` as in `<password>` and `$$`: characters between a key and
+    /// its value.
     has_signs: bool,
     /// As an option begins, and a key block.
     pub(super) has_dashes: bool,
-    /// Blanks, also as they stand in a URL.
+    /// Blanks, also in the form of a URL.
     pub(super) has_blanks: bool,
     pub(super) has_slashes: bool,
     /// `%` and `\`, each of which may begin a character that is written by its number.

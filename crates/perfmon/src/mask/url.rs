@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::end_of;
+use super::scan::end_of;
 
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
-    // Where the characters of the URL end, which those within it share, and the last sign of them: looked for once.
+    // The end of the URL's characters, which nested URLs share, and their last `@`: looked up once.
     let (mut end, mut last_sign) = (0, None);
     let mut shown = 0;
     for (at, _) in text.match_indices("://") {
@@ -22,7 +22,7 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
             .rsplit_once(':')
             .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
         let is_bracketed = text[start..authority].ends_with(']');
-        // A password may hold what ends an authority, if whoever wrote it was careless.
+        // A carelessly written password may contain a character that ends an authority.
         let looks_cut = text[start..authority].contains(':') && !has_port && !is_bracketed;
         let has_user = looks_cut || text[start..authority].contains('@');
         if let Some(sign) = last_sign.filter(|&sign| has_user && sign >= start) {

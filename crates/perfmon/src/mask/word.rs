@@ -1,8 +1,8 @@
 //! Words that begin with what is known of secrets.
 
-use super::is_word;
+use super::scan::is_word;
 
-/// What a word may begin with, in small ASCII letters, and what that means.
+/// The start of a word, in lower-case ASCII letters, and its meaning.
 pub(super) struct Needle<M> {
     pub(super) text: &'static str,
     pub(super) means: M,
@@ -11,12 +11,12 @@ pub(super) struct Needle<M> {
 /// Needles by their first letters, so that most words are compared with none.
 pub(super) struct Needles<M: 'static> {
     all: &'static [Needle<M>],
-    /// Of each letter where its needles begin and end.
+    /// For each letter where its needles begin and end.
     by_letter: [(usize, usize); 26],
 }
 
 impl<M> Needles<M> {
-    /// Of needles that are in the order of their first letters.
+    /// Creates them from needles in the order of their first letters.
     pub(super) const fn new(all: &'static [Needle<M>]) -> Self {
         let mut by_letter = [(0, 0); 26];
         let mut at = 0;
@@ -58,8 +58,8 @@ pub(super) fn begins_a_word(text: &str, at: usize) -> bool {
     !text[..at].chars().next_back().is_some_and(is_word)
 }
 
-/// Whether a text looks like a key rather than like a word, a name or a number: of some length, in the characters of keys, with letters and
-/// digits among each other.
+/// Returns whether a text looks like a key rather than like a word, a name or a number. It must be
+/// long enough, use only characters of keys, and mix letters with digits.
 pub(super) fn is_random(text: &str, shortest: usize) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+/=%".contains(&byte);
     text.len() >= shortest
@@ -68,7 +68,8 @@ pub(super) fn is_random(text: &str, shortest: usize) -> bool {
         && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
-/// Whether a text is of words as people write them, alone or joined as in `read-only` and `tenant_id`, and of little numbers among them.
+/// Returns whether a text consists of ordinary words, alone or joined as in `read-only` and
+/// `tenant_id`, and of short numbers among them.
 pub(super) fn is_prose(text: &str) -> bool {
     const MOST_DIGITS: usize = 5;
     let is_number = |part: &str| part.len() <= MOST_DIGITS && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -76,7 +77,8 @@ pub(super) fn is_prose(text: &str) -> bool {
     !text.is_empty() && text.split(['-', '_', '.', '/']).all(|part| is_number(part) || is_written(part))
 }
 
-/// Whether letters can be a word: small ones, perhaps behind a capital, or capitals alone, and none but short ones without vowels.
+/// Returns whether letters can be a word: lower case, perhaps with a first capital, or all
+/// capitals, and without long groups of consonants.
 fn is_written(word: &str) -> bool {
     const SHORT: usize = 5;
     const LONGEST: usize = 20;

@@ -2,33 +2,23 @@
 
 use serde::Serialize;
 
-use super::baseline::{Baseline, Distance};
+use super::baseline::{Baseline, Distance, Side};
 use super::history::is_figure;
 
-/// So many minutes are needed before anything is unusual.
+/// The number of minutes that are needed for a judgement.
 const FEWEST: usize = 60;
 /// Iglewicz and Hoaglin's limit.
 const LIMIT: f64 = 3.5;
-/// So many minutes in a row must be out for an anomaly, and in for its end.
+/// The number of minutes in a row that begin an anomaly, and that end it.
 const IN_A_ROW: usize = 3;
-/// An anomaly of so many minutes is how things are now.
+/// An anomaly of this many minutes becomes the new baseline.
 const NEW_NORMAL: usize = 60;
-
-/// Where a figure went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// Above what is usual.
-    Above,
-    /// Below it.
-    Below,
-}
 
 /// A figure that left its own past, for at least three minutes in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Anomaly {
-    /// Where it went.
+    /// The side on which it is.
     pub side: Side,
     /// The last value outside.
     pub value: f64,
@@ -36,7 +26,8 @@ pub struct Anomaly {
     pub usual: f64,
     /// How far the least of the first three lay from it, in deviations.
     pub deviations: f64,
-    /// What they had to exceed: 3.5, or more where the noise resembles itself from minute to minute.
+    /// The limit that they had to exceed: 3.5, or more if the noise is autocorrelated from minute
+    /// to minute.
     pub limit: f64,
     /// How many minutes were outside so far.
     pub minutes: usize,
@@ -46,13 +37,15 @@ pub struct Anomaly {
 
 /// Watches one figure a minute.
 ///
-/// Unusual is what three minutes in a row lie, on the same side, more than 3.5 deviations from the median of the last day
-/// *and* beyond nearly all of it. A deviation is never taken to be less than a floor, so that a figure that never moved is not
-/// unusual at its first step; there must be 60 minutes to compare with. Minutes under suspicion are no part of the baseline: they join
-/// it when nothing comes of it. An anomaly ends behind three usual minutes, or after 60 unusual ones, which are then
-/// what is usual.
+/// Three minutes in a row are unusual if they are all on the same side, more than 3.5 deviations
+/// from the median of the last day *and* beyond nearly all of its minutes. A deviation is at least
+/// a floor, so that the first step of a constant figure is not unusual. At least 60 minutes are
+/// needed for a comparison. Suspicious minutes are not part of the baseline; they join it when the
+/// suspicion ends without an anomaly. An anomaly ends after three usual minutes, or after 60
+/// unusual ones, which then become the baseline.
 ///
-/// One minute costs a binary search and a move of at most 11 KB, about a microsecond; one under suspicion some ten. Memory: 23 KB.
+/// One minute costs a binary search and a move of at most 11 KB, about a microsecond. A suspicious
+/// minute costs about ten microseconds. Memory: 23 KB.
 #[derive(Debug)]
 pub struct Detector {
     floor: f64,
@@ -72,14 +65,15 @@ struct Suspect {
 }
 
 impl Detector {
-    /// `floor` is the least deviation that is believed, in the unit of the figure: what it may always move by without being
-    /// news is 3.5 times that. Besides, 2 % of the median are always believed.
+    /// Creates a detector. `floor` is the smallest deviation that is used, in the unit of the
+    /// figure: moves of up to 3.5 times that are never unusual. 2 % of the median is always a floor
+    /// too.
     pub fn new(floor: f64) -> Self {
         Self { floor, baseline: Baseline::new(floor), suspects: Vec::new(), anomaly: None, calm: 0, refused: 0 }
     }
 
-    /// Takes in the next minute, and returns an anomaly when one begins with it. What is no figure is counted, and treated
-    /// as a minute without one.
+    /// Takes in the next minute, and returns an anomaly if one begins with it. A value that is not
+    /// finite is counted, and treated as a missing minute.
     pub fn observe(&mut self, value: f64) -> Option<Anomaly> {
         if !is_figure(value) {
             self.refused += 1;

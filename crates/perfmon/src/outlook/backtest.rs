@@ -14,7 +14,7 @@ pub(super) struct Minutes {
 }
 
 impl Minutes {
-    /// Of the last `most` minutes at most. Points are in order.
+    /// Takes the last `most` minutes at most. Points are in order.
     pub(super) fn new(points: &[Point], most: usize) -> Self {
         let last = points.last().map_or(0, |point| point.minute);
         let points = &points[points.partition_point(|point| last - point.minute >= most as u64)..];
@@ -48,8 +48,8 @@ impl Minutes {
             .collect()
     }
 
-    /// How far values turned out from what was forecast so many minutes before, oldest first, without the beginning, in
-    /// which the state is not yet its own.
+    /// Returns how far values differed from the forecasts made `ahead` minutes before, oldest
+    /// first. The start, in which the state is not settled, is left out.
     pub(super) fn errors(&self, states: &[State], ahead: usize, reach: f64) -> Vec<f64> {
         let later = self.values.iter().skip(START + ahead);
         states

@@ -2,16 +2,19 @@
 
 use std::collections::VecDeque;
 
-use super::anomaly::Side;
+use serde::Serialize;
+
 use super::{history, order};
 
 /// The most that a baseline remembers: a day, so that it holds every hour of it.
 const MOST: usize = 1440;
 /// Makes the median absolute deviation of normal noise its standard deviation.
 const TO_DEVIATIONS: f64 = 1.4826;
-/// One of so many may be beyond what is asked to be beyond nearly all; so an old spike hides no new ones.
+/// One in this many may be beyond the range that counts as nearly all, so that an old spike hides
+/// no new one.
 const OF_MANY: usize = 288;
-/// What a bucket of the histogram is wide, and a little: changes below it are no news of any figure.
+/// The width of a histogram's bucket, and a little more: smaller changes are not significant for
+/// any figure.
 const RELATIVE_FLOOR: f64 = 0.02;
 
 /// Further out nothing becomes clearer, and numbers stay such that can be shown.
@@ -23,6 +26,16 @@ pub(super) struct Baseline {
     arrived: VecDeque<f64>,
     sorted: Vec<f64>,
     floor: f64,
+}
+
+/// The side on which a figure left its usual range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Above what is usual.
+    Above,
+    /// Below it.
+    Below,
 }
 
 /// How far out a value is.
@@ -63,8 +76,8 @@ impl Baseline {
 
     /// On which side a value lies beyond all but a few of the baseline.
     ///
-    /// This asks nothing of the noise's distribution: of steady noise, whatever its tails, few minutes pass, and three in a
-    /// row hardly ever do.
+    /// It assumes no distribution of the noise. With steady noise, whatever its tails, few minutes
+    /// pass this test, and three in a row almost never do.
     pub(super) fn beyond(&self, value: f64) -> Option<Side> {
         let few = self.len() / OF_MANY;
         let (&low, &high) = (self.sorted.get(few)?, self.sorted.get(self.len().checked_sub(few + 1)?)?);
@@ -77,8 +90,9 @@ impl Baseline {
 
     /// How far from the median a value lies: the modified z-score of Iglewicz and Hoaglin.
     ///
-    /// Noise may add or multiply, and that of latencies does the latter. So it is taken of the values or of their
-    /// logarithms, whichever lie more evenly about their median.
+    /// Noise may be additive or multiplicative; that of latencies is multiplicative. So the
+    /// distance is measured on the values or on their logarithms, whichever are more symmetric
+    /// around their median.
     pub(super) fn distance(&self, value: f64) -> Option<Distance> {
         let median = self.median()?;
         let side = if value >= median { Side::Above } else { Side::Below };
@@ -93,7 +107,8 @@ impl Baseline {
         Some(Distance { side, deviations: deviations.min(MOST_DEVIATIONS) })
     }
 
-    /// Whether the logarithms of the inner nine tenths lie more evenly about the median than the values themselves.
+    /// Returns whether the logarithms of the inner nine tenths are more symmetric around the median
+    /// than the values.
     fn multiplies(&self, median: f64) -> bool {
         let twentieth = self.len() / 20;
         let (Some(&low), Some(&high)) = (self.sorted.get(twentieth), self.sorted.iter().rev().nth(twentieth)) else {
@@ -111,9 +126,10 @@ impl Baseline {
         Some(TO_DEVIATIONS * order::median(&mut away)?)
     }
 
-    /// By how much more the mean of three minutes in a row deviates than that of three that know nothing of each other.
+    /// Returns how much more the mean of three minutes in a row deviates than that of three
+    /// independent minutes.
     ///
-    /// Noise that resembles that of the minute before stays out for longer, so a row of three says less.
+    /// Autocorrelated noise stays outside for longer, so three minutes in a row mean less.
     pub(super) fn persistence(&self) -> f64 {
         let alike = self.likeness();
         (1.0 + alike * 4.0 / 3.0 + alike * alike * 2.0 / 3.0).sqrt()
@@ -137,7 +153,8 @@ impl Baseline {
     }
 }
 
-/// Of zero and of what lies below (which a new value may), that of the least number.
+/// Returns the logarithm of a value. Zero and negative values, which a new value may be, count as
+/// the smallest number.
 fn logarithm(value: f64) -> f64 {
     value.max(f64::MIN_POSITIVE).ln()
 }

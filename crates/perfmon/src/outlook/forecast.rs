@@ -11,11 +11,12 @@ use super::trend::Trend;
 const FEWEST: usize = 60;
 /// Older minutes are not looked at.
 const MOST: usize = 480;
-/// A forecast looks ahead as far as a quarter of what lies behind it.
+/// A forecast reaches a quarter as far ahead as its data reaches back.
 const BEHIND: usize = 4;
-/// Of the intervals: what lies outside, on either side.
+/// The share of values outside the intervals, on either side.
 const TAIL: f64 = 0.02;
-/// A forecast whose intervals would have held less often than this has been wrong too often to be told.
+/// A forecast whose intervals would have held less often than this was wrong too often to be
+/// returned.
 const LEAST_COVER: f64 = 0.8;
 
 /// One minute that is to come.
@@ -26,19 +27,20 @@ pub struct Step {
     pub ahead: usize,
     /// The forecast.
     pub mean: f64,
-    /// At least nine in ten values lie above this and below `high`, if the figure goes on as it did.
+    /// At least nine in ten values lie between this and `high`, if the figure behaves as before.
     pub low: f64,
     /// See `low`.
     pub high: f64,
 }
 
-/// What is to come, minute by minute.
+/// The forecast, minute by minute.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Forecast {
     /// The next minute first.
     pub steps: Vec<Step>,
-    /// The share of later values that lay within intervals made from earlier ones alone, over all steps.
+    /// The share of later values that lay within intervals made from earlier values only, over all
+    /// steps.
     pub cover: f64,
     /// The figures it rests on.
     pub points: usize,
@@ -58,8 +60,9 @@ pub struct Reach {
 
 /// Forecasts `horizon` minutes, or a quarter as many as are known if that is less.
 ///
-/// `None` below 60 points of the last 480 minutes, where these are in no order, and where the back-test shows that
-/// intervals would have held less than 80 % of the later values. Costs a few milliseconds.
+/// Returns `None` with fewer than 60 points in the last 480 minutes, if these are out of order, or
+/// if the back-test shows that the intervals would have held less than 80 % of the later values.
+/// Costs a few milliseconds.
 pub fn forecast(points: &[Point], horizon: usize) -> Option<Forecast> {
     if !are_in_order(points) {
         return None;
@@ -112,8 +115,9 @@ fn mean_size(errors: &[f64]) -> f64 {
     errors.iter().map(|error| error.abs()).sum::<f64>() / errors.len() as f64
 }
 
-/// Between which errors nearly all lie: quantiles of those that were made, spread by as much as errors at such a distance
-/// repeat each other, since those of two minutes in a row are of nearly the same stretch.
+/// Returns the interval of nearly all errors: quantiles of the past errors, widened by their
+/// autocorrelation at this distance. Errors of two minutes in a row are from nearly the same
+/// period.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of points are small")]
 fn interval(mut errors: Vec<f64>, ahead: usize) -> Option<(f64, f64)> {
     errors.sort_unstable_by(f64::total_cmp);
@@ -126,8 +130,8 @@ fn interval(mut errors: Vec<f64>, ahead: usize) -> Option<(f64, f64)> {
 }
 
 impl Forecast {
-    /// When the figure, which is `now`, reaches `limit`; `None` when that isn't foreseen, and where the trend is not
-    /// significant: then all that can be said is that it wanders.
+    /// Returns when the figure, which is `now`, reaches `limit`. `None` if that is not foreseen, or
+    /// if the trend is not significant: then the figure only wanders.
     pub fn reach(&self, trend: &Trend, now: f64, limit: f64) -> Option<Reach> {
         if !trend.is_significant() || now == limit {
             return None;

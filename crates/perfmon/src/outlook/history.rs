@@ -20,7 +20,8 @@ pub struct Point {
     pub value: f64,
 }
 
-/// Whether it can be calculated with: neither NaN nor so large that a sum of squares would overflow.
+/// Returns whether a value can be calculated with: it is not NaN, and a sum of squares would not
+/// overflow.
 pub(super) fn is_figure(value: f64) -> bool {
     value.abs() <= 1e100
 }
@@ -36,7 +37,7 @@ pub(super) fn are_in_order(points: &[Point]) -> bool {
 pub struct Refused {
     /// NaN, infinite, or absurd: beyond 10¹⁰⁰ either way.
     pub not_figures: u64,
-    /// Of a minute that is not behind the last one of that name.
+    /// The minute is not after the last one of that name.
     pub out_of_order: u64,
     /// Under a 65th name, or one of more than 128 bytes.
     pub names: u64,
@@ -44,7 +45,8 @@ pub struct Refused {
 
 /// Figures of the last 1,440 minutes under 64 names at most: 1.5 MB when full.
 ///
-/// Minutes without a figure are gaps: nothing is put in their place. A name that got nothing for a day is dropped.
+/// Minutes without a figure are gaps, and are not filled in. A name without values for a day is
+/// dropped.
 #[derive(Debug, Default)]
 pub struct History {
     series: BTreeMap<String, Vec<Point>>,
@@ -78,12 +80,12 @@ impl History {
         self.series.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// What is kept, in the order of the alphabet.
+    /// Returns the names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.series.keys().map(String::as_str)
     }
 
-    /// What was not kept since the start.
+    /// Returns how many values were not kept since the start.
     pub fn refused(&self) -> Refused {
         self.refused
     }

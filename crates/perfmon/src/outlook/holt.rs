@@ -5,11 +5,11 @@
 pub(super) struct Pace {
     pub(super) level: f64,
     pub(super) trend: f64,
-    /// What is left of the trend a minute later; 1 is Holt's own.
+    /// The part of the trend that is left a minute later; 1 is Holt's own method.
     pub(super) damping: f64,
 }
 
-/// What is believed of the present minute.
+/// The estimate for the current minute.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct State {
     pub(super) level: f64,

@@ -13,7 +13,8 @@ pub(super) fn score(points: &[Point]) -> i64 {
     score
 }
 
-/// The variance of that score where there is no trend: Kendall's, with his correction for values that are equal.
+/// Returns the variance of that score without a trend: Kendall's, with his correction for equal
+/// values.
 pub(super) fn variance(points: &[Point]) -> f64 {
     let term = |count: usize| (count * count.saturating_sub(1) * (2 * count + 5)) as f64;
     let mut values: Vec<f64> = points.iter().map(|point| point.value + 0.0).collect();
@@ -22,7 +23,7 @@ pub(super) fn variance(points: &[Point]) -> f64 {
     (term(values.len()) - tied) / 18.0
 }
 
-/// How probable a score as far from zero is by chance.
+/// Returns the probability of a score as far from zero by chance.
 pub(super) fn p_value(score: i64, variance: f64) -> f64 {
     if score == 0 || variance <= 0.0 {
         return 1.0;

@@ -20,8 +20,8 @@ pub(super) fn median_of_sorted(sorted: &[f64]) -> Option<f64> {
     Some(if sorted.len() % 2 == 1 { upper } else { (sorted[sorted.len() / 2 - 1] + upper) / 2.0 })
 }
 
-/// A first autocorrelation, raised by what so few numbers are known to hide of it (Marriott and Pope 1954). Between 0 and 1;
-/// of NaN, where nothing varies, 0.
+/// Returns a first autocorrelation, corrected for its known bias in short series (Marriott and Pope
+/// 1954). It is between 0 and 1; for NaN, if nothing varies, it is 0.
 pub(super) fn corrected(likeness: f64, count: usize) -> f64 {
     let corrected = likeness + (1.0 + 3.0 * likeness) / count as f64;
     if corrected.is_nan() { 0.0 } else { corrected.clamp(0.0, 1.0) }

@@ -1,4 +1,5 @@
-//! The median of the slopes of all pairs (Theil 1950, Sen 1968): up to 29 % of the points may be wild.
+//! The median of the slopes of all pairs (Theil 1950, Sen 1968): up to 29 % of the points may be
+//! outliers.
 
 use super::history::Point;
 

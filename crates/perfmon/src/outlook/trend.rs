@@ -9,9 +9,9 @@ use super::{mann_kendall, order, theil_sen};
 const FEWEST: usize = 30;
 /// More are not looked at: the work grows with the square.
 const MOST: usize = 180;
-/// What counts as no chance.
+/// The probability below which a trend is significant.
 const SIGNIFICANT: f64 = 0.01;
-/// Of 1: noise that resembles itself more than that is taken to do so by that much.
+/// The highest autocorrelation, of 1, that is corrected for.
 const MOST_ALIKE: f64 = 0.98;
 
 /// How figures moved.
@@ -24,7 +24,7 @@ pub struct Trend {
     pub low: f64,
     /// And below this.
     pub high: f64,
-    /// How probable so much movement is by chance, between 0 and 1.
+    /// The probability of as much movement by chance, between 0 and 1.
     pub p_value: f64,
     /// How many figures it rests on.
     pub points: usize,
@@ -33,7 +33,8 @@ pub struct Trend {
 }
 
 impl Trend {
-    /// Whether less than one in a hundred series without a trend would move as much. Of one that isn't, say nothing.
+    /// Returns whether less than one in a hundred series without a trend would move as much. Do not
+    /// report a trend that is not significant.
     pub fn is_significant(&self) -> bool {
         self.p_value < SIGNIFICANT
     }
@@ -79,8 +80,8 @@ fn interval(slopes: &[f64], variance: f64) -> (f64, f64) {
     (slopes[outside], slopes[slopes.len() - 1 - outside])
 }
 
-/// By how much the score varies more where noise resembles that of the minute before: (1 + r) / (1 − r), which is what
-/// Bayley and Hammersley's number of independent observations comes to for a process of first order.
+/// Returns how much more the score varies with autocorrelated noise: (1 + r) / (1 − r). This is the
+/// result of Bayley and Hammersley's number of independent observations for a first-order process.
 fn variance_inflation(points: &[Point], slope: f64) -> f64 {
     let alike = likeness(points, slope).min(MOST_ALIKE);
     (1.0 + alike) / (1.0 - alike)

@@ -33,14 +33,14 @@ pub struct ToldAnomaly {
     pub name: String,
     /// The minute in which it was found.
     pub minute: u64,
-    /// What is known of it: while it goes on, of the last minute.
+    /// Its figures: while it goes on, those of the last minute.
     #[serde(flatten)]
     pub anomaly: Anomaly,
     /// The minute in which it ended.
     pub ended: Option<u64>,
 }
 
-/// What one figure does.
+/// The state of one figure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Figure {
@@ -50,7 +50,7 @@ pub struct Figure {
     pub last: Point,
     /// Only a significant one.
     pub trend: Option<Trend>,
-    /// What is to come, where the back-test lets it be told.
+    /// The forecast, if the back-test allows it.
     pub forecast: Option<Forecast>,
 }
 
@@ -73,8 +73,9 @@ impl Outlook {
 
     /// Takes in a figure's next minute. Returns an anomaly when one begins with it.
     ///
-    /// `floor` is the least deviation that is believed (see [`Detector::new`]) and counts at the first push of a name. What
-    /// [`History::push`] refuses is refused here; a minute that was left out ends a row of unusual ones.
+    /// `floor` is the smallest deviation that is used (see [`Detector::new`]). It is set by the
+    /// first push of a name. This method rejects the same values as [`History::push`]. A missing
+    /// minute ends a row of unusual minutes.
     pub fn push(&mut self, name: &str, minute: u64, value: f64, floor: f64) -> Option<ToldAnomaly> {
         let before = self.history.points(name).last().map(|point| point.minute);
         if !self.history.push(name, minute, value) {
@@ -103,12 +104,12 @@ impl Outlook {
         self.anomalies.iter()
     }
 
-    /// What is kept of each minute.
+    /// Returns the minutes of each figure.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// What was not kept.
+    /// Returns how many values were not kept.
     pub fn refused(&self) -> Refused {
         self.history.refused()
     }
@@ -118,7 +119,7 @@ impl Outlook {
         trend(self.history.points(name))
     }
 
-    /// What is to come of a figure.
+    /// Returns the forecast of a figure.
     pub fn forecast(&self, name: &str) -> Option<Forecast> {
         forecast(self.history.points(name), self.settings.horizon)
     }
@@ -129,8 +130,9 @@ impl Outlook {
         self.forecast(name)?.reach(&self.trend(name)?, last.value, limit)
     }
 
-    /// Every figure, in the order of the alphabet. Costs about four milliseconds a figure, a quarter of a second for
-    /// 64: ask once a minute, away from the threads that serve requests, and keep the answer.
+    /// Returns every figure, in alphabetical order. Costs about four milliseconds a figure, a
+    /// quarter of a second for 64. Call it once a minute, away from the threads that serve
+    /// requests, and keep the result.
     pub fn figures(&self) -> Vec<Figure> {
         self.history
             .names()
@@ -155,7 +157,7 @@ impl Outlook {
         }
     }
 
-    /// Writes what the detector says into what was told, or that it is over.
+    /// Copies the detector's state into the reported anomaly, or notes that it is over.
     fn update(&mut self, name: &str, minute: u64, now: Option<Anomaly>) {
         let open = self.anomalies.iter_mut().find(|told| told.name == name && told.ended.is_none());
         if let Some(told) = open {

@@ -2,13 +2,15 @@
 
 use serde::Serialize;
 
-/// Whose rules of quoting, comments and parameters a statement follows.
+/// The rules of quoting, comments and parameters of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Dialect {
-    /// `"x"` may be a string, `` `x` `` and `[x]` are names, comments don't nest, parameters are `?1`, `:a`, `@a` and `$a`.
+    /// `"x"` may be a string. `` `x` `` and `[x]` are names. Comments do not nest. Parameters are
+    /// `?1`, `:a`, `@a` and `$a`.
     Sqlite,
-    /// `"x"` is a name, `E''`, `U&''` and `$tag$` quote, comments nest, parameters are `$1`, operators are free.
+    /// `"x"` is a name. `E''`, `U&''` and `$tag$` are quotes. Comments nest. Parameters are `$1`.
+    /// Operators can be user-defined.
     Postgres,
 }

@@ -6,17 +6,26 @@ use std::time::Duration;
 
 use super::dialect::Dialect;
 use super::fingerprint::Fingerprint;
+use super::lock::lock;
 use super::recent::{Calls, Recent};
 use super::stats::{By, QueryStats};
-use super::{Seen, lock};
-use crate::latency::share;
-use crate::layout::{Layout, nanos};
-use crate::snapshot::{bucket_of, duration};
+use crate::figure::latency::share;
+use crate::histogram::layout::{Layout, nanos};
+use crate::histogram::snapshot::{bucket_of, duration};
 
-/// What one call may add to a sum, so that no absurd one outweighs all others.
+/// The most that one call may add to a sum, so that no absurd one outweighs all others.
 pub(super) const LONGEST_ADDED: Duration = Duration::from_secs(86_400);
-/// What a call weighs beside its time, in nanoseconds: who is called often stays too.
+/// Weight of a call beside its time, in nanoseconds, so that frequent shapes are kept too.
 const WEIGHT_OF_A_CALL: u64 = 100_000;
+
+/// The figures that a call adds to its shape.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    pub(super) elapsed: Duration,
+    pub(super) rows: u64,
+    pub(super) at_unix_ms: u64,
+    pub(super) is_slow: bool,
+}
 
 pub(super) struct Entry {
     fingerprint: Fingerprint,
@@ -41,7 +50,7 @@ struct Tally {
 }
 
 impl Entry {
-    /// `weight` is that of whoever had its place.
+    /// `weight` is that of the shape it replaces.
     pub(super) fn new(fingerprint: Fingerprint, text: &str, dialect: Dialect, weight: u64, layout: &Layout) -> Self {
         let tally = Tally {
             calls: 0,
@@ -70,29 +79,30 @@ impl Entry {
     }
 
     /// `now` is on the clock of the readings.
-    pub(super) fn record(&self, seen: &Seen<'_>, is_slow: bool, now: Duration, layout: &Layout) {
-        let added = nanos(seen.elapsed.min(LONGEST_ADDED));
+    pub(super) fn record(&self, call: Call, now: Duration, layout: &Layout) {
+        let added = nanos(call.elapsed.min(LONGEST_ADDED));
         self.weight.fetch_add(added + WEIGHT_OF_A_CALL, Ordering::Relaxed);
         let mut tally = lock(&self.tally);
         tally.calls += 1;
-        tally.slow += u64::from(is_slow);
+        tally.slow += u64::from(call.is_slow);
         tally.total_nanos += u128::from(added);
-        tally.max = tally.max.max(seen.elapsed);
-        tally.rows = tally.rows.saturating_add(seen.rows);
-        tally.first_unix_ms = tally.first_unix_ms.min(seen.at_unix_ms);
-        tally.last_unix_ms = tally.last_unix_ms.max(seen.at_unix_ms);
-        tally.recent.record(now, is_slow);
-        let bucket = &mut tally.buckets[layout.index(nanos(seen.elapsed))];
+        tally.max = tally.max.max(call.elapsed);
+        tally.rows = tally.rows.saturating_add(call.rows);
+        tally.first_unix_ms = tally.first_unix_ms.min(call.at_unix_ms);
+        tally.last_unix_ms = tally.last_unix_ms.max(call.at_unix_ms);
+        tally.recent.record(now, call.is_slow);
+        let bucket = &mut tally.buckets[layout.index(nanos(call.elapsed))];
         *bucket = bucket.saturating_add(1);
     }
 
-    /// Its calls of the last minutes, and where it was slow several times within one, those of that time.
+    /// Returns its calls of the last minutes. If several were slow within one minute, also the
+    /// calls of that time.
     pub(super) fn recently(&self, now: Duration) -> (Calls, Option<Calls>) {
         let recent = &lock(&self.tally).recent;
         (recent.lately(now), recent.burst(now))
     }
 
-    /// What shapes are ranked by. Allocates nothing.
+    /// Returns the value that shapes are ranked by. Allocates nothing.
     pub(super) fn rank(&self, by: By, layout: &Layout) -> u128 {
         let tally = lock(&self.tally);
         match by {

@@ -60,7 +60,8 @@ const STARTERS: &[&str] = &[
     "with",
 ];
 
-/// Other words that are shown of a statement that can't be read, and behind which a parenthesis is no call.
+/// Other words that are shown for an unreadable statement. A parenthesis after one of them is not a
+/// call.
 const OTHERS: &[&str] = &[
     "all",
     "and",
@@ -157,7 +158,7 @@ const OTHERS: &[&str] = &[
 /// The shortest word and the longest that can be one, in bytes: as many as a `u128` holds.
 const SHORTEST: usize = 2;
 const LONGEST: usize = 16;
-/// What makes letters small: no other byte of a word becomes a letter by it.
+/// Makes letters lower case: no other byte of a word becomes a letter by it.
 const SMALL: u128 = u128::from_ne_bytes([0x20; LONGEST]);
 /// For each length the bytes of a word in a `u128`.
 static OF_LENGTH: [u128; LONGEST + 1] = {
@@ -169,7 +170,7 @@ static OF_LENGTH: [u128; LONGEST + 1] = {
     masks
 };
 const COUNT: usize = STARTERS.len() + OTHERS.len();
-/// About seven places a word, so that a look-up seldom looks twice.
+/// About seven places a word, so that a look-up rarely looks twice.
 const PLACES: usize = 1024;
 
 static PACKED: [u128; COUNT] = packed();
@@ -249,7 +250,7 @@ impl Keyword {
         Self(number as u8)
     }
 
-    /// The keyword that the first so many bytes are, in whatever case.
+    /// Returns the keyword that the first `length` bytes are, in any case.
     #[inline]
     pub(super) fn begins(bytes: &[u8], length: usize) -> Option<Self> {
         if !(SHORTEST..=LONGEST).contains(&length) {

@@ -1,7 +1,8 @@
 //! A statement as tokens, or nothing at all.
 //!
-//! Whatever doesn't end, doesn't fit its dialect or stands where no writer puts it ends the reading. A quote too many or too few shifts
-//! everything behind it from inside to outside, so that nothing of such a statement can be believed.
+//! Text that is not terminated, does not fit its dialect or is in an unusual place ends the
+//! reading. One quote too many or too few turns inside into outside for the rest of the statement,
+//! so no part of such a statement can be trusted.
 
 mod blanks;
 mod numbers;
@@ -96,7 +97,8 @@ impl<'a> Lexer<'a> {
         matches!(before, [.., end, b'.'] if *end == b']' || is(Some(*end), WORD | QUOTE))
     }
 
-    /// Whether a point and a name follow without a blank: what was just read names where that one is.
+    /// Returns whether a point and a name follow without a blank: the name just read then qualifies
+    /// that one.
     pub(super) fn qualifies(&self) -> bool {
         if self.peek(0) != Some(b'.') {
             return false;
@@ -136,7 +138,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A literal or a quoted name that runs into a word or another quote was cut out of something else.
+    /// Rejects a literal or a quoted name that is directly followed by a word or a quote: it was
+    /// cut out of other text.
     fn ends_here(&self, token: Token<'a>) -> Result<Token<'a>, Unreadable> {
         if is(self.peek(0), WORD | QUOTE) { Err(Unreadable) } else { Ok(token) }
     }
@@ -156,8 +159,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// As PostgreSQL reads it: as long as can be, but not into a comment, and a sign at its end is one of its own unless a
-    /// character before it belongs to no arithmetic.
+    /// Reads an operator like PostgreSQL: as long as possible, but not into a comment. A sign at
+    /// its end is an operator of its own, unless a character before it is not an arithmetic one.
     fn operator(&mut self) -> Result<Token<'a>, Unreadable> {
         let rest = &self.bytes()[self.at..];
         let mut length = 1;

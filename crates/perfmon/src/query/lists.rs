@@ -5,25 +5,26 @@ use super::lexer::Unreadable;
 /// Brackets may stand deeper in one another, but then no list among them collapses.
 const DEPTHS: usize = 8;
 
-/// What of a bracket's content collapses.
+/// The part of a bracket's content that collapses.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Collapses {
     #[default]
     Nothing,
-    /// What stands between commas, behind `IN` and `ARRAY`.
+    /// Items between commas, after `IN` and `ARRAY`.
     Items,
-    /// What stands in parentheses between commas, behind `VALUES`.
+    /// The items in parentheses after `VALUES`.
     Rows,
 }
 
-/// The content of a bracket, or outermost of the statement. Positions are those of the text that is written.
+/// The content of a bracket, or of the statement at the outermost level. Positions are those of the
+/// written text.
 #[derive(Clone, Copy, Default)]
 struct Level {
     closes: u8,
     collapses: Collapses,
-    /// Where the first item stands, once it has ended.
+    /// The range of the first item, once it has ended.
     first: Option<(usize, usize)>,
-    /// Where this item begins, and where the one before it ended.
+    /// The start of this item, and the end of the one before it.
     start: usize,
     end_of_last: usize,
     /// A comma was read and is not written: the next item may have to go.
@@ -38,7 +39,8 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Before anything but a comma and a closing bracket. `opens` for a parenthesis, with which alone a row begins.
+    /// Call it before any token but a comma and a closing bracket. `opens` is true for a
+    /// parenthesis: only a parenthesis begins a row.
     pub(super) fn before_token(&mut self, out: &mut Vec<u8>, opens: bool) {
         let Some(level) = self.levels.get_mut(self.depth) else { return };
         if level.collapses == Collapses::Rows {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// How far back the readings look.
 pub(super) const MINUTES: u64 = 5;
-/// So many slow calls within a minute are more than an outlier, however seldom the shape runs.
+/// This many slow calls within a minute are more than an outlier, however rarely the shape runs.
 pub(super) const BURST: usize = 3;
 const MINUTE: Duration = Duration::from_secs(60);
 /// One more, so that the minute under way and five whole ones fit.
 const SLOTS: usize = 6;
 
-/// Calls by minute; a minute's place is taken again six minutes later, so that nothing has to rotate. Times are those of a
-/// clock that is never set back.
+/// Calls by minute. The slot of a minute is reused six minutes later, so nothing needs to be
+/// rotated. The clock must never be set back.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     slots: [Slot; SLOTS],
@@ -48,13 +48,13 @@ impl Recent {
         }
     }
 
-    /// Of this minute and the five before it.
+    /// Returns the calls of this minute and the five before it.
     pub(super) fn lately(&self, now: Duration) -> Calls {
         self.since(now, MINUTES)
     }
 
-    /// Of this minute and the two before it, where the last [`BURST`] slow ones lay within a minute, and the last of them no more
-    /// than a minute ago.
+    /// Returns the calls of this minute and the two before it, if the last [`BURST`] slow calls
+    /// came within a minute, and the last of them at most a minute ago.
     pub(super) fn burst(&self, now: Duration) -> Option<Calls> {
         let [Some(first), .., Some(last)] = self.slow_at else { return None };
         let within = |from: Duration, to: Duration| to.saturating_sub(from) <= MINUTE;

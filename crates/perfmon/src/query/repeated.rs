@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
-use super::{lock, slow};
-use crate::millis;
-use crate::trace_context::TraceContext;
+use super::lock::lock;
+use crate::figure::{millis, trace_id};
+use crate::request::trace_context::TraceContext;
 
-/// What a request runs beyond so many shapes is not counted.
+/// The most shapes that are counted in a request.
 const SHAPES_A_REQUEST: usize = 64;
 /// How many pairs of route and shape are kept.
 const PLACES: usize = 256;
@@ -25,7 +25,7 @@ pub(crate) fn is_on_rows(text: &str) -> bool {
     ON_ROWS.iter().any(|verb| text.get(..verb.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(verb)))
 }
 
-/// The statements of one request, while it runs; shared with whoever runs them for it.
+/// The statements of one request, while it runs; shared with the code that runs them.
 #[derive(Default)]
 pub struct RequestQueries {
     shapes: Mutex<Vec<(Arc<Entry>, u32, Duration)>>,
@@ -92,7 +92,7 @@ pub struct Repeated {
     /// When the last such request ended, in milliseconds since the Unix epoch.
     pub last_unix_ms: u64,
     /// The trace of the last such request that had one; in JSON the member `trace_id`.
-    #[serde(rename = "trace_id", serialize_with = "slow::trace_id")]
+    #[serde(rename = "trace_id", serialize_with = "trace_id::optional")]
     pub trace: Option<TraceContext>,
 }
 
@@ -124,7 +124,7 @@ impl Repeats {
             return;
         }
         if self.entries.len() >= PLACES {
-            // Who was seen least makes room, of several the one not seen for longest.
+            // The least frequent entry is replaced; of several the one not seen for longest.
             let least =
                 (0..PLACES).min_by_key(|&place| (self.entries[place].requests, self.entries[place].last_unix_ms));
             self.entries.swap_remove(least.unwrap_or_default());

@@ -1,16 +1,18 @@
 //! What may be shown of a statement that can't be read.
 
 use super::class::{BLANK, is};
-use super::fingerprint::CUT;
 use super::keyword::Keyword;
 
-/// More keywords tell no more.
+/// Ends a text that was cut.
+pub(super) const CUT: &str = " …";
+/// More keywords add no information.
 const MOST: usize = 12;
 
 /// Writes the keywords before the first literal, quote or comment into `text`.
 ///
-/// Keywords are words of our own list, so that none of the statement's is shown, wherever they stood. Nor is its hash: of a short
-/// secret a hash is as good as the secret, and each statement would be a shape of its own.
+/// Keywords come from our own list, so no word of the statement is shown, wherever it was. Its hash
+/// is not shown either: for a short secret the hash is as good as the secret, and each statement
+/// would be a shape of its own.
 pub(super) fn write(sql: &str, text: &mut String) {
     text.clear();
     let (mut rest, mut left) = (sql.as_bytes(), MOST);

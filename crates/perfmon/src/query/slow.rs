@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::Seen;
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
-use crate::millis;
-use crate::trace_context::TraceContext;
+use super::seen::Seen;
+use crate::figure::{millis, trace_id};
+use crate::request::trace_context::TraceContext;
 
-/// What is older makes room first.
+/// Older entries are replaced first.
 const HOUR_MS: u64 = 3_600_000;
 /// One shape that is always slow must not fill the list.
 const OF_ONE_SHAPE: usize = 5;
@@ -31,7 +31,7 @@ pub struct SlowQuery {
     /// When it ended, in milliseconds since the Unix epoch.
     pub at_unix_ms: u64,
     /// The trace it ran in; in JSON the member `trace_id`, 32 hexadecimal digits.
-    #[serde(rename = "trace_id", serialize_with = "trace_id")]
+    #[serde(rename = "trace_id", serialize_with = "trace_id::optional")]
     pub trace: Option<TraceContext>,
 }
 
@@ -48,14 +48,8 @@ impl SlowQuery {
     }
 }
 
-pub(super) fn trace_id<S: Serializer>(trace: &Option<TraceContext>, serializer: S) -> Result<S::Ok, S::Error> {
-    match trace {
-        Some(trace) => serializer.collect_str(&format_args!("{:032x}", trace.trace_id())),
-        None => serializer.serialize_none(),
-    }
-}
-
-/// A bounded list. Of one shape the fastest makes room, in a full list what is over an hour old, or else the fastest.
+/// A bounded list. If a shape has too many entries, its fastest is replaced. If the list is full,
+/// an entry that is over an hour old is replaced, or else the fastest.
 pub(super) struct SlowQueries {
     capacity: usize,
     entries: Vec<SlowQuery>,

@@ -1,4 +1,4 @@
-//! What is told of a shape.
+//! The figures of a shape.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::dialect::Dialect;
 use super::fingerprint::Fingerprint;
-use crate::millis;
+use crate::figure::millis;
 
-/// What of a shape is to be large.
+/// The figure to rank shapes by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum By {
     /// The time of all its calls: what an index or a cache gains most from.
@@ -41,7 +41,7 @@ pub struct QueryStats {
     pub fingerprint: Fingerprint,
     /// The shape as text, without values.
     pub text: String,
-    /// Whose SQL it is.
+    /// Dialect of the statement.
     pub dialect: Dialect,
     /// How often it ran.
     pub calls: u64,

@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use super::dialect::Dialect;
 use super::entry::{Entry, LONGEST_ADDED};
 use super::fingerprint::{Fingerprint, fingerprint};
-use crate::layout::{Layout, nanos};
+use crate::histogram::layout::{Layout, nanos};
 
 /// How many texts a shape may have that are known without reading them again.
 const TEXTS_A_SHAPE: usize = 4;
@@ -24,7 +24,7 @@ thread_local! {
 
 pub(super) struct Table {
     places: usize,
-    /// Of the texts of statements; random, so that nobody can choose two texts for one shape.
+    /// Hashes texts of statements; random, so that no client can choose two texts with one hash.
     hasher: RandomState,
     shapes: RwLock<Shapes>,
     forgotten: AtomicU64,

@@ -91,8 +91,9 @@ fn what_resembles_itself_much_is_given_more_room() {
     assert!(found <= 1, "{found}");
 }
 
-/// Noise lowers some of the first three below the limit, so not each step can be told so soon; what resembles itself waits
-/// for more. (By chance the last minute before a step may be out too, and begin the row.)
+/// Noise lowers some of the first three values below the limit, so not every step can be reported
+/// so soon. Autocorrelated noise needs more minutes. (By chance the last minute before a step may
+/// be outside too, and begin the row.)
 #[test]
 fn a_step_of_six_sigma_is_flagged_in_three_windows() {
     let series = scale(40, 1000);

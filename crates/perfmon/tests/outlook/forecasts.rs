@@ -136,7 +136,7 @@ fn minutes_that_are_missing_count_as_minutes() {
     assert!((last.mean - 329.0).abs() < 0.5, "{last:?}");
 }
 
-/// What went on as it did for hours and then does something else has no forecast that would have held.
+/// A figure that behaved the same for hours and then changes has no forecast that would have held.
 #[test]
 fn what_would_have_failed_is_not_told() {
     let mut random = Random::new(5);

@@ -57,8 +57,9 @@ fn what_stands_still_has_no_trend() {
     assert!(!trend.is_significant());
 }
 
-/// Of 100 series without a trend one may seem to have one; also where noise resembles itself: without the
-/// correction one of nine seemed to at a half, and more than one of three at eight tenths.
+/// Of 100 series without a trend one may seem to have one, also with autocorrelated noise. Without
+/// the correction one of nine seemed to at an autocorrelation of a half, and more than one of three
+/// at eight tenths.
 #[test]
 fn noise_seldom_has_a_trend() {
     let series = scale(200, 2000);

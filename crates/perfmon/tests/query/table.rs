@@ -315,7 +315,7 @@ proptest! {
     }
 }
 
-/// The first few of a thousand are those of the whole list, and only for them anything is allocated.
+/// The first few of a thousand are those of the whole list, and only these are allocated.
 #[test]
 fn the_first_few_cost_no_figures_of_the_others() {
     let queries = Queries::default();

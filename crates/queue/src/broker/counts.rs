@@ -1,4 +1,4 @@
-//! Numbers of a queue: how many jobs stand where, and what happened since it was made.
+//! Counts of a queue: jobs by state, and totals since it was created.
 
 use std::time::Duration;
 
@@ -6,43 +6,43 @@ use serde::Serialize;
 
 use crate::state::State;
 
-/// Numbers of one queue. Totals count since the queue was made and survive restarts.
+/// Counts of one queue. Totals count since the queue was created and survive restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QueueCounts {
     /// Jobs that may start now.
     pub ready: u64,
-    /// Jobs due later.
+    /// Jobs that are due later.
     pub delayed: u64,
-    /// Jobs behind an earlier one of their ordering key.
+    /// Jobs that wait for an earlier job of their ordering key.
     pub waiting: u64,
-    /// Jobs at workers.
+    /// Jobs leased to workers.
     pub leased: u64,
-    /// Finished jobs still kept.
+    /// Done jobs still kept.
     pub done: u64,
-    /// Dead letters still kept.
+    /// Dead jobs still kept.
     pub dead: u64,
     /// Cancelled jobs still kept.
     pub cancelled: u64,
-    /// Time since the oldest ready job became ready; serialized in seconds.
+    /// Time since the oldest ready job became ready. Serialized in seconds.
     #[serde(rename = "oldest_ready_age_seconds", serialize_with = "seconds")]
     pub oldest_ready_age: Option<Duration>,
-    /// Whether leasing is stopped.
+    /// Whether the queue is paused.
     pub paused: bool,
-    /// Jobs done.
+    /// Jobs that were done.
     pub completed_total: u64,
-    /// Jobs that died.
+    /// Jobs that became dead.
     pub failed_total: u64,
-    /// Failed attempts that were tried again.
+    /// Failed attempts that were retried.
     pub retried_total: u64,
-    /// Leases taken back.
+    /// Leases reclaimed.
     pub reclaimed_total: u64,
-    /// Settlements that came too late and changed nothing.
+    /// Settlements that came too late and had no effect.
     pub stale_acks_total: u64,
-    /// Jobs that were in no state after a crash of Redis, and were put back into the line.
+    /// Jobs that were in no list after a crash of Redis, and were put back into one.
     pub recovered_total: u64,
-    /// Results of jobs, lines of logs, checkpoints and messages of progress that were not stored
-    /// because the store was full.
+    /// Results of jobs, log lines, checkpoints and progress messages that were not stored because
+    /// the store was full.
     pub dropped_total: u64,
 }
 
@@ -51,7 +51,7 @@ fn seconds<S: serde::Serializer>(age: &Option<Duration>, serializer: S) -> Resul
     age.map(|age| age.as_secs_f64()).serialize(serializer)
 }
 
-/// Changes of the numbers of one queue within one step.
+/// Changes of the counts of one queue within one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) states: [i64; 7],
@@ -62,7 +62,7 @@ pub(crate) struct Tally {
     pub(crate) stale: i64,
 }
 
-/// A state's place in [`Tally::states`], and its number in a store.
+/// Index of a state in [`Tally::states`], and its number in a store.
 pub(crate) const fn slot(state: State) -> usize {
     match state {
         State::Ready => 0,
@@ -76,7 +76,7 @@ pub(crate) const fn slot(state: State) -> usize {
 }
 
 impl Tally {
-    /// By how many jobs a state has grown.
+    /// How many jobs the state has gained; negative if it lost some.
     pub(crate) fn change(&self, state: State) -> i64 {
         self.states[slot(state)]
     }

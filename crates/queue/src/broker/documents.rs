@@ -1,4 +1,4 @@
-//! Small named texts beside the queues, changed by compare-and-set: what schedules and groups are kept as.
+//! Documents: small named texts with compare-and-set. Schedules and groups are stored as documents.
 
 use async_trait::async_trait;
 
@@ -10,26 +10,27 @@ pub(crate) const DOCUMENT_LIMIT: usize = 64 << 10;
 /// A small named text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// Grows with each change; never the same for two bodies that had the name one after the other.
+    /// Grows with each change. Two successive bodies under one name never have the same revision.
     pub revision: u64,
     /// The text.
     pub body: String,
 }
 
-/// A store of small named texts in collections. Names and collections are chosen by this crate and checked before.
+/// A store of documents in collections. This crate chooses and checks the names and collections.
 #[async_trait]
 pub trait Documents: Send + Sync {
-    /// Reads one.
+    /// Reads a document.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn document(&self, collection: &str, name: &str) -> Result<Option<Document>, BrokerError>;
 
-    /// Writes `body` (64 KiB at most), or removes with `None`, if the revision is still `expected`, where `None` means that there is no such
-    /// document. Returns whether it was.
+    /// Writes `body` (at most 64 KiB), or removes the document with `None`, if its revision is
+    /// still `expected`. An `expected` of `None` means that the document must not exist. Returns
+    /// whether it was written or removed.
     ///
     /// # Errors
-    /// [`BrokerError::TooLarge`], or a failing store.
+    /// [`BrokerError::TooLarge`], or a store error.
     async fn put_document(
         &self,
         collection: &str,
@@ -41,16 +42,16 @@ pub trait Documents: Send + Sync {
     /// Reads a whole collection, sorted by name.
     ///
     /// # Errors
-    /// A failing store.
+    /// A store error.
     async fn documents(&self, collection: &str) -> Result<Vec<(String, Document)>, BrokerError>;
 }
 
-/// Refuses a body that no store takes.
+/// Returns an error for a body above the limit.
 pub(crate) fn check_body(body: Option<&str>) -> Result<(), BrokerError> {
     check_size("document", body.unwrap_or_default(), DOCUMENT_LIMIT)
 }
 
-/// Refuses a text above its limit.
+/// Returns an error for a text above its limit.
 pub(crate) fn check_size(what: &'static str, text: &str, limit: usize) -> Result<(), BrokerError> {
     if text.len() > limit { Err(BrokerError::TooLarge { what, bytes: text.len(), limit }) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! What happened in a queue, for whoever wants to follow it: opt-in, bounded, without payloads.
+//! Events of a queue, for readers that follow it: opt-in, limited in number, without payloads.
 
 use std::fmt;
 
@@ -9,55 +9,55 @@ use crate::id::JobId;
 use crate::lease::NackAction;
 use crate::state::State;
 
-/// Events kept of one queue, about.
+/// Approximate number of events kept of one queue.
 pub(crate) const EVENTS_KEPT: usize = 10_000;
 
-/// Something that happened to a job.
+/// An event of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEvent {
-    /// When, by the broker's clock.
+    /// Time of the event, by the broker's clock.
     pub at: Timestamp,
-    /// To which job.
+    /// The job.
     pub id: JobId,
-    /// What.
+    /// Kind of the event.
     #[serde(flatten)]
     pub what: JobEventKind,
 }
 
-/// What happened to a job.
+/// Kind of a job's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum JobEventKind {
     /// It was stored.
     Enqueued,
-    /// A worker took it.
+    /// A worker leased it.
     Started,
-    /// Its run came further.
+    /// Its run reported progress.
     Progress {
         /// 0 to 100.
         percent: u8,
     },
-    /// It was finished.
+    /// It is done.
     Done,
-    /// It failed, and will be tried again.
+    /// It failed, and will be retried.
     Retried,
-    /// It was put off.
+    /// It was snoozed.
     Snoozed,
     /// It failed for good.
     Dead,
     /// It was cancelled, discarded, drained or replaced.
     Cancelled,
-    /// A worker that shut down gave it back.
+    /// A worker released it at shutdown.
     Released,
-    /// Its lease had run out and was taken back.
+    /// Its lease had expired and was reclaimed.
     Reclaimed,
-    /// An operator made it ready.
+    /// An operator retried it.
     Revived,
 }
 
 impl JobEventKind {
-    /// What a nack made of a job that stands so after it.
+    /// The event of a nack, given the job's state after it.
     pub(crate) const fn of_nack(action: &NackAction, state: State) -> Self {
         match action {
             NackAction::Retry { .. } => Self::or_ended(state, Self::Retried),
@@ -68,7 +68,7 @@ impl JobEventKind {
         }
     }
 
-    /// The event of a job that ended so, else that of one that goes on.
+    /// The event of an ended job by its state, or `goes_on` for a job that has not ended.
     pub(crate) const fn or_ended(state: State, goes_on: Self) -> Self {
         match state {
             State::Dead => Self::Dead,
@@ -78,13 +78,14 @@ impl JobEventKind {
     }
 }
 
-/// How far a reader has come. Opaque text; the broker that gave it understands it.
+/// Position of a reader. Opaque text that only the broker that returned it understands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventCursor(pub(crate) String);
 
 impl EventCursor {
-    /// Takes back what [`as_str`](Self::as_str) gave. Text of another origin reads as a place before all events.
+    /// Restores a cursor from [`as_str`](Self::as_str). A text of any other origin reads as a
+    /// position before all events.
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -101,11 +102,11 @@ impl fmt::Display for EventCursor {
     }
 }
 
-/// Some events, oldest first, and where to go on.
+/// Some events, oldest first, and the position after them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EventPage {
-    /// The events; those of one job in their order.
+    /// The events. Those of one job are in order.
     pub events: Vec<JobEvent>,
-    /// Where to go on.
+    /// Position from which to continue.
     pub cursor: EventCursor,
 }

@@ -1,4 +1,4 @@
-//! Jobs in memory: the same promises within one process, for tests and throw-away work.
+//! Jobs in memory: the same guarantees within one process, for tests and temporary work.
 
 mod queue;
 
@@ -28,7 +28,8 @@ use crate::state::State;
 use crate::worker::WorkerInfo;
 use queue::Queue;
 
-/// Jobs in memory, gone with the process. Every step takes one lock for O(batch × log queue).
+/// Jobs in memory. They are lost when the process ends. Every step holds one lock, for O(batch ×
+/// log queue).
 pub struct MemoryBroker {
     clock: Arc<dyn Clock>,
     inner: Mutex<Inner>,
@@ -45,17 +46,17 @@ struct Inner {
 }
 
 impl MemoryBroker {
-    /// An empty broker on the machine's clock.
+    /// Creates an empty broker with the machine's clock.
     pub fn new() -> Self {
         Self::with_clock(SystemClock)
     }
 
-    /// An empty broker on another clock.
+    /// Creates an empty broker with another clock.
     pub fn with_clock(clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), inner: Mutex::default(), changes: watch::Sender::new(()) }
     }
 
-    /// When a queue has something to do next, where that depends on the time alone.
+    /// When a queue next has something to do because of the time alone.
     pub(crate) fn next_due(&self, queue: &str) -> Option<Timestamp> {
         let now = self.clock.now();
         self.read(queue, |queue| queue.outlook(now).1)
@@ -65,7 +66,7 @@ impl MemoryBroker {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs one step on a queue that exists, and wakes who waits.
+    /// Runs one step on a queue if it exists, and wakes waiting callers.
     fn step<T: Default>(&self, queue: &str, step: impl FnOnce(&mut Queue, Timestamp) -> T) -> T {
         let now = self.clock.now();
         let answer = self.lock().queues.get_mut(queue).map(|queue| step(queue, now));
@@ -77,7 +78,7 @@ impl MemoryBroker {
         self.lock().queues.get(queue).map(read).unwrap_or_default()
     }
 
-    /// Runs one step on a queue, made where it doesn't exist.
+    /// Runs one step on a queue, which is created if it doesn't exist.
     fn step_or_make<T>(&self, queue: &str, step: impl FnOnce(&mut Queue, Timestamp) -> T) -> Result<T, BrokerError> {
         check_queue_name(queue)?;
         let now = self.clock.now();

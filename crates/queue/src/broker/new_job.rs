@@ -1,4 +1,4 @@
-//! A job on its way to a broker, checked.
+//! A checked job to be enqueued.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::options::{EnqueueOptions, Moment};
 use crate::state::Priority;
 use crate::unique::Unique;
 
-/// A job on its way to a broker: the envelope, which never changes afterwards.
+/// A job to be enqueued: the envelope, which never changes afterwards.
 #[derive(Clone, Debug)]
 pub struct NewJob {
     pub(crate) id: JobId,
@@ -34,18 +34,19 @@ pub struct NewJob {
 }
 
 impl NewJob {
-    /// Takes a kind and a payload of any shape, in the version that the options tell.
+    /// Creates a job from a kind and any payload, with the version of the options.
     ///
     /// # Errors
-    /// [`EnqueueError`] names the fault: the kind, the payload (`limit` in bytes of JSON) or one of the options.
+    /// [`EnqueueError`] names the fault: the kind, the payload (`limit` in bytes of JSON) or one of
+    /// the options.
     pub fn new(kind: &str, payload: &Value, options: EnqueueOptions, limit: usize) -> Result<Self, EnqueueError> {
         Self::checked(kind, options.version.unwrap_or(1), payload.to_string(), options, limit)
     }
 
-    /// Takes a typed job.
+    /// Creates a job from a typed one.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`EnqueueError::Serialize`].
+    /// Like [`new`](Self::new), and [`EnqueueError::Serialize`].
     pub fn of<J: Job>(job: &J, options: EnqueueOptions, limit: usize) -> Result<Self, EnqueueError> {
         Self::checked(J::KIND, J::VERSION, serde_json::to_string(job)?, options, limit)
     }
@@ -100,7 +101,7 @@ impl NewJob {
         &self.id
     }
 
-    /// Puts the job where all with that route are, unless a key has already said where.
+    /// Puts the job into the partition of a route, unless a key decides its partition.
     pub(crate) fn routed(mut self, route: u32) -> Self {
         if self.ordering_key.is_none()
             && self.unique.is_none()
@@ -111,15 +112,17 @@ impl NewJob {
         self
     }
 
-    /// Puts those that may lie anywhere where the first of the others lies. What names a job stays: an id that was chosen is
-    /// asked by, and makes enqueueing it again change nothing.
+    /// Puts the jobs without a fixed partition into the partition of the first job that has one.
+    /// Chosen ids stay: callers look jobs up by them, and they make a repeated enqueue have no
+    /// effect.
     pub(crate) fn together(jobs: Vec<Self>) -> Vec<Self> {
         let Some(place) = jobs.iter().find(|job| job.has_place()).map(|job| job.id.clone()) else {
             let route = rand::random();
             return jobs.into_iter().map(|job| job.routed(route)).collect();
         };
         let put = |mut job: Self| {
-            // Beside a very long id there is no room for another: such a job lies anywhere.
+            // If the other id is very long, there is no space to append its route. Then the job
+            // keeps its own partition.
             if !job.has_place()
                 && let Ok(id) = job.id.beside(&place)
             {
@@ -130,7 +133,7 @@ impl NewJob {
         jobs.into_iter().map(put).collect()
     }
 
-    /// Whether its id says where it lies, by a key or because it was chosen.
+    /// Whether its id decides its partition, by a key or because the caller chose it.
     fn has_place(&self) -> bool {
         self.is_named || self.ordering_key.is_some() || self.unique.is_some()
     }
@@ -140,18 +143,19 @@ impl NewJob {
         self.due.map_or(now, |due| due.at(now))
     }
 
-    /// When it may no longer begin to run.
+    /// Latest time at which a run may start.
     pub(crate) fn expires_at(&self, now: Timestamp) -> Option<Timestamp> {
         self.expiry.map(|expiry| expiry.at(now))
     }
 }
 
-/// Stored ids were made with it: it may never change.
+/// Stored ids depend on it: it must never change.
 fn fnv1a(key: &str) -> u32 {
     key.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// `version-trace-parent-flags`, all in lower-case hexadecimal digits; later versions may go on after a dash.
+/// Checks the form `version-trace-parent-flags`, all in lower-case hexadecimal digits. Later
+/// versions may have more after a dash.
 fn is_trace_parent(text: &str) -> bool {
     let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let is_zero = |part: &str| part.bytes().all(|byte| byte == b'0');

@@ -1,4 +1,4 @@
-//! One queue as a whole, as it is read for all queues at once.
+//! Counts and settings of a queue, read for all queues in one step.
 
 use super::{QueueCounts, QueueSettings};
 

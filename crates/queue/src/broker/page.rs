@@ -1,4 +1,4 @@
-//! Paging through a list by the place where the last page ended.
+//! Paging through a list by the position of the last item of a page.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::record::JobRecord;
 
-/// Where a page ended. Opaque text to users of an API.
+/// Position of the end of a page. Opaque text to users of an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     pub(crate) rank: i64,
@@ -49,7 +49,7 @@ impl FromStr for Cursor {
 pub struct Page {
     /// The jobs.
     pub items: Vec<JobRecord>,
-    /// Continues after the last item; `None` at the end.
+    /// Continues after the last item. `None` at the end.
     #[serde(rename = "next_cursor")]
     pub next: Option<Cursor>,
 }

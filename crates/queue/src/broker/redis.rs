@@ -1,10 +1,12 @@
-//! Jobs in Redis or Valkey, shared by all processes that reach it: a single server, behind Sentinels, or a cluster.
+//! Jobs in Redis or Valkey, shared by all processes that reach it: a single server, a server with
+//! Sentinels, or a cluster.
 //!
-//! Each step is one script on one partition, so it happens wholly or not at all, and by the server's clock. A lost reply
-//! does no harm: a known id stays as it is, a settled lease says so, and a fetch hands over what an earlier one gave.
+//! Each step is one script on one partition. It takes effect completely or not at all, and uses the
+//! server's clock. A lost reply is harmless: an existing id is left unchanged, a settled lease is
+//! reported as settled, and a repeated fetch returns the jobs of the earlier one.
 //!
-//! A step whose effects a crash tore in the server's append-only file leaves a job in two places
-//! or in the old one; see `audit`.
+//! If a crash tears a step in the server's append-only file, a job may be in two lists or in its
+//! old one; see `audit`.
 
 mod audit;
 mod documents;
@@ -59,26 +61,29 @@ use scripts::Scripts;
 use upkeep::Wish;
 use wait::Listeners;
 
-/// Durable jobs in Redis. See [`RedisOptions`] for what can be chosen.
+/// Durable jobs in Redis. See [`RedisOptions`] for the options.
 ///
-/// Cost: a step is one round trip. In batches of 50 the server spends about 5 µs to lease, settle and later forget a job of 200
-/// bytes, in batches of 1,000 under 3 µs to take it in. Concurrent enqueues of a process share steps. A waiting job takes its
-/// payload and about 155 bytes of the server's memory.
+/// Cost: a step is one round trip. In batches of 50, the server spends about 5 µs to lease, settle
+/// and later remove a job of 200 bytes. In batches of 1,000, it spends under 3 µs to store one.
+/// Concurrent enqueues of a process share steps. A ready job takes its payload and about 155 bytes
+/// of the server's memory.
 ///
-/// As durable as the server: an acknowledged job survives `kill -9` of it with an append-only file, a power cut only with
-/// `appendfsync always`, and a failover where the replica had received it. [`RedisDurability`] lets enqueues wait for more.
-/// Each restart and failover is followed by an audit, which puts jobs into the line that have lost
-/// their place.
+/// Durability is that of the server. An acknowledged job survives `kill -9` of a server with an
+/// append-only file. It survives a power failure only with `appendfsync always`, and a failover if
+/// the replica had received it. [`RedisDurability`] makes enqueues wait for more. After each
+/// restart and failover, an audit puts jobs that are in no list back into one.
 ///
-/// A server that has reached `maxmemory` refuses enqueues with [`BrokerError::Full`] and runs
-/// everything else. Dead jobs are kept, so work may add to the server: once it has added 5 %, a fetch
-/// that would lease ready jobs is refused with the same error, until there is memory. Results, lines of logs, events and long errors are then dropped or shortened,
-/// and counted in [`QueueCounts::dropped_total`].
+/// A server that has reached `maxmemory` refuses enqueues with [`BrokerError::Full`] and runs all
+/// other steps. Results, log lines, events and long errors are then dropped or shortened, and
+/// counted in [`QueueCounts::dropped_total`]. Dead jobs are kept, so running jobs may still add to
+/// the server's memory. Once they have added 5 %, a fetch that would lease ready jobs is refused
+/// with the same error, until there is memory.
 ///
-/// With several partitions order, and "all or none" for a batch, hold within each; jobs whose ids end in one `~` route, as
-/// those of one ordering or unique key do, lie in one. [`Retention`]'s numbers, and what [`QueueSettings`] allow, are
-/// shared out among them, to each at least one job. A failing one fails the calls that concern it, though others may have done
-/// their part.
+/// With several partitions, the order and "all or none" for a batch hold within each. Jobs whose
+/// ids end in the same route (`~…`) are in one partition; jobs of one ordering or unique key have
+/// the same route. The numbers of [`Retention`] and the limits of [`QueueSettings`] are divided
+/// among the partitions, at least one job each. If a partition fails, the calls that involve it
+/// fail, although other partitions may have done their part.
 pub struct RedisBroker {
     client: Client,
     keyspace: Keyspace,
@@ -93,11 +98,12 @@ pub struct RedisBroker {
 }
 
 impl RedisBroker {
-    /// A broker on that server. Sends nothing yet. `pool` should hold a connection for each partition of each queue that
-    /// this process waits for; with fewer, workers find new jobs up to a second late.
+    /// Creates a broker on the server. Sends nothing yet. `pool` should have a connection for each
+    /// partition of each queue that this process waits for. With fewer, workers find new jobs up to
+    /// a second late.
     ///
     /// # Panics
-    /// Outside a Tokio runtime: it waits for jobs on the one in which it was made.
+    /// Outside a Tokio runtime. The broker waits for jobs on the runtime on which it was created.
     pub fn connect(client: Client, pool: BlockingPool, keyspace: Keyspace, options: RedisOptions) -> Self {
         let registry = RegistryKeys::new(&keyspace);
         let scripts = Arc::new(Scripts::new(&options.clock));

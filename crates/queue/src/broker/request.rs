@@ -1,4 +1,4 @@
-//! Questions to a broker and its answers.
+//! Requests to a broker and its answers.
 
 use std::time::Duration;
 
@@ -8,30 +8,30 @@ use crate::clock::Timestamp;
 use crate::id::{JobId, WorkerId};
 use crate::state::State;
 
-/// What became of a job that was to be stored.
+/// Result of storing a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stored {
     /// Stored.
     New,
-    /// The queue knew its id: nothing was changed.
+    /// The queue already has the id: nothing was changed.
     Known,
-    /// That job holds its unique key: nothing was stored.
+    /// This job holds the unique key: nothing was stored.
     Duplicate(JobId),
-    /// Stored in place of that job, which was cancelled.
+    /// Stored in place of this job, which was cancelled.
     Replaced(JobId),
 }
 
 impl Stored {
-    /// Whether there is a job now that was not there before.
+    /// Whether a new job was stored.
     pub const fn is_new(&self) -> bool {
         matches!(self, Self::New | Self::Replaced(_))
     }
 }
 
-/// How many jobs of a group stand where; what is neither done, dead nor cancelled is still to come.
+/// Counts of a group's jobs by state. Jobs that are not done, dead or cancelled are pending.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct GroupCounts {
-    /// Jobs that were enqueued with the group.
+    /// Jobs that were enqueued into the group.
     pub total: u64,
     /// Finished with a result.
     pub done: u64,
@@ -48,51 +48,51 @@ impl GroupCounts {
     }
 }
 
-/// How many jobs to lease, for whom and for how long.
+/// A request to lease jobs.
 #[derive(Clone, Debug)]
 pub struct Fetch {
-    /// The worker; becomes the nonce of the leases.
+    /// The worker. Its id becomes the nonce of the leases.
     pub worker: WorkerId,
-    /// At most so many; zero only settles.
+    /// Most jobs to lease. Zero only settles.
     pub max: usize,
     /// Length of each lease.
     pub lease: Duration,
 }
 
-/// What [`promote`](crate::Broker::promote) did.
+/// Result of [`promote`](crate::Broker::promote).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promoted {
-    /// Jobs that became ready; as many as the limit means there may be more.
+    /// Jobs that became ready. If it equals the limit, there may be more.
     pub moved: usize,
     /// When the next delayed job is due.
     pub next_due: Option<Timestamp>,
 }
 
-/// How to take back expired leases.
+/// A request to reclaim expired leases.
 #[derive(Clone, Copy, Debug)]
 pub struct Reclaim {
-    /// The usual lease, which is also how long nothing is reclaimed after a pause.
+    /// Length of a lease, and of the time after a pause in which nothing is reclaimed.
     pub lease: Duration,
-    /// A gap since the last call, by anyone, that counts as a pause: two ticks of maintenance.
+    /// Time since the last call, by any worker, that counts as a pause: two ticks of maintenance.
     pub pause: Duration,
-    /// Leases a job may lose; with the last it is dead.
+    /// Lost leases after which a job is dead.
     pub max_lost: u32,
-    /// At most so many in one step.
+    /// Most leases to reclaim in one step.
     pub limit: usize,
 }
 
-/// What [`reclaim`](crate::Broker::reclaim) did.
+/// Result of [`reclaim`](crate::Broker::reclaim).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reclaimed {
-    /// Back in the queue.
+    /// Jobs that are ready again.
     pub ready: Vec<JobId>,
-    /// Lost too many leases.
+    /// Jobs that lost too many leases.
     pub dead: Vec<JobId>,
-    /// Somebody had asked to cancel them.
+    /// Jobs whose cancellation had been requested.
     pub cancelled: Vec<JobId>,
-    /// Time until the earliest lease that is still held runs out; `None` where nothing is leased.
+    /// Time until the next lease expires. `None` if no job is leased.
     pub next_in: Option<Duration>,
-    /// Nothing was looked at, because maintenance had paused less than a lease ago.
+    /// Whether nothing was checked, because maintenance had paused less than a lease ago.
     pub guarded: bool,
 }
 
@@ -101,18 +101,18 @@ pub struct Reclaimed {
 pub enum Wake {
     /// A queue has ready jobs.
     Ready,
-    /// A delayed job is due: promote.
+    /// A delayed job is due: call `promote`.
     Due,
-    /// The time passed.
+    /// The time-out has passed.
     Timeout,
 }
 
-/// What became of a request to change one job.
+/// Result of a request to change one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Done.
+    /// The change was made.
     Applied,
-    /// The job is running: its worker will see the request with the next heartbeat.
+    /// The job is running: its worker will receive the request with the next heartbeat.
     Requested,
     /// There is no such job.
     NotFound,
@@ -120,7 +120,7 @@ pub enum Change {
     Refused(State),
 }
 
-/// States that may be cleaned.
+/// States of jobs that may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CleanableState {
     /// Finished with a result.
@@ -144,7 +144,7 @@ impl From<CleanableState> for State {
 impl TryFrom<State> for CleanableState {
     type Error = State;
 
-    /// Gives an unfinished state back.
+    /// Returns an unfinished state as the error.
     fn try_from(state: State) -> Result<Self, State> {
         match state {
             State::Done => Ok(Self::Done),
@@ -155,16 +155,16 @@ impl TryFrom<State> for CleanableState {
     }
 }
 
-/// How long finished jobs are kept: each limit holds, whichever is reached first.
+/// How long finished jobs are kept. Every limit applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Age of done and cancelled jobs. Also the horizon of idempotent enqueueing.
+    /// Longest age of done and cancelled jobs. Enqueueing an id is idempotent for this time.
     pub done_for: Duration,
-    /// Number of done jobs, and of cancelled ones.
+    /// Most done jobs, and most cancelled ones.
     pub done_max: u64,
-    /// Age of dead letters.
+    /// Longest age of dead jobs.
     pub dead_for: Duration,
-    /// Number of dead letters.
+    /// Most dead jobs.
     pub dead_max: u64,
 }
 

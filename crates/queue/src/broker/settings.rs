@@ -1,4 +1,4 @@
-//! What operators set for a queue as a whole, for all its workers.
+//! Settings of a queue that operators set for all its workers.
 
 use std::time::Duration;
 
@@ -6,36 +6,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-/// What holds for all workers of a queue. Kept by the broker, and in force from the next fetch on.
+/// Settings for all workers of a queue. Stored by the broker, and effective from the next fetch on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueSettings {
-    /// Most jobs that run at once, at all workers together. Partitions share it out among them, at least one each, and none
-    /// uses another's: where few are busy, fewer jobs run.
+    /// Most jobs that run at once, over all workers. Divided among the partitions, at least one
+    /// each. A partition does not use another's share, so fewer jobs run if few partitions are
+    /// busy. `None` if unlimited.
     pub max_running: Option<u32>,
-    /// Most jobs that begin to run in a time, at all workers together. Shared out in the same way.
+    /// Most jobs that start per unit of time, over all workers. Divided in the same way. `None` if
+    /// unlimited.
     pub rate: Option<Rate>,
     /// Whether the broker keeps events for [`events`](crate::Broker::events).
     pub events: bool,
 }
 
 impl QueueSettings {
-    /// How many more jobs may begin to run now.
+    /// How many more jobs may start now.
     pub(crate) fn admitted(&self, running: usize, throttle: Throttle, now: Timestamp) -> usize {
         let slots = self.max_running.map_or(usize::MAX, |most| (most as usize).saturating_sub(running));
         let tokens = self.rate.map_or(usize::MAX, |rate| throttle.tokens(rate, now));
         slots.min(tokens)
     }
 
-    /// When there is a token again, where there is none now.
+    /// When the next token is available. `None` if one is available now.
     pub(crate) fn next_token(&self, throttle: Throttle, now: Timestamp) -> Option<Timestamp> {
         let rate = self.rate.filter(|rate| throttle.tokens(*rate, now) == 0)?;
         Some(throttle.next_token(rate, now))
     }
 }
 
-/// So many jobs in so long, as a token bucket: up to `jobs` at once after a pause, then evenly. A run counts when it
-/// begins, whatever becomes of it.
+/// A number of jobs per time, as a token bucket: up to `jobs` at once after a pause, then evenly. A
+/// run counts when it starts, whatever its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RawRate", into = "RawRate")]
 pub struct Rate {
@@ -43,7 +45,7 @@ pub struct Rate {
     per: Duration,
 }
 
-/// A rate that lets nothing run, or too long a time.
+/// The rate allows no jobs, or its time is out of bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a rate is at least one job in at least 1 ms and at most a day")]
 pub struct RateError;
@@ -70,7 +72,7 @@ impl From<Rate> for RawRate {
 }
 
 impl Rate {
-    /// So many jobs in so long, counted in whole milliseconds.
+    /// Creates a rate. `per` is counted in whole milliseconds.
     ///
     /// # Errors
     /// [`RateError`] for no jobs, no time, or more than a day.
@@ -82,17 +84,17 @@ impl Rate {
         Ok(Self { jobs, per: Duration::from_millis(u64::try_from(per.as_millis()).unwrap_or(u64::MAX)) })
     }
 
-    /// Jobs in that time.
+    /// Number of jobs.
     pub fn jobs(self) -> u32 {
         self.jobs
     }
 
-    /// The time.
+    /// The time in which that many jobs may start.
     pub fn per(self) -> Duration {
         self.per
     }
 
-    /// Milliseconds, of which there are few enough for exact arithmetic in floating point.
+    /// The time in milliseconds. Small enough for exact floating-point arithmetic.
     fn per_ms(self) -> f64 {
         self.per.as_secs_f64() * 1_000.0
     }
@@ -103,38 +105,39 @@ impl Rate {
     }
 }
 
-/// How full the bucket of a rate is, as one number: when it is full again, in milliseconds since the epoch. Stores that
-/// speak another language do the same arithmetic, in the same order of operations.
+/// Fill level of a rate's bucket, as one number: the time at which it is full again, in
+/// milliseconds since the epoch. The scripts of the stores do the same arithmetic, in the same
+/// order of operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Throttle {
     pub(crate) full_at: f64,
 }
 
-/// Rounding must not hide a token that is there.
+/// Tolerance, so that rounding does not hide an available token.
 const GRAIN: f64 = 1e-6;
 
 impl Throttle {
-    /// Tokens there are.
+    /// Number of available tokens.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the rate's jobs, a u32")]
     pub(crate) fn tokens(self, rate: Rate, now: Timestamp) -> usize {
         let missing = (self.full_at - ms(now)).max(0.0).min(rate.per_ms());
         ((rate.per_ms() - missing) / rate.interval() + GRAIN).floor() as usize
     }
 
-    /// Takes tokens that are there.
+    /// Takes available tokens.
     pub(crate) fn take(&mut self, tokens: usize, rate: Rate, now: Timestamp) {
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
         self.full_at = self.bounded(rate, now).max(ms(now)) + f64::from(tokens) * rate.interval();
     }
 
-    /// When the next token comes, where there is none.
+    /// When the next token becomes available, if there is none.
     #[expect(clippy::cast_possible_truncation, reason = "times are far below what a float holds exactly")]
     pub(crate) fn next_token(self, rate: Rate, now: Timestamp) -> Timestamp {
         let at = self.bounded(rate, now) - rate.per_ms() + rate.interval() - GRAIN;
         Timestamp::from_unix_ms(at.ceil() as i64)
     }
 
-    /// Goes over to another rate: the tokens stay, as far as they fit.
+    /// Changes to another rate. The available tokens stay, up to the new size.
     pub(crate) fn change(&mut self, from: Option<Rate>, to: Option<Rate>, now: Timestamp) {
         let Some(to) = to else {
             self.full_at = 0.0;
@@ -145,7 +148,7 @@ impl Throttle {
         self.full_at = ms(now) + f64::from(missing) * to.interval();
     }
 
-    /// After a clock that jumped backward no bucket is emptier than empty.
+    /// Corrects the level after the clock jumped backward: at least empty.
     fn bounded(self, rate: Rate, now: Timestamp) -> f64 {
         self.full_at.min(ms(now) + rate.per_ms())
     }
@@ -191,7 +194,8 @@ mod tests {
     }
 
     proptest! {
-        /// In any window at most a bucket and what flows in; and what is promised for a time is there then.
+        /// In any window, at most a bucket and its inflow are given. A token that is announced for
+        /// a time is available then.
         #[test]
         fn no_window_gives_more_than_a_bucket_and_its_inflow(
             jobs in 1u32..1_000, per in 1u64..86_400_000, steps in prop::collection::vec((0u64..5_000, 1usize..50), 1..60),

@@ -1,9 +1,10 @@
-//! Jobs in a SQLite file of their own, shared by the processes of one machine.
+//! Jobs in a SQLite file, shared by the processes of one machine.
 //!
-//! All writes of a process go through one connection on a thread of its own, which commits what
-//! waits as one transaction: a starved runtime can't hold the file's lock, a dropped caller can't
-//! tear a step, and concurrent callers share an fsync. Reads use a small pool. Other processes are
-//! heard by polling `PRAGMA data_version`, a few microseconds every 15 ms while somebody waits.
+//! All writes of a process go through one connection on its own thread, which commits the waiting
+//! calls as one transaction. So a starved runtime can't hold the file's lock, a dropped caller
+//! can't tear a step, and concurrent callers share an fsync. Reads use a small pool. Changes of
+//! other processes are detected by polling `PRAGMA data_version`: a few microseconds every 15 ms
+//! while a caller waits.
 
 mod actions;
 mod documents;
@@ -53,13 +54,13 @@ pub use in_place::OpenFile;
 pub use open::{Durability, OpenError, SqliteOptions};
 use writer::Writer;
 
-/// Durable jobs in one SQLite file. See [`SqliteOptions`] for what can be chosen.
+/// Durable jobs in one SQLite file. See [`SqliteOptions`] for the options.
 ///
-/// A file that is deleted, moved or replaced while it is open takes no more writes: they fail until
-/// the process is restarted.
+/// If the file is deleted, moved or replaced while it is open, writes fail until the process is
+/// restarted.
 ///
-/// Cost: a commit is one fsync under [`Durability::Full`], shared by the calls that wait for it;
-/// enqueueing and settling take one statement for 500 jobs.
+/// Cost: a commit is one fsync under [`Durability::Full`], shared by the calls that wait for it.
+/// Enqueueing and settling use one statement for 500 jobs.
 pub struct SqliteBroker {
     clock: Arc<dyn Clock>,
     readers: SqlitePool,
@@ -69,24 +70,25 @@ pub struct SqliteBroker {
 }
 
 impl SqliteBroker {
-    /// Opens the file, or makes it. Must be called within a Tokio runtime.
+    /// Opens the file, or creates it. Must be called in a Tokio runtime.
     ///
     /// # Errors
-    /// [`OpenError`] says what is wrong with the file; it was left as it is.
+    /// [`OpenError`] says what is wrong with the file. The file is left unchanged.
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         open::open(path.as_ref(), options).await
     }
 
-    /// Fails if the file was deleted, moved or replaced while it is open: what is written to it
-    /// would vanish with the process. Each write asks this first.
+    /// Returns an error if the file was deleted, moved or replaced while it is open: data written
+    /// to it would be lost with the process. Each write checks this first.
     ///
     /// # Errors
-    /// With the path, and what to do.
+    /// The error contains the path and how to fix it.
     pub fn ensure_in_place(&self) -> std::io::Result<()> {
         self.file.ensure_in_place()
     }
 
-    /// Finishes what waits and closes the file. Later calls fail with [`BrokerError::Closed`].
+    /// Finishes the waiting calls and closes the file. Later calls fail with
+    /// [`BrokerError::Closed`].
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -283,7 +285,7 @@ impl Broker for SqliteBroker {
     }
 }
 
-/// Turns the store's error into ours.
+/// Converts the store's error.
 pub(super) fn failed(operation: &'static str, error: Arc<sqlx::Error>) -> BrokerError {
     if matches!(*error, sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed) {
         return BrokerError::Closed;
@@ -294,8 +296,8 @@ pub(super) fn failed(operation: &'static str, error: Arc<sqlx::Error>) -> Broker
     }
     let transient = matches!(*error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_))
         || matches!(code, Some(open::BUSY | open::LOCKED | open::IO));
-    // A failed transaction is rolled back. Only a commit that met a failing disk, or a file that
-    // was deleted meanwhile, may be seen by other processes or after a restart.
+    // A failed transaction is rolled back. Only two kinds of failed commits may be visible to other
+    // processes or after a restart: the disk failed, or the file was deleted meanwhile.
     let gone_after_commit = matches!(&*error, sqlx::Error::Io(error) if error.kind() == ErrorKind::Other);
     let may_have_run = code == Some(open::IO) || gone_after_commit;
     BrokerError::Store { operation, transient, may_have_run, source: Box::new(error) }

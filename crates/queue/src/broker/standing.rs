@@ -1,8 +1,8 @@
-//! The mutable half of a job and its transitions, as pure functions of the time.
+//! The mutable half of a job, and its transitions as pure functions of the time.
 //!
-//! The memory broker uses all of them; the SQLite broker the rare ones, and writes the frequent ones
-//! (lease, complete, extend, promote) as one statement for many rows. The conformance suite and the
-//! state-machine model hold the two together.
+//! The memory broker uses all of them. The SQLite broker uses the rare ones, and writes the
+//! frequent ones (lease, complete, extend, promote) as one statement for many rows. The conformance
+//! suite and the state-machine model check that both agree.
 
 use crate::broker::counts::Tally;
 use crate::broker::request::Change;
@@ -14,25 +14,26 @@ use crate::state::{Priority, State};
 
 /// Attempts kept in a job's history.
 const HISTORY_LIMIT: usize = 32;
-/// Bytes of the errors in a history that are kept as they came, from the latest back.
+/// Bytes of errors in a history that are kept uncut, from the latest error back.
 const HISTORY_BYTES: usize = 6 * 1024;
-/// Bytes that stay of each one before those.
+/// Bytes kept of each error before those.
 const HISTORY_LEAST: usize = 64;
 
-/// The mutable half of a job; the envelope is the other.
+/// The mutable half of a job. The other half is the envelope.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Standing {
     pub(crate) state: State,
-    /// Orders jobs of one state: ready since, due, deadline or finished.
+    /// Sort key of jobs in one state: time it became ready, due time, deadline, or time it
+    /// finished.
     pub(crate) at: Timestamp,
     pub(crate) ready_at: Timestamp,
     pub(crate) run_at: Timestamp,
     pub(crate) delivery: u32,
-    /// Holder of the latest lease; cleared when the lease was taken away.
+    /// Holder of the latest lease. Cleared when the lease is reclaimed.
     pub(crate) nonce: Option<WorkerId>,
     pub(crate) failures: u32,
     pub(crate) lost: u32,
-    /// The highest percentage of all runs.
+    /// Highest percentage of all runs.
     pub(crate) furthest: u8,
     pub(crate) cancel_requested: bool,
     pub(crate) started_at: Option<Timestamp>,
@@ -45,7 +46,8 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// A run that comes further than all before it shows that the job doesn't merely kill its workers.
+    /// Stores progress. A run that gets further than all before it shows that the job does not just
+    /// kill its workers, so the count of lost leases restarts.
     pub(crate) fn note_progress(&mut self, progress: Progress) {
         if progress.percent > self.furthest {
             self.furthest = progress.percent;
@@ -139,7 +141,7 @@ impl Standing {
         }
     }
 
-    /// Takes an expired lease away.
+    /// Expires a lease.
     pub(crate) fn expire(&mut self, max_lost: u32, now: Timestamp, tally: &mut Tally) {
         tally.reclaimed += 1;
         self.lost += 1;
@@ -172,29 +174,29 @@ impl Standing {
         }
     }
 
-    /// How a job stands that takes this one's place.
+    /// Initial state of a job that replaces this one.
     pub(crate) fn handed_on(&self, now: Timestamp) -> Self {
         let new = Self::new(now, self.run_at);
-        // One that waited behind others has no place of its own.
+        // A job that waits for its ordering key has no place to hand over.
         if self.state == State::Waiting {
             return new;
         }
         Self { state: self.state, at: self.at, ready_at: self.ready_at, run_at: self.run_at, ..new }
     }
 
-    /// Cancels a job that has not started, and says why.
+    /// Cancels a job that has not started, with a reason.
     pub(crate) fn give_up(&mut self, why: String, now: Timestamp) {
         self.note = Some(why);
         self.finish(State::Cancelled, now);
     }
 
-    /// Puts it behind an earlier job of its ordering key.
+    /// Makes the job wait for an earlier job of its ordering key.
     pub(crate) fn wait_behind(&mut self, created_at: Timestamp) {
         self.state = State::Waiting;
         self.at = created_at;
     }
 
-    /// The jobs before it have ended.
+    /// Called when the earlier jobs of its ordering key have ended.
     pub(crate) fn come_forward(&mut self, now: Timestamp) {
         let due = self.run_at.max(now);
         self.state = if due <= now { State::Ready } else { State::Delayed };
@@ -222,7 +224,7 @@ impl Standing {
         Change::Applied
     }
 
-    /// The history as readers see it: past attempts, then the one that succeeded or is under way.
+    /// The history as readers see it: past attempts, then the one that succeeded or is in progress.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         let mut attempts = self.history.clone();
         if let (State::Leased | State::Done, Some(started_at)) = (self.state, self.started_at) {
@@ -261,7 +263,8 @@ impl Standing {
             ended_at: Some(now),
             error: Some(shortened(error)),
         });
-        // Every failure reads and writes it all again. The scripts of the Redis broker count in the same way.
+        // Every failure reads and writes the whole history. The scripts of the Redis broker count
+        // in the same way.
         let mut left = HISTORY_BYTES;
         for error in self.history.iter_mut().rev().filter_map(|attempt| attempt.error.as_mut()) {
             if error.len() > left.max(HISTORY_LEAST) {

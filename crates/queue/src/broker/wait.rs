@@ -1,4 +1,4 @@
-//! Waiting for work: look, and look again whenever something changed or came due.
+//! Waiting for work: check, and check again when something changed or became due.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::broker::Wake;
 use crate::clock::{Clock, Timestamp};
 use crate::error::BrokerError;
 
-/// A sleep is never longer, so that a jump of the clock is seen within it.
+/// Longest sleep. A jump of the clock is noticed within it.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
-/// A wait is never longer.
+/// Longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
-/// Waits until one of `queues` has work. `look` tells of one queue whether it has ready jobs, and when
-/// its next delayed job is due.
+/// Waits until one of `queues` has work. `look` returns for a queue whether it has ready jobs, and
+/// when its next delayed job is due.
 pub(super) async fn wait<'a, L>(
     clock: &dyn Clock,
     mut changes: watch::Receiver<()>,
@@ -28,7 +28,7 @@ where
 {
     let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
     loop {
-        // Before the look, so that no change between it and the sleep is missed.
+        // Before the check, so that no change between the check and the sleep is missed.
         changes.mark_unchanged();
         let mut next_due = None;
         for queue in queues {

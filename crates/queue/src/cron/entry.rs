@@ -1,4 +1,4 @@
-//! A schedule as it is stored: what is to be done, where it stands, and the ids of its jobs.
+//! A schedule as it is stored: its terms, its next time, and the ids of its jobs.
 
 use std::time::Duration;
 
@@ -15,51 +15,56 @@ use crate::options::EnqueueOptions;
 use crate::producer::DEFAULT_PAYLOAD_LIMIT;
 use crate::unique::Unique;
 
-/// Where schedules lie among the broker's documents.
+/// Collection of the schedules among the broker's documents.
 pub(super) const COLLECTION: &str = "cron";
-/// How long a time of a schedule is remembered even if its job's record is gone by then. A scheduler that was stopped
-/// for less between reading a schedule and enqueueing makes no second job.
+/// How long the unique key of a scheduled job is held, even if the job's record is removed earlier.
+/// A scheduler that pauses for less than this between reading a schedule and enqueueing makes no
+/// second job.
 const REMEMBERED: Duration = Duration::from_secs(3600);
-/// Set back by more than this, the clock was wrong before: the schedule begins anew from now. By less, it waits.
+/// If the clock was set back by more than this, it was wrong before: the schedule restarts from
+/// now. If by less, it waits.
 const SET_BACK: Duration = Duration::from_secs(3 * 3600);
 
-/// The latest time of a schedule that came.
+/// The latest time of a schedule that was processed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LastRun {
-    /// When it was due.
+    /// The due time.
     pub due: Timestamp,
-    /// When a scheduler saw to it, by the broker's clock.
+    /// When a scheduler processed it, by the broker's clock.
     pub at: Timestamp,
-    /// Its job; where it was skipped, the job that was not finished.
+    /// Its job. If it was skipped, the job that was not finished.
     pub job: JobId,
-    /// Whether it made no job, since an earlier one was not finished.
+    /// Whether it made no job because an earlier one was not finished.
     pub skipped: bool,
 }
 
-/// A schedule and where it stands. Serializes flat, with `next` and `last` beside the fields of the schedule.
+/// A schedule and its state. Serializes flat, with `next` and `last` next to the fields of the
+/// schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ScheduleState {
-    /// What is to be done.
+    /// The schedule.
     #[serde(flatten)]
     pub schedule: Schedule,
-    /// When it is due next; `None` while it is paused or when it has ended.
+    /// Next due time. `None` while it is paused or when it has ended.
     pub next: Option<Timestamp>,
-    /// The latest time that came.
+    /// The latest time that was processed. `None` if there is none yet.
     pub last: Option<LastRun>,
 }
 
-/// What is stored. Fields that aren't known here come from a newer version, which then is the one to deal with it.
+/// The stored document. Unknown fields make it unreadable: a newer version wrote it and has to
+/// process it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     schedule: Schedule,
-    /// Random, made when the name is first put: a later schedule of the same name makes other job ids.
+    /// Random, created with the schedule: a later schedule of the same name makes jobs with other
+    /// ids.
     generation: String,
-    /// When it is due next; while paused, when it would have been.
+    /// Next due time; while paused, the time at which it would have been due.
     next: Option<Timestamp>,
-    /// When `next` was worked out.
+    /// When `next` was computed.
     as_of: Timestamp,
     last: Option<LastRun>,
 }
@@ -85,7 +90,7 @@ impl Entry {
         Ok(Self { revision: document.revision, body: body.map_err(broken)? })
     }
 
-    /// A schedule that wasn't there before; `revision` that of an unreadable one in its place.
+    /// A new schedule. `revision` is that of an unreadable one that it replaces.
     pub(super) fn new(schedule: Schedule, now: Timestamp, revision: u64) -> Result<Self, ScheduleError> {
         let next = Some(schedule.first(now)?);
         let body = Body { schedule, generation: new_generation(), next, as_of: now, last: None };
@@ -109,7 +114,7 @@ impl Entry {
         ScheduleState { next, schedule: self.body.schedule, last: self.body.last }
     }
 
-    /// When it is due next.
+    /// Next due time. `None` if it is paused or has ended.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.body.next.filter(|_| !self.body.schedule.paused)
     }
@@ -118,18 +123,19 @@ impl Entry {
         self.next().is_some_and(|next| next <= now)
     }
 
-    /// Whether the clock was far ahead of `now` when the next time was worked out.
+    /// Whether the clock was far ahead of `now` when the next time was computed.
     pub(super) fn is_astray(&self, now: Timestamp) -> bool {
         self.next().is_some() && self.body.as_of.before(SET_BACK) > now
     }
 
-    /// The schedule with other terms. Its next time stays, unless it is due at other times now or was paused.
+    /// The schedule with other terms. Its next time stays, unless its recurrence or its end
+    /// changes, or it was paused.
     pub(super) fn changed(mut self, schedule: Schedule, now: Timestamp) -> Result<Self, ScheduleError> {
         let old = &self.body.schedule;
         let same = old.recurrence == schedule.recurrence && old.until == schedule.until && self.next().is_some();
         let timetable = schedule.timetable()?;
         if !same {
-            // An interval that was paused goes on in its old step.
+            // An interval that was paused continues with its old phase.
             let due = self.body.next.filter(|_| old.recurrence == schedule.recurrence).unwrap_or(now);
             let next = timetable.next(due, now).filter(|next| schedule.until.is_none_or(|end| *next <= end));
             self.body.next = Some(next.ok_or_else(|| schedule.never_fires(now))?);
@@ -139,7 +145,7 @@ impl Entry {
         Ok(self)
     }
 
-    /// Begins anew from now, with new job ids: times that passed by the wrong clock come again.
+    /// Restarts from now, with new job ids: times that passed by the wrong clock come again.
     pub(super) fn begun_anew(mut self, now: Timestamp) -> Result<Self, ScheduleError> {
         let schedule = &self.body.schedule;
         let first = schedule.timetable()?.first(now);
@@ -154,7 +160,7 @@ impl Entry {
         self
     }
 
-    /// What is to run now that its time has come.
+    /// Returns which times run now.
     pub(super) fn plan(&self, now: Timestamp) -> Result<Plan, ScheduleError> {
         let schedule = &self.body.schedule;
         Ok(match self.next() {
@@ -163,7 +169,7 @@ impl Entry {
         })
     }
 
-    /// The schedule behind a plan's times.
+    /// The schedule after the times of a plan.
     pub(super) fn moved(mut self, next: Option<Timestamp>, last: Option<LastRun>, now: Timestamp) -> Self {
         self.body.next = next;
         self.body.as_of = now;
@@ -174,12 +180,12 @@ impl Entry {
     /// The job of one time.
     pub(super) fn job(&self, due: Timestamp) -> Result<NewJob, ScheduleError> {
         let id = format!("{}{}", self.id_stem(), due.unix_ms());
-        // Held on its own, beyond the job's record.
+        // The key is held independently of the job's record.
         let unique = Unique::new(id.as_str()).hold_for(REMEMBERED);
         self.job_of(&id, Some(unique))
     }
 
-    /// A job out of turn.
+    /// An additional job that no scheduled time makes.
     pub(super) fn extra_job(&self) -> Result<NewJob, ScheduleError> {
         let id = format!("{}x{:016x}", self.id_stem(), rand::random::<u64>());
         self.job_of(&id, None)
@@ -211,9 +217,9 @@ impl Entry {
     }
 }
 
-/// What a job's id tells of the schedule that made it.
+/// The schedule and the time of a job, read from its id.
 ///
-/// A handler that catches up with missed times learns from it which time it runs for.
+/// A handler that catches up with missed times finds out which time it runs for.
 ///
 /// ```
 /// use tidegate_queue::{JobId, ScheduledRun};
@@ -228,12 +234,12 @@ impl Entry {
 pub struct ScheduledRun {
     /// The schedule's name.
     pub schedule: String,
-    /// The time it runs for; `None` where it was asked for out of turn.
+    /// The time it runs for. `None` if it was triggered manually.
     pub due: Option<Timestamp>,
 }
 
 impl ScheduledRun {
-    /// Reads the id; `None` where no schedule made it.
+    /// Reads the id. `None` if no schedule made it.
     pub fn of(id: &JobId) -> Option<Self> {
         let own = id.as_str().split_once('~').map_or(id.as_str(), |(own, _)| own);
         let mut parts = own.strip_prefix("cron:")?.rsplitn(3, ':');

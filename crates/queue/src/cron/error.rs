@@ -1,4 +1,4 @@
-//! What can be wrong with a schedule.
+//! Errors of schedules.
 
 use std::time::Duration;
 
@@ -31,14 +31,14 @@ pub enum ScheduleError {
         /// A zone of a similar name.
         like: Option<&'static str>,
     },
-    /// No time comes at which it would be due.
+    /// The recurrence has no further due time.
     #[error("{recurrence} never fires after {from}{}", until.map(|end| format!(" and up to its end, {end}")).unwrap_or_default())]
     NeverFires {
         /// The recurrence in words: the expression and zone, or the interval.
         recurrence: String,
-        /// Where the search began.
+        /// Start of the search.
         from: Timestamp,
-        /// Where it ended, if the schedule has an end.
+        /// End of the search. `None` if the schedule has no end.
         until: Option<Timestamp>,
     },
     /// The interval is too short or too long.
@@ -53,7 +53,7 @@ pub enum ScheduleError {
         /// The grace given.
         given: Duration,
     },
-    /// The number of runs to catch up with is out of bounds.
+    /// The limit on runs of a catch-up is out of bounds.
     #[error("catching up with at most {given} runs: allowed are 1 to {limit}")]
     CatchUp {
         /// The number given.
@@ -72,18 +72,18 @@ pub enum ScheduleError {
     /// No schedule has this name.
     #[error("no schedule is named {0:?}")]
     Unknown(String),
-    /// A schedule of this name is there already.
+    /// A schedule with this name exists.
     #[error("a schedule named {0:?} exists")]
     Exists(String),
-    /// What is stored under the name can't be read, maybe since a newer version wrote it.
+    /// The stored schedule can't be read, possibly because a newer version wrote it.
     #[error("the stored schedule {name:?} can't be read: {fault}")]
     Broken {
         /// The schedule's name.
         name: String,
-        /// What is wrong with it.
+        /// Description of the fault.
         fault: String,
     },
-    /// Others changed the schedule again and again meanwhile.
+    /// Concurrent changes to the schedule made every attempt fail.
     #[error("schedule {0:?} was changed by others at the same time, again and again")]
     Contended(String),
     /// The broker failed.

@@ -1,7 +1,7 @@
-//! Reading a cron expression, so that a fault is named with its field and place.
+//! Parses a cron expression. An error names the field and the position.
 //!
-//! The library reads more leniently than a schedule should be read (`JAN1` as 11, `1,,2` as `1,2`), and its errors
-//! don't say where. Each item is therefore looked at by itself first.
+//! The library is more lenient than a schedule should be (it reads `JAN1` as 11 and `1,,2` as
+//! `1,2`), and its errors have no position. So each item is checked separately first.
 
 use std::fmt;
 
@@ -12,9 +12,10 @@ use serde::Serialize;
 
 /// Longest expression, in bytes.
 const LONGEST: usize = 256;
-/// The years that are searched: without an end, the library looks for 30 February until the year 5000.
+/// Range of years that are searched. Without it, the library searches for 30 February until the
+/// year 5000.
 const YEARS: &str = "1970-2199";
-/// Bytes of an expression that an error repeats.
+/// Bytes of an expression that an error shows.
 const SHOWN: usize = 80;
 
 const NICKNAMES: [(&str, &str); 7] = [
@@ -34,17 +35,18 @@ const WEEKDAYS: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CronField {
-    /// 0 to 59; only in expressions of six fields, where it comes first.
+    /// 0 to 59. Only in expressions of six fields, as the first one.
     Second,
     /// 0 to 59.
     Minute,
     /// 0 to 23.
     Hour,
-    /// 1 to 31, `L` for the last, `15W` for the weekday nearest to the 15th, `LW` for the last weekday.
+    /// 1 to 31. `L` is the last day, `15W` the weekday nearest to the 15th, `LW` the last weekday.
     DayOfMonth,
     /// 1 to 12, or `JAN` to `DEC`.
     Month,
-    /// 0 or 7 for Sunday, to 6 for Saturday, or `SUN` to `SAT`; `5#2` for the second Friday, `5L` for the last.
+    /// 0 or 7 for Sunday, to 6 for Saturday, or `SUN` to `SAT`. `5#2` is the second Friday, `5L`
+    /// the last Friday.
     DayOfWeek,
 }
 
@@ -89,13 +91,13 @@ impl fmt::Display for CronField {
 pub struct ExpressionError {
     /// The expression, cut to 80 bytes.
     pub expression: String,
-    /// The field at fault, where there is one.
+    /// The field with the fault. `None` if the fault is not in a field.
     pub field: Option<CronField>,
-    /// Where the fault begins, in bytes from the start of the expression.
+    /// Position of the fault, in bytes from the start of the expression.
     pub at: usize,
-    /// What stands there.
+    /// The text at that position.
     pub part: String,
-    /// What is wrong with it.
+    /// Description of the fault.
     pub fault: String,
 }
 
@@ -120,7 +122,7 @@ fn shown(text: &str) -> String {
     text[..text.floor_char_boundary(SHOWN)].to_owned()
 }
 
-/// A field as written, and where.
+/// A field as written, with its position.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     at: usize,
@@ -134,7 +136,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Reads an expression of five fields, or of six with seconds first, or a nickname such as `@daily`.
+/// Parses an expression of five fields, of six with seconds first, or a nickname such as `@daily`.
 pub(super) fn parse(expression: &str) -> Result<Cron, ExpressionError> {
     let fault = |field, part: Part<'_>, fault: &str| ExpressionError {
         expression: shown(expression),
@@ -179,8 +181,8 @@ pub(super) fn parse(expression: &str) -> Result<Cron, ExpressionError> {
     })
 }
 
-/// The items of a field's list. `+` before the days of the week asks for both day fields to match, where otherwise one
-/// is enough.
+/// The items of a field's list. `+` before the days of the week means that both day fields must
+/// match; without it, one match is enough.
 fn items(field: CronField, part: Part<'_>) -> impl Iterator<Item = Part<'_>> {
     let list = match part.text.strip_prefix('+') {
         Some(rest) if field == CronField::DayOfWeek => Part { at: part.at + 1, text: rest },
@@ -189,13 +191,13 @@ fn items(field: CronField, part: Part<'_>) -> impl Iterator<Item = Part<'_>> {
     list.split(|c| c == ',')
 }
 
-/// Looks at each word for what the library would let pass.
+/// Checks each word for faults that the library accepts.
 fn check_words(field: CronField, part: Part<'_>) -> Result<(), (Part<'_>, &'static str)> {
     let mut words = items(field, part).flat_map(|item| item.split(|c| matches!(c, '-' | '/' | '#')));
     words.try_for_each(|word| check_word(field, word.text).map_err(|fault| (word, fault)))
 }
 
-/// The first item that the library refuses by itself.
+/// Returns the first item that the library refuses on its own.
 fn bad_item(field: CronField, part: Part<'_>) -> Option<(Part<'_>, CronError)> {
     items(field, part).find_map(|item| {
         let fields = CronField::ALL.map(|other| if other == field { item.text } else { "*" });
@@ -311,7 +313,8 @@ mod tests {
     }
 
     proptest! {
-        /// Neither ours nor the library's reading panics, and an error points into the text.
+        /// Neither this parser nor the library panics, and the position of an error is within the
+        /// text.
         #[test]
         fn any_text_is_read_or_refused(text in "\\PC{0,40}|[-0-9*/,#LW?+@A-Z ]{0,30}|([-0-9*/,#LW?A-C]{1,4} ){5,6}") {
             if let Err(error) = parse(&text) {

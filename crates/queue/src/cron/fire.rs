@@ -1,30 +1,31 @@
-//! One schedule's step: enqueue what is due, then move the schedule behind it.
+//! One step of a schedule: enqueue due jobs, then move the schedule past them.
 //!
-//! In this order, a scheduler that dies between the two leaves a schedule that is still due: the next scheduler enqueues
-//! the same ids again, which changes nothing, and moves on. Any number may do so at once.
+//! If a scheduler crashes between the two, the schedule is still due. The next scheduler enqueues
+//! the same ids again, which has no effect, and moves the schedule. Any number of schedulers may do
+//! so concurrently.
 
 use super::entry::{COLLECTION, Entry, LastRun};
 use super::error::ScheduleError;
 use crate::broker::{Broker, Stored};
 use crate::clock::Timestamp;
 
-/// What one step did.
+/// Result of one step.
 #[derive(Debug, Default)]
 pub(super) struct Fired {
-    /// Jobs that are new.
+    /// Number of new jobs.
     pub(super) enqueued: usize,
     /// Times that had their job already.
     pub(super) known: usize,
-    /// Times that made no job, since an earlier one was not finished.
+    /// Times that made no job because an earlier one was not finished.
     pub(super) skipped: usize,
-    /// The schedule as it stands now; `None` where it is gone.
+    /// The schedule after the step. `None` if it was removed.
     pub(super) after: Option<Entry>,
 }
 
-/// Brings a schedule up to date that is due, or astray after the clock was set back.
+/// Updates a schedule that is due, or whose clock was set back far.
 pub(super) async fn fire(broker: &dyn Broker, entry: &Entry, now: Timestamp) -> Result<Fired, ScheduleError> {
-    // Looked at again right before: a scheduler that was stopped since it read the schedule must not go by what was
-    // true then. What remains is the moment between this look and the enqueue.
+    // Read again directly before the step: a scheduler that paused since it read the schedule must
+    // not use an outdated state. The time between this read and the enqueue remains.
     let name = &entry.schedule().name;
     match reread(broker, name).await? {
         Some(current) if current.revision == entry.revision => {}
@@ -32,7 +33,7 @@ pub(super) async fn fire(broker: &dyn Broker, entry: &Entry, now: Timestamp) -> 
     }
     let mut fired = Fired::default();
     let moved = if entry.is_astray(now) {
-        // Unless it is we who stood still for hours since we read the clock.
+        // The clock may be right, if this process has paused for hours since it read the time.
         let now = broker.now().await?;
         if !entry.is_astray(now) {
             return Ok(Fired { after: Some(entry.clone()), ..fired });
@@ -46,7 +47,8 @@ pub(super) async fn fire(broker: &dyn Broker, entry: &Entry, now: Timestamp) -> 
     };
     let text = moved.text()?;
     let done = broker.put_document(COLLECTION, name, Some(entry.revision), Some(text)).await?;
-    // Whoever was faster has moved it. The revision of what we wrote ourselves is not known, and not needed.
+    // If another scheduler was faster, it has moved the schedule. The revision after our own write
+    // is not known, and not needed.
     fired.after = if done { Some(moved) } else { reread(broker, name).await? };
     Ok(fired)
 }

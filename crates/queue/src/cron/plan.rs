@@ -1,4 +1,4 @@
-//! Which times run now, and which is the next.
+//! Computes which times run now, and the next time.
 
 use std::time::Duration;
 
@@ -6,28 +6,29 @@ use super::schedule::{CatchUp, Schedule};
 use super::timetable::Timetable;
 use crate::clock::Timestamp;
 
-/// Most runs of one schedule that are enqueued in one step; what is left follows in the next.
+/// Most runs of one schedule that are enqueued in one step. The rest follows in the next step.
 const AT_ONCE: usize = 500;
-/// The clock's smallest step.
+/// The clock's resolution.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Which times run now, and which is the next.
+/// The times that run now, and the next time.
 ///
-/// Two schedulers that look at different moments may plan differently, but each time has one job id, so what both plan
-/// runs once; and the schedule moves on only behind times that ran or that its catch-up policy lets go.
+/// Two schedulers that run at different moments may plan differently. But each time has one job id,
+/// so a time that both plan runs once. The schedule moves only past times that ran, or that its
+/// catch-up policy skips.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// In order.
+    /// In ascending order.
     pub(super) runs: Vec<Timestamp>,
     pub(super) next: Option<Timestamp>,
 }
 
 impl Plan {
-    /// For a schedule whose next time, `due`, has come.
+    /// Plans a schedule that is due since `due`.
     pub(super) fn new(schedule: &Schedule, timetable: &Timetable, due: Timestamp, now: Timestamp) -> Self {
         let in_time = |time: &Timestamp| schedule.until.is_none_or(|end| *time <= end);
         let following = |time: &Timestamp| timetable.next(due, *time).filter(in_time);
-        // The oldest that is only late.
+        // The oldest time that is late but not missed.
         let oldest = now.before(schedule.grace);
         let late = if due >= oldest { Some(due) } else { following(&oldest.before(TICK)) };
 
@@ -39,7 +40,7 @@ impl Plan {
                 CatchUp::Once => usize::from(!one_is_late),
                 CatchUp::All { at_most } => usize::try_from(at_most).unwrap_or(usize::MAX),
             };
-            // An end may lie before the grace.
+            // The end of the schedule may be before the grace.
             let end = schedule.until.map_or(oldest, |until| oldest.min(until.after(TICK)));
             runs = timetable.latest(due, end, most);
         }
@@ -59,7 +60,7 @@ mod tests {
     use proptest::prelude::*;
 
     const MINUTE: i64 = 60_000;
-    /// A minute's begin.
+    /// Start of a minute.
     const DUE: i64 = 1_700_000_040_000;
 
     fn minutely() -> Schedule {
@@ -123,8 +124,8 @@ mod tests {
     }
 
     proptest! {
-        /// However two schedulers' looks at the clock fall, what they run together is each time that is not missed,
-        /// and of the missed ones at most what the policy says to each of them.
+        /// For any moments at which two schedulers run, together they run each time that is not
+        /// missed. Of the missed times, each of them runs at most as many as the policy allows.
         #[test]
         fn runs_are_times_and_none_in_time_is_lost(
             looks in prop::collection::vec(0i64..4_000_000, 1..12),
@@ -171,7 +172,7 @@ mod tests {
         }
     }
 
-    /// How many of the expected times lie before the plan's next one.
+    /// Number of expected times before the plan's next one.
     fn passed_limit(plan: &Plan, expected: &[Timestamp]) -> usize {
         expected.iter().take_while(|time| plan.next.is_none_or(|next| **time < next)).count()
     }

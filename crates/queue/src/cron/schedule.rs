@@ -1,4 +1,4 @@
-//! What is to be enqueued, and when.
+//! The definition of a schedule.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use crate::job::Job;
 use crate::name::{NameError, check, check_kind, check_queue_name};
 use crate::state::Priority;
 
-/// Longest name of a schedule, in bytes: it becomes a part of job ids.
+/// Longest name of a schedule, in bytes. Job ids contain it.
 const NAME_LIMIT: usize = 64;
-/// Largest payload of a schedule, in bytes of JSON: every scheduler reads all of them every few seconds.
+/// Largest payload, in bytes of JSON. Every scheduler reads all schedules every few seconds.
 const PAYLOAD_LIMIT: usize = 16 << 10;
-/// Most runs that one catch-up makes.
+/// Largest limit on the runs of one catch-up.
 const CATCH_UP_LIMIT: u32 = 500;
 /// Longest grace.
 const LONGEST_GRACE: Duration = Duration::from_secs(86_400);
-/// Grace unless set otherwise.
+/// Default grace.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// When a schedule is due, again and again.
+/// When a schedule is due.
 ///
-/// Daylight saving: where the hour field names every hour, a cron expression means stretches of real time (`*/15 * * * *`
-/// is due every 15 minutes, whatever the clock shows). Otherwise it means times of the day, and each is due once a day:
-/// the first time where the clock shows it twice, and right after the gap where the clock leaves it out.
+/// Daylight saving: if the hour field matches every hour, a cron expression follows real time
+/// (`*/15 * * * *` is due every 15 minutes). Otherwise it names times of the day, due once a day:
+/// the first of two if the clock shows a time twice, directly after the gap if it skips the time.
 ///
 /// ```
 /// use tidegate_queue::{Recurrence, Timestamp};
@@ -43,29 +43,29 @@ const GRACE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recurrence {
-    /// At the times that a cron expression names in a time zone.
+    /// At the times of a cron expression in a time zone.
     Cron {
-        /// Five fields (minute, hour, day of month, month, day of week), six with seconds first, or a nickname such as
-        /// `@daily`. Where both day fields are restricted, one of the two is enough; with `+` before the days of the
-        /// week both must match.
+        /// Five fields (minute, hour, day of month, month, day of week), six with seconds first, or
+        /// a nickname such as `@daily`. If both day fields are restricted, one match is enough.
+        /// With `+` before the days of the week, both must match.
         expression: String,
-        /// Name in the IANA time zone database.
+        /// Name in the IANA time zone database, such as `Europe/Berlin`.
         zone: String,
     },
-    /// Again and again with the same time between, counted in milliseconds from when the schedule was put.
+    /// At a fixed interval, counted in milliseconds from the time the schedule was put.
     Every(Duration),
 }
 
 impl Recurrence {
-    /// At the times that a cron expression names in a time zone such as `Europe/Berlin` or `UTC`.
+    /// At the times of a cron expression in a time zone such as `Europe/Berlin` or `UTC`.
     pub fn cron(expression: impl Into<String>, zone: impl Into<String>) -> Self {
         Self::Cron { expression: expression.into(), zone: zone.into() }
     }
 
-    /// The next times after a moment, at most `count`; fewer where no more come. Intervals count from the moment.
+    /// The next times after `after`, `count` at most. Intervals count from `after`.
     ///
     /// # Errors
-    /// [`ScheduleError`] for a recurrence that can't be read.
+    /// [`ScheduleError`] if the recurrence can't be read.
     pub fn upcoming(&self, after: Timestamp, count: usize) -> Result<Vec<Timestamp>, ScheduleError> {
         let timetable = Timetable::new(self)?;
         let following = |due: &Timestamp| timetable.next(*due, *due);
@@ -82,9 +82,9 @@ impl fmt::Display for Recurrence {
     }
 }
 
-/// What becomes of times that passed while no scheduler ran (or the queue's store was away).
+/// How to treat times that passed while no scheduler ran (or the queue's store was unreachable).
 ///
-/// A time is *missed* when it is older than the schedule's grace; younger ones are only late, and run.
+/// A time is *missed* if it is older than the schedule's grace. A younger one is late, and runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -92,16 +92,16 @@ pub enum CatchUp {
     /// Missed times don't run.
     #[default]
     Skip,
-    /// One run stands for all that were missed: that of the latest one. None where a late one runs anyway.
+    /// The latest missed time runs, for all of them. No missed time runs if a late one does.
     Once,
-    /// Each missed time runs, the latest ones where there are more.
+    /// Each missed time runs; if there are more than `at_most`, the latest ones.
     All {
-        /// How many at most, 1 to 500.
+        /// Most runs, 1 to 500.
         at_most: u32,
     },
 }
 
-/// Whether a run may begin while an earlier one of the schedule is not finished.
+/// Whether a run may start while an earlier one of the schedule is not finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -109,15 +109,15 @@ pub enum Overlap {
     /// Each time makes a job.
     #[default]
     Allow,
-    /// A time makes no job while one of this schedule waits, runs or is to be retried. A dead one that an operator revives
-    /// holds none back.
+    /// A time makes no job while one of this schedule waits, runs or is to be retried. A dead job
+    /// that an operator retries does not count.
     Skip,
 }
 
-/// A job that is to be enqueued again and again.
+/// A job that is enqueued periodically.
 ///
-/// Serializes flat, as the HTTP API shows it: `{"name", "expression", "zone", "queue", "kind", "payload", …}`, or with
-/// `every_ms` in place of expression and zone.
+/// Serializes flat, in the form of the HTTP API: `{"name", "expression", "zone", "queue", "kind",
+/// "payload", …}`, or with `every_ms` in place of expression and zone.
 ///
 /// ```
 /// use tidegate_queue::{CatchUp, Recurrence, Schedule};
@@ -135,11 +135,11 @@ pub enum Overlap {
 #[non_exhaustive]
 #[must_use]
 pub struct Schedule {
-    /// Names it: 1 to 64 of ASCII letters, digits, `_`, `-`, `.` and `:`.
+    /// Name: 1 to 64 of ASCII letters, digits, `_`, `-`, `.` and `:`.
     pub name: String,
     /// When it is due.
     pub recurrence: Recurrence,
-    /// Where its jobs go.
+    /// Queue of its jobs.
     pub queue: String,
     /// Kind of its jobs.
     pub kind: String,
@@ -147,21 +147,21 @@ pub struct Schedule {
     pub payload: Value,
     /// Version of the payload.
     pub version: u32,
-    /// Urgency of its jobs.
+    /// Priority of its jobs.
     pub priority: Priority,
-    /// Bounds failing attempts, in place of the worker's policy.
+    /// Most attempts, in place of the worker's policy.
     pub max_attempts: Option<u32>,
-    /// Bounds one run, in place of the worker's time-out.
+    /// Longest run time, in place of the worker's time-out.
     pub timeout: Option<Duration>,
-    /// What becomes of missed times.
+    /// How to treat missed times.
     pub catch_up: CatchUp,
-    /// How late a time may run and not count as missed; a minute by default, at most a day.
+    /// How late a time may run without counting as missed: a minute by default, at most a day.
     pub grace: Duration,
     /// Whether runs may overlap.
     pub overlap: Overlap,
-    /// Makes no jobs while set. Times that pass meanwhile are not missed: there is nothing to catch up with.
+    /// Whether it is paused. It then makes no jobs, and times that pass don't count as missed.
     pub paused: bool,
-    /// Not due after this.
+    /// Last time at which it may be due.
     pub until: Option<Timestamp>,
 }
 
@@ -191,7 +191,7 @@ impl Schedule {
         }
     }
 
-    /// A schedule for a typed job, with its kind, queue, version and payload.
+    /// Creates a schedule for a typed job, with its kind, queue, version and payload.
     ///
     /// # Errors
     /// The job can't be written as JSON.
@@ -212,31 +212,31 @@ impl Schedule {
         self
     }
 
-    /// Sets the urgency.
+    /// Sets the priority.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
-    /// Bounds failing attempts. Zero counts as one.
+    /// Sets the number of attempts. Zero counts as one.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts.max(1));
         self
     }
 
-    /// Bounds one run. Counted in milliseconds, at least one.
+    /// Sets the longest run time. Counted in milliseconds, at least one.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sets what becomes of missed times.
+    /// Sets how missed times are treated.
     pub fn catch_up(mut self, catch_up: CatchUp) -> Self {
         self.catch_up = catch_up;
         self
     }
 
-    /// Sets how late a time may run and not count as missed.
+    /// Sets how late a time may run without counting as missed.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -248,19 +248,19 @@ impl Schedule {
         self
     }
 
-    /// Begins paused, or not.
+    /// Sets whether it is paused.
     pub fn paused(mut self, paused: bool) -> Self {
         self.paused = paused;
         self
     }
 
-    /// Ends it: not due after `end`.
+    /// Sets the end: it is not due after `end`.
     pub fn until(mut self, end: Timestamp) -> Self {
         self.until = Some(end);
         self
     }
 
-    /// Checks everything that can be wrong with it, but for whether it ever fires.
+    /// Checks the whole schedule, except whether it is ever due.
     ///
     /// # Errors
     /// [`ScheduleError`] names the first fault.
@@ -268,7 +268,7 @@ impl Schedule {
         self.timetable().map(drop)
     }
 
-    /// Checks the schedule, and reads its recurrence.
+    /// Checks the schedule, and returns its timetable.
     pub(super) fn timetable(&self) -> Result<Timetable, ScheduleError> {
         check_schedule_name(&self.name).map_err(ScheduleError::Name)?;
         check_queue_name(&self.queue).map_err(ScheduleError::QueueName)?;
@@ -300,12 +300,12 @@ impl Schedule {
     }
 }
 
-/// A name becomes part of job ids and document names.
+/// Checks a name, which becomes part of job ids and document names.
 pub(super) fn check_schedule_name(name: &str) -> Result<(), NameError> {
     check(name, NAME_LIMIT, "_-.:")
 }
 
-/// A schedule as written in JSON.
+/// A schedule in JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
@@ -356,7 +356,7 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The JSON names no recurrence, or two.
+/// The JSON has no recurrence, or two.
 #[derive(Debug, thiserror::Error)]
 #[error("a schedule needs either expression (with zone, UTC by default) or every_ms")]
 struct RecurrenceMissing;

@@ -1,4 +1,4 @@
-//! What makes jobs of schedules when they are due.
+//! Makes jobs of schedules when they are due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,40 +13,43 @@ use crate::broker::Broker;
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::BrokerError;
 
-/// Longest time between two looks at the schedules, unless set otherwise.
+/// Default for the longest time between two reads of the schedules.
 const POLL: Duration = Duration::from_secs(5);
-/// Shortest and longest that may be set. The default grace of a schedule leaves room for several looks.
+/// Shortest and longest time that may be set. The default grace of a schedule is several times as
+/// long.
 const POLLS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
-/// Schedules that one scheduler brings up to date side by side.
+/// Schedules that one scheduler updates concurrently.
 const AT_ONCE: usize = 32;
-/// Schedulers that wake at the same time look one after the other, so that most find the work done: milliseconds.
+/// Largest random delay, in milliseconds. Schedulers that wake at the same time then read one after
+/// the other, so that most have nothing to do.
 const STAGGER_MS: u64 = 20;
 
-/// What one tick did.
+/// Result of one tick.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Ticked {
-    /// Schedules there are, the unreadable ones too.
+    /// Number of schedules, including unreadable ones.
     pub schedules: usize,
-    /// Jobs that are new.
+    /// Number of new jobs.
     pub enqueued: usize,
     /// Times whose job another scheduler had enqueued.
     pub known: usize,
-    /// Times that made no job, since an earlier one of the schedule was not finished.
+    /// Times that made no job because an earlier one of the schedule was not finished.
     pub skipped: usize,
-    /// Schedules that could not be read or brought up to date, by name. The next tick tries again.
+    /// Schedules that could not be read or updated, by name. The next tick tries again.
     pub failed: Vec<(String, ScheduleError)>,
-    /// When a tick is next needed, but for what is changed meanwhile and what failed.
+    /// When the next tick is needed, apart from changes made meanwhile and failures.
     pub next: Option<Timestamp>,
 }
 
 /// Makes jobs of schedules when they are due.
 ///
-/// Any number may run at once, on any machines: each time of a schedule has one job id, and the schedule moves on by
-/// compare-and-set, so that each time makes one job. A scheduler that dies leaves nothing behind that would need repair.
+/// Any number of schedulers may run concurrently, on any machines. Each time of a schedule has one
+/// job id, and the schedule moves by compare-and-set, so each time makes one job. A scheduler that
+/// crashes leaves nothing to repair.
 ///
-/// Time is the broker's: the clocks of the machines that run schedulers don't matter. See [`Schedules`](crate::Schedules)
-/// for what is guaranteed and what is not.
+/// Times are read from the broker's clock, so the clocks of the machines that run schedulers don't
+/// matter. See [`Schedules`](crate::Schedules) for the guarantees and limits.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -71,22 +74,22 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler that looks at the schedules when one is due, and every 5 s for what was changed.
+    /// A scheduler that reads the schedules when one is due, and every 5 s for changes.
     pub fn new(broker: Arc<dyn Broker>) -> Self {
         Self { broker, poll: POLL }
     }
 
-    /// Sets how soon a change is seen: 100 ms to 30 s. Each look reads all schedules once.
+    /// Sets how soon a change is noticed: 100 ms to 30 s. Each poll reads all schedules once.
     #[must_use]
     pub fn with_poll(mut self, poll: Duration) -> Self {
         self.poll = poll.clamp(POLLS.0, POLLS.1);
         self
     }
 
-    /// Brings all schedules up to date, as of `now`. A schedule that fails holds back no other.
+    /// Updates all schedules as of `now`. A schedule that fails does not stop the others.
     ///
-    /// For tests of schedules: a [`TestQueue`](crate::testing::TestQueue) runs none by itself; move its clock, tick with its
-    /// broker and its time, and drain it.
+    /// For tests of schedules: a [`TestQueue`](crate::testing::TestQueue) runs no scheduler. Move
+    /// its clock, tick with its broker and its time, and drain it.
     ///
     /// # Errors
     /// The schedules could not be read.
@@ -118,11 +121,11 @@ impl Scheduler {
         Ok(ticked)
     }
 
-    /// Ticks until `shutdown`, by the broker's clock: when a schedule is due, and for changes every few seconds. Failures
-    /// are logged, and tried again.
+    /// Ticks until `shutdown` is cancelled: when a schedule is due by the broker's clock, and every
+    /// few seconds for changes. Failures are logged, and retried.
     pub async fn run(&self, shutdown: CancellationToken) {
         let stagger = Duration::from_millis(rand::random_range(0..STAGGER_MS));
-        // Stopping in the middle of a tick is as harmless as dying there.
+        // Stopping in the middle of a tick is as harmless as a crash there.
         let work = async {
             loop {
                 let pause = self.round().await.unwrap_or_else(|error| {
@@ -138,7 +141,7 @@ impl Scheduler {
         }
     }
 
-    /// Ticks once, and tells how long nothing is to be done.
+    /// Ticks once. Returns the time until the next tick.
     async fn round(&self) -> Result<Duration, BrokerError> {
         let now = self.broker.now().await?;
         let began = Monotonic::now();
@@ -147,7 +150,7 @@ impl Scheduler {
             tracing::warn!(schedule, %error, "a schedule could not be brought up to date");
         }
         let pause = ticked.next.map_or(self.poll, |next| next.since(now).min(self.poll));
-        // A tick with much to do takes time itself.
+        // A tick with many due schedules takes time itself.
         Ok(pause.saturating_sub(began.elapsed()))
     }
 }

@@ -1,4 +1,4 @@
-//! Changing schedules while schedulers run.
+//! Reads and changes schedules while schedulers run.
 
 use std::sync::Arc;
 
@@ -9,25 +9,26 @@ use super::schedule::{Schedule, check_schedule_name};
 use crate::broker::{Broker, Document, Stored};
 use crate::id::JobId;
 
-/// How often a change that others overtook is tried anew.
+/// How often a change is tried when concurrent changes make it fail.
 const TRIES: usize = 32;
 
-/// What became of a run that was asked for.
+/// Result of triggering a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Triggered {
-    /// This job was enqueued.
+    /// A job with this id was enqueued.
     Enqueued(JobId),
-    /// Nothing: the schedule's runs don't overlap, and this one is not finished.
+    /// Nothing was enqueued: the schedule's runs don't overlap, and this one is not finished.
     StillRunning(JobId),
 }
 
-/// A stored schedule that can't be read, maybe since a newer version wrote it. Schedulers leave it alone.
+/// A stored schedule that can't be read, possibly because a newer version wrote it. Schedulers skip
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BrokenSchedule {
     /// Its name.
     pub name: String,
-    /// What is wrong with it.
+    /// Description of the fault.
     pub fault: String,
 }
 
@@ -35,32 +36,38 @@ pub struct BrokenSchedule {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Listing {
-    /// Those that can be read.
+    /// Readable schedules.
     pub schedules: Vec<ScheduleState>,
-    /// Those that can't. They can be removed, or put anew.
+    /// Unreadable schedules. They can be removed or replaced.
     pub broken: Vec<BrokenSchedule>,
 }
 
-/// The schedules of a broker, to be read and changed from anywhere while [`Scheduler`](crate::Scheduler)s run. Cheap to clone.
+/// The schedules of a broker. They can be read and changed from any process while
+/// [`Scheduler`](crate::Scheduler)s run. Cheap to clone.
 ///
-/// # What is guaranteed
+/// # Guarantees
 ///
-/// Each time of a schedule that is neither missed nor skipped makes one job, however many schedulers run and whenever
-/// they die. Times are worked out from the schedule as it is stored; a scheduler sees a change within its poll, 5 s by
-/// default, so a schedule that is put may run its first time that much late.
+/// Each time of a schedule that is neither missed nor skipped makes one job, for any number of
+/// schedulers, and whenever they crash. Times are computed from the stored schedule. A scheduler
+/// notices a change within its poll time, 5 s by default, so the first time of a new schedule may
+/// run that much late.
 ///
-/// # What remains
+/// # Limits
 ///
-/// - A scheduler that stands still between its last look at a schedule and its enqueue, while others run the time and
-///   the job's record is removed, enqueues the time once more when it goes on. So does one that catches up with a time
-///   whose job was enqueued by a scheduler that died right then. Either way an hour must pass in between, and where runs
-///   don't overlap, the time for which finished jobs are kept (see [`Retention`](crate::Retention)). One that had read a
-///   schedule before it was removed or paused may still make the job that was due by then.
-/// - The broker's clock decides. Set forward, the times between count as missed. Set back by less than three hours, a
-///   schedule waits until the clock has caught up; by more, it begins anew from now.
-/// - On Redis, a failover that loses the latest writes may lose a time's job and keep the schedule's step, or the other
-///   way round: that time is lost, or is run again where the record of its job is lost as well.
-/// - A job that was enqueued on time runs when a worker takes it, and like any job at least once.
+/// - A time may be enqueued once more in two cases. A scheduler pauses between its last read of a
+///   schedule and its enqueue, while others run the time and the job's record is removed. Or a
+///   scheduler catches up with a time whose job was enqueued by a scheduler that crashed directly
+///   after. In both cases an hour must pass in between. If runs don't overlap, also the time for
+///   which finished jobs are kept (see [`Retention`](crate::Retention)).
+/// - A scheduler that read a schedule before it was removed or paused may still make the job that
+///   was due by then.
+/// - The broker's clock decides. If it is set forward, the times in between count as missed. If it
+///   is set back by less than three hours, a schedule waits until the clock has caught up. If it is
+///   set back by more, the schedule restarts from now.
+/// - On Redis, a failover that loses the latest writes may lose a time's job and keep the
+///   schedule's step, or the other way round. That time is lost, or it runs again if the record of
+///   its job is lost too.
+/// - A job that was enqueued on time runs when a worker leases it, and like any job at least once.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -90,13 +97,15 @@ impl Schedules {
         Self { broker }
     }
 
-    /// Adds a schedule, or changes the one of that name.
+    /// Adds a schedule, or changes the one with that name.
     ///
-    /// What fell due before a change is enqueued first, under the old terms. With another recurrence or end, or after a
-    /// pause, the next time is worked out anew from now; any other change leaves it as it is.
+    /// Jobs that became due before a change are enqueued first, under the old terms. With another
+    /// recurrence or end, or after a pause, the next time is computed again from now. Any other
+    /// change keeps it.
     ///
     /// # Errors
-    /// [`ScheduleError`] names what is wrong, [`NeverFires`](ScheduleError::NeverFires) included; then nothing was changed.
+    /// [`ScheduleError`] names the fault, including [`NeverFires`](ScheduleError::NeverFires).
+    /// Nothing was changed then.
     pub async fn put(&self, schedule: Schedule) -> Result<ScheduleState, ScheduleError> {
         self.put_or_add(schedule, false).await
     }
@@ -104,7 +113,7 @@ impl Schedules {
     /// Adds a schedule.
     ///
     /// # Errors
-    /// As [`put`](Self::put), and [`Exists`](ScheduleError::Exists).
+    /// Like [`put`](Self::put), and [`Exists`](ScheduleError::Exists).
     pub async fn create(&self, schedule: Schedule) -> Result<ScheduleState, ScheduleError> {
         self.put_or_add(schedule, true).await
     }
@@ -122,7 +131,8 @@ impl Schedules {
                 None => (None, Entry::new(schedule.clone(), now, 0)?),
                 Some(document) => match Entry::read(name, &document) {
                     Ok(entry) if entry.is_due(now) || entry.is_astray(now) => {
-                        // Terms under which nothing can be enqueued must not keep better ones from being put.
+                        // A schedule whose jobs can't be enqueued must not prevent a better one
+                        // from being put.
                         match fire(&*self.broker, &entry, now).await {
                             Err(ScheduleError::Broker(error)) => return Err(error.into()),
                             Ok(_) => continue,
@@ -140,19 +150,19 @@ impl Schedules {
         Err(ScheduleError::Contended(schedule.name))
     }
 
-    /// Reads one.
+    /// Reads one schedule.
     ///
     /// # Errors
-    /// A bad name, an unreadable schedule, or a failing broker.
+    /// A bad name, an unreadable schedule, or a broker error.
     pub async fn get(&self, name: &str) -> Result<Option<ScheduleState>, ScheduleError> {
         let document = self.document(name).await?;
         document.map(|document| Entry::read(name, &document).map(Entry::state)).transpose()
     }
 
-    /// Reads all, sorted by name.
+    /// Reads all schedules, sorted by name.
     ///
     /// # Errors
-    /// A failing broker.
+    /// A broker error.
     pub async fn list(&self) -> Result<Listing, ScheduleError> {
         let mut listing = Listing::default();
         for (name, document) in self.broker.documents(COLLECTION).await? {
@@ -170,10 +180,10 @@ impl Schedules {
         Ok(listing)
     }
 
-    /// Removes one, whatever it holds. Jobs that it made stay. Returns whether it was there.
+    /// Removes a schedule, even an unreadable one. Its jobs stay. Returns whether it existed.
     ///
     /// # Errors
-    /// A bad name, or a failing broker.
+    /// A bad name, or a broker error.
     pub async fn remove(&self, name: &str) -> Result<bool, ScheduleError> {
         for _ in 0..TRIES {
             let Some(document) = self.document(name).await? else { return Ok(false) };
@@ -184,10 +194,11 @@ impl Schedules {
         Err(ScheduleError::Contended(name.to_owned()))
     }
 
-    /// Makes no more jobs until resumed. Pausing a paused one changes nothing.
+    /// Pauses a schedule: it makes no more jobs until it is resumed. Pausing a paused schedule has
+    /// no effect.
     ///
     /// # Errors
-    /// A bad or [unknown](ScheduleError::Unknown) name, an unreadable schedule, or a failing broker.
+    /// A bad or [unknown](ScheduleError::Unknown) name, an unreadable schedule, or a broker error.
     pub async fn pause(&self, name: &str) -> Result<ScheduleState, ScheduleError> {
         for _ in 0..TRIES {
             let entry = self.entry(name).await?;
@@ -203,11 +214,12 @@ impl Schedules {
         Err(ScheduleError::Contended(name.to_owned()))
     }
 
-    /// Goes on with the next time after now. What would have been due during the pause is not missed. Resuming one that
-    /// isn't paused changes nothing.
+    /// Resumes a schedule with the next time after now. Times that passed during the pause don't
+    /// count as missed. Resuming a schedule that isn't paused has no effect.
     ///
     /// # Errors
-    /// As [`pause`](Self::pause), and [`NeverFires`](ScheduleError::NeverFires) where its end has passed.
+    /// Like [`pause`](Self::pause), and [`NeverFires`](ScheduleError::NeverFires) if its end has
+    /// passed.
     pub async fn resume(&self, name: &str) -> Result<ScheduleState, ScheduleError> {
         for _ in 0..TRIES {
             let entry = self.entry(name).await?;
@@ -225,10 +237,10 @@ impl Schedules {
         Err(ScheduleError::Contended(name.to_owned()))
     }
 
-    /// Enqueues a job out of turn, of a paused or ended schedule too. Its times stay as they are.
+    /// Enqueues a job now, also for a paused or ended schedule. Its scheduled times don't change.
     ///
     /// # Errors
-    /// As [`pause`](Self::pause). The job may have been enqueued where the broker failed.
+    /// Like [`pause`](Self::pause). If the broker failed, the job may have been enqueued.
     pub async fn trigger(&self, name: &str) -> Result<Triggered, ScheduleError> {
         let entry = self.entry(name).await?;
         let job = entry.extra_job()?;

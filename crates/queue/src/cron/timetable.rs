@@ -1,12 +1,13 @@
-//! When a recurrence falls due, daylight saving included.
+//! Computes due times, including daylight saving.
 //!
-//! The library answers in wall-clock time alone; what a wall-clock time is in real time is decided here:
+//! The library only handles wall-clock time. This module converts it to real time:
 //!
-//! - Where the hour field names *every* hour, the expression means stretches of real time: it is due at each instant
-//!   whose wall clock matches. The hour that is shown twice in autumn counts twice, the one that is missing in spring
-//!   doesn't count.
-//! - Otherwise it means times of the day, and each is due once: the first time where the clock shows it twice, and the
-//!   first instant after the gap where the clock leaves it out. Several that fall into one gap are due once together.
+//! - If the hour field matches *every* hour, the expression follows real time: it is due at each
+//!   instant whose wall clock matches. The hour that is shown twice in autumn counts twice, and the
+//!   hour that is skipped in spring doesn't count.
+//! - Otherwise it names times of the day, and each is due once. If the clock shows a time twice,
+//!   the first one counts. If the clock skips a time, it is due at the first instant after the gap.
+//!   Several times in one gap are due once together.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,17 +21,19 @@ use super::expression;
 use super::schedule::Recurrence;
 use crate::clock::Timestamp;
 
-/// Characters of an unknown zone's name that are compared and repeated.
+/// Characters of an unknown zone's name that are compared and shown.
 const LONGEST_ZONE: usize = 64;
 
-/// How far apart offsets are looked at. No zone changes its offset and back within so short a time.
+/// Distance of the instants at which offsets are compared, in seconds. No zone changes its offset
+/// and back within so short a time.
 const STRIDE: i64 = 6 * 3600;
-/// Further than any wall clock is from UTC, the days that zones have left out included.
+/// Larger than the offset of any wall clock from UTC, in seconds, including the days that zones
+/// have skipped.
 const FAR: i64 = 50 * 3600;
 /// Shortest and longest interval, in milliseconds: a second, and about a hundred years.
 pub(super) const INTERVALS: std::ops::RangeInclusive<u64> = 1_000..=100 * 366 * 86_400_000;
 
-/// A recurrence, read.
+/// A parsed recurrence.
 #[derive(Debug)]
 pub(super) enum Timetable {
     Cron {
@@ -60,7 +63,7 @@ impl Timetable {
         }
     }
 
-    /// The first time after `now` of a schedule that begins now.
+    /// The first time after `now` of a schedule that starts now.
     pub(super) fn first(&self, now: Timestamp) -> Option<Timestamp> {
         self.next(now, now)
     }
@@ -81,12 +84,14 @@ impl Timetable {
         }
     }
 
-    /// The last times before `end` of a schedule that was due at `due`, and none before that; at most `most`, in order.
+    /// The last times before `end` and not before `due`, at most `most`, in ascending order. The
+    /// schedule was due at `due`.
     pub(super) fn latest(&self, due: Timestamp, end: Timestamp, most: usize) -> Vec<Timestamp> {
         if most == 0 || due >= end {
             return Vec::new();
         }
-        // Ever longer stretches before the end, until one holds enough: no walk through a month of seconds.
+        // Searches longer and longer periods before the end, until one contains enough times. This
+        // avoids stepping through a month of seconds.
         let mut stretch = Duration::from_secs(1);
         loop {
             stretch = stretch.saturating_mul(4);
@@ -143,7 +148,7 @@ fn offset(zone: Tz, instant: i64) -> Option<i64> {
     Some(i64::from(offset))
 }
 
-/// Each instant whose wall clock matches, one stretch of equal offset after the other.
+/// Each instant whose wall clock matches. Periods of equal offset are searched one after the other.
 fn in_real_time(cron: &Cron, zone: Tz, after: i64) -> Option<i64> {
     let (mut from, mut inclusive) = (after, false);
     loop {
@@ -157,7 +162,7 @@ fn in_real_time(cron: &Cron, zone: Tz, after: i64) -> Option<i64> {
     }
 }
 
-/// The first instant after `from` and up to `to` that has another offset than `from`.
+/// The first instant after `from` and not after `to` whose offset differs from that of `from`.
 fn offset_change(zone: Tz, from: i64, to: i64) -> Option<Option<i64>> {
     let ahead = offset(zone, from)?;
     let mut same = from;
@@ -176,9 +181,10 @@ fn offset_change(zone: Tz, from: i64, to: i64) -> Option<Option<i64>> {
     Some(None)
 }
 
-/// Each matching time of the day once.
+/// Each matching time of the day, once.
 fn by_the_day(cron: &Cron, zone: Tz, after: i64) -> Option<i64> {
-    // Wall-clock times never come later than later ones, so what is shown now is early enough to begin with.
+    // A wall-clock time never maps to an instant after that of a later wall-clock time. So the
+    // search can start at the time shown now.
     let mut shown = wall_clock(after + offset(zone, after)?)?;
     loop {
         shown = cron.find_next_occurrence(&shown, false).ok()?;

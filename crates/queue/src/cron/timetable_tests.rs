@@ -11,7 +11,7 @@ fn cron(expression: &str, zone: &str) -> Timetable {
     Timetable::new(&Recurrence::cron(expression, zone)).unwrap()
 }
 
-/// The next times after `from`, up to and without `to`, as UTC.
+/// The next times after `from` and before `to`, as UTC.
 fn between(timetable: &Timetable, from: &str, to: &str) -> Vec<String> {
     let end = instant(to);
     std::iter::successors(timetable.first(instant(from)), |time| timetable.next(*time, *time))
@@ -20,15 +20,15 @@ fn between(timetable: &Timetable, from: &str, to: &str) -> Vec<String> {
         .collect()
 }
 
-// In Europe/Berlin the clock goes from 02:00 to 03:00 on 29 March 2026 at 01:00 UTC, and from 03:00 back to 02:00 on
-// 25 October 2026 at 01:00 UTC.
+// In Europe/Berlin the clock goes from 02:00 to 03:00 on 29 March 2026 at 01:00 UTC, and from 03:00
+// back to 02:00 on 25 October 2026 at 01:00 UTC.
 
 #[test]
 fn a_time_that_spring_leaves_out_runs_right_after_the_gap() {
     let daily = cron("30 2 * * *", "Europe/Berlin");
     let times = between(&daily, "2026-03-27T12:00:00Z", "2026-03-31T12:00:00Z");
     assert_eq!(times, ["2026-03-28T01:30Z", "2026-03-29T01:00Z", "2026-03-30T00:30Z", "2026-03-31T00:30Z"]);
-    // Several in the gap, and one at its end: once together.
+    // Several times in the gap, and one at its end: due once together.
     let several = cron("0,20,40 2,3 * * *", "Europe/Berlin");
     let times = between(&several, "2026-03-29T00:00:00Z", "2026-03-29T12:00:00Z");
     assert_eq!(times, ["2026-03-29T01:00Z", "2026-03-29T01:20Z", "2026-03-29T01:40Z"]);
@@ -39,7 +39,7 @@ fn a_time_that_autumn_shows_twice_runs_once() {
     let daily = cron("30 2 * * *", "Europe/Berlin");
     let times = between(&daily, "2026-10-24T12:00:00Z", "2026-10-27T12:00:00Z");
     assert_eq!(times, ["2026-10-25T00:30Z", "2026-10-26T01:30Z", "2026-10-27T01:30Z"]);
-    // Put in the second of the two hours: it has run for today.
+    // A schedule that is put in the second of the two hours has already run on this day.
     let times = between(&daily, "2026-10-25T01:10:00Z", "2026-10-26T12:00:00Z");
     assert_eq!(times, ["2026-10-26T01:30Z"]);
     let every_two_hours = cron("0 */2 * * *", "Europe/Berlin");
@@ -56,7 +56,8 @@ fn what_names_every_hour_follows_real_time() {
     let halves =
         ["2026-10-25T00:00Z", "2026-10-25T00:30Z", "2026-10-25T01:00Z", "2026-10-25T01:30Z", "2026-10-25T02:00Z"];
     assert_eq!(autumn, halves);
-    // Lord Howe Island changes by half an hour: at 15:00 UTC on 4 April 2026 the clock goes from 02:00 to 01:30.
+    // Lord Howe Island changes by half an hour: at 15:00 UTC on 4 April 2026 the clock goes from
+    // 02:00 to 01:30.
     let hourly = cron("30 0-23 * * *", "Australia/Lord_Howe");
     let times = between(&hourly, "2026-04-04T14:00:00Z", "2026-04-04T17:30:00Z");
     assert_eq!(times, ["2026-04-04T14:30Z", "2026-04-04T15:00Z", "2026-04-04T16:00Z", "2026-04-04T17:00Z"]);
@@ -64,7 +65,8 @@ fn what_names_every_hour_follows_real_time() {
 
 #[test]
 fn a_day_that_a_zone_leaves_out_runs_when_it_is_over() {
-    // Apia went from the end of 29 December 2011 to the begin of the 31st, at 10:00 UTC on the 30th.
+    // Apia went from the end of 29 December 2011 to the start of the 31st, at 10:00 UTC on the
+    // 30th.
     let daily = cron("0 12 * * *", "Pacific/Apia");
     let times = between(&daily, "2011-12-29T00:00:00Z", "2011-12-31T12:00:00Z");
     assert_eq!(times, ["2011-12-29T22:00Z", "2011-12-30T10:00Z", "2011-12-30T22:00Z"]);
@@ -120,7 +122,7 @@ fn an_unknown_zone_is_named_with_a_known_one_like_it() {
     }
 }
 
-/// One field as generated: its text, and what it means.
+/// A generated field: its text and its values.
 #[derive(Clone, Debug)]
 struct Field {
     text: String,
@@ -156,7 +158,7 @@ const ZONES: [&str; 7] = [
     "Africa/Casablanca",
 ];
 
-/// Walks minute by minute and compares what the wall clock shows with the fields. Knows nothing of the library.
+/// Steps minute by minute and compares the wall clock with the fields. Does not use the library.
 fn oracle(fields: &[Field], zone: Tz, from: i64, minutes: i64) -> Vec<i64> {
     let matches = |shown: NaiveDateTime| {
         let has = |index: usize, value: u32| fields[index].values.contains(&value);
@@ -171,7 +173,8 @@ fn oracle(fields: &[Field], zone: Tz, from: i64, minutes: i64) -> Vec<i64> {
     let real_time = fields[1].values.len() == 24;
     let minute = chrono::TimeDelta::minutes(1);
     let shown_at = |instant: i64| wall_clock(instant + offset(zone, instant).unwrap()).unwrap();
-    // The latest time that the clock has shown so far; begins early enough to know of a change before `from`.
+    // The latest time that the clock has shown so far. Starts early enough to include a change
+    // before `from`.
     let mut latest = shown_at(from - 86_400);
     let mut found = Vec::new();
     for instant in (from - 86_340..=from + minutes * 60).step_by(60) {
@@ -198,7 +201,7 @@ fn oracle(fields: &[Field], zone: Tz, from: i64, minutes: i64) -> Vec<i64> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Around changes of the clock and elsewhere: the same times as the slow walk, each later than the one before.
+    /// Near clock changes and elsewhere, the times equal those of the oracle and are ascending.
     #[test]
     fn agrees_with_a_walk_minute_by_minute(
         fields in (field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 6)),
@@ -223,7 +226,7 @@ proptest! {
             .collect();
         prop_assert!(times.is_sorted_by(|a, b| a < b));
         prop_assert_eq!(times.iter().map(|time| time.unix_ms() / 1000).collect::<Vec<_>>(), expected, "{} {}", expression, zone);
-        // The latest of them, too.
+        // The latest of the times, too.
         if let Some(first) = times.first() {
             let end = Timestamp::from_unix_ms((from + minutes * 60) * 1000 + 1);
             for most in [1, 3, 500] {

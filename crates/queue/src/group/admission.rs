@@ -1,4 +1,4 @@
-//! Whether groups take the jobs that name them.
+//! Checks whether groups accept the jobs that name them.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,14 +8,14 @@ use crate::broker::{Broker, NewJob};
 use crate::error::BrokerError;
 use crate::id::GroupId;
 
-/// A group does not take a job.
+/// A group does not accept a job.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupRefusal {
     /// The group takes no more members.
     #[error("group {0} is sealed")]
     Sealed(GroupId),
-    /// The job goes to another queue than the group is in.
+    /// The job goes to a queue that is not the group's.
     #[error("group {group} is in queue {queue:?}, the job goes to {other:?}")]
     OtherQueue {
         /// The group.
@@ -27,7 +27,7 @@ pub enum GroupRefusal {
     },
 }
 
-/// What decides of a stored group, also of one that a newer version wrote.
+/// Fields of a stored group that decide about admission. Reads groups of newer versions too.
 #[derive(Default, Deserialize)]
 struct Terms {
     queue: Option<String>,
@@ -35,8 +35,9 @@ struct Terms {
     sealed_at: Value,
 }
 
-/// Checks jobs that are to be enqueued. Reads a document or two for each group that they name, and nothing for others. A
-/// group that was never created takes any job. A job that is stored already may be enqueued again.
+/// Checks the groups of jobs that are to be enqueued. Costs one or two document reads for each
+/// group named, and none for jobs without a group. A group that was never created accepts any job.
+/// A job that is already stored may be enqueued again.
 pub(crate) async fn admit(broker: &dyn Broker, queue: &str, jobs: &[NewJob]) -> Result<(), BrokerError> {
     let mut admitted: Option<&GroupId> = None;
     for job in jobs {

@@ -1,4 +1,4 @@
-//! The job that a group ends with.
+//! The completion job of a group.
 
 use std::time::Duration;
 
@@ -14,23 +14,26 @@ use crate::name::{check_kind, check_queue_name};
 use crate::options::EnqueueOptions;
 use crate::unique::Unique;
 
-/// Largest payload of a completion job, in bytes of JSON: it lies in the group's document.
+/// Largest payload of a completion job, in bytes of JSON. Limited, since it is stored in the
+/// group's document.
 const PAYLOAD_LIMIT: usize = 32 << 10;
-/// How long it is remembered that a group had its job, even if the job's record is gone by then.
+/// How long the unique key of the completion job is held, even if the job's record is removed
+/// earlier.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// When a group's completion job is enqueued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CompletionPolicy {
-    /// When all members have ended, however they did.
+    /// When all members have ended, in any state.
     #[default]
     Finished,
-    /// When all members are done; not at all where one is dead or cancelled.
+    /// When all members are done. Never if one is dead or cancelled.
     Succeeded,
 }
 
-/// The job that is enqueued, once, when a group is sealed and none of its members is pending. An empty group completes too.
+/// The job that is enqueued once, when a group is sealed and has no pending member. An empty group
+/// completes too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[must_use]
@@ -43,22 +46,22 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// A typed job, to be enqueued in the queue of its type.
+    /// A typed job, for the queue of its type.
     ///
     /// # Errors
-    /// [`EnqueueError::Serialize`] where it can't be written as JSON.
+    /// [`EnqueueError::Serialize`] if it can't be written as JSON.
     pub fn job<J: Job>(job: &J) -> Result<Self, EnqueueError> {
         let payload = serde_json::to_value(job)?;
         Ok(Self { version: J::VERSION, ..Self::raw(J::QUEUE, J::KIND, payload) })
     }
 
-    /// A job whose type isn't known here, as version 1 of its kind.
+    /// A job whose type is not known here, as version 1 of its kind.
     pub fn raw(queue: impl Into<String>, kind: impl Into<String>, payload: Value) -> Self {
         let (queue, kind, policy) = (queue.into(), kind.into(), CompletionPolicy::Finished);
         Self { queue, kind, version: 1, payload, policy }
     }
 
-    /// Sets when it is enqueued.
+    /// Sets when the job is enqueued.
     pub fn on(mut self, policy: CompletionPolicy) -> Self {
         self.policy = policy;
         self
@@ -78,7 +81,7 @@ impl Completion {
         Ok(())
     }
 
-    /// Whether it is wanted after such an end.
+    /// Whether the policy wants the job, given the final counts.
     pub(super) fn is_wanted(&self, counts: GroupCounts) -> bool {
         match self.policy {
             CompletionPolicy::Finished => true,
@@ -86,8 +89,9 @@ impl Completion {
         }
     }
 
-    /// The job: the same at each call, and held unique for a day, so that whoever comes second enqueues nothing. The
-    /// generation tells it from that of an earlier group of the name.
+    /// Builds the job. Its id is the same at each call and its unique key is held for a day, so
+    /// only the first enqueue takes effect. The generation distinguishes it from the job of an
+    /// earlier group with the same id.
     pub(super) fn enqueued_as(&self, group: &GroupId, generation: &str) -> Result<NewJob, GroupError> {
         let name = format!("group:{group}.{generation}");
         let id = JobId::new(&name).map_err(EnqueueError::Id)?;

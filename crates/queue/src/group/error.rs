@@ -1,4 +1,4 @@
-//! What can be wrong with a group.
+//! Errors of groups.
 
 use crate::error::{BrokerError, EnqueueError};
 use crate::handler::{ErrorClass, JobError};
@@ -8,16 +8,16 @@ use crate::id::GroupId;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
-    /// No group has this id: it was never created, or has been forgotten.
+    /// No group has this id: it was never created, or was removed.
     #[error("no group is named {0}")]
     Unknown(GroupId),
-    /// A group of this id is there already.
+    /// A group with this id exists.
     #[error("a group named {0} exists")]
     Exists(GroupId),
     /// The group takes no more members.
     #[error("group {0} is sealed")]
     Sealed(GroupId),
-    /// The jobs go to another queue than the group is in.
+    /// The jobs go to a queue that is not the group's.
     #[error("group {group} is in queue {queue:?}, the jobs go to {other:?}")]
     OtherQueue {
         /// The group.
@@ -27,15 +27,15 @@ pub enum GroupError {
         /// The queue of the jobs.
         other: &'static str,
     },
-    /// What is stored under the id can't be read, maybe since a newer version wrote it.
+    /// The stored group can't be read, possibly because a newer version wrote it.
     #[error("the stored group {id} can't be read: {fault}")]
     Broken {
         /// The group.
         id: GroupId,
-        /// What is wrong with it.
+        /// Description of the fault.
         fault: String,
     },
-    /// Others changed the group again and again meanwhile.
+    /// Concurrent changes to the group made every attempt fail.
     #[error("group {0} was changed by others at the same time, again and again")]
     Contended(GroupId),
     /// The members or the completion job are not allowed, or were not enqueued.
@@ -46,7 +46,8 @@ pub enum GroupError {
     Broker(#[from] BrokerError),
 }
 
-/// As the broker's error in it; to be retried where others were faster; else buried.
+/// The class of the inner error, if there is one. [`Contended`](GroupError::Contended) is retried,
+/// any other error buries the job.
 impl JobError for GroupError {
     fn class(&self) -> ErrorClass {
         match self {

@@ -1,4 +1,4 @@
-//! Making groups and looking at them.
+//! Creating, changing and reading groups.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::name::check_queue_name;
 use crate::options::EnqueueOptions;
 use crate::producer::DEFAULT_PAYLOAD_LIMIT;
 
-/// How often a change that others overtook is tried anew.
+/// How often a change is tried when concurrent changes make it fail.
 const TRIES: usize = 32;
 
 /// Describes a group that is to be created.
@@ -35,44 +35,52 @@ impl NewGroup {
         Self { queue: queue.into(), id: None, completion: None }
     }
 
-    /// Names it. No two groups of a broker have the same name, also in different queues.
+    /// Sets the id. Ids of groups are unique in a broker, across all queues.
     pub fn id(mut self, id: GroupId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Sets the job that it ends with.
+    /// Sets the completion job.
     pub fn completion(mut self, completion: Completion) -> Self {
         self.completion = Some(completion);
         self
     }
 }
 
-/// The groups of a broker: jobs that are counted together, with one more job when all have ended. Cheap to clone.
+/// The groups of a broker: jobs that are counted together, with a completion job that is enqueued
+/// when all have ended. Cheap to clone.
 ///
-/// A group is created, gets members, and is sealed: then it takes no more, and completes when its last member has ended, be
-/// it done, dead or cancelled. Members are added here, or enqueued with
-/// [`EnqueueOptions::group`](crate::EnqueueOptions::group), also by other members: seal when all who add have returned.
+/// A group is created, gets members, and is sealed. A sealed group accepts no more members. It
+/// completes when its last member has ended: done, dead or cancelled. Members are added here, or
+/// enqueued with [`EnqueueOptions::group`](crate::EnqueueOptions::group), also by other members.
+/// Seal the group after all calls that add members have returned.
 ///
-/// # What is guaranteed
+/// # Guarantees
 ///
-/// The completion job is enqueued once, however many workers see the last member end and whenever they die. A worker that
-/// settled a member looks within about a tenth of a second; where none did (the last member was cancelled, or its worker
-/// died), workers of the queue look at open groups every few seconds.
+/// The completion job is enqueued once, even if many workers see the last member end, and whenever
+/// they crash. A worker that settled a member checks the group about 100 ms later. If no worker did
+/// so (the last member was cancelled, or its worker crashed), the workers of the queue check open
+/// groups every few seconds.
 ///
-/// # What remains
+/// # Limits
 ///
-/// - A process that stands still in the midst of completing a group, while others complete it, and goes on more than a day
-///   later, enqueues its job again if the job's record is gone.
+/// - A process may pause while it completes a group that others complete meanwhile. If it resumes
+///   more than a day later and the completion job's record has been removed, it enqueues the job
+///   again.
 /// - A job that names a sealed or completed group, or a group in another queue, is
-///   [refused](crate::BrokerError::Group). One that is enqueued in the moment of sealing may still get in: it runs, and is
-///   counted, but the group may have completed by then. A dead member that is retried by hand moves the counts again, and completes nothing a second time.
-/// - Completed groups are kept for a day, the latest 1,000 of them; a group that is never sealed, until it is
-///   [forgotten](Self::forget).
-/// - Each open group is looked at every few seconds, at the cost of some reads: keep to hundreds of open ones at a time.
-/// - Groups that jobs only name have counts and nothing else; the counts stay, a few dozen bytes each.
-/// - A completion job that runs only [where all succeeded](crate::CompletionPolicy) looks at the counts as they are when the
-///   last member ends: what is retried by hand later makes up for nothing.
+///   [refused](crate::BrokerError::Group). A job that is enqueued while the group is being sealed
+///   may still be accepted: it runs and is counted, but the group may already have completed.
+/// - A dead member that an operator retries changes the counts again. The group does not complete a
+///   second time.
+/// - Completed groups are kept for a day, the latest 1,000 of them. A group that is never sealed is
+///   kept until it is [forgotten](Self::forget).
+/// - Each open group costs a few reads every few seconds. Keep the number of open groups to
+///   hundreds.
+/// - A group that jobs only name has counts and nothing else. The counts stay for ever, a few dozen
+///   bytes each.
+/// - A completion job with [`CompletionPolicy::Succeeded`](crate::CompletionPolicy) is decided by
+///   the counts at the end of the last member. A member that is retried later does not enqueue it.
 /// - On Redis, a failover that loses the latest writes may lose members, their ends, or the group.
 ///
 /// ```
@@ -119,7 +127,7 @@ impl Groups {
         Self { broker, observer: Arc::new(IgnoreEvents) }
     }
 
-    /// Sets who hears of members that are enqueued here.
+    /// Sets the observer, which is notified of members that are enqueued here.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
@@ -129,7 +137,7 @@ impl Groups {
     /// Creates a group.
     ///
     /// # Errors
-    /// [`GroupError::Exists`], a bad name or payload, or a failing broker.
+    /// [`GroupError::Exists`], a bad name or payload, or a broker error.
     pub async fn create(&self, group: NewGroup) -> Result<GroupId, GroupError> {
         let id = group.id.clone().unwrap_or_else(GroupId::generate);
         if self.ensure(NewGroup { id: Some(id.clone()), ..group }).await? {
@@ -139,17 +147,17 @@ impl Groups {
         }
     }
 
-    /// Whether the group of that name was created with the same queue and completion job.
+    /// Whether the stored group of that id has the same queue and completion job.
     ///
     /// # Errors
-    /// [`GroupError::Unknown`], [`Broken`](GroupError::Broken), or a failing broker.
+    /// [`GroupError::Unknown`], [`Broken`](GroupError::Broken), or a broker error.
     pub async fn is_alike(&self, group: &NewGroup) -> Result<bool, GroupError> {
         let Some(id) = &group.id else { return Ok(false) };
         let Body { queue, completion, .. } = self.entry(id).await?.body;
         Ok(queue == group.queue && completion == group.completion)
     }
 
-    /// Creates a group unless it is there. Returns whether it was not.
+    /// Creates a group unless it exists. Returns whether it was created.
     pub(crate) async fn ensure(&self, group: NewGroup) -> Result<bool, GroupError> {
         let NewGroup { queue, id, completion } = group;
         check_queue_name(&queue).map_err(EnqueueError::QueueName)?;
@@ -169,12 +177,13 @@ impl Groups {
         Ok(self.broker.put_document(OPEN, id.as_str(), None, Some(text(&id, &body)?)).await?)
     }
 
-    /// Enqueues members, all or none, in one step, as [`Producer::enqueue_all`](crate::Producer::enqueue_all) does: keep to
-    /// hundreds in a call. Ids are in the order of `jobs`.
+    /// Enqueues members in one step, all or none, like
+    /// [`Producer::enqueue_all`](crate::Producer::enqueue_all). Pass at most hundreds of jobs per
+    /// call. The ids are in the order of `jobs`.
     ///
     /// # Errors
-    /// [`GroupError::Sealed`], [`OtherQueue`](GroupError::OtherQueue), [`Unknown`](GroupError::Unknown), or what enqueueing
-    /// them came to.
+    /// [`GroupError::Sealed`], [`OtherQueue`](GroupError::OtherQueue),
+    /// [`Unknown`](GroupError::Unknown), or an enqueue error.
     pub async fn add_all<J: Job>(&self, id: &GroupId, jobs: &[J]) -> Result<Vec<JobId>, GroupError> {
         let entry = self.entry(id).await?;
         if entry.body.queue != J::QUEUE {
@@ -196,11 +205,12 @@ impl Groups {
         Ok(ids)
     }
 
-    /// Takes no more members: from now on the group completes as soon as none is pending, which may be at once. Sealing a
-    /// sealed one changes nothing.
+    /// Seals the group: it accepts no more members, and completes as soon as no member is pending,
+    /// which may be at once. Sealing a sealed group has no effect.
     ///
     /// # Errors
-    /// [`GroupError::Unknown`], [`Broken`](GroupError::Broken), [`Contended`](GroupError::Contended), or a failing broker.
+    /// [`GroupError::Unknown`], [`Broken`](GroupError::Broken),
+    /// [`Contended`](GroupError::Contended), or a broker error.
     pub async fn seal(&self, id: &GroupId) -> Result<(), GroupError> {
         for _ in 0..TRIES {
             let entry = self.entry(id).await?;
@@ -210,27 +220,27 @@ impl Groups {
             }
             let sealed = Body { sealed_at: Some(self.broker.now().await?), ..entry.body };
             let text = text(id, &sealed)?;
-            // Goes round once more, to complete it where nothing is pending.
+            // The next iteration completes the group if no member is pending.
             self.broker.put_document(OPEN, id.as_str(), Some(entry.revision), Some(text)).await?;
         }
         Err(GroupError::Contended(id.clone()))
     }
 
-    /// How far it has come.
+    /// Returns the progress of a group.
     ///
     /// # Errors
-    /// [`GroupError::Unknown`], [`Broken`](GroupError::Broken), or a failing broker.
+    /// [`GroupError::Unknown`], [`Broken`](GroupError::Broken), or a broker error.
     pub async fn progress(&self, id: &GroupId) -> Result<GroupProgress, GroupError> {
         let entry = self.entry(id).await?;
         let counts = entry.counts(&*self.broker).await?;
         Ok(entry.progress(counts))
     }
 
-    /// Forgets a group and its counts; its jobs stay. Returns whether it was there. One that can't be read goes too, and its
-    /// counts with it as far as its queue can be read.
+    /// Removes a group and its counts; its jobs stay. Returns whether it existed. An unreadable
+    /// group is removed too, and its counts as well if its queue can be read.
     ///
     /// # Errors
-    /// A failing broker.
+    /// A broker error.
     pub async fn forget(&self, id: &GroupId) -> Result<bool, GroupError> {
         let mut found = false;
         for collection in [OPEN, COMPLETED] {
@@ -253,7 +263,7 @@ impl Groups {
     }
 
     async fn entry(&self, id: &GroupId) -> Result<Entry, GroupError> {
-        // It goes from the one to the other, so it is in neither only where it is gone.
+        // Read in the order in which a group moves, so a group that exists is found in one of them.
         for collection in [OPEN, COMPLETED] {
             if let Some(entry) = Entry::find(&*self.broker, id, collection).await? {
                 return Ok(entry);
@@ -269,7 +279,7 @@ impl Entry {
     }
 }
 
-/// Counts first: whoever dies in between leaves a group that is forgotten next time.
+/// Removes the counts first. If the process crashes in between, the group is removed next time.
 pub(super) async fn forget(broker: &dyn Broker, entry: &Entry, collection: &str) -> Result<bool, GroupError> {
     broker.forget_group(&entry.body.queue, &entry.id).await?;
     Ok(broker.put_document(collection, entry.id.as_str(), Some(entry.revision), None).await?)

@@ -1,4 +1,4 @@
-//! Members that a worker has settled, on their way to a look at their groups.
+//! Groups of members that this worker settled, to be checked for completion.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,8 @@ use tokio::sync::Notify;
 
 use crate::id::GroupId;
 
-/// Groups whose members have ended since the last look: however many of one group, it is looked at once.
+/// Groups whose members have ended since the last check. A group is checked once, however many of
+/// its members ended.
 #[derive(Default)]
 pub(crate) struct EndedMembers {
     groups: Mutex<HashSet<(Arc<str>, GroupId)>>,
@@ -22,7 +23,7 @@ impl EndedMembers {
         }
     }
 
-    /// Waits until there is one. May return early.
+    /// Waits until there is a group to check. May return early.
     pub(super) async fn noted(&self) {
         self.noted.notified().await;
     }

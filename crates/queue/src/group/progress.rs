@@ -1,39 +1,39 @@
-//! What readers see of a group.
+//! The progress of a group, as readers see it.
 
 use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
 
-/// How far a group has come. Serializes in the shape of the HTTP API.
+/// Progress of a group. Serializes in the form of the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GroupProgress {
-    /// Names it.
+    /// Id of the group.
     pub id: GroupId,
     /// The queue of its members.
     pub queue: String,
     /// Members enqueued so far.
     pub total: u64,
-    /// Finished with a result.
+    /// Members that are done.
     pub done: u64,
-    /// Failed for good.
+    /// Members that failed for good.
     pub dead: u64,
-    /// Cancelled or discarded.
+    /// Members that were cancelled or discarded.
     pub cancelled: u64,
-    /// Not ended.
+    /// Members that have not ended.
     pub pending: u64,
-    /// Whether it takes no more members.
+    /// Whether it accepts no more members.
     pub sealed: bool,
     /// When it was created.
     pub created_at: Timestamp,
-    /// When it was seen that it is sealed and nothing is pending.
+    /// When a worker found it sealed with no pending member. `None` if it has not completed.
     pub completed_at: Option<Timestamp>,
-    /// The queue and the id of its completion job; `None` where it has none, or before it is enqueued.
+    /// Queue and id of its completion job. `None` if it has none, or none was enqueued yet.
     pub completion_job: Option<CompletionJob>,
 }
 
-/// Where the completion job of a group is.
+/// The completion job of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CompletionJob {
@@ -44,7 +44,8 @@ pub struct CompletionJob {
 }
 
 impl GroupProgress {
-    /// Members that have ended, in percent, rounded down; an empty group is at 0 until it has completed.
+    /// Share of members that have ended, in percent, rounded down. An empty group is at 0 until it
+    /// has completed.
     pub fn percent(&self) -> u8 {
         let ended = u128::from(self.total.saturating_sub(self.pending));
         let percent = match self.total {

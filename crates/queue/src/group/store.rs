@@ -1,4 +1,4 @@
-//! A group as it is stored, and the step in which it completes.
+//! The stored form of a group, and the step that completes it.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,17 +9,18 @@ use crate::broker::{Broker, Document, GroupCounts, Stored};
 use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
 
-/// Groups that have not completed.
+/// Collection of groups that have not completed.
 pub(super) const OPEN: &str = "groups.open";
-/// Those that have.
+/// Collection of groups that have completed.
 pub(super) const COMPLETED: &str = "groups.completed";
 
-/// What is stored. Fields that aren't known here come from a newer version, which then is the one to deal with it.
+/// The stored document. Unknown fields make it unreadable: a newer version wrote it and has to
+/// process it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
     pub(super) queue: String,
-    /// Random: a later group of the same id has another completion job.
+    /// Random, so that a later group with the same id has another completion job.
     pub(super) generation: String,
     pub(super) completion: Option<Completion>,
     pub(super) created_at: Timestamp,
@@ -27,7 +28,7 @@ pub(super) struct Body {
     pub(super) end: Option<End>,
 }
 
-/// How a group ended.
+/// The end of a group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct End {
@@ -39,7 +40,7 @@ pub(super) struct End {
     pub(super) job: Option<JobId>,
 }
 
-/// A group and the revision it was read at.
+/// A stored group and the revision at which it was read.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) id: GroupId,
@@ -70,10 +71,12 @@ impl Entry {
         }))
     }
 
-    /// Completes the group if it is sealed and nothing is pending. Returns whether it has completed by now.
+    /// Completes the group if it is sealed and has no pending member. Returns whether it has
+    /// completed by now.
     ///
-    /// First the job, then the record of the end, then the open group goes: whoever dies in between leaves an open group,
-    /// and the next one does the same again. The job is the same, and held unique, so it is enqueued once.
+    /// Order of the steps: enqueue the job, record the end, remove the open group. A process that
+    /// crashes in between leaves an open group, and the next process repeats the steps. The job is
+    /// the same each time and has a unique key, so it is enqueued once.
     pub(super) async fn complete(&self, broker: &dyn Broker) -> Result<bool, GroupError> {
         let Self { id, revision, body } = self;
         if body.sealed_at.is_none() {
@@ -95,7 +98,7 @@ impl Entry {
         let GroupCounts { total, done, dead, cancelled } = counts;
         let end = Some(End { at: broker.now().await?, total, done, dead, cancelled, job });
         let text = text(id, &Body { end, ..body.clone() })?;
-        // Refused where someone else was faster: then it is there.
+        // Refused if another process was faster: then the document exists.
         broker.put_document(COMPLETED, id.as_str(), None, Some(text)).await?;
         broker.put_document(OPEN, id.as_str(), Some(*revision), None).await?;
         Ok(true)

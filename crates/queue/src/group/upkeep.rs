@@ -1,4 +1,5 @@
-//! Completing groups and forgetting those that have. Every worker does it; that it happens once is seen to where it is done.
+//! Completes groups and removes old ones. Every worker does this; `Entry::complete` takes effect
+//! once.
 
 use std::time::Duration;
 
@@ -12,15 +13,16 @@ use super::store::{COMPLETED, Entry, OPEN};
 use crate::broker::Broker;
 use crate::id::GroupId;
 
-/// Between a member's end and the look at its group: ends that come together count as one.
+/// Time between a member's end and the check of its group, so that ends close together cost one
+/// check.
 const GATHER: Duration = Duration::from_millis(100);
-/// Between two looks at open groups.
+/// Time between two checks of the open groups.
 const SWEEP_TICK: Duration = Duration::from_secs(5);
-/// The same where there are none.
+/// The same if there are none.
 const IDLE_TICK: Duration = Duration::from_secs(30);
-/// Groups looked at in one sweep; of more, others come next time.
+/// Most groups checked in one sweep. If there are more, each sweep starts at a random one.
 const SWEEP_CHUNK: usize = 64;
-/// Between two looks at completed groups.
+/// Time between two checks of the completed groups.
 const FORGET_TICK: Duration = Duration::from_secs(600);
 
 /// How long a completed group is kept.
@@ -28,7 +30,8 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 /// How many completed groups are kept.
 const KEPT: usize = 1_000;
 
-/// Looks at the groups of members that have ended here, and now and then at all open groups of `queues`. Never ends.
+/// Checks the groups whose members ended in this worker, and periodically all open groups of
+/// `queues`. Never returns.
 pub(crate) async fn tend(broker: &dyn Broker, ended: &EndedMembers, queues: &[String]) {
     let mut next_sweep = Instant::now();
     let mut next_forgetting = Instant::now();
@@ -52,7 +55,8 @@ pub(crate) async fn tend(broker: &dyn Broker, ended: &EndedMembers, queues: &[St
     }
 }
 
-/// Completes a group of which a member has ended, if it was the last. What fails is left to the sweep.
+/// Completes the group of a member that has ended, if it was the last. Failures are left to the
+/// sweep.
 pub(crate) async fn settled(broker: &dyn Broker, queue: &str, id: &GroupId) {
     let look = async {
         match Entry::find(broker, id, OPEN).await? {
@@ -63,7 +67,8 @@ pub(crate) async fn settled(broker: &dyn Broker, queue: &str, id: &GroupId) {
     told(look.await);
 }
 
-/// Completes open groups of `queues` that nobody saw end. Returns how many groups are open, in all queues.
+/// Completes open groups of `queues` whose end was missed. Returns the number of open groups in all
+/// queues.
 pub(super) async fn sweep(broker: &dyn Broker, queues: &[String]) -> Result<usize, GroupError> {
     let open = broker.documents(OPEN).await?;
     let count = open.len();
@@ -80,13 +85,13 @@ pub(super) async fn sweep(broker: &dyn Broker, queues: &[String]) -> Result<usiz
         sealed.rotate_left(start);
     }
     for entry in sealed.iter().take(SWEEP_CHUNK) {
-        // One that can't complete keeps no other from it.
+        // A group that can't be completed does not stop the others.
         told(entry.complete(broker).await);
     }
     Ok(count)
 }
 
-/// Forgets what completed long ago, and the oldest of too many.
+/// Removes completed groups that are too old, and the oldest if there are too many.
 pub(super) async fn forget_old(broker: &dyn Broker) -> Result<usize, GroupError> {
     let now = broker.now().await?;
     let mut completed = Vec::new();
@@ -106,7 +111,7 @@ pub(super) async fn forget_old(broker: &dyn Broker) -> Result<usize, GroupError>
     Ok(forgotten)
 }
 
-/// Upkeep goes on whatever fails: it comes round again.
+/// Logs an error. Maintenance continues: the next round tries again.
 fn told<T>(result: Result<T, GroupError>) -> Option<T> {
     result.inspect_err(|error| tracing::warn!(%error, "groups could not be looked after")).ok()
 }

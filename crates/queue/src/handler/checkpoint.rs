@@ -1,4 +1,4 @@
-//! Going on where an earlier run of the job stopped.
+//! Checkpoints: state that a run saves for the next run of the job.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,21 +12,22 @@ use crate::error::BrokerError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// Stop: someone else runs the job.
+    /// The lease is lost: stop. Another worker may run the job.
     #[error(transparent)]
     LeaseLost(#[from] LeaseLost),
-    /// What an earlier run stored is of another type.
+    /// The stored checkpoint is of another type.
     #[error("the stored checkpoint does not fit its type")]
     Decode(#[source] serde_json::Error),
-    /// It can't be written as JSON.
+    /// The checkpoint can't be written as JSON.
     #[error("the checkpoint can't be serialized")]
     Encode(#[source] serde_json::Error),
-    /// It is too large, or the broker failed.
+    /// The checkpoint is too large, or the broker failed.
     #[error("the checkpoint was not stored")]
     Store(#[from] BrokerError),
 }
 
-/// What can't be read or written stays so: buried. Else as the broker's error.
+/// Bury if the checkpoint can't be read, written or is too large, since a retry would not help.
+/// Otherwise the class of the inner error.
 impl JobError for CheckpointError {
     fn class(&self) -> ErrorClass {
         match self {
@@ -37,10 +38,12 @@ impl JobError for CheckpointError {
     }
 }
 
-/// Extracts what an earlier run of the job stored, and stores what the next one goes on from: up to 64 KiB of JSON.
+/// Extracts the state that an earlier run of the job saved, and saves state for the next run: up to
+/// 64 KiB of JSON.
 ///
-/// It outlives failures, lost leases and restarts, and is stored only while the lease is held. A run may repeat the steps
-/// after the last checkpoint, never those before it. A release that changes `T` must read what the old one wrote.
+/// The checkpoint survives failures, lost leases and restarts. It is stored only while the lease is
+/// held. A run may repeat the steps after the last checkpoint, never those before it. A new release
+/// that changes `T` must be able to read the checkpoints of the old one.
 ///
 /// ```
 /// use tidegate_queue::{Checkpoint, Failure};
@@ -62,23 +65,23 @@ pub struct Checkpoint<T> {
 }
 
 impl<T> Checkpoint<T> {
-    /// What the job's earlier runs stored last; `None` where they stored nothing.
+    /// The last checkpoint of earlier runs. `None` if they saved none.
     pub fn last(&self) -> Option<&T> {
         self.last.as_ref()
     }
 
-    /// Takes it out.
+    /// Takes the last checkpoint.
     pub fn take(&mut self) -> Option<T> {
         self.last.take()
     }
 }
 
 impl<T: Serialize + Sync> Checkpoint<T> {
-    /// Stores what the next run goes on from. One write to the broker.
+    /// Saves the state for the next run. One write to the broker.
     ///
     /// # Errors
-    /// [`CheckpointError`]; after any but [`LeaseLost`](CheckpointError::LeaseLost) the handler may go on, and the next run
-    /// would start from the checkpoint before.
+    /// [`CheckpointError`]. After any error but [`LeaseLost`](CheckpointError::LeaseLost) the
+    /// handler may continue; the next run would start from the previous checkpoint.
     pub async fn save(&self, state: &T) -> Result<(), CheckpointError> {
         let text = serde_json::to_string(state).map_err(CheckpointError::Encode)?;
         if self.context.store_checkpoint(text).await? { Ok(()) } else { Err(LeaseLost.into()) }

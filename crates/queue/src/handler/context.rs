@@ -1,4 +1,4 @@
-//! What a handler knows of its run.
+//! The context of a run, as its handler sees it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,17 +13,17 @@ use crate::lease::LeasedJob;
 use crate::record::{Progress, shortened};
 use crate::worker::Shared;
 
-/// The lease is no longer held: stop, someone else runs the job.
+/// The lease is lost: stop. Another worker may run the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the lease of this job is no longer held")]
 pub struct LeaseLost;
 
-/// To be retried; but whatever a run answers that lost its lease, nobody hears it.
+/// Retried by class. In fact the outcome of a run that lost its lease is discarded.
 impl JobError for LeaseLost {}
 
-/// What a handler knows of its run, beside the job. Cheap to clone.
+/// The context of a run, besides the job. Cheap to clone.
 ///
-/// It is an extractor, and the request that tower layers see.
+/// It is an extractor, and the request of tower layers.
 ///
 /// ```
 /// use tidegate_queue::{Context, LeaseLost};
@@ -48,11 +48,11 @@ struct Run {
     queue: Arc<str>,
     job: LeasedJob,
     cancelled: CancellationToken,
-    /// The percentage that this run has told of last.
+    /// The percentage that this run reported last.
     told: AtomicU8,
 }
 
-/// No percentage.
+/// No percentage was reported yet.
 const UNTOLD: u8 = u8::MAX;
 
 impl Context {
@@ -64,12 +64,12 @@ impl Context {
         &self.0.shared
     }
 
-    /// The job as leased: its kind, its payload as JSON, its priority and its times.
+    /// The job as leased: kind, payload as JSON, priority and times.
     pub fn job(&self) -> &LeasedJob {
         &self.0.job
     }
 
-    /// The job's id: the same in each run, fit as an idempotency key.
+    /// The job's id. The same in each run, so it can be used as an idempotency key.
     pub fn id(&self) -> &JobId {
         &self.0.job.token.id
     }
@@ -79,46 +79,48 @@ impl Context {
         &self.0.job.kind
     }
 
-    /// The queue it came from.
+    /// The queue of the job.
     pub fn queue(&self) -> &str {
         &self.0.queue
     }
 
-    /// The W3C `traceparent` that the job was enqueued with. Each run is within a `tracing` span named `job` that has it as
-    /// a field; whoever exports traces makes it the span's parent. As argument of a function:
-    /// [`TraceParent`](crate::TraceParent).
+    /// The W3C `traceparent` that the job was enqueued with. Each run is in a `tracing` span named
+    /// `job` that has it as a field; the exporter of traces has to make it the span's parent. As an
+    /// argument of a function: [`TraceParent`](crate::TraceParent).
     pub fn trace_parent(&self) -> Option<&str> {
         self.0.job.trace_parent.as_deref()
     }
 
-    /// Number of this attempt, from 1. Lost leases, releases and snoozes don't raise it.
+    /// Number of this attempt, from 1. Lost leases, releases and snoozes don't increase it.
     pub fn attempt(&self) -> u32 {
         self.0.job.failures.saturating_add(1)
     }
 
-    /// Number of this lease, from 1: grows with each run, whatever ended the last. Fit as a fencing
-    /// token.
+    /// Number of this lease, from 1. It grows with each run, however the last one ended, so it can
+    /// be used as a fencing token.
     pub fn delivery(&self) -> u32 {
         self.0.job.token.delivery
     }
 
-    /// Fires when the run should end: the lease was lost, someone cancelled the job, its time is up,
-    /// or the shutdown's grace has ended. A short while later it is aborted.
+    /// Cancelled when the run should end: the lease is lost, the job was cancelled, the run has
+    /// timed out, or the grace period of a shutdown has ended. The run is aborted a short time
+    /// later.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.0.cancelled
     }
 
-    /// Data that the worker was given, by its type; as argument of a function: [`Data`](crate::Data).
+    /// Returns shared data of the worker by its type. As an argument of a function:
+    /// [`Data`](crate::Data).
     ///
     /// # Errors
-    /// [`MissingData`] where it was given none.
+    /// [`MissingData`] if the worker was given no data of this type.
     pub fn data<T: Clone + Send + Sync + 'static>(&self) -> Result<&T, MissingData> {
         self.0.shared.data.get()
     }
 
-    /// Stores how far the run has come; above 100 counts as 100, and of the message 4 KiB
-    /// are kept. One write to the broker: report
-    /// steps, not rows. A broker that fails meanwhile is no reason to stop, and not reported.
+    /// Stores the progress of the run. A percentage above 100 counts as 100, and 4 KiB of the
+    /// message are kept. One write to the broker, so report steps, not rows. A broker error is
+    /// ignored, since it is no reason to stop.
     ///
     /// # Errors
     /// [`LeaseLost`]: stop.
@@ -129,8 +131,8 @@ impl Context {
         self.held(run.shared.broker.progress(&run.queue, &run.job.token, progress).await, "progress")
     }
 
-    /// Writes a line to the job's log, which keeps the last 100; of the line 4 KiB are kept. One write to the broker. One
-    /// that fails meanwhile is no reason to stop, and not reported.
+    /// Writes a line to the job's log, which keeps the last 100 lines of up to 4 KiB. One write to
+    /// the broker. A broker error is ignored, since it is no reason to stop.
     ///
     /// # Errors
     /// [`LeaseLost`]: stop.

@@ -1,4 +1,4 @@
-//! What all handlers of a worker share, found by its type.
+//! Data that all handlers of a worker share, by type.
 
 use std::any::{Any, TypeId, type_name};
 use std::convert::Infallible;
@@ -9,41 +9,41 @@ use super::context::Context;
 use super::extract::FromContext;
 use super::failure::{ErrorClass, JobError};
 
-/// How long a job stays away from a worker that lacks what its handler asks for.
+/// Delay of a job whose handler extracts data that the worker lacks.
 const MISSING_PAUSE: Duration = Duration::from_secs(30);
 
-/// A worker was not given the data that a handler asks for.
+/// The worker was not given the data that a handler extracts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the worker was given no data of type {type_name}")]
 pub struct MissingData {
-    /// The type asked for.
+    /// The missing type.
     pub type_name: &'static str,
 }
 
-/// Put off for 30 s: some other worker may have it.
+/// Snoozed for 30 s: another worker may have the data.
 impl JobError for MissingData {
     fn class(&self) -> ErrorClass {
         ErrorClass::Snooze(MISSING_PAUSE)
     }
 }
 
-/// What a worker was given for its handlers by [`WorkerBuilder::data`](crate::WorkerBuilder::data).
-// A list: it is short, and read for each run.
+/// The data given to a worker with [`WorkerBuilder::data`](crate::WorkerBuilder::data).
+// A list, since it is short and read for each run.
 #[derive(Default)]
 pub struct Provided(Vec<(TypeId, Box<dyn Any + Send + Sync>)>);
 
 impl Provided {
-    /// Returns whether the type was new.
+    /// Adds data. Returns whether the type was new.
     pub(crate) fn add<T: Clone + Send + Sync + 'static>(&mut self, data: T) -> bool {
         let is_new = self.get::<T>().is_err();
         self.0.push((TypeId::of::<T>(), Box::new(data)));
         is_new
     }
 
-    /// The data of this type.
+    /// Returns the data of this type.
     ///
     /// # Errors
-    /// [`MissingData`] where there is none.
+    /// [`MissingData`] if there is none.
     pub fn get<T: Clone + Send + Sync + 'static>(&self) -> Result<&T, MissingData> {
         let found = self.0.iter().find(|(id, _)| *id == TypeId::of::<T>());
         found.and_then(|(_, data)| data.downcast_ref()).ok_or(MissingData { type_name: type_name::<T>() })
@@ -52,8 +52,10 @@ impl Provided {
 
 /// Extracts data that the worker was given, by its type: a pool, a client, settings.
 ///
-/// It is cloned for each run: put what is costly to clone into an [`Arc`](std::sync::Arc). A worker that was not given it
-/// isn't [built](crate::WorkerBuilder::build); `Option<Data<T>>` does without.
+/// The data is cloned for each run: put values that are expensive to clone into an
+/// [`Arc`](std::sync::Arc). If the worker was not given the data,
+/// [`build`](crate::WorkerBuilder::build) fails. `Option<Data<T>>` accepts that the data is
+/// missing.
 ///
 /// ```
 /// use std::sync::Arc;

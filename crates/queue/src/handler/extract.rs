@@ -1,4 +1,4 @@
-//! Arguments of handler functions, taken from the context of the run.
+//! Arguments of handler functions, extracted from the context of the run.
 
 use std::convert::Infallible;
 
@@ -9,11 +9,12 @@ use super::data::{MissingData, Provided};
 use super::failure::IntoFailure;
 use crate::id::JobId;
 
-/// An argument of a handler function beside its job.
+/// An argument of a handler function, besides its job.
 ///
-/// Ready ones are [`Data`](crate::Data), [`Context`], [`ProgressReporter`](crate::ProgressReporter),
-/// [`Checkpoint`](crate::Checkpoint), [`CancellationToken`], [`AttemptNumber`], [`TraceParent`] and [`JobId`]. `Result<X, X::Error>` of an extractor lets the handler see its
-/// error, which would end the run otherwise.
+/// This crate provides [`Data`](crate::Data), [`Context`],
+/// [`ProgressReporter`](crate::ProgressReporter), [`Checkpoint`](crate::Checkpoint),
+/// [`CancellationToken`], [`AttemptNumber`], [`TraceParent`] and [`JobId`]. If an extractor fails,
+/// the run ends with its error. As `Result<X, X::Error>`, the handler gets the error instead.
 ///
 /// ```
 /// use tidegate_queue::{Context, ErrorClass, FromContext, JobError, MissingData, Provided};
@@ -63,16 +64,17 @@ use crate::id::JobId;
     note = "data of type `{Self}` that the worker was given is extracted as `Data<{Self}>`"
 )]
 pub trait FromContext: Sized + Send {
-    /// Why it could not be had; its class decides what becomes of the job.
+    /// Error of the extraction. Its class decides the outcome of the job.
     type Error: IntoFailure;
 
-    /// Takes the argument from the context of one run.
+    /// Extracts the argument from the context of one run.
     ///
     /// # Errors
-    /// The reason why it is not to be had.
+    /// Why the argument could not be extracted.
     fn from_context(context: &Context) -> impl Future<Output = Result<Self, Self::Error>> + Send;
 
-    /// Checks, before the worker starts, that it was given what this needs. Needs nothing by default.
+    /// Checks, before the worker starts, that it was given the data this extractor needs. Needs
+    /// nothing by default.
     ///
     /// # Errors
     /// [`MissingData`] names the first thing that is missing.
@@ -130,7 +132,7 @@ impl FromContext for JobId {
     }
 }
 
-/// Fires when the run should end. See [`Context::cancelled`].
+/// Cancelled when the run should end. See [`Context::cancelled`].
 impl FromContext for CancellationToken {
     type Error = Infallible;
 
@@ -139,7 +141,7 @@ impl FromContext for CancellationToken {
     }
 }
 
-/// Leaves the extractor's error to the handler.
+/// Passes the extractor's error to the handler.
 impl<X: FromContext> FromContext for Result<X, X::Error>
 where
     X::Error: Send,

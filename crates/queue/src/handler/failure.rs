@@ -1,4 +1,4 @@
-//! Errors of handlers, classed by what becomes of the job.
+//! Errors of handlers. The class of an error decides the outcome of the job.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -11,33 +11,33 @@ use crate::error::{BrokerError, EnqueueError};
 use crate::group::GroupError;
 use crate::record::{TEXT_LIMIT, shortened};
 
-/// Any error.
+/// A boxed error of any type.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// How long a job stays away whose broker failed in passing.
+/// Delay of a job after a transient broker error.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
-/// What becomes of a job whose run failed.
+/// The outcome of a job whose run failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// Again when the policy says, until the attempts are used up.
+    /// Runs again after the policy's delay, until the attempts are used up.
     #[default]
     Retry,
-    /// Again after this time, until the attempts are used up.
+    /// Runs again after this time, until the attempts are used up.
     RetryAfter(Duration),
-    /// Again after this time; burns no attempt.
+    /// Runs again after this time. Uses up no attempt.
     Snooze(Duration),
-    /// Not worth doing any more: cancelled.
+    /// Cancelled: the job is not needed any more.
     Discard,
-    /// No repetition mends it: dead at once.
+    /// Dead at once: a retry would not help.
     Bury,
 }
 
-/// An error that knows what becomes of the job it ended.
+/// An error that decides the outcome of the job that it ended.
 ///
-/// An empty `impl` says: to be retried. What is recorded is the error's text and those of its
-/// [sources](Error::source), up to 4 KiB.
+/// An empty `impl` means retry. The error's text and those of its [sources](Error::source) are
+/// recorded, up to 4 KiB.
 ///
 /// ```
 /// use std::time::Duration;
@@ -73,11 +73,11 @@ pub enum ErrorClass {
     note = "a function that returns `Result<T, Failure>` needs no `JobError`: `?` turns any error into a `Failure`"
 )]
 pub trait JobError: Into<BoxError> {
-    /// What becomes of the job; to be retried by default.
+    /// The outcome of the job: retry by default.
     ///
-    /// A plain `?` in a function that returns `Result<T, Failure>` drops the class, without a warning: it accepts every
-    /// error, cannot see that this one is a `JobError`, and retries. Two ways keep the class: the handler returns the type
-    /// of the error, or [`classed`](Classed::classed) stands in front of the `?`.
+    /// A plain `?` in a function that returns `Result<T, Failure>` drops the class without warning:
+    /// it can't see that the error is a `JobError`, and the job is retried. To keep the class,
+    /// return the type of the error, or call [`classed`](Classed::classed) before the `?`.
     ///
     /// ```
     /// use tidegate_queue::{Classed, ErrorClass, Failure, JobError, Outcome};
@@ -125,7 +125,7 @@ pub trait JobError: Into<BoxError> {
     }
 }
 
-/// An error of any type, with its class: what `?` turns every error of a job handler into.
+/// An error of any type with its class. `?` converts every error of a job handler into it.
 ///
 /// An error is retried. Exceptions:
 ///
@@ -164,27 +164,27 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Classes an error.
+    /// Sets the class of an error.
     pub fn new(class: ErrorClass, error: impl Into<BoxError>) -> Self {
         Self { class, error: error.into() }
     }
 
-    /// To be tried again when the policy says.
+    /// Runs again after the policy's delay.
     pub fn retry(error: impl Into<BoxError>) -> Self {
         Self::new(ErrorClass::Retry, error)
     }
 
-    /// Failed for good.
+    /// Dead at once.
     pub fn bury(error: impl Into<BoxError>) -> Self {
         Self::new(ErrorClass::Bury, error)
     }
 
-    /// Not worth doing any more.
+    /// Cancelled: the job is not needed any more.
     pub fn discard(error: impl Into<BoxError>) -> Self {
         Self::new(ErrorClass::Discard, error)
     }
 
-    /// What becomes of the job.
+    /// The outcome of the job.
     pub fn class(&self) -> ErrorClass {
         self.class
     }
@@ -279,7 +279,7 @@ impl IntoOutcome for Failure {
     }
 }
 
-/// An error that a handler or an extractor may end with: any [`JobError`], and [`Failure`].
+/// An error that a handler or an extractor may return: any [`JobError`], and [`Failure`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` doesn't say what becomes of the job it ends",
     label = "not a `JobError`",
@@ -288,7 +288,7 @@ impl IntoOutcome for Failure {
             `.or_bury()?`, … of the trait `Classify` choose another class"
 )]
 pub trait IntoFailure {
-    /// Classes the error.
+    /// Converts the error, with its class.
     fn into_failure(self) -> Failure;
 }
 
@@ -304,7 +304,7 @@ impl IntoFailure for Failure {
     }
 }
 
-/// Classes the error of a `Result` on the spot.
+/// Sets the class of a `Result`'s error.
 ///
 /// ```
 /// use std::time::Duration;
@@ -316,16 +316,16 @@ impl IntoFailure for Failure {
 /// assert_eq!(later.class(), ErrorClass::Snooze(Duration::from_secs(60)));
 /// ```
 pub trait Classify<T> {
-    /// Gives the error a class.
+    /// Sets the class of the error.
     ///
     /// # Errors
-    /// The error, classed.
+    /// The error with the class.
     fn or_class(self, class: ErrorClass) -> Result<T, Failure>;
 
-    /// To be tried again when the policy says.
+    /// Runs again after the policy's delay.
     ///
     /// # Errors
-    /// The error, classed.
+    /// The error with the class.
     fn or_retry(self) -> Result<T, Failure>
     where
         Self: Sized,
@@ -333,10 +333,10 @@ pub trait Classify<T> {
         self.or_class(ErrorClass::Retry)
     }
 
-    /// To be tried again after `delay`.
+    /// Runs again after `delay`.
     ///
     /// # Errors
-    /// The error, classed.
+    /// The error with the class.
     fn or_retry_after(self, delay: Duration) -> Result<T, Failure>
     where
         Self: Sized,
@@ -344,10 +344,10 @@ pub trait Classify<T> {
         self.or_class(ErrorClass::RetryAfter(delay))
     }
 
-    /// Put off for `delay`, without burning an attempt.
+    /// Runs again after `delay`. Uses up no attempt.
     ///
     /// # Errors
-    /// The error, classed.
+    /// The error with the class.
     fn or_snooze(self, delay: Duration) -> Result<T, Failure>
     where
         Self: Sized,
@@ -358,7 +358,7 @@ pub trait Classify<T> {
     /// Dead at once.
     ///
     /// # Errors
-    /// The error, classed.
+    /// The error with the class.
     fn or_bury(self) -> Result<T, Failure>
     where
         Self: Sized,
@@ -366,10 +366,10 @@ pub trait Classify<T> {
         self.or_class(ErrorClass::Bury)
     }
 
-    /// Cancelled: not worth doing any more.
+    /// Cancelled: the job is not needed any more.
     ///
     /// # Errors
-    /// The error, classed.
+    /// The error with the class.
     fn or_discard(self) -> Result<T, Failure>
     where
         Self: Sized,
@@ -384,7 +384,7 @@ impl<T, E: Into<BoxError>> Classify<T> for Result<T, E> {
     }
 }
 
-/// Keeps the class of a [`JobError`] on its way into a [`Failure`].
+/// Keeps the class of a [`JobError`] when it becomes a [`Failure`].
 ///
 /// ```
 /// use tidegate_queue::{Classed, ErrorClass, Failure, JobError};
@@ -410,7 +410,7 @@ impl<T, E: Into<BoxError>> Classify<T> for Result<T, E> {
 /// assert_eq!(order().unwrap_err().class(), ErrorClass::Bury);
 /// ```
 pub trait Classed<T> {
-    /// Turns the error into a [`Failure`] of its class.
+    /// Converts the error into a [`Failure`] with its class.
     ///
     /// # Errors
     /// The error, with its class.
@@ -453,8 +453,8 @@ retried![
     tokio::time::error::Elapsed,
 ];
 
-/// A store that is busy or full is no fault of the job's: it is put off for 5 s, and burns no attempt. A job that a group
-/// does not take is buried: the group never will.
+/// A busy or full store is not the job's fault: the job is snoozed for 5 s. A job that a group
+/// refuses is buried: a retry would be refused too.
 impl JobError for BrokerError {
     fn class(&self) -> ErrorClass {
         match self {
@@ -465,7 +465,7 @@ impl JobError for BrokerError {
     }
 }
 
-/// As the [`BrokerError`] in it; a duplicate to be retried; what is not allowed, buried: it never will be.
+/// The class of the inner [`BrokerError`]. A duplicate is retried, invalid options are buried.
 impl JobError for EnqueueError {
     fn class(&self) -> ErrorClass {
         match self {
@@ -476,7 +476,7 @@ impl JobError for EnqueueError {
     }
 }
 
-/// The error, or the first of its sources, that is an `E`.
+/// Returns the first error in the chain that is an `E`.
 pub(crate) fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut link = Some(error);
     while let Some(error) = link {
@@ -488,8 +488,8 @@ pub(crate) fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static))
     None
 }
 
-/// The error's text and those of its sources, as long as the record keeps. A source that the text before it ends with is
-/// not said twice.
+/// The texts of the error and its sources, up to the limit of the record. A source's text is
+/// skipped if the text before it already ends with it.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = bounded(error);
     let mut link = error.source();
@@ -506,7 +506,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     shortened(text)
 }
 
-/// The text as far as it will be kept, and a little more where it is longer: an error may print what it has read.
+/// The error's text, cut slightly above the limit: an error may print the data it has read.
 fn bounded(error: &dyn Error) -> String {
     struct Bounded(String);
 
@@ -519,7 +519,7 @@ fn bounded(error: &dyn Error) -> String {
     }
 
     let mut text = Bounded(String::new());
-    // Ends early where it is full.
+    // Stops with an error when the limit is reached.
     let _ = write!(text, "{error}");
     text.0
 }

@@ -1,4 +1,4 @@
-//! Async functions as handlers: the job first, then what they want to know.
+//! Async functions as handlers: the first argument is the job, the others are extractors.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use super::outcome::{IntoOutcome, Outcome};
 use super::service::PayloadTooNew;
 use crate::job::{DecodeError, Job, decode};
 
-/// A run on its way. An error that is [`PayloadTooNew`] leaves the job to others; every other one is a failure.
+/// A running handler. A [`PayloadTooNew`] error leaves the job to other workers; any other error is
+/// a failure.
 pub(crate) type Running = BoxFuture<'static, Result<Outcome, BoxError>>;
 
-/// A handler with its types erased. One box per run, which holds the handler's future itself.
+/// A handler with its types erased. One box per run, which contains the handler's future.
 pub trait ErasedHandler: Send + Sync + 'static {
     #[doc(hidden)]
     fn kind(&self) -> &'static str;
@@ -29,16 +30,17 @@ pub trait ErasedHandler: Send + Sync + 'static {
     #[doc(hidden)]
     fn run(self: Arc<Self>, context: Context) -> Running;
 
-    /// Whether the worker was given what the handler asks for.
+    /// Checks that the worker was given the data that the handler extracts.
     #[doc(hidden)]
     fn check(&self, provided: &Provided) -> Result<(), MissingData>;
 }
 
-/// What can be a handler: an async function whose first argument is its [`Job`] and whose others, up to eight in any
-/// order, are [extractors](FromContext); or a type that implements [`Handler`]. `Marker` tells them apart and is inferred.
+/// A handler: an async function or a type that implements [`Handler`]. The function's first
+/// argument is its [`Job`]. The others are [extractors](FromContext), up to eight in any order.
+/// `Marker` distinguishes the cases and is inferred.
 ///
-/// A closure is a function too; one that captures something clones it into each future:
-/// `move |job: SendMail| { let mailer = mailer.clone(); async move { … } }`.
+/// A closure is a function too. A closure that captures a value clones it into each future: `move
+/// |job: SendMail| { let mailer = mailer.clone(); async move { … } }`.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -81,18 +83,18 @@ pub trait ErasedHandler: Send + Sync + 'static {
             them the job; or a type that implements `Handler<J>`"
 )]
 pub trait IntoHandler<Marker> {
-    /// The handler with its parts told apart. What is asked of each is asked of this, not of the function, so that the
-    /// compiler names the part that is wrong.
+    /// The handler with its parts as type parameters. The bounds are on this type, not on the
+    /// function, so that the compiler names the part that is wrong.
     type Handler;
 
-    /// Tells the parts apart.
+    /// Converts into that type.
     fn into_handler(self) -> Self::Handler;
 }
 
-/// Marks handlers that are functions of these arguments.
+/// Marks handlers that are functions with these arguments.
 pub struct Function<Arguments>(PhantomData<fn(Arguments)>);
 
-/// A handler object of a job.
+/// A handler that is a type with its own state.
 pub struct ObjectHandler<J, H> {
     handler: H,
     job: PhantomData<fn() -> J>,
@@ -129,13 +131,13 @@ impl<J: Job, H: Handler<J>> ErasedHandler for ObjectHandler<J, H> {
     }
 }
 
-/// A function of a job and a tuple of arguments.
+/// A function with a job and a tuple of arguments.
 pub struct FunctionHandler<F, J, Arguments> {
     function: F,
     arguments: PhantomData<fn(J, Arguments)>,
 }
 
-/// A function that takes its arguments in a tuple.
+/// A function that is called with its arguments in a tuple.
 pub trait Call<J, Arguments>: Send + Sync + 'static {
     #[doc(hidden)]
     type Future;
@@ -177,7 +179,7 @@ where
     }
 }
 
-/// The job; or what becomes of one that no release can read.
+/// Decodes the job. `Ok(Err)` is the outcome of a job that no release can decode.
 fn typed<J: Job>(context: &Context) -> Result<Result<J, Outcome>, PayloadTooNew> {
     match decode::<J>(context.job().version, &context.job().payload) {
         Ok(job) => Ok(Ok(job)),
@@ -211,7 +213,7 @@ macro_rules! functions {
             }
         }
 
-        /// Each in turn; the first error ends it.
+        /// Extracts each in turn. Stops at the first error.
         impl<$($X: FromContext),*> FromContext for ($($X,)*) {
             type Error = Failure;
 

@@ -1,10 +1,10 @@
-//! How jobs of one kind are run, where that differs from their queue.
+//! Options for jobs of one kind that differ from those of their queue.
 
 use std::time::Duration;
 
 use crate::retry::RetryPolicy;
 
-/// Choices for one handler. What a job itself sets goes before them, and they go before those of the queue.
+/// Options of one handler. Options of a job override them, and they override those of the queue.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,18 +23,18 @@ pub struct HandlerOptions {
 }
 
 impl HandlerOptions {
-    /// As the queue.
+    /// The options of the queue.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how failures of this kind are repeated.
+    /// Sets the retry policy of this kind.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = Some(policy);
         self
     }
 
-    /// Sets the longest run of this kind.
+    /// Sets the longest run time of this kind.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

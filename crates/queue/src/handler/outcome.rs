@@ -1,4 +1,4 @@
-//! What a run came to, and what may be returned in its place.
+//! Outcomes of runs, and the types that a handler may return.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::failure::IntoFailure;
 
-/// What a run came to.
+/// Outcome of a run.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,30 +29,30 @@ use super::failure::IntoFailure;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Success; the value is kept as the result, up to 1 MiB of JSON.
+    /// Success. The value is kept as the result, up to 1 MiB of JSON.
     Done(Value),
-    /// Failure: again, until the attempts are used up; then dead.
+    /// Failure. Runs again until the attempts are used up, then it is dead.
     Retry {
-        /// What went wrong.
+        /// The error.
         error: String,
-        /// Time until then; `None` leaves it to the policy.
+        /// Delay until the next attempt. `None` if the policy decides.
         after: Option<Duration>,
     },
-    /// Not now: again after this time. Burns no attempt.
+    /// Postponed: runs again after this time. Uses up no attempt.
     Snooze {
-        /// Time until then.
+        /// Delay until the next run.
         delay: Duration,
-        /// Why, shown with the record.
+        /// Reason, shown with the record.
         note: Option<String>,
     },
-    /// Failure that no repetition mends: dead at once.
+    /// Failure that a retry would not fix: dead at once.
     Bury {
-        /// What went wrong.
+        /// The error.
         error: String,
     },
-    /// Not worth doing any more: cancelled.
+    /// Cancelled: the job is not needed any more.
     Discard {
-        /// Why.
+        /// Reason.
         reason: String,
     },
 }
@@ -66,38 +66,38 @@ impl Outcome {
         }
     }
 
-    /// Failure, to be tried again when the policy says.
+    /// Failure. Runs again after the policy's delay.
     pub fn retry(error: impl Display) -> Self {
         Self::Retry { error: error.to_string(), after: None }
     }
 
-    /// Failure, to be tried again after `delay`, whatever the policy says.
+    /// Failure. Runs again after `delay`, in place of the policy's delay.
     pub fn retry_after(delay: Duration, error: impl Display) -> Self {
         Self::Retry { error: error.to_string(), after: Some(delay) }
     }
 
-    /// Not now.
+    /// Postponed: runs again after `delay`.
     pub fn snooze(delay: Duration) -> Self {
         Self::Snooze { delay, note: None }
     }
 
-    /// Failure for good.
+    /// Failure for good: dead at once.
     pub fn bury(error: impl Display) -> Self {
         Self::Bury { error: error.to_string() }
     }
 
-    /// Not worth doing any more.
+    /// Cancelled: the job is not needed any more.
     pub fn discard(reason: impl Display) -> Self {
         Self::Discard { reason: reason.to_string() }
     }
 }
 
-/// What a handler function may return.
+/// Types that a handler function may return.
 ///
 /// - [`Outcome`], for full control;
 /// - `()`, for success without a result;
-/// - `Result<T, E>`: `T` is serialized and kept as the result (or is an [`Outcome`]); `E` decides by its
-///   [class](crate::ErrorClass) what becomes of the job.
+/// - `Result<T, E>`: `T` is serialized and kept as the result, unless it is an [`Outcome`]. The
+///   [class](crate::ErrorClass) of `E` decides the outcome of the job.
 ///
 /// ```
 /// use tidegate_queue::{ErrorClass, IntoOutcome, JobError, Outcome};
@@ -131,7 +131,7 @@ impl Outcome {
             `impl JobError for YourError {{}}` makes an error type of yours a handler's own"
 )]
 pub trait IntoOutcome {
-    /// Turns the value into what becomes of the job.
+    /// Converts the value into the outcome of the job.
     fn into_outcome(self) -> Outcome;
 }
 

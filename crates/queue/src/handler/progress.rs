@@ -1,10 +1,11 @@
-//! Reporting how far a run has come, no more often than anybody sees it.
+//! Reporting the progress of a run. Each percentage is written once.
 
 use super::context::{Context, LeaseLost};
 use super::extract::FromContext;
 use std::convert::Infallible;
 
-/// Extracts a reporter of the run's progress. Cheap to clone; all of one run count as one.
+/// Extracts a reporter of the run's progress. Cheap to clone. All reporters of a run share its
+/// state.
 ///
 /// ```
 /// use tidegate_queue::{LeaseLost, ProgressReporter};
@@ -22,12 +23,12 @@ use std::convert::Infallible;
 pub struct ProgressReporter(Context);
 
 impl ProgressReporter {
-    /// A reporter for a run.
+    /// Creates a reporter for a run.
     pub fn new(context: &Context) -> Self {
         Self(context.clone())
     }
 
-    /// Stores a percentage and a message, as [`Context::progress`] does.
+    /// Stores a percentage and a message, like [`Context::progress`].
     ///
     /// # Errors
     /// [`LeaseLost`]: stop.
@@ -35,11 +36,11 @@ impl ProgressReporter {
         self.0.progress(percent, message).await
     }
 
-    /// Tells that `done` of `total` steps are done. Writes only where the whole percentage has changed, so it may be
-    /// called for each row of a table. A `total` of zero counts as all done.
+    /// Reports that `done` of `total` steps are done. Writes only if the whole percentage has
+    /// changed, so it may be called for each row of a table. A `total` of zero counts as all done.
     ///
     /// # Errors
-    /// [`LeaseLost`]: stop. Seen where it writes.
+    /// [`LeaseLost`]: stop. Detected only when it writes.
     pub async fn advance(&self, done: u64, total: u64) -> Result<(), LeaseLost> {
         let percent = percentage(done, total);
         if self.0.last_percent() == Some(percent) {

@@ -1,4 +1,4 @@
-//! Handlers as a tower service, so that layers can be put around them.
+//! Handlers as a tower service, so that layers can wrap them.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use super::failure::BoxError;
 use super::function::Running;
 use super::outcome::Outcome;
 
-/// The payload was written by a newer release than this handler knows. The job goes back delayed, with a note, for a
-/// worker that knows it. Layers see it as an error: let it through.
+/// The payload has a newer version than this handler knows. The job is put back with a delay and a
+/// note, for a worker that knows the version. Layers see this error and must pass it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("payload version {found} is newer than {supported}")]
 #[non_exhaustive]
@@ -24,10 +24,10 @@ pub struct PayloadTooNew {
     pub supported: u32,
 }
 
-/// The service that a layer wraps: all handlers of a worker, or those with the layers further in. Cheap to clone, always
-/// ready.
+/// The service that a layer wraps: all handlers of a worker, with the inner layers. Cheap to clone,
+/// always ready.
 ///
-/// A layer of your own is any tower layer over it, for instance one made of a function:
+/// Any tower layer over it can be used, for example one made of a function:
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -57,7 +57,7 @@ pub struct PayloadTooNew {
 #[derive(Clone)]
 pub struct HandlerService(Arc<dyn Stacked>);
 
-/// What is put around the handlers when the worker is built.
+/// A layer that is applied when the worker is built.
 pub(crate) type ErasedLayer = Box<dyn FnOnce(HandlerService) -> HandlerService + Send>;
 
 trait Stacked: Send + Sync {
@@ -70,7 +70,7 @@ impl Stacked for Innermost {
     fn run(&self, context: Context) -> Running {
         match context.shared().handlers.get(context.kind()) {
             Some(registered) => registered.run_bare(context.clone()),
-            // Not to be expected: the worker looks first.
+            // Unexpected: the worker looks the handler up first.
             None => Box::pin(async move { Err(format!("no handler for kind {}", context.kind()).into()) }),
         }
     }
@@ -94,7 +94,7 @@ where
 }
 
 impl HandlerService {
-    /// The first layer is the outermost.
+    /// Applies the layers. The first layer is the outermost. `None` if there are none.
     pub(crate) fn stack(layers: Vec<ErasedLayer>) -> Option<Self> {
         if layers.is_empty() {
             return None;

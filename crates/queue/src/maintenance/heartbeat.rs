@@ -1,4 +1,4 @@
-//! Keeping leases alive, and hearing of those that are not.
+//! Renews leases, and stops the runs whose lease is lost or whose job is cancelled.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ pub(super) async fn run(shared: &Shared) {
     let interval = beat_of(shared.lease);
     loop {
         tokio::time::sleep(interval).await;
-        // Side by side, so that no queue's answer is waited for before the next queue is heard of.
+        // Concurrently, so that a slow answer for one queue does not delay the others.
         join_all(shared.leases.by_queue().into_iter().map(|(queue, held)| beat(shared, queue, held, interval))).await;
     }
 }
 
 async fn beat(shared: &Shared, queue: Arc<str>, held: Vec<(RunId, LeaseToken)>, patience: Duration) {
     let queue = &*queue;
-    // The lease runs from when the broker took the beat, which is not before it was sent.
+    // The broker starts the new lease when it receives the heartbeat, which is not before `sent`.
     let sent = Monotonic::now();
     let tokens = held.iter().map(|(_, token)| token.clone()).collect();
     let call = shared.broker.heartbeat(queue, tokens, shared.lease);
@@ -39,8 +39,9 @@ async fn beat(shared: &Shared, queue: Arc<str>, held: Vec<(RunId, LeaseToken)>, 
             }
             gone
         }
-        // Unheard, they go on, for however long: a store that stands still has not given them to anybody. Where it is only
-        // out of our reach, somebody else may run them too, and the first answer will tell: the newer lease counts.
+        // Without an answer the runs continue, for any length of time: a store that is down has not
+        // leased the jobs to another worker. If only this worker can't reach the store, another
+        // worker may run the same jobs. The first answer reports it then: the newer lease is valid.
         Ok(Err(error)) => {
             shared.tell(&Event::BrokerFailed { queue, error: &error });
             Vec::new()

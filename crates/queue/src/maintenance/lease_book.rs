@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Monotonic;
 use crate::lease::LeaseToken;
 
-/// Why a run was told to stop.
+/// Why a run was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopReason {
     LeaseLost,
@@ -18,14 +18,14 @@ pub(crate) enum StopReason {
     Shutdown,
 }
 
-/// Names a run within its worker.
+/// Identifies a run within its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RunId(u64);
 
-/// What a run and those who may stop it share.
+/// State shared by a run and the code that may stop it.
 struct Signal {
     cancel: CancellationToken,
-    /// The first reason to stop the run, or `None` where it ended before there was one.
+    /// First reason to stop the run. `None` if the run ended before there was one.
     reason: OnceLock<Option<StopReason>>,
 }
 
@@ -33,7 +33,7 @@ struct Held {
     token: LeaseToken,
     queue: Arc<str>,
     signal: Arc<Signal>,
-    /// Hears of runs that others told to stop.
+    /// Receives the ids of runs that were stopped.
     stopped: UnboundedSender<RunId>,
     renewed: Monotonic,
 }
@@ -53,7 +53,7 @@ impl LeaseBook {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters leases that were good at `renewed`. Who is told to stop is named to `stopped`.
+    /// Registers leases that were valid at `renewed`. The id of a stopped run is sent to `stopped`.
     pub(crate) fn hold(
         &self,
         tokens: impl Iterator<Item = LeaseToken>,
@@ -95,20 +95,20 @@ impl LeaseBook {
         }
     }
 
-    /// Tells a run to stop. Returns whether it was under way and this is the first reason it was given.
+    /// Stops a run. Returns whether it was running and this is the first reason to stop it.
     pub(super) fn stop(&self, run: RunId, reason: StopReason) -> bool {
         let leases = self.lock();
         let Some(held) = leases.held.get(&run) else { return false };
         let first = held.signal.reason.set(Some(reason)).is_ok();
         held.signal.cancel.cancel();
-        // Nobody hears it where the worker has ended.
+        // Fails if the worker has ended; then the id is not needed.
         let _ = held.stopped.send(run);
         first
     }
 }
 
-/// A lease in the book, and so renewed, for as long as this lives: from its fetch, before the run has
-/// its first turn, until the broker has answered its settlement.
+/// A registered lease. It is renewed while this value lives: from its fetch, even before the run is
+/// first polled, until the broker has answered its settlement.
 pub(crate) struct HeldLease {
     book: LeaseBook,
     run: RunId,
@@ -129,18 +129,18 @@ impl HeldLease {
         &self.signal.cancel
     }
 
-    /// Tells the run to stop, unless it was told before.
+    /// Stops the run, unless it was stopped before.
     pub(crate) fn stop(&self, reason: StopReason) {
         let _ = self.signal.reason.set(Some(reason));
         self.signal.cancel.cancel();
     }
 
-    /// Ends the run: a reason to stop it that comes later is no news. Returns the one that came first.
+    /// Ends the run: a later reason to stop it has no effect. Returns the first reason.
     pub(crate) fn end_run(&self) -> Option<StopReason> {
         *self.signal.reason.get_or_init(|| None)
     }
 
-    /// When the lease was last known to be good.
+    /// When the lease was last known to be valid.
     pub(crate) fn renewed(&self) -> Monotonic {
         self.book.lock().held.get(&self.run).map_or_else(Monotonic::now, |held| held.renewed)
     }

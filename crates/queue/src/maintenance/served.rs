@@ -1,4 +1,4 @@
-//! A queue that a worker serves, and what its loop tells those who keep it in order.
+//! A queue that a worker serves, and the state that its loop shares with the maintenance.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +13,8 @@ pub(crate) struct Served {
     pub(crate) state: LoopState,
 }
 
-/// What the loop of a queue is at. Cheap to clone. Says nothing about other memory: its orderings are relaxed.
+/// State of the loop of a queue. Cheap to clone. Orderings are relaxed: the values synchronize no
+/// other memory.
 #[derive(Clone, Default)]
 pub(crate) struct LoopState(Arc<Inner>);
 
@@ -24,7 +25,7 @@ struct Inner {
 }
 
 impl LoopState {
-    /// Whether it waits for work, and so sees to what comes due by itself.
+    /// Whether the loop waits for work. It then promotes due jobs itself.
     pub(crate) fn is_waiting(&self) -> bool {
         self.0.is_waiting.load(Ordering::Relaxed)
     }
@@ -33,7 +34,7 @@ impl LoopState {
         self.0.is_waiting.store(is_waiting, Ordering::Relaxed);
     }
 
-    /// Jobs that it has settled.
+    /// Number of jobs that the loop has settled.
     pub(crate) fn ended(&self) -> u64 {
         self.0.ended.load(Ordering::Relaxed)
     }

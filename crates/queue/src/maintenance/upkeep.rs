@@ -1,7 +1,8 @@
-//! Promoting, reclaiming, trimming, announcing. Every worker does it; the store makes it harmless.
+//! Promotes, reclaims, trims and announces. Every worker does this; the store makes repetition
+//! harmless.
 //!
-//! An idle queue costs next to nothing: what a waiting loop sees to itself is left to it, leases are looked at when the
-//! next one runs out, and only what has ended is trimmed.
+//! An idle queue costs very little: a waiting loop promotes due jobs itself, leases are checked
+//! when the next one expires, and only ended jobs are trimmed.
 
 use std::time::Duration;
 
@@ -15,32 +16,32 @@ use crate::event::Event;
 use crate::group::tend;
 use crate::worker::{Shared, WorkerInfo};
 
-/// Jobs promoted in one step: keeps each transaction short.
+/// Most jobs promoted in one step. Keeps each transaction short.
 pub(crate) const PROMOTE_CHUNK: usize = 500;
-/// Leases taken back in one step.
+/// Most leases reclaimed in one step.
 const RECLAIM_CHUNK: usize = 200;
-/// Finished jobs removed in one step.
+/// Most finished jobs removed in one step.
 const PRUNE_CHUNK: usize = 1_000;
 
-/// Between two looks at what a busy loop has no time for.
+/// Time between two rounds of the work that a busy loop has no time for.
 const BUSY_TICK: Duration = Duration::from_millis(250);
-/// Jobs that ended since the last trim, for which the next one doesn't wait until it is time.
+/// Number of jobs ended since the last trim that starts the next trim early.
 const ENOUGH_TO_PRUNE: u64 = 1_000;
-/// Between two trims.
+/// Time between two trims.
 const PRUNE_TICK: Duration = Duration::from_secs(60);
 
-/// Longest time between two looks at leases: half of what counts as a pause.
+/// Longest time between two checks of the leases: half of the time that counts as a pause.
 const LONGEST_RECLAIM_TICK: Duration = Duration::from_secs(10);
 const SHORTEST_RECLAIM_TICK: Duration = Duration::from_millis(25);
 
 /// Time between two checks whether to announce this worker, and longest time between two
-/// announcements. A worker with a shorter lease announces itself once a lease: after two of them it
-/// counts as lost.
+/// announcements. A worker with a shorter lease announces itself once per lease: after two leases
+/// without an announcement it counts as lost.
 const ANNOUNCE_TICK: Duration = Duration::from_secs(5);
 const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(shared: &Shared, queues: &[Served], info: WorkerInfo) {
-    // Side by side: a queue with much to trim keeps no other waiting.
+    // Concurrently: a queue with much to trim does not delay another.
     let names: Vec<String> = queues.iter().map(|served| served.queue.clone()).collect();
     join5(
         announce(shared, info),
@@ -69,7 +70,7 @@ async fn announce(shared: &Shared, mut info: WorkerInfo) {
     }
 }
 
-/// Takes back leases when they have run out.
+/// Reclaims leases that have expired.
 async fn take_back(shared: &Shared, Served { queue, options, .. }: &Served) {
     let tick = (shared.lease / 4).min(LONGEST_RECLAIM_TICK);
     let max_lost = options.max_lost_leases;
@@ -95,7 +96,7 @@ async fn take_back(shared: &Shared, Served { queue, options, .. }: &Served) {
     }
 }
 
-/// Makes ready what is due while the loop is too busy to look.
+/// Promotes due jobs while the loop is too busy to do it.
 async fn promote(shared: &Shared, Served { queue, state, .. }: &Served) {
     loop {
         while !state.is_waiting() && heard(shared, queue, moved(shared, queue).await) == Some(PROMOTE_CHUNK) {}
@@ -107,7 +108,7 @@ async fn moved(shared: &Shared, queue: &str) -> Result<usize, BrokerError> {
     shared.broker.promote(queue, PROMOTE_CHUNK).await.map(|promoted| promoted.moved)
 }
 
-/// Trims what has ended. On its own: there may be much of it, and what is due does not wait for it.
+/// Trims ended jobs. Runs on its own, since there may be many, and due jobs must not wait for it.
 async fn trim(shared: &Shared, Served { queue, options, state }: &Served) {
     let mut trimmed = (Instant::now(), 0);
     loop {
@@ -124,7 +125,7 @@ async fn trim(shared: &Shared, Served { queue, options, state }: &Served) {
     }
 }
 
-/// Tells of a failing broker.
+/// Reports a broker error to the observer.
 fn heard<T>(shared: &Shared, queue: &str, answer: Result<T, BrokerError>) -> Option<T> {
     answer.map_err(|error| shared.tell(&Event::BrokerFailed { queue, error: &error })).ok()
 }

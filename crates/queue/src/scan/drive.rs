@@ -1,4 +1,4 @@
-//! Page after page: read, hand on, store how far it has come, pause.
+//! The loop over the pages: read, process, store a checkpoint, pause.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use super::settings::Pause;
 use super::{Scan, ScanPage};
 use crate::handler::{Checkpoint, Context, Failure, FromContext, IntoFailure, Outcome, ProgressReporter};
 
-/// A pause from which on the job gives its slot back.
+/// Shortest pause for which the job releases its slot.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
-/// Between two looks at the setting during a pause.
+/// Time between two reads of the setting during a pause.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a scan that has come further is put off after a failure.
+/// Delay after a failure of a scan that made progress in this run.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// What is done with the rows.
+/// Processes the rows.
 pub(super) trait Sink<S: Scan>: Sync {
-    /// What is kept as the job's result.
+    /// Result of the job.
     type Report: Serialize;
 
-    /// Asked before each page. `Err` ends the run.
+    /// Called before each page. `Err` ends the run.
     fn prepare(&mut self, job: &S::Job, tally: &Tally) -> impl Future<Output = Result<(), Outcome>> + Send;
 
-    /// Takes a page's rows.
+    /// Processes the rows of a page.
     fn take(
         &mut self,
         job: &S::Job,
@@ -34,11 +34,11 @@ pub(super) trait Sink<S: Scan>: Sync {
         tally: &mut Tally,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Called when all pages were taken.
+    /// Called after the last page.
     fn finish(&mut self, job: &S::Job, tally: Tally) -> impl Future<Output = Result<Self::Report, Failure>> + Send;
 }
 
-/// Runs the scan from its checkpoint to its end, or until something stops it.
+/// Runs the scan from its checkpoint to its end, or until it has to stop.
 pub(super) async fn drive<S: Scan, K: Sink<S> + Send>(
     scan: &S,
     sink: &mut K,
@@ -50,7 +50,7 @@ pub(super) async fn drive<S: Scan, K: Sink<S> + Send>(
     let mut has_come_further = false;
     match steps(scan, sink, options, job, context, began, &mut has_come_further).await {
         Ok(report) => Outcome::done(report),
-        // Failures that come now and then must not add up to the end of a scan that takes hours.
+        // Occasional failures must not add up until a scan that takes hours becomes dead.
         Err(Outcome::Retry { error, after }) if has_come_further => {
             Outcome::Snooze { delay: after.unwrap_or(AFTER_FAILURE), note: Some(error) }
         }
@@ -89,7 +89,8 @@ async fn steps<S: Scan, K: Sink<S> + Send>(
         sink.take(job, rows, &mut mark.tally).await.map_err(failed)?;
         mark.is_at_end = next.is_none();
         mark.position = next;
-        // Fenced by the lease: where that is lost, someone else goes on from the mark before.
+        // Fenced by the lease: if it is lost, another worker continues from the previous
+        // checkpoint.
         checkpoint.save(&mark).await.map_err(failed)?;
         *has_come_further = true;
         if let Some(total) = mark.total {
@@ -105,7 +106,7 @@ async fn steps<S: Scan, K: Sink<S> + Send>(
     sink.finish(job, mark.tally).await.map_err(failed)
 }
 
-/// Pauses between two pages, for as long as the setting says by then.
+/// Pauses between two pages. The setting is read repeatedly during the pause.
 async fn rest(pause: &mut Pause<'_>, context: &Context) -> Result<(), Outcome> {
     let since = Instant::now();
     loop {
@@ -123,7 +124,7 @@ async fn rest(pause: &mut Pause<'_>, context: &Context) -> Result<(), Outcome> {
     }
 }
 
-/// The job goes on later, from its checkpoint, and no attempt is burnt.
+/// Puts the job back to continue later from its checkpoint, without using up an attempt.
 pub(super) fn continued(delay: Duration, note: impl Into<String>) -> Outcome {
     Outcome::Snooze { delay, note: Some(note.into()) }
 }

@@ -20,59 +20,62 @@ use crate::job::Job;
 use crate::options::EnqueueOptions;
 use crate::producer::DEFAULT_PAYLOAD_LIMIT;
 
-/// Jobs enqueued in one step.
+/// Most jobs enqueued in one step.
 const CHUNK: usize = 500;
-/// How long a scan that is too far ahead of its jobs stays away.
+/// Delay of a scan that has too many pending jobs.
 const AHEAD: Duration = Duration::from_secs(1);
 
 /// Makes jobs of the rows of a [`Scan`]. See [`FanOutScan`].
 pub trait FanOut: Scan {
-    /// The jobs that are made.
+    /// Type of the jobs.
     type Member: Job;
 
-    /// Makes jobs of a page's rows: one of each row, or of some rows together. The same rows must make the same jobs: a page
-    /// that comes twice is known by them.
+    /// Makes jobs of the rows of a page: one job per row, or one for several rows. The same rows
+    /// must make the same jobs: a repeated page is detected by them.
     fn split(&self, job: &Self::Job, rows: Vec<Self::Row>) -> Vec<Self::Member>;
 
-    /// The job that is enqueued when all of them have ended. None by default.
+    /// The job that is enqueued when all of these jobs have ended. `None` by default.
     ///
     /// # Errors
-    /// As [`Completion::job`].
+    /// Like [`Completion::job`].
     fn completion(&self, job: &Self::Job, group: &GroupId) -> Result<Option<Completion>, EnqueueError> {
         let _ = (job, group);
         Ok(None)
     }
 }
 
-/// The result of a [`FanOutScan`]'s job: what was enqueued, whatever became of it.
+/// The result of a [`FanOutScan`]'s job: what was enqueued, whatever the outcome of those jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FanOutReport {
-    /// The group of the jobs: [`Groups`] tells how far they are.
+    /// The group of the jobs. [`Groups`] returns their progress.
     pub group: GroupId,
-    /// Pages.
+    /// Number of pages read.
     pub pages: u64,
-    /// Rows.
+    /// Number of rows read.
     pub rows: u64,
-    /// Jobs made of them.
+    /// Number of jobs made.
     pub jobs: u64,
 }
 
-/// The handler of a scan that makes jobs of the rows, page after page, counted in a [group](Groups) that is sealed at the end
-/// of the table.
+/// The handler of a scan that makes jobs of the rows, page by page. The jobs are members of a
+/// [group](Groups), which is sealed at the end of the table.
 ///
-/// # What is guaranteed
+/// # Guarantees
 ///
-/// Each row that is in the table all the time is in a job, however often the scan's worker dies. A page that is read again
-/// after a crash makes the same jobs again, which are known by their ids; where its rows have changed meanwhile, those that
-/// changed. (A job is known while its [record is kept](crate::Retention).) One page is in memory at a time, and not many
-/// more than [`max_pending`](ScanOptions::max_pending) jobs are waiting: the scan goes back to the queue until there are fewer.
+/// Each row that is in the table during the whole scan is in a job, however often the scan's worker
+/// crashes. A page that is read again after a crash makes the same jobs again, and the broker
+/// detects them by their ids. If rows of the page have changed meanwhile, only the changed jobs are
+/// new. (A job is detected while its [record is kept](crate::Retention).) One page is in memory at
+/// a time. The number of pending jobs exceeds [`max_pending`](ScanOptions::max_pending) only a
+/// little: the scan goes back to the queue until there are fewer.
 ///
-/// It goes on and stops as an [`InlineScan`](crate::InlineScan) does. Where its queue is that of its jobs, it waits its turn
-/// behind them, unless it was enqueued with a higher [priority](crate::EnqueueOptions::priority).
+/// It resumes and stops like an [`InlineScan`](crate::InlineScan). If its queue is also the queue
+/// of its jobs, it waits behind them, unless it was enqueued with a higher
+/// [priority](crate::EnqueueOptions::priority).
 ///
-/// A scan that is cancelled or dead leaves its group open: retried by hand, it goes on and seals it;
-/// [`Groups::forget`] gives it up.
+/// A scan that is cancelled or dead leaves its group open. If an operator retries it, it continues
+/// and seals the group. [`Groups::forget`] removes the group.
 #[derive(Clone, Debug)]
 pub struct FanOutScan<S> {
     scan: S,
@@ -80,7 +83,7 @@ pub struct FanOutScan<S> {
 }
 
 impl<S: FanOut> FanOutScan<S> {
-    /// Describes the handler.
+    /// Creates the handler.
     pub fn new(scan: S, options: ScanOptions) -> Self {
         Self { scan, options }
     }
@@ -107,7 +110,7 @@ struct Jobs<'a, S> {
     names: Names,
     group: GroupId,
     max_pending: u64,
-    /// At most so many are pending: those at the last look and those made since.
+    /// Upper bound on the pending jobs: those at the last check, plus those made since.
     pending: u64,
     is_open: bool,
 }

@@ -1,4 +1,4 @@
-//! A scan that works through the rows itself.
+//! A scan that processes the rows itself.
 
 use std::fmt::Display;
 
@@ -11,14 +11,15 @@ use super::mark::{RejectedRow, Tally};
 use super::options::ScanOptions;
 use crate::handler::{Context, Failure, Handler, IntoFailure, Outcome};
 
-/// Works through the rows of a [`Scan`] in the scan's own job. See [`InlineScan`].
+/// Processes the rows of a [`Scan`] in the scan's own job. See [`InlineScan`].
 pub trait ProcessRows: Scan {
-    /// Works through a page. A row that fails is [rejected](PageContext::reject) and stops nothing.
+    /// Processes a page. A row that fails is [rejected](PageContext::reject); the scan continues.
     ///
-    /// A page may come twice: its rows must stand that.
+    /// A page may be processed twice: processing must be idempotent.
     ///
     /// # Errors
-    /// The scan stops, and begins with this page when the job runs again; rejections of this time are forgotten.
+    /// The scan stops, and starts with this page when the job runs again. The rejections of this
+    /// page are discarded.
     fn process(
         &self,
         job: &Self::Job,
@@ -26,11 +27,12 @@ pub trait ProcessRows: Scan {
         page: &mut PageContext<'_>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Hears of the rows that a page rejected, before the page counts as done: of all of them, where the job keeps only the
-    /// first hundred. A page that comes twice is heard of twice. Does nothing by default.
+    /// Receives the rows that a page rejected, before the page counts as done. Receives all of
+    /// them, while the job keeps only the first hundred. A repeated page is reported twice. Does
+    /// nothing by default.
     ///
     /// # Errors
-    /// As [`process`](Self::process).
+    /// Like [`process`](Self::process).
     fn report(
         &self,
         job: &Self::Job,
@@ -41,7 +43,7 @@ pub trait ProcessRows: Scan {
     }
 }
 
-/// The page that is worked through.
+/// The page that is being processed.
 #[derive(Debug)]
 pub struct PageContext<'a> {
     context: &'a Context,
@@ -49,12 +51,13 @@ pub struct PageContext<'a> {
 }
 
 impl PageContext<'_> {
-    /// The context of the job's run. When it is [cancelled](Context::cancelled), the page has about a second to end.
+    /// The context of the job's run. When it is [cancelled](Context::cancelled), the page has about
+    /// a second to end.
     pub fn context(&self) -> &Context {
         self.context
     }
 
-    /// Tells that a row can't be processed: what names it (128 bytes are kept), and why (256 bytes).
+    /// Rejects a row. `row` identifies it (128 bytes are kept), `reason` says why (256 bytes).
     pub fn reject(&mut self, row: impl Into<String>, reason: impl Display) {
         self.rejected.push(RejectedRow::new(row.into(), &reason));
     }
@@ -64,32 +67,34 @@ impl PageContext<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ScanReport {
-    /// Pages.
+    /// Number of pages.
     pub pages: u64,
-    /// Rows, processed or rejected.
+    /// Number of rows, processed or rejected.
     pub rows: u64,
-    /// Rows that were rejected.
+    /// Number of rejected rows.
     pub rejected: u64,
-    /// The first of those, up to 100.
+    /// The first rejected rows, up to 100.
     pub rejects: Vec<RejectedRow>,
 }
 
-/// The handler of a scan that works through the rows itself, page after page, in one job.
+/// The handler of a scan that processes the rows itself, page by page, in one job.
 ///
-/// # What is guaranteed
+/// # Guarantees
 ///
-/// Each row that is in the table all the time is processed or rejected at least once before the job is done, however often
-/// its worker dies: what was stored last is where the next run begins, so at most a page is repeated each time. One page is
-/// in memory at a time.
+/// Each row that is in the table during the whole scan is processed or rejected at least once
+/// before the job is done, however often its worker crashes. The next run starts from the last
+/// checkpoint, so a crash repeats at most one page. One page is in memory at a time.
 ///
-/// # How it goes on and stops
+/// # How it stops and resumes
 ///
-/// - Told to stop (a shutdown whose grace has ended, a time-out) it does so between two pages and goes back to the queue; no attempt
-///   is burnt. Cancelled, or its lease lost, it stops there too; a page that takes longer is aborted and repeated.
-/// - A failure that would be retried puts the scan off for 5 s where it has come further in this run, and burns an
-///   attempt where it has not: so a page that always fails ends the job among the dead, and an operator's retry goes on
-///   with that page.
-/// - It gives its slot back after each [slice](ScanOptions::slice), and for pauses of 10 s and more.
+/// - When it is asked to stop (the grace period of a shutdown has ended, or a time-out), it stops
+///   between two pages and goes back to the queue, without using up an attempt. When it is
+///   cancelled or its lease is lost, it also stops there. A page that takes longer is aborted and
+///   repeated.
+/// - A failure that would be retried delays the scan by 5 s if it made progress in this run.
+///   Otherwise it uses up an attempt. So a page that always fails makes the job dead, and an
+///   operator's retry continues with that page.
+/// - It releases its slot after each [slice](ScanOptions::slice), and for pauses of 10 s and more.
 ///
 /// ```
 /// use std::time::Duration;
@@ -155,7 +160,7 @@ pub struct InlineScan<S> {
 }
 
 impl<S: ProcessRows> InlineScan<S> {
-    /// Describes the handler.
+    /// Creates the handler.
     pub fn new(scan: S, options: ScanOptions) -> Self {
         Self { scan, options }
     }

@@ -1,22 +1,22 @@
-//! How far a scan has come: what is stored with the job after each page.
+//! The state of a scan, which is stored with the job after each page.
 
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes kept of a row's name, and of the reason why it was rejected.
+/// Bytes kept of a rejected row's name and of the reason.
 const NAME_LIMIT: usize = 128;
 const REASON_LIMIT: usize = 256;
-/// Bytes of JSON, and number, of the rejected rows that are kept with the job.
+/// Bytes of JSON and number of the rejected rows that are kept with the job.
 const KEPT_BYTES: usize = 16 << 10;
 const KEPT: usize = 100;
 
 /// A row that could not be processed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedRow {
-    /// What names it: its key.
+    /// Its key, or another text that identifies it.
     pub row: String,
-    /// Why.
+    /// Why it was rejected.
     pub reason: String,
 }
 
@@ -39,15 +39,15 @@ fn cut(mut text: String, limit: usize) -> String {
     text
 }
 
-/// What has been done so far.
+/// Counts of the work done so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub(super) pages: u64,
     pub(super) rows: u64,
     pub(super) rejected: u64,
-    /// The first rejected rows, as many as there is room for.
+    /// The first rejected rows, up to the limits.
     pub(super) rejects: Vec<RejectedRow>,
-    /// Jobs made of rows.
+    /// Number of jobs made of rows.
     pub(super) jobs: u64,
 }
 
@@ -68,9 +68,9 @@ impl Tally {
 /// The checkpoint of a scan.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Mark<P> {
-    /// Where the next page begins.
+    /// Position of the next page.
     pub(super) position: Option<P>,
-    /// Whether there is no next page: the end and the start both have no position.
+    /// Whether there is no next page. Needed, since the start and the end both have no position.
     pub(super) is_at_end: bool,
     pub(super) total: Option<u64>,
     pub(super) tally: Tally,

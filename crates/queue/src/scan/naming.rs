@@ -1,17 +1,18 @@
-//! The group and the jobs of a fan-out: named so that a repeated page enqueues nothing twice, and leaves nothing out.
+//! Ids of the group and the jobs of a fan-out. A repeated page enqueues no job twice and leaves no
+//! row out.
 
 use crate::error::EnqueueError;
 use crate::id::{GroupId, IdError, JobId};
 use crate::lease::LeasedJob;
 
-/// Bytes of a job's id that its group's id shows.
+/// Bytes of the scan job's id that are part of the group's id.
 const SHOWN: usize = 40;
 
-/// The names that one scan gives.
+/// Ids that one scan creates.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     shown: String,
-    /// Tells it from every other scan, also from one that had the same id before.
+    /// Distinguishes this scan from every other one, also from an earlier one with the same id.
     tag: String,
 }
 
@@ -32,15 +33,16 @@ impl Names {
 
     /// The id of the `nth` job of a page.
     ///
-    /// It holds what the job is about, not only its place: rows may have come or gone when a page is read again after a
-    /// crash, and then the job at the place is another one, and must not be taken for the one that is there already.
+    /// It contains a hash of the payload, not only the position. Rows may have been inserted or
+    /// deleted when a page is read again after a crash. The job at this position is then another
+    /// one, and must not be taken for the stored one.
     pub(super) fn job(&self, page: u64, nth: usize, payload: &str) -> Result<JobId, EnqueueError> {
         let content = fnv1a(&[payload]);
         JobId::new(format!("{}.{page}.{nth}.{content:016x}", self.tag)).map_err(EnqueueError::Id)
     }
 }
 
-/// Of parts, told apart by a byte that UTF-8 doesn't have.
+/// FNV-1a hash of the parts. A byte that UTF-8 never contains separates them.
 fn fnv1a(parts: &[&str]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0xff]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -63,8 +65,9 @@ mod tests {
     }
 
     proptest! {
-        /// Each page may be enqueued, then the scan dies before its checkpoint and the table changes: what is in the table
-        /// all the time is in some job, and a page that did not change makes no job twice.
+        /// Each page may be enqueued, then the scan crashes before its checkpoint and the table
+        /// changes. Every row that is in the table the whole time is in some job, and a page that
+        /// did not change makes no job twice.
         #[test]
         fn a_repeated_page_leaves_no_row_out(
             rows in proptest::collection::btree_set(0u32..400, 0..120),

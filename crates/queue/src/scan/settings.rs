@@ -1,4 +1,4 @@
-//! The pause between pages, as set while scans run.
+//! The pause between pages, which can be set while scans run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use crate::error::BrokerError;
 use crate::name::{NameError, check_kind};
 
 const COLLECTION: &str = "scans";
-/// How often a change that others overtook is tried anew.
+/// How often a change is tried when concurrent changes make it fail.
 const TRIES: usize = 32;
-/// How old a reading may be.
+/// Longest time that a value is used before it is read again.
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// The setting could not be read or changed.
@@ -23,10 +23,10 @@ pub enum ScanSettingsError {
     /// The kind is not allowed.
     #[error("kind: {0}")]
     Kind(#[from] NameError),
-    /// What is stored can't be read, maybe since a newer version wrote it.
+    /// The stored setting can't be read, possibly because a newer version wrote it.
     #[error("the stored setting can't be read: {0}")]
     Broken(#[from] serde_json::Error),
-    /// Others changed it again and again meanwhile.
+    /// Concurrent changes to the setting made every attempt fail.
     #[error("the setting was changed by others at the same time, again and again")]
     Contended,
     /// The broker failed.
@@ -39,8 +39,9 @@ struct Setting {
     pause_ms: u64,
 }
 
-/// Settings of scans, stored in the broker and changed from anywhere while they run: they see a change within about a
-/// second, unless their job is away for a pause of 10 s or more. Cheap to clone.
+/// Settings of scans, stored in the broker. They can be changed from any process while scans run. A
+/// scan notices a change within about a second, unless its job is delayed for a pause of 10 s or
+/// more. Cheap to clone.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -63,13 +64,13 @@ pub struct Scans {
 }
 
 impl Scans {
-    /// The scans of a broker.
+    /// The scan settings of a broker.
     pub fn new(broker: Arc<dyn Broker>) -> Self {
         Self { broker }
     }
 
-    /// Sets the pause between two pages for all scans whose job is of this kind; with `None` it is again the one of
-    /// [`ScanOptions`](crate::ScanOptions). Counted in milliseconds.
+    /// Sets the pause between two pages for all scans whose job is of this kind. `None` restores
+    /// the pause of [`ScanOptions`](crate::ScanOptions). Counted in milliseconds.
     ///
     /// # Errors
     /// [`ScanSettingsError`] names the fault.
@@ -89,7 +90,7 @@ impl Scans {
         Err(ScanSettingsError::Contended)
     }
 
-    /// The pause that was set for a kind.
+    /// Returns the pause that was set for a kind. `None` if none was set.
     ///
     /// # Errors
     /// [`ScanSettingsError`] names the fault.
@@ -98,7 +99,7 @@ impl Scans {
     }
 }
 
-/// A kind may have slashes, a document's name may not; it may have tildes, which a kind may not.
+/// Slashes of a kind become `~`: a document's name can't contain `/`, and a kind can't contain `~`.
 fn name(kind: &str) -> Result<String, NameError> {
     check_kind(kind)?;
     Ok(kind.replace('/', "~"))
@@ -110,7 +111,7 @@ async fn read(broker: &dyn Broker, kind: &str) -> Result<Option<Duration>, ScanS
     Ok(Some(Duration::from_millis(pause_ms)))
 }
 
-/// The pause of one run, read anew once it is a second old.
+/// The pause of one run. Read again after a second.
 pub(super) struct Pause<'a> {
     broker: &'a dyn Broker,
     kind: &'a str,
@@ -124,7 +125,7 @@ impl<'a> Pause<'a> {
         Self { broker, kind, default, current: default, read_at: None }
     }
 
-    /// A setting that can't be read is no reason to stop: the last one holds.
+    /// Returns the pause. If the setting can't be read, the last value applies.
     pub(super) async fn get(&mut self) -> Duration {
         if self.read_at.is_none_or(|at| at.elapsed() >= FRESH_FOR) {
             match read(self.broker, self.kind).await {

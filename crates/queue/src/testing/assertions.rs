@@ -1,4 +1,4 @@
-//! What a test expects of the jobs, said so that its failure explains itself.
+//! Assertions about jobs, with messages that explain the failure.
 #![expect(clippy::panic, reason = "an assertion tells the reader of a test")]
 
 use std::fmt::Write as _;
@@ -14,24 +14,25 @@ use crate::record::JobRecord;
 use crate::state::State;
 
 const WAITING: [State; 3] = [State::Ready, State::Delayed, State::Waiting];
-/// Bytes shown of one payload.
+/// Bytes of a payload that a message shows.
 const SHOWN: usize = 200;
 
 impl TestQueue {
-    /// The jobs of one kind that have yet to run or to run again, decoded: those that are ready first, then the delayed,
-    /// then those that wait for another.
+    /// Returns the jobs of one kind that are to run or to run again, decoded. Ready jobs are first,
+    /// then delayed ones, then those that wait for another job.
     ///
     /// # Panics
-    /// Where the payload of one is not of this type.
+    /// If a payload is not of this type.
     #[track_caller]
     pub fn enqueued<J: Job>(&self) -> Vec<J> {
         self.waiting(Some(J::KIND)).iter().map(decoded).collect()
     }
 
-    /// Asserts that a job of this kind, for which `is_it` holds, has yet to run or to run again. Returns its record.
+    /// Asserts that a job of this kind for which `is_it` returns true is to run or to run again.
+    /// Returns its record.
     ///
     /// # Panics
-    /// Where there is none: tells those there are.
+    /// If there is none. The message lists the jobs that are enqueued.
     #[track_caller]
     pub fn assert_enqueued<J: Job>(&self, is_it: impl Fn(&J) -> bool) -> JobRecord {
         let candidates = self.waiting(Some(J::KIND));
@@ -44,10 +45,10 @@ impl TestQueue {
         }
     }
 
-    /// Asserts how many jobs of this kind have yet to run or to run again.
+    /// Asserts how many jobs of this kind are to run or to run again.
     ///
     /// # Panics
-    /// Where there are more or fewer: tells those there are.
+    /// If there are more or fewer. The message lists the jobs that are enqueued.
     #[track_caller]
     pub fn assert_enqueued_count<J: Job>(&self, count: usize) {
         let found = self.waiting(Some(J::KIND));
@@ -57,10 +58,10 @@ impl TestQueue {
         }
     }
 
-    /// Asserts that no job of any kind has yet to run or to run again.
+    /// Asserts that no job of any kind is to run or to run again.
     ///
     /// # Panics
-    /// Where there is one: tells those there are.
+    /// If there is one. The message lists the jobs that are enqueued.
     #[track_caller]
     pub fn assert_nothing_enqueued(&self) {
         let found = self.waiting(None);
@@ -70,16 +71,17 @@ impl TestQueue {
     /// Asserts that a job is done. Returns its record, with its result.
     ///
     /// # Panics
-    /// Where it isn't: tells its story.
+    /// If it isn't. The message shows the job's history.
     #[track_caller]
     pub fn assert_done(&self, id: &JobId) -> JobRecord {
         self.assert_state(id, State::Done)
     }
 
-    /// Asserts that a job is dead, with a last error (or a note) that contains `text`. Returns its record.
+    /// Asserts that a job is dead and that its last error or its note contains `text`. Returns its
+    /// record.
     ///
     /// # Panics
-    /// Where it isn't: tells its story.
+    /// If it isn't. The message shows the job's history.
     #[track_caller]
     pub fn assert_dead(&self, id: &JobId, text: &str) -> JobRecord {
         let record = self.assert_state(id, State::Dead);
@@ -90,10 +92,10 @@ impl TestQueue {
         record
     }
 
-    /// Asserts that a job waits to be tried again after so many failed attempts. Returns its record.
+    /// Asserts that a job is to run again after this many failed attempts. Returns its record.
     ///
     /// # Panics
-    /// Where it doesn't: tells its story.
+    /// If it isn't. The message shows the job's history.
     #[track_caller]
     pub fn assert_retried(&self, id: &JobId, failures: u32) -> JobRecord {
         let record = self.job(id);
@@ -111,7 +113,7 @@ impl TestQueue {
     /// Asserts the state of a job. Returns its record.
     ///
     /// # Panics
-    /// Where it is in another: tells its story.
+    /// If it is in another state. The message shows the job's history.
     #[track_caller]
     pub fn assert_state(&self, id: &JobId, state: State) -> JobRecord {
         let record = self.job(id);
@@ -121,10 +123,10 @@ impl TestQueue {
         record
     }
 
-    /// Reads a job, in whichever queue it is.
+    /// Reads a job from any queue.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is none.
     #[track_caller]
     pub fn job(&self, id: &JobId) -> JobRecord {
         let found = self.queues().into_iter().find_map(|queue| at_once(self.broker.job(&queue, id)));
@@ -151,7 +153,7 @@ impl TestQueue {
     }
 }
 
-/// The memory broker never waits to read.
+/// Polls the future once: the memory broker never waits to read.
 fn at_once<T>(answer: impl Future<Output = Result<T, BrokerError>>) -> T {
     answer.now_or_never().expect("the memory broker answers at once").expect("the memory broker answers")
 }

@@ -1,4 +1,4 @@
-//! What a drain tells of each run.
+//! What a drain returns for each run.
 
 use crate::clock::Timestamp;
 use crate::event::Ending;
@@ -17,7 +17,7 @@ pub struct Ran {
     pub queue: String,
     /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// When, by the queue's clock.
+    /// When it ran, by the queue's clock.
     pub at: Timestamp,
     /// How it ended.
     pub ending: Ending,

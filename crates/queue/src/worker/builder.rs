@@ -1,4 +1,4 @@
-//! Describing a worker, checked before it starts.
+//! The builder of a worker.
 
 use std::any::type_name;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::name::check_queue_name;
 use crate::registry::Registry;
 use crate::retry::RetryPolicy;
 
-/// How one queue is served. Cheap to clone.
+/// Options for serving one queue. Cheap to clone.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct QueueOptions {
@@ -35,7 +35,8 @@ pub struct QueueOptions {
 }
 
 impl QueueOptions {
-    /// 10 at once, 30 minutes a run, the default retry policy, 5 lost leases, default retention.
+    /// 10 concurrent jobs, 30 minutes per run, the default retry policy, 5 lost leases, default
+    /// retention.
     pub fn new() -> Self {
         Self {
             concurrency: Concurrency::new(10),
@@ -46,33 +47,34 @@ impl QueueOptions {
         }
     }
 
-    /// Sets how many jobs run at once in this worker; zero counts as one.
+    /// Sets how many jobs this worker runs concurrently. Zero counts as one.
     pub fn concurrency(mut self, jobs: usize) -> Self {
         self.concurrency = Concurrency::new(jobs);
         self
     }
 
-    /// Sets how many jobs run at once in this worker to a number that may change meanwhile. Queues that are given the same one
-    /// each run so many.
+    /// Sets the concurrency to a number that can be changed while the worker runs. Queues that
+    /// share one `Concurrency` each run that many jobs.
     pub fn adjustable(mut self, concurrency: Concurrency) -> Self {
         self.concurrency = concurrency;
         self
     }
 
-    /// Sets the longest run, where the job sets none. Running out counts as a failure.
+    /// Sets the longest run time, for jobs that set none. A run that exceeds it has failed.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets how failures are repeated; a job may set its own number of attempts.
+    /// Sets the retry policy. A job may set its own number of attempts.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// Sets how many leases a job may lose before it counts as one that kills its workers and is
-    /// dead; zero counts as one. A run whose progress passes the highest percentage so far starts the count anew.
+    /// Sets how many leases a job may lose. After that it is assumed to kill its workers and
+    /// becomes dead. Zero counts as one. The count restarts when a run's progress exceeds the
+    /// highest percentage so far.
     pub fn max_lost_leases(mut self, leases: u32) -> Self {
         self.max_lost_leases = leases.max(1);
         self
@@ -91,7 +93,7 @@ impl Default for QueueOptions {
     }
 }
 
-/// Describes a [`Worker`].
+/// Builds a [`Worker`].
 #[must_use]
 pub struct WorkerBuilder {
     broker: Arc<dyn Broker>,
@@ -128,13 +130,14 @@ impl WorkerBuilder {
         }
     }
 
-    /// Serves a queue.
+    /// Adds a queue to serve.
     pub fn queue(mut self, name: &str, options: QueueOptions) -> Self {
         self.queues.push((name.to_owned(), options));
         self
     }
 
-    /// Gives all handlers something to share, found by its type: [`Data`](crate::Data). Cloned for each run.
+    /// Provides shared data to all handlers, which extract it by type with [`Data`](crate::Data).
+    /// Cloned for each run.
     pub fn data<T: Clone + Send + Sync + 'static>(mut self, data: T) -> Self {
         if !self.data.add(data) {
             self.fault.get_or_insert(BuildError::DuplicateData(type_name::<T>()));
@@ -142,10 +145,10 @@ impl WorkerBuilder {
         self
     }
 
-    /// Runs jobs of one kind, from whichever queue, with an async function or a
-    /// [`Handler`](crate::Handler): see [`IntoHandler`]. The worker must serve the job's own queue,
-    /// unless [`HandlerOptions::any_queue`] is set. Jobs of a kind without handler go back delayed,
-    /// with a note, for a worker that knows them.
+    /// Adds the handler for jobs of one kind, from any served queue: an async function or a
+    /// [`Handler`](crate::Handler), see [`IntoHandler`]. The worker must serve the job's own queue,
+    /// unless [`HandlerOptions::any_queue`] is set. Jobs of a kind without a handler are put back
+    /// with a delay and a note, for a worker that knows the kind.
     pub fn handler<M, H>(self, handler: H) -> Self
     where
         H: IntoHandler<M, Handler: ErasedHandler>,
@@ -153,7 +156,8 @@ impl WorkerBuilder {
         self.handler_with(handler, HandlerOptions::new())
     }
 
-    /// Runs jobs of one kind, in its own way: kinds differ in how they should be repeated.
+    /// Adds the handler for jobs of one kind, with its own options. Kinds differ in how they should
+    /// be retried.
     ///
     /// ```
     /// # use std::{sync::Arc, time::Duration};
@@ -180,15 +184,16 @@ impl WorkerBuilder {
         self
     }
 
-    /// Puts a tower layer around all handlers, whenever they were added. Of several layers the first is the outermost,
-    /// as in tower's `ServiceBuilder`; and there is one stack of them for the whole worker, so that a layer which
-    /// counts or limits does so over all kinds and queues.
+    /// Adds a tower layer around all handlers, also around those added later. The first layer is
+    /// the outermost, as in tower's `ServiceBuilder`. The worker has one stack of layers, so a
+    /// layer that counts or limits does so over all kinds and queues.
     ///
-    /// The layer wraps a [`HandlerService`], whose request is the run's [`Context`] and whose response its
-    /// [`Outcome`]. An error of the layer counts as one of the handler: to be retried, or of the class of a
-    /// [`Failure`](crate::Failure) in it. A run that waits in a layer holds its slot and its lease meanwhile, and its
-    /// time-out counts. Jobs of unknown kind don't come so far. Each layer costs one allocation a run; without layers
-    /// there is none of this.
+    /// The layer wraps a [`HandlerService`]. Its request is the run's [`Context`] and its response
+    /// is the [`Outcome`]. An error of the layer counts as a handler's error: the job is retried,
+    /// or treated by the class of a [`Failure`](crate::Failure) in the error. A run that waits in a
+    /// layer occupies its slot, keeps its lease, and its time-out runs. Jobs of unknown kinds don't
+    /// reach the layers. Each layer costs one allocation per run; without layers there is no such
+    /// cost.
     ///
     /// ```
     /// # use std::{sync::Arc, time::Duration};
@@ -217,59 +222,63 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets the lease, 30 s by default: how long after a crash its jobs stay away at least. Renewed
-    /// each third of it, or each 5 s where that is sooner, which is also how soon a cancellation is
-    /// seen. Give all workers of a queue the same: each reclaims by its own after a pause or a jump of
-    /// the clock.
+    /// Sets the lease, 30 s by default: the shortest time after a crash before its jobs run again.
+    /// Leases are renewed after a third of it, at most 5 s. A cancellation is noticed after the
+    /// same time. Use the same lease for all workers of a queue: each worker reclaims by its own
+    /// lease after a pause or a jump of the clock.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Sets how long running jobs may go on after a shutdown began, 25 s by default.
+    /// Sets the grace period: how long running jobs may continue after a shutdown began, 25 s by
+    /// default.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Sets how long a run that was told to stop (cancelled, out of time, its lease lost, the grace
-    /// over) may take to end by itself before it is aborted, 1 s by default.
+    /// Sets how long a run may take to end by itself after it was asked to stop, 1 s by default.
+    /// Then it is aborted. A run is stopped when it is cancelled or timed out, its lease is lost,
+    /// or the grace period is over.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Sets how long a job of unknown kind stays away, 30 s by default.
+    /// Sets how long a job of an unknown kind is delayed, 30 s by default.
     pub fn unknown_delay(mut self, delay: Duration) -> Self {
         self.unknown_delay = delay;
         self
     }
 
-    /// Makes the worker one of the schedulers of [`Schedules`](crate::Schedules): it enqueues what they say when it is due, in
-    /// whichever queue. Any number of workers may. Costs two reads each five seconds.
+    /// Makes the worker also run a scheduler for [`Schedules`](crate::Schedules): it enqueues
+    /// scheduled jobs of all queues when they are due. Any number of workers may do so. Costs two
+    /// reads every five seconds.
     pub fn schedules(mut self) -> Self {
         self.schedules = true;
         self
     }
 
-    /// Sets which `tracing` span a run is in, in place of the usual one: `job` at the level `INFO`, with the queue, the
-    /// kind, the id, the attempt and the [`trace_parent`](Context::trace_parent) as fields.
+    /// Sets the `tracing` span of each run. The default span is `job` at level `INFO`, with the
+    /// queue, the kind, the id, the attempt and the [`trace_parent`](Context::trace_parent) as
+    /// fields.
     ///
-    /// Called at the beginning of each run, before the span is entered: whoever exports traces makes the span a child of
-    /// the job's `traceparent` here, which is too late in a handler or a layer. It must neither block nor
-    /// panic.
+    /// `span` is called at the start of each run, before the span is entered. An exporter of traces
+    /// makes the span a child of the job's `traceparent` here; in a handler or a layer it is too
+    /// late. `span` must not block and must not panic.
     pub fn span(mut self, span: impl Fn(&Context) -> Span + Send + Sync + 'static) -> Self {
         self.span = Box::new(span);
         self
     }
 
-    /// Sets who hears of it, in place of [`LogEvents`](crate::LogEvents).
+    /// Sets the observer, in place of [`LogEvents`](crate::LogEvents).
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// Checks the description.
+    /// Checks the description and builds the worker.
     ///
     /// # Errors
     /// [`BuildError`] names the fault.

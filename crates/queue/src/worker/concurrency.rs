@@ -1,35 +1,36 @@
-//! How many jobs of a queue run at once: a number that may change while they do.
+//! The concurrency of a queue, which can be changed while it is served.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// How many jobs of one queue a worker runs at once. Clones are one number.
+/// How many jobs of a queue a worker runs concurrently. Clones share the number.
 ///
-/// Given to [`QueueOptions::adjustable`](super::QueueOptions::adjustable), it may be set while the worker runs: raised, further
-/// jobs begin at once; lowered, those above it run to their end and none begin in their place.
+/// Pass it to [`QueueOptions::adjustable`](super::QueueOptions::adjustable), and set it while the
+/// worker runs. If it is raised, more jobs start at once. If it is lowered, running jobs above it
+/// continue to their end, and no jobs start in their place.
 #[derive(Clone, Debug)]
 pub struct Concurrency(Arc<watch::Sender<usize>>);
 
 impl Concurrency {
-    /// So many to begin with; zero counts as one.
+    /// Creates it with an initial number. Zero counts as one.
     #[must_use]
     pub fn new(jobs: usize) -> Self {
         Self(Arc::new(watch::Sender::new(jobs.max(1))))
     }
 
-    /// So many at present.
+    /// Current number.
     #[must_use]
     pub fn get(&self) -> usize {
         *self.0.borrow()
     }
 
-    /// From now on so many; zero counts as one.
+    /// Sets the number. Zero counts as one.
     pub fn set(&self, jobs: usize) {
         self.0.send_replace(jobs.max(1));
     }
 
-    /// Sees every change from here on.
+    /// Receives every later change.
     pub(super) fn watch(&self) -> watch::Receiver<usize> {
         self.0.subscribe()
     }

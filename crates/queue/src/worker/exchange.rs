@@ -1,4 +1,4 @@
-//! One exchange with the broker: what has ended goes there, what is next comes back.
+//! One exchange with the broker: sends settlements and fetches jobs.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use crate::clock::Monotonic;
 use crate::error::BrokerError;
 use crate::lease::{Ack, LeasedJob, Nack, Settled};
 
-/// What is sent.
+/// Content of a request.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) acks: Vec<Settlement>,
     pub(super) nacks: Vec<Settlement>,
-    /// Jobs asked for, at most.
+    /// Largest number of jobs to fetch.
     pub(super) wanted: usize,
 }
 
-/// What came back.
+/// Result of an exchange.
 pub(super) struct Exchanged {
-    /// What was sent, with the broker's answers; without, where the broker failed.
+    /// The settlements that were sent, each with the broker's answer. `None` if the broker failed.
     pub(super) told: Vec<(Settlement, Option<Settled>)>,
     pub(super) leased: Vec<LeasedJob>,
     pub(super) wanted: usize,
-    /// When it was sent: leases are not older.
+    /// When the request was sent. The leases are not older.
     pub(super) asked: Monotonic,
     pub(super) failure: Option<BrokerError>,
 }
@@ -50,7 +50,7 @@ pub(super) async fn exchange(shared: Arc<Shared>, queue: Arc<str>, batch: Batch)
 }
 
 impl Exchanged {
-    /// Without what the broker did not answer.
+    /// The result, or the broker's error if a part of the exchange failed.
     pub(super) fn heard(mut self) -> Result<Self, BrokerError> {
         self.failure.take().map_or(Ok(self), Err)
     }

@@ -1,4 +1,4 @@
-//! What others see of a worker.
+//! A worker as announced to others.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::id::WorkerId;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorkerInfo {
-    /// Its identity, new with each start.
+    /// Its id, new with each start.
     pub id: WorkerId,
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
     /// The queues it serves.
     pub queues: Vec<String>,
-    /// Jobs it was running when last seen.
+    /// Number of jobs it was running at `last_seen`.
     pub running: usize,
     /// When it started.
     pub started_at: Timestamp,
@@ -46,10 +46,10 @@ impl WorkerInfo {
         self
     }
 
-    /// Whether the worker is lost at `now`, a time of the broker's clock: it has not announced
-    /// itself for two leases.
+    /// Whether the worker counts as lost at `now`, a time of the broker's clock: it has not
+    /// announced itself for two leases.
     ///
-    /// A worker announces itself at least once in each lease while it can reach the broker.
+    /// A worker announces itself at least once per lease while it can reach the broker.
     pub fn is_lost(&self, now: Timestamp) -> bool {
         now.since(self.last_seen) > Duration::from_millis(self.lease_ms.saturating_mul(2))
     }

@@ -1,7 +1,7 @@
-//! The loop of one queue: settle and fetch, run, wait, until told to stop.
+//! The loop of one queue: settle and fetch, run, wait, until shutdown.
 //!
-//! Up to two exchanges with the broker are under way at a time, so that it works on one batch while the handlers work on
-//! the other.
+//! Up to two exchanges with the broker are in progress at a time, so the broker processes one batch
+//! while the handlers run the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,11 @@ use crate::error::BrokerError;
 use crate::event::Event;
 use crate::maintenance::{LoopState, PROMOTE_CHUNK, Served};
 
-/// Longest wait for work before looking again.
+/// Longest wait for work before the next fetch.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Beyond it a timer would overflow.
+/// Upper limit on the grace period. A timer beyond it would overflow.
 const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Exchanges under way at once.
+/// Exchanges in progress at once.
 const EXCHANGES: usize = 2;
 
 pub(super) struct Lending {
@@ -36,14 +36,15 @@ pub(super) struct Lending {
     runs: Runs,
     outbox: Outbox,
     exchanges: FuturesUnordered<BoxFuture<'static, Exchanged>>,
-    /// Slots that exchanges under way may fill.
+    /// Slots that are reserved for exchanges in progress.
     asked: usize,
-    /// Whether the last fetch got less than it asked for.
+    /// Whether the last fetch returned fewer jobs than requested.
     is_dry: bool,
-    /// Waits for the broker to have work. Kept over the ends of runs, since each wait begins with a look.
+    /// Waits until the broker has work. Kept when runs end meanwhile, since each wait starts with a
+    /// read.
     waiting: Option<BoxFuture<'static, Result<Wake, BrokerError>>>,
     failures: u32,
-    /// Until when the broker is left alone.
+    /// When the next call to the broker is allowed, after a failure.
     pause: Option<Instant>,
     is_ending: bool,
     state: LoopState,
@@ -96,9 +97,9 @@ impl Lending {
         self.outbox.report
     }
 
-    /// Begins exchanges, if there is a reason to.
+    /// Starts exchanges if there is something to send or to fetch.
     async fn exchange(&mut self) {
-        // Runs that end together are told together.
+        // Lets runs that end at the same time be settled together.
         tokio::task::yield_now().await;
         self.runs.collect(&mut self.outbox.waiting);
         let now = Instant::now();
@@ -109,11 +110,11 @@ impl Lending {
         self.pause = None;
         while self.exchanges.len() < EXCHANGES {
             let told = self.outbox.waiting.len();
-            // Half of the slots each, so that the other half is at work meanwhile.
+            // Each exchange uses half of the slots, so that the other half runs meanwhile.
             let share = self.concurrency.borrow().div_ceil(EXCHANGES);
             let is_told = told > 0;
             let wanted = if self.is_ending || self.is_dry && !is_told { 0 } else { self.free().min(share) };
-            // One is sent for whatever there is, a further one only if it is worth it.
+            // The first exchange is sent for any amount; a further one only if it is large enough.
             let least = if self.exchanges.is_empty() { 1 } else { share.div_ceil(2) };
             if told.max(wanted) < least {
                 return;
@@ -128,8 +129,8 @@ impl Lending {
         self.concurrency.borrow().saturating_sub(self.runs.len() + self.asked)
     }
 
-    /// Waits for the next thing to do: an answer of the broker, a run that ended, work in the queue, or the end of a pause.
-    /// Dropping it loses nothing.
+    /// Waits for the next event: an answer of the broker, the end of a run, work in the queue, or
+    /// the end of a pause. Cancel-safe.
     async fn event(&mut self) {
         let is_hungry =
             self.is_dry && !self.is_ending && self.pause.is_none() && self.exchanges.is_empty() && self.free() > 0;
@@ -174,12 +175,12 @@ impl Lending {
     fn failed(&mut self, error: &BrokerError) {
         self.failures = self.failures.saturating_add(1);
         self.pause = Some(Instant::now() + broker_pause(self.failures));
-        // Whatever it held, it is asked again.
+        // The queue may have had jobs, so it is fetched again.
         self.is_dry = false;
         self.shared.tell(&Event::BrokerFailed { queue: &self.queue, error });
     }
 
-    /// Waits for work, and makes ready what is due.
+    /// Waits for work, and promotes due jobs.
     fn wait(&self) -> BoxFuture<'static, Result<Wake, BrokerError>> {
         let (broker, queue) = (self.shared.broker.clone(), self.queue.clone());
         Box::pin(async move {

@@ -1,5 +1,5 @@
-//! A worker's steps one at a time, when asked: the same fetch, run and settlement as in its loop, without the loop and
-//! the thread beside it. For tests.
+//! Runs a worker step by step, for tests: fetch, run and settlement are the same as in the loop.
+//! The loop and the maintenance thread are left out.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(crate) struct ManualWorker {
     queues: Vec<(Arc<str>, QueueOptions)>,
 }
 
-/// What became of one run.
+/// Result of one run.
 pub(crate) struct Step {
     pub(crate) job: LeasedJob,
     pub(crate) ending: Ending,
@@ -40,7 +40,7 @@ impl ManualWorker {
         self.queues.iter().map(|(name, _)| name)
     }
 
-    /// Runs the next job that is due in the first queue that has one.
+    /// Runs the next due job of the first queue that has one.
     pub(crate) async fn step(&self) -> Result<Option<(Arc<str>, Step)>, BrokerError> {
         for (queue, options) in &self.queues {
             while self.shared.broker.promote(queue, PROMOTE_CHUNK).await?.moved == PROMOTE_CHUNK {}

@@ -1,4 +1,4 @@
-//! Settlements on their way to the broker, kept until it answers.
+//! Settlements that the broker has not answered yet.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::lease::{NackAction, Settled};
 
-/// Settlements sent in one step.
+/// Most settlements sent in one request.
 const BATCH: usize = 500;
-/// Bytes of results after which a step takes no more: it holds up everybody else.
+/// Once a request has this many bytes of results, no more are added: other callers wait for it.
 const BATCH_BYTES: usize = 4 << 20;
 
 #[derive(Default)]
 pub(super) struct Outbox {
     pub(super) waiting: Vec<Settlement>,
-    /// Those whose part of the store is away while others answer, and when to try them again.
+    /// Settlements whose partition did not answer while others did.
     unanswered: Vec<Settlement>,
     again_at: Option<Instant>,
     tries: u32,
@@ -31,12 +31,12 @@ impl Outbox {
         self.waiting.is_empty() && self.unanswered.is_empty()
     }
 
-    /// When there is something to send that must not be sent yet.
+    /// When the unanswered settlements are sent again. `None` if there are none.
     pub(super) fn again_at(&self) -> Option<Instant> {
         self.again_at
     }
 
-    /// Takes what is to be sent now.
+    /// Removes the settlements that are sent next.
     pub(super) fn batch(&mut self, wanted: usize) -> Batch {
         let mut batch = Batch { wanted, ..Batch::default() };
         let mut bytes = 0;
@@ -55,7 +55,7 @@ impl Outbox {
         batch
     }
 
-    /// Puts those that have waited long enough back among those to be sent.
+    /// Moves unanswered settlements back to those to be sent, once their delay has passed.
     pub(super) fn retry_unanswered(&mut self, now: Instant) {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
@@ -63,7 +63,7 @@ impl Outbox {
         }
     }
 
-    /// Hears what the broker answered. What it didn't answer stays.
+    /// Processes the broker's answers. Settlements without an answer are kept.
     pub(super) fn hear(
         &mut self,
         shared: &Shared,
@@ -107,8 +107,9 @@ impl Outbox {
         }
     }
 
-    /// What the broker refuses for a whole lease, though it renews, goes: it would never end. While the broker is away
-    /// everything waits for its answer, unless the worker is told to stop: then no longer than a lease.
+    /// Drops settlements that will never succeed: those that the broker has refused for a whole
+    /// lease although it renews the lease. While the broker is unreachable, settlements are kept;
+    /// if the worker is stopping, for at most one lease.
     fn abandon_expired(&mut self, shared: &Shared, queue: &str) {
         let is_stopping = shared.stop.is_cancelled();
         let report = &mut self.report;
@@ -129,7 +130,7 @@ impl Outbox {
     }
 }
 
-/// Time to leave a failing broker alone after the `failures`th failure in a row.
+/// Delay before the next call, after `failures` failures in a row.
 pub(super) fn broker_pause(failures: u32) -> Duration {
     Duration::from_millis(50 << failures.min(4))
 }
@@ -154,7 +155,8 @@ mod tests {
 
     async fn nothing(_: Nothing) {}
 
-    /// Each waits for a whole lease of its own, however long the broker has failed at others.
+    /// Each settlement has a whole lease of its own, even if the broker has refused others for
+    /// longer.
     #[tokio::test]
     async fn what_is_refused_for_the_first_time_is_not_given_up_with_what_was_before() {
         let lease = Duration::from_millis(100);

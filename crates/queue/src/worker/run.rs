@@ -1,4 +1,4 @@
-//! One run of one job: its handler in a task of its own, and what its end means for the job.
+//! One run of one job: its handler in a separate task, and the effect of its end on the job.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -21,13 +21,13 @@ use crate::retry::{FailedAttempt, FailureCause, RetryPolicy};
 /// Largest result kept, in bytes of JSON.
 const RESULT_LIMIT: usize = 1 << 20;
 
-/// What is to be told to the broker about a run. Its lease is held until then.
+/// The settlement of a run. The lease is renewed until the broker has answered it.
 pub(super) struct Settlement {
     pub(super) held: HeldLease,
     pub(super) answer: Answer,
-    /// The group that counts the job.
+    /// The group of the job.
     pub(super) group: Option<GroupId>,
-    /// Since when the broker fails at it.
+    /// Time of the broker's first failure to take it.
     pub(super) refused_since: Option<Monotonic>,
 }
 
@@ -43,7 +43,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// What there is of text in it.
+    /// Size of the result, in bytes.
     pub(super) const fn bytes(&self) -> usize {
         match self {
             Self::Ack(result) => result.len(),
@@ -51,7 +51,7 @@ impl Answer {
         }
     }
 
-    /// Whether the job comes to its end by it.
+    /// Whether it ends the job.
     pub(super) const fn is_final(&self) -> bool {
         matches!(self, Self::Ack(_) | Self::Nack(NackAction::Dead { .. } | NackAction::Discard { .. }))
     }
@@ -67,15 +67,15 @@ pub(super) struct Ended {
 pub(super) enum HandlerEnd {
     Verdict(Verdict),
     Panicked(String),
-    /// It was told to stop and did not obey in time, or its task is gone.
+    /// The run was stopped and did not end in time, or its task is gone.
     Aborted,
 }
 
-/// Runs the handler. Tells its end to `ends`, whatever it is.
+/// Runs the handler. Its end is sent to `ends` in every case.
 pub(super) async fn handle(context: Context, run: RunId, ends: UnboundedSender<Ended>) {
     let started = Monotonic::now();
     let mut report = Report { run, how: HandlerEnd::Aborted, started, ends };
-    // Asked for here, so that a panic of a layer is caught too.
+    // The handler is called inside the future, so that a panic of a layer is caught too.
     let verdict = async {
         match context.shared().handlers.get(context.kind()) {
             Some(handler) => Verdict::of(handler.run(context.clone()).await),
@@ -89,7 +89,7 @@ pub(super) async fn handle(context: Context, run: RunId, ends: UnboundedSender<E
     };
 }
 
-/// What a run is in unless the builder was told otherwise.
+/// The default span of a run.
 pub(super) fn usual_span(context: &Context) -> Span {
     tracing::info_span!(
         "job",
@@ -101,7 +101,7 @@ pub(super) fn usual_span(context: &Context) -> Span {
     )
 }
 
-/// Tells the end of a run when it is dropped: also when its task is.
+/// Sends the end of a run when it is dropped, also when the task is dropped.
 struct Report {
     run: RunId,
     how: HandlerEnd,
@@ -112,12 +112,12 @@ struct Report {
 impl Drop for Report {
     fn drop(&mut self) {
         let how = std::mem::replace(&mut self.how, HandlerEnd::Aborted);
-        // Nobody hears it where the worker was dropped.
+        // Fails if the worker was dropped.
         let _ = self.ends.send(Ended { run: self.run, how, took: self.started.elapsed() });
     }
 }
 
-/// What bounds a run: what the job sets, else its handler, else its queue.
+/// Limits of a run: set by the job, else by its handler, else by its queue.
 pub(super) struct Limits<'a> {
     failures: u32,
     max_attempts: Option<u32>,
@@ -136,7 +136,7 @@ impl<'a> Limits<'a> {
         }
     }
 
-    /// What becomes of the job; nothing may be said where the lease was lost.
+    /// Decides the settlement. `None` if the lease was lost: then nothing may be sent.
     pub(super) fn decide(&self, shared: &Shared, how: HandlerEnd, reason: Option<StopReason>) -> Option<Answer> {
         let mut cause = FailureCause::Reported;
         let outcome = match how {
@@ -152,7 +152,7 @@ impl<'a> Limits<'a> {
             HandlerEnd::Aborted => None,
         };
         let action = match (outcome, reason) {
-            // Work that was finished is finished, whoever asked to stop.
+            // Completed work counts, even if the run was asked to stop.
             (Some(Outcome::Done(value)), _) => return Some(Answer::Ack(bounded(value.to_string()))),
             (_, Some(StopReason::LeaseLost)) => return None,
             (_, Some(StopReason::Cancelled)) => NackAction::Discard { reason: "cancelled while running".to_owned() },
@@ -168,7 +168,7 @@ impl<'a> Limits<'a> {
         Some(Answer::Nack(action))
     }
 
-    /// A delay that the handler asked for goes before the policy's, but not beyond the last attempt.
+    /// A delay that the handler requested replaces the policy's, but allows no further attempts.
     fn failed(&self, error: String, after: Option<Duration>, cause: FailureCause) -> NackAction {
         let attempt = self.failures.saturating_add(1);
         let max_attempts = self.max_attempts;
@@ -187,7 +187,7 @@ impl<'a> Limits<'a> {
     }
 }
 
-/// Tells what becomes of a job that was not done.
+/// Reports to the observer what happens to a job that was not done.
 pub(super) fn announce(context: &Context, action: &NackAction, is_unknown: bool) {
     let (shared, queue, kind, id) = (context.shared(), context.queue(), context.kind(), context.id());
     match action {
@@ -200,7 +200,7 @@ pub(super) fn announce(context: &Context, action: &NackAction, is_unknown: bool)
     }
 }
 
-/// The name of what became of a run; without an answer its lease was lost.
+/// Name of a run's end. Without an answer the lease was lost.
 pub(super) fn ending(answer: Option<&Answer>) -> Ending {
     match answer {
         None => Ending::Lost,

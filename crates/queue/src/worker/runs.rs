@@ -1,4 +1,4 @@
-//! The runs of one queue that are under way, and who of them is to be stopped when.
+//! The runs of one queue that are in progress, and when to stop them.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -18,9 +18,9 @@ use crate::lease::{LeasedJob, NackAction};
 use crate::maintenance::{HeldLease, RunId, StopReason};
 use crate::registry::Verdict;
 
-/// Ends taken from the channel at once.
+/// Most ends taken from the channel in one call.
 const BATCH: usize = 256;
-/// Beyond it a timer would overflow.
+/// Upper limit on a time-out. A timer beyond it would overflow.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 struct Run {
@@ -28,7 +28,7 @@ struct Run {
     context: Context,
     task: AbortHandle,
     timeout: Duration,
-    /// Until when a run that was told to stop may go on.
+    /// When a run that was asked to stop is aborted. `None` if it was not asked.
     patience: Option<Instant>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Runs {
     queue: Arc<str>,
     options: QueueOptions,
     under_way: HashMap<RunId, Run>,
-    /// When to look at which run; those of runs that have ended are found out when their time comes.
+    /// When each run is to be checked. Entries of ended runs are skipped when their time comes.
     deadlines: BinaryHeap<Reverse<(Instant, RunId)>>,
     ends: (UnboundedSender<Ended>, UnboundedReceiver<Ended>),
     stopped: (UnboundedSender<RunId>, UnboundedReceiver<RunId>),
@@ -64,8 +64,9 @@ impl Runs {
         self.under_way.is_empty()
     }
 
-    /// Starts what was leased, and holds the leases at once: a run may wait long for its first turn among handlers that compute.
-    /// Returns what is to be settled without a run. The leases were asked for at `asked`, and so are not older.
+    /// Starts the leased jobs, and registers their leases at once: a run may wait long for its
+    /// first poll behind handlers that compute. Returns the settlements of jobs that are not run.
+    /// The leases were requested at `asked`, so they are not older.
     pub(super) fn start(&mut self, jobs: Vec<LeasedJob>, asked: Monotonic) -> Vec<Settlement> {
         let tokens = jobs.iter().map(|job| job.token.clone());
         let held = self.shared.leases.hold(tokens, &self.queue, &self.stopped.0, asked);
@@ -73,7 +74,7 @@ impl Runs {
         jobs.into_iter().zip(held).filter_map(|(job, held)| self.start_one(job, held, now)).collect()
     }
 
-    /// Gives back what came when nothing is to be started any more.
+    /// Releases jobs that were leased after the end of the worker's work.
     pub(super) fn release(&mut self, jobs: Vec<LeasedJob>, asked: Monotonic) -> Vec<Settlement> {
         let (tokens, groups): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.token, job.group)).unzip();
         let held = self.shared.leases.hold(tokens.into_iter(), &self.queue, &self.stopped.0, asked);
@@ -100,14 +101,14 @@ impl Runs {
     }
 
     fn watch(&mut self, run: RunId, until: Instant) {
-        // Mostly runs end long before their time: what they leave here is not kept for ever.
+        // Most runs end long before their deadline, so entries of ended runs are removed here.
         if self.deadlines.len() > 64 + 2 * self.under_way.len() {
             self.deadlines.retain(|Reverse((_, run))| self.under_way.contains_key(run));
         }
         self.deadlines.push(Reverse((until, run)));
     }
 
-    /// Tells every run to stop.
+    /// Asks every run to stop.
     pub(super) fn stop_all(&mut self) {
         let runs: Vec<_> = self.under_way.keys().copied().collect();
         for run in runs {
@@ -115,7 +116,8 @@ impl Runs {
         }
     }
 
-    /// From now on the run has no longer than the patience. `None`: it was told why.
+    /// Gives a run the time of `patience` to end. `reason` is `None` if the run was already
+    /// stopped.
     fn stop(&mut self, run: RunId, reason: Option<StopReason>) {
         let until = Instant::now() + self.shared.patience.min(LONGEST_TIMEOUT);
         let Some(under_way) = self.under_way.get_mut(&run).filter(|run| run.patience.is_none()) else { return };
@@ -126,13 +128,13 @@ impl Runs {
         self.watch(run, until);
     }
 
-    /// Waits until runs have ended, and appends what is to be settled. Dropping it loses nothing.
+    /// Waits until a run has ended, and appends the settlements. Cancel-safe.
     pub(super) async fn ended(&mut self, settlements: &mut Vec<Settlement>) {
         let next = self.deadlines.peek().map(|Reverse((at, _))| *at);
         let far = Instant::now() + LONGEST_TIMEOUT;
         tokio::select! {
             biased;
-            // Both ends of the channels are here: they never close.
+            // Both ends of the channels are here, so they never close.
             Some(ended) = self.ends.1.recv() => settlements.extend(self.settle(ended)),
             Some(run) = self.stopped.1.recv() => self.stop(run, None),
             () = tokio::time::sleep_until(next.unwrap_or(far)), if next.is_some() => self.overdue(settlements),
@@ -140,7 +142,7 @@ impl Runs {
         self.collect(settlements);
     }
 
-    /// Appends what has ended by now.
+    /// Appends the settlements of the runs that have ended by now.
     pub(super) fn collect(&mut self, settlements: &mut Vec<Settlement>) {
         for _ in 0..BATCH {
             let Ok(ended) = self.ends.1.try_recv() else { return };
@@ -172,7 +174,7 @@ impl Runs {
         self.deadlines.pop().map(|Reverse((_, run))| run)
     }
 
-    /// What is to be told of a run that has ended; nothing where its lease was lost, or where that was told before.
+    /// The settlement of an ended run. `None` if its lease was lost, or if it was settled before.
     fn settle(&mut self, Ended { run, how, took }: Ended) -> Option<Settlement> {
         let Run { held, context, .. } = self.under_way.remove(&run)?;
         let (queue, kind, id, job) = (context.queue(), context.kind(), context.id(), context.job());

@@ -1,5 +1,5 @@
-//! Handlers that block the only thread of their program keep their leases; a program that is stopped as a whole loses them, and
-//! what it says afterwards changes nothing.
+//! Handlers that block the only thread of their program keep their leases. A program that is
+//! suspended as a whole loses them, and its later settlements have no effect.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::place::{LONG, Place, until};
 
 const LEASE: Duration = Duration::from_secs(2);
 
-/// A worker on one thread that has begun the only job, and one beside it that would run it at once.
+/// A worker with one thread that has started the only job, and a second worker that would run it at
+/// once.
 async fn begun(place: &Place, how: How) -> [Process; 2] {
     let broker = place.broker().await;
     broker.enqueue(QUEUE, vec![job(0)]).await.unwrap();
@@ -43,7 +44,7 @@ async fn loses_its_lease(place: &Place) {
     let runs = read(&place.directory, RUNS);
     assert_eq!((runs.len(), runs[0].delivery), (1, 2));
     let elsewhere = runs[0].at - paused;
-    // Long enough for the first one's work to have ended, had it gone on.
+    // Long enough for the first worker to have finished, had it continued.
     tokio::time::sleep(LEASE * 2).await;
     first.resume().unwrap();
     let counts = until(&*broker, LONG, |counts| counts.stale_acks_total == 1).await;
@@ -56,8 +57,8 @@ async fn loses_its_lease(place: &Place) {
     assert_eq!(record.deliveries, 2);
 }
 
-/// Stops a process, but never within a transaction: SQLite would let no other process write until the
-/// process goes on, whatever its lease.
+/// Suspends a process, but never within a transaction. Otherwise SQLite would let no other process
+/// write until the process resumes, whatever its lease.
 async fn pause_without_a_lock(process: &mut Process, broker: &dyn Broker) {
     loop {
         process.pause().await.unwrap();

@@ -1,4 +1,5 @@
-//! What processes leave in the world: small records in a file of each process, so that a kill takes none that was written.
+//! Records of what processes did: small entries in a file of each process, so that a kill loses
+//! none that was written.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,13 +9,13 @@ use tidegate_queue::{Clock, SystemClock};
 
 const SIZE: usize = 16;
 
-/// Something that happened to a job.
+/// An event of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
     pub job: u32,
-    /// The number of the lease; 0 where there is none.
+    /// The number of the lease; 0 if there is none.
     pub delivery: u32,
-    /// In milliseconds of the machine's clock.
+    /// Time of the machine's clock, in milliseconds.
     pub at: i64,
 }
 
@@ -23,7 +24,7 @@ pub fn now() -> i64 {
     SystemClock.now().unix_ms()
 }
 
-/// Milliseconds by which a process that had to wait for its turn may be late with what it writes down.
+/// Milliseconds by which an entry may be late, if its process had to wait for the CPU.
 #[cfg(feature = "redis")]
 pub const LATE: i64 = 500;
 
@@ -64,12 +65,12 @@ impl Book {
     }
 }
 
-/// How many entries the files have whose names begin so.
+/// Number of entries in the files whose names have the prefix.
 pub fn count(directory: &Path, prefix: &str) -> usize {
     files(directory, prefix).iter().map(|file| usize::try_from(file.metadata().unwrap().len()).unwrap() / SIZE).sum()
 }
 
-/// All entries of the files whose names begin so.
+/// All entries of the files whose names have the prefix.
 pub fn read(directory: &Path, prefix: &str) -> Vec<Entry> {
     let read = |file: &std::fs::DirEntry| {
         let bytes = std::fs::read(file.path()).unwrap();

@@ -1,4 +1,5 @@
-//! What a process does that is to be killed: this same test binary, told by the environment.
+//! The work of a process that is killed. It runs this same test binary, with its task in the
+//! environment.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -13,11 +14,11 @@ use crate::book::{Book, Entry, count};
 use crate::place::Place;
 
 const TASK: &str = "TIDEGATE_QUEUE_TEST_TASK";
-/// What producers wrote down: enqueueing was acknowledged.
+/// Files of producers: the enqueues that were acknowledged.
 pub const ACKNOWLEDGED: &str = "acknowledged";
-/// What handlers wrote down when they began; only of those that don't end at once.
+/// Files of handlers: runs that have started. Only of runs that don't end at once.
 pub const BEGUN: &str = "begun";
-/// What handlers wrote down as their last act.
+/// Files of handlers: runs that have ended, as their last action.
 pub const RUNS: &str = "runs";
 pub const QUEUE: &str = "steps";
 /// Jobs enqueued together.
@@ -41,37 +42,38 @@ pub fn job(number: u32) -> NewJob {
     NewJob::of(&Step { number }, EnqueueOptions::new().id(id(number)), 1_000).unwrap()
 }
 
-/// What a child is told.
+/// The task of a child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {
     pub place: Place,
     pub role: Role,
-    /// On one thread, which handlers can block.
+    /// Whether it has one thread, which handlers can block.
     pub is_single: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Role {
-    /// Enqueues these jobs with pauses between batches, goes on where an earlier process of the same range was killed, and ends.
+    /// Enqueues these jobs with pauses between batches, and ends. Continues where an earlier
+    /// process of the same range was killed.
     Enqueue { jobs: Range<u32>, pause: Duration },
     /// Works until it is killed.
     Work { lease: Duration, slots: usize, kept: u64, how: How },
 }
 
-/// How a run goes.
+/// How a run behaves.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum How {
     AtOnce,
     /// Never ends.
     Hang,
-    /// Computes so long without yielding.
+    /// Computes for that long without yielding.
     Block(Duration),
-    /// Takes so long.
+    /// Takes that long.
     Take(Duration),
 }
 
 impl Task {
-    /// Starts a process for it.
+    /// Starts a process for the task.
     pub fn start(&self, name: &str) -> Process {
         let test = if self.is_single { "child::on_one_thread" } else { "child::on_two_threads" };
         let process = Process::builder(std::env::current_exe().unwrap())
@@ -90,7 +92,7 @@ impl Task {
         Self { place: place.clone(), role, is_single: false }
     }
 
-    /// Keeps so many finished jobs.
+    /// Sets how many finished jobs are kept.
     pub fn keep(mut self, jobs: u64) -> Self {
         if let Role::Work { kept, .. } = &mut self.role {
             *kept = jobs;
@@ -137,7 +139,8 @@ async fn enqueue(place: &Place, jobs: Range<u32>, pause: Duration) {
     while next < jobs.end {
         let batch = next..(next + BATCH).min(jobs.end);
         next = batch.end;
-        // The ids make it safe to ask again, and what was not written down before a kill is asked again too.
+        // The ids make it safe to repeat an enqueue. Batches that were not recorded before a kill
+        // are enqueued again too.
         let stored = async || broker.enqueue(QUEUE, batch.clone().map(job).collect()).await.ok();
         poll_until(Duration::MAX, stored).await.unwrap();
         let entries: Vec<Entry> = batch.map(|number| Entry::now(number, 0)).collect();
@@ -149,7 +152,7 @@ async fn enqueue(place: &Place, jobs: Range<u32>, pause: Duration) {
 async fn work(place: &Place, lease: Duration, slots: usize, kept: u64, how: How) {
     let book = |name: &str| Book::open(&place.directory, &format!("{name}-{}", std::process::id()));
     let retention = Retention { done_max: kept, ..Retention::default() };
-    // Jobs are not to be blamed for the workers that are killed here.
+    // Jobs must not become dead because of the killed workers.
     let options = QueueOptions::new().concurrency(slots).retention(retention).max_lost_leases(1_000);
     let worker = Worker::builder(place.broker().await)
         .queue(QUEUE, options)

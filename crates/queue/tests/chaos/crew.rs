@@ -1,4 +1,4 @@
-//! Producers and workers, of whom one after the other is killed and replaced.
+//! Producers and workers. One after the other is killed and replaced.
 
 use std::time::Duration;
 
@@ -15,27 +15,28 @@ const PRODUCERS: u32 = 2;
 const SLOTS: usize = 50;
 const LEASE: Duration = Duration::from_secs(2);
 
-/// How fast it goes: kills are to come in the middle of it.
+/// Speed of the work: kills have to come in the middle of it.
 #[derive(Clone, Copy)]
 pub struct Pace {
-    /// Of a producer, between batches.
+    /// Pause of a producer between batches.
     pub pause: Duration,
-    /// How long a run takes.
+    /// Duration of a run.
     pub run: Duration,
 }
-/// Of workers.
+/// Least number of workers to kill.
 const LEAST_KILLS: usize = 3;
 
 pub struct Crew {
     place: Place,
     workers: Vec<Process>,
     producers: Vec<Process>,
-    /// Workers and producers killed.
+    /// Number of workers and producers killed.
     pub kills: [usize; 2],
 }
 
 impl Crew {
-    /// Producers that enqueue jobs 0 to `jobs` between them, and workers that keep so many done ones.
+    /// Starts producers that together enqueue jobs 0 to `jobs`, and workers that keep `kept` done
+    /// jobs.
     pub fn start(place: &Place, jobs: u32, kept: u64, Pace { pause, run }: Pace) -> Self {
         let share = jobs.div_ceil(PRODUCERS);
         let producer = |nth: u32| {
@@ -51,7 +52,7 @@ impl Crew {
         }
     }
 
-    /// Whether the producers have come to their end.
+    /// Whether all producers have ended.
     pub fn has_enqueued(&mut self) -> bool {
         self.producers.iter_mut().all(|producer| {
             let status = producer.exit_status().unwrap();
@@ -60,21 +61,21 @@ impl Crew {
         })
     }
 
-    /// Kills a worker, and now and then a producer that is still at it; others take their places.
+    /// Kills a worker, and sometimes a producer that is still running. They are replaced.
     pub fn kill_one(&mut self) {
         let worker = &mut self.workers[rand::random_range(0..WORKERS)];
         worker.kill9().unwrap();
         worker.restart().unwrap();
         self.kills[0] += 1;
         let producer = &mut self.producers[rand::random_range(0..PRODUCERS) as usize];
-        // One that has just ended can't be killed.
+        // A producer that has just ended can't be killed.
         if rand::random_ratio(1, 3) && producer.exit_status().unwrap().is_none() && producer.kill9().is_ok() {
             producer.restart().unwrap();
             self.kills[1] += 1;
         }
     }
 
-    /// Hangs all of them. Those that have ended stay as they are.
+    /// Suspends all of them. Those that have ended stay ended.
     #[cfg(feature = "redis")]
     pub async fn pause(&mut self) {
         for process in self.workers.iter_mut().chain(&mut self.producers) {
@@ -90,8 +91,8 @@ impl Crew {
         }
     }
 
-    /// Goes on killing until nothing is left to do, as the queue says it. `also` is called all the time, and says whether there
-    /// is more to come.
+    /// Kills until the queue has nothing left to do. `also` is called continuously, and returns
+    /// whether there is more to come.
     pub async fn kill_until_done(
         &mut self,
         broker: &dyn Broker,
@@ -100,7 +101,8 @@ impl Crew {
         let (mut next, mut runs) = (Instant::now(), 0);
         loop {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            // On a busy machine nobody would live long enough to do anything.
+            // Kills wait for runs. Otherwise no process on a busy machine would live long enough to
+            // do anything.
             let has_run = || count(&self.place.directory, RUNS);
             if next <= Instant::now() && (has_run() > runs || self.kills[0] < LEAST_KILLS) {
                 runs = has_run();

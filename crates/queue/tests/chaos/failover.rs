@@ -1,5 +1,5 @@
-//! A primary dies and the Sentinels choose another: what it had acknowledged and not yet passed on is lost, counted here, and
-//! nothing else.
+//! A primary crashes and the Sentinels promote another server. The writes that it had acknowledged
+//! but not replicated are lost and counted here, and nothing else is lost.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,10 +14,12 @@ use crate::crew::{Crew, Pace};
 use crate::place::{LONG, Place};
 use crate::verdict::{Verdict, assert_settled};
 
-/// Replication is asynchronous. On one machine nothing would show of it, so the last moments don't reach the replicas.
+/// Replication is asynchronous. On one machine the delay would be too short to notice, so the last
+/// writes are kept from the replicas.
 const LAG: Duration = Duration::from_millis(200);
 
-/// So long is a primary silent before it is replaced: on a busy machine one is easily silent for half a second.
+/// Time without an answer before a primary is replaced. On a busy machine a server easily does not
+/// answer for half a second.
 const DOWN_AFTER: &str = "3000";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,7 +47,8 @@ async fn patient_sentinels() -> Sentinels {
     sentinels
 }
 
-/// When what was lost was acknowledged. Nothing, where others than those that were killed were replaced.
+/// Returns the times at which lost writes were acknowledged. `None` if servers were replaced that
+/// the test had not killed.
 async fn fail_over() -> Option<(Verdict, Vec<RangeInclusive<i64>>, QueueCounts)> {
     let jobs = u32::try_from(scale(10_000, 200_000)).unwrap();
     let failovers = scale(1, 5);
@@ -53,7 +56,7 @@ async fn fail_over() -> Option<(Verdict, Vec<RangeInclusive<i64>>, QueueCounts)>
     let mut sentinels = patient_sentinels().await;
     let place = Place::redis(&scratch, sentinels.url());
     let broker = place.broker().await;
-    // Slower than the producers, so that there is something waiting to be lost.
+    // Slower than the producers, so that there are waiting jobs to lose.
     let pace = Pace { pause: Duration::from_millis(20), run: Duration::from_millis(50) };
     let mut crew = Crew::start(&place, jobs, jobs.into(), pace);
     let mut lost: Vec<RangeInclusive<i64>> = Vec::new();
@@ -66,7 +69,7 @@ async fn fail_over() -> Option<(Verdict, Vec<RangeInclusive<i64>>, QueueCounts)>
             is_clean &= port == primary;
             let cut = now();
             for replica in sentinels.servers().iter().filter(|server| server.port() != port) {
-                // Nobody is there.
+                // No server is at that address.
                 replica.cli(&["REPLICAOF", "127.0.0.1", "1"]).await;
             }
             tokio::time::sleep(LAG).await;

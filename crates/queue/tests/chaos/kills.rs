@@ -1,4 +1,5 @@
-//! Workers, producers and Redis killed with -9 at random: no acknowledged job is lost, and nothing is stuck.
+//! Workers, producers and Redis killed with `kill -9` at random: no acknowledged job is lost, and
+//! no job is stuck.
 
 use std::time::Duration;
 
@@ -37,16 +38,17 @@ mod redis {
     use crate::child::ACKNOWLEDGED;
     use crate::torn::{Ghost, is_audited};
 
-    /// With `everysec` Redis answers before it writes while the last second's writes are on their way to the disk: up to two
-    /// seconds, says its documentation. Those a kill takes; what it has written, the kernel keeps.
+    /// With `everysec`, Redis answers before it writes while an fsync of the last second's writes
+    /// is in progress: for up to two seconds, according to its documentation. A kill loses those
+    /// writes. The kernel keeps what Redis has written.
     const POSTPONED: i64 = 2_000;
 
-    /// Milliseconds after the last kill until the audit is over. The audit of a worker that is
-    /// killed meanwhile is given to another one after ten seconds.
+    /// Most milliseconds after the last kill until the audit is over. If a worker is killed during
+    /// its audit, another worker continues after ten seconds.
     const AUDITED_WITHIN: i64 = 120_000;
 
     struct Outcome {
-        /// All jobs, also the ghost's.
+        /// Number of jobs, including the ghost's.
         jobs: u32,
         verdict: Verdict,
         counts: QueueCounts,
@@ -59,7 +61,8 @@ mod redis {
         let mut server = RedisServer::builder().set("appendfsync", appendfsync).start().await;
         let place = Place::redis(&scratch, server.url());
         let broker = place.broker().await;
-        // Slower than the producers where a fetch is torn: behind it there are jobs to lose.
+        // If a fetch is torn, the workers are slower than the producers, so that there are jobs to
+        // lose after it.
         let run = Duration::from_millis(if tears > 0 { 50 } else { 5 });
         let mut crew = Crew::start(&place, jobs, kept, Pace { pause: Duration::ZERO, run });
         let mut kills = Vec::new();
@@ -112,7 +115,8 @@ mod redis {
         assert_eq!(survived.beyond_the_first, taken_back);
     }
 
-    /// The file is torn at each restart but the last, so that each torn part runs at the next one.
+    /// The file is torn at each restart but the last, so that each torn part runs at the next
+    /// restart.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn on_redis_whose_file_is_torn_at_each_restart() {
         let jobs = u32::try_from(scale(3_000, 100_000)).unwrap();
@@ -132,7 +136,7 @@ mod redis {
         assert_eq!(verdict.ran + verdict.missing.len(), jobs as usize);
         let moments: Vec<_> = kills.iter().map(|kill| kill - POSTPONED - LATE..=kill + LATE).collect();
         verdict.assert_lost_only_of(&moments, &counts);
-        // What ran and was forgotten altogether is missing here too.
+        // Jobs that ran and were forgotten completely are missing here too.
         assert!(counts.completed_total <= (jobs as usize - verdict.missing.len()) as u64);
     }
 }

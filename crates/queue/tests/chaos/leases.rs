@@ -1,4 +1,4 @@
-//! A worker is killed: each of its jobs runs elsewhere no later than a second after its lease.
+//! A worker is killed: each of its jobs runs on another worker at most a second after its lease.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::place::{LONG, Place, until};
 const JOBS: u32 = 20;
 const AFTER_THE_LEASE: Duration = Duration::from_secs(1);
 
-/// Milliseconds from the kill to each run elsewhere.
+/// Milliseconds from the kill to each run on the other worker.
 async fn moved(place: &Place, lease: Duration) -> Vec<i64> {
     let broker = place.broker().await;
     broker.enqueue(QUEUE, (0..JOBS).map(job).collect()).await.unwrap();
     let mut doomed = Task::work(place, lease, JOBS as usize, How::Hang).start("doomed");
     let all_begun = async || (count(&place.directory, BEGUN) == JOBS as usize).then_some(());
     poll_until(LONG, all_begun).await.unwrap();
-    // The other one has looked after the queue for more than a lease, as in the middle of a day.
+    // The other worker has maintained the queue for more than a lease, as in normal operation.
     let _other = Task::work(place, lease, 5, How::AtOnce).start("other");
     poll_until(LONG, async || (broker.workers().await.ok()?.len() == 2).then_some(())).await.unwrap();
     tokio::time::sleep(lease.mul_f64(1.5)).await;
@@ -41,7 +41,7 @@ async fn in_time(place: &Place, lease: Duration) {
     assert!(after.iter().all(|after| *after <= latest), "{after:?} > {latest}");
 }
 
-/// In seconds.
+/// Lengths of the leases, in seconds.
 fn leases() -> &'static [u64] {
     &[4, 2, 5, 10, 30][..scale(1, 5)]
 }

@@ -1,4 +1,4 @@
-//! Where the processes of a proof meet: a directory with their books, and a broker.
+//! The shared state of the processes of a test: a directory with their records, and a broker.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use tidegate_testkit::{Scratch, poll_until};
 
 use crate::child::QUEUE;
 
-/// How long what must happen may take on a busy machine.
+/// Time limit for an event on a busy machine.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// Where the processes of a proof meet.
+/// The shared state of the processes of a test.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Place {
     pub directory: PathBuf,
-    /// Of Redis; without it the broker is a file in the directory.
+    /// URL of Redis. `None` if the broker is a file in the directory.
     url: Option<String>,
 }
 
@@ -32,7 +32,7 @@ impl Place {
         Self { directory: scratch.path().to_owned(), url: Some(url) }
     }
 
-    /// Connects; while the server is away, again and again.
+    /// Connects. Repeats it while the server is unreachable.
     pub async fn broker(&self) -> Arc<dyn Broker> {
         poll_until(LONG, async || self.connect().await).await.unwrap()
     }
@@ -60,7 +60,8 @@ impl Place {
     }
 }
 
-/// Polls the numbers of the queue until they satisfy `wanted`. A broker that is away is asked again.
+/// Polls the counts of the queue until they satisfy `wanted`. Repeats the read while the broker is
+/// unreachable.
 pub async fn until(broker: &dyn Broker, deadline: Duration, wanted: impl Fn(&QueueCounts) -> bool) -> QueueCounts {
     let counts = async || broker.counts(QUEUE).await.ok().filter(&wanted);
     poll_until(deadline, counts).await.unwrap()

@@ -1,4 +1,4 @@
-//! Redis killed and started again, many times: workers take jobs again within two seconds.
+//! Redis killed and restarted many times: workers lease jobs again within two seconds.
 
 use std::time::Duration;
 

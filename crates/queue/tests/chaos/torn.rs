@@ -14,18 +14,19 @@ use crate::place::{LONG, Place};
 
 const LEASE: Duration = Duration::from_secs(2);
 const JOBS: usize = 5;
-/// Steps behind which the server may still write what the crew sent before it was hung.
+/// Most attempts: after a step, the server may still write requests that the crew sent before it
+/// was suspended.
 const TRIES: usize = 20;
 
-/// Whether the queue was audited after the last start of the server. Jobs that a torn part has
-/// taken out of their places show in no count before.
+/// Whether the queue was audited after the last start of the server. Before that, no count includes
+/// the jobs that a torn part has removed from their lists.
 pub async fn is_audited(server: &RedisServer) -> bool {
     let audited = server.cli(&["HGET", &format!("test:{{q:{QUEUE}:0}}:meta"), "audited"]).await;
     !audited.is_empty() && server.cli(&["INFO", "replication"]).await.contains(&format!("master_replid:{audited}"))
 }
 
-/// Works beside the crew, and makes nothing of the answer to the step that is torn: as after a
-/// crash, it never came.
+/// Works next to the crew, and ignores the reply to the step that is torn: after a crash, it would
+/// not arrive.
 pub struct Ghost {
     broker: Arc<dyn Broker>,
     worker: WorkerId,
@@ -37,7 +38,7 @@ pub struct Ghost {
 }
 
 impl Ghost {
-    /// Enqueues jobs of these numbers and above.
+    /// Enqueues jobs with this number and above.
     pub fn new(place: &Place, broker: Arc<dyn Broker>, first: u32) -> Self {
         let book = |name: &str| Book::open(&place.directory, &format!("{name}-ghost"));
         let (acknowledged, runs) = (book(ACKNOWLEDGED), book(RUNS));
@@ -49,9 +50,9 @@ impl Ghost {
         self.next
     }
 
-    /// Kills the server and tears what the ghost did last. The crew hangs meanwhile, so that it
-    /// neither writes behind the ghost nor takes its jobs. Returns whether that was the last that
-    /// the server wrote; if it never is, the server still runs.
+    /// Kills the server and tears the ghost's last step. The crew is suspended meanwhile, so that
+    /// it neither writes after the ghost nor takes its jobs. Returns whether the ghost's step was
+    /// the server's last write. If it never is, the server still runs.
     pub async fn kill_and_tear(&mut self, server: &mut RedisServer, crew: &mut Crew) -> bool {
         for _ in 0..TRIES {
             self.round += 1;
@@ -59,7 +60,7 @@ impl Ghost {
             self.enqueue().await;
             self.step().await;
             server.hang().await;
-            // What it sends now is lost with the server.
+            // Requests that it sends now are lost with the server.
             crew.resume();
             let file = server.append_only_file();
             let last = file.last();

@@ -1,4 +1,4 @@
-//! What the books say after all: who ran, how often, and why.
+//! Evaluates the records: which jobs ran, how often, and why.
 
 use std::collections::BTreeMap;
 #[cfg(feature = "redis")]
@@ -12,17 +12,17 @@ use crate::book::{self, Entry};
 use crate::child::{ACKNOWLEDGED, QUEUE, RUNS};
 use crate::place::LONG;
 
-/// What the books say.
+/// Evaluation of the records.
 #[derive(Debug, Default)]
 pub struct Verdict {
     pub acknowledged: usize,
     /// Jobs that ran to their end.
     pub ran: usize,
-    /// Acknowledged, and never run to its end.
+    /// Acknowledged jobs that never ran to their end.
     pub missing: Vec<Entry>,
-    /// Runs beyond the first, each under a later lease than the one before.
+    /// Repeated runs, each under a later lease than the run before.
     pub again_by_lease: Vec<Entry>,
-    /// Runs under a lease under which the job had run to its end before: the earlier ones.
+    /// Runs under a lease under which the job had already run to its end: the earlier ones.
     pub again_without_lease: Vec<Entry>,
 }
 
@@ -48,7 +48,8 @@ impl Verdict {
         verdict
     }
 
-    /// Nothing was lost, and each run too many had its own lease, after one that was taken back and counted.
+    /// Asserts that nothing was lost, and that each extra run had its own lease, after a lease that
+    /// was reclaimed and counted.
     pub fn assert_nothing_lost(&self, jobs: u32, counts: &QueueCounts) {
         assert_eq!((self.acknowledged, self.ran), (jobs as usize, jobs as usize));
         assert!(self.missing.is_empty() && self.again_without_lease.is_empty(), "{self:?}");
@@ -57,8 +58,8 @@ impl Verdict {
         assert!(self.again_by_lease.len() as u64 <= taken_back, "{self:?} {counts:?}");
     }
 
-    /// What servers forgot when they were killed is of those `moments`: enqueued jobs, runs that had ended, and leases that had
-    /// been taken back.
+    /// Asserts that the killed servers only lost data of those `moments`: enqueued jobs, ended
+    /// runs, and reclaimed leases.
     #[cfg(feature = "redis")]
     pub fn assert_lost_only_of(&self, moments: &[RangeInclusive<i64>], counts: &QueueCounts) {
         let is_recent = |entry: &Entry| moments.iter().any(|moment| moment.contains(&entry.at));
@@ -69,7 +70,7 @@ impl Verdict {
         assert!(explained <= counts.reclaimed_total, "{explained} runs under a later lease: {counts:?}");
     }
 
-    /// In a line.
+    /// Formats the result in one line.
     pub fn figures(&self, counts: &QueueCounts) -> String {
         let Self { acknowledged, ran, missing, again_by_lease, again_without_lease } = self;
         format!(
@@ -86,14 +87,14 @@ impl Verdict {
     }
 }
 
-/// Nothing is under way or given up.
+/// Asserts that no job is in progress or has failed.
 pub fn assert_settled(counts: &QueueCounts) {
     let QueueCounts { ready, leased, delayed, waiting, dead, cancelled, failed_total, retried_total, .. } = counts;
     assert_eq!([ready, leased, delayed, waiting, dead, cancelled, failed_total, retried_total], [&0; 8], "{counts:?}");
 }
 
-/// Leases beyond the first of all jobs done: they are what was taken back or recovered. Asks again
-/// where no answer comes.
+/// Number of leases beyond the first of all done jobs: they were reclaimed or recovered. Repeats
+/// reads that get no answer.
 pub async fn leases_beyond_the_first(broker: &dyn Broker) -> u64 {
     let (mut beyond, mut cursor): (u64, Option<Cursor>) = (0, None);
     loop {

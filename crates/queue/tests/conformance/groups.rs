@@ -37,7 +37,7 @@ pub async fn a_group_counts_its_jobs_as_they_stand(bench: Bench) {
     bench.nack(&leased[2].token, NackAction::Discard { reason: "x".to_owned() }).await;
     assert_eq!(counts(&bench, "g").await, Some([6, 1, 1, 1]));
     assert_eq!(counts(&bench, "other").await, Some([1, 0, 0, 0]));
-    // A revived job is to come again.
+    // A retried job is pending again.
     bench.broker.retry(QUEUE, &leased[1].token.id).await.unwrap();
     assert_eq!(counts(&bench, "g").await, Some([6, 1, 0, 1]));
     assert_eq!(bench.broker.drain(QUEUE, 99).await.unwrap(), 4);
@@ -60,7 +60,7 @@ pub async fn a_group_is_kept_until_it_is_forgotten(bench: Bench) {
     bench.broker.forget_group(QUEUE, &group).await.unwrap();
     bench.broker.forget_group(QUEUE, &group).await.unwrap();
     assert_eq!(counts(&bench, "g").await, None);
-    // The end of a job of a forgotten group makes no new one.
+    // The end of a job of a removed group does not create the group again.
     let leased = bench.fetch_one().await;
     bench.ack(&leased.token).await;
     assert_eq!(counts(&bench, "g").await, None);
@@ -74,7 +74,7 @@ pub async fn replaced_and_refused_jobs_are_counted_rightly(bench: Bench) {
     assert_eq!(counts(&bench, "g").await, Some([1, 0, 0, 0]));
     bench.add("c", with(Unique::new("k").replace())).await;
     assert_eq!(counts(&bench, "g").await, Some([2, 0, 0, 1]));
-    // Behind an ordering key too.
+    // With an ordering key too.
     for id in ["d", "e"] {
         bench.add(id, of("g").ordering_key("o")).await;
     }
@@ -116,7 +116,7 @@ pub async fn a_group_takes_no_job_of_another_queue_and_none_once_it_is_sealed(be
     assert_sealed().await;
     assert_eq!(counts(&bench, "g").await, Some([1, 1, 0, 0]));
 
-    // Of a group that jobs only name nothing is known but counts.
+    // A group that jobs only name has nothing but counts.
     bench.add("b", of("only-named")).await;
     assert!(groups.forget(&group).await.unwrap());
     bench.add("late", of("g")).await;

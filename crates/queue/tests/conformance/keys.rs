@@ -103,7 +103,7 @@ pub async fn a_key_held_for_a_time_is_held_exactly_so_long(bench: Bench) {
     bench.advance(30);
     assert_eq!(bench.state(&third).await, State::Delayed);
     assert_eq!(add(&bench, "fourth", hold()).await.1, Stored::New, "nor does a job that has not ended keep it");
-    // The end of an older job does not free what a younger one has taken.
+    // The end of an older job does not release a key that a younger one has taken.
     bench.broker.cancel(QUEUE, &third).await.unwrap();
     assert!(matches!(add(&bench, "fifth", hold()).await.1, Stored::Duplicate(_)));
 }
@@ -175,7 +175,7 @@ pub async fn a_batch_is_as_if_one_after_the_other(bench: Bench) {
 pub async fn of_an_id_that_occurs_twice_the_second_is_stored_where_the_first_was_refused(bench: Bench) {
     let group = || GroupId::new("g").unwrap();
     let linked = |key| ordered("line").group(group()).unique(Unique::new(key));
-    // The ordering key routes all ids, so that one id can come with several unique keys.
+    // The ordering key routes all ids, so that one id can occur with several unique keys.
     let (holder, _) = add(&bench, "holder", linked("held")).await;
     let twice = job("twice", linked("held"));
     let id = twice.id().clone();
@@ -194,7 +194,7 @@ pub async fn of_an_id_that_occurs_twice_the_second_is_stored_where_the_first_was
     assert_eq!((record.state, record.unique_key.as_deref()), (State::Waiting, Some("free")));
     assert!(bench.broker.job(QUEUE, &after).await.unwrap().is_none());
 
-    // Without a key, and with one that a job of the same batch has.
+    // Without a key, and with the key of a job in the same batch.
     let (one, other) = (job("one", unique("k")), job("other", unique("k")));
     let (first, second) = (one.id().clone(), other.id().clone());
     let plain = NewJob::new("test", &serde_json::json!(1), EnqueueOptions::new().id(second.clone()), 9).unwrap();
@@ -253,7 +253,7 @@ pub async fn jobs_of_one_ordering_key_run_one_after_the_other(bench: Bench) {
     assert!(ids(&again).contains(&line[0].as_str()) && !ids(&again).contains(&line[1].as_str()));
     let token = again.iter().find(|job| job.token.id == line[0]).unwrap().token.clone();
 
-    // Whatever way it ends, the next one comes forward.
+    // However it ends, the next one becomes active.
     bench.ack(&token).await;
     let second = bench.fetch_one().await;
     assert_eq!(second.token.id, line[1]);
@@ -269,7 +269,7 @@ pub async fn jobs_of_one_ordering_key_run_one_after_the_other(bench: Bench) {
     bench.nack(&sixth.token, retry(9)).await;
     let seventh = bench.fetch_one().await;
     assert_eq!(seventh.token.id, line[6]);
-    // A poison job lets the next one come forward too.
+    // After a job that kills its workers, the next one becomes active too.
     for _ in 0..3 {
         bench.tick_for(60).await;
         if bench.state(&line[6]).await == State::Ready {
@@ -312,7 +312,7 @@ pub async fn a_revived_job_waits_behind_the_active_one(bench: Bench) {
     assert_eq!(bench.broker.retry(QUEUE, &first).await.unwrap(), Change::Applied);
     let now = states(&bench, &[&first, &second, &third]).await;
     assert_eq!(now, [State::Waiting, State::Ready, State::Waiting]);
-    // The oldest goes first.
+    // The oldest runs first.
     let mut order = Vec::new();
     for _ in 0..3 {
         let leased = bench.fetch_one().await;
@@ -329,12 +329,12 @@ pub async fn a_line_is_intact_after_trimming_and_replacing(bench: Bench) {
     let replace = || ordered("line").unique(Unique::new("u").replace());
     let (first, _) = add(&bench, "first", replace()).await;
     let (second, _) = add(&bench, "second", ordered("line")).await;
-    // The active one is replaced: the next one comes forward, the replacement goes to the end.
+    // The active one is replaced: the next one becomes active, and the replacement goes to the end.
     let (third, stored) = add(&bench, "third", replace()).await;
     assert_eq!(stored, Stored::Replaced(first.clone()));
     let now = states(&bench, &[&first, &second, &third]).await;
     assert_eq!(now, [State::Cancelled, State::Ready, State::Waiting]);
-    // One that waits is replaced by one that waits.
+    // A waiting job is replaced by a waiting one.
     let (fourth, stored) = add(&bench, "fourth", replace()).await;
     assert_eq!(stored, Stored::Replaced(third.clone()));
     assert_eq!(states(&bench, &[&second, &third, &fourth]).await, [State::Ready, State::Cancelled, State::Waiting]);

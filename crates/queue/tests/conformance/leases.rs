@@ -1,4 +1,4 @@
-//! Leases: settling, fencing, heartbeats, reclaiming.
+//! Leases: settling, fencing, heartbeats, reclaim.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ pub async fn a_pause_of_maintenance_is_not_the_death_of_workers(bench: Bench) {
     assert_eq!(bench.ack(&leased.token).await, Settled::Now);
 }
 
-/// The first lease of a queue that was idle, or new, is taken back as soon as any other.
+/// The first lease of a queue that was idle or new is reclaimed as soon as any other.
 pub async fn nobody_is_waited_for_where_nothing_was_leased(bench: Bench) {
     let first = bench.add("a", EnqueueOptions::new()).await;
     bench.fetch_one().await;
@@ -126,7 +126,7 @@ pub async fn a_clock_that_jumps_back_does_not_strand_a_lease(bench: Bench) {
     assert_eq!(bench.tick_for(30).await.ready, [id]);
 }
 
-/// Renewed before upkeep sees the jump, no deadline is beyond a lease from then.
+/// Renewed before maintenance notices the jump, no deadline is more than a lease away.
 pub async fn a_lease_renewed_right_after_the_clock_jumped_back_ends_in_its_time(bench: Bench) {
     let id = bench.add("a", EnqueueOptions::new()).await;
     bench.tick_for(30).await;
@@ -152,7 +152,7 @@ pub async fn a_poison_job_dies_with_its_history(bench: Bench) {
     assert_eq!((counts.failed_total, counts.reclaimed_total, counts.dead), (1, 3, 1));
 }
 
-/// The older errors give way to the later ones.
+/// Older errors are cut in favour of later ones.
 pub async fn a_long_history_keeps_what_was_last(bench: Bench) {
     let id = bench.add("a", EnqueueOptions::new()).await;
     let lengths = async |error: String| {
@@ -165,7 +165,7 @@ pub async fn a_long_history_keeps_what_was_last(bench: Bench) {
     assert_eq!(lengths("first".to_owned()).await, [5]);
     assert_eq!(lengths("é".repeat(3_000)).await, [5, 4_096 + mark]);
     assert_eq!(lengths("€".repeat(3_000)).await, [5, 2_046 + mark, 4_095 + mark]);
-    // 1,545 bytes are left, and no character is cut in two.
+    // 1,545 bytes are left, and no character is split.
     assert_eq!(lengths("x".repeat(501)).await, [5, 1_544 + mark, 4_095 + mark, 501]);
     for n in 0..40 {
         lengths(format!("{n} {}", "€".repeat(3_000))).await;
@@ -186,7 +186,7 @@ pub async fn a_job_that_gets_further_each_time_is_no_poison(bench: Bench) {
         assert!(bench.broker.progress(QUEUE, &leased.token, progress).await.unwrap());
         assert_eq!(bench.tick_for(30).await.ready, std::slice::from_ref(&id));
     }
-    // From here on no run gets further than the ones before.
+    // From here on, no run gets further than the ones before.
     for _ in 0..2 {
         let leased = bench.fetch_one().await;
         let progress = Progress { percent: 60, message: String::new() };
@@ -203,7 +203,7 @@ pub async fn a_revived_job_starts_from_nothing(bench: Bench) {
     assert!(bench.broker.progress(QUEUE, &leased.token, to(90)).await.unwrap());
     bench.nack(&leased.token, NackAction::Dead { error: "enough".to_owned() }).await;
     assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Applied);
-    // Less than before, and yet further each time.
+    // Less than before, but more each time.
     for percent in [10, 20, 30, 40] {
         let leased = bench.fetch_one().await;
         assert!(bench.broker.progress(QUEUE, &leased.token, to(percent)).await.unwrap());

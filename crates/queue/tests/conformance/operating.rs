@@ -1,4 +1,4 @@
-//! What operators see and do.
+//! Operators' views and actions.
 
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ pub async fn finished_jobs_are_removed_by_id(bench: Bench) {
     assert_eq!((counts.done, counts.dead, counts.cancelled), (1, 1, 1), "and so do those of the group");
     assert_eq!(bench.broker.remove(QUEUE, &ids[..1]).await.unwrap(), [Change::NotFound]);
     assert_eq!(bench.broker.remove("nowhere", &ids[..1]).await.unwrap(), [Change::NotFound]);
-    // The id is free again.
+    // The id can be used again.
     bench.add("done", EnqueueOptions::new()).await;
     assert_eq!(bench.state(&ids[0]).await, State::Ready);
 }
@@ -221,7 +221,7 @@ pub async fn a_queue_is_drained_in_bounded_steps(bench: Bench) {
     let running = bench.fetch_one().await;
     assert_eq!(bench.broker.drain("nowhere", 9).await.unwrap(), 0);
     assert_eq!(bench.broker.drain(QUEUE, 0).await.unwrap(), 0);
-    // Those next in line first.
+    // The next jobs to run first.
     assert_eq!(bench.broker.drain(QUEUE, 3).await.unwrap(), 3);
     assert_eq!(bench.fetch(1).await[0].token.id.as_str(), "job-000004");
     assert_eq!(bench.state(&later).await, State::Delayed);
@@ -236,10 +236,10 @@ pub async fn a_queue_is_drained_in_bounded_steps(bench: Bench) {
         assert_eq!(record.finished_at, Some(bench.clock.now()));
     }
     assert_eq!(bench.ack(&running.token).await, Settled::Now);
-    // The line is not held up by those that went.
+    // Cancelled jobs do not block the ordering key.
     let next = bench.add("next", EnqueueOptions::new().ordering_key("o")).await;
     assert_eq!(bench.state(&next).await, State::Ready);
-    // One that comes forward behind a delayed one is taken by the same step.
+    // A job that becomes active behind a cancelled one is cancelled by the same step.
     bench.add("head", EnqueueOptions::new().ordering_key("p").delay(LEASE)).await;
     bench.add("tail", EnqueueOptions::new().ordering_key("p")).await;
     assert_eq!(bench.broker.drain(QUEUE, 100).await.unwrap(), 3);

@@ -95,7 +95,7 @@ pub async fn a_bulk_keeps_its_order_whatever_its_delays(bench: Bench) {
     assert_eq!(stored, [Stored::New, Stored::New, Stored::New, Stored::Known]);
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.delayed), (1, 2));
-    // All three are due in the same millisecond now.
+    // All three are now due in the same millisecond.
     for id in ["first", "third"] {
         assert_eq!(bench.broker.retry(QUEUE, &JobId::new(id).unwrap()).await.unwrap(), Change::Applied);
     }

@@ -1,4 +1,4 @@
-//! What is kept beside a job: checkpoint, log, expiry, trace, events; and documents.
+//! Data stored with a job: checkpoint, log, expiry, trace, events. And documents.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ pub async fn events_tell_what_happened(bench: Bench) {
     assert!(page.events.iter().all(|event| event.at == bench.clock.now()));
     assert!(!serde_json::to_string(&page).unwrap().contains("secret"));
 
-    // Page by page they are the same.
+    // Page by page, the events are the same.
     let (mut cursor, mut all) = (start, Vec::new());
     loop {
         let text = cursor.as_str().to_owned();
@@ -153,8 +153,8 @@ pub async fn events_tell_what_happened(bench: Bench) {
     assert_eq!(bench.broker.events(QUEUE, Some(cursor), 99).await.unwrap().events, []);
 }
 
-/// Page by page: a broker may give fewer at once than it is asked for.
-/// A page of one after the other shows each event once, also those from before and after the jump.
+/// Reads page by page, since a broker may return fewer events than requested. Pages of one event
+/// show each event once, including those before and after the jump.
 pub async fn events_are_told_once_each_where_the_clock_jumped_back(bench: Bench) {
     watch(&bench, true).await;
     let mut cursor = bench.broker.events(QUEUE, None, 9).await.unwrap().cursor;

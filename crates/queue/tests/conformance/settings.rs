@@ -1,4 +1,4 @@
-//! Settings of a whole queue: how many may run, and how fast.
+//! Settings of a queue: concurrency limit and rate.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub async fn no_more_run_than_allowed(bench: Bench) {
     let third = bench.fetch(9).await;
     assert_eq!((third.len(), bench.fetch(9).await.len()), (1, 0));
     assert_eq!(wait(&bench).await, Wake::Timeout, "a full queue is not ready");
-    // What a success frees counts in the same step.
+    // A slot that a settlement frees is used in the same step.
     let (_, next) = bench.exchange(vec![ack(&running[0].token)], 9).await;
     assert_eq!(next.len(), 1);
     for action in [retry(LEASE.as_secs()), NackAction::Release, NackAction::Dead { error: "x".to_owned() }] {
@@ -48,14 +48,14 @@ pub async fn no_more_run_than_allowed(bench: Bench) {
         assert_eq!(wait(&bench).await, Wake::Ready);
         assert_eq!(bench.fetch(9).await.len(), 1);
     }
-    // Changed while full.
+    // Changed while the queue is full.
     configure(&bench, Some(1), None).await;
     assert_eq!(bench.fetch(9).await.len(), 0);
     configure(&bench, Some(0), None).await;
     assert_eq!(bench.fetch(9).await.len(), 0);
     configure(&bench, Some(5), None).await;
     assert_eq!(bench.fetch(9).await.len(), 2);
-    // Lost leases make room.
+    // Reclaimed leases free slots.
     bench.tick_for(60).await;
     assert_eq!(bench.broker.counts(QUEUE).await.unwrap().leased, 0);
     assert_eq!(bench.fetch(9).await.len(), 5);
@@ -89,7 +89,7 @@ pub async fn no_more_begin_in_a_time_than_allowed(bench: Bench) {
     let rest = bench.fetch(99).await;
     assert_eq!((rest.len(), bench.fetch(99).await.len()), (6, 0));
     assert_eq!(wait(&bench).await, Wake::Timeout, "a queue out of tokens is not ready");
-    // What comes back gives no token back.
+    // A job that goes back to the queue does not return its token.
     bench.nack(&rest[0].token, NackAction::Release).await;
     bench.ack(&rest[1].token).await;
     assert_eq!(bench.fetch(99).await.len(), 0);
@@ -98,7 +98,7 @@ pub async fn no_more_begin_in_a_time_than_allowed(bench: Bench) {
     assert_eq!((bench.fetch(99).await.len(), bench.fetch(99).await.len()), (1, 0));
     bench.advance(3);
     assert_eq!(bench.fetch(99).await.len(), 3);
-    // No more than a bucket after a pause.
+    // At most a full bucket after a pause.
     bench.advance(1_000);
     assert_eq!((bench.fetch(99).await.len(), bench.fetch(99).await.len()), (10, 0));
 }
@@ -113,7 +113,7 @@ pub async fn a_token_to_come_wakes_who_waits(bench: Bench) {
     let woken = bench.broker.wait(&queues, Duration::from_secs(60)).await.unwrap();
     assert_eq!(woken, Wake::Ready);
     assert_eq!(bench.fetch(9).await.len(), 1);
-    // Without ready jobs no token is waited for.
+    // Without ready jobs, no caller waits for a token.
     bench.broker.drain(QUEUE, 99).await.unwrap();
     bench.advance(60);
     assert_eq!(wait(&bench).await, Wake::Timeout);
@@ -144,7 +144,8 @@ pub async fn a_rate_outlives_jumps_of_the_clock(bench: Bench) {
     bench.clock.set(now.before(Duration::from_secs(50_000)));
     assert_eq!(bench.fetch(99).await.len(), 0);
     bench.advance(2);
-    // No bucket is emptier than empty, or fuller than full: within its time it gives again, at most so many.
+    // The level stays between empty and full: within the rate's time it gives jobs again, at most
+    // that many.
     let mut given = 0;
     for _ in 0..10 {
         given += bench.fetch(99).await.len();

@@ -1,4 +1,4 @@
-//! Schedules that are changed while schedulers run, and what can be wrong with one.
+//! Schedules that are changed while schedulers run, and invalid schedules.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub async fn a_pause_leaves_nothing_to_catch_up_with(bench: Bench) {
     assert_eq!(all.resume("s").await.unwrap().next, Some(seconds(660)));
     assert_eq!(tick_at(&bench, 659).await, 0);
     assert_eq!(tick_at(&bench, 660).await, 1);
-    // As a whole, too.
+    // By putting the whole schedule, too.
     all.put(minutely("s").paused(true)).await.unwrap();
     assert_eq!(tick_at(&bench, 1_200).await, 0);
     assert_eq!(all.put(minutely("s")).await.unwrap().next, Some(seconds(1_260)));
@@ -80,7 +80,7 @@ pub async fn removed_and_put_anew_amid_a_tick_it_is_another_schedule(bench: Benc
     let unsteady = Unsteady::new(bench.broker.clone(), 1);
     let slow = Scheduler::new(unsteady.clone());
     let mut tick = pin!(slow.tick(seconds(1)));
-    // It has looked, and is about to enqueue.
+    // It has read the schedule, and is about to enqueue.
     poll_until(&unsteady, 2, &mut tick).await;
     assert!(all.remove("s").await.unwrap());
     assert!(!all.remove("s").await.unwrap());
@@ -108,7 +108,7 @@ pub async fn runs_that_must_not_overlap_are_skipped_until_the_last_is_over(bench
     bench.ack(&running.token).await;
     assert_eq!(tick_at(&bench, 120).await, 1);
     assert_eq!(run_ready(&bench).await, [2]);
-    // Several at once, late: the first of them runs.
+    // Several late times at once: the first of them runs.
     all.put(minutely("s").overlap(Overlap::Skip).grace(Duration::from_secs(600))).await.unwrap();
     assert_eq!(tick_at(&bench, 400).await, 1);
 }
@@ -200,7 +200,7 @@ pub async fn bad_schedules_are_refused_by_name_and_place(bench: Bench) {
     assert!(all.list().await.unwrap().schedules.is_empty());
     assert!(matches!(all.get("a b").await, Err(ScheduleError::Name(_))));
     assert!(matches!(all.remove("").await, Err(ScheduleError::Name(_))));
-    // A bad change leaves the good schedule as it was.
+    // An invalid change leaves the valid schedule unchanged.
     let good = all.put(minutely("s")).await.unwrap();
     all.put(cron("0 0 30 2 *", "UTC")).await.unwrap_err();
     assert_eq!(all.get("s").await.unwrap(), Some(good));
@@ -232,7 +232,8 @@ fn json_names_one_recurrence_and_nothing_unknown() {
     }
 }
 
-/// In real time: two schedulers, a schedule that is put while they run, and jobs that come when they are due.
+/// In real time: two schedulers, a schedule that is put while they run, and jobs that are made when
+/// they are due.
 #[tokio::test]
 async fn running_schedulers_see_changes_and_stop_when_told() {
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());

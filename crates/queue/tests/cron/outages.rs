@@ -1,4 +1,4 @@
-//! Schedulers that stop, die or come late, and clocks that jump.
+//! Schedulers that stop, crash or come late, and clocks that jump.
 
 use std::future::Future;
 use std::pin::pin;
@@ -16,7 +16,7 @@ use tidegate_queue::{
 use crate::support::{Bench, QUEUE, ack};
 use crate::unsteady::Unsteady;
 
-/// A minute's begin, shortly after the benches' clocks begin.
+/// Start of a minute, shortly after the start of the benches' clocks.
 pub const DUE: Timestamp = Timestamp::from_unix_ms(1_700_000_040_000);
 
 pub fn minutely(name: &str) -> Schedule {
@@ -31,7 +31,8 @@ pub fn scheduler(bench: &Bench) -> Scheduler {
     Scheduler::new(bench.broker.clone())
 }
 
-/// Sets the clock to some seconds after the first time of a minutely schedule, and ticks. Returns the new jobs.
+/// Sets the clock to some seconds after the first time of a minutely schedule, and ticks. Returns
+/// the number of new jobs.
 pub async fn tick_at(bench: &Bench, seconds: u64) -> usize {
     bench.clock.set(DUE.after(Duration::from_secs(seconds)));
     let ticked = scheduler(bench).tick(bench.clock.now()).await.unwrap();
@@ -39,7 +40,7 @@ pub async fn tick_at(bench: &Bench, seconds: u64) -> usize {
     ticked.enqueued
 }
 
-/// Runs what is ready; which minutes it was for.
+/// Runs the ready jobs. Returns their minutes.
 pub async fn run_ready(bench: &Bench) -> Vec<i64> {
     let leased = bench.fetch(1_000).await;
     bench.exchange(leased.iter().map(|job| ack(&job.token)).collect(), 0).await;
@@ -76,7 +77,7 @@ pub async fn dying_between_the_two_steps_repeats_and_loses_nothing(bench: Bench)
     {
         let dying = Scheduler::new(unsteady.clone());
         let mut tick = pin!(dying.tick(DUE));
-        // The look at the schedule, the enqueue; then it would move the schedule.
+        // The read of the schedule and the enqueue; the next step would move the schedule.
         poll_until(&unsteady, 3, &mut tick).await;
     }
     assert_eq!(bench.broker.counts(QUEUE).await.unwrap().ready, 1);
@@ -90,7 +91,8 @@ pub async fn dying_between_the_two_steps_repeats_and_loses_nothing(bench: Bench)
     assert_eq!(run_ready(&bench).await, [0]);
 }
 
-/// Goes on until so many steps other than reading all schedules have begun: the last of them stands before its deed.
+/// Continues until `steps` steps other than reading all schedules have started. The last of them
+/// has not taken effect yet.
 pub async fn poll_until<F: Future + Unpin>(unsteady: &Unsteady, steps: usize, work: &mut F) {
     while unsteady.others.load(Ordering::Relaxed) < steps {
         let polled = std::pin::Pin::new(&mut *work).poll(&mut Context::from_waker(Waker::noop()));
@@ -100,8 +102,8 @@ pub async fn poll_until<F: Future + Unpin>(unsteady: &Unsteady, steps: usize, wo
 }
 
 pub async fn a_scheduler_that_stood_still_makes_no_second_job(bench: Bench) {
-    // Stopped before its last look at the schedule, which then tells; and right before the enqueue, where the time
-    // itself is still remembered.
+    // Paused before its last read of the schedule, which then shows the change. And paused directly
+    // before the enqueue, where the unique key of the time is still held.
     for (overlap, steps) in [(Overlap::Skip, 1), (Overlap::Allow, 1), (Overlap::Allow, 2)] {
         let name = format!("s{steps}{overlap:?}");
         bench.clock.set(DUE.before(Duration::from_secs(1)));
@@ -141,19 +143,19 @@ pub async fn a_clock_set_back_a_little_repeats_nothing(bench: Bench) {
 
 pub async fn a_clock_that_was_far_ahead_does_not_silence_a_schedule(bench: Bench) {
     schedules(&bench).put(minutely("s")).await.unwrap();
-    // A second more, so that the minute before is missed and not late.
+    // One second more, so that the minute before counts as missed and not as late.
     let year = 365 * 86_400 + 1;
     assert_eq!(tick_at(&bench, year).await, 1, "a year too early");
     assert_eq!(tick_at(&bench, 1).await, 0, "the clock was corrected");
     assert_eq!(schedules(&bench).get("s").await.unwrap().unwrap().next, Some(DUE.after(Duration::from_secs(60))));
     assert_eq!(tick_at(&bench, 60).await, 1);
-    // The time that came by the wrong clock comes again.
+    // The time that ran by the wrong clock runs again.
     assert_eq!(tick_at(&bench, year).await, 1);
 }
 
 pub async fn a_pause_of_hours_after_reading_the_clock_is_no_set_back(bench: Bench) {
     schedules(&bench).put(minutely("s")).await.unwrap();
-    // This one read the clock, and stood still for a day before it read the schedules.
+    // This one read the clock, and paused for a day before it read the schedules.
     let long_ago = DUE.after(Duration::from_secs(1));
     let day = 86_401;
     assert_eq!(tick_at(&bench, day).await, 1);
@@ -176,7 +178,7 @@ pub async fn an_unreadable_schedule_holds_back_no_other(bench: Bench) {
     assert_eq!(listing.schedules.len(), 1);
     assert_eq!(listing.broken.iter().map(|broken| broken.name.as_str()).collect::<Vec<_>>(), ["newer", "torn"]);
     assert!(schedules(&bench).get("torn").await.is_err());
-    // Put anew, or removed.
+    // Replaced, or removed.
     schedules(&bench).put(minutely("torn")).await.unwrap();
     assert!(schedules(&bench).remove("newer").await.unwrap());
     assert!(schedules(&bench).list().await.unwrap().broken.is_empty());

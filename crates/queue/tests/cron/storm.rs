@@ -1,4 +1,4 @@
-//! Two schedulers, run step by step in random order, stopped in the middle for a while, killed and failing.
+//! Two schedulers that run step by step in random order, pause in the middle, are killed and fail.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,10 +18,10 @@ use tidegate_queue::{
 use crate::support::{Bench, QUEUE, ack};
 use crate::unsteady::Unsteady;
 
-/// What one process does at the moment.
+/// The current work of one process.
 type Work = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
-/// Runs by schedule and time.
+/// Number of runs by schedule and time.
 type Runs = BTreeMap<(String, Timestamp), usize>;
 
 #[derive(Default, Debug)]
@@ -38,7 +38,7 @@ impl Seen {
     }
 }
 
-/// Everything trimmed at once: ids alone would not tell a repeated enqueue.
+/// Removes all finished jobs at once, so that ids alone would not detect a repeated enqueue.
 const NOTHING_KEPT: Retention =
     Retention { done_for: Duration::ZERO, done_max: 0, dead_for: Duration::ZERO, dead_max: 0 };
 
@@ -71,7 +71,7 @@ async fn take(bench: &Bench, runs: &mut Runs) {
     while bench.broker.prune(QUEUE, NOTHING_KEPT, 100).await.unwrap() > 0 {}
 }
 
-/// One step of the work; whether it is over.
+/// Runs one step of the work. Returns whether it has ended.
 fn step(work: &mut Work) -> bool {
     let Some(future) = work else { return true };
     if future.as_mut().poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(()) {
@@ -80,7 +80,7 @@ fn step(work: &mut Work) -> bool {
     work.is_none()
 }
 
-/// Runs so many ticks, and compares what ran with the times of each schedule.
+/// Runs that many ticks, and compares the runs with the times of each schedule.
 pub async fn run(bench: Bench, seed: u64, ticks: usize) {
     let mut dice = StdRng::seed_from_u64(seed);
     let unsteady = Unsteady::new(bench.broker.clone(), seed);
@@ -94,9 +94,10 @@ pub async fn run(bench: Bench, seed: u64, ticks: usize) {
 
     let mut runs = Runs::new();
     let mut seen = Seen::default();
-    // Two schedulers, and someone who changes payloads.
+    // Two schedulers, and a process that changes payloads.
     let mut processes: [Work; 3] = [None, None, None];
-    // How often it strikes depends on how fast the store answers: a calm storm goes on for longer.
+    // The number of faults depends on the speed of the store: with few faults, the test runs for
+    // longer.
     let mut tick = 0;
     while tick < ticks || (seen.is_calm(ticks) && tick < 4 * ticks) {
         tick += 1;
@@ -119,14 +120,15 @@ pub async fn run(bench: Bench, seed: u64, ticks: usize) {
                 drop(schedules.put(changed).await);
             }));
         }
-        // Some ticks end with work under way: it goes on in a later one, with the clock read long ago.
+        // Some ticks end with unfinished work, which continues in a later tick with an old time.
         let finish = dice.random_bool(0.8);
         let mut steps: u32 = dice.random_range(0..60);
         while processes.iter().any(Option::is_some) && (finish || steps > 0) {
             let pick = dice.random_range(0..3);
             let moments = unsteady.moments.load(Ordering::Relaxed);
             step(&mut processes[pick]);
-            // A poll that only waited for the store doesn't count: slow stores would die more often.
+            // A poll that only waited for the store does not count. Otherwise, processes would be
+            // killed more often on slow stores.
             if unsteady.moments.load(Ordering::Relaxed) > moments {
                 steps = steps.saturating_sub(1);
                 if processes[pick].is_some() && dice.random_bool(0.01) {

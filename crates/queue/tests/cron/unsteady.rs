@@ -1,5 +1,5 @@
-//! A broker whose every step stops before and after, so that a test may put anything between, or end it there; and which
-//! fails when told, before a step or after it.
+//! A broker that yields before and after every step, so that a test may run anything in between, or
+//! drop the caller there. It fails on request, before or after a step.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,12 +20,12 @@ use crate::steps::each_step;
 pub struct Unsteady {
     broker: Arc<dyn Broker>,
     dice: Mutex<StdRng>,
-    /// Of a thousand steps, how many fail before, and how many after.
+    /// How many steps of a thousand fail before, and how many after.
     failing: AtomicU32,
     /// Reads of a whole collection, and all other steps.
     pub reads: AtomicUsize,
     pub others: AtomicUsize,
-    /// Moments before and after steps that have passed.
+    /// Number of yields before and after steps.
     pub moments: AtomicUsize,
 }
 

@@ -1,4 +1,4 @@
-//! What the integration tests share: brokers on a clock that stands still, and short words.
+//! Shared by the integration tests: brokers with a manual clock, and short helper functions.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
@@ -18,7 +18,7 @@ pub const QUEUE: &str = "work";
 pub const LEASE: Duration = Duration::from_secs(30);
 pub const TICK: Duration = Duration::from_secs(5);
 
-/// A broker on a clock that moves only when told.
+/// A broker with a clock that only the test moves.
 pub struct Bench {
     pub broker: Arc<dyn Broker>,
     pub clock: Arc<ManualClock>,
@@ -52,7 +52,7 @@ impl Bench {
         Self { _store: Some(Box::new(server)), ..bench }
     }
 
-    /// On a server that others use too, under a prefix of its own.
+    /// On a shared server, with its own prefix.
     #[cfg(feature = "redis")]
     pub async fn on_redis(url: &str) -> Self {
         let clock = Arc::new(ManualClock::default());
@@ -105,7 +105,8 @@ impl Bench {
         self.broker.reclaim(QUEUE, reclaim(3)).await.unwrap()
     }
 
-    /// Lets `seconds` pass with maintenance ticking, as live workers do; returns the last round.
+    /// Lets `seconds` pass with maintenance ticks, like live workers. Returns the jobs of all
+    /// rounds.
     pub async fn tick_for(&self, seconds: u64) -> Reclaimed {
         let mut last = self.reclaim().await;
         for _ in 0..seconds.div_ceil(TICK.as_secs()) {

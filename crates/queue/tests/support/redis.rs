@@ -1,4 +1,4 @@
-//! Brokers on Redis: on servers of the test's own, and on a clock that stands still.
+//! Brokers on Redis, on servers of the test's own, also with a manual clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use tidegate_queue::{
 };
 use tidegate_redis::{BlockingPool, Client, ClockPrelude, Command, Config, Keyspace, Role};
 
-/// A broker on that server, under that prefix, by the server's clock.
+/// A broker on that server, with that prefix and the server's clock.
 pub async fn broker(url: &str, prefix: &str, options: RedisOptions) -> RedisBroker {
     let config = Config::parse(url).unwrap();
     let client = Client::connect(&config, Role::Durable).await.unwrap();
@@ -21,13 +21,13 @@ pub async fn broker(url: &str, prefix: &str, options: RedisOptions) -> RedisBrok
     RedisBroker::connect(client, pool, Keyspace::new(prefix).unwrap(), options)
 }
 
-/// A prefix that nobody in this process has had.
+/// A prefix that was not used in this process before.
 pub fn fresh_prefix() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A broker whose server reads a clock that moves only when told: before each step the clock is written to the server.
+/// A broker whose server reads a manual clock, which is written to the server before each step.
 pub struct Clocked {
     broker: RedisBroker,
     clock: Arc<ManualClock>,
@@ -48,7 +48,7 @@ impl Clocked {
     async fn set(&self) -> &RedisBroker {
         let now = || Command::new("SET").key(&self.key).arg(self.clock.now().unix_ms() * 1_000);
         let mut set = self.client.execute(now()).await;
-        // A server that was restarted may not be reached at once.
+        // A restarted server may not be reachable at once.
         for _ in 0..1_000 {
             match set {
                 Err(error) if error.is_transient() => tokio::time::sleep(Duration::from_millis(20)).await,

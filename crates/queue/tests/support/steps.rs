@@ -1,7 +1,7 @@
-//! The steps of a broker, listed once for all tests that put something around each.
+//! The steps of a broker, listed once for all tests that wrap each of them.
 
-/// Hands all steps but those of [`Documents`](tidegate_queue::Documents) to the macro named. The types that they speak of have
-/// to be in scope there.
+/// Passes all steps, except those of [`Documents`](tidegate_queue::Documents), to the named macro.
+/// The types of their signatures must be in scope there.
 macro_rules! each_step {
     ($macro:ident) => {
         $macro! {

@@ -10,14 +10,14 @@ use tidegate_testkit::redis::{Effect, RedisServer};
 use crate::support::{Bench, QUEUE, ids, jobs};
 use crate::world::World;
 
-/// Waits until the queue with that key has been audited on this server, beside which workers go on.
+/// Waits until the queue with that key has been audited on this server. Workers continue meanwhile.
 pub async fn audited(server: &RedisServer, meta: &str) {
     let this = history(server).await;
     let is_over = async || (server.cli(&["HGET", meta, "audited"]).await == this).then_some(());
     poll_until(Duration::from_secs(120), is_over).await.unwrap();
 }
 
-/// How often an audit kept other processes from it.
+/// How often an audit renewed its claim, which excludes other processes.
 fn renewals(effects: &[Effect]) -> usize {
     effects.iter().filter(|effect| effect.args().iter().any(|arg| arg == b"auditing")).count()
 }
@@ -37,7 +37,8 @@ async fn history(server: &RedisServer) -> String {
     history.unwrap().to_owned()
 }
 
-/// A server may be killed while it is audited: its successor must not wait for that audit.
+/// A server may be killed while it is audited. The audit of its successor must not wait for that
+/// audit.
 #[tokio::test]
 async fn an_audit_of_an_earlier_history_does_not_delay_the_next_one() {
     let server = RedisServer::start().await;
@@ -59,7 +60,7 @@ async fn an_audit_of_an_earlier_history_does_not_delay_the_next_one() {
     assert_eq!(server.cli(&fields).await.trim(), this, "the audit is over");
 }
 
-/// The first part of a reclaim leaves a time at which no lease is looked for.
+/// The first part of a reclaim stores a time before which no lease is checked.
 #[tokio::test]
 async fn leases_expire_after_a_look_at_them_was_torn() {
     let server = RedisServer::start().await;
@@ -72,7 +73,7 @@ async fn leases_expire_after_a_look_at_them_was_torn() {
     assert_eq!(bench.tick_for(35).await.ready.len(), 1);
 }
 
-/// A job of the same id would be taken for one that was leased before, and be skipped.
+/// A job with the same id would be taken for one that was leased before, and be skipped.
 #[tokio::test]
 async fn an_audit_removes_what_is_left_of_jobs_without_a_record() {
     let world = World::new().await;
@@ -84,8 +85,8 @@ async fn an_audit_removes_what_is_left_of_jobs_without_a_record() {
         world.audited().await;
     });
     let renewals = renewals(&audit.await);
-    // One by reclaim, one for the records, one for each of two lists, one for each place and the like, and one that
-    // ends it.
+    // One by reclaim, one for the records, one for each of two lists, one for each of 13 other
+    // collections, and one that ends it.
     assert_eq!(renewals, 1 + 1 + 2 + 13 + 1, "each step keeps the audit from another process");
     world.assert_whole("after the audit").await;
     let left = bench.broker.job(QUEUE, &world.id("dead")).await.unwrap().unwrap();
@@ -101,7 +102,7 @@ async fn an_audit_removes_what_is_left_of_jobs_without_a_record() {
     assert_eq!(bench.record(&again).await.result, None);
 }
 
-/// Jobs are compared with the lists so many at a time, and leases are taken back meanwhile.
+/// Jobs are compared with the lists a limited number at a time, and leases are reclaimed meanwhile.
 #[tokio::test]
 async fn an_audit_of_more_jobs_than_one_pass_holds_finds_all_and_delays_no_reclaim() {
     const JOBS: usize = 120_000;
@@ -129,7 +130,7 @@ async fn an_audit_of_more_jobs_than_one_pass_holds_finds_all_and_delays_no_recla
     assert_eq!((counts.recovered_total, counts.ready, counts.leased), (3, JOBS as u64, 0), "{counts:?}");
 }
 
-/// A step reads so many bytes of records and results, however many there are.
+/// A step reads a limited number of bytes of records and results.
 #[tokio::test]
 async fn an_audit_reads_large_records_in_several_steps() {
     let world = World::new().await;

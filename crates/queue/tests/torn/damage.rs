@@ -1,10 +1,10 @@
-//! What torn files leave of jobs: made by hand, and found.
+//! The damage that torn files cause to jobs: creates it, and detects it.
 
 use tidegate_queue::{Clock, JobId};
 
 use crate::world::World;
 
-/// Takes jobs out of all their places.
+/// Removes jobs from all lists.
 const LOSE: &str = "
 local front = ARGV[1]
 for at = 2, #ARGV do
@@ -22,8 +22,8 @@ for at = 2, #ARGV do
   end
 end";
 
-/// Makes an entry in each place, and in what else is kept of a job, for one that has no record.
-/// Ends the active job of an ordering key, which keeps its line.
+/// Adds an entry to each list and to each other collection for a job without a record. Ends the
+/// active job of an ordering key without removing it from the key.
 const LEAVE: &str = "
 local front, active, now = ARGV[1], ARGV[2], ARGV[3]
 local member = '000000000090.2.nobody'
@@ -45,8 +45,8 @@ redis.call('HSET', front .. 'ended', active, now .. ' 1 nonce')
 redis.call('RPUSH', front .. 'done', active)
 redis.call('HDEL', front .. 'lease', active)";
 
-/// Returns what is half: records that have no place, and entries that have no record. An element of
-/// a list may lack a record: it is skipped when its turn comes.
+/// Returns the inconsistencies: records without an entry, and entries without a record. An element
+/// of a list may lack a record: it is skipped when it is next.
 const HALVES: &str = "
 local front = ARGV[1]
 local halves, placed = {}, {}
@@ -108,7 +108,7 @@ end
 return table.concat(halves, ', ')";
 
 impl World {
-    /// Takes a job out of each kind of place.
+    /// Removes a job from each kind of list.
     pub async fn lose_places(&self) {
         let front = self.front();
         let ids = ["new-1", "back", "late-1", "line-2", "done"].map(|name| self.id(name));
@@ -118,7 +118,7 @@ impl World {
         assert_eq!(self.halves().await.matches("has no place").count(), 4);
     }
 
-    /// Leaves entries of a job that has no record, and a line to a job that is done.
+    /// Adds entries of a job without a record, and keeps the ordering key of a job that is done.
     pub async fn leave_entries(&self) {
         let now = self.bench.clock.now().unix_ms().to_string();
         self.server.cli(&["EVAL", LEAVE, "0", &self.front(), self.id("line-1").as_str(), &now]).await;

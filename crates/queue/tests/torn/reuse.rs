@@ -1,4 +1,4 @@
-//! A removal is torn behind the record of a job, and another job gets the same id before the audit.
+//! A removal is torn after the record of a job, and another job gets the same id before the audit.
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use tidegate_queue::{
 use crate::support::{LEASE, QUEUE, ack, job, jobs, reclaim, retry};
 use crate::world::{World, in_line};
 
-/// The steps whose effects are torn.
+/// A step whose effects are torn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
     Enqueue,
@@ -100,7 +100,7 @@ impl Step {
         matches!(self, Self::Prune | Self::Clean | Self::Remove)
     }
 
-    /// The jobs that have ended before it, and may not run again.
+    /// The jobs that ended before it, and must not run again.
     pub fn over(self) -> &'static [&'static str] {
         match self {
             Self::RetryDead | Self::RetryCancelled => &["done"],
@@ -114,17 +114,17 @@ impl Step {
         if self.removes() { &["done", "dead", "gone", "tomb"] } else { &[] }
     }
 
-    /// Those that may be gone after the first part of it, where they were not retried.
+    /// The jobs that may be gone after its first part, unless they were retried.
     pub fn removed_for_good(self) -> &'static [&'static str] {
         if self.removes() { &["done", "tomb"] } else { &[] }
     }
 }
 
 impl World {
-    /// Does the operations before a step; these are not torn.
+    /// Runs the operations before a step. These are not torn.
     pub async fn prepare(&self, step: Step) {
         match step {
-            // Leases that expired are not taken back for one more lease.
+            // Expired leases are not reclaimed for one more lease.
             Step::Reclaim | Step::ReclaimToDead => {
                 self.bench.tick_for(25).await;
                 self.audited().await;
@@ -211,7 +211,7 @@ impl World {
                 assert_eq!(removed[..3], [Change::Applied; 3]);
                 assert_eq!(removed[3], Change::Refused(State::Ready));
             }
-            // The audit begins with it.
+            // The audit starts with it.
             Step::Recover | Step::Orphans => {
                 bench.reclaim().await;
                 self.audited().await;

@@ -1,4 +1,4 @@
-//! A queue with a job in each place, on a server whose file is torn.
+//! A queue with a job in each list, on a server whose file is torn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::audit::audited;
 use crate::step::Step;
 use crate::support::{Bench, QUEUE, ack, job};
 
-/// A queue with a job in each place, and what the server wrote for it.
+/// A queue with a job in each list, and the effects that the server wrote for it.
 pub struct World {
     pub server: RedisServer,
     pub bench: Bench,
@@ -30,7 +30,7 @@ pub const IDS: [&str; 17] = [
 ];
 
 impl World {
-    /// Jobs that are done, dead, cancelled, leased, returned, ready, delayed and waiting.
+    /// Creates jobs that are done, dead, cancelled, leased, returned, ready, delayed and waiting.
     pub async fn new() -> Self {
         let server = RedisServer::start().await;
         let bench = Bench::on_redis(&server.url()).await;
@@ -74,7 +74,7 @@ impl World {
         Self { server, bench, leased, effects }
     }
 
-    /// The id of a job, to which its ordering or unique key has appended its route.
+    /// The id of a job, including the route of its ordering or unique key.
     pub fn id(&self, name: &str) -> JobId {
         let options = match name {
             "alone" => EnqueueOptions::new().unique(Unique::new("alone")),
@@ -84,7 +84,7 @@ impl World {
         job(name, options).id().clone()
     }
 
-    /// Puts the queue into the state that these effects leave, on what looks like another server.
+    /// Puts the queue into the state after these effects, on what looks like another server.
     pub async fn restore(&self, effects: &[&[Effect]]) {
         self.server.replay(&effects.concat()).await;
         let meta = format!("{}meta", self.front());
@@ -96,22 +96,22 @@ impl World {
         audited(&self.server, &format!("{}meta", self.front())).await;
     }
 
-    /// The front of the names of the queue's keys.
+    /// The common prefix of the queue's keys.
     pub fn front(&self) -> String {
         let keys = self.effects.iter().flat_map(|effect| effect.args().get(1));
         let front = |key| String::from_utf8_lossy(key).strip_suffix("meta").map(str::to_owned);
         keys.map(Vec::as_slice).find_map(front).unwrap()
     }
 
-    /// The effects that the server writes meanwhile.
+    /// The effects that the server writes while `does` runs.
     pub async fn effects_of(&self, does: impl Future<Output = ()>) -> Vec<Effect> {
         let before = self.server.append_only_file().effects().len();
         does.await;
         written(&self.server, before)
     }
 
-    /// What happens without the step: jobs that it removes are retried, and all jobs run. Returns
-    /// those that ran.
+    /// The history without the step: jobs that it would remove are retried, and all jobs run.
+    /// Returns the jobs that ran.
     pub async fn go_on_without(&self, step: Step) -> BTreeSet<String> {
         if step.removes() {
             for name in ["dead", "gone"] {
@@ -121,7 +121,7 @@ impl World {
         self.run_all("untorn").await.into_keys().collect()
     }
 
-    /// Lets workers run all that is left, and returns how often each job ran.
+    /// Runs all remaining jobs, and returns how often each ran.
     pub async fn run_all(&self, case: &str) -> BTreeMap<String, u32> {
         let Self { bench, .. } = self;
         bench.broker.configure(QUEUE, QueueSettings::default()).await.unwrap();
@@ -151,8 +151,8 @@ impl World {
         runs
     }
 
-    /// Checks a state: the audit leaves nothing half, all jobs end, those in `over` don't run, and
-    /// only those in `may_be_gone` have no record.
+    /// Checks a state: the audit leaves no inconsistency, all jobs end, those in `over` don't run,
+    /// and only those in `may_be_gone` have no record.
     pub async fn check(&self, step: Step, over: &BTreeSet<String>, may_be_gone: &[&str], case: &str) -> u64 {
         self.bench.reclaim().await;
         self.audited().await;
@@ -187,7 +187,7 @@ impl World {
     }
 }
 
-/// The effects that the server wrote behind `before` effects, without the clock and the events,
+/// The effects that the server wrote after the first `before`, without the clock and the events,
 /// whose ids can't be written twice.
 fn written(server: &RedisServer, before: usize) -> Vec<Effect> {
     let mut effects = server.effects_since(before);

@@ -1,4 +1,4 @@
-//! A broker whose every step first does what a test wants.
+//! A broker that calls a function of the test before every step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Hooked {
 }
 
 impl Hooked {
-    /// `before` is told the name of the step.
+    /// `before` gets the name of the step.
     pub fn new(before: impl Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { broker: MemoryBroker::new(), before: Box::new(before) })
     }

@@ -1,21 +1,21 @@
-//! Fixed window: one counter that starts again at each multiple of the period.
+//! Fixed window: one counter that is reset at each multiple of the period.
 
 use std::time::Duration;
 
 use super::{Algorithm, ensure_fits, most_charged};
 use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestamp};
 
-/// Counts per window; windows begin at the multiples of the period since the clock's epoch, so with
-/// [`SystemClock`](crate::SystemClock) an hour begins on the hour and a day at midnight UTC.
+/// Counts per window. Windows begin at the multiples of the period since the clock's epoch. With
+/// [`SystemClock`](crate::SystemClock), an hour begins on the hour and a day at midnight UTC.
 ///
-/// Bound: at most `limit` in each such window, hence at most `2 × limit` in any stretch of one period.
-/// O(1) time, 16 bytes a key. There is no burst.
+/// Bound: at most `limit` in each window, and therefore at most `2 × limit` in any interval of one
+/// period. O(1) time, 16 bytes per key. There is no burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedWindow {
     quota: Quota,
 }
 
-/// What [`FixedWindow`] remembers of a key.
+/// State that [`FixedWindow`] keeps for a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FixedWindowState {
     start: u64,
@@ -23,18 +23,17 @@ pub struct FixedWindowState {
 }
 
 impl FixedWindow {
-    /// Applies `quota`, without a burst.
+    /// Applies `quota` without a burst.
     pub const fn new(quota: Quota) -> Self {
         Self { quota: quota.without_burst() }
     }
 
-    /// The state as it counts at `now`.
     fn at(&self, state: FixedWindowState, now: Timestamp) -> FixedWindowState {
         let now = now.as_micros();
         let start = now - now % self.quota.period_micros();
         if now < state.start {
             if state.start - now > self.quota.period_micros() {
-                // The clock was set back: the usage moves into the window it shows now.
+                // The clock was set back: the usage moves into the clock's current window.
                 return FixedWindowState { start, ..state };
             }
             return state;
@@ -77,7 +76,7 @@ impl Algorithm for FixedWindow {
         Ok(Self::new(quota))
     }
 
-    /// What was charged in the old period's window counts in the window under way.
+    /// The usage of the old period's window counts in the current window.
     fn carry_over(&self, before: &Self, state: &mut FixedWindowState, now: Timestamp) {
         if before.quota.period_micros() != self.quota.period_micros() {
             *state = FixedWindowState { used: before.at(*state, now).used, ..self.initial(now) };

@@ -1,22 +1,25 @@
-//! Leaky bucket: drains at the quota's rate, as a meter or as a queue.
+//! Leaky bucket that drains at the quota's rate, as a meter or as a queue.
 
 use std::time::Duration;
 
 use super::{Algorithm, TokenBucket, TokenBucketState};
 use crate::{CheckError, Decision, Quota, QuotaError, Timestamp};
 
-/// A bucket that each cost fills and that drains at `limit` per period; what would make it overflow is refused.
+/// A bucket that costs fill and that drains at `limit` per period. A cost that would make it
+/// overflow is refused.
 ///
-/// - **As a [meter](Self::meter)** it admits at once, up to a full bucket: exactly a [`TokenBucket`] seen from its other
-///   side. Bound: at most `burst + limit × t / period` in any time `t`.
-/// - **As a [queue](Self::queue)** it admits at the steady rate: each admission comes with a
-///   [`delay`](crate::Allowance::delay), its place in the line, after which the caller goes ahead. Bound: of costs of one,
-///   those that go ahead in any time `t` are at most `1 + limit × t / period`, with no burst. Nobody waits longer than
-///   `burst × period / limit`. Who is admitted first goes first. A caller that gives up gives its place back by
-///   [`reward`](crate::Limiter::reward); those behind it keep theirs. A `RateLimitLayer` does so for whoever would wait for
-///   more than its `max_wait`, ten seconds unless set.
+/// - **As a [meter](Self::meter)** it admits immediately, up to a full bucket. It is equivalent to
+///   a [`TokenBucket`]. Bound: at most `burst + limit × t / period` in any time `t`.
+/// - **As a [queue](Self::queue)** it admits at the steady rate. Each admission has a
+///   [`delay`](crate::Allowance::delay), after which the caller proceeds. Bound: if each cost is
+///   one, at most `1 + limit × t / period` callers proceed in any time `t`, with no burst. No delay
+///   is longer than `burst × period / limit`. Callers proceed in the order in which they were
+///   admitted. A caller that gives up returns its place with [`reward`](crate::Limiter::reward);
+///   the delays of later callers do not change. A `RateLimitLayer` does this if the delay exceeds
+///   its `max_wait`, ten seconds unless set.
 ///
-/// The quota's burst is the size of the bucket, or the places in the line. O(1) time, 16 bytes a key, no rounding error.
+/// The quota's burst is the size of the bucket, or the length of the queue. O(1) time, 16 bytes per
+/// key, no rounding error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeakyBucket {
     bucket: TokenBucket,
@@ -24,23 +27,22 @@ pub struct LeakyBucket {
 }
 
 impl LeakyBucket {
-    /// Admits at once, up to a full bucket.
+    /// Admits immediately, up to a full bucket.
     pub const fn meter(quota: Quota) -> Self {
         Self { bucket: TokenBucket::new(quota), is_queue: false }
     }
 
-    /// Admits at the quota's rate, each after its delay.
+    /// Admits at the quota's rate, each cost after its delay.
     pub const fn queue(quota: Quota) -> Self {
         Self { bucket: TokenBucket::new(quota), is_queue: true }
     }
 
-    /// The bucket seen from its other side, and whether admissions are delayed.
+    /// The equivalent token bucket, and whether admissions are delayed.
     #[cfg(feature = "redis")]
     pub(crate) const fn parts(&self) -> (TokenBucket, bool) {
         (self.bucket, self.is_queue)
     }
 
-    /// The same over another bucket.
     #[cfg(feature = "redis")]
     pub(crate) const fn with_bucket(&self, bucket: TokenBucket) -> Self {
         Self { bucket, is_queue: self.is_queue }

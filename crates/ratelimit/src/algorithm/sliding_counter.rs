@@ -1,43 +1,45 @@
-//! Sliding window counter, approximate: the window before counts by the share of it that still lies in the last period.
+//! Approximate sliding window counter: the previous window counts by its overlap with the period.
 
 use std::time::Duration;
 
 use super::{Algorithm, ensure_fits, most_charged};
 use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestamp};
 
-/// Two counters, of the window that is under way and of the one before, which is taken to have been charged evenly.
+/// Two counters: one for the current window and one for the previous window. The algorithm assumes
+/// that the charges of the previous window were evenly spaced.
 ///
-/// Bound: at most `2 × limit - 1` in any stretch of one period, as when a window is filled at its end and the next one
-/// over its whole length; at most `limit` in each window that begins at a multiple of the period; about `limit` where
-/// requests come evenly. [`SlidingWindow`](crate::SlidingWindow) costs more memory and never exceeds the limit.
+/// Bound: at most `2 × limit - 1` in any interval of one period, for example if one window is
+/// filled at its end and the next one over its whole length. At most `limit` in each window that
+/// begins at a multiple of the period. About `limit` if requests are evenly spaced.
+/// [`SlidingWindow`](crate::SlidingWindow) uses more memory and never exceeds the limit.
 ///
-/// The share of the window before is counted in 1/256, rounded up, so that the same figures come out in Redis, which
-/// counts in doubles. O(1) time, 24 bytes a key. There is no burst.
+/// The share of the previous window is counted in units of 1/256, rounded up, so that Redis, which
+/// counts with doubles, gives the same figures. O(1) time, 24 bytes per key. There is no burst.
 ///
-/// After Cloudflare's counter ("How we built rate limiting capable of scaling to millions of domains", 2017).
+/// Based on Cloudflare's counter ("How we built rate limiting capable of scaling to millions of
+/// domains", 2017).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlidingCounter {
     quota: Quota,
 }
 
-/// What [`SlidingCounter`] remembers of a key.
+/// State that [`SlidingCounter`] keeps for a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlidingCounterState {
-    /// When the window under way began.
+    /// Start of the current window.
     start: u64,
     used: u64,
     before: u64,
 }
 
-/// Parts of a window by which its share is counted.
+/// Resolution of the previous window's share.
 const PARTS: u64 = 256;
 
-/// So many 1/256 of `used`, rounded up.
 const fn share(used: u64, parts: u64) -> u64 {
     used / PARTS * parts + (used % PARTS * parts).div_ceil(PARTS)
 }
 
-/// The most parts of `used` that fit into `room`.
+/// Maximum number of parts of `used` that fit into `room`.
 fn most_parts(used: u64, room: u64) -> u64 {
     let (mut fits, mut too_many) = (0, PARTS + 1);
     while too_many - fits > 1 {
@@ -48,17 +50,16 @@ fn most_parts(used: u64, room: u64) -> u64 {
 }
 
 impl SlidingCounter {
-    /// Applies `quota`, without a burst.
+    /// Applies `quota` without a burst.
     pub const fn new(quota: Quota) -> Self {
         Self { quota: quota.without_burst() }
     }
 
-    /// The state as it counts at `now`.
     fn at(&self, state: SlidingCounterState, now: Timestamp) -> SlidingCounterState {
         let (now, period) = (now.as_micros(), self.quota.period_micros());
         let start = now - now % period;
         if now < state.start {
-            // Where the clock was set back, the usage moves into the window it shows now.
+            // If the clock was set back, the usage moves into the clock's current window.
             let is_set_back = state.start - now > period;
             return if is_set_back { SlidingCounterState { start, ..state } } else { state };
         }
@@ -69,12 +70,12 @@ impl SlidingCounter {
         }
     }
 
-    /// How many parts of the window before lie in the last period, at a time since the start of the one under way.
+    /// Parts of the previous window within the last period, at `since_start` in this one.
     fn parts(&self, since_start: u64) -> u64 {
         ((self.quota.period_micros() - since_start) * PARTS).div_ceil(self.quota.period_micros())
     }
 
-    /// How long after the start of a window no more than `parts` of the one before lie in the last period.
+    /// Time after a window's start at which at most `parts` of the previous one are in the period.
     fn until(&self, parts: u64) -> u64 {
         self.quota.period_micros() - parts * self.quota.period_micros() / PARTS
     }
@@ -103,9 +104,9 @@ impl SlidingCounter {
         }
         let room = limit - cost;
         let retry_after = match room.checked_sub(state.used) {
-            // When enough of the window before has passed.
+            // When enough of the previous window has left the period.
             Some(room) => after(self.until(most_parts(state.before, room))),
-            // When enough of this one has, which is then the one before.
+            // When enough of the current window, then the previous one, has left the period.
             None => after(period + self.until(most_parts(state.used, room))),
         };
         Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
@@ -128,7 +129,7 @@ impl Algorithm for SlidingCounter {
         Ok(Self::new(quota))
     }
 
-    /// What is in use in the old period counts as charged in the window under way.
+    /// The usage in the old period counts as charged in the current window.
     fn carry_over(&self, before: &Self, state: &mut SlidingCounterState, now: Timestamp) {
         if before.quota.period_micros() != self.quota.period_micros() {
             let used = before.used(before.at(*state, now), now);

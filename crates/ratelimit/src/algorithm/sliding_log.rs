@@ -1,25 +1,26 @@
-//! Sliding window log: every charge is remembered by its own date.
+//! Sliding window log: the time of every charge is stored.
 
 use super::{Algorithm, SlidingWindow, SlidingWindowState};
 use crate::{CheckError, Decision, Quota, QuotaError, Timestamp};
 
-/// Admits at most `limit` in any window, and each charge counts for exactly one period.
+/// Admits at most `limit` in any window. Each charge counts for exactly one period.
 ///
-/// Bound: in any half-open stretch of one period, wherever it begins, at most `limit`; and whatever doesn't exceed that is
-/// admitted. No other algorithm promises both. Time O(1) amortised, O(cost) for a refusal.
+/// Bound: at most `limit` in any half-open interval of one period, and every cost within that bound
+/// is admitted. No other algorithm guarantees both. Time O(1) amortised, O(cost) for a refusal.
 ///
-/// It is a [`SlidingWindow`] whose segments are one microsecond long: 16 bytes for each microsecond of the last period in
-/// which something was charged, so up to `16 × limit` bytes a key. For that the limit is bounded.
+/// It is a [`SlidingWindow`] with segments of one microsecond. It needs 16 bytes for each
+/// microsecond of the last period in which something was charged, up to `16 × limit` bytes per key.
+/// The limit is therefore bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlidingLog {
     window: SlidingWindow,
 }
 
 impl SlidingLog {
-    /// The greatest limit.
+    /// Maximum limit.
     pub const MAX_LIMIT: u64 = 10_000;
 
-    /// Applies `quota`, without a burst.
+    /// Applies `quota` without a burst.
     ///
     /// # Errors
     /// [`QuotaError::LimitTooLarge`] above [`SlidingLog::MAX_LIMIT`].
@@ -30,13 +31,11 @@ impl SlidingLog {
         Ok(Self { window: SlidingWindow::exact(quota) })
     }
 
-    /// The window that it is.
     #[cfg(feature = "redis")]
     pub(crate) const fn window(&self) -> SlidingWindow {
         self.window
     }
 
-    /// The same log over another window.
     #[cfg(feature = "redis")]
     pub(crate) const fn of_window(window: SlidingWindow) -> Self {
         Self { window }

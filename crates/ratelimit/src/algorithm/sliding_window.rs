@@ -1,5 +1,5 @@
-//! Conservative sliding window: charges are kept in segments, and a segment counts in full until all of it is
-//! older than the window.
+//! Conservative sliding window: charges are grouped into segments, and a segment counts in full
+//! until its last charge is older than the window.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
@@ -10,27 +10,27 @@ use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestam
 
 /// Admits at most `limit` in any window.
 ///
-/// Bound: in any half-open stretch of one period, wherever it begins, at most `limit`. The price is that a charge
-/// may count for up to `period / segments` longer than the period, never less.
+/// Bound: at most `limit` in any half-open interval of one period. In return, a charge may count
+/// for up to `period / segments` longer than the period, but never for less than the period.
 ///
-/// A segment begins at the first charge that finds none to join, takes the charges of the next
-/// `period / segments`, and leaves one period after its last charge. So a burst counts for exactly one period,
-/// and with charges further apart than a segment this is the exact log. Time O(1) amortised, O(segments) for a
-/// refusal; at most `segments + 1` entries of 16 bytes a key, fewer under a smaller limit. There is no
-/// burst.
+/// The first charge that fits no segment begins a new one. The segment takes the charges of the
+/// next `period / segments`, and expires one period after its last charge. A burst therefore counts
+/// for exactly one period, and if charges are further apart than a segment, the algorithm equals
+/// the exact log. Time O(1) amortised, O(segments) for a refusal. At most `segments + 1` entries of
+/// 16 bytes per key, fewer with a smaller limit. There is no burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlidingWindow {
     quota: Quota,
     segment: u64,
-    /// Into how many the period is cut; into microseconds where there is no number.
+    /// Number of segments per period. `None` if segments are one microsecond long.
     segments: Option<NonZeroU16>,
 }
 
-/// What [`SlidingWindow`] remembers of a key.
+/// State that [`SlidingWindow`] keeps for a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SlidingWindowState {
     segments: VecDeque<Segment>,
-    /// When the newest segment began.
+    /// Start of the newest segment.
     begun: u64,
     used: u64,
 }
@@ -44,17 +44,18 @@ struct Segment {
 const SEGMENTS: NonZeroU16 = NonZeroU16::new(60).expect("60 is not zero");
 
 impl SlidingWindow {
-    /// Applies `quota`, without a burst, with 60 segments: a minute counts up to a second long.
+    /// Applies `quota` without a burst, with 60 segments: a minute counts up to a second longer.
     pub const fn new(quota: Quota) -> Self {
         Self::with_segments(quota, SEGMENTS)
     }
 
-    /// Applies `quota`, without a burst, with a number of segments: more of them wait less and remember more.
+    /// Applies `quota` without a burst, with the given number of segments. More segments mean
+    /// shorter waits and more memory.
     pub const fn with_segments(quota: Quota, segments: NonZeroU16) -> Self {
         Self::cut(quota, Some(segments))
     }
 
-    /// Applies `quota` with segments of a microsecond, the shortest time there is.
+    /// Applies `quota` with segments of one microsecond, the unit of time.
     pub(super) const fn exact(quota: Quota) -> Self {
         Self::cut(quota, None)
     }
@@ -67,27 +68,26 @@ impl SlidingWindow {
         Self { quota: quota.without_burst(), segment, segments }
     }
 
-    /// How long a segment takes charges, in microseconds.
     #[cfg(feature = "redis")]
     pub(crate) fn segment_micros(&self) -> u64 {
         self.segment
     }
 
-    /// The same window over another limit.
     #[cfg(feature = "redis")]
     pub(crate) fn with_limit_of(&self, quota: Quota) -> Self {
         Self { quota, ..*self }
     }
 
-    /// The window's view of time: never before the last charge, from which the real time lags by the second
-    /// value. After a step back of more than a window there is no lag: the last charge counts as made now.
+    /// The window's view of time and its lag, in microseconds. The view is never before the last
+    /// charge; the lag is how far real time is behind the view. After a step back of more than one
+    /// window the lag is zero: the last charge counts as made now.
     pub(super) fn view(&self, state: &SlidingWindowState, now: Timestamp) -> (u64, u64) {
         let now = now.as_micros();
         let last = state.segments.back().map_or(now, |newest| newest.last.max(now));
         (last, if last - now > self.quota.period_micros() { 0 } else { last - now })
     }
 
-    /// Moves the clock's step back into the state, so that the window's view is real time again.
+    /// Applies the clock's step back to the state, so that the view equals real time again.
     fn follow_clock(&self, state: &mut SlidingWindowState, now: Timestamp) {
         let (view, lag) = self.view(state, now);
         let step = view - now.as_micros() - lag;
@@ -103,12 +103,12 @@ impl SlidingWindow {
         view.saturating_sub(segment.last) >= self.quota.period_micros()
     }
 
-    /// How long after `view` a segment leaves.
+    /// Time after `view` at which a segment expires, in microseconds.
     fn leaves_in(&self, segment: Segment, view: u64) -> u64 {
         self.quota.period_micros().saturating_sub(view.saturating_sub(segment.last))
     }
 
-    /// What is in use at `view`, and the first segment that still counts.
+    /// Amount in use at `view`, and the index of the first segment that still counts.
     fn live(&self, state: &SlidingWindowState, view: u64) -> (u64, usize) {
         let mut used = state.used;
         for (index, segment) in state.segments.iter().enumerate() {
@@ -143,7 +143,7 @@ impl SlidingWindow {
         Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
     }
 
-    /// Makes the state what it is at `now`, and returns the window's view of it.
+    /// Updates the state to `now`: removes expired segments. Returns the window's view of time.
     pub(super) fn settle(&self, state: &mut SlidingWindowState, now: Timestamp) -> u64 {
         self.follow_clock(state, now);
         let (view, _) = self.view(state, now);
@@ -233,7 +233,7 @@ impl Algorithm for SlidingWindow {
             left -= taken;
             if newest.used == 0 {
                 state.segments.pop_back();
-                // When the segment that is now the newest began is not kept: the next charge begins its own.
+                // The start of this segment is not stored. The next charge begins a new one.
                 state.begun = 0;
             }
         }

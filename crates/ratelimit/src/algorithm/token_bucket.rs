@@ -1,25 +1,25 @@
-//! Token bucket, as the generic cell rate algorithm (GCRA, ITU-T I.371) in exact rational arithmetic.
+//! Token bucket: the generic cell rate algorithm (GCRA, ITU-T I.371) in exact rational arithmetic.
 
 use std::time::Duration;
 
 use super::{Algorithm, ensure_fits, most_charged};
 use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestamp};
 
-/// Refills `limit` per period, continuously, and holds `burst` at most.
+/// Refills `limit` per period, continuously, and holds at most `burst`.
 ///
-/// Bound: at most `burst + limit × t / period` in any time `t`. So a burst equal to the limit admits up to just
-/// under twice the limit in some window. O(1) time, 16 bytes a key.
+/// Bound: at most `burst + limit × t / period` in any time `t`. With a burst equal to the limit,
+/// some window can therefore admit almost twice the limit. O(1) time, 16 bytes per key.
 ///
-/// The rate has no rounding error: time is counted in fractions of `1 / limit` µs, in which one unit of cost
-/// is exactly `period` long.
+/// The rate has no rounding error. The unit of time is `1 / limit` µs, in which the refill of one
+/// unit of cost takes exactly `period` units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenBucket {
     quota: Quota,
 }
 
-/// What [`TokenBucket`] remembers of a key: when the bucket will be full (the theoretical arrival time), in
-/// `1 / limit` µs since the epoch.
-// Packed, so that it needs no padding beside what else is kept of a key.
+/// State that [`TokenBucket`] keeps for a key: the time at which the bucket will be full (the
+/// theoretical arrival time), in `1 / limit` µs since the epoch.
+// Packed, so that it adds no padding to the other fields of a key.
 #[repr(Rust, packed(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenBucketState {
@@ -27,50 +27,49 @@ pub struct TokenBucketState {
 }
 
 impl TokenBucket {
-    /// Applies `quota`, its burst included.
+    /// Applies `quota`, including its burst.
     pub const fn new(quota: Quota) -> Self {
         Self { quota }
     }
 
-    /// `now` in `1 / limit` µs: at most 2⁶⁴ × 2⁵³, so sums with the bucket's length stay far below 2¹²⁸.
+    /// `now` in `1 / limit` µs. At most 2⁶⁴ × 2⁵³, so sums are far below 2¹²⁸.
     fn scaled(&self, now: Timestamp) -> u128 {
         u128::from(now.as_micros()) * u128::from(self.quota.limit())
     }
 
-    /// How long `cost` takes to refill, in `1 / limit` µs.
+    /// Time in which `cost` refills, in `1 / limit` µs.
     pub(crate) fn refill(&self, cost: u64) -> u128 {
         u128::from(cost) * u128::from(self.quota.period_micros())
     }
 
-    /// From `from` to `to`, both scaled, rounded up to a microsecond.
+    /// Time between `from` and `to`, both in `1 / limit` µs, rounded up to a microsecond.
     fn micros(&self, from: u128, to: u128) -> Duration {
         let span = divide(to.saturating_sub(from) + u128::from(self.quota.limit() - 1), self.quota.limit());
         Duration::from_micros(span)
     }
 
-    /// When the bucket will be full, as it counts at `now`: never before `now`.
+    /// Time at which the bucket will be full, as of `now`: never before `now`.
     fn full_at(&self, state: TokenBucketState, now: u128) -> u128 {
         let length = self.refill(self.capacity());
         if state.full_at > now + 2 * length {
-            // The clock was set back by more than the bucket takes to fill: it counts as just emptied.
+            // Set back by more than the bucket takes to fill: it counts as just emptied.
             return now + length;
         }
         state.full_at.max(now)
     }
 
-    /// A span of `1 / limit` µs, rounded up to a microsecond.
+    /// Converts a duration in `1 / limit` µs to one that is rounded up to a microsecond.
     #[cfg(feature = "redis")]
     pub(crate) fn span(&self, scaled: u128) -> Duration {
         self.micros(0, scaled)
     }
 
-    /// How long until the bucket is full.
     pub(super) fn until_full(&self, state: TokenBucketState, now: Timestamp) -> Duration {
         let now = self.scaled(now);
         self.micros(now, self.full_at(state, now))
     }
 
-    /// The decision over `cost` where the bucket will be full at `full_at`, never before `now`, both scaled.
+    /// The decision for `cost` if the bucket is full at `full_at` ≥ `now`, both in `1 / limit` µs.
     pub(crate) fn decide(&self, full_at: u128, now: u128, cost: u64) -> Decision {
         let (quota, limit) = (self.quota, self.capacity());
         let end = now + self.refill(limit);
@@ -86,7 +85,7 @@ impl TokenBucket {
     }
 }
 
-/// `dividend / divisor`, cut at `u64::MAX`. Most spans fit 64 bits, in which division is several times faster.
+/// `dividend / divisor`, limited to `u64::MAX`. In 64 bits division is several times faster.
 fn divide(dividend: u128, divisor: u64) -> u64 {
     match u64::try_from(dividend) {
         Ok(dividend) => dividend / divisor,
@@ -109,12 +108,12 @@ impl Algorithm for TokenBucket {
         Ok(Self::new(quota))
     }
 
-    /// What is missing stays missing, up to twice the capacity, so that no key waits for ever; it refills at the new rate.
+    /// The missing amount is kept, up to twice the capacity, and refills at the new rate.
     fn carry_over(&self, before: &Self, state: &mut TokenBucketState, now: Timestamp) {
         let old = before.scaled(now);
         let missing = before.full_at(*state, old) - old;
         let [old_period, period] = [before, self].map(|bucket| u128::from(bucket.quota.period_micros()));
-        // In two steps: the product of both would leave 128 bits.
+        // In two steps, because the product of both would overflow 128 bits.
         let (units, part) = (missing / old_period, missing % old_period);
         let most = u128::from(Quota::MAX_LIMIT);
         let (units, part) = if units < most { (units, part) } else { (most, 0) };
@@ -135,7 +134,7 @@ impl Algorithm for TokenBucket {
         let now = self.scaled(now);
         let full_at = self.full_at(*state, now);
         let after = full_at + self.refill(cost);
-        // Asked first, so that the figures are divided out once.
+        // The comparison comes first, so that the figures are divided only once.
         let (kept, asked) = if after <= now + self.refill(self.capacity()) { (after, 0) } else { (full_at, cost) };
         state.full_at = kept;
         Ok(self.decide(kept, now, asked))

@@ -1,17 +1,19 @@
-//! Several conservative sliding windows over one key, charged together or not at all.
+//! Several conservative sliding windows for one key. All of them are charged, or none.
 
 use super::{Algorithm, SlidingWindow, SlidingWindowState, ensure_fits};
 use crate::{CheckError, Decision, Quota, QuotaError, Quotas, Timestamp};
 
-/// A [`SlidingWindow`] of 60 segments for each of several quotas: a cost is admitted where all of them have room for it, and
-/// then charged to each. Where one refuses, none is charged.
+/// One [`SlidingWindow`] of 60 segments for each of several quotas. A cost is admitted only if
+/// every window has capacity for it, and is then charged to each. If one refuses, none is charged.
 ///
-/// Bound: of each quota, in any half-open stretch of its period, at most its limit. Time and memory are the sum of its windows'.
+/// Bound: for each quota, at most its limit in any half-open interval of its period. Time and
+/// memory are the sum over the windows.
 ///
-/// A decision shows the binding window: of those that refuse, the one to wait for longest; else the one with least left; of
-/// equals the first. Its `reset_after` is that window's. The greatest cost is the smallest limit.
+/// A decision shows the binding window. If windows refuse, it is the one with the longest wait;
+/// otherwise the one with the least remaining. Among equals the first one wins. `reset_after` is
+/// the value of that window. The maximum cost is the smallest limit.
 ///
-/// A changed quota ([`with_quota`](Algorithm::with_quota)) takes the place of the one over the same period.
+/// A changed quota ([`with_quota`](Algorithm::with_quota)) replaces the quota with the same period.
 ///
 /// ```
 /// # use tidegate_ratelimit::{Limiter, ManualClock, MemoryLimiter, Windows};
@@ -30,19 +32,19 @@ pub struct Windows {
     quotas: Quotas,
 }
 
-/// What [`Windows`] remembers of a key: the state of each window, in the order of the quotas.
+/// State that [`Windows`] keeps for a key: the state of each window, in the order of the quotas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WindowsState {
     windows: Box<[SlidingWindowState]>,
 }
 
 impl Windows {
-    /// Applies all of `quotas`, without bursts.
+    /// Applies all of `quotas` without bursts.
     pub const fn new(quotas: Quotas) -> Self {
         Self { quotas: quotas.without_bursts() }
     }
 
-    /// All the quotas it applies.
+    /// All quotas that the algorithm applies.
     pub const fn quotas(&self) -> Quotas {
         self.quotas
     }
@@ -51,7 +53,6 @@ impl Windows {
         self.quotas.iter().map(|quota| SlidingWindow::new(*quota))
     }
 
-    /// What the binding window says of `cost`.
     fn decide(&self, state: &WindowsState, now: Timestamp, cost: u64) -> Decision {
         let decisions = self.windows().zip(&state.windows).map(|(window, state)| window.decide(state, now, cost));
         let bind = |binding: Decision, other: Decision| if binds_more(&other, &binding) { other } else { binding };
@@ -76,7 +77,7 @@ impl Algorithm for Windows {
         "windows"
     }
 
-    /// The one with the smallest limit.
+    /// The quota with the smallest limit.
     fn quota(&self) -> Quota {
         let smallest = |one: Quota, other: &Quota| if other.limit() < one.limit() { *other } else { one };
         self.quotas.iter().fold(self.quotas[0], smallest)
@@ -91,7 +92,7 @@ impl Algorithm for Windows {
         Ok(Self { quotas: self.quotas.with(quota)? })
     }
 
-    /// A window over a period that was not there before begins with nothing charged.
+    /// A window with a new period begins with nothing charged.
     fn carry_over(&self, before: &Self, state: &mut WindowsState, now: Timestamp) {
         let mut carried = self.initial(now);
         for (window, kept) in self.windows().zip(&mut carried.windows) {
@@ -148,7 +149,6 @@ impl Algorithm for Windows {
         }
     }
 
-    /// The most that is in use of any window.
     fn charged(&self, state: &WindowsState, now: Timestamp) -> u64 {
         self.windows().zip(&state.windows).map(|(window, state)| window.charged(state, now)).max().unwrap_or(0)
     }

@@ -1,25 +1,24 @@
-//! What one key has done so far, and whether it does so still: a pure function of (history, now, count).
+//! The history of one key and its assessment: a pure function of (history, now, count).
 
 use crate::Timestamp;
 
-/// What is thought of a key.
+/// Assessment of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
-    /// Its history is too short.
+    /// The history is too short.
     Learning,
-    /// It does what it did.
+    /// The rate matches the history.
     Normal,
-    /// It does far more than it did.
+    /// The rate is far above the history.
     Flagged {
-        /// Since when.
+        /// Time at which the key was flagged.
         since: Timestamp,
     },
 }
 
-/// The figures by which keys are judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
-    /// In microseconds.
+    /// Length of an interval, in microseconds.
     pub(super) interval: u64,
     pub(super) minimum: u64,
 }
@@ -30,24 +29,24 @@ impl Default for Rule {
     }
 }
 
-/// Intervals that are learned before anything is judged.
+/// Number of intervals that are learned before a key can be flagged.
 const LEARNED: u32 = 30;
-/// How much an interval weighs: about the last eighteen count.
+/// Weight of an interval: about the last 18 intervals count.
 const WEIGHT: f64 = 0.055;
 const TIMES_MEAN: f64 = 5.0;
 const DEVIATIONS: f64 = 8.0;
-/// Intervals in a row that are quiet enough to take the flag back.
+/// Consecutive calm intervals after which a flag is removed.
 const CALM: u32 = 6;
-/// Intervals after which a flagged rate is a habit.
+/// Intervals after which a flagged rate counts as normal.
 const ACCEPTED: u32 = 360;
-/// Intervals after which a key that isn't seen may give way to any other, and after which it is learned anew.
+/// Intervals without requests after which a key may be replaced by any other (`IDLE`), and after
+/// which its history is discarded (`STRANGE`).
 const IDLE: u64 = 360;
 const STRANGE: u64 = 8_640;
 
-/// Counts of one key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct History {
-    /// The number of the interval in which it was last counted.
+    /// Number of the interval in which it was last counted.
     interval: u64,
     count: u64,
     learned: u32,
@@ -60,7 +59,7 @@ pub(super) struct History {
 struct Raised {
     since: Timestamp,
     count: u64,
-    /// Intervals since then, and those at its end that were calm.
+    /// Intervals since the flag was raised. `calm` counts the calm ones at the end.
     lasted: u32,
     calm: u32,
 }
@@ -71,7 +70,6 @@ impl History {
         Self { interval, count: 0, learned: 0, mean: 0.0, variance: 0.0, flag: None }
     }
 
-    /// Counts requests and says what they make of the key.
     pub(super) fn count(&mut self, rule: &Rule, now: Timestamp, count: u64) -> Habit {
         *self = self.at(rule, now);
         self.count = self.count.saturating_add(count);
@@ -81,9 +79,10 @@ impl History {
         self.habit()
     }
 
-    /// The history as it is at `now`, with the intervals that have ended since.
+    /// The history as of `now`, including the intervals that have ended since.
     ///
-    /// A clock that was set back by little goes on in the interval under way; by more than one it begins another.
+    /// If the clock was set back by at most one interval, the current interval continues. If it was
+    /// set back further, a new interval begins.
     pub(super) fn at(&self, rule: &Rule, now: Timestamp) -> Self {
         let (mut history, interval) = (*self, now.as_micros() / rule.interval);
         let ended = interval.saturating_sub(history.interval);
@@ -112,17 +111,17 @@ impl History {
         self.mean
     }
 
-    /// What an interval had counted when the flag was raised.
+    /// Count of the interval at the time when the flag was raised.
     pub(super) fn flagged_by(&self) -> u64 {
         self.flag.map_or(0, |raised| raised.count)
     }
 
-    /// Whether it was not seen for so long that any other key is worth more.
+    /// Whether the key was idle for so long that any other key may replace it.
     pub(super) fn is_idle(&self, rule: &Rule, now: Timestamp) -> bool {
         (now.as_micros() / rule.interval).saturating_sub(self.interval) > IDLE
     }
 
-    /// What eviction compares: a thousand times what an interval counts.
+    /// The value that eviction compares: a thousand times the mean, plus the current count.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -136,7 +135,7 @@ impl History {
         let count = std::mem::take(&mut self.count);
         let is_calm = count.saturating_mul(2) < self.threshold(rule);
         match &mut self.flag {
-            // What it does where it does nothing says nothing: who rests at night comes back as who it was.
+            // Idle intervals do not count: a client that is idle at night keeps its profile.
             None if count > 0 => self.learn(count),
             None => {}
             Some(raised) => {
@@ -151,7 +150,7 @@ impl History {
         }
     }
 
-    /// So many intervals in which nothing came.
+    /// Applies `intervals` intervals without requests.
     fn rest(&mut self, intervals: u32) {
         if let Some(raised) = &mut self.flag {
             raised.calm = raised.calm.saturating_add(intervals);
@@ -164,17 +163,17 @@ impl History {
     #[allow(clippy::cast_precision_loss, reason = "a count above 2^53 may be off by one")]
     fn learn(&mut self, count: u64) {
         self.learned = self.learned.saturating_add(1);
-        // At first all intervals weigh the same.
+        // At first all intervals have the same weight.
         let weight = WEIGHT.max(1.0 / f64::from(self.learned));
         let off = count as f64 - self.mean;
         self.mean += weight * off;
         self.variance = (1.0 - weight) * (self.variance + weight * off * off);
     }
 
-    /// What an interval may not reach.
+    /// The count at which an interval raises a flag.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and the cast saturates")]
     fn threshold(&self, rule: &Rule) -> u64 {
-        // Independent requests have the variance of their mean; what was seen may be less by chance.
+        // The variance of independent requests equals their mean. A sample may have less.
         let deviation = self.variance.max(self.mean).sqrt();
         let least = (TIMES_MEAN * self.mean).max(self.mean + DEVIATIONS * deviation);
         rule.minimum.max(least.ceil() as u64)

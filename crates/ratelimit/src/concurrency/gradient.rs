@@ -1,27 +1,41 @@
-//! A limit that finds itself: how many at a time a service bears, from how long it takes.
+//! An adaptive concurrency limit, computed from the duration of requests.
 
 use std::time::Duration;
 
 use crate::Timestamp;
 use crate::clock::whole_micros;
 
-/// Finds how many requests at a time a service bears before they wait for one another.
+/// Determines how many concurrent requests a service can handle before they queue.
 ///
-/// The **baseline** is how long a request takes where none waits. In every window, 100 ms, 20 requests or as long as a request
-/// takes, whichever is later, a second at most unless requests take longer, the limit is multiplied by `1.5 × baseline / time taken`, at least a half and at most 1, and then grows by its root if it is in
-/// use: the root is the queue that is left standing, so that no capacity is wasted. It grows only where something was served: of a
-/// service that answers nothing, or errors alone, it stays. Requests that failed for want of capacity lower the limit further: if
-/// all did, to half of that. So does one that was given up after more than five times the baseline.
+/// The **baseline** is the duration of a request without queueing. After each window the limit is
+/// multiplied by `1.5 × baseline / duration`, at least 0.5 and at most 1. If the limit is in use,
+/// its square root is then added. The square root is the queue that is allowed to remain, so that
+/// no capacity is wasted. The limit grows only if requests were served, so it does not grow for a
+/// service that does not respond or returns only errors.
 ///
-/// The baseline follows a service that becomes faster at once, by more than chance explains. Whether it became *slower*, or only has a queue, can't be
-/// told from outside, so it is **probed again**: about every 30 s, and whenever the limit has lost half since the last probe, only
-/// half as many are let in, until 20 of those are done and those that take longest had the time, four times as long as the others. What
-/// they took is the new baseline; of fewer, where a second has passed since the first was let in, and four times the longer of the
-/// baseline and what requests took last. So a service that is slower for good isn't throttled for ever, be it by seconds; but where a
-/// request takes 5 s the limit needs minutes from 4 to 200. Where fewer than half of the limit are under way nothing waits, and
-/// the baseline follows in both directions without a probe.
+/// Requests that failed because of overload lower the limit further: by half if all of them did. A
+/// request that was cancelled after more than five times the baseline counts as overload.
 ///
-/// A pure function of the state, the time and what was observed; it knows no clock.
+/// A window ends after 100 ms, after 20 requests, and after the duration of one request, whichever
+/// is latest. It is never longer than one second, or than one request if that takes longer.
+///
+/// If a service becomes faster, by more than random variation explains, the baseline follows
+/// immediately. Whether a service has become *slower* or only has a queue is not visible from
+/// outside, so the baseline is **probed again**: about every 30 s, and whenever the limit has lost
+/// half since the last probe.
+///
+/// During a probe only half of the limit is admitted. The probe ends after 20 admitted requests
+/// have ended and four times their mean duration has passed, so that slow ones are included. It
+/// ends with fewer requests after one second has passed since the first was admitted, and four
+/// times the longer of the baseline and the last mean duration. Their mean duration is the new
+/// baseline. A service that has permanently become slower is therefore not throttled for ever, even
+/// if it is slower by seconds. But if a request takes 5 s, the limit needs minutes to rise from 4
+/// to 200.
+///
+/// While less than half of the limit is in use, requests do not queue, and the baseline follows in
+/// both directions without a probe.
+///
+/// This is a pure function of the state, the time and the observations. It has no clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gradient {
     min: f64,
@@ -30,39 +44,37 @@ pub struct Gradient {
     probe_every: u64,
 }
 
-/// How a request ended, for the limit.
+/// Result of a request, for the computation of the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was served: how long it took says how loaded the service is.
+    /// The request was served. Its duration shows the load of the service.
     Success,
-    /// It failed for want of capacity, as by a time-out or a 503.
+    /// The request failed because of overload, for example with a timeout or a 503.
     Overload,
-    /// It says nothing of the load, as an error of the client or one that was given up.
+    /// The request says nothing about the load, for example a client error or a cancelled request.
     Ignored,
 }
 
-/// What is known of one request that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample {
     pub(crate) started: Timestamp,
     pub(crate) ended: Timestamp,
-    /// How many were under way when it started, itself included.
+    /// Number of requests in flight when it started, including itself.
     pub(crate) in_flight: u32,
-    /// `None` of one that was given up without a word.
+    /// `None` if the request was cancelled without an outcome.
     pub(crate) outcome: Option<Outcome>,
 }
 
-/// What [`Gradient`] remembers of one service.
 #[derive(Clone, Debug)]
 pub(crate) struct GradientState {
     limit: f64,
-    /// In microseconds.
+    /// Duration of a request without queueing, in microseconds.
     baseline: Option<f64>,
-    /// How long requests took in the last window that served any, in microseconds.
+    /// Mean duration of the requests in the last window that served any, in microseconds.
     last_mean: f64,
     phase: Phase,
     window: Window,
-    /// The limit when the baseline was last taken, and when it is to be taken next.
+    /// The limit at the last probe. `next_probe` is the time of the next one, in microseconds.
     limit_then: f64,
     next_probe: u64,
     earliest_probe: u64,
@@ -72,16 +84,16 @@ pub(crate) struct GradientState {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Steady,
-    /// No more than `cap` are let in, and those count.
+    /// At most `cap` requests are admitted, and only those are measured.
     Probing {
         since: u64,
         cap: u32,
-        /// When the first of those that are done was let in: before it, others had to leave.
+        /// Start of the first of them that has ended. Earlier requests had to end first.
         first: Option<u64>,
     },
 }
 
-/// What ended since the window began.
+/// Requests that ended since the window began.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     began: u64,
@@ -108,12 +120,12 @@ impl Window {
         }
     }
 
-    /// How long a request took on average.
+    /// Mean duration of a request, in microseconds.
     fn mean(&self) -> Option<f64> {
         (self.served > 0).then(|| self.total_micros / f64::from(self.served))
     }
 
-    /// How far the mean may be off by chance, as a part of it: requests take as unequal times as those of a busy service do.
+    /// Relative random error of the mean, with durations that vary as in a busy service.
     fn chance(&self) -> f64 {
         2.0 / f64::from(self.served.max(1)).sqrt()
     }
@@ -128,20 +140,20 @@ impl Window {
 }
 
 const WINDOW: u64 = 100_000;
-/// A window with too few requests ends after so long all the same, and so does a probe of a fast service.
+/// Maximum length of a window, and of a probe of a fast service, in microseconds.
 const LONGEST: u64 = 1_000_000;
-/// Of a slower one a probe may take so many times as long as a request: some have to be done, and those that take longest too.
+/// Maximum length of a probe, as a multiple of the duration, to include slow requests.
 const PROBE_MEANS: f64 = 4.0;
-/// And has to, where it takes less than its time.
+/// Minimum length of a probe, as a multiple of the mean duration.
 const PROBE_LEAST: f64 = 4.0;
-/// After so many baselines a request that is given up was too slow, whoever gave it up.
+/// A request that is cancelled after this multiple of the baseline counts as overload.
 const GIVEN_UP: f64 = 5.0;
 const ENOUGH: u32 = 20;
-/// How much longer than the baseline a request may take before the limit falls.
+/// How much longer than the baseline a request may take before the limit is lowered.
 const TOLERANCE: f64 = 1.5;
-/// The most that one window takes away.
+/// Minimum factor that one window applies to the limit.
 const LEAST_FACTOR: f64 = 0.5;
-/// How much of the way a baseline goes to what was seen, so that one lucky window doesn't throttle.
+/// Weight of a new observation in the baseline: one very fast window must not throttle.
 const SMOOTHING: f64 = 0.2;
 
 impl Default for Gradient {
@@ -151,12 +163,12 @@ impl Default for Gradient {
 }
 
 impl Gradient {
-    /// A limit of between 2 and 1,000 that begins at 20 and probes its baseline about every 30 s.
+    /// A limit between 2 and 1,000 that begins at 20 and probes its baseline about every 30 s.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Keeps the limit between `min`, at least 1, and `max`, at least `min`.
+    /// Sets the bounds of the limit: `min` is at least 1, and `max` at least `min`.
     #[must_use]
     pub fn bounds(mut self, min: u32, max: u32) -> Self {
         self.min = f64::from(min.max(1));
@@ -165,21 +177,22 @@ impl Gradient {
         self
     }
 
-    /// Begins at `limit`, within the bounds.
+    /// Sets the initial limit, clamped to the bounds.
     #[must_use]
     pub fn initial(mut self, limit: u32) -> Self {
         self.initial = f64::from(limit).clamp(self.min, self.max);
         self
     }
 
-    /// Probes the baseline about so often, spread by 15 % so that processes don't probe together; at least every second.
+    /// Sets the interval between probes; at least one second. Each interval varies by up to 15 %,
+    /// so that processes do not probe at the same time.
     #[must_use]
     pub fn probe_every(mut self, interval: Duration) -> Self {
         self.probe_every = whole_micros(interval).max(1_000_000);
         self
     }
 
-    /// The state of a service that was never called; `seed` spreads its probes.
+    /// The initial state of a service. `seed` varies the times of its probes.
     pub(crate) fn begin(&self, now: Timestamp, seed: u64) -> GradientState {
         let now = now.as_micros();
         let mut state = GradientState {
@@ -197,7 +210,6 @@ impl Gradient {
         state
     }
 
-    /// How many at a time.
     pub(crate) fn limit(state: &GradientState) -> u32 {
         let limit = match state.phase {
             Phase::Steady => state.limit,
@@ -206,11 +218,10 @@ impl Gradient {
         whole(limit)
     }
 
-    /// Takes one request that ended into account.
     pub(crate) fn observe(&self, state: &mut GradientState, sample: Sample) {
         let now = sample.ended.as_micros();
         if state.window.began > now {
-            // The clock was set back: what was measured across the step says nothing.
+            // The clock was set back: measurements across the step are invalid.
             state.phase = Phase::Steady;
             state.window = Window::new(now);
             self.plan_probe(state, now);
@@ -227,10 +238,10 @@ impl Gradient {
             }
             Phase::Probing { since, cap, first } => {
                 let started = sample.started.as_micros();
-                // Those that were let in before still met the queue.
+                // Requests that were admitted before the probe were still delayed by the queue.
                 if started >= *since && sample.in_flight <= *cap {
                     let first = *first.get_or_insert(started);
-                    // The quick ones are done first, and say too little.
+                    // Fast requests end first and are not representative.
                     if now >= first.saturating_add(whole_or_max(2.0 * state.baseline.unwrap_or_default())) {
                         state.window.add(sample, outcome);
                     }
@@ -261,7 +272,7 @@ impl Gradient {
             _ => 1.0,
         };
         let overload = window.overload_share();
-        // Who is busy without serving anything isn't helped by more of it.
+        // A higher limit does not help a service that is busy but serves nothing.
         let grows = is_busy && window.served > 0;
         let room = if grows { state.limit.sqrt() * (1.0 - overload) } else { 0.0 };
         let limit = state.limit * slower * (1.0 - overload / 2.0) + room;
@@ -275,16 +286,17 @@ impl Gradient {
 
     fn end_probe(&self, state: &mut GradientState, now: u64) {
         let window = std::mem::replace(&mut state.window, Window::new(now));
-        // A service so slow that few were done has a baseline of few: the old one would throttle it for ever.
+        // If a service is so slow that few requests ended, the baseline is their mean. The old
+        // baseline would throttle it for ever.
         state.baseline = window.mean().or(state.baseline);
         state.phase = Phase::Steady;
         self.plan_probe(state, now);
     }
 
-    /// The baseline is as good as new: the next probe is due in a while.
+    /// Schedules the next probe after the baseline was renewed.
     fn plan_probe(&self, state: &mut GradientState, now: u64) {
         state.random = state.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        // Between 85 % and 115 %.
+        // A value between 85 and 115.
         let percent = 85 + (state.random >> 33) % 31;
         state.next_probe = now.saturating_add((self.probe_every / 100).saturating_mul(percent));
         state.earliest_probe = now.saturating_add(LONGEST);
@@ -292,13 +304,13 @@ impl Gradient {
     }
 }
 
-/// A change of the limit shows after as long as a request takes: before that another one would only repeat it.
+/// A change takes effect after the duration of one request; an earlier one would repeat it.
 fn has_ended(window: &Window, now: u64, last_mean: f64) -> bool {
     let (age, mean) = (now - window.began, whole_or_max(last_mean));
     (age >= WINDOW.max(mean) && window.ended() >= ENOUGH) || age >= LONGEST.max(mean)
 }
 
-/// The quick ones are done first, so that what is done too early says too little of how long a request takes.
+/// Fast requests end first, so a probe that ends too early underestimates the duration.
 fn probe_has_ended(window: &Window, first: Option<u64>, now: u64, patience: u64) -> bool {
     let Some(first) = first else { return false };
     let age = now.saturating_sub(first);
@@ -306,7 +318,7 @@ fn probe_has_ended(window: &Window, first: Option<u64>, now: u64, patience: u64)
     (age >= enough && window.ended() >= ENOUGH) || age >= patience
 }
 
-/// What a request says that was given up: where it had far longer than it takes, that the service is too slow.
+/// The outcome of a cancelled request: overload if it took far longer than the baseline.
 fn given_up(state: &GradientState, sample: Sample) -> Outcome {
     let took = micros(sample.ended.saturating_since(sample.started));
     match state.baseline {
@@ -315,7 +327,7 @@ fn given_up(state: &GradientState, sample: Sample) -> Outcome {
     }
 }
 
-/// How long a probe waits for those that it let in.
+/// Maximum time that a probe waits for the requests that it admitted, in microseconds.
 fn patience(state: &GradientState) -> u64 {
     let longest = state.baseline.unwrap_or_default().max(state.last_mean);
     LONGEST.max(whole_or_max(PROBE_MEANS * longest))
@@ -325,7 +337,7 @@ fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// A limit as a whole number, at least one.
+/// A limit as an integer, at least one.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "limits are between 1 and u32::MAX")]
 fn whole(limit: f64) -> u32 {
     limit.max(1.0) as u32

@@ -1,4 +1,4 @@
-//! The tower layer: so many requests at a time.
+//! The tower layer that limits concurrent requests.
 
 use std::fmt;
 use std::future::Future;
@@ -15,15 +15,17 @@ use super::{AcquireError, ConcurrencyLimiter, Outcome};
 use crate::layer::is_grpc;
 use crate::{KeyExtractor, ProblemJson, Reject, Rejection, headers};
 
-/// Gives each request a place of a [`ConcurrencyLimiter`], until the head of its response is there.
+/// Holds a permit of a [`ConcurrencyLimiter`] for each request until the head of the response.
 ///
-/// A request for which there is no place never reaches the service: it is answered with 503 and `Retry-After` by [`ProblemJson`],
-/// or by what is given to [`reject_with`](Self::reject_with). One whose key is `None` needs no place. Responses with 503 or 504
-/// tell of overload, other errors of a server nothing, all others success;
-/// [`outcome_by`](Self::outcome_by) says otherwise. An error of the service, and a request that is given up, count as a
-/// [`Permit`](super::Permit) that is dropped.
+/// A request without a permit never reaches the service. [`ProblemJson`] answers it with 503 and
+/// `Retry-After`, or the [`Reject`] that was set with [`reject_with`](Self::reject_with). A request
+/// with an uncounted key needs no permit.
 ///
-/// Put it behind the rate limits: what they refuse needs no place.
+/// Responses with 503 or 504 count as overload, other server errors are ignored, and all others
+/// count as success, unless [`outcome_by`](Self::outcome_by) is set. An error of the service, or a
+/// cancelled request, counts like a dropped [`Permit`](super::Permit).
+///
+/// Place this layer behind the rate limits, so that a request that they refuse needs no permit.
 pub struct ConcurrencyLayer<K, R = ProblemJson> {
     shared: Arc<Shared<K, R>>,
 }
@@ -51,14 +53,15 @@ impl<K> ConcurrencyLayer<K> {
 }
 
 impl<K: Clone, R> ConcurrencyLayer<K, R> {
-    /// Answers refusals with `reject` instead: a [`Reject`] or a function from [`Rejection`] to a response.
+    /// Answers refusals with `reject`: a [`Reject`], or a function from [`Rejection`] to a
+    /// response.
     pub fn reject_with<Q>(self, reject: Q) -> ConcurrencyLayer<K, Q> {
         let Shared { limiter, extractor, outcome, .. } = &*self.shared;
         let (limiter, extractor, outcome) = (Arc::clone(limiter), extractor.clone(), *outcome);
         ConcurrencyLayer { shared: Arc::new(Shared { limiter, extractor, reject, outcome }) }
     }
 
-    /// Takes what a response says of the load from `outcome`.
+    /// Sets the function that derives the outcome from the status of a response.
     #[must_use]
     pub fn outcome_by(self, outcome: fn(StatusCode) -> Outcome) -> Self
     where
@@ -78,7 +81,7 @@ impl<S, K, R> Layer<S> for ConcurrencyLayer<K, R> {
     }
 }
 
-/// A service of which so many requests are under way at a time; made by [`ConcurrencyLayer`].
+/// A service with a limit on concurrent requests; created by [`ConcurrencyLayer`].
 pub struct LimitConcurrency<S, K, R> {
     inner: S,
     shared: Arc<Shared<K, R>>,
@@ -137,7 +140,7 @@ fn refusal<B>(refuse: impl Fn(Rejection<'_>) -> Response<B>, limiter: &str, erro
     match error {
         AcquireError::AtLimit { retry_after, .. } => {
             let mut response = refuse(Rejection::Busy { limiter, retry_after: *retry_after });
-            // A second at least: 0 says that it may come back at once.
+            // At least one second, because 0 would mean an immediate retry.
             let seconds = headers::whole_seconds(*retry_after).max(1);
             response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
             response
@@ -146,7 +149,7 @@ fn refusal<B>(refuse: impl Fn(Rejection<'_>) -> Response<B>, limiter: &str, erro
     }
 }
 
-// Derived, these would ask the functions to be `Clone` and `Debug`.
+// A derived implementation would require `Clone` and `Debug` of the functions.
 impl<K, R> Clone for ConcurrencyLayer<K, R> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }

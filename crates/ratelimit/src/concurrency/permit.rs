@@ -1,4 +1,4 @@
-//! A place among those that are under way.
+//! Permits for running requests.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,15 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::gradient::{Gradient, GradientState, Outcome, Sample};
 use crate::{Clock, Timestamp};
 
-/// What is under way of one key, and its limit.
+/// The number of running requests of one key, and its limit.
 pub(super) struct Slot {
     pub(super) in_flight: AtomicU32,
     pub(super) limit: AtomicU32,
-    /// Of a limit that is fixed there is none.
+    /// State of an adaptive limit. `None` for a fixed limit.
     pub(super) course: Option<Course>,
 }
 
-/// How the limit of a key goes on.
 pub(super) struct Course {
     gradient: Gradient,
     state: Mutex<GradientState>,
@@ -27,14 +26,15 @@ impl Course {
     }
 }
 
-/// The right to be under way; given back when it is dropped.
+/// A permit to run one request. Released when it is dropped.
 ///
-/// A permit that is dropped without a word, as when its request was given up or panicked, says nothing of the load, unless it was
-/// held for more than five times the baseline: then it counts as [`Outcome::Overload`].
+/// If a permit is dropped without an outcome, because its request was cancelled or panicked, it
+/// says nothing about the load. If it was held for more than five times the baseline, it counts as
+/// [`Outcome::Overload`].
 #[must_use = "a permit that is dropped at once limits nothing"]
 pub struct Permit {
     slot: Arc<Slot>,
-    /// What an adaptive limit needs to know of the start.
+    /// Start of the request, for an adaptive limit.
     started: Option<Started>,
     outcome: Option<Outcome>,
 }
@@ -50,7 +50,8 @@ impl Slot {
         Self { in_flight: AtomicU32::new(0), limit: AtomicU32::new(limit), course }
     }
 
-    /// Takes a place, or says how many there are. Only under the lock of the key's shard, so that no two take the last one.
+    /// Acquires a permit, or returns the limit as an error. Must be called with the key's shard
+    /// locked, so that the last permit is not acquired twice.
     pub(super) fn take(slot: &Arc<Self>, clock: &Arc<dyn Clock>) -> Result<Permit, u32> {
         let limit = slot.limit.load(Ordering::Relaxed);
         if slot.in_flight.load(Ordering::Acquire) >= limit {
@@ -64,17 +65,17 @@ impl Slot {
 }
 
 impl Permit {
-    /// Gives the place back and tells how it went.
+    /// Releases the permit and reports the outcome.
     pub fn finish(mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
     }
 
-    /// Gives the place back after a request that was served.
+    /// Releases the permit after a request that was served.
     pub fn succeeded(self) {
         self.finish(Outcome::Success);
     }
 
-    /// Gives the place back after a request that failed for want of capacity.
+    /// Releases the permit after a request that failed because of overload.
     pub fn overloaded(self) {
         self.finish(Outcome::Overload);
     }
@@ -84,7 +85,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let (Some(Started { clock, at, in_flight }), Some(course)) = (&self.started, &self.slot.course) {
             let mut state = course.state.lock().unwrap_or_else(PoisonError::into_inner);
-            // Read under the lock, so that the state sees times in order.
+            // Read while the lock is held, so that times are in order.
             let sample = Sample { started: *at, ended: clock.now(), in_flight: *in_flight, outcome: self.outcome };
             course.gradient.observe(&mut state, sample);
             self.slot.limit.store(Gradient::limit(&state), Ordering::Relaxed);

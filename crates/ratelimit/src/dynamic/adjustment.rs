@@ -1,26 +1,27 @@
-//! By how much a quota goes down and up again: a pure function of (state, now, score).
+//! How a quota is lowered and raised: a pure function of (state, now, score).
 
 use std::time::Duration;
 
 use crate::Timestamp;
 use crate::clock::whole_micros;
 
-/// Lowers a share of the quota by a factor while a service is ill and raises it by a small amount while it is well.
+/// Multiplies a quota's share by a factor while a service is unhealthy; adds to it while healthy.
 ///
-/// - Scores below 0.5 are **ill**, from 0.8 on **well**; between them the share stays as it is. The gap is what keeps it from
-///   going to and fro around one threshold.
-/// - Once a service has been ill for 5 s the share is multiplied by 0.7, and again after each 5 s in which it stays so, down to
-///   the floor of 0.1.
-/// - Once it has been well for 10 s the share grows by 0.05, and again after each further 10 s, up to the ceiling of 1.
-/// - A score from between begins both times anew. So there is at most one step in 5 s, and under a signal that is steady the
-///   share goes one way and comes to rest.
+/// - Scores below 0.5 are **unhealthy**, scores of 0.8 and above are **healthy**. Between them the
+///   share does not change. This gap prevents oscillation around a single threshold.
+/// - After a service has been unhealthy for 5 s, the share is multiplied by 0.7, and again after
+///   each further 5 s, down to the floor of 0.1.
+/// - After it has been healthy for 10 s, the share grows by 0.05, and again after each further 10
+///   s, up to the ceiling of 1.
+/// - A score in the gap restarts both durations. There is therefore at most one step per 5 s. With
+///   a constant signal the share changes in one direction only and then stays constant.
 ///
-/// From the floor to the ceiling it takes three minutes. Each figure can be set.
+/// Rising from the floor to the ceiling takes three minutes. Each of these values can be set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adjustment {
     ill_below: f64,
     well_from: f64,
-    /// Shares and factors in thousandths: steps are exact, and the same everywhere.
+    /// Shares and factors are in thousandths, so that steps are exact on every machine.
     factor: u32,
     step: u32,
     floor: u32,
@@ -29,12 +30,12 @@ pub struct Adjustment {
     raise_after: u64,
 }
 
-/// The share, and since when the service is as it is.
+/// The share, and the time since which the condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AdjustmentState {
     permille: u32,
     condition: Condition,
-    /// When the condition began, or the last step was made in it.
+    /// When the condition began, or when the last step was made during it.
     since: Timestamp,
 }
 
@@ -46,7 +47,6 @@ enum Condition {
 }
 
 impl AdjustmentState {
-    /// The share of the quota that applies, in thousandths.
     pub(crate) fn permille(&self) -> u32 {
         self.permille
     }
@@ -68,8 +68,9 @@ impl Default for Adjustment {
 }
 
 impl Adjustment {
-    /// Calls a score below `ill_below` ill and one from `well_from` on well; each is clamped to between 0 and 1, and
-    /// `well_from` to at least `ill_below`. 0.5 and 0.8 unless set.
+    /// Sets the thresholds: a score below `ill_below` is unhealthy, and a score of `well_from` or
+    /// above is healthy. Each is clamped to between 0 and 1, and `well_from` to at least
+    /// `ill_below`. Defaults: 0.5 and 0.8.
     #[must_use]
     pub fn thresholds(mut self, ill_below: f64, well_from: f64) -> Self {
         self.ill_below = clamped(ill_below);
@@ -77,8 +78,9 @@ impl Adjustment {
         self
     }
 
-    /// Multiplies the share by `factor` in a step down and adds `step` in one up, in thousandths, between 1 and 999. 0.7 and
-    /// 0.05 unless set.
+    /// Sets the factor by which a step down multiplies the share, and the amount that a step up
+    /// adds. Both are rounded to thousandths and clamped to between 0.001 and 0.999. Defaults: 0.7
+    /// and 0.05.
     #[must_use]
     pub fn steps(mut self, factor: f64, step: f64) -> Self {
         self.factor = permille(factor).clamp(1, 999);
@@ -86,7 +88,7 @@ impl Adjustment {
         self
     }
 
-    /// Keeps the share between `floor` and `ceiling`: at least a thousandth and at most 1. 0.1 and 1 unless set.
+    /// Sets the bounds of the share: at least 0.001 and at most 1. Defaults: 0.1 and 1.
     #[must_use]
     pub fn bounds(mut self, floor: f64, ceiling: f64) -> Self {
         self.floor = permille(floor).max(1);
@@ -94,8 +96,8 @@ impl Adjustment {
         self
     }
 
-    /// Makes a step down once a service has been ill for `lower`, one up once it has been well for `raise`; 5 s and 10 s unless
-    /// set, at least a millisecond.
+    /// Sets how long a service must be unhealthy before a step down (`lower`) and healthy before a
+    /// step up (`raise`). At least one millisecond each. Defaults: 5 s and 10 s.
     #[must_use]
     pub fn after(mut self, lower: Duration, raise: Duration) -> Self {
         self.lower_after = whole_micros(lower).max(1_000);
@@ -103,17 +105,16 @@ impl Adjustment {
         self
     }
 
-    /// At the ceiling.
     pub(crate) fn begin(&self, now: Timestamp) -> AdjustmentState {
         AdjustmentState { permille: self.ceiling, condition: Condition::Between, since: now }
     }
 
-    /// At that share, or at the bound that is nearest to it.
+    /// The state with the given share, clamped to the bounds.
     pub(crate) fn at(&self, share: f64, now: Timestamp) -> AdjustmentState {
         AdjustmentState { permille: permille(share).clamp(self.floor, self.ceiling), ..self.begin(now) }
     }
 
-    /// Takes a score into account, and says whether the share is another one now. One step at most, however much time passed.
+    /// Applies a score and returns whether the share changed. Makes at most one step.
     pub(crate) fn step(&self, state: &mut AdjustmentState, now: Timestamp, score: f64) -> bool {
         let condition = match score {
             score if score.is_nan() => return false,
@@ -122,7 +123,7 @@ impl Adjustment {
             _ => Condition::Between,
         };
         if condition != state.condition || now < state.since {
-            // It begins, or the clock was set back and nobody knows for how long it has been so.
+            // The condition begins, or the clock was set back and its duration is unknown.
             (state.condition, state.since) = (condition, now);
             return false;
         }
@@ -137,7 +138,7 @@ impl Adjustment {
     }
 }
 
-/// What is no number counts as 0.
+/// NaN counts as 0.
 fn clamped(share: f64) -> f64 {
     if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) }
 }
@@ -158,7 +159,7 @@ mod tests {
     }
 
     proptest! {
-        /// Under one score for ever the share never turns round, and comes to rest.
+        /// With a constant score the share never changes direction, and becomes constant.
         #[test]
         fn a_steady_signal_never_makes_it_oscillate(score in -0.5_f64..1.5, start in 100_u32..=1_000, every in 60_u64..20_000) {
             let adjustment = Adjustment::default();
@@ -176,7 +177,8 @@ mod tests {
             }
         }
 
-        /// Whatever comes, a step is bounded, steps have their distance, and the bounds hold.
+        /// For any scores, the size and the distance of steps are bounded, and the share is in
+        /// bounds.
         #[test]
         fn steps_are_bounded(scores in prop::collection::vec((0_u64..20_000, -0.1_f64..1.1), 1..200)) {
             let adjustment = Adjustment::default().bounds(0.2, 0.9);

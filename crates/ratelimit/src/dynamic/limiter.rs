@@ -1,4 +1,4 @@
-//! A dynamic quota as the limiter that it adjusts.
+//! Implements [`Limiter`] for a dynamic quota.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use async_trait::async_trait;
 use super::DynamicQuota;
 use crate::{CheckError, Decision, Limiter, LimiterStats, Quota, QuotaError, Quotas};
 
-/// The limiter behind, but for the quota: here it is the [base](DynamicQuota::base), so that who changes it doesn't undo the share that
-/// applies, nor the share the change. Decisions tell the quota that applies.
+/// Delegates to the inner limiter, except for the quota. The quota of this limiter is the
+/// [base](DynamicQuota::base), so that a new base does not undo the share, and a new share does not
+/// undo the base. Decisions show the quota that applies.
 #[async_trait]
 impl<L: Limiter + ?Sized> Limiter for DynamicQuota<L> {
     fn name(&self) -> &str {
         self.limiter.name()
     }
 
-    /// The quota of a healthy service.
     fn quota(&self) -> Quota {
         self.base()
     }
 
-    /// Of several, the one that is adjusted is the [base](DynamicQuota::base).
+    /// The inner limiter's quotas, with the [base](DynamicQuota::base) of the adjusted one.
     fn quotas(&self) -> Quotas {
         let (quotas, base) = (self.limiter.quotas(), self.base());
         quotas.with(base).unwrap_or_else(|_| base.into())
@@ -30,7 +30,6 @@ impl<L: Limiter + ?Sized> Limiter for DynamicQuota<L> {
         self.limiter.accepts(self.part_of(quota))
     }
 
-    /// As [`set_base`](DynamicQuota::set_base).
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         self.set_base(quota)
     }

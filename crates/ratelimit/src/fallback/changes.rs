@@ -1,23 +1,25 @@
-//! What happened to keys here, which answers that were under way know nothing of.
+//! Changes to keys in this process that replies to running requests do not include.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What an answer may teach of a key.
+/// Which part of a reply may be applied to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Learn {
     Nothing,
-    /// That it is blocked, where it is; not that it isn't, and not what is used.
+    /// Only a block in the reply. Not the absence of a block, and not the usage.
     Block,
     All,
 }
 
-/// So many keys at least are told apart.
+/// Number of counters. Keys with different counters are distinguished.
 const COUNTERS: usize = 256;
 
-/// How much happened to keys here. Many keys share a counter: then less is learned of one than could be, and nothing wrong.
+/// Counts the changes to keys in this process. Many keys share a counter. Less of a reply is then
+/// applied than possible, but never anything wrong.
 ///
-/// To be counted before the key is changed here, and compared while the key is locked: then no answer slips in between.
+/// A change must be counted before the key is changed, and compared while the key is locked, so
+/// that no reply is applied in between.
 pub(super) struct Changes {
     counters: [Counter; COUNTERS],
     hasher: RandomState,
@@ -29,7 +31,7 @@ struct Counter {
     decided: AtomicU64,
 }
 
-/// What was so before something was asked.
+/// State of a counter before a request was sent.
 pub(super) struct Before<'a> {
     counter: &'a Counter,
     by_hand: u64,
@@ -48,18 +50,18 @@ impl Changes {
         &self.counters[usize::try_from(index).unwrap_or(0)]
     }
 
-    /// Notes that a block, an unblock or a reset has ended: what was asked before may be of before.
+    /// Counts a completed block, unblock or reset: replies to earlier requests may be outdated.
     pub(super) fn by_hand(&self, key: &str) {
         self.of(key).by_hand.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Notes that the key is decided over without Redis: what was asked before doesn't tell of that. What is asked after it does,
-    /// since the debts are settled first.
+    /// Counts a decision without Redis: replies to earlier requests do not include it. Replies to
+    /// later requests do, because the debts are settled first.
     pub(super) fn decided(&self, key: &str) {
         self.of(key).decided.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// To be asked before Redis is.
+    /// Must be called before the request to Redis is sent.
     pub(super) fn before(&self, key: &str) -> Before<'_> {
         let counter = self.of(key);
         let [by_hand, decided] = [&counter.by_hand, &counter.decided].map(|count| count.load(Ordering::Acquire));
@@ -68,7 +70,7 @@ impl Changes {
 }
 
 impl Before<'_> {
-    /// What the answer to what was asked then may teach now.
+    /// Which part of the reply to that request may be applied now.
     pub(super) fn learn(&self) -> Learn {
         if self.counter.by_hand.load(Ordering::Acquire) != self.by_hand {
             Learn::Nothing

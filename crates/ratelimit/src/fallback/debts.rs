@@ -1,4 +1,4 @@
-//! What was admitted and blocked here in an outage, until Redis knows.
+//! Charges and blocks from an outage that have not been sent to Redis.
 
 mod debt;
 mod sending;
@@ -15,22 +15,21 @@ use self::sending::{Attempt, Sending};
 use crate::Timestamp;
 use crate::store::Store;
 
-/// The debts of many keys, at most as many as its cap; beyond, the smallest are forgotten.
+/// The debts of many keys, at most as many as the cap. Above it, the smallest are removed.
 pub(super) struct Debts {
     keys: Store<Debt>,
-    /// Names this limiter among all that share its limits.
+    /// Identifies this limiter among all that share its limits.
     process: String,
     number: AtomicU64,
     any: AtomicBool,
 }
 
-/// What is to be done about a key's debts.
 pub(super) enum Next<'a> {
-    /// There are none.
+    /// There are no debts.
     Nothing,
-    /// Somebody else is sending them.
+    /// Another caller is sending the debts.
     Wait(Arc<Attempt>),
-    /// They are to be sent.
+    /// The debts must be sent.
     Send(Sending<'a>),
 }
 
@@ -41,45 +40,43 @@ impl Debts {
         Self { keys: Store::new(max_keys), process, number, any }
     }
 
-    /// Whether there may be any: one load.
+    /// Whether there may be debts. Costs one atomic load.
     pub(super) fn is_any(&self) -> bool {
         self.any.load(Ordering::Acquire)
     }
 
-    /// Takes in what was admitted at `now` and counts for `memory`.
+    /// Adds an amount that was admitted at `now` and counts for `memory`.
     pub(super) fn charge(&self, key: &str, amount: u64, now: Timestamp, memory: Duration) {
         self.change(key, |debt| debt.charge(amount, now, memory));
     }
 
-    /// Takes in that a refusal blocked the key.
     pub(super) fn block(&self, key: &str, until: Timestamp) {
         self.change(key, |debt| debt.block(until));
     }
 
-    /// Takes in that somebody blocked the key, in place of what was blocked before it was `set`.
+    /// Adds a manual block, which replaces blocks from before the time `set`.
     pub(super) fn block_by_hand(&self, key: &str, set: Timestamp, until: Timestamp) {
         self.change(key, |debt| debt.block_by_hand(set, until));
     }
 
     fn change(&self, key: &str, change: impl FnOnce(&mut Debt)) {
-        // Nothing is pinned, so there is always room; a key that is too long was refused before.
+        // Nothing is pinned, so there is capacity. A key that is too long was refused before.
         let _ = self.keys.lock(key).with(Debt::standing, Debt::default, change);
         self.any.store(true, Ordering::Release);
     }
 
-    /// Takes back what was admitted last.
     pub(super) fn take_back(&self, key: &str, amount: u64) {
         if let Some((_, debt)) = self.keys.lock(key).get_mut() {
             debt.take_back(amount);
         }
     }
 
-    /// Forgets the key's block, as when it is unblocked. Answers whether there was one.
+    /// Removes the key's block, for example after an unblock. Returns whether there was one.
     pub(super) fn forget_block(&self, key: &str) -> bool {
         self.keys.lock(key).get_mut().is_some_and(|(_, debt)| debt.forget_block())
     }
 
-    /// Forgets all of the key. Who asks Redis for it still waits for what is on its way.
+    /// Removes all debts of the key. Its requests still wait for a debit that is being sent.
     pub(super) fn forget(&self, key: &str) {
         let mut place = self.keys.lock(key);
         let Some((_, debt)) = place.get_mut() else { return };
@@ -89,14 +86,14 @@ impl Debts {
         }
     }
 
-    /// Every key that has a debt. Where there is none, [`is_any`](Self::is_any) says so from now on.
+    /// All keys with debts. If there are none, [`is_any`](Self::is_any) becomes `false`.
     pub(super) fn keys(&self) -> Vec<CompactString> {
         let keys = self.keys.keys();
         if !keys.is_empty() {
             return keys;
         }
         self.any.store(false, Ordering::Release);
-        // One that came in between.
+        // A debt may have been added in between.
         let keys = self.keys.keys();
         if !keys.is_empty() {
             self.any.store(true, Ordering::Release);
@@ -104,12 +101,11 @@ impl Debts {
         keys
     }
 
-    /// How many live debts were forgotten for want of room.
+    /// Number of live debts that were evicted at the cap.
     pub(super) fn forgotten(&self) -> u64 {
         self.keys.stats(|_| (0, false)).evicted_live
     }
 
-    /// What is to be sent of the key.
     pub(super) fn send<'a>(&'a self, key: &'a str) -> Next<'a> {
         let mut place = self.keys.lock(key);
         let Some((_, debt)) = place.get_mut() else { return Next::Nothing };
@@ -117,7 +113,7 @@ impl Debts {
             return Next::Wait(attempt.clone());
         }
         let Some(sent) = debt.send(|| self.number.fetch_add(1, Ordering::Relaxed) + 1) else {
-            // All of it was taken back.
+            // The whole amount was refunded.
             place.remove();
             return Next::Nothing;
         };
@@ -190,7 +186,7 @@ mod tests {
         let debts = Debts::new(20);
         debts.charge("large", 1_000, at(0), MEMORY);
         debts.block("blocked", at(60_000));
-        // Neither gets an answer.
+        // Neither gets a reply.
         for key in ["large", "blocked"] {
             drop(sending(&debts, key).unwrap());
         }

@@ -1,4 +1,4 @@
-//! What Redis said last of each key, for the outage that may come.
+//! The last reply of Redis for each key, for use in an outage.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use crate::Timestamp;
 use crate::redis::Said;
 use crate::store::{Standing, Store};
 
-/// The last word of Redis on at most so many keys.
+/// The last replies of Redis, for a limited number of keys.
 pub(super) struct Known {
     keys: Store<Word>,
 }
 
 struct Word {
-    /// Below nothing where the limit was lowered under what is used.
+    /// Negative if the limit was lowered below the usage.
     remaining: i64,
     date: Timestamp,
-    /// From when on nothing is used any more.
+    /// Time from which nothing is used.
     resets: Timestamp,
     blocked_until: Timestamp,
-    /// Whether an outage has begun with it already.
+    /// Whether the share has begun with it.
     is_taken: bool,
 }
 
@@ -44,18 +44,18 @@ impl Word {
     }
 }
 
-/// The beginning of a share.
+/// The basis on which a share begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
-    /// Redis said at that time that so much is left.
+    /// The remaining amount that Redis reported, with the time of the reply.
     Left(u64, Timestamp),
-    /// Redis has said nothing of the key.
+    /// Redis has not reported the key.
     Unknown,
-    /// The share has begun.
+    /// The share has already begun.
     Begun,
 }
 
-/// Two processes may round the end of one block differently, and read their clocks at different moments.
+/// Tolerance for the end of a block, which processes round differently.
 const SAME_BLOCK_MICROS: u64 = 1_000_000;
 
 impl Known {
@@ -63,8 +63,8 @@ impl Known {
         Self { keys: Store::new(max_keys) }
     }
 
-    /// Takes in of what Redis said just now what `learn` says when the key is locked. A block says nothing of what is used, and
-    /// goes by itself.
+    /// Stores the part of a reply that `learn` selects while the key is locked. A block says
+    /// nothing about the usage and ends by itself.
     pub(super) fn learn(&self, key: &str, said: &Said, now: Timestamp, learn: impl FnOnce() -> Learn) {
         let word = || Word {
             remaining: i64::try_from(said.usage.remaining()).unwrap_or(i64::MAX),
@@ -75,11 +75,11 @@ impl Known {
         };
         let standing = |word: &Word| word.standing(now);
         let mut place = self.keys.lock(key);
-        // Nothing is pinned, so there is always room.
+        // No entry is pinned, so there is always capacity.
         let _ = match learn() {
             Learn::All => place.with(standing, word, |known| *known = word()),
             Learn::Block if said.decision.blocked_for().is_some() => {
-                // The share has begun without it.
+                // The share has begun without this reply.
                 let blocked = || Word { is_taken: true, ..word() };
                 place.with(standing, blocked, |known| {
                     known.blocked_until = known.blocked_until.max(word().blocked_until);
@@ -89,8 +89,8 @@ impl Known {
         };
     }
 
-    /// Begins the key's share with the last word of Redis; once after each word. That the share of
-    /// an unknown key has begun is kept for `unknown`.
+    /// Begins the key's share with the last reply of Redis, once per reply. If `unknown` is set,
+    /// stores for that time that the share of an unknown key has begun.
     pub(super) fn take(&self, key: &str, now: Timestamp, unknown: Option<Duration>) -> Last {
         let mut place = self.keys.lock(key);
         if let Some((_, word)) = place.get_mut() {
@@ -100,21 +100,20 @@ impl Known {
         }
         if let Some(kept) = unknown {
             let resets = now.saturating_add(kept);
-            // The first to make room: what Redis said of another key is worth more.
+            // Evicted first: the reply for another key is more valuable.
             let word = Word { remaining: i64::MAX, date: now, resets, blocked_until: Timestamp::MIN, is_taken: true };
-            // Nothing is pinned, so there is always room.
             place.with(|word| word.standing(now), || word, |_| ()).ok();
         }
         Last::Unknown
     }
 
-    /// The same without taking it.
+    /// Same as [`take`](Self::take), but does not begin the share.
     pub(super) fn look(&self, key: &str, now: Timestamp) -> Last {
         self.keys.lock(key).get().map_or(Last::Unknown, |word| word.last(now))
     }
 
-    /// Takes in that the limit was changed: what is used stays used, but for what a penalty charged beyond the limit, which Redis doesn't
-    /// tell.
+    /// Adapts the remaining amounts to a changed limit. The usage is kept, except for a penalty
+    /// beyond the limit, which Redis does not report.
     pub(super) fn change_limit(&self, before: u64, after: u64) {
         let [before, after] = [before, after].map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
         let carry = |(): &(), word: &mut Word, ()| {
@@ -123,7 +122,7 @@ impl Known {
         self.keys.change(&(), || (), carry);
     }
 
-    /// Whether Redis has told of that block.
+    /// Whether Redis has reported that block.
     pub(super) fn is_blocked_until(&self, key: &str, until: Timestamp) -> bool {
         self.keys
             .lock(key)
@@ -181,18 +180,18 @@ mod tests {
         known.learn("key", &Said { decision, usage }, told, || Learn::All);
         assert!(known.is_blocked_until("key", told.saturating_add(Duration::from_secs(10))));
         assert_eq!(known.take("key", told.saturating_add(Duration::from_secs(11)), None), Last::Left(6, told));
-        // One that was under way tells of the block alone.
+        // A reply to a running request contributes only its block.
         let told_later = told.saturating_add(Duration::from_secs(5));
         known.learn("key", &Said { decision, usage }, told_later, || Learn::Block);
         assert!(known.is_blocked_until("key", told_later.saturating_add(Duration::from_secs(10))));
         known.learn("new", &Said { decision, usage }, told_later, || Learn::Block);
         assert!(known.is_blocked_until("new", told_later) && known.look("new", told_later) == Last::Begun);
         assert_eq!(known.take("key", told_later, None), Last::Begun);
-        // And when the hour has passed too, all of it.
+        // After the hour has passed, the whole amount is available.
         known.learn("key", &Said { decision, usage }, told, || Learn::All);
         assert_eq!(known.take("key", told.saturating_add(hour), None), Last::Left(u64::MAX, told));
-        // Of a key that Redis never answered for it is only kept that its share has begun, if that
-        // is asked for.
+        // For a key that Redis never reported, only the beginning of its share is stored, if
+        // requested.
         assert_eq!(
             [None, Some(hour), None].map(|kept| known.take("unknown", told, kept)),
             [Last::Unknown, Last::Unknown, Last::Begun]

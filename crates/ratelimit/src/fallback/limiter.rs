@@ -1,4 +1,4 @@
-//! A Redis limiter with a local one behind it.
+//! A Redis limiter with a local fallback.
 
 mod deciding;
 
@@ -26,38 +26,45 @@ use crate::{
     Timestamp,
 };
 
-/// Asks Redis, and while Redis can't be asked lets an [`OutagePolicy`] decide, in microseconds.
+/// Sends each check to Redis. While Redis cannot be reached, an [`OutagePolicy`] decides, within
+/// microseconds.
 ///
-/// Every check asks Redis first; its client knows of an outage and says so at once, and Redis decides again as soon as it is
-/// back. The checks that an outage catches under way wait for the [patience](FallbackLimiterBuilder::patience) at most, 40 ms
-/// unless set; what they sent is not sent again, since it may have run.
+/// Every check goes to Redis first. The Redis client detects an outage and returns an error
+/// immediately. Redis decides again as soon as it is available. Checks that are running when an
+/// outage begins wait at most for the [patience](FallbackLimiterBuilder::patience), 40 ms by
+/// default. Their requests are not repeated, because they may have been executed.
 ///
 /// With [`OutagePolicy::LocalShare`]:
 ///
-/// - A key that Redis answered for before the outage begins with its share of what was left then. Of several windows
-///   ([`Windows`](crate::Windows)) Redis tells of the binding one alone, so the others begin as if as much of them were used of the
-///   smallest share: a longer one may admit its whole share once more.
-/// - What is admitted in the outage is charged to Redis when that is back, each at its own date, so that it expires with its
-///   window: once, however often it has to be sent, and never with a strike. Before this process asks Redis for a key it
-///   settles that key's debts, or waits for the check that settles them. A check that was sent to Redis and got no answer is not among them: it may have been charged
-///   there.
-/// - In the first window without an answer Redis may only be slow for a moment, and may answer the
-///   other processes. There a process admits no more of a key than the remaining count that Redis
-///   reported last, divided by the number of [`LiveProcesses`] (rounded down); of a key that Redis
-///   has not reported, the same part of the limit and at least one. Who goes over that is refused
-///   and not blocked. So each process that gets no answer exceeds the limit by at most its part of
-///   the count that it heard last, and all together by at most one limit. They don't exceed it if
-///   their counts are up to date.
-/// - Where the share is the whole limit, a refusal begins a block as ever, and that is taken to Redis too, unless Redis holds a
-///   longer one. Who goes over a smaller share is refused and no more: that is not yet over the limit.
-/// - Together the processes admit at most the limit in a window that lies within the outage, and in the one in which the
-///   outage begins at most the limit and the shares.
-/// - At most [`max_keys`](FallbackLimiterBuilder::max_keys) keys with debts are kept; of more, the smallest debts are
-///   forgotten, which [`evicted_live`](LimiterStats::evicted_live) counts.
+/// - A key that Redis has reported before the outage begins with its share of the remaining amount.
+///   With several windows ([`Windows`](crate::Windows)), Redis reports only the binding one, so the
+///   others begin as if the same part of the smallest share were used. A longer window may admit
+///   its whole share once more.
+/// - Amounts that are admitted during the outage are charged to Redis afterwards, each with its own
+///   time, so that it expires with its window. Each is charged once, however often it has to be
+///   sent, and never with a strike. Before this process sends a request for a key to Redis, it
+///   settles that key's debts or waits for the check that settles them. A check that was sent to
+///   Redis without a reply is not a debt, because Redis may have charged it.
+/// - In the first window without a reply, Redis may only be slow for a moment and still reply to
+///   the other processes. During that window, a process admits at most the last remaining count of
+///   a key that Redis reported, divided by the number of [`LiveProcesses`] (rounded down). For a
+///   key that Redis has not reported, it admits the same part of the limit, at least one. A request
+///   above that is refused but starts no block. Each process without a reply therefore exceeds the
+///   limit by at most its part of the last count that it received, and all together by at most one
+///   limit. They do not exceed it if their counts are up to date.
+/// - If the share is the whole limit, a refusal begins a block as usual. The block is also sent to
+///   Redis, unless Redis has a longer one. A request above a smaller share is only refused, because
+///   it does not exceed the limit yet.
+/// - Together the processes admit at most the limit in a window within the outage. In the window in
+///   which the outage begins, they admit at most the limit plus the shares.
+/// - At most [`max_keys`](FallbackLimiterBuilder::max_keys) keys with debts are stored. Above that,
+///   the smallest debts are removed, which [`evicted_live`](LimiterStats::evicted_live) counts.
 ///
-/// With each policy, blocks survive the outage: one that Redis tells of is remembered here until it ends, and one that is set by
-/// hand in the outage is taken to Redis afterwards, where it replaces what was blocked before, longer or not. An `unblock` or a
-/// `reset` that can't reach Redis is an error and is not repeated. All three wait for Redis no longer than a check does.
+/// With every policy, blocks remain in force during the outage. A block that Redis reported is
+/// stored in this process until it ends. A manual block during the outage is sent to Redis
+/// afterwards, where it replaces earlier blocks, even longer ones. An `unblock` or a `reset` that
+/// cannot reach Redis returns an error and is not repeated. These three calls wait for Redis no
+/// longer than a check does.
 pub struct FallbackLimiter<A: RedisAlgorithm> {
     inner: Arc<Inner<A>>,
 }
@@ -73,12 +80,12 @@ struct Inner<A: RedisAlgorithm> {
     debts: Debts,
     settling: Settling,
     here: Changes,
-    /// Held while the quota is changed, so that Redis and the share are always parts of the same one.
+    /// Locked during a change of the quota, so that Redis and the share always use the same quota.
     changes: Mutex<()>,
     tally: Tally,
 }
 
-/// Collects the options of a [`FallbackLimiter`]; see [`FallbackLimiter::builder`].
+/// Builder of a [`FallbackLimiter`]; see [`FallbackLimiter::builder`].
 pub struct FallbackLimiterBuilder<A: RedisAlgorithm> {
     shared: SharedLimiter<A>,
     policy: OutagePolicy,
@@ -89,38 +96,38 @@ pub struct FallbackLimiterBuilder<A: RedisAlgorithm> {
 }
 
 impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
-    /// Decides by `policy` in an outage; [`OutagePolicy::ALONE`] unless set.
+    /// Sets the policy for outages; [`OutagePolicy::ALONE`] by default.
     #[must_use]
     pub fn policy(mut self, policy: OutagePolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Waits for Redis' answer for so long at most; 40 ms unless set. Then the policy decides, also for all other checks until
-    /// it is known whether Redis is away.
+    /// Sets the maximum time to wait for a reply of Redis; 40 ms by default. After that the policy
+    /// decides, also for all other checks, until it is known whether Redis is available.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Holds at most `n` keys in memory, at least one; 100,000 unless set: in an outage their usage and their debts, else what
-    /// Redis said of them last and who is blocked.
+    /// Sets the maximum number of keys in memory; at least one, 100,000 by default. Holds usage and
+    /// debts during an outage, otherwise the last replies and blocks.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
         self
     }
 
-    /// Divides what is left of a key among the live processes while Redis is slow for a moment, as
-    /// [`OutagePolicy::LocalShare`] says; this process alone unless set.
+    /// Sets the number of live processes, among which the remaining amount of a key is divided
+    /// while Redis is slow for a moment, see [`OutagePolicy::LocalShare`]. Default: 1.
     #[must_use]
     pub fn live_processes(mut self, live: LiveProcesses) -> Self {
         self.live = live;
         self
     }
 
-    /// Takes time in an outage from `clock`; [`SystemClock`] unless set.
+    /// Sets the clock for outages; [`SystemClock`] by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -134,7 +141,7 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
         let mut local = MemoryLimiter::builder(redis.name(), redis.algorithm().share(policy.parts()))
             .max_keys(max_keys)
             .clock(clock.clone());
-        // Over a share is not yet over the limit, and a block would hold on every node and for long after the outage.
+        // Such a request may be within the limit. A block would outlast the outage on every node.
         if let Some(block) = redis.policy().filter(|_| policy.parts() == NonZeroU32::MIN) {
             local = local.block(block);
         }
@@ -159,8 +166,9 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
 }
 
 impl<A: RedisAlgorithm> FallbackLimiter<A> {
-    /// Starts a limiter that falls back from `shared`, a [`RedisLimiter`](crate::RedisLimiter) or a
-    /// [`LeasedLimiter`](crate::LeasedLimiter), with its name, algorithm and blocks.
+    /// Returns a builder for a limiter that falls back from `shared`, a
+    /// [`RedisLimiter`](crate::RedisLimiter) or a [`LeasedLimiter`](crate::LeasedLimiter), with its
+    /// name, algorithm and blocks.
     pub fn builder(shared: impl Into<SharedLimiter<A>>) -> FallbackLimiterBuilder<A> {
         FallbackLimiterBuilder {
             shared: shared.into(),
@@ -192,7 +200,6 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         self.inner.local.accepts(quota.share(self.inner.policy.parts()))
     }
 
-    /// The share of an outage follows.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         let _one_at_a_time = self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.inner.capacity();
@@ -211,7 +218,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         ensure_fits(cost, inner.capacity())?;
         match inner.ask(key, inner.shared.as_limiter().peek(key, cost)).await {
             Ok(result) => result,
-            // A look begins no share: it takes no place, from whomever.
+            // A peek does not begin a share, so it stores nothing.
             Err(error) if inner.counts() => {
                 let now = inner.clock.now();
                 let here = match inner.seed(inner.known.look(key, now), now) {
@@ -224,7 +231,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         }
     }
 
-    /// In an outage the key is charged here, where a share is counted, and in Redis when that is back.
+    /// During an outage, if a share is counted, charges it, and Redis afterwards.
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         let inner = &self.inner;
         match inner.ask(key, inner.shared.as_limiter().penalty(key, cost)).await {
@@ -239,7 +246,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         }
     }
 
-    /// In an outage it is taken back here, where a share is counted, and from what Redis is to be charged.
+    /// During an outage, if a share is counted, refunds it and reduces the debt to Redis.
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
         let inner = &self.inner;
         match inner.ask(key, inner.shared.as_limiter().reward(key, amount)).await {
@@ -254,7 +261,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         }
     }
 
-    /// Forgets the key here in any case; an error says that Redis still remembers it.
+    /// Always resets the key in this process. An error means that Redis still stores it.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
         let here = inner.forget(key)?;
@@ -267,13 +274,13 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         Ok(there?? || here)
     }
 
-    /// Blocks the key here in any case. An error says that other processes don't know of it; after an outage they will,
-    /// whatever the policy.
+    /// Always blocks the key in this process. An error means that other processes do not know the
+    /// block. After an outage they receive it, with every policy.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         let inner = &self.inner;
         inner.local.block_now(key, duration)?;
         let now = inner.clock.now();
-        // An earlier one may have been sent, and arrive after this was set.
+        // An earlier block may have been sent, and arrive after this one was set.
         let set = if inner.debts.forget_block(key) { Timestamp::MAX } else { now };
         let mut blocking = Blocking { inner, key, set, until: now.saturating_add(duration), is_owed: true };
         let result = inner.ask(key, inner.shared.as_limiter().block(key, duration)).await;
@@ -282,7 +289,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         result?
     }
 
-    /// Unblocks the key here in any case; an error says that Redis still holds the block.
+    /// Always unblocks the key in this process. An error means that Redis still stores the block.
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
         let here = inner.unblock(key)?;
@@ -295,14 +302,13 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         Ok(there?? || here)
     }
 
-    /// A block that is known here.
     fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
         let denial = self.inner.local.known_denial(key, cost)?;
         self.inner.tally.count(key, Ok(denial), Decision::is_allowed).ok()
     }
 
-    /// Checks of this process, by whomever they were decided; keys held, blocked and evicted in its memory, debts that were
-    /// forgotten among the latter.
+    /// Checks of this process, whether decided here or in Redis. Keys that its memory holds, blocks
+    /// and evicts; evicted debts are included.
     fn stats(&self) -> LimiterStats {
         let LimiterStats { tracked_keys, blocked_keys, evicted_live, .. } = self.inner.local.stats();
         let evicted_live = evicted_live + self.inner.debts.forgotten();

@@ -1,10 +1,10 @@
-//! How many processes share the limits.
+//! The number of processes that share the limits.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The number of live processes that share limits, as far as this process knows; at least one.
+/// The number of live processes that share limits, according to this process; at least one.
 ///
 /// `SharedQuotas` counts them. Clones share the number.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ impl LiveProcesses {
         NonZeroU32::new(self.0.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN)
     }
 
-    /// Sets the number, for a program that learns it from elsewhere, such as an orchestrator.
+    /// Sets the number, for applications that get it from another source, such as an orchestrator.
     pub fn set(&self, count: NonZeroU32) {
         self.0.store(count.get(), Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! How long Redis is waited for.
+//! The maximum time to wait for Redis.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +9,11 @@ use tokio::runtime::Handle;
 use super::outage;
 use crate::{CheckError, StoreError};
 
-/// Short enough for a decision within 50 ms on a busy machine.
+/// Allows a decision within 50 ms on a busy machine.
 pub(super) const DEFAULT_PATIENCE: Duration = Duration::from_millis(40);
 
-/// Whether a check has sent Redis anything of its own: what another one sends for several charges nothing for those that wait.
+/// Whether a check has sent its own request to Redis. A request that another check sends for
+/// several charges nothing for the waiting ones.
 #[derive(Default)]
 pub(crate) struct Asked<'a> {
     is_sent: AtomicBool,
@@ -20,7 +21,7 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Says that something is sent now; an error where it became known meanwhile that Redis gives no answer.
+    /// Records that a request is sent. Returns an error if Redis is known not to reply.
     pub(crate) fn begin(&self) -> Result<(), StoreError> {
         if self.hangs.is_some_and(|hangs| hangs.load(Ordering::Relaxed)) {
             return Err(no_answer());
@@ -38,10 +39,10 @@ fn no_answer() -> StoreError {
     StoreError::new("Redis gives no answer").transient()
 }
 
-/// Lets one check at most find out by waiting that Redis gives no answer.
+/// Ensures that at most one check waits in order to find out that Redis does not reply.
 pub(super) struct Patience {
     longest: Duration,
-    /// Whether a check waited in vain and it isn't known yet whether Redis is away.
+    /// Whether a check has timed out and it is not yet known whether Redis is available.
     hangs: Arc<AtomicBool>,
 }
 
@@ -50,14 +51,16 @@ impl Patience {
         Self { longest, hangs: Arc::default() }
     }
 
-    /// For one check.
     pub(super) fn asked(&self) -> Asked<'_> {
         Asked { is_sent: AtomicBool::new(false), hangs: Some(&self.hangs) }
     }
 
-    /// Settles what Redis has to be told before, then asks it. The error is an outage, and says whether anything was sent that
-    /// may have run. Where Redis gives no answer, `probe` makes what waits for one for as long as the
-    /// client is patient, so that it notices an outage; until then nobody waits.
+    /// Settles the debts, then sends the request to Redis. The error means an outage and says
+    /// whether the request may have been executed.
+    ///
+    /// If Redis does not reply in time, `probe` creates a future that waits for a reply for as long
+    /// as the client's own timeout, so that the client detects an outage. Until it completes, no
+    /// check waits for Redis.
     pub(super) async fn ask<T, P: Future<Output = ()> + Send + 'static>(
         &self,
         settling: impl Future<Output = Result<(), CheckError>>,
@@ -77,7 +80,7 @@ impl Patience {
         if let Ok(result) = tokio::time::timeout(self.longest, asking.as_mut()).await {
             return outage(result);
         }
-        // Before the work is dropped: who waits for it must not send it too.
+        // Called before the work is dropped, so that waiting checks do not send it too.
         self.find_out(probe);
         let error = StoreError::new(format!("no answer from Redis within {:?}", self.longest)).transient();
         Err(if asked.is_sent() { error.maybe_charged() } else { error })
@@ -90,14 +93,14 @@ impl Patience {
         }
         let (probing, waits) = (probe(), Waits(self.hangs.clone()));
         runtime.spawn(async move {
-            // Either there is an answer, or the client now knows better.
+            // Either Redis has replied, or the client now knows that it is unavailable.
             probing.await;
             drop(waits);
         });
     }
 }
 
-/// Somebody who waits for an answer. However that ends, also with its runtime, Redis is asked again.
+/// A running probe. When it ends, even with its runtime, checks go to Redis again.
 struct Waits(Arc<AtomicBool>);
 
 impl Drop for Waits {

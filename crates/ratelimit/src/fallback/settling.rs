@@ -1,4 +1,4 @@
-//! Debts that are settled when Redis is back, whether or not anybody asks for their keys.
+//! Settles debts when Redis is available again, even without further requests for their keys.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -9,30 +9,30 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Between attempts to settle debts, where one failed; longer each time, up to the longest.
+/// Pause between attempts after a failure. It grows with each attempt, up to `LONGEST_PAUSE`.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// So many keys are settled at once: enough that a round trip of each is no matter, and no burst.
+/// Number of keys that are settled at once: enough to hide the round trips, without a burst.
 const AT_ONCE: usize = 32;
 
-/// What has to tell Redis of its debts.
+/// A limiter with debts to Redis.
 pub(super) trait Debtor: Send + Sync + 'static {
-    /// The keys that owe anything.
+    /// The keys with debts.
     fn owing(&self) -> Vec<CompactString>;
 
-    /// Settles one of them; answers whether Redis took it.
+    /// Settles one of them. Returns whether Redis accepted it.
     fn settle_one(self: Arc<Self>, key: CompactString) -> impl Future<Output = bool> + Send + 'static;
 }
 
-/// Whether somebody waits for Redis to settle the debts.
+/// Whether a task is waiting for Redis to settle the debts.
 #[derive(Default)]
 pub(super) struct Settling {
     is_awaited: Arc<AtomicBool>,
 }
 
 impl Settling {
-    /// Has all debts settled as soon as Redis is available. To be called after each debt; costs a load where somebody waits
-    /// already.
+    /// Settles all debts as soon as Redis is available. Must be called after each debt. Costs one
+    /// atomic load if a task is already waiting.
     pub(super) fn when_back(&self, debtor: &Arc<impl Debtor>, available: impl FnOnce() -> watch::Receiver<bool>) {
         if self.is_awaited.load(Ordering::Acquire) {
             return;
@@ -45,14 +45,14 @@ impl Settling {
     }
 }
 
-/// Somebody who waits. However that ends, also with its runtime, the next debt finds nobody waiting.
+/// A waiting task. When it ends, even with its runtime, the next debt starts a new one.
 struct Waiting {
     is_awaited: Arc<AtomicBool>,
     is_mine: bool,
 }
 
 impl Waiting {
-    /// Answers whether nobody else waits.
+    /// Returns whether no other task is waiting.
     fn begin(&mut self) -> bool {
         self.is_mine = !self.is_awaited.swap(true, Ordering::AcqRel);
         self.is_mine
@@ -71,14 +71,14 @@ impl Drop for Waiting {
     }
 }
 
-/// Ends with the last debt, with the client, or with the debtor.
+/// Ends after the last debt, or when the client or the debtor is dropped.
 async fn wait<D: Debtor>(mut waiting: Waiting, debtor: Weak<D>, mut available: watch::Receiver<bool>) {
     let mut failures = 0;
     while available.wait_for(|is_available| *is_available).await.is_ok() {
         let Some(debtor) = debtor.upgrade() else { return };
         if debtor.owing().is_empty() {
             waiting.end();
-            // One that came in between found somebody waiting.
+            // A debt that was added in between found a waiting task.
             if debtor.owing().is_empty() || !waiting.begin() {
                 return;
             }
@@ -93,7 +93,8 @@ async fn wait<D: Debtor>(mut waiting: Waiting, debtor: Weak<D>, mut available: w
     }
 }
 
-/// Settles what it can: past those that fail, but not on into an outage. Answers whether none failed.
+/// Settles as many debts as possible: continues after a failure, but stops at an outage. Returns
+/// whether none failed.
 async fn settle_all(debtor: &Arc<impl Debtor>, available: &watch::Receiver<bool>) -> bool {
     let (mut running, mut all) = (JoinSet::new(), true);
     for key in debtor.owing() {
@@ -126,7 +127,7 @@ mod tests {
     #[derive(Default)]
     struct Books {
         owing: Mutex<Vec<CompactString>>,
-        /// A key that Redis doesn't take.
+        /// A key that Redis does not accept.
         refused: Mutex<Option<CompactString>>,
         now: AtomicUsize,
         most: AtomicUsize,
@@ -174,7 +175,7 @@ mod tests {
         assert_eq!((books.owing(), books.most.load(Ordering::SeqCst)), (vec!["key-0".into()], AT_ONCE));
         *books.refused.lock().unwrap() = None;
         books.until_owing(0).await;
-        // Later debts are waited for too.
+        // Later debts are settled too.
         books.owe("key-0", &back);
         books.until_owing(0).await;
     }

@@ -1,4 +1,4 @@
-//! What a fallback asks: a Redis limiter, with leases or without.
+//! The Redis limiter of a fallback, with or without leases.
 
 use std::fmt;
 
@@ -6,11 +6,12 @@ use super::patience::Asked;
 use crate::redis::Said;
 use crate::{CheckError, LeasedLimiter, Limiter, RedisAlgorithm, RedisLimiter};
 
-/// A limiter in Redis, which may take leases: what a [`FallbackLimiter`](super::FallbackLimiter) falls back from.
+/// A limiter in Redis, with or without leases, from which a
+/// [`FallbackLimiter`](super::FallbackLimiter) falls back.
 pub enum SharedLimiter<A: RedisAlgorithm> {
-    /// Asks Redis for each check.
+    /// Sends each check to Redis.
     Direct(Box<RedisLimiter<A>>),
-    /// Admits by leases where it can; those that run when an outage begins are used up.
+    /// Admits from leases if possible. Leases that are valid when an outage begins are used up.
     Leased(Box<LeasedLimiter<A>>),
 }
 
@@ -27,7 +28,6 @@ impl<A: RedisAlgorithm> From<LeasedLimiter<A>> for SharedLimiter<A> {
 }
 
 impl<A: RedisAlgorithm> SharedLimiter<A> {
-    /// The limiter in Redis.
     pub(super) fn redis(&self) -> &RedisLimiter<A> {
         match self {
             Self::Direct(limiter) => limiter,
@@ -42,7 +42,7 @@ impl<A: RedisAlgorithm> SharedLimiter<A> {
         }
     }
 
-    /// As a check, but counts nothing for the statistics. Says when it has asked Redis by itself.
+    /// Same as a check, but not counted. Reports through `asked` when it sends a request.
     pub(super) async fn decide(&self, key: &str, cost: u64, asked: &Asked<'_>) -> Result<Said, CheckError> {
         match self {
             Self::Direct(limiter) => {

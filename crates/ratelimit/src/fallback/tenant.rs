@@ -1,4 +1,4 @@
-//! The tenants' quota in Redis, with a local one behind it.
+//! Tenant quotas in Redis with a local fallback.
 
 mod deciding;
 mod held;
@@ -26,25 +26,31 @@ use crate::{
     TenantPlan, TenantUsage,
 };
 
-/// Asks Redis, and while Redis can't be asked lets an [`OutagePolicy`] decide, as
-/// [`FallbackLimiter`](super::FallbackLimiter) does.
+/// Sends each request to Redis. While Redis cannot be reached, an [`OutagePolicy`] decides, as in
+/// [`FallbackLimiter`](super::FallbackLimiter).
 ///
-/// The newest plan and the block that Redis told of last stay in force in the outage. With [`OutagePolicy::LocalShare`]:
+/// The newest plan and the last block that Redis reported remain in force during the outage. With
+/// [`OutagePolicy::LocalShare`]:
 ///
-/// - A tenant that Redis answered for before begins with its share of what was left of each window then.
-/// - What is admitted in the outage is charged to Redis when that is back: once, however often it has to be sent, to those
-///   windows alone to which it still belongs, and never with a strike. What belongs to the minute counts there for a minute from
-///   then on. Before this process asks Redis for a tenant again it settles that tenant's debts. A check that was sent to Redis and got no answer is
-///   not among them: it may have been charged there.
-/// - In the first minute without an answer the rest of the minute is divided among the
-///   [`LiveProcesses`], as [`FallbackLimiter`](super::FallbackLimiter) does.
-/// - Together the processes admit at most each limit in a window that lies within the outage, and in the one in which the
-///   outage begins at most the limit and the shares.
+/// - A tenant that Redis has reported begins with its share of each window's remaining amount.
+/// - Amounts that are admitted during the outage are charged to Redis afterwards: once, however
+///   often they have to be sent, only to windows in which they still count, and never with a
+///   strike. An amount of the minute counts in Redis for one minute from then on. Before this
+///   process sends a request for a tenant to Redis, it settles that tenant's debts. A check that
+///   was sent to Redis without a reply is not a debt, because Redis may have charged it.
+/// - In the first minute without a reply, the remaining amount of the minute is divided among the
+///   [`LiveProcesses`], as in [`FallbackLimiter`](super::FallbackLimiter).
+/// - Together the processes admit at most each limit in a window within the outage. In the window
+///   in which the outage begins, they admit at most the limit plus the shares.
 ///
-/// What isn't there: a block that begins in the outage, by hand or for a strike, holds in this process alone and is not taken to Redis
-/// later; a plan that is set in the outage holds here and comes to Redis with the first check that brings it; seats can't be
-/// taken or given back, which is an error, since no process knows of the others' users; beyond [`max_keys`](FallbackTenantLimiterBuilder::max_keys)
-/// tenants the smallest debts are forgotten, as [`evicted_live`](LimiterStats::evicted_live) counts.
+/// Limitations:
+///
+/// - A block that begins during the outage, manually or after a strike, applies only in this
+///   process and is not sent to Redis later.
+/// - A plan that is set during the outage applies here. Redis gets it with a check that passes it.
+/// - Taking or returning seats fails, because no process knows the users of the others.
+/// - Above [`max_keys`](FallbackTenantLimiterBuilder::max_keys) tenants, the smallest debts are
+///   removed, which [`evicted_live`](LimiterStats::evicted_live) counts.
 pub struct FallbackTenantLimiter {
     inner: Arc<Inner>,
 }
@@ -56,17 +62,17 @@ struct Inner {
     moment: Moment,
     clock: Box<dyn Clock>,
     tenants: Store<Held>,
-    /// Whether a tenant may owe Redis anything.
+    /// Whether a tenant may have debts to Redis.
     is_owing: AtomicBool,
     settling: Settling,
     here: Changes,
-    /// Names this limiter among all that share its quotas.
+    /// Identifies this limiter among all that share its quotas.
     process: String,
     number: AtomicU64,
     tally: Tally,
 }
 
-/// Collects the options of a [`FallbackTenantLimiter`]; see [`FallbackTenantLimiter::builder`].
+/// Builder of a [`FallbackTenantLimiter`]; see [`FallbackTenantLimiter::builder`].
 pub struct FallbackTenantLimiterBuilder {
     shared: RedisTenantLimiter,
     policy: OutagePolicy,
@@ -77,38 +83,40 @@ pub struct FallbackTenantLimiterBuilder {
 }
 
 impl FallbackTenantLimiterBuilder {
-    /// Decides by `policy` in an outage; [`OutagePolicy::ALONE`] unless set.
+    /// Sets the policy for outages; [`OutagePolicy::ALONE`] by default.
     #[must_use]
     pub fn policy(mut self, policy: OutagePolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Waits for Redis' answer to a check, a block or a reset for so long at most; 40 ms unless set. Then the policy decides, also for all other checks
-    /// until it is known whether Redis is away.
+    /// Sets the maximum time to wait for a reply of Redis to a check, a block or a reset; 40 ms by
+    /// default. After that the policy decides, also for all other checks, until it is known whether
+    /// Redis is available.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Holds at most `n` tenants in memory, at least one; 100,000 unless set. None goes before its place is needed: then those that
-    /// owe nothing and used least, never a blocked one.
+    /// Sets the maximum number of tenants in memory; at least one, 100,000 by default. A tenant is
+    /// evicted only if its capacity is needed. Those without debts and with the least usage are
+    /// evicted first, and blocked ones never.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
         self
     }
 
-    /// Divides what is left of a tenant's minute among the live processes while Redis is slow for a
-    /// moment, as [`OutagePolicy::LocalShare`] says; this process alone unless set.
+    /// Sets the number of live processes, among which the remaining amount of a tenant's minute is
+    /// divided while Redis is slow for a moment, see [`OutagePolicy::LocalShare`]. Default: 1.
     #[must_use]
     pub fn live_processes(mut self, live: LiveProcesses) -> Self {
         self.live = live;
         self
     }
 
-    /// Takes time in an outage from `clock`; [`SystemClock`] unless set.
+    /// Sets the clock for outages; [`SystemClock`] by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
@@ -137,7 +145,7 @@ impl FallbackTenantLimiterBuilder {
 }
 
 impl FallbackTenantLimiter {
-    /// Starts a limiter that falls back from `shared`.
+    /// Returns a builder for a limiter that falls back from `shared`.
     pub fn builder(shared: RedisTenantLimiter) -> FallbackTenantLimiterBuilder {
         FallbackTenantLimiterBuilder {
             shared,
@@ -164,7 +172,7 @@ impl TenantLimiter for FallbackTenantLimiter {
             Err(error) => error,
         };
         let Some(parts) = inner.parts() else { return inner.uncounted(tenant, plan, cost, error) };
-        // A look begins no share: it takes no place, from whomever.
+        // A peek does not begin a share, so it stores nothing.
         inner.look(tenant, |held, now| {
             let plan = held.in_force(plan);
             ensure_fits(cost, plan.limits().smallest())?;
@@ -175,7 +183,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         })?
     }
 
-    /// In an outage what this process has counted of its share; an error where the policy counts nothing.
+    /// During an outage, the usage of this process's share. An error if the policy does not count.
     async fn usage(&self, tenant: &str, plan: &TenantPlan) -> Result<TenantUsage, CheckError> {
         let inner = &self.inner;
         let error = match inner.ask(tenant, inner.shared.usage(tenant, plan)).await {
@@ -191,7 +199,8 @@ impl TenantLimiter for FallbackTenantLimiter {
         })
     }
 
-    /// In an outage the tenant is charged here, and in Redis when that is back; an error where the policy counts nothing.
+    /// During an outage, charges the tenant in this process, and Redis afterwards. Returns an error
+    /// if the policy counts nothing.
     async fn penalty(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantUsage, CheckError> {
         let inner = &self.inner;
         let error = match inner.ask(tenant, inner.shared.penalty(tenant, plan, cost)).await {
@@ -211,13 +220,14 @@ impl TenantLimiter for FallbackTenantLimiter {
         Ok(usage)
     }
 
-    /// In an outage it is taken back here, and from what Redis is to be charged; an error where the policy counts nothing.
+    /// During an outage, refunds in this process and reduces the debt to Redis. Returns an error if
+    /// the policy counts nothing.
     async fn reward(&self, tenant: &str, plan: &TenantPlan, amount: u64) -> Result<TenantUsage, CheckError> {
         let inner = &self.inner;
         match inner.ask(tenant, inner.shared.reward(tenant, plan, amount)).await {
             Ok(result) => result,
             Err(error) => {
-                // What was sent may have been given back there.
+                // Redis may have executed the refund if the request was sent.
                 let owes_less = !error.may_have_charged();
                 inner.change_share(tenant, plan, error, |held, plan, share, now| {
                     held.share.reward(share, now, amount);
@@ -229,7 +239,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         }
     }
 
-    /// Blocks the tenant here in any case; an error says that other processes don't know of it.
+    /// Always blocks the tenant here. An error means that other processes do not know the block.
     async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError> {
         let inner = &self.inner;
         let until = inner.change(tenant, |held, now| {
@@ -245,7 +255,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         result?
     }
 
-    /// Unblocks the tenant here in any case; an error says that Redis still holds the block.
+    /// Always unblocks the tenant here. An error means that Redis still stores the block.
     async fn unblock(&self, tenant: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
         let unblock = || inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
@@ -259,7 +269,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         Ok(there?? || here)
     }
 
-    /// Forgets the tenant's usage here in any case; an error says that Redis still remembers it.
+    /// Always resets the tenant's usage in this process. An error means that Redis still stores it.
     async fn reset(&self, tenant: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
         let reset = || inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
@@ -273,13 +283,13 @@ impl TenantLimiter for FallbackTenantLimiter {
         Ok(there?? || here)
     }
 
-    /// Keeps the plan here in any case; an error says that other processes don't know of it until a check brings it.
+    /// Always stores the plan here. An error means that others get it only from a check.
     async fn set_plan(&self, tenant: &str, plan: &TenantPlan) -> Result<bool, CheckError> {
         self.inner.change(tenant, |held, _| held.learn_plan(plan))?;
         self.inner.shared.set_plan(tenant, plan).await
     }
 
-    /// In an outage the newest that this process has heard of.
+    /// During an outage, the newest plan that this process has received.
     async fn plan(&self, tenant: &str) -> Result<Option<TenantPlan>, CheckError> {
         match outage(self.inner.shared.plan(tenant).await) {
             Ok(result) => result,
@@ -287,22 +297,22 @@ impl TenantLimiter for FallbackTenantLimiter {
         }
     }
 
-    /// An error in an outage: nobody knows of the others' users then.
+    /// Returns an error during an outage, because no process knows the users of the others.
     async fn take_seat(&self, tenant: &str, plan: &TenantPlan, in_use: u32) -> Result<SeatDecision, CheckError> {
         self.inner.shared.take_seat(tenant, plan, in_use).await
     }
 
-    /// An error in an outage, as [`take_seat`](Self::take_seat).
+    /// Returns an error during an outage, like [`take_seat`](Self::take_seat).
     async fn give_seat(&self, tenant: &str) -> Result<Option<u32>, CheckError> {
         self.inner.shared.give_seat(tenant).await
     }
 
-    /// An error in an outage, as [`take_seat`](Self::take_seat).
+    /// Returns an error during an outage, like [`take_seat`](Self::take_seat).
     async fn set_seats(&self, tenant: &str, used: u32) -> Result<(), CheckError> {
         self.inner.shared.set_seats(tenant, used).await
     }
 
-    /// Checks of this process, by whomever they were decided; tenants held, blocked and evicted in its memory.
+    /// Checks of this process, decided here or in Redis, and tenants in its memory.
     fn stats(&self) -> LimiterStats {
         let now = self.inner.clock.now();
         let held = self.inner.tenants.stats(|held| (0, held.share.blocked_for(now).is_some()));

@@ -1,5 +1,3 @@
-//! The options of a front door.
-
 use std::fmt;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -8,7 +6,7 @@ use std::time::Duration;
 use super::FrontDoor;
 use crate::{BlockPolicy, Clock, Quota, SystemClock};
 
-/// Collects the options of a [`FrontDoor`]; see [`FrontDoor::builder`].
+/// Builder of a [`FrontDoor`]; see [`FrontDoor::builder`].
 pub struct FrontDoorBuilder {
     pub(super) name: String,
     pub(super) quota: Quota,
@@ -18,10 +16,11 @@ pub struct FrontDoorBuilder {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// Of a suspect's window: a charge counts a twentieth of the period longer at most, and a suspect takes half a kilobyte.
+/// Segments of a suspect's window: a charge counts for at most a twentieth of the period longer,
+/// and a suspect takes half a kilobyte.
 pub(super) const SEGMENTS: NonZeroU16 = NonZeroU16::new(20).expect("20 is not zero");
 const DEFAULT_MAX_SUSPECTS: usize = 8_192;
-/// A gigabyte of suspects, and 128 MiB that say who is one.
+/// A gigabyte for the suspects, and 128 MiB for the set that identifies them.
 const MAX_SUSPECTS: usize = 1 << 20;
 const DEFAULT_SHARE: u8 = 25;
 const DEFAULT_QUOTA: Quota = match Quota::per_second(1_000) {
@@ -42,44 +41,45 @@ impl FrontDoorBuilder {
         }
     }
 
-    /// Admits so much to one key; 1,000 a second unless set. There is no burst.
+    /// Sets the quota of one key; 1,000 per second by default. There is no burst.
     #[must_use]
     pub fn quota(mut self, quota: Quota) -> Self {
         self.quota = quota;
         self
     }
 
-    /// Blocks a suspect that goes over the quota; for 10 s unless set.
+    /// Sets the block of a suspect that exceeds the quota; 10 s by default.
     #[must_use]
     pub fn block(mut self, policy: BlockPolicy) -> Self {
         self.block = Some(policy);
         self
     }
 
-    /// Only refuses a suspect that goes over the quota until it fits again.
+    /// Disables the block: a suspect above the quota is refused only until its cost fits again.
     #[must_use]
     pub fn without_block(mut self) -> Self {
         self.block = None;
         self
     }
 
-    /// Makes a suspect of a key whose estimate reaches so many per cent of the limit; 25 unless set, clamped to between 1 and
-    /// 100. What a key may be admitted beyond its limit, once, before it is counted exactly.
+    /// Sets the share of the limit, in percent, at which a key becomes a suspect; 25 by default,
+    /// clamped to between 1 and 100. A key may be admitted this much beyond its limit, once, before
+    /// it is counted exactly.
     #[must_use]
     pub fn share(mut self, percent: u8) -> Self {
         self.share = percent.clamp(1, 100);
         self
     }
 
-    /// Counts at most `n` suspects exactly, between one and 1,048,576; 8,192 unless set. Each takes 128 bytes from the start and about a
-    /// kilobyte while it is one.
+    /// Sets the maximum number of suspects, between 1 and 1,048,576; 8,192 by default. Each takes
+    /// 128 bytes from the start and about a kilobyte while it is used.
     #[must_use]
     pub fn max_suspects(mut self, n: usize) -> Self {
         self.max_suspects = n.clamp(1, MAX_SUSPECTS);
         self
     }
 
-    /// Takes time from `clock`; [`SystemClock`] unless set.
+    /// Sets the clock; [`SystemClock`] by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);

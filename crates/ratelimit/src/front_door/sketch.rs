@@ -1,31 +1,31 @@
-//! How often each key came lately, at most: a count-min sketch over two panes of time.
+//! An upper bound of the recent count of each key: a count-min sketch over two panes of time.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Rows of the sketch: an estimate is the least of so many cells.
+/// Rows of the sketch. An estimate is the minimum over this number of cells.
 pub(super) const ROWS: usize = 4;
-/// Cells of a row: as many as 16 bits can name, so one hash of 64 bits names a cell of each row independently.
+/// Cells per row: 2¹⁶, so that one 64-bit hash selects a cell of each row independently.
 pub(super) const WIDTH: usize = 1 << (u64::BITS as usize / ROWS);
 
-/// Counts in fixed memory whatever the number of keys, without locks.
+/// Counts any number of keys in fixed memory, without locks.
 ///
-/// Time goes in panes, and a cell holds its count of this pane and of the one before. It turns the page by itself when it
-/// is next written, so nothing ever sweeps the memory.
+/// Time is divided into panes. A cell holds its counts of the current and the previous pane. It
+/// moves to a new pane with its next update, so no task has to clean the memory.
 ///
-/// An update is conservative (Estan and Varghese, 2002): it raises only the cells that are below the key's new estimate.
+/// An update is conservative (Estan and Varghese, 2002): it raises only cells that are below the
+/// key's new estimate.
 pub(super) struct Sketch {
     cells: Box<[AtomicU64]>,
 }
 
-/// The cells of one key.
 #[derive(Clone, Copy)]
 pub(super) struct Spot([usize; ROWS]);
 
-/// One cell: 16 bits of the pane's number, 24 bits each for the count of the pane before and of this one.
+/// 16 bits for the pane's number, 24 bits each for the counts of the previous and current pane.
 ///
-/// A pane's number returns after 65,536 panes. A cell that nobody wrote for exactly so long counts too much then, and its
-/// keys are looked at more closely than they deserve.
+/// The pane's number wraps around after 65,536 panes. A cell without an update for exactly that
+/// time counts too much, and its keys are then counted exactly without need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cell {
     pane: u16,
@@ -34,7 +34,7 @@ struct Cell {
 }
 
 const COUNT_BITS: u32 = 24;
-/// The greatest count of a cell; it stays there.
+/// Maximum count of a cell. Counts saturate.
 pub(super) const MAX_COUNT: u32 = (1 << COUNT_BITS) - 1;
 
 impl Cell {
@@ -48,12 +48,11 @@ impl Cell {
         u64::from(self.pane) << (2 * COUNT_BITS) | u64::from(self.before) << COUNT_BITS | u64::from(self.present)
     }
 
-    /// The cell as it counts in `pane`.
     fn at(self, pane: u16) -> Self {
         match pane.wrapping_sub(self.pane) {
             0 => self,
             1 => Self { pane, before: self.present, present: 0 },
-            // Another thread read the clock a moment later, and was first here.
+            // Another thread read the clock slightly later and updated the cell first.
             u16::MAX => self,
             _ => Self { pane, before: 0, present: 0 },
         }
@@ -65,7 +64,6 @@ impl Sketch {
         Self { cells: (0..ROWS * WIDTH).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// The cells that a hash names.
     pub(super) fn spot(hash: u64) -> Spot {
         let mask = WIDTH as u64 - 1;
         let width = WIDTH.trailing_zeros() as usize;
@@ -75,13 +73,15 @@ impl Sketch {
         }))
     }
 
-    /// Counts `cost` in the pane of that number, and returns how much the key was counted in it and the one before, at
-    /// most. Never less than that, also under simultaneous updates, up to the greatest count.
+    /// Counts `cost` in `pane`. Returns an upper bound of the key's count in this pane and the
+    /// previous one. The result is never below the true count, up to the maximum count, even with
+    /// concurrent updates.
     pub(super) fn add(&self, spot: Spot, pane: u16, cost: u64) -> u64 {
         let cost = u32::try_from(cost).unwrap_or(MAX_COUNT);
-        // Why nothing is lost: take two updates of one key, of which both succeed. Each has raised all cells that it saw
-        // below its target, each from the very value that it saw. A cell only grows, so one of the two saw what the other
-        // had done, and counted on from there. If another update comes between, all is read again.
+        // No update is lost: consider two updates of one key that both succeed. Each has raised all
+        // cells below its target, each from the exact value that it read. A cell only grows, so one
+        // of the two read the result of the other and added to it. If another update interferes,
+        // all cells are read again.
         'anew: loop {
             let seen: [u64; ROWS] = array::from_fn(|row| self.cells[spot.0[row]].load(Ordering::Relaxed));
             let cells = seen.map(|bits| Cell::unpacked(bits).at(pane));
@@ -101,7 +101,7 @@ impl Sketch {
         }
     }
 
-    /// What [`add`](Self::add) of nothing would return.
+    /// The value that [`add`](Self::add) with a cost of zero would return.
     pub(super) fn estimate(&self, spot: Spot, pane: u16) -> u64 {
         let counts = spot.0.map(|index| {
             let cell = Cell::unpacked(self.cells[index].load(Ordering::Relaxed)).at(pane);
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// Few cells in use, so that keys do share them.
+    /// Uses few cells, so that keys share them.
     fn crowded(key: u64) -> Spot {
         Sketch::spot((key % 7) | (key % 5) << 16 | (key % 3) << 32 | (key % 2) << 48)
     }
@@ -177,7 +177,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever shares its cells, a key is never counted too little.
+        /// A key is never undercounted, whichever keys share its cells.
         #[test]
         fn never_less_than_the_truth(trace in prop::collection::vec((0_u64..210, 0_u16..2, 0_u64..9), 1..400)) {
             let sketch = Sketch::new();
@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    /// Nor when threads count the same keys at once: no update is lost.
+    /// The same holds if threads count the same keys at once: no update is lost.
     #[test]
     fn never_less_than_the_truth_from_many_threads() {
         const EACH: u64 = 20_000;
@@ -214,8 +214,8 @@ mod tests {
         }
     }
 
-    /// The bound that the front door's documentation names: above `e / width` of all that is counted with a probability of
-    /// at most `e^-rows`.
+    /// The bound in the documentation of the front door: an error above `e / width` of the total
+    /// count has a probability of at most `e^-rows`.
     #[test]
     fn errs_no_more_than_promised() {
         let sketch = Sketch::new();

@@ -1,36 +1,33 @@
-//! Which keys are looked at exactly, and until when.
+//! The set of keys that are counted exactly, each with an end time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::Timestamp;
 
-/// Remembers hashes until a time, in fixed memory and without locks; never forgets one early.
+/// Stores hashes until an end time, in fixed memory and without locks. Never removes one early.
 ///
-/// A hash has two cells, and each holds the latest time that was asked of it. So it may seem to be remembered although it
-/// isn't, if others hold both of its cells: that costs an exact look.
+/// A hash has two cells, and each holds the latest end time of its hashes. A hash can therefore be
+/// a false positive if others hold both of its cells. The cost is an exact check.
 pub(super) struct Watch {
     cells: Box<[AtomicU64]>,
 }
 
-/// Cells for each hash that may be remembered at once: with all of them, one in 64 strangers seems to be remembered.
+/// Cells per hash: if the set is full, one in 64 other hashes is a false positive.
 const CELLS_EACH: usize = 16;
-/// Remembers for a little longer than was asked, so that the cells of a busy key are seldom written.
+/// Added to each end time, so that the cells of a busy key are rarely written.
 const MORE: Duration = Duration::from_millis(100);
 
 impl Watch {
-    /// Room for so many hashes at once.
     pub(super) fn new(hashes: usize) -> Self {
         let count = hashes.saturating_mul(CELLS_EACH).next_power_of_two();
         Self { cells: (0..count).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Whether the hash is remembered.
     pub(super) fn holds(&self, hash: u64, now: Timestamp) -> bool {
         self.cells_of(hash).iter().all(|cell| cell.load(Ordering::Acquire) > now.as_micros())
     }
 
-    /// Remembers the hash for at least that long.
     pub(super) fn hold(&self, hash: u64, now: Timestamp, length: Duration) {
         let until = now.saturating_add(length);
         for cell in self.cells_of(hash) {
@@ -41,7 +38,7 @@ impl Watch {
     }
 
     fn cells_of(&self, hash: u64) -> [&AtomicU64; 2] {
-        // Other bits than those that name the sketch's cells.
+        // Uses other bits than those that select the sketch's cells.
         let mixed = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mask = self.cells.len() - 1;
         let at = |bits: u64| &self.cells[usize::try_from(bits & u64::from(u32::MAX)).unwrap_or(0) & mask];

@@ -1,13 +1,14 @@
-//! The elements of a list header, from the right.
+//! Parses the elements of a list header from the right.
 //!
-//! Splitting from the right means that an unbalanced quote sent by a client can't swallow what a proxy appended
-//! behind it; minding quotes means that a comma which a proxy quoted can't split what it appended.
+//! Because the header is split from the right, an unbalanced quote of a client cannot hide what a
+//! proxy appended after it. Because quotes are respected, a comma that a proxy quoted cannot split
+//! what it appended.
 
 use std::net::IpAddr;
 
 use super::node;
 
-/// The non-empty elements of one header line, rightmost first. Bytes, because a client may have sent any.
+/// The non-empty elements of one header line, rightmost first. A client can send any bytes.
 pub(super) fn from_right(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -19,7 +20,7 @@ pub(super) fn from_right(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|element| !element.is_empty())
 }
 
-/// Where `wanted` last stands outside quotes, seen from the right.
+/// Position of the last `wanted` outside quotes, scanned from the right.
 fn last_outside_quotes(bytes: &[u8], wanted: u8) -> Option<usize> {
     let mut quoted = false;
     (0..bytes.len()).rev().find(|&at| {
@@ -30,17 +31,17 @@ fn last_outside_quotes(bytes: &[u8], wanted: u8) -> Option<usize> {
     })
 }
 
-/// Whether an odd number of backslashes stands before `at`.
+/// Whether the number of backslashes before `at` is odd.
 fn is_escaped(bytes: &[u8], at: usize) -> bool {
     bytes[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
-/// The address of an `X-Forwarded-For` element.
+/// The address in an `X-Forwarded-For` element.
 pub(super) fn list_item(element: &str) -> Option<IpAddr> {
     node::parse(unquoted(element)?)
 }
 
-/// The address of the one `for` parameter of a `Forwarded` element.
+/// The address in the `for` parameter of a `Forwarded` element. `None` unless there is exactly one.
 pub(super) fn forwarded_for(element: &str) -> Option<IpAddr> {
     let mut address = None;
     let mut rest = Some(element);
@@ -58,7 +59,7 @@ pub(super) fn forwarded_for(element: &str) -> Option<IpAddr> {
     address
 }
 
-/// A token as it is, or the inside of a quoted string. An address needs no escapes, so there are none to undo.
+/// A token unchanged, or the content of a quoted string. Escapes are not decoded.
 fn unquoted(text: &str) -> Option<&str> {
     match text.strip_prefix('"') {
         Some(quoted) => quoted.strip_suffix('"'),

@@ -1,7 +1,8 @@
-//! Ready-made key extractors, and how they combine.
+//! Key extractors and combinators.
 //!
-//! All but an address begin with their kind (`user:`, `x-account:`, `key:`), so that no client can take the key of another
-//! kind for its own. What a function makes of a request is kept from being an address by [`RequestKey::new`].
+//! All keys except addresses begin with their kind (`user:`, `x-account:`, `key:`), so that no
+//! client can use a key of another kind. [`RequestKey::new`] prevents the text that a function
+//! returns from being read as an address.
 
 use std::net::IpAddr;
 
@@ -12,23 +13,24 @@ use sha2::{Digest, Sha256};
 
 use super::{Ipv6Prefix, KeyExtractor, RequestKey, TrustedProxies, client_address};
 
-/// The longest header value that is a key as it stands, in bytes.
+/// Maximum length of a header value that is used as a key unchanged, in bytes.
 const MAX_VALUE: usize = 256;
-/// The longest secret that is hashed, in bytes: bounds the work that a client can ask for.
+/// Maximum length of a secret that is hashed, in bytes. Bounds the work that a client can cause.
 const MAX_SECRET: usize = 4_096;
 
-/// The line of the log for requests without an address.
 const NO_PEER: &str = "requests carry no peer address, so clients can't be counted and all are refused; with axum, serve \
     the router with `into_make_service_with_connect_info::<SocketAddr>()`";
 
-/// By the client's address, as [`client_address`] finds it behind trusted proxies; IPv6 by a prefix.
+/// Counts by the client's address, as determined by [`client_address`] behind trusted proxies. IPv6
+/// addresses are grouped by a prefix.
 ///
-/// `peer` finds the address at the other end of the connection among the request's extensions, where the server put it: with
-/// axum `|e| e.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())`, with tonic
-/// `|e| e.get::<TcpConnectInfo>()?.remote_addr().map(|peer| peer.ip())`.
+/// `peer` reads the address of the connection's peer from the request's extensions, where the
+/// server stored it:
+/// - axum: `|e| e.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())`;
+/// - tonic: `|e| e.get::<TcpConnectInfo>()?.remote_addr().map(|peer| peer.ip())`.
 ///
-/// Without that address clients can't be distinguished, so each request is answered with 500
-/// and the first one is logged as an error. With axum, serve the router with
+/// Without that address clients cannot be distinguished, so each request is answered with 500, and
+/// the first one is logged as an error. With axum, serve the router with
 /// `into_make_service_with_connect_info::<SocketAddr>()`.
 #[derive(Clone, Debug)]
 pub struct ByAddress<P> {
@@ -38,19 +40,19 @@ pub struct ByAddress<P> {
 }
 
 impl<P: Fn(&Extensions) -> Option<IpAddr>> ByAddress<P> {
-    /// Takes the peer's address for the client's, IPv6 by its /64.
+    /// Uses the peer's address as the client's. IPv6 addresses are grouped by their /64.
     pub fn new(peer: P) -> Self {
         Self { peer, proxies: TrustedProxies::default(), prefix: Ipv6Prefix::default() }
     }
 
-    /// Believes the forwarded headers of these proxies.
+    /// Trusts the forwarded headers of these proxies.
     #[must_use]
     pub fn behind(mut self, proxies: TrustedProxies) -> Self {
         self.proxies = proxies;
         self
     }
 
-    /// Counts IPv6 addresses of one such prefix together.
+    /// Sets the prefix by which IPv6 addresses are grouped.
     #[must_use]
     pub fn ipv6_prefix(mut self, prefix: Ipv6Prefix) -> Self {
         self.prefix = prefix;
@@ -70,9 +72,10 @@ impl<B, P: Fn(&Extensions) -> Option<IpAddr>> KeyExtractor<B> for ByAddress<P> {
     }
 }
 
-/// By a text that the server itself has put with the request: who was recognised, or the route's template.
+/// Counts by a text that the server itself added to the request, such as the authenticated user or
+/// the route's template.
 ///
-/// Never the path as it was sent: that would give each client as many keys as it can think of paths.
+/// Do not use the path as sent: each client would get as many keys as there are paths.
 #[derive(Clone, Debug)]
 pub struct ByText<F> {
     kind: &'static str,
@@ -80,7 +83,7 @@ pub struct ByText<F> {
 }
 
 impl<F> ByText<F> {
-    /// By user: `user:…`. A request of none is not counted.
+    /// Counts by user: `user:…`. A request without a user is not counted.
     pub fn user<B>(find: F) -> Self
     where
         F: Fn(&Request<B>) -> Option<&str>,
@@ -88,7 +91,7 @@ impl<F> ByText<F> {
         Self { kind: "user", find }
     }
 
-    /// By tenant: `tenant:…`. A request of none is not counted.
+    /// Counts by tenant: `tenant:…`. A request without a tenant is not counted.
     pub fn tenant<B>(find: F) -> Self
     where
         F: Fn(&Request<B>) -> Option<&str>,
@@ -96,8 +99,8 @@ impl<F> ByText<F> {
         Self { kind: "tenant", find }
     }
 
-    /// By route: `route:…`, with axum `|r| r.extensions().get::<MatchedPath>().map(MatchedPath::as_str)`. A request of none is not
-    /// counted.
+    /// Counts by route: `route:…`. A request without a route is not counted. For axum `find` is
+    /// `|r| r.extensions().get::<MatchedPath>().map(MatchedPath::as_str)`.
     pub fn route<B>(find: F) -> Self
     where
         F: Fn(&Request<B>) -> Option<&str>,
@@ -105,7 +108,8 @@ impl<F> ByText<F> {
         Self { kind: "route", find }
     }
 
-    /// By account: `account:…`, such as the name that somebody tries to log in as. A request of none is not counted.
+    /// Counts by account: `account:…`, for example the user name of a login attempt. A request
+    /// without an account is not counted.
     pub fn account<B>(find: F) -> Self
     where
         F: Fn(&Request<B>) -> Option<&str>,
@@ -124,17 +128,18 @@ impl<B, F: Fn(&Request<B>) -> Option<&str>> KeyExtractor<B> for ByText<F> {
     }
 }
 
-/// By the value of a header that something in front has checked: `x-account:…`.
+/// Counts by a header that a component in front of this service has checked: `x-account:…`.
 ///
-/// Of no use where clients write the header themselves. A request without it is not counted; one that has it twice, or
-/// with more than 256 bytes or anything but visible ASCII, is refused.
+/// Do not use it if clients can set the header themselves. A request without the header is not
+/// counted. A request is refused if it has the header twice, or if the value is longer than 256
+/// bytes or is not visible ASCII.
 #[derive(Clone, Debug)]
 pub struct ByHeader {
     name: HeaderName,
 }
 
 impl ByHeader {
-    /// By that header.
+    /// Counts by the header `name`.
     pub const fn new(name: HeaderName) -> Self {
         Self { name }
     }
@@ -153,31 +158,34 @@ impl<B> KeyExtractor<B> for ByHeader {
     }
 }
 
-/// By an API key, of which the limiter sees 128 bits of a SHA-256: `key:…`. So no secret becomes a key in Redis, in
-/// statistics or in a log.
+/// Counts by an API key: `key:…`. The limiter sees only 128 bits of its SHA-256, so that no secret
+/// appears in a Redis key, in statistics or in a log.
 ///
-/// A request without one is not counted; one that has the header twice, or a key longer than 4,096 bytes, is refused.
+/// A request without a key is not counted. A request is refused if it has the header twice or a key
+/// longer than 4,096 bytes.
 ///
-/// **That a key is valid is not checked: who invents keys gets a fresh limit with each, and who leaves the key out none.** Put
-/// this behind what checks keys, or charge a limiter by address too, as the second example of
-/// [`RateLimitLayer`](crate::RateLimitLayer) does. [`Together`] with an address is no remedy, a new key makes a new pair.
+/// **The key is not validated: a client that invents keys gets a fresh limit with each one, and a
+/// client that omits the key has no limit.** Use it behind a component that validates keys, or also
+/// charge a limiter by address, as in the second example of
+/// [`RateLimitLayer`](crate::RateLimitLayer). [`Together`] with an address does not help, because a
+/// new key gives a new pair.
 #[derive(Clone, Debug)]
 pub struct ByApiKey {
     header: Option<HeaderName>,
 }
 
 impl ByApiKey {
-    /// The token of `Authorization: Bearer …`.
+    /// Reads the token of `Authorization: Bearer …`.
     pub const fn bearer() -> Self {
         Self { header: None }
     }
 
-    /// The value of a header such as `X-Api-Key`.
+    /// Reads the value of a header such as `X-Api-Key`.
     pub const fn header(name: HeaderName) -> Self {
         Self { header: Some(name) }
     }
 
-    /// The secret in the value of the header, where it is one.
+    /// The secret in the header's value. `None` if the value has another scheme.
     fn secret<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
         if self.header.is_some() {
             return Some(value);
@@ -192,7 +200,7 @@ impl<B> KeyExtractor<B> for ByApiKey {
         let authorization = AUTHORIZATION;
         let mut values = request.headers().get_all(self.header.as_ref().unwrap_or(&authorization)).iter();
         let Some(value) = values.next() else { return RequestKey::uncounted() };
-        // What checks keys may read another one than the first.
+        // The component that validates keys may read another value than the first.
         if values.next().is_some() {
             return RequestKey::bad("the API key is sent twice");
         }
@@ -204,7 +212,8 @@ impl<B> KeyExtractor<B> for ByApiKey {
     }
 }
 
-/// By 128 bits of a SHA-256 of another extractor's key: `hash:…`. For keys that are long or tell too much.
+/// Counts by 128 bits of the SHA-256 of another extractor's key: `hash:…`. For keys that are long
+/// or contain sensitive data.
 #[derive(Clone, Debug)]
 pub struct Hashed<E>(pub E);
 
@@ -218,10 +227,10 @@ impl<B, E: KeyExtractor<B>> KeyExtractor<B> for Hashed<E> {
     }
 }
 
-/// By two keys together, such as address and account: `203.0.113.7|account:ada`. Nest it for three.
+/// Counts by a pair such as address and account: `203.0.113.7|account:ada`. Can be nested.
 ///
-/// Different pairs have different keys, whatever the parts contain. A part that is uncounted is empty, so that nobody
-/// gets out of being counted by leaving one out; a request is uncounted where both are.
+/// Different pairs have different keys, whatever the parts contain. An uncounted part is empty, so
+/// that no client avoids the limit by omitting one part. It is uncounted only if both are.
 #[derive(Clone, Debug)]
 pub struct Together<A, Z>(pub A, pub Z);
 
@@ -242,10 +251,11 @@ impl<B, A: KeyExtractor<B>, Z: KeyExtractor<B>> KeyExtractor<B> for Together<A, 
     }
 }
 
-/// By the first of two that has a key, such as the user where one is recognised, else the address. Nest it for three.
+/// Counts by the first of two extractors that returns a key, for example the user if authenticated,
+/// otherwise the address. Nest it for three.
 ///
-/// Only where the client can't choose the first: `FirstOf(ByApiKey::bearer(), address)` gives a fresh limit to each key that
-/// somebody invents. Charge two limiters instead.
+/// Use it only if the client cannot choose the first key: `FirstOf(ByApiKey::bearer(), address)`
+/// gives a fresh limit to each invented key. Charge two limiters instead.
 #[derive(Clone, Debug)]
 pub struct FirstOf<A, Z>(pub A, pub Z);
 
@@ -265,14 +275,14 @@ fn escape_into(joined: &mut CompactString, part: &str) {
     }
 }
 
-/// `kind` and 32 hexadecimal digits.
+/// `kind` followed by 32 hexadecimal digits.
 fn hashed(kind: &str, text: &[u8]) -> CompactString {
     let digest = Sha256::digest(text);
     let mut key = CompactString::with_capacity(kind.len() + 32);
     key.push_str(kind);
     for byte in &digest[..16] {
         for nibble in [byte >> 4, byte & 0xf] {
-            // A nibble is always a digit.
+            // A nibble is always a valid digit.
             key.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
         }
     }

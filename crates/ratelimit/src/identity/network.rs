@@ -1,11 +1,11 @@
-//! Addresses and networks as texts name them.
+//! Parsing of addresses and networks.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The network that `text` names, such as `10.0.0.0/8`; an address as the network of itself alone. What is IPv4 in IPv6 is
-/// IPv4. Bits of the host stay as they are. `None` where it names neither.
+/// Parses a network such as `10.0.0.0/8`, or an address as a network with only that address.
+/// IPv4-mapped IPv6 becomes IPv4. Host bits are kept. `None` if `text` is neither.
 pub fn network_of(text: &str) -> Option<IpNet> {
     match text.parse::<IpAddr>() {
         Ok(address) => Some(IpNet::from(address.to_canonical())),
@@ -13,7 +13,7 @@ pub fn network_of(text: &str) -> Option<IpNet> {
     }
 }
 
-/// The network, in IPv4 if it is a part of the IPv4-mapped addresses.
+/// Converts a network within the IPv4-mapped addresses to IPv4. Returns other networks unchanged.
 pub(crate) fn canonical(network: IpNet) -> IpNet {
     match (network.addr().to_canonical(), network.prefix_len()) {
         (IpAddr::V4(v4), length) if network.addr().is_ipv6() && length >= 96 => {

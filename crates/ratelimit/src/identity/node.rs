@@ -1,9 +1,9 @@
-//! One address with or without a port.
+//! Parsing of one address with or without a port.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Parses `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`; a port may also be
-/// obfuscated (`_http`, RFC 7239). IPv4-mapped IPv6 becomes IPv4.
+/// Parses `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` and `[2001:db8::1]:80`. A
+/// port may also be obfuscated (`_http`, RFC 7239). IPv4-mapped IPv6 becomes IPv4.
 pub(super) fn parse(text: &str) -> Option<IpAddr> {
     if let Some(bracketed) = text.strip_prefix('[') {
         let (address, rest) = bracketed.split_once(']')?;

@@ -1,4 +1,4 @@
-//! Which peers may say who called them.
+//! Proxies whose forwarded headers are trusted.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::network_of;
 
-/// The networks whose forwarded headers count. The default trusts nobody.
+/// The networks of proxies whose forwarded headers are trusted. The default is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
@@ -17,13 +17,14 @@ pub struct TrustedProxies {
 /// The header that the trusted proxies maintain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeader {
-    /// Whichever arrives; where both do, they must agree, or the request counts as the proxy's own. So a client that forges the one
-    /// that the proxies don't set moves itself into the proxy's key: name the header where you know it.
+    /// Either header. If both are present and differ, the request counts as the proxy's own. A
+    /// client that forges the header that the proxies do not set therefore shares the proxy's key.
+    /// Name the header if you know it.
     #[default]
     Either,
-    /// `Forwarded` (RFC 7239) alone.
+    /// Only `Forwarded` (RFC 7239).
     Forwarded,
-    /// `X-Forwarded-For` alone.
+    /// Only `X-Forwarded-For`.
     XForwardedFor,
 }
 
@@ -31,17 +32,17 @@ pub enum ForwardedHeader {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("entry {position} of the trusted proxies, {entry:?}, is neither an address nor a CIDR such as 10.0.0.0/8")]
 pub struct TrustedProxiesError {
-    /// Which entry, from 1.
+    /// Position of the entry, counted from 1.
     pub position: usize,
-    /// Its text, cut to 64 characters.
+    /// Text of the entry, truncated to 64 characters.
     pub entry: String,
 }
 
 impl TrustedProxies {
-    /// Parses addresses and CIDRs with commas between; an empty text trusts nobody.
+    /// Parses a comma-separated list of addresses and CIDRs. An empty text trusts no proxy.
     ///
     /// # Errors
-    /// [`TrustedProxiesError`] names the first entry that is neither.
+    /// [`TrustedProxiesError`] with the first entry that is neither.
     pub fn parse(text: &str) -> Result<Self, TrustedProxiesError> {
         if text.trim().is_empty() {
             return Ok(Self::default());
@@ -53,19 +54,19 @@ impl TrustedProxies {
         Ok(Self { networks: networks.collect::<Result<_, _>>()?, header: ForwardedHeader::Either })
     }
 
-    /// Reads this header alone.
+    /// Reads only this header.
     #[must_use]
     pub fn header(self, header: ForwardedHeader) -> Self {
         Self { header, ..self }
     }
 
-    /// Whether `address` is a trusted proxy; IPv4-mapped IPv6 counts as IPv4.
+    /// Whether `address` is a trusted proxy. IPv4-mapped IPv6 counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// Whether nobody is trusted.
+    /// Whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What a request is counted under.
+//! The key with which a request is counted.
 
 use compact_str::{CompactString, format_compact};
 use http::Request;
@@ -6,12 +6,12 @@ use http::Request;
 use super::network_of;
 use crate::layer::Rejection;
 
-/// What a text begins with that would be taken for an address.
+/// Prefix of a text that would otherwise be read as an address.
 const TEXT: &str = "text:";
 
-/// The key of a request, that it has none, or that what it sent is no key.
+/// The result of a key extractor: a key, no key, or a reason for a refusal.
 ///
-/// Keys of up to 24 bytes are not allocated.
+/// Keys of up to 24 bytes need no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey(Kind);
 
@@ -24,22 +24,23 @@ enum Kind {
 }
 
 impl RequestKey {
-    /// Counts the request under `text`.
+    /// Counts the request with `text` as its key.
     ///
-    /// A text that reads as an address or a network becomes `text:10.0.0.1`, so that no client can write one and be taken for
-    /// that address, by [`KeyLists`](crate::KeyLists) or by a limiter that counts addresses too. What begins with `text:` begins
-    /// with it twice then. An address that the server itself has found is [`verbatim`](Self::verbatim).
+    /// A text that parses as an address or a network becomes `text:10.0.0.1`. A client therefore
+    /// cannot send a text that [`KeyLists`](crate::KeyLists), or a limiter that also counts
+    /// addresses, reads as that address. A text that already begins with `text:` gets the prefix
+    /// once more. For an address that the server itself determined, use
+    /// [`verbatim`](Self::verbatim).
     pub fn new(text: impl AsRef<str>) -> Self {
         Self::text(CompactString::from(text.as_ref()))
     }
 
-    /// Counts the request under `text` as it stands, such as what [`key_for`](crate::key_for) makes of an address. Never for
-    /// what a client wrote.
+    /// Counts the request with `text` as its key, unchanged, for example the result of
+    /// [`key_for`](crate::key_for). Do not use it for a text that a client wrote.
     pub fn verbatim(text: impl AsRef<str>) -> Self {
         Self::short(CompactString::from(text.as_ref()))
     }
 
-    /// As [`new`](Self::new).
     pub(super) fn text(text: CompactString) -> Self {
         let is_taken = text.starts_with(TEXT) || network_of(&text).is_some();
         Self::short(if is_taken { format_compact!("{TEXT}{text}") } else { text })
@@ -49,23 +50,23 @@ impl RequestKey {
         Self(Kind::Counted(text))
     }
 
-    /// Lets the request through uncounted.
+    /// Admits the request without counting it.
     pub const fn uncounted() -> Self {
         Self(Kind::Uncounted)
     }
 
-    /// Refuses the request as one that can't be understood; `reason` is told to the client.
+    /// Refuses the request as invalid. `reason` is sent to the client.
     pub const fn bad(reason: &'static str) -> Self {
         Self(Kind::Bad(reason))
     }
 
-    /// Refuses the request because the server itself lacks what the key is made of. The client gets
-    /// a 500 without details; `reason` goes to the log, once.
+    /// Refuses the request because the server itself lacks the data for the key. The client gets a
+    /// 500 without details. `reason` is logged once.
     pub const fn unavailable(reason: &'static str) -> Self {
         Self(Kind::Unavailable(reason))
     }
 
-    /// The text, where there is one.
+    /// The key. `None` if there is none.
     pub fn as_str(&self) -> Option<&str> {
         match &self.0 {
             Kind::Counted(text) => Some(text),
@@ -73,12 +74,12 @@ impl RequestKey {
         }
     }
 
-    /// Whether the request is let through uncounted.
+    /// Whether the request is admitted without being counted.
     pub const fn is_uncounted(&self) -> bool {
         matches!(self.0, Kind::Uncounted)
     }
 
-    /// Why the request is refused, where it is.
+    /// The reason, if the request is refused as invalid.
     pub const fn bad_reason(&self) -> Option<&'static str> {
         match self.0 {
             Kind::Bad(reason) => Some(reason),
@@ -86,7 +87,7 @@ impl RequestKey {
         }
     }
 
-    /// The reason why the server can't make a key.
+    /// The reason, if the server lacks the data for the key.
     pub const fn unavailable_reason(&self) -> Option<&'static str> {
         match self.0 {
             Kind::Unavailable(reason) => Some(reason),
@@ -94,7 +95,7 @@ impl RequestKey {
         }
     }
 
-    /// Why the request is refused before a limiter is asked, if it is.
+    /// The reason for a refusal without a call to a limiter. `None` if there is none.
     pub(crate) fn rejection(&self) -> Option<Rejection<'static>> {
         match self.0 {
             Kind::Bad(reason) => Some(Rejection::BadKey { reason }),
@@ -116,18 +117,19 @@ impl From<String> for RequestKey {
     }
 }
 
-/// Nothing is [uncounted](RequestKey::uncounted).
+/// `None` is [uncounted](RequestKey::uncounted).
 impl<T: Into<Self>> From<Option<T>> for RequestKey {
     fn from(key: Option<T>) -> Self {
         key.map_or(Self::uncounted(), Into::into)
     }
 }
 
-/// Finds the key that a request is counted under.
+/// Determines the key with which a request is counted.
 ///
-/// A function from a request to anything that becomes a [`RequestKey`], such as `Option<String>`, is one.
+/// A function from a request to any type that converts to a [`RequestKey`], such as
+/// `Option<String>`, is an extractor.
 pub trait KeyExtractor<B> {
-    /// The key.
+    /// Returns the key.
     fn key(&self, request: &Request<B>) -> RequestKey;
 }
 

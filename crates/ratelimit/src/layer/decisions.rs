@@ -1,4 +1,4 @@
-//! What each limiter said of a request.
+//! The limiters' decisions for a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 
 use crate::{Decision, Limiter};
 
-/// The decisions over one request, each with its limiter's name, in the order in which they were made; as an extension of the
-/// request, those of all layers that it has passed.
+/// The decisions for one request, each with its limiter's name, in the order in which they were
+/// made. As an extension of the request, it contains those of all layers that the request has
+/// passed.
 #[derive(Clone, Default)]
 pub struct Decisions(SmallVec<[(Arc<dyn Limiter>, Decision); 2]>);
 
@@ -21,27 +22,27 @@ impl Decisions {
         self.0.extend(later.0.iter().cloned());
     }
 
-    /// Each limiter's name and what it said.
+    /// Each limiter's name and decision.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Decision)> {
         self.0.iter().map(|(limiter, decision)| (limiter.name(), decision))
     }
 
-    /// What the limiter of that name said.
+    /// The decision of the limiter with that name. `None` if there is none.
     pub fn get(&self, limiter: &str) -> Option<&Decision> {
         self.iter().find(|(name, _)| *name == limiter).map(|(_, decision)| decision)
     }
 
-    /// The decision that leaves least: a refusal before an admission, else the one with the least remaining.
+    /// A refusal if there is one, otherwise the admission with the least remaining.
     pub fn binding(&self) -> Option<(&str, &Decision)> {
         self.iter().min_by_key(|(_, decision)| (decision.is_allowed(), decision.remaining()))
     }
 
-    /// How many there are.
+    /// Number of decisions.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether nobody was asked.
+    /// Whether there are no decisions.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Refusals as gRPC tells them: HTTP 200, no body, the status among the headers ("Trailers-Only").
+//! Refusals in gRPC format: HTTP 200, no body, and the status in the headers ("Trailers-Only").
 
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderMap as Headers, Response};
@@ -10,7 +10,7 @@ use crate::headers::whole_seconds;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-/// When a client that retries by itself may do so, in milliseconds (gRFC A6).
+/// When a client may retry automatically, in milliseconds (gRFC A6).
 const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// The codes of <https://grpc.io/docs/guides/status-codes/> that a refusal can have.
@@ -22,12 +22,15 @@ enum Code {
     Unavailable = 14,
 }
 
-/// Answers every refusal as gRPC: `RESOURCE_EXHAUSTED` (8) for a denial, with `grpc-retry-pushback-ms` and `retry-after`;
-/// `INVALID_ARGUMENT` (3) for a key that is none or a cost that can never fit; `INTERNAL` (13) when
-/// the server lacks what the key is made of; `UNAVAILABLE` (14) when the limiter can't count.
+/// Answers every refusal in gRPC format:
 ///
-/// [`ProblemJson`](super::ProblemJson) does so by itself for requests of gRPC; this is for bodies that can't be made of a `String`,
-/// such as tonic's.
+/// - `RESOURCE_EXHAUSTED` (8) for a denial, with `grpc-retry-pushback-ms` and `retry-after`;
+/// - `INVALID_ARGUMENT` (3) for an invalid key or a cost that can never fit;
+/// - `INTERNAL` (13) if the server lacks the data for the key;
+/// - `UNAVAILABLE` (14) if the limiter cannot count, or too many requests are running.
+///
+/// [`ProblemJson`](super::ProblemJson) does this for gRPC requests. Use `GrpcStatus` for body types
+/// that cannot be built from a `String`, such as tonic's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcStatus;
 
@@ -37,14 +40,13 @@ impl<B: Default> Reject<B> for GrpcStatus {
     }
 }
 
-/// Whether a request says that it is one of gRPC. gRPC-Web is not: its answers have another form.
+/// Whether the content type is gRPC's. gRPC-Web is excluded: its responses differ.
 pub(crate) fn is_grpc(headers: &Headers) -> bool {
     let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let (name, rest) = content_type.split_at_checked(16).unwrap_or((content_type, b""));
     name.eq_ignore_ascii_case(b"application/grpc") && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
-/// A refusal with an `empty` body.
 pub(super) fn response<B>(empty: B, rejection: &Rejection<'_>) -> Response<B> {
     let (code, message) = match rejection {
         Rejection::Denied { limiter, denial } => {
@@ -83,13 +85,13 @@ pub(super) fn response<B>(empty: B, rejection: &Rejection<'_>) -> Response<B> {
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    // Visible ASCII and spaces only, always a legal value.
+    // Only visible ASCII and spaces, so it is a valid value.
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
 }
 
-/// As the protocol wants it: everything but visible ASCII and spaces, and the percent sign itself, encoded.
+/// Encodes every byte except visible ASCII and spaces, and the percent sign.
 fn percent_encoded(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for byte in message.bytes() {

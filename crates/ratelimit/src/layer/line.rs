@@ -1,4 +1,4 @@
-//! Waiting for one's turn, where a limiter gave a place in a line.
+//! Waits for a request's turn if a limiter queued it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::{Charges, Decisions};
 
-/// Waits for the longest delay. A client that goes away meanwhile gives its places back.
+/// Waits for the longest delay. If the client disconnects meanwhile, the charges are refunded.
 pub(super) async fn wait(charges: &Charges, decisions: &Decisions) {
     let delay = decisions.iter().map(|(_, decision)| decision.delay()).max().unwrap_or(Duration::ZERO);
     if delay.is_zero() {
@@ -17,7 +17,7 @@ pub(super) async fn wait(charges: &Charges, decisions: &Decisions) {
     places.0 = None;
 }
 
-/// Places in lines, given back when this is dropped while it holds them.
+/// Charges of a queued request. Refunded on drop, unless the field was cleared.
 struct Places<'a>(Option<&'a Charges>);
 
 impl Drop for Places<'_> {

@@ -1,4 +1,4 @@
-//! What a request is charged: which limiters, under which keys, how much.
+//! The charges of a request: limiters, keys and costs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::identity::{KeyExtractor, RequestKey};
 use crate::layer::{Decisions, Rejection};
 use crate::{Allowance, CheckError, Decision, Denial, Limiter};
 
-/// A cost for one key of one limiter.
+/// A cost that is charged to one key of one limiter.
 #[derive(Clone)]
 pub struct Charge {
     limiter: Arc<dyn Limiter>,
@@ -20,12 +20,12 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// A cost of 1. An [uncounted](RequestKey::uncounted) key charges nothing.
+    /// A charge with a cost of 1. An [uncounted](RequestKey::uncounted) key charges nothing.
     pub fn new(limiter: Arc<dyn Limiter>, key: impl Into<RequestKey>) -> Self {
         Self { limiter, key: key.into(), cost: 1 }
     }
 
-    /// Another cost. Zero charges nothing, but is refused while the key is blocked.
+    /// Sets the cost. Zero charges nothing, but is refused while the key is blocked.
     #[must_use]
     pub fn cost(mut self, cost: u64) -> Self {
         self.cost = cost;
@@ -33,13 +33,13 @@ impl Charge {
     }
 
     async fn take_back(&self, key: &str) {
-        // What can't be given back stays charged until its window ends.
+        // If the refund fails, the charge counts until its window ends.
         let _ = self.limiter.reward(key, self.cost).await;
     }
 }
 
 impl fmt::Debug for Charge {
-    /// Without the key, which may be an address.
+    /// Omits the key, which may be an address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Charge")
             .field("limiter", &self.limiter.name())
@@ -48,37 +48,38 @@ impl fmt::Debug for Charge {
     }
 }
 
-/// All that one request is charged, in order.
+/// All charges of one request, in order.
 ///
-/// The limiters are asked one after the other up to the first that refuses, and what those before it had charged is given
-/// back: a refused request costs nothing, and its response tells the refusal alone. Two charges are held without an allocation.
+/// The limiters are called in sequence until one refuses. The charges of the earlier ones are then
+/// refunded: a refused request costs nothing, and its response shows only the refusal. Up to two
+/// charges need no allocation.
 #[derive(Clone, Debug, Default)]
 pub struct Charges(SmallVec<[Charge; 2]>);
 
 impl Charges {
-    /// Lets the request through uncounted.
+    /// Admits the request without counting it.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Why the request is refused before a limiter is asked, if it is.
+    /// The reason for a refusal without a call to a limiter. `None` if there is none.
     pub(super) fn rejection(&self) -> Option<Rejection<'static>> {
         self.0.iter().find_map(|charge| charge.key.rejection())
     }
 
-    /// Whether nothing is charged and nothing refused.
+    /// Whether nothing is charged and nothing is refused.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds a charge behind the others.
+    /// Appends a charge.
     #[must_use]
     pub fn and(mut self, charge: Charge) -> Self {
         self.extend([charge]);
         self
     }
 
-    /// Asks each limiter in turn. A place in a line that comes later than `max_wait` is given back and refused.
+    /// Calls each limiter. An admission with a delay above `max_wait` is refunded and refused.
     pub(super) async fn ask(&self, max_wait: Duration) -> Asked {
         let mut decisions = Decisions::default();
         for (index, charge) in self.0.iter().enumerate() {
@@ -96,7 +97,7 @@ impl Charges {
                 Err(error) => (index, Refused::Failed(error)),
             };
             self.take_back(charged).await;
-            // What the others said no longer holds: it was given back.
+            // The other decisions are obsolete, because their charges were refunded.
             let mut decisions = Decisions::default();
             if let Refused::Denied(denial) = why {
                 decisions.push(Arc::clone(&limiter), Decision::Denied(denial));
@@ -106,7 +107,6 @@ impl Charges {
         Asked { decisions, refused: None }
     }
 
-    /// Gives back what the first `count` have charged.
     pub(super) async fn take_back(&self, count: usize) {
         for charge in self.0.iter().take(count) {
             if let Some(key) = charge.key.as_str() {
@@ -121,21 +121,20 @@ impl Charges {
     }
 }
 
-/// The refusal of a place in a line that comes too late.
 fn too_late(place: &Allowance, max_wait: Duration) -> Denial {
     Denial {
         quota: place.quota,
         limit: place.limit,
         remaining: 0,
-        // What was ahead of the place that was given back.
+        // The length of the queue ahead of the refunded request.
         reset_after: place.delay,
-        // By then the line is short enough, if nobody else joins it.
+        // The queue is short enough by then, if no other request joins it.
         retry_after: place.delay.saturating_sub(max_wait),
         blocked_for: None,
     }
 }
 
-/// What the limiters said: all that admitted, or the one that refused.
+/// The result of all limiters: every admission, or the one refusal.
 pub(super) struct Asked {
     pub(super) decisions: Decisions,
     refused: Option<(Arc<dyn Limiter>, Refused)>,
@@ -147,7 +146,7 @@ enum Refused {
 }
 
 impl Asked {
-    /// Why the request is refused, if it is.
+    /// The reason for the refusal. `None` if the request was admitted.
     pub(super) fn rejection(&self) -> Option<Rejection<'_>> {
         let (limiter, refused) = self.refused.as_ref()?;
         let limiter = limiter.name();
@@ -178,11 +177,12 @@ impl FromIterator<Charge> for Charges {
     }
 }
 
-/// Says what each request is charged: chooses limiters, keys and costs, or none.
+/// Determines the charges of each request: limiters, keys and costs, or none.
 ///
-/// A function from a request to [`Charges`] or to one [`Charge`] is a policy, and so is a tuple of two or three.
+/// A function from a request to [`Charges`] or to one [`Charge`] is a policy, and so is a tuple of
+/// two or three policies.
 pub trait Policy<B> {
-    /// What this request is charged.
+    /// Returns the charges of this request.
     fn charges(&self, request: &Request<B>) -> Charges;
 }
 
@@ -196,14 +196,14 @@ where
     }
 }
 
-/// Charges one to the key that an extractor finds.
+/// Charges a cost of one to the key that an extractor finds.
 pub struct ByKey<K> {
     limiter: Arc<dyn Limiter>,
     extractor: K,
 }
 
 impl<K> ByKey<K> {
-    /// Charges `limiter` by `extractor`.
+    /// Charges `limiter` with the keys of `extractor`.
     pub fn new(limiter: Arc<dyn Limiter>, extractor: K) -> Self {
         Self { limiter, extractor }
     }

@@ -1,4 +1,4 @@
-//! The response in place of the service's.
+//! The responses to refused requests.
 
 use std::sync::Once;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::grpc;
 use crate::headers::whole_seconds;
 use crate::{CheckError, Denial};
 
-/// The answer to a client for which the server can't make a key.
+/// The response if the server cannot determine a key for the client.
 pub(super) const NO_KEY: &str = "the server can't tell its clients apart; its log has the cause";
 
-/// Why a request doesn't reach the service.
+/// Reason why a request does not reach the service.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Rejection<'a> {
@@ -21,38 +21,37 @@ pub enum Rejection<'a> {
     Denied {
         /// The limiter's name.
         limiter: &'a str,
-        /// What it said.
+        /// The denial.
         denial: &'a Denial,
     },
-    /// What the request sent is no key; no limiter was asked.
+    /// The request contains an invalid key. No limiter was called.
     BadKey {
-        /// What is wrong, for the client.
+        /// The error, for the client.
         reason: &'a str,
     },
-    /// The server lacks what the key is made of, such as the peer's address; no limiter was asked.
+    /// The server lacks the data for the key, e.g. the peer's address. No limiter was called.
     NoKey {
-        /// The cause, for the log and not for the client.
+        /// The cause, for the log only.
         reason: &'a str,
     },
-    /// As many requests are under way as may be.
+    /// The maximum number of requests is running.
     Busy {
         /// The limiter's name.
         limiter: &'a str,
-        /// When to come back.
+        /// When to retry.
         retry_after: Duration,
     },
     /// The limiter had no decision.
     Failed {
         /// The limiter's name.
         limiter: &'a str,
-        /// Why not.
+        /// The reason.
         error: &'a CheckError,
     },
 }
 
 impl Rejection<'_> {
-    /// Logs a fault of the server as an error. Every request meets it, so that one line in a
-    /// process says it all.
+    /// Logs an error of the server's configuration, once per process.
     pub(crate) fn log(&self) {
         static LOGGED: Once = Once::new();
         if let Self::NoKey { reason } = self {
@@ -61,13 +60,13 @@ impl Rejection<'_> {
     }
 }
 
-/// Builds the response to a request that doesn't reach the service.
+/// Builds the response to a request that does not reach the service.
 pub trait Reject<B> {
-    /// The response; a denial's rate limit headers are added to it afterwards.
+    /// Builds the response. The rate limit headers of a denial are added afterwards.
     fn reject(&self, rejection: Rejection<'_>) -> Response<B>;
 
-    /// The same for a request whose `Content-Type` is that of gRPC; as [`reject`](Self::reject) unless an implementation knows
-    /// better.
+    /// Builds the response to a request with a gRPC `Content-Type`. Defaults to
+    /// [`reject`](Self::reject).
     fn reject_grpc(&self, rejection: Rejection<'_>) -> Response<B> {
         self.reject(rejection)
     }
@@ -79,10 +78,14 @@ impl<B, F: Fn(Rejection<'_>) -> Response<B>> Reject<B> for F {
     }
 }
 
-/// Answers in `application/problem+json` (RFC 9457), never to be stored: 429 for a denial, 400 for a key that is
-/// none or too long and for a cost that can never fit, 500 when the server lacks what the key is
-/// made of, 503 when too many requests are under way or the limiter can't count. Requests
-/// of gRPC are answered as by [`GrpcStatus`](super::GrpcStatus).
+/// Answers with `application/problem+json` (RFC 9457) and `Cache-Control: no-store`:
+///
+/// - 429 for a denial;
+/// - 400 for a key that is invalid or too long, and for a cost that can never fit;
+/// - 500 if the server lacks the data for the key;
+/// - 503 if too many requests are running or the limiter cannot count.
+///
+/// gRPC requests are answered as with [`GrpcStatus`](super::GrpcStatus).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProblemJson;
 
@@ -128,7 +131,7 @@ impl<B: From<String>> Reject<B> for ProblemJson {
     }
 }
 
-/// The inside of a JSON string. Only a limiter's name can need it.
+/// Escapes the content of a JSON string. Only a limiter's name can require it.
 fn escaped(text: &str) -> String {
     let mut json = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,4 +1,4 @@
-//! The service that asks the limiters first.
+//! The service that calls the limiters first.
 
 use std::fmt;
 use std::future::Future;
@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{Decisions, Policy, RateLimitLayer, Reject, Rejection, grpc};
 use crate::headers;
 
-/// A service behind limiters; made by [`RateLimitLayer`](super::RateLimitLayer).
+/// A service with rate limits; created by [`RateLimitLayer`](super::RateLimitLayer).
 pub struct RateLimit<S, P, R> {
     inner: S,
     layer: RateLimitLayer<P, R>,
@@ -41,7 +41,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // The one that was polled ready must be the one that is called; a clone may not be ready.
+        // The instance that was polled ready must be called; a clone may not be ready.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         let charges = self.layer.policy.charges(&request);
@@ -79,7 +79,7 @@ where
     }
 }
 
-/// Puts the decisions with the request, behind those of layers before this.
+/// Adds the decisions to the request's extensions, after those of earlier layers.
 fn tell<B>(request: &mut Request<B>, decisions: &Decisions) {
     let extensions = request.extensions_mut();
     let all = match extensions.get_mut::<Decisions>() {

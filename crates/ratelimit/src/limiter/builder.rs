@@ -1,11 +1,9 @@
-//! The options of a memory limiter.
-
 use std::fmt;
 
 use super::{DEFAULT_MAX_KEYS, MemoryLimiter};
 use crate::{Algorithm, BlockPolicy, Clock, SystemClock};
 
-/// Collects the options of a [`MemoryLimiter`]; see [`MemoryLimiter::builder`].
+/// Builder of a [`MemoryLimiter`]; see [`MemoryLimiter::builder`].
 pub struct MemoryLimiterBuilder<A> {
     pub(super) name: String,
     pub(super) algorithm: A,
@@ -19,22 +17,22 @@ impl<A: Algorithm> MemoryLimiterBuilder<A> {
         Self { name, algorithm, policy: None, max_keys: DEFAULT_MAX_KEYS, clock: Box::new(SystemClock::new()) }
     }
 
-    /// Blocks a key that goes over its limit; without this it only waits until the cost fits again.
+    /// Blocks a key that exceeds its limit. By default it only waits until the cost fits again.
     #[must_use]
     pub fn block(mut self, policy: BlockPolicy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// Holds at most `n` keys, at least one; 100,000 unless set. Above 2,047 the cap is split between shards,
-    /// so a shard may evict shortly before the whole is full.
+    /// Sets the maximum number of keys; at least one, 100,000 by default. Above 2,047 the cap is
+    /// divided among shards, so a shard may evict shortly before the limiter as a whole is full.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
         self
     }
 
-    /// Takes time from `clock`; [`SystemClock`] unless set.
+    /// Sets the clock; [`SystemClock`] by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);

@@ -1,4 +1,4 @@
-//! A denial that is remembered, so that repeating a refused request asks nobody.
+//! A cache of denials that answers repeated requests without a call to the limiter.
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -14,22 +14,25 @@ use crate::clock::whole_micros;
 use crate::store::{Standing, Store};
 use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, Quotas, SystemClock, Timestamp};
 
-/// Remembers each denial of another limiter until its `retry_after`, and answers the same or a greater cost from it: over
-/// Redis a refused request then costs no command.
+/// Caches each denial of another limiter until its `retry_after`, and answers checks with the same
+/// or a higher cost from the cache. With Redis, such a refusal costs no command.
 ///
-/// A denial is held for [`hold`](DenyCacheBuilder::hold) at most, a second unless set. That is how long an unblock, a reset, a
-/// reward or a greater quota of *another* node goes unseen here; those made through this limiter are seen at once. After it one
-/// check asks again.
+/// A denial is cached for at most [`hold`](DenyCacheBuilder::hold), one second by default. During
+/// that time this process does not see an unblock, a reset, a reward or a quota increase of
+/// *another* node. Those made through this limiter take effect immediately. After that time, one
+/// check is forwarded again.
 ///
-/// - Time counts on this process' clock from the moment at which the denial arrived, so nobody is told to come back earlier
-///   than the limiter behind said. `retry_after`, `reset_after` and `blocked_for` count down; `remaining` is as it was when the
-///   denial arrived. For a greater cost than the one that was refused, `retry_after` is the least time it takes.
-/// - It never admits anything, and what can never fit is an error as without it.
-/// - It holds [`max_keys`](DenyCacheBuilder::max_keys) keys at most. Beyond, the denials that end first are forgotten, and cost
-///   a check each.
-/// - [`stats`](Limiter::stats) are those of the limiter behind with the denials counted that were answered here.
+/// - Durations count on the clock of this process from the time at which the denial arrived, so no
+///   client is asked to return earlier than the inner limiter said. `retry_after`, `reset_after`
+///   and `blocked_for` count down. `remaining` is as of the arrival of the denial. For a higher
+///   cost than the refused one, `retry_after` is a lower bound.
+/// - The cache never admits anything. A cost that can never fit is an error, as without the cache.
+/// - It holds at most [`max_keys`](DenyCacheBuilder::max_keys) keys. Above that, the denials that
+///   end first are removed; each costs one more check.
+/// - [`stats`](Limiter::stats) are those of the inner limiter, plus the cache's denials.
 ///
-/// An answer from here costs a lock and, through the trait, a boxed future; [`cached`](Self::cached) does without.
+/// An answer costs a lock and, through the trait, a boxed future. [`cached`](Self::cached) needs
+/// none.
 pub struct DenyCache<L> {
     inner: L,
     clock: Box<dyn Clock>,
@@ -39,7 +42,7 @@ pub struct DenyCache<L> {
     changes: Changes,
 }
 
-/// Collects the options of a [`DenyCache`]; see [`DenyCache::builder`].
+/// Builder of a [`DenyCache`]; see [`DenyCache::builder`].
 pub struct DenyCacheBuilder<L> {
     inner: L,
     clock: Box<dyn Clock>,
@@ -47,22 +50,21 @@ pub struct DenyCacheBuilder<L> {
     max_keys: usize,
 }
 
-/// A denial, and how often it was repeated.
+/// A cached denial, and how often it was returned.
 struct Held {
     denial: Denial,
     cost: u64,
-    /// The greatest cost that is answered: one above it may never fit, and then is an error.
+    /// Maximum cost that is answered. A higher one may never fit, which is an error.
     greatest: u64,
     since: Timestamp,
-    /// Zero where nothing is held, and the place only counts.
+    /// End of validity. Zero if no denial is cached and the entry only counts refusals.
     until: Timestamp,
     refused: u64,
 }
 
-/// What is known here of a check.
 enum Look {
     Denied(Denial),
-    /// The limiter behind has to be asked; a denial of another cost may be held.
+    /// The inner limiter must be called. A denial of another cost may be cached.
     Ask {
         holds_other: bool,
     },
@@ -72,21 +74,21 @@ const DEFAULT_HOLD: Duration = Duration::from_secs(1);
 const DEFAULT_MAX_KEYS: usize = 10_000;
 
 impl<L: Limiter> DenyCacheBuilder<L> {
-    /// Holds a denial for so long at most; a second unless set.
+    /// Sets the maximum time for which a denial is cached; one second by default.
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
         self.hold = hold;
         self
     }
 
-    /// Holds at most `n` keys, at least one; 10,000 unless set, some 3 MB.
+    /// Sets the maximum number of keys; at least one, 10,000 by default (about 3 MB).
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
         self
     }
 
-    /// Takes time from `clock`; [`SystemClock`], which is monotonic, unless set.
+    /// Sets the clock; [`SystemClock`], which is monotonic, by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
@@ -102,24 +104,23 @@ impl<L: Limiter> DenyCacheBuilder<L> {
 }
 
 impl<L: Limiter> DenyCache<L> {
-    /// Remembers the denials of `inner` with the options unset.
+    /// Caches the denials of `inner` with the default options.
     pub fn new(inner: L) -> Self {
         Self::builder(inner).build()
     }
 
-    /// Starts a cache of the denials of `inner`.
+    /// Returns a builder for a cache of the denials of `inner`.
     pub fn builder(inner: L) -> DenyCacheBuilder<L> {
         let clock = Box::new(SystemClock::new());
         DenyCacheBuilder { inner, clock, hold: DEFAULT_HOLD, max_keys: DEFAULT_MAX_KEYS }
     }
 
-    /// The limiter whose denials are remembered.
+    /// The limiter whose denials are cached.
     pub fn inner(&self) -> &L {
         &self.inner
     }
 
-    /// The denial that a check would be answered with from here, counted as such a check; `None` where the limiter behind has
-    /// to be asked. No future, no allocation.
+    /// The cached denial for a check, counted like it. `None` if there is none. No allocation.
     pub fn cached(&self, key: &str, cost: u64) -> Option<Decision> {
         match self.look(key, cost, true) {
             Look::Denied(denial) => Some(Decision::Denied(denial)),
@@ -144,13 +145,13 @@ impl<L: Limiter> DenyCache<L> {
         Look::Denied(denial)
     }
 
-    /// Asks, and remembers a denial unless something was changed meanwhile that may have ended it.
+    /// Calls the inner limiter. Caches a denial unless the key was changed in the meantime.
     async fn ask(&self, key: &str, cost: u64, holds_other: bool) -> Result<Decision, CheckError> {
         let before = self.changes.of(key);
         let result = self.inner.check(key, cost).await;
         match &result {
             Ok(Decision::Denied(denial)) => self.remember(key, cost, denial, before),
-            // What was charged makes the greater cost wait for longer than is held.
+            // The new charge makes the higher cost wait for longer than the cached denial says.
             Ok(Decision::Allowed(_)) if holds_other => self.drop_held(key),
             _ => {}
         }
@@ -165,25 +166,26 @@ impl<L: Limiter> DenyCache<L> {
 
     fn remember(&self, key: &str, cost: u64, denial: &Denial, before: u64) {
         let mut place = self.store.lock(key);
-        // Under the lock that a change takes after it has counted itself, so none slips in between.
+        // Under the lock that a change takes after it has counted itself, so none is missed.
         if self.changes.of(key) != before {
             return;
         }
         let now = self.clock.now();
-        // Whoever is over the limit when a block ends is struck again, so that has to be asked.
+        // A key above its limit when a block ends gets a strike, so the limiter must be called.
         let lasts = denial.blocked_for.unwrap_or(Duration::MAX).min(denial.retry_after);
         let until = now.saturating_add(Duration::from_micros(whole_micros(lasts).min(self.hold)));
         let standing =
             |held: &Held| if now >= held.until { Standing::Expired } else { Standing::Live(0, held.until.as_micros()) };
-        // Of several quotas the one that refused may not be the one that a cost has to fit.
+        // With several quotas, the one that refused may not be the one that limits the cost.
         let quota = self.inner.quota();
         let greatest = if denial.quota == quota { denial.limit } else { denial.limit.min(quota.limit()) };
         let fresh = || Held { denial: *denial, cost, greatest, since: now, until, refused: 0 };
-        // Nothing is pinned here, so there is always room; a key that is too long has no decision.
+        // Nothing is pinned, so there is capacity. A key that is too long has no decision.
         let _ = place.with(standing, fresh, |held| *held = Held { refused: held.refused, ..fresh() });
     }
 
-    /// Forgets what is held of the key, now and again when the guard is dropped: what was asked in between doesn't count.
+    /// Removes the cached denial of the key now, and again when the guard is dropped, so that a
+    /// denial from in between is not kept.
     fn forget<'a>(&'a self, key: &'a str) -> Forgetting<impl Fn() + 'a> {
         Forgetting::begin(move || {
             self.changes.count(key);
@@ -193,7 +195,6 @@ impl<L: Limiter> DenyCache<L> {
 }
 
 impl Held {
-    /// The denial as it is at `now`.
     fn at(&self, now: Timestamp) -> Denial {
         let passed = now.saturating_since(self.since);
         Denial {
@@ -205,8 +206,7 @@ impl Held {
     }
 }
 
-/// Counts the changes of keys, of several keys in one counter, so that a denial that was decided before a change isn't
-/// remembered after it.
+/// Counts changes of keys, so that a denial from before a change is not cached after it.
 struct Changes {
     counters: [AtomicU64; 64],
     hasher: RandomState,
@@ -264,7 +264,7 @@ impl<L: Limiter> Limiter for DenyCache<L> {
         Ok(())
     }
 
-    // Not an `async fn`: the future of an answer from here needs no room for the one of the limiter behind.
+    // Not an `async fn`: a cached answer needs no space for the inner limiter's future.
     fn check<'a, 'b, 'c>(
         &'a self,
         key: &'b str,
@@ -281,7 +281,7 @@ impl<L: Limiter> Limiter for DenyCache<L> {
         }
     }
 
-    /// Answered from a denial that is held, as a check would be, and not counted; else by the limiter behind.
+    /// Answered from the cache like a check, but not counted; otherwise by the inner limiter.
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         match self.look(key, cost, false) {
             Look::Denied(denial) => Ok(Decision::Denied(denial)),
@@ -314,13 +314,13 @@ impl<L: Limiter> Limiter for DenyCache<L> {
         self.inner.unblock(key).await
     }
 
-    /// What is held here, else what the limiter behind knows.
     fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
         self.cached(key, cost).or_else(|| self.inner.known_denial(key, cost))
     }
 
-    /// Those of the limiter behind; `denied` and `top_denied` with what was answered here. A key that is forgotten here takes
-    /// its share of `top_denied` with it, never of `denied`.
+    /// The statistics of the inner limiter, with the cache's denials added to `denied` and
+    /// `top_denied`. When a key is evicted from the cache, its share of `top_denied` is lost, but
+    /// not that of `denied`.
     fn stats(&self) -> LimiterStats {
         let mut stats = self.inner.stats();
         stats.denied += self.refused.load(Ordering::Relaxed);

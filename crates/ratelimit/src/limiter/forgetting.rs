@@ -1,6 +1,7 @@
-//! A change of a key that is made elsewhere while something is held of it here.
+//! A guard for a change that is made elsewhere, to a key whose state is cached here.
 
-/// Forgets what is held of a key before the change, and when this is dropped after it: what came in between may be of before.
+/// Removes the cached state of a key before a change, and again on drop after it, because a state
+/// that was cached in between may be outdated.
 pub(crate) struct Forgetting<F: Fn()> {
     forget: F,
 }
@@ -11,7 +12,7 @@ impl<F: Fn()> Forgetting<F> {
         Self { forget }
     }
 
-    /// Where it has been forgotten before the change already.
+    /// For a caller that has already removed the state before the change.
     #[cfg(feature = "redis")]
     pub(crate) fn begun(forget: F) -> Self {
         Self { forget }

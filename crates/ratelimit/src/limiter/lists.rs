@@ -1,4 +1,4 @@
-//! Keys that are always admitted, and keys that never are.
+//! Keys that are always admitted, and keys that are always refused.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,37 +16,40 @@ use super::{Limiter, LimiterStats, ensure_short};
 use crate::identity::{canonical, network_of};
 use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError, Quotas};
 
-/// What a list names.
+/// An element of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Listed {
-    /// One key, exactly.
+    /// Exactly this key.
     Key(String),
-    /// Every key that is an address in that network, or a network that lies in it, as those that
-    /// [`key_for`](crate::key_for) makes. One in the IPv4-mapped addresses is the IPv4 network.
+    /// Every key that is an address or a subnet within that network, as [`key_for`](crate::key_for)
+    /// produces them. A network of IPv4-mapped addresses is treated as the IPv4 network.
     ///
-    /// One that is narrower than the key, such as `2001:db8::1/128` where keys are of a /64, denies the whole key, since the
-    /// limiter tells no less apart, but doesn't allow it.
+    /// If the network is narrower than the key, for example `2001:db8::1/128` where keys are /64
+    /// networks, a deny list entry denies the whole key, because the limiter cannot distinguish
+    /// addresses within a key. An allow list entry does not match.
     ///
-    /// Whatever reads as an address is taken for one: a text of the client's choice must not be a key as it stands. A
-    /// [`RequestKey`](crate::RequestKey) keeps them apart.
+    /// Every key that parses as an address is treated as an address, so a text that the client
+    /// chooses must not be used as a key unchanged. A [`RequestKey`](crate::RequestKey) keeps the
+    /// two apart.
     #[cfg(feature = "tower")]
     Network(IpNet),
 }
 
-/// What the lists say of a key.
+/// The decision of the lists for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Admitted, and not charged.
+    /// Admitted without a charge.
     Allow,
     /// Refused.
     Deny,
 }
 
-/// An allow list and a deny list, changed while they are in use. What is on both is denied. Clones share them.
+/// An allow list and a deny list that can be changed while in use. A key on both lists is denied.
+/// Clones share the lists.
 ///
-/// Asking takes no lock: one look-up by hash in each list, and where a list holds networks, the key is read as an address and
-/// compared with each of them. A change copies both lists.
+/// A lookup takes no lock. It costs one hash lookup in each list. If a list contains networks, the
+/// key is also parsed as an address and compared with each network. A change copies both lists.
 #[derive(Clone, Default)]
 pub struct KeyLists {
     lists: Arc<ArcSwap<Both>>,
@@ -118,22 +121,22 @@ impl KeyLists {
         Self::default()
     }
 
-    /// Puts it on the allow list; answers whether it was not there.
+    /// Adds an element to the allow list. Returns whether it was not on the list before.
     pub fn allow(&self, listed: &Listed) -> bool {
         self.change(|lists| lists.allowed.insert(listed.clone()))
     }
 
-    /// Puts it on the deny list; answers whether it was not there.
+    /// Adds an element to the deny list. Returns whether it was not on the list before.
     pub fn deny(&self, listed: &Listed) -> bool {
         self.change(|lists| lists.denied.insert(listed.clone()))
     }
 
-    /// Takes it from both lists; answers whether it was on one.
+    /// Removes an element from both lists. Returns whether it was on one of them.
     pub fn remove(&self, listed: &Listed) -> bool {
         self.change(|lists| lists.allowed.remove(listed) | lists.denied.remove(listed))
     }
 
-    /// Puts other lists in place of both, in one step.
+    /// Replaces both lists atomically.
     pub fn replace(&self, allowed: impl IntoIterator<Item = Listed>, denied: impl IntoIterator<Item = Listed>) {
         let mut lists = Both::default();
         for listed in allowed {
@@ -145,17 +148,17 @@ impl KeyLists {
         self.lists.store(Arc::new(lists));
     }
 
-    /// What is on the allow list, in no order.
+    /// The elements of the allow list, in arbitrary order.
     pub fn allowed(&self) -> Vec<Listed> {
         self.lists.load().allowed.listed().collect()
     }
 
-    /// What is on the deny list, in no order.
+    /// The elements of the deny list, in arbitrary order.
     pub fn denied(&self) -> Vec<Listed> {
         self.lists.load().denied.listed().collect()
     }
 
-    /// What the lists say of the key; `None` where it is on none.
+    /// The decision of the lists for a key. `None` if no list contains it.
     pub fn verdict(&self, key: &str) -> Option<Verdict> {
         self.lists.load().verdict(key)
     }
@@ -177,11 +180,12 @@ impl fmt::Debug for KeyLists {
     }
 }
 
-/// A limiter in front of which [`KeyLists`] decide; what they don't name is up to the limiter.
+/// A limiter with [`KeyLists`] in front. The inner limiter decides on keys that are not on a list.
 ///
-/// A key on the allow list is admitted whatever it costs and never charged. One on the deny list is refused, for the longest
-/// block ([`BlockPolicy::MAX`]) as far as it is told. Both cost the limiter behind nothing and change none of its states;
-/// [`reset`](Limiter::reset), [`block`](Limiter::block) and [`unblock`](Limiter::unblock) reach it as ever.
+/// A key on the allow list is admitted for any cost and never charged. A key on the deny list is
+/// refused; the denial shows the maximum block ([`BlockPolicy::MAX`]). Neither calls the inner
+/// limiter or changes its states. [`reset`](Limiter::reset), [`block`](Limiter::block) and
+/// [`unblock`](Limiter::unblock) are forwarded for every key.
 #[derive(Debug)]
 pub struct Exempt<L> {
     limiter: L,
@@ -191,17 +195,17 @@ pub struct Exempt<L> {
 }
 
 impl<L: Limiter> Exempt<L> {
-    /// Puts `lists` in front of `limiter`.
+    /// Adds `lists` to `limiter`.
     pub fn new(limiter: L, lists: KeyLists) -> Self {
         Self { limiter, lists, allowed: AtomicU64::new(0), denied: AtomicU64::new(0) }
     }
 
-    /// The lists, to change them.
+    /// The lists, which can be changed through this reference.
     pub fn lists(&self) -> &KeyLists {
         &self.lists
     }
 
-    /// What the lists decide.
+    /// The decision of the lists. `None` if no list contains the key.
     fn listed(&self, key: &str) -> Result<Option<Decision>, CheckError> {
         let Some(verdict) = self.lists.verdict(key) else { return Ok(None) };
         ensure_short(key)?;
@@ -275,7 +279,7 @@ impl<L: Limiter> Limiter for Exempt<L> {
         self.limiter.unblock(key).await
     }
 
-    /// Those of the limiter, and what the lists decided.
+    /// The statistics of the inner limiter, plus the decisions of the lists.
     fn stats(&self) -> LimiterStats {
         let mut stats = self.limiter.stats();
         stats.allowed += self.allowed.load(Ordering::Relaxed);

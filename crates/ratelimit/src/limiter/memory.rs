@@ -1,4 +1,4 @@
-//! The limiter of one process.
+//! A limiter for one process.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,17 +17,17 @@ use crate::{Algorithm, BlockPolicy, CheckError, Clock, Decision, Quota, QuotaErr
 
 /// A [`Limiter`] that keeps the states of at most `max_keys` keys in memory.
 ///
-/// When the room is full, a new key takes the place of one that has expired, else of the live one with the
-/// fewest strikes and the least usage; a blocked key stays. A check takes one shard's lock for the time of the
-/// decision and allocates only for a new key and for the trait's boxed future.
+/// At the cap, a new key replaces an expired one, otherwise the live one with the fewest strikes
+/// and the least usage. Blocked keys are kept. A check holds one shard's lock during the decision.
+/// It allocates only for a new key and for the trait's boxed future.
 ///
-/// A change of the quota walks all keys, shard by shard, and carries each over while its shard is locked: of 100,000 keys
-/// some 1,500 at a time, for microseconds.
+/// A change of the quota converts all keys, one shard at a time, with that shard locked. With
+/// 100,000 keys a shard has about 1,500, which takes microseconds.
 pub struct MemoryLimiter<A: Algorithm> {
     name: String,
-    /// What [`Limiter::quota`] answers without a lock. Each shard decides by its own copy of the algorithm.
+    /// Returned by [`Limiter::quota`] without a lock. Each shard has its own algorithm.
     quota: ArcSwap<Quota>,
-    /// Held while the quota is changed: one change at a time.
+    /// Locked during a change of the quota, so that changes are sequential.
     changes: Mutex<A>,
     policy: Option<BlockPolicy>,
     clock: Box<dyn Clock>,
@@ -37,11 +37,11 @@ pub struct MemoryLimiter<A: Algorithm> {
 struct Entry<S> {
     state: S,
     block: Block,
-    /// Stops at its greatest number.
+    /// Number of refusals, saturating.
     denied: u32,
 }
 
-/// What is known from elsewhere of a key's usage: that so much was charged at that time.
+/// A key's usage according to another source: `used` was charged at `date`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seed {
     pub(crate) used: u64,
@@ -53,7 +53,7 @@ impl<S> Entry<S> {
         Self { state: algorithm.initial(now), block: Block::default(), denied: 0 }
     }
 
-    /// Puts that in place of the usage. The block stays.
+    /// Replaces the usage with the seed. The block is kept.
     #[inline]
     fn seed<A: Algorithm<State = S>>(&mut self, algorithm: &A, seed: Option<Seed>) {
         if let Some(Seed { used, date }) = seed {
@@ -64,7 +64,8 @@ impl<S> Entry<S> {
 }
 
 impl<A: Algorithm> MemoryLimiter<A> {
-    /// Starts a limiter that applies `algorithm` to each key; `name` appears in headers and statistics.
+    /// Returns a builder for a limiter that applies `algorithm` to each key. `name` appears in
+    /// headers and statistics.
     pub fn builder(name: impl Into<String>, algorithm: A) -> MemoryLimiterBuilder<A> {
         MemoryLimiterBuilder::new(name.into(), algorithm)
     }
@@ -76,7 +77,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
         Self { name, quota, changes: Mutex::new(algorithm), policy, clock, store }
     }
 
-    /// As [`check`](Limiter::check), without a future: nothing here waits for anything but a lock.
+    /// Same as [`check`](Limiter::check) without a future: this limiter waits only for a lock.
     ///
     /// # Errors
     /// As [`check`](Limiter::check).
@@ -84,8 +85,8 @@ impl<A: Algorithm> MemoryLimiter<A> {
         self.check_seeded(key, cost, self.policy, || None)
     }
 
-    /// As [`check_now`](Self::check_now), over what `seed` puts in place of the key's usage while
-    /// the key is locked. A refusal blocks the key by `policy`.
+    /// Same as [`check_now`](Self::check_now), after `seed` has replaced the key's usage while the
+    /// key is locked. A refusal blocks the key according to `policy`.
     #[inline]
     pub(crate) fn check_seeded(
         &self,
@@ -95,7 +96,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
         seed: impl FnOnce() -> Option<Seed>,
     ) -> Result<Decision, CheckError> {
         let mut place = self.store.lock(key);
-        // Read under the lock, so that one key sees times in the order of its decisions.
+        // Read under the lock, so that a key's times follow the order of its decisions.
         let now = self.clock.now();
         let result = match ensure_fits(cost, place.rule().capacity()) {
             Ok(()) => {
@@ -112,10 +113,11 @@ impl<A: Algorithm> MemoryLimiter<A> {
         result
     }
 
-    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none; of that what `learn`
-    /// says when the key is locked, and if the block alone, the longer one of both. Strikes stay.
+    /// Applies another limiter's information about the key's block: the remaining time, or `None`
+    /// for no block. `learn` decides, while the key is locked, what is applied; for `Learn::Block`
+    /// the longer of both blocks wins. Strikes are kept.
     ///
-    /// Where no place is left for it the block is not kept.
+    /// If there is no capacity for the key, the block is lost.
     #[cfg(feature = "redis")]
     pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>, learn: impl FnOnce() -> Learn) {
         let mut place = self.store.lock(key);
@@ -140,7 +142,8 @@ impl<A: Algorithm> MemoryLimiter<A> {
         }
     }
 
-    /// As [`penalty`](Limiter::penalty), over a seed as [`check_seeded`](Self::check_seeded).
+    /// Same as [`penalty`](Limiter::penalty), with a seed as in
+    /// [`check_seeded`](Self::check_seeded).
     pub(crate) fn penalty_seeded(
         &self,
         key: &str,
@@ -158,7 +161,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
         place.with_rule(standing, |rule| Entry::new(rule, now), adjust)
     }
 
-    /// As [`reward`](Limiter::reward), over a seed as [`check_seeded`](Self::check_seeded).
+    /// Same as [`reward`](Limiter::reward), with a seed as in [`check_seeded`](Self::check_seeded).
     pub(crate) fn reward_seeded(
         &self,
         key: &str,
@@ -175,14 +178,14 @@ impl<A: Algorithm> MemoryLimiter<A> {
             rule.reward(&mut entry.state, now, amount);
             Self::look(rule, entry, now, 0)
         };
-        // What nothing is known of takes no place.
+        // An unknown key is not stored.
         if seed.is_none() && place.get().is_none() {
             return Self::look(place.rule(), &Entry::new(place.rule(), now), now, 0);
         }
         place.with_rule(standing, |rule| Entry::new(rule, now), adjust)
     }
 
-    /// What a look at the key would say over that seed, which is not put in place.
+    /// The decision of a peek with that seed. Does not store the seed.
     #[cfg(feature = "redis")]
     pub(crate) fn peek_seeded(&self, key: &str, cost: u64, seed: Seed) -> Result<Decision, CheckError> {
         ensure_short(key)?;
@@ -235,7 +238,6 @@ impl<A: Algorithm> MemoryLimiter<A> {
         Standing::Live(strikes, algorithm.charged(&entry.state, now))
     }
 
-    /// What a check would say.
     fn look(algorithm: &A, entry: &Entry<A::State>, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
         let decision = algorithm.peek(&entry.state, now, cost)?;
         Ok(entry.block.left(now).map_or(decision, |left| decision.blocked(left)))
@@ -251,7 +253,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
     ) -> Result<Decision, CheckError> {
         entry.block.follow_clock(now);
         if let Some(left) = entry.block.left(now) {
-            // Charges nothing, but lets the usage follow a clock that was set back, as the block just did.
+            // Charges nothing, but adjusts the usage to a clock that was set back, like the block.
             let _ = algorithm.check(&mut entry.state, now, 0)?;
             entry.denied = entry.denied.saturating_add(1);
             return Ok(algorithm.peek(&entry.state, now, cost)?.blocked(left));
@@ -330,7 +332,6 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
         self.unblock_now(key)
     }
 
-    /// A block that is under way.
     fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
         let mut place = self.store.lock(key);
         let now = self.clock.now();
@@ -361,7 +362,8 @@ mod tests {
     use super::*;
     use crate::{FixedWindow, ManualClock};
 
-    /// Two may ask for a key at once when its share begins: neither may decide between the seed and the decision over it.
+    /// Two checks of one key may run at once when its share begins. No other decision may come
+    /// between the seed and the decision that uses it.
     #[test]
     fn a_seed_and_the_decision_over_it_are_one_step() {
         let algorithm = FixedWindow::new(Quota::per_day(10).unwrap());
@@ -378,7 +380,7 @@ mod tests {
         assert!(is_asked.take());
         assert_eq!(limiter.reward_seeded("key", 3, seed).unwrap().remaining(), 4);
         assert!(is_asked.take());
-        // What can't be decided is not begun.
+        // A cost that can never fit is rejected before the seed is read.
         assert!(limiter.check_seeded("key", 11, None, seed).is_err() && !is_asked.get());
         assert!(!limiter.store.is_locked("key"));
     }

@@ -1,4 +1,4 @@
-//! A limit on trial: it counts what it would refuse, and refuses nothing.
+//! A shadow limit: counts what it would refuse, and refuses nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,40 +9,41 @@ use async_trait::async_trait;
 use super::{Limiter, LimiterStats};
 use crate::{Allowance, CheckError, Decision, Quota, QuotaError, Quotas};
 
-/// A limiter that is tried out: [`report`](Self::report) says what it would have refused, and to whom.
+/// A limiter in shadow mode: [`report`](Self::report) returns what it would have refused.
 ///
-/// It has its own states, under its own name. Beside an enforced limiter it is charged only for what that one admits, and its
-/// refusals, blocks and strikes never reach it: decisions, figures and statistics are the enforced one's. Its errors are
-/// counted and otherwise ignored.
+/// It has its own states under its own name. Next to an enforced limiter it is charged only for
+/// requests that the enforced one admits. Its refusals, blocks and strikes never affect that
+/// limiter: decisions, figures and statistics are those of the enforced one. Errors of the shadow
+/// are counted and otherwise ignored.
 ///
-/// A check asks both, one after the other; a shadow in Redis is a second round trip.
+/// A check calls both limiters in sequence. A shadow in Redis therefore costs a second round trip.
 pub struct Shadow<S> {
     shadow: S,
     enforced: Option<Arc<dyn Limiter>>,
 }
 
 impl<S: Limiter> Shadow<S> {
-    /// A limit on trial where none is enforced yet: everything is admitted.
+    /// Creates a shadow without an enforced limiter: every request is admitted.
     pub fn new(shadow: S) -> Self {
         Self { shadow, enforced: None }
     }
 
-    /// A limit on trial beside one that is enforced.
+    /// Creates a shadow next to an enforced limiter.
     pub fn beside(enforced: Arc<dyn Limiter>, shadow: S) -> Self {
         Self { shadow, enforced: Some(enforced) }
     }
 
-    /// What it decided: `denied` is what it would have refused, `top_denied` whom.
+    /// Statistics of the shadow: `denied` and `top_denied` are what it would have refused.
     pub fn report(&self) -> LimiterStats {
         self.shadow.stats()
     }
 
-    /// The limiter on trial, to change its quota or to reset a key of it alone.
+    /// The shadow limiter, for changing only its quota or resetting only its keys.
     pub fn shadow(&self) -> &S {
         &self.shadow
     }
 
-    /// What is told where nothing is enforced, whatever the shadow says.
+    /// The admission that is returned if no limiter is enforced, whatever the shadow decided.
     fn admitted(&self, said: &Result<Decision, CheckError>) -> Decision {
         match said {
             Ok(allowed @ Decision::Allowed(_)) => *allowed,
@@ -78,7 +79,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
         }
     }
 
-    /// Changes the enforced one where there is one, else the shadow.
+    /// Changes the quota of the enforced limiter if there is one, otherwise that of the shadow.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         match &self.enforced {
             Some(enforced) => enforced.set_quota(quota),
@@ -102,7 +103,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
         }
     }
 
-    /// Charges both.
+    /// Charges both limiters.
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         let said = self.shadow.penalty(key, cost).await;
         match &self.enforced {
@@ -111,7 +112,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
         }
     }
 
-    /// Takes back from both.
+    /// Refunds in both limiters.
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
         let said = self.shadow.reward(key, amount).await;
         match &self.enforced {
@@ -120,7 +121,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
         }
     }
 
-    /// Forgets the key in both; an error of the shadow counts only where nothing is enforced.
+    /// Resets the key in both. An error of the shadow is returned only if nothing is enforced.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         let known = self.shadow.reset(key).await;
         match &self.enforced {
@@ -129,7 +130,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
         }
     }
 
-    /// Blocks the key in the enforced one; where there is none, nothing blocks.
+    /// Blocks the key in the enforced limiter. Without one, in the shadow, which refuses nothing.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         match &self.enforced {
             Some(enforced) => enforced.block(key, duration).await,
@@ -144,7 +145,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
         }
     }
 
-    /// Those of the enforced one. Where there is none, everything was allowed.
+    /// The statistics of the enforced limiter. Without one, every check counts as allowed.
     fn stats(&self) -> LimiterStats {
         match &self.enforced {
             Some(enforced) => enforced.stats(),

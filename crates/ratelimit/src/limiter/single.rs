@@ -1,4 +1,4 @@
-//! One limit for everybody, without keys and without a lock.
+//! One limit for the whole process, without keys and without a lock.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,56 +7,60 @@ use std::time::Duration;
 use crate::algorithm::ensure_fits;
 use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError, SystemClock};
 
-/// A token bucket without keys, in one atomic number: for what a process does as a whole, such as calls to another service.
+/// A token bucket without keys, stored in one atomic integer. Use it for calls that a process makes
+/// as a whole, for example to another service.
 ///
-/// Decides as a [`TokenBucket`](crate::TokenBucket) of the same quota, its burst included, up to a rounding of less than one unit of
-/// cost (below a million a second a hundredth) that never refuses what the bucket would admit. The rate itself has no error that can be
-/// measured: time is counted in what the quota lets through, not in a rounded interval.
+/// It decides like a [`TokenBucket`](crate::TokenBucket) with the same quota and burst, up to a
+/// rounding error of less than one unit of cost (less than a hundredth of a unit below one million
+/// per second). The rounding never refuses a cost that the bucket would admit. The rate itself has
+/// no measurable error, because time is counted in units of the quota and not in a rounded
+/// interval.
 ///
-/// A check is a multiplication, which quotas of whole nanoseconds a unit don't need, and one compare-and-exchange, repeated where another thread was faster; it never waits.
+/// A check costs one multiplication and one compare-and-exchange, which is repeated if another
+/// thread was faster. It never waits. Quotas of whole nanoseconds per unit need no multiplication.
 pub struct SingleLimiter<C = SystemClock> {
     quota: Quota,
     clock: C,
-    /// When it was built, in nanoseconds.
+    /// Time of creation, in nanoseconds.
     begun: u64,
-    /// Parts that pass in a nanosecond, below 1, times 2⁶⁴, rounded up: the upper half of a product with nanoseconds is the parts.
-    /// Zero where a part is a nanosecond.
+    /// Parts per nanosecond, below 1, times 2⁶⁴, rounded up: the upper half of a product with
+    /// nanoseconds is the number of parts. Zero if one part is one nanosecond.
     rate: u64,
-    /// The parts of a unit of cost.
+    /// Parts per unit of cost.
     unit: i64,
-    /// The bucket, in parts.
+    /// Capacity of the bucket, in parts.
     length: i64,
-    /// When the bucket will be full, in parts since `begun`, or before it where the clock was set back.
+    /// Time at which the bucket will be full, in parts since `begun`. May be negative.
     full_at: AtomicI64,
 }
 
-/// For how long parts are counted before there are too many: 200 years, in nanoseconds.
+/// Maximum time for which parts are counted: 200 years, in nanoseconds.
 const HORIZON: u64 = 200 * 366 * 86_400_000_000_000;
-/// The greatest amount of parts, of a bucket a quarter of it: all sums stay below 2⁶³.
+/// Maximum number of parts. A bucket has at most a quarter of it, so that all sums are below 2⁶³.
 const MOST: u64 = 1 << 62;
-/// A finer unit would change no decision.
+/// A finer resolution would not change a decision.
 const MAX_SHIFT: u32 = 40;
 
 impl SingleLimiter {
-    /// Applies `quota` by the [`SystemClock`].
+    /// Applies `quota` with the [`SystemClock`].
     ///
     /// # Errors
-    /// [`QuotaError::TooFast`] above [`SingleLimiter::MAX_PER_SECOND`].
+    /// [`QuotaError::TooFast`] if the rate is above [`SingleLimiter::MAX_PER_SECOND`].
     pub fn new(quota: Quota) -> Result<Self, QuotaError> {
         Self::with_clock(quota, SystemClock::new())
     }
 }
 
 impl<C> SingleLimiter<C> {
-    /// The greatest rate: 700 million a second.
+    /// Maximum rate: 700 million per second.
     pub const MAX_PER_SECOND: u64 = 700_000_000;
 }
 
 impl<C: Clock> SingleLimiter<C> {
-    /// Applies `quota` by `clock`. That it is part of the type lets the compiler see through it.
+    /// Applies `quota` with `clock`, a type parameter so that the compiler can inline it.
     ///
     /// # Errors
-    /// [`QuotaError::TooFast`] above [`SingleLimiter::MAX_PER_SECOND`].
+    /// [`QuotaError::TooFast`] if the rate is above [`SingleLimiter::MAX_PER_SECOND`].
     pub fn with_clock(quota: Quota, clock: C) -> Result<Self, QuotaError> {
         let (limit, period) = (u128::from(quota.limit()), u128::from(quota.period_micros()) * 1_000);
         if limit * 1_000_000_000 > u128::from(Self::MAX_PER_SECOND) * period {
@@ -66,31 +70,31 @@ impl<C: Clock> SingleLimiter<C> {
             let in_horizon = (limit * u128::from(HORIZON) / period + 1) << shift;
             in_horizon <= u128::from(MOST) && u128::from(quota.burst_size()) << shift <= u128::from(MOST) / 4
         };
-        // The greatest rate and the greatest burst fit without a shift.
+        // The maximum rate and the maximum burst fit without a shift.
         let shift = (0..=MAX_SHIFT).rev().find(fits).unwrap_or(0);
         let scaled = || ((limit << shift) << 64).div_ceil(period);
         let in_nanos =
             |unit: &u128| period % limit == 0 && u128::from(quota.burst_size()) * unit <= u128::from(MOST) / 4;
         let (rate, unit) = match Some(period / limit).filter(in_nanos) {
             Some(unit) => (0, unit),
-            // Fewer parts pass than nanoseconds, so the rate stays below 2⁶⁴.
+            // Fewer parts than nanoseconds pass, so the rate is below 2⁶⁴.
             None => (scaled(), 1 << shift),
         };
         let rate = u64::try_from(rate).unwrap_or(u64::MAX);
-        // Neither is above `MOST`.
+        // Both are at most `MOST`.
         let [unit, length] =
             [unit, unit * u128::from(quota.burst_size())].map(|parts| i64::try_from(parts).unwrap_or(i64::MAX));
         let begun = clock.nanos();
         Ok(Self { quota, clock, begun, rate, unit, length, full_at: AtomicI64::new(0) })
     }
 
-    /// The quota it applies.
+    /// The quota that the limiter applies.
     pub fn quota(&self) -> Quota {
         self.quota
     }
 
-    /// Admits and charges `cost`, or refuses and charges nothing: [`check`](Self::check) for those who need no figures. A cost
-    /// above the burst is never admitted.
+    /// Admits and charges `cost`, or refuses and charges nothing. Like [`check`](Self::check), but
+    /// without figures. A cost above the burst is never admitted.
     #[inline]
     #[must_use = "what is refused must not be done"]
     pub fn admits(&self, cost: u64) -> bool {
@@ -100,7 +104,7 @@ impl<C: Clock> SingleLimiter<C> {
     /// Admits and charges `cost`, or refuses and charges nothing.
     ///
     /// # Errors
-    /// [`CheckError::CostExceedsLimit`] when `cost` is above the burst.
+    /// [`CheckError::CostExceedsLimit`] if `cost` is above the burst.
     pub fn check(&self, cost: u64) -> Result<Decision, CheckError> {
         ensure_fits(cost, self.quota.burst_size())?;
         let mut now = self.parts();
@@ -111,7 +115,7 @@ impl<C: Clock> SingleLimiter<C> {
         })
     }
 
-    /// What [`check`](Self::check) would say, without charging.
+    /// The decision that [`check`](Self::check) would return. Charges nothing.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -122,13 +126,13 @@ impl<C: Clock> SingleLimiter<C> {
         Ok(self.decision(now, full_at, self.parts_of(cost)))
     }
 
-    /// The parts of a cost that is not above the burst.
+    /// The cost in parts. The cost must not exceed the burst.
     #[inline]
     fn parts_of(&self, cost: u64) -> i64 {
         cost.cast_signed() * self.unit
     }
 
-    /// The present, in parts since it was built.
+    /// The current time, in parts since creation.
     #[inline]
     fn parts(&self) -> i64 {
         let nanos = match self.clock.nanos().checked_sub(self.begun) {
@@ -143,8 +147,8 @@ impl<C: Clock> SingleLimiter<C> {
         i64::try_from(parts).unwrap_or(i64::MAX)
     }
 
-    /// The present where the clock stands before the moment of building.
-    // Apart from the way of every check, which then doesn't wait for it.
+    /// The current time if the clock is before the time of creation.
+    // A separate cold function, so that the common path stays short.
     #[cold]
     fn parts_before(&self) -> i64 {
         let nanos = self.begun.saturating_sub(self.clock.nanos()).min(HORIZON);
@@ -156,34 +160,35 @@ impl<C: Clock> SingleLimiter<C> {
         i64::try_from(parts).map_or(i64::MIN / 2, i64::wrapping_neg)
     }
 
-    /// When the bucket will be full, as it counts at `now`: never before. Where the clock was set back by more than the bucket
-    /// takes to fill, it counts as just emptied.
+    /// Time at which the bucket will be full, as of `now`: never before `now`. If the clock was set
+    /// back by more than the bucket takes to fill, the bucket counts as just emptied.
     #[inline]
     fn settled(&self, full_at: i64, now: &mut i64) -> i64 {
         if full_at > *now + 2 * self.length { self.behind(full_at, now) } else { full_at.max(*now) }
     }
 
-    /// Either the clock was set back, or this thread read it long ago and others have charged since: it is read again, after
-    /// `full_at` was.
+    /// Either the clock was set back, or other threads have charged since this thread read it. The
+    /// clock is read again, after `full_at` was read.
     #[cold]
     fn behind(&self, full_at: i64, now: &mut i64) -> i64 {
         *now = self.parts();
         if full_at > *now + 2 * self.length { *now + self.length } else { full_at.max(*now) }
     }
 
-    /// When the bucket will be full, after the charge or without it. `now` becomes the time by which that was decided.
+    /// Time at which the bucket will be full: `Ok` after the charge, `Err` without it. Sets `now`
+    /// to the time on which the decision is based.
     #[inline]
     fn charge(&self, now: &mut i64, cost: i64) -> Result<i64, i64> {
         let mut seen = self.full_at.load(Ordering::Relaxed);
         loop {
             let full_at = self.settled(seen, now);
             let fits = full_at + cost <= *now + self.length;
-            // A refusal keeps nothing, unless the clock was set back: the bucket fills from now on.
+            // A refusal stores nothing, unless the clock was set back: it then fills from now on.
             if !fits && full_at >= seen {
                 return Err(full_at);
             }
             let next = if fits { full_at + cost } else { full_at };
-            // Nothing else is published by the number, so no order beside its own is needed.
+            // No other memory is published by this number, so relaxed ordering is sufficient.
             match self.full_at.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return if fits { Ok(next) } else { Err(next) },
                 Err(other) => seen = other,
@@ -203,7 +208,7 @@ impl<C: Clock> SingleLimiter<C> {
         Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
     }
 
-    /// How long so many parts take, rounded up.
+    /// Duration of `parts`, rounded up to a microsecond.
     fn micros(&self, parts: i64) -> Duration {
         let per_micro = u128::from(self.quota.limit()) * u128::from(self.unit.cast_unsigned());
         let micros = (u128::from(parts.cast_unsigned()) * u128::from(self.quota.period_micros())).div_ceil(per_micro);

@@ -1,8 +1,6 @@
-//! What a limiter counts.
-
 use serde::Serialize;
 
-/// How many keys [`LimiterStats::top_denied`] lists at most.
+/// Maximum length of [`LimiterStats::top_denied`].
 pub const TOP_DENIED: usize = 10;
 
 /// Counters of one limiter. Each check is counted exactly once, as allowed, denied or failed.
@@ -11,26 +9,27 @@ pub const TOP_DENIED: usize = 10;
 pub struct LimiterStats {
     /// Checks that were admitted.
     pub allowed: u64,
-    /// Checks that were refused, those of blocked keys included.
+    /// Checks that were refused, including those of blocked keys.
     pub denied: u64,
-    /// Checks that ended in a [`CheckError`](crate::CheckError).
+    /// Checks that returned a [`CheckError`](crate::CheckError).
     pub failed: u64,
-    /// Of the checks those that were decided by this process alone, since the store that it shares with others could not be asked in
-    /// time. While it rises, the limit holds for each process more than for all together.
+    /// Checks that this process decided alone, because the shared store did not answer in time. A
+    /// subset of the checks above. While this counter rises, the limit applies to each process
+    /// rather than to all processes together.
     pub alone: u64,
-    /// Keys held in memory, never above the cap. Idle ones stay until their place is needed.
+    /// Keys in memory, never above the cap. Idle keys are kept until their capacity is needed.
     pub tracked_keys: u64,
-    /// Keys that are blocked now.
+    /// Keys that are currently blocked.
     pub blocked_keys: u64,
-    /// Keys that were forgotten while they still had usage, because the cap was reached.
+    /// Keys that were evicted at the cap while they still had usage.
     pub evicted_live: u64,
-    /// The keys refused most often since they are held, most refused first, then by name; at most
-    /// [`TOP_DENIED`].
+    /// Keys with the most refusals since they were stored. Sorted by refusals in descending order,
+    /// then by name. At most [`TOP_DENIED`] entries.
     pub top_denied: Vec<(String, u64)>,
 }
 
 impl LimiterStats {
-    /// Takes a key into the list if it is among the most refused.
+    /// Inserts the key if it is among those with the most refusals.
     pub(crate) fn rank_denied(&mut self, key: &str, denied: u64) {
         let place = self.top_denied.partition_point(|(name, count)| (*count, key) > (denied, name.as_str()));
         if denied > 0 && place < TOP_DENIED {

@@ -1,8 +1,11 @@
--- Charges a cost whether it fits or not, or takes back what was charged last. Neither blocks nor strikes.
+-- Charges a cost even if it does not fit, or refunds the latest charges. Neither blocks nor
+-- strikes.
 --
 -- KEYS[1]  the key's state
--- ARGV     amount; 1 to charge it, 0 to take it back; decay of a strike in µs (0: no escalation); the algorithm's rule
--- returns  {1 where nothing keeps the key from being admitted or 0, µs left of the block or 0, the algorithm's figures …}
+-- ARGV     amount; 1 to charge it, 0 to refund it; decay of a strike in µs (0: no escalation); the
+--          algorithm's rule
+-- returns  {1 if the key could be admitted or 0, remaining µs of the block or 0, the algorithm's
+--          figures …}
 local now, amount, is_penalty = now_us(), tonumber(ARGV[1]), ARGV[2] == '1'
 local policy = { decay = tonumber(ARGV[3]) }
 local rule = algorithm.rule(ARGV, 4)

@@ -1,8 +1,10 @@
--- Blocks a key for a time in place of any earlier block, or ends its block and forgets its strikes.
+-- Blocks a key for a time, which replaces an earlier block, or ends its block and removes its
+-- strikes.
 --
 -- KEYS[1]  the key's state
--- ARGV     µs of the new block, or -1 to unblock; decay of a strike in µs (0: no escalation); the algorithm's rule
--- returns  1 where the key was blocked, or 0
+-- ARGV     duration of the new block in µs, or -1 to unblock; decay of a strike in µs (0: no
+--          escalation); the algorithm's rule
+-- returns  1 if the key was blocked, otherwise 0
 local now, length = now_us(), tonumber(ARGV[1])
 local policy = { decay = tonumber(ARGV[2]) }
 local rule = algorithm.rule(ARGV, 3)

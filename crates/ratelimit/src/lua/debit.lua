@@ -1,12 +1,14 @@
--- Charges what a process admitted in an outage, once, each charge at its date, whether it fits or not; and blocks the key
--- where that process blocked it: until the later end, or by hand in place of a block that began before. Never a strike.
+-- Charges what a process admitted during an outage: once, each charge with its own time, even if it
+-- does not fit. Also blocks the key if that process blocked it: until the later end, or for a
+-- manual block in place of an earlier block. Never counts as a strike.
 --
 -- KEYS[1]  the key's state
--- KEYS[2]  HASH: for each process that had debits, the number of the last one that was charged
--- ARGV     the process; the number of this debit; for how many ms to remember the number; µs left of the block or 0; how
---          many µs ago it was set by hand, or -1; decay of a strike in µs (0: no escalation); how many charges; the
---          algorithm's rule; then for each charge its age in µs, its amount, the algorithm's rule for it
--- returns  1 where it was charged now, 0 where it had been before
+-- KEYS[2]  HASH: for each process with debits, the number of the last one that was charged
+-- ARGV     the process; the number of this debit; for how many ms to store the number; remaining µs
+--          of the block or 0; how many µs ago it was set manually, or -1; decay of a strike in µs
+--          (0: no escalation); number of charges; the algorithm's rule; then for each charge its
+--          age in µs, its amount, and the algorithm's rule for it
+-- returns  1 if it was charged now, 0 if it had been charged before
 local now, number, policy = now_us(), tonumber(ARGV[2]), { decay = tonumber(ARGV[6]) }
 if tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0') >= number then return 0 end
 
@@ -17,7 +19,7 @@ local before = redis.call('GET', KEYS[1])
 local block, bytes = read(before)
 if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
 
--- Charges an amount as if at a date, no later than now.
+-- Charges an amount with a given time, which is not after now.
 local charge_at = {}
 
 function charge_at.f(state, date, amount, rule)
@@ -40,8 +42,9 @@ function charge_at.w(state, date, amount, rule)
   for nth = 1, #rule do sliding_window.charge_at(state[nth], now, date, amount, rule[nth]) end
 end
 
--- A bucket takes what of all charges has not refilled since their dates, whoever uses it: so an old debit charges nothing, and
--- a repetition that comes when its number is forgotten neither.
+-- A bucket is charged the part of all charges that has not refilled since their times, regardless
+-- of other users. An old debit therefore charges nothing, and neither does a repetition whose
+-- number has expired.
 local owed = { full = 0, rest = 0 }
 
 function charge_at.t(state, date, amount, rule)
@@ -65,7 +68,8 @@ local replaces = by_hand >= 0 and block.ends - block.length <= now - by_hand
 if replaces or length > left_of(block, now) then
   block = { ends = now + length, length = length, strikes = strikes_of(block, now, policy) }
 end
--- The charge comes before its number: where the append-only file is torn in between, it is charged once more, not lost.
+-- The charge is written before its number: if the append-only file is truncated in between, it is
+-- charged twice but not lost.
 write(KEYS[1], before, block, state, now, rule, policy)
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])

@@ -1,5 +1,5 @@
--- Fixed window: one counter that starts again at each multiple of the period. src/algorithm/fixed_window.rs says the
--- same in Rust.
+-- Fixed window: one counter that is reset at each multiple of the period. Same as
+-- src/algorithm/fixed_window.rs.
 --
 -- State: <I7 start of the window, µs><I7 used>. Rule: limit, period in µs.
 local fixed_window = { letter = 'f', kept_bytes = 7 }
@@ -10,7 +10,7 @@ function fixed_window.rule(argv, first)
   return { limit = tonumber(argv[first]), period = tonumber(argv[first + 1]) }
 end
 
--- What of the rule the state means something under.
+-- The part of the rule on which the state depends.
 function fixed_window.keep(rule)
   return struct.pack('<I7', rule.period)
 end
@@ -29,23 +29,23 @@ function fixed_window.write(state)
   return struct.pack(FIXED_WINDOW, state.start, state.used)
 end
 
--- Makes the state what it is at `now`.
+-- Updates the state to `now`.
 function fixed_window.settle(state, now, rule)
   local start = now - now % rule.period
   if now < state.start then
-    -- Set back by more than a period: the usage moves into the window that the clock shows now.
+    -- Set back by more than a period: the usage moves into the clock's current window.
     if state.start - now > rule.period then state.start = start end
   elseif start > state.start then
     state.start, state.used = start, 0
   end
 end
 
--- What was charged in the old period's window counts in the window under way.
+-- The usage of the old period's window counts in the current window.
 function fixed_window.carry(state, now, before, rule)
   return { start = now - now % rule.period, used = state.used }
 end
 
--- Whether the cost fits, what is used, and how long until the next window.
+-- Whether the cost fits, the usage, and the time until the next window.
 function fixed_window.decide(state, now, cost, rule)
   return cost <= math.max(rule.limit - state.used, 0), state.used, math.max(state.start + rule.period - now, 0)
 end

@@ -1,18 +1,20 @@
--- Checks a cost as check.lua does, and where more fits charges a lease with it: an amount that a client then admits by
--- itself until the lease ends. Only where cost and lease fit together, and a multiple of the lease fits, so that it takes
--- no more than a part of what is left now, whatever the client was told before; else it is a check.
+-- Checks a cost like check.lua. If more fits, also charges a lease: an amount that a client then
+-- admits by itself until the lease ends. It does so only if cost and lease fit together, and a
+-- multiple of the lease fits, so that the lease takes at most a part of the current remaining
+-- amount, whatever the client knew before. Otherwise it is a check.
 --
--- No window gets more than its limit, although what is charged now is admitted later:
+-- No window gets more than its limit, although the amount is admitted later than it is charged:
 --   fixed window, sliding counter  the lease ends with the window
---   sliding window, windows        the charge is dated at the lease's end, or up to a segment later
+--   sliding window, windows        the time of the charge is the lease's end, or a segment later
 --   token bucket                   the bucket counts as no fuller than it may be at the lease's end
 --
 -- KEYS[1]  the key's state
--- ARGV     cost; block, its cap and the decay of a strike, in µs (0: no policy, no escalation); the jitter as in check.lua;
---          the lease's amount; its life in µs; the multiple that has to fit; the algorithm's rule for the cost; its rule for
---          cost and lease together; its rule for the multiple
--- returns  {1 where it was admitted or 0, µs left of the block or 0, what is leased, for how many µs from now, the
---          algorithm's figures …}
+-- ARGV     cost; block, its cap and the decay of a strike, in µs (0: no policy, no escalation); the
+--          jitter as in check.lua; the lease's amount; its lifetime in µs; the multiple that has to
+--          fit; the algorithm's rule for the cost; its rule for cost and lease together; its rule
+--          for the multiple
+-- returns  {1 if admitted or 0, remaining µs of the block or 0, leased amount, its lifetime in µs
+--          from now, the algorithm's figures …}
 local now, cost = now_us(), tonumber(ARGV[1])
 local policy = { base = tonumber(ARGV[2]), cap = tonumber(ARGV[3]), decay = tonumber(ARGV[4]) }
 policy.jitter, policy.seed = math.floor(ARGV[5] / 65536), ARGV[5] % 65536
@@ -24,7 +26,7 @@ local before = redis.call('GET', KEYS[1])
 local block, bytes = read(before)
 if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
 
--- Charges both where they fit. Returns for how long the lease runs, or nil.
+-- Charges both if they fit. Returns the lifetime of the lease, or nil.
 local lease = {}
 
 function lease.f(state)
@@ -57,7 +59,7 @@ function lease.t(state)
   return life
 end
 
--- A block that the clock was set back from ends once its length has passed again.
+-- If the clock was set back, the block ends after its length has passed again.
 block.ends = math.min(block.ends, now + block.length)
 local state = state_of(bytes, now, rule)
 algorithm.settle(state, now, rule)

@@ -1,2 +1,2 @@
--- What a check begins with: the time, and what is kept of its key.
+-- The start of a check: the time, and the state of its key.
 local now, before = now_us(), redis.call('GET', KEYS[1])

@@ -1,8 +1,9 @@
--- What a check would say. Writes nothing.
+-- Returns what a check would. Writes nothing.
 --
 -- KEYS[1]  the key's state
 -- ARGV     cost; the algorithm's rule
--- returns  {1 where it would be admitted or 0, µs left of the block or 0, the algorithm's figures …}
+-- returns  {1 if it would be admitted or 0, remaining µs of the block or 0, the algorithm's figures
+--          …}
 local now, cost = now_us(), tonumber(ARGV[1])
 local rule = algorithm.rule(ARGV, 2)
 local block, bytes = read(redis.call('GET', KEYS[1]))

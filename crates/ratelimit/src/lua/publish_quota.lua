@@ -1,9 +1,11 @@
--- Publishes the quotas of a limiter, or withdraws them, unless somebody else has done so since the node asked.
+-- Publishes the quotas of a limiter, or withdraws them, unless another node has done so since this
+-- node read them.
 --
--- KEYS[1]  all quotas: a hash of limiter to date, a space and text; the text is empty where they were withdrawn. The date is the server's
---          time in µs, but always after the one that it takes the place of. Text without a date is older than any other.
--- ARGV     the limiter's name; the text; the date of what the node knows of it
--- returns  1 and the date of the change; or 0 and what the field holds, which is newer than what the node knows
+-- KEYS[1]  all quotas: a hash of limiter to date, a space and text. The text is empty if they were
+--          withdrawn. The date is the server's time in µs, but always after the date that it
+--          replaces. A text without a date is older than any other.
+-- ARGV     the limiter's name; the text; the date that the node knows
+-- returns  1 and the date of the change; or 0 and the field, which is newer than the node's
 local held = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 local held_at, known_at = tonumber(string.match(held, '^(%d+) ') or 0), tonumber(ARGV[3])
 if held_at > known_at then return {0, held} end

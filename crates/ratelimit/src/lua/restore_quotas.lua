@@ -1,8 +1,8 @@
--- Writes what a node knows of limiters where the server knows nothing or something older: it has lost changes.
+-- Writes quotas that a node knows if the server has none or older ones, because it lost changes.
 --
 -- KEYS[1]  all quotas, as in publish_quota.lua
--- ARGV     names and what a field of theirs holds
--- returns  how many were written
+-- ARGV     pairs of a name and its field
+-- returns  the number of written fields
 local written = 0
 for i = 1, #ARGV, 2 do
   local held = redis.call('HGET', KEYS[1], ARGV[i])

@@ -1,6 +1,7 @@
--- Sliding window counter, approximate. src/algorithm/sliding_counter.rs says the same in Rust.
+-- Approximate sliding window counter. Same as src/algorithm/sliding_counter.rs.
 --
--- State: <I7 start of the window, µs><I7 used><I7 used of the one before>. Rule: limit, period in µs.
+-- State: <I7 start of the window, µs><I7 used><I7 used of the previous one>. Rule: limit, period in
+-- µs.
 local sliding_counter = { letter = 'c', kept_bytes = 7 }
 
 local SLIDING_COUNTER, PARTS = '<I7I7I7', 256
@@ -9,7 +10,7 @@ function sliding_counter.rule(argv, first)
   return { limit = tonumber(argv[first]), period = tonumber(argv[first + 1]) }
 end
 
--- What of the rule the state means something under.
+-- The part of the rule on which the state depends.
 function sliding_counter.keep(rule)
   return struct.pack('<I7', rule.period)
 end
@@ -28,11 +29,11 @@ function sliding_counter.write(state)
   return struct.pack(SLIDING_COUNTER, state.start, state.used, state.before)
 end
 
--- Makes the state what it is at `now`.
+-- Updates the state to `now`.
 function sliding_counter.settle(state, now, rule)
   local start = now - now % rule.period
   if now < state.start then
-    -- Set back by more than a period: the usage moves into the window that the clock shows now.
+    -- Set back by more than a period: the usage moves into the clock's current window.
     if state.start - now > rule.period then state.start = start end
   elseif start > state.start then
     state.before = start - state.start == rule.period and state.used or 0
@@ -40,12 +41,12 @@ function sliding_counter.settle(state, now, rule)
   end
 end
 
--- So many 1/256 of `used`, rounded up. No product leaves the 2^53 that are exact.
+-- `parts` / 256 of `used`, rounded up. No product exceeds 2^53, so all are exact.
 local function share(used, parts)
   return math.floor(used / PARTS) * parts + math.ceil(used % PARTS * parts / PARTS)
 end
 
--- The most parts of `used` that fit into `room`.
+-- Maximum number of parts of `used` that fit into `room`.
 local function most_parts(used, room)
   local fits, too_many = 0, PARTS + 1
   while too_many - fits > 1 do
@@ -55,7 +56,7 @@ local function most_parts(used, room)
   return fits
 end
 
--- How long after the start of a window no more than `parts` of the one before lie in the last period.
+-- Time after a window's start at which at most `parts` of the previous one are in the last period.
 local function until_parts(parts, rule)
   return rule.period - math.floor(parts * rule.period / PARTS)
 end
@@ -65,12 +66,12 @@ local function used_at(state, now, rule)
   return state.used + share(state.before, math.floor((left * PARTS + rule.period - 1) / rule.period))
 end
 
--- What is in use in the old period counts as charged in the window under way.
+-- The usage in the old period counts as charged in the current window.
 function sliding_counter.carry(state, now, before, rule)
   return { start = now - now % rule.period, used = used_at(state, now, before), before = 0 }
 end
 
--- Whether the cost fits, what is used, how long until nothing is, and how long until the cost fits.
+-- Whether the cost fits, the usage, the time until it is zero, and the time until the cost fits.
 function sliding_counter.decide(state, now, cost, rule)
   local used = used_at(state, now, rule)
   local function after(since_start) return math.max(state.start + since_start - now, 0) end

@@ -1,12 +1,18 @@
 -- Conservative sliding window: a segment counts in full until all of it is older than the period.
--- src/algorithm/sliding_window.rs says the same in Rust.
+-- Same as src/algorithm/sliding_window.rs.
 --
--- State: <I7 begin of the newest segment, µs><I7 used>, then for each segment, oldest first, <I7 last charge, µs>
--- <I7 used>. The string is cut at its ends and never taken apart: a check reads the segments that leave and the newest.
--- A lease's charge is dated at the lease's end, so it may lie in the future. Its segment stands before the newest one, which
--- never does: time is seen from the newest. All but the newest are in the order of their dates.
--- Leases and debits are dated up to the next multiple of a segment's length, so that those of one multiple share a segment:
--- beside them each length has at most one of its own charges, so a period has at most twice its segments, and some ahead.
+-- State: <I7 start of the newest segment, µs><I7 used>, then for each segment, oldest first, <I7
+-- last charge, µs><I7 used>. The string is only cut at its ends and never split: a check reads the
+-- expired segments and the newest one.
+--
+-- The time of a lease's charge is the lease's end, so it may be in the future. Its segment is
+-- before the newest one, whose time is never in the future, because time is relative to the newest
+-- segment. All others are ordered by time.
+--
+-- The times of leases and debits are rounded up to the next multiple of a segment's length, so that
+-- those of one multiple share a segment. Besides them each length has at most one segment of
+-- checks, so a period has at most twice its segments, and some in the future.
+--
 -- Rule: limit, period in µs, length of a segment in µs.
 local sliding_window = { letter = 's', kept_bytes = 7 }
 
@@ -16,7 +22,7 @@ function sliding_window.rule(argv, first)
   return { limit = tonumber(argv[first]), period = tonumber(argv[first + 1]), segment = tonumber(argv[first + 2]) }
 end
 
--- What of the rule the state means something under.
+-- The part of the rule on which the state depends.
 function sliding_window.keep(rule)
   return struct.pack('<I7', rule.period)
 end
@@ -25,8 +31,8 @@ function sliding_window.kept(bytes, at)
   return { period = struct.unpack('<I7', bytes, at) }
 end
 
--- Notes the newest segment, which every check looks at: where it begins (before `first` when there is none), its last charge,
--- and what is charged to it.
+-- Reads the newest segment, which every check needs: its position (before `first` if there is
+-- none), its last charge and its usage.
 function sliding_window.note_newest(state)
   state.newest = #state.bytes - SEGMENT_BYTES + 1
   if state.newest >= state.first then
@@ -34,7 +40,7 @@ function sliding_window.note_newest(state)
   end
 end
 
--- `first` is where the oldest segment begins.
+-- `first` is the position of the oldest segment.
 function sliding_window.read(bytes, at)
   if #bytes < at then return { bytes = '', begun = 0, used = 0, first = 1, newest = 1 - SEGMENT_BYTES } end
   local state = { bytes = bytes }
@@ -47,8 +53,9 @@ function sliding_window.write(state)
   return struct.pack(SEGMENT, state.begun, state.used) .. string.sub(state.bytes, state.first)
 end
 
--- The window's view of time, never before the last charge, and by how much the clock lags behind it. After a step back
--- of more than a period there is no lag: the last charge counts as made now.
+-- The window's view of time, never before the last charge, and how far the clock is behind it.
+-- After a step back of more than a period the second value is zero: the last charge counts as made
+-- now.
 function sliding_window.view_of(state, now, rule)
   if state.newest < state.first then return now, 0 end
   local view = math.max(state.last, now)
@@ -56,7 +63,7 @@ function sliding_window.view_of(state, now, rule)
   return view, lag > rule.period and 0 or lag
 end
 
--- Moves the clock's step back into the state, so that the view is real time again.
+-- Applies the clock's step back to the state, so that the view equals real time again.
 local function follow_clock(state, now, rule)
   local view, lag = sliding_window.view_of(state, now, rule)
   local step = view - now - lag
@@ -70,7 +77,7 @@ local function follow_clock(state, now, rule)
   sliding_window.note_newest(state)
 end
 
--- What is in use at `view`, and where the first segment begins that still counts.
+-- The usage at `view`, and the position of the first segment that still counts.
 local function live(state, view, rule)
   local used = state.used
   for at = state.first, state.newest, SEGMENT_BYTES do
@@ -81,25 +88,27 @@ local function live(state, view, rule)
   return 0, state.newest + SEGMENT_BYTES
 end
 
--- When the last charge was made, or a lease ends.
+-- Time of the last charge, or of a lease's end.
 local function latest(state)
   if state.newest - SEGMENT_BYTES < state.first then return state.last end
   local before = struct.unpack('<I7', state.bytes, state.newest - SEGMENT_BYTES)
   return state.charged == 0 and before or math.max(state.last, before)
 end
 
--- Makes the state what it is at `now`: `used` and `first` are right from here on, whatever is charged and taken back.
+-- Updates the state to `now`. `used` and `first` are correct afterwards, through charges and
+-- refunds.
 function sliding_window.settle(state, now, rule)
   follow_clock(state, now, rule)
   state.used, state.first = live(state, sliding_window.view_of(state, now, rule), rule)
 end
 
--- The charges keep their dates.
+-- Charges keep their times.
 function sliding_window.carry(state, now, before, rule)
   return state
 end
 
--- Whether the cost fits, what is used, how long until nothing is, and how long until the cost fits. Of a settled state.
+-- Whether the cost fits, the usage, the time until it is zero, and the time until the cost fits.
+-- Requires a settled state.
 function sliding_window.decide(state, now, cost, rule)
   local view, lag = sliding_window.view_of(state, now, rule)
   local used, reset = state.used, 0
@@ -114,7 +123,7 @@ function sliding_window.decide(state, now, cost, rule)
   return false, used, reset, reset
 end
 
--- Charges the newest segment, which begins here where there is none to join.
+-- Charges the newest segment, or begins a new one if the charge fits no segment.
 function sliding_window.charge_newest(state, view, cost, rule)
   local kept, charged = string.sub(state.bytes, state.first), 0
   if state.newest < state.first then
@@ -124,7 +133,7 @@ function sliding_window.charge_newest(state, view, cost, rule)
       kept, charged = string.sub(state.bytes, state.first, state.newest - 1), state.charged
     else
       state.begun = view
-      -- It takes its place among those that it isn't the newest of any more.
+      -- Moves the previously newest segment to its position by time.
       local at = state.newest
       while at > state.first and struct.unpack('<I7', state.bytes, at - SEGMENT_BYTES) > state.last do at = at - SEGMENT_BYTES end
       if at < state.newest then

@@ -1,10 +1,11 @@
--- The way of most checks: the key has no block and no strikes, its quota is the one it had, the clock was not set back, no lease
--- lies ahead, and the cost fits. Then it is admitted here, in one line of code, before any function is defined; all else goes
--- on to check.lua. What is kept and answered is what check.lua would keep and answer, in the layout of key.lua and
--- sliding_window.lua; reading, deciding and writing one by one takes more than twice as long.
+-- The fast path of most checks: no block, no strikes, an unchanged quota, a clock that was not set
+-- back, no lease in the future, and a cost that fits. The cost is then admitted here, before any
+-- function is defined. Otherwise check.lua continues. The state and the reply are those of
+-- check.lua, in the layout of key.lua and sliding_window.lua. Reading, deciding and writing with
+-- functions takes more than twice as long.
 do
   local cost, _, _, _, _, limit, period, segment = struct.unpack('<I8I8I8I8I8I8I8I8', ARGV[1])
-  -- After it the charge that was just made is the last to leave.
+  -- After this check, its own charge is the last to expire.
   local px = math.max(math.ceil((now + period) / 1000) - math.floor(now / 1000), LEAST_PX)
   if cost > 0 and not before then
     if cost <= limit then

@@ -1,12 +1,12 @@
--- What changes a sliding window beside a check: leases, debits, penalties and rewards. Apart from sliding_window.lua, whose
--- functions each check defines anew.
+-- Changes of a sliding window other than checks: leases, debits, penalties and rewards. Separate
+-- from sliding_window.lua, whose functions each check defines again.
 
 local function next_multiple(date, rule)
   local over = date % rule.segment
   return over > 0 and date + rule.segment - over or date
 end
 
--- Charges before the newest segment, in the one of that date or in its own.
+-- Charges before the newest segment, in the segment of that time or in a new one.
 local function charge_dated(state, date, amount)
   local at, charged = state.newest, 0
   while at > state.first and struct.unpack('<I7', state.bytes, at - SEGMENT_BYTES) > date do at = at - SEGMENT_BYTES end
@@ -19,12 +19,13 @@ local function charge_dated(state, date, amount)
   state.used, state.newest = state.used + amount, #state.bytes - SEGMENT_BYTES + 1
 end
 
--- Charges what is admitted by `ends` at the latest, and so counts as charged then. Right behind a charge.
+-- Charges an amount that is admitted before `ends` and counts as charged then. Must follow a
+-- charge.
 function sliding_window.charge_until(state, now, amount, ends, rule)
   charge_dated(state, next_multiple(ends + sliding_window.view_of(state, now, rule) - now, rule), amount)
 end
 
--- Charges what was admitted at an earlier date.
+-- Charges an amount that was admitted at an earlier time.
 function sliding_window.charge_at(state, now, date, amount, rule)
   local view = sliding_window.view_of(state, now, rule)
   date = date + view - now
@@ -32,7 +33,8 @@ function sliding_window.charge_at(state, now, date, amount, rule)
   amount = math.min(amount, math.max(math.min(2 * rule.limit, MOST_CHARGED) - state.used, 0))
   if amount == 0 then return end
   date = next_multiple(date, rule)
-  -- It stands before the newest: one of now, which may be empty, where there is none as late.
+  -- Its segment is before the newest. If none is as late, an empty one with the current time is
+  -- added.
   if state.newest < state.first or date > state.last then
     sliding_window.charge_newest(state, view, 0, rule)
   end
@@ -54,13 +56,14 @@ function sliding_window.reward(state, now, amount, rule)
     if kept > 0 then
       state.bytes = state.bytes .. struct.pack(SEGMENT, state.last, kept)
     else
-      -- The segment that is now the newest has another beginning, which isn't kept: the next charge begins its own.
+      -- The start of the segment that is now the newest is not stored. The next charge begins a new
+      -- one.
       state.begun = 0
     end
     sliding_window.note_newest(state)
   end
   if state.newest >= state.first and state.last > view then
-    -- What is left of a lease: time is not to be seen from its end.
+    -- The rest of a lease: time must not be relative to its end.
     state.bytes, state.begun = state.bytes .. struct.pack(SEGMENT, view, 0), view
     sliding_window.note_newest(state)
   end

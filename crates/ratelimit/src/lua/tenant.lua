@@ -1,33 +1,37 @@
--- The quota of a tenant: a minute, an hour and a day, charged together or not at all, its plan, its seats and its block. One
--- GET, and one SET where anything changed. src/tenant/state.rs says the same in Rust. look.lua and tenant_admit.lua stand in front.
+-- The quota of a tenant: minute, hour and day, charged together or not at all, its plan, its seats
+-- and its block. One GET, and one SET if anything changed. Same as src/tenant/state.rs. look.lua
+-- and tenant_admit.lua come first.
 --
 -- KEYS[1]  the tenant's state
--- KEYS[2]  debit alone: a HASH, for each process that had debits the number of the last one that was charged
 --            byte 1        version, 2
---            bytes 2-36    the newest plan that has an epoch, zeros where none has
+--            bytes 2-36    the newest plan with an epoch, zeros if there is none
 --            bytes 37-54   block as in key.lua: end, length, strikes
---            bytes 55-59   seats in use, or ANY where nobody knows
---            bytes 60-66   when plan or seats were last changed, µs
+--            bytes 55-59   seats in use, or ANY if unknown
+--            bytes 60-66   time of the last change of plan or seats, µs
 --            bytes 67-94   hour and day as in fixed_window.lua
 --            from 95 on    minute as in sliding_window.lua
---          Version 1 had hour, day and minute alone and is read too. A version that isn't known is left alone and answered
---          with an error.
--- ARGV     what to do; an amount; a plan, or nothing; block, its cap and the decay of a strike, in µs (0: no policy, no
---          escalation); the jitter of a block in percent, times 65,536, and the tenant's seed below 65,536; debit alone: the
---          process, the number of this debit, what it admitted of the minute, the hour and the day
--- returns  check, peek            {1 admitted, 0 refused or 2 can never fit, µs left of the block or the greatest cost that fits,
---                                  used, µs until nothing is, µs until the cost fits, of the minute; used and µs until the next
---                                  window, of the hour; the same of the day; the plan in force where it is not the brought one}
---          usage, penalty, reward the same, and seats in use, strikes
---          take_seat              {1 taken or 0, seats in use, seats of the plan in force or ANY}
---          plan                   {1 kept or 0, the plan}
+--          Version 1 had only hour, day and minute, and is read too. A state of an unknown version
+--          is not changed, and the script returns an error.
+-- KEYS[2]  debit only: a HASH of process to the number of its last debit that was charged
+-- ARGV     operation; amount; plan, or empty; block, its cap and the decay of a strike, in µs (0:
+--          no policy, no escalation); the jitter of a block in percent, times 65,536, plus the
+--          tenant's seed below 65,536; debit only: the process, the number of this debit, the
+--          admitted amounts of the minute, the hour and the day
+-- returns  check, peek            {1 admitted, 0 refused or 2 can never fit,
+--                                  remaining µs of the block or the maximum cost that fits,
+--                                  minute: used, µs until it is zero, µs until the cost fits,
+--                                  hour: used, µs until the next window; day: the same;
+--                                  the plan that applies if it is not the passed one}
+--          usage, penalty, reward the same, then seats in use, strikes
+--          take_seat              {1 taken or 0, seats in use, seats of the plan or ANY}
+--          plan                   {1 stored or 0, the plan}
 --          give_seat              {seats in use, or ANY}
 --          others                 {1 or 0}
 --
--- A plan: <I7 epoch><B tier><B which limits are its own><I7 minute><I7 hour><I7 day><I5 seats, or ANY>.
+-- A plan: <I7 epoch><B tier><B bits of own limits><I7 minute><I7 hour><I7 day><I5 seats, or ANY>.
 local TENANT, PLAN, HOUR, DAY, MINUTE = '<Bc35I7I7I4I5I7', '<I7BBI7I7I7I5', 67, 81, 95
 local NO_PLAN, ANY, KEPT = string.rep('\0', 35), 4294967296, 86400000000
--- No process repeats a debit later than its day.
+-- No process repeats a debit after its day has passed.
 local DEBITS_PX = 90000000
 local work, amount, brought = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local policy = { base = tonumber(ARGV[4]), cap = tonumber(ARGV[5]), decay = tonumber(ARGV[6]) }
@@ -44,7 +48,7 @@ elseif before then
   _, plan, block.ends, block.length, block.strikes, seats, told = struct.unpack(TENANT, before)
 end
 
--- The newest plan is in force; at the same epoch the brought one.
+-- The newest plan applies. With equal epochs it is the passed one.
 local kept_epoch, in_force = struct.unpack('<I7', plan), plan
 if brought ~= '' and struct.unpack('<I7', brought) >= kept_epoch then in_force = brought end
 local epoch, _, _, per_minute, per_hour, per_day, allowed = struct.unpack(PLAN, in_force)
@@ -59,7 +63,7 @@ if is_check or work == 'peek' then
   if amount > greatest then return { 2, greatest, 0, 0, 0, 0, 0, 0, 0, differs } end
 end
 
--- All that is kept follows a clock that was set back.
+-- Adjusts the state to a clock that was set back.
 block.ends = math.min(block.ends, now + block.length)
 told = math.min(told, now)
 local minute = sliding_window.read(bytes, MINUTE - shift)
@@ -135,7 +139,7 @@ elseif work == 'debit' then
   sliding_window.penalty(minute, now, tonumber(ARGV[10]), minute_rule)
   fixed_window.penalty(hour, now, tonumber(ARGV[11]), hour_rule)
   fixed_window.penalty(day, now, tonumber(ARGV[12]), day_rule)
-  -- The charge comes before its number, as in debit.lua.
+  -- The charge is written before its number, as in debit.lua.
   save()
   redis.call('HSET', KEYS[2], ARGV[8], ARGV[9])
   redis.call('PEXPIRE', KEYS[2], DEBITS_PX)
@@ -164,7 +168,7 @@ elseif work == 'block' then
   return { 1 }
 end
 
--- What follows says nothing of a tenant that isn't known, and keeps nothing.
+-- The following operations store nothing for an unknown tenant.
 if work == 'reward' then
   if before then adopt() end
   sliding_window.reward(minute, now, amount, minute_rule)

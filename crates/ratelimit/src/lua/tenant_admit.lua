@@ -1,5 +1,5 @@
--- The way of most checks, as in sliding_window_admit.lua: no block, no strikes, the plan that is known, clocks that were not set
--- back, and a cost that fits into minute, hour and day. In the layout of tenant.lua.
+-- The fast path, as in sliding_window_admit.lua: no block, no strikes, the stored plan, clocks that
+-- were not set back, and a cost that fits minute, hour and day. Uses the layout of tenant.lua.
 if ARGV[1] == 'check' and before and #before > 121 and ARGV[3] ~= '' then
   local cost = tonumber(ARGV[2])
   local epoch, _, _, per_minute, per_hour, per_day = struct.unpack('<I7BBI7I7I7', ARGV[3])
@@ -33,7 +33,7 @@ if ARGV[1] == 'check' and before and #before > 121 and ARGV[3] ~= '' then
       used, in_hour, in_day = used + cost, in_hour + cost, in_day + cost
       local until_hour, until_day = hour + 3600000000 - now, day + 86400000000 - now
       local kept_for = math.max(60000000, until_hour, until_day)
-      -- A day longer than plan or seats were last changed.
+      -- One day after the last change of plan or seats.
       if has_plan or seats < 4294967296 then kept_for = math.max(kept_for, told + 86400000000 - now) end
       local px = math.max(math.ceil((now + kept_for) / 1000) - math.floor(now / 1000), LEAST_PX)
       local bytes = string.sub(before, 1, 66)

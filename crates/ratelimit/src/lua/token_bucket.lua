@@ -1,10 +1,10 @@
--- Token bucket, as the generic cell rate algorithm. src/algorithm/token_bucket.rs says the same in Rust.
+-- Token bucket (generic cell rate algorithm). Same as src/algorithm/token_bucket.rs.
 --
--- Moments and spans are pairs of whole µs and a rest in 1/limit µs, so that the rate has no rounding error and no number
--- leaves the 2^53 that Lua counts exactly.
+-- Times and durations are pairs of whole µs and a remainder in 1/limit µs, so that the rate has no
+-- rounding error and every number is below the 2^53 that Lua counts exactly.
 --
--- State: <I7 when the bucket will be full, µs><I7 rest>. Rule: limit, period in µs, time to fill the whole bucket (µs, rest),
--- time to refill the cost (µs, rest).
+-- State: <I7 time at which the bucket will be full, µs><I7 remainder>. Rule: limit, period in µs,
+-- time to fill the whole bucket (µs, remainder), time to refill the cost (µs, remainder).
 local token_bucket = { letter = 't', kept_bytes = 28 }
 
 local TOKEN_BUCKET, KEPT = '<I7I7', '<I7I7I7I7'
@@ -16,7 +16,7 @@ function token_bucket.rule(argv, first)
   return rule
 end
 
--- What of the rule the state means something under.
+-- The part of the rule on which the state depends.
 function token_bucket.keep(rule)
   return struct.pack(KEPT, rule.limit, rule.period, rule.length, rule.length_rest)
 end
@@ -26,7 +26,8 @@ function token_bucket.kept(bytes, at)
   return { limit = limit, period = period, length = length, length_rest = length_rest }
 end
 
--- The sum of two pairs. The rests are compared before they are added: their sum might not be exact.
+-- The sum of two pairs. The remainders are compared before they are added: the sum might be
+-- inexact.
 local function add(whole, rest, by_whole, by_rest, limit)
   if rest >= limit - by_rest then return whole + by_whole + 1, rest - (limit - by_rest) end
   return whole + by_whole, rest + by_rest
@@ -46,7 +47,7 @@ function token_bucket.write(state)
   return struct.pack(TOKEN_BUCKET, state.full, state.rest)
 end
 
--- Makes the state what it is at `now`.
+-- Updates the state to `now`.
 function token_bucket.settle(state, now, rule)
   local once, once_rest = add(now, 0, rule.length, rule.length_rest, rule.limit)
   local twice, twice_rest = add(once, once_rest, rule.length, rule.length_rest, rule.limit)
@@ -58,12 +59,13 @@ function token_bucket.settle(state, now, rule)
   end
 end
 
--- a * b / c in whole numbers, and what is left over. Exact where the quotient is below 2^53, however great the product.
+-- a * b / c as an integer, with the remainder. Exact if the quotient is below 2^53, for any
+-- product.
 local function divided_product(a, b, c)
   local quotient, rest, bit = 0, 0, 4503599627370496
   local whole, part = math.floor(b / c), b % c
   repeat
-    -- Doubling is exact; a sum of rests might not be, so they are compared first.
+    -- Doubling is exact. A sum of remainders might not be, so they are compared first.
     quotient, rest = 2 * quotient, 2 * rest
     if rest >= c then quotient, rest = quotient + 1, rest - c end
     if a >= bit then
@@ -75,7 +77,7 @@ local function divided_product(a, b, c)
   return quotient, rest
 end
 
--- What is missing stays missing, up to twice the capacity; it refills at the new rate.
+-- The missing amount is kept, up to twice the capacity, and refills at the new rate.
 function token_bucket.carry(state, now, before, rule)
   local units, part = divided_product(state.full - now, before.limit, before.period)
   units, part = units + math.floor(state.rest / before.period), part + state.rest % before.period
@@ -91,7 +93,7 @@ function token_bucket.carry(state, now, before, rule)
   return { full = full, rest = rest }
 end
 
--- Whether the cost fits, and how long until the bucket is full, as a pair.
+-- Whether the cost fits, and the time until the bucket is full, as a pair.
 function token_bucket.decide(state, now, cost, rule)
   local fits
   local once, once_rest = add(now, 0, rule.length, rule.length_rest, rule.limit)

@@ -1,5 +1,5 @@
--- The way of most checks, as in sliding_window_admit.lua: no block, no strikes, the quota that it had, a clock that was not
--- set back, and a cost that fits. In the layout of key.lua and token_bucket.lua.
+-- The fast path, as in sliding_window_admit.lua: no block, no strikes, an unchanged quota, a clock
+-- that was not set back, and a cost that fits. Uses the layout of key.lua and token_bucket.lua.
 do
   local cost, _, _, _, _, limit, period, length, length_rest, refill, refill_rest =
     struct.unpack('<I8I8I8I8I8I8I8I8I8I8I8', ARGV[1])
@@ -15,7 +15,7 @@ do
     if full < now then full, rest = now, 0 end
   end
   if cost > 0 and head then
-    -- The rests are compared before they are added: their sum might not be exact.
+    -- The remainders are compared before they are added: the sum might be inexact.
     if rest >= limit - refill_rest then
       full, rest = full + refill + 1, rest - (limit - refill_rest)
     else

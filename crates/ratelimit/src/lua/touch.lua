@@ -1,7 +1,7 @@
--- Notes that a process is alive, and counts the live processes.
+-- Reports that a process is alive, and counts the live processes.
 --
--- KEYS[1]  live processes: a sorted set of process to the server's time in ms when it was last seen
--- ARGV     the process; for how many ms a process counts after it was seen
+-- KEYS[1]  live processes: a sorted set of process to the server's time in ms when it last reported
+-- ARGV     the process; for how many ms after its report a process counts
 -- returns  the number of live processes
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,7 +1,9 @@
--- Several conservative sliding windows, charged together or not at all. src/algorithm/windows.rs says the same in Rust.
+-- Several conservative sliding windows, charged together or not at all. Same as
+-- src/algorithm/windows.rs.
 --
--- State: <B how many>, then for each <I7 period, µs><I4 length in bytes> and as much as in sliding_window.lua.
--- Rule: how many, then of each limit, period in µs, length of a segment in µs.
+-- State: <B number of windows>, then for each <I7 period, µs><I4 length in bytes> and the bytes of
+-- sliding_window.lua. Rule: number of windows, then for each limit, period in µs, length of a
+-- segment in µs.
 local windows = { letter = 'w', kept_bytes = 0 }
 
 local WINDOW, WINDOW_BYTES = '<I7I4', 11
@@ -14,12 +16,12 @@ function windows.rule(argv, first)
   return rule
 end
 
--- The periods stand in the state itself.
+-- The periods are stored in the state itself.
 function windows.keep(rule)
   return ''
 end
 
--- The windows of the rule, in its order. One whose period was not there before has nothing charged.
+-- The windows of the rule, in its order. A window with a new period has nothing charged.
 function windows.read(bytes, at, now, rule)
   local kept, state = {}, {}
   if #bytes >= at then
@@ -47,13 +49,14 @@ function windows.write(state)
   return table.concat(parts)
 end
 
--- Makes the state what it is at `now`.
+-- Updates the state to `now`.
 function windows.settle(state, now, rule)
   for nth = 1, #rule do sliding_window.settle(state[nth], now, rule[nth]) end
 end
 
--- Whether the cost fits into all; then of the binding window its number from 0, what is used, how long until nothing is, and
--- how long until the cost fits. Of those that refuse it is the one to wait for longest, else the one with least left.
+-- Whether the cost fits all windows; then for the binding window: its number from 0, the usage, the
+-- time until it is zero, and the time until the cost fits. If windows refuse, the binding one has
+-- the longest wait; otherwise it has the least remaining.
 function windows.decide(state, now, cost, rule)
   local all_fit, binding, used, reset, retry, left = true, 0, 0, 0, 0, 0
   for nth = 1, #rule do

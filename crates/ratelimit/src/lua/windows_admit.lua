@@ -1,5 +1,5 @@
--- The way of most checks, as in sliding_window_admit.lua, for several windows that all admit. In the layout of key.lua,
--- windows.lua and sliding_window.lua.
+-- The fast path, as in sliding_window_admit.lua, for several windows that all admit. Uses the
+-- layout of key.lua, windows.lua and sliding_window.lua.
 do
   local cost, _, _, _, _, count = struct.unpack('<I8I8I8I8I8I8', ARGV[1])
   local bytes
@@ -9,7 +9,7 @@ do
     local version, letter, ends, _, strikes, kept = struct.unpack('<BBI7I7I4B', before)
     if version == 3 and letter == 119 and ends + strikes == 0 and kept == count then bytes = string.sub(before, 1, 21) end
   end
-  -- Of all windows the one with least left answers, the first of several.
+  -- The reply is that of the window with the least remaining, the first of several.
   local binding, least, answered, reset, longest, at = 0, math.huge, 0, 0, 0, 22
   for nth = 0, count - 1 do
     if not bytes then break end
@@ -19,7 +19,7 @@ do
       bytes = cost <= limit and bytes .. struct.pack('<I7I4I7I7I7I7', period, 28, now, cost, now, cost)
       used = cost
     else
-      -- A window without a segment is shorter, and left to check.lua.
+      -- A window without a segment is shorter. It is handled by check.lua.
       if #before < at + 38 then
         bytes = nil
         break

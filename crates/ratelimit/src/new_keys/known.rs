@@ -1,4 +1,4 @@
-//! Which keys came lately, in fixed memory.
+//! The set of recently seen keys, in fixed memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,36 +7,38 @@ use crate::Timestamp;
 
 /// A set of hashes in buckets, each with the second in which it was last seen. Without locks.
 ///
-/// A hash that is seen in two seconds is a **regular**; a bucket has [`REGULARS`] at most. Where a bucket is full the hash that came
-/// once, longest ago, gives way, so that those that come once displace no regular. A stranger is taken for known with a
+/// A hash that was seen in two different seconds is a **regular**. A bucket has at most
+/// [`REGULARS`] of them. In a full bucket, the hash that was seen once, longest ago, is replaced,
+/// so hashes that are seen once never replace a regular. An unknown hash is a false positive with a
 /// probability of `8 / 2³⁹`.
 pub(super) struct Known {
     slots: Box<[AtomicU64]>,
     idle: u64,
 }
 
-/// Slots of a bucket: what lies in one line of the processor's cache.
+/// Slots per bucket: one cache line of the processor.
 const BUCKET: usize = 8;
-/// The most regulars of a bucket: the rest is for those that may become some.
+/// Maximum number of regulars per bucket. The other slots are for hashes that may become regulars.
 const REGULARS: usize = 6;
-/// A slot is 39 bits of the hash, whether it is a regular, and 24 bits of the second, which return after 194 days. Zero is empty.
+/// A slot has 39 bits of the hash, one bit for regulars, and 24 bits of the second, which wraps
+/// around after 194 days. Zero is an empty slot.
 const SECOND_BITS: u32 = 24;
 const SECONDS: u64 = (1 << SECOND_BITS) - 1;
 const REGULAR: u64 = 1 << SECOND_BITS;
 const HASH_SHIFT: u32 = SECOND_BITS + 1;
-/// Beyond, the bits of a hash tell no buckets apart.
+/// With more slots, the bits of a hash could not select every bucket.
 const MAX_PLACES: usize = BUCKET << SECOND_BITS;
 
 impl Known {
-    /// Room for about so many hashes, each known for so long after it was last seen.
+    /// Creates a set for about `keys` hashes, each known for `idle` after it was last seen.
     pub(super) fn new(keys: usize, idle: Duration) -> Self {
         let count = places(keys);
-        // Half of the seconds that a slot can tell apart, so that one that is to come isn't taken for one long past.
+        // At most half of the range, so that a future time is not mistaken for a past one.
         let idle = idle.as_secs().clamp(1, SECONDS / 2);
         Self { slots: (0..count).map(|_| AtomicU64::new(0)).collect(), idle }
     }
 
-    /// Whether the hash was seen lately. If so, it is seen now, and a regular if that was in another second.
+    /// Whether the hash is known. If so, updates its second; a different one makes it a regular.
     pub(super) fn see(&self, hash: u64, now: Timestamp) -> bool {
         let wanted = slot(hash, now);
         for at in self.bucket(hash) {
@@ -51,7 +53,7 @@ impl Known {
         false
     }
 
-    /// Where another thread was first, that one has seen it.
+    /// If the exchange fails, another thread has recorded the hash.
     fn promote(&self, at: &AtomicU64, held: u64, hash: u64, wanted: u64) {
         let seen = at.compare_exchange(held, wanted | REGULAR, Ordering::Relaxed, Ordering::Relaxed);
         if seen.is_err() || held & REGULAR != 0 {
@@ -66,7 +68,7 @@ impl Known {
         }
     }
 
-    /// Takes the hash in for one that an operator named: a regular at once.
+    /// Adds a hash that an operator named. It is a regular immediately.
     pub(super) fn add_regular(&self, hash: u64, now: Timestamp) {
         self.add(hash, now);
         let wanted = slot(hash, now);
@@ -75,10 +77,10 @@ impl Known {
         }
     }
 
-    /// Takes the hash in, in place of one that is no longer known, else of the one that came once, longest ago.
+    /// Adds the hash. Replaces one that has expired, otherwise the one seen once, longest ago.
     pub(super) fn add(&self, hash: u64, now: Timestamp) {
         let wanted = slot(hash, now);
-        // Each attempt that fails means that another thread put a hash there; then the next oldest gives way.
+        // An attempt fails if another thread stored a hash there. The next oldest is then replaced.
         for _ in 0..BUCKET {
             let held = self.bucket(hash).iter().map(|at| (at, at.load(Ordering::Relaxed)));
             let oldest = held
@@ -94,7 +96,7 @@ impl Known {
         held != 0 && self.age(held, now) <= self.idle
     }
 
-    /// How many seconds ago it was seen. A clock that was set back by little makes it seen now.
+    /// Seconds since the hash was last seen. Zero if the clock was set back slightly.
     fn age(&self, held: u64, now: u64) -> u64 {
         let age = now.wrapping_sub(held) & SECONDS;
         if age > SECONDS - self.idle { 0 } else { age }
@@ -102,20 +104,19 @@ impl Known {
 
     fn bucket(&self, hash: u64) -> &[AtomicU64] {
         let buckets = self.slots.len() / BUCKET;
-        // The bits that no slot keeps.
+        // The bits that are not stored in a slot.
         let at = usize::try_from(hash & SECONDS).unwrap_or(0) % buckets * BUCKET;
         &self.slots[at..at + BUCKET]
     }
 }
 
-/// So many places, as a power of two.
 fn places(keys: usize) -> usize {
     keys.clamp(BUCKET, MAX_PLACES).next_power_of_two()
 }
 
 fn slot(hash: u64, now: Timestamp) -> u64 {
     let second = (now.as_micros() / 1_000_000) & SECONDS;
-    // Zero would be empty.
+    // Zero would mean an empty slot.
     ((hash >> HASH_SHIFT).max(1) << HASH_SHIFT) | second
 }
 
@@ -153,8 +154,8 @@ mod tests {
         assert!(known.see(mix(1), Timestamp::MAX));
     }
 
-    /// A flood of hashes that come once doesn't displace those that come again, while it brings less than there is room for
-    /// between two visits.
+    /// A flood of hashes that are seen once does not displace hashes that return, if it brings
+    /// fewer hashes than the capacity between two visits.
     #[test]
     fn who_comes_again_outlasts_who_comes_once() {
         let known = Known::new(8_192, Duration::from_hours(1));
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(forgotten, 0);
     }
 
-    /// Ten times as many hashes that come once as there are places, between two visits.
+    /// Ten times as many hashes that are seen once as there are slots, between two visits.
     #[test]
     fn regulars_outlast_a_flood_of_those_that_come_once() {
         let known = Known::new(8_192, Duration::from_hours(1));
@@ -188,7 +189,7 @@ mod tests {
             known.add(mix(1_000_000 + number), at(2 + number / 100));
         }
         assert_eq!((0..1_000).filter(|regular| !known.see(mix(*regular), at(1_000))).count(), 0);
-        // They aren't known for ever, and give way to each other.
+        // Regulars expire too, and can be replaced by each other.
         assert!(!known.see(mix(1), at(1_000 + 3_601)));
         known.add(mix(1), at(5_000));
         assert!(known.see(mix(1), at(5_000)));

@@ -1,4 +1,4 @@
-//! What an algorithm needs to be decided by a script.
+//! The part of an algorithm that its script needs.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,43 +10,43 @@ use crate::{
     TokenBucket, Windows,
 };
 
-/// An [`Algorithm`] that exists as a script too and decides there exactly as here. Sealed: all
-/// algorithms of this crate.
+/// An [`Algorithm`] that is also implemented as a script and makes the same decisions there.
+/// Sealed: implemented for all algorithms of this crate.
 pub trait RedisAlgorithm: Algorithm + Copy + sealed::Sealed {}
 
 impl<A: Algorithm + Copy + sealed::Sealed> RedisAlgorithm for A {}
 
-/// The algorithm is right but can't be decided in Redis.
+/// The algorithm is valid but cannot be applied in Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnsupportedAlgorithm {
-    /// A window of so many segments would be a large value, and slow every check.
+    /// A window with this many segments would be a large value and slow down every check.
     #[error("a sliding window of {segments} segments is above {max}")]
     TooManySegments {
-        /// The segments of the window.
+        /// Number of segments of the window.
         segments: u64,
-        /// The most that a key may have.
+        /// Maximum number of segments per key.
         max: u64,
     },
-    /// The empty bucket needs so long to fill that a date in microseconds would not be exact.
+    /// The empty bucket needs so long to fill that a time in microseconds would not be exact.
     #[error("a token bucket that fills in {fills_in:?} is above {max:?}")]
     TooSlow {
-        /// How long the empty bucket needs.
+        /// Time in which the empty bucket fills.
         fills_in: Duration,
-        /// The longest that is exact.
+        /// Maximum time that is exact.
         max: Duration,
     },
 }
 
-/// Segments of 14 bytes, with leases and debits a little more than twice as many, so a value stays below 30 KB.
+/// 14 bytes each, and slightly more than twice as many with leases and debits: below 30 KB.
 const MAX_SEGMENTS: u64 = 1_000;
-/// 71 years; twice of it and a date of our age stay below 2⁵³ µs.
+/// 71 years. The sum of twice this time and a current date is below 2⁵³ µs.
 const MAX_FILL: u64 = MAX_MICROS / 2;
 
 mod sealed {
     use super::{Decision, Duration, NonZeroU32, Scripts, Time, UnsupportedAlgorithm};
 
-    /// How many figures a script answers at most.
+    /// Maximum number of figures in a script's reply.
     pub(in crate::redis) const FIGURES: usize = 4;
 
     pub trait Sealed: Sized {
@@ -54,32 +54,32 @@ mod sealed {
 
         fn scripts(time: &Time) -> Scripts;
 
-        /// Appends the numbers of the rule that the script applies to a cost that fits.
+        /// Appends the parameters that the script applies to a cost that fits.
         fn rule(&self, cost: u64, rule: &mut Vec<u64>);
 
-        /// The decision over a cost, zero where it has been charged, from what the script says of the state.
+        /// The decision for a cost (zero if it has been charged), from the script's figures.
         fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision;
 
-        /// How long who was admitted waits before going ahead, where `charged` was charged by it.
+        /// Time that a caller waits before proceeding, if its admission charged `charged`.
         fn delay(&self, _figures: [u64; FIGURES], _charged: u64) -> Duration {
             Duration::ZERO
         }
 
-        /// The longest life of a lease in microseconds, where charging it early costs a key no more than a tenth, and
-        /// under a sliding window a segment more; zero where it can't be leased.
+        /// Maximum lifetime of a lease, in microseconds: an early charge delays a key by at most a
+        /// tenth, and with a sliding window by one more segment. Zero if the algorithm does not
+        /// support leases.
         fn longest_lease(&self) -> u64;
 
-        /// How long a charge counts at most, in microseconds.
+        /// Maximum time for which a charge counts, in microseconds.
         fn remembers(&self) -> u64;
 
-        /// The same with one of `instances` equal parts of the limit, at least one.
+        /// The same algorithm with one of `instances` equal shares of the limit, at least 1.
         fn share(&self, instances: NonZeroU32) -> Self;
     }
 }
 
 pub(super) use sealed::FIGURES;
 
-/// The decision of a window from what is used of it.
 pub(super) fn of_window(quota: Quota, used: u64, reset_after: u64, retry_after: u64, cost: u64) -> Decision {
     let limit = quota.limit();
     // The usage can exceed the limit after the limit was lowered.
@@ -186,7 +186,7 @@ impl sealed::Sealed for SlidingCounter {
     }
 }
 
-/// The binding window and its figures.
+/// Uses the figures of the binding window.
 impl sealed::Sealed for Windows {
     fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
         Ok(())
@@ -221,7 +221,7 @@ impl sealed::Sealed for Windows {
     }
 }
 
-/// Its window, over the same keys: a log is one with the shortest segments.
+/// Uses the underlying window, with the same keys.
 impl sealed::Sealed for SlidingLog {
     fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
         let segments = self.quota().limit().min(self.quota().period_micros());
@@ -244,7 +244,7 @@ impl sealed::Sealed for SlidingLog {
     }
 
     fn longest_lease(&self) -> u64 {
-        // It promises to admit whatever fits, and what is leased may be left over.
+        // A log guarantees to admit every cost that fits, but a leased amount may remain unused.
         0
     }
 
@@ -257,7 +257,7 @@ impl sealed::Sealed for SlidingLog {
     }
 }
 
-/// Its token bucket, over the same keys, and the delay that the queue gives.
+/// Uses the underlying token bucket, with the same keys, and the delay of the queue.
 impl sealed::Sealed for LeakyBucket {
     fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
         self.parts().0.ensure_supported()
@@ -285,7 +285,7 @@ impl sealed::Sealed for LeakyBucket {
     }
 
     fn longest_lease(&self) -> u64 {
-        // Each place of a queue has a delay of its own.
+        // Each place in a queue has its own delay.
         let (bucket, is_queue) = self.parts();
         if is_queue { 0 } else { bucket.longest_lease() }
     }
@@ -300,12 +300,12 @@ impl sealed::Sealed for LeakyBucket {
 }
 
 impl TokenBucket {
-    /// The span that the script counts in whole microseconds and the rest, in `1 / limit` µs.
+    /// Converts the script's whole microseconds and remainder to a duration in `1 / limit` µs.
     fn until_full_of(&self, whole: u64, rest: u64) -> u128 {
         u128::from(whole) * u128::from(self.quota().limit()) + u128::from(rest)
     }
 
-    /// A span of `1 / limit` µs as the script counts it: whole microseconds and the rest.
+    /// Converts a duration in `1 / limit` µs to the script's whole microseconds and remainder.
     fn pair(&self, span: u128) -> Option<[u64; 2]> {
         let limit = u128::from(self.quota().limit());
         Some([u64::try_from(span / limit).ok()?, u64::try_from(span % limit).ok()?])
@@ -329,7 +329,7 @@ impl sealed::Sealed for TokenBucket {
     fn rule(&self, cost: u64, rule: &mut Vec<u64>) {
         rule.extend([self.quota().limit(), self.quota().period_micros()]);
         for span in [self.capacity(), cost] {
-            // A bucket that takes longer than 64 bits was refused when the limiter was built.
+            // A bucket whose time exceeds 64 bits was refused when the limiter was built.
             let pair = self.pair(self.refill(span)).unwrap_or([u64::MAX; 2]);
             rule.extend(pair);
         }

@@ -1,5 +1,3 @@
-//! The options of a Redis limiter.
-
 use std::fmt;
 
 use tidegate_redis::{Client, ClockPrelude, Keyspace};
@@ -8,7 +6,7 @@ use super::scripts::Time;
 use super::{RedisAlgorithm, RedisLimiter, UnsupportedAlgorithm};
 use crate::BlockPolicy;
 
-/// Collects the options of a [`RedisLimiter`]; see [`RedisLimiter::builder`].
+/// Builder of a [`RedisLimiter`]; see [`RedisLimiter::builder`].
 pub struct RedisLimiterBuilder<A> {
     pub(super) name: String,
     pub(super) algorithm: A,
@@ -23,14 +21,14 @@ impl<A: RedisAlgorithm> RedisLimiterBuilder<A> {
         Self { name, algorithm, policy: None, client, keyspace, time: Time::SERVER }
     }
 
-    /// Blocks a key that goes over its limit; without this it only waits until the cost fits again.
+    /// Blocks a key that exceeds its limit. By default it only waits until the cost fits again.
     #[must_use]
     pub fn block(mut self, policy: BlockPolicy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// Takes time from the clock of a test; the server's unless set.
+    /// Sets a clock for tests; the server's clock by default.
     #[doc(hidden)]
     #[must_use]
     pub fn test_clock(mut self, clock: ClockPrelude) -> Self {
@@ -41,7 +39,7 @@ impl<A: RedisAlgorithm> RedisLimiterBuilder<A> {
     /// Builds the limiter. Sends nothing.
     ///
     /// # Errors
-    /// [`UnsupportedAlgorithm`] when a script can't decide as the algorithm does.
+    /// [`UnsupportedAlgorithm`] if a script cannot make the same decisions as the algorithm.
     pub fn build(self) -> Result<RedisLimiter<A>, UnsupportedAlgorithm> {
         self.algorithm.ensure_supported()?;
         Ok(RedisLimiter::from_builder(self))

@@ -1,4 +1,4 @@
-//! Charging later what was admitted in an outage.
+//! Charges in Redis what was admitted during an outage.
 
 use std::time::Duration;
 
@@ -10,27 +10,28 @@ use crate::CheckError;
 use crate::clock::whole_micros;
 use crate::limiter::ensure_short;
 
-/// What one process admitted of one key in an outage, and blocked.
+/// The amounts of one key that one process admitted during an outage, and its block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Debit<'a> {
-    /// Names the process among all that share the limiter.
+    /// Identifies the process among all that share the limiter.
     pub(crate) process: &'a str,
-    /// Grows from one debit of the process to the next.
+    /// Increases with each debit of the process.
     pub(crate) number: u64,
-    /// How long ago each amount was admitted.
+    /// Pairs of the time since an amount was admitted and the amount.
     pub(crate) charges: &'a [(Duration, u64)],
-    /// What is left of a block that began there.
+    /// Remaining time of a block that began in the process.
     pub(crate) block: Duration,
-    /// How long ago that was set by hand, if it was: then it replaces what began before, also a longer one.
+    /// Time since the block was set manually. `None` if it was not. A manual block replaces every
+    /// earlier one, even a longer one.
     pub(crate) by_hand: Option<Duration>,
 }
 
-/// A number is remembered for so long beyond what it charged, in microseconds. A repetition that comes later finds charges that
-/// count no more.
+/// Additional time for which a number is stored after its charges have expired, in microseconds.
+/// Charges that are repeated later no longer count.
 const MEMORY: u64 = 60_000_000;
 
 impl<A: RedisAlgorithm> RedisLimiter<A> {
-    /// Charges a debit. Repeating it, after an error too, charges nothing more.
+    /// Charges a debit. Repeating it, even after an error, charges nothing more.
     pub(crate) async fn debit(&self, key: &str, debit: Debit<'_>) -> Result<(), CheckError> {
         ensure_short(key)?;
         let algorithm = self.algorithm();
@@ -112,7 +113,7 @@ mod tests {
         let step = Duration::from_millis(120);
         for nth in 1..=500 {
             world.set_clock(u32::try_from(nth).unwrap() * step).await;
-            // Admitted just now, and in the two seconds before.
+            // Admitted just now, and during the two seconds before.
             debit(&limiter, nth, &[(Duration::from_millis(37 * nth % 2_000), 1), (Duration::ZERO, 1)]).await;
             if nth % 3 == 0 {
                 assert!(limiter.check("key", 1).await.unwrap().is_allowed());
@@ -121,14 +122,15 @@ mod tests {
         let (used, bytes) = (100_000 - remaining(&limiter).await, world.count("STRLEN", "test:{rl:window:key}").await);
         assert!((1_166 - 60..=1_166).contains(&used), "{used}");
         assert!(bytes <= 100 + 14 * 2 * 62, "{bytes} bytes");
-        // The last was admitted after a minute: it counts for one, and for a segment at most beyond.
+        // The last charge is from the end of the minute. It counts for one minute, and at most one
+        // segment longer.
         world.set_clock(120 * SECOND - Duration::from_micros(1)).await;
         assert!(remaining(&limiter).await < 100_000);
         world.set_clock(121 * SECOND).await;
         assert_eq!(remaining(&limiter).await, 100_000);
     }
 
-    /// The charge is never lost: a debit that is repeated is charged at least once.
+    /// A charge is never lost: a debit that is repeated is charged at least once.
     async fn tear<A: RedisAlgorithm>(algorithm: A) {
         let world = World::start().await;
         let limiter = world.limiter("torn", algorithm);
@@ -143,8 +145,8 @@ mod tests {
             let charged = 100 - remaining(&limiter).await;
             assert_eq!(charged, if prefix == 1 { 20 } else { 10 }, "after {:?}", &script[..prefix]);
         }
-        // The server forgets the torn script, takes the repetition, and has both after the next
-        // restart.
+        // The server ignores the partial script, receives the repetition, and has both after the
+        // next restart.
         world.server.replay(&base).await;
         let written = world.server.append_only_file().effects().len();
         debit(&limiter, 1, &[(Duration::ZERO, 10)]).await;
@@ -170,7 +172,7 @@ mod tests {
         async fn charges<A: RedisAlgorithm>(world: &World, name: &str, algorithm: A) {
             let limiter = world.limiter(name, algorithm);
             world.set_clock(Duration::ZERO).await;
-            // Somebody else uses the bucket.
+            // Another client uses the bucket.
             assert!(limiter.check("key", 1).await.unwrap().is_allowed());
             debit(&limiter, 1, &[(3_600 * SECOND, 100)]).await;
             assert_eq!(remaining(&limiter).await, 99, "{name}: that has refilled long ago");
@@ -213,7 +215,8 @@ mod tests {
         debit(&limiter, 1, &[(10 * SECOND, 100)]).await;
         debit(&limiter, 1, &[(10 * SECOND, 100)]).await;
         assert_eq!(remaining(&limiter).await, 16);
-        // The reply was lost, and the process cut off for longer than the number is remembered.
+        // The reply was lost, and the process was disconnected for longer than the number is
+        // stored.
         let memory = 120 * SECOND + Duration::from_micros(1 + MEMORY);
         world.set_clock(memory).await;
         assert_eq!(world.count("DEL", "test:{rl:bucket:key}:debits").await, 1);

@@ -1,4 +1,4 @@
-//! Leases: what a hot key may use is charged in Redis ahead, and admitted here.
+//! Leases: an amount for a hot key is charged in Redis in advance and admitted in this process.
 
 mod hot;
 mod limiter;

@@ -1,4 +1,4 @@
-//! The limiter that many processes share.
+//! A limiter that many processes share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,26 +17,32 @@ use crate::limiter::{Limiter, LimiterStats};
 use crate::tally::Tally;
 use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError, Quotas};
 
-/// A [`Limiter`] whose states lie in Redis: all processes that use one name and one keyspace share each key's limit.
+/// A [`Limiter`] whose states are stored in Redis: all processes with the same name and keyspace
+/// share each key's limit.
 ///
-/// A check is one script, one round trip, and decides as the same algorithm in memory does, at the server's time. A key is
-/// one string, `{rl:<limiter>:<key>}`, that expires when nothing of it counts any more. Whatever bytes a key holds, it
-/// names no other.
+/// A check runs one script in one round trip. It makes the same decision as the algorithm in
+/// memory, with the server's time. A key is stored as one string, `{rl:<limiter>:<key>}`, which
+/// expires when none of its charges counts. Keys are encoded so that different keys, whatever bytes
+/// they contain, have different names.
 ///
 /// # What it does not guarantee
 ///
-/// - **A charge is not repeated and not taken back.** It is sent once. Where the reply is lost, or the future is dropped,
-///   the server counted it once or not at all ([`StoreError::may_have_charged`](crate::StoreError::may_have_charged)).
-/// - **A failover forgets** what the new primary had not yet received, as a `FLUSHALL` forgets all.
-/// - **Redis has no cap on keys.** Random identities fill the server until they expire; bound them in front.
-/// - Its [`stats`](Limiter::stats) are those of this process: checks that it made, keys that were refused here. Keys in
-///   Redis are not counted, so `tracked_keys`, `blocked_keys` and `evicted_live` stay zero.
-/// - Times are cut at 142 years.
-/// - A limiter whose algorithm was changed keeps blocks and strikes and counts afresh. Processes with different
-///   algorithms under one name undo each other's usage: give the new one another name.
+/// - **A charge is neither repeated nor undone.** It is sent once. If the reply is lost or the
+///   future is dropped, the server counted it once or not at all
+///   ([`StoreError::may_have_charged`](crate::StoreError::may_have_charged)).
+/// - **A failover loses** writes that the new primary had not received. A `FLUSHALL` loses all.
+/// - **Redis has no cap on keys.** Random identities fill it until they expire: limit them in
+///   front.
+/// - [`stats`](Limiter::stats) cover only this process: its checks, and the keys that were refused
+///   to it. Keys in Redis are not counted, so `tracked_keys`, `blocked_keys` and `evicted_live` are
+///   zero.
+/// - Times are limited to 142 years.
+/// - After a change to another algorithm, a limiter keeps blocks and strikes, but usage starts at
+///   zero. Processes that use different algorithms with one name overwrite each other's usage: give
+///   the new algorithm another name.
 pub struct RedisLimiter<A> {
     name: String,
-    /// Swapped when the quota changes; a decision reads it once.
+    /// Replaced when the quota changes. A decision reads it once.
     algorithm: ArcSwap<A>,
     policy: Option<BlockPolicy>,
     client: Client,
@@ -45,7 +51,6 @@ pub struct RedisLimiter<A> {
     tally: Tally,
 }
 
-/// What a script says of a key.
 #[derive(Clone, Copy)]
 pub(super) struct Answer {
     pub(super) is_admitted: bool,
@@ -53,23 +58,24 @@ pub(super) struct Answer {
     pub(super) figures: [u64; FIGURES],
 }
 
-/// A decision, and what lies under it.
+/// A decision, and the usage without a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Said {
     pub(crate) decision: Decision,
-    /// The same without the block: what is left, and until when it is used. A blocked key has nothing left, whatever is used.
+    /// The decision without the block: the remaining amount and the reset time. With a block, the
+    /// remaining amount is always zero.
     pub(crate) usage: Decision,
 }
 
 impl Answer {
-    /// The decision over a cost, of which the script has charged `charged` where it admitted.
+    /// The decision for a cost, of which the script charged `charged` if it admitted.
     pub(super) fn decision<A: RedisAlgorithm>(self, algorithm: &A, cost: u64, charged: u64) -> Decision {
         self.said(algorithm, cost, charged).decision
     }
 
     pub(super) fn said<A: RedisAlgorithm>(self, algorithm: &A, cost: u64, charged: u64) -> Said {
         let Self { is_admitted, blocked, figures } = self;
-        // What has been charged is no longer asked for.
+        // A cost that has been charged no longer has to fit.
         let usage = algorithm.decision(figures, if is_admitted { 0 } else { cost });
         if blocked > Duration::ZERO {
             return Said { decision: usage.blocked(blocked), usage };
@@ -80,8 +86,8 @@ impl Answer {
 }
 
 impl<A: RedisAlgorithm> RedisLimiter<A> {
-    /// Starts a limiter that applies `algorithm` to each key; `name` is part of the keys in Redis, and appears in headers
-    /// and statistics.
+    /// Returns a builder for a limiter that applies `algorithm` to each key. `name` is part of the
+    /// keys in Redis, and appears in headers and statistics.
     pub fn builder(
         name: impl Into<String>,
         algorithm: A,
@@ -97,27 +103,23 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         Self { name, algorithm, policy, client, keyspace, scripts, tally: Tally::default() }
     }
 
-    /// The algorithm applied to each key.
     pub(crate) fn algorithm(&self) -> A {
         **self.algorithm.load()
     }
 
-    /// The client that asks Redis.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The names that a key has in Redis.
     pub(crate) fn group(&self, key: &str) -> KeyGroup {
         self.keyspace.group("rl", &[&self.name, key])
     }
 
-    /// How keys are blocked that go over their limit.
     pub(crate) fn policy(&self) -> Option<BlockPolicy> {
         self.policy
     }
 
-    /// As [`Limiter::check`], but counts nothing for the statistics.
+    /// Same as [`Limiter::check`], but not counted in the statistics.
     pub(crate) async fn decide(&self, key: &str, cost: u64) -> Result<Said, CheckError> {
         let algorithm = self.algorithm();
         ensure_fits(cost, algorithm.capacity())?;
@@ -129,10 +131,10 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         Ok(answer.said(&algorithm, cost, cost))
     }
 
-    /// Charges, or takes back, whatever the limit is.
+    /// Charges or refunds an amount regardless of the limit.
     async fn adjust(&self, key: &str, amount: u64, is_penalty: bool) -> Result<Decision, CheckError> {
         let algorithm = self.algorithm();
-        // No more is ever charged, so there is no more to take back either.
+        // Charges never exceed this amount, so refunds need not either.
         let amount = amount.min(Quota::MAX_LIMIT);
         let [_, _, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
         let numbers = numbers(&[amount, u64::from(is_penalty), decay.min(MAX_MICROS)], &algorithm, amount);
@@ -140,7 +142,7 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         Ok(answer.decision(&algorithm, 0, 0))
     }
 
-    /// What a script says of the key.
+    /// Runs a script for the key.
     async fn ask(&self, script: &Script, key: &str, args: Vec<Arg>) -> Result<Answer, CheckError> {
         ensure_short(key)?;
         let reply = self.run(script, key, args).await?;
@@ -148,7 +150,7 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         Ok(Answer { is_admitted: admitted == 1, blocked: Duration::from_micros(blocked), figures })
     }
 
-    /// Blocks for so many microseconds, or unblocks; answers whether the key was blocked.
+    /// Blocks for `length` µs, or unblocks if it is negative. Returns whether the key was blocked.
     async fn set_block(&self, key: &str, length: i64) -> Result<bool, CheckError> {
         ensure_short(key)?;
         let [_, _, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
@@ -163,7 +165,7 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
     }
 }
 
-/// What a script is given: some numbers of its own, then the algorithm's rule for the cost.
+/// Arguments of a script: its own numbers, then the algorithm's parameters for the cost.
 pub(super) fn numbers(own: &[u64], algorithm: &impl RedisAlgorithm, cost: u64) -> Vec<u64> {
     let mut numbers = Vec::with_capacity(own.len() + 10);
     numbers.extend_from_slice(own);
@@ -175,7 +177,7 @@ pub(super) fn args(numbers: Vec<u64>) -> Vec<Arg> {
     numbers.into_iter().map(Arg::from).collect()
 }
 
-/// The same algorithm under another quota, where a script can decide by it.
+/// The same algorithm with another quota, if its script supports that quota.
 fn supported<A: RedisAlgorithm>(algorithm: &A, quota: Quota) -> Result<A, QuotaError> {
     let algorithm = algorithm.with_quota(quota)?;
     algorithm.ensure_supported()?;
@@ -200,11 +202,12 @@ impl<A: RedisAlgorithm> Limiter for RedisLimiter<A> {
         supported(&self.algorithm(), quota).map(drop)
     }
 
-    /// Other processes keep theirs. Each key is carried over by its next change, and until then refills at the old rate; a key
-    /// that nothing changes goes when the old quota would have let it go.
+    /// Other processes keep their quota. Each key is converted by its next change, and refills at
+    /// the old rate until then. A key without changes expires when it would have expired with the
+    /// old quota.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         let mut failed = None;
-        // Repeated where somebody else changes it meanwhile.
+        // Repeated if another thread changes it at the same time.
         self.algorithm.rcu(|current| match supported(&**current, quota) {
             Ok(algorithm) => Arc::new(algorithm),
             Err(error) => {

@@ -1,13 +1,13 @@
-//! A tenant's plan as the script keeps it: 35 bytes that it compares by their first seven.
+//! A tenant's plan for the script: 35 bytes, of which the script compares the first seven.
 
 use crate::{StoreError, TenantPlan, Tier, TierLimits};
 
-/// Any number of users, and a number that nobody knows: one above the greatest there is.
+/// Encodes an unlimited or unknown number of users: one above the maximum.
 pub(super) const ANY: u64 = 1 << 32;
 
 const BYTES: usize = 35;
 
-/// `<I7 epoch><B tier><B which limits are its own><I7 minute><I7 hour><I7 day><I5 users>`, little-endian.
+/// `<I7 epoch><B tier><B bits of own limits><I7 minute><I7 hour><I7 day><I5 users>`, little-endian.
 pub(super) fn pack(plan: &TenantPlan) -> Vec<u8> {
     let limits = plan.limits();
     let own = plan.own().iter().rev().fold(0_u8, |bits, own| bits << 1 | u8::from(*own));
@@ -22,7 +22,7 @@ pub(super) fn pack(plan: &TenantPlan) -> Vec<u8> {
     bytes
 }
 
-/// What [`pack`] wrote.
+/// Decodes the result of [`pack`].
 pub(super) fn unpack(bytes: &[u8]) -> Result<TenantPlan, StoreError> {
     read(bytes).ok_or_else(|| StoreError::new("the plan of a tenant can't be read"))
 }

@@ -19,65 +19,70 @@ use live::Roll;
 
 use crate::{CheckError, Limiter, LiveProcesses, Quota, QuotaError, Quotas, StoreError};
 
-/// Quotas that are changed on one node and hold on every node within a second.
+/// Quotas that are changed on one node and apply on every node within one second.
 ///
-/// They lie in one small hash in Redis, `{rl:quotas}`, which each node reads twice a second. Limiters are
-/// [registered](Self::register) by their names; one whose quota is published there gets it by
-/// [`set_quota`](Limiter::set_quota), usage carried over, and its own one back when that is [withdrawn](Self::withdraw). A
-/// quota of a name that is not registered here is kept for those nodes on which it is.
+/// They are stored in one small hash in Redis, `{rl:quotas}`, which each node reads twice per
+/// second. Limiters are [registered](Self::register) by name. If a quota is published for a
+/// limiter's name, the limiter gets it with [`set_quota`](Limiter::set_quota), so usage is carried
+/// over. After a [withdrawal](Self::withdraw) it gets its own quota back. A quota for a name that
+/// is not registered on this node is kept for the nodes on which it is.
 ///
-/// - **In an outage** each node goes on with what it last knew, and learns what has changed since when Redis is back.
-/// - **A server that has lost a change** (a failover, a flush) is told again by the nodes that know it. Each change has the date at which
-///   the server took it, and of two over one limiter the later one counts: what is published after the loss stays, however little the
-///   node that published it knew. Between servers with different clocks that order is as good as the clocks; on a node that knew of
-///   the earlier change the new one is always later.
-/// - What can't be applied here, such as a text that another program wrote, changes nothing and is named by
-///   [`refused`](Self::refused).
-/// - A limiter over several windows ([`Windows`](crate::Windows)) has the one over the quota's period changed. The others that were
-///   published stay, and the rest are each node's own. Publish for such a limiter from a node on which it is registered: elsewhere
-///   nobody knows its windows, and a single one that was published is replaced.
-/// - What [`set_quota`](Limiter::set_quota) set before the first publish is the limiter's own; what it sets afterwards holds on that node
-///   until something else is published or withdrawn.
+/// - **During an outage** each node keeps the last known quotas, and reads changes when Redis is
+///   available again.
+/// - **If a server has lost a change** (failover, flush), the nodes that know the change write it
+///   again. Each change has the server's time at which it was made, and of two changes for one
+///   limiter the later one wins. A change that was published after the loss therefore wins, even if
+///   its node did not know the lost one. Between servers with different clocks, the order is only
+///   as exact as the clocks. On a node that knew the earlier change, the new one always has a later
+///   time.
+/// - A quota that cannot be applied on this node, such as an invalid text of another program,
+///   changes nothing and is listed by [`refused`](Self::refused).
+/// - In a limiter with several windows ([`Windows`](crate::Windows)), a published quota changes the
+///   window with the same period. Other published windows are kept, and the rest are each node's
+///   own. Publish for such a limiter from a node on which it is registered: other nodes do not know
+///   its windows, and would replace a single published one.
+/// - A quota set with [`set_quota`](Limiter::set_quota) before the first publication is the
+///   limiter's own. A quota set after that applies on that node until something else is published
+///   or withdrawn.
 ///
-/// Each node also reports every 3 s that it is alive, so that all know how many [live
-/// processes](Self::live_processes) share the limits. A node that is gone is counted for up to
-/// 20 s more.
+/// Each node also reports every 3 s that it is alive, so that all nodes know the number of [live
+/// processes](Self::live_processes) that share the limits. A stopped node is counted for up to 20 s
+/// more.
 ///
-/// Register the outermost of decorated limiters, so that each of them notices; of a limiter with a
-/// [`DynamicQuota`](crate::DynamicQuota) that one. Clones share what they know; the reading ends with
-/// the last of them.
+/// If limiters are wrapped, register the outermost one, so that all of them are informed. For a
+/// limiter with a [`DynamicQuota`](crate::DynamicQuota), register the `DynamicQuota`. Clones share
+/// their state. Reading stops when the last clone is dropped.
 #[derive(Clone)]
 pub struct SharedQuotas {
     inner: Arc<Inner>,
     _reader: Arc<Reader>,
 }
 
-/// How often the hash is read.
 const READ_EVERY: Duration = Duration::from_millis(500);
-/// How often a node reports that it is alive, which is a write.
+/// Interval between reports that a node is alive. Each is a write.
 const TOUCH_EVERY: Duration = Duration::from_secs(3);
-/// The longest name of a limiter that is published.
 const MAX_NAME_BYTES: usize = 512;
-/// How often a change is tried that others forestall. Each time another one was made.
+/// Maximum number of attempts for a change if other nodes make changes first.
 const ATTEMPTS: usize = 16;
 
-/// Why a quota was not published.
+/// Reason why a quota was not published.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The limiter registered here can't apply it; nothing has changed.
+    /// The limiter that is registered on this node cannot apply the quota. Nothing has changed.
     #[error("the limiter can't apply that quota: {0}")]
     Quota(#[from] QuotaError),
-    /// A limiter's name is between 1 and 512 bytes long.
+    /// The length of a limiter's name is not between 1 and 512 bytes.
     #[error("a limiter's name of {length} bytes is not between 1 and {max}")]
     Name {
-        /// The length of the name, in bytes.
+        /// Length of the name, in bytes.
         length: usize,
-        /// The longest.
+        /// Maximum length, in bytes.
         max: usize,
     },
-    /// Redis gave no answer, so this node stays with what was before. If it
-    /// [may have been charged](StoreError::may_have_charged) the change may have been made: then every node gets it.
+    /// Redis did not answer, so this node keeps the previous quota. If the error says that it [may
+    /// have been charged](StoreError::may_have_charged), the change may have been made; every node
+    /// then receives it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -91,7 +96,7 @@ struct Inner {
     roll: Roll,
 }
 
-/// The task that reads; ends with its last user.
+/// The task that reads the hash. Aborted when the last user drops it.
 struct Reader(JoinHandle<()>);
 
 impl Drop for Reader {
@@ -101,11 +106,12 @@ impl Drop for Reader {
 }
 
 impl SharedQuotas {
-    /// Begins to read what is published in that keyspace, and waits for the first answer, for no longer than one command may
-    /// take. That Redis is away is no error: what is published there is learned when it is back.
+    /// Starts to read the quotas that are published in the keyspace, and waits for the first reply,
+    /// at most for the timeout of one command. It is not an error if Redis is unavailable: the
+    /// quotas are read later.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with its timer.
+    /// If called outside a tokio runtime with a timer.
     pub async fn start(client: Client, keyspace: &Keyspace) -> Self {
         let inner = Arc::new(Inner {
             client,
@@ -125,7 +131,7 @@ impl SharedQuotas {
                 let mut touched = Instant::now();
                 loop {
                     ticks.tick().await;
-                    // In an outage what is known stays.
+                    // During an outage the known quotas are kept.
                     let _ = inner.read().await;
                     if touched.elapsed() >= TOUCH_EVERY {
                         touched = Instant::now();
@@ -137,57 +143,57 @@ impl SharedQuotas {
         Self { inner, _reader: Arc::new(Reader(reader)) }
     }
 
-    /// Has the limiter follow what is published under its name, from now on and at once.
+    /// Applies the quotas that are published for the limiter's name, immediately and from now on.
     pub fn register(&self, limiter: Arc<dyn Limiter>) {
         self.inner.known().register(limiter);
     }
 
-    /// Changes the quota of the limiters of that name: here at once, elsewhere when it is read.
+    /// Changes the quota of all limiters with that name: here now, elsewhere at the next read.
     ///
     /// # Errors
-    /// [`PublishError`]; then this node's limiters are as before.
+    /// [`PublishError`]. This node's limiters are then unchanged.
     pub async fn publish(&self, limiter: &str, quota: Quota) -> Result<(), PublishError> {
         ensure_name(limiter)?;
         self.inner.change(limiter, Some(quota)).await
     }
 
-    /// Gives the limiters of that name their own quota back, on every node.
+    /// Restores the limiters' own quotas for that name, on every node.
     ///
     /// # Errors
-    /// [`PublishError`]; then this node's limiters are as before.
+    /// [`PublishError`]. This node's limiters are then unchanged.
     pub async fn withdraw(&self, limiter: &str) -> Result<(), PublishError> {
         ensure_name(limiter)?;
         self.inner.change(limiter, None).await
     }
 
-    /// Reads now, rather than within half a second.
+    /// Reads the hash now instead of within half a second.
     ///
     /// # Errors
-    /// [`StoreError`] when Redis can't be asked; what was known stays.
+    /// [`StoreError`] if Redis cannot be reached. The known quotas are kept.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         self.inner.read().await
     }
 
-    /// What is published, as far as this node knows: names and quotas, without the names of [`refused`](Self::refused). Of a limiter
-    /// over several windows those that were published.
+    /// The published names and quotas that this node knows, without the names in
+    /// [`refused`](Self::refused). For a limiter with several windows, only the published ones.
     pub fn published(&self) -> Vec<(String, Quotas)> {
         let known = self.inner.known();
         let accepted = known.fields.iter().filter(|(name, _)| !known.refused.contains_key(*name));
-        // What nobody can read is left out too where no limiter of that name is here to refuse it.
+        // Quotas that cannot be parsed are omitted too, also for names not registered here.
         accepted.filter_map(|(name, field)| Some((name.clone(), field.quotas().ok()??))).collect()
     }
 
-    /// The number of nodes that are alive, which follows them by itself.
+    /// The number of live nodes. The value is updated automatically.
     pub fn live_processes(&self) -> LiveProcesses {
         self.inner.roll.live.clone()
     }
 
-    /// The names whose published quota can't be applied here, and why.
+    /// The names whose published quota cannot be applied on this node, with the reasons.
     pub fn refused(&self) -> Vec<(String, QuotaError)> {
         self.inner.known().refused.iter().map(|(name, error)| (name.clone(), *error)).collect()
     }
 
-    /// The date of the latest change that this node knows of, over all names: the server's time in µs, zero before the first.
+    /// The server's time of the latest change known to this node, in µs. Zero before the first.
     pub fn epoch(&self) -> u64 {
         self.inner.known().fields.values().map(|field| field.date).max().unwrap_or(0)
     }
@@ -203,7 +209,8 @@ impl Inner {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks Redis first and applies what it took: without an answer, or when the future is dropped, nothing has changed here.
+    /// Writes to Redis first and then applies the result. Without a reply, or if the future is
+    /// dropped, nothing changes on this node.
     async fn change(&self, name: &str, quota: Option<Quota>) -> Result<(), PublishError> {
         for _ in 0..ATTEMPTS {
             let (text, date) = {
@@ -219,7 +226,7 @@ impl Inner {
                 self.known().learn(name.to_owned(), Field { date, text });
                 return Ok(());
             }
-            // Somebody else was there first: this change goes on top of theirs.
+            // Another node made a change first. This change is applied on top of it.
             self.known().learn(name.to_owned(), Field::parse(&field));
         }
         Err(StoreError::new("other nodes change that quota all the time").transient().into())
@@ -233,7 +240,7 @@ impl Inner {
             let mut present = BTreeSet::new();
             for (name, field) in answer {
                 let (Ok(name), Ok(field)) = (name.into_text(), field.into_text()) else { continue };
-                // What was published while this was under way is newer here, and not lost.
+                // A change that was published during this read is newer here, and not lost.
                 if !known.learn(name.clone(), Field::parse(&field)) {
                     present.insert(name);
                 }
@@ -244,14 +251,14 @@ impl Inner {
         if lost.is_empty() { Ok(()) } else { self.tell_again(lost).await }
     }
 
-    /// Writes what this node knows where the server has nothing or what is older.
+    /// Writes the changes that this node knows if the server has none or older ones.
     async fn tell_again(&self, lost: Vec<(String, String)>) -> Result<(), StoreError> {
         let args = lost.into_iter().flat_map(|(name, field)| [Arg::from(name), Arg::from(field)]).collect();
         self.client.run(&self.restore, &[self.key.as_str()], args).await.map(drop).map_err(store_error)
     }
 }
 
-/// Whether the change was made, and its date; else what the field holds.
+/// Whether the change was made, with its time. Otherwise the content of the field.
 fn answered(answer: Value) -> Result<(bool, String), tidegate_redis::Error> {
     let mut parts = answer.into_array()?.into_iter();
     let is_done = parts.next().map_or(Ok(0), |part| part.as_int())? == 1;

@@ -1,4 +1,4 @@
-//! The scripts, put together from their parts.
+//! The scripts, assembled from their parts.
 
 use tidegate_redis::{ClockPrelude, Script};
 
@@ -24,25 +24,24 @@ const PEEK: &str = include_str!("../lua/peek.lua");
 const BLOCK: &str = include_str!("../lua/block.lua");
 const TENANT: &str = include_str!("../lua/tenant.lua");
 
-/// Where a script's time comes from.
+/// The source of a script's time.
 #[derive(Clone, Debug)]
 pub struct Time {
     clock: ClockPrelude,
-    /// The shortest expiry, in milliseconds.
+    /// Minimum expiry, in milliseconds.
     least_px: u64,
 }
 
 impl Time {
-    /// The server's clock, which all clients share.
     pub(super) const SERVER: Self = Self { clock: ClockPrelude::SERVER, least_px: 1 };
 
-    /// The clock of a test. While it stands still, time passes by which Redis forgets, so what is kept is kept longer.
+    /// A clock for tests. Keys get a longer expiry, because real time passes in Redis.
     pub(super) fn of_test(clock: ClockPrelude) -> Self {
         Self { clock, least_px: 3_600_000 }
     }
 
     fn script(&self, name: &'static str, parts: &[&str]) -> Script {
-        // No penalty charges more: it is the greatest number that is exact.
+        // Maximum charge of penalties: the largest integer that doubles represent exactly.
         let most_charged = Quota::MAX_LIMIT;
         let longest = BlockPolicy::MAX.as_micros();
         let numbers = format!("LEAST_PX, MOST_CHARGED, MAX_BLOCK = {}, {most_charged}, {longest}", self.least_px);
@@ -50,14 +49,14 @@ impl Time {
         Script::timed(name, &body, &self.clock)
     }
 
-    /// The script of a tenant's quota.
     pub(super) fn tenant(&self) -> Script {
         self.script("tenant", &[LOOK, TENANT_ADMIT, KEY, FIXED_WINDOW, SLIDING_WINDOW, SLIDING_WINDOW_CHANGES, TENANT])
     }
 }
 
-/// What runs over the keys of one algorithm. Its Lua is a function of `(state, now, cost)` as the algorithm is in Rust; the
-/// clock stands in front, and what reads, blocks and writes around it.
+/// The scripts for the keys of one algorithm. The Lua code of an algorithm is a function of
+/// `(state, now, cost)`, like the Rust code. The script reads the clock first. Other parts read,
+/// block and write the key.
 #[derive(Clone, Debug)]
 pub struct Scripts {
     pub(super) check: Script,
@@ -113,31 +112,31 @@ impl Scripts {
         let Parts { admit, algorithm, changes, named } = parts;
         let script = |name, work| time.script(name, &[algorithm, named, KEY, work]);
         let changing = |name, work| time.script(name, &[algorithm, changes, named, KEY, work]);
-        // None is idempotent, not even a peek: what it answers is true of one moment.
+        // No script is idempotent, not even a peek: its result is valid only for one point in time.
         //
-        // Those that charge are refused by a full server, also where their key is known: a stream
-        // of new keys would grow without bound. The outage policy decides then.
+        // A full server refuses the scripts that charge, even for known keys. Otherwise a stream of
+        // new keys would grow without bound. The outage policy then decides.
         Self {
             check: time.script("check", &[LOOK, admit, algorithm, named, KEY, CHECK]),
             peek: script("peek", PEEK),
-            // An operator blocks and unblocks keys one by one, also on a full server.
+            // An operator blocks and unblocks single keys, which must work on a full server too.
             block: script("block", BLOCK).allow_oom(),
             adjust: changing("adjust", ADJUST),
             lease: changing("lease", LEASE),
-            // Numbered, so that the server tells a repetition from a new one.
+            // Numbered, so that the server can distinguish a repetition from a new debit.
             debit: changing("debit", DEBIT).idempotent(),
         }
     }
 }
 
-/// The Lua of an algorithm. A script defines all its functions each time it runs, so it pays to leave out what it can't call.
+/// The Lua code of an algorithm. Each run defines all functions, so unused ones are omitted.
 #[derive(Default)]
 struct Parts<'a> {
-    /// The way of most checks, which need no function; empty where there is none.
+    /// The fast path of most checks, which needs no functions. Empty if there is none.
     admit: &'a str,
     algorithm: &'a str,
-    /// What it has beside checks, looks and blocks, where that is much.
+    /// Functions for operations other than checks, peeks and blocks, if they are large.
     changes: &'a str,
-    /// Which table `algorithm` is.
+    /// Lua statement that names the table of `algorithm`.
     named: &'a str,
 }

@@ -1,4 +1,4 @@
-//! The tenants' quota that many processes share.
+//! Tenant quotas that many processes share.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,26 +18,26 @@ use crate::{
     TenantPlan, TenantUsage,
 };
 
-/// A [`TenantLimiter`] whose states lie in Redis: all processes that use one name and one keyspace share each tenant's
-/// quota, plan, seats and block.
+/// A [`TenantLimiter`] whose states are stored in Redis: all processes with the same name and
+/// keyspace share each tenant's quota, plan, seats and block.
 ///
-/// Every call is one script, one round trip over one string, `{rt:<limiter>:<tenant>}`: all windows are charged or none. Hours
-/// and days begin at UTC. Whatever bytes a tenant's name holds, it names no other. What
-/// [`RedisLimiter`](super::RedisLimiter#what-it-does-not-guarantee) doesn't guarantee, this doesn't either; a lost plan comes back with
-/// the first call that brings it.
+/// Every call runs one script in one round trip on one string, `{rt:<limiter>:<tenant>}`: either
+/// all windows are charged or none. Hours and days begin at UTC. Different tenant names, whatever
+/// bytes they contain, have different keys. The limits of the guarantees are those of
+/// [`RedisLimiter`](super::RedisLimiter#what-it-does-not-guarantee). A lost plan is stored again by
+/// the first call that passes it.
 pub struct RedisTenantLimiter {
     name: String,
     client: Client,
     keyspace: Keyspace,
     script: Script,
-    /// The same script, which also a full server runs: for work that frees, or that an operator
-    /// does.
+    /// The same script, allowed on a full server: for calls of operators or that free memory.
     freeing: Script,
     policy: Option<BlockPolicy>,
     tally: Tally,
 }
 
-/// Collects the options of a [`RedisTenantLimiter`]; see [`RedisTenantLimiter::builder`].
+/// Builder of a [`RedisTenantLimiter`]; see [`RedisTenantLimiter::builder`].
 pub struct RedisTenantLimiterBuilder {
     name: String,
     client: Client,
@@ -47,14 +47,14 @@ pub struct RedisTenantLimiterBuilder {
 }
 
 impl RedisTenantLimiterBuilder {
-    /// Blocks a tenant that goes over its quota; without this it only waits until the cost fits again.
+    /// Blocks a tenant that exceeds its quota. By default it only waits until the cost fits again.
     #[must_use]
     pub fn block(mut self, policy: BlockPolicy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// Takes time from the clock of a test; the server's unless set.
+    /// Sets a clock for tests; the server's clock by default.
     #[doc(hidden)]
     #[must_use]
     pub fn test_clock(mut self, clock: ClockPrelude) -> Self {
@@ -71,7 +71,6 @@ impl RedisTenantLimiterBuilder {
     }
 }
 
-/// What the script answers, value by value.
 struct Reply(std::vec::IntoIter<Value>);
 
 impl Reply {
@@ -87,19 +86,18 @@ impl Reply {
         Ok(self.count()? == 1)
     }
 
-    /// A number of users; `None` where it is any, or unknown.
+    /// A number of users. `None` if it is unlimited or unknown.
     fn users(&mut self) -> Result<Option<u32>, CheckError> {
         Ok(u32::try_from(self.count()?).ok())
     }
 
-    /// The plan in force, where it isn't the brought one.
+    /// The plan that applies: the one in the reply, or the passed one if there is none.
     fn plan(&mut self, brought: &TenantPlan) -> Result<TenantPlan, CheckError> {
         let bytes = self.value()?.into_bytes()?;
         Ok(if bytes.is_empty() { *brought } else { unpack(&bytes)? })
     }
 }
 
-/// What is said of the windows.
 struct Figures {
     status: u64,
     blocked_for: u64,
@@ -123,18 +121,18 @@ impl Figures {
     }
 }
 
-/// A cost that the script can't be told exactly is above every limit; told of as this.
+/// Sent instead of a cost that is too large to be exact in the script. It exceeds every limit.
 const ABOVE_ALL: u64 = Quota::MAX_LIMIT + 1;
 const CAN_NEVER_FIT: u64 = 2;
 
 impl RedisTenantLimiter {
-    /// Starts a limiter; `name` is part of the keys in Redis.
+    /// Returns a builder. `name` is part of the keys in Redis.
     pub fn builder(name: impl Into<String>, client: Client, keyspace: Keyspace) -> RedisTenantLimiterBuilder {
         RedisTenantLimiterBuilder { name: name.into(), client, keyspace, policy: None, time: Time::SERVER }
     }
 
-    /// As [`TenantLimiter::check`], but counts nothing for the statistics; also says what is used of each window, which the
-    /// decision over a blocked tenant doesn't tell.
+    /// Same as [`TenantLimiter::check`], but not counted in the statistics. Also returns the usage
+    /// of each window, which the decision for a blocked tenant does not contain.
     pub(crate) async fn decide(
         &self,
         tenant: &str,
@@ -142,29 +140,28 @@ impl RedisTenantLimiter {
         cost: u64,
     ) -> Result<(TenantDecision, [u64; 3]), CheckError> {
         let figures = self.figures("check", tenant, plan, cost).await?;
-        // What has been charged is no longer asked for.
+        // A cost that has been charged no longer has to fit.
         let asked = if figures.status == 1 { 0 } else { cost };
         Ok((decided(&figures, asked), [figures.minute[0], figures.hour[0], figures.day[0]]))
     }
 
-    /// The policy for tenants that go over their quota.
     pub(crate) fn policy(&self) -> Option<BlockPolicy> {
         self.policy
     }
 
-    /// Whether the client can be asked, as it changes.
+    /// Whether the client is available, as a watch channel.
     pub(crate) fn availability(&self) -> tokio::sync::watch::Receiver<bool> {
         self.client.availability().watch()
     }
 
-    /// Ends when Redis has answered something, or the client has given up.
+    /// Completes when Redis has replied, or when the client has given up.
     pub(crate) fn is_there(&self) -> impl Future<Output = ()> + Send + 'static {
         let (client, group) = (self.client.clone(), self.keyspace.group("rt", &[&self.name, ""]));
         async move { drop(client.get(group.as_str()).await) }
     }
 
-    /// Charges each window what a process admitted in an outage. Repeating it under its number, after an error too, charges
-    /// nothing more.
+    /// Charges to each window what a process admitted during an outage. Repeating it with the same
+    /// number, even after an error, charges nothing more.
     pub(crate) async fn debit(
         &self,
         tenant: &str,
@@ -370,8 +367,8 @@ mod tests {
             debit().await;
             assert_eq!(day().await, if prefix == 1 { 60 } else { 30 }, "after {:?}", &script[..prefix]);
         }
-        // The server forgets the torn script, takes the repetition, and has both after the next
-        // restart.
+        // The server ignores the partial script, receives the repetition, and has both after the
+        // next restart.
         server.replay(&[]).await;
         let written = server.append_only_file().effects().len();
         debit().await;

@@ -1,4 +1,4 @@
-//! What is said of a tenant.
+//! Results of tenant checks.
 
 use std::time::Duration;
 
@@ -7,59 +7,60 @@ use serde::Serialize;
 use super::TenantPlan;
 use crate::Decision;
 
-/// The answer of all three windows.
+/// The decisions of all three windows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a decision that nobody obeys limits nothing"]
 pub struct TenantDecision {
-    /// Whether the cost was admitted, and charged to all windows. Otherwise it was charged to none.
+    /// Whether the cost was admitted and charged to all windows. If not, it was charged to none.
     pub allowed: bool,
-    /// The minute, the hour and the day.
+    /// The minute, hour and day windows.
     pub windows: [WindowDecision; 3],
-    /// What is left of the tenant's block, if it is blocked; each window refuses then.
+    /// Remaining time of the tenant's block. `None` if the tenant is not blocked. During a block
+    /// each window refuses.
     pub blocked_for: Option<Duration>,
-    /// The plan that was applied: the check's own, or a newer one that the limiter knows of.
+    /// The plan that was applied: the check's, or a newer one that the limiter stores.
     pub plan: TenantPlan,
 }
 
-/// The answer of one window.
+/// The decision of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowDecision {
     /// `minute`, `hour` or `day`.
     pub name: &'static str,
-    /// What this window alone says; where another window refused, its allowance is uncharged.
+    /// The decision of this window alone. Not charged if another window refused.
     pub decision: Decision,
 }
 
-/// What is known of a tenant at one moment. Serializes as `windows`, `seats`, `blocked_for_ms`, `strikes`, and
-/// the plan's parts.
+/// A tenant's usage at one point in time. Serializes as `windows`, `seats`, `blocked_for_ms`,
+/// `strikes`, and the fields of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TenantUsage {
-    /// The minute, the hour and the day.
+    /// The minute, hour and day windows.
     pub windows: [WindowUsage; 3],
-    /// The users.
+    /// The tenant's seats.
     pub seats: Seats,
-    /// What is left of the tenant's block, if it is blocked.
+    /// Remaining time of the tenant's block. `None` if the tenant is not blocked.
     #[serde(rename = "blocked_for_ms", serialize_with = "as_optional_millis")]
     pub blocked_for: Option<Duration>,
-    /// The strikes that are not forgotten yet.
+    /// Strikes that have not expired.
     pub strikes: u32,
-    /// The plan in force.
+    /// The plan that applies.
     #[serde(flatten)]
     pub plan: TenantPlan,
 }
 
-/// What a tenant has used of one window.
+/// A tenant's usage of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct WindowUsage {
     /// `minute`, `hour` or `day`.
     pub window: &'static str,
-    /// The window's limit.
+    /// Limit of the window.
     pub limit: u64,
-    /// What counts against it now; above the limit after the limit was lowered.
+    /// Amount that currently counts. May exceed the limit after the limit was lowered.
     pub used: u64,
-    /// What is left.
+    /// Remaining amount.
     pub remaining: u64,
-    /// Until nothing counts any more, if nothing more is charged.
+    /// Time until the usage is zero, if nothing else is charged.
     #[serde(rename = "reset_after_ms", serialize_with = "as_millis")]
     pub reset_after: Duration,
 }
@@ -67,29 +68,29 @@ pub struct WindowUsage {
 /// Users of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Seats {
-    /// Seats that are taken; above what is allowed after that was lowered. `None` where the limiter was never told, or has
-    /// forgotten.
+    /// Seats in use. May exceed `allowed` after the plan was lowered. `None` if the limiter never
+    /// received the number or no longer stores it.
     pub used: Option<u32>,
-    /// Seats of the plan; `None` is any number.
+    /// Seats of the plan. `None` if unlimited.
     pub allowed: Option<u32>,
 }
 
-/// The answer to who asks for a seat.
+/// The result of a request for a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a seat that was not taken is somebody else's"]
 pub struct SeatDecision {
-    /// Whether the seat was taken; otherwise all are.
+    /// Whether a seat was taken. `false` if all seats are in use.
     pub taken: bool,
-    /// Seats after this decision.
+    /// Seats in use after this decision.
     pub used: u32,
-    /// Seats of the plan in force; `None` is any number.
+    /// Seats of the plan that applies. `None` if unlimited.
     pub allowed: Option<u32>,
 }
 
-/// The names of the windows, in the order of all that is said of them.
+/// Names of the windows, in the order that is used everywhere.
 const WINDOWS: [&str; 3] = ["minute", "hour", "day"];
 
-/// The decision of a block that lasts so long, or of the windows.
+/// Builds a decision. If `blocked_for` is set, every window refuses for that time.
 pub(crate) fn decision(
     allowed: bool,
     decisions: [Decision; 3],
@@ -104,7 +105,7 @@ pub(crate) fn decision(
     TenantDecision { allowed, windows, blocked_for, plan }
 }
 
-/// The usage of the windows, from what is used and how long until nothing is.
+/// Builds the usage of the windows from pairs of the used amount and the time until it is zero.
 pub(crate) fn windows(plan: &TenantPlan, figures: [(u64, Duration); 3]) -> [WindowUsage; 3] {
     let limits = plan.limits().quotas().map(|quota| quota.limit());
     let mut rows = WINDOWS.into_iter().zip(limits);
@@ -128,13 +129,13 @@ fn as_optional_millis<S: serde::Serializer>(duration: &Option<Duration>, seriali
 }
 
 impl TenantDecision {
-    /// The window that decides: of those that refuse, the one to wait for longest; else the one with least left.
+    /// The window that refuses with the longest wait, otherwise the one with the least remaining.
     pub fn binding(&self) -> &WindowDecision {
         let [minute, hour, day] = &self.windows;
         [hour, day].into_iter().fold(minute, |binding, other| if other.binds_more(binding) { other } else { binding })
     }
 
-    /// When the same cost would be admitted; `None` if it just was.
+    /// Time until the same cost would be admitted. `None` if it was admitted.
     pub fn retry_after(&self) -> Option<Duration> {
         self.binding().decision.retry_after()
     }

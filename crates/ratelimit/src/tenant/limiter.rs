@@ -1,4 +1,4 @@
-//! Many tenants, each under a plan of its own.
+//! Limiters for many tenants, each with its own plan.
 
 use std::time::Duration;
 
@@ -7,102 +7,112 @@ use async_trait::async_trait;
 use super::{SeatDecision, TenantDecision, TenantPlan, TenantUsage};
 use crate::{CheckError, LimiterStats};
 
-/// Holds each tenant to its plan. Object safe.
+/// Enforces each tenant's plan. Object safe.
 ///
-/// Every call is one atomic step, over all windows, block, plan and seats at once: simultaneous checks of one tenant admit
-/// exactly what one after the other would.
+/// Every call is one atomic step that covers all windows, the block, the plan and the seats.
+/// Concurrent checks of one tenant admit exactly as much as sequential checks.
 ///
-/// # Who says what the plan is
+/// # The source of the plan
 ///
-/// The program's own records. It brings the plan it knows with each call; [`set_plan`](Self::set_plan) tells the limiter of a change. The
-/// limiter keeps the plan with the greatest [epoch](TenantPlan::epoch) that it has seen, for a day at least, and applies it in the
-/// same step as the check, so that a node whose records are behind can't bring an older plan back. Usage is carried over as an
-/// amount: what was charged stays charged. Where the limiter keeps no plan, since a store lost it or it is forgotten, the one
-/// that the call brings holds, and is kept if it has an epoch.
+/// The application's own records are the source. The application passes the plan that it knows with
+/// each call, and [`set_plan`](Self::set_plan) informs the limiter of a change. The limiter stores
+/// the plan with the highest [epoch](TenantPlan::epoch) that it has seen, for at least one day, and
+/// applies it in the same step as the check. A node with outdated records therefore cannot restore
+/// an older plan.
+///
+/// Usage is carried over as an amount, so charges are kept. If the limiter stores no plan, because
+/// a store lost it or it expired, the plan of the call applies. It is stored if it has an epoch.
 #[async_trait]
 pub trait TenantLimiter: Send + Sync {
-    /// Admits and charges `cost` to all windows of `tenant`, or refuses and charges none. A refusal may start a block, where the
-    /// limiter has a [`BlockPolicy`](crate::BlockPolicy).
+    /// Admits and charges `cost` to all windows of `tenant`, or refuses and charges none. A refusal
+    /// may start a block if the limiter has a [`BlockPolicy`](crate::BlockPolicy).
     ///
     /// # Errors
-    /// [`CheckError`] when `cost` is above one of the limits in force, the tenant's name above
-    /// [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES), there is no room, or the store can't be asked.
+    /// [`CheckError`] if `cost` is above one of the limits that apply, the tenant's name is longer
+    /// than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES), there is no capacity, or the store cannot be
+    /// reached.
     async fn check(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError>;
 
-    /// Whether [`check`](Self::check) would admit `cost`. Charges nothing, blocks nobody, counts nothing, keeps no plan.
+    /// Whether [`check`](Self::check) would admit `cost`. Charges nothing, blocks no tenant,
+    /// updates no counter and stores no plan.
     ///
     /// # Errors
     /// As [`check`](Self::check), except [`CheckError::Full`].
     async fn peek(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError>;
 
-    /// What `tenant` has used of the minute, the hour, the day and its seats, its block and the plan in force. Changes nothing.
+    /// The usage of `tenant`: windows, seats, block and the plan that applies. Changes nothing.
     ///
     /// # Errors
-    /// [`CheckError`] when the tenant's name is too long or the store can't be asked.
+    /// [`CheckError`] if the tenant's name is too long or the store cannot be reached.
     async fn usage(&self, tenant: &str, plan: &TenantPlan) -> Result<TenantUsage, CheckError>;
 
-    /// Charges `cost` to all windows whether it fits or not, to each up to twice its limit. Neither blocks nor strikes.
+    /// Charges `cost` to all windows even if it does not fit, to each up to twice its limit.
+    /// Neither blocks nor counts as a strike.
     ///
     /// # Errors
     /// As [`check`](Self::check), except [`CheckError::CostExceedsLimit`].
     async fn penalty(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantUsage, CheckError>;
 
-    /// Takes back `amount` of what was charged last to each window, as far as it still counts there.
+    /// Refunds `amount` from the latest charges of each window, as far as they still count.
     ///
     /// # Errors
     /// As [`usage`](Self::usage).
     async fn reward(&self, tenant: &str, plan: &TenantPlan, amount: u64) -> Result<TenantUsage, CheckError>;
 
-    /// Refuses everything from `tenant` for `duration` from now, in place of any earlier block. Not a strike. A duration of
-    /// zero ends the block and keeps the strikes.
+    /// Refuses every request of `tenant` for `duration` from now. Replaces an earlier block. Does
+    /// not count as a strike. A duration of zero ends the block and keeps the strikes.
     ///
     /// # Errors
     /// As [`usage`](Self::usage), and [`CheckError::Full`].
     async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError>;
 
-    /// Ends the tenant's block and forgets its strikes; its usage stays. Returns whether it was blocked.
+    /// Ends the block and removes the strikes, not the usage. Returns whether it was blocked.
     ///
     /// # Errors
     /// As [`usage`](Self::usage).
     async fn unblock(&self, tenant: &str) -> Result<bool, CheckError>;
 
-    /// Forgets usage, block and strikes of `tenant`; its plan and seats stay. Returns whether there was any to forget.
+    /// Removes the usage, block and strikes of `tenant`. Its plan and seats are kept. Returns
+    /// whether there was anything to remove.
     ///
     /// # Errors
     /// As [`usage`](Self::usage).
     async fn reset(&self, tenant: &str) -> Result<bool, CheckError>;
 
-    /// Puts a plan in force for every node that shares this limiter's states, unless a newer one is. Returns whether it is in
-    /// force now. A plan without an epoch is not kept, see [`TenantPlan`].
+    /// Applies a plan on every node that shares this limiter's states, unless a newer one is
+    /// stored. Returns whether the plan applies now. A plan without an epoch is not stored, see
+    /// [`TenantPlan`].
     ///
     /// # Errors
     /// As [`block`](Self::block).
     async fn set_plan(&self, tenant: &str, plan: &TenantPlan) -> Result<bool, CheckError>;
 
-    /// The plan that the limiter keeps, if it keeps one.
+    /// The stored plan. `None` if the limiter stores none.
     ///
     /// # Errors
     /// As [`usage`](Self::usage).
     async fn plan(&self, tenant: &str) -> Result<Option<TenantPlan>, CheckError>;
 
-    /// Takes one of the plan's seats, for a user that is added, if one is free.
+    /// Takes one of the plan's seats for a new user, if one is free.
     ///
-    /// `in_use` is how many users the program's own records hold. It counts where the limiter knows no number: where it was never
-    /// told, has lost its store, or has heard of neither plan nor seats for a day. The records stay the truth: whoever fails to write the user after
-    /// this gives the seat back, and [`set_seats`](Self::set_seats) puts right what is lost between the two. Lowering the number of seats
-    /// below those in use evicts nobody; it refuses new ones.
+    /// `in_use` is the number of users in the application's own records. The limiter uses it if it
+    /// stores no number of its own: because it never received one, lost its store, or received
+    /// neither a plan nor seats for one day. The records remain authoritative. If the caller then
+    /// fails to store the user, it must return the seat with [`give_seat`](Self::give_seat).
+    /// [`set_seats`](Self::set_seats) corrects the number if a process fails between the two steps.
+    /// Lowering the number of seats below those in use removes no user, but new users are refused.
     ///
     /// # Errors
     /// As [`block`](Self::block).
     async fn take_seat(&self, tenant: &str, plan: &TenantPlan, in_use: u32) -> Result<SeatDecision, CheckError>;
 
-    /// Gives a seat back, for a user that is gone. Returns how many are in use now, if the limiter knows.
+    /// Gives back a seat of a removed user. Returns the seats in use, `None` if not stored.
     ///
     /// # Errors
     /// As [`usage`](Self::usage).
     async fn give_seat(&self, tenant: &str) -> Result<Option<u32>, CheckError>;
 
-    /// Sets how many seats are in use, as the program's own records say.
+    /// Sets the number of seats in use, according to the application's own records.
     ///
     /// # Errors
     /// As [`block`](Self::block).

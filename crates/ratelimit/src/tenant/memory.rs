@@ -1,4 +1,4 @@
-//! The tenants of one process.
+//! A tenant limiter for one process.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use crate::limiter::ensure_short;
 use crate::store::{Standing, Store};
 use crate::{BlockPolicy, CheckError, Clock, LimiterStats, Timestamp};
 
-/// A [`TenantLimiter`] that keeps one state a tenant in memory.
+/// A [`TenantLimiter`] that keeps one state per tenant in memory.
 ///
-/// Tenants don't share anything but the room: under more tenants than the cap, the least charged is forgotten, its plan too, and
-/// never a blocked one.
+/// Tenants share only the capacity. With more tenants than the cap allows, the one with the lowest
+/// charge is evicted, including its plan. Blocked tenants are never evicted.
 ///
 /// ```
 /// # use tidegate_ratelimit::{ManualClock, MemoryTenantLimiter, TenantLimiter, TenantPlan, Tier};
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tidegate_ratelimit::CheckError> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tidegate_ratelimit::CheckError> {
 /// let tenants = MemoryTenantLimiter::new(ManualClock::default(), 10_000);
 /// let free = TenantPlan::from(Tier::Free).at_epoch(1);
 /// for _ in 0..60 {
@@ -28,7 +29,7 @@ use crate::{BlockPolicy, CheckError, Clock, LimiterStats, Timestamp};
 /// assert_eq!((refused.allowed, refused.binding().name), (false, "minute"));
 /// // Nothing was charged to the hour.
 /// assert_eq!(tenants.usage("t1", &free).await?.windows[1].used, 60);
-/// // A change of plan counts at once, for those too who haven't heard of it.
+/// // A new plan applies immediately, even if a caller still passes the old one.
 /// tenants.set_plan("t1", &TenantPlan::from(Tier::Premium).at_epoch(2)).await?;
 /// assert!(tenants.check("t1", &free, 1).await?.allowed);
 /// # Ok(())
@@ -47,27 +48,28 @@ struct Entry {
 }
 
 impl MemoryTenantLimiter {
-    /// A limiter of at most `max_keys` tenants, at least one, on `clock`. Hours and days begin at the clock's.
+    /// Creates a limiter for at most `max_keys` tenants; zero counts as one. Hours and days begin
+    /// according to `clock`.
     pub fn new(clock: impl Clock, max_keys: usize) -> Self {
         Self { clock: Box::new(clock), policy: None, store: Store::new(max_keys) }
     }
 
-    /// The same limiter, which blocks a tenant that goes over its quota; without this it only waits until the cost fits again.
+    /// Blocks a tenant that exceeds its quota. By default it only waits until the cost fits again.
     #[must_use]
     pub fn with_block(mut self, policy: BlockPolicy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// Changes the tenant's state, which is created where there is none.
+    /// Changes the tenant's state. Creates the state if there is none.
     fn change<R>(&self, tenant: &str, work: impl FnOnce(&mut TenantState, Timestamp) -> R) -> Result<R, CheckError> {
         let mut place = self.store.lock(tenant);
-        // Read under the lock, so that one tenant sees times in the order of its decisions.
+        // Read under the lock, so that a tenant's times follow the order of its decisions.
         let now = self.clock.now();
         place.with(|entry| self.standing(entry, now), Entry::default, |entry| work(&mut entry.state, now))
     }
 
-    /// Changes the tenant's state where there is one, else a state that is forgotten.
+    /// Changes the tenant's state. If there is none, the change applies to a temporary state.
     fn change_known<R>(
         &self,
         tenant: &str,
@@ -115,7 +117,7 @@ impl TenantLimiter for MemoryTenantLimiter {
         };
         let fits = match place.get() {
             Some(_) => Ok(()),
-            // Whoever asks for what can never fit is not remembered for it.
+            // A cost that can never fit does not create a state.
             None => ensure_short(tenant).and_then(|()| ensure_fits(cost, plan.limits().smallest())),
         };
         let result = fits.and_then(|()| place.with(standing, Entry::default, decide)?);

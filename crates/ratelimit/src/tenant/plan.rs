@@ -1,23 +1,27 @@
-//! What a tenant has bought, numbered so that the newest wins wherever two meet.
+//! Tenant plans, with a number so that the newest one wins.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Overrides, Tier, TierLimits};
 use crate::{Quota, QuotaError};
 
-/// A tier, the tenant's own limits over it, and the epoch of both. Serializes as `tier`, `limits`
-/// (the tenant's own), `effective_limits` (the tier's with those in their place) and `epoch`.
+/// A tier, the tenant's own limits, and the epoch of both. Serializes as `tier`, `limits` (the
+/// tenant's own), `effective_limits` (those of the tier, replaced by the tenant's own) and `epoch`.
 ///
-/// Each change of a tenant's plan has a greater epoch than the one before; the program that keeps the plans gives them, such as
-/// from a column that grows with each update. A limiter keeps the plan with the greatest epoch that it was told of and applies
-/// it, whatever an older one a check still brings. A plan without an epoch, zero, is never kept: it holds for the one check that
-/// brings it, where none is kept.
+/// Each change of a tenant's plan needs a higher epoch than the previous one. The application that
+/// stores the plans assigns epochs, for example from a column that grows with each update. A
+/// limiter stores the plan with the highest epoch that it has received, and applies it even if a
+/// check passes an older one. A plan without an epoch (zero) is never stored. It applies only to
+/// the check that passes it, and only if no plan is stored.
 ///
 /// ```
 /// # use tidegate_ratelimit::{Overrides, TenantPlan, Tier};
 /// let own = Overrides { per_minute: Some(90), ..Overrides::default() };
 /// let plan = TenantPlan::try_new(Tier::Free, own)?.at_epoch(7);
-/// assert_eq!((plan.limits().per_minute(), plan.limits().per_hour(), plan.epoch()), (90, 1_000, 7));
+/// assert_eq!(
+///     (plan.limits().per_minute(), plan.limits().per_hour(), plan.epoch()),
+///     (90, 1_000, 7),
+/// );
 /// assert_eq!(plan.overrides(), own);
 /// # Ok::<_, tidegate_ratelimit::QuotaError>(())
 /// ```
@@ -32,13 +36,13 @@ pub struct TenantPlan {
 }
 
 impl TenantPlan {
-    /// The greatest epoch, 2⁵³ − 1: stores that count in doubles compare it exactly.
+    /// Maximum epoch, 2⁵³ − 1, so that stores that count with doubles compare it exactly.
     pub const MAX_EPOCH: u64 = Quota::MAX_LIMIT;
 
-    /// Lays the overrides over the tier's limits; without an epoch.
+    /// Creates a plan from the tier's limits and the overrides, without an epoch.
     ///
     /// # Errors
-    /// [`QuotaError`] when an override is zero or above [`Quota::MAX_LIMIT`].
+    /// [`QuotaError`] if an override is zero or above [`Quota::MAX_LIMIT`].
     pub fn try_new(tier: Tier, overrides: Overrides) -> Result<Self, QuotaError> {
         if overrides.max_users == Some(0) {
             return Err(QuotaError::ZeroLimit);
@@ -48,7 +52,7 @@ impl TenantPlan {
         Ok(Self { tier, limits: tier.limits().with_overrides(&overrides)?, own, epoch: 0 })
     }
 
-    /// The same plan at an epoch, cut at [`MAX_EPOCH`](Self::MAX_EPOCH).
+    /// The same plan with an epoch, limited to [`MAX_EPOCH`](Self::MAX_EPOCH).
     #[must_use]
     pub const fn at_epoch(self, epoch: u64) -> Self {
         Self { epoch: if epoch < Self::MAX_EPOCH { epoch } else { Self::MAX_EPOCH }, ..self }
@@ -70,29 +74,29 @@ impl TenantPlan {
         }
     }
 
-    /// The limits that come of both.
+    /// The effective limits: those of the tier, replaced by the tenant's own.
     pub const fn limits(&self) -> &TierLimits {
         &self.limits
     }
 
-    /// Its place among the tenant's plans; zero where nobody has numbered them.
+    /// The plan's version among the tenant's plans. Zero if it has none.
     pub const fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// The plan that applies where this one is kept and `brought` comes with a request.
+    /// The plan that applies if `kept` is stored and `brought` is passed with a request.
     pub(crate) fn or_newer(kept: Option<Self>, brought: &Self) -> Self {
-        // At the same epoch the brought one holds: two releases of a program may give one tier different limits.
+        // With equal epochs the passed plan applies: a new release may change a tier's limits.
         kept.filter(|kept| kept.epoch > brought.epoch).unwrap_or(*brought)
     }
 
-    /// The same plan with one of so many equal parts of each limit, at least one each.
+    /// The same plan with one of `parts` equal shares of each limit, each at least 1.
     #[cfg(feature = "redis")]
     pub(crate) fn share(&self, parts: std::num::NonZeroU32) -> Self {
         Self { limits: self.limits.share(parts), ..*self }
     }
 
-    /// The same plan with the other's limits where those are greater.
+    /// The same plan with the larger of both plans' limits.
     #[cfg(feature = "redis")]
     pub(crate) fn with_greatest(&self, other: &Self) -> Self {
         Self { limits: self.limits.greatest(other.limits()), ..*self }
@@ -103,21 +107,20 @@ impl TenantPlan {
         self.own
     }
 
-    /// What was kept elsewhere.
     #[cfg(feature = "redis")]
     pub(crate) const fn of_parts(tier: Tier, limits: TierLimits, own: [bool; 4], epoch: u64) -> Self {
         Self { tier, limits, own, epoch }
     }
 }
 
-/// A tier as it is sold, without an epoch.
+/// The tier's default plan, without an epoch.
 impl From<Tier> for TenantPlan {
     fn from(tier: Tier) -> Self {
         Self { tier, limits: tier.limits(), own: [false; 4], epoch: 0 }
     }
 }
 
-/// Limits of no tier, without an epoch: those of an enterprise tenant that has limits of its own.
+/// Limits without a tier and an epoch: those of an enterprise tenant with its own limits.
 impl From<TierLimits> for TenantPlan {
     fn from(limits: TierLimits) -> Self {
         let own = [true, true, true, limits.max_users().is_some()];
@@ -125,11 +128,11 @@ impl From<TierLimits> for TenantPlan {
     }
 }
 
-/// As it is written; the limits follow from the tier and the overrides.
+/// The serialized form. The limits are computed from the tier and the overrides.
 #[derive(Serialize, Deserialize)]
 struct Parts {
     tier: Tier,
-    /// By the name under which they are set.
+    /// Serialized under the name with which they are set.
     #[serde(rename = "limits")]
     overrides: Overrides,
     #[serde(skip_deserializing)]

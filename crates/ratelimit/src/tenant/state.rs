@@ -1,5 +1,5 @@
-//! The decision over three windows, a block and the seats, pure as that of an [`Algorithm`](crate::Algorithm).
-//! `lua/tenant.lua` says the same.
+//! The state of a tenant: three windows, a block and the seats. Decisions are pure functions, as in
+//! an [`Algorithm`](crate::Algorithm). `lua/tenant.lua` implements the same.
 
 use std::time::Duration;
 
@@ -12,25 +12,26 @@ use crate::{
     Timestamp,
 };
 
-/// What is remembered of a tenant: the charges of the last minute, of this hour and of this day, its block and strikes, its plan
-/// and its seats. The default is a tenant that nobody has heard of.
+/// State that is kept for a tenant: the charges of the last minute, of this hour and of this day,
+/// its block and strikes, its plan and its seats. The default is an unknown tenant.
 ///
-/// The plan is an argument of each decision and of the state: the newer one counts at once and keeps the usage.
+/// The plan is an argument of each decision and part of the state. The newer one applies
+/// immediately, and the usage is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantState {
     minute: SlidingWindowState,
     hour: FixedWindowState,
     day: FixedWindowState,
     block: Block,
-    /// The newest plan that has an epoch.
+    /// The plan with the highest epoch. `None` if none with an epoch was received.
     plan: Option<TenantPlan>,
     seats: Option<u32>,
-    /// When plan or seats were last changed, in microseconds.
+    /// Time of the last change of the plan or the seats, in microseconds.
     told_at: u64,
 }
 
-/// How long a plan and the seats are kept at least. Whoever still asks with an older plan has it from a cache, which is true
-/// again long before.
+/// Minimum time for which a plan and the seats are kept. A caller that still passes an older plan
+/// has it from a cache, which is updated long before that time.
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 struct Windows {
@@ -45,7 +46,7 @@ impl Windows {
         Self { minute: SlidingWindow::new(minute), hour: FixedWindow::new(hour), day: FixedWindow::new(day) }
     }
 
-    /// For what doesn't depend on the limits: when a window ends, and what is used of it.
+    /// For operations that do not depend on the limits: the end of a window, and its usage.
     fn of_any_plan() -> Self {
         Self::new(&TenantPlan::from(super::Tier::Free))
     }
@@ -78,17 +79,18 @@ impl Windows {
 impl TenantState {
     /// Admits and charges `cost` to every window, or refuses and charges none.
     ///
-    /// The minute is a [`SlidingWindow`]: its limit holds in any minute. Hour and day are [`FixedWindow`]s: they
-    /// begin at the multiples of an hour and of 24 hours since the clock's epoch.
+    /// The minute is a [`SlidingWindow`]: its limit applies to any minute. Hour and day are
+    /// [`FixedWindow`]s, which begin at the multiples of 1 hour and 24 hours since the clock's
+    /// epoch.
     ///
     /// # Errors
-    /// [`CheckError::CostExceedsLimit`] when `cost` is above the smallest of the limits in force.
+    /// [`CheckError::CostExceedsLimit`] if `cost` is above the smallest limit that applies.
     pub fn check(&mut self, plan: &TenantPlan, now: Timestamp, cost: u64) -> Result<TenantDecision, CheckError> {
         self.check_under(None, "", plan, now, cost)
     }
 
-    /// As [`check`](Self::check); a refusal of a tenant that isn't blocked is a strike and blocks it, for as long as the policy
-    /// says of that name.
+    /// Same as [`check`](Self::check) with a block policy. A refusal of an unblocked tenant counts
+    /// as a strike and blocks it for the time that the policy gives for that name.
     pub(crate) fn check_under(
         &mut self,
         policy: Option<BlockPolicy>,
@@ -101,7 +103,7 @@ impl TenantState {
         ensure_fits(cost, plan.limits().smallest())?;
         self.adopt(&plan, now);
         let windows = Windows::new(&plan);
-        // A refusal, too, follows a clock that was set back, or waiting would never help.
+        // A refusal also adjusts the state to a clock that was set back, or waiting would not help.
         self.settle(now);
         let (mut decisions, mut left) = (windows.peek(self, now, cost)?, self.block.left(now));
         let allowed = left.is_none() && decisions.iter().all(Decision::is_allowed);
@@ -113,7 +115,6 @@ impl TenantState {
         Ok(decision(allowed, decisions, left, plan))
     }
 
-    /// What a check would say.
     pub(crate) fn peek(&self, plan: &TenantPlan, now: Timestamp, cost: u64) -> Result<TenantDecision, CheckError> {
         let plan = TenantPlan::or_newer(self.plan, plan);
         ensure_fits(cost, plan.limits().smallest())?;
@@ -122,8 +123,8 @@ impl TenantState {
         Ok(decision(allowed, decisions, left, plan))
     }
 
-    /// What is used of each window, of the seats and of the block at `now`. Strikes are never forgotten here, since no policy says
-    /// how fast.
+    /// The usage of each window and the seats, and the block, at `now`. Strikes do not expire here,
+    /// because there is no policy that defines their decay.
     pub fn usage(&self, plan: &TenantPlan, now: Timestamp) -> TenantUsage {
         self.usage_under(None, plan, now)
     }
@@ -131,7 +132,7 @@ impl TenantState {
     pub(crate) fn usage_under(&self, policy: Option<BlockPolicy>, plan: &TenantPlan, now: Timestamp) -> TenantUsage {
         let plan = TenantPlan::or_newer(self.plan, plan);
         let tools = Windows::new(&plan);
-        // A cost of nothing always fits, so there is no error to lose.
+        // A cost of zero always fits, so no error is ignored here.
         let resets = tools.peek(self, now, 0).map(|decisions| decisions.map(|decision| decision.reset_after()));
         let [minute, hour, day] = resets.unwrap_or_default();
         let [in_minute, in_hour, in_day] = tools.used(self, now);
@@ -144,7 +145,6 @@ impl TenantState {
         }
     }
 
-    /// Charges every window whether it fits or not, up to twice its limit.
     pub(crate) fn penalty(&mut self, plan: &TenantPlan, now: Timestamp, cost: u64) {
         let Windows { minute, hour, day } = self.enter(plan, now);
         minute.penalty(&mut self.minute, now, cost);
@@ -152,7 +152,6 @@ impl TenantState {
         day.penalty(&mut self.day, now, cost);
     }
 
-    /// Takes back from every window what was charged to it last.
     pub(crate) fn reward(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
         let Windows { minute, hour, day } = self.enter(plan, now);
         minute.reward(&mut self.minute, now, amount);
@@ -160,19 +159,19 @@ impl TenantState {
         day.reward(&mut self.day, now, amount);
     }
 
-    /// Blocks in place of any earlier block, and keeps the strikes.
+    /// Blocks the tenant. Replaces an earlier block and keeps the strikes.
     pub(crate) fn block(&mut self, policy: Option<BlockPolicy>, now: Timestamp, duration: Duration) {
         self.settle(now);
         self.block = Block::manual(now, duration, self.strikes(policy, now));
     }
 
-    /// Ends the block and forgets the strikes. Answers whether there was a block.
+    /// Ends the block and removes the strikes. Returns whether there was a block.
     pub(crate) fn unblock(&mut self, now: Timestamp) -> bool {
         self.settle(now);
         std::mem::take(&mut self.block).left(now).is_some()
     }
 
-    /// Forgets all but the plan and the seats. Answers whether there was anything to forget.
+    /// Removes everything except the plan and the seats. Returns whether anything was removed.
     pub(crate) fn reset(&mut self, policy: Option<BlockPolicy>, now: Timestamp) -> bool {
         self.settle(now);
         let used = Windows::of_any_plan().used(self, now).iter().any(|used| *used > 0);
@@ -181,7 +180,7 @@ impl TenantState {
         known
     }
 
-    /// Keeps the plan unless a newer one is kept. Answers whether it is in force now.
+    /// Stores the plan unless a newer one is stored. Returns whether it applies now.
     pub(crate) fn set_plan(&mut self, plan: &TenantPlan, now: Timestamp) -> bool {
         self.settle(now);
         let is_newest = self.plan.is_none_or(|kept| kept.epoch() <= plan.epoch());
@@ -191,12 +190,11 @@ impl TenantState {
         is_newest
     }
 
-    /// The plan that is kept.
     pub(crate) fn plan(&self) -> Option<TenantPlan> {
         self.plan
     }
 
-    /// Takes a seat where one is free; `in_use` counts where nothing is known.
+    /// Takes a seat if one is free. `in_use` is used if no number is stored.
     pub(crate) fn take_seat(&mut self, plan: &TenantPlan, now: Timestamp, in_use: u32) -> SeatDecision {
         let plan = TenantPlan::or_newer(self.plan, plan);
         self.enter(&plan, now);
@@ -207,7 +205,7 @@ impl TenantState {
         SeatDecision { taken, used, allowed }
     }
 
-    /// Gives a seat back. Answers how many are taken now, where that is known.
+    /// Returns a seat. Returns the number of seats in use, or `None` if no number is stored.
     pub(crate) fn give_seat(&mut self, now: Timestamp) -> Option<u32> {
         self.settle(now);
         let used = self.seats?.saturating_sub(1);
@@ -215,13 +213,12 @@ impl TenantState {
         self.seats
     }
 
-    /// Counts the seats as somebody else has.
     pub(crate) fn set_seats(&mut self, now: Timestamp, used: u32) {
         self.settle(now);
         (self.seats, self.told_at) = (Some(used), now.as_micros());
     }
 
-    /// Makes the state what it is at `now` under a plan, and answers that plan's windows.
+    /// Updates the state to `now` with the plan that applies, and returns that plan's windows.
     fn enter(&mut self, plan: &TenantPlan, now: Timestamp) -> Windows {
         let plan = TenantPlan::or_newer(self.plan, plan);
         self.adopt(&plan, now);
@@ -229,18 +226,18 @@ impl TenantState {
         Windows::new(&plan)
     }
 
-    /// Keeps a plan in force that has an epoch.
+    /// Stores the plan that applies if it has an epoch.
     fn adopt(&mut self, plan: &TenantPlan, now: Timestamp) {
         if plan.epoch() > 0 && self.plan.as_ref() != Some(plan) {
             (self.plan, self.told_at) = (Some(*plan), now.as_micros());
         }
     }
 
-    /// Lets everything follow a clock that was set back, and forgets what no longer counts.
+    /// Adjusts the state to a clock that was set back, and removes expired charges.
     fn settle(&mut self, now: Timestamp) {
         self.block.follow_clock(now);
         self.told_at = self.told_at.min(now.as_micros());
-        // A cost of nothing always fits, so there is no error to lose.
+        // A cost of zero always fits, so no error is ignored here.
         let _ = Windows::of_any_plan().charge(self, now, 0);
     }
 
@@ -248,13 +245,12 @@ impl TenantState {
         policy.map_or(0, |policy| policy.strikes(&self.block, now))
     }
 
-    /// What is used of the minute, the hour and the day.
     #[cfg(feature = "redis")]
     pub(crate) fn used(&self, now: Timestamp) -> [u64; 3] {
         Windows::of_any_plan().used(self, now)
     }
 
-    /// Forgets what is used, and charges that to each window as if at its date. The block stays.
+    /// Replaces the usage: charges `used` to each window as if at its date. The block is kept.
     #[cfg(feature = "redis")]
     pub(crate) fn seed(&mut self, plan: &TenantPlan, dates: [Timestamp; 3], used: [u64; 3]) {
         let Windows { minute, hour, day } = Windows::new(plan);
@@ -264,12 +260,11 @@ impl TenantState {
         day.penalty(&mut self.day, dates[2], used[2]);
     }
 
-    /// What is left of the block.
     pub(crate) fn blocked_for(&self, now: Timestamp) -> Option<Duration> {
         self.block.left(now)
     }
 
-    /// From when on no window counts and the plan may be forgotten.
+    /// Time from which no window counts and the plan may be removed.
     pub(super) fn expires_at(&self) -> Timestamp {
         let Windows { minute, hour, day } = Windows::of_any_plan();
         let told = self.plan.is_some() || self.seats.is_some();
@@ -278,7 +273,7 @@ impl TenantState {
         counts.max(kept)
     }
 
-    /// What eviction compares: the strikes, and the most that is in use of any window.
+    /// The values that eviction compares: the strikes, and the maximum usage over all windows.
     pub(super) fn weight(&self, policy: Option<BlockPolicy>, now: Timestamp) -> (u32, u64) {
         let used = Windows::of_any_plan().used(self, now).into_iter().max().unwrap_or(0);
         (self.strikes(policy, now), used)

@@ -1,4 +1,4 @@
-//! What a tier grants, and what a tenant may carry instead.
+//! Tiers, their limits, and a tenant's own limits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Quota, QuotaError, UnknownTier};
 
-/// The plan a tenant is on. As text, and in serde, in lower case.
+/// A tenant's tier. Its text form, also in serde, is lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
-    /// 60 a minute, 1,000 an hour, 10,000 a day, 10 users.
+    /// 60 per minute, 1,000 per hour, 10,000 per day, 10 users.
     Free,
-    /// 120 a minute, 3,000 an hour, 30,000 a day, 50 users.
+    /// 120 per minute, 3,000 per hour, 30,000 per day, 50 users.
     Basic,
-    /// 300 a minute, 10,000 an hour, 100,000 a day, 200 users.
+    /// 300 per minute, 10,000 per hour, 100,000 per day, 200 users.
     Premium,
-    /// 1,000 a minute, 50,000 an hour, 500,000 a day, any number of users.
+    /// 1,000 per minute, 50,000 per hour, 500,000 per day, unlimited users.
     Enterprise,
 }
 
@@ -35,7 +35,7 @@ impl Tier {
         }
     }
 
-    /// What the tier grants.
+    /// The limits of the tier.
     pub const fn limits(self) -> TierLimits {
         match self {
             Self::Free => FREE,
@@ -74,7 +74,7 @@ impl FromStr for Tier {
     }
 }
 
-/// What a tenant may use. Serializes as `per_minute`, `per_hour`, `per_day`, `max_users`.
+/// The limits of a tenant. Serializes as `per_minute`, `per_hour`, `per_day`, `max_users`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "Shown")]
 pub struct TierLimits {
@@ -84,7 +84,7 @@ pub struct TierLimits {
     max_users: Option<u32>,
 }
 
-/// Limits of a tenant's own, each in place of its tier's. Unknown fields are refused.
+/// A tenant's own limits, each of which replaces that of its tier. Unknown fields are an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overrides {
@@ -97,16 +97,16 @@ pub struct Overrides {
     /// Requests in each day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_day: Option<u64>,
-    /// Users.
+    /// Maximum number of users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_users: Option<u32>,
 }
 
 impl TierLimits {
-    /// Limits per minute, hour and day, and of users (`None`: any number).
+    /// Creates limits per minute, hour and day, and of users (`None` if unlimited).
     ///
     /// # Errors
-    /// [`QuotaError`] when a limit is zero or above [`Quota::MAX_LIMIT`].
+    /// [`QuotaError`] if a limit is zero or above [`Quota::MAX_LIMIT`].
     pub const fn new(per_minute: u64, per_hour: u64, per_day: u64, max_users: Option<u32>) -> Result<Self, QuotaError> {
         // `?` isn't const.
         match (Quota::per_minute(per_minute), Quota::per_hour(per_hour), Quota::per_day(per_day)) {
@@ -115,7 +115,7 @@ impl TierLimits {
         }
     }
 
-    /// These limits with those of a tenant's own in their place.
+    /// These limits, replaced by a tenant's own where those are set.
     ///
     /// # Errors
     /// As [`TierLimits::new`].
@@ -143,24 +143,24 @@ impl TierLimits {
         self.day.limit()
     }
 
-    /// Users; `None` is any number.
+    /// Maximum number of users. `None` if unlimited.
     pub const fn max_users(&self) -> Option<u32> {
         self.max_users
     }
 
-    /// The greatest cost that fits all windows.
+    /// Maximum cost that fits all windows.
     pub(crate) fn smallest(&self) -> u64 {
         self.per_minute().min(self.per_hour()).min(self.per_day())
     }
 
-    /// One of so many equal parts of each limit, at least one each.
+    /// One of `parts` equal shares of each limit, each at least 1.
     #[cfg(feature = "redis")]
     pub(crate) fn share(&self, parts: std::num::NonZeroU32) -> Self {
         let [minute, hour, day] = self.quotas().map(|quota| quota.share(parts));
         Self { minute, hour, day, ..*self }
     }
 
-    /// Of each window the greater limit.
+    /// The larger limit of each window.
     #[cfg(feature = "redis")]
     pub(crate) fn greatest(&self, other: &Self) -> Self {
         let greater = |one: Quota, other: Quota| if one.limit() < other.limit() { other } else { one };

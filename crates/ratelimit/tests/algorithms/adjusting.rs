@@ -11,7 +11,7 @@ use tidegate_ratelimit::{
 
 use crate::trace::{Step, quota_and_steps};
 
-/// A penalty is a charge where it fits; a reward takes back what was just charged; both know their ends.
+/// A penalty that fits is a charge. A reward refunds the last charge. Both are bounded.
 fn adjusts<A: Algorithm<State: PartialEq + Debug>>(
     algorithm: &A,
     start: u64,
@@ -47,7 +47,7 @@ fn adjusts<A: Algorithm<State: PartialEq + Debug>>(
     let full = period
         .max(Duration::from_micros((limit * algorithm.quota().period_micros()).div_ceil(algorithm.quota().limit())));
     prop_assert!(refused.retry_after().is_some_and(|wait| wait <= 2 * full));
-    // As does taking back all of it, as far as it is of the last period.
+    // A refund of the whole amount is limited to the charges of the last period.
     algorithm.reward(&mut state, now, u64::MAX);
     let again = algorithm.peek(&state, now.saturating_add(period), 0)?;
     prop_assert_eq!(again.remaining(), limit);

@@ -16,8 +16,8 @@ fn quota(limit: u64) -> Quota {
     Quota::new(limit, Duration::from_micros(PERIOD)).unwrap()
 }
 
-/// Admits by a clock that at times reads up to one window behind. Each is dated by the latest reading of any
-/// admitted so far, which is as early as it can have happened.
+/// Admits with a clock that is sometimes up to one window behind. The time of each admission is the
+/// latest reading of all admissions so far, the earliest time at which it can have happened.
 fn admitted_by_jittery_clock<A: Algorithm>(algorithm: &A, readings: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let (mut ahead, mut latest, mut admitted) = (10 * PERIOD, 0, Vec::new());
     let mut state = algorithm.initial(Timestamp::from_micros(ahead - PERIOD));
@@ -50,8 +50,8 @@ proptest! {
         prop_assert!(most_in_any(PERIOD, &bucket) <= 2 * limit);
     }
 
-    /// Wherever the clock goes, nobody is told to wait longer than two windows, or one more where a charge counts in two,
-    /// and waiting helps.
+    /// Whatever the clock does, no wait is longer than two windows, or three if a charge counts in
+    /// two windows, and waiting helps.
     #[test]
     fn no_step_locks_a_key_out(times in prop::collection::vec(any::<u32>(), 1..100), limit in 1_u64..5) {
         fn holds<A: Algorithm>(algorithm: &A, windows: u64, times: &[u32]) -> Result<(), TestCaseError> {
@@ -76,7 +76,7 @@ proptest! {
     }
 }
 
-/// Guards against a key locked out for the length of the step, and against a quota given back by it.
+/// A key must not be locked out for the length of the step, and the step must not refund usage.
 #[test]
 fn a_large_step_back_keeps_the_usage_for_one_window() {
     fn holds<A: Algorithm>(algorithm: &A) {
@@ -116,7 +116,8 @@ const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
 const DAY: u64 = 86_400 * SECOND;
 
-/// Admits by a clock that steps once: by what a new primary's clock differs, or a day. Dated by real time.
+/// Admits with a clock that steps once, by the difference of a new primary's clock or by a day. The
+/// times are real times.
 fn admitted_over_a_step<A: Algorithm>(
     algorithm: &A,
     gaps: &[u64],
@@ -134,7 +135,7 @@ fn admitted_over_a_step<A: Algorithm>(
         if decision.is_allowed() {
             admitted.push((real, 1));
         }
-        // Nobody is locked out for the length of the step: for what is charged and one window more.
+        // No key is locked out for the length of the step: only for its charge and one more window.
         let wait = decision.retry_after().unwrap_or_default();
         prop_assert!(wait <= Duration::from_micros(3 * period), "{} told to wait for {:?}", algorithm.name(), wait);
     }
@@ -161,7 +162,7 @@ proptest! {
         prop_assert!(most(&log) <= 2 * limit);
         let windows = admitted_over_a_step(&Windows::new(quota.into()), &gaps, step_at, step)?;
         prop_assert!(most(&windows) <= 2 * limit);
-        // Of these the bound without a step is twice the limit.
+        // The bound without a step is twice the limit for these algorithms.
         let fixed = admitted_over_a_step(&FixedWindow::new(quota), &gaps, step_at, step)?;
         prop_assert!(most(&fixed) <= 3 * limit);
         let counter = admitted_over_a_step(&SlidingCounter::new(quota), &gaps, step_at, step)?;

@@ -1,4 +1,4 @@
-//! The ends of every range: arithmetic neither overflows nor loses the limit.
+//! The limits of every range: arithmetic neither overflows nor exceeds the limit.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tidegate_ratelimit::{
     TokenBucket, Windows,
 };
 
-/// Numbers near the ends as often as anywhere.
+/// Numbers near the limits are as frequent as others.
 fn edgy() -> impl Strategy<Value = u64> {
     prop_oneof![any::<u64>(), 0_u64..5, (u64::MAX - 5)..=u64::MAX, (Quota::MAX_LIMIT - 2)..=Quota::MAX_LIMIT]
 }

@@ -1,4 +1,4 @@
-//! What every algorithm promises, checked over the same traces.
+//! The guarantees of every algorithm, checked on the same traces.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -32,19 +32,19 @@ fn obeys_the_laws<A: Algorithm<State: PartialEq + Debug>>(
         }
         let (peeked, decision) = (peeked?, decision?);
 
-        // Pure: the same arguments give the same answer and the same state.
+        // Pure: the same arguments give the same result and the same state.
         let mut again = before.clone();
         prop_assert_eq!(algorithm.check(&mut again, now, *cost)?, decision);
         prop_assert_eq!(&again, &state);
 
-        // Peek says what check does; a refusal charges nothing.
+        // A peek returns what a check would; a refusal charges nothing.
         prop_assert_eq!(peeked.is_allowed(), decision.is_allowed());
         let charged = if decision.is_allowed() { *cost } else { 0 };
         prop_assert_eq!(peeked.remaining() - charged, decision.remaining());
         prop_assert_eq!(decision.limit(), limit);
         prop_assert_eq!(algorithm.charged(&state, now), limit - decision.remaining());
 
-        // `retry_after` is the first moment at which it fits.
+        // `retry_after` is the first time at which the cost fits.
         if let Some(wait) = decision.retry_after() {
             prop_assert!(wait > Duration::ZERO);
             let moment = now.saturating_add(wait);
@@ -53,7 +53,8 @@ fn obeys_the_laws<A: Algorithm<State: PartialEq + Debug>>(
             prop_assert!(!algorithm.peek(&state, just_before, *cost)?.is_allowed());
         }
 
-        // After `reset_after` all is available, and from `expires_at` on the state is as good as new.
+        // After `reset_after` the whole limit is available. From `expires_at` on, the state equals
+        // a new one.
         let moment = now.saturating_add(decision.reset_after());
         prop_assert_eq!(algorithm.peek(&state, moment, limit)?.remaining(), limit);
         let gone = algorithm.expires_at(&state).max(now);

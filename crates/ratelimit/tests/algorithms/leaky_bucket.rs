@@ -7,7 +7,7 @@ use tidegate_ratelimit::{Algorithm, LeakyBucket, Quota, Timestamp, TokenBucket};
 
 use crate::trace::quota_and_steps;
 
-/// When those that are admitted go ahead, in µs, in the order of their admission.
+/// Times at which the admitted requests proceed, in µs, in the order of their admission.
 fn starts(algorithm: &LeakyBucket, start: u64, steps: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let mut now = start;
     let mut state = algorithm.initial(Timestamp::from_micros(now));
@@ -36,8 +36,8 @@ proptest! {
         }
     }
 
-    /// First come, first served, and each not before what those ahead of it take at the steady rate: rounded to the
-    /// microsecond in which it goes ahead.
+    /// First come, first served: each request proceeds after the time that the earlier ones take at
+    /// the steady rate, rounded to a microsecond.
     #[test]
     fn a_queue_drains_at_its_rate((quota, start, steps) in quota_and_steps(), burst in 1_u64..60) {
         let quota = quota.burst(burst)?;
@@ -53,7 +53,7 @@ proptest! {
         }
     }
 
-    /// Nobody waits longer than a full line takes.
+    /// No wait is longer than a full queue takes.
     #[test]
     fn a_wait_is_bounded((quota, start, steps) in quota_and_steps(), burst in 1_u64..60) {
         let quota = quota.burst(burst)?;
@@ -80,7 +80,7 @@ fn a_hundred_places_of_a_tenth_of_a_second() {
     }
     let refused = queue.check(&mut state, Timestamp::MIN, 1).unwrap();
     assert_eq!((refused.retry_after(), refused.delay()), (Some(Duration::from_millis(100)), Duration::ZERO));
-    // Somebody gave up: one place is free again.
+    // One request gave up: one place is free again.
     queue.reward(&mut state, Timestamp::MIN, 1);
     assert_eq!(queue.check(&mut state, Timestamp::MIN, 1).unwrap().delay(), Duration::from_millis(9_900));
 }

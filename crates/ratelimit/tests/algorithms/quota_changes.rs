@@ -1,4 +1,4 @@
-//! A quota that changes: what was charged stays charged, as an amount.
+//! A changing quota: charges are kept, as an amount.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use tidegate_ratelimit::{
 
 use crate::trace::{Step, quota_and_steps};
 
-/// What becomes of charges that are older than the new period.
+/// Handling of charges that are older than the new period.
 #[derive(Clone, Copy, PartialEq)]
 enum Charges {
-    /// They have no dates and stay.
+    /// They have no times and are kept.
     Stay,
-    /// They have dates, by which they leave.
+    /// They have times and expire.
     HaveDates,
 }
 
@@ -42,7 +42,8 @@ fn carries_over<A: Algorithm>(
         let after = changed.peek(&state, now, 0)?;
         let left = changed.capacity().saturating_sub(used);
         let is_shorter = quota.period() < algorithm.quota().period();
-        // A key with nothing left may have charged more than its limit, under a higher one before.
+        // A key with nothing remaining may have charged more than its limit, under a higher one
+        // before.
         let may_be_over = before.remaining() == 0;
         if charges == Charges::HaveDates && is_shorter {
             prop_assert!(may_be_over || after.remaining() >= left);
@@ -51,7 +52,7 @@ fn carries_over<A: Algorithm>(
         } else {
             prop_assert_eq!(after.remaining(), left);
         }
-        // Nobody waits for ever, and waiting helps.
+        // Waiting is bounded and helps.
         if let Some(wait) = changed.peek(&state, now, 1)?.retry_after() {
             prop_assert!(changed.peek(&state, now.saturating_add(wait), 1)?.is_allowed());
         }
@@ -84,7 +85,7 @@ proptest! {
     }
 }
 
-/// The greatest numbers, there and back: no overflow, and nobody is locked out for longer than twice the bucket.
+/// The maximum values, in both directions: no overflow, and no wait longer than twice the bucket.
 #[test]
 fn the_greatest_quotas_carry_over() {
     let longest = Quota::new(Quota::MAX_LIMIT, Quota::MAX_PERIOD).unwrap();
@@ -130,7 +131,7 @@ fn a_burst_is_refused_where_there_is_none() {
     fn refuses<A: Algorithm>(algorithm: &A, burst: Quota) {
         let refused = algorithm.with_quota(burst).err();
         assert_eq!(refused, Some(QuotaError::NoBurst { burst: 3 }), "{}", algorithm.name());
-        // Built with one it applies and tells the quota without it.
+        // If it is built with a burst, it applies and reports the quota without it.
         assert!(algorithm.quotas().iter().all(|quota| quota.ensure_no_burst().is_ok()), "{}", algorithm.name());
         assert!(algorithm.with_quota(burst.burst(burst.limit()).unwrap()).is_ok(), "{}", algorithm.name());
     }

@@ -19,8 +19,8 @@ proptest! {
         prop_assert!(aligned.values().all(|used| *used <= quota.limit()));
     }
 
-    /// The definition in fractions: refused is only what the two windows leave no room for, with their share up to 1/256
-    /// and one request too high.
+    /// The definition in fractions: a cost is refused only if the two windows have no capacity for
+    /// it, with the share up to 1/256 and one request too high.
     #[test]
     fn counts_the_window_before_by_its_share((quota, start, steps) in quota_and_steps()) {
         let algorithm = SlidingCounter::new(quota);
@@ -46,7 +46,7 @@ proptest! {
     }
 }
 
-/// Its documented weakness: a window filled at its end, and the next one over its whole length.
+/// The documented weakness: one window filled at its end, and the next one over its whole length.
 #[test]
 fn almost_twice_the_limit_fits_a_window() {
     let algorithm = SlidingCounter::new(Quota::per_minute(100).unwrap());

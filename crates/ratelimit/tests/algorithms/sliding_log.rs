@@ -6,7 +6,7 @@ use tidegate_ratelimit::{Algorithm, Quota, QuotaError, SlidingLog, Timestamp};
 use crate::trace::quota_and_steps;
 
 proptest! {
-    /// Every charge alone: what fits is admitted, and nothing else.
+    /// A model with every single charge: a cost is admitted if and only if it fits.
     #[test]
     fn decides_as_the_log_it_is((quota, start, steps) in quota_and_steps()) {
         let algorithm = SlidingLog::new(quota)?;

@@ -12,13 +12,13 @@ fn segments() -> impl Strategy<Value = NonZeroU16> {
     (1_u16..90).prop_map(|n| NonZeroU16::new(n).unwrap())
 }
 
-/// The definition, word for word: every charge alone, with the segment it belongs to.
+/// The literal definition: every single charge, with the segment that contains it.
 struct Model {
     limit: u64,
     period: u64,
     segment: u64,
     charges: Vec<(usize, u64)>,
-    /// Begin and last charge of each segment.
+    /// Start and last charge of each segment.
     segments: Vec<(u64, u64)>,
 }
 
@@ -51,7 +51,7 @@ proptest! {
         prop_assert!(most_in_any(quota.period_micros(), &admitted) <= quota.limit());
     }
 
-    /// The other side of the bound: what the window lengthened by one segment has room for is admitted.
+    /// The other direction of the bound: a cost that fits the window plus one segment is admitted.
     #[test]
     fn never_waits_longer_than_one_segment((quota, start, steps) in quota_and_steps(), segments in segments()) {
         let algorithm = SlidingWindow::with_segments(quota, segments);
@@ -85,7 +85,7 @@ proptest! {
         }
     }
 
-    /// With requests further apart than a segment the window is the exact log.
+    /// If requests are further apart than a segment, the window equals the exact log.
     #[test]
     fn sparse_requests_are_counted_exactly(gaps in prop::collection::vec(1_001_u64..20_000, 1..200), limit in 1_u64..20) {
         let algorithm = SlidingWindow::new(Quota::new(limit, Duration::from_millis(60))?);

@@ -7,7 +7,8 @@ use tidegate_ratelimit::{Algorithm, Quota, Timestamp, TokenBucket};
 
 use crate::trace::{admitted, quota_and_steps};
 
-/// The textbook bucket in whole numbers: tokens are counted in `1 / period`, refilled with `limit` each µs.
+/// The textbook bucket in integers: tokens are in units of `1 / period`, and `limit` are added per
+/// µs.
 struct Model {
     quota: Quota,
     tokens: u128,
@@ -60,7 +61,8 @@ proptest! {
     }
 }
 
-/// Draws as fast as the bucket lets it and compares the rate over a long time with the quota.
+/// Takes tokens as fast as the bucket allows, and compares the rate over a long time with the
+/// quota.
 #[test]
 fn the_rate_is_exact_from_one_a_day_to_ten_million_a_second() {
     let rates = [

@@ -1,4 +1,4 @@
-//! Several windows that hold together.
+//! Several windows that apply together.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -36,7 +36,8 @@ proptest! {
         }
     }
 
-    /// Against a window for each quota, of which all or none are charged: the decision is that of the binding one.
+    /// Compared with one window per quota, all charged or none: the decision is that of the binding
+    /// one.
     #[test]
     fn decides_as_its_windows_together((quotas, start, steps) in quotas_and_steps()) {
         let windows = Windows::new(quotas);
@@ -63,7 +64,7 @@ proptest! {
                 let longest = each(cost).map(|decision| decision.retry_after()).max().unwrap();
                 prop_assert_eq!(decision.retry_after(), longest);
                 prop_assert_eq!(decision, each(cost).find(|decision| decision.retry_after() == longest).unwrap());
-                // The first moment at which it fits.
+                // The first time at which it fits.
                 let moment = now.saturating_add(longest.unwrap());
                 prop_assert!(windows.peek(&state, moment, cost)?.is_allowed());
                 let just_before = Timestamp::from_micros(moment.as_micros() - 1);

@@ -1,4 +1,4 @@
-//! A key that leaves its own history is flagged, one that doesn't isn't.
+//! A key that deviates from its own history is flagged; others are not.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
@@ -17,11 +17,12 @@ fn is_flagged(habit: Habit) -> bool {
     matches!(habit, Habit::Flagged { .. })
 }
 
-/// Rates a second, from a request in ten seconds to twenty a second.
+/// Rates per second, from one request per ten seconds to twenty per second.
 const RATES: [f64; 6] = [0.1, 0.5, 1.0, 2.0, 5.0, 20.0];
 
-/// 24 hours of every rate, second by second, steady and with a daily swell between a tenth and 1.9 times the rate: not one flag.
-/// Then each becomes tenfold, and those that then make more than 6 a second are flagged within 60 s.
+/// 24 hours of every rate, second by second, steady and with a daily variation between a tenth and
+/// 1.9 times the rate: no flag. Then each rate rises tenfold. Those above 6 requests per second are
+/// flagged within 60 s.
 #[test]
 fn a_tenfold_key_is_flagged_and_a_steady_one_never() {
     let (seeds, step) = (u64::try_from(scale(1, 20)).unwrap(), 5);
@@ -57,7 +58,7 @@ fn a_tenfold_key_is_flagged_and_a_steady_one_never() {
     println!("{seeds} seeds: none of {} steady days flagged, each tenfold key within {slowest} s", seeds * 12);
 }
 
-/// What requests do in bursts is their habit too.
+/// Requests in bursts are part of the history too.
 #[test]
 fn a_key_that_comes_in_bursts_is_not_flagged_for_them() {
     let (detector, clock) = detector();
@@ -102,7 +103,7 @@ fn a_flag_falls_when_the_key_is_calm_again() {
     clock.advance(Duration::from_secs(10));
     assert_eq!(detector.habit("key"), Some(Habit::Normal));
     assert!(detector.flagged().is_empty());
-    // It learned nothing meanwhile: as much as before raises it again.
+    // The history did not change meanwhile: the same count raises the flag again.
     assert!(is_flagged(detector.observe("key", 200).unwrap()));
     clock.advance(Duration::from_mins(2));
     assert_eq!(detector.habit("key"), Some(Habit::Normal));
@@ -126,7 +127,7 @@ fn a_rate_that_lasts_is_a_habit_after_an_hour_or_when_somebody_says_so() {
     assert_eq!(detector.habit("other"), Some(Habit::Normal));
 }
 
-/// A flood of keys that come once doesn't displace the heavy ones, nor a flag.
+/// A flood of keys that are seen once displaces neither heavy keys nor a flag.
 #[test]
 fn heavy_and_flagged_keys_stay() {
     let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));

@@ -1,4 +1,4 @@
-//! Adaptive concurrency before a simulated service whose capacity changes, in virtual time.
+//! Adaptive concurrency in front of a simulated service with changing capacity, in virtual time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -8,11 +8,11 @@ use tidegate_ratelimit::{Concurrency, ConcurrencyLimiter, Gradient, ManualClock,
 use tidegate_testkit::{Random, scale};
 
 const SECOND: u64 = 1_000_000;
-/// A client that waits for longer has gone, and its answer is worth nothing; where a request takes long, unless it waits for three
-/// times that.
+/// Timeout of a client, after which a response is worthless. For slow requests it is three times
+/// their duration.
 const PATIENCE: u64 = SECOND;
 
-/// What a service is from some time on: so many workers, each so long busy with a request, on average.
+/// A service from a given time on: number of workers, and mean duration of a request.
 #[derive(Clone, Copy)]
 struct Service {
     from: u64,
@@ -26,7 +26,7 @@ struct Call {
     permit: Option<Permit>,
 }
 
-/// How many answers came in time in each second, while so many requests a second came.
+/// Number of responses in time for each second, with `per_second` requests per second.
 fn goodput(limiter: Option<Gradient>, services: &[Service], per_second: u64, seconds: u64, seed: u64) -> Vec<u64> {
     let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));
     let start = 1_700_000_000_000_000;
@@ -36,7 +36,7 @@ fn goodput(limiter: Option<Gradient>, services: &[Service], per_second: u64, sec
     let mut random = Random::new(seed);
     let mut good = vec![0; usize::try_from(seconds).unwrap()];
     let mut waiting: VecDeque<Call> = VecDeque::new();
-    // Ordered by when they end.
+    // Ordered by end time.
     let mut busy: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let mut calls: Vec<Option<Call>> = Vec::new();
     let mut next_arrival = 0;
@@ -69,7 +69,7 @@ fn goodput(limiter: Option<Gradient>, services: &[Service], per_second: u64, sec
         let service = services.iter().rev().find(|service| service.from <= now / SECOND).unwrap();
         while busy.len() < service.workers {
             let Some(call) = waiting.pop_front() else { break };
-            // What takes seconds takes about the same each time.
+            // Requests that take seconds vary little.
             let varies = if service.micros < SECOND { service.micros } else { service.micros / 4 };
             let took = service.micros - varies + random.exponential(varies as f64);
             busy.push(Reverse((now + took, calls.len())));
@@ -78,12 +78,12 @@ fn goodput(limiter: Option<Gradient>, services: &[Service], per_second: u64, sec
     }
 }
 
-/// How many a second, from one second to another.
+/// Mean number per second, between two seconds.
 fn rate(good: &[u64], from: usize, to: usize) -> u64 {
     good[from..to].iter().sum::<u64>() / (to - from) as u64
 }
 
-/// 1,000 a second, then 300, then 1,000 again. Once each request takes longer, once there are fewer workers.
+/// 1,000 per second, then 300, then 1,000 again: with longer requests, and with fewer workers.
 const SLOWER: [Service; 3] = [
     Service { from: 0, workers: 10, micros: 10_000 },
     Service { from: 20, workers: 10, micros: 33_333 },
@@ -95,8 +95,8 @@ const FEWER: [Service; 3] = [
     Service { from: 60, workers: 10, micros: 10_000 },
 ];
 
-/// Capacity falls from 1,000 a second to 300 under 1,200 requests a second: at least 90 % of 300 are served in time within 10 s,
-/// and of 1,000 within 10 s of its return.
+/// Capacity falls from 1,000 per second to 300 with 1,200 requests per second: within 10 s, at
+/// least 90 % of 300 are served in time, and of 1,000 within 10 s of its return.
 #[test]
 fn goodput_follows_the_capacity() {
     let seeds = u64::try_from(scale(2, 40)).unwrap();
@@ -107,7 +107,7 @@ fn goodput_follows_the_capacity() {
             for (least, (from, to)) in least.iter_mut().zip([(5, 20), (30, 60), (70, 80)]) {
                 *least = rate(&good, from, to).min(*least);
             }
-            // And no stretch of five seconds is far from it.
+            // No interval of five seconds is far below it.
             for from in (30..55).step_by(5) {
                 assert!(rate(&good, from, from + 5) >= 255, "seed {seed}: {good:?}");
             }
@@ -117,14 +117,14 @@ fn goodput_follows_the_capacity() {
     assert!(least[0] >= 900 && least[1] >= 270 && least[2] >= 900, "{least:?}");
 }
 
-/// The simulation is worth something: without a limit the queue grows until nobody's answer comes in time.
+/// Validates the simulation: without a limit the queue grows until no response is in time.
 #[test]
 fn without_a_limit_goodput_collapses() {
     let good = goodput(None, &SLOWER, 1_200, 60, 1);
     assert!(rate(&good, 30, 60) < 30, "{good:?}");
 }
 
-/// A service that is slower for good isn't throttled for ever: the baseline is probed again.
+/// A service that is permanently slower is not throttled for ever: the baseline is probed again.
 #[test]
 fn a_service_slower_for_good_is_used_in_full() {
     let services =
@@ -135,8 +135,8 @@ fn a_service_slower_for_good_is_used_in_full() {
     }
 }
 
-/// So is one that takes longer than a second, and one that takes far longer, though the limit grows by its root in as long as a
-/// request takes: it needs minutes from 4 to 200.
+/// The same holds for a request duration above one second, and far above it. The limit then grows
+/// by its root once per request duration, so it needs minutes to rise from 4 to 200.
 #[test]
 fn a_service_slower_by_seconds_is_used_again() {
     for (micros, workers, per_second, from, least) in [(1_200_000, 240, 150, 60, 110), (5_000_000, 400, 60, 240, 20)] {
@@ -150,7 +150,7 @@ fn a_service_slower_by_seconds_is_used_again() {
     }
 }
 
-/// Where little comes, nothing is refused, probes included.
+/// With a light load nothing is refused, including during probes.
 #[test]
 fn a_light_load_is_never_refused() {
     let services = [Service { from: 0, workers: 10, micros: 10_000 }];

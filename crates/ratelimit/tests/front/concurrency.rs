@@ -1,4 +1,4 @@
-//! So many at a time: places, keys, and what a response says.
+//! Limits on concurrent requests: permits, keys, and the outcome of a response.
 
 use std::num::NonZeroU32;
 use std::sync::Barrier;
@@ -92,7 +92,8 @@ fn an_adaptive_limit_of_another_key_is_its_own() {
     assert!(matches!(limiter.try_acquire(&long), Err(AcquireError::Key(CheckError::KeyTooLong { .. }))));
 }
 
-/// Takes all places, waits for so long and gives them back in that way, again and again; the greatest limit of those that followed.
+/// Repeatedly takes all permits, waits, and releases them with `end`. Returns the maximum limit
+/// after that.
 fn rounds(limiter: &ConcurrencyLimiter, clock: &ManualClock, millis: u64, count: u32, end: fn(Permit)) -> u32 {
     let round = |_| {
         let permits: Vec<_> = std::iter::from_fn(|| limiter.try_acquire("db").ok()).collect();
@@ -116,7 +117,7 @@ fn a_service_that_only_fails_is_given_no_more() {
         assert_eq!(rounds(&limiter, &clock, 1, 5_000, outcome), 20, "one that never served");
         let (limiter, clock) = adaptive();
         let before = rounds(&limiter, &clock, 50, 20, Permit::succeeded);
-        // The window under way had served some.
+        // The current window had served some.
         let most = f64::from(before) + f64::from(before).sqrt();
         let after = rounds(&limiter, &clock, 1, 5_000, outcome);
         assert!(before < 300 && f64::from(after) <= most, "{before}, {after}");
@@ -131,7 +132,7 @@ fn a_service_that_hangs_is_given_ever_less() {
     let hanging = rounds(&limiter, &clock, 5_000, 60, drop);
     assert!(f64::from(hanging) <= f64::from(best) + f64::from(best).sqrt(), "{best}, {hanging}");
     assert!(limiter.limit("db") <= 4, "{}", limiter.limit("db"));
-    // It is used again when it answers again.
+    // The service is used again after it responds again.
     assert!(rounds(&limiter, &clock, 50, 400, Permit::succeeded) > 100);
 }
 
@@ -182,7 +183,7 @@ mod layer {
         gate.add_permits(1);
         assert_eq!(first.await.unwrap().unwrap().body(), "served");
         assert_eq!(limiter.in_flight("a"), 0);
-        // A request that is given up gives its place back too.
+        // A cancelled request releases its permit too.
         let given_up = tokio::spawn(service.clone().oneshot(request("a")));
         while limiter.in_flight("a") == 0 {
             tokio::task::yield_now().await;

@@ -20,7 +20,7 @@ fn world() -> (Arc<Api>, DynamicQuota<Api>, ManualClock) {
     (limiter, quota, clock)
 }
 
-/// One score a second for so long; the limits that applied.
+/// One score per second for `seconds`. Returns the limits that applied.
 fn observe(quota: &DynamicQuota<Api>, clock: &ManualClock, score: f64, seconds: u64) -> Vec<u64> {
     let step = |_| {
         clock.advance(Duration::from_secs(1));
@@ -43,7 +43,8 @@ fn falls_step_by_step_and_rises_slowly_back() {
     assert_eq!(limiter.quota(), Quota::per_day(1_000).unwrap());
 }
 
-/// A score that goes to and fro between the thresholds, or around one of them, moves nothing or one way only.
+/// A score that oscillates between the thresholds, or around one, changes nothing, or one direction
+/// only.
 #[test]
 fn does_not_oscillate() {
     let (_, quota, clock) = world();
@@ -61,13 +62,13 @@ fn does_not_oscillate() {
     assert_eq!(quota.share(), share);
 }
 
-/// A service whose health depends on what it is given finds a level, and stays near it.
+/// A service whose health depends on its load reaches a stable level.
 #[test]
 fn settles_where_the_service_is_well() {
     let (_, quota, clock) = world();
     let mut shares = Vec::new();
     for _ in 0..1_200 {
-        // Ill above 60 %, well below 40 %.
+        // Unhealthy above 60 %, healthy below 40 %.
         let score = 1.0 - (quota.share() - 0.2) * 1.25;
         observe(&quota, &clock, score, 1);
         shares.push(quota.share());
@@ -100,7 +101,7 @@ fn a_new_base_keeps_the_share() {
     assert_eq!(limiter.quota(), tiny);
 }
 
-/// Who changes quotas, as `SharedQuotas` does, changes the base: neither undoes the other.
+/// A caller that changes quotas, like `SharedQuotas`, changes the base: neither undoes the other.
 #[test]
 fn a_quota_set_from_outside_is_the_base() {
     let (limiter, quota, clock) = world();

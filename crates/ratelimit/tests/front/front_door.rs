@@ -1,4 +1,4 @@
-//! The front door: fixed memory, the heavy blocked, the others served.
+//! The front door: fixed memory, heavy keys blocked, the others served.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -14,9 +14,9 @@ use tidegate_testkit::scale;
 use crate::now;
 
 const LIMIT: u64 = 1_000;
-/// A quarter of the limit makes a suspect.
+/// A quarter of the limit makes a key a suspect.
 const SHARE: u64 = LIMIT / 4;
-/// What the documentation says of memory.
+/// The documented memory.
 const FIXED: u64 = 3 << 20;
 const EACH_SUSPECT: u64 = 1_024;
 
@@ -32,7 +32,7 @@ fn admits(door: &FrontDoor, key: &str) -> bool {
     door.check_now(key, 1).unwrap().is_allowed()
 }
 
-/// The text of an address, always in the same memory.
+/// The text of an address, always in the same buffer.
 fn address(text: &mut String, number: usize) -> &str {
     text.clear();
     let [_, a, b, c] = u32::try_from(number).unwrap().to_be_bytes();
@@ -40,8 +40,9 @@ fn address(text: &mut String, number: usize) -> &str {
     text
 }
 
-/// Addresses that come once in 5 s each, and one that comes 5,000 times a second: that one is blocked within a second for 10,
-/// at least 99.9 % of the other requests are served, and memory doesn't grow.
+/// Addresses that are seen once per 5 s each, and one with 5,000 requests per second. That one is
+/// blocked within a second for 10 s. At least 99.9 % of the other requests are served, and memory
+/// does not grow.
 #[test]
 fn one_among_a_million_is_blocked_and_the_others_are_served() {
     const ATTACKER: &str = "192.0.2.66";
@@ -55,12 +56,12 @@ fn one_among_a_million_is_blocked_and_the_others_are_served() {
         let door = door(&clock);
         for milli in 0..15_000 {
             for index in (milli % EVERY) * addresses / EVERY..(milli % EVERY + 1) * addresses / EVERY {
-                // Neighbours don't come one after the other.
+                // Neighbouring addresses are not consecutive.
                 let number = index * 7_919 % addresses;
                 served += u64::from(admits(&door, address(&mut text, number)));
                 others += 1;
             }
-            // The attacker rests while it is blocked, but for one request now and then: nothing forgets its block.
+            // During its block the attacker sends only an occasional request. The block remains.
             let quiet = blocked_at.is_some_and(|at| (at + 2_000..at + 9_000).contains(&milli));
             for _ in 0..if quiet { usize::from(milli % 1_000 == 0) } else { 5 } {
                 match (admits(&door, ATTACKER), blocked_at) {
@@ -75,7 +76,7 @@ fn one_among_a_million_is_blocked_and_the_others_are_served() {
     assert!(blocked_at.is_some_and(|at| at < 1_000), "blocked at {blocked_at:?} ms");
     assert!(freed_at.is_some_and(|after| (10_000..10_002).contains(&after)), "free again after {freed_at:?} ms");
     assert!(served * 1_000 >= others * 999, "{served} of {others} served");
-    // The others are no suspects, so there are few of them.
+    // The others are not suspects, so there are few suspects.
     assert!(memory.bytes_max <= FIXED + 1_000 * EACH_SUSPECT, "{} bytes", memory.bytes_max);
     println!(
         "{addresses} addresses: blocked after {} ms for {} ms, {served} of {others} others served, {} bytes at most",
@@ -85,8 +86,8 @@ fn one_among_a_million_is_blocked_and_the_others_are_served() {
     );
 }
 
-/// So much is counted that most estimates are above the limit although no key is: many are suspects, more than there is room
-/// for, and none is refused.
+/// The total count is so high that most estimates exceed the limit although no key does. More keys
+/// are suspects than there is capacity for, and none is refused.
 #[test]
 fn an_estimate_alone_refuses_nobody() {
     let clock = clock();
@@ -136,7 +137,7 @@ fn threads_admit_no_more_together() {
     assert_eq!((stats.allowed, stats.denied, stats.blocked_keys), (admitted, 8_000 - admitted, 1));
 }
 
-/// The last second of a trace, and what was admitted in it.
+/// The last second of a trace, with its admissions.
 #[derive(Default)]
 struct Window(VecDeque<(u64, u64)>);
 
@@ -151,7 +152,7 @@ impl Window {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// In any second a key is admitted its limit and the share before it was a suspect at most, however it comes and goes.
+    /// In any second a key is admitted at most its limit, plus the share before it was a suspect.
     #[test]
     fn in_any_period_the_limit_and_the_share_at_most(
         trace in prop::collection::vec((0_u64..400_000, 0_u64..200), 1..300),
@@ -160,7 +161,7 @@ proptest! {
         let door = FrontDoor::builder("ddos").without_block().clock(clock.clone()).build();
         let (mut window, mut at) = (Window::default(), 0);
         for (pause, cost) in trace {
-            // Most come at once.
+            // Most arrive at once.
             let pause = if pause < 300_000 { pause / 100 } else { 10 * pause };
             at += pause;
             clock.advance(Duration::from_micros(pause));
@@ -170,7 +171,7 @@ proptest! {
         }
     }
 
-    /// Who stays below half of the share is never refused, whoever else comes.
+    /// A key below half of the share is never refused, regardless of other keys.
     #[test]
     fn a_light_key_is_never_refused(
         others in prop::collection::vec((0_usize..50, 1_u64..1_000), 1..300),
@@ -194,7 +195,7 @@ fn a_peek_says_what_a_check_would() {
         assert_eq!(now(door.peek("key", 1)).unwrap().remaining(), LIMIT - used);
         assert!(admits(&door, "key"));
     }
-    // Now it is a suspect, and what it was charged before doesn't count.
+    // It is a suspect now, and its earlier charges do not count.
     for used in 0..LIMIT {
         assert_eq!(now(door.peek("key", 1)).unwrap().remaining(), LIMIT - used);
         assert!(admits(&door, "key"));
@@ -263,7 +264,8 @@ fn says_what_can_not_be_asked() {
     assert_eq!(door.stats().failed, 2);
 }
 
-/// Every place is held by a block: the next heavy key is refused above its limit, and not blocked; the light go on.
+/// Blocked keys use the whole capacity: the next heavy key is refused above its limit, but not
+/// blocked. Light keys are still admitted.
 #[test]
 fn without_room_for_suspects_the_light_are_still_served() {
     let door = FrontDoor::builder("ddos").max_suspects(1).clock(clock()).build();
@@ -276,7 +278,7 @@ fn without_room_for_suspects_the_light_are_still_served() {
     assert!(admits(&door, "light") && !admits(&door, "one"));
 }
 
-/// A clock that jumps, a day back or a century forward, neither blocks nor panics.
+/// A clock that jumps, a day back or a century forward, causes neither a block nor a panic.
 #[test]
 fn the_clock_may_jump() {
     let clock = clock();

@@ -1,5 +1,5 @@
-//! What stands in front of the limits and beside them: the front door, new keys, concurrency, quotas that follow the load,
-//! anomalies.
+//! Limiters and detectors besides the quotas: the front door, new keys, concurrency, dynamic
+//! quotas, anomalies.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 
@@ -10,7 +10,7 @@ mod dynamic;
 mod front_door;
 mod new_keys;
 
-/// The limiters' futures are always ready in memory; this runs one from a plain test.
+/// Runs a limiter's future, which is always ready in memory, from a synchronous test.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());

@@ -1,4 +1,4 @@
-//! The cap on new keys: a flood of random keys fills no store, and who was known goes on.
+//! The cap on new keys: a flood of random keys fills no store, and known keys are still admitted.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn a_flood_brings_no_more_keys_than_the_cap() {
     assert_eq!(regular, 6);
     let stats = limiter.stats();
     assert_eq!(stats.tracked_keys, CAP * 20);
-    // The shared bucket: ten a minute for all of them.
+    // The shared bucket: ten per minute for all of them.
     assert_eq!(stats.allowed, CAP * 20 + 5 + 10);
     assert_eq!(stats.allowed + stats.denied, 20 * 2_000 + 6);
     assert_eq!(limiter.capped(), 20 * 2_000 + 1 - CAP * 20);
@@ -60,13 +60,14 @@ fn newcomers_beyond_the_cap_share_one_bucket() {
     let refused = now(limiter.check("late", 1)).unwrap();
     assert_eq!(refused.retry_after(), Some(Duration::from_mins(1)));
     assert_eq!(now(limiter.penalty("late", 5)).unwrap().remaining(), 0);
-    // Who comes when the cap has room goes on at once.
+    // A key that arrives while the cap has capacity is forwarded immediately.
     clock.advance(Duration::from_millis(20));
     assert!(admits(&limiter, "late"));
     assert_eq!(limiter.stats().tracked_keys, CAP + 1);
 }
 
-/// Whoever decides over newcomers itself is asked for them, and charges the shared bucket nothing.
+/// A caller that decides on new keys itself gets `None` for them, and the shared bucket is not
+/// charged.
 #[test]
 fn a_caller_may_decide_over_newcomers_beyond_the_cap() {
     let limiter = capped(&clock());
@@ -104,7 +105,8 @@ fn a_block_by_hand_holds_in_a_flood() {
     assert!(now(limiter.unblock("attacker")).unwrap() && admits(&limiter, "attacker"));
 }
 
-/// A key that was blocked behind, and is forgotten here, isn't admitted by the bucket of the others.
+/// A key that the inner limiter blocks, and that is not known here, is not admitted by the shared
+/// bucket.
 #[test]
 fn a_block_behind_holds_for_a_forgotten_key() {
     let clock = clock();
@@ -130,7 +132,7 @@ fn a_block_behind_holds_for_a_forgotten_key() {
     assert_eq!(limiter.stats().denied, 3);
 }
 
-/// Who came twice is known after a flood of twice as many keys as are known.
+/// A key that was seen twice is known after a flood of twice as many keys as the capacity.
 #[test]
 fn a_regular_outlasts_a_flood() {
     let clock = clock();
@@ -171,8 +173,8 @@ mod on_redis {
 
     use super::*;
 
-    /// 50 new keys a second, ten times as many random ones, five seconds: Redis holds the cap and the known clients, and each
-    /// of those had its whole limit.
+    /// 50 new keys per second, ten times as many random ones, for five seconds: Redis holds the cap
+    /// and the known clients, and each of those had its whole limit.
     #[tokio::test]
     async fn a_flood_of_random_keys_leaves_no_more_than_the_cap_on_the_server() {
         let server = RedisServer::start().await;
@@ -202,7 +204,8 @@ mod on_redis {
         assert_eq!(keys, i64::try_from(5 * CAP).unwrap());
     }
 
-    /// A block that Redis told of is known here, though the key is forgotten, and asking for it costs no command.
+    /// A block that Redis reported is known here although the key is not, and its check costs no
+    /// command.
     #[tokio::test]
     async fn a_block_on_the_server_holds_for_a_forgotten_key() {
         let server = RedisServer::start().await;

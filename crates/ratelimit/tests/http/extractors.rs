@@ -1,4 +1,4 @@
-//! Keys that clients can't choose.
+//! Keys that clients cannot choose.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -136,7 +136,7 @@ fn a_raw_text_is_never_an_address() {
     }
     assert_eq!(text(&RequestKey::new("text:10.0.0.1")), "text:text:10.0.0.1", "another text, another key");
     assert_eq!(text(&RequestKey::new("ada")), "ada");
-    // A header's name and value together are none either.
+    // A header's name and value together are not an address either.
     let dead = from("1.1.1.1:1", &[("dead", b":1")]);
     assert_eq!(lists.verdict(text(&ByHeader::new(HeaderName::from_static("dead")).key(&dead))), None);
     let own = ByAddress::new(peer).key(&from("10.0.0.1:1", &[]));
@@ -155,7 +155,7 @@ fn two_keys_make_one_or_the_first_of_two() {
     assert_eq!(text(&both.key(&unknown)), "203.0.113.7|", "leaving a part out is no way out");
     assert_eq!((text(&first.key(&known)), text(&first.key(&unknown))), ("x-account:ada", "203.0.113.7"));
     assert!(both.key(&hostile).bad_reason().is_some() && first.key(&hostile).bad_reason().is_some());
-    // Nobody can name an account that is another's address.
+    // A client cannot name an account that equals another client's address.
     let forged = from("6.6.6.6:1", &[("x-account", b"203.0.113.7")]);
     assert_ne!(first.key(&forged), first.key(&unknown));
     let nothing = Together(ByHeader::new(ACCOUNT), ByApiKey::bearer());
@@ -169,7 +169,8 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Whatever arrives: a bounded key, none, or a refusal; and the address stays the peer's.
+    /// For any input, the result is a bounded key, no key, or a refusal, and the address is the
+    /// peer's.
     #[test]
     fn any_headers_make_a_bounded_key(one in value(), other in value(), forwarded in value()) {
         let request = from("203.0.113.7:1", &[

@@ -1,4 +1,4 @@
-//! The headers as a client reads them.
+//! The headers that a client receives.
 
 use std::time::Duration;
 

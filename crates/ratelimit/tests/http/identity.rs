@@ -1,4 +1,4 @@
-//! The client's address, in good and in hostile headers.
+//! The client's address, with valid and hostile headers.
 
 use std::net::IpAddr;
 
@@ -133,7 +133,8 @@ fn client_text() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// The promise that matters: whatever the client sends, the address that our proxy appended wins.
+    /// The essential guarantee: whatever the client sends, the address that our proxy appended is
+    /// used.
     #[test]
     fn nothing_a_client_sends_hides_its_address(text in client_text(), own_line in any::<bool>(), hop in any::<bool>()) {
         for (name, appended, proxy) in [(XFF, CLIENT, ", 10.9.9.9"), (FORWARDED, "for=203.0.113.7", ", for=10.9.9.9")] {
@@ -147,7 +148,7 @@ proptest! {
         }
     }
 
-    /// Nor what the proxy quotes from the client, such as its `Host`.
+    /// The same holds for text of the client that the proxy quotes, such as its `Host`.
     #[test]
     fn quoted_text_of_the_client_is_no_list(host in "[ -~]{0,60}", prefix in client_text()) {
         let host = host.replace('\\', "\\\\").replace('"', "\\\"");

@@ -31,7 +31,7 @@ fn request(user: Option<&str>) -> Request<()> {
     user.into_iter().fold(builder, |builder, user| builder.header("user", user)).body(()).unwrap()
 }
 
-/// Answers with what the decision in the request's extensions leaves.
+/// Responds with the remaining amount of the decision in the request's extensions.
 async fn remaining(request: Request<()>) -> Result<Response<String>, Infallible> {
     let decision = request.extensions().get::<Decision>();
     Ok(Response::new(decision.map_or("none".to_owned(), |decision| decision.remaining().to_string())))
@@ -120,7 +120,8 @@ async fn what_can_not_be_counted_is_refused() {
     assert_eq!(response.headers()["content-type"], "application/problem+json");
 }
 
-/// Compile-time promises: layers and services cross threads, and limiters are objects.
+/// Checked at compile time: layers and services are `Send` and `Sync`, and limiters are object
+/// safe.
 #[test]
 fn everything_crosses_threads() {
     fn crosses<T: Send + Sync + Clone>(_: &T) {}
@@ -130,7 +131,7 @@ fn everything_crosses_threads() {
     crosses(&layer.layer(service_fn(remaining)));
 }
 
-/// Keeps the events of one thread, each with its level, as text.
+/// Keeps the events of one thread as text, each with its level.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 

@@ -21,7 +21,7 @@ fn get(path: &str) -> Request<()> {
     Request::get(path).body(()).unwrap()
 }
 
-/// Answers with the decisions that came with the request.
+/// Responds with the decisions in the request's extensions.
 async fn told(request: Request<()>) -> Result<Response<String>, Infallible> {
     let all = request.extensions().get::<Decisions>().cloned().unwrap_or_default();
     let one = request.extensions().get::<Decision>().map(Decision::remaining);
@@ -97,7 +97,7 @@ async fn a_refusal_tells_nothing_that_was_given_back() {
     assert_eq!(response.headers().get_all("ratelimit-policy").iter().count(), 1);
 }
 
-/// Two limiters as in the layer's documentation.
+/// Two limiters, as in the documentation of the layer.
 #[tokio::test]
 async fn invented_keys_do_not_get_past_the_address() {
     let by_address = ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
@@ -148,7 +148,7 @@ async fn a_key_that_is_none_is_refused_before_anybody_is_asked() {
     assert_eq!(first.stats().allowed, 0);
 }
 
-/// One at a time, every ten seconds.
+/// One request at a time, every ten seconds.
 fn line() -> Arc<dyn Limiter> {
     let algorithm = LeakyBucket::queue(Quota::per_minute(6).unwrap());
     Arc::new(MemoryLimiter::builder("line", algorithm).clock(ManualClock::default()).build())

@@ -1,4 +1,5 @@
-//! The layer in real servers: hyper with HTTP/1, and gRPC with tonic's own server and client halves over HTTP/2.
+//! The layer in real servers: hyper with HTTP/1, and tonic's server and client with gRPC over
+//! HTTP/2.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ fn limiter(limit: u64) -> Arc<MemoryLimiter<SlidingWindow>> {
     Arc::new(MemoryLimiter::builder("api é", algorithm).max_keys(1).clock(ManualClock::default()).build())
 }
 
-/// Bytes as they are, for a service without generated code.
+/// Raw bytes, for a service without generated code.
 #[derive(Clone, Copy, Debug, Default)]
 struct Raw;
 
@@ -65,7 +66,7 @@ impl Decoder for Raw {
     }
 }
 
-/// A gRPC server that answers what it was sent, behind a limiter by the metadata `user`.
+/// A gRPC server that echoes its input, with a limiter by the metadata `user`.
 async fn grpc_server(limiter: Arc<dyn Limiter>) -> SocketAddr {
     let echo = service_fn(async |request: Request<Incoming>| {
         let echo = service_fn(async |message: tonic::Request<Bytes>| {
@@ -145,7 +146,7 @@ async fn a_grpc_client_is_told_resource_exhausted_and_when_to_come_back() {
 #[tokio::test]
 async fn a_grpc_client_is_told_unavailable_when_nobody_can_count() {
     let limiter = limiter(2);
-    // The one place is taken by a blocked key.
+    // A blocked key uses the only capacity.
     limiter.block("banned", std::time::Duration::from_secs(60)).await.unwrap();
     let address = grpc_server(limiter).await;
     let status = call(address, Some("ada")).await.unwrap_err();

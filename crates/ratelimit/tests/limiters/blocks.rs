@@ -61,7 +61,8 @@ fn a_quiet_time_forgives() {
     assert_eq!(go_over(&limiter).blocked_for(), Some(MINUTE));
 }
 
-/// The block can end before the window does: the client is told of the later, and obeying is never an offence.
+/// The block can end before the window does: the client gets the later time, and obeying never
+/// causes a strike.
 #[test]
 fn waiting_as_told_is_enough() {
     let clock = ManualClock::default();

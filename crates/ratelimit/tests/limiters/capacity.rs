@@ -1,4 +1,4 @@
-//! The cap on keys, and who goes when it is reached.
+//! The cap on keys, and the keys that are evicted when it is reached.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn a_flood_never_exceeds_the_cap_nor_frees_a_blocked_key() {
         for banned in 0..50 {
             assert!(!now(limiter.check(&format!("banned-{banned}"), 1)).unwrap().is_allowed());
         }
-        // The ban ends with its time, not with the flood.
+        // The block ends at its own time, not with the flood.
         clock.advance(BAN);
         assert_eq!(limiter.stats().blocked_keys, 0);
         assert!(now(limiter.check("banned-0", 1)).unwrap().is_allowed());
@@ -151,7 +151,7 @@ fn tenants_are_bounded_too() {
         assert!(now(tenants.check(&format!("t{tenant}"), &limits, 1)).unwrap().allowed);
     }
     assert!(!now(tenants.check("busy", &limits, 1)).unwrap().allowed);
-    // A sixteenth of the places is freed at a time.
+    // A sixteenth of the capacity is freed at a time.
     let stats = tenants.stats();
     assert!((100 - 100 / 16..=100).contains(&stats.tracked_keys), "{stats:?}");
     assert_eq!(stats.evicted_live, 1_001 - stats.tracked_keys);

@@ -1,4 +1,4 @@
-//! Many threads at once get exactly what one would.
+//! Many threads together are admitted exactly as much as one would be.
 
 use std::sync::Barrier;
 use std::thread;
@@ -19,7 +19,7 @@ fn clock() -> ManualClock {
     ManualClock::new(Timestamp::from_micros(1_000_000_000))
 }
 
-/// Runs `check` from all threads at once and sums what was admitted.
+/// Runs `check` from all threads at once and sums the admissions.
 fn race(check: impl Fn() -> bool + Sync) -> u64 {
     let barrier = Barrier::new(usize::try_from(THREADS).unwrap());
     let run = || {
@@ -57,7 +57,7 @@ fn a_tenant_gets_exactly_its_smallest_limit() {
     assert_eq!((tenants.stats().allowed, tenants.stats().denied), (LIMIT, THREADS * EACH - LIMIT));
 }
 
-/// However many threads go over the limit together, that is one strike.
+/// However many threads exceed the limit together, that is one strike.
 #[test]
 fn a_stampede_over_the_limit_strikes_once() {
     let clock = clock();
@@ -71,7 +71,7 @@ fn a_stampede_over_the_limit_strikes_once() {
     assert_eq!(now(limiter.peek("key", 1)).unwrap().blocked_for(), Some(Duration::from_mins(2)));
 }
 
-/// A clock in motion: no thread can be handed a time that the key has already passed.
+/// A moving clock: no thread can get a time that the key has already passed.
 #[test]
 fn a_moving_clock_loses_nothing() {
     let clock = clock();

@@ -1,4 +1,4 @@
-//! The deny cache says no exactly while the limiter behind would, and asks it once.
+//! The deny cache denies exactly while the inner limiter would, and calls it once.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn a_look_is_answered_from_what_is_held_and_not_counted() {
     let clock = clock();
     let cache = cache(one_an_hour(&clock), &clock);
     let _ = (check(&cache, "key", 1), check(&cache, "key", 1));
-    // Behind the cache's back: a look that asked would see it.
+    // Bypasses the cache: a peek that is forwarded would notice it.
     assert!(now(cache.inner().reset("key")).unwrap());
     clock.advance(SECOND / 2);
     let held = now(cache.peek("key", 1)).unwrap();
@@ -147,7 +147,7 @@ fn whatever_is_changed_here_is_seen_at_once() {
 
 #[test]
 fn a_denial_decided_before_a_change_is_not_remembered_after_it() {
-    /// Answers a check late: with what was true before somebody reset the key.
+    /// Returns a check late, with a decision from before a reset of the key.
     struct Late<L>(L, tokio::sync::Notify);
 
     #[async_trait::async_trait]
@@ -254,7 +254,8 @@ proptest! {
                         prop_assert_eq!(found.blocked_for(), expected.blocked_for());
                         prop_assert_eq!(found.reset_after(), expected.reset_after());
                     }
-                    // Until something is admitted or changed, the figures of the least cost refused are exact.
+                    // Until an admission or a change, the figures of the lowest refused cost are
+                    // exact.
                     fresh = if found.is_allowed() { None } else { Some(fresh.map_or(cost, |least: u64| least.min(cost))) };
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! A flood of identities: memory stays where the cap put it, and a ban outlives the flood.
+//! A flood of identities: memory stays at the cap, and a block outlasts the flood.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tidegate_testkit::scale;
 
 use crate::now;
 
-/// Set for the process that is flooded.
+/// Environment variable of the process that is flooded.
 const FLOODED: &str = "TIDEGATE_RATELIMIT_TEST_FLOODED";
 const BAN: Duration = Duration::from_hours(24);
 
-/// In a process of its own, so that its memory is the limiter's. The child is this same test binary.
+/// Runs in a separate process, so that its memory is the limiter's. The child is this test binary.
 #[test]
 #[cfg(target_os = "linux")]
 fn random_keys_take_no_more_memory_than_the_cap() {
@@ -38,11 +38,11 @@ fn flood() {
     now(limiter.block("banned", BAN)).unwrap();
     let (mut random, mut at_the_cap) = (1_u64, 0);
     for nth in 0..keys {
-        // A clock that stands still would let nothing expire, one that hurries everything.
+        // With a stopped clock nothing would expire, with a fast one everything.
         clock.advance(Duration::from_micros(1));
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let _ = limiter.check_now(&format!("{:016x}", random ^ (random >> 32)), 1).unwrap();
-        // Nearly full, and so before most shards have evicted anything.
+        // Nearly full, before most shards have evicted anything.
         if nth == cap as u64 * 96 / 100 {
             at_the_cap = own_bytes();
             assert!(limiter.stats().tracked_keys > cap as u64 * 9 / 10);
@@ -55,8 +55,8 @@ fn flood() {
     assert_eq!(left, Some(BAN - Duration::from_micros(keys)));
 }
 
-/// What the process holds of memory of its own. Counted by walking the pages: `VmRSS` lags behind by up to hundreds of pages
-/// a processor, and grows with each page of the program that is run for the first time.
+/// Private memory of the process. Counted by iterating over the pages: `VmRSS` may be outdated by
+/// hundreds of pages per processor, and grows with each page of code that runs for the first time.
 fn own_bytes() -> u64 {
     let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();

@@ -49,7 +49,7 @@ fn networks_name_addresses_and_prefixes() {
     let network = |text: &str| Listed::Network(text.parse().unwrap());
     let lists = KeyLists::new();
     lists.allow(&network("10.0.0.0/8"));
-    // As its network, whatever its host bits are.
+    // Host bits are ignored.
     lists.deny(&network("10.6.6.6/16"));
     lists.deny(&network("2001:db8::/32"));
     for (key, verdict) in [
@@ -59,7 +59,7 @@ fn networks_name_addresses_and_prefixes() {
         ("11.0.0.1", None),
         ("2001:db8:1::1", Some(Verdict::Deny)),
         ("2001:db8:1::/64", Some(Verdict::Deny)),
-        // As the key of a client, a network is denied with any part of it, and allowed only as a whole.
+        // If the key is a network, it is denied if any part is, and allowed only if the whole is.
         ("2001::/16", Some(Verdict::Deny)),
         ("10.0.0.0/7", Some(Verdict::Deny)),
         ("12.0.0.0/7", None),
@@ -98,12 +98,12 @@ fn a_network_narrower_than_the_key_denies_it_and_does_not_allow_it() {
     lists.deny(&network("2001:db8::1/128"));
     assert_eq!(lists.verdict("2001:db8::/64"), Some(Verdict::Deny));
     assert_eq!(lists.verdict("2001:db8:0:1::/64"), None);
-    // The key that is named outright is allowed in a denied network no more than before.
+    // A key with its own allow list entry is still refused within a denied network.
     lists.allow(&key("2001:db8::/64"));
     assert_eq!(lists.verdict("2001:db8::/64"), Some(Verdict::Deny));
 }
 
-/// Changes by several threads at once: none is lost.
+/// Concurrent changes by several threads: none is lost.
 #[test]
 fn no_change_is_lost() {
     let lists = KeyLists::new();

@@ -18,7 +18,7 @@ mod tiers;
 #[cfg(feature = "tokio")]
 mod waiting;
 
-/// The limiters' futures are always ready in memory; this runs one from a plain test.
+/// Runs a limiter's future, which is always ready in memory, from a synchronous test.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());

@@ -1,4 +1,5 @@
-//! A limiter with blocks against a model of a few lines, over arbitrary operations; its counters to the last one.
+//! A limiter with blocks compared with a short model for arbitrary operations, including all
+//! counters.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -78,7 +79,7 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     prop::collection::vec(operation, 1..200)
 }
 
-/// The clock's unit is a tick of 1 ms, since a block is at least that long.
+/// The clock's unit is a tick of 1 ms, the minimum duration of a block.
 const TICK: Duration = Duration::from_millis(1);
 
 fn ticks(count: u64) -> Duration {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate_ratelimit::{Limiter, ManualClock, MemoryLimiter, Preset, SlidingWindow};
 
-/// What goes over the limit is blocked for as long as promised, and for twice as long the next time.
+/// A key above the limit is blocked for the documented time, and for twice as long the next time.
 #[test]
 fn each_blocks_for_as_long_as_promised() {
     let expected = [("api", 100, 60), ("auth", 5, 900), ("report", 10, 300), ("ddos", 1_000, 10)];

@@ -32,7 +32,7 @@ fn usage_blocks_and_counters_stay() {
     assert_eq!(now(limiter.peek("over", 0)).unwrap().remaining(), 0);
     limiter.set_quota(Quota::per_minute(3).unwrap()).unwrap();
     assert_eq!(now(limiter.peek("key-0", 0)).unwrap().remaining(), 0);
-    // What was above the limit is still charged when the limit rises.
+    // Charges above the lowered limit still count when the limit rises.
     limiter.set_quota(Quota::per_minute(100).unwrap()).unwrap();
     assert_eq!(limiter.check_now("key-0", 96).unwrap().remaining(), 0);
     assert!(now(limiter.peek("over", 0)).unwrap().blocked_for().is_some());
@@ -49,7 +49,7 @@ fn a_quota_that_is_refused_changes_nothing() {
     assert_eq!(now(limiter.peek("key", 0)).unwrap().remaining(), 2);
 }
 
-/// While the quota goes up and down, no charge is lost or made twice.
+/// While the quota changes repeatedly, no charge is lost or counted twice.
 #[test]
 fn nothing_is_lost_while_many_check() {
     const HIGH: u64 = 20_000;
@@ -67,7 +67,7 @@ fn nothing_is_lost_while_many_check() {
         }
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                // A lower limit above half of the greatest amount in use loses nothing of it.
+                // A lower limit above half of the maximum usage loses nothing of it.
                 limiter.set_quota(quota(HIGH * 3 / 4)).unwrap();
                 limiter.set_quota(quota(HIGH)).unwrap();
             }

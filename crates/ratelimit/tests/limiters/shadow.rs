@@ -1,4 +1,4 @@
-//! Limits on trial.
+//! Limiters in shadow mode.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn beside_an_enforced_one_it_changes_nothing_and_is_charged_for_what_that_one_ad
     assert_eq!(both.stats(), alone.stats());
     let report = both.report();
     assert_eq!((report.allowed, report.denied), (4, 1), "five were admitted");
-    // A shadow that is wider than what is enforced never sees what was refused.
+    // A shadow with a higher limit is never charged for refused requests.
     let wide = Shadow::beside(Arc::new(limiter("api", 2)), limiter("trial", 7));
     for _ in 0..10 {
         let _ = now(wide.check("key", 1)).unwrap();
@@ -48,7 +48,7 @@ fn beside_an_enforced_one_it_changes_nothing_and_is_charged_for_what_that_one_ad
     assert_eq!((wide.report().allowed, wide.report().denied), (2, 0));
     assert_eq!(now(wide.shadow().peek("key", 0)).unwrap().remaining(), 5);
 
-    // No block of the shadow reaches the enforced one.
+    // No block of the shadow affects the enforced limiter.
     assert!(now(both.unblock("key")).unwrap());
     assert!(now(both.shadow().peek("key", 0)).unwrap().blocked_for().is_some());
     assert!(now(both.reset("key")).unwrap());

@@ -42,7 +42,7 @@ fn quota_and_steps() -> impl Strategy<Value = (Quota, Vec<Step>)> {
 }
 
 proptest! {
-    /// Small quotas have parts so fine that no rounding can be seen.
+    /// Small quotas have parts so fine that no rounding is visible.
     #[test]
     fn decides_as_the_token_bucket((quota, steps) in quota_and_steps(), built in prop_oneof![Just(0), 0..1_000_000_000_u64]) {
         let clock = ManualClock::new(Timestamp::from_micros(built));
@@ -95,7 +95,7 @@ proptest! {
     }
 }
 
-/// Draws as fast as the limiter lets it, fifty years after it was built.
+/// Takes units as fast as the limiter allows, fifty years after it was built.
 #[test]
 fn the_rate_is_exact_from_one_a_day_to_ten_million_a_second() {
     let rates = [
@@ -144,7 +144,7 @@ fn threads_admit_exactly_the_burst() {
     assert_eq!(admitted.into_inner(), 100_000);
 }
 
-/// Tells one time after another, as a thread reads them that is held up between reading and charging.
+/// Returns given times in order, like a thread that is delayed between reading and charging.
 #[derive(Default)]
 struct Readings(Mutex<VecDeque<u64>>);
 

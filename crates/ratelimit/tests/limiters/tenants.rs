@@ -14,7 +14,7 @@ const MINUTE: u64 = 60_000_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// A moment in the middle of a day, with no window's boundary near.
+/// A time in the middle of a day, far from any window's boundary.
 const NOON: u64 = 20_000 * DAY + 12 * HOUR + 7 * MINUTE;
 
 fn at(micros: u64) -> Timestamp {
@@ -26,8 +26,8 @@ fn used(state: &TenantState, plan: &TenantPlan, now: u64) -> [u64; 3] {
 }
 
 proptest! {
-    /// From a fresh state the first 60 pass however they are spread, the 61st inside the minute doesn't, and no
-    /// minute ever holds more than 60.
+    /// From a new state the first 60 pass however they are spread, the 61st within the minute does
+    /// not, and no minute ever contains more than 60.
     #[test]
     fn a_free_tenant_has_sixty_in_any_minute(
         offset in 0..2 * DAY,
@@ -50,7 +50,8 @@ proptest! {
         prop_assert!(admitted.windows(61).all(|run| run[60] - run[0] >= MINUTE));
     }
 
-    /// Refused means charged nowhere; admitted means charged everywhere; each window holds its own bound.
+    /// A refusal charges no window, an admission charges every window, and each window keeps its
+    /// bound.
     #[test]
     fn all_windows_or_none(
         minute in 1_u64..8, hour in 1_u64..20, day in 1_u64..40,
@@ -78,7 +79,7 @@ proptest! {
             } else {
                 prop_assert_eq!(after, before);
                 prop_assert!(decision.windows.iter().any(|window| !window.decision.is_allowed()));
-                // Waiting as told is enough for all windows at once.
+                // Waiting for `retry_after` is sufficient for all windows at once.
                 let wait = decision.retry_after().expect("a refusal says when to come back");
                 let later = at(now).saturating_add(wait);
                 prop_assert!(state.clone().check(&limits, later, cost)?.allowed);
@@ -95,8 +96,8 @@ proptest! {
     }
 }
 
-/// Guards against a tenant locked out until a clock that was set back has caught up: a refusal, too, has to take
-/// note of the step, or the next one finds the same state and says the same again.
+/// A tenant must not be locked out until a clock that was set back has caught up. A refusal must
+/// also record the step, or the next check would find the same state and refuse again.
 #[test]
 fn a_clock_set_back_locks_no_tenant_out() {
     for (step, limits) in [
@@ -114,7 +115,7 @@ fn a_clock_set_back_locks_no_tenant_out() {
 }
 
 proptest! {
-    /// Wherever the clock goes, waiting as told is enough.
+    /// Whatever the clock does, waiting for `retry_after` is sufficient.
     #[test]
     fn no_step_locks_a_tenant_out(
         times in prop::collection::vec((prop_oneof![0..MINUTE, 0..HOUR, 0..10 * DAY], 0_u64..4), 1..60),
@@ -130,7 +131,7 @@ proptest! {
     }
 }
 
-/// One step of a random life.
+/// One step of a random sequence.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Check(u64),
@@ -157,9 +158,9 @@ fn life() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// Through changes of plan, blocks, penalties, steps of the clock and checks that bring any of the plans: a refusal charges nothing,
-    /// an admission all windows; under the plan of a stretch no minute, hour or day holds more than that plan allows; what was
-    /// used stays used when the plan changes.
+    /// With changes of plan, blocks, penalties, steps of the clock and checks that pass any of the
+    /// plans: a refusal charges nothing and an admission all windows. While a plan applies, no
+    /// minute, hour or day contains more than it allows. The usage is kept when the plan changes.
     #[test]
     fn a_thousand_lives_keep_every_promise(steps in life(), escalates in any::<bool>()) {
         let clock = ManualClock::new(at(NOON));
@@ -174,7 +175,7 @@ proptest! {
         };
         let (mut plan, mut stale) = (of(sizes[0], 1)?, of(sizes[1], 0)?);
         now(tenants.set_plan("t", &plan))?;
-        // What was admitted, and when, since the plan in force is and the clock goes on.
+        // Admissions with their times, since the current plan applies and the clock is monotonic.
         let mut admitted = Vec::<(u64, u64)>::new();
         for step in steps {
             let present = clock.now().as_micros();
@@ -305,7 +306,7 @@ fn tenants_are_isolated_and_resettable_and_counted() {
     assert!(now(tenants.check("a", &limits, 1)).unwrap().allowed);
 }
 
-/// Where a clock starts at zero, so do the windows.
+/// If a clock starts at zero, so do the windows.
 #[test]
 fn usage_is_shown_per_window() {
     let tenants = MemoryTenantLimiter::new(ManualClock::new(at(NOON)), 10);

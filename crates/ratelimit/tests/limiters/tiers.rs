@@ -1,4 +1,4 @@
-//! The tiers as they are sold.
+//! The limits of the tiers.
 
 use tidegate_ratelimit::{Overrides, QuotaError, Tier, TierLimits};
 

@@ -1,4 +1,4 @@
-//! Waiting for an admission, on tokio's paused time and a clock that follows it.
+//! Waiting for an admission, with tokio's paused time and a clock that follows it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ async fn who_waits_is_admitted_when_it_fits_and_no_sooner() {
     let start = Instant::now();
     for expected in [0, 0, 1_000, 1_000, 2_000] {
         until_ready(&limiter, "k", 1, ms(5_000)).await.unwrap();
-        // The timer counts in whole milliseconds.
+        // The timer has a resolution of one millisecond.
         assert!((ms(expected)..=ms(expected + 5)).contains(&start.elapsed()), "{:?}", start.elapsed());
     }
 }
@@ -89,7 +89,7 @@ async fn a_place_that_is_dropped_is_given_back_and_one_that_was_used_is_not() {
     drop(second);
     tokio::task::yield_now().await;
     let third = take().await.unwrap();
-    // Dropped in the middle of its wait.
+    // Dropped during its wait.
     assert!(tokio::time::timeout(ms(10), third.ready()).await.is_err());
     tokio::task::yield_now().await;
     assert!(take().await.is_ok());

@@ -16,9 +16,9 @@ use crate::support::{LONG, World, keyspace, limiter, tenants};
 const URL: &str = "TIDEGATE_RATELIMIT_TEST_URL";
 const PROCESSES: usize = 4;
 const LIMIT: u64 = 1_234;
-/// A log keeps a date for each charge, so its limit is bounded.
+/// A log stores a time for each charge, so its limit is bounded.
 const LOG_LIMIT: u64 = 987;
-/// How often each task asks a leased limiter.
+/// Number of calls that each task makes to a leased limiter.
 const REPEATS: u64 = 2;
 const GO: &str = "go";
 const ADMITTED: &str = "admitted";
@@ -28,7 +28,7 @@ fn tasks() -> usize {
     scale(320, 10_000)
 }
 
-/// Three quarters of what all processes ask for.
+/// Three quarters of the total demand of all processes.
 fn leased_limit() -> u64 {
     3 * (tasks() * PROCESSES) as u64 * REPEATS / 4
 }
@@ -45,7 +45,7 @@ async fn count(client: &Client, key: &str) -> u64 {
     add(client, key, 0).await
 }
 
-/// Runs checks in many tasks at once, and counts those admitted.
+/// Runs checks in many tasks at once, and counts the admissions.
 async fn storm<F>(check: impl Fn() -> F) -> u64
 where
     F: Future<Output = u64> + Send + 'static,
@@ -58,7 +58,8 @@ where
     admitted
 }
 
-/// One limiter of each algorithm that admits exactly its limit, so many in a year: none gets anything back while a test runs.
+/// One limiter of each algorithm that admits exactly its limit per year: none refills during a
+/// test.
 fn exact_limiters(client: &Client) -> Vec<Arc<dyn Limiter>> {
     let quota = Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap();
     vec![
@@ -71,7 +72,8 @@ fn exact_limiters(client: &Client) -> Vec<Arc<dyn Limiter>> {
     ]
 }
 
-/// The same with leases, which may leave something over and never admit more. Greater, so that there is something to lease.
+/// The same with leases, which may admit less but never more. The limit is higher, so that there is
+/// something to lease.
 fn leased_limiters(client: &Client) -> Vec<Arc<dyn Limiter>> {
     fn leased<A: RedisAlgorithm>(client: &Client, name: &str, algorithm: A) -> Arc<dyn Limiter> {
         Arc::new(LeasedLimiter::builder(limiter(client, name, algorithm)).build())
@@ -92,7 +94,8 @@ fn blocked_limiter(client: &Client) -> RedisLimiter<SlidingWindow> {
 }
 
 async fn child(url: &str) {
-    // A thousand at once wait for each other, and on a busy machine longer than a request may.
+    // A thousand concurrent requests wait for each other, on a busy machine longer than the
+    // timeout.
     let client = Client::connect(&Config::parse(url).unwrap().command_timeout(LONG), Role::Cache).await.unwrap();
     add(&client, READY, 1).await;
     poll_until(LONG, async || (count(&client, GO).await == 1).then_some(())).await.unwrap();
@@ -119,7 +122,7 @@ async fn child(url: &str) {
     add(&client, &format!("{ADMITTED}:tenant"), admitted.await).await;
 }
 
-/// A process that is killed at the latest when the test has ended.
+/// A process that is killed at the end of the test at the latest.
 struct Process(Child);
 
 impl Drop for Process {
@@ -158,7 +161,7 @@ async fn processes_admit_exactly_the_limit() {
         assert!(admitted <= leased_limit() && admitted > leased_limit() / 2, "{}: {admitted}", limiter.name());
     }
     assert_eq!(count(&world.client, &format!("{ADMITTED}:tenant")).await, LIMIT);
-    // However many went over the limit together, that is one strike.
+    // However many tasks exceeded the limit together, that is one strike.
     let blocked = blocked_limiter(&world.client).peek("key", 1).await.unwrap().blocked_for().unwrap();
     assert!(blocked <= Duration::from_mins(10), "{blocked:?}");
     let used = tenants(&world.client).usage("t1", &tenant_limits()).await.unwrap();

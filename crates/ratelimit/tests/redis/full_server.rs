@@ -1,5 +1,5 @@
-//! A server that has reached `maxmemory`: limits hold, by the outage policy, and nothing blocks for
-//! ever.
+//! A server that has reached `maxmemory`: limits are enforced according to the outage policy, and
+//! nothing blocks for ever.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ async fn set_limit(world: &World, maxmemory: &str) {
     assert_eq!(world.server.cli(&["CONFIG", "SET", "maxmemory", maxmemory]).await, "OK");
 }
 
-/// The error of a call that a full server refuses: it says why, and that nothing was charged.
+/// Checks the error of a call that a full server refuses: it gives the reason, and nothing was
+/// charged.
 fn is_full<T: std::fmt::Debug>(answer: Result<T, CheckError>) {
     let Err(CheckError::Store(error)) = answer else { panic!("a full server took it: {answer:?}") };
     assert!(error.is_transient() && !error.may_have_charged(), "{error}");
@@ -48,7 +49,7 @@ async fn the_outage_policy_decides_on_a_full_server() {
     assert_eq!(admitted(&closed, "b").await, 0);
     assert_eq!(admitted(&open, "c").await, 2 * LIMIT);
     assert!(world.client.availability().is_available(), "the server answers, so the breaker stays closed");
-    // What an operator does goes on.
+    // Calls of an operator still work.
     alone.block("enemy", Duration::from_mins(1)).await.unwrap();
     assert!(!share.check("enemy", 1).await.unwrap().is_allowed());
     assert!(alone.unblock("enemy").await.unwrap());
@@ -56,7 +57,7 @@ async fn the_outage_policy_decides_on_a_full_server() {
     quotas.publish("api", Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap()).await.unwrap();
     quotas.withdraw("api").await.unwrap();
 
-    // Once there is room, Redis decides again by itself, and what was admitted meanwhile is
+    // Once there is free memory, Redis decides again automatically, and earlier admissions are
     // charged.
     set_limit(&world, "0").await;
     poll_until(LONG, async || {
@@ -93,7 +94,7 @@ async fn a_tenant_has_its_share_on_a_full_server() {
     assert!(shared.check("t", &plan, 1).await.unwrap().allowed);
 }
 
-/// Charges are refused, also under a known key. Operations of an operator are not.
+/// Charges are refused, even for a known key. Calls of an operator are not.
 async fn each_call_on_a_full_server(world: &World, limiter: &impl Limiter) {
     assert!(limiter.check("known", 1).await.unwrap().is_allowed());
     set_limit(world, "1mb").await;
@@ -122,13 +123,13 @@ async fn a_full_server_charges_nothing_and_does_what_an_operator_asks() {
     let windows = Windows::new(Quotas::new(&[quota, Quota::per_minute(5_000).unwrap()]).unwrap());
     each_call_on_a_full_server(&world, &world.limiter("windows", windows)).await;
 
-    // A hot key asks for leases, which are refused too.
+    // A hot key requests leases, which are refused too.
     let leased = LeasedLimiter::builder(world.limiter("leased", FixedWindow::new(quota))).build();
     assert_eq!(admitted(&leased, "hot").await, 2 * LIMIT);
     let before = leased.shared().peek("hot", 0).await.unwrap().remaining();
     set_limit(&world, "1mb").await;
     let mut refusal = None;
-    // What is left of the last lease is used up first.
+    // The rest of the last lease is used up first.
     for _ in 0..10_000 {
         refusal = leased.check("hot", 1).await.err();
         if refusal.is_some() {
@@ -157,8 +158,8 @@ async fn a_full_server_takes_no_seat_and_no_plan_of_a_tenant() {
     is_full(shared.reward("known", &plan, 1).await);
 }
 
-/// Operators change few quotas, and processes are few: a full server takes the quotas that it has
-/// lost, and counts the processes.
+/// Quotas change rarely and processes are few: a full server accepts the quotas that it has lost,
+/// and counts the processes.
 #[tokio::test]
 async fn a_full_server_is_told_again_of_quotas_that_it_has_lost() {
     let world = World::start_patient().await;

@@ -1,4 +1,4 @@
-//! What lies in Redis: one string a key, that always expires and that nobody else's identity can reach.
+//! The keys in Redis: one string per key that always expires and that no other identity can reach.
 
 use std::time::Duration;
 
@@ -25,9 +25,9 @@ async fn a_check_is_one_round_trip_and_one_key() {
             let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
             line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
         };
-        // The first one is sent by a digest that the server doesn't know, then whole.
+        // The first one is sent as an unknown digest, then as a whole script.
         assert_eq!((calls("evalsha"), calls("eval")), (20, 1), "{stats}");
-        // Refusals read and write nothing.
+        // Refusals write nothing.
         assert_eq!((calls("get"), calls("set")), (20, 5), "{stats}");
     }
     assert_eq!(world.keys().await.len(), 3);
@@ -53,7 +53,7 @@ async fn every_key_expires_when_nothing_counts_any_more() {
     let ttl = world.ttl("test:{rl:fixed:key}").await;
     assert!(i128::from(ttl) <= i128::try_from(reset.as_millis()).unwrap() + 1 && ttl != -1, "{ttl} {reset:?}");
 
-    // What would expire within a microsecond is kept for a millisecond, not for ever.
+    // A key that would expire within a microsecond is kept for a millisecond, not for ever.
     let short = world.limiter("short", SlidingWindow::new(Quota::new(5, Duration::from_micros(1)).unwrap()));
     let _ = short.check("key", 1).await.unwrap();
     let ttl = world.ttl("test:{rl:short:key}").await;
@@ -141,7 +141,7 @@ async fn another_algorithm_keeps_the_block_and_counts_afresh() {
     assert!(after.check("key", 1).await.unwrap().blocked_for().is_some());
     assert!(after.unblock("key").await.unwrap());
     assert!(after.check("key", 2).await.unwrap().is_allowed());
-    // A smaller limit counts at once.
+    // A lower limit applies immediately.
     let smaller = world.limiter("api", TokenBucket::new(Quota::new(1, Quota::MAX_PERIOD).unwrap()));
     assert!(!smaller.check("key", 1).await.unwrap().is_allowed());
 }

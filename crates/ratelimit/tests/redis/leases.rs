@@ -1,4 +1,5 @@
-//! Leases: no window gets more than without them, near the limit there are none, and whoever changes a key drops them.
+//! Leases: no window admits more than without them, near the limit there are none, and every change
+//! of a key drops them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ const START: u64 = 1_700_000_000_000_000;
 const PERIOD: u64 = 5_000_000;
 const LIMIT: u64 = 300;
 
-/// Processes that lease, whose clocks show different times, and one that doesn't.
+/// Processes that lease, with different clocks, and one that does not.
 struct Simulation<A: RedisAlgorithm> {
     leasing: Vec<(LeasedLimiter<A>, ManualClock)>,
     plain: RedisLimiter<A>,
@@ -36,7 +37,8 @@ impl<A: RedisAlgorithm> Simulation<A> {
         Self { leasing: (0..3).map(|_| leasing()).collect(), plain: shared() }
     }
 
-    /// Runs a trace of pauses, who asks, how often and for how much; returns when how much was admitted.
+    /// Runs a trace of pauses, processes, repetitions and costs. Returns the admissions with their
+    /// times.
     async fn run(&self, world: &World, trace: &[(u64, usize, u64, u64)]) -> Vec<(u64, u64)> {
         let mut now = START;
         let mut admitted = Vec::new();
@@ -74,7 +76,7 @@ fn most_in_any_window(admitted: &[(u64, u64)]) -> u64 {
     most_in(admitted, PERIOD)
 }
 
-/// The most admitted in any stretch of that length that begins with an admission.
+/// The maximum admitted in any interval of that length that begins with an admission.
 fn most_in(admitted: &[(u64, u64)], length: u64) -> u64 {
     let windows = (0..admitted.len()).map(|first| {
         let in_window = admitted[first..].iter().take_while(|(at, _)| at - admitted[first].0 < length);
@@ -88,13 +90,13 @@ fn most_in_an_aligned_window(admitted: &[(u64, u64)]) -> u64 {
     admitted.iter().map(|(at, _)| sum(at / PERIOD)).max().unwrap_or(0)
 }
 
-/// Runs traces over a key each, and says whether leases were used at all.
+/// Runs traces over one key each, and checks that leases were used at all.
 fn for_all_traces<A: RedisAlgorithm>(algorithm: A, holds: impl Fn(&[(u64, u64)]) -> bool) {
     let runtime = runtime();
     let world = runtime.block_on(World::start_patient());
     let leased = std::cell::Cell::new(0);
     let number = std::cell::Cell::new(0);
-    // Few traces may by chance be all of cold keys, which have no lease.
+    // A few traces may randomly contain only cold keys, which have no lease.
     for_all(8, trace(), |trace| {
         number.set(number.get() + 1);
         let simulation = Simulation::new(&world, &format!("api-{}", number.get()), algorithm);
@@ -147,7 +149,7 @@ fn a_bucket_keeps_its_bound_in_any_time() {
             })
         })
     };
-    // A meter is the same bucket over the same keys.
+    // A meter is the same bucket with the same keys.
     for_all_traces(TokenBucket::new(quota().burst(burst).unwrap()), holds);
 }
 
@@ -180,7 +182,8 @@ async fn a_hot_key_asks_seldom_and_a_cold_one_each_time() {
     assert!(limiter.leased() > 4_500, "{}", limiter.leased());
     let stats = limiter.stats();
     assert_eq!((stats.allowed, stats.denied, stats.failed), (5_800, 0, 0));
-    // The last lease may not be used up; what it holds is what nobody else gets, and this one still sees it.
+    // The last lease may not be used up. Its rest is available to no other process, but visible
+    // here.
     let (here, there) = (limiter.peek("hot", 1).await.unwrap(), limiter.shared().peek("hot", 1).await.unwrap());
     assert!(there.remaining() <= here.remaining() && here.remaining() <= 1_000_000 - 5_000);
     assert_eq!(world.keys().await.len(), 201, "one key each, leases or not");
@@ -201,19 +204,19 @@ async fn a_cost_that_never_fits_makes_no_key_hot() {
 async fn near_the_limit_every_single_one_is_admitted_and_no_more() {
     let world = World::start_patient().await;
     let limiter = leased(&world, "api", FixedWindow::new(yearly(2_000)));
-    // Leases end by themselves only after half a second, so whatever is stranded would be missed here.
+    // Leases end by themselves only after half a second, so an unused rest would be missing here.
     assert_eq!(admit(&limiter, "key", 5_000).await, 2_000);
     assert!(limiter.leased() > 1_000);
     assert!(limiter.check("key", 1).await.unwrap().blocked_for().is_some());
 }
 
-/// What the server holds of `key`, in bytes.
+/// Size of the value of `key` on the server, in bytes.
 async fn bytes_of(world: &World, name: &str) -> i64 {
     let key = format!("test:{{rl:{name}:key}}");
     world.client.execute(Command::new("STRLEN").key(&key)).await.unwrap().as_int().unwrap()
 }
 
-/// Leases one after the other for more than a period, each after the last has ended, and then all that is still to be had.
+/// Takes consecutive leases for more than a period, and then everything that remains.
 async fn lease_steadily<A: RedisAlgorithm>(world: &World, name: &str, algorithm: A, most_bytes: i64) {
     const LONG_PERIOD: u64 = 40 * PERIOD;
     const LONG_LIMIT: u64 = 30_000;
@@ -233,7 +236,7 @@ async fn lease_steadily<A: RedisAlgorithm>(world: &World, name: &str, algorithm:
             assert!(bytes <= most_bytes, "{name}: {bytes} bytes after {nth} steps");
         }
     }
-    // What is leased and not used goes with the limiter.
+    // The unused rest of a lease is lost with the limiter.
     let left = simulation.plain.peek("key", 0).await.unwrap().remaining();
     assert!(simulation.plain.check("key", left).await.unwrap().is_allowed());
     admitted.push((START + (steps - 1) * step, left));
@@ -247,13 +250,13 @@ async fn a_key_that_is_leased_steadily_stays_small() {
     let world = World::start_patient().await;
     let long = Quota::new(30_000, Duration::from_micros(40 * PERIOD)).unwrap();
     let minute = Quota::new(100_000, Duration::from_mins(1)).unwrap();
-    // Two for each of 60 segments, and those of the leases ahead.
+    // Two for each of 60 segments, and those of the leases in the future.
     let window = 14 * (2 * 60 + 10);
     lease_steadily(&world, "window", SlidingWindow::new(long), 100 + window).await;
     lease_steadily(&world, "windows", Windows::new(Quotas::new(&[minute, long]).unwrap()), 100 + 2 * window).await;
 }
 
-/// One process was told how much is left, and others have used it up since.
+/// One process knows an old remaining amount, and others have used it up since.
 async fn lease_late<A: RedisAlgorithm>(world: &World, algorithm: A) {
     let (name, clock) = (format!("late-{}", algorithm.name()), ManualClock::default());
     let shared = || RedisLimiter::builder(&name, algorithm, world.client.clone(), keyspace()).build().unwrap();
@@ -264,7 +267,7 @@ async fn lease_late<A: RedisAlgorithm>(world: &World, algorithm: A) {
     clock.advance(Duration::from_millis(600));
     let left = plain.peek("key", 0).await.unwrap().remaining();
     assert!(plain.check("key", left - 150).await.unwrap().is_allowed());
-    // It asks for 100 again, of which cost and lease would fit.
+    // It requests 100 again, of which the cost and the lease would fit.
     assert_eq!(admit(&limiter, "key", 10).await, 10, "{name}");
     assert_eq!((limiter.leased(), plain.peek("key", 0).await.unwrap().remaining()), (used, 140), "{name}");
 }
@@ -312,7 +315,7 @@ async fn a_reward_gives_no_key_more_than_its_limit() {
         }
     }
     assert_eq!(limiter.leased(), 1, "the first of a lease");
-    // More than was admitted: the lease that runs is among what is taken back.
+    // More than was admitted: the current lease is part of the refund.
     let left = limiter.reward("key", 100_000).await.unwrap();
     assert_eq!(left.remaining(), 100_000);
     assert_eq!(limiter.check("key", 1).await.unwrap().remaining(), 99_999);
@@ -352,7 +355,7 @@ async fn tasks_wait_for_one_lease_and_go_on_when_its_fetcher_is_gone() {
             tokio::spawn(async move {
                 for _ in 0..50 {
                     if number % 4 == 0 {
-                        // Dropped at its first await, also as the one who fetches.
+                        // Dropped at its first await, even if it fetches.
                         let mut dropped = std::pin::pin!(limiter.check("key", 1));
                         std::future::poll_fn(|context| {
                             let _ = dropped.as_mut().poll(context);

@@ -1,4 +1,4 @@
-//! A charge is sent once: where its reply is lost, the server counted it once, and nobody sends it again.
+//! A charge is sent once: if its reply is lost, the server counted it once, and it is not repeated.
 
 use tidegate_ratelimit::{CheckError, FallbackLimiter, FixedWindow, Limiter, Quota, RedisLimiter, TenantLimiter, Tier};
 use tidegate_redis::Client;
@@ -24,7 +24,7 @@ async fn no_charge_happens_twice() {
     let client = connect(&proxy.url()).await;
     let (limiters, lossy) = (one_of_each(&client, 1_000), tenants(&client));
     let limits = Tier::Enterprise.into();
-    // So that the scripts are known, and one attempt is one request.
+    // Loads the scripts, so that one attempt is one request.
     for limiter in &limiters {
         let _ = limiter.check("other", 0).await.unwrap();
     }
@@ -43,7 +43,7 @@ async fn no_charge_happens_twice() {
             tenants(&world.client).usage(&key, &limits).await.unwrap().windows.iter().all(|window| window.used == 1)
         );
     }
-    // Those of the client's own probes beside.
+    // Includes those of the client's own probes.
     assert!(proxy.dropped() as u64 >= 4 * ROUNDS);
     assert_eq!(limiters[0].stats().failed, ROUNDS);
 }

@@ -1,4 +1,5 @@
-//! The limiters over real servers: the scripts against the Rust they repeat, many processes, lost replies, outages.
+//! The limiters with real servers: scripts compared with Rust, many processes, lost replies,
+//! outages.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 

@@ -1,4 +1,4 @@
-//! Three processes while Redis is alive, but slow for a moment.
+//! Three processes while Redis is available, but slow for a moment.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tidegate_testkit::redis::{Proxy, RedisServer};
 use crate::support::{LONG, World, connect, keyspace, tenants};
 
 const LIMIT: u64 = 90;
-/// Long enough for an answer on a busy machine.
+/// Sufficient for a reply on a busy machine.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// A process: a client of its own that counts the others.
+/// A process with its own client, which counts the others.
 struct Process {
     limiter: FallbackLimiter<FixedWindow>,
     tenants: FallbackTenantLimiter,
@@ -80,12 +80,12 @@ async fn a_redis_that_stops_for_a_moment_opens_no_limit() {
     }
     server.resume();
     assert!(processes.iter().all(|process| process.limiter.stats().alone > 0), "nothing was decided without Redis");
-    // Each last answer is at most two checks of the others behind, so the parts add up to two more
-    // at most.
+    // Each last reply is at most two checks of the others behind, so the sum of the parts exceeds
+    // the limit by at most two.
     assert!((45..=LIMIT + 2).contains(&known), "{known} of {LIMIT}");
     assert!((1..=LIMIT).contains(&unknown), "{unknown} of {LIMIT}");
     assert!((45..=102).contains(&of_tenant), "{of_tenant} of 100");
-    // Who goes over a part of the limit is not blocked: here or, when Redis answers again, there.
+    // Exceeding a part of the limit causes no block, neither here nor later in Redis.
     let check = async || {
         let decision = processes[0].limiter.check("unknown", 0).await.unwrap();
         decision.is_allowed().then_some(())
@@ -101,7 +101,7 @@ async fn a_process_that_gets_no_answer_adds_at_most_its_part() {
     let processes = three([server.url(), server.url(), proxy.url()]).await;
     let slow = &processes[2];
     let mut all = 0;
-    // It hears that all but one are left; then the others use most of them.
+    // It receives that all but one remain. Then the others use most of them.
     all += admitted(slow, "key", 1).await;
     all += admitted(&processes[0], "key", 40).await + admitted(&processes[1], "key", 40).await;
     proxy.hang();
@@ -110,7 +110,7 @@ async fn a_process_that_gets_no_answer_adds_at_most_its_part() {
     assert!((LIMIT..=LIMIT + LIMIT / 3).contains(&all), "{all} of {LIMIT}");
 }
 
-/// Kills the server, and returns when the client knows.
+/// Kills the server, and waits until the client has noticed.
 async fn begin_outage(world: &mut World) {
     world.server.kill9();
     poll_until(LONG, async || {
@@ -149,7 +149,8 @@ async fn after_its_first_window_an_outage_has_the_share_of_its_policy() {
     assert_eq!(admitted("key").await, (30, false));
     assert_eq!(limiter.peek("other", 0).await.unwrap().remaining(), 30);
     assert_eq!(admitted("stale").await, (29, false));
-    // What Redis reported of that key is over, and the first window of the outage is not.
+    // The value that Redis reported for that key has expired, the first window of the outage has
+    // not.
     clock.advance(window * 4 / 10);
     assert_eq!(admitted("stale").await, (0, false));
     clock.advance(2 * window);

@@ -1,4 +1,4 @@
-//! While Redis is away the policy decides, at once; when it is back, Redis does, by itself.
+//! During an outage the policy decides immediately. Afterwards Redis decides again automatically.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) fn share_of(instances: u32) -> OutagePolicy {
     OutagePolicy::LocalShare { instances: NonZeroU32::new(instances).unwrap() }
 }
 
-/// Kills the server, and returns when the client knows.
+/// Kills the server, and waits until the client has noticed.
 pub(crate) async fn begin_outage(world: &mut World) {
     world.server.kill9();
     poll_until(LONG, async || {
@@ -65,17 +65,17 @@ async fn each_policy_decides_while_redis_is_away() {
     assert_eq!(admitted(&alone, "key", 100).await, LIMIT);
     assert_eq!(admitted(&shared, "key", 100).await, LIMIT / 4);
     assert_eq!(shared.check("other", 1).await.unwrap().limit(), LIMIT / 4);
-    // Above the share, but not above the limit: that is no error for ever.
+    // Above the share but not above the limit: not a permanent error.
     assert!(matches!(shared.check("new", 5).await, Err(CheckError::Store(error)) if error.is_transient()));
     let never = Err(CheckError::CostExceedsLimit { cost: 10, limit: LIMIT });
     assert_eq!((&shared.check("new", 10).await, &open.check("new", 10).await), (&never, &never));
-    // An operator is told that the others don't know.
+    // The operator gets an error, because the others do not know the block.
     assert!(shared.block("banned", BAN).await.is_err());
     assert!(shared.peek("banned", 1).await.unwrap().blocked_for().is_some());
     assert_eq!(alone.stats().denied, 100 - LIMIT);
 }
 
-/// A check that was sent before the block ended hears of it after it was ended here.
+/// A check that was sent before the block ended gets its reply after the block was ended here.
 #[tokio::test]
 async fn a_check_under_way_brings_no_block_back_that_was_ended() {
     let mut world = World::start().await;
@@ -127,14 +127,14 @@ async fn blocks_outlast_redis_and_redis_decides_again() {
     let mut world = World::start().await;
     let [open, closed] = [OutagePolicy::Open, OutagePolicy::Closed].map(|policy| limiter(&world, policy));
     let alone = limiter(&world, OutagePolicy::default());
-    // Blocked through one; another one hears of it by its own check.
+    // Blocked through one limiter. Another one learns of it from its own check.
     assert_eq!(admitted(&open, "greedy", 20).await, LIMIT);
     alone.block("banned", BAN).await.unwrap();
     for limiter in [&open, &closed, &alone] {
         assert!(!limiter.check("greedy", 1).await.unwrap().is_allowed());
         assert!(!limiter.check("banned", 1).await.unwrap().is_allowed());
     }
-    // One that is unblocked elsewhere is heard of too.
+    // It also learns of an unblock elsewhere.
     alone.block("forgiven", BAN).await.unwrap();
     assert!(open.check("forgiven", 1).await.unwrap().blocked_for().is_some());
     assert!(alone.unblock("forgiven").await.unwrap());
@@ -152,13 +152,14 @@ async fn blocks_outlast_redis_and_redis_decides_again() {
     assert_eq!(admitted(&alone, "key", 20).await, LIMIT);
 
     end_outage(&mut world).await;
-    // What was admitted meanwhile is charged to Redis, and the block that it led to is taken there.
+    // Amounts that were admitted meanwhile are charged to Redis, and the resulting block is sent
+    // there.
     let blocked = alone.check("key", 0).await.unwrap().blocked_for().unwrap();
     assert!(BAN / 2 < blocked && blocked <= BAN, "{blocked:?}");
     let direct = world.limiter("api", algorithm());
     assert!(direct.unblock("key").await.unwrap());
     assert_eq!(direct.peek("key", 0).await.unwrap().remaining(), 0);
-    // Those who count nothing owe nothing.
+    // Policies that count nothing have no debts.
     let debits: Vec<String> = world.keys().await.into_iter().filter(|key| key.ends_with(":debits")).collect();
     assert_eq!(debits, ["test:{rl:api:key}:debits"]);
 }
@@ -178,7 +179,7 @@ async fn two_changes_at_once_leave_redis_and_the_share_with_one_quota() {
             scope.spawn(|| change(20));
             change(30);
         });
-        // In the outage the share decides.
+        // During the outage the share decides.
         assert_eq!(limiter.peek("key", 0).await.unwrap().quota(), limiter.quota());
     }
 }

@@ -1,4 +1,4 @@
-//! What three instances promise together while Redis is away, and what Redis knows of it afterwards.
+//! The joint guarantee of three instances during an outage, and their debts to Redis afterwards.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -32,36 +32,36 @@ fn fallback<A: RedisAlgorithm>(client: &Client, name: &str, algorithm: A) -> Fal
     FallbackLimiter::builder(shared).policy(OutagePolicy::LocalShare { instances }).build()
 }
 
-/// In a proof the figures are those promised; else the build is slow and the machine is busy with other tests.
+/// In a full run, the documented values. Otherwise the build is slow and the machine is busy.
 fn slower(promised: Duration) -> Duration {
     if scale(0, 1) == 1 { promised } else { 20 * promised }
 }
 
-/// When something was admitted: not before the first and not after the second.
+/// The time of an admission: not before the first and not after the second.
 type Admission = (Instant, Instant);
 
 /// One of the processes.
 struct Instance {
     client: Client,
-    /// A window that doesn't end.
+    /// A window that does not end.
     frozen: FallbackLimiter<FixedWindow>,
-    /// A second.
+    /// A window of one second.
     short: FallbackLimiter<SlidingWindow>,
 }
 
-/// What the tasks of all instances see.
+/// The observations of the tasks of all instances.
 #[derive(Default)]
 struct Load {
     ends: AtomicBool,
     is_outage: AtomicBool,
     admitted: AtomicU64,
     admitted_in_outage: AtomicU64,
-    /// How long a check took that the outage caught, or that came first after it, in microseconds.
+    /// Longest check that was running at the outage, or was the first after it, in microseconds.
     slowest: AtomicU64,
 }
 
 impl Load {
-    /// Checks until it ends.
+    /// Checks until the load ends.
     async fn run(&self, instance: &Instance) -> Vec<Admission> {
         let mut admissions = Vec::new();
         while !self.ends.load(Ordering::SeqCst) {
@@ -84,7 +84,7 @@ impl Load {
     }
 }
 
-/// The most that were surely admitted in one second that begins at `from` or later.
+/// The number that was certainly admitted in one second that begins at `from` or later.
 fn most_in_a_second(admissions: &[Admission], from: Instant) -> usize {
     let mut sorted: Vec<_> = admissions.iter().filter(|(before, _)| *before >= from).collect();
     sorted.sort_unstable_by_key(|(before, _)| *before);
@@ -106,7 +106,7 @@ async fn three_instances_keep_the_promise() {
         let short = fallback(&client, "short", SlidingWindow::new(Quota::per_second(PER_SECOND).unwrap()));
         instances.push(Arc::new(Instance { client, frozen, short }));
     }
-    // One key whose charges before the outage are all known.
+    // A key whose charges before the outage are all known.
     for _ in 0..30 {
         assert!(instances[0].frozen.check("quiet", 1).await.unwrap().is_allowed());
     }
@@ -137,14 +137,14 @@ async fn three_instances_keep_the_promise() {
     assert!(slowest <= slower(Duration::from_millis(50)), "one decision took {slowest:?}");
     let later = median_of_checks(&instances[0].frozen).await;
     assert!(later <= slower(Duration::from_micros(10)), "half of the later decisions took {later:?} and more");
-    // In the window in which the outage began: what was left is shared, so only what was under way comes twice.
+    // In the window in which the outage began, the rest is shared: only running checks count twice.
     let (all, in_outage) = (load.admitted.load(Ordering::SeqCst), load.admitted_in_outage.load(Ordering::SeqCst));
     assert!(in_outage > 100 && in_outage <= LIMIT, "{in_outage} admitted in the outage");
     assert!(all <= LIMIT + TASKS * u64::from(INSTANCES), "{all} of {LIMIT}, {in_outage} of them in the outage");
     let most = most_in_a_second(&admissions, killed);
     assert!(100 < most && most as u64 <= PER_SECOND, "{most} within one second of the outage");
 
-    // Each gets its third of what was left where it was told, else of the limit.
+    // Each gets a third of the remaining amount if it knows it, otherwise of the limit.
     let mut owed = 0;
     for (instance, times) in instances.iter().zip([400, 11, 7]) {
         for _ in 0..times {
@@ -162,14 +162,14 @@ async fn three_instances_keep_the_promise() {
         (used == 30 + owed).then_some(())
     };
     poll_until(LONG, is_settled).await.unwrap();
-    // Whoever asks goes on to be answered, and nothing is charged again.
+    // Later requests are answered, and nothing is charged again.
     poll_until(LONG, async || instances.iter().all(|it| it.client.availability().is_available()).then_some(()))
         .await
         .unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(direct.peek("quiet", 0).await.unwrap().remaining(), LIMIT - 30 - owed);
     assert!(proxy.dropped() > lost, "a reply was lost while debts were settled");
-    // And of the other key all that was admitted is there, but what was under way: also what was sent again.
+    // For the other key all admissions are charged, except running checks, even after repetitions.
     let under_way = TASKS * u64::from(INSTANCES);
     let is_there = async || {
         let used = LIMIT - direct.peek("key", 0).await.ok()?.remaining();
@@ -190,7 +190,7 @@ async fn median_of_checks(limiter: &impl Limiter) -> Duration {
     times[1_000]
 }
 
-/// Kills the server, and returns when the client knows.
+/// Kills the server, and waits until the client has noticed.
 async fn begin_outage(world: &mut World) {
     world.server.kill9();
     poll_until(LONG, async || {
@@ -227,7 +227,7 @@ async fn debits_of_each_algorithm_are_there_once_and_expire_with_their_window() 
         pair(&world, TokenBucket::new(quota)),
         pair(&world, LeakyBucket::meter(quota)),
     ];
-    // Three seconds, of which one passes in the outage.
+    // Three seconds, of which one passes during the outage.
     let short = Quota::new(90, Duration::from_secs(3)).unwrap();
     let brief = fallback(&world.client, "brief", SlidingWindow::new(short));
     for (instances, _) in &limiters {
@@ -235,7 +235,7 @@ async fn debits_of_each_algorithm_are_there_once_and_expire_with_their_window() 
     }
     begin_outage(&mut world).await;
     for (instances, direct) in &limiters {
-        // One was told that 78 are left, the other one nothing: each gets a third.
+        // One knows that 78 remain, the other knows nothing: each gets a third.
         assert_eq!(admit(&*instances[0], "key", 50).await, 26, "{}", direct.name());
         assert_eq!(admit(&*instances[1], "key", 50).await, 30, "{}", direct.name());
         let _ = instances[1].reward("key", 10).await.unwrap();
@@ -254,7 +254,7 @@ async fn debits_of_each_algorithm_are_there_once_and_expire_with_their_window() 
     poll_until(LONG, async || (direct.peek("key", 0).await.unwrap().remaining() == 90).then_some(())).await.unwrap();
     let took = admitted.elapsed();
     assert!(Duration::from_secs(3) <= took && took < Duration::from_millis(3_900), "{took:?}: dated when admitted");
-    // Idle again, and still once.
+    // Idle again, and still charged once.
     for (instances, direct) in &limiters {
         assert_eq!(instances[0].check("key", 1).await.unwrap().remaining(), 27, "{}", direct.name());
     }
@@ -281,7 +281,7 @@ async fn a_block_that_began_in_an_outage_is_taken_to_redis_without_a_strike() {
         assert!(BAN / 2 < left && left <= BAN, "{left:?}");
     }
     assert_eq!(direct.peek("forgiven", 0).await.unwrap().blocked_for(), None);
-    // The next block is the first that counts as a strike: it isn't doubled.
+    // The next block is the first that counts as a strike: it is not doubled.
     direct.block("greedy", Duration::ZERO).await.unwrap();
     let next = direct.check("greedy", 1).await.unwrap().blocked_for().unwrap();
     assert_eq!(next, BAN);
@@ -353,11 +353,11 @@ async fn who_blocks_while_the_server_hangs_waits_no_longer_than_who_checks() {
         FallbackLimiter::builder(world.limiter("api", FixedWindow::new(yearly(9)))).clock(clock.clone()).build();
     let direct = world.limiter("api", FixedWindow::new(yearly(9)));
     assert_eq!(admit(&limiter, "key", 1).await, 1);
-    // So that the script is known, and what is sent runs.
+    // Loads the script, so that a request runs.
     limiter.block("third", BAN).await.unwrap();
     world.server.hang().await;
     let started = Instant::now();
-    // The first is sent, and runs a while after the second was set in its place.
+    // The first is sent, and runs after the second has replaced it.
     assert!(limiter.block("key", 6 * BAN).await.is_err() && limiter.block("key", BAN).await.is_err());
     assert!(limiter.block("other", BAN).await.is_err());
     assert!(limiter.unblock("third").await.is_err() && limiter.reset("third").await.is_err());
@@ -384,7 +384,7 @@ async fn a_server_that_hangs_costs_one_patience() {
     assert_eq!(admit(&limiter, "key", 100).await, 100);
     assert!(started.elapsed() < slower(Duration::from_millis(5)), "{:?}", started.elapsed());
     world.server.resume();
-    // The one that hung ran once it could, and is not sent again; those decided here are there.
+    // The running one was executed later and is not repeated. The admissions from here are charged.
     let direct = world.limiter("api", FixedWindow::new(yearly(900)));
     let settled = async || (direct.peek("key", 0).await.ok()?.remaining() == 900 - 102).then_some(());
     poll_until(LONG, settled).await.unwrap();
@@ -401,18 +401,18 @@ async fn a_changed_quota_is_shared_in_an_outage() {
     assert_eq!(admit(&limiter, "key", 50).await, 10, "a share of 20, of which 10 are used");
 }
 
-/// One of them asks Redis for a lease, the others wait for that one: what it sent may have run, for its own cost and no other.
+/// One task requests a lease and the others wait: its request may charge only its own cost.
 #[tokio::test]
 async fn who_waits_for_the_lease_of_another_one_owes_what_the_outage_admits() {
     const WAITERS: u64 = 20;
     let mut world = World::start_patient().await;
     let algorithm = SlidingWindow::new(yearly(90_000));
-    // Leases hold sixteen and don't run out: their clock stands still.
+    // Leases hold sixteen and do not expire, because their clock is stopped.
     let leased = LeasedLimiter::builder(world.limiter("api", algorithm)).most(16).clock(ManualClock::default()).build();
     let limiter = Arc::new(FallbackLimiter::builder(leased).build());
     let direct = world.limiter("api", algorithm);
     let mut admitted = admit(&*limiter, "key", 200).await;
-    // Until nothing of a lease is left: the next check fetches one.
+    // Until the lease is used up: the next check fetches one.
     while (90_000 - direct.peek("key", 0).await.unwrap().remaining()) > admitted {
         admitted += admit(&*limiter, "key", 1).await;
     }

@@ -1,4 +1,5 @@
-//! What was under way when an outage began: its answer may come while others are decided without Redis.
+//! Requests that are running when an outage begins: a reply may arrive while other checks are
+//! decided without Redis.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ fn plan() -> TenantPlan {
     TierLimits::new(LIMIT, LIMIT, LIMIT, None).unwrap().into()
 }
 
-/// The way to a server, on which answers can be held.
+/// A connection to a server on which replies can be held back.
 struct Way {
     world: World,
     proxy: Proxy,
@@ -36,7 +37,7 @@ struct Way {
 }
 
 impl Way {
-    /// With a client that waits for as long as it takes.
+    /// With a client that waits as long as necessary.
     async fn start() -> Self {
         let world = World::start().await;
         let proxy = Proxy::start(&world.server).await;
@@ -55,16 +56,16 @@ impl Way {
         Arc::new(FallbackTenantLimiter::builder(tenants(&self.client)).patience(PATIENCE).build())
     }
 
-    /// Waits until so many commands were sent whose answers are held.
+    /// Waits until `count` commands were sent whose replies are held back.
     async fn until_held(&self, count: usize) {
-        // By the sockets alone, since time may stand still.
+        // Based on the sockets only, because time may be stopped.
         while self.proxy.held() < count {
             tokio::task::yield_now().await;
         }
     }
 
-    /// Sends the first, and half a patience later the second. Then the patience of the first ends, the second is under way, and
-    /// everything else is decided here.
+    /// Sends the first request, and the second after half of the patience. Then the patience of the
+    /// first ends, the second is still running, and everything else is decided here.
     async fn one_in_vain_and_one_under_way<T: Send + 'static>(
         &self,
         first: impl Future<Output = ()> + Send + 'static,
@@ -79,14 +80,15 @@ impl Way {
         self.until_held(2).await;
         tokio::time::advance(PATIENCE / 2 + Duration::from_millis(2)).await;
         first.await.unwrap();
-        // So that the answers that come next are those of the two.
+        // Ensures that the next replies are those of the two.
         self.until_held(3).await;
         assert!(!second.is_finished());
         (time, second)
     }
 }
 
-/// Time that a test moves. It jumps to no timer either, as paused time does where everybody waits: not while a thread works.
+/// Time that a test controls. Unlike paused time, it does not jump to the next timer while a thread
+/// runs.
 struct StoppedTime {
     _works: oneshot::Sender<()>,
 }
@@ -115,7 +117,7 @@ async fn admitted<F: Future<Output = bool>>(check: impl Fn() -> F) -> u64 {
     admitted
 }
 
-/// A check waits in vain, and what is left is admitted here. Then another one's answer comes, which was under way.
+/// A check times out, and the rest is admitted here. Then the reply to a running check arrives.
 async fn no_more_after_an_answer<F: Future<Output = bool> + Send + 'static>(
     way: &Way,
     left: u64,
@@ -167,7 +169,7 @@ async fn an_answer_that_was_under_way_gives_no_share_of_a_tenant_out_again() {
     }
 }
 
-/// One that somebody set meanwhile.
+/// A block that another client set meanwhile.
 #[tokio::test]
 async fn an_answer_that_was_under_way_still_tells_of_a_block() {
     let way = Way::start().await;
@@ -211,7 +213,7 @@ async fn a_reward_of_a_tenant_whose_answer_is_lost_is_given_back_once() {
     };
     let used = async || tenants(&way.world.client).usage("t1", &plan()).await.unwrap().windows[0].used;
     check(20).await;
-    // So that the script is known, and what is sent runs.
+    // Loads the script, so that a request runs.
     limiter.reward("other", &plan(), 1).await.unwrap();
     let (first, second) = (limiter.clone(), limiter.clone());
     let in_vain = async move { drop(first.check("other", &plan(), 1).await) };
@@ -244,14 +246,14 @@ async fn a_cost_that_never_fits_is_refused_while_the_server_hangs() {
     }
 }
 
-/// Who blocks and goes away before Redis has answered has blocked all the same, everywhere.
+/// A block whose caller is cancelled before Redis replies still applies everywhere.
 #[tokio::test]
 async fn a_block_that_nobody_waits_for_is_taken_to_redis() {
     let way = Way::start().await;
     let limiter = way.limiter(LIMIT, OutagePolicy::ALONE);
     let direct = RedisLimiter::builder("api", yearly(LIMIT), way.world.client.clone(), keyspace()).build().unwrap();
     assert!(limiter.check("key", 1).await.unwrap().is_allowed());
-    // What is sent gets lost.
+    // The requests are lost.
     way.proxy.hang();
     tokio::select! {
         biased;

@@ -1,4 +1,5 @@
-//! The scripts decide as the algorithms in memory do: the same decision, figures and blocks, wherever the clock goes.
+//! The scripts decide like the algorithms in memory: same decisions, figures and blocks for any
+//! clock.
 
 use std::collections::HashSet;
 use std::num::NonZeroU16;
@@ -38,10 +39,10 @@ struct Trace {
 
 const SECOND: u64 = 1_000_000;
 const DAY: u64 = 86_400 * SECOND;
-/// 2001, and far enough from the greatest date that is exact.
+/// From 2001 on, and far enough from the maximum exact time.
 const DATES: std::ops::Range<u64> = 1_000_000_000 * SECOND..4_000_000_000 * SECOND;
 
-/// Spans about the period, and about blocks and their decay.
+/// Durations near the period, and near blocks and their decay.
 fn span(period: u64) -> impl Strategy<Value = u64> {
     prop_oneof![
         4 => 0..=period.div_ceil(50),
@@ -115,7 +116,7 @@ fn policy(block: Option<Block>) -> Option<BlockPolicy> {
     })
 }
 
-/// Both limiters do the same and say the same.
+/// Both limiters perform the same steps with the same results.
 async fn agree<A: RedisAlgorithm>(world: &World, algorithm: A, trace: &Trace) -> Result<(), TestCaseError> {
     static CASES: AtomicU64 = AtomicU64::new(0);
     let name = format!("case-{}", CASES.fetch_add(1, Ordering::Relaxed));
@@ -153,7 +154,8 @@ async fn agree<A: RedisAlgorithm>(world: &World, algorithm: A, trace: &Trace) ->
                 let length = Duration::from_micros(micros);
                 prop_assert_eq!(ours.block(&key, length).await, theirs.block(&key, length).await);
             }
-            // What Redis can't apply it refuses. It carries a key over when it is changed next: at once, like memory.
+            // A quota that Redis cannot apply is refused. A key is converted by its next change, as
+            // in memory.
             Step::SetQuota(quota) => {
                 if ours.set_quota(quota).is_ok() {
                     theirs.set_quota(quota).unwrap();
@@ -219,7 +221,7 @@ fn windows() {
         more.insert(0, trace.quota);
         let mut periods = HashSet::new();
         more.retain(|quota| periods.insert(quota.period()));
-        // Quotas of the windows that there are, else none would change.
+        // Quotas of existing windows, otherwise none would change.
         for (nth, (_, step)) in trace.steps.iter_mut().enumerate() {
             if let Step::SetQuota(quota) = step {
                 *quota = Quota::new(quota.limit(), more[nth % more.len()].period()).unwrap();
@@ -247,14 +249,14 @@ fn token_bucket() {
     for_all(CASES, traces(), |trace| runtime.block_on(agree(&world, TokenBucket::new(trace.quota), &trace)));
 }
 
-/// Offence after offence, up to the cap, past the greatest shift, and back by forgetting.
+/// Repeated strikes, up to the cap, past the maximum shift, and back through decay.
 #[tokio::test]
 async fn escalation() {
     let world = World::start_patient().await;
     let (base, cap) = (1_000, DAY);
     let mut steps = Vec::new();
     for offence in 0..45_u32 {
-        // With the most that jitter adds.
+        // With the maximum jitter.
         let length = (base << offence.min(30)).min(cap) * 11 / 10;
         let offend = [Step::Check(1), Step::Check(1), Step::Advance(length - 1), Step::Check(1), Step::Advance(1)];
         steps.extend(offend.map(|step| (0, step)));
@@ -268,7 +270,8 @@ async fn escalation() {
     agree(&world, SlidingWindow::new(quota), &trace).await.unwrap();
 }
 
-/// At the ends of what is exact: the greatest limit, a million a second, and what Redis could not count is refused at once.
+/// At the limits of exactness: the maximum limit, a million per second. Quotas that Redis cannot
+/// count are refused immediately.
 #[tokio::test]
 async fn the_greatest_rates_are_exact() {
     let world = World::start_patient().await;
@@ -299,7 +302,7 @@ async fn the_greatest_rates_are_exact() {
     assert!(matches!(refused.unwrap_err(), UnsupportedAlgorithm::TooManySegments { segments: 65_454.., .. }));
 }
 
-/// Draws as fast as the script lets it, and compares the rate over a long time with the quota.
+/// Takes units as fast as the script allows, and compares the rate over a long time with the quota.
 #[tokio::test]
 async fn the_rate_is_exact_from_one_a_day_to_a_million_a_second() {
     let world = World::start_patient().await;
@@ -318,7 +321,7 @@ async fn the_rate_is_exact_from_one_a_day_to_a_million_a_second() {
         let limiter = limiter.test_clock(test_clock()).build().unwrap();
         let (mut now, mut drawn) = (DATES.start, 0);
         world.set_clock(now).await;
-        // The fastest take two seconds for it, of which a microsecond is less than a millionth.
+        // The fastest take two seconds, of which a microsecond is less than a millionth.
         while drawn < tidegate_testkit::scale(100, 20_000) as u64 * cost {
             match limiter.check("key", cost).await.unwrap().retry_after() {
                 None => drawn += cost,
@@ -334,7 +337,8 @@ async fn the_rate_is_exact_from_one_a_day_to_a_million_a_second() {
     }
 }
 
-/// A server whose clock is a minute or a day apart, as after a failover: at most one fresh window, and nobody waits longer.
+/// A server whose clock differs by a minute or a day, as after a failover: at most one fresh
+/// window, and no longer wait.
 #[tokio::test]
 async fn another_servers_clock_frees_at_most_one_window() {
     let world = World::start_patient().await;
@@ -359,7 +363,7 @@ async fn another_servers_clock_frees_at_most_one_window() {
                 }
             }
             assert!(admitted <= 10, "{}: {admitted}", limiter.name());
-            // Where the clock shows what it did two windows later, all is there again.
+            // Two windows later on its clock, the whole limit is available.
             world.set_clock(before.saturating_add_signed(step) + 2 * 60 * SECOND).await;
             assert_eq!(limiter.check("key", 0).await.unwrap().remaining(), 5, "{}", limiter.name());
         }

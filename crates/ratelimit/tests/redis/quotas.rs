@@ -1,4 +1,4 @@
-//! Quotas that are changed for all nodes. Each node is a client and a limiter of its own.
+//! Quotas that are changed for all nodes. Each node has its own client and limiter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ async fn a_change_holds_on_every_node_within_a_second() {
     assert!(published.elapsed() < Duration::from_secs(1), "{:?}", published.elapsed());
     assert_eq!(other.limiter.check("key", 0).await.unwrap().remaining(), 2, "usage is carried over");
 
-    // A node that starts later knows it at once, and one that withdraws it gives each its own.
+    // A node that starts later reads it immediately. A withdrawal restores each node's own quota.
     let late = node(&server).await;
     assert_eq!((late.limiter.quota(), late.quotas.epoch()), (quota(8), one.quotas.epoch()));
     assert_eq!(late.quotas.published(), [("api".to_owned(), quota(8).into())]);
@@ -72,13 +72,13 @@ async fn a_node_that_was_cut_off_learns_it_after() {
     one.quotas.publish("api", quota(8)).await.unwrap();
     other.knows(8).await;
     server.kill9();
-    // What was known stays, and what could not be published is not applied.
+    // The known quotas are kept, and a quota that could not be published is not applied.
     let refused = poll_until(LONG, async || one.quotas.publish("api", quota(3)).await.err()).await.unwrap();
     assert!(matches!(refused, PublishError::Store(_)), "{refused:?}");
     assert!(other.quotas.refresh().await.is_err());
     assert_eq!((one.limiter.quota(), other.limiter.quota()), (quota(8), quota(8)));
 
-    // The server comes back; only one of them asks it at first.
+    // The server restarts. At first only one of them sends requests.
     server.restart().await;
     poll_until(LONG, async || one.quotas.publish("api", quota(5)).await.ok()).await.unwrap();
     other.knows(5).await;
@@ -119,7 +119,7 @@ async fn what_cannot_be_applied_changes_nothing() {
     }
     assert_eq!((log.quota(), node.quotas.epoch()), (quota(10), 0));
 
-    // Names that nobody here knows are kept; what another program wrote is named.
+    // Names that are unknown here are kept. A text that another program wrote is reported.
     node.quotas.publish("unknown", quota(7)).await.unwrap();
     let write = Command::new("HSET").key(HASH).arg("api").arg("many/minute").arg("log").arg("7/fortnight");
     client.execute(write).await.unwrap();
@@ -128,7 +128,7 @@ async fn what_cannot_be_applied_changes_nothing() {
     assert_eq!(node.quotas.refused(), refused);
     assert_eq!((node.limiter.quota(), log.quota()), (quota(10), quota(10)));
     assert_eq!(node.quotas.published(), [("unknown".to_owned(), quota(7).into())]);
-    // A text that parses, but that the limiter can't apply, is refused and so not what is published.
+    // A valid text that the limiter cannot apply is refused and not listed as published.
     client.execute(Command::new("HSET").key(HASH).arg("log").arg("5000/day")).await.unwrap();
     node.quotas.refresh().await.unwrap();
     let refused_log = node.quotas.refused().into_iter().find(|(name, _)| name == "log").unwrap().1;
@@ -141,7 +141,7 @@ async fn what_cannot_be_applied_changes_nothing() {
     assert_eq!((log.quota(), node.quotas.refused().len()), (quota(6), 1));
 }
 
-/// A node whose limiter is that one, in memory.
+/// A node with the given limiter in memory.
 async fn node_of(server: &RedisServer, limiter: impl Limiter + 'static) -> Node {
     let limiter: Arc<dyn Limiter> = Arc::new(limiter);
     let quotas = SharedQuotas::start(connect(&server.url()).await, &keyspace()).await;
@@ -194,7 +194,7 @@ async fn each_published_window_counts() {
     let server = RedisServer::start().await;
     let (one, other) = (node_of(&server, windows()).await, node_of(&server, windows()).await);
     one.quotas.publish("windows", "2000/hour".parse().unwrap()).await.unwrap();
-    // The other node has perhaps not read that yet.
+    // The other node may not have read that yet.
     other.quotas.publish("windows", "50/minute".parse().unwrap()).await.unwrap();
     assert_eq!(other.limiter.quotas(), quotas("50/minute; 2000/hour"));
     let late = node_of(&server, windows()).await;
@@ -211,7 +211,7 @@ async fn each_published_window_counts() {
         assert_eq!(node.limiter.quotas(), quotas("100/minute; 1000/hour"));
     }
 
-    // A limiter with one quota doesn't take the last of several.
+    // A limiter with one quota does not apply the last of several.
     let single = node_of(&server, MemoryLimiter::builder("single", FixedWindow::new(quota(10))).build()).await;
     let client = connect(&server.url()).await;
     client.execute(Command::new("HSET").key(HASH).arg("single").arg("5/minute; 6/hour")).await.unwrap();
@@ -230,7 +230,8 @@ async fn what_is_published_after_a_loss_stays() {
     }
     one.quotas.publish("gone", quota(9)).await.unwrap();
     one.quotas.withdraw("gone").await.unwrap();
-    // This one knows nothing: it starts when the server has lost all, and changes what the first one knows too.
+    // This node knows nothing: it starts after the server has lost everything, and changes a quota
+    // that the first one knows.
     server.cli(&["FLUSHALL"]).await;
     let other = Node {
         limiter: one.limiter.clone(),
@@ -256,7 +257,7 @@ async fn two_histories_become_one() {
     let before = client.execute(Command::new("HGET").key(HASH).arg("api")).await.unwrap().into_text().unwrap();
     one.quotas.publish("api", quota(5)).await.unwrap();
     one.quotas.publish("import", quota(6)).await.unwrap();
-    // A failover to a replica that had only the first change; then the other node publishes.
+    // A failover to a replica that had only the first change. Then the other node publishes.
     let lose = [Command::new("HDEL").key(HASH).arg("import"), Command::new("HSET").key(HASH).arg("api").arg(before)];
     for command in lose {
         client.execute(command).await.unwrap();

@@ -1,4 +1,4 @@
-//! A server, a client and a clock that stands where a test puts it.
+//! A server, a client and a clock that a test sets.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tidegate_ratelimit::{
 use tidegate_redis::{Client, ClockPrelude, Command, Config, Keyspace, Role};
 use tidegate_testkit::redis::RedisServer;
 
-/// No test runs that long, unless it hangs.
+/// No test takes that long, unless it hangs.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
-/// Where the clock of a test stands.
+/// The key of the test clock.
 const CLOCK: &str = "clock";
 
 pub(crate) async fn connect(url: &str) -> Client {
@@ -31,7 +31,7 @@ pub(crate) fn tenants(client: &Client) -> RedisTenantLimiter {
     RedisTenantLimiter::builder("tenant", client.clone(), keyspace()).build()
 }
 
-/// A server and a client of it.
+/// A server and its client.
 pub(crate) struct World {
     pub(crate) server: RedisServer,
     pub(crate) client: Client,
@@ -44,7 +44,8 @@ impl World {
         Self { server, client }
     }
 
-    /// With a client that waits for as long as a busy machine may take: for tests of anything but time.
+    /// With a client that waits as long as a busy machine may take, for tests that do not depend on
+    /// time.
     pub(crate) async fn start_patient() -> Self {
         let server = RedisServer::start().await;
         let config = Config::parse(&server.url()).unwrap().command_timeout(LONG);
@@ -60,7 +61,7 @@ impl World {
         self.client.execute(Command::new("SET").key(CLOCK).arg(now)).await.unwrap();
     }
 
-    /// What the server holds under that name.
+    /// Remaining lifetime of a key on the server, in milliseconds.
     pub(crate) async fn ttl(&self, key: &str) -> i64 {
         self.client.execute(Command::new("PTTL").key(key)).await.unwrap().as_int().unwrap()
     }
@@ -75,7 +76,7 @@ pub(crate) fn test_clock() -> ClockPrelude {
     ClockPrelude::from_key(CLOCK)
 }
 
-/// Runs `case` over so many traces.
+/// Runs `case` with `cases` traces.
 pub(crate) fn for_all<S: proptest::strategy::Strategy>(
     cases: usize,
     strategy: S,
@@ -91,7 +92,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// One limiter of each algorithm, so many in a year: none of them gets anything back while a test runs.
+/// One limiter of each algorithm with a limit per year: none refills during a test.
 pub(crate) fn one_of_each(client: &Client, limit: u64) -> [Box<dyn Limiter>; 3] {
     let quota = Quota::new(limit, Quota::MAX_PERIOD).unwrap();
     [

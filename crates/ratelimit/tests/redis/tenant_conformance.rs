@@ -1,4 +1,4 @@
-//! What every tenant limiter promises, whatever holds its states: in memory, in Redis, and in Redis with a fallback behind it.
+//! The guarantees of every tenant limiter: in memory, in Redis, and in Redis with a fallback.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn each(world: &World, name: &str, policy: Option<BlockPolicy>) -> Vec<(&'static
     ]
 }
 
-/// Hours and days end while a test runs, so what is told apart lies in the minute.
+/// Hours and days may end during a test, so the assertions use the minute.
 fn plan(per_minute: u64, max_users: Option<u32>, epoch: u64) -> TenantPlan {
     let own = Overrides { per_minute: Some(per_minute), max_users, ..Overrides::default() };
     TenantPlan::try_new(Tier::Enterprise, own).unwrap().at_epoch(epoch)
@@ -78,12 +78,12 @@ async fn the_newest_plan_is_in_force() {
         assert!(!tenants.set_plan("t", &old).await.unwrap(), "{kind}");
         let decision = tenants.check("t", &old, 5).await.unwrap();
         assert_eq!((decision.allowed, decision.plan), (true, new), "{kind}: a stale check is held to the newer plan");
-        // Brought by a check alone, and below what is used.
+        // Passed only by a check, and below the usage.
         assert!(!tenants.check("t", &newest, 1).await.unwrap().allowed, "{kind}");
         let usage = tenants.usage("t", &new).await.unwrap();
         assert_eq!((usage.plan, usage.windows[0].used, usage.windows[0].remaining), (newest, 7, 0), "{kind}");
         assert_eq!(tenants.plan("t").await.unwrap(), Some(newest), "{kind}");
-        // Where nobody numbers plans, each check's own holds.
+        // If plans have no epochs, each check's own plan applies.
         assert!(tenants.check("free", &plan(2, None, 0), 2).await.unwrap().allowed, "{kind}");
         assert!(tenants.check("free", &plan(9, None, 0), 5).await.unwrap().allowed, "{kind}");
         assert!(!tenants.check("free", &plan(2, None, 0), 1).await.unwrap().allowed, "{kind}");
@@ -104,11 +104,11 @@ async fn who_goes_over_again_and_again_is_blocked_for_longer() {
             (false, Some(POLICY), Some(POLICY)),
             "{kind}"
         );
-        // Refused while it is blocked is no strike, and whatever fits is refused too.
+        // A refusal during a block is not a strike, and a cost that fits is refused too.
         let again = tenants.check("t", &plan, 0).await.unwrap();
         assert!(!again.allowed && again.blocked_for.unwrap() <= POLICY, "{kind}");
         assert_eq!(tenants.usage("t", &plan).await.unwrap().strikes, 1, "{kind}");
-        // The block ends by hand and the strike stays: the next one is twice as long.
+        // The block is ended manually and the strike is kept: the next one is twice as long.
         tenants.block("t", Duration::ZERO).await.unwrap();
         assert!(tenants.peek("t", &plan, 0).await.unwrap().allowed, "{kind}");
         assert_eq!(tenants.check("t", &plan, 1).await.unwrap().blocked_for, Some(2 * POLICY), "{kind}");
@@ -118,7 +118,7 @@ async fn who_goes_over_again_and_again_is_blocked_for_longer() {
             Some(POLICY),
             "{kind}: strikes were forgotten"
         );
-        // By hand, and only this one.
+        // Blocked manually, and only this one.
         tenants.block("u", LONG).await.unwrap();
         let left = tenants.check("u", &plan, 1).await.unwrap().blocked_for.unwrap();
         assert!(LONG / 2 < left && left <= LONG, "{kind}: {left:?}");
@@ -134,7 +134,7 @@ async fn no_more_seats_than_the_plan_has() {
     for (kind, tenants) in each(&world, "seats", None) {
         for (tier, seats) in [(Tier::Free, 10), (Tier::Basic, 50), (Tier::Premium, 200)] {
             let (name, plan) = (tier.name(), TenantPlan::from(tier).at_epoch(1));
-            // The records know of all but two.
+            // The records contain all but two.
             for used in seats - 1..=seats {
                 let seat = tenants.take_seat(name, &plan, seats - 2).await.unwrap();
                 assert_eq!((seat.taken, seat.used, seat.allowed), (true, used, Some(seats)), "{kind}, {tier}");
@@ -143,14 +143,15 @@ async fn no_more_seats_than_the_plan_has() {
             assert_eq!(tenants.give_seat(name).await.unwrap(), Some(seats - 1), "{kind}, {tier}");
             assert!(tenants.take_seat(name, &plan, 0).await.unwrap().taken, "{kind}, {tier}");
         }
-        // A smaller plan evicts nobody and takes nobody; a larger one takes again at once.
+        // A smaller plan removes no user but accepts no new one. A larger one accepts again
+        // immediately.
         assert!(tenants.set_plan("basic", &TenantPlan::from(Tier::Free).at_epoch(2)).await.unwrap());
         let stale = TenantPlan::from(Tier::Basic).at_epoch(1);
         let refused = tenants.take_seat("basic", &stale, 0).await.unwrap();
         assert_eq!((refused.taken, refused.used, refused.allowed), (false, 50, Some(10)), "{kind}");
         let enterprise = TenantPlan::from(Tier::Enterprise).at_epoch(3);
         assert!(tenants.take_seat("basic", &enterprise, 0).await.unwrap().taken, "{kind}");
-        // What the records say in the end.
+        // The final number in the records.
         tenants.set_seats("basic", 7).await.unwrap();
         let seats = tenants.usage("basic", &stale).await.unwrap().seats;
         assert_eq!((seats.used, seats.allowed), (Some(7), None), "{kind}");
@@ -177,7 +178,7 @@ async fn simultaneous_takers_get_exactly_the_seats_there_are() {
     }
 }
 
-/// Names that could be taken for one another, or for the end of a key: each is a tenant of its own.
+/// Names that could be confused, or be read as the end of a key: each is a separate tenant.
 #[tokio::test]
 async fn no_tenant_reads_drains_or_resets_another() {
     let world = World::start().await;
@@ -220,7 +221,7 @@ async fn no_tenant_reads_drains_or_resets_another() {
             assert!(tenants.check(name, &own, 1 + u64::from(index) % 3).await.unwrap().allowed, "{kind}: {name:?}");
             assert!(tenants.take_seat(name, &own, 0).await.unwrap().taken, "{kind}: {name:?}");
         }
-        // Whatever one does to itself, the others' figures stay.
+        // Whatever is done to one tenant, the figures of the others do not change.
         for (index, name) in (0_u32..).zip(&names) {
             match index % 4 {
                 0 => assert!(tenants.reset(name).await.unwrap(), "{kind}: {name:?}"),

@@ -1,4 +1,5 @@
-//! While Redis is away a tenant has its share of what was left, its last plan and its block; afterwards Redis knows of it.
+//! During an outage a tenant has its share of the remaining amount, its last plan and its block.
+//! Redis is informed afterwards.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::support::{LONG, World, connect, tenants};
 
 const BAN: Duration = Duration::from_mins(10);
 
-/// The minute binds: hours and days end while a test runs.
+/// The minute binds: hours and days may end during a test.
 fn plan(per_minute: u64, epoch: u64) -> TenantPlan {
     let own = Overrides { per_minute: Some(per_minute), ..Overrides::default() };
     TenantPlan::try_new(Tier::Enterprise, own).unwrap().at_epoch(epoch)
@@ -33,7 +34,7 @@ async fn admitted(limiter: &FallbackTenantLimiter, tenant: &str, plan: &TenantPl
     admitted
 }
 
-/// What Redis itself says to be used of the minute and of the day.
+/// The usage of the minute and of the day in Redis.
 async fn used(world: &World, tenant: &str) -> [u64; 2] {
     let [minute, _, day] = tenants(&world.client).usage(tenant, &plan(1, 0)).await.unwrap().windows;
     [minute.used, day.used]
@@ -46,7 +47,7 @@ async fn each_policy_decides_and_the_last_plan_and_block_stay() {
     let shared = limiter(&world, share_of(4));
     let all = [&open, &closed, &shared];
     for limiter in all {
-        // Each learns by a check of its own what another one has set.
+        // Each learns from its own check what another one has set.
         assert!(limiter.check("t1", &plan(8, 1), 0).await.unwrap().allowed);
     }
     assert!(shared.set_plan("t1", &plan(100, 2)).await.unwrap());
@@ -64,7 +65,7 @@ async fn each_policy_decides_and_the_last_plan_and_block_stay() {
         assert!(limiter.take_seat("t1", &plan(8, 1), 0).await.is_err(), "nobody knows of the others' users");
         assert_eq!(limiter.stats().blocked_keys, 1);
     }
-    // What the older plan could never admit, the last known one does.
+    // The last known plan admits a cost that the older plan never could.
     let decision = open.check("t1", &plan(8, 1), 50).await.unwrap();
     assert_eq!((decision.allowed, decision.plan), (true, plan(100, 2)));
     assert!(matches!(closed.check("t1", &plan(8, 1), 1).await, Err(CheckError::Store(error)) if error.is_transient()));
@@ -73,13 +74,13 @@ async fn each_policy_decides_and_the_last_plan_and_block_stay() {
     let refused = shared.check("t1", &plan(8, 1), 1).await.unwrap();
     assert_eq!((refused.binding().name, refused.binding().decision.limit()), ("minute", 25));
     assert_eq!(shared.usage("t1", &plan(8, 1)).await.unwrap().windows.map(|window| window.used), [25; 3]);
-    // Above the share, but not above the limit: that is no error for ever.
+    // Above the share but not above the limit: not a permanent error.
     assert!(matches!(shared.check("t2", &plan(8, 1), 5).await, Err(CheckError::Store(error)) if error.is_transient()));
     let never = Err(CheckError::CostExceedsLimit { cost: 9, limit: 8 });
     for limiter in all {
         assert_eq!(limiter.check("t2", &plan(8, 1), 9).await, never);
     }
-    // A change of plan holds here at once; an error says that nobody else knows.
+    // A new plan applies here immediately. The error means that no other process knows it.
     assert!(shared.set_plan("t1", &plan(200, 3)).await.is_err());
     assert_eq!(admitted(&shared, "t1", &plan(8, 1), 100).await, 25);
     assert!(shared.block("t1", BAN).await.is_err());
@@ -92,7 +93,7 @@ async fn each_policy_decides_and_the_last_plan_and_block_stay() {
     assert!(!closed.check("t3", &plan(8, 1), 1).await.unwrap().allowed);
 }
 
-/// The way to a server that keeps what it has while nobody reaches it.
+/// A connection to a server that keeps its data while it is unreachable.
 struct Way {
     proxy: Proxy,
     client: Client,
@@ -120,7 +121,8 @@ impl Way {
     }
 }
 
-/// Three processes: in the minute in which the outage begins no more than the limit, and Redis hears of each admission once.
+/// Three processes: in the minute in which the outage begins at most the limit, and Redis is
+/// charged once per admission.
 #[tokio::test]
 async fn shares_begin_with_what_was_left_and_debts_are_paid_once() {
     let world = World::start().await;
@@ -132,20 +134,20 @@ async fn shares_begin_with_what_was_left_and_debts_are_paid_once() {
         assert!(limiter.check("t1", &plan, 0).await.unwrap().allowed);
     }
     way.close().await;
-    // Twelve are left: four for each that asked Redis, ten for who never did.
+    // Twelve remain: four for each process that Redis informed, ten for the others.
     for limiter in &three {
         assert_eq!(admitted(limiter, "t1", &plan, 30).await, 4);
         assert_eq!(limiter.check("t1", &plan, 1).await.unwrap().binding().name, "minute");
     }
     assert_eq!(admitted(&three[0], "new", &plan, 30).await, 10);
-    // One is given back before Redis hears of it, and used again.
+    // One is refunded before Redis is charged, and used again.
     assert_eq!(three[1].reward("t1", &plan, 1).await.unwrap().windows[0].used, 9);
     assert_eq!(admitted(&three[1], "t1", &plan, 5).await, 1);
     assert_eq!(three[2].penalty("new", &plan, 3).await.unwrap().windows[0].used, 3);
     assert_eq!(used(&world, "t1").await, [18, 18]);
 
     way.proxy.restore();
-    // By itself, without any check.
+    // Automatically, without any check.
     poll_until(LONG, async || (used(&world, "t1").await[0] >= 30 && used(&world, "new").await[0] >= 13).then_some(()))
         .await
         .unwrap();
@@ -159,7 +161,8 @@ async fn shares_begin_with_what_was_left_and_debts_are_paid_once() {
     assert!(0 < ttl && ttl <= 90_000_000, "{ttl}");
 }
 
-/// What was admitted a minute ago is charged to the hour and the day alone, and what was yesterday to nothing.
+/// Admissions from a minute ago are charged only to the hour and the day, and those from yesterday
+/// to nothing.
 #[tokio::test]
 async fn debts_go_with_their_windows() {
     const DAY: u64 = 86_400_000_000;
@@ -179,7 +182,8 @@ async fn debts_go_with_their_windows() {
     assert_eq!(used(&world, "t1").await, [2, 7]);
 }
 
-/// One tenant's place is taken by another one: the debt of the second is paid all the same, without a check of it.
+/// Another tenant replaces the first one in memory: the debt of the second is still settled,
+/// without a check of it.
 #[tokio::test]
 async fn whoever_owes_is_settled_also_where_another_one_was_forgotten_for_it() {
     let world = World::start().await;
@@ -194,7 +198,7 @@ async fn whoever_owes_is_settled_also_where_another_one_was_forgotten_for_it() {
     assert_eq!((used(&world, "forgotten").await, limiter.stats().evicted_live), ([0; 2], 1));
 }
 
-/// Each first answer to a debit is lost: it is sent again and charged once.
+/// Each first reply to a debit is lost: it is sent again and charged once.
 #[tokio::test]
 async fn a_repeated_debit_is_charged_once() {
     let world = World::start().await;
@@ -209,7 +213,7 @@ async fn a_repeated_debit_is_charged_once() {
         way.proxy.drop_every_reply_once();
         let owed = 9 * round;
         poll_until(LONG, async || (used(&world, "t1").await[1] >= owed).then_some(())).await.unwrap();
-        // Whatever is still on its way comes before the next answer.
+        // Requests that are still running complete before the next reply.
         for _ in 0..3 {
             poll_until(LONG, async || way.client.availability().is_available().then_some(())).await.unwrap();
             assert!(limiter.check("t1", &plan, 0).await.unwrap().allowed);
@@ -220,7 +224,7 @@ async fn a_repeated_debit_is_charged_once() {
     }
 }
 
-/// A check that was sent before the block ended hears of it after it was ended here.
+/// A check that was sent before the block ended gets its reply after the block was ended here.
 #[tokio::test]
 async fn a_check_under_way_brings_no_block_back_that_was_ended() {
     let mut world = World::start().await;
@@ -284,7 +288,7 @@ async fn decisions_take_microseconds_in_an_outage() {
     assert!(times[500] < Duration::from_micros(500), "half of the checks took {:?} and more", times[500]);
 }
 
-/// The server stands still without closing a connection: nobody waits for longer than the patience.
+/// The server hangs without closing a connection: no check waits longer than the patience.
 #[tokio::test]
 async fn a_server_that_hangs_holds_nobody_up() {
     let world = World::start().await;
@@ -299,7 +303,7 @@ async fn a_server_that_hangs_holds_nobody_up() {
         assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     }
     way.proxy.restore();
-    // The check that was under way may have been charged by the server too; the nineteen behind it by nobody else.
+    // The server may have charged the running check too, but none of the nineteen behind it.
     poll_until(LONG, async || (used(&world, "t1").await[0] >= 20).then_some(())).await.unwrap();
     poll_until(LONG, async || {
         let usage = limiter.usage("t1", &plan).await.unwrap();

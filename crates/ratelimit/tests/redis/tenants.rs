@@ -1,4 +1,5 @@
-//! The tenants' quota in Redis against the one in memory: changes of plan and of the clock, blocks, seats, and all else.
+//! Tenant quotas in Redis compared with those in memory: changes of plan and clock, blocks, seats
+//! and others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -42,7 +43,8 @@ const MINUTE: u64 = 60_000_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// Every tier, with and without limits of its own, small ones mostly; of few epochs, so that older ones come after newer ones.
+/// Every tier, with and without own limits, mostly small ones. Few epochs, so that older plans
+/// follow newer ones.
 fn plans() -> impl Strategy<Value = TenantPlan> {
     let own = |greatest: u64| prop_oneof![6 => (1..=greatest).prop_map(Some), 1 => Just(None), 1 => Just(Some(Quota::MAX_LIMIT))];
     let users = prop_oneof![4 => (1..4_u32).prop_map(Some), 1 => Just(None), 1 => Just(Some(u32::MAX))];
@@ -56,7 +58,7 @@ fn plans() -> impl Strategy<Value = TenantPlan> {
 fn traces() -> impl Strategy<Value = Trace> {
     let span = || prop_oneof![4 => 0..2_000_000_u64, 3 => 0..MINUTE, 2 => 0..HOUR, 1 => 0..2 * DAY];
     let cost = || prop_oneof![8 => 0..6_u64, 1 => Just(u64::MAX), 1 => Just(Quota::MAX_LIMIT)];
-    // Of a few plans, one is likely to meet itself again.
+    // With few plans, the same plan is likely to appear again.
     prop::collection::vec(plans(), 4).prop_flat_map(move |few| {
         let plan = || prop::sample::select(few.clone());
         let step = prop_oneof![
@@ -89,7 +91,7 @@ fn policy((base, escalation, jitter): (u64, Option<(u64, u64)>, u8)) -> BlockPol
     escalation.map_or(fixed, |(cap, decay)| fixed.escalate(micros(cap), micros(decay)))
 }
 
-/// Both limiters do the same and say the same.
+/// Both limiters perform the same steps with the same results.
 async fn agree(world: &World, trace: &Trace) -> Result<(), TestCaseError> {
     static CASES: AtomicU64 = AtomicU64::new(0);
     let name = format!("case-{}", CASES.fetch_add(1, Ordering::Relaxed));
@@ -165,7 +167,7 @@ async fn are_one_string_that_expires_with_the_day() {
     let ttl = world.ttl("test:{rt:tenant:a%7D%3A%7Bb}").await;
     assert!(0 < ttl && ttl <= 86_400_000, "{ttl}");
     assert_eq!(tenants.stats().top_denied, [("a}:{b".to_owned(), 3)]);
-    // A plan or a seat is kept for a day, whatever the hour; without them nothing is left after a reset.
+    // A plan or a seat is kept for a day, at any hour. Without them nothing is left after a reset.
     assert!(tenants.set_plan("planned", &small(1)).await.unwrap());
     let ttl = world.ttl("test:{rt:tenant:planned}").await;
     assert!(86_000_000 < ttl && ttl <= 86_400_001, "{ttl}");
@@ -174,7 +176,7 @@ async fn are_one_string_that_expires_with_the_day() {
     assert_eq!(tenants.plan("planned").await.unwrap(), Some(small(1)));
 }
 
-/// Two nodes, of which one still has the plan of yesterday in its cache.
+/// Two nodes, one of which still has an old plan in its cache.
 #[tokio::test]
 async fn the_newest_plan_holds_on_every_node() {
     let world = World::start().await;
@@ -185,27 +187,27 @@ async fn the_newest_plan_holds_on_every_node() {
     }
     assert!(!stale.check("t1", &free, 1).await.unwrap().allowed);
     assert!(fresh.set_plan("t1", &premium).await.unwrap());
-    // At once, with the usage carried over, also where the node doesn't know.
+    // Immediately, with the usage carried over, even on the node that does not know it.
     let decision = stale.check("t1", &free, 1).await.unwrap();
     assert!(decision.allowed);
     assert_eq!((decision.plan, decision.windows[0].decision.remaining()), (premium, 300 - 61));
     assert!(stale.check("t1", &free, 239).await.unwrap().allowed, "a cost that is above the older plan's limit");
     assert!(!stale.set_plan("t1", &free).await.unwrap(), "an older plan can't be put in force");
     assert_eq!(stale.plan("t1").await.unwrap(), Some(premium));
-    // Down again: what was used stays used.
+    // Back to a smaller plan: the usage is kept.
     let back = TenantPlan::from(Tier::Free).at_epoch(3);
     assert!(fresh.set_plan("t1", &back).await.unwrap());
     let usage = stale.usage("t1", &premium).await.unwrap();
     assert_eq!((usage.plan, usage.windows[0].used, usage.windows[0].remaining), (back, 300, 0));
     assert!(!stale.check("t1", &premium, 1).await.unwrap().allowed);
-    // A check alone spreads a plan too; and where Redis has lost it, the check's own stands.
+    // A check also distributes a plan. If Redis has lost it, the plan of the check applies.
     assert_eq!(fresh.check("t2", &premium, 1).await.unwrap().plan, premium);
     assert_eq!(stale.check("t2", &free, 1).await.unwrap().plan, premium);
     world.client.execute(Command::new("FLUSHALL")).await.unwrap();
     assert_eq!(stale.check("t2", &free, 1).await.unwrap().plan, free);
 }
 
-/// A value of the first layout, which had no more than the windows, keeps its usage and is written anew.
+/// A value in the first layout, which contained only the windows, keeps its usage and is rewritten.
 #[tokio::test]
 async fn the_first_layout_is_read() {
     let world = World::start().await;

@@ -1,4 +1,4 @@
-//! The same over Sentinel and in a cluster.
+//! The limiters with Sentinel and with a cluster.
 
 use std::collections::HashSet;
 

@@ -1,8 +1,8 @@
-//! What the scripts leave when a crash tears the append-only file: each has one effect, which is
-//! there or is not.
+//! State after a crash that truncates the append-only file: each script has one effect, which is
+//! either there or not.
 //!
-//! Debits have three effects: the tests beside their source replay each prefix. The tests below do so
-//! for the scripts that record live processes and restore published quotas.
+//! Debits have three effects: the tests next to their source replay each prefix. The tests here do
+//! the same for the scripts that record live processes and restore published quotas.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tidegate_testkit::redis::{Effect, Transaction};
 
 use crate::support::{World, keyspace, tenants};
 
-/// Who is alive: each process writes that anew every few seconds.
+/// The live processes: each process writes its entry every few seconds.
 const PROCESSES: &[u8] = b"test:{rl:quotas}:processes";
 const QUOTAS: &[u8] = b"test:{rl:quotas}";
 
@@ -22,7 +22,7 @@ fn is_of(key: &[u8], effect: &Effect) -> bool {
     effect.args().get(1).is_some_and(|arg| arg == key)
 }
 
-/// What is written to the key meanwhile.
+/// The effects on the key during `step`.
 async fn effects_of(world: &World, key: &[u8], step: impl Future<Output = ()>) -> Vec<Effect> {
     let before = world.server.append_only_file().effects().len();
     step.await;
@@ -110,7 +110,7 @@ async fn a_torn_report_of_a_live_process_leaves_the_others_counted() {
                 world.server.replay(&[&base, &lost[..prefix], later].concat()).await;
                 let counted = start().await.live_processes().count().get();
                 let reported = [!base.is_empty(), prefix > 0, !later.is_empty(), true].into_iter().map(u32::from);
-                // On a slow machine the first may have been forgotten by now.
+                // On a slow machine the first may have expired by now.
                 assert!((1..=reported.sum()).contains(&counted), "{counted} after {:?}", &lost[..prefix]);
                 let key = str::from_utf8(PROCESSES).unwrap();
                 assert!(world.ttl(key).await > 0, "it is forgotten after {:?}", &lost[..prefix]);
@@ -119,8 +119,8 @@ async fn a_torn_report_of_a_live_process_leaves_the_others_counted() {
     }
 }
 
-/// A process knows two quotas that the server has lost, and writes them again. Another process knows
-/// none, and publishes one of them.
+/// A process knows two quotas that the server has lost, and writes them again. Another process
+/// knows none, and publishes one of them.
 #[tokio::test]
 async fn a_quota_that_was_published_behind_a_torn_restoring_stays() {
     let world = World::start_patient().await;

@@ -1,4 +1,4 @@
-//! One connection on which a command may wait.
+//! A connection for blocking commands.
 
 use std::time::Duration;
 
@@ -12,23 +12,24 @@ use crate::error::{ConnectError, Error};
 use crate::shards::{Address, Connection};
 use crate::value::Value;
 
-/// Makes the connections to one server.
+/// Opens connections to one server.
 pub(super) struct Maker {
     pub(super) config: Config,
     pub(super) role: Role,
-    /// `None` is what the URL names: with Sentinels, whichever is the primary then.
+    /// `None` for the server that the URL names: with Sentinels, the current primary.
     pub(super) server: Option<Address>,
 }
 
-/// A connection that waits, or waits to be used.
+/// A connection in a wait, or free.
 pub(super) struct Waiter {
     connection: Connection,
-    /// Set as long as an answer is due. Found set, nobody waits for that answer any more, so the next one would get it.
+    /// Whether an answer is due. If it is set on a free connection, that answer has no receiver, so
+    /// the next command would get it.
     owes: bool,
 }
 
 impl Waiter {
-    /// Sends a command and waits for its answer, up to `longest`.
+    /// Sends a command and waits for its answer, at most `longest`.
     pub(super) async fn ask(
         &mut self,
         name: &'static str,
@@ -46,7 +47,7 @@ impl Waiter {
         };
         let answer = timeout(longest, asked).await.map_err(|_| Error::timeout(longest))?;
         let answer = answer.map(Value::from_fred).map_err(|error| Error::from_fred(&error));
-        // After an error the server may be the wrong one: a replica, or one that is loading.
+        // After an error the server may be unsuitable: a replica, or one that is loading.
         self.owes = answer.is_err();
         answer
     }

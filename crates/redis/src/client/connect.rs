@@ -1,4 +1,4 @@
-//! The way in: connect, look at the servers, start the prober.
+//! Connecting: opens the connections, checks the servers, starts the prober.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::shards::Shards;
 use crate::{check, slot};
 
 impl Client {
-    /// Connects and checks whether the server suits the role: its version, that it is a primary, and for
-    /// [`Role::Durable`] that it doesn't evict.
+    /// Connects, and checks whether the server suits the role: its version, that it is a primary,
+    /// and for [`Role::Durable`] that it doesn't evict keys.
     ///
     /// # Errors
-    /// [`ConnectError`], one kind for each thing that can be wrong.
+    /// [`ConnectError`], with one variant for each possible problem.
     pub async fn connect(config: &Config, role: Role) -> Result<Self, ConnectError> {
         let timeout = config.timeout(role);
         let states = if config.topology() == Topology::Cluster { slot::SLOTS } else { 1 };

@@ -1,4 +1,4 @@
-//! Why a server can't be used, in words that help an operator to mend it.
+//! Diagnoses why a server can't be used, to help operators.
 
 use fred::types::Value as Fred;
 
@@ -11,15 +11,16 @@ use crate::slot;
 /// Why a server can't be used now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// Whether something answers at its address.
+    /// Whether a server answers at its address.
     pub answers: bool,
-    /// The reason: the server's own words, such as `NOAUTH …`, or what the network says.
+    /// The reason: the server's error, such as `NOAUTH …`, or the network error.
     pub reason: String,
 }
 
 impl Client {
-    /// Finds out why the server can't be used: connects anew, and sends a write that writes
-    /// nothing. `None` if that succeeds. One connection, which the time-outs of the client bound.
+    /// Finds out why the server can't be used: opens a new connection, and sends a write that
+    /// changes nothing. `None` if that succeeds. Uses one connection, with the time-outs of the
+    /// client.
     pub async fn diagnose(&self) -> Option<Diagnosis> {
         let inner = &self.inner;
         let slot = inner.availability.all_open().first().copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Finds out when Redis is back.
+//! Detects when Redis is available again.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::slot;
 
 const STEP: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_millis(500);
-/// A connection that gives no answer for so long is made anew: the other side may be gone without a word, or may be a
-/// primary that hangs while its Sentinels have chosen another.
+/// A connection without an answer for this time is replaced. The server may be gone without closing
+/// it, or it may be a hung primary that the Sentinels have replaced.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Runs beside a client until it is aborted.
+/// Runs next to a client until it is aborted.
 pub(super) async fn run(shards: Shards, breaker: Availability, mut outages: mpsc::Receiver<u16>) {
     let mut changes = shards.version();
     while outages.recv().await.is_some() {
@@ -35,14 +35,15 @@ pub(super) async fn run(shards: Shards, breaker: Availability, mut outages: mpsc
             failures += 1;
             tokio::select! {
                 () = tokio::time::sleep((STEP * failures).min(LONGEST)) => {}
-                // A new primary is worth a look at once.
+                // A new primary is probed immediately.
                 Ok(()) = changes.changed() => {}
             }
         }
     }
 }
 
-/// Asks each shard that is out, once, and closes its slots if it answers. Returns those that don't.
+/// Probes each unavailable shard once, and closes the flags of its slots if it answers. Returns
+/// those that don't answer.
 async fn round(shards: &Shards, breaker: &Availability) -> Vec<Shard> {
     let mut back: Vec<Shard> = Vec::new();
     let mut out: Vec<Shard> = Vec::new();
@@ -60,7 +61,7 @@ async fn round(shards: &Shards, breaker: &Availability) -> Vec<Shard> {
             breaker.close(slot);
             back.push(shard);
         } else {
-            // The shard's other slots need not find out by a time-out each.
+            // The shard's other slots are opened too, so that each does not need its own time-out.
             shards.slots_of(&shard).into_iter().for_each(|slot| breaker.open(slot));
             out.push(shard);
         }
@@ -68,7 +69,8 @@ async fn round(shards: &Shards, breaker: &Availability) -> Vec<Shard> {
     out
 }
 
-/// Whether the slot's server takes writes. The probe is a write that writes nothing, since a replica answers reads.
+/// Whether the slot's server accepts writes. The probe is a write that changes nothing, since a
+/// replica would answer reads.
 async fn answers(shards: &Shards, slot: u16) -> bool {
     let key = format!("tidegate:probe:{{{}}}", slot::tag_in(slot));
     match shards.send(slot, "UNLINK", vec![Fred::from(key)]).await {

@@ -1,4 +1,4 @@
-//! Whom to believe on the other side of TLS.
+//! Trusted certificate authorities for TLS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use fred::types::config::{TlsConfig, TlsConnector};
 
 use super::ConfigError;
 
-/// TLS that believes the authority in the file, or else those of the system.
+/// TLS that trusts the authority in the file, or those of the system if there is no file.
 pub(super) fn connector(authority: Option<&Path>) -> Result<TlsConfig, ConfigError> {
     let roots = match authority {
         Some(path) => from_file(path)?,
         None => from_system()?,
     };
-    // The provider is named, so that it doesn't depend on what else is linked into the program.
+    // The provider is explicit, so that it doesn't depend on the other crates of the program.
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| ConfigError::Tls(error.to_string()))?
@@ -39,7 +39,7 @@ fn from_file(path: &Path) -> Result<RootCertStore, ConfigError> {
 
 fn from_system() -> Result<RootCertStore, ConfigError> {
     let mut roots = RootCertStore::empty();
-    // One certificate that can't be read is no reason to do without the others.
+    // An unreadable certificate must not prevent the use of the others.
     roots.add_parsable_certificates(load_native_certs().certs);
     if roots.is_empty() {
         return Err(ConfigError::Tls(

@@ -1,4 +1,4 @@
-//! The URL. Written here, since no URL library reads several hosts.
+//! Parser of the URL. Our own, since no URL library supports several hosts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,59 +12,61 @@ const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26_379;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A URL of Redis is wrong, or a file that it names.
+/// A Redis URL is wrong, or a file that it names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// There is no `scheme://`. The text is not repeated: it may hold a password.
+    /// There is no `scheme://`. The error does not contain the text, which may contain a password.
     #[error(
         "the Redis URL has no scheme; it has to look like redis://user:password@host:6379/0, redis-sentinel://… or \
          redis-cluster://…, with `rediss` for TLS"
     )]
     NoScheme,
-    /// The `scheme://` is an unknown one.
+    /// The scheme is unknown.
     #[error(
         "`{0}` is no scheme of a Redis URL; it is redis://, redis-sentinel:// or redis-cluster://, with `rediss` for TLS"
     )]
     Scheme(String),
-    /// A host is missing or malformed. It is not repeated: where `@host` was forgotten, it is the password.
+    /// A host is missing or malformed. The error does not contain it: if `@host` is missing, it is
+    /// the password.
     #[error(
         "host number {0} of the Redis URL is not a host, host:port or [IPv6]:port; a `/`, `?`, `#` or `@` in a password is \
          written as %2F, %3F, %23 or %40"
     )]
     Host(usize),
-    /// There is an `@` in front of the last one.
+    /// There is more than one `@`.
     #[error(
         "there are two `@` in the Redis URL: user and password stand once, in front of the first host, and an `@` in them is \
          written as %40"
     )]
     Login,
-    /// Several hosts where one is meant.
+    /// Several hosts where one is allowed.
     #[error("redis:// takes one host; for several it is redis-sentinel:// or redis-cluster://")]
     SeveralHosts,
     /// The name of the primary is missing.
     #[error("redis-sentinel:// needs the name of the primary behind the hosts: redis-sentinel://host:26379/name")]
     Service,
-    /// The database is no number from 0 to 255, or a cluster was given one.
+    /// The database is not a number from 0 to 255, or a cluster has one.
     #[error(
         "what stands behind the hosts of the Redis URL is not a database: a number from 0 to 255, and none in a cluster"
     )]
     Database,
-    /// Something behind `?` is unknown or malformed.
+    /// A parameter after `?` is unknown or malformed.
     #[error(
         "parameter number {0} behind the `?` of the Redis URL is not understood; there may stand timeout, connect_timeout (such \
          as 250ms), ca, sentinel_user and sentinel_password"
     )]
     Parameter(usize),
-    /// A `%` is not followed by two digits of UTF-8 text. The text is not repeated: it may be a password.
+    /// A `%` is not followed by two digits, or the decoded text is not UTF-8. The error does not
+    /// contain the text, which may be a password.
     #[error("user, password or a value is not valid UTF-8 once its %xx are decoded")]
     Encoding,
-    /// The file of the authority can't be used.
+    /// The file of the certificate authority can't be used.
     #[error("the certificate authority {path} can't be used: {detail}", path = path.display())]
     Authority {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         detail: String,
     },
     /// TLS can't be set up.
@@ -173,7 +175,7 @@ fn read_path(topology: Topology, path: &str) -> Result<(String, u8), ConfigError
 
 fn read_parameter(config: &mut Config, parameter: &str, nth: usize) -> Result<(), ConfigError> {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-    // Not even the name is repeated: it may be what stands behind a `&` in a password.
+    // Not even the name is in the error: it may be the part of a password after a `&`.
     let unknown = || ConfigError::Parameter(nth);
     let value = decode(value)?;
     if value.is_empty() {
@@ -267,7 +269,8 @@ mod tests {
 
         #[test]
         fn no_error_repeats_a_password(password in "[a-zA-Z0-9]{12}", tail in "[a-z?/=&,:]{0,12}") {
-            // As it should be, without a host, cut by what should have been encoded, and as something else.
+            // Correct, without a host, cut by characters that should have been encoded, and in
+            // other wrong forms.
             for url in [
                 format!("redis://user:{password}@h{tail}"),
                 format!("redis://user:{password}{tail}"),
@@ -279,7 +282,7 @@ mod tests {
                     Ok(config) => format!("{config} {config:?}"),
                     Err(error) => format!("{error} {error:?}"),
                 };
-                // A word alone may be a host.
+                // A single word may be a host.
                 let is_host = shown.starts_with("redis://") && !shown.contains("***");
                 prop_assert!(is_host || !shown.contains(&password), "{}", shown);
             }

@@ -1,9 +1,9 @@
-//! The text of `INFO`.
+//! Parser of the text of `INFO`.
 
 use std::collections::HashMap;
 use std::str::FromStr;
 
-/// The `name:value` lines of an answer to `INFO`. Anything else in it is passed over.
+/// The `name:value` lines of an answer to `INFO`. Other lines are skipped.
 pub(crate) struct Fields<'a>(HashMap<&'a str, &'a str>);
 
 impl<'a> Fields<'a> {
@@ -20,12 +20,12 @@ impl<'a> Fields<'a> {
         self.text(name)?.parse().ok()
     }
 
-    /// A fraction that is one: servers write `-nan` and `inf` as well.
+    /// A finite number: servers also write `-nan` and `inf`.
     pub(crate) fn fraction(&self, name: &str) -> Option<f64> {
         self.number::<f64>(name).filter(|number| number.is_finite())
     }
 
-    /// Major and minor version. Valkey states the version of Redis that it is compatible with.
+    /// Major and minor version. Valkey reports the version of Redis that it is compatible with.
     pub(crate) fn version(&self) -> Option<(u32, u32)> {
         let mut parts = self.text("redis_version")?.split('.');
         Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))

@@ -1,37 +1,37 @@
-//! What a primary says about its replicas.
+//! The replicas of a primary, as its `INFO` reports them.
 
 use std::time::Duration;
 
 use super::Fields;
 
-/// A replica as its primary sees it.
+/// A replica as its primary reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReplicaInfo {
     /// Host and port.
     pub address: String,
-    /// Whether it follows the stream of writes, and does not wait for its first copy.
+    /// Whether it receives the replication stream. False while it waits for its first copy.
     pub is_online: bool,
     /// Time since its last acknowledgement, in whole seconds.
     pub lag: Duration,
-    /// Bytes of the stream of writes that it has not acknowledged.
+    /// Bytes of the replication stream that it has not acknowledged.
     pub behind: u64,
 }
 
-/// Reads the lines `slave0`, `slave1` and so on.
+/// Parses the lines `slave0`, `slave1` and so on.
 pub(super) fn of(fields: &Fields<'_>) -> Vec<ReplicaInfo> {
     let Some(written) = fields.number("master_repl_offset") else { return Vec::new() };
     let listed = (0..).map_while(|index| fields.text(&format!("slave{index}")));
     listed.filter_map(|line| replica(line, written)).collect()
 }
 
-/// A line such as `ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`.
+/// Parses a line such as `ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`.
 fn replica(line: &str, written: u64) -> Option<ReplicaInfo> {
     let field = |name: &str| line.split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
     Some(ReplicaInfo {
         address: format!("{}:{}", field("ip")?, field("port")?),
         is_online: field("state") == Some("online"),
-        // Before the first acknowledgement it is -1 in old versions.
+        // Old versions report -1 before the first acknowledgement.
         lag: Duration::from_secs(field("lag")?.parse().unwrap_or(0)),
         behind: written.saturating_sub(field("offset")?.parse().ok()?),
     })

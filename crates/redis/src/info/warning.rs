@@ -1,16 +1,16 @@
-//! What an operator should look at.
+//! Warnings for an operator.
 
 use std::fmt;
 
 use super::NodeInfo;
 
-/// From where on a server is warned of.
+/// Thresholds of the warnings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Thresholds {
     /// Percent of the memory limit. 90 by default.
     pub memory_percent: f64,
-    /// Percent of one core, which is what a server has for commands. 75 by default.
+    /// Percent of one core: a server executes commands on one core. 75 by default.
     pub processor_percent: f64,
     /// Open connections. 10,000 by default.
     pub clients: u64,
@@ -45,23 +45,23 @@ impl Thresholds {
     }
 }
 
-/// Something to look at on a server.
+/// A warning about a server.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// Its memory is nearly full: writes will fail, or keys go.
+    /// Its memory is nearly full: writes will fail, or keys will be evicted.
     Memory {
         /// Percent of the limit.
         percent: f64,
     },
-    /// It is close to what one core can do.
+    /// Its load is close to the limit of one core.
     Processor {
         /// Percent of one core.
         percent: f64,
     },
     /// It has many connections.
     Clients {
-        /// How many.
+        /// Number of connections.
         clients: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! One replica, and how far it is known to be.
+//! A replica, and its known replication offset.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +17,11 @@ use crate::script::Script;
 use crate::shards::{Address, Connection, Shard};
 use crate::value::Value;
 
-/// A replica that was asked, and has said nothing for this part of the time-out of a command, is asked no further: so not every
-/// reader has to find out for itself. Readers may leave sooner than that, so it is no sign by itself that one did.
+/// A replica that has not answered for this fraction of a command's time-out is not used. So not
+/// every reader has to wait for it. A reader may be cancelled earlier, so a cancelled reader alone
+/// is no sign of a fault.
 const SILENCE: u32 = 8;
-/// Times that are remembered of a primary at most.
+/// Most times that are stored of a primary.
 const TIMES: usize = 64;
 
 /// A replica of one primary.
@@ -32,20 +33,20 @@ pub(super) struct Known {
     is_looked_at: AtomicBool,
 }
 
-/// How far a replica is, as far as it has shown.
+/// The replication offset of a replica, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Times, and how far the primary had come by then at least, oldest first.
+    /// Times, and the least offset of the primary at each, oldest first.
     times: VecDeque<(Instant, u64)>,
     history: String,
-    /// The latest of these times whose state the replica is known to have.
+    /// The latest of these times whose data the replica is known to have.
     has_all_of: Option<Instant>,
-    /// When the first was asked of what it was asked since its last answer; none where it owes none.
+    /// Time of the first request since its last answer. `None` if no answer is due.
     unanswered_since: Option<Instant>,
 }
 
 impl Progress {
-    /// At that time the primary had come so far.
+    /// Records the offset of the primary at a time.
     fn primary_was(&mut self, at: Instant, history: &str, offset: u64) {
         if self.history != history {
             self.distrust();
@@ -57,7 +58,7 @@ impl Progress {
         }
     }
 
-    /// The replica has come so far in that history; none where it follows nobody.
+    /// Records the offset and history of the replica. `None` if it follows no primary.
     fn replica_is(&mut self, at: Option<(&str, u64)>) {
         let Some((_, offset)) = at.filter(|(history, _)| *history == self.history) else {
             self.distrust();
@@ -78,7 +79,7 @@ impl Progress {
         self.unanswered_since.get_or_insert(at);
     }
 
-    /// Whatever it says, it is there.
+    /// Records that the replica answers.
     fn answers(&mut self) {
         self.unanswered_since = None;
     }
@@ -100,7 +101,7 @@ impl Known {
             is_looked_at: AtomicBool::new(false),
         });
         let watched = Arc::downgrade(&known);
-        // Behind a new connection may be a server that was started anew, with what it had on disk.
+        // After a reconnection, the server may have been restarted with old data from its disk.
         tokio::spawn(async move {
             while !matches!(errors.recv().await, Err(RecvError::Closed)) {
                 let Some(known) = watched.upgrade() else { return };
@@ -118,21 +119,22 @@ impl Known {
         self.primary.is(primary)
     }
 
-    /// Whether it has all that its primary had that long ago, and answers; `bound` is the time-out of a command.
+    /// Whether it has all data that its primary had `lag` ago, and answers. `bound` is the time-out
+    /// of a command.
     pub(super) fn is_close(&self, now: Instant, lag: Duration, bound: Duration) -> bool {
         self.progress().is_close(now, lag, bound)
     }
 
-    /// The look at it, unless one is under way.
+    /// Starts a check, unless one is in progress.
     pub(super) fn begin_look(self: Arc<Self>) -> Option<Look> {
         (!self.is_looked_at.swap(true, Ordering::Relaxed)).then_some(Look(self))
     }
 
-    /// Asks it how far it is; `told` is what its primary answered after the time `asked`.
+    /// Asks the replica for its offset. Its primary has answered before, and was asked at `asked`.
     async fn look(&self, asked: Instant, told: &AsPrimary, bound: Duration, is_cluster: bool) {
         self.progress().primary_was(asked, &told.history, told.offset);
         if is_cluster {
-            // Else it sends readers to its primary; each new connection has to be told.
+            // Otherwise it redirects readers to its primary. Needed on each new connection.
             let told = timeout(bound, self.connection.send("READONLY", Vec::new())).await;
             if !matches!(told, Ok(Ok(_))) {
                 self.progress().distrust();
@@ -159,7 +161,8 @@ impl Known {
             other => other,
         };
         answer.inspect_err(|error| {
-            // What it says of a value it would say again; anything else must not cost the next reader time.
+            // An error about a value would be returned again. Any other error must not delay the
+            // next reader.
             if error.kind() != ErrorKind::Refused || matches!(error.code(), Some("MOVED" | "ASK" | "MASTERDOWN")) {
                 self.progress().distrust();
             }
@@ -168,7 +171,8 @@ impl Known {
 
     async fn send(&self, name: &'static str, args: Vec<Fred>) -> Result<Value, Error> {
         self.progress().is_asked(Instant::now());
-        // A reader that leaves takes the answer along; then the next one, or the next look, shows that it answers.
+        // If the reader is cancelled, its answer is lost. Then the next reader or the next check
+        // shows that the replica answers.
         let answer = self.connection.send(name, args).await.map(Value::from_fred);
         let answer = answer.map_err(|error| Error::from_fred(&error));
         if !matches!(&answer, Err(error) if error.kind() == ErrorKind::Timeout) {
@@ -182,11 +186,11 @@ impl Known {
     }
 }
 
-/// A look at a replica; the only one.
+/// A check of a replica; only one runs at a time.
 pub(super) struct Look(Arc<Known>);
 
 impl Look {
-    /// As [`Known::look`].
+    /// Runs [`Known::look`].
     pub(super) async fn run(self, asked: Instant, told: Arc<AsPrimary>, bound: Duration, is_cluster: bool) {
         self.0.look(asked, &told, bound, is_cluster).await;
     }
@@ -198,19 +202,19 @@ impl Drop for Look {
     }
 }
 
-/// What a server says of its replication.
+/// The replication section of a server's `INFO`.
 pub(super) struct Story(String);
 
-/// What a primary says of it.
+/// The replication state of a primary.
 pub(super) struct AsPrimary {
-    /// Names what was written so far; another one means that an offset means something else.
+    /// Id of the replication history. Offsets of different histories can't be compared.
     history: String,
     offset: u64,
     pub(super) replicas: Vec<Address>,
 }
 
 impl Story {
-    /// None when it does not answer.
+    /// Reads it. `None` if the server does not answer.
     pub(super) async fn of(connection: &Connection, bound: Duration) -> Option<Self> {
         let info = connection.send("INFO", vec![Fred::from_static_str("replication")]);
         let info = timeout(bound, info).await.ok()?.ok()?;
@@ -228,7 +232,7 @@ impl Story {
         Some(AsPrimary { history, offset, replicas: listed.filter_map(replica).collect() })
     }
 
-    /// Its history and how far it has come, where it follows a primary.
+    /// History and offset of a replica. `None` if it follows no primary.
     pub(super) fn as_replica(&self) -> Option<(String, u64)> {
         let fields = Fields::parse(&self.0);
         let follows = fields.text("role") == Some("slave") && fields.text("master_link_status") == Some("up");
@@ -239,7 +243,7 @@ impl Story {
     }
 }
 
-/// An address out of `ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`.
+/// Parses the address of `ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`.
 fn replica(line: &str) -> Option<Address> {
     let field = |name: &str| line.split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
     let is_online = field("state") == Some("online");
@@ -265,7 +269,7 @@ mod tests {
         progress.primary_was(after(start, 2), "a", 30);
         progress.replica_is(Some(("a", 29)));
         assert_eq!(progress.has_all_of, Some(after(start, 1)));
-        // Nothing was written: it has all of every later time too.
+        // Nothing was written, so it also has all data of every later time.
         progress.primary_was(after(start, 3), "a", 30);
         progress.replica_is(Some(("a", 30)));
         assert_eq!(progress.has_all_of, Some(after(start, 3)));

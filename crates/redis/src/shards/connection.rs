@@ -1,4 +1,4 @@
-//! One connection to one server.
+//! A connection to one server.
 
 use std::time::Duration;
 
@@ -16,29 +16,29 @@ use super::{Address, failure};
 use crate::config::Config;
 use crate::error::ConnectError;
 
-/// One connection that comes back by itself, and ends when it is dropped: what is in flight on it then fails.
+/// A connection that reconnects automatically, and ends when it is dropped: requests in progress
+/// then fail.
 pub(crate) struct Connection {
     fred: WithOptions<FredClient>,
     lanes: Lanes,
     _router: Router,
 }
 
-/// fred's task of a connection. By itself it would connect again for ever, so it ends when this is
-/// dropped. `quit` would wait for the replies that are under way, and a connection that blocks or
-/// hangs gives none.
+/// fred's task of a connection. It would reconnect for ever, so it is aborted when this is dropped.
+/// `quit` would wait for the pending replies, and a blocked or hung connection gives none.
 type Router = AbortOnDropHandle<Result<(), FredError>>;
 
-/// How every command is sent: `fail_fast` makes fred answer for a command that is in flight when its connection is lost,
-/// rather than send it again.
+/// Options of every command. With `fail_fast`, fred returns an error for a command in progress when
+/// its connection is lost, and does not send it again.
 ///
-/// One attempt would do, but fred counts the wait for a connection as one.
+/// One attempt would be enough, but fred counts the wait for a connection as an attempt.
 fn options() -> Options {
     Options { fail_fast: true, max_attempts: Some(2), ..Options::default() }
 }
 
 impl Connection {
-    /// Connects: to that server, or else to what the URL names. `timeout` bounds each command; zero is no bound, for
-    /// connections that wait.
+    /// Connects to `server`, or to the server of the URL if it is `None`. `timeout` is that of each
+    /// command; zero means none, for connections of blocking commands.
     pub(crate) async fn open(
         config: &Config,
         server: Option<&Address>,
@@ -66,21 +66,23 @@ impl Connection {
         Err(failure::sort(config, &servers(), &error).await)
     }
 
-    /// Gives the connection up and makes a new one, in the background. With Sentinels, to the primary that they name now.
+    /// Replaces the connection in the background. With Sentinels, by one to the primary that they
+    /// name now.
     pub(crate) fn reconnect(&self) {
         let fred = self.fred.clone();
         tokio::spawn(async move {
-            // It goes on trying by itself, whatever becomes of the first attempt.
+            // It retries by itself, whatever the result of the first attempt.
             let _ = fred.force_reconnection().await;
         });
     }
 
-    /// The client underneath, with the options that every command has.
+    /// The fred client, with the options of every command.
     pub(crate) fn fred(&self) -> &WithOptions<FredClient> {
         &self.fred
     }
 
-    /// Sends one command, once. Dropped, it may still be sent until its time-out is over, and not later.
+    /// Sends one command, once. If the call is dropped, the command may still be sent until its
+    /// time-out is over, and not later.
     pub(crate) fn send(&self, name: &'static str, args: Vec<Value>) -> Call<'_> {
         self.lanes.call(Order::new(name, args))
     }
@@ -97,8 +99,8 @@ impl Connection {
 
     /// Subscribes to channels, until the connection ends.
     ///
-    /// For a connection without other commands: fred takes no answer to `SUBSCRIBE`, so it gives a
-    /// refusal to the next command, and then every later reply to the wrong one.
+    /// For a connection without other commands: fred does not read the answer to `SUBSCRIBE`. So it
+    /// gives a refusal to the next command, and every later reply to the wrong one.
     pub(crate) fn subscribe(
         &self,
         channels: [&str; 2],
@@ -112,7 +114,7 @@ impl Connection {
         })
     }
 
-    /// Sends one command that this server has to answer although its slot is on the way to it.
+    /// Sends one command that the server has to execute although the slot is still migrating to it.
     pub(crate) fn send_asking(
         &self,
         name: &'static str,
@@ -120,15 +122,15 @@ impl Connection {
     ) -> impl Future<Output = Result<Value, FredError>> + Send + 'static {
         let pipeline = self.fred.pipeline().with_options(&options());
         Detached::new(async move {
-            // The two go out together, so that no other command of this connection comes between them.
+            // Both are sent together, so that no other command of this connection comes in between.
             let _: Value = pipeline.custom(custom("ASKING"), Vec::<Value>::new()).await?;
             let _: Value = pipeline.custom(custom(name), args).await?;
             pipeline.last().await
         })
     }
 
-    /// Sends two commands that no other command of this connection comes between. The second is sent whatever the first is
-    /// answered.
+    /// Sends two commands, with no other command of this connection in between. The second is sent
+    /// whatever the answer to the first.
     pub(crate) fn send_both(
         &self,
         first: (&'static str, Vec<Value>),
@@ -146,9 +148,9 @@ impl Connection {
     }
 }
 
-/// Connects for the first time. Where that fails, or the caller leaves, no task goes on.
+/// Connects for the first time. If that fails, or the caller is cancelled, no task remains.
 async fn connect(fred: &FredClient) -> Result<Router, FredError> {
-    // Polled in this order: it listens before there is anything to hear.
+    // Polled in this order: the listener must exist before the first event.
     let begin = lazy(|_| AbortOnDropHandle::new(fred.connect()));
     let (connected, router) = join(fred.wait_for_connect(), begin).await;
     connected.map(|()| router)

@@ -1,4 +1,4 @@
-//! Why there is no connection, in words that tell what to do.
+//! Explains why there is no connection, and what to do.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::Address;
 use crate::config::Config;
 use crate::error::ConnectError;
 
-/// How long a server may think about a question in plain text.
+/// Time-out of the plain-text request.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Which of the things that can be wrong it is. `servers` are those that were tried.
+/// Classifies the error. `servers` are those that were tried.
 pub(super) async fn sort(config: &Config, servers: &[Address], error: &FredError) -> ConnectError {
     let address = servers.iter().map(Address::to_string).collect::<Vec<_>>().join(",");
     let detail = plain(error.details());
@@ -48,7 +48,8 @@ pub(super) async fn sort(config: &Config, servers: &[Address], error: &FredError
     }
 }
 
-/// The words out of what fred makes of an error of the operating system: `Os { code: 111, …, message: "…" }` and the like.
+/// Extracts the message of a formatted operating system error: `Os { code: 111, …, message: "…" }`
+/// and similar forms.
 fn plain(detail: &str) -> String {
     ["message: \"", "error: \""]
         .iter()
@@ -57,7 +58,7 @@ fn plain(detail: &str) -> String {
         .to_owned()
 }
 
-/// Whether one of the servers answers a question that is not encrypted. No password goes with it.
+/// Whether one of the servers answers an unencrypted request. No password is sent.
 async fn answers_plain_text(servers: &[Address]) -> bool {
     for server in servers {
         let asked = async {

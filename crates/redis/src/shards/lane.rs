@@ -1,8 +1,9 @@
-//! Where calls run: places that are used again and again, and in which a call goes on that its caller gave up.
+//! Lanes: reusable futures in which calls run, and continue if their caller is cancelled.
 //!
-//! fred's future of one command takes 7 KB. To have each go on when its caller leaves it must be in a box, and a box for each
-//! was a fifth of all commands a second: to get 7 KB, to fill them and to give them back. So the boxes stay. In each runs a
-//! loop that takes an order from its desk, lets fred do it, and puts the answer there.
+//! fred's future of one command takes 7 KB. To continue after its caller is cancelled, it must be
+//! in a box. Allocating, filling and freeing such a box for each command cost a fifth of the
+//! throughput. So the boxes are reused. In each box runs a loop that takes an order from its desk,
+//! executes it with fred, and puts the answer there.
 
 use std::fmt;
 use std::pin::Pin;
@@ -20,18 +21,19 @@ use super::connection::custom;
 use crate::availability::Availability;
 use crate::error::Error;
 
-/// Lanes that a connection keeps while nobody needs them: 450 KB. More are made when more calls are under way.
+/// Most idle lanes of a connection: 450 KB. More are created for more concurrent calls.
 const IDLE: usize = 64;
 
-/// What is to be sent.
+/// A request to send.
 pub(super) enum Order {
     Get(Key),
     Command(&'static str, Vec<Value>),
 }
 
 impl Order {
-    /// fred writes to the socket after every `custom` command, while it gathers those that it knows: with 64 tasks that is
-    /// twice as many a second. Reads of the cache are worth the exception.
+    /// Uses fred's own GET command. fred flushes the socket after every `custom` command, but
+    /// batches the commands it knows: with 64 tasks that doubles the throughput. Reads of the cache
+    /// are worth the exception.
     pub(super) fn new(name: &'static str, mut args: Vec<Value>) -> Self {
         if name == "GET"
             && args.len() == 1
@@ -45,14 +47,14 @@ impl Order {
 
 type Answer = Result<Value, FredError>;
 
-/// Where a lane finds its order and leaves its answer.
+/// Passes the order to a lane, and its answer back.
 enum Desk {
     Empty,
     Order(Order),
     Answer(Answer),
 }
 
-/// A loop that never ends by itself, and its desk.
+/// An endless loop, and its desk.
 struct Lane {
     course: Pin<Box<dyn Future<Output = ()> + Send>>,
     desk: Arc<Mutex<Desk>>,
@@ -65,9 +67,9 @@ impl Lane {
         Self { course, desk }
     }
 
-    /// Goes on with the order.
+    /// Continues with the order.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
-        // Pending, with an answer or without.
+        // The loop is always pending, with an answer or without.
         let _ = self.course.as_mut().poll(context);
         let mut desk = look(&self.desk);
         match std::mem::replace(&mut *desk, Desk::Empty) {
@@ -94,7 +96,7 @@ async fn run(fred: WithOptions<FredClient>, desk: Arc<Mutex<Desk>>) {
     }
 }
 
-/// Waits for the next look, which comes with the next order.
+/// Yields until the next poll, which comes with the next order.
 async fn rest() {
     let mut has_rested = false;
     poll_fn(|_| if std::mem::replace(&mut has_rested, true) { Poll::Ready(()) } else { Poll::Pending }).await;
@@ -107,7 +109,8 @@ fn look(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
 /// The lanes of a connection.
 pub(super) struct Lanes {
     fred: WithOptions<FredClient>,
-    /// Of the connection: calls that were given up end there, since the runtime of their caller may be gone before.
+    /// Runtime of the connection. Dropped calls continue there, since the runtime of their caller
+    /// may end earlier.
     runtime: Handle,
     idle: Mutex<Vec<Lane>>,
 }
@@ -117,14 +120,14 @@ impl Lanes {
         Self { fred, runtime: Handle::current(), idle: Mutex::default() }
     }
 
-    /// A call of this order, which is sent when it is first polled.
+    /// A call of this order. It is sent when the call is first polled.
     pub(super) fn call(&self, order: Order) -> Call<'_> {
         let lane = self.idle().pop().unwrap_or_else(|| Lane::new(self.fred.clone()));
         *look(&lane.desk) = Desk::Order(order);
         Call { lanes: self, lane: Some(lane), told: None }
     }
 
-    /// Keeps a lane that has nothing to do.
+    /// Keeps an idle lane.
     fn keep(&self, lane: Lane) {
         let mut idle = self.idle();
         if idle.len() < IDLE {
@@ -137,22 +140,23 @@ impl Lanes {
     }
 }
 
-/// A call that goes on by itself when it is dropped.
+/// A call that continues in the background when it is dropped.
 ///
-/// fred keeps a command that waits for its connection until the call's time-out marks it as given up. A call that is dropped
-/// before never marks it: the command would be sent whenever the server comes back, minutes after its caller has left.
+/// fred keeps a command that waits for its connection until the call's time-out marks it as
+/// cancelled. A call that is dropped earlier would never mark it: the command would be sent
+/// whenever the server is back, even minutes after its caller was cancelled.
 #[must_use = "nothing is sent before it is polled"]
 pub(crate) struct Call<'a> {
     lanes: &'a Lanes,
-    /// None when it has ended.
+    /// `None` when it has ended.
     lane: Option<Lane>,
-    /// Who hears of an outage when the caller has left, and the slot that was asked.
+    /// The breaker to notify of an outage after the caller was cancelled, and the slot of the call.
     told: Option<(&'a Availability, u16)>,
 }
 
 impl<'a> Call<'a> {
-    /// As it is, but an outage that it meets when its caller has given it up opens the slot's breaker. Else callers that have
-    /// less patience than the time-out would each wait for a server that hangs.
+    /// Makes the call open the slot's breaker if it meets an outage after its caller was cancelled.
+    /// Otherwise, callers with a shorter time-out would each wait for a server that hangs.
     pub(crate) fn telling(mut self, availability: &'a Availability, slot: u16) -> Self {
         self.told = Some((availability, slot));
         self
@@ -163,7 +167,7 @@ impl Future for Call<'_> {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
-        // Polled again after its end it waits for ever, as a future may.
+        // Polled after its end, it stays pending, as a future may.
         let Some(mut lane) = self.lane.take() else { return Poll::Pending };
         let polled = lane.poll(context);
         if polled.is_ready() {

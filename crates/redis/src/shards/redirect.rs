@@ -1,18 +1,18 @@
-//! What a server of a cluster says when it does not serve a slot.
+//! Redirections: answers of a cluster's server that does not serve a slot.
 
 use super::Address;
 
-/// The command did not run here; it is to be sent there.
+/// The command did not run here; it has to be sent to another server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Redirect {
-    /// The slot has moved for good.
+    /// The slot has moved permanently.
     Moved { slot: u16, to: Address },
-    /// The slot is moving, and its keys that are not here are there already.
+    /// The slot is migrating; its keys that are missing here are already at the target.
     Ask { to: Address },
 }
 
 impl Redirect {
-    /// Reads a server's error. `from` is who said it: an empty host means its own.
+    /// Parses a server's error. `from` is the server that returned it: an empty host means its own.
     pub(crate) fn parse(error: &str, from: &Address) -> Option<Self> {
         let mut words = error.split_ascii_whitespace();
         let kind = words.next()?;

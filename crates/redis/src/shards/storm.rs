@@ -1,23 +1,23 @@
-//! A MOVED storm: servers of a cluster that redirect a command again and again.
+//! MOVED storms: servers of a cluster that redirect a command again and again.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between two lines of the log about it.
+/// Time between two log lines about it.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Names the storms that a client meets, and logs one in ten seconds.
+/// Describes MOVED storms of a client, and logs at most one per ten seconds.
 #[derive(Debug, Default)]
 pub(crate) struct StormLog {
-    /// When the last line was logged, and how many commands were given up since.
+    /// Time of the last log line, and the number of failed commands since.
     state: Mutex<(Option<Instant>, u64)>,
 }
 
 impl StormLog {
-    /// The detail of the error of a command that is given up after so many redirections. `last` is
-    /// the last of them, in the server's words.
+    /// The error text of a command that failed after that many redirections. `last` is the last
+    /// redirection, as the server sent it.
     pub(crate) fn give_up(&self, code: &str, redirections: u32, last: &str) -> String {
         let detail = format!(
             "{code} MOVED storm: the command was redirected {redirections} times, the last time with `{last}`; the \
@@ -30,7 +30,8 @@ impl StormLog {
         detail
     }
 
-    /// How many were not logged before this one, if this one is to be.
+    /// Returns the number of storms that were not logged since the last log line, if this one is to
+    /// be logged.
     fn count(&self) -> Option<u64> {
         let now = Instant::now();
         let (logged_at, unlogged) = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,10 +1,10 @@
-//! Who serves which slot.
+//! The table of slots.
 
 use super::{Address, Shard};
 use crate::slot::SLOTS;
 use crate::value::Value;
 
-/// A range of slots and its primary, as `CLUSTER SLOTS` tells it.
+/// A range of slots and its primary, as `CLUSTER SLOTS` returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) first: u16,
@@ -12,7 +12,8 @@ pub(super) struct Range {
     pub(super) primary: Address,
 }
 
-/// Reads the answer to `CLUSTER SLOTS`; what can't be read is left out. `from` is who gave it.
+/// Parses the answer to `CLUSTER SLOTS`. Unreadable entries are skipped. `from` is the server that
+/// returned it.
 pub(super) fn read_slots(answer: Value, from: &Address) -> Vec<Range> {
     let ranges = answer.into_array().unwrap_or_default();
     ranges.into_iter().filter_map(|range| read_range(range, from)).collect()
@@ -33,21 +34,21 @@ fn slot(value: &Value) -> Option<u16> {
     u16::try_from(value.as_int().ok()?).ok().filter(|slot| *slot < SLOTS)
 }
 
-/// The primaries, and for each slot which of them.
+/// The primaries, and the primary of each slot.
 #[derive(Clone, Default)]
 pub(super) struct Table {
     pub(super) shards: Vec<Shard>,
-    /// Empty where one shard serves all.
+    /// Empty if one shard serves all slots.
     slots: Vec<Option<Shard>>,
 }
 
 impl Table {
-    /// One shard that serves all slots.
+    /// A table with one shard that serves all slots.
     pub(super) fn single(shard: Shard) -> Self {
         Self { shards: vec![shard], slots: Vec::new() }
     }
 
-    /// `shard_of` finds the shard of an address; slots of those that it doesn't know stay empty.
+    /// `shard_of` finds the shard of an address. Slots of unknown addresses stay empty.
     pub(super) fn of_cluster(ranges: &[Range], shard_of: impl Fn(&Address) -> Option<Shard>) -> Self {
         let mut table = Self { shards: Vec::new(), slots: vec![None; usize::from(SLOTS)] };
         for range in ranges {
@@ -88,7 +89,7 @@ impl Table {
         served.filter(|(_, of)| of.as_ref().is_some_and(|of| of.is(shard))).map(|(slot, _)| slot).collect()
     }
 
-    /// Whether both say the same.
+    /// Whether both have the same content.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let is_same = |(one, two): (&Option<Shard>, &Option<Shard>)| match (one, two) {
             (Some(one), Some(two)) => one.is(two),
@@ -100,12 +101,12 @@ impl Table {
             && self.slots.iter().zip(&other.slots).all(is_same)
     }
 
-    /// A shard whose slots aren't known yet.
+    /// Adds a shard whose slots aren't known yet.
     pub(super) fn add(&mut self, shard: Shard) {
         self.shards.push(shard);
     }
 
-    /// One slot is elsewhere from now on.
+    /// Assigns one slot to another shard.
     pub(super) fn set(&mut self, slot: u16, shard: Shard) {
         if !self.shards.iter().any(|known| known.is(&shard)) {
             self.shards.push(shard.clone());

@@ -1,4 +1,4 @@
-//! Words over a channel, where the server will not track.
+//! Notices over a channel, for servers that refuse tracking.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,17 +14,18 @@ use crate::error::{Error, ErrorKind};
 use crate::shards::Connection;
 use crate::value::Value;
 
-/// How long a heartbeat waits for its own word.
+/// How long a heartbeat waits for its own message.
 const ECHO: Duration = Duration::from_millis(250);
-/// Digits of a sender, at the start of every word.
+/// Digits of the sender at the start of every message.
 const SENDER: usize = 16;
 
-/// A channel on which processes name the keys that they have changed: the way to keep copies true where `CLIENT TRACKING`
-/// can't be had. Whoever changes a key says so, *after* the change; what says nothing, such as expiry, eviction and other
-/// programs, is not heard of. Cheap to clone.
+/// A channel on which processes publish the keys that they have changed. It keeps copies up to date
+/// where `CLIENT TRACKING` is not available. The process that changes a key publishes it *after*
+/// the change. Changes that are not published (expiry, eviction, other programs) are not noticed.
+/// Cheap to clone.
 ///
-/// A script can publish as well. Its message is 16 zeros, which stand for no sender, and the key:
-/// every process that listens hears it.
+/// A script can publish too. Its message consists of 16 zeros, which mean no sender, and the key.
+/// Every listening process receives it.
 #[derive(Clone, Debug)]
 pub struct Channel {
     pub(super) client: Client,
@@ -33,19 +34,20 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// The channel of this name, `<installation>:…`, on the client's servers. Needs no round trip.
+    /// The channel with this name, `<installation>:…`, on the client's servers. Needs no round
+    /// trip.
     pub fn new(client: &Client, name: &str) -> Self {
         let sender = format!("{:0SENDER$x}", rand::random::<u64>());
         Self { client: client.clone(), name: name.into(), sender: sender.into() }
     }
 
-    /// Says that the key was changed. Clones of this value don't hear it, others do.
+    /// Publishes that the key was changed. Clones of this value ignore it, others receive it.
     ///
     /// # Errors
-    /// [`Error`]: then it is not known who has heard it.
+    /// [`Error`]. Then it is unknown which processes have received it.
     pub async fn publish(&self, key: &str) -> Result<(), Error> {
         let word = format!("{}{key}", self.sender);
-        // Heard twice it is as good as once.
+        // Receiving it twice has the same effect as once.
         let publish = Command::new("PUBLISH").key(&*self.name).arg(word).idempotent();
         self.client.execute(publish).await.map(drop)
     }
@@ -55,12 +57,11 @@ impl Channel {
     }
 }
 
-/// The subscription of one connection. It shares the connection with no other command: see
-/// [`Connection::subscribe`].
+/// The subscription of one connection, which no other command uses: see [`Connection::subscribe`].
 #[derive(Debug)]
 pub(super) struct Line {
     channel: Channel,
-    /// Another channel, on which this line says its heartbeats: nobody else has to hear them.
+    /// Another channel for the heartbeats of this subscription, so that others don't receive them.
     echo: String,
     is_subscribed: AtomicBool,
     sent: AtomicU64,
@@ -74,12 +75,12 @@ impl Line {
         Arc::new(Self { channel, echo, is_subscribed, sent, heard: watch::Sender::new(0) })
     }
 
-    /// Says that the connection, and with it the subscription, has ended.
+    /// Records that the connection, and so the subscription, has ended.
     pub(super) fn cut(&self) {
         self.is_subscribed.store(false, Ordering::SeqCst);
     }
 
-    /// Takes in what was said on a channel; gives back the key that somebody else changed.
+    /// Processes a message. Returns the key that another process changed.
     pub(super) fn take(&self, channel: &str, word: &Bytes) -> Option<Bytes> {
         if channel == self.echo {
             if let Some(number) = str::from_utf8(word).ok().and_then(|digits| digits.parse().ok()) {
@@ -87,18 +88,19 @@ impl Line {
             }
             return None;
         }
-        // Without a key it means nothing.
+        // A message without a key is ignored.
         let (sender, key) = word.split_at_checked(SENDER).filter(|(_, key)| !key.is_empty())?;
         let is_foreign = channel == self.channel.name() && sender != self.channel.sender.as_bytes();
         is_foreign.then(|| word.slice_ref(key))
     }
 
-    /// Sees to it that the channel is heard on this connection; tells whether it was.
+    /// Subscribes to the channel on this connection if necessary. Returns whether it was subscribed
+    /// before.
     pub(super) async fn listen(&self, connection: &Connection) -> Result<bool, Error> {
         if self.is_subscribed.load(Ordering::SeqCst) && self.beat(connection).await? {
             return Ok(true);
         }
-        // First, so that the end of the connection meanwhile is not taken for that of an earlier one.
+        // Set first, so that the end of this connection is not taken for that of an earlier one.
         self.is_subscribed.store(true, Ordering::SeqCst);
         let subscribed = connection.subscribe([self.channel.name(), &self.echo]).await;
         let heard = match subscribed {
@@ -108,11 +110,11 @@ impl Line {
         if !matches!(heard, Ok(true)) {
             self.cut();
         }
-        // That is no outage: the server answers.
+        // Not an outage: the server answers.
         if heard? { Ok(false) } else { Err(Error::new(ErrorKind::Silent, "the channel does not bring our own words")) }
     }
 
-    /// Says something and waits until it is heard here.
+    /// Publishes a message and waits until it is received here.
     async fn beat(&self, connection: &Connection) -> Result<bool, Error> {
         let number = self.sent.fetch_add(1, Ordering::SeqCst) + 1;
         let sent = connection.send("PUBLISH", vec![self.echo.as_str().into(), number.to_string().into()]).await;

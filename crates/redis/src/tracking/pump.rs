@@ -1,4 +1,4 @@
-//! From one connection to the reader.
+//! Forwards notices from a connection to the reader.
 
 use std::sync::Arc;
 
@@ -17,8 +17,9 @@ use crate::value::Value;
 pub(super) struct Pump(#[expect(dead_code, reason = "dropping it ends the task")] AbortOnDropHandle<()>);
 
 impl Pump {
-    /// Listens from now on. When the connection is lost or comes back, `complete` is false at once and the heartbeat is
-    /// called early. Notices of keys that begin with `own` are ours. Words come from a line, if there is one.
+    /// Listens from now on. When the connection is lost or reconnects, `complete` becomes false at
+    /// once and the heartbeat is called early. Notices of keys that start with `own` are ignored.
+    /// Messages come from `line`, if there is one.
     pub(super) fn start(
         connection: &Connection,
         own: String,
@@ -52,7 +53,7 @@ impl Pump {
                         Err(RecvError::Lagged(_)) => teller.forget_everything(Cause::Lagged),
                         Err(RecvError::Closed) => return,
                     },
-                    // A receiver of events that lags has missed some, which is an event as well.
+                    // A lagging receiver has missed events, which counts as an event.
                     event = errors.recv() => match event {
                         Err(RecvError::Closed) => return,
                         _ => {

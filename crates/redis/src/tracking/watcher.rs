@@ -1,4 +1,4 @@
-//! The heartbeat.
+//! The heartbeat of the tracking.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,25 +17,25 @@ use crate::shards::{Connection, Shard, Shards};
 use crate::slot;
 use crate::value::Value;
 
-/// The shortest life of the key that a flush removes. Each heartbeat renews it.
+/// The shortest life of the key that detects a flush. Each heartbeat renews it.
 const EPOCH_LIFE: Duration = Duration::from_secs(60);
 
-/// How changes are heard of.
+/// Source of the notices.
 pub(super) enum Way {
-    /// The server tells of changes of keys that begin so.
+    /// The server tracks keys with these prefixes.
     Tracked(Vec<String>),
-    /// Whoever changes something says so there.
+    /// Processes publish their changes on the channel.
     Published(Channel),
 }
 
-/// So many heartbeats in a row without an answer are an outage. One alone may have been late.
+/// This many unanswered heartbeats in a row count as an outage. A single one may have been late.
 const UNANSWERED: u32 = 2;
 
-/// Keeps every primary tracked, or its channel heard.
+/// Keeps every primary tracked, or its channel subscribed.
 pub(super) struct Watcher {
     shards: Shards,
     way: Way,
-    /// What the names of the epoch keys begin with.
+    /// Prefix of the names of the epoch keys.
     epochs: String,
     teller: Teller,
     complete: watch::Sender<bool>,
@@ -45,28 +45,29 @@ pub(super) struct Watcher {
     was_refused: bool,
 }
 
-/// One primary.
+/// A watched primary.
 struct Watched {
     shard: Shard,
-    /// One of its slots, and the key in it whose value a flush removes.
+    /// One of its slots, and the key in it that a flush removes.
     slot: u16,
     epoch_key: String,
     epoch: Option<Bytes>,
-    /// Whether it was tracked once, so that being untracked means that notices were lost.
+    /// Whether it was tracked before. If it is not tracked then, notices were lost.
     was_tracked: bool,
-    /// Heartbeats in a row that met an outage.
+    /// Heartbeats in a row that failed with an outage.
     unanswered: u32,
-    /// Whether the key had to be given up, so that a flush since its last reading would go unnoticed.
+    /// Whether the key had to be abandoned, so that a flush since its last reading would go
+    /// unnoticed.
     lost_epoch: bool,
     ear: Ear,
 }
 
-/// Where the notices of a primary arrive.
+/// Source of the notices of a primary.
 enum Ear {
     /// The connection of its commands, on which it tracks.
     Tracked { _pump: Pump },
-    /// A connection of its own, where the channel is heard. None until it is open, and after each
-    /// failure.
+    /// A separate connection that is subscribed to the channel. `None` until it is open, and after
+    /// each failure.
     Subscribed(Option<Box<Subscription>>),
 }
 
@@ -76,7 +77,7 @@ struct Subscription {
     _pump: Pump,
 }
 
-/// What a primary answered.
+/// Answer of a primary.
 struct Answer {
     was_on: bool,
     epoch: Bytes,
@@ -88,7 +89,7 @@ impl Watcher {
             Way::Tracked(prefixes) => prefixes.first().map_or("", String::as_str),
             Way::Published(channel) => channel.name(),
         };
-        // The keys of an installation begin with its name and a colon.
+        // The keys of an installation start with its name and a colon.
         let epochs = format!("{}:epoch:", name.split(':').next().unwrap_or_default());
         let (early, watched) = (Arc::new(Notify::new()), Vec::new());
         Self { shards, way, epochs, teller, complete, early, watched, has_begun: false, was_refused: false }
@@ -111,7 +112,8 @@ impl Watcher {
         }
     }
 
-    /// Looks at every primary, tracks those that are not, and tells what was lost. Returns what failed.
+    /// Checks every primary, starts tracking where it is off, and reports losses. Returns the
+    /// failures.
     pub(super) async fn beat(&mut self, heartbeat: Duration) -> Vec<Error> {
         let mut lost = self.meet();
         let life = EPOCH_LIFE.max(heartbeat * 20);
@@ -123,14 +125,15 @@ impl Watcher {
             match answer {
                 Ok(answer) => lost = watched.take(answer).or(lost),
                 Err(error) => {
-                    // The slot of its key is on its way to another server.
+                    // The slot of its key is migrating to another server.
                     if matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN")) {
                         watched.use_slot(some_slot_of(&self.shards, &watched.shard), &self.epochs);
                         self.shards.hint();
                         self.early.notify_one();
                     }
                     watched.unanswered = if error.is_outage() { watched.unanswered + 1 } else { 0 };
-                    // Where nobody else asks it anything, nobody else would find out, and a connection that hangs stayed for ever.
+                    // If no other command is sent, no other code would detect this, and a hung
+                    // connection would stay for ever.
                     if watched.unanswered >= UNANSWERED {
                         self.shards.report(watched.slot);
                     }
@@ -138,7 +141,8 @@ impl Watcher {
                 }
             }
         }
-        // Told after everything is tracked: what is read from here on is covered by notices again.
+        // Reported after everything is tracked: data that is read from now on is covered by notices
+        // again.
         if let Some(cause) = lost.filter(|_| self.has_begun) {
             tracing::info!(%cause, "notices of changed keys may have been lost");
             self.teller.forget_everything(cause);
@@ -149,7 +153,7 @@ impl Watcher {
         failures
     }
 
-    /// Brings the list up to the primaries of now.
+    /// Updates the list to the current primaries.
     fn meet(&mut self) -> Option<Cause> {
         let now = self.shards.all();
         let before = self.watched.len();
@@ -163,7 +167,7 @@ impl Watcher {
                 }
                 Some(_) => {}
                 None => {
-                    // Without a slot it has no keys yet either.
+                    // Without a slot it has no keys.
                     let Some(slot) = self.shards.slot_of(&shard) else { continue };
                     has_changed = true;
                     let ear = match &self.way {
@@ -203,14 +207,14 @@ impl Watcher {
         Ok(Answer { was_on, epoch: read_epoch(connection, &watched.epoch_key, life).await? })
     }
 
-    /// Sees to it that the channel is heard; tells whether it was.
+    /// Subscribes to the channel if necessary. Returns whether it was subscribed before.
     async fn listen(
         &self,
         channel: &Channel,
         shard: &Shard,
         subscription: &mut Option<Box<Subscription>>,
     ) -> Result<bool, Error> {
-        // A connection on which anything failed is not used again.
+        // A connection with any failure is not used again.
         let used = match subscription.take() {
             Some(used) => used,
             None => Box::new(self.subscribe(channel, shard).await?),
@@ -230,7 +234,7 @@ impl Watcher {
 }
 
 impl Watched {
-    /// Remembers the answer; tells why everything must be forgotten, if so.
+    /// Stores the answer. Returns why all copies must be discarded, if so.
     fn take(&mut self, answer: Answer) -> Option<Cause> {
         let was_flushed = self.epoch.as_ref().is_some_and(|epoch| *epoch != answer.epoch);
         let was_lost = self.was_tracked && !answer.was_on;
@@ -257,7 +261,7 @@ impl Watched {
     }
 }
 
-/// Any slot that the primary serves: while slots move, the next one may be a better choice.
+/// A random slot of the primary: while slots move, the next choice may be better.
 fn some_slot_of(shards: &Shards, shard: &Shard) -> Option<u16> {
     let slots = shards.slots_of(shard);
     (!slots.is_empty()).then(|| slots[rand::random_range(0..slots.len())])
@@ -267,12 +271,12 @@ fn epoch_key(epochs: &str, slot: u16) -> String {
     format!("{epochs}{{{}}}", slot::tag_in(slot))
 }
 
-/// Whether a server will not do what is asked of it, now or later: it may not, or doesn't know how.
+/// Whether the server refuses the command permanently: missing permissions, or an unknown command.
 pub(super) fn is_refusal(error: &Error) -> bool {
     matches!(error.code(), Some("NOPERM" | "ERR"))
 }
 
-/// Sees to it that the connection is tracked; tells whether it was.
+/// Starts tracking on the connection if necessary. Returns whether it was on before.
 async fn track(connection: &Connection, prefixes: &[String]) -> Result<bool, Error> {
     if is_tracked(&send(connection, "CLIENT", vec!["TRACKINGINFO".into()]).await?, prefixes) {
         return Ok(true);
@@ -287,7 +291,7 @@ async fn track(connection: &Connection, prefixes: &[String]) -> Result<bool, Err
     Ok(false)
 }
 
-/// The value that stands until the server is flushed; puts one there if there is none.
+/// Reads the value that exists until the server is flushed; sets one if there is none.
 async fn read_epoch(connection: &Connection, key: &str, life: Duration) -> Result<Bytes, Error> {
     let life = Fred::from(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
     let get = vec![key.into(), "PX".into(), life.clone()];

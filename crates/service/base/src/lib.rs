@@ -1,5 +1,16 @@
-//! What every crate of the service may need: the wall clock, names of the process, signals, and the
-//! like. Nothing here knows a setting, a table or a protocol.
+//! Small tools that every crate of the service may use.
+//!
+//! **It holds** the wall clock ([`clock`]), the name of the process ([`identity`]), signals
+//! ([`shutdown`]), standard output ([`stdout`]), private files ([`private`]), public addresses
+//! ([`public_address`]), suggestions for misspelt names ([`similar`]), bounds for the followers of
+//! events ([`places`]), a throttle for lines of the log ([`Seldom`]), counted durations ([`Times`])
+//! and the error of a body that comes too slowly ([`TooSlow`]).
+//!
+//! **It must not hold** a setting, a table, a protocol or a type of the domain. Code that only one
+//! crate needs belongs into that crate.
+//!
+//! **Start reading** at [`clock`]: no other code of the service reads the wall clock. Each module
+//! stands alone.
 
 pub mod clock;
 pub mod identity;
@@ -11,6 +22,8 @@ pub mod shutdown;
 pub mod similar;
 pub mod stdout;
 mod times;
+mod too_slow;
 
 pub use seldom::Seldom;
 pub use times::Times;
+pub use too_slow::TooSlow;

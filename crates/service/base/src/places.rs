@@ -1,9 +1,9 @@
-//! How many may follow events at once, and how many of those for one client.
+//! Bounds how many clients follow the events of a process, and how many streams one client has.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Why somebody may not follow now.
+/// Why a client may not follow the events now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TooManyFollowers {

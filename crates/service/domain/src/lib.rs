@@ -1,7 +1,15 @@
-//! What Tidegate does for tenants, over the store and beside the queue: files and the spool of uploads,
-//! imports, exports, reports, backups, passwords, plans and webhooks.
+//! What the service does for tenants, on top of the store and beside the queue.
 //!
-//! Nothing here knows which job or route asks for it.
+//! **It holds** files in a directory or a bucket ([`files`]), the spool of uploads ([`spool`]), the
+//! readers of imports ([`import`]), the writers of exports ([`export`]), reports ([`report`]) and
+//! backups ([`backup`]), the hashing of passwords ([`password`]), changes of plans ([`plans`]) and
+//! the rules for a tenant's webhooks ([`new_webhook`]).
+//!
+//! **It must not hold** routes or jobs, and does not know which of them calls it. Plain types that
+//! other crates need too are in `tidegate-model`, and statements are in `tidegate-store`.
+//!
+//! **Start reading** at [`import`], which turns bytes into checked schedules and readable rejects,
+//! and at [`spool`], where the bytes come from.
 
 pub mod backup;
 mod csv;

@@ -1,6 +1,7 @@
 //! Reports on a tenant's schedules: what is asked for, what it says, and how that is written.
 //!
-//! Everything here is pure. `jobs/report.rs` has the database add the figures up, and puts what is written into files.
+//! Everything here is pure. `jobs/report.rs` of `tidegate-node` lets the database add up the
+//! figures, and writes the report into files.
 
 mod content;
 mod page;

@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
+use tidegate_base::TooSlow;
 use tidegate_queue::JobId;
-use tidegate_server::serve::TooSlow;
 
 use self::directory::{Directory, NewUpload};
 use crate::files::{FileAt, FileId, FileKind, FileReader, Files, FilesError, NewFile, Owner};

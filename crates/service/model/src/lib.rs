@@ -1,7 +1,16 @@
-//! The plain types of the domain, which several crates of the service need: tenants, users,
-//! schedules, files, the parts of an import, queues, alert rules, and the keys of the cache.
+//! The plain types of the domain that several crates of the service need.
 //!
-//! Nothing here reads a table, a setting or the network.
+//! **It holds** tenants and their keys ([`tenant`]), users ([`user`]), sessions ([`session`]),
+//! stored passwords ([`password`]), schedules and their recurrence rules ([`schedule`]), files
+//! ([`file`]), the chunks and positions of an import ([`import`]), the queues ([`queues`]), alert
+//! rules ([`alert_rules`]), and every key and tag of the cache ([`cache_keys`]).
+//!
+//! **It must not hold** code that reads a table, a setting or the network. A type here is made from
+//! text or numbers, checks them, and is then always valid. Statements are in `tidegate-store`, and
+//! work for tenants is in `tidegate-domain`.
+//!
+//! **Start reading** at [`schedule`]: a `RawSchedule` comes from outside, and a `ScheduleDraft` has
+//! passed every rule. Then read [`cache_keys`], which names what a write makes stale.
 
 pub mod alert_rules;
 pub mod cache_keys;

@@ -1,4 +1,5 @@
-//! The command line that both binaries share: which settings file, and whether to only look at it.
+//! The command line of both binaries: the settings file, and modes that only check or print
+//! settings.
 
 mod flags;
 mod restore;
@@ -21,22 +22,22 @@ use crate::serving::tls_files;
 
 pub use flags::{CONCURRENCY, Flag, SERVED};
 
-/// A binary, as it presents itself.
+/// Description of a binary.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
-    /// Its name.
+    /// Name of the binary.
     pub name: &'static str,
-    /// What it is for, in a line.
+    /// Its purpose, in one line.
     pub about: &'static str,
-    /// Flags beside those that all have.
+    /// Additional flags of this binary.
     pub flags: &'static [Flag],
     /// Whether it also restores backups.
     pub restores: bool,
-    /// Whether it speaks TLS, so that a check of the settings looks at the certificate.
+    /// Whether it supports TLS, so that a check of the settings includes the certificate.
     pub speaks_tls: bool,
 }
 
-/// Reads the command line and the settings, starts the log and a runtime, and runs the program on them.
+/// Parses the command line and the settings, starts the log and a runtime, and runs the program.
 pub fn main<F>(program: Program, run: impl FnOnce(Settings) -> F) -> ExitCode
 where
     F: Future<Output = Result<(), StartError>>,
@@ -55,7 +56,7 @@ where
     }
 }
 
-/// Why the program did not start: each setting that can't be used, or one reason of another kind.
+/// Reasons why the program did not start: each invalid setting, or one other error.
 struct Faults(Vec<StartError>);
 
 impl<E: Into<StartError>> From<E> for Faults {
@@ -177,7 +178,8 @@ fn print_settings(raw: &RawSettings) -> io::Result<()> {
 
 /// The log may not have started, and the message is for the person who started the program.
 fn complain(name: &str, error: &StartError) {
-    // A library's words may have line breaks; one message is one line, for people and for log collectors.
+    // A library's message may have line breaks. One message is one line, for people and for log
+    // collectors.
     let words = error.to_string();
     stdout::complain(&format!("{name}: {}", words.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
 }

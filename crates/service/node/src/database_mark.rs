@@ -1,11 +1,12 @@
-//! Which database the jobs on Redis are about.
+//! Records which database the jobs in Redis belong to.
 //!
-//! Two databases under one prefix take each other's jobs, which nobody means. The mark lies where nothing is evicted, and
-//! only warns: cached values lie under the name of their own database, so that none of another is ever found.
+//! Two databases with one prefix take each other's jobs, which is never intended. The mark is
+//! stored where nothing is evicted. It only causes a warning: cached values are stored under the id
+//! of their database, so those of another one are never found.
 
 use tidegate_redis::{Client, Command, Error, Keyspace};
 
-/// Warns where the last start under this prefix was with another database, and marks it as used with this one.
+/// Warns if the last start with this prefix used another database, and records this one.
 pub(crate) async fn compare(redis: &Client, keyspace: &Keyspace, database: &str) {
     match last(redis, keyspace, database).await {
         Ok(true) => {}
@@ -18,7 +19,7 @@ pub(crate) async fn compare(redis: &Client, keyspace: &Keyspace, database: &str)
     }
 }
 
-/// Whether it was this one, or none.
+/// Whether the recorded database was this one, or none was recorded.
 async fn last(redis: &Client, keyspace: &Keyspace, database: &str) -> Result<bool, Error> {
     let key = keyspace.group("database", &[]).as_str().to_owned();
     let known = redis.get(&key).await?;

@@ -1,4 +1,5 @@
-//! The jobs of the application: one file a queue, each with its job type and handler, and `queues`, which gives the handlers of each to a worker.
+//! The jobs of the application. Each queue has a file with its job type and handler. `queues` gives
+//! a worker the handlers of each queue.
 
 mod admission;
 mod analytics;
@@ -64,27 +65,27 @@ pub(crate) use report::ReportHandler;
 pub use schedule::{ExpandSchedules, RemindOfSchedule};
 pub use tidegate_model::queues::{AppQueue, QUEUES, ServedQueue, is_served_by, usual_kind};
 
-/// How long a job waits for a database that can't be written now.
+/// How long a job waits if the database can't be written now.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the handlers of a worker work on.
+/// The dependencies of a worker's handlers.
 #[derive(Clone, Copy)]
 pub(crate) struct JobContext<'a> {
-    /// The settings in force.
+    /// The active settings.
     pub(crate) settings: &'a Settings,
     /// The tables.
     pub(crate) store: &'a Store,
     /// Exports, reports and backups.
     pub(crate) files: &'a Files,
-    /// Uploads on their way to a job.
+    /// Uploads that wait for a job.
     pub(crate) spool: &'a Spool,
-    /// The jobs.
+    /// The job broker.
     pub(crate) broker: &'a Arc<dyn Broker>,
-    /// Who posts to tenants' webhooks.
+    /// Posts to tenants' webhooks.
     pub(crate) webhooks: &'a Sender,
 }
 
-/// Gives the worker a queue with all of its handlers.
+/// Adds a queue with all of its handlers to the worker.
 pub(crate) fn join(
     worker: WorkerBuilder,
     served: &ServedQueue,
@@ -95,7 +96,8 @@ pub(crate) fn join(
     queues::join(served.queue.name, worker.queue(served.queue.name, options), context)
 }
 
-/// Runs again. A disk that is full or a database that is busy is no fault of the job's and burns none of its attempts.
+/// Retries a job after a database error. A full disk or a busy database is not the job's fault and
+/// does not count as an attempt.
 pub(crate) fn again(error: &StoreError) -> Outcome {
     if error.is_transient() { Outcome::snooze(STORE_PAUSE) } else { Outcome::retry(error) }
 }

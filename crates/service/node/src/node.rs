@@ -1,4 +1,4 @@
-//! A node: what one process holds, whichever binary it is.
+//! A node: all parts of one process, in either binary.
 
 use std::io::ErrorKind;
 use std::iter;
@@ -13,7 +13,7 @@ use tidegate_domain::backup::RestoreError;
 use tidegate_domain::files::{Files, FilesError, FilesSweep};
 use tidegate_domain::spool::Spool;
 use tidegate_outgoing::redis::{self, Redis};
-use tidegate_outgoing::webhook::Sender;
+use tidegate_outgoing::webhook::{Sender, WebhookError};
 use tidegate_perfmon::action::Actuator;
 use tidegate_queue::{
     Broker, BrokerError, BuildError, Concurrency, Job, Producer, RedisBroker, RedisOptions, SqliteBroker,
@@ -26,9 +26,7 @@ use tidegate_settings::{Settings, SettingsError};
 use tidegate_store::notify::Hub;
 use tidegate_store::running::{self, Held};
 use tidegate_store::{Coherence, Store, StoreError};
-use tidegate_telemetry::{
-    CacheRoom, CacheWatch, Export, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
-};
+use tidegate_telemetry::{CacheRoom, CacheWatch, Export, JobsAtOnce, OutlookWatch, Telemetry, Watched, trace};
 use tokio_util::sync::CancellationToken;
 
 use crate::database_mark;
@@ -37,29 +35,29 @@ use crate::probes;
 use crate::secret_watch::SecretWatch;
 use crate::spool_sweep::Sweep;
 
-/// Everything that routes and jobs work on.
+/// The parts that routes and jobs use.
 pub struct Node {
-    /// The settings in force.
+    /// The active settings.
     pub settings: Settings,
     /// The cache of this process.
     pub cache: TieredCache,
     /// The tables.
     pub store: Store,
-    /// What keeps the cache true to other processes' commits.
+    /// Keeps the cache consistent with the commits of other processes.
     pub coherence: Coherence,
-    /// The jobs.
+    /// The job broker.
     pub broker: Arc<dyn Broker>,
-    /// Where tenants' notices are followed.
+    /// Subscriptions to tenants' notifications.
     pub hub: Hub,
-    /// Who posts to tenants' webhooks.
+    /// Posts to tenants' webhooks.
     pub(crate) webhooks: Sender,
-    /// Uploads on their way to a job.
+    /// Uploads that wait for a job.
     pub spool: Spool,
     /// Exports, reports and backups.
     pub files: Files,
-    /// Figures and health.
+    /// Metrics and health.
     pub telemetry: Arc<Telemetry>,
-    /// Trends, advice, and what was done about it.
+    /// Trends, advice, and the changes made on it.
     pub outlook: Arc<OutlookWatch>,
     /// The queues that a worker of this process serves.
     served: Vec<(ServedQueue, Concurrency)>,
@@ -67,7 +65,7 @@ pub struct Node {
     queue_file: Option<Arc<SqliteBroker>>,
     background: CancellationToken,
     export: Option<Export>,
-    /// Keeps a restore away from tables in files.
+    /// Prevents a restore of tables in files while the node runs.
     _running: Option<Held>,
 }
 
@@ -77,11 +75,11 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// Why a process did not start, or could not go on.
+/// A process did not start, or could not continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A setting is wrong.
+    /// A setting is invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The certificate or its key can't be used.
@@ -101,52 +99,52 @@ pub enum StartError {
     Spool {
         /// The data directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// Files can't be kept.
+    /// Files can't be stored.
     #[error(transparent)]
     Files(#[from] FilesError),
     /// A backup was not restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
-    /// The address can't be listened on.
+    /// The process can't listen on the address.
     #[error("can't listen on {address}: {source}; {}", listen_advice(source, *address, variable))]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// The setting that chooses it.
+        /// The setting of the address.
         variable: &'static str,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A limit can't be kept on Redis.
+    /// A limit is not supported on Redis.
     #[error("limits on Redis: {0}")]
     Limits(UnsupportedAlgorithm),
-    /// A limit doesn't fit its algorithm.
+    /// A limit is not valid for its algorithm.
     #[error("limits: {0}")]
     Limit(QuotaError),
     /// Alerts can't be posted.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
-    /// The worker can't be put together.
+    /// The worker can't be built.
     #[error("worker: {0}")]
     Worker(#[from] BuildError),
-    /// The worker could not go on; until then it worked.
+    /// The worker ended with an error after it had worked.
     #[error("the worker ended: {0}")]
     Ended(#[from] WorkerError),
-    /// The server has ended, and nobody asked for it.
+    /// The server ended without a shutdown request.
     #[error("nobody is served any more: {reason}")]
     NotServing {
         /// How it ended.
         reason: String,
     },
-    /// The machine refuses something basic, such as a thread.
+    /// The system refused a basic resource, such as a thread.
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
 }
 
-/// Advice about an address on which the process can't listen.
+/// Returns advice for an address on which the process can't listen.
 fn listen_advice(error: &std::io::Error, address: SocketAddr, variable: &str) -> String {
     match error.kind() {
         ErrorKind::AddrInUse => format!("another process uses it: choose another with {variable}"),
@@ -161,9 +159,8 @@ fn listen_advice(error: &std::io::Error, address: SocketAddr, variable: &str) ->
 }
 
 impl StartError {
-    /// Exit code of the process: 2 for settings, 3 for data that can't be used, 4 for the address, 5
-    /// for Redis that can't be used, 6 for a login that Redis or the database server refuses, 1 for
-    /// the rest.
+    /// Exit code: 2 for settings, 3 for unusable data, 4 for the address, 5 for unusable Redis, 6
+    /// for a login that Redis or the database server refuses, 1 for any other error.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Tls(_) | Self::Limits(_) | Self::Limit(_) => 2,
@@ -180,7 +177,7 @@ impl StartError {
 }
 
 impl StartError {
-    /// Whether the same start may succeed later: Redis or the database server is away.
+    /// Whether the same start may succeed later: Redis or the database server is unreachable.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Redis(error) => error.is_transient(),
@@ -200,17 +197,18 @@ pub(crate) enum WaitsFor {
 }
 
 impl Node {
-    /// Opens the databases, connects to Redis where it is set, and starts what runs beside requests and jobs.
+    /// Opens the databases, connects to Redis if configured, and starts the background tasks.
     ///
     /// # Errors
     ///
-    /// When the data directory or a file in it can't be used, or Redis can't. Nothing is written to the directory then.
+    /// [`StartError`] if the data directory or a file in it can't be used, or Redis can't. Nothing
+    /// is written to the directory then.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         Self::start_telling(settings, &[], |_| {}).await
     }
 
-    /// The same; `waits` hears of each server before it is connected to. The routes `unjudged` say nothing of how the
-    /// service is, and neither do probes.
+    /// Like [`start`](Self::start). Calls `waits` with each server before it connects to it. The
+    /// routes `unjudged` do not count for health, and neither do probes.
     pub(crate) async fn start_telling(
         settings: Settings,
         unjudged: &[&str],
@@ -218,7 +216,7 @@ impl Node {
     ) -> Result<Self, StartError> {
         let unjudged = probes::PATHS.iter().chain(unjudged).copied();
         let background = CancellationToken::new();
-        // Where the start fails, all that it has begun ends.
+        // If the start fails, everything that it has started ends.
         let unfinished = background.clone().drop_guard();
         let redis = match &settings.redis {
             Some(redis) => {
@@ -234,7 +232,7 @@ impl Node {
                 .capacity(Capacity::Bytes(settings.cache_size))
                 .observer(Arc::clone(&cache_watch) as _);
             let Some(redis) = &redis else { return cache.build() };
-            // What was cached of one database is nothing to another, at whatever prefix both are.
+            // Cached values of one database must not be used for another, whatever their prefixes.
             let tier = RedisTier::new(redis.cache().clone(), &redis.keyspace().within(database));
             let lag = settings.redis.as_ref().and_then(|redis| redis.replica_lag);
             let tier = match lag {
@@ -322,16 +320,16 @@ impl Node {
         })
     }
 
-    /// Redis, where this node uses it.
+    /// Redis. `None` if this node does not use it.
     pub fn redis(&self) -> Option<&Redis> {
         self.redis.as_ref()
     }
 
-    /// The worker of this process, with the handlers of the queues that it is to serve; it serves once it is run.
+    /// Returns the worker of this process for the queues that it serves. It must be run.
     ///
     /// # Errors
     ///
-    /// When a setting of the queues doesn't fit the worker.
+    /// [`StartError`] if a setting of the queues is invalid for the worker.
     pub fn worker(&self) -> Result<Worker, StartError> {
         let queue = &self.settings.queue;
         let sweep = Sweep {
@@ -366,7 +364,7 @@ impl Node {
         Ok(self.served.iter().fold(builder, join).build()?)
     }
 
-    /// Where this process serves its queue.
+    /// Enqueues the regular job if this process serves its queue.
     fn keep_enqueueing<J: Regular>(&self) {
         if self.served.iter().any(|(served, _)| served.queue.name == J::QUEUE) {
             let producer = Producer::new(Arc::clone(&self.broker));
@@ -374,40 +372,40 @@ impl Node {
         }
     }
 
-    /// Begins to follow the queues for their rates. Only whoever tells them needs that.
+    /// Starts to read the totals of the queues, which only a process that reports rates needs.
     pub fn follow_queues(&self) {
         self.telemetry.follow_queues(self.background.clone());
     }
 
-    /// Whether the job store answers.
+    /// Checks that the job store answers.
     ///
     /// # Errors
     ///
-    /// When it doesn't.
+    /// [`BrokerError`] if it does not answer.
     pub async fn broker_answers(&self) -> Result<(), BrokerError> {
         self.broker.counts(ImportSchedules::QUEUE).await.map(|_| ())
     }
 
-    /// Fails if a database file was deleted, moved or replaced while it is open: the process takes
-    /// no more writes then.
+    /// Fails if an open database file was deleted, moved or replaced. No writes are accepted then.
     ///
     /// # Errors
     ///
-    /// With the path, and what to do.
+    /// [`StoreError::Gone`] with the path and advice.
     pub fn ensure_in_place(&self) -> Result<(), StoreError> {
         self.store.ensure_in_place()?;
         self.queue_file.as_ref().map_or(Ok(()), |file| file.ensure_in_place().map_err(StoreError::Gone))
     }
 
-    /// Ends what runs in the background, closes the databases and the connections.
+    /// Stops the background tasks, and closes the databases and connections.
     pub async fn stop(&self) {
-        // While there is still something to read figures from.
+        // While the metrics can still be read.
         if let Some(export) = &self.export {
             export.end().await;
         }
         self.background.cancel();
         self.telemetry.alerts().unshared().await;
-        // One after the other: of connections that close at the same time, none folds the log into the file.
+        // One after the other: of connections that close together, none merges the log into the
+        // file.
         self.coherence.ended().await;
         self.store.close().await;
         if let Some(broker) = &self.queue_file {
@@ -416,12 +414,12 @@ impl Node {
         if let Some(redis) = &self.redis {
             redis.close();
         }
-        // Those of the last second, which the pulse did not live to tell.
+        // Slow statements of the last second, which the ticker has not logged.
         self.telemetry.log_slow();
     }
 }
 
-/// The broker; beside it, where it is a file, what has to be closed.
+/// Opens the broker. Also returns it as a file broker if it must be closed.
 async fn open_jobs(
     settings: &Settings,
     redis: Option<&Redis>,
@@ -432,7 +430,7 @@ async fn open_jobs(
         return Ok((Arc::clone(&broker) as _, Some(broker)));
     };
     let partitions = settings.queue.partitions;
-    // A worker waits for each partition of each queue on a connection of its own.
+    // A worker waits for each partition of each queue on a separate connection.
     let connections = u32::from(partitions) * u32::try_from(settings.queue.served.len()).unwrap_or(u32::MAX);
     let pool = BlockingPool::new(redis.queue().config(), Role::Durable, connections);
     let options = RedisOptions::new().partitions(partitions);
@@ -440,8 +438,8 @@ async fn open_jobs(
     Ok((Arc::new(broker), None))
 }
 
-/// Logs when a database file is gone from its path, and when it is back there. Nothing else would,
-/// where nothing is written and no probe comes.
+/// Logs when a database file is missing at its path, and when it is there again. Without this, a
+/// node without writes and probes would not report it.
 async fn watch_files(store: Store, queue_file: Option<Arc<SqliteBroker>>, stop: CancellationToken) {
     let mut every_second = tokio::time::interval(Duration::from_secs(1));
     let mut is_gone = false;

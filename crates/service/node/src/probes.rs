@@ -1,6 +1,7 @@
-//! What an orchestrator, a balancer and Prometheus ask: the same of both binaries.
+//! Endpoints for orchestrators, load balancers and Prometheus, the same in both binaries.
 //!
-//! They are answered whoever asks and however often, so what is dear to answer is made once for all who ask together.
+//! They are open to all clients at any rate. So an expensive answer is made once for all concurrent
+//! clients.
 
 mod kept;
 
@@ -31,17 +32,18 @@ use crate::node::Node;
 use crate::serving::serve_settings;
 use kept::Kept;
 
-/// How long a database may take. Whoever probes has little patience too, and one that hangs is as good as one that is
-/// gone.
+/// Timeout of a database. The client of a probe has a short timeout too, and a database that hangs
+/// is as bad as one that is gone.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long `/readyz` goes by what the stores answered last.
+/// How long `/readyz` reuses the last answer of the stores.
 const READY_HOLDS: Duration = Duration::from_millis(500);
-/// How old the text of `/metrics` may be.
+/// Maximum age of the text of `/metrics`.
 const TEXT_HOLDS: Duration = Duration::from_secs(1);
-/// Between two lines of the log about a store that does not answer.
+/// Interval between log lines about a store that does not answer.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
-/// All nodes lose the database's word together where it fails over; each answers truly, from the tables.
+/// During a failover all nodes lose the notifications of the database at the same time. Each still
+/// answers correctly, from the tables.
 const UNTOLD: &str = "ready, degraded: the database tells of no changes; nothing is answered from the cache\n";
 
 const GONE: &str = "the data directory was deleted, moved or replaced: restart this process\n";
@@ -51,10 +53,10 @@ pub(crate) const READYZ: &str = "/readyz";
 pub(crate) const STARTUPZ: &str = "/startupz";
 pub(crate) const HEALTH: &str = "/health";
 pub(crate) const METRICS: &str = "/metrics";
-/// Where all of them answer.
+/// Paths of all probes.
 pub(crate) const PATHS: [&str; 5] = [LIVEZ, READYZ, STARTUPZ, HEALTH, METRICS];
 
-/// A node as the probes see it.
+/// The probes of a node.
 #[derive(Debug, Clone)]
 pub struct Probes {
     node: Arc<Node>,
@@ -63,7 +65,7 @@ pub struct Probes {
     kept: Arc<Answers>,
 }
 
-/// What is told to all who ask together.
+/// Answers that concurrent clients share.
 #[derive(Debug)]
 struct Answers {
     ready: Kept<Result<&'static str, NoAnswer>>,
@@ -84,17 +86,18 @@ impl Default for Answers {
 }
 
 impl Probes {
-    /// Probes of that node.
+    /// Makes the probes of that node.
     pub fn new(node: Arc<Node>) -> Self {
         Self { node, is_draining: Arc::default(), has_started: Arc::default(), kept: Arc::default() }
     }
 
-    /// From here on the node says that it is not ready, so that balancers send nothing more.
+    /// From here on the node reports that it is not ready, so that load balancers send no more
+    /// requests.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Answers the probes alone until `stop`, for a process that has no other routes.
+    /// Serves only the probes until `stop`, for a process without other routes.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let settings = serve_settings(&self.node.settings);
         let ending = Ending { announced: stop.child_token(), stop };
@@ -102,10 +105,10 @@ impl Probes {
         serve(listener, self.router(), settings, ending, move || registry.now()).await;
     }
 
-    /// `/livez`, `/readyz`, `/startupz`, `/health` and `/metrics`.
+    /// Returns the routes `/livez`, `/readyz`, `/startupz`, `/health` and `/metrics`.
     pub fn router(self) -> Router {
         Router::new()
-            // Liveness asks nothing of anybody: a restart of this process mends no other.
+            // Liveness depends on no other service: a restart of this process would not repair one.
             .route(LIVEZ, get(|| async { "alive\n" }))
             .route(READYZ, get(ready))
             .route(STARTUPZ, get(started))
@@ -116,7 +119,7 @@ impl Probes {
     }
 }
 
-/// Refuses a request that does not name one host, as all other routes do.
+/// Refuses a request that does not name exactly one host, like all other routes.
 async fn named(request: Request) -> Result<Request, (StatusCode, String)> {
     match one_host(&request) {
         Ok(()) => Ok(request),
@@ -124,7 +127,8 @@ async fn named(request: Request) -> Result<Request, (StatusCode, String)> {
     }
 }
 
-/// Once the node was ready it has started, whatever becomes of it later: who asks this waits to ask the other probes.
+/// A node that was ready once has started, whatever its later state: clients of this probe wait for
+/// it before they use the others.
 async fn started(State(probes): State<Probes>) -> Result<&'static str, NoAnswer> {
     if probes.has_started.load(Ordering::Relaxed) {
         return Ok("ready\n");
@@ -155,7 +159,7 @@ async fn ask_stores(probes: &Probes) -> Result<&'static str, NoAnswer> {
         }
         return Err(NoAnswer(GONE));
     }
-    // Both at once, so that the patience with them is one.
+    // Both concurrently, so that they share one timeout.
     let (database, jobs) = tokio::join!(
         probes.kept.database.ask(probes.node.store.ping()),
         probes.kept.jobs.ask(probes.node.broker_answers()),
@@ -165,14 +169,15 @@ async fn ask_stores(probes: &Probes) -> Result<&'static str, NoAnswer> {
     match (probes.node.redis(), jobs) {
         (None, jobs) => jobs.map(|()| ready),
         (Some(redis), Ok(())) if redis.is_available() => Ok(ready),
-        // All nodes lack it together: who sent nobody to any of them would turn away all that is served without it.
+        // All nodes lose it at the same time. If none of them received requests, everything that
+        // works without it would be refused.
         (Some(_), _) => Ok(
             "ready, degraded: Redis can't be used (the log says why); limits and cache are local to this process, jobs wait\n",
         ),
     }
 }
 
-/// 503, and why.
+/// A 503 response with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NoAnswer(&'static str);
 
@@ -182,10 +187,10 @@ impl IntoResponse for NoAnswer {
     }
 }
 
-/// Whether a store answers.
+/// A check whether a store answers.
 #[derive(Debug)]
 struct Question {
-    /// What is told when it doesn't.
+    /// Reason in the response if it does not answer.
     otherwise: &'static str,
     complaints: Seldom,
 }
@@ -208,9 +213,9 @@ impl Question {
     }
 }
 
-/// `application/health+json`: pass and warn are 200, fail is 503.
+/// Responds with `application/health+json`: 200 for pass and warn, 503 for fail.
 ///
-/// Who may not read figures is told the status alone, where they are not for everybody.
+/// If metrics need a token, a client without one gets only the status.
 async fn health(State(probes): State<Probes>, request: HeaderMap) -> Response {
     let report = probes.node.telemetry.health();
     let is_unhealthy = report.as_ref().is_some_and(|report| report.status == Health::Unhealthy);
@@ -235,7 +240,7 @@ async fn metrics(State(probes): State<Probes>, request: HeaderMap) -> Result<Res
 }
 
 impl Probes {
-    /// Whether whoever sent this may read figures.
+    /// Checks whether the client may read metrics.
     fn may_read(&self, headers: &HeaderMap) -> Result<(), Closed> {
         let settings = &self.node.settings;
         if !settings.performance.metrics_need_token {
@@ -250,7 +255,7 @@ impl Probes {
     }
 }
 
-/// Figures are not for whoever asks.
+/// The client may not read metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Closed {
     Unauthorized,
@@ -338,7 +343,7 @@ mod tests {
         let node = node(&directory).await;
         let router = Probes::new(Arc::clone(&node)).router();
         node.stop().await;
-        // Each text that is made without the job store says of how many it is.
+        // Each text that is made without the job store contains the number of such texts.
         let texts = join_all((0..100).map(|_| get_at(&router, METRICS))).await;
         let made = "tidegate_scrape_errors_total{part=\"queues\"} 1\n";
         assert!(texts.iter().all(|(status, text)| *status == StatusCode::OK && text.contains(made)), "{:?}", texts[0]);
@@ -365,7 +370,7 @@ mod tests {
         let asked = Instant::now();
         node.stop().await;
         let mut last_ready = asked;
-        // As often as a hasty balancer asks.
+        // As often as a fast load balancer.
         loop {
             let now = Instant::now();
             if get_at(&router, READYZ).await.0 != StatusCode::OK {
@@ -375,7 +380,7 @@ mod tests {
             assert!(asked.elapsed() < PATIENCE, "it is never seen");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // What was answered before the stores went holds so long and no longer.
+        // An answer from before the stores ended is reused for that time and no longer.
         assert!(last_ready.duration_since(asked) < READY_HOLDS, "{:?}", last_ready.duration_since(asked));
     }
 }

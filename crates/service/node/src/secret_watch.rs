@@ -1,4 +1,4 @@
-//! Secrets that change while the process runs: their files are read again.
+//! Reloads secrets from their files while the process runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tidegate_settings::{DatabaseUrl, Secret, SecretFile, SecretFileError, Settin
 use tidegate_store::Store;
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks at the files.
+/// Interval of the reads of the files.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Watches the files of secrets.
@@ -25,7 +25,7 @@ pub(crate) struct SecretWatch {
 enum Change {
     /// It is used from now on.
     Taken,
-    /// It is not used, and why.
+    /// It is not used, for the given reason.
     Refused(String),
 }
 
@@ -37,7 +37,7 @@ impl SecretWatch {
         Self { settings: settings.clone(), store: store.cloned(), seen }
     }
 
-    /// Looks at the files every ten seconds and on SIGHUP, until `stop`.
+    /// Reads the files every ten seconds and on SIGHUP, until `stop`.
     pub(crate) async fn keep(mut self, stop: CancellationToken) {
         if self.settings.secret_files.is_empty() {
             return;
@@ -53,10 +53,10 @@ impl SecretWatch {
         }
     }
 
-    /// Reads all files, and uses what has changed.
+    /// Reads all files, and applies changed secrets.
     pub(crate) async fn read_all(&mut self) {
         let files = self.settings.secret_files.clone();
-        // The file system may be slow.
+        // Not on a runtime thread, since the file system may be slow.
         let read = move || files.into_iter().map(|file| (file.read(), file)).collect::<Vec<_>>();
         match tokio::task::spawn_blocking(read).await {
             Ok(read) => read.into_iter().for_each(|(text, file)| self.look(&file, text)),
@@ -112,7 +112,7 @@ impl SecretWatch {
             Err(error) => return Change::Refused(error.to_string()),
         };
         let servers = self.settings.redis.as_ref().map(|redis| &redis.servers);
-        // The limits share the login of the queue, of which they are a clone.
+        // The limits are a clone of the queue and share its login.
         let current = servers.and_then(|servers| match of_cache {
             true => servers.cache.as_ref(),
             false => Some(&servers.queue),

@@ -1,10 +1,10 @@
-//! What the server is told of the settings.
+//! Converts settings for the HTTP server.
 
 use tidegate_server::serve::{Bounds, ServeSettings};
 use tidegate_server::tls::TlsFiles;
 use tidegate_settings::{Settings, TlsSettings};
 
-/// How the server treats its clients. It speaks in clear: whoever has certificates adds them.
+/// Returns the server's settings, without TLS: the caller adds certificates.
 pub fn serve_settings(settings: &Settings) -> ServeSettings {
     let http = &settings.http;
     ServeSettings {
@@ -22,7 +22,7 @@ pub fn serve_settings(settings: &Settings) -> ServeSettings {
     }
 }
 
-/// The files of the API's certificate.
+/// Returns the paths of the API's certificate and key.
 pub fn tls_files(settings: &TlsSettings) -> TlsFiles {
     TlsFiles { certificate: settings.certificate.clone(), key: settings.key.clone() }
 }

@@ -1,4 +1,4 @@
-//! Removes uploads that no job will read any more, and imports that nobody can ask for any more.
+//! Removes uploads that no job will read, and imports that can't be queried any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::jobs::ImportSchedules;
 
-/// An upload is left alone for so long: its job may only be about to be enqueued.
+/// Minimum age of an upload that is removed: its job may be about to be enqueued.
 const GRACE: Duration = Duration::from_secs(3600);
 const PERIOD: Duration = Duration::from_secs(3600);
-/// Imports that are looked up in one go.
+/// Number of imports that one query returns.
 const IMPORTS_AT_A_TIME: u32 = 100;
 
-/// What is swept, and by whose word.
+/// The sweep and its dependencies.
 pub(crate) struct Sweep {
     /// The uploads.
     pub(crate) spool: Spool,
     /// The imports.
     pub(crate) store: Store,
-    /// Who knows which jobs there are.
+    /// The broker that knows the jobs.
     pub(crate) broker: Arc<dyn Broker>,
-    /// How long an upload may take: until then its import has no job.
+    /// Maximum duration of an upload. Until its end, its import has no job.
     pub(crate) upload_timeout: Duration,
 }
 
@@ -43,7 +43,7 @@ impl Sweep {
     /// Sweeps now and every hour, until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         loop {
-            // S3 counts from when an upload was begun.
+            // S3 measures age from the start of an upload.
             let age = self.upload_timeout + GRACE;
             if let Err(error) = self.uploads(age).await {
                 tracing::warn!(%error, "the spool can't be swept now");
@@ -69,7 +69,7 @@ impl Sweep {
     }
 
     /// Whether no job will read the upload. An operator may retry a dead or cancelled job, which
-    /// needs its file then.
+    /// then needs its file.
     async fn is_over(&self, upload: &Upload) -> Result<bool, BrokerError> {
         let Some(record) = self.broker.job(ImportSchedules::QUEUE, upload.job()).await? else { return Ok(true) };
         let job = serde_json::from_str(&record.payload);
@@ -136,7 +136,8 @@ mod tests {
         sweep.imports(GRACE).await.unwrap();
         assert!(ground.spool.path("gone").exists(), "it is too young");
 
-        // Times in the tables are whole milliseconds: what was written in this one is no older than no age at all.
+        // Times in the tables are whole milliseconds, so a row from the current one is not older
+        // than zero.
         while ground.store.old_imports(clock::now(), "", 10).await.unwrap().len() < 3 {
             tokio::task::yield_now().await;
         }
@@ -157,7 +158,8 @@ mod tests {
         let broker = Arc::new(MemoryBroker::new());
         enqueue(&ground, &broker, "waiting").await;
         let kept = s3.keys();
-        // Of a repeated request that came second, and of one whose job was never enqueued.
+        // The upload of a repeated request that came second, and of one whose job was never
+        // enqueued.
         ground.upload("waiting", "y".to_owned()).await;
         ground.upload("gone", "x".to_owned()).await;
         assert_eq!(s3.keys().len(), 3);
@@ -170,7 +172,7 @@ mod tests {
         assert_eq!(s3.keys(), kept);
     }
 
-    /// A node that is given a bucket has jobs and uploads of the time before.
+    /// A node that was switched to a bucket still has earlier jobs and uploads.
     #[tokio::test]
     async fn the_directory_is_swept_beside_a_bucket() {
         let s3 = S3Server::start().await;

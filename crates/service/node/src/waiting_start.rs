@@ -21,13 +21,13 @@ use crate::node::{Node, StartError, WaitsFor};
 use crate::probes::{HEALTH, LIVEZ, METRICS, READYZ, STARTUPZ};
 use crate::secret_watch::SecretWatch;
 
-/// Between two tries.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A start that takes no longer answers no request: the started node serves the waiting
-/// connections. A proxy that can't ask whether a node is ready, such as nginx, then loses no request
-/// to a restart.
+/// If the start takes no longer than this, no request is answered in the meantime: the started node
+/// serves the waiting connections. So a proxy that can't query whether a node is ready, such as
+/// nginx, loses no request in a restart.
 const GRACE: Duration = Duration::from_secs(5);
-/// Between two lines of the log about what is waited for.
+/// Interval between log lines about the server that is waited for.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// The answer of a process until it has started.
@@ -52,7 +52,7 @@ impl Reason {
         (StatusCode::SERVICE_UNAVAILABLE, headers, self.text()).into_response()
     }
 
-    /// The same as a verdict on health.
+    /// Returns the reason as a health response.
     fn health(&self) -> Response {
         let verdict = json!({"status": "fail", "output": self.text().trim_end()});
         let kind = [(header::CONTENT_TYPE, "application/health+json")];
@@ -69,29 +69,31 @@ pub struct Front<'a> {
 }
 
 impl<'a> Front<'a> {
-    /// The listener, which the process serves once it has started, and how it will serve there.
+    /// Makes it with the listener, which the process serves after its start, and the server's
+    /// settings.
     pub fn new(listener: &'a TcpListener, serve: ServeSettings) -> Self {
         Self { listener, serve, other: Router::new() }
     }
 
-    /// Answers on other paths than those of probes. Without it they get 404.
+    /// Sets the answers for other paths than probes. Without it they get 404.
     #[must_use]
     pub fn other(self, other: Router) -> Self {
         Self { other, ..self }
     }
 }
 
-/// Starts a node. While Redis or the database server is away it waits for them, and answers probes:
-/// `/livez` with 200, the others with 503 and the reason. Answers begin when the first try has
-/// failed or has taken 5 seconds. Connections made earlier are kept for the node.
+/// Starts a node. While Redis or the database server is unreachable, waits for it and answers
+/// probes: `/livez` with 200, the others with 503 and the reason. Answers begin when the first
+/// attempt has failed or has taken 5 seconds. Earlier connections are kept for the node.
 ///
-/// The routes `unjudged` say nothing of how the service is: their times are their clients', or strangers may ask for them.
+/// The routes `unjudged` do not count for health: their times depend on their clients, or
+/// unauthenticated clients may call them.
 ///
-/// Returns none where `shutdown` comes first.
+/// Returns `None` if `shutdown` is cancelled first.
 ///
 /// # Errors
 ///
-/// When the node can't start for a reason that waiting doesn't mend, such as a refused password.
+/// [`StartError`] for a cause that waiting does not fix, such as a refused password.
 pub async fn start(
     settings: Settings,
     unjudged: &[&str],
@@ -116,7 +118,7 @@ pub async fn start(
         }
     };
     if started.as_ref().is_ok_and(Option::is_some) {
-        // A slow client of the start must not keep the node from serving.
+        // A slow client of the start must not prevent the node from serving.
         tokio::spawn(ended);
         return started;
     }
@@ -127,8 +129,8 @@ pub async fn start(
     started
 }
 
-/// Serves the same socket through a listener of its own, so that no connection is refused when the
-/// node takes over.
+/// Serves the same socket with a second listener, so that no connection is refused when the node
+/// takes over.
 fn answer(
     front: Front<'_>,
     reason: &Reason,

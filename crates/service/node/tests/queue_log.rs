@@ -1,4 +1,4 @@
-//! What a worker writes to the log by itself.
+//! Tests of the log lines that a worker writes on its own.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
@@ -31,7 +31,8 @@ async fn charge(_: Charge, TraceParent(trace): TraceParent, context: Context) ->
     Err(Failure::bury("the card was refused"))
 }
 
-/// What is logged while a worker, described further by `with`, buries a charge; and the job's id.
+/// Returns the log of a worker that buries a charge, and the job's id. `with` adds options to the
+/// worker.
 async fn log_of_a_charge(with: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> (String, JobId) {
     let page = Page::default();
     let to = page.clone();

@@ -1,4 +1,4 @@
-//! Requests that a node makes to others.
+//! The HTTP client of a node.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use reqwest::{Client, ClientBuilder, redirect};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
-/// A client that goes where it is told and nowhere else: by no proxy that the environment names, and after no redirect.
-/// Over TLS it believes the authorities of the system.
+/// Returns the builder of a client that uses no proxy from the environment and follows no
+/// redirects. For TLS it trusts the certificate authorities of the system.
 ///
 /// # Errors
 ///
-/// When TLS can't be had.
+/// Fails if TLS can't be set up.
 pub fn client() -> Result<ClientBuilder, rustls::Error> {
     let mut roots = RootCertStore::empty();
-    // One certificate that can't be read is no reason to do without the others.
+    // A certificate that can't be parsed must not prevent the use of the others.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    // The provider is named, so that it doesn't depend on what else is linked into the program.
+    // The provider is explicit, so that it does not depend on which crates are linked.
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)

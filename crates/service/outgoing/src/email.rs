@@ -1,4 +1,4 @@
-//! Mails: made from what a job says, and given to a server or, without one, kept as files.
+//! Sends mails of jobs through a mail server, or stores them as files if none is configured.
 
 mod message;
 mod outbox;
@@ -21,25 +21,25 @@ pub struct Mailer {
     outbox: PathBuf,
 }
 
-/// Why a mail was not sent, or isn't known to have been.
+/// A mail was not sent, or the outcome is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// It is no mail.
+    /// The content is not a valid mail.
     #[error("not a mail: {0}")]
     Unfit(String),
-    /// The server wants it never.
+    /// The server refused it permanently.
     #[error("the mail server refuses it for good: {0}")]
     Refused(String),
-    /// The server doesn't want it now.
+    /// The server refused it temporarily.
     #[error("the mail server refuses it for now: {0}")]
     Later(String),
-    /// The server did not let us in, or can't do what it is asked for: nothing is wrong with the mail.
+    /// The server refused the login, or lacks a required feature. The mail is not the cause.
     #[error("the mail server can't be used: {0}")]
     Unusable(String),
-    /// No word came from the server in time. It may have taken the mail.
+    /// The server did not answer in time. It may have accepted the mail.
     #[error("the mail server did not take it within {} s", .0.as_secs_f64())]
     TimedOut(std::time::Duration),
-    /// The connection could not be made, or broke.
+    /// The connection could not be established, or was lost.
     #[error("no connection to the mail server: {0}")]
     Connection(String),
     /// The file can't be written.
@@ -48,25 +48,25 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// Whether another try is of no use.
+    /// Whether a retry is useless.
     pub fn is_for_good(&self) -> bool {
         matches!(self, Self::Unfit(_) | Self::Refused(_))
     }
 }
 
 impl Mailer {
-    /// For mails of that installation.
+    /// Makes a mailer for that installation.
     pub fn new(settings: &Settings, installation: &str) -> Self {
         let outbox = settings.data_dir.join("outbox");
         Self { settings: Arc::new(settings.email.clone()), installation: installation.into(), outbox }
     }
 
-    /// Sends a mail to all of its recipients or none. `id` is its job's: the same whenever it is tried, so that a recipient's mail
-    /// program knows the second of two copies.
+    /// Sends a mail to all of its recipients or to none. `id` is the id of the job, which is the
+    /// same in each attempt. So the recipient's mail program can recognize a duplicate.
     ///
     /// # Errors
     ///
-    /// [`SendError`] says whether to try again.
+    /// [`SendError`], which shows whether to retry.
     pub async fn send(&self, id: &str, mail: &Mail) -> Result<(), SendError> {
         let message = message::compose(mail, id, &self.installation, &self.settings)?;
         let Some(server) = &self.settings.server else {
@@ -76,8 +76,8 @@ impl Mailer {
     }
 }
 
-/// What a server says goes into errors, which are shown: on one line, without what looks like a secret or an address. Masked before it is
-/// cut, so that no half of an address is left.
+/// Formats a server's answer for errors, which are shown: on one line, without secrets and
+/// addresses. It is masked before it is truncated, so that no part of an address remains.
 fn shown(text: &str) -> String {
     const MOST_READ: usize = 4096;
     const MOST: usize = 200;

@@ -1,9 +1,9 @@
-//! Redis, where a node uses it: one client for each use, so that each has its own patience.
+//! The Redis clients of a node: one client for each use, each with its own timeouts.
 
 use tidegate_redis::{Client, ConnectError, Keyspace, Role};
 use tidegate_settings::RedisSettings;
 
-/// What a node has of Redis. Cheap to clone; clones share the connections.
+/// The Redis clients of a node. Cheap to clone; clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Redis {
     queue: Client,
@@ -14,7 +14,7 @@ pub struct Redis {
     keyspace: Keyspace,
 }
 
-/// There is no usable Redis at the URL of a setting.
+/// Redis at the URL of a setting can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{setting} ({variable}): {source}")]
 pub struct Unusable {
@@ -24,7 +24,7 @@ pub struct Unusable {
 }
 
 impl Unusable {
-    /// Whether the URL itself is to blame, or a file that it names, and not the server.
+    /// Whether the cause is the URL itself or a file that it names, not the server.
     pub fn is_a_setting(&self) -> bool {
         matches!(self.source, ConnectError::Config(_))
     }
@@ -34,26 +34,28 @@ impl Unusable {
         matches!(self.source, ConnectError::Login { .. })
     }
 
-    /// Whether the server may be usable later, without a change of settings.
+    /// Whether the server may become usable without a change of settings.
     pub fn is_transient(&self) -> bool {
         self.source.is_transient()
     }
 }
 
 impl Redis {
-    /// Connects everything, or nothing.
+    /// Connects all clients. Fails if one of them can't connect.
     ///
     /// # Errors
     ///
-    /// When a server can't be reached, or is not fit for its use.
+    /// [`Unusable`] if a server can't be reached or is not suitable for its use.
     pub async fn connect(settings: &RedisSettings) -> Result<Self, Unusable> {
         let servers = &settings.servers;
         let queue = connect("redis.url", "REDIS_URL", &servers.queue, Role::Durable).await?;
-        // The same server again: an answer that a request waits for must not wait for the queue's patience.
+        // The same server again: an answer that a request waits for needs a shorter timeout than
+        // the queue's.
         let limits = connect("redis.url", "REDIS_URL", &servers.limits, Role::Durable).await?;
         let cache = match &servers.cache {
             Some(config) => connect("redis.cache_url", "REDIS_CACHE_URL", config, Role::Cache).await?,
-            // One client for both, and so one breaker: a request finds out once that Redis is away.
+            // One client for both, with one circuit breaker: a request detects an outage of Redis
+            // only once.
             None => limits.clone(),
         };
         let has_cache_server = servers.cache.is_some();
@@ -65,27 +67,28 @@ impl Redis {
         Ok(redis)
     }
 
-    /// For jobs.
+    /// The client for jobs.
     pub fn queue(&self) -> &Client {
         &self.queue
     }
 
-    /// For limits: on the server of the jobs, with less patience.
+    /// The client for limits: on the server of the jobs, with shorter timeouts.
     pub fn limits(&self) -> &Client {
         &self.limits
     }
 
-    /// For the shared tier of the cache: that of the limits, unless the cache has a server of its own.
+    /// The client for the shared tier of the cache. It is the client of the limits, unless the
+    /// cache has a separate server.
     pub fn cache(&self) -> &Client {
         &self.cache
     }
 
-    /// The keys of this installation.
+    /// The key prefix of this installation.
     pub fn keyspace(&self) -> &Keyspace {
         &self.keyspace
     }
 
-    /// Each use by its name.
+    /// Returns each use with its name.
     pub fn uses(&self) -> [(&'static str, &Client); 3] {
         [("queue", &self.queue), ("limits", &self.limits), ("cache", &self.cache)]
     }
@@ -95,18 +98,18 @@ impl Redis {
         self.uses().iter().all(|(_, client)| client.availability().is_available())
     }
 
-    /// One client for each server or group of servers.
+    /// Returns one client for each server or group of servers.
     pub fn servers(&self) -> Vec<&Client> {
         let cache = self.has_cache_server.then_some(&self.cache);
         [Some(&self.queue), cache].into_iter().flatten().collect()
     }
 
-    /// Whether restarted servers are asked to write their append-only file anew.
+    /// Whether restarted servers are requested to rewrite their append-only file.
     pub fn rewrites_append_only_file(&self) -> bool {
         self.rewrites_append_only_file
     }
 
-    /// Ends what the clients do by themselves.
+    /// Stops the background work of the clients.
     pub fn close(&self) {
         for (_, client) in self.uses() {
             client.close();
@@ -115,7 +118,7 @@ impl Redis {
 }
 
 impl std::fmt::Display for Redis {
-    /// Where it is, passwords masked.
+    /// Writes the URLs, with masked passwords.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.queue.config())?;
         if self.has_cache_server {

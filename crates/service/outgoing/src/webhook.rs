@@ -1,7 +1,8 @@
-//! Posts to URLs that others have named: operators for alerts, tenants for what they are told.
+//! Posts to URLs that other people configured: operators for alerts, tenants for notifications.
 //!
-//! Whoever names a URL could name one of this network, so a private address is refused after the name is resolved and before anything is
-//! connected to; no redirect is followed; and of the answer only the head is read.
+//! Such a URL could point into the internal network. So a private address is refused after the name
+//! is resolved and before a connection is made. No redirect is followed, and only the head of an
+//! answer is read.
 
 mod address;
 mod signature;
@@ -19,31 +20,31 @@ use tidegate_settings::Hidden;
 use crate::client::client;
 use address::{PublicOnly, is_private_address};
 
-/// Why nothing can be posted at all.
+/// The client for webhooks can't be created.
 #[derive(Debug, thiserror::Error)]
 #[error("webhooks: no client can be made: {0}")]
 pub struct WebhookError(String);
 
 impl WebhookError {
-    /// The URL is none. It isn't repeated.
+    /// Makes the error for an invalid URL, which it does not contain.
     pub fn unreadable() -> Self {
         Self("the URL can't be read".to_owned())
     }
 }
 
-/// Why a try failed. Never with the URL, which often is a password.
+/// The cause of a failed attempt. It never contains the URL, which is often secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Its name leads to a private address, which that setting closes.
+    /// The name resolves to a private address, which that setting forbids.
     #[error("the address is private, and {0} is off")]
     Private(&'static str),
-    /// The receiver took too long.
+    /// The receiver did not answer in time.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// There was no connection.
+    /// No connection could be made.
     #[error("no connection")]
     NoConnection,
-    /// The connection was lost on the way.
+    /// The connection was lost during the exchange.
     #[error("the exchange broke off")]
     BrokeOff,
 }
@@ -53,51 +54,53 @@ pub enum Failure {
 pub struct Answer {
     /// Its status.
     pub status: u16,
-    /// When to come back, where it says so in seconds.
+    /// Delay that the receiver requests. `None` if it gives none in seconds.
     pub retry_after: Option<Duration>,
 }
 
-/// What is posted.
+/// A message to post.
 #[derive(Debug)]
 pub struct Message<'a> {
-    /// Tells it from any other, and is the same however often it is posted.
+    /// Unique id of the event, the same in each attempt.
     pub event: &'a str,
-    /// The trace that it belongs to.
+    /// The trace context.
     pub trace: TraceContext,
-    /// JSON.
+    /// The body, as JSON.
     pub body: String,
 }
 
-/// Who posts. Cheap to clone.
+/// Posts messages. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Sender {
     client: Client,
     patience: Duration,
-    /// The setting that keeps it from private addresses, where it is to keep from them.
+    /// The setting that forbids private addresses. `None` if they are allowed.
     closed_by: Option<&'static str>,
 }
 
 impl Sender {
-    /// One that waits so long for each answer, and goes to private addresses only where no setting closes them.
+    /// Makes a sender with this timeout. It connects to private addresses only if `closed_by` is
+    /// `None`.
     ///
     /// # Errors
     ///
-    /// When no client can be made.
+    /// [`WebhookError`] if no client can be created.
     pub fn new(patience: Duration, closed_by: Option<&'static str>) -> Result<Self, WebhookError> {
         let no_client = |error: &dyn std::error::Error| WebhookError(error.to_string());
         let builder = client().map_err(|error| no_client(&error))?.timeout(patience);
-        // No connection is kept: each delivery resolves the name anew, and there are few.
+        // Connections are not reused: each delivery resolves the name again, and deliveries are
+        // few.
         let builder = builder.pool_max_idle_per_host(0);
         let builder = if closed_by.is_some() { builder.dns_resolver(Arc::new(PublicOnly)) } else { builder };
         let client = builder.build().map_err(|error| no_client(&error.without_url()))?;
         Ok(Self { client, patience, closed_by })
     }
 
-    /// Posts once, signed where there is a key.
+    /// Posts a message once, signed if there is a key.
     ///
     /// # Errors
     ///
-    /// [`Failure`] says why it was not posted.
+    /// [`Failure`] with the cause.
     pub async fn post(&self, url: &Url, key: Option<&Hidden>, message: Message<'_>) -> Result<Answer, Failure> {
         if let Some(setting) = self.closed_by.filter(|_| names_private_address(url)) {
             return Err(Failure::Private(setting));
@@ -113,7 +116,7 @@ impl Sender {
         if let Some(key) = key {
             request = request.header("x-tidegate-signature", signature::of(key.reveal(), &timestamp, &message.body));
         }
-        // The body of the answer is nothing to us, and may be endless.
+        // The body of the answer is not used, and may be endless.
         let answer = request.body(message.body).send().await.map_err(|error| self.failure(&error))?;
         let retry_after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Answer { status: answer.status().as_u16(), retry_after: retry_after.map(Duration::from_secs) })
@@ -139,7 +142,8 @@ impl Sender {
     }
 }
 
-/// Whether the URL itself names a private address, which is connected to without being resolved.
+/// Whether the URL itself contains a private address, which would be connected to without name
+/// resolution.
 pub fn names_private_address(url: &Url) -> bool {
     is_private_host(url.host_str().unwrap_or_default())
 }

@@ -1,5 +1,15 @@
 //! A server of HTTP/1.1 and HTTP/2 over TCP or TLS, with a bound on everything that a client could
-//! hold on to. It serves any router of axum, and knows nothing of what is served.
+//! hold on to.
+//!
+//! **It holds** the listener and the loop that accepts connections, the bounds on connections,
+//! heads, bodies and writes, the graceful shutdown ([`serve`]), certificates that are read again
+//! when their files change ([`tls`]), and the bearer token of a request ([`bearer`]).
+//!
+//! **It must not hold** a route, a setting, a tenant or a table. It serves any router of axum, and
+//! its caller passes the bounds in [`ServeSettings`](serve::ServeSettings).
+//!
+//! **Start reading** at [`serve::serve()`], which accepts a connection and follows it to its end.
+//! Then read `serve/admission.rs`: it decides which connection makes room for a new one.
 
 pub mod bearer;
 pub mod serve;

@@ -53,7 +53,6 @@ use self::arrival::{Arrival, Arrivals};
 use self::body_wait::Awaited;
 pub use self::host::{BadHost, one_host};
 use self::pace::Paced;
-pub use self::pace::TooSlow;
 use self::patient::Patient;
 use self::protocol::Protocol;
 use self::streams::{Budget, Streams, Tasks, Useless};

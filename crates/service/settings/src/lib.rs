@@ -1,8 +1,16 @@
-//! Settings: read raw, checked once, then always good.
+//! The settings of a process: read as text, checked once, then always valid.
 //!
-//! Every setting is one line of [`CATALOGUE`]: its key in the settings file, its environment variable, its default
-//! and what it means. [`RawSettings`] holds text and where it came from; [`RawSettings::check`] turns it into values that
-//! need no further checks, and every error names the setting and its source.
+//! **It holds** [`CATALOGUE`], which has one line for each setting: its key in the settings file,
+//! its environment variable, its default and its meaning. [`RawSettings`] holds the text and its
+//! source. [`RawSettings::check`] turns the text into [`Settings`]. Every error names the setting
+//! and the source.
+//!
+//! **It must not hold** code that acts on a setting: it connects to nothing and opens no database.
+//! It names types of the mail, storage and database libraries only to check an address, a path or a
+//! URL early.
+//!
+//! **Start reading** at `catalogue.rs`, then read `check.rs`. A new setting needs a line in the
+//! catalogue, a field of [`Settings`], and a check.
 
 mod cache;
 mod catalogue;
@@ -12,6 +20,7 @@ mod database_url;
 mod email;
 mod files;
 mod hidden;
+mod limits;
 mod notifications;
 mod performance;
 mod queues;
@@ -23,16 +32,15 @@ mod secret_file;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_ground;
 mod tls;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use sha2::{Digest, Sha256};
 use tidegate_model::queues::ServedQueue;
-use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
+use tidegate_ratelimit::TrustedProxies;
 use tidegate_redis::Keyspace;
 
 pub use cache::{CacheClasses, ClassSettings};
@@ -42,6 +50,7 @@ pub use database_url::{DatabaseUrl, UrlError};
 pub use email::{EmailSettings, Security, SmtpServer};
 pub use files::{FileRunSettings, FilesPlace, FilesSettings};
 pub use hidden::Hidden;
+pub use limits::{LimitMode, LimitSettings, LimitsSettings, ListSettings, MAX_SMALL_LIMIT};
 pub use notifications::{NotificationSettings, WebhookSettings};
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
@@ -49,8 +58,8 @@ pub use reader::{misspelt_level, token_fault};
 pub use reminders::ReminderSettings;
 pub use secret::Secret;
 pub use secret_file::{SecretFile, SecretFileError, read_secret};
-pub use tidegate_model::alert_rules::{Change, Matcher, OwnRule, RuleChanges, RuleTextError, Source as RuleSource};
 pub use tls::TlsSettings;
+pub use tokens::{Rights, Tokens};
 
 /// Whether the API process runs a worker beside its routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,135 +106,6 @@ pub enum OpenTenants {
     Everyone,
 }
 
-/// The tokens that guard what is not a tenant's own.
-#[derive(Debug, Clone, Default)]
-pub struct Tokens {
-    /// Changes on the operations routes; allows reads too.
-    pub admin: Option<Secret>,
-    /// Reads on the operations routes.
-    pub read: Option<Secret>,
-    /// Decisions for services in any language.
-    pub service: Option<Secret>,
-}
-
-impl Tokens {
-    /// Whether any token is set, which ends the open first tour.
-    pub fn any(&self) -> bool {
-        self.admin.is_some() || self.read.is_some() || self.service.is_some()
-    }
-
-    /// Whether two of them are the same: the weaker one would have the rights of the other.
-    pub(crate) fn are_shared(&self) -> bool {
-        let digests: Vec<_> =
-            [&self.admin, &self.read, &self.service].into_iter().flatten().map(Secret::digest).collect();
-        digests.iter().enumerate().any(|(at, digest)| digests[..at].contains(digest))
-    }
-
-    /// A key for that purpose, the same wherever the same tokens are set, and another once one of them is changed.
-    pub fn derive(&self, purpose: &str) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        digest.update(purpose);
-        for token in [&self.admin, &self.read, &self.service] {
-            // What is not set must not look like what is.
-            digest.update([0, u8::from(token.is_some())]);
-            digest.update(token.as_ref().map_or([0; 32], Secret::digest));
-        }
-        digest.finalize().into()
-    }
-
-    /// Which of them `sent` is. All are compared whatever the first says, so that the time tells nothing.
-    pub fn rights(&self, sent: &str) -> Rights {
-        let is = |token: &Option<Secret>| token.as_ref().is_some_and(|token| token.matches(sent));
-        Rights { admin: is(&self.admin), read: is(&self.read), service: is(&self.service) }
-    }
-}
-
-/// Which tokens somebody has shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rights {
-    /// The admin token.
-    pub admin: bool,
-    /// The read token.
-    pub read: bool,
-    /// The service token.
-    pub service: bool,
-}
-
-/// A named limiter: how much, and for how long a key that went over it is refused.
-#[derive(Debug, Clone, Copy)]
-pub struct LimitSettings {
-    /// The rate.
-    pub quota: Quota,
-    /// The first block of a key that went over; each further strike doubles it. Zero for none.
-    pub block: Duration,
-    /// Whether it is asked, and obeyed.
-    pub mode: LimitMode,
-}
-
-/// The greatest limit where charges are remembered one by one, as for logins and reports: above it, the values on Redis
-/// become large.
-pub const MAX_SMALL_LIMIT: u64 = 1_000;
-
-/// Whether a limiter is asked, and obeyed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LimitMode {
-    /// It refuses.
-    On,
-    /// It decides and counts, and refuses nothing.
-    Shadow,
-    /// It isn't asked.
-    Off,
-}
-
-impl LimitMode {
-    /// As in the settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Shadow => "shadow",
-            Self::Off => "off",
-        }
-    }
-}
-
-/// Addresses about which a limiter isn't asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ListSettings {
-    /// Never counted.
-    pub allow: Vec<IpNet>,
-    /// Always refused, also where they are allowed.
-    pub deny: Vec<IpNet>,
-}
-
-/// Every limit.
-#[derive(Debug, Clone)]
-pub struct LimitsSettings {
-    /// The limiter in front of everything but probes, per client address.
-    pub ddos: LimitSettings,
-    /// Whom that one never counts, and whom it always refuses.
-    pub ddos_lists: ListSettings,
-    /// Failed logins, per address and account.
-    pub auth: LimitSettings,
-    /// Reports, per tenant and user.
-    pub report: LimitSettings,
-    /// Anonymous and per-user requests.
-    pub api: LimitSettings,
-    /// The tenants' quota, whose figures are the tenants' own.
-    pub tenant_mode: LimitMode,
-    /// How much of an IPv6 address is one client.
-    pub ipv6_prefix: Ipv6Prefix,
-    /// Keys a second that one process may bring to Redis for each limiter and that it hasn't seen before.
-    pub new_keys: u64,
-    /// Processes that share the limits: in an outage of Redis each admits one such part.
-    pub instances: NonZeroU32,
-    /// How long a check waits for Redis before this process decides by itself.
-    pub patience: Duration,
-    /// Whether hot keys of `ddos` and `api` are leased from Redis.
-    pub leases: bool,
-    /// Interval in which a tenant's requests are counted to find anomalies; zero turns that off.
-    pub anomaly_interval: Duration,
-}
-
 /// Of which requests the access log tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum AccessLogSettings {
@@ -262,7 +142,9 @@ pub struct HttpSettings {
     pub compress_above: u64,
     /// Of which requests the access log tells.
     pub access_log: AccessLogSettings,
-    /// Connections of one address, of IPv6 of one prefix; more are closed as they come. Trusted proxies are not counted.
+    /// Connections of one address, of IPv6 of one prefix; more are closed as they come.
+    ///
+    /// Those of trusted proxies are not counted.
     pub max_connections_per_address: usize,
     /// How long a shutdown goes on accepting, while `/readyz` already answers 503.
     pub drain_delay: Duration,
@@ -277,7 +159,8 @@ pub struct RedisSettings {
     pub servers: RedisServers,
     /// The keys of this installation.
     pub keyspace: Keyspace,
-    /// How far behind a replica may be from which the cache reads; none where it reads from primaries alone.
+    /// How far behind a replica may be from which the cache reads; none where it reads from
+    /// primaries alone.
     pub replica_lag: Option<Duration>,
     /// Whether a restarted server that keeps torn scripts is asked to write its append-only file
     /// anew.

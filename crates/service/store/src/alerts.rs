@@ -1,8 +1,7 @@
-//! The part of alerts that processes share: silences, reports, the sender, and the notices that
+//! The state of alerts that processes share: silences, reports, the sender, and the notices that
 //! were sent.
 //!
-//! Nothing here insists: while the database is away, a process that waited for it would send
-//! nothing.
+//! Nothing here retries: a process that waited for an unreachable database would send nothing.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,85 +18,85 @@ use super::sql::alerts::{
 use super::value::{Row, Value};
 use super::{Store, StoreError};
 
-/// Notices that are kept.
+/// Maximum number of notices that are kept.
 const MOST_NOTICES: u64 = 256;
-/// How long they are sent.
+/// How long a notice is sent.
 const NOTICES_LAST_MS: i64 = 24 * 3_600_000;
-/// After which the reports of a process that is gone are removed.
+/// Age at which the reports of a process that ended are removed.
 const REPORTS_LAST_MS: i64 = 24 * 3_600_000;
 
-/// A report of one process about one alert.
+/// A report of one process on one alert.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertReport {
-    /// The process, by the instance of its identity.
+    /// The reporting process, with its instance id.
     pub source: Identity,
     /// The alert.
     pub alert: Alert,
-    /// `false` once it has ended.
+    /// `false` after the alert has ended.
     pub is_firing: bool,
-    /// Whether the process has sent it on its own.
+    /// Whether the process sent the alert itself.
     pub is_direct: bool,
-    /// Another one whenever the process has written.
+    /// Changes with each write of the process.
     pub beat: i64,
 }
 
-/// A change of the reports of one process.
+/// A change to the reports of one process.
 #[derive(Debug, Default)]
 pub struct ReportChange {
-    /// Beat of all its reports after the change.
+    /// New beat of all its reports.
     pub beat: i64,
     /// Whether all earlier reports are removed first.
     pub is_anew: bool,
-    /// Reports that are new or have changed.
+    /// New and changed reports.
     pub changed: Vec<AlertReport>,
-    /// Rules and subjects.
+    /// Rule and subject of each report to remove.
     pub removed: Vec<(String, String)>,
 }
 
-/// An alert that fires in the fleet.
+/// A firing alert of the fleet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertState {
     /// The process that reported it first.
     pub source: Identity,
     /// The alert.
     pub alert: Alert,
-    /// Whether the receivers were sent its beginning.
+    /// Whether the receivers were notified that it fires.
     pub is_told: bool,
 }
 
-/// A change of what fires in the fleet.
+/// A change to the firing alerts of the fleet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StateChange {
-    /// It is written as it is now.
+    /// Inserts or replaces the alert.
     Put(Box<AlertState>),
-    /// It has ended.
+    /// Removes an alert that has ended.
     Remove {
-        /// Its rule.
+        /// Rule of the alert.
         rule: String,
-        /// Its subject.
+        /// Subject of the alert.
         subject: String,
     },
 }
 
-/// The row of the process that sends.
+/// The row of the process that sends notices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertSender {
-    /// Its instance; empty if there is none.
+    /// Instance id of the process. Empty if there is none.
     pub holder: String,
-    /// Its name for people.
+    /// Display name of the process.
     pub name: String,
-    /// Another one at each change of the row.
+    /// Changes with each change of the row.
     pub turn: i64,
-    /// The number of the last notice.
+    /// Number of the last notice.
     pub notices: u64,
 }
 
 impl Store {
-    /// Reads the silences of all processes, also those that are over.
+    /// Returns the silences of all processes, including expired ones.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_silences(&self) -> Result<Vec<Silence>, StoreError> {
         let read = |row: &Row| {
             Ok(Silence {
@@ -110,42 +109,42 @@ impl Store {
         self.db.all(&SILENCES, &[]).await?.iter().map(read).collect()
     }
 
-    /// Keeps a silence, in the place of one of the same rule and subject.
+    /// Stores a silence. Replaces one with the same rule and subject.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn put_alert_silence(&self, silence: &Silence) -> Result<(), StoreError> {
         let [rule, whole, subject] = silence_key(&silence.rule, silence.subject.as_deref());
         let (until, reason) = (signed(silence.until_unix_ms), text(&silence.reason));
         self.alone(&PUT_SILENCE, &[rule, whole, subject, until.into(), reason, clock::now().into()]).await.map(|_| ())
     }
 
-    /// Removes a silence. Whether there was one.
+    /// Removes a silence. Returns whether it existed.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn lift_alert_silence(&self, rule: &str, subject: Option<&str>) -> Result<bool, StoreError> {
         Ok(self.alone(&LIFT_SILENCE, &silence_key(rule, subject)).await? > 0)
     }
 
-    /// Removes a silence that is over, unless it was made anew.
+    /// Removes an expired silence, unless it was renewed.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn end_alert_silence(&self, silence: &Silence) -> Result<(), StoreError> {
         let [rule, whole, subject] = silence_key(&silence.rule, silence.subject.as_deref());
         self.alone(&END_SILENCE, &[rule, whole, subject, signed(silence.until_unix_ms).into()]).await.map(|_| ())
     }
 
-    /// Reads the reports of all processes, at most the last 10,000. Those of a newer version that
-    /// can't be read are left out.
+    /// Returns the reports of all processes, at most the 10,000 most recent. Reports of a newer
+    /// version that can't be read are left out.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_reports(&self) -> Result<Vec<AlertReport>, StoreError> {
         let rows = self.db.all(&REPORTS, &[]).await?;
         let read = |row: &Row| -> Result<Option<AlertReport>, StoreError> {
@@ -156,12 +155,12 @@ impl Store {
         rows.iter().filter_map(|row| read(row).transpose()).collect()
     }
 
-    /// Writes what has changed of the reports of one process, and shows that it lives. Returns how
-    /// many reports of the process there are then.
+    /// Writes the changed reports of one process, and marks the process as alive. Returns how many
+    /// reports it then has.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn put_alert_reports(&self, process: &str, change: &ReportChange) -> Result<u64, StoreError> {
         let ReportChange { beat, is_anew, changed, removed } = change;
         let mut change = self.begin_once().await?;
@@ -186,21 +185,20 @@ impl Store {
         Ok(reports)
     }
 
-    /// Removes the reports of a process that died, unless it has written since.
+    /// Removes the reports of a dead process, unless it has written since.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn remove_dead_alert_reports(&self, process: &str, beat: i64) -> Result<(), StoreError> {
         self.alone(&REMOVE_DEAD_REPORTS, &[process.into(), beat.into()]).await.map(|_| ())
     }
 
-    /// Reads the alerts that fire in the fleet, as the sender has written them, and the rules and
-    /// subjects of those that can't be read.
-    ///
+    /// Returns the firing alerts of the fleet, as the sender wrote them, and the rules and subjects
+    /// of those that can't be read.
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_states(&self) -> Result<(Vec<AlertState>, Vec<(String, String)>), StoreError> {
         let (mut states, mut unreadable) = (Vec::new(), Vec::new());
         for row in self.db.all(&STATES, &[]).await? {
@@ -214,11 +212,11 @@ impl Store {
         Ok((states, unreadable))
     }
 
-    /// Reads the row of the sender.
+    /// Returns the row of the sender.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_sender(&self) -> Result<AlertSender, StoreError> {
         let row = self.db.one(&SENDER, &[]).await?.ok_or(sqlx::Error::RowNotFound)?;
         Ok(AlertSender {
@@ -229,23 +227,23 @@ impl Store {
         })
     }
 
-    /// Becomes or stays the sender; an empty `process` gives the place back. `false` if another
-    /// process was faster.
+    /// Takes or keeps the role of the sender. An empty `process` releases it. Returns `false` if
+    /// another process was faster.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn claim_alert_sender(&self, process: &str, name: &str, turn: i64) -> Result<bool, StoreError> {
         Ok(self.alone(&CLAIM_SENDER, &[process.into(), text(name), turn.into()]).await? == 1)
     }
 
-    /// Records as the sender what fires and what receivers are sent of it, in one transaction;
-    /// `last` is the number of the last of these notices. `false`, and nothing is recorded, if
-    /// another process has become the sender.
+    /// Records the firing alerts and the notices of the sender in one transaction. The number of
+    /// the last notice becomes the sender's. Returns `false` and records nothing if another process
+    /// has become the sender.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn record_alerts(
         &self,
         process: &str,
@@ -282,38 +280,38 @@ impl Store {
         Ok(true)
     }
 
-    /// Reads the notices behind that number, the oldest first.
+    /// Returns the notices after `number`, oldest first.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_notices_behind(&self, number: u64) -> Result<Vec<(u64, String)>, StoreError> {
         let since = clock::now().timestamp_millis() - NOTICES_LAST_MS;
         let rows = self.db.all(&NOTICES_BEHIND, &[signed(number).into(), since.into()]).await?;
         rows.iter().map(|row| Ok((unsigned(row.int("id")?), row.text("body")?))).collect()
     }
 
-    /// The last notice that a receiver took, or that was given up for it. `None` if it has never
-    /// been sent one.
+    /// Returns the number of the last notice that a receiver accepted, or that was given up for it.
+    /// `None` if the receiver was never sent one.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn alert_settled(&self, way: &str) -> Result<Option<u64>, StoreError> {
         let row = self.db.one(&SETTLED, &[way.into()]).await?;
         row.map(|row| row.int("settled").map(unsigned)).transpose()
     }
 
-    /// Notes how far a receiver is. It never goes back.
+    /// Records the position of a receiver. It never moves back.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn settle_alerts(&self, way: &str, number: u64) -> Result<(), StoreError> {
         self.alone(&SETTLE, &[way.into(), signed(number).into()]).await.map(|_| ())
     }
 
-    /// One statement in a transaction of its own.
+    /// Runs one statement in a separate transaction.
     async fn alone(&self, sql: &'static super::Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let mut change = self.begin_once().await?;
         let written = change.run(sql, values, Touched::new()).await?;
@@ -326,12 +324,12 @@ fn silence_key<'a>(rule: &'a str, subject: Option<&'a str>) -> [Value<'a>; 3] {
     [text(rule), i64::from(subject.is_none()).into(), text(subject.unwrap_or_default())]
 }
 
-/// PostgreSQL keeps no zero bytes.
+/// PostgreSQL can't store zero bytes.
 fn text(text: &str) -> Value<'_> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
-/// Numbers and texts, which JSON can always say.
+/// Serializes to JSON. Numbers and texts always succeed.
 fn written<T: Serialize>(value: &T) -> Value<'static> {
     serde_json::to_string(value).unwrap_or_default().into()
 }
@@ -364,7 +362,7 @@ pub(super) mod tests {
         let seen = [Observation::new(id, Some(true), f64::NAN, 0.5).subject(subject.to_owned())];
         let mut alerts = Alerts::new(vec![rule], 10).unwrap();
         let mut alert = alerts.evaluate(Duration::ZERO, 1, &seen).pop().unwrap().alert;
-        // What is no number is not equal to itself.
+        // NaN is not equal to itself.
         (alert.value, alert.peak) = (1.0, 1.0);
         alert
     }
@@ -447,7 +445,7 @@ pub(super) mod tests {
         let (store, _) = ground.place().await.open().await;
         for process in ["a", "b", "a"] {
             let change = ReportChange { beat: 1, changed: vec![report(process, "p99", 1)], ..ReportChange::default() };
-            // The time is in milliseconds: two may have written in the same one.
+            // Times are in milliseconds, so both may have written in the same one.
             let is_first = poll_until(Duration::from_secs(10), async || {
                 store.put_alert_reports(process, &change).await.unwrap();
                 let first = store.alert_reports().await.unwrap().remove(0);
@@ -469,7 +467,7 @@ pub(super) mod tests {
         assert_eq!(reports(&store).await, [report("b", "p99", 7)]);
     }
 
-    /// The reports of all processes, by process and rule.
+    /// Returns the reports of all processes, ordered by process and rule.
     async fn reports(store: &Store) -> Vec<AlertReport> {
         let mut reports = store.alert_reports().await.unwrap();
         reports.sort_by_key(|report| (report.source.instance.clone(), report.alert.rule.clone()));

@@ -1,7 +1,8 @@
-//! What tenants did, counted by day.
+//! Counts of tenants' activity by day.
 //!
-//! Each act leaves a row, written in its own transaction, so that what is counted is what was done. Rows are rolled into days by
-//! taking them out and adding them up in one transaction: whoever rolls, however often and however many at once, each counts once.
+//! Each activity adds a row in its own transaction, so the counts match what was done. A roll
+//! removes rows and adds them to their days in one transaction. So each row counts once, however
+//! many rolls run, also concurrently.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +19,10 @@ use super::sql::analytics::{
 use super::value::{Row, Value};
 use super::{Change, Snapshot, Store, StoreError};
 
-/// What is counted.
+/// Kind of an activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Activity {
-    /// Schedules created, one by one.
+    /// Schedules created individually.
     Created,
     /// Schedules replaced.
     Updated,
@@ -29,7 +30,7 @@ pub enum Activity {
     Imported,
     /// Reminders sent.
     Reminded,
-    /// Schedules read, one by one.
+    /// Schedules read individually.
     Viewed,
 }
 
@@ -47,10 +48,10 @@ impl Activity {
     }
 }
 
-/// How much of each was done.
+/// Number of activities of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Schedules created, one by one.
+    /// Schedules created individually.
     pub created: u64,
     /// Schedules replaced.
     pub updated: u64,
@@ -58,12 +59,12 @@ pub struct Tally {
     pub imported: u64,
     /// Reminders sent.
     pub reminders_sent: u64,
-    /// Schedules read, one by one.
+    /// Schedules read individually.
     pub views: u64,
 }
 
 impl Tally {
-    /// Both together.
+    /// Returns the sum of both.
     pub fn and(self, other: Self) -> Self {
         Self {
             created: self.created.saturating_add(other.created),
@@ -87,12 +88,12 @@ impl Tally {
 }
 
 impl Store {
-    /// What the tenant did on each day from `from` to `to`, both included, in UTC: also what is not rolled yet. Days without anything
-    /// are left out.
+    /// Returns the tenant's activity on each UTC day from `from` to `to`, both included. Includes
+    /// rows that are not rolled yet. Days without activity are left out.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn analytics(
         &self,
         tenant: &TenantId,
@@ -102,12 +103,13 @@ impl Store {
         tallies(&self.all(&SPAN, &span_values(tenant, from, to)).await?)
     }
 
-    /// Rolls at most `limit` rows into their days. How many it was: less than `limit` when none are left.
+    /// Rolls at most `limit` rows into their days. Returns how many; fewer than `limit` if none are
+    /// left.
     ///
     /// # Errors
     ///
-    /// When the database can't be written. Where the outcome of the commit is not known, the rows are rolled or still there: either
-    /// way nothing is counted twice by rolling again.
+    /// Fails if the database can't be written. If the outcome of the commit is unknown, the rows
+    /// are either rolled or unchanged. Rolling again counts nothing twice.
     pub async fn roll_activity(&self, limit: u32) -> Result<u64, StoreError> {
         let roll = || async {
             let mut change = self.begin_once().await?;
@@ -120,11 +122,11 @@ impl Store {
         self.db.insist(roll).await
     }
 
-    /// Removes days before `first`. How many rows it were.
+    /// Removes days before `first`. Returns how many rows were removed.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn remove_days_before(&self, first: NaiveDate) -> Result<u64, StoreError> {
         let remove = || async {
             let mut change = self.begin_once().await?;
@@ -141,29 +143,28 @@ impl Store {
     }
 }
 
-/// Schedules of one tenant that were read on one day, one by one.
+/// Number of schedules of one tenant that were read individually on one day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Views {
     /// The tenant.
     pub tenant: TenantId,
-    /// The day, UTC.
+    /// The day, in UTC.
     pub day: NaiveDate,
-    /// How many reads.
+    /// Number of reads.
     pub count: i64,
 }
 
 impl Store {
-    /// Adds a batch of views, unless the batch of that number of that stream, or a later one, was
-    /// added before. A tenant that is deleted by now has none.
+    /// Adds a batch of views. A batch has no effect if the stream already has this number or a
+    /// higher one. Views of a deleted tenant are ignored.
     ///
     /// # Errors
     ///
-    /// When the database can't be written: nothing was added. Where the outcome of the commit is
-    /// not known, the batch may have been added, and can be given again under its number.
+    /// Fails if the database can't be written: nothing was added. If the outcome of the commit is
+    /// unknown, the batch may have been added, and can be sent again with its number.
     pub async fn add_views(&self, stream: &str, number: u64, views: &[Views]) -> Result<(), StoreError> {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
-        // In one order: two processes that add to the same days would otherwise wait for each other
-        // for ever.
+        // A fixed order, so that two processes that add to the same days can't deadlock.
         let mut views: Vec<&Views> = views.iter().collect();
         views.sort_unstable_by_key(|views| (views.tenant.as_str(), views.day));
         let mut change = self.begin_once().await?;
@@ -182,18 +183,18 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn remove_idle_streams(&self, since: DateTime<Utc>) -> Result<u64, StoreError> {
         self.write_alone(&REMOVE_STREAMS, &[since.into()]).await
     }
 }
 
 impl Change {
-    /// Counts what this change does. Together they are, or neither is.
+    /// Counts an activity of this change, in its transaction.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn note(&mut self, tenant: &TenantId, activity: Activity, n: u64) -> Result<(), StoreError> {
         if n == 0 {
             return Ok(());
@@ -201,14 +202,14 @@ impl Change {
         let n = i64::try_from(n).unwrap_or(i64::MAX);
         let id = Uuid::now_v7();
         let values = [id.into(), tenant.as_str().into(), activity.name().into(), n.into(), clock::now().into()];
-        // Nobody caches what is counted.
+        // Activity is not cached.
         self.run(&INSERT, &values, Touched::new()).await?;
         Ok(())
     }
 
     async fn roll(&mut self, limit: u32) -> Result<u64, StoreError> {
         let taken = self.all(&TAKE, &[clock::now().into(), i64::from(limit).into()]).await?;
-        // In one order: two that add to the same days would else wait for each other for ever.
+        // A fixed order, so that two rolls that add to the same days can't deadlock.
         let mut days: BTreeMap<(String, i64, String), u64> = BTreeMap::new();
         for row in &taken {
             let (kind, n) = read(row)?;
@@ -225,11 +226,11 @@ impl Change {
 }
 
 impl Snapshot {
-    /// As [`Store::analytics`].
+    /// Like [`Store::analytics`].
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn analytics(
         &mut self,
         tenant: &TenantId,
@@ -249,7 +250,7 @@ fn tallies(rows: &[Row]) -> Result<BTreeMap<NaiveDate, Tally>, StoreError> {
     let mut days: BTreeMap<NaiveDate, Tally> = BTreeMap::new();
     for row in rows {
         let (kind, n) = read(row)?;
-        // A newer process may count what this one does not know: it is left out.
+        // A newer process may count kinds that are unknown here. They are left out.
         if let Some(activity) = Activity::ALL.into_iter().find(|activity| activity.name() == kind) {
             days.entry(row.time("day")?.date_naive()).or_default().add(activity, n);
         }
@@ -257,7 +258,7 @@ fn tallies(rows: &[Row]) -> Result<BTreeMap<NaiveDate, Tally>, StoreError> {
     Ok(days)
 }
 
-/// The kind of a row, known or not, and its count.
+/// Returns the kind of a row, known or unknown, and its count.
 fn read(row: &Row) -> Result<(String, u64), StoreError> {
     let unreadable = |_| StoreError::Unreadable { table: "activity", id: String::new(), column: "n" };
     let n = u64::try_from(row.int("n")?).map_err(unreadable)?;

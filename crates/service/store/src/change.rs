@@ -1,4 +1,4 @@
-//! A write, and what it makes stale.
+//! A write transaction and the cache entries that it makes stale.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -16,21 +16,22 @@ use super::sql::Sql;
 use super::value::{Row, Value};
 use super::{OWED, Store, StoreError};
 
-/// An open write transaction. Dropped without [`commit`](Self::commit), it never was.
+/// An open write transaction. Dropping it without [`commit`](Self::commit) rolls it back.
 ///
-/// Every statement names the keys and tags that it touches. They are written beside the rows, in the same
-/// transaction, for other processes, and acted on in this process right after the commit: no writer can forget it.
+/// Every statement names the keys and tags that it touches. The transaction also writes them to the
+/// database for other processes. This process invalidates them right after the commit. No writer
+/// can omit the invalidation.
 #[derive(Debug)]
 pub struct Change {
     write: Write,
     store: Store,
     touched: Touched,
-    /// Tenants whom it tells something.
+    /// Tags of tenants that have new notifications.
     news: HashSet<Tag>,
     time: Time,
 }
 
-/// The time of a change, from the wait for the writer's place on. One that was dropped is none.
+/// Duration of a change, including the wait for the writer. A dropped change is not recorded.
 #[derive(Debug)]
 struct Time {
     begun: Instant,
@@ -46,25 +47,26 @@ impl Time {
 }
 
 impl Store {
-    /// Opens a write. In SQLite it waits for the writer before it, in this process or another; a PostgreSQL that is away is
-    /// waited for.
+    /// Opens a write transaction. In SQLite it waits for the previous writer, in this process or
+    /// another. For PostgreSQL it retries while the server is unreachable, until the deadline.
     ///
     /// # Errors
     ///
-    /// When the database can't be locked or reached in time.
+    /// Fails if the database can't be locked or reached in time.
     pub async fn begin(&self) -> Result<Change, StoreError> {
         self.db.insist(|| self.begin_once()).await
     }
 
-    /// Opens a write for whoever tries all of it again by itself.
+    /// Opens a write transaction for a caller that retries the whole transaction itself.
     pub(super) async fn begin_once(&self) -> Result<Change, StoreError> {
         let time = Time { begun: Instant::now(), changes: Arc::clone(&self.changes) };
-        // Whoever waits in vain has waited too.
+        // A wait that fails is recorded too.
         let write = self.db.begin().await.inspect_err(|_| time.record())?;
         Ok(Change { write, store: self.clone(), touched: Touched::new(), news: HashSet::new(), time })
     }
 
-    /// One statement that makes nothing stale, in a transaction of its own, and which may be run once more.
+    /// Runs one idempotent statement that makes nothing stale, in a separate transaction, with
+    /// retries.
     pub(super) async fn write_alone(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let write = || async {
             let mut change = self.begin_once().await?;
@@ -77,11 +79,11 @@ impl Store {
 }
 
 impl Change {
-    /// Runs one statement and notes what it makes stale. Returns how many rows it wrote.
+    /// Runs one statement and records what it makes stale. Returns how many rows it wrote.
     ///
     /// # Errors
     ///
-    /// When the statement fails; the change can then only be dropped.
+    /// Any [`StoreError`] if the statement fails. The change can then only be dropped.
     pub(super) async fn run(
         &mut self,
         sql: &'static Sql,
@@ -93,30 +95,30 @@ impl Change {
         Ok(written)
     }
 
-    /// Once it is committed, whoever follows the tenant's notices looks for new ones, in each process.
+    /// After the commit, every process that follows the tenant's notifications looks for new ones.
     pub(super) fn bring_news(&mut self, tenant: &TenantId) {
         self.news.insert(cache_keys::notifications_of(tenant));
     }
 
-    /// A row as it is under the lock of the change.
+    /// Returns a row under the lock of the change.
     ///
     /// # Errors
     ///
-    /// When it can't be read.
+    /// Fails if it can't be read.
     pub(super) async fn one(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
         self.write.one(sql, values).await
     }
 
-    /// All rows as they are under the lock of the change.
+    /// Returns all rows under the lock of the change.
     ///
     /// # Errors
     ///
-    /// When they can't be read.
+    /// Fails if they can't be read.
     pub(super) async fn all(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         self.write.all(sql, values).await
     }
 
-    /// The connection of the change.
+    /// The connection of the transaction.
     #[cfg(test)]
     pub(super) fn connection(&mut self) -> &mut sqlx::SqliteConnection {
         match &mut self.write {
@@ -127,26 +129,27 @@ impl Change {
 
     /// Commits, then invalidates.
     ///
-    /// Runs to its end even when the caller is cancelled, since a commit without its invalidation would leave this
-    /// process with stale entries.
+    /// Runs to completion even if the caller is cancelled, since a commit without its invalidation
+    /// would leave stale entries in this process.
     ///
     /// # Errors
     ///
-    /// When the commit fails: nothing was written and nothing is invalidated. [`StoreError::OutcomeUnknown`] where that is not
-    /// known; then all that it touched is invalidated.
+    /// Any [`StoreError`] if the commit fails: nothing was written and nothing is invalidated.
+    /// [`StoreError::OutcomeUnknown`] if the outcome is unknown: everything that the change touched
+    /// is invalidated.
     pub async fn commit(self) -> Result<(), StoreError> {
-        // Until the line behind the commit has run, even this process has not acted on it, and a
-        // client may ask here that has seen the new rows through another process.
+        // Until the line after the commit has run, even this process has not invalidated, and a
+        // client that saw the new rows through another process may send a request here.
         self.commit_from(NOBODY).await
     }
 
-    /// As [`commit`](Self::commit), within a write through the cache, which sees to what this
-    /// process holds: after a commit nothing is invalidated here. Other processes hear that the
-    /// invalidation comes from `origin`.
+    /// Like [`commit`](Self::commit), for a write through the cache, which updates the entry of
+    /// this process itself. Nothing is invalidated here after a commit. Other processes receive the
+    /// invalidation with `origin`.
     ///
     /// # Errors
     ///
-    /// As [`commit`](Self::commit).
+    /// See [`commit`](Self::commit).
     pub(super) async fn commit_through(self, origin: i64) -> Result<(), StoreError> {
         self.commit_from(origin).await
     }
@@ -157,7 +160,7 @@ impl Change {
             let stale = |kind, name| Invalidation { kind, name, class: None };
             let keys = touched.keys().map(|key| stale("key", key.as_str()));
             let tags = touched.tags().chain(&news).map(|tag| stale("tag", tag.as_str()));
-            // Five hundred rows of one list touch one tag: it is written once.
+            // Five hundred rows of one list touch the same tag. It is written once.
             let invalidations: BTreeSet<_> = keys.chain(tags).collect();
             store.tell(&mut write, invalidations, origin).await?;
             let committed = write.commit().await;
@@ -171,14 +174,14 @@ impl Change {
                 return committed;
             }
             if let Err(owed) = store.cache.invalidate(&touched).await {
-                // Not lost: this process keeps it, and the rows above tell every other one.
+                // Not lost: this process keeps it, and the rows above reach every other process.
                 if let Some(unlogged) = OWED.count() {
                     tracing::warn!(error = %owed, unlogged, "an invalidation waits until the shared cache can be told");
                 }
             }
             committed
         };
-        // In the caller's span, so that its statements count as the request's.
+        // In the caller's span, so that its statements are attributed to the request.
         tokio::spawn(commit.in_current_span()).await.unwrap_or(Err(StoreError::CutOff))
     }
 }

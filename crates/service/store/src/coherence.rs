@@ -1,12 +1,12 @@
-//! Keeps this process's cache true to what other processes commit.
+//! Keeps the cache of this process consistent with the commits of other processes.
 //!
-//! PostgreSQL tells of them: see [`listen`]. With SQLite there is no server to send invalidations through, so they lie in a table,
-//! written by the commit that they belong to. A reader asks [`Coherence::catch_up`] before it looks into the cache: the head of the
-//! log's index, see [`wal_index`], tells for less than a microsecond whether anybody has committed since the table was read last, and
-//! only then is it read anew. Callers that arrive while that is under way share the next look.
+//! PostgreSQL notifies of commits: see [`listen`]. With SQLite, each commit writes its
+//! invalidations to a table. Before a reader uses the cache, [`Coherence::catch_up`] compares the
+//! header of the WAL index ([`wal_index`]), in less than a microsecond. It reads the table only if
+//! there was a commit since the last read. Callers that arrive during a read share the next one.
 //!
-//! Invariant with SQLite: a read that starts after a commit ended, in whichever process, is not answered from before that
-//! commit.
+//! Invariant with SQLite: a read that starts after a commit ended, in any process, is not answered
+//! with a state from before that commit.
 
 mod listen;
 mod wal_index;
@@ -28,36 +28,36 @@ use listen::Listening;
 pub use listen::Lost;
 use wal_index::Known;
 
-/// How often the table is looked at while nobody asks or waits.
+/// Interval of reads of the table if there is no request and no waiter.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
-/// While somebody waits for what another process tells a tenant.
+/// Interval of reads of the table while a caller waits for notifications of a tenant.
 const NEWS_LOOK: Duration = Duration::from_millis(20);
-/// Callers that one look serves at most.
+/// Maximum number of callers that one read of the table serves.
 const BATCH: usize = 1024;
 
-/// The watch over other processes' commits has ended, so the cache can't be believed any more.
+/// The watch on commits of other processes has ended, so the cache may be stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the cache can't be kept true to other processes any more; restart this one")]
 pub struct WatchEnded;
 
-/// The way to make the cache of this process current. Cheap to clone.
+/// Makes the cache of this process current. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Coherence(Means);
 
 #[derive(Debug, Clone)]
 enum Means {
-    /// Somebody looks into the table for whoever asks, where there may be something new in it.
+    /// A task reads the table for callers, if there may be new rows in it.
     Table { known: Known, callers: mpsc::Sender<oneshot::Sender<()>> },
-    /// The server tells.
+    /// The server sends notifications.
     Listening(Listening),
 }
 
 impl Coherence {
-    /// Starts watching a SQLite database, until `shutdown`.
+    /// Starts the watch on a SQLite database. It runs until `shutdown`.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub(super) async fn start(
         store: &Store,
         options: &SqliteConnectOptions,
@@ -71,7 +71,7 @@ impl Coherence {
         let mut watcher =
             Watcher { connection, version, position, hearers, origins: store.origins.clone(), known: known.clone() };
         if store.cache.owed().is_some() {
-            // A process that was killed may have committed without telling the shared cache.
+            // A killed process may have committed without an invalidation of the shared cache.
             watcher.retell().await?;
         }
         let (callers, queue) = mpsc::channel(BATCH);
@@ -79,11 +79,11 @@ impl Coherence {
         Ok(Self(Means::Table { known, callers }))
     }
 
-    /// Starts listening to a PostgreSQL server, until `shutdown`.
+    /// Starts to listen to a PostgreSQL server. It runs until `shutdown`.
     ///
     /// # Errors
     ///
-    /// When the server does not tell of notifications.
+    /// [`Lost`] if the server does not deliver notifications.
     pub(super) async fn listen(
         store: &Store,
         url: &DatabaseUrl,
@@ -93,15 +93,15 @@ impl Coherence {
         Listening::start(store, url, patience, shutdown).await.map(|listening| Self(Means::Listening(listening)))
     }
 
-    /// Returns when everything that was committed before this call is known to the cache; with PostgreSQL, everything of which
-    /// its server has told by then, which is some milliseconds less.
+    /// Returns when the cache has processed everything that was committed before this call. With
+    /// PostgreSQL, that is what the server has sent by then, which lags by some milliseconds.
     ///
-    /// When the database can't be asked or doesn't tell, the cache is cleared instead, so that nothing stale is served. Never
-    /// waits for a writer, of this process or another.
+    /// If the database can't be read or does not send notifications, clears the cache, so that
+    /// nothing stale is served. Never waits for a writer, of this process or another.
     ///
     /// # Errors
     ///
-    /// When nobody watches any more: then nothing may be answered from the cache.
+    /// [`WatchEnded`] if the watch has ended. The cache must then not be read.
     pub async fn catch_up(&self) -> Result<(), WatchEnded> {
         let callers = match &self.0 {
             Means::Table { known, callers } if known.is_everything() && !callers.is_closed() => return Ok(()),
@@ -113,7 +113,7 @@ impl Coherence {
         looked.await.map_err(|_| WatchEnded)
     }
 
-    /// Whether somebody watches.
+    /// Whether the watch is running.
     pub fn is_watching(&self) -> bool {
         match &self.0 {
             Means::Table { callers, .. } => !callers.is_closed(),
@@ -121,7 +121,7 @@ impl Coherence {
         }
     }
 
-    /// Whether the cache can be believed now. While it can't, each request clears it, and is answered from the tables.
+    /// Whether the cache is current. While it is not, each request clears it and reads the tables.
     pub fn is_current(&self) -> bool {
         match &self.0 {
             Means::Table { callers, .. } => !callers.is_closed(),
@@ -129,7 +129,7 @@ impl Coherence {
         }
     }
 
-    /// Returns when the watch has ended, which a cancelled `shutdown` asks for, and its connection is closed.
+    /// Returns when `shutdown` was cancelled, the watch has ended and its connection is closed.
     pub async fn ended(&self) {
         match &self.0 {
             Means::Table { callers, .. } => callers.closed().await,
@@ -141,19 +141,19 @@ impl Coherence {
 struct Watcher {
     connection: SqliteConnection,
     version: i64,
-    /// The last invalidation that was acted on.
+    /// Id of the last invalidation that was applied.
     position: i64,
     hearers: Hearers,
     origins: Origins,
     known: Known,
 }
 
-/// Who in this process acts on what is committed in any. Cheap to clone.
+/// The parts of this process that react to commits of all processes. Cheap to clone.
 #[derive(Debug, Clone)]
 struct Hearers {
     cache: TieredCache,
     news: News,
-    /// What is read from its replicas must have what was told.
+    /// Reads from its replicas must include the changes of a notification.
     db: Db,
 }
 
@@ -162,11 +162,11 @@ impl Watcher {
         let mut callers = Vec::with_capacity(BATCH);
         let mut is_readable = true;
         loop {
-            // A table that can't be read is no reason to say so fifty times a second.
+            // A table that can't be read must not be logged fifty times a second.
             let pause = if is_readable && self.hearers.news.is_awaited() { NEWS_LOOK } else { IDLE_LOOK };
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                // From here on it looks more often.
+                // A caller started to wait: the shorter interval applies now.
                 () = self.hearers.news.begun() => {}
                 received = queue.recv_many(&mut callers, BATCH) => {
                     if received == 0 {
@@ -184,11 +184,11 @@ impl Watcher {
                 self.hearers.start_anew().await;
             }
             for caller in callers.drain(..) {
-                // A caller that went away needs no answer.
+                // A caller that has gone needs no answer.
                 let _ = caller.send(());
             }
         }
-        // Closed when it is dropped behind the connection: whoever asks from here on is told.
+        // Dropping `self` after the connection closes the channel. Later callers get an error.
         let _ = self.connection.close().await;
     }
 
@@ -197,8 +197,8 @@ impl Watcher {
         if version == self.version {
             return Ok(());
         }
-        // One snapshot for both questions. Ids have no holes (a rolled-back insert gives its id back), so that fewer
-        // rows than ids means that some were removed before they were read here.
+        // One snapshot for both queries. Ids have no gaps (a rolled-back insert releases its id).
+        // So fewer rows than ids means that some rows were removed before they were read here.
         let mut snapshot = self.connection.begin().await?;
         let rows = behind(&mut snapshot, self.position).await?;
         let last = last(&mut snapshot).await?.unwrap_or(self.position);
@@ -209,13 +209,13 @@ impl Watcher {
         }
         let others = rows.iter().filter(|row| !self.origins.have_acted_on(row.origin));
         self.hearers.act_on(others.map(Written::invalidation)).await;
-        // Last, so that a look that failed half-way is made again.
+        // Last, so that a read that failed half-way is repeated.
         self.position = last;
         self.version = version;
         Ok(())
     }
 
-    /// Acts on every invalidation that is still readable.
+    /// Applies every invalidation that is still in the table.
     async fn retell(&mut self) -> Result<(), StoreError> {
         let rows = behind(&mut self.connection, 0).await?;
         self.hearers.act_on(rows.iter().map(Written::invalidation)).await;
@@ -228,7 +228,7 @@ impl Hearers {
         Self { cache: store.cache.clone(), news: store.news.clone(), db: store.db.clone() }
     }
 
-    /// Acts on all of them, on keys and tags at once: the shared cache is a round trip away.
+    /// Applies all invalidations, keys and tags together: the shared cache is a round trip away.
     async fn act_on(&self, invalidations: impl Iterator<Item = Invalidation<'_>>) {
         let mut touched = Touched::new();
         for invalidation in invalidations {
@@ -245,21 +245,21 @@ impl Hearers {
                     let _ = purge.apply(&self.cache).await;
                 }
                 Err(error) => {
-                    // A newer version may run beside this one and name things that this one doesn't know.
+                    // A newer version may run concurrently and use kinds that are unknown here.
                     tracing::warn!(%error, "an invalidation can't be understood: the cache is cleared");
                     self.start_anew().await;
                 }
             }
         }
         if let Err(owed) = self.cache.invalidate(&touched).await {
-            // Until it can be told, this process reads nothing from there.
+            // Until the shared cache has it, this process reads nothing from there.
             if let Some(unlogged) = super::OWED.count() {
                 tracing::warn!(error = %owed, unlogged, "invalidations wait until the shared cache can be told");
             }
         }
     }
 
-    /// What was missed is in no cache from here on, and whoever waits for news looks.
+    /// Clears the cache, so that no missed change is cached, and wakes all waiting callers.
     async fn start_anew(&self) {
         self.clear().await;
         self.news.tell_all();
@@ -271,7 +271,7 @@ impl Hearers {
     }
 }
 
-/// An invalidation as it lies in the table.
+/// An invalidation as it is stored in the table.
 struct Written {
     origin: i64,
     kind: String,
@@ -290,13 +290,13 @@ impl Written {
     }
 }
 
-/// Those behind that id, in the order in which they were written.
+/// Returns the invalidations after `id`, in the order in which they were written.
 async fn behind(connection: &mut SqliteConnection, id: i64) -> Result<Vec<Written>, StoreError> {
     let rows = BEHIND.with(&[id.into()]).fetch_all(connection).await?;
     rows.into_iter().map(|row| Written::read(&row.into())).collect()
 }
 
-/// The newest id there ever was.
+/// Returns the highest id that was ever assigned.
 async fn last(connection: &mut SqliteConnection) -> Result<Option<i64>, StoreError> {
     let row = LAST.with(&[]).fetch_optional(connection).await?;
     row.map(|row| Row::from(row).int("seq")).transpose()
@@ -359,7 +359,7 @@ mod tests {
     async fn its_own_commit_is_acted_on_once_more() {
         let (_directory, one, _other) = two().await;
         one.store.set_plan(&acme(), &Plan::try_new(Tier::Basic, Overrides::default()).unwrap()).await.unwrap();
-        // As if the look had come between the commit and the invalidation that follows it.
+        // As if the table was read between the commit and the invalidation that follows it.
         one.remember().await;
         one.coherence.catch_up().await.unwrap();
         assert!(!one.knows_tenant() && one.knows_list());
@@ -385,7 +385,7 @@ mod tests {
         sqlx::query(old).execute(one.store.writer()).await.unwrap();
         let writing = one.store.begin().await.unwrap();
         for _ in 0..3 {
-            // Less than the busy time-out: a caller that waited for the writer would not be back.
+            // Shorter than the busy timeout: a caller that waited for the writer would not be back.
             let looked = tokio::time::timeout(Duration::from_secs(5), other.coherence.catch_up()).await;
             assert_eq!(looked, Ok(Ok(())));
         }
@@ -395,7 +395,7 @@ mod tests {
     #[tokio::test]
     async fn an_invalidation_of_a_newer_version_clears_once_and_is_left_behind() {
         let (_directory, one, other) = two().await;
-        // The check constraint is this version's; the newer one's table has another.
+        // The check constraint belongs to this version. The table of a newer one has another.
         sqlx::query("PRAGMA ignore_check_constraints = ON").execute(one.store.writer()).await.unwrap();
         let newer = "INSERT INTO invalidation (origin, kind, name, at) VALUES (7, 'moon', 'full', 9e12)";
         sqlx::query(newer).execute(one.store.writer()).await.unwrap();

@@ -1,9 +1,9 @@
-//! What the store promises, on both databases.
+//! Tests of the store's guarantees, on both databases.
 
 use super::ground::Ground;
 
-/// Each scenario is a test of its own on SQLite; on PostgreSQL all share the one server, which takes longer to start than most
-/// of them to run.
+/// On SQLite each scenario is a separate test. On PostgreSQL all scenarios share one server, since
+/// starting it takes longer than most of them run.
 macro_rules! scenarios {
     ($($module:ident :: $name:ident),* $(,)?) => {
         mod on_sqlite {

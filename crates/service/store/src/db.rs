@@ -1,4 +1,4 @@
-//! The one place that knows which database it is: SQLite in a file, or a PostgreSQL server.
+//! The only module that distinguishes the databases: SQLite in a file, or a PostgreSQL server.
 
 mod lent;
 mod losses;
@@ -26,17 +26,18 @@ use replicas::Replicas;
 pub(super) use server::{Server, connect_apart, is_busy, is_follower, is_lost};
 pub use server_watch::{ReplicaState, ServerState, ServerWatch};
 
-/// The first try again is made at once, since a connection that went stale is no outage; the next after so long.
+/// Pause after the second attempt. The first retry is immediate, since a stale connection is no
+/// outage.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What reads as of one moment.
+/// Opens a read-only transaction that sees one state of the tables.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// Where the tables are. Cheap to clone.
+/// Location of the tables. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) enum Db {
-    /// Reads go to a small pool, writes through the one writer's connection.
+    /// Reads use a small pool, writes the one connection of the writer.
     Sqlite {
         reader: Connections<Sqlite>,
         writer: Connections<Sqlite>,
@@ -45,7 +46,7 @@ pub(super) enum Db {
     Postgres(Server),
 }
 
-/// An open transaction that writes. Dropped without [`commit`](Self::commit), it never was.
+/// An open write transaction. Dropping it without [`commit`](Self::commit) rolls it back.
 #[derive(Debug)]
 pub(super) enum Write {
     Sqlite { transaction: Transaction<'static, Sqlite>, file: OpenFile },
@@ -53,7 +54,7 @@ pub(super) enum Write {
 }
 
 impl Db {
-    /// The row that a statement finds. Asked once, whatever becomes of it.
+    /// Returns the row that a statement finds. Makes one attempt.
     pub(super) async fn one(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite { reader, .. } => sql.with(values).fetch_optional(reader).await?.map(Row::from),
@@ -61,7 +62,7 @@ impl Db {
         })
     }
 
-    /// All rows that a statement finds. Asked once too.
+    /// Returns all rows that a statement finds. Makes one attempt.
     pub(super) async fn all(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite { reader, .. } => rows(sql.with(values).fetch_all(reader).await?),
@@ -69,7 +70,8 @@ impl Db {
         })
     }
 
-    /// As [`one`](Self::one), of a replica that has whatever this process knows to have changed under the tag, where there is one.
+    /// Like [`one`](Self::one), but reads from a replica that has every change under the tag that
+    /// this process knows of, if there is one.
     pub(super) async fn one_of(
         &self,
         tag: &Tag,
@@ -84,7 +86,7 @@ impl Db {
         self.one(sql, values).await
     }
 
-    /// As [`all`](Self::all), and [`one_of`](Self::one_of).
+    /// Like [`all`](Self::all), with the replicas of [`one_of`](Self::one_of).
     pub(super) async fn all_of(
         &self,
         tag: &Tag,
@@ -110,28 +112,30 @@ impl Db {
         }
     }
 
-    /// What this process has changed, or was told of: before any read that must see it.
+    /// Records changes that this process made or was notified of. Must precede any read that has to
+    /// see them.
     pub(super) fn changed<'a>(&self, tags: impl Iterator<Item = &'a Tag>) {
         if let Some(replicas) = self.replicas() {
             replicas.changed(tags);
         }
     }
 
-    /// Changes may have been missed.
+    /// Records that changes may have been missed.
     pub(super) fn changed_everything(&self) {
         self.replicas().into_iter().for_each(Replicas::changed_everything);
     }
 
-    /// Which installation's the tables are: its replicas may be read from here on.
+    /// Sets the installation of the tables. From then on, its replicas may be read.
     pub(super) fn is_of(&self, installation: &str) {
         self.replicas().into_iter().for_each(|replicas| replicas.are_copies_of(installation));
     }
 
-    /// Opens a transaction. SQLite has one writer at a time; in PostgreSQL they go on side by side, and whatever decides by what
-    /// it has read locks that.
+    /// Opens a transaction. SQLite has one writer at a time. In PostgreSQL, transactions run
+    /// concurrently, and one that decides by a row it has read locks that row.
     pub(super) async fn begin(&self) -> Result<Write, StoreError> {
         Ok(match self {
-            // A deferred transaction that turns into a writer later fails at once, in spite of the busy time-out.
+            // A deferred transaction that later becomes a writer fails at once, in spite of the
+            // busy timeout.
             Self::Sqlite { writer, file, .. } => {
                 file.ensure_in_place().map_err(StoreError::Gone)?;
                 let transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -145,8 +149,8 @@ impl Db {
         })
     }
 
-    /// Opens a transaction that reads, all of it as of one moment, and is never committed: on a replica that has all that is
-    /// committed by now, where there is one.
+    /// Opens a transaction that reads one state of the tables and is never committed. It runs on a
+    /// replica that has everything committed by now, if there is one.
     pub(super) async fn begin_snapshot(&self) -> Result<Write, StoreError> {
         Ok(match self {
             Self::Sqlite { reader, file, .. } => {
@@ -169,9 +173,11 @@ impl Db {
         })
     }
 
-    /// Does `work`, and does it again while the server is away, until its deadline. SQLite is never away: there it is done once.
+    /// Runs `work` and retries it while the server is unreachable, until the deadline. SQLite is
+    /// never unreachable: there it runs once.
     ///
-    /// What is done twice must be harmless; a transaction of which it isn't known whether it was committed is not begun again.
+    /// `work` must be idempotent. A transaction whose commit has an unknown outcome is not
+    /// repeated.
     pub(super) async fn insist<T, W>(&self, work: impl Fn() -> W) -> Result<T, StoreError>
     where
         W: Future<Output = Result<T, StoreError>>,
@@ -185,7 +191,8 @@ impl Db {
                 done => return done,
             };
             server.lost();
-            // Whoever lost the server at one moment doesn't come back at one.
+            // Jitter: callers that lost the server at the same moment must not retry at the same
+            // moment.
             let drawn = pause.mul_f64(rand::rng().random_range(0.75..1.0));
             if Instant::now() + drawn >= until {
                 return Err(error);
@@ -196,7 +203,8 @@ impl Db {
         }
     }
 
-    /// Fails if the file was deleted, moved or replaced while it is open. A server has none.
+    /// Checks that the file was not deleted, moved or replaced while it is open. Always succeeds
+    /// for a server.
     pub(super) fn ensure_in_place(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite { file, .. } => file.ensure_in_place().map_err(StoreError::Gone),
@@ -204,14 +212,14 @@ impl Db {
         }
     }
 
-    /// Makes connections with the login that the URLs of the server have now.
+    /// Uses the current login of the server URLs for new connections.
     pub(super) fn log_in_anew(&self) {
         if let Self::Postgres(server) = self {
             server.log_in_anew();
         }
     }
 
-    /// A watch over the server. `None` for a file.
+    /// Returns a watch on the server. `None` for a file.
     pub(super) fn server_watch(&self) -> Option<ServerWatch> {
         match self {
             Self::Sqlite { .. } => None,
@@ -219,7 +227,7 @@ impl Db {
         }
     }
 
-    /// The pools of connections.
+    /// The connection pools.
     pub(super) fn pools(&self) -> Vec<WatchedPool> {
         match self {
             Self::Sqlite { reader, writer, .. } => vec![reader.watched().clone(), writer.watched().clone()],
@@ -227,7 +235,7 @@ impl Db {
         }
     }
 
-    /// Closes every connection, after the statements in flight.
+    /// Closes every connection after the running statements have ended.
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite { reader, writer, .. } => {
@@ -240,7 +248,7 @@ impl Db {
 }
 
 impl Write {
-    /// Runs a statement; how many rows it wrote.
+    /// Runs a statement and returns how many rows it wrote.
     pub(super) async fn run(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
         Ok(match self {
             Self::Sqlite { transaction, .. } => sql.with(values).execute(&mut **transaction).await?.rows_affected(),
@@ -248,7 +256,7 @@ impl Write {
         })
     }
 
-    /// A row as the transaction sees it.
+    /// Returns a row as the transaction sees it.
     pub(super) async fn one(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite { transaction, .. } => {
@@ -258,7 +266,7 @@ impl Write {
         })
     }
 
-    /// All rows as the transaction sees them.
+    /// Returns all rows as the transaction sees them.
     pub(super) async fn all(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite { transaction, .. } => rows(sql.with(values).fetch_all(&mut **transaction).await?),
@@ -266,18 +274,18 @@ impl Write {
         })
     }
 
-    /// Commits.
+    /// Commits the transaction.
     ///
     /// # Errors
     ///
-    /// [`StoreError::OutcomeUnknown`] when the server or the file was lost on the way: the rows may
-    /// be there. Otherwise they are not.
+    /// [`StoreError::OutcomeUnknown`] if the server or the file was lost during the commit: the
+    /// rows may be there. After any other error they are not.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite { transaction, file } => {
                 transaction.commit().await?;
-                // One that was deleted since the transaction began has taken the rows with it; one
-                // that was moved has them, and may be moved back.
+                // If the file was deleted since the transaction began, the rows are lost. If it was
+                // moved, it contains them, and it may be moved back.
                 file.ensure_in_place().map_err(|error| StoreError::OutcomeUnknown(error.into()))
             }
             Self::Postgres(lent) => lent.commit().await,

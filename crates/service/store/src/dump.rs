@@ -1,7 +1,8 @@
-//! The tables as a backup has them: which there are, how they are read in the order of their keys, and written again.
+//! The tables in a backup: their list, how rows are read in the order of their keys, and how they
+//! are written again.
 //!
-//! One list says it all, and the statements are made of it. A test holds the list to the schema of both databases, so that no table
-//! and no column is forgotten.
+//! The statements are generated from one list. A test compares the list with the schema of both
+//! databases, so that no table or column is missing.
 
 mod tables;
 mod target;
@@ -21,18 +22,19 @@ pub use tables::{TABLES, Table};
 pub use target::TargetError;
 pub use target::{Inserts, Present, Target};
 
-/// Rows that are read at a time.
+/// Number of rows that one page reads.
 pub const PAGE: usize = 500;
-/// Rows that one statement writes, where there are so many.
+/// Number of rows that one statement writes, while enough rows are left.
 const MANY: usize = 50;
 
-/// A row as a backup has it: one value a column, in the order of the list.
+/// A row of a backup: one value for each column, in the order of the list.
 pub type Cells = Vec<Json>;
 
-/// The statement that reads a page of each table.
+/// The statement of each table that reads a page.
 static PAGES: LazyLock<Vec<Sql>> = LazyLock::new(|| TABLES.iter().map(page_of).collect());
 
-/// What lies behind a key, at most so many rows. Never from the start without a key, which the plan could not be told from a scan.
+/// Makes the statement that reads the rows after a key, up to a limit. The first page has a key
+/// too: without one, the query plan would look the same as a scan.
 fn page_of(table: &Table) -> Sql {
     let key = table.key().map(|column| column.name).collect::<Vec<_>>().join(", ");
     let behind = placeholders(1, table.keys);
@@ -53,7 +55,7 @@ fn placeholders(first: usize, count: usize) -> String {
     (first..first + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
 }
 
-/// How the first page is asked for: behind what is before every key.
+/// Returns the key of the first page, which is smaller than every key.
 fn least(kind: Kind) -> Json {
     match kind {
         Kind::Int => i64::MIN.into(),
@@ -61,7 +63,7 @@ fn least(kind: Kind) -> Json {
     }
 }
 
-/// A value of a backup as a parameter. `None` where it is of another kind.
+/// Converts a value of a backup into a parameter. `None` if it is of another kind.
 fn value(kind: Kind, cell: &Json) -> Option<OwnedValue> {
     Some(match (kind, cell) {
         (Kind::Int, Json::Null) => OwnedValue::Int(None),
@@ -76,7 +78,7 @@ fn value(kind: Kind, cell: &Json) -> Option<OwnedValue> {
     })
 }
 
-/// A parameter that owns what it holds.
+/// A parameter that owns its value.
 enum OwnedValue {
     Int(Option<i64>),
     Text(Option<String>),
@@ -104,7 +106,7 @@ fn cells_of(table: &Table, row: &Row) -> Result<Cells, StoreError> {
     table.columns.iter().map(cell).collect()
 }
 
-/// The parameters of a page behind `after`.
+/// Returns the parameters of the page after `after`.
 fn page_values(table: &Table, after: Option<&Cells>) -> Vec<OwnedValue> {
     let mut values: Vec<_> = table
         .key()
@@ -119,11 +121,12 @@ fn page_values(table: &Table, after: Option<&Cells>) -> Vec<OwnedValue> {
 }
 
 impl Snapshot {
-    /// At most [`PAGE`] rows of the table at `place` of [`TABLES`], behind that one.
+    /// Returns at most [`PAGE`] rows of the table at index `place` of [`TABLES`], after the key of
+    /// `after`.
     ///
     /// # Errors
     ///
-    /// When they can't be read.
+    /// Fails if they can't be read.
     pub async fn rows_of(&mut self, place: usize, after: Option<&Cells>) -> Result<Vec<Cells>, StoreError> {
         let (table, values) = (&TABLES[place], page_values(&TABLES[place], after));
         let values: Vec<_> = values.iter().map(OwnedValue::lend).collect();
@@ -133,7 +136,7 @@ impl Snapshot {
 }
 
 impl Store {
-    /// The number of the newest schema that this version knows, which is that of its tables once they are open.
+    /// The number of the newest schema that this program knows. Open tables have this schema.
     pub fn schema() -> i64 {
         super::open::schema()
     }

@@ -1,4 +1,4 @@
-//! What becomes of reads and writes while the server is lost.
+//! Tests of reads and writes while the server is lost.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::ground::{LONG, acme, settings, tenant};
 use super::schedules::tests::draft;
 use super::{Store, StoreError};
 
-/// A server and one that follows it with all that is acknowledged.
+/// A server and a synchronous replica.
 async fn pair() -> (PostgresServer, PostgresServer) {
     let primary = PostgresServer::start_tcp(&[("synchronous_standby_names", "*")]).await;
     let replica = primary.replica(&[("synchronous_standby_names", "")]).await;
@@ -88,13 +88,13 @@ async fn a_failover_is_ridden_out_without_an_error_and_without_a_row_twice() {
 #[tokio::test]
 async fn a_server_that_hangs_is_given_up_and_keeps_no_connection() {
     let (mut primary, replica) = pair().await;
-    // A statement has a third of it.
+    // The timeout of a statement is a third of it.
     let (relay, store) = behind(&primary, Duration::from_secs(12)).await;
     let read = async || store.tenant(&acme()).await.unwrap().unwrap();
     futures_util::future::join_all((0..20).map(|_| read())).await;
     primary.hang().await;
     let since = Instant::now();
-    // More than there are connections, all of which are found to hang.
+    // More than there are connections, which all turn out to hang.
     let reads = futures_util::future::join_all((0..30).map(|_| read()));
     let turn = async {
         replica.promote().await;
@@ -103,7 +103,7 @@ async fn a_server_that_hangs_is_given_up_and_keeps_no_connection() {
     let (found, ()) = tokio::join!(reads, turn);
     assert_eq!(found.len(), 30);
     assert!(since.elapsed() < Duration::from_secs(25), "{:?}", since.elapsed());
-    // Whatever was left half said is in no pool.
+    // No connection with an unfinished exchange is in a pool.
     let [pool] = &store.pools()[..] else { panic!("one pool") };
     poll_until(LONG, async || (pool.state().in_use == 0).then_some(())).await.unwrap();
     primary.resume();
@@ -117,7 +117,7 @@ async fn a_server_that_stays_away_is_told_at_the_deadline_and_nothing_is_half_do
     server.kill9();
     let error = open.one(&super::sql::tenants::TENANT, &["acme".into()]).await.unwrap_err();
     assert!(error.is_lost(), "{error}");
-    // A transaction of which a statement failed must not look committed.
+    // A transaction in which a statement failed must not appear committed.
     assert!(matches!(open.commit().await, Err(StoreError::RolledBack)));
     let since = Instant::now();
     let error = store.create_schedule(&acme(), &draft("one", 9)).await.unwrap_err();
@@ -133,7 +133,7 @@ async fn a_commit_whose_answer_is_lost_is_never_repeated_blindly() {
     let server = PostgresServer::start_tcp(&[]).await;
     let (relay, store) = behind(&server, Duration::from_secs(6)).await;
     let schedule = store.create_schedule(&acme(), &draft("one", 9)).await.unwrap();
-    // The server hears the COMMIT and what it answers is lost.
+    // The server receives the COMMIT, and its answer is lost.
     let mut change = store.begin().await.unwrap();
     let values = [schedule.id.into(), "acme".into()];
     change.run(&super::sql::schedules::DELETE, &values, tidegate_cache::Touched::new()).await.unwrap();

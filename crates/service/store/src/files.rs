@@ -1,4 +1,4 @@
-//! Rows of files: whose each is, what it is called, and until when it is kept.
+//! Rows of files: owner, name and expiry.
 
 use chrono::{DateTime, Utc};
 use tidegate_base::clock;
@@ -10,64 +10,64 @@ use super::sql::files::{EXPIRED, FILE, INSERT, IS_THERE, REMOVE};
 use super::value::Row;
 use super::{Change, Store, StoreError};
 
-/// A file that its tenant may fetch.
+/// A file that its tenant may download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
-    /// Where its content lies.
+    /// Location of the content.
     pub at: FileAt,
-    /// What it is called where it is saved.
+    /// File name for downloads.
     pub name: String,
-    /// Its media type.
+    /// Media type.
     pub content_type: String,
-    /// What it holds.
+    /// Size and digest of the content.
     pub content: Written,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// From when on it is gone.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
 }
 
 impl Store {
-    /// The tenant's file of that id, unless its time is over.
+    /// Returns the tenant's file with that id, unless it has expired.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn file(&self, tenant: &TenantId, id: FileId) -> Result<Option<StoredFile>, StoreError> {
         let values = [id.to_string().into(), tenant.as_str().into(), clock::now().into()];
         self.one(&FILE, &values).await?.map(|row| read(&row)).transpose()
     }
 
-    /// Whether there is a row of that file, whosever it is.
+    /// Whether a row for that file exists, of any owner.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn knows_file(&self, id: FileId) -> Result<bool, StoreError> {
         Ok(self.one(&IS_THERE, &[id.to_string().into()]).await?.is_some())
     }
 
-    /// At most `limit` files whose time is over at `now`.
+    /// Returns at most `limit` files that have expired at `now`.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn expired_files(&self, now: DateTime<Utc>, limit: u32) -> Result<Vec<StoredFile>, StoreError> {
         self.all(&EXPIRED, &[now.into(), i64::from(limit).into()]).await?.iter().map(read).collect()
     }
 
-    /// Forgets a file. Its content is another matter.
+    /// Removes the row of a file, but not its content.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn forget_file(&self, id: FileId) -> Result<(), StoreError> {
         self.write_alone(&REMOVE, &[id.to_string().into()]).await.map(|_| ())
     }
 }
 
 impl Change {
-    /// Enters a file of a tenant.
+    /// Inserts a file of a tenant.
     pub(super) async fn insert_file(&mut self, file: &StoredFile) -> Result<(), StoreError> {
         let tenant = match &file.at.owner {
             Owner::Tenant(tenant) => Some(tenant.as_str()),

@@ -1,4 +1,4 @@
-//! What is read from servers that follow, and when it is not.
+//! Tests which reads use replicas.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn following(primary: &PostgresServer, replicas: &[&PostgresServer]) -> Place {
     Place::Server(Box::new(DatabaseSettings { replicas, ..settings(&primary.url()) }))
 }
 
-/// A server, one that follows it, and a process with a tenant there.
+/// A primary, its replica, and a process with a tenant.
 async fn ground() -> (PostgresServer, PostgresServer, Place, Process) {
     let primary = PostgresServer::start_tcp(&[]).await;
     let replica = primary.replica(&[]).await;
@@ -26,7 +26,7 @@ async fn ground() -> (PostgresServer, PostgresServer, Place, Process) {
     (primary, replica, place, process)
 }
 
-/// How many connections were lent for, by each server.
+/// Returns how many connections each server's pool has handed out.
 fn lent(store: &Store) -> Vec<u64> {
     store.pools().iter().map(|pool| pool.acquired().totals().count).collect()
 }
@@ -48,7 +48,7 @@ async fn schedules_are_read_from_a_replica_once_it_has_them() {
     let store = &process.store;
     for hour in 0..5 {
         let made = store.create_schedule(&acme(), &draft("any", hour)).await.unwrap();
-        // Whoever has made it sees it, wherever it is read.
+        // The process that created it sees it, whichever server it reads.
         assert_eq!(store.schedule(&acme(), made.id).await.unwrap().as_ref(), Some(&made));
         until_followed(store, made.id).await;
         assert_eq!(store.schedule(&acme(), made.id).await.unwrap(), Some(made));
@@ -69,7 +69,7 @@ async fn a_replica_that_is_behind_is_not_read_by_whoever_knows_of_more() {
         one.store.replace_schedule(&acme(), made.id, &draft(title, 9)).await.unwrap();
         let read = one.store.schedule(&acme(), made.id).await.unwrap().unwrap();
         assert_eq!(read.title, title);
-        // The other one must see it once it has heard.
+        // The other process must see it after the notification.
         poll_until(LONG, async || (!other.knows_list()).then_some(())).await.unwrap();
         for _ in 0..20 {
             let read = other.store.schedule(&acme(), made.id).await.unwrap().unwrap();
@@ -77,7 +77,7 @@ async fn a_replica_that_is_behind_is_not_read_by_whoever_knows_of_more() {
             assert_eq!(other.store.schedules(&acme(), 10, None).await.unwrap().items[0].title, title);
         }
     }
-    // What is wanted as of now is not there.
+    // The replica does not have the current state.
     let mut snapshot = one.store.snapshot().await.unwrap();
     assert_eq!(snapshot.schedules(&acme(), 10, None).await.unwrap().items[0].title, "three");
     replica.psql("SELECT pg_wal_replay_resume()").await;
@@ -112,7 +112,7 @@ async fn whoever_is_cut_off_by_a_replica_gets_its_snapshot_from_the_primary() {
     let mut snapshot = store.snapshot().await.unwrap();
     assert!(snapshot.is_on_a_replica());
     assert_eq!(snapshot.count_schedules(&acme()).await.unwrap(), 1);
-    // What the snapshot sees goes for good, and the replica has to follow.
+    // Removes rows that the snapshot reads, and the replica has to replay that.
     assert!(store.delete_schedule(&acme(), made.id).await.unwrap());
     primary.psql("VACUUM schedule").await;
     let cut_off = poll_until(LONG, async || snapshot.count_schedules(&acme()).await.err());
@@ -154,7 +154,7 @@ async fn a_replica_that_dies_or_hangs_costs_nobody_an_answer_and_is_read_again()
 #[tokio::test]
 async fn what_is_no_replica_of_these_tables_is_not_read() {
     let (primary, stranger) = (PostgresServer::start_tcp(&[]).await, PostgresServer::start_tcp(&[]).await);
-    // Of another installation, and one that follows it.
+    // A server of another installation, and its replica.
     let theirs = Process::at(&following(&stranger, &[])).await;
     theirs.store.create_tenant(&tenant(&acme()), &ApiKey::generate()).await.unwrap();
     let theirs = stranger.replica(&[]).await;

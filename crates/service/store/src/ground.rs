@@ -1,4 +1,4 @@
-//! What the store's tests stand on: the same of both databases.
+//! Helpers of the store's tests, the same for both databases.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -17,18 +17,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Coherence, Store};
 
-/// Longest wait for anything.
+/// Maximum wait of a test for a condition.
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
-/// Where databases are made.
+/// Location of the databases.
 pub(super) enum Ground {
     /// In this directory.
     Files(tempfile::TempDir, Cell<u32>),
-    /// On this server, each in a schema of its own.
+    /// On this server, each in a separate schema.
     Server(Box<PostgresServer>, Cell<u32>),
 }
 
-/// A database, which processes open.
+/// A database that processes open.
 pub(super) enum Place {
     File(PathBuf),
     Server(Box<DatabaseSettings>),
@@ -40,11 +40,11 @@ impl Ground {
     }
 
     pub(super) async fn server() -> Self {
-        // Stores of all scenarios stay open to the end, each with a pool.
+        // The stores of all scenarios stay open until the end, each with a pool.
         Self::Server(Box::new(PostgresServer::start(&[("max_connections", "500")]).await), Cell::new(0))
     }
 
-    /// An empty database.
+    /// Makes an empty database.
     pub(super) async fn place(&self) -> Place {
         let next = |made: &Cell<u32>| made.replace(made.get() + 1);
         match self {
@@ -57,7 +57,7 @@ impl Ground {
         }
     }
 
-    /// A store with a tenant.
+    /// Makes a store with a tenant.
     pub(super) async fn with_tenant(&self) -> (Store, TenantId) {
         let (store, _) = self.place().await.open().await;
         let id = acme();
@@ -67,7 +67,7 @@ impl Ground {
 }
 
 impl Place {
-    /// As a process opens it.
+    /// Opens it as a process does.
     pub(super) async fn open(&self) -> (Store, Coherence) {
         self.open_with(TieredCache::builder().build()).await
     }
@@ -80,7 +80,7 @@ impl Place {
     }
 }
 
-/// A process, with one cached text under the tenant's key and one under its list's tag.
+/// A process, with one cached text under the tenant's key and one under the tag of its list.
 pub(super) struct Process {
     pub(super) store: Store,
     pub(super) coherence: Coherence,
@@ -130,10 +130,10 @@ pub(super) fn tenant(id: &TenantId) -> Tenant {
     Tenant { id: id.clone(), name: "Acme".to_owned(), plan, created_at: clock::now() }
 }
 
-/// A line of an import: the title of a schedule, or none where it is bad.
+/// A line of an import: the title of a schedule, or `None` if the line is invalid.
 pub(super) type Line = Option<&'static str>;
 
-/// What a reader of imports gives of a file with these lines below its header.
+/// Returns the chunk that a reader of imports makes of a file with these lines below its header.
 pub(super) fn chunk(file: &[Line], from: Position, most: usize) -> Chunk {
     let mut chunk = Chunk { rows: Vec::new(), rejects: Vec::new(), end: from, finished: false };
     while chunk.rows.len() + chunk.rejects.len() < most {

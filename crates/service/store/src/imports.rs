@@ -1,4 +1,4 @@
-//! Imports: how far each has come, moved in the transaction of the rows that it counts.
+//! Progress of imports, updated in the transaction of the rows that it counts.
 
 mod failure;
 mod pending;
@@ -18,14 +18,14 @@ use super::{Activity, Change, Store, StoreError};
 pub use failure::{FailedImport, ImportFailure};
 pub use pending::Reserved;
 
-/// How far an import has come.
+/// Progress of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportProgress {
-    /// Where the next chunk begins.
+    /// Start of the next chunk.
     pub next: Position,
-    /// Rows in the table.
+    /// Number of rows in the table.
     pub imported: u64,
-    /// Lines reported as bad.
+    /// Number of lines that were rejected.
     pub rejected: u64,
     /// Whether the end of the file was reached.
     pub is_finished: bool,
@@ -34,27 +34,28 @@ pub struct ImportProgress {
 /// A line that was not imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RejectedLine {
-    /// Its number in the file, from 1.
+    /// Line number in the file, from 1.
     pub line: u64,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
-/// What became of a chunk.
+/// Result of writing a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advanced {
-    /// It is in the tables, and this is how far the import has come.
+    /// The chunk was written. Contains the new progress.
     To(ImportProgress),
-    /// Another worker has moved the import on from where this one stood: this one must stop.
+    /// Another worker has advanced the import in the meantime. This worker must stop.
     Overtaken,
 }
 
 impl Store {
-    /// Where the import of that job stands; starts it when it is new, and opens it again when it was given up.
+    /// Returns the progress of the job's import. Starts a new import, and reopens one that was
+    /// given up.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn open_import(
         &self,
         id: &str,
@@ -74,14 +75,14 @@ impl Store {
         })
     }
 
-    /// Puts a chunk that was read at `from.next` into the tables, in one transaction with the new position.
+    /// Writes a chunk that was read at `from.next`, in one transaction with the new position.
     ///
-    /// Two workers that hold the same import (one of them without knowing that its lease is lost) can't both take the
-    /// same step: the position is compared and set.
+    /// If two workers process the same import (one of them without knowing that its lease is lost),
+    /// only one can write each chunk: the position is compared and set.
     ///
     /// # Errors
     ///
-    /// When the database can't be written: then nothing of the chunk is kept.
+    /// Fails if the database can't be written. Nothing of the chunk is then stored.
     pub async fn advance_import(
         &self,
         id: &str,
@@ -114,11 +115,11 @@ impl Store {
         self.db.insist(advance).await
     }
 
-    /// The first `limit` bad lines of an import behind line `after`, in order.
+    /// Returns the first `limit` rejected lines of an import after line `after`, in order.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn rejected_lines(&self, id: &str, after: u64, limit: u32) -> Result<Vec<RejectedLine>, StoreError> {
         let rows = self.all(&REJECTS, &[id.into(), signed(after).into(), i64::from(limit).into()]).await?;
         rows.iter().map(|row| Ok(RejectedLine { line: count(row, id, "line")?, reason: row.text("reason")? })).collect()
@@ -142,7 +143,7 @@ impl Change {
     }
 }
 
-/// What an import is entered with.
+/// Returns the parameters of a new import.
 fn begun<'a>(id: &'a str, tenant: &'a TenantId, at: Position) -> [Value<'a>; 5] {
     [id.into(), tenant.as_str().into(), signed(at.byte).into(), signed(at.line).into(), clock::now().into()]
 }
@@ -151,7 +152,7 @@ fn count(row: &Row, id: &str, column: &'static str) -> Result<u64, StoreError> {
     u64::try_from(row.int(column)?).map_err(|_| StoreError::Unreadable { table: "import", id: id.to_owned(), column })
 }
 
-/// SQLite's integers are signed; no file has more bytes than they count.
+/// SQLite's integers are signed. No file is longer than they can count.
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! What becomes of writes when the data directory is deleted or moved, for tests.
+//! Tests of writes after the data directory was deleted or moved.
 
 use std::path::Path;
 
@@ -61,8 +61,8 @@ async fn a_commit_to_a_file_that_was_deleted_meanwhile_is_not_acknowledged() {
     assert!(error.to_string().contains(&path.display().to_string()), "{error}");
 }
 
-/// A link that leads to itself takes the directory's place: a path through it can't be
-/// followed, whatever the rights of the account.
+/// A symbolic link to itself replaces the directory. A path through it can't be resolved, whatever
+/// the rights of the account.
 #[tokio::test]
 async fn a_file_that_can_not_be_looked_at_stays_in_use_and_the_log_says_why() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! API keys of a tenant: issued, listed by name, revoked.
+//! API keys of a tenant: creation, listing, revocation.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -13,33 +13,33 @@ use super::sql::tenants::TENANT_TO_CHANGE;
 use super::value::Row;
 use super::{Change, Store, StoreError};
 
-/// Keys that a tenant may have.
+/// Maximum number of keys of a tenant.
 pub const MOST_KEYS: usize = 100;
 
-/// What is told of an API key: never the key.
+/// Metadata of an API key, without the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyInfo {
-    /// By which it is revoked.
+    /// Identifies the key when it is revoked.
     pub id: Uuid,
-    /// What it is for, as its tenant says.
+    /// Purpose, as the tenant named it.
     pub name: String,
     /// When it was issued.
     pub created_at: DateTime<Utc>,
 }
 
 impl KeyInfo {
-    /// A key that is issued now.
+    /// Makes the metadata of a key that is issued now.
     pub fn new(name: String) -> Self {
         Self { id: Uuid::now_v7(), name, created_at: clock::now() }
     }
 }
 
 impl Store {
-    /// Issues a key. `None` where there is no such tenant.
+    /// Issues a key. `None` if the tenant does not exist.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Full`] when the tenant has [`MOST_KEYS`].
+    /// [`StoreError::Full`] if the tenant has [`MOST_KEYS`].
     pub async fn create_key(
         &self,
         tenant: &TenantId,
@@ -49,7 +49,7 @@ impl Store {
         let info = KeyInfo::new(name);
         let create = || async {
             let mut change = self.begin_once().await?;
-            // Locked: of two that counted at the same time, each would find the last place free.
+            // Locks the tenant. Otherwise two concurrent counts could both be below the limit.
             if change.one(&TENANT_TO_CHANGE, &[tenant.as_str().into()]).await?.is_none() {
                 return Ok(None);
             }
@@ -64,25 +64,26 @@ impl Store {
         self.db.insist(create).await
     }
 
-    /// The tenant's keys, oldest first.
+    /// Returns the tenant's keys, oldest first.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn keys(&self, tenant: &TenantId) -> Result<Vec<KeyInfo>, StoreError> {
         let limit = i64::try_from(MOST_KEYS).unwrap_or(i64::MAX);
         let rows = self.all(&KEYS, &[tenant.as_str().into(), limit.into()]).await?;
         let mut keys = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        // Ids of keys that were there before keys had ids tell no time.
+        // Keys that were created before keys had ids have ids without a time.
         keys.sort_by_key(|key| (key.created_at, key.id));
         Ok(keys)
     }
 
-    /// Revokes a key: no request that begins after this is let in by it, in any process. Answers whether the tenant had it.
+    /// Revokes a key: no request that begins after this is accepted with it, in any process.
+    /// Returns whether the tenant had it.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn revoke_key(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let revoke = || async {
             let mut change = self.begin_once().await?;

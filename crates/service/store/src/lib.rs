@@ -1,8 +1,18 @@
 //! The application's tables, in SQLite or PostgreSQL.
 //!
-//! Writes go through [`Change`], which makes every statement name what it makes stale, and tells the caches when (and only
-//! when) it is committed. What the two databases do differently is in `db`, in how each is opened, and in how one process
-//! hears of another's commits.
+//! **It holds** [`Store`], which has a method for each read; [`Change`], through which every write
+//! goes; the statements (`sql`), the migrations, the pools, the replicas and the failover;
+//! [`Coherence`], which drops from this process's cache what other processes changed; the rows of a
+//! backup (`dump`); and the hand-over of notifications to their followers ([`notify`]).
+//!
+//! **It must not hold** rules of the domain, which are in `tidegate-model` and `tidegate-domain`,
+//! nor HTTP. It does not know which route or job calls it. No other crate runs a statement on these
+//! tables.
+//!
+//! **Start reading** at `change.rs`: every statement of a write names what it makes stale, and the
+//! caches hear of it if and only if the write is committed. Then read `schedules.rs` as an example
+//! of a table. `db.rs` is the one place that knows which of the two databases it is; `open` and
+//! `coherence` have the rest of the difference.
 
 mod alerts;
 mod analytics;
@@ -93,23 +103,22 @@ pub struct Store {
     db: Db,
     cache: TieredCache,
     installation: Arc<str>,
-    /// Mark the invalidations on which this process has acted already, which it need not act on
-    /// again.
+    /// IDs of invalidations that this process has already applied and can skip.
     origins: Origins,
-    /// Where the time of changes is recorded, once somebody wants it.
+    /// Records the duration of changes. Empty until the first `measure_changes`.
     changes: Arc<OnceLock<Arc<OperationHandle>>>,
-    /// Whom a commit tells that there is something new for a tenant.
+    /// Notified at each commit that has something new for a tenant.
     news: News,
 }
 
-/// A statement that didn't run.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The database said no, or did not answer.
+    /// The database refused the statement or did not answer.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
-    /// A row holds what this version can't read.
+    /// A row has a value that this version can't read.
     #[error("{table} `{id}` in the database holds an unreadable {column}")]
     Unreadable {
         /// Table of the row.
@@ -119,50 +128,50 @@ pub enum StoreError {
         /// Column that can't be read.
         column: &'static str,
     },
-    /// An invalidation that names no key or tag.
+    /// An invalidation is not a valid key or tag.
     #[error("the database holds an unreadable invalidation: {0}")]
     Invalidation(#[from] RowError),
-    /// The thing to be created is there already.
+    /// The record to create already exists.
     #[error("{what} `{id}` exists already")]
     Exists {
-        /// What kind of thing.
+        /// Kind of the record.
         what: &'static str,
         /// Its id.
         id: String,
     },
-    /// There are as many as there may be.
+    /// The limit on the number of records is reached.
     #[error("there are {most} {what} already, which is as many as there may be")]
     Full {
-        /// What kind of thing, of which there are several.
+        /// Kind of the records, in the plural.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         most: u64,
     },
-    /// The process is ending and the commit's outcome was not seen.
+    /// The process was ending before the outcome of the commit was known.
     #[error("the commit was cut off by the end of the process")]
     CutOff,
-    /// The database was lost while it committed: it may have, and may not.
+    /// The database was lost during the commit. The transaction may or may not be committed.
     #[error("the database was lost during a commit, whose outcome is not known: {0}")]
     OutcomeUnknown(#[source] sqlx::Error),
-    /// The file was deleted, moved or replaced while it was open: what is written to it would
-    /// vanish with the process.
+    /// The file was deleted, moved or replaced while it was open. Anything written to it would be
+    /// lost when the process ends.
     #[error("database: {0}")]
     Gone(#[source] std::io::Error),
-    /// A statement of the transaction had failed before its commit.
+    /// A statement of the transaction failed before the commit.
     #[error("a transaction was given up when one of its statements failed")]
     RolledBack,
 }
 
-/// Lets one line in ten seconds say that the shared cache is owed an invalidation: in an outage
-/// each write owes one.
+/// Limits the log lines about invalidations that the shared cache still has to receive to one in
+/// ten seconds. During an outage, each write adds such an invalidation.
 static OWED: Seldom = Seldom::new(Duration::from_secs(10));
 
-/// Characters of a code of PostgreSQL.
+/// Length of a PostgreSQL error code.
 const SQLSTATE: usize = 5;
 
 impl StoreError {
-    /// Whether trying again later may help: the database was away, busy, or its disk full. Where it is not known whether a commit
-    /// has happened, whoever tries again looks first.
+    /// Whether a later retry may succeed: the database was unreachable, busy, or its disk was full.
+    /// If the outcome of a commit is unknown, the caller must check it before a retry.
     pub fn is_transient(&self) -> bool {
         const BUSY: i32 = 5;
         const LOCKED: i32 = 6;
@@ -173,20 +182,20 @@ impl StoreError {
         let Self::Database(error) = self else { return matches!(self, Self::OutcomeUnknown(_)) };
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         code.is_some_and(|code| match code.parse::<i32>() {
-            // SQLite's are shorter. The low byte is the primary code; the rest only says more.
+            // SQLite's codes are shorter. The low byte is the primary code.
             Ok(number) if code.len() < SQLSTATE => matches!(number & 0xff, BUSY | LOCKED | FULL),
             _ => db::is_busy(&code),
         })
     }
 
-    /// Whether the database was away, and surely has done nothing.
+    /// Whether the database was unreachable and has certainly changed nothing.
     fn is_lost(&self) -> bool {
         matches!(self, Self::Database(error) if db::is_lost(error))
     }
 }
 
 impl Store {
-    /// Tells this database from any other, for ever.
+    /// Permanent, globally unique id of this database.
     pub fn installation(&self) -> &str {
         &self.installation
     }
@@ -196,44 +205,44 @@ impl Store {
         &self.cache
     }
 
-    /// A watch over the database server. `None` on SQLite.
+    /// Returns a watch on the database server. `None` for SQLite.
     pub fn server_watch(&self) -> Option<ServerWatch> {
         self.db.server_watch()
     }
 
-    /// Records the time of each change from now on. The first call counts.
+    /// Records the duration of each change from now on. Only the first call has an effect.
     pub fn measure_changes(&self, changes: Arc<OperationHandle>) {
-        // A second call finds the first's.
+        // `set` fails in a second call: the first handle stays.
         let _ = self.changes.set(changes);
     }
 
-    /// Makes connections with the login that the URLs of the server have now.
+    /// Uses the current login of the server URLs for new connections.
     pub fn log_in_anew(&self) {
         self.db.log_in_anew();
     }
 
-    /// The pools of connections.
+    /// The connection pools.
     pub fn pools(&self) -> Vec<WatchedPool> {
         self.db.pools()
     }
 
-    /// Closes every connection, after the statements in flight.
+    /// Closes every connection after the running statements have ended.
     pub async fn close(&self) {
         self.db.close().await;
     }
 
-    /// Whether the database answers now.
+    /// Checks that the database answers.
     ///
     /// # Errors
     ///
-    /// When it doesn't.
+    /// Any [`StoreError`] if it does not answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.ensure_in_place()?;
         self.db.one(&sql::tenants::INSTALLATION, &[]).await.map(|_| ())
     }
 
-    /// Fails if the database is a file that was deleted, moved or replaced while it is open. Each
-    /// write asks this first.
+    /// Checks that the database file was not deleted, moved or replaced while it is open. Each
+    /// write calls this first.
     ///
     /// # Errors
     ///
@@ -242,27 +251,28 @@ impl Store {
         self.db.ensure_in_place()
     }
 
-    /// The row that a statement finds.
+    /// Returns the row that a statement finds.
     async fn one(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
         self.db.insist(|| self.db.one(sql, values)).await
     }
 
-    /// All rows that a statement finds.
+    /// Returns all rows that a statement finds.
     async fn all(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         self.db.insist(|| self.db.all(sql, values)).await
     }
 
-    /// As [`one`](Self::one), of whatever server has all that this process knows to have changed under the tag.
+    /// Like [`one`](Self::one), but may read from a replica that has every change under the tag
+    /// that this process knows of.
     async fn one_of(&self, tag: &Tag, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
         self.db.insist(|| self.db.one_of(tag, sql, values)).await
     }
 
-    /// As [`all`](Self::all), and [`one_of`](Self::one_of).
+    /// Like [`all`](Self::all), with the replicas of [`one_of`](Self::one_of).
     async fn all_of(&self, tag: &Tag, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         self.db.insist(|| self.db.all_of(tag, sql, values)).await
     }
 
-    /// The writer of a SQLite store.
+    /// The writer pool of a SQLite store.
     #[cfg(test)]
     fn writer(&self) -> &pool::Connections<sqlx::Sqlite> {
         match &self.db {

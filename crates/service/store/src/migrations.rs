@@ -1,13 +1,13 @@
 //! The migrations of both databases, in the order in which they run.
 //!
-//! `sqlx::migrate!` would list them as well, but builds PostgreSQL's driver and TLS twice.
+//! `sqlx::migrate!` could list them too, but would build PostgreSQL's driver and TLS twice.
 
 use std::sync::LazyLock;
 
 use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-/// The names of the files, without `.sql`: a number, `_`, a description.
+/// Makes a migrator from file names without `.sql`: a number, `_`, a description.
 macro_rules! migrations {
     ($database:literal: $($file:literal),* $(,)?) => {
         LazyLock::new(|| Migrator::with_migrations(vec![$(
@@ -46,7 +46,7 @@ pub(super) static POSTGRES: LazyLock<Migrator> = migrations![
 
 fn migration(file: &'static str, sql: &'static str) -> Migration {
     let (number, description) = file.split_once('_').unwrap_or((file, ""));
-    // A file without a number is found by the test below.
+    // The test below reports a file without a number.
     let version = number.parse().unwrap_or_default();
     let description = description.replace('_', " ").into();
     Migration::new(version, description, MigrationType::Simple, SqlStr::from_static(sql), false)

@@ -1,7 +1,7 @@
-//! Who in this process waits for news of a tenant.
+//! Wakes the tasks of this process that wait for notifications of a tenant.
 //!
-//! News says only that there may be something to read: it may come twice, and for nothing. What it is about lies in the tables,
-//! where whoever waits looks.
+//! A wake-up only means that there may be new rows. It may be repeated or spurious. The
+//! notifications are in the tables, and the waiting task reads them there.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,19 +11,19 @@ use tidegate_model::cache_keys;
 use tidegate_model::tenant::TenantId;
 use tokio::sync::{Notify, watch};
 
-/// Everybody who waits. Cheap to clone.
+/// All waiting tasks. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct News(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// By the tag under which a commit tells of a tenant's notices.
+    /// By the tag that commits name for a tenant's notifications.
     waiting: Mutex<HashMap<Tag, watch::Sender<()>>>,
-    /// Rung when the first begins to wait.
+    /// Signals that a task has started to wait.
     begun: Notify,
 }
 
-/// One who waits. Dropped, it waits no more.
+/// One waiting task. Dropping it ends the wait.
 #[derive(Debug)]
 pub(crate) struct Following {
     told: Option<watch::Receiver<()>>,
@@ -32,7 +32,8 @@ pub(crate) struct Following {
 }
 
 impl News {
-    /// Waits for news of the tenant that are told from now on.
+    /// Starts to wait for notifications of the tenant. Wakes for those that are announced from now
+    /// on.
     pub(super) fn follow(&self, tenant: &TenantId) -> Following {
         let tag = cache_keys::notifications_of(tenant);
         let told = self.waiting().entry(tag.clone()).or_insert_with(|| watch::channel(()).0).subscribe();
@@ -40,26 +41,26 @@ impl News {
         Following { told: Some(told), tag, news: self.clone() }
     }
 
-    /// Tells whoever waits for this.
+    /// Wakes the tasks that wait for this tag.
     pub(super) fn tell(&self, tag: &Tag) {
         if let Some(told) = self.waiting().get(tag) {
             told.send_replace(());
         }
     }
 
-    /// Tells everybody: some of what was told may have been missed.
+    /// Wakes all tasks: notifications may have been missed.
     pub(super) fn tell_all(&self) {
         for told in self.waiting().values() {
             told.send_replace(());
         }
     }
 
-    /// Whether anybody waits.
+    /// Whether any task waits.
     pub(super) fn is_awaited(&self) -> bool {
         !self.waiting().is_empty()
     }
 
-    /// Returns when somebody has begun to wait.
+    /// Returns when a task has started to wait.
     pub(super) async fn begun(&self) {
         self.0.begun.notified().await;
     }
@@ -70,14 +71,14 @@ impl News {
 }
 
 impl Following {
-    /// Returns when there was news since it was last asked. Nothing is lost where it is cancelled.
+    /// Returns when notifications were announced since the last call. Cancel-safe.
     pub(crate) async fn news(&mut self) {
         if let Some(told) = &mut self.told
             && told.changed().await.is_ok()
         {
             return;
         }
-        // The sender is kept as long as anybody waits.
+        // Unreachable: the sender is kept while any task waits.
         std::future::pending::<()>().await;
     }
 }
@@ -85,7 +86,7 @@ impl Following {
 impl Drop for Following {
     fn drop(&mut self) {
         let mut waiting = self.news.waiting();
-        // Under the lock, so that nobody else finds it empty or begins to wait meanwhile.
+        // Under the lock, so that no other task finds the entry empty or starts to wait in between.
         self.told = None;
         if waiting.get(&self.tag).is_some_and(|told| told.receiver_count() == 0) {
             waiting.remove(&self.tag);

@@ -1,29 +1,31 @@
-//! What a commit says on PostgreSQL's channel to whoever listens: a few invalidations, as JSON.
+//! The payload that a commit sends on PostgreSQL's channel: some invalidations, as JSON.
 
 use serde::{Deserialize, Serialize};
 
 use super::purge::Invalidation;
 
-/// PostgreSQL takes less than 8,000 bytes.
+/// Maximum payload in bytes. PostgreSQL's limit is just below 8,000.
 const LONGEST: usize = 7_000;
-/// So many are told; more, and everything is stale: whoever hears them would else be at it for long.
+/// Maximum number of invalidations that are listed. With more, everything is invalidated, since a
+/// listener would need too long for the list.
 const MOST: usize = 32;
 
-/// What is read from the channel.
+/// A payload of the channel.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Notice {
-    /// The process that has acted on it already; 0 for none.
+    /// The process that has already applied the invalidations. 0 if none has.
     pub(super) origin: i64,
-    /// Kind, name and class of each, as in the table.
+    /// Kind, name and class of each invalidation, as in the table.
     pub(super) stale: Vec<(String, String, Option<String>)>,
 }
 
-/// The channel of an installation: others may lie in the same database, each in a schema of its own.
+/// Returns the channel of an installation. One database may contain several installations, each in
+/// a separate schema.
 pub(super) fn channel(installation: &str) -> String {
     format!("tidegate_{installation}")
 }
 
-/// The texts that tell of these.
+/// Returns the payloads for these invalidations.
 pub(super) fn of(origin: i64, invalidations: &[Invalidation<'_>]) -> Vec<String> {
     let text = |stale| serde_json::json!(Notice { origin, stale }).to_string();
     let mut texts = Vec::new();

@@ -1,4 +1,4 @@
-//! What tenants are told: rows with numbers, in the order of their commits.
+//! Notifications of tenants: numbered rows, in the order of their commits.
 
 mod keep;
 
@@ -12,53 +12,54 @@ use super::sql::notifications::{BEHIND, ENDS, INSERT, NEXT, NOTIFICATION, OF_SOU
 use super::value::Row;
 use super::{Change, Store, StoreError};
 
-/// Something that a tenant is told.
+/// A notification of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// Its number among those of the tenant, from 1 on and without holes.
+    /// Its number in the tenant's sequence, from 1 and without gaps.
     pub seq: u64,
-    /// Which of the tenant's users it concerns; `None` for all.
+    /// Id of the user that it concerns. `None` if it concerns all users of the tenant.
     pub user: Option<String>,
-    /// What it is about.
+    /// Kind of the event.
     pub kind: String,
-    /// What it says, as JSON.
+    /// The content, as JSON.
     pub body: String,
-    /// When it was told.
+    /// When it was published.
     pub at: DateTime<Utc>,
 }
 
-/// What a tenant is to be told.
+/// A notification to publish.
 #[derive(Debug, Clone, Copy)]
 pub struct NewNotification<'a> {
-    /// Who.
+    /// The recipient.
     pub tenant: &'a TenantId,
-    /// What it comes from, such as a job's id: of one source a tenant is told once.
+    /// The source, for example a job id. A tenant gets one notification for each source.
     pub source: &'a str,
-    /// Which user it concerns.
+    /// Id of the user that it concerns. `None` if it concerns all users of the tenant.
     pub user: Option<&'a str>,
-    /// What it is about.
+    /// Kind of the event.
     pub kind: &'a str,
-    /// JSON.
+    /// The content, as JSON.
     pub body: &'a str,
 }
 
-/// Which numbers there are.
+/// Range of the numbers of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ends {
-    /// The newest there ever was; 0 for none.
+    /// Highest number that was ever assigned. 0 if there is none.
     pub last: u64,
-    /// Up to here they were removed.
+    /// Highest number that was removed.
     pub gone: u64,
 }
 
 impl Store {
-    /// Tells a tenant something, once: what was told before of the same source is returned as it was told then.
+    /// Publishes a notification once. If the source was published before, returns the earlier
+    /// notification.
     ///
-    /// Whoever follows is told within milliseconds, in each process.
+    /// Followers of the tenant are notified within milliseconds, in each process.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn publish(&self, new: &NewNotification<'_>) -> Result<Notification, StoreError> {
         let publish = || async {
             let mut change = self.begin_once().await?;
@@ -77,17 +78,17 @@ impl Store {
             Ok(told)
         };
         match self.db.insist(publish).await {
-            // Whatever came of the first, it is told once after the second.
+            // Whatever the outcome of the first attempt, it is published once after the second.
             Err(StoreError::OutcomeUnknown(_)) => self.db.insist(publish).await,
             told => told,
         }
     }
 
-    /// At most `limit` of what the tenant was told behind number `after`, in order.
+    /// Returns at most `limit` of the tenant's notifications after number `after`, in order.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn notifications(
         &self,
         tenant: &TenantId,
@@ -98,43 +99,44 @@ impl Store {
         rows.iter().map(|row| read(tenant, row)).collect()
     }
 
-    /// What the tenant was told under that number.
+    /// Returns the tenant's notification with that number.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn notification(&self, tenant: &TenantId, seq: u64) -> Result<Option<Notification>, StoreError> {
         let row = self.one(&NOTIFICATION, &[tenant.as_str().into(), signed(seq).into()]).await?;
         row.map(|row| read(tenant, &row)).transpose()
     }
 
-    /// Which numbers the tenant has.
+    /// Returns the range of the tenant's numbers.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn ends_of_notifications(&self, tenant: &TenantId) -> Result<Ends, StoreError> {
         let Some(row) = self.one(&ENDS, &[tenant.as_str().into()]).await? else { return Ok(Ends::default()) };
         Ok(Ends { last: number(tenant, &row, "last")?, gone: number(tenant, &row, "gone")? })
     }
 
-    /// Waits from now on for what the tenant is told, by whichever process.
+    /// Starts to wait for notifications of the tenant, published by any process.
     pub(crate) fn follow_notifications(&self, tenant: &TenantId) -> Following {
         self.news.follow(tenant)
     }
 }
 
-/// Whose turn it is.
+/// Result of [`Change::next_number`].
 pub(super) enum Turn {
-    /// That of a new one.
+    /// The number for a new notification.
     Next(u64),
-    /// Nobody's: it was told.
+    /// The source was published before.
     Told(Notification),
 }
 
 impl Change {
-    /// Takes the tenant's next number, unless it was told of the source before. The first statement of a change: it locks the tenant's
-    /// numbers, so that of two that tell of one source the second finds what the first has told.
+    /// Takes the tenant's next number, unless the source was published before. It must be the first
+    /// statement of a change: it locks the tenant's numbers. So if two changes publish the same
+    /// source, the second finds the row of the first.
     pub(super) async fn next_number(&mut self, new: &NewNotification<'_>) -> Result<Turn, StoreError> {
         let tenant = new.tenant;
         let next = self.one(&NEXT, &[tenant.as_str().into()]).await?;
@@ -181,7 +183,7 @@ fn number(tenant: &TenantId, row: &Row, column: &'static str) -> Result<u64, Sto
     u64::try_from(row.int(column)?).map_err(unreadable)
 }
 
-/// No tenant is told more than that.
+/// No tenant has more notifications than this type counts.
 fn signed(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }

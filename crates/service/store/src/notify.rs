@@ -1,8 +1,8 @@
-//! Hands what tenants are told to whoever follows it in this process.
+//! Delivers notifications of tenants to the followers in this process.
 //!
-//! What is told lies in the tables, under numbers without holes. A commit only wakes those who follow, in each process; each reads what
-//! is behind the number that it has. So nothing is lost and nothing comes twice, whoever was woken how often; and a number that is
-//! missing shows that it was removed.
+//! Notifications are rows with numbers without gaps. A commit only wakes the followers, in each
+//! process. Each follower then reads the rows after its own number. So nothing is lost or delivered
+//! twice, however often it was woken. A missing number means that the row was removed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,25 +14,25 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{Following, Notification, Store, StoreError};
 
-/// After how long nothing more is told to a follower: one that still wants to hear comes back.
+/// Maximum duration of a subscription. A client that still wants notifications subscribes again.
 const MOST_AGE: Duration = Duration::from_secs(3_600);
-/// A follower that is not woken looks all the same.
+/// How often a follower reads without being woken.
 const LOOK: Duration = Duration::from_secs(10);
-/// Rows that are read at a time.
+/// Number of rows that one query reads.
 const AT_A_TIME: u32 = 64;
 
-/// Where to follow. Clones share the places.
+/// Creates subscriptions. Clones share the limit on subscriptions.
 #[derive(Debug, Clone)]
 pub struct Hub {
     store: Store,
     places: Places,
 }
 
-/// Why a tenant can't be followed now.
+/// Reason why a subscription failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotFollowed {
-    /// There is no place.
+    /// The limit on subscriptions is reached.
     #[error(transparent)]
     TooMany(#[from] TooManyFollowers),
     /// The tables can't be read.
@@ -40,34 +40,35 @@ pub enum NotFollowed {
     Store(#[from] StoreError),
 }
 
-/// What a follower hears.
+/// An event of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// Something that the tenant is told.
+    /// A notification.
     Notification(Notification),
-    /// What followed the number that the follower had is not there any more, or that number was never given.
+    /// The notifications after the follower's number were removed, or that number was never
+    /// assigned.
     Gap {
-        /// How many are lost; `None` where nobody knows.
+        /// Number of lost notifications. `None` if it is unknown.
         missed: Option<u64>,
-        /// The number behind which it goes on.
+        /// The number after which the subscription continues.
         after: u64,
     },
 }
 
 impl Hub {
-    /// Over that store.
+    /// Makes a hub on the given store.
     pub fn new(store: &Store, settings: &NotificationSettings) -> Self {
         Self { store: store.clone(), places: Places::new(settings.streams, settings.streams_per_tenant) }
     }
 
-    /// Follows what a tenant is told from now on; with `after`, what is behind that number.
+    /// Subscribes to the tenant's new notifications. With `after`, starts after that number.
     ///
     /// # Errors
     ///
-    /// When too many follow, or the tables can't be read.
+    /// [`NotFollowed`] if the limit is reached or the tables can't be read.
     pub async fn subscribe(&self, tenant: &TenantId, after: Option<u64>) -> Result<Subscription, NotFollowed> {
         let place = self.places.take(tenant.as_str())?;
-        // First: what is told while the ends are read wakes it.
+        // First: a notification that is published while the range is read wakes it.
         let following = self.store.follow_notifications(tenant);
         let ends = self.store.ends_of_notifications(tenant).await?;
         let after = after.unwrap_or(ends.last);
@@ -92,19 +93,19 @@ impl Hub {
         })
     }
 
-    /// How many follow in this process.
+    /// Number of subscriptions in this process.
     pub fn followers(&self) -> usize {
         self.places.taken()
     }
 }
 
-/// One who follows.
+/// A subscription to the notifications of a tenant.
 #[derive(Debug)]
 pub struct Subscription {
     store: Store,
     tenant: TenantId,
     following: Following,
-    /// The number of the last that was read.
+    /// Number of the last notification that was read.
     after: u64,
     waiting: VecDeque<Told>,
     until: Instant,
@@ -112,7 +113,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// What comes next; `None` when there won't be any more, at the latest after an hour. Nothing is lost where it is cancelled.
+    /// Returns the next event. `None` after the end of the subscription, at the latest after an
+    /// hour. Cancel-safe.
     pub async fn next(&mut self) -> Option<Told> {
         timeout_at(self.until, self.wait()).await.ok().flatten()
     }
@@ -125,7 +127,7 @@ impl Subscription {
             match self.store.notifications(&self.tenant, self.after, AT_A_TIME).await {
                 Ok(read) if !read.is_empty() => self.take(read),
                 Ok(_) => {
-                    // What came while it was read has woken it already.
+                    // A notification that was published during the read has already woken it.
                     let _ = timeout(LOOK, self.following.news()).await;
                 }
                 Err(error) => {

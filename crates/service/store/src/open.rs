@@ -1,4 +1,4 @@
-//! Opening the database: create, check, migrate, or say plainly why not.
+//! Opens the database: creates, checks and migrates it, or fails with a precise error.
 
 pub(super) mod postgres;
 
@@ -23,71 +23,73 @@ use tokio_util::sync::CancellationToken;
 
 pub use postgres::{ServerError, ServerFault};
 
-/// Connections that read; SQLite in WAL mode lets them go on beside the writer.
+/// Number of read connections. In WAL mode, SQLite's readers run in parallel with the writer.
 const READERS: u32 = 4;
-/// SQLite has one writer at a time; in this process whoever writes waits for its connection.
+/// Number of write connections. SQLite has one writer at a time; writers of this process wait for
+/// the connection.
 const WRITERS: u32 = 1;
-/// How long a writer waits for another process's.
+/// How long a writer waits for the writer of another process.
 const BUSY: Duration = Duration::from_secs(10);
-/// For the account of the process alone.
+/// File mode: only the account of this process may read and write.
 pub(super) const PRIVATE: u32 = 0o600;
-/// Rights of anybody else.
+/// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
-/// `application_id` of the file: "TIDE".
+/// `application_id` of the file: "TIDE" in ASCII.
 const APPLICATION_ID: i64 = 0x5449_4445;
-/// A file up to this size is checked page by page at start; above it only its structure is read.
+/// Maximum size in bytes of a file that is checked page by page at start. Of a larger file only the
+/// structure is read.
 const CHECKED_AT_START: u64 = 256 << 20;
 
-/// A database that can't be used.
+/// The database can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The directory can't be made or written.
+    /// The directory can't be created or written.
     #[error("data directory {path} can't be used: {source}", path = path.display())]
     Directory {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file is damaged, or no database at all.
+    /// The file is damaged, or is not a database.
     #[error("{path} is damaged or not a database ({reason}); restore it from a backup, or move it away to start empty", path = path.display())]
     Corrupt {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's message.
         reason: String,
     },
     /// The file belongs to another program.
     #[error("{path} is a database of another program; choose another data directory", path = path.display())]
     Foreign {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// A newer version of Tidegate has written the file.
+    /// A newer version of Tidegate wrote the file.
     #[error("{path} was written by a newer version of Tidegate (schema {found}, this one knows {known}); start that version", path = path.display())]
     Newer {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Schema of the file.
+        /// Schema version of the file.
         found: i64,
-        /// Newest schema of this version.
+        /// Newest schema version that this program knows.
         known: i64,
     },
-    /// A migration failed; the schema is as it was before it.
+    /// A migration failed. The schema is unchanged by it.
     #[error("{path} can't be brought to this version: {source}", path = path.display())]
     Migration {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<MigrateError>,
     },
     /// Any other failure to open.
     #[error("{path} can't be opened: {source}", path = path.display())]
     Database {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: sqlx::Error,
     },
     /// A PostgreSQL server can't be used.
@@ -96,14 +98,17 @@ pub enum OpenError {
 }
 
 impl Store {
-    /// Opens the SQLite database at `path`, makes it when it isn't there, and brings it to this version's schema.
+    /// Opens the SQLite database at `path`, creates it if it does not exist, and migrates it to the
+    /// schema of this version.
     ///
-    /// Several processes may do so at once: one migrates, the others wait. The returned [`Coherence`] lives until
-    /// `shutdown`. `cache` makes the cache in front of the tables, knowing their [`installation`](Self::installation).
+    /// Several processes may open it concurrently: one migrates and the others wait. The returned
+    /// [`Coherence`] runs until `shutdown`. `cache` makes the cache in front of the tables from
+    /// their [`installation`](Self::installation).
     ///
     /// # Errors
     ///
-    /// When the directory or file can't be used; nothing is changed in a file that is not ours or is newer.
+    /// [`OpenError`] if the directory or file can't be used. A file of another program or of a
+    /// newer version is not changed.
     pub async fn open(
         path: &Path,
         cache: impl FnOnce(&str) -> TieredCache,
@@ -117,7 +122,7 @@ impl Store {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // A commit that was acknowledged outlives a power cut, not only a killed process.
+            // An acknowledged commit survives a power failure, not only a killed process.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
@@ -131,7 +136,7 @@ impl Store {
         migrate(&writer, path).await?;
         drop(lock);
 
-        // A file that is removed under a running process must not come back empty.
+        // If the file is removed while the process runs, SQLite must not create an empty one.
         let options = options.create_if_missing(false);
         let reader = pool(READERS).connect_with(options.clone()).await.map_err(failed)?;
         let installation = INSTALLATION.with(&[]).fetch_one(&reader).await.map_err(failed)?;
@@ -154,22 +159,24 @@ impl Store {
             StoreError::Database(source) => explain(path, source),
             other => OpenError::Corrupt { path: path.to_owned(), reason: other.to_string() },
         })?;
-        // Not before the cache has been told of all rows that are there: nothing may go of which it has not heard.
+        // Starts after the cache has processed all existing rows: pruning must not remove an
+        // invalidation that the cache has not seen.
         tokio::spawn(prune::run(store.clone(), coherence.clone(), shutdown));
         Ok((store, coherence))
     }
 }
 
-/// Connections to a local file don't wear out: they are kept until the end, or until one can't begin any more.
+/// Connections to a local file don't age: each one is kept until the end, or until it can't begin a
+/// transaction any more.
 ///
-/// A full disk makes SQLite roll back by itself, after which sqlx takes the connection to be inside a transaction for
-/// ever. Such a one is closed instead of handed out.
+/// On a full disk SQLite rolls back on its own. sqlx then considers the connection to be inside a
+/// transaction for ever. Such a connection is closed instead of being handed out.
 fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
         .max_lifetime(None)
         .idle_timeout(None)
-        // The component `pool_wait` reports waits, by a threshold that operators set.
+        // The component `pool_wait` reports slow waits, with a configurable threshold.
         .acquire_slow_threshold(Duration::MAX)
         .before_acquire(|connection, _| {
             Box::pin(async move {
@@ -181,10 +188,11 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         })
 }
 
-/// Makes the directory, and holds its lock, so that processes that start together migrate one after the other.
+/// Creates the directory and takes its lock. So processes that start together migrate one after the
+/// other.
 pub(super) async fn lock_directory(directory: PathBuf) -> std::io::Result<std::fs::File> {
     let wait = move || {
-        // The files hold tenants' data: nobody else on the machine reads them.
+        // The files contain tenants' data: no other account of the machine may read them.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         if std::fs::metadata(&directory)?.permissions().mode() & OTHERS != 0 {
             let directory = directory.display();
@@ -204,8 +212,8 @@ pub(super) async fn lock_directory(directory: PathBuf) -> std::io::Result<std::f
     tokio::task::spawn_blocking(wait).await.map_err(std::io::Error::other)?
 }
 
-/// Makes an empty file that is the account's own, where there is none: SQLite would make it as the umask says, and makes what it puts
-/// beside it as this one is.
+/// Creates an empty file that only this account can access, if there is none. SQLite would create
+/// it with the umask. It gives its additional files the mode of this file.
 pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
     let made = std::fs::File::options().write(true).create_new(true).mode(PRIVATE).open(path);
     match made {
@@ -214,7 +222,8 @@ pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Looks at the file without changing a byte of it: whether it is whole, ours, and not from the future.
+/// Inspects the file without changing it: whether it is intact, belongs to Tidegate, and is not of
+/// a newer version.
 pub(super) async fn inspect(path: &Path) -> Result<(), OpenError> {
     let length = std::fs::metadata(path).map_or(0, |file| file.len());
     if length == 0 {
@@ -254,7 +263,7 @@ fn newest(migrations: &Migrator) -> i64 {
     migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
-/// Marks a new file as ours, before it gets its first table.
+/// Sets the `application_id` of a new file before its first table is created.
 async fn claim(writer: &sqlx::SqlitePool, path: &Path) -> Result<(), OpenError> {
     let statement = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
     sqlx::query(statement).execute(writer).await.map(|_| ()).map_err(|source| explain(path, source))
@@ -267,12 +276,12 @@ async fn migrate(writer: &sqlx::SqlitePool, path: &Path) -> Result<(), OpenError
         .map_err(|source| OpenError::Migration { path: path.to_owned(), source: Box::new(source) })
 }
 
-/// The newest schema that this version knows, the same on both databases.
+/// The newest schema version that this program knows. It is the same for both databases.
 pub(super) fn schema() -> i64 {
     newest(&MIGRATIONS)
 }
 
-/// Makes all tables in a new file, which is marked as ours.
+/// Creates all tables in a new file and sets its `application_id`.
 pub(super) async fn make_schema(connection: &mut sqlx::SqliteConnection, path: &Path) -> Result<(), OpenError> {
     let statement = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
     sqlx::query(statement).execute(&mut *connection).await.map_err(|source| explain(path, source))?;
@@ -280,14 +289,15 @@ pub(super) async fn make_schema(connection: &mut sqlx::SqliteConnection, path: &
     made.map_err(|source| OpenError::Migration { path: path.to_owned(), source: Box::new(source) })
 }
 
-/// SQLite's codes for "damaged" and "not a database"; the rest is told as it is.
+/// Maps SQLite's codes for "damaged" and "not a database" to [`OpenError::Corrupt`], and any other
+/// to [`OpenError::Database`].
 fn explain(path: &Path, source: sqlx::Error) -> OpenError {
     const CORRUPT: i32 = 11;
     const NOT_A_DATABASE: i32 = 26;
     let code = source
         .as_database_error()
         .and_then(|error| error.code().and_then(|code| code.parse::<i32>().ok()))
-        // The low byte is the primary code; the rest only says more.
+        // The low byte is the primary code.
         .map(|code| code & 0xff);
     match code {
         Some(CORRUPT | NOT_A_DATABASE) => OpenError::Corrupt { path: path.to_owned(), reason: source.to_string() },
@@ -366,7 +376,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (store, _) = open(&directory.path().join("tidegate.db")).await.unwrap();
         let mut change = store.begin().await.unwrap();
-        // What SQLite does when the disk is full.
+        // SQLite does the same when the disk is full.
         sqlx::query("ROLLBACK").execute(change.connection()).await.unwrap();
         drop(change);
         for _ in 0..3 {

@@ -1,19 +1,18 @@
-//! Which invalidations this process need not act on when it reads them: those on which it has
-//! acted.
+//! Origins of the invalidations that this process has already applied and can skip when it reads
+//! them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Writes through the cache that are remembered. One that is forgotten costs its value the place in
-/// the cache, no more.
+/// Maximum number of writes through the cache that are remembered. If one is forgotten, its value
+/// is dropped from the cache, nothing else.
 const MOST: usize = 1_024;
 
-/// The origins of this process's invalidations. Clones share what they know.
+/// The origins of this process's invalidations. Clones share their state.
 #[derive(Debug, Clone)]
 pub(super) struct Origins {
     own: i64,
-    /// Origins of writes through the cache that are over: the cache holds what they wrote, or
-    /// nothing.
+    /// Origins of completed writes through the cache: the cache has the written value or none.
     written_through: Arc<Mutex<VecDeque<i64>>>,
 }
 
@@ -22,19 +21,19 @@ impl Origins {
         Self { own: random(), written_through: Arc::default() }
     }
 
-    /// The origin of invalidations on which this process acts before the others hear of them.
+    /// The origin of invalidations that this process applies before other processes receive them.
     pub(super) fn own(&self) -> i64 {
         self.own
     }
 
-    /// The origin of one write through the cache. Until [`end`](Self::end) this process acts on it
-    /// too: a client may ask here that has seen the new row through another process, while the
-    /// cache does not have it yet.
+    /// Returns the origin of one write through the cache. Until [`end`](Self::end), this process
+    /// also applies its invalidation: a client that saw the new row through another process may
+    /// send a request here before the cache has it.
     pub(super) fn begin() -> i64 {
         random()
     }
 
-    /// The write is over, and the cache is as it left it.
+    /// Records that the write is complete and the cache is up to date.
     pub(super) fn end(&self, origin: i64) {
         let mut written = self.written_through();
         if written.len() >= MOST {
@@ -43,7 +42,7 @@ impl Origins {
         written.push_back(origin);
     }
 
-    /// Whether this process has acted on an invalidation of that origin.
+    /// Whether this process has applied the invalidations of that origin.
     pub(super) fn have_acted_on(&self, origin: i64) -> bool {
         origin == self.own || self.written_through().contains(&origin)
     }

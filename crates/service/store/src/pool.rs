@@ -1,4 +1,4 @@
-//! A pool of connections, and how long its users wait for one.
+//! A connection pool that measures how long callers wait.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,51 +14,51 @@ use sqlx::{Connection, Database, Either, Error, Execute, Executor, Pool, SqlSafe
 use tidegate_base::Times;
 use tokio::time::Instant;
 
-/// A pool whose users are counted while they wait. Cheap to clone; used as the pool itself is.
+/// A pool that counts its waiting callers. Cheap to clone; it is used like the pool itself.
 pub(super) struct Connections<DB: Database> {
     pool: Pool<DB>,
     watched: WatchedPool,
 }
 
-/// The figures of a pool, of whichever database. Cheap to clone.
+/// The metrics of a pool, of either database. Cheap to clone.
 #[derive(Clone)]
 pub struct WatchedPool {
     name: &'static str,
     max: u32,
-    /// Connections that are open, and those of them that nobody uses.
+    /// Returns the number of open connections and how many of them are idle.
     sizes: Arc<dyn Fn() -> (u32, usize) + Send + Sync>,
     watch: Arc<Watch>,
 }
 
 struct Watch {
-    /// Since when each who waits does so, in the order in which they came.
+    /// When each waiting caller started to wait, in order of arrival.
     waiting: Mutex<BTreeMap<u64, Instant>>,
     came: AtomicU64,
     acquired: Times,
     failed: AtomicU64,
 }
 
-/// A pool at one moment.
+/// State of a pool at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolState {
-    /// Its name.
+    /// Name of the pool.
     pub name: &'static str,
-    /// How many connections it may open.
+    /// Maximum number of open connections.
     pub max: u32,
-    /// How many are open.
+    /// Number of open connections.
     pub open: u64,
-    /// How many of these somebody uses.
+    /// Number of connections in use.
     pub in_use: u64,
-    /// How many wait for one, those included that are just being given one.
+    /// Number of callers that wait for a connection, including those that are just getting one.
     pub waiting: u64,
     /// How long the first of them has waited.
     pub longest_wait: Duration,
-    /// How many did not get one, in time or at all.
+    /// Number of callers that did not get a connection, by a timeout or another error.
     pub failed: u64,
 }
 
 impl WatchedPool {
-    /// How it is now.
+    /// Returns the current state.
     pub fn state(&self) -> PoolState {
         let (open, idle) = (self.sizes)();
         let open = u64::from(open);
@@ -68,7 +68,7 @@ impl WatchedPool {
             name: self.name,
             max: self.max,
             open,
-            // The two are read one after the other.
+            // The two numbers are read one after the other, so `idle` may be larger.
             in_use: open.saturating_sub(idle),
             waiting,
             longest_wait: first.map(|since| since.elapsed()).unwrap_or_default(),
@@ -76,7 +76,7 @@ impl WatchedPool {
         }
     }
 
-    /// How long those who got a connection waited for it.
+    /// Waiting times of the callers that got a connection.
     pub fn acquired(&self) -> &Times {
         &self.watch.acquired
     }
@@ -89,7 +89,7 @@ impl<DB: Database> Clone for Connections<DB> {
 }
 
 impl<DB: Database> Connections<DB> {
-    /// Watches over a pool of at most `max` connections.
+    /// Wraps a pool of at most `max` connections.
     pub(super) fn new(name: &'static str, max: u32, pool: Pool<DB>) -> Self {
         let acquired = Times::new(format!("pool.{name}"));
         let watch = Watch { waiting: Mutex::default(), came: AtomicU64::new(0), acquired, failed: AtomicU64::new(0) };
@@ -98,32 +98,32 @@ impl<DB: Database> Connections<DB> {
         Self { pool, watched: WatchedPool { name, max, sizes, watch: Arc::new(watch) } }
     }
 
-    /// Makes connections with these options from now on. Those that are open stay.
+    /// Uses these options for new connections. Open connections stay.
     pub(super) fn connect_with(&self, options: <DB::Connection as Connection>::Options) {
         self.pool.set_connect_options(options);
     }
 
-    /// Its figures.
+    /// The metrics of the pool.
     pub(super) fn watched(&self) -> &WatchedPool {
         &self.watched
     }
 
-    /// Closes every connection, after the statements in flight.
+    /// Closes every connection after the running statements have ended.
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
 
-    /// Opens a transaction with that statement.
+    /// Opens a transaction with the given statement.
     pub(super) async fn begin_with(&self, statement: &'static str) -> Result<Transaction<'static, DB>, Error> {
-        // As the pool itself does it, which gives no place to count between the two steps.
+        // The same as the pool's own method, which has no hook between the two steps.
         Transaction::begin(self.acquire().await?, Some(statement.into_sql_str())).await
     }
 
-    /// A connection, once there is one.
+    /// Waits for a connection.
     pub(super) fn acquire(&self) -> impl Future<Output = Result<PoolConnection<DB>, Error>> + Send + 'static {
         let (pool, watch) = (self.pool.clone(), Arc::clone(&self.watched.watch));
         async move {
-            // Whoever stops waiting is dropped here, and counts no longer.
+            // A caller that stops waiting drops this future and is no longer counted.
             let since = Instant::now();
             let _waiting = Waiting::begin(&watch, since);
             let acquired = pool.acquire().await;
@@ -149,7 +149,7 @@ impl fmt::Debug for WatchedPool {
 }
 
 impl Watch {
-    /// How many wait, and since when the first of them does.
+    /// Returns the number of waiting callers and when the first of them started to wait.
     fn waiting(&self) -> (u64, Option<Instant>) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         (waiting.len() as u64, waiting.first_key_value().map(|(_, since)| *since))

@@ -6,7 +6,7 @@ use super::*;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A pool of one connection to a file of its own.
+/// Makes a pool of one connection to a new file.
 async fn pool_of_one(directory: &tempfile::TempDir) -> Connections<Sqlite> {
     let options = SqliteConnectOptions::new().filename(directory.path().join("any.db")).create_if_missing(true);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_watched_pool_runs_statements_as_the_pool_itself_does() {
     let none: Option<i64> = sqlx::query_scalar("SELECT x FROM t WHERE x > 3").fetch_optional(pool).await.unwrap();
     assert_eq!(none, None);
     assert!(sqlx::query("SELECT y FROM t").fetch_all(pool).await.is_err());
-    // Rows that nobody takes any more give the connection back.
+    // Dropping the stream of rows returns the connection.
     let mut rows = pool.fetch("SELECT x FROM t");
     rows.try_next().await.unwrap().unwrap();
     drop(rows);

@@ -1,4 +1,4 @@
-//! Preferences of a user: one JSON object, whole.
+//! Preferences of a user: one JSON object, always replaced as a whole.
 
 use tidegate_base::clock;
 use tidegate_cache::{Fill, Touched, TypedCache, WriteError, Written};
@@ -9,26 +9,27 @@ use uuid::Uuid;
 use super::sql::accounts::{PASSWORD, PREFERENCES, PUT_PREFERENCES};
 use super::{Origins, Store, StoreError};
 
-/// Nothing was preferred yet.
+/// Preferences of a user who has not set any.
 const NONE: &str = "{}";
 
 impl Store {
-    /// The user's preferences, as JSON; an empty object where none were set. `None` where the tenant has no such user.
+    /// Returns the user's preferences as JSON. An empty object if none were set. `None` if the
+    /// tenant has no such user.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn preferences(&self, tenant: &TenantId, user: Uuid) -> Result<Option<String>, StoreError> {
         let row = self.one(&PREFERENCES, &[tenant.as_str().into(), user.into()]).await?;
         row.map(|row| Ok(row.opt_text("body")?.unwrap_or_else(|| NONE.to_owned()))).transpose()
     }
 
-    /// Replaces a user's preferences by `body`, a JSON object, and writes them through `cache`,
-    /// which holds them as `value`. `None` where the tenant has no such user.
+    /// Replaces a user's preferences with `body`, a JSON object, and writes them through `cache`,
+    /// which stores them as `value`. `None` if the tenant has no such user.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn put_preferences<V: Send + Sync + 'static>(
         &self,
         cache: &TypedCache<V>,
@@ -58,7 +59,7 @@ impl Store {
     async fn put_body(&self, tenant: &TenantId, user: Uuid, body: &str, origin: i64) -> Result<bool, StoreError> {
         let put = || async {
             let mut change = self.begin_once().await?;
-            // Locked: a user that is deleted meanwhile would make this fail by its foreign key.
+            // Locks the user. Otherwise a concurrent deletion would cause a foreign key error.
             if change.one(&PASSWORD, &[tenant.as_str().into(), user.into()]).await?.is_none() {
                 return Ok(false);
             }
@@ -102,8 +103,8 @@ pub(super) mod tests {
         assert!(!put(&acme, ada, "{}").await);
     }
 
-    /// A process holds what it wrote, also after it has caught up with its own commit; and no
-    /// longer once another has written.
+    /// A process keeps the value that it wrote, also after it has read its own commit. It drops the
+    /// value after another process has written.
     pub(crate) async fn preferences_are_written_through_the_cache_of_their_process(ground: &Ground) {
         let place = ground.place().await;
         let open = async || {
@@ -119,7 +120,8 @@ pub(super) mod tests {
             Lookup::Fresh(text) => Some(text.to_string()),
             _ => None,
         };
-        // On a busy machine the word of each of these commits may come before its write is over.
+        // On a busy machine, the notification of each of these commits may arrive before its write
+        // is complete.
         let (mut kept, mut round) = (0_u32, 0_u32);
         while round < 20 || (kept == 0 && round < 2_000) {
             round += 1;
@@ -127,8 +129,8 @@ pub(super) mod tests {
             one.put_preferences(&here, &acme(), ada, mine.clone(), mine.clone()).await.unwrap().unwrap();
             seen_by_one.catch_up().await.unwrap();
             seen_by_other.catch_up().await.unwrap();
-            // Where this process heard of its own commit before the write was over, it holds
-            // nothing.
+            // Empty if this process received the notification of its own commit before the write
+            // was complete.
             let held = cached(&here);
             assert!(held.as_ref().is_none_or(|held| *held == mine), "{held:?}");
             kept += u32::from(held.is_some());
@@ -141,7 +143,8 @@ pub(super) mod tests {
         assert!(kept > 0, "nothing was ever kept");
     }
 
-    /// With PostgreSQL word of another process's commit comes some milliseconds after it.
+    /// With PostgreSQL the notification of another process's commit arrives some milliseconds after
+    /// it.
     async fn until_gone(is_gone: impl Fn() -> bool) {
         tidegate_testkit::poll_until(LONG, async || is_gone().then_some(())).await.unwrap();
     }

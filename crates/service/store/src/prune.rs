@@ -1,4 +1,4 @@
-//! Removes invalidations that every living process has read, and sessions whose time is over.
+//! Removes invalidations that every running process has read, and expired sessions.
 
 use std::time::Duration;
 
@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 use super::sql::invalidations::{IS_OLD, REMOVE_OLD};
 use super::{Coherence, Store, StoreError};
 
-/// How long an invalidation stays readable. A process that was stopped for longer finds a gap and clears its cache.
+/// How long an invalidation is kept. A process that was suspended for longer finds a gap and clears
+/// its cache.
 const KEPT: Duration = Duration::from_secs(600);
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Prunes every minute, until `shutdown`. A task of its own, since it waits for other writers and no reader may.
+/// Prunes every minute, until `shutdown`. It is a separate task, since it waits for other writers
+/// and no reader may wait for them.
 pub(super) async fn run(store: Store, coherence: Coherence, shutdown: CancellationToken) {
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -24,7 +26,7 @@ pub(super) async fn run(store: Store, coherence: Coherence, shutdown: Cancellati
         if let Err(error) = store.remove_ended_sessions().await {
             tracing::warn!(%error, "ended sessions can't be removed now");
         }
-        // What this process may not have heard of, it may not have told the shared cache either.
+        // A change that this process may have missed is possibly missing in the shared cache too.
         if !coherence.is_current() {
             continue;
         }
@@ -35,8 +37,9 @@ pub(super) async fn run(store: Store, coherence: Coherence, shutdown: Cancellati
 }
 
 async fn prune(store: &Store) -> Result<(), StoreError> {
-    // Whoever starts next tells the shared cache what is still readable here; so nothing may go of which it has not heard.
-    // Another process that removes rows has told all of them itself.
+    // The next process that starts sends the remaining rows to the shared cache. So no row may be
+    // removed that the shared cache has not received. Another process that removes rows has sent
+    // all of them itself.
     if store.cache.owed().is_some_and(|owed| owed > 0) {
         return Ok(());
     }

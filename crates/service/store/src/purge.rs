@@ -1,4 +1,4 @@
-//! Invalidation that no write asked for: an operator's, on every node.
+//! Invalidation without a write: requested by an operator, for every node.
 
 use std::sync::Arc;
 
@@ -9,40 +9,40 @@ use super::db::{Db, Write};
 use super::sql::invalidations::{INSERT, NOTIFY};
 use super::{Store, StoreError, notice};
 
-/// What to drop from the caches of all nodes.
+/// Selects the entries to drop from the caches of all nodes.
 #[derive(Debug, Clone)]
 pub enum Purge {
-    /// These keys.
+    /// Entries with these keys.
     Keys(Vec<Key>),
-    /// Everything with one of these tags.
+    /// Entries with one of these tags.
     Tags(Vec<Tag>),
-    /// Every key that matches, of one class where one is named.
+    /// Entries whose key matches. If a class is given, only entries of that class.
     Pattern(Pattern, Option<Arc<str>>),
-    /// Everything of one class.
+    /// Entries of one class.
     Class(Arc<str>),
-    /// Everything.
+    /// All entries.
     All,
 }
 
-/// An invalidation in the table that can't be understood.
+/// A row of the invalidation table can't be interpreted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
-    /// The name is no key and no tag.
+    /// The name is not a valid key or tag.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The name is no pattern.
+    /// The name is not a valid pattern.
     #[error(transparent)]
     Pattern(#[from] PatternError),
-    /// A kind that this version doesn't know.
+    /// This version does not know the kind.
     #[error("unknown kind `{0}`")]
     Kind(String),
 }
 
-/// The origin of an invalidation on which no process has acted yet, not even the one that wrote it.
+/// The origin of an invalidation that no process has applied yet, not even the one that wrote it.
 pub(super) const NOBODY: i64 = 0;
 
-/// A row of their table.
+/// A row of the invalidation table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Invalidation<'a> {
     pub(super) kind: &'a str,
@@ -51,7 +51,7 @@ pub(super) struct Invalidation<'a> {
 }
 
 impl Invalidation<'_> {
-    /// What the row asks for.
+    /// Returns the purge that the row describes.
     pub(super) fn purge(&self) -> Result<Purge, RowError> {
         Ok(match self.kind {
             "key" => Purge::Keys(vec![Key::parse(self.name)?]),
@@ -65,8 +65,8 @@ impl Invalidation<'_> {
 }
 
 impl Purge {
-    /// Drops it from this cache and the one that processes share. Returns how many entries went here, where they are
-    /// counted.
+    /// Drops the entries from this cache and from the shared one. Returns how many entries were
+    /// dropped here. `None` if they are not counted.
     pub(super) async fn apply(&self, cache: &TieredCache) -> Option<usize> {
         let (done, is_counted) = match self {
             Self::Keys(keys) => (cache.invalidate_keys(keys).await, true),
@@ -80,7 +80,8 @@ impl Purge {
             Self::All => (cache.clear().await.map(|()| 0), false),
         };
         let removed = done.unwrap_or_else(|owed| {
-            // Not lost: this process keeps it and tells it later, and until then reads nothing that others share.
+            // Not lost: this process keeps it and sends it later. Until then it reads nothing from
+            // the shared cache.
             if let Some(unlogged) = super::OWED.count() {
                 tracing::warn!(error = %owed, unlogged, "a purge waits until the shared cache can be told");
             }
@@ -102,13 +103,16 @@ impl Purge {
 }
 
 impl Store {
-    /// Drops it from this node's cache at once and from every other's before its next read.
+    /// Drops the entries from this node's cache at once, and from every other node's before its
+    /// next read.
     ///
-    /// Returns how many entries went here, `None` where a generation was moved and nothing was counted.
+    /// Returns how many entries were dropped here. `None` if a generation was moved and nothing was
+    /// counted.
     ///
     /// # Errors
     ///
-    /// When the other nodes can't be told; this one's cache is purged all the same.
+    /// Any [`StoreError`] if the other nodes can't be notified. The cache of this node is purged
+    /// all the same.
     pub async fn purge(&self, purge: &Purge) -> Result<Option<usize>, StoreError> {
         self.db.changed_everything();
         let removed = purge.apply(&self.cache).await;
@@ -122,7 +126,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// Has a transaction tell other processes what it makes stale. `origin` is whoever has acted on it already.
+    /// Publishes invalidations to other processes in the given transaction. `origin` is the process
+    /// that has already applied them.
     pub(super) async fn tell<'a>(
         &self,
         write: &mut Write,
@@ -130,7 +135,8 @@ impl Store {
         origin: i64,
     ) -> Result<(), StoreError> {
         let invalidations: Vec<_> = invalidations.into_iter().collect();
-        // PostgreSQL itself tells the others; the table is for the shared cache, which may have to be told again.
+        // PostgreSQL notifies the other processes itself. The table is for the shared cache, which
+        // may need the invalidations again.
         let is_kept = matches!(self.db, Db::Sqlite { .. }) || self.cache.owed().is_some();
         for invalidation in invalidations.iter().filter(|_| is_kept) {
             let Invalidation { kind, name, class } = *invalidation;

@@ -1,8 +1,9 @@
-//! Reminders: which occurrences are due, and what was sent of them.
+//! Reminders: due occurrences and their state.
 //!
-//! A reminder is a row whose key is the occurrence. It is made in the transaction that moves its schedule on, and marked as sent in that of
-//! the notification: whoever prepares or sends it, however often and however many at once, it is one. A schedule that is changed or
-//! deleted takes those along that were not sent.
+//! A reminder is a row whose key is the occurrence. It is created in the transaction that advances
+//! its schedule. It is marked as sent in the transaction of its notification. So repeated or
+//! concurrent preparation and sending result in one reminder. A change or deletion of a schedule
+//! removes its unsent reminders.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,71 +22,72 @@ use super::sql::tenants::TENANT_TO_CHANGE;
 use super::value::Row;
 use super::{Activity, Change, NewNotification, Notification, Schedule, Store, StoreError};
 
-/// A schedule with occurrences to be looked at.
+/// A schedule whose occurrences are due for a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueSchedule {
-    /// The schedule.
+    /// Id of the schedule.
     pub id: Uuid,
     /// Its tenant.
     pub tenant: TenantId,
-    /// When it begins.
+    /// Start of the schedule.
     pub starts_at: DateTime<Utc>,
-    /// The rule by which it comes again.
+    /// RFC 5545 RRULE. `None` if it does not repeat.
     pub recurrence: Option<String>,
-    /// From when on.
+    /// Time from which its occurrences are unchecked.
     pub next_at: DateTime<Utc>,
 }
 
-/// What is to be prepared of a schedule.
+/// Occurrences of a schedule to prepare.
 #[derive(Debug, Clone)]
 pub struct Occurring {
     /// The schedule.
     pub schedule: DueSchedule,
     /// Occurrences that get a reminder each.
     pub within: Vec<DateTime<Utc>>,
-    /// From when on it is looked at again; `None`: never.
+    /// Time of the next check. `None` if there is none.
     pub next: Option<DateTime<Utc>>,
 }
 
-/// What became of it.
+/// Result of a preparation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Prepared {
-    /// Reminders made.
+    /// Number of reminders that were created.
     pub made: u64,
-    /// Occurrences without one, since their tenant has all that it may have on that day.
+    /// By tenant, the number of occurrences without a reminder because the daily limit was reached.
     pub refused: HashMap<TenantId, u64>,
 }
 
-/// A reminder that was not sent yet.
+/// An unsent reminder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingReminder {
-    /// The schedule.
+    /// Id of the schedule.
     pub schedule: Uuid,
-    /// The occurrence of which it reminds.
+    /// The occurrence.
     pub at: DateTime<Utc>,
     /// Its tenant.
     pub tenant: TenantId,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 
-/// A reminder as it was sent.
+/// A reminder that was sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SentReminder {
-    /// What the tenant was told.
+    /// The notification of the tenant.
     pub notification: Notification,
-    /// The schedule as it was then.
+    /// The schedule at that time.
     pub schedule: Schedule,
-    /// To how many of the attendees that are addresses, the first of them, it goes by mail.
+    /// Number of attendees that are e-mail addresses and get a mail, counted from the first.
     pub mails: usize,
 }
 
 impl Store {
-    /// Schedules with occurrences to be looked at up to `until`, behind `after`, in the order of when.
+    /// Returns schedules that are due for a check up to `until`, after `after`, in the order of
+    /// their due time.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn due_schedules(
         &self,
         until: DateTime<Utc>,
@@ -107,14 +109,15 @@ impl Store {
         rows.iter().map(due).collect()
     }
 
-    /// Makes reminders and moves their schedules on, in one transaction. A tenant has at most `most` of them on a day, which is that of
-    /// the occurrence, in UTC. What was changed meanwhile is left alone.
+    /// Creates reminders and advances their schedules, in one transaction. A tenant gets at most
+    /// `most` reminders on each UTC day of occurrences. A schedule that changed in the meantime is
+    /// skipped.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn prepare_reminders(&self, occurring: &[Occurring], most: u32) -> Result<Prepared, StoreError> {
-        // In one order: two that prepare the same would else wait for each other for ever.
+        // A fixed order, so that two preparations of the same schedules can't deadlock.
         let mut sorted: Vec<_> = occurring.iter().collect();
         sorted.sort_unstable_by_key(|occurring| occurring.schedule.id);
         let sorted = &sorted;
@@ -125,17 +128,17 @@ impl Store {
             Ok(prepared)
         };
         match self.db.insist(prepare).await {
-            // What was moved by the first is not moved again.
+            // A schedule that the first attempt advanced is not advanced again.
             Err(StoreError::OutcomeUnknown(_)) => self.db.insist(prepare).await,
             prepared => prepared,
         }
     }
 
-    /// Reminders that were not sent, of occurrences in that span, behind `after`, in their order.
+    /// Returns unsent reminders of occurrences in that span, after `after`, in order.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn pending_reminders(
         &self,
         (from, until): (DateTime<Utc>, DateTime<Utc>),
@@ -157,14 +160,15 @@ impl Store {
         rows.iter().map(pending).collect()
     }
 
-    /// Sends a reminder: the tenant is told, and it is counted, in one transaction, once. Told again, it is what was told then. `None`
-    /// where there is none: its schedule was changed or deleted.
+    /// Sends a reminder once: publishes the notification and counts it, in one transaction. A
+    /// repeated call returns the earlier result. `None` if there is no such reminder because its
+    /// schedule was changed or deleted.
     ///
-    /// Of a tenant's reminders of one day at most `most_mails` mails are sent.
+    /// At most `most_mails` mails are sent for the reminders of a tenant on one day.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn send_reminder(
         &self,
         tenant: &TenantId,
@@ -183,24 +187,24 @@ impl Store {
             Ok(Some(sent))
         };
         match self.db.insist(send).await {
-            // Whatever came of the first, it is sent once after the second.
+            // Whatever the outcome of the first attempt, it is sent once after the second.
             Err(StoreError::OutcomeUnknown(_)) => self.db.insist(send).await,
             sent => sent,
         }
     }
 
-    /// Forgets reminders of occurrences before `before`.
+    /// Removes reminders of occurrences before `before`.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn remove_reminders_before(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
         self.write_alone(&REMOVE_OLD, &[before.into()]).await
     }
 }
 
 impl Change {
-    /// Takes away what was not sent of a schedule.
+    /// Removes the unsent reminders of a schedule.
     pub(super) async fn forget_reminders(&mut self, schedule: Uuid) -> Result<(), StoreError> {
         self.run(&FORGET, &[schedule.into()], Touched::new()).await.map(|_| ())
     }
@@ -209,7 +213,7 @@ impl Change {
         let of_those = sorted.iter().filter(|occurring| !occurring.within.is_empty());
         let tenants: BTreeSet<_> = of_those.map(|occurring| occurring.schedule.tenant.as_str()).collect();
         for tenant in tenants {
-            // Two that make reminders of one tenant count one after the other.
+            // Concurrent preparations for the same tenant count one after the other.
             self.one(&TENANT_TO_CHANGE, &[tenant.into()]).await?;
         }
         let mut prepared = Prepared::default();
@@ -245,7 +249,7 @@ impl Change {
         Ok(prepared)
     }
 
-    /// How many reminders the tenant has on that day, and mails of them.
+    /// Returns the number of the tenant's reminders on that day, and of their mails.
     async fn of_day(&mut self, tenant: &str, day: NaiveDate) -> Result<(u64, u64), StoreError> {
         let begin = |day: NaiveDate| day.and_time(chrono::NaiveTime::MIN).and_utc();
         let behind = day.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
@@ -255,7 +259,7 @@ impl Change {
         Ok((count("reminders")?, count("mails")?))
     }
 
-    /// With whether it is sent by this change.
+    /// Returns also whether this change sends it.
     async fn send_reminder(
         &mut self,
         tenant: &TenantId,
@@ -265,7 +269,7 @@ impl Change {
     ) -> Result<Option<(SentReminder, bool)>, StoreError> {
         let source = format!("reminder.{}.{}", id.simple(), at.timestamp_millis());
         let new = NewNotification { tenant, source: &source, user: None, kind: "schedule.reminder", body: "" };
-        // Also the lock under which mails are counted.
+        // This also takes the lock under which mails are counted.
         let turn = self.next_number(&new).await?;
         let row = self.one(&SCHEDULE, &[id.into(), tenant.as_str().into()]).await?;
         let Some(schedule) = row.map(|row| read_schedule(&row)).transpose()? else { return Ok(None) };

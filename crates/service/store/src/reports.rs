@@ -1,7 +1,7 @@
-//! Figures of a tenant's schedules by day, title and attendee.
+//! Sums of a tenant's schedules by day, title and attendee.
 //!
-//! The database adds them up over a *stretch* of schedules at a time, so that whoever makes a report hears of its progress, can stop, and
-//! holds no more than the names of one stretch.
+//! The database computes the sums over one *stretch* of schedules at a time. So a report can show
+//! its progress and stop, and keeps only the names of one stretch in memory.
 
 use std::ops::Range;
 
@@ -13,35 +13,35 @@ use super::sql::reports::{ATTENDEES, COUNT, DAYS, END_OF_PAGE, TITLES};
 use super::value::{Row, Value};
 use super::{Snapshot, StoreError};
 
-/// Some of a tenant's schedules, one behind the other by start and id.
+/// A range of a tenant's schedules, ordered by start and id.
 #[derive(Debug, Clone)]
 pub struct Stretch {
     behind: Place,
     up_to: Place,
-    /// Whether none of the span is behind it.
+    /// Whether it is the last stretch of the span.
     pub is_last: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Place {
     starts_at: DateTime<Utc>,
-    /// Empty before the first.
+    /// Empty before the first schedule.
     id: String,
 }
 
-/// What some schedules come to.
+/// Sums over some schedules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sum {
-    /// How many they are.
+    /// Number of schedules.
     pub schedules: u64,
-    /// How many of them come again by a rule.
+    /// Number of schedules that repeat.
     pub recurring: u64,
-    /// How long they take together, each once.
+    /// Total duration in seconds, each schedule counted once.
     pub seconds: u64,
 }
 
 impl Sum {
-    /// Both together.
+    /// Returns the sum of both.
     pub fn and(self, other: Self) -> Self {
         Self {
             schedules: self.schedules.saturating_add(other.schedules),
@@ -51,21 +51,21 @@ impl Sum {
     }
 }
 
-/// A name that schedules are added up by.
+/// The name by which schedules are grouped.
 #[derive(Debug, Clone, Copy)]
 pub enum Named {
-    /// What they are called.
+    /// The title.
     Title,
-    /// Who takes part: a schedule counts for each.
+    /// The attendees. A schedule counts for each of them.
     Attendee,
 }
 
 impl Snapshot {
-    /// How many of the tenant's schedules start within the span.
+    /// Returns how many of the tenant's schedules start within the span.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn count_starting(&mut self, tenant: &TenantId, span: &Range<DateTime<Utc>>) -> Result<u64, StoreError> {
         let values = [tenant.as_str().into(), span.start.into(), span.end.into()];
         let rows = self.all(&COUNT, &values).await?;
@@ -73,11 +73,12 @@ impl Snapshot {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    /// The stretch behind `last`, or the first, of `size` schedules that start within the span; fewer only at its end.
+    /// Returns the stretch after `last`, or the first one. It has `size` schedules that start
+    /// within the span, or fewer at the end of the span.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn stretch(
         &mut self,
         tenant: &TenantId,
@@ -99,11 +100,11 @@ impl Snapshot {
         Ok(Stretch { behind, up_to: end.unwrap_or_else(|| begin(span.end)), is_last })
     }
 
-    /// What the schedules of a stretch come to, by the day of their start in UTC.
+    /// Returns the sums of a stretch by the UTC day of the start.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn sums_by_day(
         &mut self,
         tenant: &TenantId,
@@ -113,11 +114,11 @@ impl Snapshot {
         rows.iter().map(|row| Ok((row.time("day")?.date_naive(), read(row)?))).collect()
     }
 
-    /// The same by a name.
+    /// Returns the sums of a stretch by name.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn sums_by_name(
         &mut self,
         tenant: &TenantId,
@@ -146,7 +147,7 @@ impl Stretch {
 }
 
 fn read(row: &Row) -> Result<Sum, StoreError> {
-    // Neither is a count negative, nor does a schedule end before it starts.
+    // Counts are not negative, and no schedule ends before it starts.
     let figure = |column| Ok::<_, StoreError>(u64::try_from(row.int(column)?).unwrap_or(0));
     Ok(Sum { schedules: figure("n")?, recurring: figure("recurring")?, seconds: figure("seconds")? })
 }

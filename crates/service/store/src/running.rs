@@ -1,7 +1,8 @@
-//! Who uses the tables: any number of nodes, or one restore.
+//! Users of the tables: any number of nodes, or one restore.
 //!
-//! On SQLite a node shares the lock of a file in the data directory; on PostgreSQL each of its connections shares a lock of the
-//! server's, under the name of the schema. Both end with the process, however it ends.
+//! On SQLite, a node takes a shared lock on a file in the data directory. On PostgreSQL, each
+//! connection of a node takes a shared advisory lock, named after the schema. Both are released
+//! when the process ends, however it ends.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -15,32 +16,33 @@ use super::dump::TargetError;
 use super::open::{OpenError, PRIVATE, lock_directory};
 use super::{StoreError, sql::running};
 
-/// Holds others out of the tables, or a restore, until it is dropped.
+/// Keeps a restore out of the tables until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Held {
     _lock: File,
 }
 
-/// That nobody else uses the tables, and nobody can begin to.
+/// Exclusive use of the tables. No other process uses them or can start to.
 pub(super) enum Alone {
-    /// The directory's lock, so that nobody opens it, and that of the running.
+    /// The lock of the directory, which prevents that it is opened, and the exclusive lock of
+    /// running nodes.
     Directory { _opening: File, _running: File },
     /// The connection that has the server's lock.
     Server { _connection: Box<PgConnection> },
 }
 
-/// Notes that this process is about to use the tables in a directory, which is made where there is none. Waits for a restore, as for
-/// another process that opens them.
+/// Registers this process as a user of the tables in a directory, which is created if it does not
+/// exist. Waits for a restore, and for another process that is opening them.
 ///
 /// # Errors
 ///
-/// When the directory can't be used.
+/// [`OpenError`] if the directory can't be used.
 pub async fn hold(directory: &Path) -> Result<Held, OpenError> {
     let failed = |source| OpenError::Directory { path: directory.to_owned(), source };
     let _opening = lock_directory(directory.to_owned()).await.map_err(failed)?;
     let lock = file(directory).map_err(failed)?;
-    // A restore has it only while it has the other too.
+    // A restore has it only while it also has the other lock.
     lock.lock_shared().map_err(failed)?;
     Ok(Held { _lock: lock })
 }
@@ -65,7 +67,7 @@ pub(super) async fn alone_on(settings: &DatabaseSettings) -> Result<Alone, Targe
     Err(TargetError::InUse { place: settings.url.to_string() })
 }
 
-/// Notes that a connection is a node's. Refused while a restore writes.
+/// Registers a connection of a node. Fails while a restore writes.
 pub(super) async fn join(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let joined = running::JOIN.with_on_postgres(&[]).fetch_one(connection).await?;
     match super::value::Row::from(joined).int("taken") {

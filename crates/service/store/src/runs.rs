@@ -1,4 +1,5 @@
-//! Runs that make files of a kind for a tenant: which are under way, and what came of each. Places are counted for each kind by itself.
+//! Runs that make files of a kind for a tenant: which are pending, and their results. Each kind has
+//! a separate limit.
 
 use chrono::{DateTime, Utc};
 use tidegate_base::clock;
@@ -12,27 +13,27 @@ use super::sql::tenants::TENANT_TO_CHANGE;
 use super::value::Value;
 use super::{Reserved, Store, StoreError};
 
-/// What a run has made: one file, or a pair.
+/// The files of a run: one, or a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made<T> {
-    /// The one.
+    /// The only file, or the first of a pair.
     pub first: T,
-    /// The other of a pair.
+    /// The second file of a pair.
     pub second: Option<T>,
 }
 
 impl<T> Made<T> {
-    /// One file.
+    /// Makes a value of one file.
     pub fn one(file: T) -> Self {
         Self { first: file, second: None }
     }
 
-    /// A pair.
+    /// Makes a value of a pair of files.
     pub fn pair(first: T, second: T) -> Self {
         Self { first, second: Some(second) }
     }
 
-    /// Each of them.
+    /// Iterates over the files.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         std::iter::once(&self.first).chain(&self.second)
     }
@@ -41,24 +42,24 @@ impl<T> Made<T> {
 /// A run as the sweep sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldRun {
-    /// The job's id.
+    /// Id of the job.
     pub id: String,
-    /// What it makes.
+    /// Kind of its files.
     pub kind: FileKind,
     /// When it was admitted.
     pub created_at: DateTime<Utc>,
-    /// Whether it counts no more as pending.
+    /// Whether it no longer counts as pending.
     pub is_closed: bool,
 }
 
 impl Store {
-    /// Takes a place for a run, unless the tenant has `most` of its kind under way.
+    /// Reserves a run, unless the tenant has `most` pending runs of its kind.
     ///
-    /// Count and insert are one transaction: of requests that come together no two get the last place.
+    /// The count and the insert are one transaction, so concurrent requests can't exceed the limit.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn reserve_run(
         &self,
         id: &str,
@@ -71,7 +72,7 @@ impl Store {
             change.one(&TENANT_TO_CHANGE, &[tenant.as_str().into()]).await?;
             let pending = change.all(&PENDING, &[tenant.as_str().into(), kind.name().into()]).await?;
             for run in &pending {
-                // A repeated request keeps its place.
+                // A repeated request keeps its reservation.
                 if run.text("id")? == id {
                     return Ok(Reserved::Found);
                 }
@@ -86,11 +87,11 @@ impl Store {
         self.db.insist(reserve).await
     }
 
-    /// The tenant's runs of that kind that count as under way, and since when.
+    /// Returns the tenant's pending runs of that kind, and when each was admitted.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn pending_runs(
         &self,
         tenant: &TenantId,
@@ -100,11 +101,11 @@ impl Store {
         rows.iter().map(|row| Ok((row.text("id")?, row.time("created_at")?))).collect()
     }
 
-    /// Begins a run: what an earlier one of the same job has made, if one has.
+    /// Starts a run. Returns the files of an earlier run of the same job, if it has made any.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn open_run(
         &self,
         id: &str,
@@ -115,11 +116,11 @@ impl Store {
         self.files_of_run(id).await
     }
 
-    /// What came of a run.
+    /// Returns the files of a run. `None` if it has made none.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn files_of_run(&self, id: &str) -> Result<Option<Made<FileId>>, StoreError> {
         let Some(row) = self.one(&FILES_OF, &[id.into()]).await? else { return Ok(None) };
         let read = |column: &'static str| {
@@ -130,11 +131,12 @@ impl Store {
         Ok(read("file_id")?.map(|first| Made { first, second }))
     }
 
-    /// Enters what a run has made, in one transaction with its end. `false` where another run of the same job was there first.
+    /// Records the files of a run, in one transaction with its end. Returns `false` if another run
+    /// of the same job was first.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn finish_run(&self, id: &str, made: &Made<StoredFile>) -> Result<bool, StoreError> {
         let finish = || async {
             let mut change = self.begin_once().await?;
@@ -151,7 +153,7 @@ impl Store {
             Ok(true)
         };
         match self.db.insist(finish).await {
-            // The ids of the files are this run's alone: whoever finds one entered has entered all.
+            // The ids of the files are unique to this run. If one of them is recorded, all are.
             Err(StoreError::OutcomeUnknown(_)) => {
                 let is_ours = |entered: Made<FileId>| entered.first == made.first.at.id;
                 Ok(self.db.insist(finish).await? || self.files_of_run(id).await?.is_some_and(is_ours))
@@ -160,38 +162,40 @@ impl Store {
         }
     }
 
-    /// Notes that nobody works on the run any more.
+    /// Records that no worker processes the run any more.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn close_run(&self, id: &str) -> Result<(), StoreError> {
         self.write_alone(&CLOSE, &[clock::now().into(), id.into()]).await.map(|_| ())
     }
 
-    /// Gives the place of a run back whose job was not enqueued. A run that has made its files stays.
+    /// Releases the reservation of a run whose job was not enqueued. A run that has made its files
+    /// stays.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn release_run(&self, id: &str) -> Result<(), StoreError> {
         self.write_alone(&RELEASE, &[id.into()]).await.map(|_| ())
     }
 
-    /// Forgets a run. Its files stay.
+    /// Removes a run. Its files stay.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn remove_run(&self, id: &str) -> Result<(), StoreError> {
         self.write_alone(&REMOVE, &[id.into()]).await.map(|_| ())
     }
 
-    /// The first `limit` runs that were admitted before `before`, behind `after`, in order of their age.
+    /// Returns the first `limit` runs that were admitted before `before`, after `after`, oldest
+    /// first.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn old_runs(
         &self,
         before: DateTime<Utc>,

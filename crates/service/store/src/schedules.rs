@@ -1,4 +1,4 @@
-//! Schedules: rows, and pages of them in the order of their start.
+//! Schedules: rows, and pages in the order of their start.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,23 +19,23 @@ use super::sql::schedules::{
 use super::value::{Row, Value};
 use super::{Activity, Change, Store, StoreError};
 
-/// Bytes of schedules after which a page ends.
+/// Approximate size in bytes at which a page ends.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// A schedule as it is kept and sent.
+/// A schedule as it is stored and sent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Schedule {
     /// Its id.
     pub id: Uuid,
-    /// What it is.
+    /// Title.
     pub title: String,
-    /// When it begins.
+    /// Start.
     pub starts_at: DateTime<Utc>,
-    /// When it ends.
+    /// End.
     pub ends_at: DateTime<Utc>,
-    /// RFC 5545 RRULE by which it comes again.
+    /// RFC 5545 RRULE. `None` if it does not repeat.
     pub recurrence: Option<String>,
-    /// Who takes part.
+    /// Attendees: names or e-mail addresses.
     pub attendees: Vec<String>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -44,13 +44,14 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The attendees that are addresses.
+    /// Returns the attendees that are e-mail addresses.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         self.attendees.iter().map(String::as_str).filter(|attendee| attendee.contains('@'))
     }
 
-    /// What it is to somebody who asks for `wanted` with the key that it was made with. Whether one that was changed meanwhile was
-    /// once what is wanted, nobody knows.
+    /// Returns the result for a client that requests `wanted` with the idempotency key of this
+    /// schedule. A schedule that was changed since counts as repeated: its first content is
+    /// unknown.
     fn asked_again_as(self, wanted: &Self) -> Creation {
         let was_changed = self.updated_at != self.created_at;
         let as_wanted =
@@ -58,22 +59,22 @@ impl Schedule {
         if was_changed || self == as_wanted { Creation::Repeated(self) } else { Creation::Reused }
     }
 
-    /// From when on it has occurrences to be looked at, in the milliseconds of the tables. What a rule makes of a start that has passed
-    /// is worked out by whoever looks, since that can take long.
+    /// Returns when its occurrences are due for a check, in milliseconds as in the tables. The
+    /// check itself expands a rule with a start in the past, since that can be slow.
     fn first_due(&self) -> Option<i64> {
         let is_due = self.recurrence.is_some() || self.starts_at > clock::now();
         is_due.then(|| self.starts_at.timestamp_millis())
     }
 }
 
-/// What came of a creation that is asked for again where its answer is lost.
+/// Result of a creation with an idempotency key.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Creation {
-    /// It is made.
+    /// It was created.
     New(Schedule),
-    /// It was made before; this is how it is now.
+    /// It was created by an earlier request. Contains its current state.
     Repeated(Schedule),
-    /// With that key something else was made.
+    /// The key was used for another schedule.
     Reused,
 }
 
@@ -82,18 +83,18 @@ pub enum Creation {
 pub struct Page {
     /// The schedules, by start and then id.
     pub items: Vec<Schedule>,
-    /// Where the next page begins; `None` on the last.
+    /// Cursor of the next page. `None` on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// The last schedule of a page. Written as 48 hexadecimal digits, which clients pass back as they got them.
+/// The last schedule of a page, as 48 hexadecimal digits, which clients send back unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     starts_at: u64,
     id: Uuid,
 }
 
-/// A text that is no cursor.
+/// The text is not a valid cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor of this list; take `next_cursor` of the page before")]
 pub struct CursorError;
@@ -120,33 +121,33 @@ impl FromStr for Cursor {
 }
 
 impl Store {
-    /// The tenant's schedule of that id.
+    /// Returns the tenant's schedule with that id.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn schedule(&self, tenant: &TenantId, id: Uuid) -> Result<Option<Schedule>, StoreError> {
         let row =
             self.one_of(&cache_keys::schedules_of(tenant), &SCHEDULE, &[id.into(), tenant.as_str().into()]).await?;
         row.map(|row| read(&row)).transpose()
     }
 
-    /// At most `limit` of the tenant's schedules, from behind `after`, by start and then id. A page ends sooner where
-    /// its schedules are large: at about a mebibyte, and never empty while there are more.
+    /// Returns at most `limit` of the tenant's schedules after `after`, by start and then id. A
+    /// page of large schedules ends at about one mebibyte. It is never empty while there are more.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn schedules(&self, tenant: &TenantId, limit: usize, after: Option<Cursor>) -> Result<Page, StoreError> {
         let (tag, values) = (cache_keys::schedules_of(tenant), page_values(tenant, limit, after));
         page_of(&self.all_of(&tag, &PAGE, &values).await?, limit)
     }
 
-    /// The `limit` newest schedules of all tenants, newest first.
+    /// Returns the `limit` newest schedules of all tenants, newest first.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn newest_schedules(&self, limit: usize) -> Result<Vec<(TenantId, Uuid)>, StoreError> {
         let rows = self.all(&NEWEST, &[i64::try_from(limit).unwrap_or(i64::MAX).into()]).await?;
         let named = |row: &Row| {
@@ -157,11 +158,11 @@ impl Store {
         rows.iter().map(named).collect()
     }
 
-    /// How many schedules the tenant has.
+    /// Returns how many schedules the tenant has.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     #[cfg(any(test, feature = "test-support"))]
     pub async fn count_schedules(&self, tenant: &TenantId) -> Result<i64, StoreError> {
         let row = self.one(&super::sql::schedules::COUNT, &[tenant.as_str().into()]).await?;
@@ -172,33 +173,33 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn create_schedule(&self, tenant: &TenantId, draft: &ScheduleDraft) -> Result<Schedule, StoreError> {
         let schedule = new_schedule(draft);
         let create = || async {
             let mut change = self.begin_once().await?;
-            // One that is there already was made, and counted, by a commit whose answer was lost.
+            // If it already exists, a commit whose answer was lost has created and counted it.
             if change.insert_schedule(tenant, &schedule, None).await? {
                 change.note(tenant, Activity::Created, 1).await?;
             }
             change.commit().await
         };
         match self.db.insist(create).await {
-            // The id is this one's alone, and an insert of one that is there does nothing: whatever came of the first, it is
-            // there after the second.
+            // The id is unique to this call, and an insert with an existing id does nothing. So
+            // whatever the outcome of the first attempt, it exists after the second.
             Err(StoreError::OutcomeUnknown(_)) => self.db.insist(create).await?,
             created => created?,
         }
         Ok(schedule)
     }
 
-    /// Creates a schedule for a tenant, unless it has one that was created with that key.
+    /// Creates a schedule for a tenant, unless one was created with that idempotency key.
     ///
-    /// The key is kept with the schedule, and with it is gone.
+    /// The key is stored with the schedule, and is removed with it.
     ///
     /// # Errors
     ///
-    /// When the database can't be written; then the same may be asked for again.
+    /// Fails if the database can't be written. The request may then be repeated.
     pub async fn create_schedule_once(
         &self,
         tenant: &TenantId,
@@ -220,7 +221,7 @@ impl Store {
         };
         loop {
             let created = match self.db.insist(create).await {
-                // The second finds what the first may have made.
+                // The second attempt finds what the first may have created.
                 Err(StoreError::OutcomeUnknown(_)) => self.db.insist(create).await?,
                 created => created?,
             };
@@ -231,11 +232,11 @@ impl Store {
         }
     }
 
-    /// Replaces the content of a schedule. `None` when the tenant has none of that id.
+    /// Replaces the content of a schedule. `None` if the tenant has none with that id.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn replace_schedule(
         &self,
         tenant: &TenantId,
@@ -266,15 +267,14 @@ impl Store {
         self.db.insist(replace).await
     }
 
-    /// Works out anew when these schedules are due, and drops what is cached of them. Returns how
-    /// many of them the tenant has. Safe to repeat: a schedule that changes meanwhile is left as it
-    /// is.
+    /// Recomputes when these schedules are due for a check, and drops their cache entries. Returns
+    /// how many the tenant has. Idempotent: skips a schedule that changes concurrently.
     ///
     /// # Errors
     ///
-    /// When the database can't be read or written.
+    /// Fails if the database can't be read or written.
     pub async fn reindex_schedules(&self, tenant: &TenantId, ids: &[Uuid]) -> Result<u64, StoreError> {
-        // In the order in which reminders are prepared: otherwise the two could wait for each other's rows.
+        // In the order in which reminders are prepared, so that the two can't deadlock.
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
         let sorted = &sorted;
@@ -299,17 +299,17 @@ impl Store {
         self.db.insist(reindex).await
     }
 
-    /// Deletes a schedule. Answers whether the tenant had it.
+    /// Deletes a schedule. Returns whether the tenant had it.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn delete_schedule(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let delete = || async {
             let mut change = self.begin_once().await?;
             let values = [id.into(), tenant.as_str().into()];
             if change.run(&DELETE, &values, touched_by(tenant, id)).await? == 0 {
-                // Nothing to commit: whoever asks for what isn't there makes no disk turn.
+                // Nothing to commit: a request for a missing schedule causes no disk write.
                 return Ok(false);
             }
             change.forget_reminders(id).await?;
@@ -326,7 +326,7 @@ impl Change {
         row.map(|row| row.time("created_at")).transpose()
     }
 
-    /// Inserts a schedule; `origin` is the import and line that it comes from. Answers whether it wasn't there.
+    /// Inserts a schedule from the import and line `origin`. Returns whether it is new.
     pub(super) async fn insert_schedule(
         &mut self,
         tenant: &TenantId,
@@ -357,41 +357,41 @@ impl Change {
             origin.map(|(_, line)| i64::try_from(line).unwrap_or(i64::MAX)).into(),
             schedule.first_due().into(),
         ];
-        // Nobody can have cached a schedule of an id that is only now made; the lists are another matter.
+        // A new id can't be cached. The lists can.
         let written = self.run(sql, &values, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
         Ok(written > 0)
     }
 }
 
-/// What a page of at most `limit` behind `after` is asked with.
+/// Returns the parameters of the query for a page of at most `limit` schedules after `after`.
 pub(super) fn page_values<'a>(tenant: &'a TenantId, limit: usize, after: Option<Cursor>) -> [Value<'a>; 4] {
-    // One more than asked tells whether there is a next page.
+    // One more than requested, which shows whether there is a next page.
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
     let after_start = after.map_or(i64::MIN, |cursor| i64::try_from(cursor.starts_at).unwrap_or(i64::MAX));
     let after_id = after.map(|cursor| cursor.id.to_string()).unwrap_or_default();
     [tenant.as_str().into(), after_start.into(), after_id.into(), wanted.into()]
 }
 
-/// The page that these rows make.
+/// Makes the page of these rows.
 pub(super) fn page_of(rows: &[Row], limit: usize) -> Result<Page, StoreError> {
     let mut items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let fitting = limit.min(how_many_fit(&items));
     let has_more = items.len() > fitting;
     items.truncate(fitting);
     let next_cursor = items.last().filter(|_| has_more).map(|last| {
-        // Times before 1970 don't pass validation.
+        // Validation rejects times before 1970.
         Cursor { starts_at: last.starts_at.timestamp_millis().try_into().unwrap_or_default(), id: last.id }.to_string()
     });
     Ok(Page { items, next_cursor })
 }
 
-/// A schedule that is new. Ids of version 7 grow with time, so that inserts go to the end of the index.
+/// Makes a new schedule. UUIDs of version 7 grow with time, so inserts go to the end of the index.
 pub(super) fn new_schedule(draft: &ScheduleDraft) -> Schedule {
     let now = clock::now();
     Schedule { updated_at: now, ..from_draft(Uuid::now_v7(), draft, now) }
 }
 
-/// How many of the schedules make a page of a size that a client can read and a cache can hold.
+/// Returns how many of the schedules fit on a page that clients can read and a cache can store.
 fn how_many_fit(items: &[Schedule]) -> usize {
     let size = |schedule: &Schedule| {
         let attendees: usize = schedule.attendees.iter().map(|attendee| attendee.len() + 3).sum();
@@ -499,7 +499,7 @@ pub(super) mod tests {
 
         let changed = loop {
             let changed = store.replace_schedule(&acme, made.id, &draft("Moved", 10)).await.unwrap().unwrap();
-            // Within the same millisecond it would look as it was made.
+            // Within the same millisecond it would look unchanged.
             if changed.updated_at > changed.created_at {
                 break changed;
             }

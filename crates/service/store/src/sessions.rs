@@ -1,4 +1,4 @@
-//! Sessions: begun, looked up, ended.
+//! Sessions: start, lookup, end.
 
 use std::time::Duration;
 
@@ -15,18 +15,20 @@ use super::sql::accounts::{
 };
 use super::{Store, StoreError};
 
-/// Sessions that a user may have; of more, the oldest end.
+/// Maximum number of sessions of a user. Beyond it, the oldest sessions end.
 const MOST_SESSIONS: i64 = 20;
-/// Ended ones that one transaction removes, so that other writers get their turn between.
+/// Number of expired sessions that one transaction removes. Other writers can run between
+/// transactions.
 const AT_A_TIME: i64 = 500;
 
 impl Store {
-    /// Begins a session of a user whose password was `password` when it was compared. `None` where it is no more, or the user is
-    /// gone: whoever changes a password ends all that it had let in. With it ends the session `instead_of`, if there is one.
+    /// Starts a session of a user whose password was `password` when it was verified. `None` if the
+    /// password has changed or the user was deleted: a password change ends all sessions of the old
+    /// password. Also ends the session `instead_of`, if given.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn begin_session(
         &self,
         digest: &SessionDigest,
@@ -63,11 +65,11 @@ impl Store {
         self.db.insist(begin).await
     }
 
-    /// Whose session that is, also where its time is over.
+    /// Returns the session, even if it has expired.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn session(&self, digest: &SessionDigest) -> Result<Option<Session>, StoreError> {
         let Some(row) = self.one(&SESSION, &[digest.0.as_slice().into()]).await? else { return Ok(None) };
         let unreadable = |column| StoreError::Unreadable { table: "session", id: digest.to_string(), column };
@@ -78,11 +80,12 @@ impl Store {
         }))
     }
 
-    /// Ends a session: no request that begins after this is let in by it, in any process. Answers whether there was one.
+    /// Ends a session: no request that begins after this is accepted with it, in any process.
+    /// Returns whether it existed.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn end_session(&self, digest: &SessionDigest) -> Result<bool, StoreError> {
         let end = || async {
             let mut change = self.begin_once().await?;
@@ -96,14 +99,14 @@ impl Store {
         self.db.insist(end).await
     }
 
-    /// Removes sessions whose time is over. How many.
+    /// Removes expired sessions. Returns how many.
     pub(super) async fn remove_ended_sessions(&self) -> Result<u64, StoreError> {
         let now = clock::now();
         let mut removed = 0;
-        // Most looks find none, and take no writer's place.
+        // Usually there are none, and no writer is needed.
         while self.db.one(&IS_ENDED, &[now.into()]).await?.is_some() {
             let mut change = self.begin_once().await?;
-            // Nobody is let in by them any more: what is cached of them says so itself.
+            // They are not accepted any more: the cached entries have their expiry.
             removed += change.run(&REMOVE_ENDED, &[now.into(), AT_A_TIME.into()], Touched::new()).await?;
             change.commit().await?;
         }
@@ -180,7 +183,7 @@ pub(super) mod tests {
         let mut begun = Vec::new();
         for _ in 0..MOST_SESSIONS + 3 {
             begun.push(begin(&store, &acme, ada, HOUR).await);
-            // The order of two of one millisecond is nobody's to know.
+            // The order of two sessions of the same millisecond is undefined.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let mut there = Vec::new();

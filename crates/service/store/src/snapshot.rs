@@ -1,4 +1,4 @@
-//! Reading many pages of one moment.
+//! Reads many pages of one state of the tables.
 
 use tidegate_model::tenant::TenantId;
 
@@ -9,21 +9,21 @@ use super::sql::schedules::PAGE;
 use super::value::{Row, Value};
 use super::{Store, StoreError};
 
-/// The tables as they were at one moment, whatever is committed meanwhile. It changes nothing.
+/// The tables as they were at one moment, whatever is committed afterwards. It is read-only.
 ///
-/// While it is there it has a connection to itself, and a SQLite file keeps what others write beside it: it is not to be held for
-/// longer than the reading takes.
+/// It occupies a connection, and a SQLite database keeps what others write in its log. So it must
+/// not be kept longer than the reads take.
 #[derive(Debug)]
 pub struct Snapshot {
     read: Write,
 }
 
 impl Store {
-    /// The tables as they are when the first statement of the snapshot runs.
+    /// Opens a snapshot. Its state is that of the moment when its first statement runs.
     ///
     /// # Errors
     ///
-    /// When the database can't be reached.
+    /// Fails if the database can't be reached.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         Ok(Snapshot { read: self.db.insist(|| self.db.begin_snapshot()).await? })
     }
@@ -35,20 +35,20 @@ impl Snapshot {
         matches!(&self.read, Write::Postgres(lent) if lent.is_of_a_replica())
     }
 
-    /// All rows that a statement finds.
+    /// Returns all rows that a statement finds.
     ///
     /// # Errors
     ///
-    /// When they can't be read; the snapshot is lost then.
+    /// Fails if they can't be read. The snapshot is then unusable.
     pub(super) async fn all(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         self.read.all(sql, values).await
     }
 
-    /// As [`Store::schedules`].
+    /// Like [`Store::schedules`].
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn schedules(
         &mut self,
         tenant: &TenantId,
@@ -58,11 +58,11 @@ impl Snapshot {
         page_of(&self.all(&PAGE, &page_values(tenant, limit, after)).await?, limit)
     }
 
-    /// How many schedules the tenant has.
+    /// Returns how many schedules the tenant has.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn count_schedules(&mut self, tenant: &TenantId) -> Result<u64, StoreError> {
         let row = self.read.one(&super::sql::schedules::COUNT, &[tenant.as_str().into()]).await?;
         let rows = row.map_or(Ok(0), |row| row.int("rows"))?;

@@ -1,6 +1,7 @@
-//! Every statement on the application's tables, each with the plan that it must have.
+//! Every statement on the application's tables, each with its required query plan.
 //!
-//! Parameters are numbered (`$1`), and the texts keep to what SQLite and PostgreSQL both understand.
+//! Parameters are numbered (`$1`). The texts use only syntax that both SQLite and PostgreSQL
+//! understand.
 
 pub(super) mod accounts;
 pub(super) mod alerts;
@@ -34,15 +35,16 @@ use super::value::Value;
 #[derive(Debug)]
 pub(super) struct Sql {
     text: &'static str,
-    /// What PostgreSQL is asked in its place: there writers go on side by side, and a row that a change decides by has to be locked.
+    /// Text for PostgreSQL, if it differs: writers run concurrently there, and a row that a change
+    /// decides by has to be locked.
     postgres: Option<&'static str>,
     #[cfg_attr(not(test), expect(dead_code, reason = "what the test of plans holds it to"))]
     plan: Plan,
-    /// So that the test of plans asks no other.
+    /// Restricts the test of plans to this database.
     only: Option<Only>,
 }
 
-/// The one database that a statement is for.
+/// The only database that a statement is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Only {
     Sqlite,
@@ -52,15 +54,16 @@ enum Only {
 /// How the database finds the rows of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Plan {
-    /// By an index: what it costs depends on the rows that it returns or changes, not on those that are there.
+    /// By an index: the cost depends on the rows that it returns or changes, not on the size of the
+    /// table.
     Search,
-    /// Along an index from one end, as far as its `LIMIT` or to the end of a table that is kept short.
+    /// Along an index from one end, up to its `LIMIT` or to the end of a table that is kept small.
     Walk,
-    /// By an index, and the rows found are added up: one is kept for each group.
+    /// By an index, with the found rows aggregated: one result row for each group.
     Totals,
     /// The table has one row.
     OneRow,
-    /// All rows, of tables that nobody else uses meanwhile.
+    /// All rows of tables that no other process uses at that time.
     Whole,
 }
 
@@ -85,12 +88,13 @@ impl Sql {
         Self { text, postgres: None, only: None, plan: Plan::Whole }
     }
 
-    /// Made of the list of tables, once in the life of a process: of texts that are kept for good there are few.
+    /// Makes a statement from the list of tables. The text is leaked, so it must be made once in
+    /// the life of a process.
     pub(super) fn generated(text: String) -> Self {
         Self::search(text.leak())
     }
 
-    /// The same for whoever keeps it nowhere else.
+    /// Makes a statement and leaks it too.
     pub(super) fn kept(text: String) -> &'static Self {
         Box::leak(Box::new(Self::generated(text)))
     }
@@ -100,18 +104,18 @@ impl Sql {
         self
     }
 
-    /// With another text for PostgreSQL.
+    /// Sets another text for PostgreSQL.
     const fn on_postgres(mut self, text: &'static str) -> Self {
         self.postgres = Some(text);
         self
     }
 
-    /// The statement for SQLite with its parameters, `$1` first.
+    /// Returns the query for SQLite with its parameters, `$1` first.
     pub(super) fn with<'a>(&self, values: &'a [Value<'a>]) -> Query<'a, Sqlite, SqliteArguments> {
         bound(sqlx::query(self.text), values)
     }
 
-    /// The same for PostgreSQL.
+    /// Returns the query for PostgreSQL with its parameters.
     pub(super) fn with_on_postgres<'a>(&self, values: &'a [Value<'a>]) -> Query<'a, Postgres, PgArguments> {
         bound(sqlx::query(self.postgres.unwrap_or(self.text)), values)
     }

@@ -1,4 +1,4 @@
-//! Tenants, each with its first key.
+//! Tenants, each with its first API key.
 
 use serde::Serialize;
 use tidegate_cache::Touched;
@@ -16,31 +16,31 @@ use super::{Change, Store, StoreError};
 pub struct TenantPage {
     /// The tenants, by id.
     pub items: Vec<Tenant>,
-    /// Where the next page begins; `None` on the last.
+    /// Start of the next page. `None` on the last page.
     pub next_cursor: Option<TenantId>,
 }
 
-/// What the key is called that a tenant is created with.
+/// Name of the key that is created with a tenant.
 const FIRST_KEY: &str = "first";
 
 impl Store {
-    /// The tenant of that id.
+    /// Returns the tenant with that id.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {
         let row = self.one(&TENANT, &[id.as_str().into()]).await?;
         row.map(|row| read(id, &row)).transpose()
     }
 
-    /// At most `limit` tenants, from behind `after`, by id.
+    /// Returns at most `limit` tenants after `after`, by id.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn tenants(&self, limit: usize, after: Option<&TenantId>) -> Result<TenantPage, StoreError> {
-        // One more than asked tells whether there is a next page.
+        // One more than requested, which shows whether there is a next page.
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let rows = self.all(&TENANTS, &[after.map_or("", TenantId::as_str).into(), wanted.into()]).await?;
         let mut items = rows.iter().map(read_listed).collect::<Result<Vec<_>, _>>()?;
@@ -50,11 +50,11 @@ impl Store {
         Ok(TenantPage { items, next_cursor })
     }
 
-    /// Whose key has that digest.
+    /// Returns the owner of the key with that digest.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn tenant_of_key(&self, digest: &KeyDigest) -> Result<Option<TenantId>, StoreError> {
         let Some(row) = self.one(&TENANT_OF_KEY, &[digest.0.as_slice().into()]).await? else { return Ok(None) };
         let id = row.text("tenant_id")?;
@@ -62,11 +62,11 @@ impl Store {
         TenantId::try_from(id.clone()).map(Some).map_err(|_| unreadable(id))
     }
 
-    /// Creates a tenant with its first key, both or neither.
+    /// Creates a tenant and its first key, both or neither.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Exists`] when the id is taken.
+    /// [`StoreError::Exists`] if the id is taken.
     pub async fn create_tenant(&self, tenant: &Tenant, key: &ApiKey) -> Result<(), StoreError> {
         let first = KeyInfo::new(FIRST_KEY.to_owned());
         self.db
@@ -79,15 +79,16 @@ impl Store {
             .await
     }
 
-    /// Gives a tenant the plan that `change` makes of its present one, and returns it; `None` where there is no such
-    /// tenant.
+    /// Replaces a tenant's plan with the one that `change` makes of it, and returns the new plan.
+    /// `None` if the tenant does not exist.
     ///
-    /// Read and written under one lock: of two changes at once, the second starts from what the first has left, and its epoch is
-    /// greater.
+    /// Reads and writes under one lock. Of two concurrent changes, the second starts from the
+    /// result of the first, and its epoch is greater.
     ///
     /// # Errors
     ///
-    /// When the database can't be written, and whatever `change` says; nothing is changed then.
+    /// The error of `change`, or a [`StoreError`] if the database can't be written. Nothing is
+    /// changed then.
     pub async fn change_plan<E: From<StoreError>>(
         &self,
         id: &TenantId,
@@ -101,7 +102,7 @@ impl Store {
         Ok(Some(after))
     }
 
-    /// Gives a tenant another plan. Answers whether there is such a tenant.
+    /// Sets a tenant's plan. Returns whether the tenant exists.
     #[cfg(test)]
     pub(super) async fn set_plan(&self, id: &TenantId, plan: &Plan) -> Result<bool, StoreError> {
         self.change_plan(id, |_| Ok(*plan)).await.map(|changed| changed.is_some())
@@ -137,7 +138,7 @@ fn read(id: &TenantId, row: &Row) -> Result<Tenant, StoreError> {
 }
 
 impl Change {
-    /// The plan as it is under the lock of the change. `None` where there is no such tenant.
+    /// Returns the plan under the lock of the change. `None` if the tenant does not exist.
     pub(super) async fn plan(&mut self, id: &TenantId) -> Result<Option<Plan>, StoreError> {
         let row = self.one(&TENANT_TO_CHANGE, &[id.as_str().into()]).await?;
         Ok(row.map(|row| read(id, &row)).transpose()?.map(|tenant| tenant.plan))
@@ -162,9 +163,9 @@ impl Change {
     }
 }
 
-/// A plan as its columns hold it: tier, per minute, per hour, per day, users, epoch.
+/// Returns a plan as its columns: tier, per minute, per hour, per day, users, epoch.
 fn stored(plan: &Plan) -> [Value<'static>; 6] {
-    // A database's integers are signed; limits are far below what they hold.
+    // The database's integers are signed. Limits are far below their maximum.
     let number = |limit: Option<u64>| Value::from(limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)));
     let own = plan.overrides();
     [
@@ -229,7 +230,7 @@ pub(super) mod tests {
     pub(crate) async fn pages_hold_every_tenant_once_by_id(ground: &Ground) {
         let (store, acme) = ground.with_tenant().await;
         let mut expected = vec![acme];
-        // As bytes stand, not as words are sorted in any language.
+        // In the order of bytes, not of any language.
         for id in ["a-1", "a1", "b", "z9", "0"] {
             expected.push(id.parse().unwrap());
             store.create_tenant(&tenant(expected.last().unwrap()), &ApiKey::generate()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Users of a tenant, and the seats that its tier has for them.
+//! Users of a tenant, and the limit of its tier on users.
 
 use serde::Serialize;
 use tidegate_base::clock;
@@ -18,20 +18,22 @@ use super::{Store, StoreError};
 /// A page of users.
 #[derive(Debug, Clone, Serialize)]
 pub struct UserPage {
-    /// The users, by id, which is in order of their creation.
+    /// The users, by id, which is the order of their creation.
     pub items: Vec<User>,
-    /// Where the next page begins; `None` on the last.
+    /// Cursor of the next page. `None` on the last page.
     pub next_cursor: Option<String>,
 }
 
 impl Store {
-    /// Creates a user. `None` where there is no such tenant.
+    /// Creates a user. `None` if the tenant does not exist.
     ///
-    /// Its seat is counted in the same transaction, behind a lock of the tenant: of those that come at once no two get the last.
+    /// The users are counted in the same transaction, under a lock of the tenant, so concurrent
+    /// calls can't exceed the limit.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Full`] when the tenant's plan has no seat left, [`StoreError::Exists`] when it has a user of that address.
+    /// [`StoreError::Full`] if the limit of the tenant's plan is reached. [`StoreError::Exists`] if
+    /// the tenant has a user with that address.
     pub async fn create_user(
         &self,
         tenant: &TenantId,
@@ -66,23 +68,23 @@ impl Store {
         self.db.insist(create).await
     }
 
-    /// The tenant's user of that id.
+    /// Returns the tenant's user with that id.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn user(&self, tenant: &TenantId, id: Uuid) -> Result<Option<User>, StoreError> {
         let row = self.one(&USER, &[tenant.as_str().into(), id.into()]).await?;
         row.map(|row| read(&row)).transpose()
     }
 
-    /// At most `limit` of the tenant's users, from behind `after`, in order of their creation.
+    /// Returns at most `limit` of the tenant's users after `after`, in the order of their creation.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn users(&self, tenant: &TenantId, limit: usize, after: Option<Uuid>) -> Result<UserPage, StoreError> {
-        // One more than asked tells whether there is a next page.
+        // One more than requested, which shows whether there is a next page.
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let rows = self.all(&USERS, &[tenant.as_str().into(), after.into(), wanted.into()]).await?;
@@ -93,21 +95,21 @@ impl Store {
         Ok(UserPage { items, next_cursor })
     }
 
-    /// How many users the tenant has: the seats that are taken.
+    /// Returns how many users the tenant has.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn seats_used(&self, tenant: &TenantId) -> Result<u64, StoreError> {
         let used = count(self.one(&COUNT_USERS, &[tenant.as_str().into()]).await?.as_ref())?;
         Ok(u64::try_from(used).unwrap_or(0))
     }
 
-    /// The tenant's user of that address, and its password.
+    /// Returns the tenant's user with that address, and the password.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn user_of_email(
         &self,
         tenant: &TenantId,
@@ -117,12 +119,12 @@ impl Store {
         row.map(|row| Ok((read(&row)?, StoredPassword::from_table(row.text("password")?)))).transpose()
     }
 
-    /// Sets a user's password, and ends all its sessions. Where `before` is given, only while that is the password. Answers
-    /// whether it did.
+    /// Sets a user's password and ends all its sessions. With `before`, only if that is the current
+    /// password. Returns whether it was set.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn set_password(
         &self,
         tenant: &TenantId,
@@ -149,11 +151,11 @@ impl Store {
         self.db.insist(set).await
     }
 
-    /// Deletes a user with its sessions and preferences. Answers whether the tenant had it.
+    /// Deletes a user with its sessions and preferences. Returns whether the tenant had it.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn delete_user(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let delete = || async {
             let mut change = self.begin_once().await?;

@@ -1,4 +1,4 @@
-//! What a statement is given, and what its rows give.
+//! Parameters of statements and values of rows.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ impl From<Option<i64>> for Value<'_> {
     }
 }
 
-/// As milliseconds since 1970.
+/// Stored as milliseconds since 1970.
 impl From<DateTime<Utc>> for Value<'_> {
     fn from(time: DateTime<Utc>) -> Self {
         time.timestamp_millis().into()
@@ -62,7 +62,7 @@ impl<'a> From<Option<&'a str>> for Value<'a> {
     }
 }
 
-/// As text, whose order is that of the ids.
+/// Stored as text, which sorts like the ids.
 impl From<Uuid> for Value<'_> {
     fn from(id: Uuid) -> Self {
         id.to_string().into()
@@ -75,7 +75,7 @@ impl<'a> From<&'a [u8]> for Value<'a> {
     }
 }
 
-/// A row of an answer, read by the names of its columns.
+/// A row of a result. Columns are read by name.
 #[derive(Debug)]
 pub(super) enum Row {
     Sqlite(SqliteRow),

@@ -1,4 +1,4 @@
-//! Where tenants want to be told: URLs, each with a key for the signature.
+//! Webhooks of tenants: URLs, each with a secret for signatures.
 
 use chrono::{DateTime, Utc};
 use tidegate_base::clock;
@@ -12,40 +12,41 @@ use super::sql::webhooks::{DELETE, DISABLE, INSERT, OF_TENANT, WEBHOOK};
 use super::value::Row;
 use super::{Store, StoreError};
 
-/// A URL that a tenant wants to be told at.
+/// A URL to which a tenant's notifications are posted.
 #[derive(Debug, Clone)]
 pub struct Webhook {
     /// Its id.
     pub id: Uuid,
-    /// Where it is. Such a URL often is a password.
+    /// The URL. It often contains a secret.
     pub url: Hidden,
-    /// What deliveries are signed with.
+    /// Secret for the signature of deliveries.
     pub secret: Hidden,
-    /// The kinds that go there; empty for all.
+    /// Kinds of notifications that are posted. Empty for all kinds.
     pub kinds: Vec<String>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Since when its receiver wants nothing more.
+    /// When the receiver refused further deliveries. `None` if it is enabled.
     pub disabled_at: Option<DateTime<Utc>>,
 }
 
 impl Webhook {
-    /// Whether something of that kind goes there.
+    /// Whether notifications of that kind are posted to it.
     pub fn wants(&self, kind: &str) -> bool {
         self.disabled_at.is_none() && (self.kinds.is_empty() || self.kinds.iter().any(|wanted| wanted == kind))
     }
 }
 
 impl Store {
-    /// Creates a webhook, unless the tenant has `most` of them. Whether it did.
+    /// Creates a webhook, unless the tenant has `most` of them. Returns whether it was created.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn create_webhook(&self, tenant: &TenantId, webhook: &Webhook, most: usize) -> Result<bool, StoreError> {
         let create = || async {
             let mut change = self.begin_once().await?;
-            // Before the count: of two that counted at the same time, each would find the last place free.
+            // Locks the tenant before the count. Otherwise two concurrent counts could both be
+            // below the limit.
             change.one(&TENANT_TO_CHANGE, &[tenant.as_str().into()]).await?;
             let others = change.all(&OF_TENANT, &[tenant.as_str().into()]).await?;
             if others.iter().filter_map(|row| row.text("id").ok()).filter(|id| *id != webhook.id.to_string()).count()
@@ -66,36 +67,36 @@ impl Store {
             Ok(true)
         };
         match self.db.insist(create).await {
-            // The id is this one's alone, and an insert of one that is there does nothing.
+            // The id is unique to this call, and an insert with an existing id does nothing.
             Err(StoreError::OutcomeUnknown(_)) => self.db.insist(create).await,
             created => created,
         }
     }
 
-    /// The tenant's webhooks, the oldest first.
+    /// Returns the tenant's webhooks, oldest first.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn webhooks(&self, tenant: &TenantId) -> Result<Vec<Webhook>, StoreError> {
         self.all(&OF_TENANT, &[tenant.as_str().into()]).await?.iter().map(read).collect()
     }
 
-    /// The tenant's webhook of that id.
+    /// Returns the tenant's webhook with that id.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn webhook(&self, tenant: &TenantId, id: Uuid) -> Result<Option<Webhook>, StoreError> {
         let row = self.one(&WEBHOOK, &[tenant.as_str().into(), id.into()]).await?;
         row.map(|row| read(&row)).transpose()
     }
 
-    /// Posts nothing more to a webhook.
+    /// Disables a webhook: nothing more is posted to it.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn disable_webhook(&self, tenant: &TenantId, id: Uuid) -> Result<(), StoreError> {
         let disable = || async {
             let mut change = self.begin_once().await?;
@@ -106,11 +107,11 @@ impl Store {
         self.db.insist(disable).await
     }
 
-    /// Deletes a webhook. Whether the tenant had it.
+    /// Deletes a webhook. Returns whether the tenant had it.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn delete_webhook(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let delete = || async {
             let mut change = self.begin_once().await?;

@@ -1,4 +1,4 @@
-//! What the access log lost, for `/metrics`.
+//! Number of lost lines of the access log, for `/metrics`.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::exposition::Family;
 
-/// Lines that found no room.
+/// Lines that did not fit into the buffer.
 #[derive(Debug)]
 pub(super) struct Dropped(pub(super) u64);
 

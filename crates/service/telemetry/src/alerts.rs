@@ -1,5 +1,5 @@
-//! From a verdict each second to alerts: in the log and the event stream of this process, and at
-//! the receivers of the fleet.
+//! Turns the health report of each second into alerts: in the log and event stream of this process,
+//! and at the receivers of the fleet.
 
 mod figures;
 mod fleet;
@@ -40,28 +40,27 @@ use fleet::Fleet;
 use receivers::Receiver;
 use steady::Steady;
 use stream::Stream;
-pub use tidegate_model::alert_rules::TENANT_ANOMALY;
 
 pub use stream::{Follower, Told, Topic};
 
-/// Ended alerts and transitions that are remembered.
+/// Maximum number of ended alerts and transitions that are remembered.
 const HISTORY: usize = 200;
-/// Between two entries of the log of outcomes.
+/// Interval between two entries of the outcome history.
 const BURN_SPACING: Duration = Duration::from_secs(5);
 
-/// Keeps the alerts of this process, and tells of them. All that it tells or shows went through [`mask`].
+/// Keeps the alerts of this process and announces them. All texts are masked by [`mask`].
 pub struct AlertDesk {
     state: Mutex<State>,
     objective: BurnRate,
-    /// Tells the alerts of this process from those of the one before it.
+    /// Distinguishes the alerts of this process from those of an earlier one.
     epoch: u64,
     latest: Arc<Latest>,
-    /// Where the traces of slow statements are.
+    /// Statements with traces. Empty until `look_into`.
     statements: OnceLock<Queries>,
     stream: Stream,
-    /// The processes that share their alerts with this one; none in a test.
+    /// The processes that share their alerts with this one. Empty in a test.
     fleet: OnceLock<Arc<Fleet>>,
-    /// Observations that are no part of health.
+    /// Sources of observations that are not part of health.
     sources: Mutex<Vec<Source>>,
     book: Arc<RuleBook>,
     /// The operator's rules on metrics.
@@ -76,20 +75,20 @@ struct State {
     outcomes: BurnLog,
     recorded_at: Option<Duration>,
     burning: Vec<BurnReading>,
-    /// As it was told last.
+    /// The health that was last announced.
     health: Option<Health>,
-    /// The counts of queues that were sent last, while a client follows them.
+    /// The counts of queues that were last sent, while a client follows them.
     queues: BTreeMap<&'static str, Told>,
     logged: u64,
 }
 
-/// Why a silence is not kept.
+/// A silence was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum SilenceFailure {
-    /// It can't be one.
+    /// The silence is invalid.
     #[error(transparent)]
     Refused(#[from] SilenceError),
-    /// The database, where all processes look for it, can't be written.
+    /// The database, from which all processes read silences, can't be written.
     #[error(transparent)]
     NotKept(#[from] StoreError),
 }
@@ -101,7 +100,7 @@ impl std::fmt::Debug for AlertDesk {
 }
 
 impl AlertDesk {
-    /// A desk that evaluates alerts and streams events. New followers get the verdict in `latest`.
+    /// Makes a desk for alerts and events. New followers get the report in `latest`.
     pub(super) fn new(settings: &AlertSettings, registry: &Registry, latest: Arc<Latest>) -> Arc<Self> {
         let epoch = unix_ms();
         let objective = BurnRate::standard(settings.objective);
@@ -124,12 +123,12 @@ impl AlertDesk {
         Arc::new(Self { state, objective, epoch, latest, statements, stream, fleet, sources, book, own })
     }
 
-    /// Shares alerts and silences with the other processes on the database, and sends to the
-    /// receivers of the settings, until `shutdown`. The first call counts.
+    /// Shares alerts and silences with the other processes of the database, and sends to the
+    /// configured receivers, until `shutdown`. Only the first call has an effect.
     ///
     /// # Errors
     ///
-    /// When no client can be made for a receiver.
+    /// [`WebhookError`] if no client for a receiver can be created.
     pub(super) fn share(
         self: &Arc<Self>,
         settings: &Settings,
@@ -144,46 +143,46 @@ impl AlertDesk {
         Ok(())
     }
 
-    /// Waits until the alerts are shared no more, which is soon after the shutdown.
+    /// Waits until the sharing of alerts has stopped, which is soon after the shutdown.
     pub async fn unshared(&self) {
         if let Some(fleet) = self.fleet.get() {
             fleet.ended().await;
         }
     }
 
-    /// Returns the alerts that fire in this process, the gravest first.
+    /// Returns the firing alerts of this process, the most severe first.
     fn firing(&self) -> Vec<Alert> {
         let mut firing: Vec<_> = self.state().alerts.firing().cloned().collect();
         firing.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
         firing
     }
 
-    /// The alert after its end, if it has ended and is remembered.
+    /// Returns the alert after its end. `None` if it has not ended or is not remembered.
     fn end_of(&self, alert: &Alert) -> Option<Alert> {
         let all = self.state().alerts.list(usize::MAX);
         let is_it = |other: &Alert| (other.id, &other.rule, &other.subject) == (alert.id, &alert.rule, &alert.subject);
         all.into_iter().find(|other| is_it(other) && other.ended_at_unix_ms.is_some())
     }
 
-    /// The silences in force.
+    /// Returns the active silences.
     fn silences(&self) -> Vec<Silence> {
         self.state().alerts.silences(unix_ms())
     }
 
-    /// Takes in the silences of all processes. Returns those that are over.
+    /// Applies the silences of all processes. Returns the expired ones.
     fn adopt_silences(&self, found: Vec<Silence>) -> Vec<Silence> {
         let mut state = self.state();
         let State { alerts, silences, .. } = &mut *state;
         silences.adopt(alerts, found, unix_ms())
     }
 
-    /// Takes in what `source` observes each second, for a rule of which health knows nothing. It
-    /// must not wait.
+    /// Adds a source, read each second, for a rule outside of health. It must not block.
     pub fn watch(&self, source: impl Fn() -> Vec<Observation<'static>> + Send + Sync + 'static) {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(source));
     }
 
-    /// The same for measurements with a threshold of [`LIMITS`].
+    /// Adds a source of measurements for the thresholds of
+    /// [`LIMITS`](tidegate_model::alert_rules::LIMITS).
     pub(super) fn watch_limits(&self, source: impl Fn() -> Vec<Measurement> + Send + Sync + 'static) {
         let book = Arc::clone(&self.book);
         self.watch(move || source().into_iter().filter_map(|figure| book.observe(figure)).collect());
@@ -194,12 +193,12 @@ impl AlertDesk {
         &self.own
     }
 
-    /// Looks for the traces of alerts about statements among these.
+    /// Uses these statements to find the traces of alerts on statements.
     pub(super) fn look_into(&self, statements: Queries) {
         self.statements.get_or_init(|| statements);
     }
 
-    /// Takes in a second, and tells what it changes. Waits for nobody.
+    /// Processes a second, and announces the changes. Does not wait for followers or receivers.
     pub(super) fn beat(&self, beat: &Beat<'_>) {
         let mut state = self.state();
         if state.recorded_at.is_none_or(|at| beat.now.saturating_sub(at) >= BURN_SPACING) {
@@ -226,7 +225,7 @@ impl AlertDesk {
             fleet.wake();
         }
         let steps: Vec<_> = steps.into_iter().filter(|step| step.notify).collect();
-        // Still under the lock, so that whoever begins to follow now misses none and hears none twice.
+        // Still under the lock, so that a new follower misses no event and gets none twice.
         for step in &steps {
             state.logged += 1;
             self.stream.tell(&Told::alert(self.epoch, step));
@@ -235,16 +234,16 @@ impl AlertDesk {
             self.stream.tell(&told_of(beat));
         }
         drop(state);
-        // Whoever reads the log may be slow, and nobody else waits for that.
+        // The reader of the log may be slow, so the lock is released first.
         steps.iter().for_each(log::line);
     }
 
-    /// Follows for `client` what is told from now on; with `after`, the id of an event, from that one on, as far as it is
-    /// remembered.
+    /// Follows new events for `client`. With `after`, the id of an event, starts after that event,
+    /// as far as events are remembered.
     ///
     /// # Errors
     ///
-    /// When too many follow, in all or for that client.
+    /// [`TooManyFollowers`] if the limit in total or for that client is reached.
     pub fn follow(&self, client: &str, topics: &[Topic], after: Option<&str>) -> Result<Follower, TooManyFollowers> {
         let state = self.state();
         let mut first = Vec::new();
@@ -269,12 +268,12 @@ impl AlertDesk {
         self.stream.is_followed(topic)
     }
 
-    /// Tells whoever follows the topic of something that has no life of its own. Its texts are masked already.
+    /// Sends an event without a lifecycle to the topic's followers. Its texts are already masked.
     pub(super) fn announce(&self, topic: Topic, name: &'static str, data: &Value) {
         self.stream.tell(&Told::unnumbered(Some(topic), name, data));
     }
 
-    /// Sends the changed counts of a queue, and keeps them for clients that begin to follow later.
+    /// Sends the changed counts of a queue, and keeps them for later followers.
     pub(super) fn announce_counts(&self, queue: &'static str, data: &Value) {
         let told = Told::unnumbered(Some(Topic::Queues), "queue", data);
         // Both under the lock, so that a new follower gets these counts exactly once.
@@ -283,17 +282,17 @@ impl AlertDesk {
         state.queues.insert(queue, told);
     }
 
-    /// Forgets the kept counts, which are kept up to date only while a client follows them.
+    /// Removes the kept counts, which are only up to date while a client follows them.
     pub(super) fn forget_counts(&self) {
         self.state().queues.clear();
     }
 
-    /// Silences a rule, or one subject of it, for a while and in all processes. Its texts are
-    /// masked before they are kept, as those of alerts are.
+    /// Silences a rule, or one subject of it, for a time and in all processes. Its texts are masked
+    /// before they are stored, like those of alerts.
     ///
     /// # Errors
     ///
-    /// [`SilenceFailure`] says what is wrong with it, or that the database can't be written.
+    /// [`SilenceFailure`] if the silence is invalid or the database can't be written.
     pub async fn silence(&self, mut silence: Silence) -> Result<Silence, SilenceFailure> {
         silence.reason = mask(&silence.reason).into_owned();
         silence.subject = silence.subject.as_deref().map(|subject| mask(subject).into_owned());
@@ -315,11 +314,11 @@ impl AlertDesk {
         Ok(())
     }
 
-    /// Ends a silence before its time, in all processes; whether there was one.
+    /// Ends a silence early in all processes. Returns whether it existed.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn lift_silence(&self, rule: &str, subject: Option<&str>) -> Result<bool, StoreError> {
         let subject = subject.map(mask);
         let lift = || {
@@ -346,7 +345,7 @@ impl AlertDesk {
         AlertFigures { health, age, firing, deliveries: self.deliveries(state.logged) }
     }
 
-    /// What became of what was told, by way and outcome.
+    /// Returns the numbers of deliveries by channel and outcome.
     fn deliveries(&self, logged: u64) -> Vec<(&'static str, &'static str, u64)> {
         let mut all = vec![("log", "delivered", logged)];
         let (delivered, dropped) = self.stream.counts();
@@ -363,7 +362,7 @@ impl AlertDesk {
         self.fleet.get().map_or(&[], |fleet| fleet.receivers())
     }
 
-    /// The alerts of all processes, whether they are known now, and the process that sends them.
+    /// Returns the alerts of all processes, whether they are currently known, and the sender.
     fn fleet_json(&self, limit: usize) -> (Value, bool, Value) {
         let Some(fleet) = self.fleet.get() else { return (json!([]), false, Value::Null) };
         let (silences, own) = (self.silences(), self.firing());
@@ -379,7 +378,7 @@ impl AlertDesk {
     }
 }
 
-/// Takes out of an observation what looks like a secret.
+/// Masks secrets in an observation.
 fn hide(observation: &mut Observation<'_>) {
     for text in [&mut observation.subject, &mut observation.detail] {
         let masked = match mask(text) {
@@ -397,7 +396,7 @@ fn told_of(beat: &Beat<'_>) -> Told {
     Told::health(beat.health.status, beat.health.score, reason.as_deref())
 }
 
-/// What an item of any of the lists may have; where one has it not, its cell is empty.
+/// The columns of all lists. If an item lacks a member, its cell is empty.
 const COLUMNS: &[&str] = &[
     "list",
     "id",

@@ -1,4 +1,5 @@
-//! What the parts of a node hang up for whoever shows, exports or judges: nobody who shows has to know who measures.
+//! The registry where the parts of a node add sections, metrics, readings and listeners. Code that
+//! shows, exports or judges them does not depend on the parts.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,56 +10,57 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use prometheus_client::collector::Collector;
 use serde_json::Value;
+use tidegate_base::Seldom;
 use tidegate_perfmon::{HealthReport, Reading, Registry};
 
-use super::Seldom;
-
-/// One part of what is shown, found by its name.
+/// One section of `/api/performance`.
 pub trait Section: Send + Sync {
-    /// As it is asked for, such as `slow-queries`.
+    /// Name in requests, such as `slow-queries`.
     fn name(&self) -> &'static str;
 
-    /// What there is to tell, at most `limit` entries of each list. Secrets are masked already.
+    /// Returns the content, at most `limit` entries of each list. Secrets are already masked.
     fn json(&self, limit: usize) -> Value;
 
-    /// The same as rows, where it has any.
+    /// Returns the same content as rows. `None` if it has no rows.
     fn table(&self, limit: usize) -> Option<Table> {
         let _ = limit;
         None
     }
 }
 
-/// Rows under named columns. Each row has as many cells as there are columns.
+/// Rows with named columns. Each row has one cell for each column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// The names.
+    /// Names of the columns.
     pub columns: &'static [&'static str],
-    /// The cells.
+    /// Cells of the rows.
     pub rows: Vec<Vec<String>>,
 }
 
-/// One second of the pulse, after its figures were filed and judged.
+/// One second of the ticker, after its metrics were filed and judged.
 pub struct Beat<'a> {
-    /// On the registry's clock.
+    /// Time on the registry's clock.
     pub now: Duration,
-    /// Milliseconds since the Unix epoch.
+    /// Time in milliseconds since the Unix epoch.
     pub unix_ms: u64,
-    /// The figures.
+    /// The metrics.
     pub registry: &'a Registry,
-    /// The verdict on them.
+    /// The health report on them.
     pub health: &'a HealthReport,
 }
 
 impl Table {
-    /// A row for each item, whose cells are its members of those names; a name with dots leads to a member of a member.
-    /// Taken from the JSON, so that both tell the same.
+    /// Makes a row of each item. The cells are the members with the names of the columns. A name
+    /// with dots addresses a nested member. The rows are taken from the JSON, so that both have the
+    /// same content.
     pub fn of(columns: &'static [&'static str], items: &Value) -> Self {
         let items = items.as_array().map_or(&[][..], Vec::as_slice);
         let row = |item: &Value| columns.iter().map(|column| cell(member(item, column))).collect();
         Self { columns, rows: items.iter().map(row).collect() }
     }
 
-    /// The items of several lists of one object, each row with the list's name in the first column.
+    /// Makes a table of several lists of one object. The first column of each row is the name of
+    /// its list.
     pub fn of_lists(columns: &'static [&'static str], lists: &[&'static str], told: &Value) -> Self {
         let named = |list: &&'static str| {
             let mut rows = Self::of(columns, &told[*list]).rows;
@@ -70,12 +72,12 @@ impl Table {
 }
 
 impl Named {
-    /// Of a reading that is not critical.
+    /// Name of a reading that is not critical.
     pub const fn warning(name: &'static str) -> Self {
         Self { name, is_critical: false }
     }
 
-    /// Of a critical one: while it is unknown, nothing is healthy.
+    /// Name of a critical reading: while it is unknown, the node is not healthy.
     pub const fn critical(name: &'static str) -> Self {
         Self { name, is_critical: true }
     }
@@ -86,7 +88,7 @@ impl Named {
     }
 }
 
-/// Readings, or those of these names as unknown ones where taking them panics.
+/// Takes readings. If that panics, returns unknown readings with the given names.
 pub(super) fn taken(names: &[Named], read: impl FnOnce() -> Vec<Reading>) -> Vec<Reading> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
         log_panic(names.first().map_or("", |named| named.name));
@@ -94,7 +96,8 @@ pub(super) fn taken(names: &[Named], read: impl FnOnce() -> Vec<Reading>) -> Vec
     })
 }
 
-/// What panics does so each second; the panic hook tells of each.
+/// Logs a panic, at most once a minute: the same panic comes each second. The panic hook reports
+/// each one.
 fn log_panic(what: &str) {
     static PANICS: Seldom = Seldom::new(Duration::from_secs(60));
     if let Some(unlogged) = PANICS.count() {
@@ -106,7 +109,8 @@ fn member<'a>(item: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(item, |item, name| &item[name])
 }
 
-/// A value as one cell: text without its quotes, nothing for null, and what has parts as JSON.
+/// Formats a value as one cell: text without quotes, null as an empty cell, arrays and objects as
+/// JSON.
 pub fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -115,7 +119,7 @@ pub fn cell(value: &Value) -> String {
     }
 }
 
-/// The members of an item that hold one value, as a table names them; of a list within it there is the list.
+/// Returns the names of the scalar members of an item, as a table names them. Arrays are left out.
 #[cfg(test)]
 pub(super) fn members(item: &Value) -> Vec<String> {
     fn walk(value: &Value, path: &str, into: &mut Vec<String>) {
@@ -134,7 +138,7 @@ pub(super) fn members(item: &Value) -> Vec<String> {
 
 type Answer = BoxFuture<'static, Option<Box<dyn Collector>>>;
 
-/// Figures that somebody has to be asked for.
+/// Metrics that require a query.
 struct Question {
     part: &'static str,
     ask: Box<dyn Fn() -> Answer + Send + Sync>,
@@ -143,13 +147,13 @@ struct Question {
 
 type Figures = Box<dyn Fn() -> Box<dyn Collector> + Send + Sync>;
 
-/// Readings that are taken together, and what they are called where they can't be.
+/// Readings that are taken together, and their names in case they can't be taken.
 struct Readings {
     names: Box<[Named]>,
     read: Box<dyn Fn() -> Vec<Reading> + Send + Sync>,
 }
 
-/// A reading's name, by which it is told where it can't be taken.
+/// Name of a reading, which is reported if it can't be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named {
     name: &'static str,
@@ -158,7 +162,7 @@ pub struct Named {
 
 type Listener = Arc<dyn Fn(&Beat<'_>) + Send + Sync>;
 
-/// Where parts hang up what they have. Nothing is ever taken down.
+/// The registry of sections, metrics, readings and listeners. Nothing is ever removed.
 #[derive(Default)]
 pub struct Board {
     sections: RwLock<Vec<Arc<dyn Section>>>,
@@ -175,35 +179,37 @@ impl fmt::Debug for Board {
 }
 
 impl Board {
-    /// Hangs up a section. One that is shown by the same name is replaced.
+    /// Adds a section. Replaces a section with the same name.
     pub fn section(&self, section: Arc<dyn Section>) {
         let mut sections = self.sections.write().unwrap_or_else(PoisonError::into_inner);
         sections.retain(|present| present.name() != section.name());
         sections.push(section);
     }
 
-    /// All sections, in the order in which they came.
+    /// Returns all sections in the order in which they were added.
     pub fn sections(&self) -> Vec<Arc<dyn Section>> {
         self.sections.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds figures to `/metrics`, collected at each scrape.
+    /// Adds metrics to `/metrics`. They are collected at each scrape.
     pub fn figures(&self, collect: impl Fn() -> Box<dyn Collector> + Send + Sync + 'static) {
         self.figures.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(collect));
     }
 
-    /// Collects what [`figures`](Self::figures) added.
+    /// Collects the metrics of [`figures`](Self::figures).
     pub fn collect_figures(&self) -> Vec<Box<dyn Collector>> {
         self.figures.read().unwrap_or_else(PoisonError::into_inner).iter().map(|collect| collect()).collect()
     }
 
-    /// Adds figures to `/metrics` that somebody has to be asked for at each scrape, who may take his time, or not answer.
+    /// Adds metrics to `/metrics` that require a query at each scrape. The query may be slow or
+    /// fail.
     pub(super) fn asked(&self, part: &'static str, ask: impl Fn() -> Answer + Send + Sync + 'static) {
         let question = Question { part, ask: Box::new(ask), unanswered: AtomicU64::new(0) };
         self.questions.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(question));
     }
 
-    /// Asks for what [`asked`](Self::asked) added, all at the same time, and counts who has not answered.
+    /// Runs the queries of [`asked`](Self::asked) concurrently, and counts those without an answer
+    /// within `patience`.
     pub(super) async fn ask(&self, patience: Duration) -> Vec<Box<dyn Collector>> {
         let answers = self.questions().into_iter().map(|question| async move {
             let answer = tokio::time::timeout(patience, (question.ask)()).await.ok().flatten();
@@ -215,7 +221,7 @@ impl Board {
         join_all(answers).await.into_iter().flatten().collect()
     }
 
-    /// How often each part has not answered.
+    /// Returns how many queries of each part had no answer.
     pub(super) fn unanswered(&self) -> Vec<(&'static str, u64)> {
         let questions = self.questions();
         questions.iter().map(|question| (question.part, question.unanswered.load(Ordering::Relaxed))).collect()
@@ -225,29 +231,29 @@ impl Board {
         self.questions.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds readings to those that health is judged by. They are asked every second and must not wait. Where that panics, those of these
-    /// names are unknown, and no others.
+    /// Adds readings for the health report. They are taken every second and must not block. If
+    /// `read` panics, the readings with these names are unknown, and no others.
     pub fn readings<N: Into<Box<[Named]>>>(&self, names: N, read: impl Fn() -> Vec<Reading> + Send + Sync + 'static) {
         let readings = Readings { names: names.into(), read: Box::new(read) };
         self.readings.write().unwrap_or_else(PoisonError::into_inner).push(readings);
     }
 
-    /// Takes what [`readings`](Self::readings) added.
+    /// Takes the readings of [`readings`](Self::readings).
     pub fn take_readings(&self) -> Vec<Reading> {
         let readings = self.readings.read().unwrap_or_else(PoisonError::into_inner);
         readings.iter().flat_map(|Readings { names, read }| taken(names, read)).collect()
     }
 
-    /// Calls `listener` every second, after the second was judged. It must not wait.
+    /// Calls `listener` every second, after the second was judged. It must not block.
     pub fn every_second(&self, listener: impl Fn(&Beat<'_>) + Send + Sync + 'static) {
         self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(listener));
     }
 
-    /// Tells all listeners of a beat.
+    /// Calls all listeners.
     pub(super) fn tell(&self, beat: &Beat<'_>) {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone();
         for listener in &*listeners {
-            // The others are told all the same, and the panic hook has said where it was.
+            // The other listeners are still called. The panic hook has reported the location.
             if catch_unwind(AssertUnwindSafe(|| listener(beat))).is_err() {
                 log_panic("who listens to the pulse");
             }

@@ -1,4 +1,4 @@
-//! The part of `/metrics` that is about the cache.
+//! Metrics of the cache, for `/metrics`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tidegate_perfmon::Totals;
 use super::exposition::Family;
 use super::{Board, CacheWatch};
 
-/// Hangs up the figures of a cache and of whoever listens to it.
+/// Registers the metrics of a cache and of its observer.
 pub(super) fn hang_up(board: &Board, cache: &TieredCache, watch: &Arc<CacheWatch>) {
     let (cache, watch) = (cache.clone(), Arc::clone(watch));
     board.figures(move || Box::new(CacheFigures { stats: cache.stats(), latency: watch.totals() }));
@@ -22,14 +22,14 @@ pub(super) fn hang_up(board: &Board, cache: &TieredCache, watch: &Arc<CacheWatch
 #[derive(Debug)]
 struct CacheFigures {
     stats: CacheStats,
-    /// By tier.
+    /// Times of lookups by tier.
     latency: Vec<(&'static str, Totals)>,
 }
 
 impl Collector for CacheFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        // The two names that the service promises carry no prefix.
+        // These two names have no prefix: the service guarantees them.
         self.of_classes(encoder, "cache_hits", "Lookups that the cache answered", |class| {
             class.hits + class.stale_hits
         })?;
@@ -63,7 +63,7 @@ impl Collector for CacheFigures {
         let told = "Invalidations that the shared tier has not been told of yet";
         Family::new(encoder, "tidegate_cache_owed", told, MetricType::Gauge)?.single(owed)?;
         let mut family = Family::new(encoder, "tidegate_cache_entries", "Entries held", MetricType::Gauge)?;
-        // How many Redis holds is not counted here.
+        // The number of entries in Redis is unknown here.
         for (tier, entries) in self.stats.tiers.iter().filter_map(|tier| Some((tier.tier, tier.entries?))) {
             family.gauge(&[("tier", tier)], entries)?;
         }
@@ -81,7 +81,7 @@ impl Collector for CacheFigures {
 }
 
 impl CacheFigures {
-    /// One counter for each class.
+    /// Writes one counter for each class.
     fn of_classes(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
@@ -93,7 +93,7 @@ impl CacheFigures {
         self.stats.classes.iter().try_for_each(|class| family.counter(&[("class", class.class)], value(class)))
     }
 
-    /// One counter for each tier that knows the figure.
+    /// Writes one counter for each tier that reports the value.
     fn of_tiers(
         &self,
         encoder: &mut DescriptorEncoder<'_>,

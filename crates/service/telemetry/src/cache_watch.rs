@@ -1,22 +1,22 @@
-//! What the cache tells by its events: how long lookups take, and what its shared tier could not do.
+//! Observes the events of the cache: durations of lookups, and failures of the shared tier.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_cache::{Event, Observer, Removal};
 use tidegate_perfmon::{Kind, OperationHandle, OperationSnapshot, Registry, Totals, Window};
 
-use super::Seldom;
-
-/// Failures of the shared tier come by the thousand while Redis is away: the log hears of one in so long.
+/// Minimum interval between log lines about failures of the shared tier. While Redis is unreachable
+/// there are thousands.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
 
-/// How far back the times of lookups are shown.
+/// Window of the lookup times that are shown.
 const SHOWN: Window = Window::Minutes(5);
 
-/// Listens to the cache. The times of lookups are operations of the registry, named as their tiers are.
+/// The observer of the cache. Lookup times are operations of the registry, named after the tiers.
 #[derive(Debug)]
 pub struct CacheWatch {
     l1: Arc<OperationHandle>,
@@ -26,7 +26,8 @@ pub struct CacheWatch {
 }
 
 impl CacheWatch {
-    /// Records into `registry`; `is_shared` where there is a shared tier too.
+    /// Makes an observer that records into `registry`. `is_shared` is whether there is a shared
+    /// tier.
     pub fn new(registry: &Registry, is_shared: bool) -> Self {
         let tier = |name| registry.operation_handle(Kind::Cache, name);
         Self {
@@ -37,23 +38,24 @@ impl CacheWatch {
         }
     }
 
-    /// How long lookups in this process took lately, on a sample of them.
+    /// Recent durations of lookups in this process, from a sample.
     pub fn lookups(&self) -> OperationSnapshot {
         self.l1.window(SHOWN)
     }
 
-    /// How long lookups in the shared tier took lately; `None` where there is none.
+    /// Recent durations of lookups in the shared tier. `None` if there is none.
     pub fn shared_lookups(&self) -> Option<OperationSnapshot> {
         self.l2.as_ref().map(|l2| l2.window(SHOWN))
     }
 
-    /// The times of each tier since the start.
+    /// Durations of lookups of each tier since the start.
     pub(super) fn totals(&self) -> Vec<(&'static str, Totals)> {
         let shared = self.l2.as_ref().map(|l2| ("l2", l2.totals().latency));
         [Some(("l1", self.l1.totals().latency)), shared].into_iter().flatten().collect()
     }
 
-    /// Entries that left this process because their time was over, when that was found.
+    /// Number of entries that were removed from this process because they had expired, counted when
+    /// that was found.
     pub fn expiries(&self) -> u64 {
         self.expiries.load(Ordering::Relaxed)
     }

@@ -1,6 +1,6 @@
-//! `/metrics`: everything counted, in the text format of Prometheus.
+//! `/metrics`: all metrics in the text format of Prometheus.
 //!
-//! Nothing is counted twice for it: each scrape reads the counters that the pages read too.
+//! Nothing is counted separately for it: each scrape reads the same counters as the pages.
 
 pub(super) mod facade;
 pub(super) mod recorder;
@@ -18,27 +18,28 @@ use tidegate_perfmon::{Snapshot, Totals};
 use super::Telemetry;
 pub(crate) use sample::Sample;
 
-/// How long whoever is asked may take: a scrape has little patience too.
+/// Timeout of the queries of a scrape, which has a short timeout itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Content type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl Telemetry {
-    /// All figures as Prometheus reads them.
+    /// Returns all metrics in the format of Prometheus.
     ///
-    /// Those of a part that has to be asked, such as the job store, are missing while it doesn't answer, and
-    /// `tidegate_scrape_errors_total` counts it: what else there is to tell is wanted most then.
+    /// If a part that requires a query, such as the job store, does not answer, its metrics are
+    /// missing, and `tidegate_scrape_errors_total` counts it. The other metrics are still returned,
+    /// since they are most needed then.
     pub async fn exposition(&self) -> String {
         let asked = self.board.ask(PATIENCE).await;
-        // From here on nothing waits.
+        // From here on nothing blocks.
         let begun = self.registry.now();
         let mut registry = Registry::default();
         registry.sub_registry_with_prefix("tidegate").register_collector(Box::new(self.registry.clone()));
         registry.register_collector(Box::new(ScrapeErrors { unanswered: self.board.unanswered() }));
         asked.into_iter().chain(self.board.collect_figures()).for_each(|figures| registry.register_collector(figures));
         let mut text = String::new();
-        // Writing to a text fails only where an encoder does, which then says so in the text.
+        // Writing to a string fails only if an encoder fails. The text then says so.
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
             text.push_str("# a figure could not be written\n");
         }
@@ -47,7 +48,7 @@ impl Telemetry {
     }
 }
 
-/// What could not be told.
+/// Number of failed queries.
 #[derive(Debug)]
 struct ScrapeErrors {
     /// By part.
@@ -86,29 +87,29 @@ impl<'a> Family<'a> {
         self.0.encode_family(&Labels(labels))?.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
     }
 
-    /// A gauge that there is only one of.
+    /// Writes the only value of a gauge.
     pub(crate) fn single(mut self, value: u64) -> fmt::Result {
         self.0.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
     }
 
-    /// A counter of seconds that there is only one of.
+    /// Writes the only value of a counter of seconds.
     pub(super) fn single_seconds(mut self, value: f64) -> fmt::Result {
         self.0.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    /// A gauge that is no whole number.
+    /// Writes a gauge that is not an integer.
     pub(crate) fn fraction(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_gauge(&value)
     }
 
-    /// A histogram of times.
+    /// Writes a histogram of durations.
     pub(crate) fn snapshot(&mut self, labels: &[(&str, &str)], times: &Snapshot) -> fmt::Result {
         let (count, sum_seconds) = (times.count(), times.sum().as_secs_f64());
         self.histogram(labels, &Totals { buckets: times.cumulative().collect(), count, sum_seconds })
     }
 
     pub(crate) fn histogram(&mut self, labels: &[(&str, &str)], totals: &Totals) -> fmt::Result {
-        // The encoder adds up by itself: it wants what each bucket alone holds.
+        // The encoder accumulates buckets itself: it needs the count of each bucket alone.
         let mut below = 0;
         let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(totals.buckets.len() + 1);
         for (bound, cumulative) in &totals.buckets {

@@ -1,4 +1,4 @@
-//! The log as JSON: one object a line, for programs that collect logs.
+//! The log as JSON, one object in each line, for log collectors.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// Writes `timestamp`, `level`, `target`, `message`, `fields` and `spans`, in that order.
 ///
-/// `spans` begins with the outermost span. Each has its `name` beside its fields.
+/// `spans` begins with the outermost span. Each has its `name` and its fields.
 pub(super) struct JsonLines;
 
 impl<S> FormatEvent<S, JsonFields> for JsonLines
@@ -67,7 +67,7 @@ impl<'writer> FormatFields<'writer> for JsonFields {
         write_inside(writer, recorded.0)
     }
 
-    /// A field that is recorded again has its last value.
+    /// A field that is recorded again gets the new value.
     fn add_fields(
         &self,
         current: &'writer mut FormattedFields<Self>,
@@ -86,13 +86,13 @@ fn write_inside(mut writer: Writer<'_>, fields: Map<String, Value>) -> fmt::Resu
     writer.write_str(object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default())
 }
 
-/// Fields by name. Numbers and booleans stay what they are; everything else is masked text.
+/// Fields by name. Numbers and booleans keep their types. Everything else becomes masked text.
 #[derive(Default)]
 struct Fields(Map<String, Value>);
 
 impl Fields {
     fn add(&mut self, field: &Field, value: impl Into<Value>) {
-        // Those are for exporters, or say where a record of the facade `log` comes from.
+        // Those are for exporters, or contain the source location of a record of the facade `log`.
         if !field.name().starts_with("otel.") && !field.name().starts_with("log.") {
             self.0.insert(field.name().to_owned(), value.into());
         }
@@ -126,7 +126,7 @@ impl Visit for Fields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let text = format!("{value:?}");
-        // The message is the program's own words; only what it was given is masked.
+        // The message is the program's own text. Only field values are masked.
         let text = if field.name() == "message" { text.into() } else { mask(&text) };
         self.add(field, text);
     }

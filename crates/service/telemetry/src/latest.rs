@@ -1,14 +1,14 @@
-//! The verdict in force, for whoever shows it. One that is old is none.
+//! The current health report. An old report counts as missing.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidegate_perfmon::{Health, HealthReport, Registry};
 
-/// A verdict falls every second; an older one than this is none.
+/// Age above which a report counts as missing. A new one is made every second.
 const HOLDS: Duration = Duration::from_secs(5);
 
-/// The last verdict, and when it fell.
+/// The last report and its time.
 pub(super) struct Latest {
     registry: Registry,
     began: Duration,
@@ -24,19 +24,21 @@ impl Latest {
         *self.report() = Some((self.registry.now(), report));
     }
 
-    /// `None` in the first moments, and when none has fallen for five seconds: what was true then says nothing of now.
+    /// Returns the report. `None` in the first moments, and if there was none for five seconds: an
+    /// old report does not describe the current state.
     pub(super) fn fresh(&self) -> Option<HealthReport> {
         let report = self.report();
         let (at, report) = report.as_ref()?;
         is_fresh(*at, self.registry.now()).then(|| report.clone())
     }
 
-    /// In short; unknown where there is none.
+    /// Returns status and score. `Unknown` if there is no report.
     pub(super) fn told(&self) -> (Health, Option<u8>) {
         self.fresh().map_or((Health::Unknown, None), |report| (report.status, report.score))
     }
 
-    /// How long ago the last one fell, be it in force or not; since the start where there was none yet.
+    /// Age of the last report, even if it counts as missing. Before the first report, time since
+    /// the start.
     pub(super) fn age(&self) -> Duration {
         let at = self.report().as_ref().map_or(self.began, |(at, _)| *at);
         self.registry.now().saturating_sub(at)
@@ -47,7 +49,7 @@ impl Latest {
     }
 }
 
-/// Whether a verdict of that moment says something of now.
+/// Whether a report of that time still describes the current state.
 fn is_fresh(at: Duration, now: Duration) -> bool {
     now.saturating_sub(at) <= HOLDS
 }

@@ -1,4 +1,16 @@
-//! What both binaries tell about themselves: log, figures, health.
+//! What both programs report about themselves: the log, metrics, health, alerts and traces.
+//!
+//! **It holds** [`Telemetry`], which files the measurements of each second into windows and judges
+//! them; [`Board`], where the parts of a node register their sections, metrics and readings; the
+//! text of `/metrics`; the log ([`init_logging`], [`LogFilter`]); the alerts and their receivers
+//! ([`AlertDesk`]); trends and advice ([`OutlookWatch`]); and the export to an OpenTelemetry
+//! collector ([`Export`]).
+//!
+//! **It must not hold** a route, a page or a job, and it must not import the domain or the node:
+//! the node registers with the [`Board`] what its parts have to show.
+//!
+//! **Start reading** at `pulse.rs`, which runs once a second, then at `board.rs`, then at
+//! `alerts.rs`, which turns a verdict into alerts.
 
 mod access_log;
 mod alerts;
@@ -50,11 +62,12 @@ use queues::RateWatch;
 use redis::RedisWatch;
 use statements::Statements;
 use tidegate_outgoing::redis::Redis;
+use tidegate_outgoing::webhook::WebhookError;
 use tidegate_settings::{PerformanceSettings, Settings};
 use tidegate_store::{ServerWatch, Store, WatchedPool};
 use verdict::{CacheCounts, CacheVerdict};
 
-pub use alerts::{AlertDesk, Follower, SilenceFailure, TENANT_ANOMALY, Told, Topic};
+pub use alerts::{AlertDesk, Follower, SilenceFailure, Told, Topic};
 pub use board::{Beat, Board, Named, Section, Table, cell};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
@@ -76,12 +89,8 @@ pub use redis::{RedisReplica, RedisReport, RedisServer, RedisSlowCommand, RedisU
 pub use slow_log::SlowLog;
 pub(crate) use statements::Statement;
 pub use statements::set_request_trace;
-pub use tidegate_base::Seldom;
-/// Why somebody may not follow now, or alerts can't be posted.
-pub use tidegate_base::places::TooManyFollowers;
-pub use tidegate_outgoing::webhook::WebhookError;
 
-/// The figures of one process, and the verdict on them.
+/// The metrics of one process, and the health report on them.
 pub struct Telemetry {
     registry: Registry,
     board: Board,
@@ -107,20 +116,20 @@ impl std::fmt::Debug for Telemetry {
     }
 }
 
-/// What is told of.
+/// The parts of a node that telemetry observes.
 #[derive(Clone)]
 pub struct Watched {
-    /// Where its figures are recorded.
+    /// The registry of their metrics.
     pub registry: Registry,
-    /// What hears of what is slow there.
+    /// The observer that logs slow calls and operations of the registry.
     pub slow_log: Arc<SlowLog>,
     /// The cache.
     pub cache: TieredCache,
-    /// What listens to it.
+    /// The observer of the cache.
     pub cache_watch: Arc<CacheWatch>,
-    /// The jobs.
+    /// The job broker.
     pub broker: Arc<dyn Broker>,
-    /// Redis, where the node uses it.
+    /// Redis. `None` if the node does not use it.
     pub redis: Option<Redis>,
 }
 
@@ -131,8 +140,8 @@ impl std::fmt::Debug for Watched {
 }
 
 impl Telemetry {
-    /// Starts the pulse, which files the figures of each second and judges them, and the watch over Redis, until
-    /// `shutdown`.
+    /// Starts the ticker, which files and judges the metrics of each second, and the watch on
+    /// Redis. Both run until `shutdown`.
     pub fn start(watched: Watched, settings: &PerformanceSettings, shutdown: CancellationToken) -> Arc<Self> {
         let Watched { registry, slow_log, cache, cache_watch, broker, redis } = watched;
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
@@ -179,12 +188,11 @@ impl Telemetry {
         telemetry
     }
 
-    /// Shares alerts and silences with the other processes on the database, and sends them to the
-    /// receivers of the settings, until `shutdown`.
-    ///
+    /// Shares alerts and silences with the other processes of the database, and sends them to the
+    /// configured receivers, until `shutdown`.
     /// # Errors
     ///
-    /// When no client can be made for a receiver.
+    /// [`WebhookError`] if no client for a receiver can be created.
     pub fn share_alerts(
         &self,
         settings: &Settings,
@@ -194,7 +202,7 @@ impl Telemetry {
         self.alerts.share(settings, store, &self.registry, shutdown)
     }
 
-    /// Hangs up what is told here of the cache and of alerts.
+    /// Registers sections, metrics and readings of the cache and of alerts.
     fn hang_up(&self, verdict: CacheVerdict) {
         let (cache, registry) = (self.cache.clone(), self.registry.clone());
         self.board.readings([Named::warning("cache_misses")], move || {
@@ -207,7 +215,7 @@ impl Telemetry {
         self.board.every_second(move |beat| alerts.beat(beat));
     }
 
-    /// The alerts.
+    /// The alert desk.
     pub fn alerts(&self) -> &Arc<AlertDesk> {
         &self.alerts
     }
@@ -217,20 +225,20 @@ impl Telemetry {
         &self.registry
     }
 
-    /// Where parts of the node hang up what they have to show.
+    /// The registry of sections, metrics, readings and listeners of the node's parts.
     pub fn board(&self) -> &Board {
         &self.board
     }
 
-    /// Shows the pools of connections, and judges by how much of them is in use.
+    /// Registers the connection pools, and judges them by the connections in use.
     pub fn watch_pools(&self, pools: impl Into<Vec<WatchedPool>>, limits: &HealthConfig) {
         let pools = pools.into();
         pools.iter().for_each(|pool| pool.acquired().file_by(&self.registry));
         pools::hang_up(pools, &self.board, limits.clone());
     }
 
-    /// Makes figures and alerts of the connections and replicas of the database server, which is
-    /// read until `shutdown`. `None` on SQLite.
+    /// Registers metrics and alerts of the connections and replicas of the database server, which
+    /// is read until `shutdown`. `None` on SQLite.
     pub fn watch_server(&self, watch: Option<ServerWatch>, shutdown: CancellationToken) {
         postgres::start(watch, &self.board, &self.alerts, shutdown);
     }
@@ -241,33 +249,33 @@ impl Telemetry {
         self.slow_log.write();
     }
 
-    /// Adds a limiter to what `/metrics` shows.
+    /// Adds a limiter to `/metrics`.
     pub fn watch_limiter(&self, name: &'static str, stats: impl Fn() -> LimiterStats + Send + Sync + 'static) {
         self.limiters.add(name, stats);
     }
 
-    /// Shows how many requests found no place.
+    /// Adds the number of shed requests to `/metrics`.
     pub fn watch_shedding(&self, shed: impl Fn() -> u64 + Send + Sync + 'static) {
         self.board.figures(move || Box::new(shedding::Shed(shed())));
     }
 
-    /// Shows how many lines the access log lost.
+    /// Adds the number of lost access log lines to `/metrics`.
     pub fn watch_access_log(&self, dropped: impl Fn() -> u64 + Send + Sync + 'static) {
         self.board.figures(move || Box::new(access_log::Dropped(dropped())));
     }
 
-    /// What each limiter decided so far.
+    /// Returns the counts of each limiter since the start.
     fn limiter_stats(&self) -> Vec<(&'static str, LimiterStats)> {
         self.limiters.stats()
     }
 
-    /// What listens to the worker of this process.
+    /// The observer of the worker of this process.
     pub fn job_watch(&self) -> &Arc<JobWatch> {
         &self.job_watch
     }
 
-    /// Begins to follow the totals of the queues, for [`queue_rates`](Self::queue_rates) and the
-    /// alert about recovered jobs, until `shutdown`.
+    /// Starts to read the totals of the queues, for [`queue_rates`](Self::queue_rates) and the
+    /// alert on recovered jobs, until `shutdown`.
     pub fn follow_queues(&self, shutdown: CancellationToken) {
         let rates = Arc::clone(&self.rates);
         self.board.readings([Named::warning("jobs_recovered")], move || rates.recovered().into_iter().collect());
@@ -278,42 +286,43 @@ impl Telemetry {
         tokio::spawn(rates.run(Arc::clone(&self.broker), shutdown));
     }
 
-    /// What happened in a queue per second over the last minute, up to `counts`, which were read now; `None` where the
-    /// queues aren't followed, and at first.
+    /// Returns the rates of a queue over the last minute, up to `counts`, which were read now.
+    /// `None` if the queues are not followed, and at first.
     pub fn queue_rates(&self, queue: &str, counts: &QueueCounts) -> Option<Rates> {
         self.rates.rates(queue, counts)
     }
 
-    /// The recorders of the node's own work.
+    /// The recorders of the node's operations.
     pub fn operations(&self) -> &Operations {
         &self.operations
     }
 
-    /// How long lookups in the cache of this process took in the last five minutes, on a sample of them.
+    /// Durations of lookups in the cache of this process in the last five minutes, from a sample.
     pub fn cache_latency(&self) -> OperationSnapshot {
         self.cache_watch.lookups()
     }
 
-    /// How long lookups in the cache's shared tier took in the last five minutes, each of them; `None` where there is none.
+    /// Durations of all lookups in the shared tier of the cache in the last five minutes. `None` if
+    /// there is none.
     pub fn shared_cache_latency(&self) -> Option<OperationSnapshot> {
         self.cache_watch.shared_lookups()
     }
 
-    /// Redis as it was seen last; `None` on the embedded default.
+    /// State of Redis at the last reading. `None` if the node does not use Redis.
     pub fn redis(&self) -> Option<RedisReport> {
         self.redis.as_deref().map(RedisWatch::report)
     }
 
-    /// The latest verdict; `None` in the first moments, and when none has fallen for five seconds: what was true then says
-    /// nothing of now.
+    /// Returns the last health report. `None` in the first moments, and if there was none for five
+    /// seconds: an old report does not describe the current state.
     pub fn health(&self) -> Option<HealthReport> {
         self.latest.fresh()
     }
 }
 
-/// As the settings want it, and who hears of what is slow in it.
+/// Makes the configured registry, and the observer that logs slow calls and operations.
 ///
-/// The routes `unjudged` say nothing of how the service is.
+/// The routes `unjudged` do not count for health.
 pub fn registry<'a>(
     settings: &PerformanceSettings,
     unjudged: impl IntoIterator<Item = &'a str>,

@@ -1,4 +1,4 @@
-//! The limiters of this process, and their part of `/metrics`.
+//! The rate limiters of this process and their metrics.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +11,10 @@ use tidegate_ratelimit::LimiterStats;
 use super::Board;
 use super::exposition::Family;
 
-/// Where a limiter's counts come from, by its name.
+/// Name of a limiter, and the source of its counts.
 type Source = (&'static str, Box<dyn Fn() -> LimiterStats + Send + Sync>);
 
-/// Those that somebody has made known.
+/// The registered limiters.
 #[derive(Default)]
 pub(super) struct Limiters(Mutex<Vec<Source>>);
 
@@ -23,20 +23,20 @@ impl Limiters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(stats)));
     }
 
-    /// What each decided so far.
+    /// Returns the counts of each limiter since the start.
     pub(super) fn stats(&self) -> Vec<(&'static str, LimiterStats)> {
         let limiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         limiters.iter().map(|(name, stats)| (*name, stats())).collect()
     }
 
-    /// Hangs up their figures.
+    /// Registers their metrics.
     pub(super) fn hang_up(self: &Arc<Self>, board: &Board) {
         let limiters = Arc::clone(self);
         board.figures(move || Box::new(Figures(limiters.stats())));
     }
 }
 
-/// All of them at one moment.
+/// All limiters at one moment.
 #[derive(Debug)]
 struct Figures(Vec<(&'static str, LimiterStats)>);
 
@@ -70,7 +70,7 @@ impl Collector for Figures {
 }
 
 impl Figures {
-    /// One series for each limiter.
+    /// Writes one series for each limiter.
     fn of_limiters(
         &self,
         encoder: &mut DescriptorEncoder<'_>,

@@ -1,4 +1,4 @@
-//! How fields are written in lines of the log.
+//! Formats the fields of log lines.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +9,9 @@ use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 
-/// The usual way, without what a span says only to those who export it, and without what looks like a secret: paths, causes and
-/// the words of other programs are fields, and may hold anything. What a line says itself is written here, and stays.
+/// The default format, without fields that are only for exporters, and with secrets masked. Paths,
+/// causes and messages of other programs are fields and may contain anything. The message of a line
+/// is the program's own text and stays unchanged.
 pub(super) struct LineFields;
 
 impl<'writer> FormatFields<'writer> for LineFields {
@@ -61,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// The line of one event within a span of a request.
+    /// Returns the line of one event inside the span of a request.
     fn line<F>(fields: F) -> String
     where
         F: for<'writer> FormatFields<'writer> + Send + Sync + 'static,

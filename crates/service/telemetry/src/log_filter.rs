@@ -1,4 +1,4 @@
-//! The filter of the log, which an operator can change for a while.
+//! The log filter, which an operator can change temporarily.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tidegate_base::clock;
 use tidegate_settings::misspelt_level;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
-/// The filter of this process, once its log has started.
+/// The filter of this process. Empty before its log has started.
 static FILTER: OnceLock<LogFilter> = OnceLock::new();
 
-/// The filter of the log: that of the settings, or another one for a while.
+/// The filter of the log: the configured one, or a temporary one.
 #[derive(Debug)]
 pub struct LogFilter {
     of_settings: String,
@@ -19,25 +19,25 @@ pub struct LogFilter {
     handle: reload::Handle<EnvFilter, Registry>,
 }
 
-/// A filter that ends by itself.
+/// A temporary filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Temporary {
     filter: String,
     until: DateTime<Utc>,
 }
 
-/// The filter in force.
+/// The state of the log filter.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LogFilterNow {
-    /// The filter in force.
+    /// The active filter.
     pub filter: String,
-    /// When that of the settings is in force again; none while it is.
+    /// When the configured filter becomes active again. `None` while it is active.
     pub until: Option<DateTime<Utc>>,
-    /// The filter of the settings.
+    /// The configured filter.
     pub of_settings: String,
 }
 
-/// A text that is no filter.
+/// The text is not a valid filter.
 #[derive(Debug, thiserror::Error)]
 #[error("`{filter}` is no filter such as `debug` or `info,tidegate_queue=debug`: {reason}")]
 pub struct BadFilter {
@@ -45,22 +45,22 @@ pub struct BadFilter {
     reason: String,
 }
 
-/// Begins with the filter of the settings, which has passed their check.
+/// Starts with the configured filter, which was validated with the settings.
 pub(super) fn start(of_settings: &str) -> reload::Layer<EnvFilter, Registry> {
     let (layer, handle) = reload::Layer::new(EnvFilter::new(of_settings));
     let filter = LogFilter { of_settings: of_settings.to_owned(), in_force: Mutex::default(), handle };
-    // Of several nodes in one process, which only tests have, the first has the log.
+    // If there are several nodes in one process, as in tests, the first one controls the log.
     let _ = FILTER.set(filter);
     layer
 }
 
-/// The filter of this process; none before its log has started.
+/// Returns the filter of this process. `None` before its log has started.
 pub fn log_filter() -> Option<&'static LogFilter> {
     FILTER.get()
 }
 
 impl LogFilter {
-    /// The filter in force.
+    /// Returns the active filter.
     pub fn now(&self) -> LogFilterNow {
         let in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let of_settings = self.of_settings.clone();
@@ -70,11 +70,11 @@ impl LogFilter {
         }
     }
 
-    /// Sets another filter for that long. It replaces one that was set before.
+    /// Sets a temporary filter for `time`. Replaces an earlier temporary filter.
     ///
     /// # Errors
     ///
-    /// When the text is no filter. The one in force stays.
+    /// [`BadFilter`] if the text is not a valid filter. The active filter stays.
     pub fn set_for(&'static self, filter: &str, time: Duration) -> Result<LogFilterNow, BadFilter> {
         let bad = |reason: String| BadFilter { filter: filter.to_owned(), reason };
         let parsed = EnvFilter::try_new(filter).map_err(|error| bad(error.to_string()))?;
@@ -96,7 +96,7 @@ impl LogFilter {
         Ok(self.now())
     }
 
-    /// Puts the filter of the settings in force again.
+    /// Activates the configured filter again.
     pub fn reset(&self) -> LogFilterNow {
         self.end(|_| true);
         self.now()
@@ -140,7 +140,7 @@ mod tests {
         tell(2);
         assert!(filter.set_for("=x=", Duration::from_secs(1)).is_err());
         tokio::time::sleep(Duration::from_secs(30)).await;
-        // The end of the first must not end the second.
+        // The end of the first filter must not end the second.
         filter.set_for("info,other=off", Duration::from_secs(60)).expect("a filter");
         tokio::time::sleep(Duration::from_secs(40)).await;
         tell(3);

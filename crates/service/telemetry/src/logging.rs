@@ -1,4 +1,4 @@
-//! The log, and who else listens to what the process says of itself.
+//! The log, and the other subscribers to the events of the process.
 
 use std::io::IsTerminal;
 
@@ -16,12 +16,14 @@ use super::log_filter;
 use super::statements::{self, STATEMENT_TARGET, Statements};
 use crate::otlp;
 
-/// A listener with a filter of its own: without one, a layer would be asked for all that any other wants to hear.
+/// A listener with a separate filter: without one, a layer would be called for all events that any
+/// other layer needs.
 pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Starts the log and whoever else listens, among them the one to what libraries count through the facade `metrics`.
+/// Starts the log and the other listeners, including the recorder for the facade `metrics`.
 ///
-/// A second call in one process does nothing: tests that start several nodes share the first's.
+/// A second call in one process has no effect: tests that start several nodes share the listeners
+/// of the first.
 pub fn init(settings: &Settings) {
     super::exposition::facade::install();
     if tracing_subscriber::registry().with(listeners(settings)).try_init().is_err() {
@@ -38,10 +40,10 @@ pub(crate) fn listeners(settings: &Settings) -> Vec<BoxedLayer> {
     [lines, statements::layer(statements, spans).boxed()].into_iter().chain(exported).collect()
 }
 
-/// Lines on standard error, so that standard output stays for what a person asked for.
+/// Writes lines to standard error, so that standard output contains only requested output.
 ///
-/// What sqlx says of statements is never among them, whatever the filter wants: it holds their text
-/// as written, with every value in it. Slow ones are logged without values instead.
+/// Events of sqlx about statements are never written, with any filter: they contain the statement's
+/// text with every value. Slow statements are logged without values instead.
 pub(super) fn lines<W, F>(filter: F, format: LogFormat, writer: W, is_terminal: bool) -> BoxedLayer
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -49,8 +51,8 @@ where
 {
     let other = filter_fn(|metadata| metadata.target() != STATEMENT_TARGET).with_max_level_hint(LevelFilter::TRACE);
     let filter = filter.and(other);
-    // A line that can't be written has nowhere to be reported: a closed standard error would be a
-    // panic.
+    // A line that can't be written can't be reported either: with a closed standard error,
+    // reporting would panic.
     let lines = fmt::layer().with_writer(writer).log_internal_errors(false);
     match format {
         LogFormat::Text => lines.with_ansi(is_terminal).fmt_fields(LineFields).with_filter(filter).boxed(),

@@ -1,21 +1,23 @@
-//! What a node measures of its own work beside requests and lookups in the cache: each under one name, looked up once.
+//! Operations of a node that are measured, apart from requests and cache lookups. Each has one
+//! name, which is looked up once.
 
 use std::sync::Arc;
 
 use tidegate_perfmon::{Kind, OperationHandle, Registry};
 
-/// The recorders of a node's own work. A record takes no lock and allocates nothing, unless it is slow.
+/// Recorders of the node's operations. A record takes no lock and allocates nothing, unless it is
+/// slow.
 #[derive(Debug, Clone)]
 pub struct Operations {
-    /// Statements to the application's tables, however they came to be run.
+    /// All statements on the application's tables.
     pub(super) app_statements: Arc<OperationHandle>,
-    /// Statements to the queue's; none where that is Redis.
+    /// Statements on the queue's tables. `None` if the queue is in Redis.
     pub(super) queue_statements: Option<Arc<OperationHandle>>,
-    /// Changes of the application's tables, from the wait for the writer's place to the end of the commit.
+    /// Changes of the application's tables, from the wait for the writer to the end of the commit.
     pub changes: Arc<OperationHandle>,
-    /// `/metrics`, from the figures to the text.
+    /// Requests of `/metrics`, from the collection to the text.
     pub(super) metrics: Arc<OperationHandle>,
-    /// `/api/performance`, whatever is asked of it.
+    /// Requests of `/api/performance`, with any parameters.
     pub performance: Arc<OperationHandle>,
 }
 
@@ -32,12 +34,12 @@ impl Operations {
     }
 }
 
-/// The deliveries of alerts to one kind of receiver.
+/// Returns the recorder of alert deliveries to one kind of receiver.
 pub(super) fn receiver(registry: &Registry, way: &str) -> Arc<OperationHandle> {
     registry.operation_handle(Kind::Api, way)
 }
 
-/// What is sent to the collector, for whoever has one.
+/// Returns the recorder of messages to the collector.
 #[cfg(feature = "otlp")]
 pub(crate) fn collector(registry: &Registry) -> Arc<OperationHandle> {
     registry.operation_handle(Kind::Api, "collector")

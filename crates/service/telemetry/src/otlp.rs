@@ -1,9 +1,10 @@
 //! Traces and metrics for an OpenTelemetry collector, over HTTP.
 //!
-//! The spans of requests and jobs are those of `tracing`, turned by `tracing-opentelemetry`; those of statements are made
-//! by hand ([`statements`]), since sqlx tells of a statement only when it has ended. All of them pass one gate
-//! ([`gate`]), and leave through a bounded queue ([`spans`]): a collector that is slow or away costs spans, never time.
-//! Metrics are the families of `/metrics` ([`metrics`]).
+//! The spans of requests and jobs are those of `tracing`, converted by `tracing-opentelemetry`.
+//! Those of statements are created directly ([`statements`]), since sqlx reports a statement only
+//! after its end. All spans pass one filter ([`gate`]) and a bounded queue ([`spans`]): a collector
+//! that is slow or unreachable costs spans, but never delays a request. Metrics are the families of
+//! `/metrics` ([`metrics`]).
 
 mod collector;
 mod exemplars;
@@ -46,15 +47,16 @@ use share::{Key, Share};
 use spans::{Outlet, Processor};
 pub(crate) use statements::StatementSpans;
 
-/// How long the end of a process waits for what is still to be sent.
+/// Maximum time for the last messages at the end of the process.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-/// Attributes of one span; none of ours has half as many.
+/// Maximum number of attributes of one span. The spans of Tidegate have less than half as many.
 const MOST_ATTRIBUTES: u32 = 32;
 
-/// Where the spans of this process go. One for all nodes in it, as there is one log.
+/// Queue of the spans of this process. All nodes in it share it, as they share the log.
 static OUTLET: OnceLock<Arc<Outlet>> = OnceLock::new();
 
-/// What listens to spans, and what is to be told of statements, where a collector is set.
+/// Returns the span layer, and the recorder of statement spans. `None` if no collector is
+/// configured.
 pub(crate) fn listeners(settings: &Settings) -> Option<(BoxedLayer, StatementSpans)> {
     let otlp = settings.performance.otlp.as_ref()?;
     let outlet = OUTLET.get_or_init(Arc::default);
@@ -64,7 +66,7 @@ pub(crate) fn listeners(settings: &Settings) -> Option<(BoxedLayer, StatementSpa
         .with_span_limits(SpanLimits { max_attributes_per_span: MOST_ATTRIBUTES, ..SpanLimits::default() })
         .with_span_processor(Processor(Arc::clone(outlet)))
         .build();
-    // With a filter of its own: no line of the log becomes an event of a span.
+    // With a separate filter: no log line becomes an event of a span.
     let spans = Targets::new()
         .with_target(trace::REQUEST_TARGET, LevelFilter::DEBUG)
         .with_target(trace::JOB_TARGET, LevelFilter::INFO);
@@ -80,20 +82,20 @@ pub(crate) fn listeners(settings: &Settings) -> Option<(BoxedLayer, StatementSpa
     Some((turned.boxed(), StatementSpans::new(tracer)))
 }
 
-/// Lets them know whom they are part of; called once they listen.
+/// Makes the subscriber available to statement spans. Called after the layers are installed.
 pub(crate) fn listen() {
     statements::listen();
 }
 
-/// Puts a span that was not entered yet below `parent`, or at the head of a trace; returns where it is. `None` where spans
-/// aren't exported.
+/// Sets the parent of a span that was not entered yet, or makes it the root of a trace. Returns its
+/// context. `None` if spans are not exported.
 pub(crate) fn adopt(span: &Span, parent: Option<TraceContext>) -> Option<TraceContext> {
     OUTLET.get()?;
     if let Some(parent) = parent {
         let flags = if parent.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::default() };
         let (trace, id) = (TraceId::from(parent.trace_id()), SpanId::from(parent.span_id()));
         let remote = SpanContext::new(trace, id, flags, true, TraceState::NONE);
-        // Fails only where the span is not one of ours, and then it has no context below either.
+        // Fails only if the span is not exported. It then has no context below either.
         let _ = span.set_parent(Context::new().with_remote_span_context(remote));
     }
     let context = span.context();
@@ -106,9 +108,10 @@ pub(crate) fn adopt(span: &Span, parent: Option<TraceContext>) -> Option<TraceCo
     )
 }
 
-/// Names the span of a request by its route, so that all requests of one route have one name.
+/// Names the span of a request after its route, so that all requests of one route have the same
+/// name.
 pub(crate) fn name_request(span: &Span, method: &Method, route: &str) {
-    // A client may have made up the method.
+    // A client may have sent an arbitrary method.
     let method = if is_common(method) { method.as_str() } else { "HTTP" };
     span.context().span().update_name(format!("{method} {route}"));
 }
@@ -118,7 +121,7 @@ fn is_common(method: &Method) -> bool {
         .contains(method)
 }
 
-/// Names the span of a job's run by its queue.
+/// Names the span of a job's run after its queue.
 pub(crate) fn name_job(span: &Span, queue: &str) {
     let context = span.context();
     let span = context.span();
@@ -129,7 +132,7 @@ pub(crate) fn name_job(span: &Span, queue: &str) {
     ]);
 }
 
-/// Notes the answer to a request.
+/// Records the response of a request.
 pub(crate) fn answered(span: &Span, status: StatusCode) {
     if OUTLET.get().is_none() {
         return;
@@ -142,7 +145,7 @@ pub(crate) fn answered(span: &Span, status: StatusCode) {
     }
 }
 
-/// What a node sends until it ends.
+/// The export of a node, until it ends.
 #[derive(Debug)]
 pub struct Export {
     stop: CancellationToken,
@@ -151,11 +154,11 @@ pub struct Export {
 }
 
 impl Export {
-    /// Begins to send, where a collector is set.
+    /// Starts the export. `None` if no collector is configured.
     ///
     /// # Errors
     ///
-    /// When no client can be made for it.
+    /// Fails if no client for the collector can be created.
     pub fn start(telemetry: &Arc<Telemetry>, settings: &Settings) -> io::Result<Option<Self>> {
         let Some(otlp) = &settings.performance.otlp else { return Ok(None) };
         let collector =
@@ -172,14 +175,15 @@ impl Export {
         Ok(Some(Self { stop, tasks, outlet }))
     }
 
-    /// Sends what there is, as far as it can be sent soon. Called when nothing of the node runs any more.
+    /// Sends the remaining spans and metrics within a short timeout. Called after everything else
+    /// of the node has stopped.
     pub async fn end(&self) {
         self.stop.cancel();
         let sent = async {
             let (tell, told) = oneshot::channel();
             let flushed = async {
                 if self.outlet.flush(tell).await {
-                    // The sender is gone where its runtime is, and so is whatever it had.
+                    // If its runtime has ended, the sender is gone, together with its spans.
                     let _ = told.await;
                 }
             };

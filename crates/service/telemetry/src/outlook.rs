@@ -1,4 +1,5 @@
-//! Once a minute: where the figures are going, what could be better, and, where that is wanted, making it so.
+//! Once a minute: computes trends and anomalies of the metrics, gives advice, and applies it if
+//! configured.
 
 mod actuators;
 mod counters;
@@ -27,24 +28,24 @@ use limits::{InMinutes, Judged, Limit};
 use news::{Near, News};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// As many as advice looks at.
+/// Number of minutes that advice considers.
 const MINUTES: usize = 35;
-/// Advice that was not given for so many minutes is news when it is given again.
+/// Advice that was not given for this many minutes is announced when it is given again.
 const FORGOTTEN: u64 = 30;
 
-/// History, trends, anomalies, advice, and what was done about it.
+/// Trends, anomalies, advice, and the changes that were made on advice.
 ///
-/// What calculates holds a lock of its own for as long as that takes, a quarter of a second where there are many figures;
-/// who asks waits for none of it.
+/// A calculation holds a separate lock for its duration, which is a quarter of a second with many
+/// metrics. Readers do not wait for it.
 pub struct OutlookWatch {
     limits: Limits,
     judged: Judged,
-    /// Minute 0, in milliseconds since the Unix epoch.
+    /// Start of minute 0, in milliseconds since the Unix epoch.
     began_unix_ms: u64,
     calculating: Mutex<Calculating>,
     shown: Mutex<Arc<Shown>>,
     actions: Mutex<Actions>,
-    /// Who tells of it, once it has begun.
+    /// The alert desk that announces news. Empty before the start.
     desk: OnceLock<Arc<AlertDesk>>,
 }
 
@@ -53,13 +54,13 @@ struct Calculating {
     /// Oldest first.
     minutes: Vec<Signals>,
     before: Option<Counters>,
-    /// By rule and target, the minute in which it was given last.
+    /// By rule and target, the minute in which the advice was last given.
     advised: BTreeMap<(&'static str, String), u64>,
-    /// Figures of which it was told that they reach their limit.
+    /// Metrics that were announced as approaching their limits.
     near: BTreeSet<String>,
 }
 
-/// What was known when the last minute was over.
+/// The results of the last minute.
 #[derive(Default)]
 struct Shown {
     figures: Vec<Known>,
@@ -69,7 +70,7 @@ struct Shown {
     advice: Vec<Advice>,
 }
 
-/// A figure, and when it reaches what it should not.
+/// A metric, and when it reaches its limit.
 struct Known {
     figure: Figure,
     limit: Option<Limit>,
@@ -83,8 +84,8 @@ impl fmt::Debug for OutlookWatch {
 }
 
 impl OutlookWatch {
-    /// Over these numbers that may be set, which it sets only where the settings say so. Minute 0 is `began_unix_ms`, in
-    /// milliseconds since the Unix epoch.
+    /// Makes a watch with these adjustable values, which it changes only if the settings allow it.
+    /// Minute 0 began at `began_unix_ms`, in milliseconds since the Unix epoch.
     pub fn new(settings: &PerformanceSettings, began_unix_ms: u64, actuators: Vec<Arc<dyn Actuator>>) -> Self {
         let mut limits = Limits::default();
         limits.hit_rate = settings.health.hit_rate;
@@ -109,7 +110,7 @@ impl OutlookWatch {
         }
     }
 
-    /// Takes in a minute, every minute, until `shutdown`, and hangs up what there is to show.
+    /// Runs every minute until `shutdown`, and registers the sections.
     pub fn start(self: Arc<Self>, telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
         sections::hang_up(telemetry.board(), &self);
         self.desk.get_or_init(|| Arc::clone(telemetry.alerts()));
@@ -122,7 +123,8 @@ impl OutlookWatch {
                     _ = beat.tick() => {}
                 }
                 let (watch, telemetry) = (Arc::clone(&self), Arc::clone(&telemetry));
-                // A quarter of a second of calculations where there are many figures: no request should wait for it.
+                // Up to a quarter of a second of computation with many metrics: no request may wait
+                // for it.
                 let turned = tokio::task::spawn_blocking(move || {
                     let counters = Counters::of(&telemetry);
                     let minute = telemetry.registry().now().as_secs() / MINUTE.as_secs();
@@ -135,11 +137,11 @@ impl OutlookWatch {
         });
     }
 
-    /// Sets the value before a change again.
+    /// Restores the value before a change.
     ///
     /// # Errors
     ///
-    /// [`RevertError`]; then nothing was changed.
+    /// [`RevertError`]. Nothing is changed then.
     pub fn revert(&self, id: u64) -> Result<Entry, RevertError> {
         let done = self.actions().revert(id);
         match (&done, self.desk.get()) {
@@ -150,18 +152,18 @@ impl OutlookWatch {
         done
     }
 
-    /// Adds a number that advice may set, of a part that starts after the node.
+    /// Adds an adjustable value of a part that starts after the node.
     pub fn add_actuator(&self, actuator: Arc<dyn Actuator>) {
         self.actions().add(actuator);
     }
 
-    /// Switches changes by itself on or off, until the next start.
+    /// Enables or disables automatic changes until the next start.
     pub fn set_enabled(&self, enabled: bool) {
         self.actions().set_enabled(enabled);
         tracing::info!(enabled, "changes from advice");
     }
 
-    /// Takes in what was counted until the end of a minute.
+    /// Processes the counters at the end of a minute.
     fn turn(&self, minute: u64, counters: Counters) -> News {
         let mut calculating = self.calculating.lock().unwrap_or_else(PoisonError::into_inner);
         let Calculating { outlook, minutes, before, advised, near } = &mut *calculating;
@@ -205,20 +207,21 @@ impl OutlookWatch {
         self.actions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When a minute was over, in milliseconds since the Unix epoch.
+    /// Returns when a minute ended, in milliseconds since the Unix epoch.
     fn at_unix_ms(&self, minute: u64) -> u64 {
         self.began_unix_ms.saturating_add(minute.saturating_mul(60_000))
     }
 }
 
-/// The advice that was not given lately.
+/// Returns the advice that was not given recently.
 fn new_among(advice: &[Advice], given: &mut BTreeMap<(&'static str, String), u64>, minute: u64) -> Vec<Advice> {
     given.retain(|_, last| minute.saturating_sub(*last) <= FORGOTTEN);
     let is_new = |advice: &&Advice| given.insert((advice.id, advice.target.clone()), minute).is_none();
     advice.iter().filter(is_new).cloned().collect()
 }
 
-/// The figures that are now seen to reach their limits, and were not before. One that is no longer on its way is forgotten.
+/// Returns the metrics that have newly become likely to reach their limits. A metric that no longer
+/// approaches its limit is forgotten.
 fn newly_near(figures: &[Known], told: &mut BTreeSet<String>) -> Vec<Near> {
     let mut near = Vec::new();
     for Known { figure, limit, reach } in figures {
@@ -226,7 +229,7 @@ fn newly_near(figures: &[Known], told: &mut BTreeSet<String>) -> Vec<Near> {
             told.remove(&figure.name);
             continue;
         };
-        // Only what all of the interval says is worth somebody's time.
+        // Only announced if the whole interval of the forecast crosses the limit.
         if reach.latest.is_some() && told.insert(figure.name.clone()) {
             near.push(Near { name: figure.name.clone(), value: figure.last.value, limit: limit.value, reach: *reach });
         }

@@ -1,4 +1,4 @@
-//! An operator's rules on metrics: reads `/metrics` as a scraper does, and compares each series.
+//! An operator's rules on metrics: reads `/metrics` like a scraper, and evaluates each series.
 
 mod series;
 
@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Sample, Telemetry};
 use series::AllSeries;
 
-/// Time between two readings of the metrics.
+/// Interval of the readings.
 const PERIOD: Duration = Duration::from_secs(10);
-/// Age from which on a reading says nothing of now.
+/// Age above which a reading counts as missing.
 const STALE: Duration = Duration::from_secs(60);
 
-/// The rules, and what they read last.
+/// The rules and their last readings.
 #[derive(Debug)]
 pub(super) struct OwnRules {
     rules: Vec<OwnRule>,
@@ -33,7 +33,7 @@ pub(super) struct OwnRules {
 struct Reading {
     series: AllSeries,
     read_at: Option<Instant>,
-    /// The log names the rule once.
+    /// Whether the log has named the rule, which happens once.
     is_reported: bool,
 }
 
@@ -43,7 +43,7 @@ impl OwnRules {
         Self { rules: rules.to_vec(), state: Mutex::new(state) }
     }
 
-    /// Reads the metrics again and again until `shutdown`. Does nothing without rules.
+    /// Reads the metrics periodically until `shutdown`. Does nothing if there are no rules.
     pub(super) fn start(self: Arc<Self>, telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
         if self.rules.is_empty() {
             return;
@@ -59,7 +59,7 @@ impl OwnRules {
         });
     }
 
-    /// Takes in the text of `/metrics`.
+    /// Processes the text of `/metrics`.
     pub(super) fn take(&self, text: &str, now: Instant) {
         let samples: Vec<_> = text.lines().filter_map(Sample::read).collect();
         for (rule, reading) in self.rules.iter().zip(&mut *self.state()) {
@@ -74,7 +74,7 @@ impl OwnRules {
         }
     }
 
-    /// One observation for each series of each rule.
+    /// Returns one observation for each series of each rule.
     pub(super) fn observations(&self, now: Instant) -> Vec<Observation<'static>> {
         let state = self.state();
         let is_fresh = |read_at: Instant| now.saturating_duration_since(read_at) < STALE;
@@ -82,7 +82,7 @@ impl OwnRules {
         fresh.flat_map(|(rule, reading)| reading.observations(rule)).collect()
     }
 
-    /// The rules whose metric had no series at the last reading.
+    /// Returns the rules whose metric had no series at the last reading.
     pub(super) fn without_data(&self) -> Vec<Value> {
         let state = self.state();
         let read = self.rules.iter().zip(&*state).filter(|(_, reading)| reading.read_at.is_some());
@@ -113,7 +113,7 @@ fn observe(rule: &OwnRule, subject: &str, value: f64) -> Observation<'static> {
     observation.subject(subject.to_owned()).detail(detail)
 }
 
-/// Whether the text has the metric's family, with series or without.
+/// Whether the text contains the metric's family, with or without series.
 fn is_known(text: &str, metric: &str) -> bool {
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     families.into_iter().any(|(family, kind)| {

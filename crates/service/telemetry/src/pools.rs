@@ -1,4 +1,4 @@
-//! The pools of connections: as they are shown, judged and counted.
+//! Section, readings and metrics of the connection pools.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +14,7 @@ use tidegate_store::{PoolState, WatchedPool};
 use super::exposition::Family;
 use super::{Board, Named, Section, Table};
 
-/// Shows them on the board, and judges by how many connections are in use in all, and how long somebody waits for one.
+/// Registers them, and judges the pools by the connections in use and the longest wait.
 pub(super) fn hang_up(pools: Vec<WatchedPool>, board: &Board, limits: HealthConfig) {
     let (judged, counted) = (pools.clone(), pools.clone());
     board.section(Arc::new(Pools(pools)));
@@ -28,11 +28,11 @@ pub(super) fn hang_up(pools: Vec<WatchedPool>, board: &Board, limits: HealthConf
 
 const READINGS: &[Named] = &[Named::warning("pool_wait"), Named::critical("pool_stuck"), Named::warning("pool_in_use")];
 
-/// Number of readings, one per second, in which a pool must be nearly full. A short burst can
-/// fill a small pool.
+/// Number of readings, one each second, in which a pool must be nearly full. A short burst can fill
+/// a small pool.
 const LATELY: usize = 10;
 
-/// Connections in use, of each pool, at the last readings.
+/// Connections in use of each pool at the last readings.
 #[derive(Debug, Default)]
 struct InUse(Mutex<VecDeque<Vec<u64>>>);
 
@@ -51,11 +51,11 @@ impl InUse {
     }
 }
 
-/// `in_use` are the connections of each pool that were in use lately.
+/// `in_use` is the recent number of connections in use of each pool.
 fn readings(pools: &[PoolState], in_use: &[u64], limits: &HealthConfig) -> Vec<Reading> {
     let longest = pools.iter().map(|pool| pool.longest_wait).max().unwrap_or_default();
     let mut readings = vec![limits.pool_wait(longest), limits.pool_stuck(longest)];
-    // A pool of one connection is full whenever it is used: there only waits count.
+    // A pool of one connection is full whenever it is used, so only waits count there.
     let shared = pools.iter().zip(in_use).filter(|(pool, _)| pool.max > 1);
     let share = |(pool, in_use): &(&PoolState, &u64)| **in_use * 1_000 / u64::from(pool.max);
     if let Some((pool, in_use)) = shared.max_by_key(share) {
@@ -110,7 +110,8 @@ fn item(pool: &WatchedPool) -> Value {
         "failed": state.failed,
         "acquired": acquired.count,
         "acquire_mean_ms": mean(&acquired),
-        // Since the start, as all of it but what is so now. Nobody has waited for nothing.
+        // Since the start, like the other values except the current ones. `None` if there was no
+        // wait.
         "acquire_max_ms": (acquired.count > 0).then(|| pool.acquired().longest().as_secs_f64() * 1_000.0),
     })
 }
@@ -125,7 +126,7 @@ fn mean(times: &Totals) -> Option<f64> {
 #[derive(Debug)]
 struct Figures(Vec<(PoolState, Totals)>);
 
-/// A figure of a pool: its metric, what it is, where it comes from.
+/// A metric of a pool: its name, its help text and its source.
 type Gauge = (&'static str, &'static str, fn(&PoolState) -> u64);
 
 const GAUGES: &[Gauge] = &[
@@ -191,7 +192,7 @@ mod tests {
         }
     }
 
-    /// Judges a pool by the default limits after these seconds. Returns whether the limit is
+    /// Judges a pool with the default limits after these seconds. Returns whether the limit is
     /// exceeded, and the message.
     fn judge_in_use(max: u32, seconds: &[u64]) -> Option<(bool, String)> {
         let (in_use, limits) = (InUse::default(), HealthConfig::default());

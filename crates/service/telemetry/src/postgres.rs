@@ -1,4 +1,5 @@
-//! The PostgreSQL server of the tables: its connections, of all programs, and its replicas.
+//! Metrics and alerts of the PostgreSQL server of the tables: its connections, of all programs, and
+//! its replicas.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use super::{AlertDesk, Board};
 
 /// Time between two readings.
 const PERIOD: Duration = Duration::from_secs(15);
-/// Age from which on a reading says nothing of now.
+/// Age above which a reading counts as missing.
 const STALE: Duration = Duration::from_secs(60);
 
 /// The last reading.
@@ -41,8 +42,8 @@ impl Latest {
     }
 }
 
-/// Makes figures and alerts of what the server says, and reads it again and again until `shutdown`.
-/// On SQLite nothing is read, and the figures have no series.
+/// Registers metrics and alerts of the server, and reads it periodically until `shutdown`. On
+/// SQLite nothing is read, and the metrics have no series.
 pub(super) fn start(watch: Option<ServerWatch>, board: &Board, alerts: &AlertDesk, shutdown: CancellationToken) {
     let latest = Arc::<Latest>::default();
     latest.register(board, alerts);
@@ -63,7 +64,7 @@ async fn read(mut watch: ServerWatch, latest: Arc<Latest>) {
     }
 }
 
-/// The measurements for alert rules.
+/// Returns the measurements for alert rules.
 fn measurements(state: &ServerState) -> Vec<Measurement> {
     let share = share(state.connections, state.max_connections);
     let connections = Measurement::new("postgres_connections", &*state.place, share);
@@ -117,7 +118,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Alerts on what a real server says. The test gives the time of the alerts.
+    /// Alerts on readings of a real server. The test provides the time of the alerts.
     struct Judged {
         ground: Ground,
         store: Store,
@@ -143,7 +144,8 @@ mod tests {
             Self { ground, watch: store.server_watch().unwrap(), store, latest, second: 0 }
         }
 
-        /// Reads the server, and lets more time pass than an alert takes, until the alert is there.
+        /// Reads the server until the alert has the phase. More time passes between readings than
+        /// the rule's hold.
         async fn until(&mut self, rule: &str, subject: &str, phase: &str) {
             let reached = poll_until(LONG, async || {
                 self.latest.set(self.watch.read().await.unwrap());

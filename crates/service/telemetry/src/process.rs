@@ -1,6 +1,7 @@
-//! What the process takes of its machine: processor, memory, descriptors, threads, and how busy its runtime is.
+//! Resources of the process: processor, memory, descriptors, threads, and the load of its runtime.
 //!
-//! The process's own figures are read from `/proc`, so only Linux has them. The runtime's are everywhere.
+//! The process's values are read from `/proc`, so only Linux has them. The runtime's values exist
+//! everywhere.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,45 +20,45 @@ use tokio::time::Instant;
 use super::board::{Board, Named, Section};
 use super::exposition::Family;
 
-/// Above this share of the descriptors that it may open, a process is about to refuse connections.
+/// Above this share of its descriptor limit, a process is about to refuse connections.
 pub(super) const DESCRIPTORS: f64 = 0.8;
-/// The first version of control groups says so large a number, rounded to pages, where there is no limit.
+/// Cgroup version 1 reports a number of at least this size, rounded to pages, if there is no limit.
 #[cfg(target_os = "linux")]
 const NO_LIMIT: u64 = 1 << 62;
-/// Between two looks at them for the verdict of each second.
+/// Interval between two readings for the health report.
 const SPACING: Duration = Duration::from_secs(10);
 
-/// What the system says of this process.
+/// The system's values for this process.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct ProcessReading {
-    /// Time on processors since the start, in user and kernel.
+    /// Processor time since the start, in user and kernel mode.
     pub(super) cpu_seconds: f64,
     pub(super) resident_bytes: u64,
     pub(super) virtual_bytes: u64,
-    /// What its control group may take; none where that has no limit, or there is no group.
+    /// Memory limit of the cgroup. `None` if it has no limit or there is no cgroup.
     pub(super) memory_limit_bytes: Option<u64>,
     pub(super) open_descriptors: u64,
-    /// None where there is no limit.
+    /// `None` if there is no limit.
     pub(super) max_descriptors: Option<u64>,
     pub(super) threads: u64,
-    /// In milliseconds since the Unix epoch, as exactly as the system tells.
+    /// In milliseconds since the Unix epoch, with the precision of the system.
     pub(super) started_at_unix_ms: u64,
 }
 
-/// What the runtime says of itself.
+/// The runtime's values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 struct RuntimeReading {
     workers: u64,
-    /// Tasks that have not ended.
+    /// Number of tasks that have not ended.
     tasks: u64,
-    /// Tasks that wait in no worker's own queue.
+    /// Number of tasks in the global queue, outside the workers' own queues.
     queued: u64,
-    /// Time that the workers were not parked, together.
+    /// Total time for which the workers were not parked.
     busy_seconds: f64,
 }
 
 impl ProcessReading {
-    /// `None` where the system doesn't tell.
+    /// `None` if the system does not report it.
     #[cfg(target_os = "linux")]
     #[expect(clippy::cast_precision_loss, reason = "ticks of a processor, shown as seconds")]
     pub(super) fn take() -> Option<Self> {
@@ -77,7 +78,7 @@ impl ProcessReading {
         })
     }
 
-    /// `None` where the system doesn't tell.
+    /// `None` if the system does not report it.
     #[cfg(not(target_os = "linux"))]
     pub(super) fn take() -> Option<Self> {
         None
@@ -97,16 +98,17 @@ impl RuntimeReading {
     }
 }
 
-/// The descriptors of this process.
+/// File descriptors of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Descriptors {
     open: u64,
-    /// None where there is no limit.
+    /// `None` if there is no limit.
     most: Option<u64>,
 }
 
 impl Descriptors {
-    /// Since Linux 6.2 the directory says how many it has; before, all of them are listed, which takes longer the more there are.
+    /// Since Linux 6.2 the directory reports its number of entries. Before, all of them are listed,
+    /// which is slower the more there are.
     #[cfg(target_os = "linux")]
     fn take() -> Option<Self> {
         Self::of(&procfs::process::Process::myself().ok()?)
@@ -138,19 +140,20 @@ impl Descriptors {
     }
 }
 
-/// When the machine started, in seconds since the Unix epoch. It doesn't change, and all of `/proc/stat` is read for it.
+/// Boot time of the machine, in seconds since the Unix epoch. Cached, since it does not change and
+/// requires reading all of `/proc/stat`.
 #[cfg(target_os = "linux")]
 fn boot_time() -> Option<u64> {
     static AT: OnceLock<Option<u64>> = OnceLock::new();
     *AT.get_or_init(|| procfs::boot_time_secs().ok())
 }
 
-/// The least that the control group of this process, or one around it, may take.
+/// Returns the lowest memory limit of this process's cgroup and its parents.
 #[cfg(target_os = "linux")]
 fn memory_limit() -> Option<u64> {
     let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let (root, file, group) = own.lines().find_map(|line| {
-        // `7:memory:/group` of the first version, `0::/group` of the second.
+        // `7:memory:/group` in version 1, `0::/group` in version 2.
         let (controllers, group) = line.split_once(':')?.1.split_once(':')?;
         match controllers {
             "" => Some(("/sys/fs/cgroup", "memory.max", group)),
@@ -169,7 +172,7 @@ fn memory_limit() -> Option<u64> {
     around.filter_map(limit).min()
 }
 
-/// Hangs up what the process and the runtime that this is called in take.
+/// Registers the resources of the process, and of the runtime in which this is called.
 pub(super) fn hang_up(board: &Board) {
     let runtime = Handle::current();
     board.section(Arc::new(ProcessSection(runtime.clone())));
@@ -199,7 +202,7 @@ impl Section for ProcessSection {
     }
 }
 
-/// The names without a prefix are those that every client library gives these figures.
+/// The names without a prefix are the same in all Prometheus client libraries.
 #[derive(Debug)]
 struct ProcessFigures {
     process: Option<ProcessReading>,

@@ -1,6 +1,7 @@
-//! Once a second: files the second's figures into their windows, and judges them.
+//! The ticker: once a second, files the metrics of the second into windows, and judges them.
 //!
-//! What a broker has to be asked for is asked apart, and judged as it was last known: one that hangs delays no verdict.
+//! Queries to the broker run separately, and the last known answer is judged: a broker that hangs
+//! does not delay the health report.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -21,21 +22,21 @@ const BEAT: Duration = Duration::from_secs(1);
 /// A job store that doesn't answer within this time counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What is unknown where the requests can't be judged.
+/// Readings that are unknown if the requests can't be judged.
 const REQUESTS: &[Named] = &[Named::critical("error_rate"), Named::critical("aborted"), Named::critical("p99")];
 
-/// What the job store said last.
+/// The last answer of the job store.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
-    /// On the registry's clock.
+    /// Time on the registry's clock.
     at: Duration,
-    /// Queues without a live worker; `None` when there was no answer.
+    /// Queues without a live worker. `None` if there was no answer.
     unserved: Option<Vec<&'static str>>,
 }
 
 pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
     let (asking, until) = (Arc::clone(&telemetry), shutdown.clone());
-    // In a task of its own, so that a broker which takes its thread takes no tick with it.
+    // In a separate task, so that a broker that blocks its thread does not stop the ticker.
     tokio::spawn(async move {
         until.run_until_cancelled(ask(&asking, || asking.unserved_queues())).await;
     });
@@ -44,8 +45,7 @@ pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) 
 
 async fn beat(telemetry: &Telemetry) {
     let each = |_: &Registry| {
-        // Before the job store was asked for the first time nothing is judged, which is for as long as its patience at
-        // most.
+        // Before the first answer or timeout of the job store nothing is judged.
         if telemetry.asked().is_some() {
             telemetry.judge();
         }
@@ -53,14 +53,14 @@ async fn beat(telemetry: &Telemetry) {
     telemetry.registry.ticking(each).await;
 }
 
-/// As with the ticks, a question that panics must not be the last one.
+/// Runs `second`. Logs a panic in it, so that the queries continue.
 fn surviving(second: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(second)).is_err() {
         tracing::error!("a second was not judged: a part of it panicked");
     }
 }
 
-/// Asks the job store once a second, or as often as it answers. A question that panics was not answered.
+/// Queries the job store once a second, or as often as it answers. A panic counts as no answer.
 async fn ask<F>(telemetry: &Telemetry, question: impl Fn() -> F)
 where
     F: Future<Output = Result<Vec<&'static str>, BrokerError>>,
@@ -80,7 +80,7 @@ where
     }
 }
 
-/// The first after a second: by then a worker inside this process has announced itself.
+/// The first query is after a second: by then a worker inside this process has announced itself.
 fn pace() -> Interval {
     let mut pace = interval_at(Instant::now() + BEAT, BEAT);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -105,8 +105,8 @@ impl Telemetry {
     fn queue_readings(&self, Asked { at, unserved }: Asked) -> [Reading; 3] {
         let store = match &self.redis {
             None => is_so("job_store_unreachable", unserved.is_none()).critical(),
-            // Reads, writes and limits go on without it: who took this node out of service would make an outage of the
-            // queue one of everything.
+            // Reads, writes and limits work without it. If a load balancer removed this node, an
+            // outage of the queue would become a complete outage.
             Some(redis) => is_so("redis_unavailable", unserved.is_none() || !redis.is_available()),
         };
         let unserved = unserved.unwrap_or_default();
@@ -116,7 +116,8 @@ impl Telemetry {
         [store, alone, full].map(|reading| reading.taken_ago(self.registry.now().saturating_sub(at)))
     }
 
-    /// Asks the servers of a job store that was found full whether it still is: nobody may enqueue meanwhile.
+    /// Queries whether the servers of a full job store are still full. Without enqueue attempts
+    /// nothing else would show it.
     async fn ask_for_room(&self) {
         if let Some(redis) = self.redis.as_ref().filter(|_| self.job_watch.is_full())
             && let Ok(is_full) = tokio::time::timeout(PATIENCE, redis.is_queue_full()).await
@@ -132,7 +133,7 @@ impl Telemetry {
     }
 }
 
-/// A yes-or-no question: half stands for the threshold between the two.
+/// Makes a reading of a yes-or-no question. The threshold between the two is one half.
 pub(super) fn is_so(name: &'static str, answer: bool) -> Reading {
     Reading::new(name, if answer { 1.0 } else { 0.0 }, 0.5)
 }

@@ -1,4 +1,4 @@
-//! What the queues tell of themselves: runs in this process, rates over all processes, and their part of `/metrics`.
+//! Metrics of the queues: runs in this process, and rates over all processes.
 
 mod asked;
 mod figures;

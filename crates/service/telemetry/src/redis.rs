@@ -1,4 +1,4 @@
-//! What is known of Redis: whether it answers, and what its servers say about themselves once a minute.
+//! State of Redis: whether it answers, and the servers' own reports, once a minute.
 
 mod limits;
 mod lost_replicas;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use tidegate_base::Seldom;
 use tidegate_model::alert_rules::Measurement;
 use tidegate_outgoing::redis::Redis;
 use tidegate_perfmon::mask;
@@ -16,31 +17,29 @@ use tidegate_redis::{Client, Command, Diagnosis, Error, NodeInfo, ReplicaInfo, S
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::Seldom;
 use lost_replicas::LostReplicas;
 
-/// How often the servers are asked.
+/// Interval of the readings.
 const PERIOD: Duration = Duration::from_secs(60);
-/// How long finding out why a server can't be used may take.
+/// Timeout for finding out why a server can't be used.
 const DIAGNOSIS: Duration = Duration::from_secs(3);
-/// Slow commands that are shown.
+/// Maximum number of slow commands that are shown.
 const SLOW_COMMANDS: usize = 10;
-/// How often it is logged that a server can't be asked for a clean file.
+/// Interval of log lines about a server that does not allow a rewrite.
 const COMPLAINT: Duration = Duration::from_mins(10);
-/// What the mark of a run begins with until the server has accepted the rewrite.
+/// Prefix of the mark of a run until the server has accepted the rewrite.
 const ASKED: &str = "asked";
-/// How long such a mark stands, which is shorter than [`PERIOD`]: the next look tries again.
+/// Expiry of such a mark in milliseconds. Below [`PERIOD`], so that the next reading tries again.
 const ASKED_FOR_MS: u64 = 30_000;
 
-/// The watch over Redis.
+/// The watch on Redis.
 #[derive(Debug)]
 pub(super) struct RedisWatch {
     redis: Redis,
     seen: Mutex<Seen>,
-    /// Why a use is not served, by its name.
+    /// By name, why a use is not available.
     reasons: Mutex<BTreeMap<&'static str, String>>,
-    /// The run in which each durable server needs no further request for a clean file, by its
-    /// address.
+    /// By address, the run of each durable server that needs no further rewrite request.
     runs: Mutex<BTreeMap<String, String>>,
     complaints: Seldom,
 }
@@ -53,18 +52,18 @@ struct Seen {
     replicas: LostReplicas,
 }
 
-/// Redis as an operator sees it.
+/// State of Redis for operators.
 #[derive(Debug, Clone, Serialize)]
 pub struct RedisReport {
-    /// Whether every use of it is served.
+    /// Whether every use of it is available.
     pub available: bool,
-    /// What it is used for.
+    /// The uses of Redis.
     pub uses: Vec<RedisUse>,
-    /// What each primary said last.
+    /// The last report of each primary.
     pub servers: Vec<RedisServer>,
-    /// What should be looked at.
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// Commands that took a server long, slowest first.
+    /// Slow commands of the servers, slowest first.
     pub slow_commands: Vec<RedisSlowCommand>,
 }
 
@@ -73,9 +72,9 @@ pub struct RedisReport {
 pub struct RedisUse {
     /// `queue`, `limits` or `cache`.
     pub name: &'static str,
-    /// The URL, password masked.
+    /// The URL with a masked password.
     pub url: String,
-    /// Whether it is served; where not, limits and cache go on in memory, and jobs wait.
+    /// Whether it is available. If not, limits and cache continue in memory, and jobs wait.
     pub available: bool,
 }
 
@@ -84,42 +83,42 @@ pub struct RedisUse {
 pub struct RedisServer {
     /// Host and port.
     pub address: String,
-    /// Its version.
+    /// Version of the server.
     pub version: Option<String>,
     /// Bytes of data.
     pub used_memory: Option<u64>,
-    /// Bytes that it may take; 0 is no limit.
+    /// Memory limit in bytes. 0 if there is no limit.
     pub max_memory: Option<u64>,
-    /// Bytes that the system has given it.
+    /// Resident memory in bytes.
     pub resident_memory: Option<u64>,
-    /// Resident by used memory.
+    /// Resident memory divided by used memory.
     pub fragmentation: Option<f64>,
-    /// Percent of one core since the reading before.
+    /// Percent of one core since the previous reading.
     pub processor_percent: Option<f64>,
     /// Open connections.
     pub clients: Option<u64>,
     /// Maximum number of connections.
     pub max_clients: Option<u64>,
-    /// Connections refused since its start.
+    /// Connections refused since the server's start.
     pub rejected_connections: Option<u64>,
-    /// Commands a second.
+    /// Commands per second.
     pub commands_per_second: Option<u64>,
-    /// Share of the reads that found their key, since its start.
+    /// Share of reads that found their key, since the server's start.
     pub hit_rate: Option<f64>,
-    /// Keys thrown away since its start.
+    /// Evicted keys since the server's start.
     pub evicted_keys: Option<u64>,
-    /// Milliseconds for which the last fork held everything up.
+    /// Milliseconds for which the last fork blocked the server.
     pub last_fork_ms: Option<f64>,
     /// Its replicas.
     pub replicas: Vec<RedisReplica>,
 }
 
-/// One replica, as its primary sees it.
+/// One replica, as its primary reports it.
 #[derive(Debug, Clone, Serialize)]
 pub struct RedisReplica {
     /// Host and port.
     pub address: String,
-    /// Whether it follows the stream of writes, and does not wait for its first copy.
+    /// Whether it receives the replication stream. `false` while it waits for the first copy.
     pub is_online: bool,
     /// Seconds since its last acknowledgement.
     pub lag_seconds: f64,
@@ -127,16 +126,16 @@ pub struct RedisReplica {
     pub behind_bytes: u64,
 }
 
-/// One command that took long.
+/// One slow command.
 #[derive(Debug, Clone, Serialize)]
 pub struct RedisSlowCommand {
     /// Host and port.
     pub address: String,
-    /// When it ended, in seconds since 1970 of the server's clock.
+    /// When it ended, in seconds since 1970 by the server's clock.
     pub at: u64,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     pub ms: f64,
-    /// Its name and key.
+    /// Name and key.
     pub command: String,
 }
 
@@ -146,7 +145,7 @@ impl RedisWatch {
         Arc::new(Self { redis, seen: Mutex::default(), reasons: Mutex::default(), runs: Mutex::default(), complaints })
     }
 
-    /// Asks now and every minute, and tells the log what changes, until `shutdown`.
+    /// Reads now and every minute, and logs changes, until `shutdown`.
     pub(super) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let asking = async {
             let mut beat = interval(PERIOD);
@@ -155,7 +154,7 @@ impl RedisWatch {
             loop {
                 tokio::select! {
                     _ = beat.tick() => {}
-                    // A server that is back may have been started anew.
+                    // A server that is available again may have been restarted.
                     Ok(()) = available.changed() => {
                         if !*available.borrow_and_update() {
                             continue;
@@ -189,7 +188,7 @@ impl RedisWatch {
         self.redis.queue().info().await.iter().any(NodeInfo::is_full)
     }
 
-    /// The measurements for alert rules.
+    /// Returns the measurements for alert rules.
     pub(super) fn measurements(&self) -> Vec<Measurement> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let lost = seen.replicas.measurements(&seen.servers, Instant::now());
@@ -208,7 +207,7 @@ impl RedisWatch {
         }
     }
 
-    /// Why uses are not served.
+    /// Returns why uses are not available.
     fn unserved(&self) -> Vec<String> {
         let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         reasons.iter().map(|(name, reason)| format!("{name}: {reason}")).collect()
@@ -233,7 +232,7 @@ impl RedisWatch {
             })
             .collect();
         let warnings = warnings_of(&servers);
-        // Once when it begins and not each minute: a log that repeats itself is not read.
+        // Once at the beginning instead of every minute: a repetitive log is not read.
         for begun in warnings.difference(&seen.warnings) {
             tracing::warn!("Redis: {begun}");
         }
@@ -247,8 +246,8 @@ impl RedisWatch {
 }
 
 impl RedisWatch {
-    /// Asks each durable server that is new, or was started since, to write its append-only file
-    /// anew, if it keeps torn scripts there.
+    /// Requests a rewrite of the append-only file from each durable server that is new or was
+    /// restarted, if it keeps torn scripts there.
     async fn clean_files(&self) {
         if !self.redis.rewrites_append_only_file() {
             return;
@@ -260,10 +259,10 @@ impl RedisWatch {
             }
             match self.clean_file(&server.address, &run).await {
                 Ok(true) => drop(self.runs().insert(server.address, run)),
-                // Another process has just asked: the next look shows whether the server has begun.
+                // Another process has just sent the request. The next reading shows the result.
                 Ok(false) => {}
                 Err(error) => {
-                    // It does not change until an operator changes it: said once for each run.
+                    // Only an operator can change it, so it is logged once for each run.
                     let is_forbidden = error.code() == Some("NOPERM");
                     if is_forbidden || self.complaints.count().is_some() {
                         tracing::warn!(
@@ -281,8 +280,8 @@ impl RedisWatch {
         }
     }
 
-    /// Asks the server to write its append-only file anew, unless a process has done so in this
-    /// run. Returns whether the request was accepted; not yet while another process makes it.
+    /// Requests a rewrite of the append-only file, unless a process has done so in this run.
+    /// Returns whether the request was accepted; `false` while another process makes it.
     async fn clean_file(&self, address: &str, run: &str) -> Result<bool, Error> {
         let key = self.redis.keyspace().group("rewritten", &[address]);
         let asked = format!("{ASKED} {run}");
@@ -313,7 +312,7 @@ impl RedisWatch {
     }
 }
 
-/// Tells the log when a use of Redis ends and begins again.
+/// Logs when a use of Redis becomes unavailable and available again.
 async fn told_of(name: &'static str, client: &Client, note: impl Fn(&'static str, Option<String>)) {
     let mut available = client.availability().watch();
     while available.changed().await.is_ok() {
@@ -337,11 +336,11 @@ async fn told_of(name: &'static str, client: &Client, note: impl Fn(&'static str
             Err(_) => tracing::warn!(used_for = name, %server, "Redis does not answer"),
         }
     }
-    // The client was closed: nothing is left to be told, and the others go on.
+    // The client was closed: nothing more happens here, and the other watches continue.
     std::future::pending::<()>().await;
 }
 
-/// Without the figure, so that one that only moves is not told again.
+/// Returns the warnings without values, so that a changed value is not logged again.
 fn warnings_of(servers: &[NodeInfo]) -> BTreeSet<String> {
     let thresholds = Thresholds::default();
     let of = |server: &NodeInfo| {
@@ -396,7 +395,7 @@ fn replica(info: ReplicaInfo) -> RedisReplica {
 
 fn slow(command: SlowCommand) -> RedisSlowCommand {
     let SlowCommand { address, at, took, command, .. } = command;
-    // It bears the key, which may hold somebody's address.
+    // It contains the key, which may contain an e-mail address.
     let command = mask(&command).into_owned();
     RedisSlowCommand { address, at, ms: milliseconds(took), command }
 }

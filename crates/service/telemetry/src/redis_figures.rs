@@ -1,4 +1,4 @@
-//! The part of `/metrics` that is about Redis.
+//! Metrics of Redis, for `/metrics`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::Board;
 use super::exposition::Family;
 use super::redis::{RedisReplica, RedisReport, RedisServer, RedisWatch};
 
-/// Hangs up what is known of Redis.
+/// Registers the metrics of Redis.
 pub(super) fn hang_up(board: &Board, watch: &Arc<RedisWatch>) {
     let watch = Arc::clone(watch);
     board.figures(move || Box::new(RedisFigures(watch.report())));
@@ -21,7 +21,7 @@ pub(super) fn hang_up(board: &Board, watch: &Arc<RedisWatch>) {
 #[derive(Debug)]
 struct RedisFigures(RedisReport);
 
-/// A figure of a server: its metric, what it is, where it comes from.
+/// A metric of a server: its name, its help text and its source.
 type Figure<N> = (&'static str, &'static str, fn(&RedisServer) -> Option<N>);
 
 const GAUGES: &[Figure<u64>] = &[
@@ -92,7 +92,7 @@ impl Collector for RedisFigures {
     }
 }
 
-/// Replicas that follow the stream of writes, with their labels.
+/// Returns the replicas that receive the replication stream, with their labels.
 fn replicas(servers: &[RedisServer]) -> impl Iterator<Item = ([(&str, &str); 2], &RedisReplica)> {
     servers.iter().flat_map(|server| {
         let online = server.replicas.iter().filter(|replica| replica.is_online);
@@ -100,7 +100,7 @@ fn replicas(servers: &[RedisServer]) -> impl Iterator<Item = ([(&str, &str); 2],
     })
 }
 
-/// What the servers told of it.
+/// Returns the values that the servers reported.
 fn told<N>(servers: &[RedisServer], value: fn(&RedisServer) -> Option<N>) -> impl Iterator<Item = (&str, N)> {
     servers.iter().filter_map(move |server| Some((server.address.as_str(), value(server)?)))
 }

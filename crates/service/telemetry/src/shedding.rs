@@ -1,4 +1,4 @@
-//! How many requests found no place, for `/metrics`.
+//! Number of shed requests, for `/metrics`.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::exposition::Family;
 
-/// Requests that were turned away.
+/// Requests that were refused.
 #[derive(Debug)]
 pub(super) struct Shed(pub(super) u64);
 

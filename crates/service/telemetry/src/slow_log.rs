@@ -1,25 +1,26 @@
-//! What was slow, as lines of the log.
+//! Logs slow calls and operations.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_perfmon::{CallOutcome, Event, OTHER, Observer, SlowCall, SlowOperation};
 
-use super::Seldom;
-
-/// A route that is slow is slow by the thousand: the log hears of it once in so long.
+/// Minimum interval between log lines of one route or operation: a slow route is slow for thousands
+/// of requests.
 const PERIOD: Duration = Duration::from_secs(10);
-/// What gets a period of its own. The registry gives names to no more endpoints and operations than it is set to; beyond
-/// this number they share one.
+/// Maximum number of names with a separate interval. The registry limits the number of endpoints
+/// and operations; names beyond this number share one interval.
 const MOST: usize = 1_024;
 
-/// Writes slow calls and operations to the log, each route and operation once in a while.
+/// Logs slow calls and operations, each route and operation at most once in an interval.
 #[derive(Debug, Default)]
 pub struct SlowLog {
     heard: Mutex<HashMap<String, Arc<Seldom>>>,
-    /// Slow operations, and how many more of the name there were: a statement is heard of while its event is on its way through
-    /// the listeners, when nothing may be logged. No more than there are names to be heard.
+    /// Slow operations, with the number of unlogged ones of the same name. They wait here, since a
+    /// statement is reported while its event passes the listeners, which must not log. There are at
+    /// most as many as names.
     pending: Mutex<Vec<(SlowOperation, u64)>>,
 }
 
@@ -38,7 +39,7 @@ impl SlowLog {
             CallOutcome::Failed => "failed".to_owned(),
             CallOutcome::Aborted => "aborted".to_owned(),
         };
-        // The template and not the path: what a client wrote into it may be anything.
+        // The template instead of the path, which a client may have filled with anything.
         tracing::warn!(request_id, trace_id, method, route, outcome, ?elapsed, unlogged, "slow request");
     }
 
@@ -47,7 +48,7 @@ impl SlowLog {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).push((slow.clone(), unlogged));
     }
 
-    /// Logs the slow operations that came since the last time.
+    /// Logs the slow operations since the last call.
     pub(super) fn write(&self) {
         let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
         for (SlowOperation { kind, operation, outcome, elapsed, threshold, .. }, unlogged) in pending {

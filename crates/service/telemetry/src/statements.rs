@@ -1,4 +1,5 @@
-//! Which statements run, how long they take, and which a request runs again and again: from what sqlx tells of each.
+//! Statistics of statements from sqlx's events: which run, how long they take, and which one
+//! request repeats.
 
 mod event;
 mod figures;
@@ -27,27 +28,27 @@ use self::section::SlowQueriesSection;
 use self::slow_log::{Line, SlowLog};
 use super::{Board, Named, Operations};
 
-/// What sqlx tells of statements.
+/// Target of sqlx's events about statements.
 pub(super) const STATEMENT_TARGET: &str = "sqlx::query";
 
-/// Those of this process: several nodes in one share a subscriber, and with it these.
+/// The statistics of this process: several nodes in it share a subscriber, and so these.
 static OF_PROCESS: OnceLock<Arc<Statements>> = OnceLock::new();
 
-/// Everything known of statements. Holds no values.
+/// Statistics of statements. Contains no values.
 pub(super) struct Statements {
     queries: Queries,
     slow: std::time::Duration,
     slow_log: SlowLog,
     /// By [`Database`].
     times: [Times; Database::ALL.len()],
-    /// By [`Database`] too: the operations of the node that was first.
+    /// By [`Database`], the operations of the first node.
     measured: OnceLock<[Option<Arc<OperationHandle>>; Database::ALL.len()]>,
     repeated: AtomicU64,
-    /// Shapes of the job store. An operator can't change them, so nothing is advised about them.
+    /// Shapes of the job store. An operator can't change them, so there is no advice about them.
     of_job_store: Mutex<BTreeSet<Fingerprint>>,
 }
 
-/// Whose tables a statement is about.
+/// The owner of the tables of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Database {
     App,
@@ -57,7 +58,7 @@ pub(super) enum Database {
 impl Database {
     const ALL: [Self; 2] = [Self::App, Self::Queue];
 
-    /// sqlx doesn't tell which database it speaks of, but does so on the connection's own thread.
+    /// sqlx does not report the database, but it reports on the thread of the connection.
     fn of_this_thread() -> Self {
         let is_queue = std::thread::current().name().is_some_and(|name| name.starts_with(SqliteOptions::THREADS));
         if is_queue { Self::Queue } else { Self::App }
@@ -84,21 +85,22 @@ impl Statements {
         }
     }
 
-    /// Those of this process, with the limits of whoever asks first.
+    /// Returns the statistics of this process, with the limits of the first caller.
     pub(super) fn of_process(config: &QueryConfig) -> Arc<Self> {
         Arc::clone(OF_PROCESS.get_or_init(|| Arc::new(Self::new(config))))
     }
 
-    /// Records each as an operation from now on, and files their times into that registry's windows. The first call counts:
-    /// nodes of one process share their statements, and the first of them has them among its own.
+    /// Records statements as operations from now on, and files their durations into the windows of
+    /// that registry. Only the first call has an effect: nodes of one process share their
+    /// statements, which count for the first node.
     pub(super) fn measure_as(&self, operations: &Operations, registry: &Registry) {
         self.times.iter().for_each(|times| times.file_by(registry));
         let handles = [Some(Arc::clone(&operations.app_statements)), operations.queue_statements.clone()];
-        // A second call finds the first's.
+        // `set` fails in a second call: the first handles stay.
         let _ = self.measured.set(handles);
     }
 
-    /// Their figures by shape.
+    /// Statistics by shape.
     pub(super) fn queries(&self) -> &Queries {
         &self.queries
     }
@@ -136,19 +138,19 @@ impl Statements {
         }
     }
 
-    /// A request has ended, and all that was spawned in its span.
+    /// Processes a request that has ended, together with everything spawned in its span.
     fn ended(&self, request: &Request) {
         let repeated = self.queries.finish(request.route(), request.queries(), clock::unix_ms(), request.trace());
         self.repeated.fetch_add(repeated, Ordering::Relaxed);
     }
 
-    /// Logs the slow ones that were not logged yet.
+    /// Logs the slow statements that were not logged yet.
     pub(super) fn log_slow(&self) {
         self.slow_log.write();
     }
 }
 
-/// Shows them on a node's board, judges by them, and logs the slow ones each second.
+/// Registers section, readings and metrics, and logs the slow statements each second.
 pub(super) fn hang_up(statements: &Arc<Statements>, board: &Board, min_samples: u64) {
     board.section(Arc::new(SlowQueriesSection(statements.queries.clone())));
     let (judged, counted, logged) = (statements.queries.clone(), Arc::clone(statements), Arc::clone(statements));

@@ -1,4 +1,4 @@
-//! Telemetry over a job store in a directory of its own, for tests.
+//! Telemetry with a job store in a new directory, for tests.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// Its pulse has ended before it began: whoever tests beats himself.
+    /// The ticker has ended before it begins: the test ticks itself.
     pub(super) async fn new() -> Self {
         Self::with(&[]).await
     }
@@ -58,14 +58,15 @@ impl Ground {
         }
     }
 
-    /// The alert of a rule and subject that fires, is pending, or ended last, in this order.
+    /// Returns the alert of a rule and subject: a firing one, else a pending one, else the last
+    /// ended one.
     pub(super) fn alert(&self, rule: &str, subject: &str) -> Option<Value> {
         let told = self.telemetry.alerts().json(100);
         let items = told["items"].as_array().into_iter().flatten();
         items.into_iter().find(|item| item["rule"] == rule && item["subject"] == subject).cloned()
     }
 
-    /// The phase of that alert; empty without one.
+    /// Returns the phase of that alert. Empty if there is none.
     pub(super) fn phase(&self, rule: &str, subject: &str) -> String {
         let alert = self.alert(rule, subject).unwrap_or_default();
         alert["phase"].as_str().unwrap_or_default().to_owned()

@@ -1,4 +1,4 @@
-//! Which trace a request or a job belongs to: read from whoever asks, handed on to whatever it sets off.
+//! The trace of a request or a job: read from the caller, and passed on to everything it causes.
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use tidegate_perfmon::TraceContext;
@@ -7,14 +7,16 @@ use tracing::Span;
 
 use crate::otlp;
 
-/// Target of the span that each request is in. Listeners ask for it by this name; the log does where its level is `debug`.
+/// Target of the span of each request. Listeners select it by this name. The log includes it at
+/// level `debug`.
 pub const REQUEST_TARGET: &str = "tidegate::request";
-/// Target of the span that each run of a job is in.
+/// Target of the span of each run of a job.
 pub const JOB_TARGET: &str = "tidegate::job";
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The trace that a request is part of, as its `traceparent` says. A header that can't be read is none, and so are two.
+/// Returns the trace of a request from its `traceparent`. `None` if the header can't be parsed or
+/// there are two.
 #[must_use]
 pub fn of_headers(headers: &HeaderMap) -> Option<TraceContext> {
     let mut sent = headers.get_all(TRACEPARENT).iter();
@@ -22,11 +24,12 @@ pub fn of_headers(headers: &HeaderMap) -> Option<TraceContext> {
     header.to_str().ok()?.parse().ok()
 }
 
-/// Gives a request its place in a trace, before its span is entered.
+/// Sets the trace context of a request before its span is entered.
 ///
-/// Where traces are exported, that is the span below what the headers say, or at the head of a trace of its own. Else it is
-/// what the headers say: nobody would find a span of ours in between. Without such a header the ids are new, so that what
-/// the request set off can be told from the rest; nobody records that trace, and its context says so.
+/// If traces are exported, this is the span below the parent in the headers, or the root of a new
+/// trace. Otherwise it is the parent in the headers, since a span in between would not be exported.
+/// Without such a header the ids are new, so that everything the request causes can be identified.
+/// That trace is not recorded, and its context says so.
 pub fn begin_request(span: &Span, headers: &HeaderMap, method: &Method, route: &str) -> TraceContext {
     let parent = of_headers(headers);
     match otlp::adopt(span, parent) {
@@ -38,12 +41,12 @@ pub fn begin_request(span: &Span, headers: &HeaderMap, method: &Method, route: &
     }
 }
 
-/// Tells the span how the request was answered.
+/// Records the response of a request in its span.
 pub fn end_request(span: &Span, status: StatusCode) {
     otlp::answered(span, status);
 }
 
-/// The span of a job's run: what the log shows of it, below the span that enqueued it.
+/// Returns the span of a job's run, with the fields for the log, below the span that enqueued it.
 pub fn job_span(context: &Context) -> Span {
     let span = tracing::info_span!(
         target: JOB_TARGET,
@@ -62,7 +65,8 @@ pub fn job_span(context: &Context) -> Span {
     span
 }
 
-/// A place below that trace for a request that a node makes, whose span nobody records; without one, at the head of a new trace.
+/// Returns a context below that trace for a request of the node, whose span is not recorded.
+/// Without a trace, the root of a new one.
 pub fn below(trace: Option<u128>) -> TraceContext {
     let place = trace.and_then(|trace| TraceContext::new(trace, rand::random(), false));
     place.unwrap_or_else(unrecorded)

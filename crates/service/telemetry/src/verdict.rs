@@ -1,4 +1,5 @@
-//! What health is judged by beside the registry's own readings: whether the cache finds what it is asked for.
+//! The reading of the cache's hit rate for the health report, in addition to the registry's own
+//! readings.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -7,21 +8,21 @@ use std::time::Duration;
 use tidegate_cache::CacheStats;
 use tidegate_perfmon::{HealthConfig, Reading};
 
-/// What is looked back on.
+/// Window of the hit rate.
 const WINDOW: Duration = Duration::from_secs(300);
-/// Time between two looks at the counters, a whole part of the window.
+/// Interval between two readings of the counters. The window is a multiple of it.
 const SPACING: Duration = Duration::from_secs(10);
 
-/// What a cache has done since the start of the process.
+/// Counts of a cache since the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct CacheCounts {
     lookups: u64,
-    /// Those that either tier answered.
+    /// Lookups that either tier answered.
     hits: u64,
 }
 
 impl CacheCounts {
-    /// From what the cache counts.
+    /// Reads the counts from the cache's statistics.
     pub(super) fn of(stats: &CacheStats) -> Self {
         let classes = &stats.classes;
         Self {
@@ -43,15 +44,15 @@ impl CacheVerdict {
         Self { config: config.clone(), looks: Mutex::default() }
     }
 
-    /// `cache_misses`, as of the last look, of which there is one in ten seconds. None before there is a whole window to look back
-    /// on: a cache that is being filled misses by nature.
+    /// Returns `cache_misses` as of the last reading of the counters, which are read every ten
+    /// seconds. `None` until there is a whole window: a cache that is being filled has many misses.
     pub(super) fn reading(&self, now: Duration, count: impl FnOnce() -> CacheCounts) -> Option<Reading> {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         if looks.back().is_none_or(|(at, _)| now.saturating_sub(*at) >= SPACING) {
             looks.push_back((now, count()));
         }
         let &(newest, held) = looks.back()?;
-        // The oldest that is kept is the last one that lies a whole window back.
+        // The oldest entry that is kept is the last one that is at least a whole window old.
         while looks.get(1).is_some_and(|(at, _)| newest.saturating_sub(*at) >= WINDOW) {
             looks.pop_front();
         }
@@ -67,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    /// The report of the second `at`, at which the cache has counted so much.
+    /// Returns the report of second `at`, at which the cache has these counts.
     fn judge(verdict: &CacheVerdict, at: u64, lookups: u64, hits: u64) -> HealthReport {
         let reading = verdict.reading(Duration::from_secs(at), || CacheCounts { lookups, hits });
         HealthMonitor::new(&HealthConfig::default()).evaluate(reading)
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn only_the_last_five_minutes_count() {
         let verdict = CacheVerdict::new(&HealthConfig::default());
-        // Nothing but misses for an hour, then nothing but hits.
+        // Only misses for an hour, then only hits.
         let mut last = None;
         for second in 0..=3_960 {
             let report = judge(&verdict, second, second * 10, second.saturating_sub(3_600) * 10);

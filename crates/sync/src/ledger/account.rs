@@ -1,8 +1,8 @@
-//! What a ledger knows of an account, and of all of them.
+//! Accounts, their versions, and totals.
 
 use std::fmt;
 
-/// The version of an account: each posting to it makes a greater one.
+/// The version of an account, which increases with each posting to it.
 ///
 /// It is the store's clock in microseconds, or one more than the version before. So an account that
 /// was lost and opened again has no version that it had before.
@@ -10,12 +10,12 @@ use std::fmt;
 pub struct Version(u64);
 
 impl Version {
-    /// The version of that number.
+    /// Creates a version with the given number.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number, below 2^53.
+    /// The number of the version, below 2^53.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -27,7 +27,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// An account at one moment.
+/// An account at one point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Balance, without what is in transit.

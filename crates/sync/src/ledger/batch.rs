@@ -1,4 +1,4 @@
-//! Many postings at a time.
+//! Many postings in one call.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use crate::error::StoreError;
 
 /// Maximum number of postings in one step of a store. Such a script takes about a millisecond.
 pub(super) const BATCH: usize = 100;
-/// How often a transfer is looked at that another process has ended in between.
+/// Maximum number of attempts to read the result of a transfer that another process has ended.
 const ROUNDS: usize = 3;
 
 type PostResult = Result<Balances, LedgerError>;
 
 impl Ledger {
-    /// Posts many entries in few round trips, and answers each by itself: one may be refused and
-    /// the next one posted. The results have the order of the entries.
+    /// Posts many entries in few round trips, each with its own result: one may be refused and the
+    /// next one posted. The results have the order of the entries.
     ///
-    /// Entries whose first account (the one that gives, or of a deposit the one that receives) is
-    /// in the same partition are taken in their order, in steps of at most 100, each of which is
-    /// one round trip. Partitions are asked at the same time, so there is no order between them.
+    /// Entries whose first account (the one that gives, or for a deposit the one that receives) is
+    /// in the same partition are executed in their order, in steps of at most 100, each of which is
+    /// one round trip. Partitions are processed concurrently, so there is no order between them.
     /// Transfers between partitions add two rounds for all of them together.
     ///
     /// If a step fails, its entries and the later ones of its partition have
@@ -65,7 +65,7 @@ impl Ledger {
         results.into_iter().map(|result| result.unwrap_or_else(|| Err(unsettled().into()))).collect()
     }
 
-    /// Posts the entries of these places. Returns what is in transit.
+    /// Posts the entries at these positions. Returns the debits in transit.
     async fn debit(
         &self,
         entries: &[Entry],
@@ -113,7 +113,7 @@ impl Ledger {
         answers
     }
 
-    /// Completes what was debited.
+    /// Completes the debited transfers.
     async fn credit(&self, entries: &[Entry], debits: Vec<(usize, Debit)>, results: &mut [Option<PostResult>]) {
         if debits.is_empty() {
             return;
@@ -133,7 +133,7 @@ impl Ledger {
                 Ok(Credited::Done { to }) => Some(Ok(Balances { from: debit.from, to })),
                 Ok(Credited::UnknownTo) => Some(Err(LedgerError::Unknown { account: entry.to().to_owned() })),
                 Ok(Credited::TooLarge) => Some(Err(entry.too_large())),
-                // Another process has ended it, so its answer is known in the first partition.
+                // Another process has ended it, so its result is known in the first partition.
                 Ok(Credited::Before) => None,
                 Err(error) => Some(Err(error.maybe_run().into())),
             };

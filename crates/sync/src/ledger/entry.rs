@@ -1,4 +1,4 @@
-//! Orders to post, and their answers.
+//! Postings and their results.
 
 use crate::error::{MAX_QUANTITY, QuantityError, check_quantity};
 use crate::fence::Fence;
@@ -18,7 +18,8 @@ impl Transfer {
         Self { entry: Entry::of(id.into(), Some(from.into()), Some(to.into()), amount) }
     }
 
-    /// Has it refused if the ledger has seen a higher token: another process holds the lock by now.
+    /// Makes the ledger refuse it if it has seen a higher token: another process holds the lock by
+    /// now.
     ///
     /// With several partitions, the partition of the account that gives decides.
     #[must_use]
@@ -26,14 +27,14 @@ impl Transfer {
         Self { entry: self.entry.fence(fence) }
     }
 
-    /// Has it refused if the account that gives has another version, as [`Entry::if_version`].
+    /// Makes the ledger refuse it if the giver has another version, see [`Entry::if_version`].
     #[must_use]
     pub fn if_version(self, version: Version) -> Self {
         Self { entry: self.entry.if_version(version) }
     }
 }
 
-/// A posting: a deposit, a withdrawal or a transfer, with an id under which it happens once.
+/// A posting: a deposit, a withdrawal or a transfer, with an id under which it is executed once.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -63,13 +64,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Puts an amount into an account. Opens the account if it does not exist; an amount of zero
-    /// does only that.
+    /// Deposits an amount into an account. Opens the account if it does not exist, even with a zero
+    /// amount.
     pub fn deposit(id: impl Into<String>, account: impl Into<String>, amount: u64) -> Self {
         Self::of(id.into(), None, Some(account.into()), amount)
     }
 
-    /// Takes an amount out of an account.
+    /// Withdraws an amount from an account.
     pub fn withdrawal(id: impl Into<String>, account: impl Into<String>, amount: u64) -> Self {
         Self::of(id.into(), Some(account.into()), None, amount)
     }
@@ -83,18 +84,19 @@ impl Entry {
         Self { id, from, to, amount, fence: None, expected: None }
     }
 
-    /// Has it refused if the ledger has seen a higher token, as [`Transfer::fence`].
+    /// Makes the ledger refuse it if it has seen a higher token, see [`Transfer::fence`].
     #[must_use]
     pub fn fence(mut self, fence: Fence) -> Self {
         self.fence = Some(fence);
         self
     }
 
-    /// Has it refused with [`LedgerError::Conflict`] if the account has another version. The
-    /// account is the one that gives; for a deposit, the one that receives, which must exist then.
+    /// Makes the ledger refuse it with [`LedgerError::Conflict`] if the account has another
+    /// version. The account is the one that gives; for a deposit, the one that receives, which must
+    /// then exist.
     ///
-    /// A repetition with the same id is answered as the first one was, whatever the version is by
-    /// now.
+    /// A repetition with the same id returns the result of the first one, whatever the current
+    /// version is.
     #[must_use]
     pub fn if_version(mut self, version: Version) -> Self {
         self.expected = Some(version);
@@ -106,8 +108,8 @@ impl Entry {
         &self.id
     }
 
-    /// The account whose partition takes the posting first: the one that gives, or of a deposit the
-    /// one that receives.
+    /// The account whose partition executes the posting first: the one that gives, or for a deposit
+    /// the one that receives.
     pub(super) fn account(&self) -> &str {
         self.from.as_deref().or(self.to.as_deref()).unwrap_or_default()
     }
@@ -124,7 +126,7 @@ impl Entry {
         self.amount
     }
 
-    /// Refuses what no ledger can do.
+    /// Returns an error if no ledger could execute it.
     pub(super) fn check(&self) -> Result<(), LedgerError> {
         if let (Some(from), Some(to)) = (&self.from, &self.to)
             && from == to
@@ -172,9 +174,9 @@ pub struct Balances {
 /// Change that [`Ledger::update`](crate::Ledger::update) makes to the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Puts an amount into it.
+    /// Deposits an amount.
     Deposit(u64),
-    /// Takes an amount out of it.
+    /// Withdraws an amount.
     Withdraw(u64),
 }
 
@@ -188,26 +190,26 @@ impl Change {
     }
 }
 
-/// The answer to [`Ledger::update`](crate::Ledger::update).
+/// The result of [`Ledger::update`](crate::Ledger::update).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Updated {
     /// Balance after it.
     pub balance: u64,
-    /// Number of times that the caller's decision was asked for: 1 without contention, 0 if an
-    /// earlier call with the same id had posted.
+    /// Number of calls of the caller's decision: 1 without contention, 0 if an earlier call with
+    /// the same id had posted.
     pub tries: u32,
     /// Whether an amount was posted under this id, now or by an earlier call.
     pub is_posted: bool,
 }
 
-/// The answer to [`Ledger::complete_transfers`](crate::Ledger::complete_transfers).
+/// The result of [`Ledger::complete_transfers`](crate::Ledger::complete_transfers).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Completed {
     /// Number of transfers that have arrived.
     pub arrived: u64,
-    /// Number of transfers whose amount went back, since the account that receives does not exist
-    /// or would go over 2^53 − 1.
+    /// Number of transfers whose amount was returned, because the account that receives does not
+    /// exist or would exceed 2^53 − 1.
     pub returned: u64,
-    /// Number of transfers that are still in transit, since a partition could not be reached.
+    /// Number of transfers that are still in transit, because a partition could not be reached.
     pub left: u64,
 }

@@ -1,4 +1,4 @@
-//! Why a ledger refuses.
+//! Reasons why a ledger refuses a posting.
 
 use std::error::Error;
 
@@ -6,11 +6,11 @@ use crate::error::{QuantityError, StoreError};
 use crate::fence::Fence;
 use crate::ledger::account::Account;
 
-/// A ledger refused: nothing was moved.
+/// Reason why a ledger refused a posting. Nothing was moved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
-    /// The amount makes no sense, or the balance would go over 2^53 − 1.
+    /// The amount is invalid, or the balance would exceed 2^53 − 1.
     #[error(transparent)]
     Quantity(#[from] QuantityError),
     /// The account that gives is the account that receives.
@@ -42,18 +42,18 @@ pub enum LedgerError {
     Conflict {
         /// The account.
         account: String,
-        /// The account by now.
+        /// The current account.
         current: Account,
     },
-    /// The account has changed during each try of [`Ledger::update`](crate::Ledger::update).
+    /// The account has changed during each attempt of [`Ledger::update`](crate::Ledger::update).
     #[error("account `{account}` has changed during each of {tries} tries")]
     Contended {
         /// The account.
         account: String,
-        /// Number of tries.
+        /// Number of attempts.
         tries: u32,
     },
-    /// There is not so much in the account.
+    /// The balance of the account is too small.
     #[error("account `{account}` has only {balance}")]
     Overdrawn {
         /// The account.
@@ -61,7 +61,7 @@ pub enum LedgerError {
         /// Its balance.
         balance: u64,
     },
-    /// The ledger was made with another number of partitions, which can't be changed.
+    /// The ledger was created with another number of partitions, which cannot be changed.
     #[error(transparent)]
     Partitions(PartitionError),
     /// The store failed.
@@ -78,12 +78,12 @@ impl From<StoreError> for LedgerError {
     }
 }
 
-/// A ledger was made with another number of partitions. A store returns it as the source of a
+/// A ledger was created with another number of partitions. A store returns it as the source of a
 /// [`StoreError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger has {stored} partitions, not {wanted}")]
 pub struct PartitionError {
-    /// Number of partitions that it was made with.
+    /// Number of partitions with which it was created.
     pub stored: u16,
     /// Number of partitions that the caller has set.
     pub wanted: u16,

@@ -1,4 +1,4 @@
-//! What a store does for ledgers.
+//! The store of ledgers.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use crate::error::StoreError;
 use crate::fence::Fence;
 use crate::ledger::account::{Account, Version};
 
-/// Names a ledger, and says how it is stored.
+/// The name of a ledger, and how it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LedgerId {
     /// Name.
     pub name: String,
-    /// How long the ids of postings are remembered.
+    /// How long the ids of postings are stored.
     pub horizon: Duration,
     /// Number of partitions over which the accounts are spread.
     pub partitions: NonZeroU16,
@@ -55,7 +55,7 @@ impl Posting<'_> {
         format!("{} {} {}", self.amount, part(self.from), part(self.to))
     }
 
-    /// The partition that takes it: that of the account that gives, or of a deposit that of the
+    /// The partition that executes it: that of the account that gives, or for a deposit that of the
     /// account that receives.
     pub(crate) fn partition(&self, ledger: &LedgerId) -> u16 {
         ledger.partition_of(self.from.or(self.to).unwrap_or_default())
@@ -75,19 +75,19 @@ pub(crate) fn is_of_account(fingerprint: &str, account: &str) -> bool {
     [one(Some(account), None), one(None, Some(account))].iter().any(|print| print.strip_prefix("0 ") == accounts)
 }
 
-/// The answer to a [`Posting`].
+/// The result of a [`Posting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Posted {
-    /// Posted, now or before; a balance of no account is zero.
+    /// Posted, now or before. The balance of a missing side is zero.
     Done {
         /// Balance of the giver after it.
         from: u64,
         /// Balance of the taker after it.
         to: u64,
     },
-    /// Debited, now or before, and in transit to another partition: to be
-    /// [credited](LedgerStore::credit) there, and then [settled](LedgerStore::settle) here.
+    /// Debited, now or before, and in transit to another partition. It must be
+    /// [credited](LedgerStore::credit) there and then [settled](LedgerStore::settle) here.
     InTransit {
         /// Balance of the giver after it.
         from: u64,
@@ -100,7 +100,7 @@ pub enum Posted {
     Reused,
     /// The token is below the highest seen.
     Fenced {
-        /// That one.
+        /// The highest token.
         highest: Fence,
     },
     /// The giver's account was never opened.
@@ -109,15 +109,15 @@ pub enum Posted {
     UnknownTo,
     /// The account has another version than expected.
     Conflict {
-        /// The account by now.
+        /// The current account.
         current: Account,
     },
-    /// The giver has less.
+    /// The giver's balance is too small.
     Overdrawn {
         /// This.
         balance: u64,
     },
-    /// The taker's balance would go over 2^53 − 1.
+    /// The taker's balance would exceed 2^53 − 1.
     TooLarge,
 }
 
@@ -136,7 +136,7 @@ pub struct Credit<'a> {
     pub amount: u64,
 }
 
-/// The answer to a [`Credit`]. It is the same for each repetition.
+/// The result of a [`Credit`]. It is the same for each repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credited {
     /// Credited, now or before.
@@ -146,9 +146,9 @@ pub enum Credited {
     },
     /// The transfer has ended long ago.
     Before,
-    /// Refused for good: the account was not open at the first try.
+    /// Refused permanently: the account was not open at the first attempt.
     UnknownTo,
-    /// Refused for good: the balance would have gone over 2^53 − 1 at the first try.
+    /// Refused permanently: the balance would have exceeded 2^53 − 1 at the first attempt.
     TooLarge,
 }
 
@@ -198,7 +198,7 @@ pub struct PartitionTotals {
     pub withdrawn: u128,
     /// Debits of transfers to other partitions.
     pub sent: u128,
-    /// Credits of transfers from other partitions, and debits that came back.
+    /// Credits of transfers from other partitions, and returned debits.
     pub received: u128,
 }
 
@@ -213,12 +213,12 @@ impl PartitionTotals {
     }
 }
 
-/// Some accounts, a posting and the sums of a partition, at one moment.
+/// Some accounts, a posting and the sums of a partition, read atomically.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The accounts; `None` for an account that was never opened.
     pub accounts: Vec<Option<Account>>,
-    /// Fingerprint and balances of the posting. `None` if none was asked for or it is not known.
+    /// Fingerprint and balances of the posting. `None` if none was requested or it is unknown.
     pub posted: Option<(String, u64, u64)>,
     /// Sums.
     pub totals: PartitionTotals,
@@ -227,17 +227,17 @@ pub struct Snapshot {
 /// A store of ledgers. Each required method is one atomic step of one partition, and may be
 /// repeated.
 ///
-/// A partition does not check whose accounts it is given: [`LedgerId::partition_of`] says where an
-/// account belongs. A ledger keeps the number of partitions that its first step has set; any other
+/// A partition does not check that it owns the accounts: [`LedgerId::partition_of`] gives the
+/// partition of an account. The first step on a ledger sets its number of partitions; any other
 /// number is refused with a [`StoreError`] whose source is a
 /// [`PartitionError`](crate::PartitionError), by each step of partition 0.
 #[async_trait]
 pub trait LedgerStore: Send + Sync + 'static {
-    /// Takes each posting in turn, once for each id, and answers each by itself. One of them may be
-    /// refused and the next one posted.
+    /// Executes each posting in turn, once for each id, each with its own result. One of them may
+    /// be refused and the next one posted.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn post_all(
         &self,
         ledger: &LedgerId,
@@ -248,7 +248,7 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// Credits transfers from other partitions, once for each source and number.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn credit(
         &self,
         ledger: &LedgerId,
@@ -260,7 +260,7 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// step has ended each.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn settle(
         &self,
         ledger: &LedgerId,
@@ -272,7 +272,7 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// most `limit`.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn in_transit(
         &self,
         ledger: &LedgerId,
@@ -281,10 +281,10 @@ pub trait LedgerStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<TransitPage, StoreError>;
 
-    /// Reads accounts, a posting and the sums, all of one moment.
+    /// Reads accounts, a posting and the sums atomically.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn read(
         &self,
         ledger: &LedgerId,
@@ -293,19 +293,19 @@ pub trait LedgerStore: Send + Sync + 'static {
         id: Option<&str>,
     ) -> Result<Snapshot, StoreError>;
 
-    /// Takes one posting, in its partition.
+    /// Executes one posting, in its partition.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn post(&self, ledger: &LedgerId, posting: Posting<'_>) -> Result<Posted, StoreError> {
         let posted = self.post_all(ledger, posting.partition(ledger), &[posting]).await?;
         posted.first().copied().ok_or_else(|| StoreError::new("posting", "the store has not answered"))
     }
 
-    /// Reads balances, those of one partition at one moment.
+    /// Reads balances, atomically within each partition.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn balances(&self, ledger: &LedgerId, accounts: &[&str]) -> Result<Vec<Option<u64>>, StoreError> {
         let mut balances = vec![None; accounts.len()];
         let mut partitions: Vec<u16> = accounts.iter().map(|name| ledger.partition_of(name)).collect();

@@ -1,4 +1,4 @@
-//! Transfers between partitions: what completes them.
+//! Completion of transfers between partitions.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -11,11 +11,11 @@ use super::batch::BATCH;
 use super::{Completed, Credit, Credited, InTransit, Ledger, Settlement};
 use crate::error::StoreError;
 
-/// A transfer that is in transit for longer is taken for one whose process has died.
+/// A transfer that is in transit for longer counts as one whose process has died.
 const ABANDONED: Duration = Duration::from_secs(5);
-/// Between two times that a process completes the transfers of others.
+/// Minimum time between two attempts of a process to complete the transfers of others.
 const HELP: Duration = Duration::from_secs(1);
-/// Transfers that are completed on that occasion.
+/// Number of transfers that it then completes.
 const HELPED: u32 = 20;
 
 /// The second half of a transfer.
@@ -32,17 +32,16 @@ type CreditResult = Result<Credited, StoreError>;
 
 impl Ledger {
     /// Completes transfers between partitions that dead processes have left in transit, at most
-    /// `limit`. Those of living processes too: that does no harm. A ledger with one partition has
-    /// none.
+    /// `limit`. Also completes those of living processes, which does no harm. A ledger with one
+    /// partition has none.
     ///
-    /// Run it now and then in one process, for example each minute. A later transfer from the same
-    /// partition does the same for a few transfers that are older than 5 s, so nothing is left
-    /// where there is traffic.
+    /// Run it periodically in one process, for example each minute. A later transfer from the same
+    /// partition does the same for a few transfers that are older than 5 s, so none remain if there
+    /// is traffic.
     ///
     /// # Errors
-    /// A failing store, if no partition could be read further. A transfer whose other partition
-    /// fails is counted in
-    /// [`Completed::left`].
+    /// [`StoreError`] if a partition cannot be read. A transfer whose other partition fails is
+    /// counted in [`Completed::left`].
     pub async fn complete_transfers(&self, limit: u32) -> Result<Completed, StoreError> {
         self.check_partitions().await?;
         let mut completed = Completed::default();
@@ -88,8 +87,8 @@ impl Ledger {
         (completed, None)
     }
 
-    /// Credits and settles. Returns for each what became of the credit, and whether this call has
-    /// settled it.
+    /// Credits and settles. Returns the result of each credit, and whether this call has settled
+    /// it.
     pub(super) async fn complete(&self, legs: &[Leg<'_>]) -> Vec<(CreditResult, bool)> {
         let mut results: Vec<(CreditResult, bool)> =
             legs.iter().map(|_| (Err(StoreError::new("crediting", "the store has not answered")), false)).collect();
@@ -122,7 +121,7 @@ impl Ledger {
             if settlements.is_empty() {
                 return (places, Vec::new());
             }
-            // If it fails, a later step settles: the credit is remembered until then.
+            // If it fails, a later step settles: the credit is stored until then.
             let ended = self.store.settle(&self.id, source, &settlements).await.unwrap_or_default();
             (places, ended)
         });
@@ -134,8 +133,8 @@ impl Ledger {
         results
     }
 
-    /// Completes what a dead process has left in the partitions of these transfers: their lowest
-    /// number shows its age, since numbers are times in microseconds.
+    /// Completes transfers that a dead process has left in the partitions of these transfers. The
+    /// lowest number shows its age, because numbers are times in microseconds.
     pub(super) async fn help_others(&self, legs: &[Leg<'_>]) {
         let is_old =
             |leg: &&Leg<'_>| leg.lowest > 0 && Duration::from_micros(leg.number.saturating_sub(leg.lowest)) > ABANDONED;
@@ -154,7 +153,7 @@ impl Ledger {
             *helped = Some(now);
         }
         for source in sources {
-            // What fails is tried again by the next transfer.
+            // Failures are retried by the next transfer.
             self.complete_from(source, HELPED).await;
         }
     }
@@ -165,7 +164,7 @@ fn leg_of(source: u16, transfer: &InTransit) -> Leg<'_> {
     Leg { source, target, number, lowest: 0, to, amount }
 }
 
-/// The places of the legs by partition, in steps of a bounded number.
+/// The positions of the legs by partition, in steps of bounded size.
 fn steps(legs: &[Leg<'_>], partition: impl Fn(&Leg<'_>) -> u16) -> Vec<(u16, Vec<usize>)> {
     let mut groups: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
     for (nth, leg) in legs.iter().enumerate() {

@@ -5,23 +5,23 @@ use std::time::Duration;
 use super::store::is_of_account;
 use super::{Account, Change, Ledger, LedgerError, Snapshot, Updated};
 
-/// Pause before the third try, at most; before each later one twice as long.
+/// Maximum pause before the third attempt. It doubles with each later one.
 const PAUSE: Duration = Duration::from_millis(1);
-/// The longest pause.
+/// Maximum pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
 impl Ledger {
-    /// Reads an account, has `decide` say what to do with it, and posts that under `id` if the
-    /// account has not changed meanwhile. If it has, `decide` is asked again with what the account
-    /// is by then. `None` leaves the account alone.
+    /// Reads an account, calls `decide`, and posts its result under `id` if the account has not
+    /// changed meanwhile. If it has, `decide` is called again with the current account. `None`
+    /// leaves the account unchanged.
     ///
-    /// Tries [16 times](Self::tries) by default. The second try is made at once, and
-    /// between later ones is a random pause that grows to 64 ms. Without contention it costs two
-    /// round trips, and each further try one or two.
+    /// Tries [16 times](Self::tries) by default. The second attempt is made immediately. A random
+    /// pause precedes each later one and grows to 64 ms. Without contention it costs two round
+    /// trips, and each further attempt one or two.
     ///
     /// If an earlier call with this id has posted, nothing is read or decided again: the balance is
-    /// that of the earlier call. So a call whose answer was lost may be repeated, also where
-    /// `decide` would say something else by now.
+    /// that of the earlier call. A call whose reply was lost may therefore be repeated, even if
+    /// `decide` would now return something else.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -40,9 +40,9 @@ impl Ledger {
     /// ```
     ///
     /// # Errors
-    /// [`LedgerError::Contended`] after the last try, [`LedgerError::Unknown`],
-    /// [`LedgerError::Reused`] if the id was used for a posting of another kind, and what
-    /// [`post`](Self::post) returns for the change.
+    /// [`LedgerError::Contended`] after the last attempt, [`LedgerError::Unknown`],
+    /// [`LedgerError::Reused`] if the id was used for a posting of another kind, and the errors of
+    /// [`post`](Self::post).
     pub async fn update(
         &self,
         id: &str,
@@ -98,7 +98,7 @@ enum Read {
     Account(Account),
 }
 
-/// From half of the pause to all of it, so that rivals do not meet again.
+/// Between half of the pause and all of it, so that competing callers do not collide again.
 fn pause(tries: u32) -> Duration {
     let longest = PAUSE.saturating_mul(1 << tries.saturating_sub(2).min(16)).min(LONGEST_PAUSE);
     longest.mul_f64(rand::random_range(0.5..1.0))

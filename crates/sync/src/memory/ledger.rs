@@ -1,4 +1,4 @@
-//! Ledgers in process: what the scripts of a ledger do, in Rust.
+//! Ledgers in memory: implements the scripts of a ledger in Rust.
 
 mod state;
 

@@ -1,4 +1,4 @@
-//! Once-only records in process.
+//! Idempotency records in memory.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::clock::micros;
 use crate::error::StoreError;
 use crate::once::{Begun, OnceStore, Operation};
 
-/// So many records that have expired go each time that one is begun.
+/// Number of expired records that each `begin` removes.
 const FORGET: usize = 10;
 
 #[derive(Default)]
 pub(super) struct Records {
     records: HashMap<Operation, Record>,
-    /// When each record is forgotten.
+    /// Expiry of each record.
     forget: BTreeSet<(u64, String, String)>,
 }
 
@@ -46,7 +46,7 @@ impl Records {
         }
     }
 
-    /// The record of `operation` while it is kept.
+    /// The record of `operation`, unless it has expired.
     fn get(&mut self, operation: &Operation, now: u64) -> Option<&mut Record> {
         self.records.get_mut(operation).filter(|record| record.forget_at > now)
     }

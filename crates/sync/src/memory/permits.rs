@@ -1,4 +1,4 @@
-//! Locks and semaphores in process: what `permit_acquire.lua` does, in Rust.
+//! Locks and semaphores in memory: implements `permit_acquire.lua` in Rust.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use crate::error::StoreError;
 use crate::fence::Fence;
 use crate::permit::{Acquire, Acquired, PermitStore, Place};
 
-/// The permits of all places. `P` is the place, for the sake of the default.
+/// The permits of all locks and semaphores. `P` is their name, a parameter so that `Default` is
+/// simple.
 pub(super) struct Permits<P> {
     places: HashMap<P, State>,
-    /// Of all places together: also one that was forgotten goes on growing.
+    /// Shared by all of them, so that the tokens of a removed one continue to grow.
     fence: u64,
 }
 
@@ -29,20 +30,20 @@ impl<P> Default for Permits<P> {
 
 #[derive(Default)]
 struct State {
-    /// Owner and the end of its lease.
+    /// Owner → end of its lease.
     holders: HashMap<String, u64>,
     queue: VecDeque<Waiter>,
 }
 
 struct Waiter {
     owner: String,
-    /// When it counts as dead unless it asks again.
+    /// Time at which it counts as dead, unless it sends another request.
     dead_at: u64,
     wake: Arc<Notify>,
 }
 
 impl State {
-    /// Wakes those who may have got to the front.
+    /// Wakes the waiters that may be first now.
     fn wake(&self, free: usize) {
         self.queue.iter().take(free.max(1)).for_each(|waiter| waiter.wake.notify_one());
     }
@@ -115,7 +116,7 @@ impl PermitStore for MemoryStore {
             queue.find(|waiter| waiter.owner == owner).map(|waiter| waiter.wake.clone())
         };
         match wake {
-            // Woken or not, the caller asks again.
+            // Woken or not, the caller sends a request.
             Some(wake) => drop(timeout(at_most, wake.notified()).await),
             None => tokio::time::sleep(at_most).await,
         }

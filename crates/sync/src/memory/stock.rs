@@ -1,4 +1,4 @@
-//! Stocks in process: what the `stock_*.lua` do, in Rust.
+//! Stocks in memory: implements the `stock_*.lua` scripts in Rust.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -10,18 +10,18 @@ use crate::clock::micros;
 use crate::error::{MAX_QUANTITY, StoreError};
 use crate::stock::{Added, Counts, Ended, Reserving, StockId, StockStore, Swept};
 
-/// So many abandoned reservations return, and old ids go, with each step.
+/// Maximum number of expired reservations, and of old ids, that each step removes.
 const WITH_EACH: u32 = 10;
-/// So many return before anybody is told that it is sold out.
+/// Maximum number of expired reservations that are removed before a sold-out result.
 const BEFORE_A_NO: u32 = 500;
 
 #[derive(Default)]
 pub(super) struct State {
     counts: Counts,
     entries: HashMap<String, Entry>,
-    /// When each open reservation expires.
+    /// Expiry of each open reservation.
     open: BTreeSet<(u64, String)>,
-    /// When each entry that has ended is forgotten.
+    /// Time at which each ended entry is removed.
     closed: BTreeSet<(u64, String)>,
 }
 
@@ -38,7 +38,7 @@ enum Kind {
     Ended(Ended),
 }
 
-/// One step on a stock: the moment, and when what ends now is forgotten.
+/// One step on a stock: the time, and when an entry that ends now is removed.
 struct Step<'a> {
     state: &'a mut State,
     now: u64,
@@ -155,7 +155,7 @@ impl Step<'_> {
 }
 
 impl MemoryStore {
-    /// Takes a step on a stock, if it is there.
+    /// Takes a step on a stock. `None` if it does not exist.
     fn on_stock<T>(&self, stock: &StockId, step: impl FnOnce(&mut Step<'_>) -> T) -> Option<T> {
         Some(self.step_on(lock(&self.stocks).get_mut(&stock.name)?, stock, step))
     }

@@ -1,19 +1,19 @@
-//! Every key of this crate. `docs/keyspace.md` repeats them.
+//! All keys of this crate. `docs/keyspace.md` documents them too.
 
 use tidegate_redis::Keyspace;
 
 use crate::once::Operation;
 use crate::permit::{Place, PlaceKind};
 
-/// Of a lock `{l:name}` or a semaphore `{s:name}`.
+/// Keys of a lock `{l:name}` or a semaphore `{s:name}`.
 pub(super) struct PermitKeys {
-    /// ZSET owner → end of its lease.
+    /// ZSET of owner → end of its lease.
     pub(super) holders: String,
-    /// STRING, the highest token given out.
+    /// STRING, the highest token so far.
     pub(super) fence: String,
-    /// ZSET waiting owner → arrival.
+    /// ZSET of waiting owner → arrival.
     pub(super) queue: String,
-    /// ZSET waiting owner → when it counts as dead.
+    /// ZSET of waiting owner → time at which it counts as dead.
     pub(super) alive: String,
 }
 
@@ -33,20 +33,20 @@ impl PermitKeys {
     }
 }
 
-/// Of one operation: a HASH.
+/// Key of one operation, a HASH.
 pub(super) fn once(keyspace: &Keyspace, operation: &Operation) -> String {
     keyspace.group("o", &[&operation.scope, &operation.key]).as_str().to_owned()
 }
 
-/// Of a stock: HASH state, ZSET open, ZSET closed.
+/// Keys of a stock: HASH state, ZSET open, ZSET closed.
 pub(super) fn stock(keyspace: &Keyspace, name: &str) -> [String; 3] {
     let group = keyspace.group("st", &[name]);
     ["state", "open", "closed"].map(|key| group.key(key))
 }
 
-/// Keys of one partition of a ledger: HASH state, ZSET forget, ZSET transit, ZSET credits. Partition 0
-/// has the name of a ledger that is not divided, so that each step on it finds out how many there
-/// are.
+/// Keys of one partition of a ledger: HASH state, ZSET forget, ZSET transit, ZSET credits.
+/// Partition 0 has the name of an undivided ledger, so that each step on it learns the number of
+/// partitions.
 pub(super) fn ledger(keyspace: &Keyspace, name: &str, partition: u16) -> [String; 4] {
     let group = match partition {
         0 => keyspace.group("lg", &[name]),
@@ -55,7 +55,7 @@ pub(super) fn ledger(keyspace: &Keyspace, name: &str, partition: u16) -> [String
     ["state", "forget", "transit", "credits"].map(|key| group.key(key))
 }
 
-/// Of a Redlock, on each of its masters: a STRING, the owner.
+/// Key of a Redlock on each of its masters: a STRING, the owner.
 pub(super) fn redlock(keyspace: &Keyspace, name: &str) -> String {
     keyspace.group("l", &[name]).key("redlock")
 }

@@ -1,4 +1,4 @@
-//! Ledgers on Redis.
+//! Ledgers in Redis.
 
 use async_trait::async_trait;
 use tidegate_redis::{Arg, Script, Value};
@@ -14,8 +14,7 @@ use crate::ledger::{
 };
 
 impl RedisStore {
-    /// Runs a script on one partition, and reads its answer: one element for each of what it was
-    /// given.
+    /// Runs a script on one partition, and reads its reply: one element for each argument.
     async fn on_partition(
         &self,
         doing: &'static str,

@@ -1,4 +1,4 @@
-//! Once-only records on Redis.
+//! Idempotency records in Redis.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::clock::micros;
 use crate::error::StoreError;
 use crate::once::{Begun, OnceStore, Operation};
 
-/// In milliseconds, of which Redis wants at least one.
+/// In milliseconds. Redis requires at least one.
 fn millis(keep: Duration) -> Arg {
     (micros(keep) / 1_000).max(1).into()
 }

@@ -1,4 +1,4 @@
-//! Locks and semaphores on Redis.
+//! Locks and semaphores in Redis.
 
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use crate::error::StoreError;
 use crate::fence::Fence;
 use crate::permit::{Acquire, Acquired, PermitStore, Place};
 
-/// How long the highest token is remembered after its last use, in ms. Tokens are the server's clock in µs, or one more than the last: so
-/// this guards against a clock that was set back, and behind it the clock alone guards, also after `FLUSHALL`.
+/// How long the highest token is stored after its last use, in ms. A token is the server's clock in
+/// µs, or the last token plus one. The stored token protects against a clock that was set back.
+/// After it has expired, or after `FLUSHALL`, only the clock ensures growth.
 const FENCE_MEMORY_MS: u64 = 3_600_000;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! One holder at a time among several independent masters.
+//! Redlock: one holder at a time over several independent masters.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,22 +15,27 @@ use crate::error::{AcquireError, StoreError};
 use crate::hold::{Claim, Hold, Lease, LeaseOptions};
 use crate::owner;
 
-/// Between two attempts, at most; at least half of it. Random, so that rivals who split the masters don't meet again.
+/// Maximum time between two attempts; the minimum is half of it. Random, so that competing clients
+/// that split the masters do not collide again.
 const RETRY: Duration = Duration::from_millis(40);
 
-/// The Redlock algorithm: a lock over several Redis masters that know nothing of each other, held by whoever has most of
-/// them. It stands while fewer than half of them are out or have lost their data.
+/// The Redlock algorithm: a lock over several independent Redis masters. The holder is the owner
+/// that has the majority of them. It works while fewer than half of them are unavailable or have
+/// lost their data.
 ///
 /// # What it does not guarantee
 ///
-/// - **There is no fencing token.** Masters that know nothing of each other can't count together. A holder that is
-///   suspended beyond its lease and then writes can't be stopped by this lock: where that would do harm, use
-///   [`Lock`](crate::Lock) with its token, and use this one where two at work are merely wasteful.
-/// - It trusts the clocks of all masters to run at nearly one speed (it allows for 2 %), and a master that restarts without
-///   its data to stay away for one lease, which nothing enforces: run them with `appendfsync always`, or restart slowly.
-/// - There is no order among those who wait: each tries again after 20 to 40 ms.
-/// - The lease must be much longer than a round trip to the slowest master that counts.
-/// - Give it masters that are independent: several clients of one server, or a primary and its replica, are one failure.
+/// - **There is no fencing token**, because independent masters cannot share a counter. This lock
+///   cannot stop a holder that is suspended beyond its lease and then writes. If that would do
+///   harm, use [`Lock`](crate::Lock) with its token. Use this lock if two concurrent holders are
+///   only inefficient.
+/// - It relies on the clocks of all masters to run at nearly the same rate (it allows for 2 %), and
+///   on a master that restarts without its data to stay away for one lease. Nothing enforces the
+///   latter: configure `appendfsync always`, or delay restarts.
+/// - Waiters have no order: each retries after 20 to 40 ms.
+/// - The lease must be much longer than a round trip to the slowest master of the majority.
+/// - The masters must be independent: several clients of one server, or a primary and its replica,
+///   fail together.
 #[derive(Clone)]
 pub struct Redlock {
     masters: Arc<Masters>,
@@ -47,10 +52,12 @@ struct Masters {
 }
 
 impl Redlock {
-    /// The lock of that name, any text, over `clients`, one to each master.
+    /// Creates a handle for the lock `name`, which can be any text, over `clients`, one for each
+    /// master.
     ///
     /// # Errors
-    /// [`RedlockError`] when there are fewer than three of them, or an even number: four stand no more failures than three.
+    /// [`RedlockError`] if there are fewer than three, or an even number: four tolerate no more
+    /// failures than three.
     pub fn try_new(clients: Vec<Client>, keyspace: &Keyspace, name: impl Into<String>) -> Result<Self, RedlockError> {
         if clients.len() < 3 || clients.len().is_multiple_of(2) {
             return Err(RedlockError { masters: clients.len() });
@@ -66,7 +73,7 @@ impl Redlock {
         Ok(Self { masters: Arc::new(masters), name, key, options: LeaseOptions::new() })
     }
 
-    /// The lock of another name over the same masters.
+    /// Creates a handle for a lock with another name over the same masters.
     #[must_use]
     pub fn named(&self, keyspace: &Keyspace, name: impl Into<String>) -> Self {
         let name = name.into();
@@ -75,11 +82,11 @@ impl Redlock {
 
     crate::hold::lease_builders!(options);
 
-    /// Asks all masters once, at the same time. Fewer than most of them is nothing, and all are told to forget it, also
-    /// those that have not answered.
+    /// Sends one request to all masters at the same time. Without a majority, the lock is released
+    /// on all masters, including those that have not replied.
     ///
     /// # Errors
-    /// A [`StoreError`] when so many masters are out that nobody could hold it.
+    /// [`StoreError`] if too few masters are available for a majority.
     pub async fn try_acquire(&self) -> Result<Option<RedlockGuard>, StoreError> {
         let mut claim = Claim::new(MajorityLease {
             masters: self.masters.clone(),
@@ -94,11 +101,11 @@ impl Redlock {
         }
         claim.close();
         let hold = Hold::start(claim.lease.clone(), asked, self.options.renewal);
-        // What is left of a lease that took too long to get is dropped, and with it released.
+        // A lease that took too long to acquire is dropped, which releases it.
         Ok(hold.is_held().then_some(RedlockGuard { hold }))
     }
 
-    /// Tries again and again for `timeout`.
+    /// Retries for at most `timeout`.
     ///
     /// # Errors
     /// [`AcquireError`].
@@ -116,7 +123,7 @@ impl Redlock {
         }
     }
 
-    /// Its name.
+    /// The name of the lock.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -131,47 +138,49 @@ impl fmt::Debug for Redlock {
     }
 }
 
-/// There can be no majority worth the name.
+/// The number of masters allows no useful majority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a Redlock needs 3, 5, 7 … independent masters, not {masters}")]
 pub struct RedlockError {
     masters: usize,
 }
 
-/// Most masters say that it is held. Dropped, it is released everywhere in the background.
+/// A lock that is held on the majority of masters. When it is dropped, it is released on all
+/// masters in the background.
 #[must_use = "the lock is released when its guard is dropped"]
 pub struct RedlockGuard {
     hold: Hold,
 }
 
 impl RedlockGuard {
-    /// Whether it is certain to be held, if the clocks run at nearly one speed.
+    /// Whether the lock is certainly held, if the clocks run at nearly the same rate.
     pub fn is_held(&self) -> bool {
         self.hold.is_held()
     }
 
-    /// The validity time: for how long it is held if it is not renewed.
+    /// The validity time: remaining time without a renewal.
     pub fn remaining(&self) -> Duration {
         self.hold.remaining()
     }
 
-    /// Waits until it is lost.
+    /// Waits until the lock is lost.
     pub async fn lost(&self) {
         self.hold.lost().await;
     }
 
-    /// Extends it on most masters. Returns whether it is still held.
+    /// Extends the lease on the majority of masters. Returns whether the lock is still held.
     ///
     /// # Errors
-    /// Too many masters are out.
+    /// [`StoreError`] if too many masters are unavailable.
     pub async fn extend(&self) -> Result<bool, StoreError> {
         self.hold.extend().await
     }
 
-    /// Releases it on all masters.
+    /// Releases the lock on all masters.
     ///
     /// # Errors
-    /// When a master could not be told; the background goes on trying until the lease has ended.
+    /// [`StoreError`] if a master could not be reached. The release is then retried in the
+    /// background until the lease has ended.
     pub async fn release(self) -> Result<(), StoreError> {
         self.hold.release().await
     }
@@ -191,11 +200,11 @@ struct MajorityLease {
 }
 
 impl MajorityLease {
-    /// Runs a script on all masters at once until most have said one thing. Errs when too few have answered at all. What
-    /// is under way then goes on, since it can't be recalled.
+    /// Runs a script on all masters at once until a majority has agreed. Returns an error if too
+    /// few have replied. Running requests continue, because they cannot be cancelled.
     async fn on_majority(&self, doing: &'static str, script: fn(&Masters) -> &Script) -> Result<bool, StoreError> {
         let most = self.masters.clients.len() / 2 + 1;
-        // No master may use up the lease: one that takes longer counts as out.
+        // No master may use up the lease: one that takes longer counts as unavailable.
         let patience = self.lease / 4;
         let mut asked = JoinSet::new();
         for client in self.masters.clients.clone() {
@@ -227,7 +236,7 @@ impl MajorityLease {
     }
 }
 
-/// Most masters took too long.
+/// The majority of masters took too long.
 #[derive(Debug, thiserror::Error)]
 #[error("most masters have not answered in time")]
 struct Unanswered;
@@ -242,8 +251,8 @@ impl Lease for MajorityLease {
         self.on_majority("extending a Redlock", |masters| &masters.extend).await
     }
 
-    /// On every master, also those that did not answer when it was taken: what was sent to them may yet arrive, and this
-    /// arrives behind it.
+    /// On every master, including those that did not reply: a request to them may still arrive, and
+    /// this one arrives after it.
     async fn release(&self) -> Result<(), StoreError> {
         let mut told = JoinSet::new();
         for client in self.masters.clients.clone() {

@@ -1,4 +1,4 @@
-//! Reads the scripts' replies.
+//! Parsing of the scripts' replies.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) struct Reply {
     values: std::vec::IntoIter<Value>,
 }
 
-/// A script's reply is not of the shape that its header promises.
+/// A script's reply does not have the documented form.
 #[derive(Debug, thiserror::Error)]
 #[error("the reply of the script is not understood")]
 pub(super) struct Misunderstood;
@@ -32,7 +32,7 @@ impl Reply {
         self.next().as_count().map_err(|error| StoreError::redis(self.operation, error))
     }
 
-    /// A count, or nothing where the script has none: nil or empty text.
+    /// A count. `None` for nil or empty text.
     pub(super) fn optional_count(&mut self) -> Result<Option<u64>, StoreError> {
         match self.next() {
             Value::Nil => Ok(None),
@@ -41,7 +41,7 @@ impl Reply {
         }
     }
 
-    /// The balance of a taker: zero where there is none, or where it is not yet known.
+    /// The balance of a taker. Zero if there is none or it is not yet known.
     pub(super) fn balance(&mut self) -> Result<u64, StoreError> {
         match self.next() {
             Value::Bytes(text) if text.starts_with(b"@") => Ok(0),
@@ -51,7 +51,7 @@ impl Reply {
         }
     }
 
-    /// A sum of all time, which may be longer than a number of the scripts.
+    /// A total, which may exceed the numbers of the scripts.
     pub(super) fn sum(&mut self) -> Result<u128, StoreError> {
         let text = self.text()?;
         text.parse().or_else(|_| self.misunderstood())

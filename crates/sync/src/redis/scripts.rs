@@ -1,8 +1,8 @@
-//! The scripts, made once for a store.
+//! The scripts, created once per store.
 
 use tidegate_redis::{ClockPrelude, Script};
 
-/// All of a store. Every one may run twice: the owner or the id that it is given sees to that.
+/// All scripts of a store. Each may run twice, because its owner or id makes it idempotent.
 pub(super) struct Scripts {
     pub(super) permit_acquire: Script,
     pub(super) permit_extend: Script,
@@ -44,7 +44,7 @@ impl Scripts {
             stock_end: stock("stock_end", include_str!("lua/stock_end.lua")).allow_oom(),
             stock_sweep: stock("stock_sweep", include_str!("lua/stock_sweep.lua")).allow_oom(),
             ledger_post: ledger("ledger_post", include_str!("lua/ledger_post.lua")).refuse_oom(),
-            // What was debited arrives or returns also on a full server.
+            // A debited amount arrives or returns, even on a full server.
             ledger_credit: ledger("ledger_credit", include_str!("lua/ledger_credit.lua")).allow_oom(),
             ledger_settle: ledger("ledger_settle", include_str!("lua/ledger_settle.lua")).allow_oom(),
             ledger_transit: ledger("ledger_transit", include_str!("lua/ledger_transit.lua")),

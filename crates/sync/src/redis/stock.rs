@@ -1,4 +1,4 @@
-//! Stocks on Redis.
+//! Stocks in Redis.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ impl RedisStore {
     }
 }
 
-/// The state's letter in the scripts.
+/// Parses the state's letter in the scripts.
 fn ended(letter: &[u8]) -> Option<Ended> {
     match letter {
         b"c" => Some(Ended::Confirmed),

@@ -11,13 +11,13 @@ use tokio::time::timeout;
 
 use crate::owner;
 
-/// Time until another try to subscribe: the rights of an account may change.
+/// Time until the next attempt to subscribe: the permissions of an account may change.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// Wakes waiters when `permit_release.lua` says that their turn has come.
+/// Wakes waiters when `permit_release.lua` reports their turn.
 ///
-/// A message can be lost, so a waiter also asks from time to time. The subscription begins with
-/// the first waiter: a process whose locks are always free has none.
+/// A message can be lost, so a waiter also sends requests periodically. The subscription begins
+/// with the first waiter: a process whose locks are always free has none.
 pub(super) struct Waiters {
     channel: Channel,
     waiting: Arc<Waiting>,
@@ -33,8 +33,8 @@ impl Waiters {
         Self { channel: Channel::new(client, &name), waiting: Arc::default(), listener: OnceLock::new() }
     }
 
-    /// Waits until the owner is woken, at most that long. One that is woken between two waits
-    /// doesn't wait the second time.
+    /// Waits until the owner is woken, for at most `at_most`. If it is woken between two waits, the
+    /// second one returns immediately.
     pub(super) async fn wait(&self, owner: &str, at_most: Duration) {
         self.listener.get_or_init(|| tokio::spawn(listen(self.channel.clone(), Arc::downgrade(&self.waiting))));
         let wake = lock(&self.waiting).entry(owner.to_owned()).or_default().clone();
@@ -43,13 +43,13 @@ impl Waiters {
         wait.is_over = true;
     }
 
-    /// Forgets an owner that waits no more.
+    /// Removes an owner that no longer waits.
     pub(super) fn remove(&self, owner: &str) {
         lock(&self.waiting).remove(owner);
     }
 }
 
-/// A wait in progress. Dropped with its caller, it leaves nothing behind.
+/// A running wait. If it is dropped with its caller, it removes its owner.
 struct Wait<'a> {
     waiters: &'a Waiters,
     owner: &'a str,
@@ -72,7 +72,7 @@ impl Drop for Waiters {
     }
 }
 
-/// Prefix of the channels' names. The first digits of an owner follow.
+/// Prefix of the channels' names, followed by the first digits of an owner.
 pub(super) fn channels(keyspace: &Keyspace) -> String {
     format!("{}:woken:", keyspace.prefix())
 }

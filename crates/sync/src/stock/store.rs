@@ -1,4 +1,4 @@
-//! What a store does for stocks.
+//! The store of stocks.
 
 use std::time::Duration;
 
@@ -6,119 +6,119 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 
-/// Names a stock, and how long it remembers.
+/// The name of a stock, and how long it stores ids.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StockId {
     /// Its name.
     pub name: String,
-    /// How long ids are remembered after their end.
+    /// How long ids are stored after their end.
     pub horizon: Duration,
 }
 
-/// How a reservation ended.
+/// The end of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
     /// It was sold.
     Confirmed,
-    /// It was given back.
+    /// It was released.
     Released,
-    /// It was abandoned.
+    /// It expired.
     Expired,
 }
 
-/// The answer to [`StockStore::add`].
+/// The result of [`StockStore::add`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
     /// Added, now or before.
     Added,
-    /// The id names something else.
+    /// The id was used for another operation.
     Reused,
-    /// The total would go over 2^53 − 1.
+    /// The total would exceed 2^53 − 1.
     TooLarge,
 }
 
-/// The answer to [`StockStore::reserve`].
+/// The result of [`StockStore::reserve`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserving {
     /// Reserved, now or before.
     Open {
-        /// For this long.
+        /// Remaining time of the reservation.
         expires_in: Duration,
     },
-    /// It was reserved before, and that has ended.
+    /// It was reserved before, and that reservation has ended.
     Ended(Ended),
-    /// There is not enough, but this.
+    /// Only this quantity is available.
     Left(u64),
-    /// The id names something else.
+    /// The id was used for another operation.
     Reused,
-    /// There is no such stock.
+    /// The stock does not exist.
     NoStock,
 }
 
-/// How much is where. `available + reserved + sold = total`.
+/// Quantities of a stock. `available + reserved + sold = total`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// To be had.
+    /// Quantity that can be reserved.
     pub available: u64,
-    /// In open reservations.
+    /// Quantity in open reservations.
     pub reserved: u64,
-    /// In confirmed ones.
+    /// Quantity in confirmed reservations.
     pub sold: u64,
-    /// All that was added.
+    /// Sum of all additions.
     pub total: u64,
-    /// All that was ever released; some of it may have been reserved again.
+    /// Sum of all releases. Some of it may have been reserved again.
     pub released: u64,
-    /// All that ever expired; some of it may have been reserved again.
+    /// Sum of all expired reservations. Some of it may have been reserved again.
     pub expired: u64,
 }
 
-/// What [`StockStore::sweep`] found.
+/// The result of [`StockStore::sweep`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Reservations taken back.
+    /// Number of expired reservations.
     pub expired: u64,
-    /// Ids forgotten.
+    /// Number of removed ids.
     pub forgotten: u64,
 }
 
-/// A store of stocks. Each method is one atomic step, and repeated with the same id it happens once. Quantities are from 1
-/// to 2^53 − 1.
+/// A store of stocks. Each method is one atomic step. If it is repeated with the same id, it is
+/// executed once. Quantities are from 1 to 2^53 − 1.
 #[async_trait]
 pub trait StockStore: Send + Sync + 'static {
-    /// Adds to what is available.
+    /// Adds to the available quantity.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn add(&self, stock: &StockId, id: &str, quantity: u64) -> Result<Added, StoreError>;
 
-    /// Reserves, all or nothing.
+    /// Reserves the whole quantity or nothing.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn reserve(&self, stock: &StockId, id: &str, quantity: u64, ttl: Duration) -> Result<Reserving, StoreError>;
 
-    /// Ends an open reservation as `wanted` (confirmed or released), or as expired if its time has passed. Returns how it
-    /// has ended, now or before; nothing when the id is not known.
+    /// Ends an open reservation as `wanted` (confirmed or released), or as expired if its time has
+    /// passed. Returns how it has ended, now or before. `None` if the id is unknown.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn end(&self, stock: &StockId, id: &str, wanted: Ended) -> Result<Option<Ended>, StoreError>;
 
-    /// Takes back abandoned reservations and forgets old ids, at most `limit` of each.
+    /// Returns expired reservations and removes old ids, at most `limit` of each.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn sweep(&self, stock: &StockId, limit: u32) -> Result<Swept, StoreError>;
 
-    /// Reads the counts; nothing when there is no such stock.
+    /// Reads the quantities. `None` if the stock does not exist.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn counts(&self, stock: &StockId) -> Result<Option<Counts>, StoreError>;
 
     /// Removes the stock.
     ///
     /// # Errors
-    /// A failing store.
+    /// [`StoreError`] if the store fails.
     async fn remove(&self, stock: &StockId) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Both sides or neither.
+//! Transfers: both sides or neither.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub async fn the_same_id_moves_once(bench: Bench) {
         assert_eq!(ledger.deposit("open-ada", "ada", 100).await.unwrap(), 100);
     }
     ledger.transfer(gift("2", 10)).await.unwrap();
-    // The answer is that of its own time.
+    // The result is that of the first execution.
     assert_eq!(ledger.transfer(gift("1", 30)).await.unwrap(), Balances { from: 70, to: 30 });
     assert_eq!(balances(&ledger).await, [60, 40]);
     assert!(matches!(ledger.transfer(gift("1", 31)).await, Err(LedgerError::Reused { .. })));
@@ -82,7 +82,7 @@ pub async fn an_old_token_is_refused(bench: Bench) {
     }
     ledger.transfer(gift("4", 1).fence(new)).await.unwrap();
     ledger.transfer(gift("5", 1)).await.unwrap();
-    // A repeat of what was done is answered, not refused.
+    // A repetition of an executed transfer returns its result and is not refused.
     assert_eq!(ledger.transfer(gift("1", 1).fence(old)).await.unwrap(), Balances { from: 99, to: 1 });
     assert_eq!(balances(&ledger).await, [96, 4]);
 }

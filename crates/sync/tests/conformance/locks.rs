@@ -1,4 +1,4 @@
-//! One holder at a time.
+//! Locks: one holder at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -42,7 +42,7 @@ pub async fn tokens_grow(bench: Bench) {
     let lock = bench.lock("a");
     let mut last = Fence::new(0);
     for _ in 0..20 {
-        // The clock stands still: the counter alone makes them grow.
+        // The clock is stopped: only the counter makes them grow.
         let guard = lock.try_acquire().await.unwrap().unwrap();
         assert!(guard.fence() > last);
         last = guard.fence();
@@ -63,7 +63,7 @@ pub async fn a_dead_holders_lock_is_free_after_its_lease(bench: Bench) {
     let busy = store.acquire(request(&place, "next")).await.unwrap();
     assert_eq!(busy, Acquired::Busy { ahead: 0, free_in: Duration::from_secs(1) });
     bench.advance(Duration::from_secs(1)).await;
-    // It has ended, though nobody has taken it: it can't come back to life.
+    // It has ended, although no other owner has acquired it: it cannot be extended.
     assert!(!PermitStore::extend(&**store, &place, "dead", LEASE).await.unwrap());
     assert!(fence(store.acquire(request(&place, "next")).await.unwrap()) > first);
 }
@@ -126,7 +126,7 @@ pub async fn without_renewal_it_is_lost_after_its_lease(bench: Bench) {
     let guard = lock.try_acquire().await.unwrap().unwrap();
     tokio::time::timeout(SOON, guard.lost()).await.unwrap();
     assert!(!guard.is_held());
-    // Its own clock goes before the store's, which stands still here.
+    // Its own clock is ahead of the store's, which is stopped.
     assert!(lock.try_acquire().await.unwrap().is_none());
 }
 

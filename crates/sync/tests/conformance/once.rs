@@ -1,4 +1,4 @@
-//! What happens once.
+//! Operations that are executed once.
 
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ pub async fn a_result_is_forgotten_after_its_time(bench: Bench) {
     let once = bench.once().lease(Duration::from_millis(50)).keep(Duration::from_millis(200));
     started(once.begin("17").await.unwrap()).complete("receipt").await.unwrap();
     assert_eq!(done(once.begin("17").await.unwrap()), "receipt");
-    // Redis forgets on its own clock, the store in process on the one that we move.
+    // Redis expires keys with its own clock, the store in memory with the test's.
     bench.advance(Duration::from_millis(200)).await;
     let again = poll_until(SOON, async || match once.begin("17").await.unwrap() {
         Begin::Started(attempt) => Some(attempt.number()),
@@ -128,7 +128,7 @@ pub async fn repeated_steps_change_nothing(bench: Bench) {
         assert!(store.complete(&operation, "me", Bytes::from_static(b"one"), keep).await.unwrap());
     }
     assert!(!store.complete(&operation, "you", Bytes::from_static(b"two"), keep).await.unwrap());
-    // What is done stays done.
+    // A completed operation remains completed.
     store.fail(&operation, "me").await.unwrap();
     assert_eq!(store.begin(&operation, "you", LEASE, keep).await.unwrap(), Begun::Done(Bytes::from_static(b"one")));
     let another = Operation { scope: "a".to_owned(), key: "b:c".to_owned() };

@@ -1,4 +1,4 @@
-//! Accounts that are spread over partitions.
+//! Accounts that are distributed over partitions.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -26,7 +26,7 @@ async fn balances(ledger: &Ledger, names: &[String]) -> Vec<u64> {
     ledger.balances(&names).await.unwrap().into_iter().map(Option::unwrap).collect()
 }
 
-/// The sum of all balances is what the totals say.
+/// The sum of all balances equals the totals.
 async fn all_is_there(ledger: &Ledger, names: &[String]) -> Totals {
     let sum: u64 = balances(ledger, names).await.iter().sum();
     let totals = ledger.totals().await.unwrap();
@@ -177,7 +177,7 @@ pub async fn a_transfer_that_a_dead_process_left_is_completed(bench: Bench) {
     assert_eq!(ledger.account(&names[0]).await.unwrap().unwrap().in_transit, 0);
     assert_eq!(all_is_there(&ledger, &names).await.in_transit, 0);
     assert_eq!(ledger.complete_transfers(100).await.unwrap(), Completed::default());
-    // The process that comes back has its answer.
+    // The process that returns gets its result.
     let answer = ledger.transfer(Transfer::new("1", &names[0], &names[1], 30)).await.unwrap();
     assert_eq!(answer, Balances { from: 70, to: 130 });
     assert_eq!(balances(&ledger, &names).await, [65, 130, 105, 100]);
@@ -190,7 +190,7 @@ pub async fn a_transfer_that_a_dead_process_left_is_returned_when_it_cannot_arri
     let number = debit(&bench, "1", &names[0], &unknown, 30).await;
     let credit = Credit { source: 0, number, lowest: 0, to: &unknown, amount: 30 };
     assert_eq!(bench.store.credit(&self::ledger(), 1, &[credit]).await.unwrap(), [Credited::UnknownTo]);
-    // What was refused stays refused, so that it does not arrive and return.
+    // A refused credit remains refused, so that it does not both arrive and return.
     ledger.deposit("open", &unknown, 0).await.unwrap();
     assert_eq!(bench.store.credit(&self::ledger(), 1, &[credit]).await.unwrap(), [Credited::UnknownTo]);
     assert_eq!(ledger.complete_transfers(100).await.unwrap(), Completed { arrived: 0, returned: 1, left: 0 });
@@ -226,7 +226,7 @@ pub async fn a_later_transfer_completes_an_old_one(bench: Bench) {
     assert_eq!(all_is_there(&ledger, &names).await.in_transit, 0);
 }
 
-/// A process that was suspended sends its credit again, long after all others have forgotten the
+/// A process that was suspended sends its credit again, long after all others have removed the
 /// transfer.
 pub async fn a_credit_that_comes_late_is_taken_once(bench: Bench) {
     let (ledger, names) = open(&bench).await;
@@ -301,7 +301,7 @@ pub async fn the_sum_over_partitions_never_changes(bench: Bench) {
                         Ok(_) | Err(LedgerError::Overdrawn { .. } | LedgerError::SameAccount { .. }) => {}
                         Err(other) => panic!("{other}"),
                     }
-                    // Another task settles what this one has credited, and the answers stay the
+                    // Another task settles what this one has credited, and the results are the
                     // same.
                     ledger.complete_transfers(3).await.unwrap();
                     assert!(ledger.totals().await.unwrap().in_transit >= 0);

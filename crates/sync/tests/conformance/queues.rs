@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::support::{Bench, LEASE, SOON, lock_place};
 
-/// How many stand in the queue, seen by one who doesn't join it.
+/// Length of the queue, read by an owner that does not join it.
 async fn queued(bench: &Bench) -> u64 {
     let place = lock_place("a");
     let look = Acquire { place: &place, permits: 1, owner: "onlooker", lease: LEASE, queue: None };

@@ -1,4 +1,4 @@
-//! At most so many holders at a time.
+//! Semaphores: a limited number of holders at a time.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

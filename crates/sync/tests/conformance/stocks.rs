@@ -1,4 +1,4 @@
-//! A quantity that many want a piece of.
+//! Stocks: a quantity with reservations.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub async fn all_or_nothing_is_reserved(bench: Bench) {
     assert_eq!(reserve(&stock, "b", 3).await, Reserve::SoldOut { left: 2 });
     assert_eq!(reserve(&stock, "c", 2).await, Reserve::Reserved { expires_in: TTL });
     assert_eq!(reserve(&stock, "d", 1).await, Reserve::SoldOut { left: 0 });
-    // That it was sold out is not remembered.
+    // The sold-out result is not stored.
     stock.release("a").await.unwrap();
     assert_eq!(reserve(&stock, "d", 1).await, Reserve::Reserved { expires_in: TTL });
 }

@@ -1,4 +1,4 @@
-//! Optimistic locking: a posting on the version that was read, and the loop around it.
+//! Optimistic locking: a posting with the version that was read, and the retry loop.
 
 use std::num::NonZeroU32;
 
@@ -14,7 +14,8 @@ async fn open(bench: &Bench) -> Ledger {
     ledger
 }
 
-/// The same ledger, in which a rival withdraws from ada's account before each of the next postings.
+/// The same ledger, where another client withdraws from ada's account before each of the next
+/// postings.
 fn with_rivals(bench: &Bench, rivals: usize, amount: u64) -> Ledger {
     let rival = |nth| Event::Rival { id: format!("rival-{nth}"), account: "ada".to_owned(), amount };
     Ledger::new(Eventful::new(bench.store.clone(), (0..rivals).map(rival)), bench.ledger().name())
@@ -57,7 +58,7 @@ pub async fn a_posting_on_another_version_is_a_conflict(bench: Bench) {
     assert_eq!(current, read(&ledger, "ada").await);
     assert_eq!(current.balance, 700);
 
-    // The version is that of the account that gives; of a deposit, of the one that receives.
+    // The version is that of the giver; for a deposit, that of the taker.
     let bob = read(&ledger, "bob").await;
     let transfer = Transfer::new("3", "ada", "bob", 1);
     assert_eq!(conflict(ledger.transfer(transfer.clone().if_version(bob.version)).await).balance, 700);
@@ -65,7 +66,8 @@ pub async fn a_posting_on_another_version_is_a_conflict(bench: Bench) {
     let deposit = Entry::deposit("4", "bob", 1).if_version(bob.version);
     assert_eq!(conflict(ledger.post(deposit).await).balance, 1);
 
-    // A conflict comes before the balance, which is not the one that the caller has read.
+    // A conflict is reported before the balance is checked, which is not the one that the caller
+    // has read.
     let all = Entry::withdrawal("5", "ada", 1_000).if_version(seen.version);
     assert_eq!(conflict(ledger.post(all).await).balance, 699);
     let unknown = ledger.post(Entry::deposit("6", "eve", 1).if_version(Version::new(0))).await;
@@ -91,7 +93,7 @@ pub async fn an_update_decides_on_what_is_there(bench: Bench) {
     let gift = ledger.update("2", "ada", |account| Some(Change::Deposit(account.balance))).await.unwrap();
     assert_eq!(gift.balance, 1_400);
 
-    // A posting between the read and the post: decided again, on what it has left.
+    // A posting between the read and the post: the decision is repeated with the remaining balance.
     let mut seen = Vec::new();
     let contended = with_rivals(&bench, 1, 1_000);
     let updated = contended.update("3", "ada", |account| {
@@ -124,7 +126,7 @@ pub async fn a_repeated_update_posts_once(bench: Bench) {
     let ledger = open(&bench).await;
     let half = |account: Account| Some(Change::Withdraw(account.balance / 2));
     assert_eq!(ledger.update("1", "ada", half).await.unwrap().balance, 500);
-    // Half would be another amount by now, but the id has posted.
+    // Half would be another amount by now, but the id was already posted.
     let again = ledger.update("1", "ada", half).await.unwrap();
     assert_eq!(again, Updated { balance: 500, tries: 0, is_posted: true });
     assert_eq!(read(&ledger, "ada").await.balance, 500);

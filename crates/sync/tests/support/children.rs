@@ -1,4 +1,5 @@
-//! Processes that are killed and suspended: children of a test are the same binary, told by the environment what to do.
+//! Processes that are killed and suspended: the children of a test are the same binary, with their
+//! task in the environment.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
@@ -17,17 +18,17 @@ const NUMBER: &str = "SYNC_CHILD_NUMBER";
 const SIZE: &str = "SYNC_CHILD_SIZE";
 const DIARY: &str = "SYNC_CHILD_DIARY";
 
-/// What a child was told.
+/// The task of a child.
 pub struct Task {
     pub url: String,
-    /// Which of the children it is, from 0.
+    /// Number of the child, from 0.
     pub number: usize,
     pub size: usize,
     diary: File,
 }
 
 impl Task {
-    /// The task, in a process that is a child.
+    /// The task, if this process is a child.
     pub fn given() -> Option<Self> {
         let number = |name| std::env::var(name).unwrap().parse().unwrap();
         let url = std::env::var(URL).ok()?;
@@ -39,7 +40,7 @@ impl Task {
         RedisStore::new(connect(&self.url).await, keyspace())
     }
 
-    /// Writes down what has happened. One write, so that a kill leaves the whole line or none.
+    /// Writes a note, with one write, so that a kill leaves the whole line or nothing.
     pub fn note(&self, line: &str) {
         (&self.diary).write_all(format!("{line}\n").as_bytes()).unwrap();
     }
@@ -52,7 +53,7 @@ pub struct Children {
 }
 
 impl Children {
-    /// Starts `count` of them, each in this binary's test of that name.
+    /// Starts `count` children, each in this binary's test `test`.
     pub fn start(test: &str, url: &str, count: usize, size: usize) -> Self {
         let diaries = Scratch::new();
         let start = |number: usize| {
@@ -69,19 +70,19 @@ impl Children {
         Self { processes: (0..count).map(start).collect(), diaries }
     }
 
-    /// What all have written down so far.
+    /// The notes of all children so far.
     pub fn notes(&self) -> Vec<String> {
         (0..self.processes.len()).flat_map(|number| self.notes_of(number)).collect()
     }
 
     pub fn notes_of(&self, number: usize) -> Vec<String> {
         let text = std::fs::read_to_string(diary(self.diaries.path(), number)).unwrap_or_default();
-        // The last line may be under way.
+        // The last line may be incomplete.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(str::to_owned).collect()
     }
 
-    /// Kills them and returns what they have written down.
+    /// Kills the children and returns their notes.
     pub fn kill(mut self) -> Vec<String> {
         for process in &mut self.processes {
             process.kill9().unwrap();
@@ -89,7 +90,7 @@ impl Children {
         self.notes()
     }
 
-    /// Waits until all have ended well.
+    /// Waits until all have exited successfully.
     pub async fn join(&mut self, deadline: Duration) {
         for process in &mut self.processes {
             let status = process.wait_for_exit(deadline).await.unwrap();
@@ -102,7 +103,7 @@ fn diary(directory: &Path, number: usize) -> PathBuf {
     directory.join(format!("diary-{number}"))
 }
 
-/// Asks again while the store has trouble that passes: on a machine that is busy a reply may come too late.
+/// Retries while the store has transient errors: on a busy machine a reply may be late.
 pub async fn again<T, E: Into<Refusal>>(mut ask: impl AsyncFnMut() -> Result<T, E>) -> Result<T, Refusal> {
     loop {
         match ask().await.map_err(Into::into) {
@@ -112,7 +113,7 @@ pub async fn again<T, E: Into<Refusal>>(mut ask: impl AsyncFnMut() -> Result<T, 
     }
 }
 
-/// Why something was not done.
+/// Reason why an operation failed.
 #[derive(Debug)]
 pub enum Refusal {
     Store(StoreError),

@@ -1,4 +1,4 @@
-//! A store of ledgers to whose steps something happens.
+//! A store of ledgers that injects events into its steps.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,20 +10,20 @@ use tidegate_sync::{
 
 use super::Store;
 
-/// An event that happens to a step that changes something.
+/// An event during a step that changes the ledger.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Nothing.
+    /// No event.
     None,
-    /// It is not taken.
+    /// The step is not executed.
     Lost,
-    /// It is taken, and its reply is lost.
+    /// The step is executed, and its reply is lost.
     ReplyLost,
-    /// A rival withdraws first.
+    /// Another client withdraws first.
     Rival { id: String, account: String, amount: u64 },
 }
 
-/// Passes each step on. The next event happens to it, while there are any.
+/// Forwards each step. Each consumes the next event, while there are any.
 pub struct Eventful {
     inner: Arc<dyn Store>,
     events: Mutex<VecDeque<Event>>,

@@ -1,4 +1,4 @@
-//! What the integration tests share: stores on a clock that stands still, and short words.
+//! Shared parts of the integration tests: stores with a stopped clock, and helpers.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
@@ -16,12 +16,12 @@ use tidegate_sync::{
 pub const SOON: Duration = Duration::from_secs(20);
 pub const LEASE: Duration = Duration::from_secs(30);
 
-/// A store of everything.
+/// A store of all primitives.
 pub trait Store: PermitStore + OnceStore + StockStore + LedgerStore {}
 
 impl<S: PermitStore + OnceStore + StockStore + LedgerStore> Store for S {}
 
-/// A store on a clock that moves only when told.
+/// A store with a clock that a test moves.
 pub struct Bench {
     pub store: Arc<dyn Store>,
     clock: Time,
@@ -46,7 +46,7 @@ impl Bench {
         }
     }
 
-    /// On a server of its own, whose scripts take the time from a key.
+    /// With its own server, whose scripts read the time from a key.
     #[cfg(feature = "redis")]
     pub async fn redis() -> Self {
         use tidegate_redis::{ClockPrelude, Command};
@@ -60,7 +60,7 @@ impl Bench {
         Self { store: Arc::new(store), clock: Time::Key(client), _server: Some(server) }
     }
 
-    /// Removes all that Redis has but the clock.
+    /// Removes everything in Redis except the clock.
     #[cfg(feature = "redis")]
     pub async fn clear(&self) {
         let Time::Key(client) = &self.clock else { panic!("a store in process begins empty") };
@@ -94,7 +94,7 @@ impl Bench {
         Ledger::new(self.store.clone(), "points")
     }
 
-    /// A ledger of four partitions, and names of accounts in different ones.
+    /// A ledger with four partitions, and account names in different ones.
     pub fn partitioned(&self) -> (Ledger, Vec<String>) {
         let partitions = NonZeroU16::new(4).unwrap();
         (self.ledger().partitions(partitions), apart(partitions))
@@ -112,7 +112,7 @@ pub fn ledger_id(name: &str, partitions: NonZeroU16) -> LedgerId {
     LedgerId { name: name.to_owned(), horizon: Duration::from_secs(86_400), partitions }
 }
 
-/// A name of an account in each partition, by partition.
+/// An account name in each partition, in the order of partitions.
 pub fn apart(partitions: NonZeroU16) -> Vec<String> {
     let ledger = ledger_id("", partitions);
     let in_partition = |partition| {

@@ -1,4 +1,4 @@
-//! Extensions of an operation that is done once, torn in front of what other owners do.
+//! Extensions of an operation, torn before the steps of other owners.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ async fn completes(store: &RedisStore, owner: &str) -> bool {
     store.complete(&operation(), owner, Bytes::from_static(b"done"), HORIZON).await.unwrap()
 }
 
-/// The lease of `a` is over. It extends it, which is torn, and so another owner takes over.
+/// The lease of `a` is over. Its extension is torn, and another owner takes over.
 #[tokio::test]
 async fn a_torn_extension_takes_an_operation_from_no_later_owner() {
     let bench = TornBench::start(RedisServer::builder()).await;

@@ -1,4 +1,4 @@
-//! A server that has reached `maxmemory`: what takes memory is refused, what frees or holds goes on.
+//! A server that has reached `maxmemory`: steps that need memory are refused, others still work.
 
 use std::num::NonZeroU16;
 use std::time::Duration;

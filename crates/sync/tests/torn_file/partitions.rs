@@ -58,7 +58,7 @@ async fn money_is_whole(store: &Arc<RedisStore>, names: &[String], replayed: &Re
     }
 }
 
-/// The debit alone.
+/// Only the debit.
 async fn debit(store: &RedisStore, id: &str, from: &str, to: &str, amount: u64) {
     let posting = Posting { id, from: Some(from), to: Some(to), amount, fence: None, expected: None };
     let posted = store.post(&self::id(), posting).await.unwrap();
@@ -130,8 +130,8 @@ async fn a_torn_credit_neither_creates_nor_destroys_money() {
     bench.tear(withdraw, nth(0), holds).await;
 }
 
-/// The source has settled the first transfer. The credit of the third one forgets it, or has the
-/// next step forget it.
+/// The source has settled the first transfer. The credit of the third one removes it, or has the
+/// next step remove it.
 #[tokio::test]
 async fn a_credit_whose_forgetting_was_torn_is_taken_once() {
     for is_known_before in [false, true] {
@@ -179,7 +179,7 @@ async fn a_torn_settlement_neither_creates_nor_destroys_money() {
     let other = async |store: Arc<RedisStore>| debit(&store, "other", &names[0], &names[3], 1).await;
     let holds = async |store: Arc<RedisStore>, replayed: Replayed| {
         money_is_whole(&store, names, &replayed).await;
-        // Both can be repeated: one has its answer, and the other one is refused again.
+        // Both can be repeated: one returns its result, and the other is refused again.
         let answer = ledger(store.clone()).post(Entry::transfer("arrives", &names[0], &names[1], 30)).await.unwrap();
         assert_eq!((answer.from, answer.to), (70, 40), "{}", replayed.effects);
         let refused = ledger(store.clone()).post(Entry::transfer("returns", &names[0], "nobody-at-all", 7)).await;
@@ -192,7 +192,7 @@ async fn a_torn_settlement_neither_creates_nor_destroys_money() {
     bench.tear(&second, &first, holds).await;
     bench.tear(&first, other, holds).await;
     bench.tear(&second, other, holds).await;
-    // What was settled is removed by the step behind it.
+    // A settled transfer is removed by the step after it.
     first(bench.store.clone()).await;
     bench.tear(other, &second, holds).await;
     bench.tear(&second, other, holds).await;

@@ -26,7 +26,7 @@ fn ledger() -> LedgerId {
     LedgerId { name: "l".to_owned(), horizon: HORIZON, partitions: NonZeroU16::MIN }
 }
 
-/// Every piece is in one place, and all of it can be had in the end.
+/// Every unit is in one count, and all of them can be reserved in the end.
 async fn the_stock_is_whole(bench: &TornBench, store: Arc<RedisStore>, replayed: &Replayed, total: u64) {
     let counts = store.counts(&stock()).await.unwrap().unwrap();
     assert_eq!(counts.available + counts.reserved + counts.sold, counts.total, "{}", replayed.effects);
@@ -110,7 +110,7 @@ async fn a_torn_sweep_neither_creates_nor_destroys_stock() {
     bench.tear(sweep, other, holds).await;
 }
 
-/// The journal still holds the end that the sweep forgets; the entry's own field is still open.
+/// The journal still contains the end that the sweep removes. The entry's own field is still open.
 #[tokio::test]
 async fn a_reservation_that_a_torn_sweep_forgets_is_not_ended_again() {
     let bench = TornBench::start(RedisServer::builder()).await;
@@ -146,7 +146,7 @@ async fn a_torn_transfer_neither_creates_nor_destroys_money() {
     let sum_is_kept = async |store: Arc<RedisStore>, replayed: Replayed| {
         let balances = store.balances(&ledger(), &["ada", "bob", "eve"]).await.unwrap();
         assert_eq!(balances.iter().flatten().sum::<u64>(), 110, "{balances:?} after {}", replayed.effects);
-        // What was acknowledged has happened, and its repetition happens no second time.
+        // An acknowledged transfer was executed, and its repetition is not executed again.
         if replayed.is_next_done {
             transfer("next", "bob", "eve", 5, 8)(store.clone()).await;
             assert_eq!(store.balances(&ledger(), &["ada", "bob", "eve"]).await.unwrap(), balances);
@@ -207,7 +207,7 @@ fn fence(acquired: &Acquired) -> Fence {
     }
 }
 
-/// The owner that was never answered must not get a lock that another one was given meanwhile.
+/// An owner that received no reply must not get a lock that another one received meanwhile.
 #[tokio::test]
 async fn a_torn_grant_gives_a_lock_to_one_owner() {
     let bench = TornBench::start(RedisServer::builder()).await;
@@ -218,7 +218,7 @@ async fn a_torn_grant_gives_a_lock_to_one_owner() {
         acquire(&store, "a").await;
     };
     let next = async |store: Arc<RedisStore>| {
-        // `a` has given up meanwhile.
+        // `a` has released it meanwhile.
         store.release(&lock_place("x"), "a").await.unwrap();
         fence(&acquire(&store, "b").await);
     };
@@ -244,7 +244,7 @@ async fn a_torn_place_in_the_queue_does_not_hold_up_the_others_for_ever() {
     acquire(&bench.store, "z").await;
     acquire(&bench.store, "w").await;
     bench.advance(TTL * 2).await;
-    // Removes `w`, which has given no sign of life, and queues.
+    // Removes `w`, which counts as dead, and queues.
     let queue = |owner: &'static str| {
         async move |store: Arc<RedisStore>| {
             acquire(&store, owner).await;
@@ -285,7 +285,7 @@ async fn begin(store: &RedisStore, owner: &str) -> Begun {
     store.begin(&operation(), owner, TTL, HORIZON).await.unwrap()
 }
 
-/// What its owner was told stays true, also behind the torn step of another owner.
+/// A result that an owner received remains valid, even after the torn step of another owner.
 #[tokio::test]
 async fn a_torn_takeover_does_not_undo_what_the_owner_did() {
     let bench = TornBench::start(RedisServer::builder()).await;
@@ -317,7 +317,8 @@ async fn a_torn_takeover_does_not_undo_what_the_owner_did() {
             assert_eq!(is_done, replayed.is_next_done, "{answer:?} after {}", replayed.effects);
         })
         .await;
-    // It is done now: every torn step leaves it so or in progress, and it is begun again at most by a later owner.
+    // It is completed now: every torn step leaves it completed or running, and only a later owner
+    // may begin it again.
     let bench = TornBench::start(RedisServer::builder()).await;
     begin(&bench.store, "a").await;
     bench
@@ -342,7 +343,7 @@ async fn take_over_now(store: Arc<RedisStore>) {
     begin(&store, "b").await;
 }
 
-/// A script with one effect is not wrapped, so a torn file leaves it whole or not at all.
+/// A script with one effect is not wrapped, so a torn file contains it as a whole or not at all.
 #[tokio::test]
 async fn every_step_of_a_mutex_and_of_a_redlock_is_one_command() {
     let bench = TornBench::start(RedisServer::builder()).await;
@@ -365,7 +366,7 @@ async fn every_step_of_a_mutex_and_of_a_redlock_is_one_command() {
     }
 }
 
-/// The same with a file that is really cut and a server that is really started again, twice in a row.
+/// The same with a file that is truncated and a server that is restarted, twice in a row.
 #[tokio::test]
 async fn acknowledged_transfers_outlive_a_file_that_is_torn_twice() {
     let mut bench = TornBench::start(RedisServer::builder()).await;

@@ -1,4 +1,4 @@
-//! How a process is started.
+//! Settings of a process.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use super::{Process, ProcessError};
 
-/// Settings that a developer may have in the shell and that would change what a tested binary does.
+/// Variables that a developer may have set in the shell, and that would change the behaviour of a
+/// tested binary.
 const NOT_INHERITED: [&str; 3] = ["DATABASE_URL", "REDIS_URL", "RUST_LOG"];
-/// The same, for all that begin so.
+/// The same, for all variables with this prefix.
 const NOT_INHERITED_PREFIX: &str = "TIDEGATE_";
 
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Settings of a [`Process`], kept for its restarts.
 ///
-/// The environment is inherited, save for `TIDEGATE_*`, `DATABASE_URL`, `REDIS_URL` and `RUST_LOG`: those reach
-/// the program only by [`env`](Self::env). Standard input is empty.
+/// The environment is inherited, except for `TIDEGATE_*`, `DATABASE_URL`, `REDIS_URL` and
+/// `RUST_LOG`: these are passed only with [`env`](Self::env). Standard input is empty.
 #[derive(Clone, Debug)]
 #[must_use = "nothing runs before `start`"]
 pub struct ProcessBuilder {
@@ -28,7 +29,7 @@ pub struct ProcessBuilder {
     env: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
     stop_deadline: Duration,
-    /// `program` as text, the name when none is given.
+    /// `program` as text: the default name.
     file_name: String,
 }
 
@@ -46,7 +47,8 @@ impl ProcessBuilder {
         }
     }
 
-    /// The name in messages, to tell two processes of one program apart; otherwise the program's file name.
+    /// Sets the name in messages, to distinguish two processes of one program. The file name of the
+    /// program by default.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -64,25 +66,25 @@ impl ProcessBuilder {
         self
     }
 
-    /// Sets an environment variable; the last value given counts.
+    /// Sets an environment variable. The last value counts.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// The directory in which it runs, otherwise that of the test.
+    /// Sets the working directory. That of the test by default.
     pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
     }
 
-    /// How long [`Process::stop`] waits, otherwise 30 seconds.
+    /// Sets how long [`Process::stop`] waits. 30 seconds by default.
     pub fn stop_deadline(mut self, deadline: Duration) -> Self {
         self.stop_deadline = deadline;
         self
     }
 
-    /// Starts it.
+    /// Starts the program.
     ///
     /// # Errors
     ///

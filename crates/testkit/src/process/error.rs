@@ -1,4 +1,4 @@
-//! What can go wrong with a process.
+//! Errors of processes.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::log::LogLine;
 
-/// What went wrong with a [`Process`](crate::Process). `Debug` prints the same text as `Display`, so that
-/// `unwrap` shows the log's tail as lines.
+/// An error of a [`Process`](crate::Process). `Debug` prints the same text as `Display`, so that
+/// `unwrap` shows the end of the log as lines.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessError {
@@ -18,29 +18,29 @@ pub enum ProcessError {
     Start {
         /// The program.
         program: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// What was waited for did not happen in time.
+    /// The condition was not met in time.
     #[error("{process}: waited {after:?} in vain for {waiting_for}{}", Tail(tail))]
     TimedOut {
         /// The process.
         process: String,
-        /// What was waited for.
+        /// The condition.
         waiting_for: String,
         /// The deadline.
         after: Duration,
         /// The last lines of the log.
         tail: Vec<LogLine>,
     },
-    /// The program ended instead of doing what was waited for.
+    /// The program ended before the condition was met.
     #[error("{process}: ended ({status}) while this test waited for {waiting_for}{}", Tail(tail))]
     Exited {
         /// The process.
         process: String,
-        /// What was waited for.
+        /// The condition.
         waiting_for: String,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
         /// The last lines of the log.
         tail: Vec<LogLine>,
@@ -50,27 +50,27 @@ pub enum ProcessError {
     NotRunning {
         /// The process.
         process: String,
-        /// What was to be done to it.
+        /// The action.
         doing: &'static str,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
         /// The last lines of the log.
         tail: Vec<LogLine>,
     },
-    /// The program runs and was to be started.
+    /// The program was to be started, but it still runs.
     #[error("{process}: still runs; stop or kill it before it is started again")]
     StillRunning {
         /// The process.
         process: String,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error("{process}: {doing} failed")]
     System {
         /// The process.
         process: String,
-        /// What was done.
+        /// The action.
         doing: &'static str,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! One run of a process: the child, its watchdog and the readers of its output.
+//! A run of a process: the child, its watchdog and the readers of its output.
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -11,11 +11,12 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_pro
 
 use crate::log::{Log, Stream};
 
-/// How long the end of the output is awaited after the end of the process: long only if a program that left the
-/// group holds the pipe.
+/// How long to wait for the end of the output after the end of the process. It only takes long if a
+/// program that left the group holds the pipe.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// A child that has not been waited for. So its process id, and its group's, cannot have been given to another.
+/// A child that has not been reaped. So its process id, and that of its group, can't have been
+/// reused.
 #[derive(Debug)]
 pub(super) struct Running {
     child: Child,
@@ -56,7 +57,7 @@ impl Running {
         Ok(kill_process_group(self.pid, signal)?)
     }
 
-    /// Whether the program has stopped running, by a signal or for good.
+    /// Whether the program is suspended or has ended.
     pub(super) fn has_paused(&self) -> io::Result<bool> {
         self.peek(WaitIdOptions::STOPPED | WaitIdOptions::EXITED)
     }
@@ -65,7 +66,7 @@ impl Running {
         self.peek(WaitIdOptions::EXITED)
     }
 
-    /// Whether the child is in one of the states asked for, leaving it to be waited for.
+    /// Whether the child is in one of the states. Does not reap it.
     fn peek(&self, states: WaitIdOptions) -> io::Result<bool> {
         loop {
             match waitid(WaitId::Pid(self.pid), states | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT) {
@@ -76,9 +77,9 @@ impl Running {
         }
     }
 
-    /// Kills what is left of the group, reads the last lines and takes the status.
+    /// Kills the rest of the group, reads the last lines and reaps the child.
     pub(super) fn end(&mut self) -> io::Result<ExitStatus> {
-        // An error means that the group is empty already.
+        // Fails if the group is already empty.
         let _ = self.signal_group(Signal::KILL);
         self.watchdog.dismiss();
         let status = self.child.wait()?;
@@ -90,17 +91,17 @@ impl Running {
 fn read(output: impl Read + Send + 'static, log: Log, run: u32, stream: Stream, done: Sender<()>) {
     thread::spawn(move || {
         log.read_from(output, run, stream);
-        // The receiver learns of the end when both readers have dropped their sender.
+        // The receiver detects the end when both readers have dropped their sender.
         drop(done);
     });
 }
 
-/// A shell that outlives this process for a moment: when the pipe to it closes, which is what happens when a
-/// test is killed, it kills the group that it watches.
+/// A shell that outlives this process for a moment. If a test is killed, the pipe to the shell
+/// closes, and the shell kills the watched group.
 ///
-/// The child needs a group of its own, so that its own children end with it. But then it no longer belongs to the
-/// group that a test runner or the terminal ends. The system's own means for this (`PR_SET_PDEATHSIG`) needs
-/// `unsafe` and knows Linux alone.
+/// The child needs its own group, so that its own children end with it. But then it is not in the
+/// group that a test runner or the terminal kills. The system's own feature for this
+/// (`PR_SET_PDEATHSIG`) needs `unsafe` and exists only on Linux.
 #[derive(Debug)]
 struct Watchdog {
     shell: Child,
@@ -121,7 +122,8 @@ impl Watchdog {
         Ok(Self { shell, _pipe: pipe })
     }
 
-    /// Ends the watch. Call it before the child is waited for: afterwards its group's number is anyone's.
+    /// Ends the watchdog. Call it before the child is reaped: afterwards, the number of its group
+    /// may be reused.
     fn dismiss(&mut self) {
         let _ = self.shell.kill();
         let _ = self.shell.wait();

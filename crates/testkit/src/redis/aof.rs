@@ -1,4 +1,4 @@
-//! The append-only file of a server: what a script wrote into it, and how a crash can tear it.
+//! The append-only file of a server: the effects of a script in it, and how a crash can tear it.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -61,19 +61,20 @@ pub struct Transaction {
     pub effects: Vec<Effect>,
     /// The bytes of the file that hold it, with `MULTI` and `EXEC`.
     pub bytes: Range<usize>,
-    /// Whether it stands between `MULTI` and `EXEC`.
+    /// Whether it is between `MULTI` and `EXEC`.
     pub is_wrapped: bool,
-    /// Whether its `EXEC` is there. Always true for a plain command.
+    /// Whether its `EXEC` is present. Always true for a plain command.
     pub is_whole: bool,
 }
 
-/// The newest incremental append-only file of a server, as it was when it was read.
+/// The newest incremental append-only file of a server, at the time it was read.
 ///
-/// A server that is killed can leave a file that ends inside a transaction. Redis and Valkey before 9.1.2 then remove
-/// only the command that is cut, and keep those before it behind a `MULTI` without `EXEC`: memory doesn't
-/// have them after this restart, but they run at the next one, together with the next transaction. A plain command that
-/// is written behind them is lost at that restart if no transaction follows it. To show what that does to a script: kill the server,
-/// [tear](Self::tear_after) the file, restart, write, kill and restart once more.
+/// A server that is killed can leave a file that ends inside a transaction. At the next start,
+/// Redis, and Valkey before 9.1.2, remove only the incomplete command. The commands before it stay
+/// in the file after a `MULTI` without `EXEC`. They are not in memory after this restart, but they
+/// run at the next one, together with the next transaction. A plain command that is written after
+/// them is lost at that restart if no transaction follows it. To show the effect on a script: kill
+/// the server, [tear](Self::tear_after) the file, restart, write, kill and restart once more.
 #[derive(Debug)]
 pub struct AppendOnlyFile {
     path: PathBuf,
@@ -82,7 +83,7 @@ pub struct AppendOnlyFile {
 }
 
 impl AppendOnlyFile {
-    /// Reads the newest incremental file below the server's directory.
+    /// Reads the newest incremental file in the server's directory.
     ///
     /// # Panics
     ///
@@ -100,7 +101,7 @@ impl AppendOnlyFile {
         Self { path, transactions, first_broken }
     }
 
-    /// All transactions, in the order of the file.
+    /// All transactions, in file order.
     pub fn transactions(&self) -> &[Transaction] {
         &self.transactions
     }
@@ -114,13 +115,13 @@ impl AppendOnlyFile {
         self.transactions.last().expect("something was written to the append-only file")
     }
 
-    /// All effects, in the order of the file. Take this before and after a script to know what the
-    /// script did.
+    /// All effects, in file order. Call it before and after a script to get the effects of the
+    /// script.
     pub fn effects(&self) -> Vec<Effect> {
         self.transactions.iter().flat_map(|transaction| transaction.effects.clone()).collect()
     }
 
-    /// Whether the file ends behind a whole command.
+    /// Whether the file ends after a complete command.
     pub fn ends_whole(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|file| file.len() == self.first_broken as u64)
     }
@@ -135,9 +136,9 @@ impl AppendOnlyFile {
         file.set_len(byte as u64).expect("the append-only file can be cut");
     }
 
-    /// Cuts the file inside the last transaction, so that this many of its effects are whole: in
-    /// the middle of the next effect, or of `EXEC` behind the last one. A plain command with its
-    /// one effect stays as it is. The server must not run.
+    /// Cuts the file inside the last transaction, so that this many of its effects are complete.
+    /// The cut is in the middle of the next effect, or of `EXEC` after the last one. A plain
+    /// command with its one effect is not changed. The server must not run.
     ///
     /// # Panics
     ///
@@ -155,19 +156,20 @@ impl AppendOnlyFile {
 }
 
 impl RedisServer {
-    /// Reads the newest append-only file. A running server has written to it all that it has
-    /// acknowledged.
+    /// Reads the newest append-only file. A running server has written all acknowledged effects to
+    /// it.
     pub fn append_only_file(&self) -> AppendOnlyFile {
         AppendOnlyFile::newest_in(self.directory())
     }
 
-    /// Returns what the server wrote to its append-only file since it had `before` effects.
+    /// Returns the effects that the server has written to its append-only file after the first
+    /// `before`.
     pub fn effects_since(&self, before: usize) -> Vec<Effect> {
         self.append_only_file().effects().split_off(before)
     }
 
     /// Empties the server and sends it these commands. With the effects of a file up to the middle
-    /// of a script, the server has afterwards what a torn file leaves. Not for servers with TLS or
+    /// of a script, the server is then in the state after a torn file. Not for servers with TLS or
     /// a password.
     ///
     /// # Panics
@@ -181,7 +183,7 @@ impl RedisServer {
     }
 }
 
-/// Sends each command and waits for its answer. Fails if one is refused.
+/// Sends each command and waits for its answer. Returns an error if one is refused.
 fn send(port: u16, effects: &[Effect]) -> io::Result<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     let mut answers = BufReader::new(stream.try_clone()?);
@@ -216,7 +218,7 @@ fn skip_answer(answers: &mut BufReader<TcpStream>) -> io::Result<Option<String>>
     Ok(None)
 }
 
-/// The transactions of a file, and where its first broken command begins.
+/// Parses the transactions of a file. Also returns the start of its first incomplete command.
 fn parse(bytes: &[u8]) -> (Vec<Transaction>, usize) {
     let mut transactions: Vec<Transaction> = Vec::new();
     let mut open: Option<Transaction> = None;
@@ -225,8 +227,7 @@ fn parse(bytes: &[u8]) -> (Vec<Transaction>, usize) {
         let (start, end) = (effect.bytes.start, effect.bytes.end);
         match &*effect.name() {
             "MULTI" => {
-                // The server keeps a torn transaction in the file and writes the next one behind
-                // it.
+                // The server keeps a torn transaction in the file and writes the next one after it.
                 transactions.extend(open.take());
                 open = Some(Transaction { effects: Vec::new(), bytes: start..end, is_wrapped: true, is_whole: false });
             }
@@ -256,10 +257,10 @@ fn parse(bytes: &[u8]) -> (Vec<Transaction>, usize) {
     (transactions, at)
 }
 
-/// The command that begins at `at`, and moves `at` behind it. `None` if it is not whole.
+/// Parses the command at `at`, and moves `at` past it. `None` if it is incomplete.
 fn command(bytes: &[u8], at: &mut usize) -> Option<Effect> {
     let mut next = *at;
-    // Lines that begin with `#` are annotations.
+    // Lines that start with `#` are annotations.
     while bytes.get(next) == Some(&b'#') {
         next += bytes[next..].iter().position(|byte| *byte == b'\n')? + 1;
     }

@@ -1,11 +1,11 @@
-//! One command through `redis-cli`, which shares no code with what is tested.
+//! Runs a command with `redis-cli`, which shares no code with the tested programs.
 
 use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// Sends a command to the server on that port of this machine. Returns what `redis-cli` prints, errors included, without the
-/// line break at the end.
+/// Sends a command to the server on that port of 127.0.0.1. Returns the output of `redis-cli`,
+/// including errors, without the final line break.
 ///
 /// # Panics
 ///
@@ -16,7 +16,7 @@ pub async fn redis_cli(port: u16, args: &[&str]) -> String {
         .args(["-h", "127.0.0.1", "-p", &port])
         .args(args)
         .stdin(Stdio::null())
-        // A test that gives up must not wait for a server that hangs.
+        // A test that stops waiting must not leave a process that waits for a hung server.
         .kill_on_drop(true)
         .output();
     let output = run.await.expect("redis-cli runs; install it with: apt-get install redis-tools");

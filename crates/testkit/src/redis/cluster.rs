@@ -1,4 +1,4 @@
-//! Three primaries that share the slots, and a replica of each.
+//! A cluster: three primaries that share the slots, each with a replica.
 #![expect(clippy::panic, reason = "a test without its servers has failed; the message is the whole point")]
 
 use std::time::Duration;
@@ -8,13 +8,13 @@ use crate::{free_port, poll_until};
 
 const SLOTS: [(u16, u16); 3] = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)];
 
-/// A cluster of six nodes; a primary that is silent for a second is replaced.
+/// A cluster of six nodes. A primary that does not answer for a second is replaced.
 pub struct Cluster {
     nodes: Vec<RedisServer>,
 }
 
 impl Cluster {
-    /// Starts it, and returns when it serves every slot and the replicas follow.
+    /// Starts it, and returns when it serves every slot and the replicas are in sync.
     ///
     /// # Panics
     ///
@@ -28,7 +28,7 @@ impl Cluster {
                     .set("cluster-node-timeout", "1000")
                     .set("cluster-port", &bus)
                     .set("cluster-allow-replica-migration", "no")
-                    // One dead shard must not stop the others.
+                    // One crashed shard must not stop the others.
                     .set("cluster-require-full-coverage", "no");
                 (node.spawn(), bus)
             })
@@ -57,7 +57,7 @@ impl Cluster {
         cluster
     }
 
-    /// Makes the nodes known to each other.
+    /// Introduces the nodes to each other.
     async fn meet(&self, first_bus: &str) {
         let first_port = self.nodes[0].port().to_string();
         let have_met = async || {
@@ -68,7 +68,7 @@ impl Cluster {
             }
             Some(())
         };
-        // Said again after a while: on a busy machine a handshake is forgotten after the node time-out.
+        // Repeated after some time: on a busy machine a handshake expires after the node time-out.
         for _ in 0..12 {
             for node in &self.nodes[1..] {
                 node.cli(&["CLUSTER", "MEET", "127.0.0.1", &first_port, first_bus]).await;
@@ -80,18 +80,19 @@ impl Cluster {
         panic!("the nodes of a cluster don't find each other");
     }
 
-    /// Its URL, with all nodes.
+    /// The URL, with all nodes.
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
         format!("redis-cluster://{}", hosts.join(","))
     }
 
-    /// Its nodes: at the start three primaries, then a replica of each in the same order.
+    /// The nodes: at the start three primaries, then the replica of each in the same order.
     pub fn nodes(&mut self) -> &mut [RedisServer] {
         &mut self.nodes
     }
 
-    /// The number of the node that serves the slot, in its own eyes and as far as it runs.
+    /// The number of the node that serves the slot, according to that node itself. Only running
+    /// nodes are asked.
     ///
     /// # Panics
     ///
@@ -111,24 +112,25 @@ impl Cluster {
         panic!("nobody serves slot {slot}");
     }
 
-    /// Makes a replica the primary of its shard in good order, and returns when it is one and the old one follows it.
+    /// Promotes a replica in a coordinated failover. Returns when it is a primary and the old
+    /// primary follows it.
     ///
     /// # Panics
     ///
-    /// If that takes longer than a minute, or the node is no replica.
+    /// If that takes longer than a minute, or the node is not a replica.
     pub async fn failover(&self, replica: usize) {
         let node = &self.nodes[replica];
         let says = async |node: &RedisServer, role: &str| node.cli(&["ROLE"]).await.starts_with(role).then_some(());
-        // A node that has just come back takes itself for a primary until it is told otherwise.
+        // A restarted node assumes that it is a primary until it learns otherwise.
         poll_until(LONG, async || says(node, "slave").await).await.expect("the node is a replica");
         let port = node.cli(&["ROLE"]).await.split_ascii_whitespace().nth(2).map(str::to_owned);
         let old = self.nodes.iter().find(|node| Some(node.port().to_string()) == port).expect("it follows a node");
-        // Asked again after a while: a failover is given up after five seconds, for example when the replica has just
-        // started and doesn't follow yet.
+        // Repeated after some time: the server gives up a failover after five seconds, for example
+        // if the replica has just started and does not follow yet.
         for _ in 0..10 {
             node.cli(&["CLUSTER", "FAILOVER"]).await;
             if poll_until(Duration::from_secs(6), async || says(node, "master").await).await.is_ok() {
-                // Until it hears of it, the old one serves the slots too.
+                // The old primary serves the slots too until it learns of the failover.
                 poll_until(LONG, async || says(old, "slave").await).await.expect("the old primary follows the new one");
                 return;
             }
@@ -146,7 +148,7 @@ impl Cluster {
         poll_until(LONG, is_primary).await.expect("the replica becomes primary");
     }
 
-    /// Returns when every node says that all slots are served.
+    /// Returns when every node reports that all slots are served.
     ///
     /// # Panics
     ///
@@ -166,8 +168,8 @@ impl Cluster {
         self.finish_migration(slot, from, to).await;
     }
 
-    /// Opens the migration of a slot: from here on it is answered with `ASK` where a key is not there. Returns the node
-    /// that the slot leaves.
+    /// Starts the migration of a slot: from now on the source answers `ASK` for missing keys.
+    /// Returns the source node.
     ///
     /// # Panics
     ///
@@ -180,7 +182,7 @@ impl Cluster {
         from
     }
 
-    /// Moves the keys that the slot has now.
+    /// Moves the keys that are now in the slot.
     ///
     /// # Panics
     ///
@@ -190,7 +192,7 @@ impl Cluster {
         let port = self.nodes[to].port().to_string();
         for key in keys.lines().filter(|key| !key.is_empty()) {
             let moved = self.nodes[from].cli(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]).await;
-            // A key may have expired, or been deleted, since.
+            // The key may have expired or been deleted meanwhile.
             assert!(matches!(moved.as_str(), "OK" | "NOKEY"), "{key} does not move: {moved}");
         }
     }

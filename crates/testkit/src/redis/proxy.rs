@@ -1,4 +1,5 @@
-//! A TCP proxy in front of one server that loses and holds replies, delays, cuts and hangs.
+//! A TCP proxy in front of one server. It can lose, hold and delay replies, cut connections, and
+//! hang.
 
 mod pair;
 mod plan;
@@ -12,10 +13,11 @@ use tokio::task::JoinHandle;
 use self::plan::Plan;
 use super::RedisServer;
 
-/// Stands in front of a server, and knows enough of the protocol to lose exactly the reply that it is told to: the server
-/// has run the command, and the client's connection is cut where its reply would come.
+/// A proxy in front of a server. It parses the protocol, so it can lose exactly the requested
+/// reply: the server has run the command, and the client's connection is cut instead of the reply.
 ///
-/// What a client says to introduce itself (`HELLO`, `CLIENT`, `PING`, `CLUSTER`, …) always passes, so that it connects.
+/// Commands that set up a connection (`HELLO`, `CLIENT`, `PING`, `CLUSTER`, …) always pass, so that
+/// clients can connect.
 pub struct Proxy {
     port: u16,
     plan: Arc<Plan>,
@@ -27,7 +29,7 @@ impl Proxy {
     ///
     /// # Panics
     ///
-    /// If no port can be had.
+    /// If no port is available.
     pub async fn start(server: &RedisServer) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port for the proxy");
         let port = listener.local_addr().expect("it is bound").port();
@@ -51,7 +53,8 @@ impl Proxy {
         self.plan.arm();
     }
 
-    /// Loses the reply to every command when it comes for the first time. The same bytes once more are answered.
+    /// Loses the reply to the first occurrence of every command. A repetition with the same bytes
+    /// is answered.
     pub fn drop_every_reply_once(&self) {
         self.plan.each_once();
     }
@@ -65,42 +68,42 @@ impl Proxy {
         self.plan.each_nth(n);
     }
 
-    /// Replies that were lost so far: a test in which none was has shown nothing.
+    /// Number of replies lost so far. A test without lost replies has shown nothing.
     pub fn dropped(&self) -> usize {
         self.plan.dropped()
     }
 
-    /// Holds each reply back for so long.
+    /// Delays each reply by this time.
     pub fn delay(&self, by: Duration) {
         self.plan.delay_by(by);
     }
 
-    /// Holds the reply to each command that is sent from now on, until it is [released](Self::release).
+    /// Holds the reply to each later command until it is [released](Self::release).
     pub fn hold(&self) {
         self.plan.hold();
     }
 
-    /// Lets so many more of the replies pass that are held, in the order in which their commands were sent.
+    /// Releases that many more of the held replies, in the order of their commands.
     pub fn release(&self, count: usize) {
         self.plan.release(count);
     }
 
-    /// Commands that were sent since [`hold`](Self::hold), whether or not their replies were released.
+    /// Number of commands since [`hold`](Self::hold), whether or not their replies were released.
     pub fn held(&self) -> usize {
         self.plan.held()
     }
 
-    /// Cuts every connection; new ones pass.
+    /// Cuts every connection. New ones pass.
     pub fn cut(&self) {
         self.plan.cut();
     }
 
-    /// Takes what clients send, new ones too, and answers nothing.
+    /// Accepts requests and new connections, and answers nothing.
     pub fn hang(&self) {
         self.plan.hang();
     }
 
-    /// Lets everything pass again, what is held too. Connections that hung are cut.
+    /// Lets everything pass again, including held replies. Connections that hung are cut.
     pub fn restore(&self) {
         self.plan.restore();
     }
@@ -117,7 +120,7 @@ async fn accept(listener: TcpListener, server: u16, plan: Arc<Plan>) {
     while let Ok((client, _)) = listener.accept().await {
         let plan = Arc::clone(&plan);
         tokio::spawn(async move {
-            // Without a server the client is refused, as it would be without a proxy.
+            // Without a server the client's connection is closed, as without a proxy.
             if let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await {
                 pair::run(client, server, &plan).await;
             }

@@ -1,12 +1,12 @@
-//! A primary, two replicas, and three Sentinels that choose another primary when it is gone.
+//! A primary, two replicas, and three Sentinels that promote a replica if the primary fails.
 
 use super::{LONG, RedisServer, redis_cli};
 use crate::{Process, Scratch, free_port, poll_until};
 
-/// The name under which the Sentinels know the primary.
+/// The Sentinels' name of the primary.
 const NAME: &str = "main";
 
-/// A primary with two replicas and three Sentinels, of which two decide after half a second.
+/// A primary with two replicas and three Sentinels. Two Sentinels decide after half a second.
 pub struct Sentinels {
     servers: Vec<RedisServer>,
     ports: Vec<u16>,
@@ -52,22 +52,23 @@ impl Sentinels {
         format!("redis-sentinel://{}/{NAME}", hosts.join(","))
     }
 
-    /// The server that the Sentinels take for the primary.
+    /// The current primary, according to the Sentinels.
     ///
     /// # Panics
     ///
-    /// If they name none of the servers.
+    /// If it is none of the servers.
     pub async fn primary(&mut self) -> &mut RedisServer {
         let port = self.primary_port().await;
         self.servers.iter_mut().find(|server| server.port() == port).expect("one of the servers")
     }
 
-    /// The servers: first the one that was primary at the start.
+    /// The servers. The first one was the primary at the start.
     pub fn servers(&mut self) -> &mut [RedisServer] {
         &mut self.servers
     }
 
-    /// Makes a replica the primary in good order, and returns when the Sentinels agree and it takes writes.
+    /// Promotes a replica in a coordinated failover. Returns when the Sentinels agree and the new
+    /// primary accepts writes.
     ///
     /// # Panics
     ///
@@ -77,12 +78,13 @@ impl Sentinels {
         let is_begun = async || (redis_cli(self.ports[0], &["SENTINEL", "FAILOVER", NAME]).await == "OK").then_some(());
         poll_until(LONG, is_begun).await.expect("a failover begins");
         self.wait_for_primary_other_than(before).await;
-        // Until it is told, the old one takes writes that are lost, and clients see no reason to leave it.
+        // Until the old primary learns of the failover, it accepts writes that are lost, and
+        // clients stay connected to it.
         let follows = async || redis_cli(before, &["ROLE"]).await.starts_with("slave").then_some(());
         poll_until(LONG, follows).await.expect("the old primary becomes a replica");
     }
 
-    /// Returns when the Sentinels agree on a primary on another port, and it takes writes.
+    /// Returns when the Sentinels agree on a primary on another port, and it accepts writes.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! One server.
+//! A single server.
 #![expect(clippy::panic, reason = "a test without its server has failed; the message is the whole point")]
 
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 use super::{Certificates, LONG, redis_cli};
 use crate::{Process, Scratch, free_port, poll_until};
 
-/// A running `redis-server` with a port and a directory of its own. It ends with the test.
+/// A running `redis-server` with its own port and directory. It ends with the test.
 ///
-/// It keeps its data in an append-only file that is written before each reply, so that a killed server loses nothing that
-/// it acknowledged. It leaves to the system when that reaches the disk: no test cuts the power, and a slow disk would only
-/// make the server look as if it hung.
+/// It writes each change to an append-only file before the reply, so a killed server loses no
+/// acknowledged data. It does not fsync: no test simulates a power failure, and on a slow disk the
+/// server would seem to hang.
 pub struct RedisServer {
     process: Process,
     port: u16,
@@ -20,7 +20,7 @@ pub struct RedisServer {
     scratch: Scratch,
 }
 
-/// How a server is to be started.
+/// Settings of a server.
 #[derive(Clone, Debug, Default)]
 pub struct RedisServerBuilder {
     args: Vec<String>,
@@ -39,17 +39,17 @@ impl RedisServer {
         Self::builder().start().await
     }
 
-    /// Starts the settings of a server.
+    /// Creates a builder.
     pub fn builder() -> RedisServerBuilder {
         RedisServerBuilder::default()
     }
 
-    /// Its port on 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its URL, with the password if it has one.
+    /// The URL, with the password if it has one.
     pub fn url(&self) -> String {
         let login = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
         format!("{}://{login}127.0.0.1:{}{}", self.scheme, self.port, self.parameters)
@@ -60,7 +60,7 @@ impl RedisServer {
         self.scratch.path()
     }
 
-    /// Sends a command through `redis-cli`. See [`redis_cli`]. Not for servers with TLS.
+    /// Runs a command with `redis-cli`. See [`redis_cli`]. Not for servers with TLS.
     pub async fn cli(&self, args: &[&str]) -> String {
         match &self.password {
             Some(password) => {
@@ -80,7 +80,7 @@ impl RedisServer {
         self.process.kill9().expect("it runs");
     }
 
-    /// Hangs it with SIGSTOP: connections stay, and nothing is answered.
+    /// Suspends it with SIGSTOP: connections stay open, and nothing is answered.
     ///
     /// # Panics
     ///
@@ -89,7 +89,7 @@ impl RedisServer {
         self.process.pause().await.expect("it runs");
     }
 
-    /// Ends a [`hang`](Self::hang).
+    /// Resumes it after a [`hang`](Self::hang).
     ///
     /// # Panics
     ///
@@ -98,7 +98,8 @@ impl RedisServer {
         self.process.resume().expect("it runs");
     }
 
-    /// Starts it again after a [`kill9`](Self::kill9), on the same port and directory, and returns when it answers.
+    /// Restarts it after a [`kill9`](Self::kill9), on the same port and directory, and returns when
+    /// it answers.
     ///
     /// # Panics
     ///
@@ -112,7 +113,7 @@ impl RedisServer {
     pub(super) async fn wait(&self) {
         let answers = async || {
             if self.scheme == "rediss" {
-                // `redis-cli` would need the certificates; that it listens must do.
+                // `redis-cli` would need the certificates, so only the port is checked.
                 return tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok().then_some(());
             }
             (self.cli(&["PING"]).await == "PONG").then_some(())
@@ -123,7 +124,7 @@ impl RedisServer {
         }
     }
 
-    /// Returns when it has all that its primary has.
+    /// Returns when it has all data of its primary.
     pub(super) async fn wait_for_sync(&self) {
         let is_synced =
             async || self.cli(&["INFO", "replication"]).await.contains("master_link_status:up").then_some(());
@@ -140,21 +141,21 @@ impl RedisServerBuilder {
         self
     }
 
-    /// Takes this port in place of a free one.
+    /// Sets the port, in place of a free one.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    /// Wants this password.
+    /// Sets the password.
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
         self.set("requirepass", password).set("masterauth", password)
     }
 
-    /// Follows that server.
+    /// Makes it a replica of that server.
     #[must_use]
     pub fn replica_of(self, primary: &RedisServer) -> Self {
         let set = self.set("replicaof", &format!("127.0.0.1 {}", primary.port));
@@ -164,7 +165,7 @@ impl RedisServerBuilder {
         }
     }
 
-    /// Speaks TLS, and nothing else.
+    /// Enables TLS, and disables plain text.
     #[must_use]
     pub fn tls(mut self, certificates: &Certificates) -> Self {
         self.certificates = Some(certificates.clone());
@@ -182,7 +183,7 @@ impl RedisServerBuilder {
         server
     }
 
-    /// Starts it, and doesn't wait.
+    /// Starts it without waiting.
     pub(super) fn spawn(self) -> RedisServer {
         let scratch = Scratch::new();
         let port = self.port.unwrap_or_else(free_port);

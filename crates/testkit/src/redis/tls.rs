@@ -1,4 +1,4 @@
-//! A certificate for 127.0.0.1 and the authority that signed it.
+//! A certificate for 127.0.0.1, and the authority that signed it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::Scratch;
 
-/// Files of an authority, and of a server on this machine that it vouches for.
+/// Files of a certificate authority, and of a server certificate for this machine that it signed.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     scratch: Arc<Scratch>,
 }
 
 impl Certificates {
-    /// Makes new ones.
+    /// Generates new certificates.
     ///
     /// # Panics
     ///
@@ -36,7 +36,7 @@ impl Certificates {
         self.scratch.join("ca.pem")
     }
 
-    /// What `redis-server` is started with.
+    /// Arguments of `redis-server`.
     pub(super) fn args(&self, port: u16) -> Vec<String> {
         let file = |name: &str| self.scratch.join(name).display().to_string();
         let port = port.to_string();

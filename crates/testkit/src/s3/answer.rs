@@ -10,10 +10,10 @@ use hyper::body::Frame;
 use hyper::header::CONTENT_LENGTH;
 use hyper::{Response, StatusCode};
 
-/// An answer whose body may break off.
+/// An answer whose body may be cut off.
 pub(super) type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
-/// An answer of that text.
+/// An answer with that text.
 pub(super) fn text(status: StatusCode, text: String) -> Answer {
     content(status, text.into())
 }
@@ -23,12 +23,12 @@ pub(super) fn empty(status: StatusCode) -> Answer {
     content(status, Bytes::new())
 }
 
-/// A refusal with a code of S3.
+/// A refusal with an S3 error code.
 pub(super) fn refuse(status: StatusCode, code: &str) -> Answer {
     text(status, format!("<Error><Code>{code}</Code></Error>"))
 }
 
-/// An answer of that content.
+/// An answer with that content.
 pub(super) fn content(status: StatusCode, content: Bytes) -> Answer {
     let body = Full::new(content).map_err(|never| match never {}).boxed_unsync();
     let mut answer = Answer::new(body);
@@ -36,11 +36,11 @@ pub(super) fn content(status: StatusCode, content: Bytes) -> Answer {
     answer
 }
 
-/// An answer that promises the whole content. The connection closes after its first bytes.
+/// An answer that announces the whole content, but closes the connection after its first bytes.
 pub(super) fn cut_off(status: StatusCode, content: &Bytes, after: usize) -> Answer {
     let begun = Ok(Frame::data(content.slice(..after.min(content.len()))));
     let broken = async {
-        // hyper sends what it has when it has to wait for more.
+        // hyper flushes its buffer when it has to wait for more.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::ConnectionReset))
     };

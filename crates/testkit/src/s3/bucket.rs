@@ -10,13 +10,13 @@ use hyper::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderNa
 
 use super::answer::{Answer, content, cut_off, empty, refuse, text};
 
-/// No part but the last may be smaller.
+/// Smallest size of a part, except for the last one.
 const SMALLEST_PART: usize = 5 << 20;
 
 #[derive(Default)]
 pub(super) struct Bucket {
     pub(super) objects: BTreeMap<String, Object>,
-    /// By upload: its parts, by number.
+    /// Parts by upload and number.
     pub(super) uploads: HashMap<String, BTreeMap<u32, Bytes>>,
     pub(super) begun: u64,
     pub(super) reads: u64,
@@ -139,7 +139,7 @@ fn insert(answer: &mut Answer, name: HeaderName, value: &str) {
     answer.headers_mut().insert(name, HeaderValue::from_str(value).expect("the text of a header"));
 }
 
-/// The bytes of `first-last`, of which the last may be left out.
+/// Parses `first-last`; `last` is optional.
 fn bounds(range: &str, size: usize) -> Option<Range<usize>> {
     let (first, last) = range.split_once('-')?;
     let first: usize = first.parse().ok()?;
@@ -147,7 +147,7 @@ fn bounds(range: &str, size: usize) -> Option<Range<usize>> {
     (first < end).then_some(first..end)
 }
 
-/// The texts of all elements of that name.
+/// The texts of all elements with that name.
 fn elements<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
     let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
     text.split(&begin).skip(1).filter_map(|rest| rest.split(&end).next()).collect()

@@ -1,4 +1,4 @@
-//! What a job was given and what it gave back, without what nobody should read over a shoulder.
+//! A job's payload and result, without secrets.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use super::super::text;
 /// Longest that is shown, in characters.
 const SHOWN: usize = 16 * 1024;
 const MASK: &str = "****";
-/// What the name of a field holds whose value is nobody's business, in small letters without what stands between words.
+/// Parts of field names whose values are secret, in small letters and without separators.
 const SECRET: [&str; 14] = [
     "password",
     "passwd",

@@ -11,9 +11,11 @@ use super::super::again::Again;
 use super::super::ask::{Question, is_sure};
 use super::super::flash::said;
 use super::super::form::{Change, number, signed};
-use super::super::layout::{Frame, Here};
+use super::super::here::Here;
+use super::super::layout::Frame;
 use super::super::text;
-use super::{LimitsQuery, look_up, page};
+use super::page;
+use super::query::{LimitsQuery, look_up};
 use crate::app::App;
 use crate::limits::TENANT;
 use crate::problem::Problem;
@@ -116,7 +118,8 @@ pub(in crate::pages) async fn block(
     page(&app, &query, &frame, again).await
 }
 
-/// `question` is title, text, button and action; `of` are limiter and key, and `more` the fields beside them.
+/// `question` is title, text, button and action; `of` is limiter and key; `more` are further
+/// fields.
 fn ask(frame: &Frame, of: [&str; 2], more: &[(&str, &str)], question: (&str, &str, &str, &str)) -> Response {
     let (title, text, yes, act) = question;
     let [limiter, key] = of;

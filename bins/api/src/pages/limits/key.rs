@@ -7,15 +7,17 @@ use serde_json::Value;
 use tidegate_ratelimit::Decision;
 
 use super::super::again::Again;
-use super::super::layout::{Frame, Here};
+use super::super::here::Here;
+use super::super::layout::Frame;
 use super::super::text;
-use super::{LimitsQuery, choice, key_buttons};
+use super::parts::{choice, key_buttons};
+use super::query::LimitsQuery;
 use crate::app::App;
 use crate::limits::{TENANT, counted_as, undecided};
 use crate::problem::Problem;
 use crate::routes::rate_limit::keys::known_tenant;
 
-/// What is left of its block; none where nobody can say.
+/// The rest of its block; `None` if it is not known.
 pub(super) async fn blocked_for(app: &App, limiter: &str, key: &str) -> Option<Duration> {
     if limiter == TENANT {
         let tenant = known_tenant(app, key).await.ok()?;

@@ -1,5 +1,5 @@
-//! Twenty requests against a limiter that nobody else is counted by: the same quota, algorithm and block, in memory, on a clock that
-//! is moved and not waited for.
+//! Twenty requests against a copy of a limiter: the same quota, algorithm and block, in memory, on
+//! a clock that is moved by hand.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tidegate_ratelimit::{
 
 use super::super::again::Again;
 use super::super::form::number;
-use super::super::layout::Here;
+use super::super::here::Here;
 use super::super::table::{NAME, NUMBER, table};
 use super::super::text;
-use super::LimitsQuery;
+use super::query::LimitsQuery;
 use crate::app::App;
 use crate::limits::TENANT;
 use crate::problem::Problem;
@@ -25,7 +25,7 @@ const REQUESTS: u64 = 20;
 const LONGEST_APART: u64 = 3_600_000;
 const KEY: &str = "somebody";
 
-/// What became of one request.
+/// The outcome of one request.
 pub(super) struct Outcome {
     at: Duration,
     /// None where there is no decision, since the cost can never fit.
@@ -130,7 +130,7 @@ impl Decided {
         }
     }
 
-    /// What is left is that of the window that binds.
+    /// `remaining` is that of the binding window.
     fn of_tenant(decision: &TenantDecision) -> Self {
         Self {
             allowed: decision.allowed,

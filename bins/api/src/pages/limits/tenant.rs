@@ -8,10 +8,12 @@ use tidegate_ratelimit::{Overrides, TenantUsage, Tier};
 use tidegate_store::TenantPage;
 
 use super::super::again::Again;
-use super::super::layout::{Frame, Here};
+use super::super::here::Here;
+use super::super::layout::Frame;
 use super::super::table::{NAME, NUMBER, TEXT, table};
 use super::super::text;
-use super::{key_buttons, look_up};
+use super::parts::key_buttons;
+use super::query::look_up;
 use crate::app::App;
 use crate::limits::TENANT;
 

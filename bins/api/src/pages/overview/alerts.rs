@@ -1,4 +1,4 @@
-//! The alerts that fire, and which of them nobody is told of for a while.
+//! The alerts that fire, and their silences.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -11,7 +11,8 @@ use crate::app::App;
 use crate::pages::again::Again;
 use crate::pages::flash;
 use crate::pages::form::{Change, number, signed};
-use crate::pages::layout::{Button, Frame, Here};
+use crate::pages::here::Here;
+use crate::pages::layout::{Button, Frame};
 use crate::pages::text;
 use crate::problem::Problem;
 use crate::routes::performance::silences::{self, NewSilence};

@@ -11,7 +11,7 @@ use super::super::ask::{Question, is_sure};
 use super::super::flash::{counted, said};
 use super::super::form::{Change, Signed};
 use super::super::queues::path;
-use super::address;
+use super::query::address;
 use crate::app::App;
 use crate::path::Path;
 use crate::problem::Problem;
@@ -22,7 +22,8 @@ use crate::routes::queues::known;
 /// Most that are ticked at once.
 pub(super) const MOST_TICKED: usize = 200;
 
-/// A list of fields, of which `id` comes again for each that is ticked: a struct of serde's takes each name once.
+/// A list of fields, since `id` comes once for each ticked job and serde's structs take a name
+/// once.
 #[derive(Deserialize)]
 #[serde(try_from = "Vec<(String, String)>")]
 pub(in crate::pages) struct Ticked {
@@ -70,7 +71,7 @@ impl TryFrom<Vec<(String, String)>> for Ticked {
 }
 
 impl Signed for Ticked {
-    /// As many of the longest ids as may be ticked, each character of them written as three.
+    /// Room for the most ids of the greatest length, each character percent-encoded.
     const LONGEST: usize = 16 * 1024 + MOST_TICKED * (128 * 3 + 4);
 
     fn form(&self) -> &str {
@@ -113,7 +114,7 @@ pub(in crate::pages) async fn change(
         if Instant::now() >= end {
             break;
         }
-        // What is gone or elsewhere now is told as left; what fails for another reason would fail for all.
+        // A job that is gone or elsewhere counts as left. Another failure would hit all of them.
         match jobs::act(&app, queue, id, act).await {
             Ok(_) => done += 1,
             Err(problem) if problem.is_of_client() => {}

@@ -6,9 +6,15 @@ use tidegate_queue::{JobRecord, State as JobState, Timestamp};
 use super::super::layout::Frame;
 use super::super::queues::{link, moment, path, progress, state_of};
 use super::super::text;
-use super::{Listed, address};
+use super::query::address;
 
-/// What may be done to jobs of a state, with what is asked before.
+pub(super) struct Listed {
+    pub(super) jobs: Vec<JobRecord>,
+    /// Cursor of the next page.
+    pub(super) next: Option<String>,
+}
+
+/// Actions on jobs of a state, each with its question.
 fn acts(state: JobState) -> &'static [(&'static str, &'static str, &'static str)] {
     const RETRY: (&str, &str, &str) = ("retry", "Retry ticked", "Make the ticked jobs ready at once?");
     const PROMOTE: (&str, &str, &str) = ("promote", "Promote ticked", "Run the ticked jobs before their time?");

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 use tidegate_queue::{JobRecord, State as JobState};
 
+use super::super::queues::path;
 use super::bulk::MOST_TICKED;
-use super::{Listed, path};
+use super::list::Listed;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::routes::queues::jobs::{self, JobsQuery};

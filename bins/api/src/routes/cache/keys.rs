@@ -46,7 +46,7 @@ pub(in crate::routes) async fn list(
     }
     let pattern = Pattern::parse(pattern.as_deref().unwrap_or("*")).map_err(|error| bad("pattern", &error))?;
     let after = cursor.map(|cursor| Key::parse(&cursor)).transpose().map_err(|error| bad("cursor", &error))?;
-    // One more than is shown tells whether there are more.
+    // One more than is shown: it says whether there are more.
     let mut entries = cache.inspect_matching(&pattern, after.as_ref(), limit + 1);
     let is_last = entries.len() <= limit;
     entries.truncate(limit);

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::json::Json;
 use crate::problem::Problem;
 
-/// Most keys or tags that one request drops: each is a row of a transaction for which all other writes wait.
+/// Most keys or tags of one request. Each is a row of a transaction that blocks all other writes.
 const MOST_NAMED: usize = 1_000;
 /// Classes that are known whether or not this node has used them: another may have.
 const STANDARD: [TtlClass; 5] =
@@ -34,7 +34,7 @@ pub(crate) struct Selection {
     class: Option<String>,
 }
 
-/// A field that is there has a value: taken for absent, a `null` in the place of a pattern would make the purge a wider one.
+/// A field that is present has a value. A `null` read as absent would make the purge a wider one.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
@@ -45,7 +45,7 @@ pub(in crate::routes) async fn drop_selected(
     RawQuery(query): RawQuery,
     Json(selection): Json<Selection>,
 ) -> Result<axum::Json<Value>, Problem> {
-    // Whoever narrows the purge there means less than what the body alone would drop.
+    // A client that narrows the purge there means less than the body alone would drop.
     if query.is_some_and(|query| !query.is_empty()) {
         let detail = "the body says what is dropped: a query string has nothing to say here";
         return Err(Problem::bad_request("bad-query", detail));
@@ -54,7 +54,8 @@ pub(in crate::routes) async fn drop_selected(
     Ok(axum::Json(json!({"removed": removed})))
 }
 
-/// Drops it from the caches of all nodes. Returns how many entries went here, `None` where nothing was counted.
+/// Drops it from all nodes' caches. Returns the number of entries dropped here; `None` if not
+/// counted.
 pub(crate) async fn drop_from(app: &App, selection: Selection) -> Result<Option<usize>, Problem> {
     selection.check_class(&app.node().cache.stats().classes)?;
     let purge = selection.check()?;
@@ -68,12 +69,12 @@ pub(crate) fn matching(app: &App, pattern: &str, most: usize) -> Result<Vec<Key>
 }
 
 impl Selection {
-    /// What matches a pattern.
+    /// All keys that match a pattern.
     pub(crate) fn of_pattern(pattern: String) -> Self {
         Self { pattern: Some(pattern), ..Self::nothing() }
     }
 
-    /// What is of a class; `all` is everything.
+    /// A whole class; `all` is everything.
     pub(crate) fn of_class(class: String) -> Self {
         Self { class: Some(class), ..Self::nothing() }
     }
@@ -82,7 +83,7 @@ impl Selection {
         Self { pattern: None, keys: None, tags: None, all: None, class: None }
     }
 
-    /// A class that nobody has would be dropped without a word, and what was meant would stay.
+    /// Refuses an unknown class: its purge would succeed, and the intended entries would stay.
     fn check_class(&self, used: &[ClassStats]) -> Result<(), Problem> {
         let Some(class) = self.class.as_deref().filter(|class| *class != "all") else { return Ok(()) };
         let mut known: Vec<_> = STANDARD.iter().map(TtlClass::name).collect();
@@ -152,7 +153,7 @@ fn few(field: &str, count: usize) -> Result<(), Problem> {
 mod tests {
     use super::*;
 
-    /// What may be meant: by the number of fields that select, and nothing that they contradict.
+    /// Whether the fields that select can be combined.
     fn is_clear(fields: &Value) -> bool {
         let has = |name: &str| fields.get(name).is_some();
         let named = ["pattern", "keys", "tags"].into_iter().filter(|name| has(name)).count();

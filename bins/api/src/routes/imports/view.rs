@@ -1,7 +1,6 @@
-//! What a tenant is told of its import.
+//! What a tenant sees of its import.
 //!
-//! Not the job's record: the errors of its attempts can name paths, workers and databases, which are the operations'
-//! business.
+//! Not the job's record: the errors of its attempts can name paths, workers and databases.
 
 use serde::Serialize;
 use serde_json::Value;

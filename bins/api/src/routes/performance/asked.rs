@@ -2,11 +2,12 @@
 
 use serde::Deserialize;
 
-use super::EXPORT;
 use super::sort::Sort;
 use super::span::Span;
 use crate::problem::Problem;
 
+/// The type that is everything at once, as a file.
+pub(super) const EXPORT: &str = "export";
 const DEFAULT_LIMIT: usize = 10;
 const MAX_LIMIT: usize = 100;
 /// More than any list holds: an export leaves nothing out by itself.

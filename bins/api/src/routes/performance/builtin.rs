@@ -1,4 +1,4 @@
-//! The parts that the API itself knows how to tell: the recorder's figures, health, Redis.
+//! The sections of the API itself: the recorder's figures, health, Redis.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ const OVERALL: &[&str] = &[
 const IN_FLIGHT: &[&str] = &["method", "route", "count", "oldest_ms"];
 const SLOW: &[&str] = &["list", "method", "route", "status", "elapsed_ms", "at_unix_ms", "request_id", "trace_id"];
 const SLOW_LISTS: &[&str] = &["items", "failed"];
-/// What the verdict, a check and a reason have.
+/// Columns of the verdict, a check and a reason.
 const HEALTH: &[&str] = &[
     "list",
     "check",

@@ -16,7 +16,7 @@ pub(super) fn answer(table: &Table) -> Result<Response, Problem> {
     respond(std::iter::once(header).chain(rows))
 }
 
-/// Many tables in one: a row for each cell, of `section`, `row` (counted from 1), `column` and `value`.
+/// Many tables in one: each cell is a row of `section`, `row` (from 1), `column` and `value`.
 pub(super) fn answer_long(tables: impl Iterator<Item = (&'static str, Table)>) -> Result<Response, Problem> {
     let mut rows = vec![["section", "row", "column", "value"].map(Cow::Borrowed).to_vec()];
     for (section, table) in tables {
@@ -47,8 +47,8 @@ fn write<'a>(rows: impl Iterator<Item = Vec<Cow<'a, str>>>) -> Result<Vec<u8>, :
     Ok(text)
 }
 
-/// A cell that no spreadsheet takes for a formula: an apostrophe stands before one that begins as they do. Numbers may begin
-/// with their sign.
+/// A cell that no spreadsheet takes for a formula: an apostrophe precedes one that starts as they
+/// do. Numbers keep their sign.
 fn harmless(cell: &str) -> Cow<'_, str> {
     let is_number = || cell.parse::<f64>().is_ok_and(f64::is_finite);
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number() {

@@ -1,4 +1,4 @@
-//! What is told when nothing is asked for by name.
+//! The answer to a request that names no section.
 
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::sort::Sort;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// Endpoints and operations are all there, whatever the limit: it is for the lists of what happened.
+/// Endpoints and operations are complete. The limit applies to the lists of what happened.
 pub(super) fn show(app: &App, asked: &Asked, sections: &Sections) -> Result<Response, Problem> {
     if asked.format == Format::Csv {
         return csv::answer_long(sections.tables(asked.limit));
@@ -37,7 +37,7 @@ pub(super) fn show(app: &App, asked: &Asked, sections: &Sections) -> Result<Resp
     .into_response())
 }
 
-/// What one endpoint has served since the start.
+/// The totals of one endpoint since the start.
 fn total(endpoint: &EndpointTotals) -> Value {
     json!({
         "method": endpoint.method,

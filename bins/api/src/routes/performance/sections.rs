@@ -1,12 +1,12 @@
-//! All there is to tell, part by part: what the API knows itself, then what hangs on the board.
+//! All sections: those of the API itself, then those on the board.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tidegate_telemetry::{Section, Table};
 
-use super::asked::{Asked, unknown};
-use super::{EXPORT, builtin, flat};
+use super::asked::{Asked, EXPORT, unknown};
+use super::{builtin, flat};
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -20,7 +20,6 @@ impl Sections {
         Self(all)
     }
 
-    /// The part of that name.
     pub(super) fn find(&self, name: &str) -> Result<&dyn Section, Problem> {
         let found = self.0.iter().find(|section| section.name() == name).map(Arc::as_ref);
         found.ok_or_else(|| {
@@ -29,12 +28,10 @@ impl Sections {
         })
     }
 
-    /// Each by its name.
     pub(super) fn json(&self, limit: usize) -> Map<String, Value> {
         self.0.iter().map(|section| (section.name().to_owned(), section.json(limit))).collect()
     }
 
-    /// Each with its name.
     pub(super) fn tables(&self, limit: usize) -> impl Iterator<Item = (&'static str, Table)> + '_ {
         self.0.iter().map(move |section| (section.name(), table(section.as_ref(), limit)))
     }

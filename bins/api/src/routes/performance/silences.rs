@@ -1,4 +1,4 @@
-//! `/api/performance/silences`: alerts that nobody is to be told of for a while.
+//! `/api/performance/silences`: alerts that are not sent for a while.
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::query::Query;
 /// Thirty days.
 pub(crate) const MOST_MINUTES: i64 = 43_200;
 
-/// Numbers are wider than what they may say, so that one out of range is told apart from one that is none.
+/// Numbers are wider than their range, so that a number out of range has its own error.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewSilence {

@@ -17,13 +17,13 @@ pub(super) enum Sort {
     Route,
 }
 
-/// What a list can be sorted by.
+/// An item of a list that can be sorted.
 pub(super) trait Sortable {
     fn latency(&self) -> &LatencySummary;
     fn count(&self) -> u64;
     fn errors(&self) -> u64;
     fn rate(&self) -> f64;
-    /// What stands first in the order of names, and what behind it.
+    /// First and second key of the order by name.
     fn name(&self) -> (&str, &str);
 }
 
@@ -48,7 +48,7 @@ impl Sort {
     }
 
     fn compare<T: Sortable>(self, one: &T, other: &T) -> Ordering {
-        // Nothing measured stands behind everything that was.
+        // Items without a measurement come last.
         let time = |of: fn(&LatencySummary) -> Option<Duration>| of(other.latency()).cmp(&of(one.latency()));
         match self {
             Self::P99 => time(|latency| latency.p99),

@@ -77,7 +77,7 @@ pub(crate) struct Clean {
 }
 
 impl Clean {
-    /// What it means.
+    /// Checks both fields.
     pub(crate) fn check(&self) -> Result<(CleanableState, Duration), Problem> {
         let state = self.state.parse::<JobState>().ok().and_then(|state| CleanableState::try_from(state).ok());
         let state = state.ok_or_else(|| {
@@ -112,7 +112,7 @@ pub(super) async fn clean_at_most(app: &App, queue: &str, clean: &Clean, most: u
     steps(app, most, |limit| app.node().broker.clean(queue, state, older_than, limit)).await
 }
 
-/// What became of a queue within the time of a request.
+/// What was done to a queue within the time of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Changed {
     /// How many jobs it was.
@@ -140,7 +140,7 @@ where
     }
 }
 
-/// How long a request goes on step by step: it ends well before it is ended from outside, and nobody knows how far it came.
+/// How long a request works step by step: it must end before its time-out, or its progress is lost.
 pub(crate) fn budget(app: &App) -> Duration {
     BUDGET.min(app.settings().http.request_timeout / 2)
 }

@@ -114,8 +114,8 @@ fn named_queue(field: &str, queue: &str) -> Result<&'static str, Problem> {
     known(queue).map_err(|problem| bad(field, &problem.detail()))
 }
 
-/// A group that was created says all of itself; of one that jobs only named there are counts, those of the first queue
-/// that has met it.
+/// A group that was created shows all of itself. A group that jobs only named shows the counts of
+/// the first queue that knows it.
 pub(super) async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<Value>, Problem> {
     let group = GroupId::new(&id).map_err(|_| missing(&id))?;
     let broker = &app.node().broker;

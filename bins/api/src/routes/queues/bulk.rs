@@ -23,7 +23,7 @@ use crate::object::Object;
 use crate::path::Path;
 use crate::problem::Problem;
 
-/// Jobs of one request: so many take about 10 ms of the store's time, for which others wait.
+/// Most jobs of one request. They take about 10 ms of the store's time, and others wait meanwhile.
 const MOST: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
@@ -112,7 +112,7 @@ impl Maker<'_> {
             (None, id) => id,
         };
         let id = match route {
-            // Whoever has a place has a route.
+            // A job with a place of its own has a route.
             Some(route) if !draft.has_a_place() => Some(route.of_id(&id.unwrap_or_else(JobId::generate))?),
             _ => id,
         };
@@ -148,7 +148,7 @@ async fn is_repeated(app: &App, queue: &str, stem: &Stem, ids: &[JobId], drafts:
         return Ok(false);
     }
     for (id, draft) in ids.iter().zip(drafts) {
-        // One that is gone may have been another: whoever is not sure enqueues nothing.
+        // A job that is gone may have been another one: in doubt nothing is enqueued.
         if !broker.job(queue, id).await?.is_some_and(|record| draft.describes(&record)) {
             return Err(reused());
         }

@@ -17,8 +17,8 @@ use crate::json::Json;
 use crate::path::Path;
 use crate::problem::Problem;
 
-/// 201 for a job that is new, or was by the same `Idempotency-Key`; 200 where the queue knew the client's own id, of a
-/// job that was described alike.
+/// 201 for a job that is new, or was created with the same `Idempotency-Key`. 200 if the queue has
+/// the client's own id for a job of the same description.
 pub(super) async fn create(
     State(app): State<App>,
     Path(queue): Path<String>,

@@ -139,7 +139,7 @@ fn missing(name: &str) -> Problem {
     Problem::not_found(format!("there is no schedule `{}`", short(name)))
 }
 
-/// What a name in a path stands for is there or not, however it is written.
+/// A name in a path exists or not, however it is spelt.
 fn of_path(error: ScheduleError, name: &str) -> Problem {
     match error {
         ScheduleError::Unknown(_) | ScheduleError::Name(_) => missing(name),

@@ -23,7 +23,7 @@ pub(super) struct EventsQuery {
     limit: Option<usize>,
 }
 
-/// Events after a cursor; without one only the cursor, from which a reader goes on with what happens next.
+/// Events after a cursor. Without one, only the cursor from which a reader follows what comes.
 pub(super) async fn list(
     State(app): State<App>,
     Path(queue): Path<String>,
@@ -35,7 +35,7 @@ pub(super) async fn list(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(bad(format!("`limit`: a number from 1 to {MAX_PAGE}")));
     }
-    // Only the store can tell its cursors; to it, what it never gave is a place before all events.
+    // Only the store knows its cursors. It reads an unknown one as a place before all events.
     let is_text =
         |text: &String| (1..=LONGEST_CURSOR).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if query.after.as_ref().is_some_and(|after| !is_text(after)) {

@@ -5,12 +5,12 @@ use tidegate_queue::JobId;
 use crate::idempotency::IdempotencyKey;
 use crate::problem::Problem;
 
-/// What ids are made of.
+/// The first part of ids.
 #[derive(Debug)]
 pub(crate) struct Stem(String);
 
 impl Stem {
-    /// What stands for the key in that queue.
+    /// The stem of the key in that queue.
     pub(super) fn of(key: &IdempotencyKey, queue: &str) -> Option<Self> {
         Self::within(key, &["job", queue])
     }

@@ -27,7 +27,7 @@ pub(crate) struct JobsQuery {
     pub(crate) state: Option<String>,
     /// 1 to 200; 50 where none is named.
     pub(crate) limit: Option<usize>,
-    /// Where the page before ended.
+    /// End of the previous page.
     pub(crate) cursor: Option<String>,
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn logs(
     Ok(axum::Json(json!({"items": lines, "next_cursor": null})))
 }
 
-/// What the runs of a job wrote: its last lines, oldest first; none where there is no such job.
+/// The last lines of a job's runs, oldest first; none if there is no such job.
 pub(crate) async fn lines(app: &App, queue: &str, id: &str) -> Result<Vec<LogLine>, Problem> {
     let mut lines = app.node().broker.logs(known(queue)?, &job_id(id)?).await?;
     lines.iter_mut().for_each(|line| hide(&mut line.text));
@@ -96,7 +96,7 @@ pub(super) async fn delete(
     act(&app, &queue, &id, Act::Delete).await.map(Done::status)
 }
 
-/// Cancels a job that has not ended. One that is cancelled stays so: the same request may be sent again.
+/// Cancels a job that has not ended. A cancelled job stays so: the request may be repeated.
 pub(super) async fn cancel(
     State(app): State<App>,
     Path((queue, id)): Path<(String, String)>,
@@ -125,7 +125,7 @@ pub(super) async fn promote(
     act(&app, &queue, &id, Act::Promote).await.map(Done::status)
 }
 
-/// What may be done to one job.
+/// An action on one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
     /// Makes a dead, cancelled or delayed job ready at once.
@@ -140,7 +140,7 @@ pub(crate) enum Act {
     Delete,
 }
 
-/// That it was done.
+/// The result of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Done {
     /// It is so.
@@ -173,7 +173,7 @@ pub(crate) async fn act(app: &App, queue: &str, id: &str, act: Act) -> Result<Do
             Change::Refused(state) if state.is_finished() => removed(app, queue, &job).await?,
             change => change,
         },
-        // A job that runs and dies between these two is tried again: it was wanted at once, and is wanted still.
+        // A job that runs and dies between these two is retried: its run is still wanted at once.
         Act::Promote => match record(app, queue, id).await?.state {
             JobState::Delayed => broker.retry(queue, &job).await?,
             other => Change::Refused(other),

@@ -22,8 +22,8 @@ const MOST_ATTEMPTS: i64 = 1_000;
 /// Faults that one answer names.
 const FAULTS_SHOWN: usize = 20;
 
-/// A job as it was sent. Numbers are wider than what they may say, so that one out of range is told apart from one that
-/// is none.
+/// A job as it was sent. Numbers are wider than their range, so that a number out of range has its
+/// own error.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawJob {
@@ -59,7 +59,7 @@ pub(super) struct Draft {
     options: EnqueueOptions,
 }
 
-/// What is wrong, by field.
+/// Faults by field.
 #[derive(Debug, Default)]
 pub(super) struct Faults(BTreeMap<String, String>);
 
@@ -93,7 +93,6 @@ impl Faults {
 }
 
 impl RawJob {
-    /// Checks every field.
     pub(super) fn check(self, queue: &str) -> Result<Draft, Faults> {
         let mut faults = Faults::default();
         let mut options = EnqueueOptions::new();
@@ -152,12 +151,12 @@ impl RawJob {
 }
 
 impl Draft {
-    /// Whether a key, which has a route of its own, or an id of the client's decides where the job lies.
+    /// Whether a key, which has a route of its own, or the client's id decides the job's partition.
     pub(super) fn has_a_place(&self) -> bool {
         self.id.is_some() || self.unique_key.is_some() || self.ordering_key.is_some()
     }
 
-    /// The job to enqueue. `prefix` names it in what is told of its faults.
+    /// The job to enqueue. `prefix` names it in messages about its faults.
     pub(super) fn job(&self, id: Option<JobId>, trace: TraceContext, prefix: &str) -> Result<NewJob, Problem> {
         let mut options = self.options.clone();
         if let Some(id) = id {
@@ -168,7 +167,8 @@ impl Draft {
         made.map_err(|error| refused(error, prefix))
     }
 
-    /// Whether a stored job was described as this one. Times are left out: of a delay nothing is kept but when it ended.
+    /// Whether a stored job has this description. Times are left out: only the end of a delay is
+    /// kept.
     pub(super) fn describes(&self, record: &JobRecord) -> bool {
         record.kind == self.kind
             && record.version == self.version

@@ -28,7 +28,7 @@ pub(crate) struct Overview {
     pub(crate) counts: QueueCounts,
     /// None before they are known.
     pub(crate) rates: Option<Rates>,
-    /// Times are known to the process that ran the job: where that is another, its `/metrics` has them.
+    /// Only the process that ran the jobs knows it: for others see their `/metrics`.
     pub(crate) latency: Option<Latency>,
     pub(crate) settings: QueueSettings,
     /// Workers that serve it, including lost ones.
@@ -85,7 +85,6 @@ pub(crate) async fn all(app: &App, workers: &[SeenWorker]) -> Result<Vec<Overvie
     Ok(QUEUES.iter().zip(overviews).map(|(queue, overview)| describe(app, queue, overview, workers)).collect())
 }
 
-/// The queue of that name.
 pub(crate) async fn one(app: &App, queue: &str) -> Result<Overview, Problem> {
     let queue = known(queue)?;
     let workers = workers(app).await?;

@@ -1,4 +1,4 @@
-//! Where the jobs of one batch lie, where a queue has several partitions: all or none is kept within one.
+//! The partition of a batch's jobs. All of them go to one, since "all or none" holds within one.
 
 use tidegate_queue::{JobId, NewJob};
 use uuid::Uuid;
@@ -6,18 +6,18 @@ use uuid::Uuid;
 use super::idempotency::Stem;
 use crate::problem::Problem;
 
-/// The part of an id that tells the partition.
+/// The part of an id that sets the partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route(String);
 
 impl Route {
-    /// Of a job whose id or key decides.
+    /// The route of a job whose id or key sets it.
     pub(super) fn of(job: &NewJob) -> Self {
         let id = job.id().as_str();
         Self(id.rsplit_once('~').map_or(id, |(_, route)| route).to_owned())
     }
 
-    /// What stands behind an id's last `~`.
+    /// The route in an id, which follows its last `~`.
     pub(super) fn from_text(route: &str) -> Self {
         Self(route.to_owned())
     }
@@ -27,13 +27,13 @@ impl Route {
         Self(stem.map_or_else(|| format!("{:08x}", Uuid::new_v4().as_fields().0), |stem| stem.route().to_owned()))
     }
 
-    /// An id that lies there.
+    /// An id on this route.
     pub(super) fn of_id(&self, id: &JobId) -> Result<JobId, Problem> {
         JobId::new(format!("{id}~{}", self.0)).map_err(|_| apart())
     }
 }
 
-/// Jobs that lie in different partitions.
+/// The problem of jobs in different partitions.
 pub(super) fn apart() -> Problem {
     Problem::unprocessable(
         "different-partitions",

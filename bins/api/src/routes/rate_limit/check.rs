@@ -29,7 +29,8 @@ fn one() -> u64 {
     1
 }
 
-/// Charges a key, or only looks. Always 200 where there is a decision: the answer is no, the question was right.
+/// Charges a key, or only peeks. A decision is always a 200: the answer is no, the request was
+/// right.
 pub(crate) async fn check(
     State(app): State<App>,
     Json(question): Json<Question>,
@@ -61,7 +62,7 @@ pub(crate) async fn check(
     ))
 }
 
-/// By the plan of the tenant whose id the key is; told is the window that binds.
+/// Decides by the plan of the tenant whose id the key is. The answer has the binding window.
 async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, Problem> {
     let tenant = known_tenant(app, &question.key).await?;
     let id = &tenant.id;
@@ -81,7 +82,7 @@ async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, 
         Err(error) => return Err(unanswered(&error)),
     };
     let binding = decision.binding();
-    // A limit on trial tells what is left, and neither refuses nor makes anybody wait.
+    // A limit on trial reports the rest, and neither refuses nor delays.
     let is_enforced = mode == LimitMode::On;
     Ok(with_window(
         binding.name,
@@ -96,7 +97,7 @@ async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, 
     ))
 }
 
-/// Yes to a tenant whom nobody counts, by the minute of its plan.
+/// Admits a tenant whose quota is off, by the minute of its plan.
 fn uncounted(plan: &Plan) -> axum::Json<Value> {
     let limit = plan.limits().per_minute();
     with_window("minute", told(limits::TENANT, true, limit, [limit, 0], None, None))

@@ -86,7 +86,7 @@ pub(crate) async fn unblock(
     Ok(axum::Json(json!({"unblocked": let_in(&app, &query).await?})))
 }
 
-/// Ends a key's block and forgets its strikes; what it has used stays used. Returns whether it was blocked.
+/// Ends a key's block and forgets its strikes. Its usage stays. Returns whether it was blocked.
 ///
 /// As after [`forget`], another process on Redis may repeat a refusal for up to a second.
 pub(crate) async fn let_in(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem> {
@@ -99,7 +99,7 @@ pub(crate) async fn let_in(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem
     was_blocked.map_err(|error| wrong_key(&error))
 }
 
-/// The key under which the limiter counts what somebody calls `key`; among the tenants there has to be one of that id.
+/// The key under which the limiter counts `key`. For the tenants' quota, that tenant has to exist.
 pub(crate) async fn counted<'a>(app: &App, limiter: &str, key: &'a str) -> Result<Cow<'a, str>, Problem> {
     let counted = limits::counted_as(limiter, key, app.settings().limits.ipv6_prefix)?;
     if limiter == limits::TENANT {
@@ -123,7 +123,7 @@ pub(crate) async fn known_tenant(app: &App, id: &str) -> Result<Arc<Tenant>, Pro
     app.tenants().get(&id).await?.ok_or_else(missing)
 }
 
-/// What is wrong with a key, or with the store that was asked about it.
+/// The problem of a bad key, or of the store behind it.
 pub(super) fn wrong_key(error: &CheckError) -> Problem {
     match error {
         CheckError::KeyTooLong { .. } => Problem::unprocessable("bad-key", format!("`key`: {error}")),

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tidegate_model::tenant::ApiKey;
 use uuid::Uuid;
 
-use super::manager::Manager;
 use crate::answer::created_with_key;
 use crate::app::App;
 use crate::json::Json;
+use crate::manager::Manager;
 use crate::path::Path;
 use crate::problem::Problem;
 

@@ -9,11 +9,11 @@ use tidegate_model::user::{self, BadField, Email, User};
 use tidegate_store::UserPage;
 use uuid::Uuid;
 
-use super::manager::Manager;
 use crate::answer::created;
 use crate::app::App;
 use crate::json::Json;
 use crate::limits;
+use crate::manager::Manager;
 use crate::page::PageQuery;
 use crate::path::Path;
 use crate::problem::Problem;
@@ -101,7 +101,8 @@ pub(super) async fn set_password(
     }
 }
 
-/// The password of a user who knows it. Whoever found a browser open doesn't, and has no more tries at it than at the login.
+/// The stored password, if the user knows it. An open browser alone does not, and gets no more
+/// tries than a login.
 async fn current(app: &App, manager: &Manager, user: Uuid, said: Option<&str>) -> Result<StoredPassword, Problem> {
     let wrong = || Problem::forbidden("`current` is not the password of this user");
     let Some(said) = said else {

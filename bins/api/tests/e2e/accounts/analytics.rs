@@ -53,7 +53,8 @@ async fn what_was_done_is_counted_at_once_and_a_roll_changes_no_figure() {
         (job["state"] == "done").then_some(job)
     });
     let rolled = rolled.await.expect("it is rolled");
-    // A row each for four created and one replaced, and three for the chunks; fewer where the usual roll came between.
+    // One row for each of four created and one replaced schedule, and three for the chunks. There
+    // are fewer if the usual roll came between.
     assert!(rolled["result"]["rolled"].as_u64().is_some_and(|rolled| rolled <= 8), "{rolled}");
     create("acme").await;
     assert_eq!(done(&api, "acme", &today).await, json!([4, 1, 1_199, 0]));

@@ -32,7 +32,7 @@ async fn malformed_json() {
             assert_eq!(answer.status(), 400, "{shown} at {}", answer.url());
             let body: Value = problem_of_any_kind(answer).await;
             let kind = body["type"].as_str().unwrap();
-            // Where no field may hold what comes, it does not get as far as the fault of the syntax.
+            // Where no field may hold the value, reading ends before the fault of the syntax.
             assert!(kind.ends_with(":malformed-json") || kind.ends_with(":unexpected-json"), "{shown}: {body}");
         }
     }

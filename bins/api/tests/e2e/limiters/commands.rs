@@ -22,14 +22,16 @@ fn server(api: &Api) -> &RedisServer {
     }
 }
 
-/// The statuses of so many requests of a tenant, one after the other, and the commands over its quota and over its limit `api`.
+/// The statuses of so many requests of a tenant, one after the other, and the number of commands
+/// for its quota and for its limit `api`.
 async fn ask(api: &Api, tenant: &str, count: usize) -> (Vec<StatusCode>, [usize; 2]) {
     server(api).cli(&["SLOWLOG", "RESET"]).await;
     let mut statuses = Vec::new();
     for _ in 0..count {
         statuses.push(api.get_as(tenant, "/api/schedules").send().await.expect("an answer").status());
     }
-    // One line for each argument. What a script does itself is noted too; the script's own command tells how many keys it has.
+    // One line for each argument. A script's own calls are logged too. The script's command tells
+    // how many keys it has.
     let log = server(api).cli(&["SLOWLOG", "GET", "-1"]).await;
     let lines: Vec<&str> = log.lines().collect();
     let over =

@@ -26,7 +26,8 @@ pub(crate) async fn listed_addresses_are_never_counted_or_always_refused() {
             assert_eq!(from(&api, address).await.status(), 404, "request {number} of {address}");
         }
     }
-    // On both lists; in a denied network; the neighbour of a denied address, with whom it is one client.
+    // On both lists; in a denied network; the neighbour of a denied address, which is the same
+    // client.
     for address in ["203.0.113.9", "198.51.100.1", "2001:db8:0:5::8"] {
         let refused = from(&api, address).await;
         assert_eq!(header(&refused, "retry-after"), "86400", "{address}");

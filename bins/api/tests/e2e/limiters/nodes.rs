@@ -78,7 +78,8 @@ async fn a_flood_is_blocked_whatever_the_moment_it_begins() {
     for number in 0.. {
         let key = format!("203.0.113.{number}");
         let six = json!({"limiter": "ddos", "key": key, "cost": 6});
-        // Six late in a window of the clock and six early in the next one are twelve within eight seconds.
+        // Six late in one window of the clock and six early in the next are twelve within eight
+        // seconds.
         until_in_window(period, Duration::from_secs(6)).await;
         let clock = SystemClock::new();
         let begun = clock.now();

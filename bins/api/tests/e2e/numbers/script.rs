@@ -1,7 +1,7 @@
 //! A run over one API whose every effect is known.
 //!
-//! Each step notes what it sends and what it must make the service count. Polls note themselves too, so that the
-//! numbers are exact however often a test had to ask.
+//! Each step records what it sends and what the service must count for it. Polls record themselves
+//! too, so that the numbers are exact for any number of polls.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,8 @@ use tidegate_testkit::poll_until;
 use crate::backend;
 use crate::harness::{Api, DEADLINE, csv, schedule};
 
-/// Room for all requests; and limits that no work of a busy machine reaches, since a disk that is slow is told as well.
+/// Room for all requests, and limits beyond the work of a busy machine: a slow disk is reported
+/// too.
 const SETTINGS: &[(&str, &str)] = &[
     ("TIDEGATE_LIMIT_DDOS", "1000000/second"),
     ("TIDEGATE_PERFORMANCE_WARN_DATABASE", "100s"),
@@ -33,7 +34,8 @@ const JOB: &str = "/api/queue/{queue}/jobs/{id}";
 /// The run, and what it must have been counted as.
 pub(super) struct Script {
     pub(super) api: Api,
-    /// Answers by endpoint (method and route template), and by the hundreds of their status; those of a door by themselves.
+    /// Answers by endpoint (method and route template) and by the hundreds of their status.
+    /// Refusals are a class of their own.
     pub(super) answers: BTreeMap<(String, String), BTreeMap<String, u64>>,
     /// The cache class of tenants and API keys.
     pub(super) tenants: Lookups,
@@ -122,7 +124,8 @@ impl Script {
         globex["api_key"].as_str().expect("a key").to_owned()
     }
 
-    /// All as `acme`, whose tenant is cached. Returns the path of a schedule that is cached in the end.
+    /// All as `acme`, whose tenant is cached. Returns the path of a schedule that is cached at the
+    /// end.
     async fn use_schedules(&mut self) -> String {
         let mut paths = Vec::new();
         for title in ["one", "two", "three"] {
@@ -191,7 +194,8 @@ impl Script {
             (&json!("minute"), &json!(61), &json!(59))
         );
 
-        // What is refused was looked up, and charged to nobody. A plan is changed in the database, not looked up.
+        // A refused request was looked up and charged nothing. A plan changes in the database,
+        // without a lookup.
         self.tenants.hits += left + 5 + 1;
         self.tenants.invalidations += 1;
         self.tenants.misses += 1;
@@ -281,7 +285,8 @@ impl Script {
         let keys = json!({"keys": [format!("schedule:acme:{id}"), "schedule:acme:never-cached"]});
         let request = self.api.request(Method::DELETE, "/api/cache").json(&keys);
         let purged: Value = self.send("/api/cache", request, 200).await.json().await.expect("JSON");
-        // Where a shared tier tells of its changes, this process may have dropped the entry before it was asked to.
+        // With a shared tier, this process may have dropped the entry on its notice before the
+        // request.
         let removed = purged["removed"].as_u64().expect("a number");
         assert!(removed == 1 || removed == 0 && backend::is_shared(), "{purged}");
         self.schedules.invalidations += 1;

@@ -1,4 +1,5 @@
-//! What is cached in Redis is about one database: another one neither sees nor clears it, and no mark's loss costs it.
+//! Cached data in Redis belongs to one database: another one neither sees nor clears it, and a lost
+//! mark costs nothing.
 
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
@@ -8,8 +9,8 @@ use reqwest::Method;
 use crate::backend::Servers;
 use crate::harness::{Api, DEADLINE, header, schedule, success_json};
 
-/// Removes every key but entries, generations and epochs of the cache, as a server that evicts might, and tells how many
-/// entries of schedules are left.
+/// Removes every key but entries, generations and epochs of the cache, as an evicting server might.
+/// Returns how many entries of schedules are left.
 const EVICT: &str = "local entries = 0 for _, key in ipairs(redis.call('KEYS', '*')) do \
     if not string.find(key, ':c[eg]?:{') then redis.call('DEL', key) \
     elseif string.find(key, ':c:{schedule:') then entries = entries + 1 end end return entries";

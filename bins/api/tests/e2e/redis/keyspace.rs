@@ -1,4 +1,4 @@
-//! Every key of a busy server is one that `docs/keyspace.md` lists, with the expiry that it promises.
+//! `docs/keyspace.md` lists every key of a busy server, with the expiry that it has.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -36,7 +36,7 @@ pub(super) struct Answers {
 }
 
 impl Load {
-    /// Reads `paths` of the tenant `acme`, and of a tenant that is over its limit, from all of the APIs.
+    /// Reads `paths` of the tenant `acme` and of a tenant over its limit, from all of the APIs.
     pub(super) fn start(apis: &[&Api], paths: &[String]) -> Self {
         let shared = Arc::new(Shared::default());
         let mut clients = JoinSet::new();

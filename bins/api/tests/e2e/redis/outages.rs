@@ -1,5 +1,5 @@
-//! Redis killed, hung, restarted and failed over under load, again and again: every request is answered, and service
-//! returns to Redis by itself.
+//! Redis is killed, hung, restarted and failed over under load, again and again. Every request is
+//! answered, and the service returns to Redis by itself.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -18,8 +18,8 @@ use crate::harness::{Api, DEADLINE, csv, good_titles, problem, schedule, success
 
 /// What the API waits for one answer of Redis on a request's way.
 const TIMEOUT: Duration = Duration::from_millis(250);
-/// Room for a machine that does other things too. What is promised is shown by the printed figures; this fails where a
-/// request waits for something that nobody bounds.
+/// Room for a machine that does other things too. The printed figures show the guarantee. This
+/// bound fails where a request waits without any bound.
 const SLACK: Duration = Duration::from_secs(8);
 /// Answers before, during and after each outage.
 const ANSWERS: usize = 400;

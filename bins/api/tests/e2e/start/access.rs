@@ -1,4 +1,5 @@
-//! The tenants' keys, and the open tour while there are none. Who may do which operation is in [`crate::matrix`].
+//! The tenants' keys, and the open tour without any. [`crate::matrix`] tests who may do which
+//! operation.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;

@@ -6,7 +6,8 @@ use crate::advice::kinds::{Advice, Evidence, Limits, confidence};
 use crate::advice::stretch::Stretch;
 use crate::query::is_on_rows;
 
-/// Less than a second a minute of all statements is not worth anybody's work, in seconds over five minutes.
+/// Query time in seconds over five minutes. Less than a second a minute for all statements is not
+/// worth an optimisation.
 const LEAST: f64 = 5.0;
 
 pub(super) fn advise(limits: &Limits, stretch: Stretch<'_>) -> Vec<Advice> {

@@ -3,7 +3,7 @@
 use crate::advice::kinds::{Advice, Change, Evidence, Limits, Symptom, confidence, share};
 use crate::advice::stretch::Stretch;
 
-/// Waits below this are nobody's trouble, in seconds.
+/// Shorter waits are no problem; in seconds.
 const LEAST_WAIT: f64 = 0.1;
 
 pub(super) fn advise(limits: &Limits, stretch: Stretch<'_>) -> Vec<Advice> {

@@ -45,7 +45,8 @@ impl Lexer<'_> {
     }
 }
 
-/// A comment with a quote or a dollar sign in it may have swallowed the end of a string that lost its beginning.
+/// Rejects a comment that contains a quote or a dollar sign: it may have swallowed the end of a
+/// string without its start.
 fn swallowed_nothing(comment: &[u8]) -> Result<(), Unreadable> {
     if comment.iter().any(|&byte| is(Some(byte), QUOTE | DOLLAR)) { Err(Unreadable) } else { Ok(()) }
 }

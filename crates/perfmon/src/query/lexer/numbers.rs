@@ -26,7 +26,7 @@ impl<'a> Lexer<'a> {
         self.ends_here(Token::Value)
     }
 
-    /// A parameter of SQLite; its name is nobody's business.
+    /// A parameter of SQLite; its name is not shown.
     pub(super) fn parameter(&mut self) -> Result<Token<'a>, Unreadable> {
         let is_numbered = self.peek(0) == Some(b'?');
         self.at += 1;

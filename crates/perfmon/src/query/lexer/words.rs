@@ -5,7 +5,7 @@ use super::{Dialect, Keyword, Lexer, Token, Unreadable};
 
 /// A name is kept only if it is as short as PostgreSQL's; what is longer may be anything.
 const LONGEST_NAME: usize = 63;
-/// As many digits in a row are no part of a name but a number whose beginning was lost.
+/// This many digits in a row are not part of a name but a number whose start was lost.
 const DIGITS: usize = 5;
 /// The same for hexadecimal digits at its end.
 const HEX_DIGITS: usize = 7;

@@ -18,7 +18,8 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// `is_whole` if nothing will happen to it: only then has it comments to the end of a line, whose end can't be missed.
+    /// `is_whole` if nothing will be cut: only then it has comments that end with the line, because
+    /// that end cannot be lost.
     pub(crate) fn random(case: u64, dialect: Dialect, is_whole: bool) -> Self {
         Self { sql: Writer::write(case, case, dialect, is_whole), case }
     }
@@ -289,7 +290,8 @@ impl Writer {
         }
     }
 
-    /// Without quotes, as any comment must be; no `--` in those with an end, which would hide that end.
+    /// Without quotes, like any comment here. A comment with an end has no `--`, which would hide
+    /// that end.
     fn comment(&mut self) {
         let decorations = &["", " ", " [ ", " ; ", "\n", " ( ", " * ", "\\"];
         let text = self.content(decorations);

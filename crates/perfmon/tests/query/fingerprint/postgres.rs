@@ -13,11 +13,14 @@ const TABLES: &str = "
     INSERT INTO users SELECT n, 'n' || n, n || '@x', n, n, true, '2000-01-01', '{a,b}', '{\"k\":1}' FROM generate_series(1, 20) n;
 ";
 
-/// Statements with places for values: `{i}` an integer, `{p}` one that is positive, `{n}` a number with a point, `{s}` a text, `{d}` a date, `{b}` a boolean.
+/// Statements with placeholders: `{i}` an integer, `{p}` a positive one, `{n}` a number with a
+/// point, `{s}` a text, `{d}` a date, `{b}` a boolean.
 ///
-/// Left out on purpose, because a text can't know what the server does: lists behind `IN` of different lengths (together here, and there
-/// from version 18 on), aliases (apart here), positions in `ORDER BY` (together here), parameters beside literals (together here), literals
-/// of different types (together here; so each place keeps its type), a minus before a value that is cast.
+/// These are left out on purpose, because the text does not show what the server does: lists after
+/// `IN` of different lengths (equal here, and there from version 18), aliases (different here),
+/// positions in `ORDER BY` (equal here), parameters beside literals (equal here), literals of
+/// different types (equal here, so each placeholder keeps its type), and a minus before a value
+/// that is cast.
 const SHAPES: &[&str] = &[
     "SELECT {i}",
     "SELECT id FROM users",

@@ -1,4 +1,4 @@
-//! One queue in memory: jobs by id, and one ordered index over state, rank, time and age.
+//! One queue in memory: jobs by id, and one index ordered by state, rank, time and age.
 
 mod events;
 mod holds;
@@ -102,7 +102,7 @@ impl Queue {
         stored
     }
 
-    /// Cancels a job that has not started, for another one with its unique key. Returns how it stood.
+    /// Cancels a job that has not started, for a new one with its key. Returns its old state.
     fn make_way(&mut self, holder: &JobId, for_job: &JobId, now: Timestamp) -> Option<Standing> {
         let standing = self.jobs.get(holder)?.standing.clone();
         if !matches!(standing.state, State::Ready | State::Delayed | State::Waiting) {
@@ -152,7 +152,7 @@ impl Queue {
         }
     }
 
-    /// The job's state, where the token names its latest lease.
+    /// The job's state, if the token is that of its latest lease.
     fn holder(&self, token: &LeaseToken) -> Option<State> {
         let standing = &self.jobs.get(&token.id)?.standing;
         let newest = standing.delivery == token.delivery && standing.nonce.as_ref() == Some(&token.nonce);
@@ -181,7 +181,7 @@ impl Queue {
         Some(answer)
     }
 
-    /// What a job held goes on to others.
+    /// Releases the keys that the ended job held, and updates its group.
     fn has_ended(&mut self, id: &JobId, state: State, now: Timestamp) {
         let Some(Entry { envelope, seq, .. }) = self.jobs.get(id) else { return };
         if let Some(counts) = envelope.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
@@ -239,7 +239,7 @@ impl Queue {
         let mut at = 0;
         while drained < limit && at < states.len() {
             let ids: Vec<JobId> = self.range(states[at]).take(limit - drained).map(|(_, id)| id.clone()).collect();
-            // A job behind one that went has come forward, maybe into a state that was empty before.
+            // Cancelling a job may release a waiting one, possibly into a state that was empty.
             at = if ids.is_empty() { at + 1 } else { 0 };
             drained += ids.len();
             for id in &ids {
@@ -254,13 +254,13 @@ impl Queue {
         ids.iter().filter(|id| self.revive(id, now) == Change::Applied).count()
     }
 
-    /// The jobs of one state, in their order.
+    /// The jobs of one state, in order.
     fn range(&self, state: State) -> impl DoubleEndedIterator<Item = (&Place, &JobId)> {
         let slot = slot(state);
         self.index.range((slot, i64::MIN, i64::MIN, i64::MIN)..=(slot, i64::MAX, i64::MAX, i64::MAX))
     }
 
-    /// The first ids of one state, those with `at` up to `until`.
+    /// The first ids of one state whose `at` is not after `until`.
     fn first(&self, state: State, until: Timestamp, limit: usize) -> Vec<JobId> {
         let slot = slot(state);
         let range = (slot, i64::MIN, i64::MIN, i64::MIN)..=(slot, 0, until.unix_ms(), i64::MAX);
@@ -279,7 +279,7 @@ impl Queue {
         self.settings.clone()
     }
 
-    /// Jobs that may begin to run now, as far as settings bound them.
+    /// Jobs that may start now under the settings.
     fn admitted(&self, now: Timestamp) -> usize {
         let running = usize::try_from(self.totals.change(State::Leased)).unwrap_or(0);
         if self.paused { 0 } else { self.settings.admitted(running, self.throttle, now) }
@@ -368,7 +368,7 @@ impl Queue {
         self.jobs.get(id).map(|entry| entry.log.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// Changes a job whose lease that is. Returns whether it is.
+    /// Changes a job if the token is that of its current lease. Returns whether it is.
     fn held(&mut self, token: &LeaseToken, change: impl FnOnce(&mut Entry)) -> bool {
         let held = self.holder(token) == Some(State::Leased);
         if let (true, Some(entry)) = (held, self.jobs.get_mut(&token.id)) {
@@ -388,7 +388,7 @@ impl Queue {
     pub(super) fn reclaim(&mut self, request: Reclaim, now: Timestamp) -> Reclaimed {
         let last = std::mem::replace(&mut self.maintained, now);
         if self.totals.change(State::Leased) == 0 {
-            // Nobody has to be heard.
+            // No live worker could lose a lease.
             self.reclaim_from = now;
             return Reclaimed::default();
         }
@@ -465,7 +465,7 @@ impl Queue {
         ids.len()
     }
 
-    /// Whether a fetch would give something, and when to look again by itself.
+    /// Whether a fetch would return jobs, and when to check again because of the time alone.
     pub(super) fn outlook(&self, now: Timestamp) -> (bool, Option<Timestamp>) {
         let has_ready = self.totals.change(State::Ready) > 0;
         let admitted = self.admitted(now);

@@ -1,12 +1,12 @@
-//! Finds jobs that a crash of the server has left without a place, and puts them back into the
-//! line.
+//! Finds jobs that a crash of the server has left without a list entry, and repairs them.
 //!
-//! A server that is killed can tear a script's effects in its append-only file: after the next
-//! restart but one, the first part of them has run, beside later scripts that saw none of it. The
-//! scripts are written so that this leaves a job in two places, except that an element can be
-//! taken from a list in place of another: a repeated `LPOP` pops the next job. So each new history
-//! of a server is audited once, beside all that goes on: jobs are compared with the lists here,
-//! so many at a time, and each suspect is checked again by one script.
+//! A server that is killed can tear a script's effects in its append-only file. After the second
+//! restart from then, only the first part of the effects has run, together with later scripts that
+//! did not see it. The scripts are written so that a torn script leaves a job in two places. One
+//! exception: an element can be taken from a list instead of another, since a repeated `LPOP` pops
+//! the next job. So each new history of a server is audited once, while all other work continues.
+//! This code compares jobs with the lists, a limited number at a time, and one script checks each
+//! suspect again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,13 +23,13 @@ use crate::error::BrokerError;
 
 const AUDIT: &str = "audit";
 
-/// Jobs compared with the lists in one pass. Each pass reads the lists as a whole.
+/// Most jobs compared with the lists in one pass. Each pass reads the complete lists.
 const PASS: usize = 100_000;
 /// Elements of a list read in one step.
 const PAGE: i64 = 1_000;
-/// Suspects checked in one step, at most.
+/// Most suspects checked in one step.
 const SUSPECTS: usize = 20;
-/// The lists, by the names that the script uses.
+/// The lists, by their names in the script.
 const LISTS: [(&str, Part); 6] = [
     ("done", Part::Done),
     ("0", Part::Ready0),
@@ -38,8 +38,8 @@ const LISTS: [(&str, Part); 6] = [
     ("3", Part::Ready3),
     ("4", Part::Ready4),
 ];
-/// Places whose entries may have lost their record, and what else is kept of a job: it goes with
-/// the record, and a job of the same id must not find it.
+/// Collections whose entries may have lost their record, and the other data of a job. That data is
+/// removed with the record: a new job with the same id must not find it.
 const PLACES: [&str; 13] = [
     "back",
     "delayed",
@@ -56,7 +56,7 @@ const PLACES: [&str; 13] = [
     "log",
 ];
 
-/// The audits that this process does. They end with it: another process begins anew.
+/// The audits that this process runs. They end with it; another process then starts again.
 pub(super) struct Audits {
     runtime: Handle,
     under_way: Mutex<JoinSet<()>>,
@@ -69,7 +69,8 @@ impl Audits {
 }
 
 impl RedisBroker {
-    /// Begins to audit one partition. `server` names the history of the server that is audited.
+    /// Starts the audit of one partition. `server` identifies the history of the server that is
+    /// audited.
     pub(super) fn begin_audit(&self, queue: &str, keys: &PartitionKeys, server: String) {
         let (client, scripts, keys) = (self.client.clone(), self.scripts.clone(), keys.clone());
         let (audit, queue) = (Audit { client, scripts, keys }, queue.to_owned());
@@ -86,7 +87,7 @@ impl RedisBroker {
     }
 }
 
-/// The audit of one partition. Each of its steps keeps other processes from it.
+/// The audit of one partition. Each of its steps prevents other processes from auditing it too.
 struct Audit {
     client: Client,
     scripts: Arc<Scripts>,
@@ -122,8 +123,8 @@ impl Audit {
         Ok(())
     }
 
-    /// Jobs that should be in a list, with the name of the list, as many as fit into a pass.
-    /// Returns where the next pass begins.
+    /// Returns jobs that should be in a list, with the name of the list, up to the limit of a pass.
+    /// Also returns the cursor of the next pass.
     async fn jobs_in_lists(
         &self,
         mut cursor: String,
@@ -145,8 +146,8 @@ impl Audit {
         Ok(Some(cursor))
     }
 
-    /// Removes from `suspects` the jobs that are in the list. It is read from its end: elements
-    /// leave it at its front, so that none is passed over.
+    /// Removes the jobs that are in the list from `suspects`. The list is read from its end:
+    /// elements leave at the front, so none is skipped.
     async fn strike_out(
         &self,
         name: &str,
@@ -174,8 +175,8 @@ impl Audit {
         Ok(())
     }
 
-    /// Checks suspects again, and puts those that have no place into the line. With the name of the
-    /// server's history, notes that the audit is over.
+    /// Checks suspects again, and puts those without a place back into the queue. If `server` is
+    /// given, records that the audit of this history is complete.
     async fn recover(&self, server: &str, suspects: &[String]) -> Result<u64, BrokerError> {
         let (mut recovered, mut rest) = (0, suspects);
         while !rest.is_empty() || !server.is_empty() {

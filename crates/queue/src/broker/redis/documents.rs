@@ -1,4 +1,4 @@
-//! Small named texts, one hash a collection: name to `revision body`.
+//! Documents, one hash per collection: name to `revision body`.
 
 use tidegate_redis::{Command, Value};
 

@@ -1,7 +1,7 @@
-//! What an enqueue waits for before it is acknowledged.
+//! The confirmations that an enqueue waits for.
 //!
-//! `WAIT` blocks the connection that it comes on, so such enqueues have one of their own; and it counts the writes of that
-//! connection, so it goes right behind them.
+//! `WAIT` blocks its connection, so such enqueues have a connection of their own. It counts the
+//! writes of that connection, so it is sent directly after them.
 
 use std::time::Duration;
 
@@ -13,54 +13,59 @@ use super::keys::{Part, PartitionKeys};
 use super::reply::Unreadable;
 use super::scripts::Step;
 
-/// What an enqueue waits for before it is acknowledged. A lower level is faster; a higher one loses less:
+/// The confirmations that an enqueue waits for. A lower level is faster; a higher one loses less.
 ///
-/// | event | `Async` | `Replicas` | `Fsync` |
-/// |---|---|---|---|
-/// | the server is killed | nothing, with an append-only file | nothing, with an append-only file | nothing |
-/// | power cut at the server | the last second; nothing with `appendfsync always` | the same, unless a replica takes over | nothing |
-/// | failover | what the new primary had not yet received | nothing, if it is one of those that had confirmed | as `Replicas`, with `replicas` above zero |
-/// | the disk of the server is lost | everything, or what its replicas have not | as a failover | as a failover |
+/// - **The server is killed**: an append-only file loses nothing with `Async` and `Replicas`.
+///   `Fsync` loses nothing.
+/// - **Power failure of the server**: `Async` loses the last second, or nothing with `appendfsync
+///   always`. `Replicas` loses the same, unless a replica takes over. `Fsync` loses nothing.
+/// - **Failover**: `Async` loses the writes that the new primary had not received. `Replicas` loses
+///   nothing if the new primary is one of those that had confirmed. `Fsync` with `replicas` above
+///   zero is like `Replicas`.
+/// - **The disk of the server is lost**: `Async` loses everything, or the writes that its replicas
+///   don't have. `Replicas` and `Fsync` are like a failover.
 ///
-/// It concerns enqueues. Acknowledgements and failures of jobs are always `Async`: where one is lost, the job runs again.
+/// The level applies to enqueues. Settlements of jobs are always `Async`: if one is lost, the job
+/// runs again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedisDurability {
-    /// The server has it in its memory. What its disk and replicas do then is their affair.
+    /// The server has it in memory. Nothing is said about its disk and its replicas.
     #[default]
     Async,
-    /// So many replicas have confirmed it (`WAIT`).
+    /// This number of replicas has confirmed it (`WAIT`).
     Replicas {
-        /// How many.
+        /// Number of replicas.
         count: u32,
-        /// How long to wait for them.
+        /// Longest time to wait for them.
         timeout: Duration,
     },
     /// It is on the server's disk (`WAITAOF`, from Redis 7.2 on, with `appendonly yes`).
     Fsync {
-        /// On whose disks it is to be besides.
+        /// Number of replicas that must have it on their disks too.
         replicas: u32,
-        /// How long to wait for them.
+        /// Longest time to wait for the confirmations.
         timeout: Duration,
     },
 }
 
-/// Jobs were stored, but are not as safe as they should be. The same ids can be enqueued again: what is stored stays as it is.
+/// Jobs were stored, but not as durably as configured. The same ids can be enqueued again: stored
+/// jobs are left unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotDurable {
     /// Too few replicas confirmed in time.
     #[error("stored, but only {confirmed} of {wanted} replicas confirmed in time")]
     Replicas {
-        /// How many confirmed.
+        /// Number of replicas that confirmed.
         confirmed: u64,
-        /// How many should have.
+        /// Number of replicas required.
         wanted: u32,
     },
-    /// The server did not bring it to its disk in time.
+    /// The server did not write it to its disk in time.
     #[error("stored, but not on the server's disk in time")]
     Fsync,
-    /// The server can't do that.
+    /// The server does not support it.
     #[error("stored, but the server can't tell when it is on its disk: {0}; that needs Redis 7.2 and `appendonly yes`")]
     Unsupported(String),
 }
@@ -71,7 +76,7 @@ impl NotDurable {
     }
 }
 
-/// A connection for enqueues that wait. Made with the first.
+/// A connection for enqueues that wait. Connected by the first of them.
 pub(super) struct Durable {
     config: Config,
     role: Role,
@@ -80,7 +85,7 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    /// None where nothing is waited for.
+    /// `None` if enqueues wait for no confirmation.
     pub(super) fn new(client: &Client, durability: RedisDurability) -> Option<Self> {
         let timeout = match durability {
             RedisDurability::Async => return None,
@@ -122,7 +127,7 @@ impl Durable {
         }
     }
 
-    /// What is missing, by the server's answer.
+    /// The missing confirmation according to the server's answer.
     fn shortfall(&self, answer: Value) -> Result<Option<NotDurable>, Unreadable> {
         let (wanted, confirmed) = match self.durability {
             RedisDurability::Async => return Ok(None),

@@ -1,8 +1,8 @@
-//! The half of a job that never changes, as text:
+//! The immutable half of a job as text:
 //! `[l]base created[/run_at] nth level[extras] version max_attempts timeout_ms kind payload`.
 //!
-//! The script that stores it writes what stands before `nth`, since that is the server's to know. The job's running number is
-//! `base + nth`, so that the script need not write a number for each job.
+//! The script that stores it writes the fields before `nth`, since only the server knows them. The
+//! job's sequence number is `base + nth`, so the script does not write a number for each job.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub(super) struct Envelope<'a> {
     pub(super) extras: Extras,
 }
 
-/// What few jobs have: JSON in the envelope, without spaces. The scripts read those of a job that is marked with the `l`.
+/// Fields that few jobs have: JSON in the envelope, without spaces. The scripts read them if the
+/// envelope starts with `l`.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Extras {
@@ -39,20 +40,20 @@ pub(super) struct Extras {
     pub(super) ordering_key: Option<String>,
     #[serde(rename = "u", skip_serializing_if = "Option::is_none")]
     pub(super) unique_key: Option<String>,
-    /// What becomes of a job whose unique key is held.
+    /// How to treat the job if its unique key is held.
     #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
     on_duplicate: Option<String>,
-    /// How long the unique key is held; without, until the job has ended.
+    /// How long the unique key is held. `None` if until the job has ended.
     #[serde(rename = "h", skip_serializing_if = "Option::is_none")]
     hold_ms: Option<u64>,
     #[serde(rename = "g", skip_serializing_if = "Option::is_none")]
     pub(super) group: Option<GroupId>,
     #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
     pub(super) trace_parent: Option<String>,
-    /// Expires at, in milliseconds since the epoch.
+    /// Time of expiry, in milliseconds since the epoch.
     #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
-    /// Expires so many milliseconds after the enqueue.
+    /// Time from the enqueue to the expiry, in milliseconds.
     #[serde(rename = "e", skip_serializing_if = "Option::is_none")]
     expires_after: Option<u64>,
 }
@@ -78,14 +79,14 @@ impl Extras {
         }
     }
 
-    /// When the job may no longer begin to run.
+    /// Latest time at which a run of the job may start.
     pub(super) fn expires_at(&self, created_at: Timestamp) -> Option<Timestamp> {
         let after = self.expires_after.map(|ms| created_at.after(Duration::from_millis(ms)));
         self.expires_at.map(Timestamp::from_unix_ms).or(after)
     }
 }
 
-/// Whether other jobs hang on it, so that its end is more than a line in a list.
+/// Whether the job has a key or a group, so that its end affects other jobs.
 pub(super) fn is_linked(job: &NewJob) -> bool {
     job.ordering_key.is_some() || job.unique.is_some() || job.group.is_some()
 }
@@ -106,7 +107,7 @@ impl<'a> Envelope<'a> {
         let (level, extras) = level.split_at_checked(1).ok_or("an envelope without a level")?;
         let extras = if extras.is_empty() { Extras::default() } else { serde_json::from_str(extras)? };
         let version = next()?.parse()?;
-        // Zero is none: at least one attempt and one millisecond are always allowed.
+        // Zero means none: at least one attempt and one millisecond are always allowed.
         let max_attempts = Some(next()?.parse()?).filter(|attempts| *attempts > 0);
         let timeout = Some(next()?.parse()?).filter(|ms| *ms > 0).map(Duration::from_millis);
         Ok(Self {
@@ -124,14 +125,14 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The part of an envelope that its producer knows.
+/// The part of an envelope that the producer knows.
 pub(super) fn rest(nth: usize, job: &NewJob) -> String {
     let timeout = job.timeout.map_or(0, milliseconds);
     let (level, attempts) = (job.priority.level(), job.max_attempts.unwrap_or(0));
     let mut text = String::with_capacity(job.kind.len() + job.payload.len() + 32);
     let _ = write!(text, "{nth} {level}"); // writing to a string can't fail
     if has_extras(job) {
-        // Of text, numbers and nothing else: can't fail.
+        // Can't fail: only texts and numbers.
         let extras = serde_json::to_string(&Extras::of(job)).unwrap_or_default();
         text.push_str(&extras.replace(' ', "\\u0020"));
     }
@@ -142,7 +143,7 @@ pub(super) fn rest(nth: usize, job: &NewJob) -> String {
     text
 }
 
-/// Level and due time, as the script that stores the job reads them.
+/// Priority and due time, in the form that the script reads.
 pub(super) fn when(job: &NewJob) -> String {
     let level = job.priority.level();
     match job.due {
@@ -152,7 +153,7 @@ pub(super) fn when(job: &NewJob) -> String {
     }
 }
 
-/// Whole milliseconds, fractions rounded up; never so many that Lua could not count them.
+/// Whole milliseconds, rounded up. Limited to numbers that Lua represents exactly.
 pub(super) fn milliseconds(time: Duration) -> u64 {
     Timestamp::default().after(time).unix_ms().unsigned_abs()
 }

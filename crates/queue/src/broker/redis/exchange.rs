@@ -1,4 +1,4 @@
-//! The most frequent step: acknowledge and fetch.
+//! The most frequent step: settle done jobs and fetch new ones.
 
 use tidegate_redis::{Arg, Error};
 
@@ -14,22 +14,22 @@ use crate::lease::{Ack, LeasedJob, Settled};
 
 const EXCHANGE: &str = "acknowledge and fetch";
 
-/// Successes of one fetch that are told together.
+/// Most done jobs of one fetch that are sent in one group.
 const LONGEST_RUN: usize = 500;
 /// The result of most jobs, which is not stored.
 const NO_RESULT: &str = "null";
 
-/// What one partition answered.
+/// Answer of one partition.
 struct Answer {
     settled: Vec<Settled>,
     leased: Vec<LeasedJob>,
-    /// Whether what lost replies had given is among them, all of it.
+    /// Whether the jobs of earlier lost replies are included completely.
     is_handed_over: bool,
-    /// Whether the server is full and gives out no more jobs.
+    /// Whether the server is full and leases no more jobs.
     is_kept_back: bool,
 }
 
-/// Work on a full server has added to it, and may go on when there is memory again.
+/// Running jobs have added too much to a full server. They continue when there is memory again.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "Redis is at maxmemory, and the jobs that ended since have added 5 %: no more jobs are given out until dead or done \
@@ -48,7 +48,7 @@ impl RedisBroker {
         let mut all_settled = vec![None; acks.len()];
         let mut all_leased: Vec<LeasedJob> = Vec::new();
         let mut acks = queue.by_partition(acks, |ack| &ack.token.id);
-        // Kept to the end: what one partition gave is lost if another one fails the call.
+        // Kept to the end: if another partition fails the call, the jobs of this reply are lost.
         let mut answered: Vec<(Request<'_>, bool)> = Vec::new();
         let (mut failure, mut kept_back) = (None, false);
         for nth in queue.in_turn() {
@@ -75,7 +75,7 @@ impl RedisBroker {
                     if !may_have_run {
                         request.not_sent();
                     }
-                    // Work goes on with the partitions that answer.
+                    // The partitions that answer continue.
                     failure = Some(error);
                 }
             }
@@ -93,7 +93,7 @@ impl RedisBroker {
         Ok((all_settled.collect(), all_leased))
     }
 
-    /// Puts `acks` in the order of the answers.
+    /// Sorts `acks` into the order of the answers.
     async fn ask(
         &self,
         partition: &Partition,
@@ -138,7 +138,7 @@ impl RedisBroker {
     }
 }
 
-/// Jobs that one fetch gave are named together, by what their tokens have in common.
+/// Groups done jobs of one fetch by the common part of their tokens.
 fn push_runs(args: &mut Vec<Arg>, acks: &mut [(usize, Ack)]) {
     let has_result = |ack: &Ack| ack.result != NO_RESULT;
     let of_run = |a: &Ack, b: &Ack| {

@@ -1,4 +1,4 @@
-//! Whatever a server answers, and whatever somebody else wrote under our keys, reading it never panics.
+//! Reading never panics, whatever a server answers, and whatever others wrote under our keys.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ use super::upkeep::moved_and_due;
 use crate::clock::Timestamp;
 use crate::id::WorkerId;
 
-/// Texts as the scripts give them, with faults.
+/// Texts as the scripts return them, and faulty ones.
 const LIKELY: &[&str] = &[
     "",
     "0",
@@ -70,7 +70,7 @@ fn reply() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A record as the script `show` gives it, with one element that it would not give.
+/// A record as the script `show` returns it, with one element that it would not return.
 fn nearly_a_record() -> impl Strategy<Value = Value> {
     (0..16_usize, reply()).prop_map(|(place, strange)| {
         let text = |text: &'static str| Value::Bytes(text.into());
@@ -128,7 +128,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in any::<Vec<u8>>(), at in 0..40_usize, likely in select(LIKELY)) {
         let _ = Envelope::parse(&String::from_utf8_lossy(&bytes));
-        // A good one with a hole in it.
+        // A valid one with a part removed.
         let mut text = likely.as_bytes().to_vec();
         text.splice(at.min(text.len())..(at + 1).min(text.len()), bytes);
         let _ = Envelope::parse(&String::from_utf8_lossy(&text));

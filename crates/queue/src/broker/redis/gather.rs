@@ -1,6 +1,6 @@
-//! Enqueueing: what callers bring while a step is under way goes to the server together with the next one.
+//! Enqueueing: jobs that arrive while a step is in progress are sent together in the next step.
 //!
-//! The first caller's jobs go at once. Each caller gets its own answer, and its own batch is never cut in two.
+//! The first caller's jobs are sent at once. Each caller gets its own answer. No batch is split.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,23 +24,23 @@ use crate::state::Priority;
 
 const ENQUEUE: &str = "enqueue";
 
-/// Jobs that go together; a larger batch of one caller goes alone.
+/// Most jobs sent together. A larger batch of one caller is sent alone.
 const MOST: usize = 500;
-/// The same in bytes of payload, of which a single job may have a mebibyte: a step holds up everybody else.
+/// Most bytes of payload sent together: a job may have 1 MiB, and other clients wait for a step.
 const MOST_BYTES: usize = 4 << 20;
-/// Steps under way at once: one that the server works on, and one on its way.
+/// Steps in progress at once: one that the server executes, and one in transit.
 const FLIGHTS: usize = 2;
 
-/// Why a step failed: told to each caller whose jobs were in it.
+/// Why a step failed. Returned to each caller whose jobs were in it.
 #[derive(Clone)]
 pub(super) enum Failure {
     Client(Error),
     Reply(Arc<str>),
     NotDurable(NotDurable),
     Connect(Arc<str>),
-    /// The jobs are stored, but their new queue is not in the registry.
+    /// The jobs are stored, but their new queue is not registered.
     Unregistered(Error),
-    /// The task that stored the jobs ended before it had an answer.
+    /// The task that stored the jobs ended without an answer.
     Gone,
 }
 
@@ -82,8 +82,8 @@ impl From<Failure> for BrokerError {
     }
 }
 
-/// The error of a batch of which some jobs may be stored. It is never [`BrokerError::Full`], which
-/// says that nothing was changed.
+/// The error of a batch of which some jobs may be stored. Never [`BrokerError::Full`], which says
+/// that nothing was changed.
 fn partly(error: BrokerError) -> BrokerError {
     BrokerError::Store {
         operation: ENQUEUE,
@@ -93,10 +93,10 @@ fn partly(error: BrokerError) -> BrokerError {
     }
 }
 
-/// What became of each job.
+/// The result of each job.
 type Answer = Result<Vec<Stored>, Failure>;
 
-/// What waits for the next step of a partition.
+/// Jobs that wait for the next step of a partition.
 #[derive(Default)]
 pub(super) struct Gather(Mutex<Gathered>);
 
@@ -106,14 +106,14 @@ struct Gathered {
     waiting: VecDeque<Group>,
 }
 
-/// One caller's jobs.
+/// The jobs of one caller.
 struct Group {
     jobs: Vec<NewJob>,
     bytes: usize,
     answer: oneshot::Sender<Answer>,
 }
 
-/// When a caller's jobs go.
+/// When a caller's jobs are sent.
 enum Turn {
     Now(Vec<NewJob>),
     Later(oneshot::Receiver<Answer>),
@@ -136,7 +136,7 @@ impl Gather {
         Turn::Later(answered)
     }
 
-    /// The groups of the next step: as many as fit, at least one. Without any the flight is over.
+    /// The groups of the next step: as many as fit, at least one. Empty if no jobs wait.
     fn next(&self) -> Vec<Group> {
         let mut gathered = self.lock();
         let mut groups = Vec::new();
@@ -155,12 +155,12 @@ impl Gather {
     }
 }
 
-/// Takes jobs to one partition. Cheap to clone.
+/// Sends jobs to one partition. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Carrier {
     client: Client,
     scripts: Arc<Scripts>,
-    /// Key of the registry's names.
+    /// Key of the registry's hash of queue names.
     names: Arc<str>,
     runtime: Handle,
     durable: Option<Arc<Durable>>,
@@ -172,7 +172,7 @@ impl Carrier {
         Self { client, scripts, names: names.into(), runtime: Handle::current(), durable }
     }
 
-    /// Runs a script that stores jobs, and waits until they are as safe as wanted.
+    /// Runs a script that stores jobs, and waits for the configured confirmations.
     async fn run(
         &self,
         step: &Step,
@@ -188,7 +188,7 @@ impl Carrier {
         }
     }
 
-    /// Stores jobs of one partition, with others' if it must wait for them.
+    /// Stores jobs of one partition, together with other callers' jobs if they have to wait.
     async fn put(&self, queue: &Arc<Queue>, nth: usize, jobs: Vec<NewJob>) -> Answer {
         if jobs.len() >= MOST {
             return self.store(queue, &queue.partitions[nth], &jobs).await;
@@ -197,14 +197,14 @@ impl Carrier {
         match track.gather(queue).join(jobs) {
             Turn::Later(answered) => answered.await.unwrap_or(Err(Failure::Gone)),
             Turn::Now(jobs) => {
-                // Also when this caller goes away, the others' turn comes.
+                // Continues with the waiting jobs even if this caller is cancelled.
                 let _flight = Flight { carrier: self, queue, track };
                 self.store(queue, &queue.partitions[nth], &jobs).await
             }
         }
     }
 
-    /// Goes on with those who wait, until there are none.
+    /// Sends the waiting jobs until there are none.
     async fn go_on(self, mut rest: Rest) {
         let Rest { queue, track, .. } = &rest;
         let (queue, track) = (queue.clone(), *track);
@@ -225,7 +225,7 @@ impl Carrier {
                     Ok(stored) => Ok(stored.take(count).collect()),
                     Err(failure) => Err(failure.clone()),
                 };
-                // A caller that went away hears nothing.
+                // Fails if the caller was cancelled.
                 let _ = answer.send(of_caller);
             }
         }
@@ -233,8 +233,8 @@ impl Carrier {
 
     async fn store(&self, queue: &Queue, partition: &Partition, jobs: &[NewJob]) -> Answer {
         let has_links = jobs.iter().any(is_linked);
-        // Of linked jobs the first of an id may be refused and a later one stored: the script looks at
-        // each.
+        // Among linked jobs with one id, the first may be refused and a later one stored, so the
+        // script checks each.
         let (distinct, repeated) = if has_links { (jobs.iter().collect(), Vec::new()) } else { distinct(jobs) };
         let reply = if has_links {
             self.store_linked(partition, &distinct).await?
@@ -244,7 +244,7 @@ impl Carrier {
             self.store_any(partition, &distinct).await?
         };
         let mut reply = Fields::of(reply)?;
-        // Also where all data went at once, and the registry with it.
+        // Also if the server lost all data, with the registry.
         if reply.int()? == 1 {
             queue.register(&self.client, &self.names).await.map_err(Failure::Unregistered)?;
         }
@@ -281,7 +281,7 @@ impl Carrier {
     }
 }
 
-/// Reads what became of jobs: nothing where all are new, one digit for each, or a list.
+/// Reads the results: nil if all jobs are new, one digit per job, or a list.
 pub(super) fn stored(reply: Value, count: usize) -> Result<Vec<Stored>, Unreadable> {
     let answer: Vec<Stored> = match reply {
         Value::Nil => vec![Stored::New; count],
@@ -306,9 +306,9 @@ fn one_stored(answer: &str) -> Result<Stored, Unreadable> {
     }
 }
 
-/// The jobs without those whose id an earlier one has, and the positions of the latter.
+/// The jobs without repeated ids, and the positions of the repeated ones.
 fn distinct(jobs: &[NewJob]) -> (Vec<&NewJob>, Vec<usize>) {
-    // Generated ids grow.
+    // Generated ids are ascending.
     if jobs.is_sorted_by(|a, b| a.id() < b.id()) {
         return (jobs.iter().collect(), Vec::new());
     }
@@ -324,13 +324,13 @@ fn distinct(jobs: &[NewJob]) -> (Vec<&NewJob>, Vec<usize>) {
     (first, repeated)
 }
 
-/// The priority of all of them, where all are due at once.
+/// The common priority, if all jobs have the same and are due at once.
 fn common_level(jobs: &[&NewJob]) -> Option<Priority> {
     let level = jobs.first().map_or_else(Priority::default, |job| job.priority);
     jobs.iter().all(|job| job.priority == level && job.due.is_none()).then_some(level)
 }
 
-/// Which of the gathers of a queue.
+/// Identifies one `Gather` of a queue.
 #[derive(Clone, Copy)]
 struct Track {
     nth: usize,
@@ -344,7 +344,7 @@ impl Track {
     }
 }
 
-/// A step of a caller's own. After it those who wait are next.
+/// A step of one caller. When it ends, the waiting jobs are sent.
 struct Flight<'a> {
     carrier: &'a Carrier,
     queue: &'a Arc<Queue>,
@@ -365,8 +365,8 @@ impl Drop for Flight<'_> {
     }
 }
 
-/// Those who wait when their task ends before its time, or never begins, because its runtime has ended: nobody would
-/// answer them.
+/// The waiting callers of a task that ends early or never starts because its runtime has ended.
+/// Dropping it fails them, so that they don't wait for ever.
 struct Rest {
     queue: Arc<Queue>,
     track: Track,
@@ -391,7 +391,7 @@ impl RedisBroker {
         if queue.partitions.len() == 1 {
             return Ok(self.carrier.put(&queue, 0, jobs).await?);
         }
-        // A queue exists from its first batch, even an empty one.
+        // A queue exists from its first batch on, even an empty one.
         let nothing = jobs.is_empty();
         let mut stored = vec![Stored::Known; jobs.len()];
         let sorted = queue.by_partition(jobs, NewJob::id).into_iter().enumerate();
@@ -400,7 +400,7 @@ impl RedisBroker {
             let (queue, carrier) = (&queue, &self.carrier);
             async move { carrier.put(queue, nth, jobs).await.map(|answers| positions.into_iter().zip(answers)) }
         });
-        // Each does its part, though another may fail.
+        // Each partition is called, even if another one fails.
         let (mut failure, mut may_have_run) = (None, false);
         for put in join_all(puts).await {
             match put {

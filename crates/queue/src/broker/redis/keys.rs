@@ -1,10 +1,10 @@
-//! Names of keys: all of one partition share a hash tag, and so a slot.
+//! Names of keys. All keys of a partition share a hash tag, and so a slot.
 
 use tidegate_redis::{Arg, Client, KeyGroup, Keyspace};
 
 use crate::state::Priority;
 
-/// What a partition consists of. `docs/keyspace.md` of the project tells what each holds.
+/// The keys of a partition. `docs/keyspace.md` of the project describes the content of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Meta,
@@ -69,7 +69,7 @@ impl Part {
         Self::Ready4,
     ];
 
-    /// The end of its key.
+    /// The last part of its key.
     const fn suffix(self) -> &'static str {
         match self {
             Self::Meta => "meta",
@@ -103,7 +103,7 @@ impl Part {
         }
     }
 
-    /// The list of a priority's jobs.
+    /// The list of the ready jobs of a priority.
     pub(super) const fn ready(level: Priority) -> Self {
         match level.level() {
             0 => Self::Ready0,
@@ -114,7 +114,7 @@ impl Part {
         }
     }
 
-    /// Its name in the scripts' table `K`.
+    /// Its name in the table `K` of the scripts.
     pub(super) fn in_script(self) -> String {
         self.suffix().replace(':', "")
     }
@@ -124,7 +124,7 @@ impl Part {
 #[derive(Clone, Debug)]
 pub(super) struct PartitionKeys {
     names: [String; Part::ALL.len()],
-    /// The same, as they are sent: made once, since each call sends a dozen.
+    /// The same names as arguments. Created once, since each call sends a dozen.
     args: [Arg; Part::ALL.len()],
     slot: u16,
 }
@@ -145,20 +145,20 @@ impl PartitionKeys {
         self.args[part as usize].clone()
     }
 
-    /// The slot of all of them.
+    /// The slot of all these keys.
     pub(super) fn slot(&self) -> u16 {
         self.slot
     }
 }
 
-/// The keys that belong to no queue.
+/// The keys that don't belong to a queue.
 #[derive(Debug)]
 pub(super) struct RegistryKeys {
-    /// Queue to number of partitions.
+    /// Hash: queue to number of partitions.
     pub(super) names: String,
-    /// Worker to when it was seen and what it says of itself.
+    /// Hash: worker to the time it was last seen and its announcement.
     pub(super) workers: String,
-    /// Revision of the latest document.
+    /// The latest revision of a document.
     pub(super) revision: String,
     group: KeyGroup,
 }
@@ -170,7 +170,7 @@ impl RegistryKeys {
         Self { names, workers, revision, group }
     }
 
-    /// The documents of a collection, by name.
+    /// Hash of a collection's documents, by name.
     pub(super) fn collection(&self, collection: &str) -> String {
         self.group.key(&format!("documents:{collection}"))
     }

@@ -1,10 +1,10 @@
-//! What can be chosen.
+//! Options of the Redis broker.
 
 use tidegate_redis::ClockPrelude;
 
 use super::durability::RedisDurability;
 
-/// Choices for a [`RedisBroker`](super::RedisBroker).
+/// Options of a [`RedisBroker`](super::RedisBroker).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RedisOptions {
@@ -14,23 +14,23 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// One partition a queue; an enqueue waits for nothing but the server.
+    /// One partition per queue. Enqueues wait only for the server.
     pub fn new() -> Self {
         Self { partitions: 1, clock: ClockPrelude::SERVER, durability: RedisDurability::Async }
     }
 
-    /// Sets into how many partitions a **new** queue is cut; zero counts as one. A queue keeps the number that it was made
-    /// with.
+    /// Sets the number of partitions of a **new** queue. Zero counts as one. A queue keeps the
+    /// number with which it was created.
     ///
-    /// Each partition lies in one slot of a cluster, and so on one shard; it takes about a million waiting jobs well. In
-    /// exchange, order and the atomicity of a batch hold within a partition only, and an idle worker keeps a connection to
-    /// each.
+    /// Each partition is in one slot of a cluster, and so on one shard. A partition handles about a
+    /// million ready jobs well. The costs of more partitions: order and the atomicity of a batch
+    /// hold only within a partition, and an idle worker keeps a connection to each.
     pub fn partitions(mut self, partitions: u16) -> Self {
         self.partitions = partitions.max(1);
         self
     }
 
-    /// Sets what an enqueue waits for.
+    /// Sets the confirmations that an enqueue waits for.
     pub fn durability(mut self, durability: RedisDurability) -> Self {
         self.durability = durability;
         self

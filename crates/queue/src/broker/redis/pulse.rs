@@ -1,6 +1,6 @@
-//! A connection for heartbeats and announcements, on a thread and runtime of its own: a handler that
-//! computes without yielding holds up everything else that the program sends, and would cost the
-//! worker its leases.
+//! A connection for heartbeats and announcements, on a thread and runtime of its own. A handler
+//! that computes without yielding delays everything else that the program sends. Without this
+//! connection, it could make the worker lose its leases.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::BrokerError;
 
-/// Connected with the first announcement of a worker, since a process that only enqueues needs none.
+/// Connected by the first announcement of a worker, since a process that only enqueues does not
+/// need it.
 pub(super) struct Pulse {
     config: Config,
     role: Role,
@@ -29,8 +30,8 @@ impl Pulse {
         Self { config: client.config().clone(), role: client.role(), connection: Arc::default() }
     }
 
-    /// Connects if need be. Callers that give up do not end the attempt: connecting to all servers of
-    /// a cluster can take longer than a heartbeat waits.
+    /// Returns the client, and connects first if necessary. Cancelled callers don't end the
+    /// attempt: connecting to all servers of a cluster can take longer than a heartbeat waits.
     pub(super) async fn client(&self) -> Result<Client, BrokerError> {
         if let Some(connection) = self.connection.get() {
             return Ok(connection.client.clone());

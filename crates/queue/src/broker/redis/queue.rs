@@ -1,4 +1,4 @@
-//! A queue as a process knows it: its partitions, and which of them is next.
+//! A queue as known to a process: its partitions, and the one to start with.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,9 +18,9 @@ use crate::name::check_queue_name;
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) partitions: Vec<Partition>,
-    /// Whether the registry knows it, and so its number of partitions is settled.
+    /// Whether the registry contains it, so that its number of partitions is final.
     registered: AtomicBool,
-    /// Whether the registry has lost it, and may not have got it back.
+    /// Whether the registry has lost it, and may not contain it again yet.
     owed: AtomicBool,
     turn: AtomicUsize,
 }
@@ -29,7 +29,8 @@ pub(super) struct Partition {
     pub(super) keys: PartitionKeys,
     pub(super) requests: Requests,
     pub(super) gather: Gather,
-    /// For jobs that have a unique key, an ordering key or a group: plain ones don't share their slower step.
+    /// For jobs with a unique key, an ordering key or a group. Separate, so that plain jobs don't
+    /// wait for their slower step.
     pub(super) gather_linked: Gather,
 }
 
@@ -54,8 +55,8 @@ impl Queue {
         self.registered.load(Ordering::Relaxed)
     }
 
-    /// Enters it into the registry, unless it is there. Where that fails, the next operation that
-    /// may make a queue tries again.
+    /// Registers the queue, unless it is registered. If that fails, the next operation that may
+    /// create a queue tries again.
     pub(super) async fn register(&self, client: &Client, names: &str) -> Result<(), Error> {
         self.owed.store(true, Ordering::Relaxed);
         let enter = Command::new("HSETNX").key(names).arg(&self.name).arg(self.partitions.len());
@@ -64,7 +65,8 @@ impl Queue {
         Ok(())
     }
 
-    /// The partition of a job: by FNV-1a of its id, or of the route at its end, stirred once more, in every process the same.
+    /// The partition of a job: FNV-1a of its id, or of the route at its end, mixed once more. The
+    /// same in every process.
     pub(super) fn partition_of(&self, id: &JobId) -> usize {
         if self.partitions.len() == 1 {
             return 0;
@@ -75,7 +77,7 @@ impl Queue {
             .map_or(id, |(_, route)| route)
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        // Ids that differ in a digit would else lie unevenly.
+        // Otherwise ids that differ in one digit would be distributed unevenly.
         let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         usize::try_from((hash ^ (hash >> 33)) % self.partitions.len() as u64).unwrap_or(0)
     }
@@ -84,7 +86,7 @@ impl Queue {
         &self.partitions[self.partition_of(id)].keys
     }
 
-    /// Sorts by partition; each item keeps its position in `items`.
+    /// Groups items by partition. Each keeps its position in `items`.
     pub(super) fn by_partition<T>(&self, items: Vec<T>, id: impl Fn(&T) -> &JobId) -> Vec<Vec<(usize, T)>> {
         let mut sorted: Vec<Vec<(usize, T)>> = self.partitions.iter().map(|_| Vec::new()).collect();
         for (position, item) in items.into_iter().enumerate() {
@@ -94,7 +96,7 @@ impl Queue {
         sorted
     }
 
-    /// All partitions, beginning with another one each time.
+    /// All partitions, starting with a different one each time.
     pub(super) fn in_turn(&self) -> impl Iterator<Item = usize> + use<> {
         let count = self.partitions.len();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -102,7 +104,7 @@ impl Queue {
     }
 }
 
-/// The queues that this process has met.
+/// The queues that this process has used.
 #[derive(Default)]
 pub(super) struct Queues(Mutex<HashMap<String, Arc<Queue>>>);
 
@@ -113,7 +115,8 @@ impl Queues {
 }
 
 impl RedisBroker {
-    /// The queue, which need not exist. Asks the registry until it knows the queue, and keeps it from then on.
+    /// Returns the queue, which need not exist. Reads the registry until it contains the queue, and
+    /// caches the result from then on.
     pub(super) async fn queue(&self, name: &str) -> Result<Arc<Queue>, BrokerError> {
         let known = self.queues.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if let Some(queue) = known.as_ref().filter(|queue| queue.is_registered()) {
@@ -125,7 +128,7 @@ impl RedisBroker {
         let ask = Command::new("HGET").key(&self.registry.names).arg(name).idempotent();
         let partitions = self.client.execute(ask).await.map_err(failed("find a queue"))?;
         if partitions.is_nil() {
-            // Anybody may read under any name: that leaves nothing behind.
+            // Any name may be read, so an unknown name is not cached.
             let unknown = || Arc::new(Queue::new(&self.keyspace, name, self.options.partitions, false));
             return Ok(known.unwrap_or_else(unknown));
         }
@@ -133,7 +136,8 @@ impl RedisBroker {
         Ok(self.remember(name, u16::try_from(partitions).unwrap_or(u16::MAX), true))
     }
 
-    /// The queue, kept also where the registry doesn't know it: for its open requests.
+    /// Returns the queue. Caches it even if the registry does not contain it, because of its open
+    /// requests.
     pub(super) async fn queue_to_lease(&self, name: &str) -> Result<Arc<Queue>, BrokerError> {
         let queue = self.queue(name).await?;
         if queue.is_registered() || check_queue_name(name).is_err() {
@@ -142,7 +146,7 @@ impl RedisBroker {
         Ok(self.remember(name, self.options.partitions, false))
     }
 
-    /// The queue, entered into the registry.
+    /// Returns the queue, after registering it if necessary.
     pub(super) async fn queue_or_make(&self, name: &str) -> Result<Arc<Queue>, BrokerError> {
         check_queue_name(name)?;
         let queue = self.queue(name).await?;
@@ -153,12 +157,12 @@ impl RedisBroker {
         self.queue(name).await
     }
 
-    /// Enters a queue into the registry, unless it is there.
+    /// Registers a queue, unless it is registered.
     pub(super) async fn register(&self, queue: &Queue) -> Result<(), BrokerError> {
         queue.register(&self.client, &self.registry.names).await.map_err(failed("register a queue"))
     }
 
-    /// Keeps what is known of a queue: its open requests live on where the number of partitions is the same.
+    /// Caches a queue. If the number of partitions is the same, its open requests are kept.
     fn remember(&self, name: &str, partitions: u16, registered: bool) -> Arc<Queue> {
         let mut queues = self.queues.lock();
         match queues.get(name) {
@@ -187,7 +191,7 @@ mod tests {
             counts[queue.partition_of(&JobId::new(format!("job-{n:06}")).unwrap())] += 1;
         }
         assert!(counts.iter().all(|count| (900..1_100).contains(count)), "{counts:?}");
-        // Stored jobs are found by it: it may never change.
+        // Stored jobs are found by this function: it must never change.
         let of = |id| queue.partition_of(&JobId::new(id).unwrap());
         assert_eq!([of("a"), of("b"), of("c"), of("job-1")], [2, 1, 1, 2]);
         assert_eq!([of("x~a"), of("y~z~a"), of("x~b")], [2, 2, 1]);

@@ -1,4 +1,4 @@
-//! Reads: one job, a page, the numbers.
+//! Reads of one job, a page of jobs, and the counts.
 
 use futures_util::future::try_join_all;
 use tidegate_redis::{Arg, Value};
@@ -13,9 +13,9 @@ use crate::id::JobId;
 use crate::record::JobRecord;
 use crate::state::State;
 
-/// Jobs in one page at most: it is one script's reply, payloads and all.
+/// Most jobs in one page: a page is one script's reply, including payloads.
 const LONGEST_PAGE: usize = 500;
-/// In a cursor of ready jobs, the partition lies below the age.
+/// Bits of the partition, below the age, in a cursor of ready jobs.
 const PARTITION_BITS: u32 = 16;
 
 const JOB: &str = "read a job";
@@ -32,7 +32,7 @@ impl RedisBroker {
         }
     }
 
-    /// Each partition gives what lies behind the cursor there, and the pages are merged.
+    /// Reads from each partition the jobs after the cursor, and merges them.
     pub(super) async fn page(
         &self,
         name: &str,
@@ -55,7 +55,8 @@ impl RedisBroker {
             Ok::<_, BrokerError>(places.into_iter().zip(jobs).collect::<Vec<_>>())
         });
         let mut jobs: Vec<(Cursor, Shown)> = try_join_all(pages).await?.into_iter().flatten().collect();
-        // Finished ones the latest first; ties go by partition, upward in both.
+        // Finished jobs are sorted with the latest first. Jobs of the same time are sorted by
+        // partition, ascending in both cases.
         jobs.sort_by_key(|(at, _)| match state {
             State::Ready => (at.rank, at.at, at.seq),
             _ if state.is_finished() => (-at.at, at.rank, at.seq),
@@ -75,7 +76,7 @@ impl RedisBroker {
         limit: usize,
     ) -> Result<Value, BrokerError> {
         let from = cursor.unwrap_or(Cursor { rank: 0, at: -1, seq: -1 });
-        // Behind the same age in an earlier partition comes that age in a later one.
+        // After a job of one age, jobs of the same age in later partitions follow.
         let (seq, last) = (from.seq >> PARTITION_BITS, from.seq & ((1 << PARTITION_BITS) - 1));
         let seq = if cursor.is_none() || nth <= last { seq } else { seq - 1 };
         let args = vec![from.rank.clamp(0, 5).into(), from.at.into(), seq.into(), limit.into()];
@@ -145,8 +146,8 @@ impl RedisBroker {
     }
 }
 
-/// Where each job of a partition's page lies, as a cursor: ready ones by level, time and age; others by time, partition
-/// and how many of that time came before in the partition.
+/// The position of each job of a partition's page, as a cursor. Ready jobs: priority, time and age.
+/// Other jobs: time, partition, and the number of earlier jobs with the same time in the partition.
 fn places(jobs: &[Shown], partition: i64, state: State, cursor: Option<Cursor>) -> Vec<Cursor> {
     let mut seen = cursor.filter(|cursor| cursor.rank == partition).map_or((-1, 0), |cursor| (cursor.at, cursor.seq));
     let place = |job: &Shown| {

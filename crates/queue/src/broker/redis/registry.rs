@@ -1,4 +1,4 @@
-//! The registry: names of queues, and live workers.
+//! The registry: names of queues, and workers that are alive.
 
 use tidegate_redis::{Command, Value};
 
@@ -28,7 +28,7 @@ impl RedisBroker {
     pub(super) async fn enter(&self, worker: &WorkerInfo) -> Result<(), BrokerError> {
         let info = serde_json::to_string(worker).map_err(Unreadable::from).map_err(unreadable(ANNOUNCE))?;
         let args = vec![worker.id.as_str().into(), info.into(), milliseconds(WORKER_MEMORY).into()];
-        // By the connection of the heartbeats, which is so made before the first lease.
+        // Opens the heartbeat connection before the first lease.
         let client = self.pulse.client().await?;
         client.run(&self.scripts.announce, &[&self.registry.workers], args).await.map_err(failed(ANNOUNCE)).map(drop)
     }
@@ -46,7 +46,7 @@ impl RedisBroker {
         while !reply.is_empty() {
             let last_seen = reply.time().map_err(unreadable(WORKERS))?;
             let info = reply.text().map_err(unreadable(WORKERS))?;
-            // An entry that a newer release wrote in another shape is not one we can show.
+            // Skips an entry of a newer version that this one can't read.
             if let Ok(info) = serde_json::from_str::<WorkerInfo>(&info) {
                 workers.push(WorkerInfo { last_seen, ..info });
             }

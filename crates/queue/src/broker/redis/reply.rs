@@ -1,4 +1,4 @@
-//! Reading what the scripts return.
+//! Reading the scripts' replies.
 
 use std::time::Duration;
 use std::vec::IntoIter;
@@ -13,10 +13,10 @@ use crate::lease::{LeaseToken, LeasedJob, Settled};
 use crate::record::{Attempt, JobRecord, Progress};
 use crate::state::State;
 
-/// What is wrong with a reply.
+/// Why a reply can't be read.
 pub(super) type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
-/// Turns the client's error into ours.
+/// Converts the client's error.
 pub(super) fn failed(operation: &'static str) -> impl Fn(Error) -> BrokerError {
     move |error| {
         if error.code() == Some("OOM") {
@@ -27,12 +27,12 @@ pub(super) fn failed(operation: &'static str) -> impl Fn(Error) -> BrokerError {
     }
 }
 
-/// A reply that no script of ours gives.
+/// Error of a reply that none of the scripts returns.
 pub(super) fn unreadable(operation: &'static str) -> impl Fn(Unreadable) -> BrokerError {
     move |source| BrokerError::Store { operation, transient: false, may_have_run: true, source }
 }
 
-/// The elements of a reply, one after the other.
+/// The elements of a reply, in order.
 pub(super) struct Fields(IntoIter<Value>);
 
 impl Fields {
@@ -79,7 +79,7 @@ impl Fields {
         Ok(Timestamp::from_unix_ms(self.int()?))
     }
 
-    /// An empty text is no time.
+    /// Reads a time. An empty text means none.
     pub(super) fn time_if_any(&mut self) -> Result<Option<Timestamp>, Unreadable> {
         let text = self.text()?;
         if text.is_empty() { Ok(None) } else { Ok(Some(Timestamp::from_unix_ms(text.parse()?))) }
@@ -98,7 +98,7 @@ impl Fields {
     }
 }
 
-/// One digit for each settlement.
+/// Reads settlements, one digit each.
 pub(super) fn settled(digits: &str) -> Result<Vec<Settled>, Unreadable> {
     let settled = digits.bytes().map(|digit| match digit {
         b'0' => Ok(Settled::Now),
@@ -109,12 +109,12 @@ pub(super) fn settled(digits: &str) -> Result<Vec<Settled>, Unreadable> {
     settled.collect()
 }
 
-/// A token as the scripts have it, beside the id.
+/// A token in the scripts' form, without the id.
 pub(super) fn token_text(token: &LeaseToken) -> String {
     format!("{} {}", token.delivery, token.nonce)
 }
 
-/// A job as `ack_and_fetch` gives it; none where its record is gone, or can't be read.
+/// Reads a job that `ack_and_fetch` returned. `None` if its record is missing or unreadable.
 pub(super) fn leased_job(
     fields: &mut Fields,
     nonce: &WorkerId,
@@ -125,7 +125,8 @@ pub(super) fn leased_job(
     match leased_as(&id, &text, nonce, leased_at) {
         Ok(job) => Ok(Some(job)),
         Err(error) => {
-            // Not ours, or of a later release. It must not hold up the others: its leases run out until it is dead.
+            // Written by another program or a later version. It must not delay other jobs: its
+            // leases expire until it is dead.
             tracing::warn!(id = %String::from_utf8_lossy(&id), %error, "a job's record can't be read");
             Ok(None)
         }
@@ -168,7 +169,7 @@ fn leased_as(id: &[u8], text: &[u8], nonce: &WorkerId, leased_at: Timestamp) -> 
     })
 }
 
-/// A job as `show()` gives it, with what orders it among those of its state.
+/// A job that `show()` returned, with its sort keys among the jobs of its state.
 pub(super) struct Shown {
     pub(super) at: i64,
     pub(super) seq: i64,

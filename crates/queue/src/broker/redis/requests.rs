@@ -1,9 +1,10 @@
-//! Fetches whose reply never came.
+//! Fetches whose reply was lost.
 //!
-//! Such a fetch may have leased jobs of which its worker knows nothing. So each fetch has a number, which is kept with the
-//! leases that it gave; the next fetch of that worker names the lost ones, and is handed what they gave. To look for that
-//! takes the server through all leases: so a lost one is named until all that it gave was handed over, by one fetch at a
-//! time, and once more when it can no longer be on its way.
+//! Such a fetch may have leased jobs that its worker does not know of. So each fetch has a number,
+//! which is stored with its leases. The next fetch of the same worker names the lost ones and
+//! receives their jobs. The server has to search all leases for them. So a lost fetch is named by
+//! one fetch at a time, until all its jobs were received. It is named once more when it can no
+//! longer be in transit.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +14,11 @@ use std::time::Duration;
 use crate::clock::Monotonic;
 use crate::id::WorkerId;
 
-/// For how long a lost request may still reach the server after a later one was answered: it may have been overtaken on its
-/// way, by another connection.
+/// How long a lost request may still reach the server after a later one was answered: the later one
+/// may have overtaken it on another connection.
 const MAY_BE_LATE: Duration = Duration::from_secs(5);
-/// Lost requests remembered of one worker. While Redis is away nothing is sent, so there are few.
+/// Most lost requests kept of one worker. Nothing is sent while Redis is unreachable, so there are
+/// few.
 const MOST_LOST: usize = 64;
 
 /// The open requests of one partition, by worker.
@@ -29,7 +31,7 @@ pub(super) struct Requests {
 struct Open {
     number: u64,
     stands: Stands,
-    /// The request under way that asks for it.
+    /// The request in progress that names it.
     named_in: Option<u64>,
 }
 
@@ -37,7 +39,7 @@ struct Open {
 enum Stands {
     UnderWay,
     Lost,
-    /// Lost, and all that it had given by then was handed over.
+    /// Lost, and all jobs that it had leased by then were received.
     AskedFor(Monotonic),
 }
 
@@ -61,8 +63,8 @@ impl Requests {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a request. It counts as lost until it is told otherwise, also if its caller stops waiting. One that `wants` no
-    /// jobs asks for none.
+    /// Starts a request. It counts as lost until it is reported otherwise, also if its caller is
+    /// cancelled. A request that `wants` no jobs names no lost ones.
     pub(super) fn begin(&self, worker: &WorkerId, wants: bool) -> Request<'_> {
         self.begin_after(worker, wants, MAY_BE_LATE)
     }
@@ -85,13 +87,13 @@ impl Requests {
 #[derive(Clone, Copy, PartialEq)]
 enum Ends {
     Lost,
-    /// What it asked for of lost ones may not have been all.
+    /// Answered, but possibly without all jobs of the lost requests that it named.
     AnsweredInPart,
     Answered,
     NotSent,
 }
 
-/// A request under way.
+/// A request in progress.
 pub(super) struct Request<'a> {
     requests: &'a Requests,
     worker: WorkerId,
@@ -110,12 +112,13 @@ impl Request<'_> {
         &self.lost
     }
 
-    /// The reply came, and its jobs are on their way to the worker. `was_all`: with all that lost ones had given.
+    /// The reply arrived, and its jobs are passed to the worker. `was_all`: including all jobs of
+    /// the named lost requests.
     pub(super) fn answered(mut self, was_all: bool) {
         self.ends = if was_all { Ends::Answered } else { Ends::AnsweredInPart };
     }
 
-    /// It never reached the server, or the server refused it.
+    /// The request never reached the server, or the server refused it.
     pub(super) fn not_sent(mut self) {
         self.ends = Ends::NotSent;
     }
@@ -135,7 +138,7 @@ impl Drop for Request<'_> {
                 open.named_in = None;
                 match open.stands {
                     Stands::Lost if ends == Ends::Answered => open.stands = Stands::AskedFor(Monotonic::now()),
-                    // That was the second time.
+                    // It was named for the second time.
                     Stands::AskedFor(_) => return ends != Ends::Answered,
                     _ => {}
                 }

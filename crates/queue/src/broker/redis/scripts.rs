@@ -1,4 +1,4 @@
-//! The scripts: one for each step, with the keys that it touches.
+//! The scripts: one for each step, with the keys it uses.
 
 use std::fmt::Write as _;
 
@@ -10,16 +10,17 @@ use Part::{
     Log, Meta, Ready0, Ready1, Ready2, Ready3, Ready4, Result as Results, State, Tomb, Unique, Waiting, Wake,
 };
 
-/// How the keys are laid out. Processes that disagree refuse to touch each other's queues.
+/// Version of the key layout. Processes with different versions refuse each other's queues.
 const LAYOUT: u32 = 2;
-/// Raised with each change of a script; noted with the queue, for whoever looks into one.
+/// Version of the scripts, raised with each change of a script. Stored with the queue for
+/// diagnosis.
 const SCRIPTS: u32 = 8;
 
-/// A script of one partition and what it touches there.
+/// A script of one partition and the keys it uses.
 pub(super) struct Step {
     script: Script,
-    /// For a server that has reached `maxmemory`: stores neither results, events nor long errors,
-    /// and counts what it drops.
+    /// For a server that has reached `maxmemory`: does not store results, events and long errors,
+    /// and counts them.
     when_full: Option<Script>,
     parts: Vec<Part>,
 }
@@ -29,7 +30,8 @@ impl Step {
         self.send(client, keys, None, args).await
     }
 
-    /// Runs it. Where a full server refuses it, runs the script for that, with the same arguments.
+    /// Runs the script. If a full server refuses it, runs the script for full servers with the same
+    /// arguments.
     pub(super) async fn run_even_full(
         &self,
         client: &Client,
@@ -45,7 +47,7 @@ impl Step {
         }
     }
 
-    /// Runs it with one more key: the set or list that it is to touch.
+    /// Runs the script with one more key: the set or list that it uses.
     pub(super) async fn run_on(
         &self,
         client: &Client,
@@ -67,7 +69,8 @@ impl Step {
         client.run_in(keys.slot(), &self.script, count, all).await
     }
 
-    /// Runs it, perhaps with one more key, and another command right behind it. Gives both answers.
+    /// Runs the script, optionally with one more key, and another command directly after it.
+    /// Returns both answers.
     pub(super) async fn run_then(
         &self,
         client: &Client,
@@ -80,7 +83,7 @@ impl Step {
         client.run_then(keys.slot(), &self.script, count, all, then).await
     }
 
-    /// The number of keys, and the keys with the arguments.
+    /// The number of keys, and the keys followed by the arguments.
     fn request(&self, keys: &PartitionKeys, one: Option<Part>, args: Vec<Arg>) -> (usize, Vec<Arg>) {
         let count = self.parts.len() + usize::from(one.is_some());
         let mut all = Vec::with_capacity(count + args.len());
@@ -129,18 +132,19 @@ pub(super) struct Scripts {
 }
 
 const READY: [Part; 5] = [Ready0, Ready1, Ready2, Ready3, Ready4];
-/// What the end of a job may touch beside the job.
+/// Keys that the end of a job may use, besides those of the job.
 const LINKS: [Part; 6] = [Lines, Behind, Waiting, Unique, Groups, Events];
-/// What a change of a job that is not at a worker may touch.
+/// Keys that a change of a job that is not leased may use.
 const CHANGED: [Part; 13] = [Meta, Job, Latest, State, Lease, Ended, Back, Tomb, Delayed, Dead, Cancelled, Wake, Held];
 
-/// The lines that bring the keys' names into a script.
+/// Lua code that defines the table `K` of the keys.
 fn names(keys: &[String]) -> String {
     let named: Vec<_> = keys.iter().zip(1..).map(|(key, nth)| format!("{key} = KEYS[{nth}]")).collect();
     format!("local K = {{ {} }}\n{}\n", named.join(", "), include_str!("lua/common.lua"))
 }
 
-/// The same as single names in capitals, which cost nothing to make, for the scripts that run most.
+/// Lua code that defines each key as a local variable in capitals. This costs less than a table,
+/// for the most frequent scripts.
 fn bare_names(keys: &[String]) -> String {
     keys.iter().zip(1..).fold(String::new(), |mut lines, (key, nth)| {
         let _ = writeln!(lines, "local {} = KEYS[{nth}]", key.to_uppercase()); // writing to a string can't fail
@@ -168,22 +172,23 @@ impl Scripts {
             }
             Step { script: script(name, &keys, body), when_full: None, parts }
         };
-        // A repetition is the same as once: a known id stays as it is, a settled lease is answered as settled before.
+        // Repeating it has no further effect: a known id is left unchanged, a settled lease is
+        // answered as settled before.
         let repeatable = |name, body: &str, parts: &[Part], ready: &[Part]| {
             let Step { script, parts, .. } = step(name, body, parts, ready);
             Step { script: script.idempotent(), when_full: None, parts }
         };
-        // What frees memory, or moves what is there, runs on a full server too: what it adds is
-        // bounded by the jobs that are there.
+        // Steps that free memory or move existing data run on a full server too. What they add is
+        // limited by the number of existing jobs.
         let freeing = |step: Step| Step { script: step.script.allow_oom(), ..step };
-        // What would add more than that stores less on a full server.
+        // Steps that would add more store less on a full server.
         let shrinking = |name, body: &str, parts: &[Part], ready: &[Part]| {
             let Step { script, parts, .. } = repeatable(name, body, parts, ready);
             let keys: Vec<String> = parts.iter().map(|part| part.in_script()).collect();
             let when_full = Some(script_if(true, name, &keys, body).idempotent().allow_oom());
             Step { script, when_full, parts }
         };
-        // What changes a queue that is there, but does not itself look how it is laid out.
+        // Steps that change an existing queue, but don't check its layout themselves.
         let checked = |body: &str| [include_str!("lua/checked.lua"), body].concat();
         let ends = |body: &str| [include_str!("lua/ends.lua"), body].concat();
         let scanning = |body: &str| ends(&[include_str!("lua/scan.lua"), body].concat());
@@ -219,7 +224,7 @@ impl Scripts {
             ),
             heartbeat: freeing(repeatable("heartbeat", include_str!("lua/heartbeat.lua"), &[Lease, State], &[])),
             progress: shrinking("progress", include_str!("lua/progress.lua"), &[Meta, Lease, State, Events], &[]),
-            // An acknowledgement on a full server removes the checkpoint.
+            // On a full server, an acknowledgement removes the checkpoint.
             checkpoint: shrinking("checkpoint", include_str!("lua/checkpoint.lua"), &[Meta, Lease, Checkpoint], &[]),
             log: Step {
                 when_full: shrinking("log", include_str!("lua/log.lua"), &[Meta, Lease, Log], &[]).when_full,
@@ -351,7 +356,7 @@ fn enqueue(clock: &ClockPrelude) -> Step {
     }
 }
 
-/// Two halves: what is usual comes before the helpers of the rest are made.
+/// In two parts: the usual case runs before the helper functions of the other cases are created.
 fn ack_and_fetch(clock: &ClockPrelude) -> Step {
     let parts = [
         &[Meta, Lease, Job, Done, Ended, Results, Wake, Back, Tomb, Latest, State, Checkpoint, Log, Delayed][..],

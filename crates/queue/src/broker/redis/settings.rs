@@ -1,4 +1,4 @@
-//! What holds for all workers of a queue, and what follows from it: events. And what is counted of groups.
+//! Settings of a queue, its events, and the counts of groups.
 
 use futures_util::future::try_join_all;
 use tidegate_redis::{Arg, Command, Value};
@@ -21,12 +21,13 @@ const LOGS: &str = "read a log";
 
 /// The fields of a group's counts.
 const COUNTED: [&str; 4] = ["total", "done", "dead", "cancelled"];
-/// Before every event of a stream.
+/// A position before every event of a stream.
 const BEGIN: &str = "0-0";
 
 impl RedisBroker {
-    /// Each partition gets its share of what bounds the queue, at least one job: so with more partitions than jobs allowed, a
-    /// bound of jobs at once counts as one for each partition. A rate holds on average in any case.
+    /// Sets the settings. Each partition gets its share of the limits, at least one job. So if
+    /// there are more partitions than the concurrency limit allows jobs, one job may run per
+    /// partition. A rate holds on average in every case.
     pub(super) async fn set_up(&self, name: &str, settings: QueueSettings) -> Result<(), BrokerError> {
         let queue = self.queue_or_make(name).await?;
         let json = serde_json::to_string(&settings).map_err(Unreadable::from).map_err(unreadable(CONFIGURE))?;
@@ -60,7 +61,8 @@ impl RedisBroker {
         serde_json::from_slice(&json).map_err(Unreadable::from).map_err(unreadable(SETTINGS))
     }
 
-    /// The cursor has a place for each partition. The events of the partitions are merged by time.
+    /// Reads events. The cursor contains a position for each partition. The events of the
+    /// partitions are merged by time.
     pub(super) async fn happened(
         &self,
         name: &str,
@@ -148,8 +150,9 @@ impl RedisBroker {
 
 type Entry = (String, JobEvent);
 
-/// What happened in several partitions, by time, with the number of the partition. Within one the order stays: a clock that
-/// was set back must not bring an event before those that the cursor has passed.
+/// Merges the events of several partitions by time, with the number of the partition. The order
+/// within a partition is kept: after a clock was set back, an event must not move before those that
+/// the cursor has passed.
 fn merged(streams: Vec<Vec<Entry>>) -> impl Iterator<Item = (usize, Entry)> {
     let mut streams: Vec<_> = streams.into_iter().map(|entries| entries.into_iter().peekable()).collect();
     std::iter::from_fn(move || {
@@ -159,15 +162,15 @@ fn merged(streams: Vec<Vec<Entry>>) -> impl Iterator<Item = (usize, Entry)> {
     })
 }
 
-/// Events in one page at most.
+/// Most events in one page.
 const LONGEST_PAGE: usize = 1_000;
 
-/// A whole number's share, at least one.
+/// A partition's share of a number, at least one.
 fn share(whole: u32, nth: u32, count: u32) -> u32 {
     (whole / count + u32::from(nth < whole % count)).max(1)
 }
 
-/// Jobs and the time for them, such that all partitions together keep the rate.
+/// Number of jobs and their time, such that all partitions together keep the rate.
 fn rate_share(rate: Rate, nth: u32, count: u32) -> (Arg, Arg) {
     let jobs = share(rate.jobs(), nth, count);
     let per_ms = rate.per().as_secs_f64() * 1_000.0;
@@ -181,7 +184,7 @@ fn is_place(text: &str) -> bool {
     text.split_once('-').is_some_and(|(ms, nth)| is_number(ms) && is_number(nth))
 }
 
-/// One entry of a stream: its place, and the event in its only field.
+/// An entry of a stream: its position, and the event in its only field.
 pub(super) fn event(entry: Value) -> Result<(String, JobEvent), Unreadable> {
     let mut entry = entry.into_array()?.into_iter();
     let (Some(place), Some(fields)) = (entry.next(), entry.next()) else { return Err("an event cut short".into()) };
@@ -206,7 +209,7 @@ pub(super) fn event(entry: Value) -> Result<(String, JobEvent), Unreadable> {
     Ok((place.into_text()?, JobEvent { at, id, what }))
 }
 
-/// One line of a log: time, delivery, text.
+/// A line of a log: time, delivery, text.
 pub(super) fn line(line: Value) -> Result<LogLine, Unreadable> {
     let line = line.into_text()?;
     let mut parts = line.splitn(3, ' ');

@@ -1,4 +1,4 @@
-//! Steps on leases: give back, extend, note progress.
+//! Steps on leases: settle, extend, store progress.
 
 use std::time::Duration;
 
@@ -91,8 +91,9 @@ impl RedisBroker {
             Ok::<_, BrokerError>((tokens, digits))
         });
         let mut answer = Heartbeat::default();
-        // Every partition is told, also when another one's shard is away: their leases must not run out for that. What is not
-        // heard of is taken for held, unless nothing is heard at all.
+        // Every partition is called, even if another one's shard is unreachable: its leases must
+        // not expire because of that. Leases of partitions that don't answer count as held, unless
+        // no partition answers.
         let (mut is_heard, mut failure) = (false, None);
         for told in join_all(calls).await {
             let (tokens, digits) = match told {

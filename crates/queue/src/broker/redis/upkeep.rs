@@ -1,4 +1,4 @@
-//! What keeps a queue in order, and what operators do. Partition after partition: each is a step of its own.
+//! Maintenance and operators' actions. Each partition is a separate step.
 
 use std::time::Duration;
 
@@ -14,11 +14,12 @@ use crate::error::BrokerError;
 use crate::id::JobId;
 use crate::state::State;
 
-/// Jobs moved or removed by one script, whatever was asked for: it holds up everybody else.
+/// Most jobs moved or removed by one script, whatever the caller's limit. Other clients wait while
+/// it runs.
 const MOST: usize = 10_000;
-/// Jobs cancelled or revived by one script, which looks at each of them.
+/// Most jobs cancelled or retried by one script, which checks each of them.
 const MOST_DRAINED: usize = 1_000;
-/// Jobs removed by id in one script. Each may cost a search of the list of done jobs.
+/// Most jobs removed by id in one script. Each may cost a search of the list of done jobs.
 const MOST_BY_ID: usize = 20;
 
 const PROMOTE: &str = "promote";
@@ -30,7 +31,7 @@ const DRAIN: &str = "drain";
 const RETRY_DEAD: &str = "retry dead jobs";
 const CHANGE: &str = "change a job";
 
-/// What is asked of a job by hand.
+/// An operator's request for one job.
 #[derive(Clone, Copy)]
 pub(super) enum Wish {
     Cancel,
@@ -41,7 +42,7 @@ impl RedisBroker {
     pub(super) async fn make_ready(&self, name: &str, limit: usize) -> Result<Promoted, BrokerError> {
         let queue = self.queue(name).await?;
         let mut promoted = Promoted { moved: 0, next_due: None };
-        // A shard that is away holds up no other.
+        // An unreachable shard does not stop the others.
         let mut failure = None;
         for partition in &queue.partitions {
             let args = vec![(limit - promoted.moved.min(limit)).min(MOST).into()];
@@ -99,7 +100,7 @@ impl RedisBroker {
         for partition in &queue.partitions {
             let mut args: Vec<Arg> = vec![1_u32.into()];
             for (state, age, max) in retention.limits() {
-                // More than any set holds is no bound, and need not be counted.
+                // A limit above the size of any set has no effect, and is not sent.
                 let kept = u32::try_from(max.div_ceil(share)).map_or_else(|_| Arg::from(""), Arg::from);
                 args.extend([state.as_str().into(), milliseconds(age).into(), kept]);
             }
@@ -108,7 +109,7 @@ impl RedisBroker {
         failure.map_or(Ok(removed), |error| Err(failed(REMOVE)(error)))
     }
 
-    /// Removes up to `limit` of each state, in several steps where they have logs.
+    /// Removes at most `limit` jobs of each state. Jobs with logs may need several steps.
     async fn remove(
         &self,
         partition: &Partition,
@@ -260,7 +261,7 @@ impl RedisBroker {
     }
 }
 
-/// Reads the answer to the removal of one job.
+/// Reads the result of removing one job.
 fn change_of(answer: &str) -> Result<Change, Unreadable> {
     match answer {
         "removed" => Ok(Change::Applied),

@@ -1,7 +1,8 @@
-//! Waiting for work: look, then sleep until a token arrives, a job is due, or it is time to look again.
+//! Waiting for work: check, then sleep until a token arrives, a job is due, or the next check is
+//! due.
 //!
-//! One task for each partition takes the tokens, while somebody waits: so waits that begin and end quickly cost no
-//! connection. Due times are kept by a timer here, since an idle server is late.
+//! While callers wait, one task per partition takes the tokens. So waits that start and end quickly
+//! cost no connection. A local timer handles due times, since an idle server is late.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -23,40 +24,41 @@ use super::scripts::Scripts;
 use crate::broker::Wake;
 use crate::error::BrokerError;
 
-/// A sleep is never longer. A token that died with the process which took it is replaced by the upkeep of any worker; this
-/// is for those without one.
+/// Longest sleep. If a process takes a token and then crashes, the maintenance of any worker adds a
+/// new one. This limit is for queues without a worker.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-/// Between two looks whether the registry knows a queue by now.
+/// Time between two checks whether the registry contains a queue now.
 const REGISTRY_ROUND: Duration = Duration::from_secs(3);
-/// A wait is never longer.
+/// Longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
-/// One `BLPOP`: how long a connection that has gone deaf goes unnoticed.
+/// Time of one `BLPOP`: how long a dead connection goes unnoticed.
 const ROUND: Duration = Duration::from_secs(15);
-/// The first one on a connection, which may have to be made: a server that dies in the middle of that leaves it hanging.
+/// Time of the first one on a connection, which may have to be opened. A server that crashes during
+/// that would leave it hanging.
 const FIRST_ROUND: Duration = Duration::from_millis(500);
-/// How long those who heard of ready jobs may take to go and fetch them.
+/// How long callers that were notified of ready jobs may take to fetch them.
 const HEAD_START: Duration = Duration::from_millis(10);
-/// Pause after a failed one, during which waiters look for themselves.
+/// Pause after a failed one. Callers check by themselves meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
 
 const WAIT: &str = "wait";
 
-/// What a listener heard.
+/// Notification of a listener.
 #[derive(Clone, Copy, PartialEq)]
 enum Heard {
     /// Jobs are ready.
     Ready,
-    /// Something else has changed: look.
+    /// Something else has changed: check.
     Look,
 }
 
-/// Takes the tokens of one partition, while somebody waits.
+/// Takes the tokens of one partition while callers wait.
 struct Listener {
     heard: watch::Sender<Heard>,
     waiting: watch::Sender<usize>,
 }
 
-/// A wait under way.
+/// A wait in progress.
 struct Waiting(Arc<Listener>);
 
 impl Waiting {
@@ -94,12 +96,12 @@ impl RedisBroker {
         loop {
             let queues = try_join_all(names.iter().map(|name| self.queue(name))).await?;
             let waits: Vec<Waiting> = keys(&queues).map(|keys| Waiting::begin(self.listener(keys))).collect();
-            // Before the look, so that nothing between it and the sleep is missed.
+            // Before the check, so that no token between the check and the sleep is missed.
             let mut heard: Vec<_> = waits.iter().map(|Waiting(listener)| listener.heard.subscribe()).collect();
             let looks = keys(&queues).map(|keys| look(&self.client, &self.scripts, keys, GiveBack::No));
             let mut next_due = LONGEST_SLEEP;
             let mut is_due = false;
-            // A shard that is away keeps nobody from what the others have.
+            // An unreachable shard does not hide the jobs of the others.
             let (mut is_heard, mut failure) = (false, None);
             for look in join_all(looks).await {
                 let (ready, due) = match look {
@@ -124,7 +126,8 @@ impl RedisBroker {
             }
             let now = Instant::now();
             if now >= deadline {
-                // Whoever gave no time to wait asks what is there, not what a listener heard of before the look.
+                // A caller without time to wait wants the current state, not a notification from
+                // before the check.
                 return Ok(Wake::Timeout);
             }
             let slice = now + next_due;
@@ -144,7 +147,7 @@ impl RedisBroker {
                     }
                 }
                 () = self.registration(&queues) => {}
-                // Not before it is polled: without queues there is nothing to select from.
+                // Lazily, since without waits there is nothing to select from.
                 (what, _, _) = async { select_all(changes).await }, if !waits.is_empty() => {
                     if what == Heard::Ready {
                         return Ok(Wake::Ready);
@@ -154,8 +157,8 @@ impl RedisBroker {
         }
     }
 
-    /// Ends when one of the queues that the registry didn't know has been made, and never where it knew all of them: whoever
-    /// makes a queue may cut it into more partitions than are listened to.
+    /// Returns when one of the unregistered queues has been created. Never returns if all were
+    /// registered. The process that creates a queue may use more partitions than are listened to.
     async fn registration(&self, queues: &[Arc<Queue>]) {
         let unknown: Vec<&str> =
             queues.iter().filter(|queue| !queue.is_registered()).map(|queue| queue.name.as_str()).collect();
@@ -215,7 +218,8 @@ impl Task {
                 Ok(Some((_, token))) => {
                     waiting.borrow_and_update();
                     self.took(&token).await;
-                    // Who heard it fetches first: listening again would go before that, and cost it a turn of the server.
+                    // The notified caller fetches first. Listening again would run before its fetch
+                    // and delay it by one turn of the server.
                     if *token == *b"r" && *waiting.borrow() > 0 {
                         let _ = tokio::time::timeout(HEAD_START, waiting.changed()).await;
                     }
@@ -234,20 +238,20 @@ impl Task {
         if *self.listener.waiting.borrow() > 0 {
             self.listener.heard.send_replace(if token == b"r" { Heard::Ready } else { Heard::Look });
         } else if let Err(error) = look(&self.client, &self.scripts, &self.keys, GiveBack::Yes).await {
-            // Upkeep gives one in its place.
+            // Maintenance adds a token in its place.
             tracing::debug!(%error, "a token could not be given back");
         }
     }
 }
 
-/// Whether a token was taken that nobody here can use.
+/// Whether a token was taken that no local caller can use.
 #[derive(Clone, Copy, PartialEq)]
 enum GiveBack {
     Yes,
     No,
 }
 
-/// Whether a partition has ready jobs to lease, and how long until its next delayed job is due.
+/// Whether a partition has ready jobs to lease, and the time until its next delayed job is due.
 async fn look(
     client: &tidegate_redis::Client,
     scripts: &Scripts,

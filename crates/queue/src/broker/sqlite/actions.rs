@@ -1,4 +1,4 @@
-//! What operators and retention do: change one job, pause, trim.
+//! Operators' actions and retention: change a job, pause, remove.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ impl Operation for Drain {
         let mut at = 0;
         while drained < self.limit && at < states.len() {
             let jobs = of_state(step, queue.id, states[at], self.limit - drained).await?;
-            // A job behind one that went has come forward.
+            // Cancelling a job may have released a waiting one.
             at = if jobs.is_empty() { at + 1 } else { 0 };
             for job in jobs {
                 links::give_up(step, &queue, job, "drained".to_owned()).await?;
@@ -243,7 +243,7 @@ impl Operation for Prune {
             sqlx::query_as(sql::KEPT).bind(queue.id).fetch_one(&mut *step.conn).await?;
         let forget = sqlx::query(sql::FORGET_KEYS).bind(queue.id).bind(step.now.unix_ms()).bind(limit(self.limit));
         let forgotten = forget.execute(&mut *step.conn).await?.rows_affected();
-        // Where there may be more of them, the caller comes again.
+        // If there may be more keys, the caller repeats the call.
         let mut removed = usize::try_from(forgotten).ok().filter(|forgotten| *forgotten >= self.limit).unwrap_or(0);
         for (state, age, max) in self.retention.limits() {
             let until = step.now.before(age);
@@ -253,7 +253,7 @@ impl Operation for Prune {
                 State::Dead => dead,
                 _ => cancelled,
             };
-            // The stored numbers don't yet know what this transaction changed.
+            // The stored counts don't include the changes of this transaction.
             let pending = step.tally(queue.id).change(state);
             let kept = u64::try_from(stored + pending).unwrap_or(0);
             let excess = usize::try_from(kept.saturating_sub(max)).unwrap_or(usize::MAX);

@@ -1,4 +1,4 @@
-//! The latest events of a queue, while they are wanted.
+//! The latest events of a queue, kept while the setting is on.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::broker::{EVENTS_KEPT, EventCursor, EventPage, JobEvent, JobEventKind}
 use crate::error::BrokerError;
 use crate::id::JobId;
 
-/// Adds events, if they are wanted.
+/// Adds events if the setting is on.
 pub(super) async fn add<'a>(
     step: &mut Step<'_>,
     queue: &QueueRow,

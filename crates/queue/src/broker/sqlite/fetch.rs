@@ -1,4 +1,4 @@
-//! The frequent steps: enqueue, and acknowledge and fetch. One statement for many rows.
+//! The frequent steps: enqueue, and settle and fetch. One statement for many rows.
 
 use std::collections::HashSet;
 
@@ -16,12 +16,13 @@ use crate::id::GroupId;
 use crate::lease::{Ack, LeaseToken, LeasedJob, Settled};
 use crate::state::State;
 
-/// Rows in one statement.
+/// Most rows in one statement.
 pub(super) const CHUNK: usize = 500;
-/// Bytes of payloads or results in one statement, beyond its first row: SQLite refuses JSON above 1 GB.
+/// Most bytes of payloads or results in one statement, except for its first row: SQLite refuses
+/// JSON above 1 GB.
 const CHUNK_BYTES: usize = 8 << 20;
 
-/// Cuts rows into what one statement takes.
+/// Splits rows into the chunks that one statement takes.
 fn chunks<T>(mut rows: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let mut total = 0;
@@ -50,7 +51,7 @@ impl Operation for Enqueue {
         let queue = step.queue_or_make(&self.queue).await?;
         let mut stored = Vec::with_capacity(self.jobs.len());
         for chunk in chunks(&self.jobs, |job| job.payload.len()) {
-            // Jobs with keys depend on those before them.
+            // Jobs with keys depend on the jobs before them.
             for run in chunk.chunk_by(|a, b| has_key(a) == has_key(b)) {
                 if has_key(&run[0]) {
                     for job in run {
@@ -97,7 +98,7 @@ async fn add_plain(
     Ok(())
 }
 
-/// Writes jobs, numbered in this order whatever their states. Returns how many the queue did not know.
+/// Inserts jobs, numbered in this order in any state. Returns how many were new.
 pub(super) async fn insert(
     step: &mut Step<'_>,
     queue: i64,
@@ -110,7 +111,7 @@ pub(super) async fn insert(
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
 }
 
-/// As the statement reads it.
+/// A row in the form that the statement reads.
 type NewRow<'a> = (i64, &'a str, u8, i64, i64, &'a str, u32, &'a str, Option<u32>, Option<i64>, Option<Extras<'a>>);
 type Extras<'a> = (Option<i64>, Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>, u8);
 
@@ -163,7 +164,7 @@ impl Operation for AckAndFetch {
         for chunk in chunks(&self.acks, |ack| ack.result.len()) {
             settled.extend(acknowledge(step, &queue, chunk).await?);
         }
-        // What the successes have freed counts.
+        // Jobs that the settlements released are included.
         let leased = match step.queue(&self.queue).await? {
             Some(queue) if self.fetch.max > 0 && queue.has_ready && !queue.paused => {
                 lease(step, &queue, &self.fetch).await?
@@ -193,7 +194,7 @@ async fn acknowledge(step: &mut Step<'_>, queue: &QueueRow, acks: &[Ack]) -> Res
     tally.completed += i64::try_from(done.len()).unwrap_or(i64::MAX);
     let mut settled = Vec::with_capacity(acks.len());
     for ack in acks {
-        // A token given twice in one batch was settled by its first mention.
+        // A token that occurs twice in a batch was settled by its first occurrence.
         settled.push(if done.remove(&ack.token) {
             Settled::Now
         } else {
@@ -252,7 +253,7 @@ async fn lease(step: &mut Step<'_>, queue: &QueueRow, fetch: &Fetch) -> Result<V
         throttle.take(jobs.len(), rate, now);
         sqlx::query(sql::TOKENS_TAKEN).bind(queue.id).bind(throttle.full_at).execute(&mut *step.conn).await?;
     }
-    // An UPDATE returns its rows in no promised order.
+    // An UPDATE returns its rows in an unspecified order.
     jobs.sort_unstable_by_key(|(seq, job)| (job.priority, job.ready_at, *seq));
     let jobs: Vec<_> = jobs.into_iter().map(|(_, job)| job).collect();
     events::add(step, queue, jobs.iter().map(|job| (&job.token.id, JobEventKind::Started))).await?;

@@ -1,4 +1,4 @@
-//! Whatever stands in a row, reading it never panics.
+//! Reading a row never panics, whatever it contains.
 
 use std::cell::RefCell;
 
@@ -20,7 +20,7 @@ const JOB: &str = "SELECT ?1 AS seq, ?2 AS rank, ?3 AS id, ?4 AS priority, ?5 AS
     ?31 AS holds_key, ?32 AS job_group";
 const SETTINGS: &str = "SELECT ?1 AS max_running, ?2 AS rate_jobs, ?3 AS rate_per_ms, ?4 AS events, ?5 AS full_at";
 
-/// One value of a row, of any of the store's types.
+/// A value of a row, of any SQLite type.
 #[derive(Clone, Debug)]
 enum Cell {
     Null,
@@ -44,7 +44,7 @@ fn cell() -> impl Strategy<Value = Cell> {
     ]
 }
 
-/// A row as the store has it.
+/// A valid row.
 fn good() -> Vec<Cell> {
     let text = |text: &str| Cell::Text(text.to_owned());
     let mut cells = vec![Cell::Int(1), Cell::Int(2), text("job-1"), Cell::Int(2)];

@@ -1,7 +1,7 @@
-//! Whether the open database is still the one at its path.
+//! Checks whether the open database is still the file at its path.
 //!
-//! A file that is deleted while it is open goes on taking writes, and all of them vanish with the
-//! process. That holds for the write-ahead log beside the database as well.
+//! A file that is deleted while it is open still accepts writes, and all of them are lost when the
+//! process ends. The same holds for the write-ahead log next to the database.
 
 use std::fs;
 use std::io;
@@ -9,19 +9,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What SQLite keeps beside a database while a connection to it is open: the write-ahead log and
-/// its index.
+/// Suffixes of the files that SQLite keeps next to an open database: the write-ahead log and its
+/// index.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
-/// An open SQLite database with its write-ahead log, each known by device and inode. No other file
-/// can have these while it is open.
+/// An open SQLite database with its write-ahead log. Each file is identified by device and inode,
+/// which no other file can have while it is open.
 ///
-/// [`SqliteBroker`](super::SqliteBroker) watches its file with it. It also serves a program that
-/// has another database open.
+/// [`SqliteBroker`](super::SqliteBroker) checks its file with it. A program can also use it for
+/// other databases.
 #[derive(Debug, Clone)]
 pub struct OpenFile {
     files: Arc<[Opened]>,
-    /// Whether the last check could not see one of the files. Clones share it, so that each outage
+    /// Whether the last check could not read one of the files. Clones share it, so that each outage
     /// is logged once.
     is_unseen: Arc<AtomicBool>,
 }
@@ -38,7 +38,7 @@ impl Opened {
         Ok(Self { path, identity })
     }
 
-    /// The error of a check that could not see the file.
+    /// Compares the result of a check. Returns the error if the file could not be checked.
     fn judge(&self, found: io::Result<(u64, u64)>) -> io::Result<Option<io::Error>> {
         match found {
             Ok(identity) if identity == self.identity => Ok(None),
@@ -57,10 +57,10 @@ impl Opened {
 }
 
 impl OpenFile {
-    /// The database at that path. A connection to it must have been opened, and stay open.
+    /// The database at that path. A connection to it must have been opened, and must stay open.
     ///
     /// # Errors
-    /// When the path leads to no file, or it can't be looked at.
+    /// The path leads to no file, or the file can't be read.
     pub fn at(path: &Path) -> io::Result<Self> {
         // The working directory may change.
         let path = std::path::absolute(path)?;
@@ -70,18 +70,18 @@ impl OpenFile {
             Opened::at(PathBuf::from(name))
         });
         let mut files = vec![Opened::at(path)?];
-        // Without a write-ahead log there is nothing beside it.
+        // Without a write-ahead log, these files don't exist.
         files.extend(beside.into_iter().flatten());
         Ok(Self { files: files.into(), is_unseen: Arc::default() })
     }
 
-    /// Fails if one of the paths leads to no file, or to another one.
+    /// Returns an error if one of the paths leads to no file, or to another one.
     ///
-    /// Any other error, such as one of the disk or of the rights, does not show that the file is
-    /// gone. It is logged once, until the file is seen again, and the file stays in use.
+    /// Any other error, such as a disk error or missing permissions, does not show that the file is
+    /// gone. It is logged once until the file can be read again, and the file stays in use.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`], with the path, and what to do.
+    /// [`io::ErrorKind::NotFound`], with the path and how to fix it.
     pub fn ensure_in_place(&self) -> io::Result<()> {
         let mut unseen = None;
         for file in &*self.files {
@@ -110,7 +110,7 @@ fn identity(found: &fs::Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-/// Other systems don't let an open file be deleted.
+/// Other systems don't allow deleting an open file.
 #[cfg(not(unix))]
 fn identity(_: &fs::Metadata) -> (u64, u64) {
     (0, 0)
@@ -176,8 +176,8 @@ mod tests {
         }
     }
 
-    /// A link that leads to itself takes the directory's place: a path through it can't be
-    /// followed, whatever the rights of the account.
+    /// A symbolic link to itself replaces the directory. No account can follow a path through it,
+    /// whatever its permissions.
     #[cfg(unix)]
     #[tokio::test]
     async fn a_broker_whose_file_can_not_be_looked_at_goes_on() {

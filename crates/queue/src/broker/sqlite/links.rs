@@ -1,4 +1,4 @@
-//! What jobs share: ordering keys, unique keys, groups.
+//! Relations between jobs: ordering keys, unique keys, groups.
 
 use super::fetch::insert;
 use super::row::{Links, StoredJob, number};
@@ -12,7 +12,7 @@ use crate::id::JobId;
 use crate::state::{Priority, State};
 use crate::unique::{OnDuplicate, Unique};
 
-/// Adds a job with a key.
+/// Stores a job with a key.
 pub(super) async fn enqueue(step: &mut Step<'_>, queue: &QueueRow, job: &NewJob) -> Result<Stored, sqlx::Error> {
     let known = sqlx::query(sql::KNOWN).bind(queue.id).bind(job.id.as_str());
     if known.fetch_optional(&mut *step.conn).await?.is_some() {
@@ -55,7 +55,7 @@ async fn holder(step: &mut Step<'_>, queue: i64, unique: &Unique) -> Result<Opti
     holder.map(|id| JobId::new(id).map_err(super::row::unreadable("job"))).transpose()
 }
 
-/// Cancels a job that has not started, for another one with its unique key. Returns how it stood.
+/// Cancels a job that has not started, for a new job with its unique key. Returns its state before.
 async fn make_way(
     step: &mut Step<'_>,
     queue: &QueueRow,
@@ -87,7 +87,7 @@ async fn has_active(step: &mut Step<'_>, queue: i64, key: &str) -> Result<bool, 
     Ok(active.fetch_optional(&mut *step.conn).await?.is_some())
 }
 
-/// Counts new jobs in their groups.
+/// Adds new jobs to the counts of their groups.
 pub(super) async fn join_groups<'a>(
     step: &mut Step<'_>,
     queue: i64,
@@ -106,7 +106,7 @@ pub(super) async fn join_groups<'a>(
     Ok(())
 }
 
-/// What a job that has ended held goes on to others.
+/// Updates the group of an ended job, and releases its keys.
 pub(super) async fn has_ended(
     step: &mut Step<'_>,
     queue: i64,
@@ -144,7 +144,7 @@ async fn come_forward(step: &mut Step<'_>, queue: i64, key: &str) -> Result<(), 
     Ok(())
 }
 
-/// A finished job that is to run again takes its place in its group and in the line of its key.
+/// Puts a finished job that will run again back into its group and its ordering key.
 pub(super) async fn has_come_back(
     step: &mut Step<'_>,
     queue: i64,

@@ -1,4 +1,4 @@
-//! Opening the file: whose it is, whether it is whole, and which tables it has.
+//! Opening the file: checks its application, its integrity and its schema.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use super::in_place::OpenFile;
 use super::{SqliteBroker, Writer, schema};
 use crate::clock::{Clock, SystemClock};
 
-/// How far a commit has gone when it is reported.
+/// How durable a commit is when it is reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// On disk (`synchronous = FULL`): survives a power cut.
+    /// On disk (`synchronous = FULL`): survives a power failure.
     #[default]
     Full,
-    /// With the operating system (`synchronous = NORMAL`): survives the process, and a power cut
-    /// takes the last commits; the file stays consistent.
+    /// Passed to the operating system (`synchronous = NORMAL`): survives the process. A power
+    /// failure loses the last commits; the file stays consistent.
     Normal,
 }
 
-/// Choices for opening a file.
+/// Options for opening a file.
 #[derive(Clone)]
 #[must_use]
 pub struct SqliteOptions {
@@ -35,11 +35,11 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The beginning of the name of each thread that statements run on, behind which a number stands.
+    /// Prefix of the names of all threads that run statements. A number follows it.
     pub const THREADS: &'static str = "queue-db-";
 
-    /// [`Durability::Full`], 5 s busy time-out, 4 readers, the machine's clock; files up to 64 MiB
-    /// are checked for damage; statements aren't reported.
+    /// [`Durability::Full`], 5 s busy time-out, 4 readers, the machine's clock. Files up to 64 MiB
+    /// are checked for damage. Statements are not reported.
     pub fn new() -> Self {
         Self {
             durability: Durability::Full,
@@ -51,7 +51,7 @@ impl SqliteOptions {
         }
     }
 
-    /// Sets how far a commit has gone when it is reported.
+    /// Sets how durable a commit is when it is reported.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
@@ -69,17 +69,18 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets up to which size, in bytes, a file is read through for damage when opened; larger ones
-    /// are only looked at. Reading takes about a second for 500 MB.
+    /// Sets the largest size, in bytes, of a file that is read completely for damage when it is
+    /// opened. Larger files are only checked briefly. Reading takes about a second per 500 MB.
     pub fn check_up_to(mut self, bytes: u64) -> Self {
         self.check_up_to = bytes;
         self
     }
 
-    /// Sets whether each statement is an event on the `tracing` target `sqlx::query` (DEBUG, WARN from 1 s on), with its
-    /// text, rows and time. Values are bound and not in the text. Whoever listens knows them from others by the name of
-    /// the thread that tells them, see [`THREADS`](Self::THREADS). Costs a microsecond or two a statement where
-    /// somebody listens.
+    /// Sets whether each statement emits an event on the `tracing` target `sqlx::query`, with its
+    /// text, rows and time. The level is DEBUG, and WARN from 1 s on. Values are bound and not in
+    /// the text. A subscriber distinguishes these statements from others by the name of the thread,
+    /// see [`THREADS`](Self::THREADS). Costs a microsecond or two per statement if there is a
+    /// subscriber.
     pub fn report_statements(mut self, reports: bool) -> Self {
         self.reports = reports;
         self
@@ -98,16 +99,16 @@ impl Default for SqliteOptions {
     }
 }
 
-/// A file that can't be opened. It was left as it is.
+/// A file can't be opened. It was left unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The file or its directory can't be made or written.
+    /// The file or its directory can't be created or written.
     #[error("{} can't be written: {source}", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// The store's own words.
+        /// Error of the store.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file is damaged.
@@ -115,10 +116,10 @@ pub enum OpenError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The damage found.
         detail: String,
     },
-    /// The file is something else than a database.
+    /// The file is not a database.
     #[error("{} is not a SQLite database", path.display())]
     NotADatabase {
         /// The file.
@@ -129,7 +130,7 @@ pub enum OpenError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// Whose it says it is; 0 for nobody's.
+        /// Application id in the file; 0 if it has none.
         application_id: i64,
     },
     /// The file was written by a newer release.
@@ -158,7 +159,7 @@ pub enum OpenError {
     },
 }
 
-/// How long SQLite waits for the lock at a time, before the writer asks again.
+/// Longest wait of SQLite for the lock, before the writer tries again.
 const TURN: Duration = Duration::from_millis(10);
 
 pub(super) const BUSY: i32 = 5;
@@ -192,7 +193,7 @@ pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBr
     let connect = if options.reports { connect } else { connect.disable_statement_logging() };
 
     let mut conn = connect.connect().await.map_err(fault)?;
-    // One snapshot: another process may be creating the tables.
+    // One snapshot, since another process may be creating the tables.
     let mut snapshot = conn.begin().await.map_err(fault)?;
     identify(&mut snapshot, path).await?;
     snapshot.rollback().await.map_err(fault)?;
@@ -218,8 +219,10 @@ pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBr
     Ok(SqliteBroker { clock: options.clock, readers, writer, changes, file })
 }
 
-/// Makes an empty file that is the account's own, where there is none: it will hold payloads, SQLite would make it as the umask says, and
-/// makes what it puts beside it as this one is. What fails here fails again at SQLite, which says why.
+/// Creates an empty file that only the account can read, if there is none: it will contain
+/// payloads. SQLite would create it with the permissions of the umask. SQLite creates the files
+/// next to it with the permissions of this one. If this fails, SQLite fails too and returns the
+/// reason.
 fn make_private(path: &Path) {
     let mut options = std::fs::File::options();
     options.write(true).create_new(true);
@@ -228,7 +231,8 @@ fn make_private(path: &Path) {
     drop(options.open(path));
 }
 
-/// Reads whose file it is before anything is written to it. Returns the version of its tables; 0 for an empty file.
+/// Checks the application of the file before anything is written to it. Returns the version of its
+/// tables; 0 for an empty file.
 async fn identify(conn: &mut SqliteConnection, path: &Path) -> Result<i64, OpenError> {
     let fault = |error| classify(path, error);
     let number = async |conn: &mut SqliteConnection, pragma: &'static str| {
@@ -259,10 +263,10 @@ async fn check(conn: &mut SqliteConnection, path: &Path) -> Result<(), OpenError
     Err(OpenError::Corrupt { path: path.to_owned(), detail })
 }
 
-/// Proves that the file can be written, and makes the tables where there are none.
+/// Checks that the file can be written, and creates the tables if there are none.
 async fn prepare(conn: &mut SqliteConnection, path: &Path, patience: Duration) -> Result<(), OpenError> {
     let fault = |error| classify(path, error);
-    // Two processes that switch a new file at once don't wait for each other by themselves.
+    // Two processes that switch a new file at once don't wait for each other.
     let pause = Duration::from_millis(20);
     let mut waited = Duration::ZERO;
     loop {
@@ -277,7 +281,7 @@ async fn prepare(conn: &mut SqliteConnection, path: &Path, patience: Duration) -
         }
     }
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
-    // Another process may have made the tables since we looked.
+    // Another process may have created the tables since the last check.
     let found = identify(&mut transaction, path).await?;
     let steps = [schema::CREATE, schema::TO_VERSION_2].into_iter().skip(usize::try_from(found).unwrap_or(usize::MAX));
     for step in steps {

@@ -1,4 +1,4 @@
-//! Reads, on the pool: they never wait for a writer.
+//! Reads, on the pool. They never wait for a writer.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Maintenance steps: promote what is due, take back what expired.
+//! Maintenance steps: promote due jobs, reclaim expired leases.
 
 use async_trait::async_trait;
 
@@ -55,7 +55,7 @@ impl Operation for ReclaimExpired {
         };
         let now = step.now;
         if queue.leased == 0 {
-            // Nobody has to be heard.
+            // No live worker could lose a lease.
             maintained(step, queue.id, now).await?;
             return Ok(Reclaimed::default());
         }
@@ -100,7 +100,7 @@ impl ReclaimExpired {
         events::add(step, queue, told.iter().map(|(id, what)| (id, *what))).await
     }
 
-    /// Until when live workers must first get a chance to be heard: after a pause of maintenance, or a
+    /// Until when live workers may renew their leases first: after a pause of maintenance, or a
     /// jump of the clock, which looks the same.
     async fn guarded_until(&self, step: &mut Step<'_>, queue: i64) -> Result<Timestamp, sqlx::Error> {
         let now = step.now;

@@ -1,4 +1,4 @@
-//! What runs leave with their job: checkpoints and log lines.
+//! Data that runs store with their job: checkpoints and log lines.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Between rows and values.
+//! Conversion of rows to values.
 
 use std::time::Duration;
 
@@ -29,11 +29,11 @@ pub(super) struct StoredJob {
     pub(super) links: Links,
 }
 
-/// What a job shares with others.
+/// Keys and group of a job.
 pub(super) struct Links {
     pub(super) ordering_key: Option<String>,
     pub(super) unique_key: Option<String>,
-    /// Whether the end of the job frees its unique key.
+    /// Whether the end of the job releases its unique key.
     pub(super) holds_key: bool,
     pub(super) group: Option<String>,
 }
@@ -53,7 +53,7 @@ impl Links {
     }
 }
 
-/// The settings of a queue, and how full the bucket of its rate is.
+/// The settings of a queue, and the fill level of its rate's bucket.
 pub(super) fn settings(row: &SqliteRow) -> Result<(QueueSettings, Throttle), sqlx::Error> {
     let (jobs, per): (Option<u32>, Option<i64>) = (row.try_get("rate_jobs")?, row.try_get("rate_per_ms")?);
     let rate = jobs.zip(per).map(|(jobs, per)| Rate::new(jobs, Duration::from_millis(u64::try_from(per).unwrap_or(0))));
@@ -168,7 +168,7 @@ pub(super) fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// SQLite counts with signed numbers; what doesn't fit is more than any table holds.
+/// SQLite uses signed numbers. A limit that doesn't fit is larger than any table.
 pub(super) fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

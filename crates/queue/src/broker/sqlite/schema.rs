@@ -1,13 +1,13 @@
 //! The tables. One index, over state, rank, time and age, serves fetching, promoting, reclaiming,
-//! trimming and listing; a job that changes state moves one entry of it.
+//! trimming and listing. A state change of a job moves one entry of it.
 
-/// Marks the file as ours (`PRAGMA application_id`): the letters `TgQu`.
+/// Marks the file as a job store (`PRAGMA application_id`): the letters `TgQu`.
 pub(super) const APPLICATION_ID: i64 = 0x5467_5175;
 
 /// Version of the tables below (`PRAGMA user_version`).
 pub(super) const VERSION: i64 = 2;
 
-/// Makes the tables of version 1.
+/// Creates the tables of version 1.
 pub(super) const CREATE: &str = "
 CREATE TABLE queue (
     id INTEGER PRIMARY KEY,
@@ -69,10 +69,10 @@ CREATE TABLE worker (
 CREATE INDEX worker_by_last_seen ON worker (last_seen);
 ";
 
-/// What came with version 2: keys, groups, settings, checkpoints, logs, events, documents.
+/// Changes of version 2: keys, groups, settings, checkpoints, logs, events, documents.
 ///
-/// `holds_key` tells whether the end of a job frees its unique key. A job whose ordering key has an earlier one is in state
-/// 6. Logs go with their job.
+/// `holds_key` is set if the end of the job releases its unique key. A job that waits for an
+/// earlier one of its ordering key has state 6. Logs are deleted with their job.
 pub(super) const TO_VERSION_2: &str = "
 ALTER TABLE queue ADD COLUMN waiting INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN max_running INTEGER;

@@ -1,4 +1,4 @@
-//! Steps on leases: give back, extend, note progress.
+//! Steps on leases: settle, extend, store progress.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::lease::{Heartbeat, LeaseToken, Nack, Settled};
 use crate::record::Progress;
 use crate::state::State;
 
-/// Tokens as the statements read them: `[[id, delivery, nonce, result], …]`.
+/// Tokens in the form that the statements read: `[[id, delivery, nonce, result], …]`.
 pub(super) fn tokens_json<'a>(
     tokens: impl Iterator<Item = (&'a LeaseToken, Option<&'a str>)>,
 ) -> Result<String, sqlx::Error> {
@@ -46,7 +46,7 @@ pub(super) async fn unsettled(step: &mut Step<'_>, queue: i64, token: &LeaseToke
     Ok(Settled::Superseded)
 }
 
-/// The job's state, where the token names its latest lease.
+/// The job's state, if the token is that of its latest lease.
 async fn holder(step: &mut Step<'_>, queue: i64, token: &LeaseToken) -> Result<Option<State>, sqlx::Error> {
     let state: Option<i64> = sqlx::query_scalar(sql::HOLDER)
         .bind(queue)
@@ -63,7 +63,7 @@ pub(super) async fn load(step: &mut Step<'_>, queue: i64, id: &JobId) -> Result<
     row.map(|row| StoredJob::read(&row)).transpose()
 }
 
-/// Applies a transition to a job and writes it with the numbers it changes.
+/// Applies a transition to a job and writes it, with the counts it changes.
 pub(super) async fn transition<T: Send>(
     step: &mut Step<'_>,
     queue: i64,

@@ -1,4 +1,4 @@
-//! Every statement, in one place: a test reads the plan of each.
+//! All statements in one file, so that a test can check the plan of each.
 //!
 //! State numbers: 0 ready, 1 delayed, 2 leased, 3 done, 4 dead, 5 cancelled, 6 waiting.
 
@@ -27,8 +27,9 @@ pub(super) const CONFIGURE: &str = "UPDATE queue SET max_running = ?2, rate_jobs
 pub(super) const TOKENS_TAKEN: &str = "UPDATE queue SET full_at = ?2 WHERE id = ?1";
 pub(super) const PAUSE: &str = "UPDATE queue SET paused = ?2 WHERE id = ?1";
 
-/// Rows as JSON arrays, numbered in their order: `[state, id, priority, at, run_at, kind, version, payload, max_attempts,
-/// timeout, extras]`, where the extras are null or `[expires_at, group, trace_parent, ordering_key, unique_key, holds_key]`.
+/// Rows as JSON arrays, numbered in order: `[state, id, priority, at, run_at, kind, version,
+/// payload, max_attempts, timeout, extras]`. Extras are null or `[expires_at, group, trace_parent,
+/// ordering_key, unique_key, holds_key]`.
 pub(super) const ENQUEUE: &str = "INSERT INTO job (queue, id, state, rank, at, ready_at, run_at, \
     created_at, priority, kind, version, payload, max_attempts, timeout_ms, expires_at, job_group, \
     trace_parent, ordering_key, unique_key, holds_key) \
@@ -100,9 +101,9 @@ pub(super) const FETCH: &str = "UPDATE job SET state = 2, rank = 0, at = ?2, \
     RETURNING seq, id, delivery, kind, version, payload, priority, max_attempts, timeout_ms, \
     failures, created_at, ready_at, expires_at, trace_parent, job_group, checkpoint";
 
-/// The jobs whose current lease a token names. Tokens come as JSON arrays: `[id, delivery, nonce,
-/// result]`. The cross join fixes the order: left to itself the planner reads every leased job for
-/// every token.
+/// The jobs whose current lease is that of a token. Tokens are JSON arrays: `[id, delivery, nonce,
+/// result]`. The cross join fixes the order; otherwise the planner reads every leased job for every
+/// token.
 macro_rules! held {
     () => {
         "WITH held AS MATERIALIZED (SELECT j.seq AS seq, t.value ->> 3 AS result \
@@ -138,7 +139,7 @@ pub(super) const NEXT_DUE: &str = "SELECT at FROM job \
 
 pub(super) const NEXT_DEADLINE: &str = "SELECT at FROM job \
     WHERE queue = ?1 AND state = 2 AND rank = 0 ORDER BY at LIMIT 1";
-/// Those of a state in their order.
+/// Jobs of one state, in order.
 pub(super) const OF_STATE: &str =
     concat!("SELECT ", job_columns!(), " FROM job WHERE queue = ?1 AND state = ?2 ORDER BY rank, at, seq LIMIT ?3");
 
@@ -215,8 +216,8 @@ mod tests {
     use super::*;
     use sqlx::{Connection, Row};
 
-    /// Each statement must find its rows through an index or the row number; what may be scanned
-    /// is what the statement itself brings (JSON, constants) and the list of queue names.
+    /// Each statement must find its rows through an index or the row number. A statement may scan
+    /// only its own input (JSON, constants) and the list of queue names.
     #[tokio::test]
     async fn every_statement_uses_an_index() {
         let mut conn = sqlx::SqliteConnection::connect("sqlite::memory:").await.unwrap();
@@ -291,7 +292,7 @@ mod tests {
             FORGET,
             WORKERS,
         ];
-        // A statement added to this file but not to the list would go unread.
+        // A statement in this file that is not in the list would not be checked.
         let declared = include_str!("sql.rs").matches("pub(super) const ").count();
         assert_eq!(declared, all.len() + 1, "list every statement here (one match is this test's)");
         for statement in all {

@@ -1,4 +1,4 @@
-//! The registry of live workers.
+//! The registry of workers that are alive.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ pub(super) async fn seen(readers: &SqlitePool, now: Timestamp) -> Result<Vec<Wor
         .fetch_all(readers)
         .await
         .map_err(|error| failed("list workers", Arc::new(error)))?;
-    // An entry that a newer release wrote in another shape is not one we can show.
+    // Skips entries of newer versions that this one can't read.
     let mut workers: Vec<WorkerInfo> = rows.iter().filter_map(|info| serde_json::from_str(info).ok()).collect();
     workers.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(workers)

@@ -1,4 +1,4 @@
-//! The one writing connection, on a thread and runtime of its own.
+//! The only writing connection, on a thread and runtime of its own.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,19 +21,19 @@ use crate::clock::{Clock, Monotonic, Timestamp};
 use crate::error::BrokerError;
 use crate::state::State;
 
-/// Steps committed together at most.
+/// Most steps committed together.
 const GROUP: usize = 64;
-/// How often other processes are listened for, while somebody waits.
+/// How often changes of other processes are polled while a caller waits.
 const POLL: Duration = Duration::from_millis(15);
 
-/// What a step works with: an open transaction, its time, and the numbers it changes.
+/// Context of a step: an open transaction, its time, and the counts it changes.
 pub(super) struct Step<'a> {
     pub(super) conn: &'a mut SqliteConnection,
     pub(super) now: Timestamp,
     tallies: &'a mut HashMap<i64, Tally>,
 }
 
-/// A queue as a step finds it.
+/// A queue as read at the start of a step.
 pub(super) struct QueueRow {
     pub(super) id: i64,
     pub(super) paused: bool,
@@ -83,8 +83,8 @@ impl Step<'_> {
     }
 }
 
-/// One atomic step. May run twice where another step of its group failed, so it changes nothing but
-/// the transaction.
+/// One atomic step. It may run twice if another step of its group failed, so it must change nothing
+/// but the transaction.
 #[async_trait]
 pub(super) trait Operation: Send + Sync + 'static {
     type Answer: Send + 'static;
@@ -117,7 +117,7 @@ impl<O: Operation> Pending for Request<O> {
             Ok(()) => self.answer.ok_or(BrokerError::Closed),
             Err(error) => Err(failed(O::NAME, error)),
         };
-        // A caller that stopped waiting has dropped the other end.
+        // Fails if the caller was cancelled.
         let _ = self.reply.send(answer);
     }
 }
@@ -151,7 +151,7 @@ impl Writer {
                     conn = main.run(stop) => conn,
                     never = listen(&mut listener, changes) => match never {},
                 };
-                // The last connection to close folds the log into the file.
+                // The last connection that closes moves the write-ahead log into the file.
                 for conn in [listener, conn] {
                     if let Err(error) = conn.close().await {
                         tracing::warn!(%error, "closing the job store failed");
@@ -180,7 +180,7 @@ struct Main {
     file: OpenFile,
     received: mpsc::Receiver<Box<dyn Pending>>,
     clock: Arc<dyn Clock>,
-    /// How long another process may keep the lock.
+    /// Longest time that another process may hold the lock.
     patience: Duration,
     changes: watch::Sender<()>,
 }
@@ -208,7 +208,7 @@ impl Main {
     async fn commit_group(&mut self, mut group: Vec<Box<dyn Pending>>) {
         match self.commit(&mut group).await {
             Ok(()) => group.into_iter().for_each(|request| request.finish(Ok(()))),
-            // One bad step must not fail its neighbours.
+            // A failed step must not fail the others of its group.
             Err(Failure { step_failed: true, .. }) if group.len() > 1 => {
                 for request in group {
                     let mut alone = [request];
@@ -224,7 +224,8 @@ impl Main {
     }
 
     async fn commit(&mut self, group: &mut [Box<dyn Pending>]) -> Result<(), Failure> {
-        // Immediate: a lock taken later than the first read would fail at once instead of waiting.
+        // Immediate: a lock that is requested after the first read would fail at once instead of
+        // waiting.
         self.begin().await.map_err(Failure::transaction)?;
         let result = match self.apply(group).await {
             Ok(arrived) => self.execute("COMMIT").await.map(|()| arrived).map_err(Failure::transaction),
@@ -236,17 +237,20 @@ impl Main {
             tracing::debug!(%error, "the store had rolled back by itself");
         }
         let arrived = result?;
-        // Deleted since the look before it began, the file takes the commit and vanishes with it.
+        // A file that was deleted since the check before the transaction accepts the commit and is
+        // lost with it.
         self.file.ensure_in_place().map_err(|gone| Failure::transaction(io::Error::other(gone).into()))?;
-        // Whatever else may end a wait (a queue resumed) the listener hears, as from other processes.
+        // Anything else that ends a wait (a resumed queue) is noticed by the listener, like changes
+        // of other processes.
         if arrived {
             self.changes.send_replace(());
         }
         Ok(())
     }
 
-    /// SQLite looks for the lock less and less often, up to every 100 ms, and hardly meets the short
-    /// gaps that a busy process leaves: a heartbeat waited 3 s. So each wait is short, and repeated.
+    /// SQLite tries the lock less and less often, down to every 100 ms, and rarely finds the short
+    /// gaps that a busy process leaves: a heartbeat waited 3 s. So each wait is short, and
+    /// repeated.
     async fn begin(&mut self) -> Result<(), sqlx::Error> {
         self.file.ensure_in_place()?;
         let since = Monotonic::now();
@@ -299,12 +303,12 @@ impl Failure {
     }
 }
 
-/// Hears the commits of other processes, and of this one.
+/// Notices the commits of other processes, and of this one.
 async fn listen(conn: &mut SqliteConnection, changes: watch::Sender<()>) -> Infallible {
     let mut last = None;
     loop {
         tokio::time::sleep(POLL).await;
-        // One receiver lives in the broker itself.
+        // The broker itself has one receiver.
         if changes.receiver_count() < 2 {
             continue;
         }

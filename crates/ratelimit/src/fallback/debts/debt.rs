@@ -8,27 +8,27 @@ use super::sending::{Attempt, Sent};
 use crate::Timestamp;
 use crate::store::Standing;
 
-/// What Redis has to be told of a key.
+/// Charges and a block that must be sent to Redis for a key.
 #[derive(Default)]
 pub(super) struct Debt {
     charges: VecDeque<Charge>,
     pub(super) block: Option<BlockDebt>,
-    /// What was sent and has no answer yet: it is repeated as it was, so that Redis knows it again.
+    /// Debit that was sent without a reply. It is repeated unchanged, so that Redis recognises it.
     pub(super) sent: Option<Arc<Sent>>,
-    /// Somebody who is sending that.
+    /// The running attempt to send it.
     pub(super) attempt: Option<Arc<Attempt>>,
 }
 
-/// A block that began here.
+/// A block that began in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BlockDebt {
     pub(super) until: Timestamp,
-    /// When somebody set it. It then replaces what was blocked before, whether that is longer or not; at [`Timestamp::MAX`] what
-    /// was blocked at any time.
+    /// Time of a manual block. It replaces every block from before that time, even a longer one.
+    /// [`Timestamp::MAX`] replaces blocks from any time.
     pub(super) by_hand: Option<Timestamp>,
 }
 
-/// What was admitted in a stretch of time; counted as admitted at its end.
+/// An amount that was admitted during one interval. It counts from the interval's end.
 #[derive(Clone, Copy, Debug)]
 struct Charge {
     begun: Timestamp,
@@ -36,7 +36,7 @@ struct Charge {
     amount: u64,
 }
 
-/// Into so many stretches the time is cut that a charge counts, so a key has no more than one more of them.
+/// Number of intervals per lifetime of a charge. A key has at most one more.
 const STRETCHES: u32 = 8;
 
 impl Debt {
@@ -56,7 +56,8 @@ impl Debt {
         }
     }
 
-    /// It ended a whole memory ago, unless that has grown with the quota: then it counts with the one after it.
+    /// Removes the oldest charge, which ended a whole lifetime ago. If the lifetime has grown with
+    /// the quota, its amount is added to the next charge instead.
     fn forget_oldest(&mut self, now: Timestamp, memory: Duration) {
         let oldest = self.charges.pop_front().filter(|oldest| now.saturating_since(oldest.last) < memory);
         if let (Some(oldest), Some(next)) = (oldest, self.charges.front_mut()) {
@@ -75,21 +76,21 @@ impl Debt {
         }
     }
 
-    /// Takes in a block that a refusal began: it comes on top of one by hand.
+    /// Adds a block that a refusal began. It extends a manual one.
     pub(super) fn block(&mut self, until: Timestamp) {
         let block = self.block.get_or_insert(BlockDebt { until, by_hand: None });
         block.until = block.until.max(until);
     }
 
-    /// Takes in that somebody blocked the key, in place of what is owed of earlier blocks.
+    /// Adds a manual block, which replaces the debts of earlier blocks.
     pub(super) fn block_by_hand(&mut self, set: Timestamp, until: Timestamp) {
-        // An earlier one may have been sent, and arrive after this was set.
+        // An earlier block may have been sent, and arrive after this one was set.
         let set = if self.forget_block() { Timestamp::MAX } else { set };
         self.block = Some(BlockDebt { until, by_hand: Some(set) });
     }
 
-    /// Forgets the block, also where it was sent and has no answer: what it is repeated without has run or is out of date.
-    /// Answers whether there was one.
+    /// Removes the block, even if it was sent without a reply: either it has been executed, or it
+    /// is obsolete. Returns whether there was one.
     pub(super) fn forget_block(&mut self) -> bool {
         let mut was_owed = self.block.take().is_some();
         if let Some(sent) = self.sent.take_if(|sent| sent.block.is_some()) {
@@ -99,7 +100,7 @@ impl Debt {
         was_owed
     }
 
-    /// What is to be sent, under the number that `next` gives where it is not on its way already; none where nothing is owed.
+    /// The debit to send. A new one gets its number from `next`. `None` if nothing is owed.
     pub(super) fn send(&mut self, next: impl FnOnce() -> u64) -> Option<Arc<Sent>> {
         if self.sent.is_none() && !self.is_settled() {
             let charges = self.charges.drain(..).map(|charge| (charge.last, charge.amount)).collect();
@@ -108,12 +109,12 @@ impl Debt {
         self.sent.clone()
     }
 
-    /// Forgets all but that somebody is sending.
+    /// Removes everything except the running attempt.
     pub(super) fn forget(&mut self) {
         *self = Self { attempt: self.attempt.take(), ..Self::default() };
     }
 
-    /// What is on its way counts too: it may have to be sent again.
+    /// A debit that was sent counts too, because it may have to be repeated.
     pub(super) fn standing(&self) -> Standing {
         let sent = self.sent.as_deref();
         let blocks = self.block.is_some() || sent.is_some_and(|sent| sent.block.is_some());
@@ -153,7 +154,7 @@ mod tests {
             Some(BlockDebt { until: at(20), by_hand: Some(Timestamp::MAX) }),
             "that may arrive later"
         );
-        // The one before is not repeated.
+        // The earlier block is not repeated.
         let again = debt.send(|| 2).unwrap();
         assert_eq!((again.number, again.amount(), again.block), (1, sent.amount(), None));
         assert!(debt.forget_block() && !debt.forget_block());

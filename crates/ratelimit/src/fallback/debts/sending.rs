@@ -1,4 +1,4 @@
-//! A debit on its way to Redis.
+//! A debit that is being sent to Redis.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,6 @@ use super::debt::BlockDebt;
 use crate::Timestamp;
 use crate::redis::Debit;
 
-/// What is sent.
 pub(super) struct Sent {
     pub(super) number: u64,
     pub(super) charges: Vec<(Timestamp, u64)>,
@@ -24,7 +23,7 @@ impl Sent {
     }
 }
 
-/// One attempt to send it. Others wait for the gate to close.
+/// One attempt to send it. Other callers wait until the gate is closed.
 pub(in crate::fallback) struct Attempt {
     gate: Semaphore,
     has_failed: AtomicBool,
@@ -35,15 +34,16 @@ impl Attempt {
         Self { gate: Semaphore::new(0), has_failed: AtomicBool::new(false) }
     }
 
-    /// Waits for its end; answers whether it is worth a look what is left. Where Redis can't be told, it is not.
+    /// Waits for the end of the attempt. Returns whether the remaining debts should be checked
+    /// again. `false` if Redis cannot be reached.
     pub(in crate::fallback) async fn ended(&self) -> bool {
-        // It has no permits: this waits until it is closed.
+        // The semaphore has no permits: this waits until it is closed.
         let _ = self.gate.acquire().await;
         !self.has_failed.load(Ordering::Acquire)
     }
 }
 
-/// A debit that somebody sends. Dropped without an answer, it is sent again as it is.
+/// A debit that is being sent. If it is dropped without a reply, it is sent again unchanged.
 pub(in crate::fallback) struct Sending<'a> {
     pub(super) debts: &'a Debts,
     pub(super) key: &'a str,
@@ -53,24 +53,22 @@ pub(in crate::fallback) struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// The ages of its charges at `now`.
+    /// Times since its charges were admitted, as of `now`, with their amounts.
     pub(in crate::fallback) fn ages(&self, now: Timestamp) -> Vec<(Duration, u64)> {
         self.sent.charges.iter().map(|(date, amount)| (now.saturating_since(*date), *amount)).collect()
     }
 
-    /// The debit as it is at `now`, with those ages.
+    /// The debit as of `now`, with the charges in `ages`.
     pub(in crate::fallback) fn debit<'a>(&'a self, ages: &'a [(Duration, u64)], now: Timestamp) -> Debit<'a> {
         let block = self.sent.block.map_or(Duration::ZERO, |block| block.until.saturating_since(now));
         let by_hand = self.sent.block.and_then(|block| block.by_hand).map(|set| now.saturating_since(set));
         Debit { process: &self.debts.process, number: self.sent.number, charges: ages, block, by_hand }
     }
 
-    /// Says that Redis has charged it.
     pub(in crate::fallback) fn charged(mut self) {
         self.is_charged = true;
     }
 
-    /// Says that Redis can't be told.
     pub(in crate::fallback) fn failed(self) {
         self.attempt.has_failed.store(true, Ordering::Release);
     }
@@ -79,7 +77,7 @@ impl Sending<'_> {
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
         let mut place = self.debts.keys.lock(self.key);
-        // The key may have been forgotten and come again meanwhile.
+        // The key may have been removed and added again in the meantime.
         let found = place.get_mut().map(|(_, debt)| debt);
         if let Some(debt) = found.filter(|debt| debt.attempt.as_ref().is_some_and(|it| Arc::ptr_eq(it, &self.attempt)))
         {

@@ -1,4 +1,4 @@
-//! Who decides: Redis, or this process in its place; and what Redis is told of afterwards.
+//! Decisions by Redis or by this process, and the debts that follow.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -26,7 +26,7 @@ impl<A: RedisAlgorithm> Inner<A> {
         matches!(self.policy, OutagePolicy::LocalShare { .. })
     }
 
-    /// Asks Redis, after it has been told of the key's debts. The error is an outage.
+    /// Sends a request to Redis, after the key's debts were settled. The error means an outage.
     pub(super) async fn ask<T>(
         &self,
         key: &str,
@@ -40,7 +40,7 @@ impl<A: RedisAlgorithm> Inner<A> {
         self.ask_where(key, work, &asked).await
     }
 
-    /// As [`ask`](Self::ask), with work that itself says whether it has sent anything.
+    /// Same as [`ask`](Self::ask), for work that itself reports whether it has sent a request.
     pub(super) async fn ask_where<T>(
         &self,
         key: &str,
@@ -58,7 +58,7 @@ impl<A: RedisAlgorithm> Inner<A> {
     pub(super) async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
         ensure_fits(cost, self.capacity())?;
         let (asked, before) = (self.patience.asked(), self.here.before(key));
-        // Pinned here, it is moved no more: futures that hold it would grow with each other.
+        // Pinned, so that it is not moved: the futures that contain it would otherwise grow.
         let deciding = pin!(self.shared.decide(key, cost, &asked));
         match self.ask_where(key, deciding, &asked).await {
             Ok(Ok(said)) => {
@@ -85,7 +85,7 @@ impl<A: RedisAlgorithm> Inner<A> {
             return self.uncounted(key, error).await;
         }
         self.moment.begin(self.clock.now());
-        // Over a part of the limit is not yet over the limit.
+        // Exceeding a part of the limit is not yet exceeding the limit.
         let policy = self.shared.redis().policy().filter(|_| self.sharers(self.clock.now()) == NonZeroU32::MIN);
         let result = self.local.check_seeded(key, cost, policy, || self.begin(key));
         if let Ok(decision) = &result {
@@ -94,8 +94,9 @@ impl<A: RedisAlgorithm> Inner<A> {
         fits_later(result, error)
     }
 
-    /// Begins the key's share with its part of what Redis said was left, unless it has begun. To be asked while the key is locked in
-    /// `local`: whoever else decides over it waits for its seed.
+    /// Begins the key's share with its part of the remaining amount that Redis reported, unless it
+    /// has begun. Must be called while the key is locked in `local`, so that other decisions on it
+    /// wait for the seed.
     pub(super) fn begin(&self, key: &str) -> Option<Seed> {
         self.here.decided(key);
         let now = self.clock.now();
@@ -103,13 +104,12 @@ impl<A: RedisAlgorithm> Inner<A> {
         self.seed(self.known.take(key, now, is_divided.then(|| self.memory())), now)
     }
 
-    /// Returns the used part of the share at its beginning. `None` if it has begun, or if the key
-    /// has all of it.
+    /// The used part of the share at its beginning. `None` if it has begun or is all unused.
     pub(super) fn seed(&self, last: Last, now: Timestamp) -> Option<Seed> {
         let (parts, sharers) = (self.policy.parts(), self.sharers(now));
         let (share, capacity) = (self.shared.redis().algorithm().share(parts).capacity(), self.capacity());
         let is_divided = sharers > parts;
-        // What the other processes may use is kept for them for a whole window from now on.
+        // The part of the other processes is reserved for a whole window from now on.
         let seed =
             |part: u64, date| Seed { used: share.saturating_sub(part), date: if is_divided { now } else { date } };
         let sharers = u64::from(sharers.get());
@@ -121,17 +121,16 @@ impl<A: RedisAlgorithm> Inner<A> {
         }
     }
 
-    /// Among how many processes the rest of a key is divided.
+    /// The number of processes among which a key's remaining amount is divided.
     fn sharers(&self, now: Timestamp) -> NonZeroU32 {
         self.moment.sharers(self.policy.parts(), now, self.memory())
     }
 
-    /// How long a charge counts.
     fn memory(&self) -> Duration {
         Duration::from_micros(self.shared.redis().algorithm().remembers())
     }
 
-    /// Notes what Redis has to be told of a decision made here.
+    /// Records the debt that follows from a decision of this process.
     pub(super) fn note(self: &Arc<Self>, key: &str, cost: u64, decision: &Decision, error: &StoreError) {
         match decision {
             Decision::Allowed(_) if !error.may_have_charged() => self.owe(key, cost),
@@ -153,7 +152,6 @@ impl<A: RedisAlgorithm> Inner<A> {
         }
     }
 
-    /// Has all debts settled when Redis is back.
     pub(super) fn settle_later(self: &Arc<Self>) {
         self.settling.when_back(self, || self.shared.redis().client().availability().watch());
     }
@@ -162,12 +160,12 @@ impl<A: RedisAlgorithm> Inner<A> {
         self.shared.redis().client().availability().is_available()
     }
 
-    /// Charges the key's debts to Redis, or waits until somebody else has.
+    /// Charges the key's debts to Redis, or waits until another caller has done so.
     pub(super) async fn settle(&self, key: &str) -> Result<(), CheckError> {
         loop {
             let sending = match self.debts.send(key) {
                 Next::Nothing => return Ok(()),
-                // In an outage that is known nobody waits.
+                // During a known outage no caller waits.
                 Next::Wait(attempt) if self.is_there() && attempt.ended().await => continue,
                 Next::Wait(_) => return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient())),
                 Next::Send(sending) => sending,
@@ -179,27 +177,27 @@ impl<A: RedisAlgorithm> Inner<A> {
                     sending.failed();
                     return Err(CheckError::Store(error));
                 }
-                // What Redis won't ever take is not sent again.
+                // A debit that Redis will never accept is not sent again.
                 _ => sending.charged(),
             }
         }
     }
 
-    /// Forgets the key here. Answers whether there was anything to forget.
+    /// Removes the key in this process. Returns whether there was anything to remove.
     pub(super) fn forget(&self, key: &str) -> Result<bool, CheckError> {
         self.debts.forget(key);
         self.known.forget(key);
         self.local.reset_now(key)
     }
 
-    /// Unblocks the key here. Answers whether it was blocked.
+    /// Unblocks the key in this process. Returns whether it was blocked.
     pub(super) fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         self.debts.forget_block(key);
         self.known.forget(key);
         self.local.unblock_now(key)
     }
 
-    /// What is known of a key that nobody counts: whether it is blocked.
+    /// The decision for an uncounted key, which depends on its block and the policy.
     pub(super) async fn uncounted(&self, key: &str, error: StoreError) -> Result<Decision, CheckError> {
         let decision = self.local.peek(key, 0).await?;
         if decision.is_allowed() && self.policy == OutagePolicy::Closed {
@@ -209,8 +207,9 @@ impl<A: RedisAlgorithm> Inner<A> {
     }
 }
 
-/// A block by hand, while Redis is told of it. However that ends, also where nobody waits for it any more, it holds here, and Redis is
-/// told later unless it has answered.
+/// A manual block that is being sent to Redis. When the call ends, for whatever reason, even if it
+/// was cancelled, the block applies in this process. It is sent to Redis later, unless Redis has
+/// replied.
 pub(super) struct Blocking<'a, A: RedisAlgorithm> {
     pub(super) inner: &'a Arc<Inner<A>>,
     pub(super) key: &'a str,
@@ -223,7 +222,7 @@ impl<A: RedisAlgorithm> Drop for Blocking<'_, A> {
     fn drop(&mut self) {
         let Self { inner, key, set, until, is_owed } = *self;
         inner.here.by_hand(key);
-        // What a check that was under way has learned since may be of before. A blocked key has its place.
+        // An outdated reply may have been applied in between. A blocked key is never evicted.
         let _ = inner.local.block_now(key, until.saturating_since(inner.clock.now()));
         if is_owed {
             inner.debts.block_by_hand(key, set, until);

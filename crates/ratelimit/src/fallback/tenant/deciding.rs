@@ -1,4 +1,4 @@
-//! Who decides over a tenant: Redis, or this process in its place; and what Redis is told of afterwards.
+//! Decisions on a tenant by Redis or by this process, and the debts that follow.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -16,7 +16,7 @@ use crate::limiter::ensure_short;
 use crate::{CheckError, StoreError, TenantDecision, TenantPlan, TenantState, TenantUsage, Timestamp};
 
 impl Inner {
-    /// Asks Redis, after it has been told of the tenant's debts. The error is an outage.
+    /// Sends a request to Redis, after the tenant's debts were settled. The error means an outage.
     pub(super) async fn ask<T>(
         &self,
         tenant: &str,
@@ -39,12 +39,12 @@ impl Inner {
         cost: u64,
     ) -> Result<TenantDecision, CheckError> {
         let before = self.here.before(tenant);
-        // Pinned here, it is moved no more: futures that hold it would grow with each other.
+        // Pinned, so that it is not moved: the futures that contain it would otherwise grow.
         let deciding = pin!(self.shared.decide(tenant, plan, cost));
         match self.ask(tenant, deciding).await {
             Ok(Ok((decision, used))) => {
                 self.moment.answered();
-                // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
+                // Fails if blocked tenants use the whole capacity. The tenant is then unknown.
                 let _ = self.change(tenant, |held, now| held.learn(&decision, used, now, before.learn()));
                 Ok(decision)
             }
@@ -74,14 +74,14 @@ impl Inner {
             self.moment.begin(now);
             let sharers = self.sharers(instances, now);
             held.begin_outage(&plan, instances, sharers, now);
-            // Over a part of the limit is not yet over the limit.
+            // Exceeding a part of the limit is not yet exceeding the limit.
             let policy = self.shared.policy().filter(|_| sharers == instances);
             let result = held.share.check_under(policy, tenant, &plan.share(instances), now, cost);
             let owes = result.as_ref().is_ok_and(|decision| decision.allowed) && cost > 0 && !error.may_have_charged();
             if owes {
                 held.owe(&plan, now, cost);
             }
-            // A cost above the share may fit when Redis is back, so it isn't one that never does.
+            // A cost above the share may fit when Redis is back, so the error is the store's.
             (fits_later(result, error), owes)
         })?;
         if owes {
@@ -90,7 +90,7 @@ impl Inner {
         result
     }
 
-    /// What is said of a tenant that nobody counts: whether it is blocked.
+    /// The decision for an uncounted tenant, which depends on its block and the policy.
     pub(super) fn uncounted(
         &self,
         tenant: &str,
@@ -110,7 +110,7 @@ impl Inner {
         nothing_used.check(&plan, Timestamp::MIN, 0)
     }
 
-    /// How many parts a share is one of, where shares are counted.
+    /// Number of shares into which the limits are divided. `None` if the policy does not count.
     pub(super) fn parts(&self) -> Option<NonZeroU32> {
         match self.policy {
             OutagePolicy::LocalShare { instances } => Some(instances),
@@ -118,8 +118,8 @@ impl Inner {
         }
     }
 
-    /// Changes what is counted of the tenant here, or answers the outage where nothing is. The change gets the plan, that of the share,
-    /// and the present.
+    /// Changes the tenant's share in this process. Returns the outage if the policy does not count.
+    /// `work` receives the plan, the share's plan and the current time.
     pub(super) fn change_share(
         &self,
         tenant: &str,
@@ -138,7 +138,7 @@ impl Inner {
         })
     }
 
-    /// Among how many processes the rest of a minute is divided.
+    /// The number of processes among which the remaining amount of a minute is divided.
     pub(super) fn sharers(&self, parts: NonZeroU32, now: Timestamp) -> NonZeroU32 {
         self.moment.sharers(parts, now, MINUTE)
     }
@@ -163,13 +163,11 @@ impl Inner {
         })
     }
 
-    /// Has all debts settled when Redis is back.
     pub(super) fn note_debt(self: &Arc<Self>) {
         self.is_owing.store(true, Ordering::Release);
         self.settling.when_back(self, || self.shared.availability());
     }
 
-    /// Charges the tenant's debts to Redis.
     pub(super) async fn settle(&self, tenant: &str) -> Result<(), CheckError> {
         let next = || self.number.fetch_add(1, Ordering::Relaxed) + 1;
         while let Some((sent, amounts)) = self.known(tenant, |held, now| {
@@ -180,7 +178,7 @@ impl Inner {
             let answer = self.shared.debit(tenant, &sent.plan, &self.process, sent.number, amounts).await;
             match answer {
                 Err(CheckError::Store(error)) if error.is_transient() => return Err(CheckError::Store(error)),
-                // What Redis won't ever take is not sent again.
+                // A debit that Redis will never accept is not sent again.
                 _ => self.known(tenant, |held, _| {
                     held.settled(sent.number);
                     Some(())
@@ -190,7 +188,6 @@ impl Inner {
         Ok(())
     }
 
-    /// Works on a tenant that is held.
     pub(super) fn known<R>(&self, tenant: &str, work: impl FnOnce(&mut Held, Timestamp) -> Option<R>) -> Option<R> {
         let mut place = self.tenants.lock(tenant);
         let now = self.clock.now();
@@ -199,9 +196,9 @@ impl Inner {
 }
 
 impl Debtor for Inner {
-    /// The tenants that owe Redis. Where there is none, `is_owing` says so from now on.
+    /// The tenants with debts to Redis. If there are none, `is_owing` is `false` from now on.
     ///
-    /// The debts themselves are looked at: a list beside them could miss one that comes in while it is settled.
+    /// Reads the debts themselves: a list could miss one that is added while another is settled.
     fn owing(&self) -> Vec<CompactString> {
         let look = || {
             let (now, mut owing) = (self.clock.now(), Vec::new());
@@ -217,7 +214,7 @@ impl Debtor for Inner {
             return owing;
         }
         self.is_owing.store(false, Ordering::Release);
-        // One that came in between.
+        // A debt may have been added in between.
         let owing = look();
         if !owing.is_empty() {
             self.is_owing.store(true, Ordering::Release);

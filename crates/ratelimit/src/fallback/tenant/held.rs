@@ -1,4 +1,4 @@
-//! What this process holds of a tenant for the outage that may come, and in one.
+//! The state of a tenant in this process, before and during an outage.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ pub(super) const MINUTE: Duration = Duration::from_mins(1);
 
 /// One tenant.
 ///
-/// It stays until another tenant needs its place: at most as many are held as the limiter's `max_keys`, and those that owe nothing
-/// and used least go first.
+/// It is kept until its capacity is needed: at most the limiter's `max_keys` tenants are stored,
+/// and those without debts and with the least usage are evicted first.
 #[derive(Default)]
 pub(super) struct Held {
-    /// The newest plan that anybody told of.
+    /// The newest plan from any source.
     plan: Option<TenantPlan>,
-    /// What Redis said last to be used of each window, and when.
+    /// Usage of each window in the last reply of Redis, with the time of the reply.
     known: Option<(Timestamp, [u64; 3])>,
-    /// The block; in an outage the share of each window too.
+    /// The block. During an outage also the share of each window.
     pub(super) share: TenantState,
     is_in_outage: bool,
-    /// What was admitted here that Redis hasn't heard of, window by window, so that it goes with its window.
+    /// Amounts not yet sent to Redis, per window, so that they expire with it.
     debts: TenantState,
-    /// The plan that they are charged under: the newest, or of those without an epoch the greatest limits.
+    /// The plan for charging them: the newest, or among those without an epoch the largest limits.
     owed_under: Option<TenantPlan>,
-    /// What was sent to Redis and has no answer yet: it is repeated under its number, so that Redis knows it again.
+    /// Debit that was sent without a reply, to be repeated with its number.
     sent: Option<Arc<Sent>>,
 }
 
-/// A debit that is on its way.
+/// A debit that is being sent.
 pub(super) struct Sent {
     pub(super) number: u64,
     pub(super) plan: TenantPlan,
@@ -39,7 +39,7 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// What of it still counts in each window at `now`.
+    /// Amounts that still count in each window at `now`.
     pub(super) fn amounts(&self, now: Timestamp) -> [u64; 3] {
         self.debts.used(now)
     }
@@ -59,24 +59,22 @@ impl Held {
         self.debts.used(now)[2] + self.sent.as_ref().map_or(0, |sent| sent.amounts(now)[2])
     }
 
-    /// The plan in force where a request brings that one.
+    /// The plan that applies if a request passes `brought`.
     pub(super) fn in_force(&self, brought: &TenantPlan) -> TenantPlan {
         TenantPlan::or_newer(self.plan, brought)
     }
 
-    /// The newest plan that is known.
     pub(super) fn plan(&self) -> Option<TenantPlan> {
         self.plan
     }
 
-    /// Keeps a plan if it is the newest.
     pub(super) fn learn_plan(&mut self, plan: &TenantPlan) {
         if plan.epoch() > 0 {
             self.plan = Some(self.in_force(plan));
         }
     }
 
-    /// Takes in of what Redis decided just now, and said to be used of each window, what may be learned. If all, the outage is over.
+    /// Applies the part of a reply that `learn` selects. [`Learn::All`] ends the outage.
     pub(super) fn learn(&mut self, decision: &TenantDecision, used: [u64; 3], now: Timestamp, learn: Learn) {
         if learn == Learn::Nothing {
             return;
@@ -91,9 +89,9 @@ impl Held {
         }
     }
 
-    /// Begins the shares of an outage, unless they have begun: each with its part of what Redis
-    /// said was left. The rest of the minute is divided among `sharers`, which are at least as
-    /// many as the parts.
+    /// Begins the shares of an outage, unless they have begun: each with its part of the remaining
+    /// amount that Redis reported. The remaining amount of the minute is divided among `sharers`,
+    /// which is at least `parts`.
     pub(super) fn begin_outage(&mut self, plan: &TenantPlan, parts: NonZeroU32, sharers: NonZeroU32, now: Timestamp) {
         if self.is_in_outage {
             return;
@@ -102,7 +100,7 @@ impl Held {
         (self.known, self.is_in_outage) = (None, true);
     }
 
-    /// The share of an outage as it is, or would begin.
+    /// The share during an outage: the current one, or the one that would begin now.
     pub(super) fn share_in_outage(
         &self,
         plan: &TenantPlan,
@@ -124,22 +122,19 @@ impl Held {
             let left = |window: usize| limits[window].saturating_sub(used[window]);
             let has_passed = now.saturating_since(date) >= MINUTE;
             let of_minute = if has_passed { of_whole_minute } else { gone(0, among(left(0), sharers)) };
-            // What the other processes may use of it is kept for them for a whole minute from now
-            // on.
+            // The part of the other processes is reserved for a whole minute from now on.
             let date_of_minute = if sharers > parts { now } else { date };
             let used = [of_minute, gone(1, among(left(1), parts)), gone(2, among(left(2), parts))];
             state.seed(&share, [date_of_minute, date, date], used);
         } else {
-            // Redis has said nothing of the tenant, so it begins with its whole share of the hour
-            // and the day.
+            // Redis has not reported it, so it begins with its whole share of the hour and day.
             state.seed(&share, [now; 3], [of_whole_minute, 0, 0]);
         }
         state
     }
 
-    /// Notes what Redis has to be told of.
     pub(super) fn owe(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
-        // Charges are cut by their plan's limits. A smaller plan that a later check brings must not cut what a greater admitted.
+        // A smaller plan of a later check must not reduce what a larger one admitted.
         let plan = match self.owed_under {
             Some(before) if before.epoch() == 0 && plan.epoch() == 0 => plan.with_greatest(&before),
             before => TenantPlan::or_newer(before, plan),
@@ -148,17 +143,15 @@ impl Held {
         self.debts.penalty(&plan, now, amount);
     }
 
-    /// Takes back from what Redis has to be told of.
     pub(super) fn take_back(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
         self.debts.reward(plan, now, amount);
     }
 
-    /// Whether Redis has to be told of anything.
     pub(super) fn owes(&self, now: Timestamp) -> bool {
         self.sent.is_some() || self.debts.used(now) != [0; 3]
     }
 
-    /// What Redis has to be told, under the number that `next` gives where it is not on its way already.
+    /// The debit to send. A new one gets its number from `next`. `None` if nothing is owed.
     pub(super) fn send(&mut self, now: Timestamp, next: impl FnOnce() -> u64) -> Option<Arc<Sent>> {
         if self.sent.is_none() && self.debts.used(now) != [0; 3] {
             let debts = std::mem::take(&mut self.debts);
@@ -168,19 +161,17 @@ impl Held {
         self.sent.clone()
     }
 
-    /// Redis has charged it.
     pub(super) fn settled(&mut self, number: u64) {
         self.sent.take_if(|sent| sent.number == number);
     }
 
-    /// Forgets all but the plan.
+    /// Removes everything except the plan. Returns whether there was a debt or a block.
     pub(super) fn reset(&mut self, now: Timestamp) -> bool {
         let was_known = self.owed(now) > 0 || self.share.blocked_for(now).is_some();
         *self = Self { plan: self.plan, is_in_outage: self.is_in_outage, ..Self::default() };
         was_known
     }
 
-    /// Blocks it here.
     pub(super) fn block(&mut self, now: Timestamp, duration: Duration) {
         self.share.block(None, now, duration);
     }
@@ -200,7 +191,7 @@ mod tests {
         let own: TenantPlan = TierLimits::new(90_000, 900_000, 9_000_000, None).unwrap().into();
         let mut held = Held::default();
         held.owe(&own, at(0), 80_000);
-        // A smaller one that comes after it cuts nothing either.
+        // A smaller plan after it does not reduce anything either.
         held.owe(&Tier::Free.into(), at(1), 50);
         held.owe(&own, at(2), 5_000);
         let sent = held.send(at(3), || 1).unwrap();
@@ -242,7 +233,7 @@ mod tests {
             (0..100).filter(|_| share.check(&plan, at(second), 1).unwrap().allowed).count()
         };
         let limit = usize::try_from(plan.limits().per_minute()).unwrap();
-        // Shortly before what Redis reported is over, and after it.
+        // Shortly before the reported minute is over, and after it.
         for (second, part) in [(50, (limit - 30) / 3), (70, limit / 3)] {
             let mut share = begun(second);
             assert_eq!((left(&mut share, second), left(&mut share, second + 30)), (part, 0), "{second}");

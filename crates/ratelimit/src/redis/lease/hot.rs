@@ -1,4 +1,4 @@
-//! What is known here of one key: how fast it goes, and what is leased for it.
+//! State of one key in this process: its rate and its lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,38 +9,37 @@ use super::script::Grant;
 use crate::store::Standing;
 use crate::{Allowance, Decision, Timestamp};
 
-/// A key's rate, its lease, and who is fetching the next one.
 pub(super) struct Hot {
-    /// When the count began.
+    /// Start of the current count.
     since: Timestamp,
     count: u64,
-    /// What was asked for in the life of a lease, before the count began.
+    /// Amount that was requested per lifetime of a lease, before the current count.
     rate: u64,
-    /// What Redis said last.
+    /// Remaining amount in the last reply of Redis.
     remaining: u64,
     lease: Option<Lease>,
     fetch: Option<Arc<Fetch>>,
-    /// Until when no lease is tried.
+    /// No lease is fetched before this time.
     direct_until: Timestamp,
 }
 
-/// What may be admitted here.
+/// An amount that may be admitted in this process.
 struct Lease {
     left: u64,
     ends: Timestamp,
     since: Timestamp,
-    /// What Redis answered when it was taken.
+    /// The admission with which Redis granted the lease.
     said: Allowance,
 }
 
-/// A lease that somebody is fetching. Those who wait for it wait for the gate to close.
+/// A fetch of a lease. Other checks wait until its gate is closed.
 pub(super) struct Fetch {
     gate: Semaphore,
 }
 
 impl Fetch {
     pub(super) async fn ended(&self) {
-        // It has no permits: this waits until it is closed.
+        // The semaphore has no permits: this waits until it is closed.
         let _ = self.gate.acquire().await;
     }
 
@@ -49,24 +48,23 @@ impl Fetch {
     }
 }
 
-/// What to do with a check.
 pub(super) enum Step {
-    /// It was admitted here.
+    /// Admitted from the lease.
     Admitted(Decision),
-    /// Redis is to be asked, and to lease so much.
+    /// Check in Redis and fetch a lease of this amount.
     Fetch(Arc<Fetch>, u64),
-    /// Somebody else is asking.
+    /// Wait for another check's fetch.
     Wait(Arc<Fetch>),
-    /// Redis is to be asked for this cost alone.
+    /// Check in Redis without a lease.
     Direct,
 }
 
-/// Leases of less save too little.
+/// Minimum amount of a lease. A smaller one would save too little.
 const LEAST: u64 = 16;
-/// A lease takes at most this part of what is left, so that near the limit little is stranded. What is left is known here as it
-/// was, so the script looks again.
+/// A lease takes at most this fraction of the remaining amount, so that little stays unused near
+/// the limit. The remaining amount known here may be outdated, so the script checks it again.
 pub(super) const PART_OF_REMAINING: u64 = 8;
-/// How often a life of a lease in which none was to be had passes before the next one is tried.
+/// Number of lease lifetimes before the next attempt after a lease was not granted.
 const PAUSE: u32 = 2;
 
 impl Hot {
@@ -74,7 +72,7 @@ impl Hot {
         Self { since: now, count: 0, rate: 0, remaining: 0, lease: None, fetch: None, direct_until: Timestamp::MIN }
     }
 
-    /// A key without a lease may be forgotten: it is then cold for a moment.
+    /// A key without a lease may be removed. It then counts as cold for a moment.
     pub(super) fn standing(&self, now: Timestamp, life: Duration) -> Standing {
         if self.fetch.is_some() || self.lease.as_ref().is_some_and(|lease| now < lease.ends) {
             return Standing::Live(1, self.rate);
@@ -83,11 +81,10 @@ impl Hot {
         if is_quiet { Standing::Expired } else { Standing::Live(0, self.count) }
     }
 
-    /// Takes a request into the rate.
     pub(super) fn count(&mut self, now: Timestamp, cost: u64, life: Duration) {
         let passed = now.saturating_since(self.since);
         if passed >= life {
-            // Scaled to one life; after a long pause the key is cold again.
+            // Scaled to one lifetime. After a long pause the key is cold again.
             let lives = passed.as_micros().checked_div(life.as_micros()).unwrap_or(1);
             self.rate = self.count / u64::try_from(lives).unwrap_or(u64::MAX).max(1);
             (self.since, self.count) = (now, 0);
@@ -111,7 +108,6 @@ impl Hot {
         Step::Fetch(fetch, amount)
     }
 
-    /// Admits from the lease, where it runs and has so much.
     fn admit(&mut self, now: Timestamp, cost: u64) -> Option<Decision> {
         let lease = self.lease.as_mut()?;
         if now >= lease.ends {
@@ -122,19 +118,19 @@ impl Hot {
         Some(lease.allowance(now))
     }
 
-    /// What a check would be answered with from here; `remaining` is what is there before it.
+    /// The decision that a check from the lease would return. `remaining` is the amount before the
+    /// check. `None` if the lease is not sufficient.
     pub(super) fn peek(&self, now: Timestamp, cost: u64) -> Option<Decision> {
         let lease = self.lease.as_ref().filter(|lease| now < lease.ends && cost <= lease.left)?;
         Some(lease.allowance(now))
     }
 
-    /// Takes in what Redis said of a check.
     pub(super) fn learn(&mut self, decision: &Decision) {
         self.remaining = decision.remaining();
     }
 
-    /// Takes in what a fetch brought that was sent at `sent`; nothing where it isn't the one that is awaited. Answers the
-    /// decision, to which what is leased is still there.
+    /// Applies the result of a fetch that was sent at `sent`, unless it is not the current fetch.
+    /// Returns the decision, with the leased amount included in the remaining amount.
     pub(super) fn fetched(
         &mut self,
         fetch: &Arc<Fetch>,
@@ -155,7 +151,7 @@ impl Hot {
                 let lease = Lease { left: grant.amount, ends, since: now, said: *said };
                 self.lease.insert(lease).allowance(now)
             }
-            // None to be had, or it took as long as it lasts.
+            // No lease was granted, or the fetch took as long as the lease lasts.
             _ => {
                 self.direct_until = now.saturating_add(PAUSE * life);
                 *decision
@@ -163,14 +159,13 @@ impl Hot {
         }
     }
 
-    /// Says that a fetch ended without an answer.
     pub(super) fn failed(&mut self, fetch: &Arc<Fetch>) {
         if self.fetch.as_ref().is_some_and(|current| Arc::ptr_eq(current, fetch)) {
             self.fetch = None;
         }
     }
 
-    /// Drops the lease, and the one that is being fetched. What they charged stays charged.
+    /// Drops the lease and the current fetch. Their charges are kept.
     pub(super) fn forget(&mut self) {
         (self.lease, self.direct_until) = (None, Timestamp::MIN);
         if let Some(fetch) = self.fetch.take() {

@@ -1,4 +1,4 @@
-//! The limiter that leases.
+//! A limiter that uses leases.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,28 +19,33 @@ use crate::{
     CheckError, Clock, Decision, Quota, QuotaError, Quotas, RedisAlgorithm, RedisLimiter, SystemClock, Timestamp,
 };
 
-/// A [`RedisLimiter`] that takes leases for hot keys: it has an amount charged in Redis ahead, admits that much here, and
-/// needs one round trip for all of it.
+/// A [`RedisLimiter`] with leases for hot keys. It charges an amount in Redis in advance and admits
+/// that amount in this process. This needs only one round trip for the whole amount.
 ///
-/// **No more is admitted than without leases**: each admission was charged before, and as if it were made when its lease ends
-/// at the latest. A [`FixedWindow`](crate::FixedWindow) or [`SlidingCounter`](crate::SlidingCounter) ends a lease with the
-/// window, a [`SlidingWindow`](crate::SlidingWindow) dates the charge at the lease's end or up to a segment later, a
-/// [`TokenBucket`](crate::TokenBucket) or [`LeakyBucket::meter`](crate::LeakyBucket::meter) counts as no fuller than it may be
-/// then. The time of a lease runs from before it was asked for. A [`SlidingLog`](crate::SlidingLog) and a
+/// **It never admits more than without leases**: each admission was charged before, with a time
+/// that is not after the end of its lease. With a [`FixedWindow`](crate::FixedWindow) or
+/// [`SlidingCounter`](crate::SlidingCounter), a lease ends with the window. With a
+/// [`SlidingWindow`](crate::SlidingWindow), the time of the charge is the end of the lease or up to
+/// one segment later. A [`TokenBucket`](crate::TokenBucket) or
+/// [`LeakyBucket::meter`](crate::LeakyBucket::meter) counts as at most as full as it may be then.
+/// The lifetime of a lease begins before it was requested. [`SlidingLog`](crate::SlidingLog) and
 /// [`LeakyBucket::queue`](crate::LeakyBucket::queue) are never leased.
 ///
-/// What it costs:
+/// Costs:
 ///
-/// - **Less may be admitted.** What is leased and not used counts as used: at most one lease for each process, which is about
-///   what the key used in the life of the last one, never more than an eighth of what was left. Near the limit nothing is
-///   leased, and each check asks Redis.
-/// - **What other nodes change shows late**, by the [life](LeasedLimiterBuilder::life) of a lease at most, half a second unless
-///   set: a block, a reset, a lowered quota. What is changed through this limiter shows at once. After a reset, or a
-///   reward above what was admitted, what other nodes still hold is admitted beside the new limit.
-/// - It remembers the rate of [`max_keys`](LeasedLimiterBuilder::max_keys) keys.
+/// - **It may admit less.** A leased amount that is not used counts as used: at most one lease per
+///   process. That is about what the key used in the lifetime of the previous lease, and never more
+///   than an eighth of the remaining amount. Near the limit nothing is leased, and each check goes
+///   to Redis.
+/// - **Changes by other nodes take effect late**, by at most the
+///   [lifetime](LeasedLimiterBuilder::life) of a lease, half a second by default: a block, a reset,
+///   a lowered quota. Changes through this limiter take effect immediately. After a reset, or a
+///   reward above what was admitted, the leases of other nodes are admitted in addition to the new
+///   limit.
+/// - It stores the rates of [`max_keys`](LeasedLimiterBuilder::max_keys) keys.
 ///
-/// A key that isn't hot, and a cost of which a lease would hold only one, cost one round trip each as before. Processes that
-/// lease and processes that don't may share a limiter.
+/// A key that is not hot costs one round trip per check, and so does a cost of which a lease would
+/// hold only one. Processes with and without leases may share a limiter.
 pub struct LeasedLimiter<A: RedisAlgorithm> {
     shared: RedisLimiter<A>,
     clock: Box<dyn Clock>,
@@ -51,7 +56,7 @@ pub struct LeasedLimiter<A: RedisAlgorithm> {
     tally: Tally,
 }
 
-/// Collects the options of a [`LeasedLimiter`]; see [`LeasedLimiter::builder`].
+/// Builder of a [`LeasedLimiter`]; see [`LeasedLimiter::builder`].
 pub struct LeasedLimiterBuilder<A: RedisAlgorithm> {
     shared: RedisLimiter<A>,
     clock: Box<dyn Clock>,
@@ -63,35 +68,37 @@ pub struct LeasedLimiterBuilder<A: RedisAlgorithm> {
 const DEFAULT_LIFE: Duration = Duration::from_millis(500);
 const DEFAULT_MOST: u64 = 1_000_000;
 const DEFAULT_MAX_KEYS: usize = 10_000;
-/// Below, a lease is over before it has arrived.
+/// Minimum lifetime of a lease, in microseconds. A shorter one would end before it arrives.
 const LEAST_LIFE: u64 = 5_000;
-/// How often a check waits for the leases of others before it asks by itself.
+/// Maximum number of waits for other checks' leases before a check goes to Redis itself.
 const PATIENCE: u32 = 3;
 
 impl<A: RedisAlgorithm> LeasedLimiterBuilder<A> {
-    /// Lets a lease live for so long at most, half a second unless set; a tenth of a sliding window's period, or of the time
-    /// in which a bucket fills, where that is shorter. Nothing is leased for less than 5 ms.
+    /// Sets the maximum lifetime of a lease; half a second by default. It is limited to a tenth of
+    /// a sliding window's period, or of the time in which a bucket fills. Nothing is leased for
+    /// less than 5 ms.
     #[must_use]
     pub fn life(mut self, life: Duration) -> Self {
         self.life = life;
         self
     }
 
-    /// Leases at most so much at once; 1,000,000 unless set.
+    /// Sets the maximum amount of one lease; 1,000,000 by default.
     #[must_use]
     pub fn most(mut self, amount: u64) -> Self {
         self.most = amount;
         self
     }
 
-    /// Remembers the rates of at most `n` keys, at least one; 10,000 unless set, some 3 MB. The others count as cold.
+    /// Sets the maximum number of keys whose rates are stored; at least one, 10,000 by default
+    /// (about 3 MB). Other keys count as cold.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
         self
     }
 
-    /// Takes the time of leases from `clock`; [`SystemClock`] unless set.
+    /// Sets the clock for leases; [`SystemClock`] by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
@@ -106,7 +113,7 @@ impl<A: RedisAlgorithm> LeasedLimiterBuilder<A> {
     }
 }
 
-/// A fetch that is under way. However it ends, those who wait for it go on.
+/// A running fetch. When it ends, for whatever reason, the waiting checks continue.
 struct Fetching<'a, A: RedisAlgorithm> {
     limiter: &'a LeasedLimiter<A>,
     key: &'a str,
@@ -136,27 +143,27 @@ impl<A: RedisAlgorithm> Drop for Fetching<'_, A> {
 }
 
 impl<A: RedisAlgorithm> LeasedLimiter<A> {
-    /// Starts a limiter that leases from `shared`.
+    /// Returns a builder for a limiter that leases from `shared`.
     pub fn builder(shared: RedisLimiter<A>) -> LeasedLimiterBuilder<A> {
         let clock = Box::new(SystemClock::new());
         LeasedLimiterBuilder { shared, clock, life: DEFAULT_LIFE, most: DEFAULT_MOST, max_keys: DEFAULT_MAX_KEYS }
     }
 
-    /// The limiter that it leases from.
+    /// The limiter from which this one leases.
     pub fn shared(&self) -> &RedisLimiter<A> {
         &self.shared
     }
 
-    /// How many checks were admitted here, without asking Redis.
+    /// Number of checks that were admitted in this process without a request to Redis.
     pub fn leased(&self) -> u64 {
         self.leased.load(Ordering::Relaxed)
     }
 
-    /// As [`Limiter::check`], but counts nothing for the statistics. Says when it has asked Redis by itself, not when it waits for
-    /// what another check has asked.
+    /// Same as [`Limiter::check`], but not counted in the statistics. Reports through `asked` when
+    /// it sends a request to Redis itself, not when it waits for another check's request.
     pub(crate) async fn decide(&self, key: &str, cost: u64, asked: &Asked<'_>) -> Result<Said, CheckError> {
         let algorithm = self.shared.algorithm();
-        // Before it is counted: what is never admitted makes no key hot.
+        // Checked before it is counted: a cost that can never be admitted makes no key hot.
         ensure_fits(cost, algorithm.capacity())?;
         let life = self.life.min(algorithm.longest_lease());
         if life < LEAST_LIFE {
@@ -190,7 +197,7 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
 
     fn step(&self, key: &str, cost: u64, life: Duration, is_first: bool) -> Result<Step, CheckError> {
         let mut place = self.keys.lock(key);
-        // Read under the lock, so that one key sees times in the order of its checks.
+        // Read under the lock, so that a key's times follow the order of its checks.
         let now = self.clock.now();
         place.with(
             |hot| hot.standing(now, life),
@@ -212,7 +219,7 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
         Ok(said)
     }
 
-    /// What is leased is dropped, and what is fetched meanwhile too.
+    /// Drops the lease, and the result of a fetch that is running.
     fn forget<'a>(&'a self, key: &'a str) -> Forgetting<impl Fn() + 'a> {
         Forgetting::begin(move || {
             if let Some((_, hot)) = self.keys.lock(key).get_mut() {
@@ -240,7 +247,7 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
         self.shared.accepts(quota)
     }
 
-    /// Drops all leases; other processes keep theirs until they end.
+    /// Drops all leases. Other processes keep theirs until they end.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         self.shared.set_quota(quota)?;
         self.keys.change(&(), || (), |(), hot, ()| hot.forget());
@@ -261,12 +268,12 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
         }
     }
 
-    /// What is leased is admitted all the same.
+    /// The leased amount is still admitted.
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         self.shared.penalty(key, cost).await
     }
 
-    /// Drops the lease, since what it was charged may be what is taken back: what is left of it counts as used.
+    /// Drops the lease, whose charge may be the refunded one. Its unused amount counts as used.
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
         let _forgetting = self.forget(key);
         self.shared.reward(key, amount).await
@@ -287,7 +294,7 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
         self.shared.unblock(key).await
     }
 
-    /// Checks of this process, by whomever they were decided, and the keys whose rates it remembers.
+    /// Checks of this process, decided here or in Redis, and keys whose rates are stored.
     fn stats(&self) -> LimiterStats {
         let tracked_keys = self.keys.stats(|_| (0, false)).tracked_keys;
         LimiterStats { tracked_keys, ..self.tally.stats() }

@@ -1,4 +1,4 @@
-//! The round trip that takes a lease.
+//! The round trip that fetches a lease.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::redis::algorithm::FIGURES;
 use crate::redis::limiter::{Answer, Said, args};
 use crate::redis::{MAX_MICROS, RedisAlgorithm, RedisLimiter, figures};
 
-/// What Redis has charged ahead.
+/// An amount that Redis has charged in advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) amount: u64,
-    /// For how long it may be admitted, from before the script was sent.
+    /// Lifetime of the lease, which begins before the script was sent.
     pub(super) life: Duration,
 }
 
 impl<A: RedisAlgorithm> RedisLimiter<A> {
-    /// Checks a cost, and has `amount` charged with it for so many microseconds where both fit and it is a small
-    /// part of what is left. Counts nothing.
+    /// Checks a cost. Also charges `amount` for `life` microseconds if both fit and the amount is a
+    /// small part of the remaining one. Not counted in the statistics.
     pub(super) async fn lease(
         &self,
         key: &str,

@@ -1,15 +1,15 @@
-//! What the hash of quotas holds of one limiter.
+//! One limiter's field in the hash of quotas.
 
 use std::fmt;
 
 use crate::{QuotaError, Quotas, QuotasError};
 
-/// A text and when it was published. Of two the later one counts, on whichever server it was.
+/// A text and the time of its publication. Of two fields the later one wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Field {
-    /// The server's time in µs; zero for what another program wrote without one.
+    /// The server's time in µs. Zero if another program wrote the field without a time.
     pub(super) date: u64,
-    /// Quotas; empty where they were withdrawn, so that a withdrawal isn't taken for a loss.
+    /// The quotas. Empty if they were withdrawn, so that a withdrawal is not mistaken for a loss.
     pub(super) text: String,
 }
 
@@ -17,14 +17,14 @@ impl Field {
     pub(super) fn parse(field: &str) -> Self {
         let dated = field.split_once(' ').and_then(|(date, text)| {
             let is_date = !date.is_empty() && date.bytes().all(|byte| byte.is_ascii_digit());
-            // Later dates are none: no time is, and a script would round them.
+            // Later values are not dates, and a script would round them.
             let date = date.parse().ok().filter(|date| is_date && *date < 1 << 53)?;
             Some(Self { date, text: text.to_owned() })
         });
         dated.unwrap_or_else(|| Self { date: 0, text: field.to_owned() })
     }
 
-    /// The quotas, if any are published.
+    /// The published quotas. `None` if they were withdrawn.
     pub(super) fn quotas(&self) -> Result<Option<Quotas>, QuotaError> {
         if self.text.is_empty() {
             return Ok(None);
@@ -33,14 +33,14 @@ impl Field {
     }
 }
 
-/// What the script that publishes reads.
+/// The format that the publishing script reads.
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.date, self.text)
     }
 }
 
-/// What is wrong with one of them, or with the text.
+/// Converts the error of one quota, or of the text.
 pub(super) fn one_error(error: QuotasError) -> QuotaError {
     match error {
         QuotasError::Quota { source, .. } => source,

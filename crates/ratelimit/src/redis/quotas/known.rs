@@ -1,4 +1,4 @@
-//! What a node knows of published quotas, and the limiters that follow them.
+//! A node's knowledge of published quotas, and the limiters that follow them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use crate::{Limiter, Quota, QuotaError, Quotas};
 
 #[derive(Default)]
 pub(super) struct Known {
-    /// Limiter to what is published, withdrawn ones too.
+    /// Published fields by limiter name, including withdrawn ones.
     pub(super) fields: BTreeMap<String, Field>,
     registered: Vec<Registered>,
-    /// Names with a text that can't be applied here.
+    /// Names whose text cannot be applied on this node.
     pub(super) refused: BTreeMap<String, QuotaError>,
 }
 
 struct Registered {
     limiter: Arc<dyn Limiter>,
-    /// Its own quotas, while others are published: those it had before.
+    /// The limiter's own quotas from before, while others are published.
     own: Option<Quotas>,
 }
 
@@ -33,14 +33,13 @@ impl Known {
         self.registered.push(registered);
     }
 
-    /// The date of what is known of that name.
     pub(super) fn date(&self, name: &str) -> u64 {
         self.fields.get(name).map_or(0, |field| field.date)
     }
 
-    /// What is to be published for `quota` to hold beside the other windows that were published: nothing is applied yet.
+    /// The quotas to publish so that `quota` joins the other published windows. Applies nothing.
     pub(super) fn plan(&self, name: &str, quota: Quota) -> Result<Quotas, QuotaError> {
-        // What can't be read is replaced.
+        // A text that cannot be parsed is replaced.
         let published = self.fields.get(name).and_then(|field| field.quotas().ok().flatten());
         let here = || self.registered.iter().filter(|one| one.limiter.name() == name);
         let windows = here().next().map(Registered::own);
@@ -56,8 +55,8 @@ impl Known {
         Ok(planned)
     }
 
-    /// Takes over what is at least as new as what is known, and applies it where it is another one. Answers whether something newer
-    /// is known.
+    /// Stores a field that is at least as new as the known one, and applies it if its text differs.
+    /// Returns whether a newer field is known.
     pub(super) fn learn(&mut self, name: String, field: Field) -> bool {
         let known = self.fields.get(&name);
         if known.is_some_and(|known| known.date > field.date) {
@@ -78,15 +77,14 @@ impl Known {
 }
 
 impl Registered {
-    /// Its quotas where none are published.
+    /// The limiter's quotas without publication.
     fn own(&self) -> Quotas {
         self.own.unwrap_or_else(|| self.limiter.quotas())
     }
 
-    /// Sees that the limiter can apply all of them.
     fn ensure_follows(&self, published: &Quotas) -> Result<(), QuotaError> {
         let own = self.own();
-        // One after the other, a limiter with a single quota would take the last of several.
+        // A limiter with a single quota would otherwise apply the last of several.
         if published.len() > 1
             && let Some(other) = published.iter().find(|quota| own.len() == 1 || !has_window(&own, quota))
         {
@@ -95,10 +93,10 @@ impl Registered {
         published.iter().try_for_each(|quota| self.limiter.accepts(*quota))
     }
 
-    /// Gives the limiter what is published; of windows that are not, its own.
+    /// Applies the published quotas to the limiter. Other windows get its own quotas.
     fn follow(&mut self, field: &Field) -> Result<(), QuotaError> {
         let Some(published) = field.quotas()? else {
-            // What somebody set while nothing was published stays.
+            // A quota that was set while nothing was published is kept.
             return self.own.take().map_or(Ok(()), |own| self.set_all(&own));
         };
         self.ensure_follows(&published)?;
@@ -113,7 +111,7 @@ impl Registered {
 
     fn set_all(&self, quotas: &Quotas) -> Result<(), QuotaError> {
         let before = self.limiter.quotas();
-        // What changes nothing need not walk all keys.
+        // Unchanged quotas are skipped, because applying one iterates over all keys.
         let mut changed = quotas.iter().filter(|quota| !before.contains(quota));
         changed.try_for_each(|quota| self.limiter.set_quota(*quota))
     }

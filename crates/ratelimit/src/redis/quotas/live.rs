@@ -1,4 +1,4 @@
-//! Which processes are alive.
+//! The set of live processes.
 
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
@@ -9,16 +9,16 @@ use tidegate_redis::{Arg, Client, Error, Script};
 
 use crate::LiveProcesses;
 
-/// A process that has not been seen for so long is no longer counted.
+/// Time after its last report for which a process is counted.
 const COUNTED_FOR: Duration = Duration::from_secs(10);
 
-/// Reports this process as alive, and counts the others.
+/// Reports this process as alive and counts the others.
 pub(super) struct Roll {
     key: String,
     process: String,
     touch: Script,
     pub(super) live: LiveProcesses,
-    /// Whether the last touch saw fewer processes than are counted.
+    /// Whether the last report saw fewer processes than are counted.
     saw_fewer: AtomicBool,
 }
 
@@ -29,7 +29,7 @@ impl Roll {
         Self { key, process, touch, live: LiveProcesses::default(), saw_fewer: AtomicBool::new(false) }
     }
 
-    /// An error leaves the number as it was.
+    /// Reports this process. An error does not change the number.
     pub(super) async fn touch(&self, client: &Client) -> Result<(), Error> {
         let counted_for = u64::try_from(COUNTED_FOR.as_millis()).unwrap_or(u64::MAX);
         let args = vec![Arg::from(self.process.as_str()), Arg::from(counted_for)];
@@ -38,8 +38,9 @@ impl Roll {
         Ok(())
     }
 
-    /// Takes a lower number only from the second touch in a row that sees fewer: after an outage
-    /// the first process to touch removes the others, which are about to touch too.
+    /// Accepts a lower number only from the second consecutive report that sees fewer processes:
+    /// after an outage, the first report removes the other processes, which are about to report
+    /// too.
     fn note(&self, count: NonZeroU32) {
         let is_fewer = count < self.live.count();
         if is_fewer && !self.saw_fewer.swap(true, Ordering::Relaxed) {

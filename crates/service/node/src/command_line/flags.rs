@@ -1,10 +1,10 @@
-//! Flags that stand for settings, for one run: they win over the environment.
+//! Flags that set settings for one run. They take precedence over the environment.
 
 use clap::{Arg, ArgMatches, Command};
 use tidegate_model::queues::{ALL, QUEUES};
 use tidegate_settings::{RawSettings, SettingsError, Source};
 
-/// A flag with a value, and the settings that it stands for.
+/// A flag with a value, and the settings that it changes.
 #[derive(Debug)]
 pub struct Flag {
     name: &'static str,
@@ -24,7 +24,8 @@ pub const SERVED: Flag = Flag {
     },
 };
 
-/// `--concurrency email=4,report=1`, or `--concurrency 4` for each: the jobs that the process runs at a time.
+/// `--concurrency email=4,report=1`, or `--concurrency 4` for each queue: the number of concurrent
+/// jobs.
 pub const CONCURRENCY: Flag = Flag {
     name: "--concurrency",
     value: "JOBS",
@@ -38,7 +39,7 @@ impl Flag {
         command.arg(Arg::new(self.name).long(long).value_name(self.value).help(self.help))
     }
 
-    /// Lays its value over the settings; what is wrong with it is one of their faults.
+    /// Applies its value to the settings. An invalid value is added to their faults.
     pub(super) fn apply(&self, arguments: &ArgMatches, raw: &mut RawSettings) {
         if let Some(text) = arguments.get_one::<String>(self.name)
             && let Err(fault) = (self.lay_over)(raw, text)

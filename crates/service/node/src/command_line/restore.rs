@@ -1,4 +1,4 @@
-//! `restore BACKUP`: brings a backup back, in place of serving.
+//! `restore BACKUP`: restores a backup instead of serving.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use tidegate_domain::backup::Request;
@@ -22,9 +22,10 @@ pub(super) fn command() -> Command {
         )
 }
 
-/// What is to be restored, where that is asked for.
+/// Returns the restore request. `None` if the command line has none.
 pub(super) fn asked(arguments: &ArgMatches) -> Option<Request> {
-    // Not by the name alone: a program that restores nothing has no such command, and asking for it by name would be a panic.
+    // Not looked up by name: a program without restore has no such command, and a lookup by name
+    // would panic.
     let (_, asked) = arguments.subcommand().filter(|(name, _)| *name == NAME)?;
     let backup = asked.get_one::<String>("backup")?.clone();
     Some(Request { backup, replace: asked.get_flag("replace") })

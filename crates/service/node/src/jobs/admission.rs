@@ -1,4 +1,4 @@
-//! Who may upload now: a tenant has only so many imports under way.
+//! Admission of uploads: limits the pending imports of a tenant.
 
 use std::io;
 
@@ -9,27 +9,28 @@ use tidegate_store::{Reserved, Store, StoreError};
 
 use super::ImportSchedules;
 
-/// A place among the imports that its tenant has under way, taken before the upload is read.
+/// A reservation of one pending import of a tenant, made before the upload is read.
 ///
-/// Dropped before it is [kept](Self::keep), as when the client goes away, it is given back along with what was
-/// uploaded.
+/// If it is dropped before it is [kept](Self::keep), for example because the client disconnected,
+/// the reservation is released and the upload is removed.
 #[derive(Debug)]
 pub struct Ticket {
     upload: Upload,
     is_repeatable: bool,
-    /// Whether this ticket took the place. Otherwise an earlier request with the same id did, and keeps it.
+    /// Whether this ticket made the reservation. Otherwise an earlier request with the same id made
+    /// it and keeps it.
     is_first: bool,
     place: Option<(Store, Spool)>,
 }
 
-/// Why an upload is not taken now.
+/// An upload is not admitted now.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAdmitted {
-    /// The tenant has all the imports under way that it may have.
+    /// The tenant has reached the limit on pending imports.
     #[error("{most} imports are under way already; wait for one to end")]
     TooMany {
-        /// How many that is.
+        /// The limit.
         most: u32,
     },
     /// The tables can't be used.
@@ -44,12 +45,12 @@ pub enum NotAdmitted {
 }
 
 impl Ticket {
-    /// Takes a place for one more import of the tenant, which may have `most` under way. A repeated request, with the
-    /// same `id`, keeps its place.
+    /// Reserves one more import of the tenant, which may have `most` pending. A repeated request
+    /// with the same `id` keeps its reservation.
     ///
     /// # Errors
     ///
-    /// When there is no place, or it can't be known.
+    /// [`NotAdmitted`] if the limit is reached, or if that can't be determined.
     pub async fn take(
         store: &Store,
         spool: &Spool,
@@ -71,42 +72,43 @@ impl Ticket {
         let (upload, place) = (spool.name(id), Some((store.clone(), spool.clone())));
         let ticket = Self { upload, is_repeatable: false, is_first, place };
         if is_first && ticket.upload.is_shared() {
-            // An earlier import of this id may have left its file, which is not the one that comes now.
+            // An earlier import with this id may have left its file, which is not the one of this
+            // upload.
             spool.remove(&ticket.upload).await?;
         }
         Ok(ticket)
     }
 
-    /// Notes that other requests may have the same id. If they [share](Upload::is_shared) the
-    /// upload too, it is never removed with this ticket.
+    /// Declares that other requests may have the same id. If they also [share](Upload::is_shared)
+    /// the upload, it is never removed with this ticket.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.is_repeatable = true;
         self
     }
 
-    /// The id for the job.
+    /// Id of the job.
     pub fn id(&self) -> &JobId {
         self.upload.job()
     }
 
-    /// The name for the upload.
+    /// Name of the upload.
     pub fn upload(&self) -> &Upload {
         &self.upload
     }
 
-    /// Leaves the place to the job, which is enqueued next.
+    /// Leaves the reservation to the job, which is enqueued next.
     #[must_use]
     pub fn keep(mut self) -> Self {
         self.place = None;
         self
     }
 
-    /// Gives the place back and removes the upload; the sweep does what can't be done now.
+    /// Releases the reservation and removes the upload. If that fails now, the sweep does it.
     ///
-    /// A shared upload of a [repeatable](Self::repeatable) ticket is left to the sweep too. If an
-    /// earlier request with the same id has taken the place, that request keeps it, and what is
-    /// shared.
+    /// A shared upload of a [repeatable](Self::repeatable) ticket is also left to the sweep. If an
+    /// earlier request with the same id made the reservation, that request keeps it and the shared
+    /// upload.
     pub async fn give_back(&self, store: &Store, spool: &Spool) {
         let (id, is_mine_alone) = (self.id(), self.is_first && !self.is_repeatable);
         if (is_mine_alone || !self.upload.is_shared())
@@ -133,9 +135,9 @@ impl Drop for Ticket {
     }
 }
 
-/// Notes which imports came to an end without their handler: cancelled, or dead by their last failure.
+/// Records which imports ended without their handler: cancelled, or dead after their last failure.
 ///
-/// Done only when places seem to have run out, and then for as many jobs as there are places.
+/// Called only if the limit appears to be reached, and then for at most as many jobs as the limit.
 async fn close_what_is_over(store: &Store, broker: &dyn Broker, tenant: &TenantId) -> Result<(), NotAdmitted> {
     for id in store.pending_imports(tenant).await? {
         let Ok(job) = JobId::new(&id) else { continue };

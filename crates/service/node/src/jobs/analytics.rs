@@ -1,6 +1,7 @@
-//! Queue `analytics`: rolls what tenants did into days, page by page.
+//! Queue `analytics`: adds tenants' activity to daily counts, page by page.
 //!
-//! A page is one transaction, so a worker that dies leaves nothing half-done, and its successor goes on with what is left.
+//! A page is one transaction. So a worker that dies leaves no partial state, and its successor
+//! continues with the rest.
 
 use std::time::Duration;
 
@@ -14,14 +15,14 @@ use tidegate_store::{Store, StoreError};
 use super::regular::Regular;
 use super::{JobContext, again};
 
-/// Rows that one transaction takes.
+/// Number of rows in one transaction.
 const PAGE: u32 = 500;
 
-/// Time after which a stream of increments without a batch is that of a process that is gone. No
-/// batch waits for so long.
+/// Time without a batch after which the process of an increment stream counts as gone. No batch
+/// waits for so long.
 const IDLE_STREAM: TimeDelta = TimeDelta::days(30);
 
-/// Rolls all there is.
+/// Rolls all waiting activity.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct RollAnalytics {}
 
@@ -38,13 +39,13 @@ impl Regular for RollAnalytics {
 /// Runs [`RollAnalytics`].
 #[derive(Debug, Clone)]
 pub(crate) struct RollHandler {
-    /// Where the figures are.
+    /// Location of the counts.
     pub(crate) store: Store,
     /// How long days are kept.
     pub(crate) keep: Duration,
 }
 
-/// Gives the worker what rolls.
+/// Adds the handler to the worker.
 pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     let handler = RollHandler { store: context.store.clone(), keep: context.settings.analytics_keep };
     worker.handler::<RollAnalytics, _>(handler)
@@ -55,7 +56,8 @@ impl Handler<RollAnalytics> for RollHandler {
     async fn run(&self, _: RollAnalytics, context: &Context) -> Outcome {
         match self.roll(context).await {
             Ok(Some(outcome)) => outcome,
-            // Somebody else has the job now, or it was cancelled: whatever this run answers is not heard.
+            // Another worker has the job now, or it was cancelled. The outcome of this run is
+            // ignored.
             Ok(None) => Outcome::retry("stopped before the end"),
             Err(error) => again(&error),
         }
@@ -74,7 +76,7 @@ impl RollHandler {
             if page < u64::from(PAGE) {
                 break;
             }
-            // How many are left nobody knows: more come while it rolls.
+            // The number of remaining rows is unknown, since new ones arrive during the roll.
             if context.progress(50, format!("{rolled} rolled")).await.is_err() {
                 return Ok(None);
             }

@@ -51,7 +51,7 @@ async fn a_time_makes_one_job_and_it_rolls_all_there_is() {
     let job = tokio::time::timeout(PATIENCE, ended).await.expect("it is done");
     assert_eq!(job.result, Some(serde_json::json!({"rolled": ACTS, "removed": 0})), "{job:?}");
     assert_eq!(ground.store.roll_activity(1).await.unwrap(), 0);
-    // Over midnight, both days are looked at.
+    // Around midnight, both days are read.
     let today = clock::now().date_naive();
     let days = ground.store.analytics(&ground.tenant, today.pred_opt().unwrap(), today).await.unwrap();
     assert_eq!(days.values().map(|day| day.reminders_sent).sum::<u64>(), ACTS);

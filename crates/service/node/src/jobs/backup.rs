@@ -1,4 +1,4 @@
-//! Queue `backup`: writes every table into a file, as it was at one moment.
+//! Queue `backup`: writes every table into a file, all from one state of the database.
 
 use std::io;
 
@@ -25,15 +25,15 @@ impl Job for MakeBackup {
 /// Runs [`MakeBackup`].
 #[derive(Debug, Clone)]
 pub(crate) struct BackupHandler {
-    /// What is backed up.
+    /// The tables to back up.
     pub(crate) store: Store,
-    /// Where the file goes.
+    /// Destination of the file.
     pub(crate) files: Files,
-    /// How many are kept.
+    /// Number of backups that are kept.
     pub(crate) keep: usize,
 }
 
-/// Gives a worker the handler of backups.
+/// Adds the handler of backups to a worker.
 pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     worker.handler::<MakeBackup, _>(BackupHandler {
         store: context.store.clone(),
@@ -50,7 +50,7 @@ enum Failure {
     Files(#[from] FilesError),
     #[error("a backup can't be compressed: {0}")]
     Compress(#[from] io::Error),
-    /// Somebody else has the job now, or it was cancelled: whatever this run answers is not heard.
+    /// Another worker has the job now, or it was cancelled. The outcome of this run is ignored.
     #[error("stopped before the end")]
     Stopped,
 }
@@ -61,7 +61,8 @@ impl Handler<MakeBackup> for BackupHandler {
         match self.make(context).await {
             Ok(result) => Outcome::done(result),
             Err(Failure::Store(error)) => again(&error),
-            // A place that is away may as well be full, and whoever writes all of it again each time has to come to an end.
+            // A destination that is unreachable may also be full. Each run writes everything again,
+            // so the number of attempts is limited.
             Err(Failure::Files(error)) if !error.is_transient() => Outcome::bury(error),
             Err(error) => Outcome::retry(error),
         }
@@ -74,7 +75,7 @@ impl BackupHandler {
         let (written, digests) = self.write(&at, context).await?;
         let removed = self.retain().await;
         if let Err(error) = &removed {
-            // The next one does it.
+            // The next run removes them.
             tracing::warn!(%error, "old backups can't be removed now");
         }
         Ok(json!({
@@ -121,7 +122,7 @@ impl BackupHandler {
         Ok((written, digests))
     }
 
-    /// Removes all but the newest; which it has removed.
+    /// Removes all but the newest backups. Returns the removed ones.
     async fn retain(&self) -> Result<Vec<FileId>, FilesError> {
         let mut backups: Vec<FileAt> =
             self.files.list(FileKind::Backup).map_ok(|stored| stored.at).try_collect().await?;

@@ -1,6 +1,7 @@
 //! Queue `email`: sends one mail.
 //!
-//! A mail is sent at least once: where the server took it and its receipt was lost, it is sent again, with the same `Message-ID`.
+//! A mail is sent at least once. If the server accepted it and the answer was lost, it is sent
+//! again with the same `Message-ID`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -10,19 +11,19 @@ use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
 use super::JobContext;
 
-/// Sends a mail to all of its recipients or, where one of them is refused, to none.
+/// Sends a mail to all of its recipients, or to none if one of them is refused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SendEmail {
-    /// Whose mail it is.
+    /// The tenant that sends the mail.
     pub tenant: TenantId,
-    /// Whom it is for: addresses, each with a name or without, such as `Ada <ada@example.org>`.
+    /// Recipients: addresses with or without a name, such as `Ada <ada@example.org>`.
     pub to: Vec<String>,
-    /// One line, of 500 characters at most.
+    /// Subject: one line of at most 500 characters.
     pub subject: String,
-    /// What it says.
+    /// Text.
     pub text: String,
-    /// The same as HTML.
+    /// The text as HTML. `None` for a mail with plain text only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub html: Option<String>,
 }
@@ -35,11 +36,11 @@ impl Job for SendEmail {
 /// Runs [`SendEmail`].
 #[derive(Debug, Clone)]
 pub(crate) struct EmailHandler {
-    /// By whom it is sent.
+    /// Sends the mails.
     pub(crate) mailer: Mailer,
 }
 
-/// Gives the worker what sends mails.
+/// Adds the handler of mails to the worker.
 pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     let mailer = Mailer::new(context.settings, context.store.installation());
     worker.handler::<SendEmail, _>(EmailHandler { mailer })

@@ -65,7 +65,7 @@ async fn a_mail_arrives_whole() {
     let (head, body) = mail.text.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("Message-ID: <mail-1.cafe@localhost>"), "{head}");
     assert!(head.contains("multipart/alternative"), "{head}");
-    // The dot alone did not end the mail.
+    // A line with only a dot did not end the mail.
     assert!(body.contains("<p>Line one.</p>") && body.contains("three."), "{body}");
 }
 
@@ -81,7 +81,7 @@ async fn a_4xx_is_tried_again_and_a_5xx_is_dead_at_once() {
     assert!(error.contains("550") && !error.contains("never@"), "{error}");
     let bad = ground.send("bad", &["ada@example.org\r\nBcc: eve@example.org"]).await;
     assert_eq!((bad.state, bad.attempts.len()), (State::Dead, 1), "{bad:?}");
-    // All recipients or none.
+    // Either all recipients or none.
     let taken = server.received();
     assert_eq!(taken.iter().map(|mail| mail.to.join(",")).collect::<Vec<_>>(), ["later-2@example.org"]);
 }
@@ -95,7 +95,7 @@ async fn a_server_that_hangs_is_given_up_and_one_that_is_away_is_tried_again() {
     assert_eq!((hung.state, hung.attempts.len()), (State::Dead, 4), "{hung:?}");
     assert!(hung.attempts.iter().all(|attempt| attempt.error.as_ref().unwrap().contains("within 0.5 s")), "{hung:?}");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    // Also before it has said who it is.
+    // Also if it hangs before its greeting.
     server.hang().await;
     let silent = ground.send("silent", &["ada@example.org"]).await;
     assert!(silent.attempts[0].error.as_ref().unwrap().contains("within 0.5 s"), "{silent:?}");
@@ -114,7 +114,7 @@ async fn nothing_is_said_in_clear_where_tls_is_required() {
     ] {
         let ground = Ground::start(&[("TIDEGATE_EMAIL_URL", &url)]);
         let job = ground.send("clear", &["ada@example.org"]).await;
-        // A fault of the settings, which may be mended while it is tried again.
+        // A fault of the settings, which may be corrected between attempts.
         assert_eq!((job.state, job.attempts.len()), (State::Dead, 4), "{job:?}");
         let error = job.attempts[0].error.clone().unwrap();
         assert!(error.contains("STARTTLS") && !error.contains("hunter2"), "{error}");

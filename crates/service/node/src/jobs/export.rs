@@ -1,7 +1,8 @@
 //! Queue `export`: writes a tenant's schedules into a file.
 //!
-//! All pages are read as of one moment, and the file is seen when it is whole. A run that dies leaves nothing to go on from: the
-//! next one begins a file of its own, and of two that end only the first is entered.
+//! All pages are read from one state of the database, and the file appears only when it is
+//! complete. A run that dies leaves nothing to resume: the next run starts a new file. If two runs
+//! end, only the first one's file is recorded.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,15 +17,15 @@ use tidegate_store::{Made, Snapshot, StoredFile};
 use super::JobContext;
 use super::file_run::{FileJob, FileRuns, RunFailure, outcome, told};
 
-/// Schedules of a page. Large ones make it end sooner.
+/// Maximum number of schedules in a page. A page of large schedules ends earlier.
 const PAGE: usize = 200;
 
 /// Exports all schedules of a tenant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExportSchedules {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// How they are written.
+    /// Format of the file.
     pub format: Format,
 }
 
@@ -45,7 +46,7 @@ impl FileJob for ExportSchedules {
 #[derive(Debug, Clone)]
 pub(crate) struct ExportHandler(pub(crate) FileRuns);
 
-/// Gives a worker the handler of exports.
+/// Adds the handler of exports to a worker.
 pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     worker.handler::<ExportSchedules, _>(ExportHandler(FileRuns::of(context, context.settings.files.export)))
 }

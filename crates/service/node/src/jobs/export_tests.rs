@@ -101,7 +101,7 @@ async fn an_export_holds_every_schedule_and_is_done_once_however_often_it_runs()
     titles.dedup();
     assert_eq!(titles.len(), 450);
 
-    // As a run that was lost after its last step is done again.
+    // As when a run that was lost after its last step is repeated.
     let again = export.ground.store.open_run(id.as_str(), &export.ground.tenant, FileKind::Export).await.unwrap();
     assert_eq!(again, Some(Made::one(file)));
     assert_eq!(export.listed().await, [row.at]);
@@ -123,7 +123,7 @@ async fn places_run_out_and_come_back() {
 async fn an_export_whose_place_is_away_or_full_is_tried_a_bounded_number_of_times_and_tells_no_path() {
     let export = Export::of(1).await;
     let id = export.ask(1).await.unwrap();
-    // No directory can be made there, whoever asks.
+    // No account, not even root, can create a directory there.
     let in_the_way = export.directory.path().join("files/export");
     std::fs::write(&in_the_way, "").unwrap();
     let _worker = export.work();
@@ -151,7 +151,7 @@ async fn the_sweep_takes_what_is_over_and_what_nobody_knows_and_leaves_the_rest(
     for at in [&orphan, &backup] {
         export.files.create(at.clone()).await.unwrap().finish().await.unwrap();
     }
-    // One whose job was never enqueued.
+    // A run whose job was never enqueued.
     export.ground.store.reserve_run("lost", &export.ground.tenant, FileKind::Export, 1).await.unwrap();
     let (files, store) = (export.files.clone(), export.ground.store.clone());
     let sweep = FilesSweep { files, store, broker: Arc::clone(&export.broker) as _ };

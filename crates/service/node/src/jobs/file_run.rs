@@ -1,7 +1,7 @@
-//! What jobs have in common that make files for a tenant.
+//! Shared code of jobs that make files for a tenant.
 //!
-//! A run that dies leaves nothing to go on from: the next one makes files of its own, and of two that end only what the first has made
-//! is entered. What the other made is removed, or swept.
+//! A run that dies leaves nothing to resume: the next run makes new files. If two runs end, only
+//! the first one's files are recorded. The files of the other are removed or swept.
 
 use std::time::Duration;
 
@@ -18,21 +18,21 @@ use super::{JobContext, again};
 
 /// A job that makes files for a tenant.
 pub trait FileJob: Job {
-    /// What they are.
+    /// Kind of the files.
     const MAKES: FileKind;
 
-    /// Whose they are.
+    /// Returns the tenant of the files.
     fn tenant(&self) -> &TenantId;
 }
 
-/// Where such jobs leave what they make.
+/// Stores the files of such jobs.
 #[derive(Debug, Clone)]
 pub(crate) struct FileRuns {
-    /// What is written about, and what is known of the files.
+    /// The tables that are exported, and the rows of the files.
     pub(crate) store: Store,
-    /// Where the files go.
+    /// Destination of the files.
     pub(crate) files: Files,
-    /// How long they are kept.
+    /// How long the files are kept.
     pub(crate) keep: Duration,
 }
 
@@ -44,28 +44,29 @@ pub(super) enum RunFailure {
     Files(#[from] FilesError),
     #[error("a page could not be continued")]
     Cursor,
-    /// What was asked for can't be made, whoever tries it.
+    /// The request can't be fulfilled in any attempt.
     #[error("{0}")]
     Unwanted(String),
-    /// Somebody else has the job now, or it was cancelled: whatever this run answers is not heard.
+    /// Another worker has the job now, or it was cancelled. The outcome of this run is ignored.
     #[error("stopped before the end")]
     Stopped,
 }
 
-/// What the queue is to do with a job whose run came to this.
+/// Returns the outcome of a job from the result of its run.
 pub(super) fn outcome(result: Result<Value, RunFailure>) -> Outcome {
     match result {
         Ok(result) => Outcome::done(result),
         Err(RunFailure::Store(error)) => again(&error),
         Err(error @ RunFailure::Unwanted(_)) => Outcome::bury(error),
-        // No login, no bucket: whoever mends that tries the job again. A place that is away may as well be full, and whoever writes all
-        // of it again each time has to come to an end.
+        // An invalid login or bucket needs an operator, who then retries the job. A destination
+        // that is unreachable may also be full. Each run writes everything again, so the number of
+        // attempts is limited.
         Err(RunFailure::Files(error)) if !error.is_transient() => Outcome::bury(error),
         Err(error) => Outcome::retry(error),
     }
 }
 
-/// What a result says of a file.
+/// Describes a file in a job's result.
 pub(super) fn told(file: &StoredFile) -> Value {
     json!({
         "id": file.at.id,
@@ -78,12 +79,12 @@ pub(super) fn told(file: &StoredFile) -> Value {
 }
 
 impl FileRuns {
-    /// Those of a worker.
+    /// Makes it from the dependencies of a worker.
     pub(super) fn of(context: &JobContext<'_>, settings: FileRunSettings) -> Self {
         Self { store: context.store.clone(), files: context.files.clone(), keep: settings.keep }
     }
 
-    /// Begins a run: what an earlier one of the job has made, where one has.
+    /// Starts a run. Returns the files of an earlier run of the job, if it has made any.
     pub(super) async fn begin<J: FileJob>(
         &self,
         job: &J,
@@ -95,7 +96,8 @@ impl FileRuns {
         }
     }
 
-    /// Enters what a run has made. Where another one was there first, what that has made is as good.
+    /// Records the files of a run. If another run was first, returns that run's files, which are
+    /// equivalent.
     pub(super) async fn end<J: FileJob>(
         &self,
         job: &J,
@@ -119,19 +121,19 @@ impl FileRuns {
         }
     }
 
-    /// The files of those ids, unless the time of one is over.
+    /// Returns the files with those ids. `None` if one of them has expired.
     async fn find(&self, tenant: &TenantId, made: Made<FileId>) -> Result<Option<Made<StoredFile>>, StoreError> {
         let Some(first) = self.store.file(tenant, made.first).await? else { return Ok(None) };
         let Some(second) = made.second else { return Ok(Some(Made::one(first))) };
         Ok(self.store.file(tenant, second).await?.map(|second| Made::pair(first, second)))
     }
 
-    /// Begins a file of the job's tenant.
+    /// Creates a file of the job's tenant.
     pub(super) async fn create<J: FileJob>(&self, job: &J) -> Result<NewFile, RunFailure> {
         Ok(self.files.create(FileAt::of_tenant(J::MAKES, job.tenant().clone())).await?)
     }
 
-    /// Ends a file, which is kept from now on for as long as such files are.
+    /// Finishes a file. Its retention time starts now.
     pub(super) async fn finish(
         &self,
         file: NewFile,
@@ -146,7 +148,7 @@ impl FileRuns {
         Ok(StoredFile { at, name, content_type: content_type.to_owned(), content, created_at, expires_at })
     }
 
-    /// Writes two files that are worth nothing without each other.
+    /// Writes two files that are only useful together.
     pub(super) async fn write_pair<J: FileJob>(
         &self,
         job: &J,
@@ -157,7 +159,7 @@ impl FileRuns {
         match self.write(job, second).await {
             Ok(second) => Ok(Made::pair(first, second)),
             Err(failure) => {
-                // What can't be removed now is swept.
+                // A file that can't be removed now is swept.
                 let _ = self.files.remove(&first.at).await;
                 Err(failure)
             }
@@ -171,13 +173,13 @@ impl FileRuns {
     }
 }
 
-/// The whole of a small file.
+/// The whole content of a small file.
 #[derive(Debug)]
 pub(super) struct Text {
-    /// What it is called where it is saved.
+    /// File name for downloads.
     pub(super) name: String,
-    /// Its media type.
+    /// Media type.
     pub(super) content_type: &'static str,
-    /// What it holds.
+    /// Content.
     pub(super) content: String,
 }

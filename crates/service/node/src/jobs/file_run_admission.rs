@@ -1,4 +1,4 @@
-//! Who may have files made now: a tenant has only so many runs of a kind under way.
+//! Admission of jobs that make files: limits the pending runs of a tenant, for each kind.
 
 use chrono::TimeDelta;
 use tidegate_base::clock;
@@ -8,19 +8,20 @@ use tidegate_store::{Reserved, Store, StoreError};
 
 use super::file_run::FileJob;
 
-/// How long a place without a job is left alone: the job may only be about to be enqueued.
+/// Minimum age at which a reservation without a job is released: the job may be about to be
+/// enqueued.
 const HANDED_OVER: TimeDelta = TimeDelta::seconds(60);
 
-/// Where files are asked for.
+/// Admits runs that make files.
 #[derive(Clone, Copy)]
 pub struct FilePlace<'a> {
-    /// Where places are counted.
+    /// The store that counts the pending runs.
     pub store: &'a Store,
-    /// Who knows which jobs there are.
+    /// The broker of the jobs.
     pub broker: &'a dyn Broker,
-    /// The way into the queue.
+    /// The producer that enqueues the jobs.
     pub producer: &'a Producer,
-    /// Runs of the kind that a tenant may have under way.
+    /// Limit on a tenant's pending runs of the kind.
     pub most: u32,
 }
 
@@ -30,22 +31,22 @@ impl std::fmt::Debug for FilePlace<'_> {
     }
 }
 
-/// Why a run is not begun now.
+/// A run is not admitted now.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilesNotAdmitted {
-    /// The tenant has all the runs under way that it may have.
+    /// The tenant has reached the limit on pending runs.
     #[error("{most} {}s are under way already; wait for one to end", kind.name())]
     TooMany {
-        /// Of what.
+        /// Kind of the files.
         kind: FileKind,
-        /// How many that is.
+        /// The limit.
         most: u32,
     },
     /// The tables can't be used.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// The job store can't be asked.
+    /// The job store can't be queried.
     #[error("{0}")]
     Queue(#[from] BrokerError),
     /// The job was not enqueued.
@@ -54,12 +55,13 @@ pub enum FilesNotAdmitted {
 }
 
 impl FilePlace<'_> {
-    /// Takes a place for one more run of the tenant, and enqueues its job under `id`. Repeating it with the same id is
-    /// safe.
+    /// Reserves one more run of the tenant, and enqueues its job with `id`. Repeating it with the
+    /// same id is safe.
     ///
     /// # Errors
     ///
-    /// When there is no place, or the job can't be enqueued. It may have been: see [`EnqueueError::may_have_run`].
+    /// [`FilesNotAdmitted`] if the limit is reached or the job can't be enqueued. In the latter
+    /// case the job may have been stored: see [`EnqueueError::may_have_run`].
     pub async fn begin<J: FileJob>(&self, job: &J, id: &JobId, trace: Option<String>) -> Result<(), FilesNotAdmitted> {
         let most = self.most;
         let mut reserved = self.store.reserve_run(id.as_str(), job.tenant(), J::MAKES, most).await?;
@@ -76,8 +78,8 @@ impl FilePlace<'_> {
             None => options,
         };
         if let Err(error) = self.producer.enqueue_with(job, options).await {
-            // A job that may be stored keeps its place, and so does an earlier request with this id; without a job the
-            // place is swept. So is one that can't be given back now.
+            // A job that may be stored keeps its reservation, and so does an earlier request with
+            // this id. A reservation without a job is swept, also one that can't be released now.
             if reserved == Reserved::New && !error.may_have_run() {
                 let _ = self.store.release_run(id.as_str()).await;
             }
@@ -86,9 +88,11 @@ impl FilePlace<'_> {
         Ok(())
     }
 
-    /// Notes which runs came to an end without their handler: cancelled, dead by their last failure, or never enqueued.
+    /// Records which runs ended without their handler: cancelled, dead after their last failure, or
+    /// never enqueued.
     ///
-    /// Done only when places seem to have run out, and then for as many jobs as there are places.
+    /// Called only if the limit appears to be reached, and then for at most as many jobs as the
+    /// limit.
     async fn close_what_is_over<J: FileJob>(&self, job: &J) -> Result<(), FilesNotAdmitted> {
         for (id, since) in self.store.pending_runs(job.tenant(), J::MAKES).await? {
             let Ok(job) = JobId::new(&id) else { continue };

@@ -1,8 +1,9 @@
 //! Queue `import`: reads an uploaded file of schedules into the table.
 //!
-//! The file is read in chunks; a chunk's rows, its bad lines and the position behind it are one transaction. A worker
-//! that dies leaves the position, and the next goes on from there: each row is in the table once, each bad line is
-//! reported once, however often the job is begun.
+//! The file is read in chunks. A chunk's rows, its rejected lines and the position after it are
+//! written in one transaction. If a worker dies, the next one continues from that position. So each
+//! row is in the table once and each rejected line is reported once, however often the job is
+//! started.
 
 use std::io;
 use std::sync::Arc;
@@ -20,19 +21,19 @@ use tidegate_store::{Advanced, ImportFailure, ImportProgress, Store, StoreError}
 
 use super::{JobContext, STORE_PAUSE, again};
 
-/// Bad lines that the job's result holds; the rejects file has all.
+/// Maximum number of rejected lines in the job's result. The rejects file has all.
 const REJECTS_IN_RESULT: u32 = 1000;
-/// Time between two log lines about imports that wait for their bucket.
+/// Interval of log lines about imports that wait for their bucket.
 const WAITS_LOGGED: Duration = Duration::from_secs(60);
 
 /// Imports the upload of the job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ImportSchedules {
-    /// Whose schedules they become.
+    /// The tenant that gets the schedules.
     pub tenant: TenantId,
-    /// How the file is written.
+    /// Format of the file.
     pub format: Format,
-    /// Its size, for the progress.
+    /// Size in bytes, for the progress.
     pub bytes: u64,
     /// The upload in the bucket. `None` if it is in the data directory, under the job's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,31 +45,31 @@ impl Job for ImportSchedules {
     const QUEUE: &'static str = "import";
 }
 
-/// How an import spreads its work, so that it leaves room for others.
+/// Pace of an import, which leaves capacity for other work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// Lines that one transaction takes.
+    /// Maximum number of lines in one transaction.
     pub(crate) chunk: usize,
-    /// Pause between two.
+    /// Pause between two transactions.
     pub(crate) pause: Duration,
 }
 
 /// Runs [`ImportSchedules`].
 #[derive(Debug, Clone)]
 pub(crate) struct ImportHandler {
-    /// Where the rows go.
+    /// Destination of the rows.
     pub(crate) store: Store,
-    /// Where the file is.
+    /// Location of the file.
     pub(crate) spool: Spool,
-    /// How fast.
+    /// Pace of the import.
     pub(crate) pace: Pace,
-    /// Bad lines that an import may have.
+    /// Maximum number of rejected lines of an import.
     pub(crate) max_rejects: u64,
-    /// Bounds the log lines of runs that wait for their bucket.
+    /// Limits the log lines of runs that wait for their bucket.
     pub(crate) waits: Arc<Seldom>,
 }
 
-/// Gives the worker what runs imports.
+/// Adds the handler of imports to the worker.
 pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     let queue = &context.settings.queue;
     worker.handler::<ImportSchedules, _>(ImportHandler {
@@ -86,7 +87,7 @@ enum Failure {
     Gone,
     #[error("the uploaded file can't be read: {0}")]
     Unreadable(io::Error),
-    /// The bucket is away or busy. The job waits for it, however long.
+    /// The bucket is unreachable or busy. The job waits for it without a limit.
     #[error("the uploaded file can't be read now: {0}")]
     Away(FilesError),
     /// The position belongs to another content.
@@ -100,7 +101,7 @@ enum Failure {
     TooManyRejects { imported: u64, rejected: u64, most: u64 },
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Somebody else has the job now, or it was cancelled: whatever this run answers is not heard.
+    /// Another worker has the job now, or it was cancelled. The outcome of this run is ignored.
     #[error("stopped before the end")]
     Stopped,
 }
@@ -126,7 +127,7 @@ impl From<ImportError> for Failure {
 }
 
 impl Failure {
-    /// Why the import is to be given up; `None` where another run may do better.
+    /// Returns why the import must be given up. `None` if another run may succeed.
     fn for_good(&self) -> Option<ImportFailure> {
         match self {
             Self::Gone => Some(ImportFailure::UploadGone),
@@ -145,7 +146,8 @@ impl Handler<ImportSchedules> for ImportHandler {
         match self.import(&upload, &job, context).await {
             Ok(progress) => match self.result(id, progress).await {
                 Ok(result) => {
-                    // Only now: until the result is known, another run may need the file to find its end.
+                    // Only now: until the result is stored, another run may need the file to find
+                    // its end.
                     self.remove_upload(&upload).await;
                     Outcome::done(result)
                 }
@@ -195,8 +197,9 @@ impl ImportHandler {
             progress = match self.store.advance_import(id, &job.tenant, progress, &chunk?).await? {
                 Advanced::To(progress) => progress,
                 Advanced::Overtaken => {
-                    // Whoever took the step, of us two only one holds the lease. If it is we, the other's late step
-                    // is a step of ours, and the import goes on behind it.
+                    // Only one of the two workers has the lease. If it is this one, the other
+                    // worker's late step counts as a step of this one, and the import continues
+                    // after it.
                     progress = self.store.open_import(id, &job.tenant, Position::START).await?;
                     report(context, job, progress).await?;
                     self.check_rejects(progress)?;
@@ -221,7 +224,7 @@ impl ImportHandler {
         Ok(blocking(move || Rows::open(reader, format, from)).await??)
     }
 
-    /// A file of mostly bad lines takes more room as rejects than it took as a file.
+    /// A limit, since a file of mostly invalid lines takes more space as rejects than as a file.
     fn check_rejects(&self, progress: ImportProgress) -> Result<(), Failure> {
         let ImportProgress { imported, rejected, .. } = progress;
         let most = self.max_rejects;
@@ -233,7 +236,7 @@ impl ImportHandler {
             return again(&error);
         }
         if failure == ImportFailure::TooManyRejects {
-            // No further run would read it: it would find the same count first.
+            // No further run would read it: it would find the same number of rejects first.
             self.remove_upload(upload).await;
         }
         Outcome::bury(error)
@@ -259,14 +262,14 @@ impl ImportHandler {
 
 async fn report(context: &Context, job: &ImportSchedules, progress: ImportProgress) -> Result<(), Failure> {
     let read = (progress.next.byte.min(job.bytes) * 100).checked_div(job.bytes).unwrap_or(100);
-    // The position stays behind the last row, and blank lines may follow it.
+    // The position stays after the last row, and blank lines may follow it.
     let percent = if progress.is_finished { 100 } else { read };
     let message = format!("{} imported, {} rejected", progress.imported, progress.rejected);
     let percent = u8::try_from(percent).unwrap_or(100);
     context.progress(percent, message).await.map_err(|_| Failure::Stopped)
 }
 
-/// Runs file work off the runtime's threads.
+/// Runs file operations outside of the runtime's threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }

@@ -1,4 +1,4 @@
-//! Imports of uploads in a bucket.
+//! Tests of imports of uploads in a bucket.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::import_tests::{begin, begin_with, csv};
 use super::test_ground::Ground;
 use super::{Pace, Ticket};
 
-/// So slow that a test can do something on the way.
+/// Slow enough for a test to act during the import.
 const PACE: Pace = Pace { chunk: 500, pause: Duration::from_millis(20) };
-/// More bytes than a reader asks for at once.
+/// More bytes than a reader requests at once.
 const LINES: usize = 18_000;
 
 async fn in_bucket() -> (S3Server, Ground, Arc<MemoryBroker>) {
@@ -98,7 +98,7 @@ async fn a_worker_without_the_bucket_leaves_the_import_to_others() {
     assert_eq!(s3.keys().len(), 1);
 }
 
-/// No other request has the file, whichever id it has.
+/// No other request shares the file, whichever id it has.
 #[tokio::test]
 async fn a_refused_request_removes_its_own_file_also_when_it_was_repeated() {
     let (s3, ground, broker) = in_bucket().await;

@@ -22,7 +22,7 @@ pub(super) fn csv(lines: usize) -> String {
     format!("title,starts_at,ends_at,recurrence,attendees\n{rows}")
 }
 
-/// Uploads a file, enqueues its import, and runs a worker until what is returned is dropped.
+/// Uploads a file, enqueues its import, and runs a worker until the returned value is dropped.
 pub(super) async fn begin(
     ground: &Ground,
     broker: &Arc<MemoryBroker>,
@@ -34,7 +34,7 @@ pub(super) async fn begin(
     begin_with(ground, broker, received, format, pace).await
 }
 
-/// As [`begin`], of what was uploaded before.
+/// Like [`begin`], for an earlier upload.
 pub(super) async fn begin_with(
     ground: &Ground,
     broker: &Arc<MemoryBroker>,
@@ -74,7 +74,7 @@ impl Run {
         self.when(|job| job.state == state).await
     }
 
-    /// Waits until the job is as it should be.
+    /// Waits until the job satisfies the condition.
     pub(super) async fn when(&self, is_so: impl Fn(&JobRecord) -> bool) -> JobRecord {
         let becomes_so = async {
             loop {
@@ -96,7 +96,8 @@ async fn the_rightful_holder_goes_on_behind_a_late_step_of_another() {
     let pace = Pace { chunk: 1, pause: Duration::from_millis(20) };
     let run = begin(&ground, &broker, csv(LINES), Format::Csv, pace).await;
 
-    // A worker that lost its lease and doesn't know: it takes one step between two of the holder.
+    // A worker that lost its lease without knowing it: it takes one step between two steps of the
+    // holder.
     let late = async {
         loop {
             let from = ground.store.open_import("job", &ground.tenant, Position::START).await.unwrap();
@@ -184,7 +185,7 @@ async fn a_place_comes_back_when_its_job_was_cancelled_or_its_ticket_given_back(
     take().await.unwrap();
 }
 
-/// The upload may be that of the request before, whose job reads it.
+/// The upload may belong to the earlier request, whose job reads it.
 #[tokio::test]
 async fn a_repeated_request_has_the_same_place_and_never_removes_the_upload() {
     let ground = Ground::new().await;

@@ -1,8 +1,8 @@
-//! Queue `notification`: tells a tenant something, by a row that its event streams bring, and by a post to each of its webhooks, for which
-//! queue `webhook` is the lane.
+//! Queue `notification`: publishes a notification of a tenant as a row that its event streams
+//! deliver, and enqueues a post to each of its webhooks. Queue `webhook` posts them.
 //!
-//! A tenant is told once, however often the job runs. A post is made at least once: where a receiver took it and its answer was lost, it
-//! is made again, with the same `x-tidegate-event`.
+//! A notification is published once, however often the job runs. A post is made at least once: if a
+//! receiver accepted it and its answer was lost, it is made again with the same `x-tidegate-event`.
 
 use std::time::Duration;
 
@@ -21,39 +21,39 @@ use uuid::Uuid;
 
 use super::{JobContext, again};
 
-/// Characters of a kind, and of a user.
+/// Maximum number of characters of a kind, and of a user.
 const LONGEST_NAME: usize = 64;
-/// Bytes of what it says.
+/// Maximum size of a body in bytes.
 const LONGEST_BODY: usize = 64 << 10;
-/// For how long a receiver that is away is tried.
+/// How long deliveries to an unreachable receiver are retried.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
-/// One tenant's share of the posts that go on at a time: one part of so many.
+/// Maximum share of concurrent posts for one tenant: one part in this number.
 const SHARE: usize = 4;
-/// How long a post waits whose tenant has its share under way.
+/// How long a post waits if its tenant has reached its share.
 const PLACE_PAUSE: Duration = Duration::from_secs(1);
-/// How many of those it waits at most.
+/// Maximum multiple of that pause.
 const MOST_PAUSES: u32 = 30;
-/// The longest that a receiver may put us off.
+/// Maximum delay that a receiver may request.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// Failures in a row after which nothing is posted to a receiver for a while.
+/// Number of consecutive failures after which nothing is posted to a receiver for a while.
 const BREAKER_FAILURES: u32 = 5;
-/// Time for which nothing is posted then.
+/// Duration of that pause.
 const BREAKER_OPEN: Duration = Duration::from_secs(30);
 /// Maximum number of receivers that have a breaker.
 const MOST_BREAKERS: usize = 10_000;
 
-/// Tells a tenant something.
+/// Publishes a notification of a tenant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SendNotification {
-    /// Whom.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Which of its users it concerns, 1 to 64 characters; all, where none is named.
+    /// Id of the user that it concerns, 1 to 64 characters. `None` if it concerns all users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// What it is about: 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`.
+    /// Kind of the event: 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`.
     pub kind: String,
-    /// What it says, 64 KiB of JSON at most.
+    /// Content: at most 64 KiB of JSON.
     pub body: Value,
 }
 
@@ -62,15 +62,15 @@ impl Job for SendNotification {
     const QUEUE: &'static str = "notification";
 }
 
-/// Posts to one webhook what a tenant was told.
+/// Posts a notification of a tenant to one webhook.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeliverNotification {
-    /// Who was told.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Under which number.
+    /// Number of the notification.
     pub seq: u64,
-    /// Where it goes.
+    /// Id of the webhook.
     pub webhook: Uuid,
 }
 
@@ -92,18 +92,18 @@ pub(crate) struct DeliverHandler {
     pub(crate) sender: Sender,
     /// One breaker per tenant and receiver.
     pub(crate) breakers: CircuitBreakers,
-    /// How many posts of one tenant go on at a time.
+    /// Limits the concurrent posts of one tenant.
     pub(crate) places: Places,
 }
 
-/// Tells tenants, and has it posted.
+/// Publishes notifications, and enqueues their posts.
 #[derive(Clone)]
 pub(crate) struct Notifier {
     pub(crate) store: Store,
     pub(crate) producer: Producer,
 }
 
-/// Why a tenant was not told, or not everywhere.
+/// A notification was not published, or not all of its posts were enqueued.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotTold {
     #[error(transparent)]
@@ -112,13 +112,13 @@ pub(crate) enum NotTold {
     Queue(#[from] EnqueueError),
 }
 
-/// Gives the worker what tells tenants.
+/// Adds the handler of notifications to the worker.
 pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     let notifier = Notifier { store: context.store.clone(), producer: Producer::new(context.broker.clone()) };
     worker.handler::<SendNotification, _>(SendHandler { notifier })
 }
 
-/// Gives the worker what posts.
+/// Adds the handler of posts to the worker.
 pub(super) fn join_deliveries(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     let served = context.settings.queue.served.iter().find(|served| served.queue.name == DeliverNotification::QUEUE);
     let at_once = served.map_or(1, |served| served.concurrency);
@@ -183,7 +183,8 @@ fn fault(job: &SendNotification) -> Option<String> {
 }
 
 impl Notifier {
-    /// Has what the tenant was told posted to each webhook that wants it; to how many. The same again adds nothing.
+    /// Enqueues posts of a notification to each webhook that wants it. Returns how many. A repeated
+    /// call enqueues nothing new.
     pub(crate) async fn deliver(
         &self,
         tenant: &TenantId,
@@ -193,7 +194,8 @@ impl Notifier {
         let webhooks = self.store.webhooks(tenant).await?;
         let mut count = 0;
         for webhook in webhooks.iter().filter(|webhook| webhook.wants(&told.kind)) {
-            // A tenant's id is made of what a job's may be made of; the number and the webhook's id are of fixed lengths at most.
+            // A tenant's id has only characters that are valid in a job's id. The lengths of the
+            // number and the webhook's id are limited.
             let id = format!("{}.{}.{}", webhook.id.simple(), told.seq, tenant.as_str());
             let id = JobId::new(&id).map_err(EnqueueError::Id)?;
             let mut options = EnqueueOptions::new().id(id).expires_in(LIFE);
@@ -223,10 +225,11 @@ impl Handler<DeliverNotification> for DeliverHandler {
             Err(error) => return again(&error),
         };
         let Ok(url) = webhook.url.reveal().parse::<Url>() else { return Outcome::bury("the URL can't be read") };
-        // Of this tenant alone: another one's broken receiver at the same host is none of its business.
+        // Separate for each tenant: another tenant's broken receiver on the same host must not
+        // affect it.
         let receiver = format!("{} {}", tenant.as_str(), url.authority());
         let Ok(_place) = self.places.take(tenant.as_str()) else {
-            // Longer each time: of thousands that wait few are looked at in vain.
+            // Longer each time, so that few of thousands of waiting posts are tried in vain.
             return Outcome::snooze(PLACE_PAUSE * context.delivery().clamp(1, MOST_PAUSES));
         };
         let event = context.id().as_str();
@@ -239,7 +242,7 @@ impl Handler<DeliverNotification> for DeliverHandler {
         };
         match breaker.call(post).await {
             Ok(answer) => self.judge(&tenant, id, answer).await,
-            // An operator cannot move the receiver within minutes.
+            // A retry within minutes is useless, since it needs a change by an operator.
             Err(Error::Inner(failure @ Failure::Private(_))) => Outcome::bury(failure),
             Err(Error::Inner(failure)) => Outcome::retry(failure),
             Err(refusal) => Outcome::snooze(refusal.retry_in().unwrap_or(BREAKER_OPEN)),
@@ -247,7 +250,7 @@ impl Handler<DeliverNotification> for DeliverHandler {
     }
 }
 
-/// Returns what a post says about its receiver.
+/// Returns what the result of a post shows about its receiver.
 fn verdict(answer: Result<&Answer, &Failure>) -> Verdict {
     match answer {
         Err(Failure::Private(_)) => Verdict::Ignored,
@@ -277,7 +280,7 @@ impl DeliverHandler {
     }
 }
 
-/// What a receiver reads.
+/// Returns the body of a post.
 fn posted(tenant: &TenantId, told: &Notification, event: &str) -> Value {
     let mut json = shown(told);
     json["event"] = event.into();
@@ -285,9 +288,9 @@ fn posted(tenant: &TenantId, told: &Notification, event: &str) -> Value {
     json
 }
 
-/// What a tenant was told, as streams, lists and webhooks show it.
+/// Returns a notification in the form of streams, lists and webhooks.
 pub fn shown(told: &Notification) -> Value {
-    // What was stored was JSON.
+    // The stored body is always JSON.
     let body: Value = serde_json::from_str(&told.body).unwrap_or_default();
     json!({"seq": told.seq, "kind": told.kind, "user": told.user, "at": told.at, "body": body})
 }

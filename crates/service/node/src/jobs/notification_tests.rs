@@ -17,7 +17,7 @@ use crate::jobs::test_ground::Ground as Tables;
 const PATIENCE: Duration = Duration::from_secs(60);
 const KEY: &str = "whsec_0123456789abcdef";
 
-/// A receiver that does what the path says, and remembers what it was sent.
+/// A receiver whose behaviour depends on the path. It records the requests.
 struct Receiver {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
@@ -68,7 +68,7 @@ impl Receiver {
     }
 }
 
-/// Head and body.
+/// Reads head and body.
 async fn read(stream: &mut tokio::net::TcpStream) -> String {
     let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
@@ -92,7 +92,7 @@ fn header<'a>(request: &'a str, name: &str) -> &'a str {
     request.lines().find_map(line).map(|(_, value)| value).unwrap_or_default()
 }
 
-/// A worker of the queue until this is dropped.
+/// A worker of the queue, until this is dropped.
 struct Ground {
     tables: Tables,
     broker: Arc<MemoryBroker>,
@@ -161,7 +161,7 @@ impl Ground {
         JobId::new(format!("{}.{seq}.{}", webhook.simple(), self.tables.tenant.as_str())).unwrap()
     }
 
-    /// What becomes of a notice at a webhook of that URL alone.
+    /// Delivers a notification to a webhook with that URL, and returns the ended job.
     async fn delivered(&self, url: &str, number: u64) -> JobRecord {
         let kind = format!("kind-{number}");
         let webhook = self.webhook(url, &[&kind]).await;
@@ -203,7 +203,7 @@ async fn a_notice_is_posted_signed_to_each_webhook_that_wants_it() {
         assert!(header(head, "traceparent").starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"), "{head}");
     }
 
-    // Told again of the same source, nobody is told another thing.
+    // A second notification of the same source has no effect.
     let told = NewNotification {
         tenant: &ground.tables.tenant,
         source: "job-1",
@@ -246,7 +246,7 @@ async fn each_answer_has_its_class() {
 async fn a_receiver_that_hangs_or_never_ends_its_head_is_given_up() {
     let receiver = Receiver::start().await;
     for path in ["/hang", "/endless-head"] {
-        // Each with breakers of its own.
+        // Each with new breakers.
         let ground = Ground::start(None).await;
         let job = ground.delivered(&format!("http://{}{path}", receiver.address), 1).await;
         assert_eq!((job.state, job.attempts.len()), (State::Dead, 4), "{job:?}");
@@ -277,7 +277,7 @@ async fn a_receiver_that_fails_again_and_again_is_left_in_peace_at_no_cost_to_th
     let url = format!("http://{}/broken", receiver.address);
     let first = ground.delivered(&url, 1).await;
     assert_eq!((first.state, first.attempts.len()), (State::Dead, 4), "{first:?}");
-    // The fifth failure opens the breaker; what comes then waits, and has failed no more than once.
+    // The fifth failure opens the breaker. Later posts wait, and have failed at most once.
     let webhook = ground.webhook(&url, &["kind-2"]).await;
     ground.send("job-2", "kind-2").await;
     let id = ground.delivery(webhook, 2);

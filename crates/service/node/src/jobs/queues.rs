@@ -6,7 +6,7 @@ use super::{JobContext, analytics, backup, email, export, import, notification, 
 
 type Join = fn(WorkerBuilder, &JobContext<'_>) -> WorkerBuilder;
 
-/// Gives a worker the handlers of a queue, in the order of the table of queues.
+/// Adds the handlers of a queue to a worker, in the order of the table of queues.
 const HANDLERS: &[(&str, Join)] = &[
     ("analytics", analytics::join),
     ("backup", backup::join),
@@ -16,11 +16,12 @@ const HANDLERS: &[(&str, Join)] = &[
     ("notification", notification::join),
     ("report", report::join),
     ("schedule", schedule::join),
-    // What is posted for `notification` has a lane of its own: a receiver that is slow keeps no notice from being written.
+    // Posts of `notification` have a separate queue: a slow receiver must not delay the publication
+    // of notifications.
     ("webhook", notification::join_deliveries),
 ];
 
-/// Gives the worker the handlers of that queue.
+/// Adds the handlers of that queue to the worker.
 pub(super) fn join(queue: &str, worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     let handlers = HANDLERS.iter().find(|(name, _)| *name == queue);
     let (_, join) = handlers.expect("a test holds this table to that of the queues");

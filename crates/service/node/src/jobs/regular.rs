@@ -1,4 +1,4 @@
-//! Jobs that there is one of for each time.
+//! Jobs that are enqueued once in each period.
 
 use std::time::Duration;
 
@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 /// A job for each whole period.
 pub(crate) trait Regular: Job + Default + Send + Sync + 'static {
-    /// What its ids begin with: letters and digits.
+    /// Prefix of its ids: letters and digits.
     const NAME: &'static str;
-    /// How often.
+    /// The period.
     const PERIOD: Duration;
 }
 
-/// Enqueues a job for each time, until `stop`. However many processes do, each time makes one job: its id names the time.
+/// Enqueues a job at the start of each period, until `stop`. If several processes do so, each
+/// period still has one job, since its id contains the time.
 pub(crate) async fn keep_enqueueing<J: Regular>(producer: Producer, stop: CancellationToken) {
     let period = u64::try_from(J::PERIOD.as_millis()).unwrap_or(u64::MAX);
     loop {

@@ -1,4 +1,4 @@
-//! Works out anew when the schedules of a tenant are due, and drops what is cached of them.
+//! Recomputes when the schedules of a tenant are due, and drops their cache entries.
 //!
 //! A scan over all schedules of the tenant makes jobs of [`PAGE`] schedules each. A last job is
 //! enqueued when all of them have ended.
@@ -17,11 +17,11 @@ use uuid::Uuid;
 
 use super::{JobContext, STORE_PAUSE};
 
-/// Schedules of one job, and of one page of the scan.
+/// Number of schedules of one job, and of one page of the scan.
 const PAGE: usize = 500;
-/// Jobs that may wait: reminders are in the same queue, and wait behind them.
+/// Maximum number of waiting jobs: reminders are in the same queue and wait after them.
 const MOST_PENDING: u64 = 20;
-/// Time after which the scan gives its slot back.
+/// Time after which the scan releases its slot.
 const SLICE: Duration = Duration::from_secs(20);
 
 /// Reindexes all schedules of a tenant.
@@ -50,7 +50,7 @@ impl Job for ReindexPage {
     const QUEUE: &'static str = "schedule";
 }
 
-/// Ends a reindexing, and has what became of it as its result.
+/// Ends a reindexing. Its result is the outcome.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SchedulesReindexed {
@@ -67,7 +67,7 @@ impl Job for SchedulesReindexed {
 #[cfg(test)]
 pub(super) const KINDS: [&str; 3] = [ReindexSchedules::KIND, ReindexPage::KIND, SchedulesReindexed::KIND];
 
-/// Gives the worker the handlers.
+/// Adds the handlers to the worker.
 pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     handlers(worker, context.store, Groups::new(context.broker.clone()))
 }

@@ -1,6 +1,8 @@
-//! Queue `report`: tells a tenant what was and what will be, as a page and as a table.
+//! Queue `report`: makes a report on past and future schedules of a tenant, as a page and as a
+//! table.
 //!
-//! The database adds up; all of it is of one moment. Both files are entered with the end of the job, or neither is.
+//! The database computes the sums, all from one state. Both files are recorded with the end of the
+//! job, or neither is.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,24 +17,24 @@ use tidegate_store::{Made, Named, Snapshot, StoredFile};
 use super::JobContext;
 use super::file_run::{FileJob, FileRuns, RunFailure, Text, outcome, told};
 
-/// Schedules that one statement adds up.
+/// Number of schedules that one statement adds up.
 const STRETCH: u32 = 200;
 
 /// Makes a report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MakeReport {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// What it tells of.
+    /// Kind of the report.
     pub kind: ReportKind,
-    /// From when on.
+    /// Start of the span, inclusive.
     pub from: DateTime<Utc>,
-    /// Before when.
+    /// End of the span, exclusive.
     pub to: DateTime<Utc>,
 }
 
 impl MakeReport {
-    /// The report of that span.
+    /// Makes the job for a report of that span.
     pub fn of(tenant: TenantId, kind: ReportKind, span: &Span) -> Self {
         Self { tenant, kind, from: span.from(), to: span.to() }
     }
@@ -55,7 +57,7 @@ impl FileJob for MakeReport {
 #[derive(Debug, Clone)]
 pub(crate) struct ReportHandler(pub(crate) FileRuns);
 
-/// Gives a worker the handler of reports.
+/// Adds the handler of reports to a worker.
 pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     worker.handler::<MakeReport, _>(ReportHandler(FileRuns::of(context, context.settings.files.report)))
 }
@@ -70,7 +72,7 @@ impl Handler<MakeReport> for ReportHandler {
 
 impl ReportHandler {
     async fn make(&self, job: &MakeReport, context: &Context) -> Result<Made<StoredFile>, RunFailure> {
-        // Not only the API enqueues.
+        // Validated here too, since other programs than the API may enqueue the job.
         let span = Span::try_new(job.kind, job.from, job.to);
         let span = span.map_err(|errors| RunFailure::Unwanted(errors.to_string()))?;
         let tenant = self.0.store.tenant(&job.tenant).await?;
@@ -136,7 +138,7 @@ async fn usage(
     Ok(report::usage(span, &days))
 }
 
-/// Says how far it is, unless nobody wants to know any more.
+/// Reports the progress. Fails if the job was cancelled.
 async fn tell(context: &Context, percent: u8, message: String) -> Result<(), RunFailure> {
     if context.cancelled().is_cancelled() {
         return Err(RunFailure::Stopped);
@@ -144,7 +146,7 @@ async fn tell(context: &Context, percent: u8, message: String) -> Result<(), Run
     context.progress(percent, message).await.map_err(|_| RunFailure::Stopped)
 }
 
-/// Of our own words and digits alone.
+/// Contains only fixed words and digits.
 fn name(job: &MakeReport, ending: &str) -> String {
     let (from, to) = (job.from.format("%Y%m%d"), job.to.format("%Y%m%d"));
     format!("report-{}-{from}-{to}.{ending}", job.kind.name())

@@ -27,7 +27,8 @@ struct Reports {
 }
 
 impl Reports {
-    /// Over so many schedules, of a quarter of an hour each, one an hour from the first hour of 2030 on.
+    /// Makes this number of schedules of a quarter of an hour, one in each hour from the start of
+    /// 2030.
     async fn over(schedules: i64) -> Self {
         let ground = Ground::new().await;
         let first = chrono::DateTime::parse_from_rfc3339("2030-01-01T00:00:00Z").unwrap();
@@ -95,7 +96,7 @@ impl Reports {
         self.files.list(FileKind::Report).map_ok(|stored| stored.at).try_collect().await.unwrap()
     }
 
-    /// The file that a result tells of, and what it holds.
+    /// Returns the file of a result and its content.
     async fn fetched(&self, told: &serde_json::Value) -> (StoredFile, String) {
         let id = told["id"].as_str().unwrap().parse().unwrap();
         let row = self.ground.store.file(&self.ground.tenant, id).await.unwrap().unwrap();
@@ -108,7 +109,7 @@ impl Reports {
 #[tokio::test]
 async fn a_report_is_a_page_and_a_table_of_the_span() {
     let reports = Reports::over(450).await;
-    // From one o'clock on the second day, to one o'clock on the 16th: 14 days of 24.
+    // From one o'clock on the second day to one o'clock on the 16th: 14 days of 24 hours.
     let job = reports.job(ReportKind::Schedules, "2030-01-02T01:00:00Z", "2030-01-16T02:00:00+01:00");
     let id = reports.ask(&job).await.unwrap();
     assert!(matches!(reports.ask(&job).await, Err(FilesNotAdmitted::TooMany { kind: FileKind::Report, most: 1 })));
@@ -157,7 +158,7 @@ async fn a_report_that_is_made_again_is_one_pair_of_files() {
     let reports = Reports::over(1).await;
     let job = reports.job(ReportKind::Schedules, "2030-01-01", "2030-02-01");
     let id = reports.ask(&job).await.unwrap();
-    // A run that was killed between its files, and one that was killed while it wrote.
+    // A run that was killed between its two files, and one that was killed while it wrote.
     let killed = reports.files.create(FileAt::of_tenant(FileKind::Report, job.tenant.clone())).await.unwrap();
     let orphan = killed.at().clone();
     killed.finish().await.unwrap();
@@ -168,7 +169,7 @@ async fn a_report_that_is_made_again_is_one_pair_of_files() {
     drop(worker);
     let made = Made::pair(reports.fetched(&result["html"]).await.0, reports.fetched(&result["csv"]).await.0);
     assert_eq!(reports.listed().await.len(), 3);
-    // As a run that was lost after its last step is done again, and as one that comes too late ends.
+    // As when a run that was lost after its last step is repeated, and as when a late run ends.
     let ids = Made::pair(made.first.at.id, made.second.as_ref().unwrap().at.id);
     let again = reports.ground.store.open_run(id.as_str(), &job.tenant, FileKind::Report).await.unwrap();
     assert_eq!(again, Some(ids));
@@ -204,7 +205,7 @@ async fn a_run_whose_job_is_gone_is_forgotten() {
     tokio::time::timeout(PATIENCE, swept).await.expect("it is forgotten");
 }
 
-/// Makes the report once nobody wants it any more.
+/// Makes the report after its job was cancelled.
 struct TooLate(ReportHandler);
 
 #[async_trait::async_trait]
@@ -231,7 +232,7 @@ async fn a_report_that_is_cancelled_ends_and_leaves_no_file() {
     assert!(reports.listed().await.is_empty());
     drop(worker);
     let _worker = reports.work();
-    // The place is free for another, whose run ends behind whatever is left of the first.
+    // Another run is admitted. It ends after everything that is left of the first one.
     let next = reports.ask(&reports.job(ReportKind::Usage, "2030-01-01", "2030-01-02")).await.expect("a place");
     reports.end(&next, State::Done).await;
     assert_eq!(reports.listed().await.len(), 2, "those of the second alone");

@@ -1,4 +1,4 @@
-//! Backups as the worker makes them, and their way back.
+//! Tests of backups that the worker makes, and of their restore.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{BackupHandler, MakeBackup};
 
-/// A database of its own, in a file or on a server, and a place for files.
+/// A separate database in a file or on a server, and a directory for files.
 struct Place {
     settings: Settings,
     directory: tempfile::TempDir,
@@ -50,7 +50,7 @@ impl Place {
         Files::open(&FilesPlace::Directory, self.directory.path()).unwrap()
     }
 
-    /// Opened as a node opens it, until the guard is dropped.
+    /// Opens it like a node, until the guard is dropped.
     async fn open(&self) -> (Store, Coherence, DropGuard) {
         let shutdown = CancellationToken::new();
         let cache = |_: &str| TieredCache::builder().build();
@@ -61,7 +61,7 @@ impl Place {
         (store, coherence, shutdown.drop_guard())
     }
 
-    /// Fills it, and makes a backup of it as the worker does, while somebody writes.
+    /// Fills it, and makes a backup of it like the worker, during concurrent writes.
     async fn filled(&self) -> (FileId, Vec<serde_json::Value>) {
         let (store, coherence, running) = self.open().await;
         for name in ["acme", "Under_score"] {
@@ -87,7 +87,7 @@ impl Place {
     }
 }
 
-/// With a title that another database might sort or write otherwise, and a bad line.
+/// With a title that another database might sort or encode differently, and an invalid line.
 async fn import(store: &Store, tenant: &TenantId, rows: usize) {
     let line = |number| {
         format!(
@@ -138,7 +138,8 @@ async fn make(store: &Store, files: &Files) -> serde_json::Value {
     tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the backup ends")
 }
 
-/// From one place to the other: digests of both, but for what a restore renews.
+/// Restores a backup of one place in the other, and compares the digests, except for values that a
+/// restore renews.
 async fn moves(from: &Place, to: &Place) {
     let before = clock::now();
     let (id, backed_up) = from.filled().await;
@@ -151,7 +152,7 @@ async fn moves(from: &Place, to: &Place) {
     let (store, _, _running) = to.open().await;
     let again = make(&store, &to.files()).await;
     for (one, other) in again["tables"].as_array().unwrap().iter().zip(&backed_up) {
-        // Of these a restore renews the plan's epoch, or ends what was under way.
+        // In these tables a restore renews the plan's epoch, or closes running work.
         if ["tenant", "import", "export_run"].contains(&one["table"].as_str().unwrap()) {
             assert_eq!((&one["table"], &one["rows"]), (&other["table"], &other["rows"]));
         } else {
@@ -192,7 +193,7 @@ async fn what_holds_data_is_replaced_only_when_that_is_said_and_gets_another_nam
         store.create_schedule(&tenant, &ScheduleDraft::try_new(&raw).unwrap()).await.unwrap();
         shut(store, coherence, running).await;
 
-        // The backup is named by its id, among the files of the settings.
+        // The backup is named by its id, among the configured files.
         let refused = place.restore(&id.to_string(), false).await.unwrap_err();
         assert!(matches!(refused, RestoreError::Target(TargetError::NotEmpty { table: "tenant", .. })), "{refused}");
         let (store, coherence, running) = place.open().await;
@@ -225,7 +226,7 @@ async fn a_running_node_forbids_a_restore_and_a_restore_a_node() {
         shut(store, coherence, running).await;
         drop(held);
 
-        // A server notices a moment later that who held its lock is gone.
+        // A server notices with a delay that the holder of its lock is gone.
         let alone =
             poll_until(Duration::from_secs(60), async || Target::open(&place.settings, Present::Replace).await.ok());
         let alone = alone.await.expect("nobody holds it any more");
@@ -269,7 +270,7 @@ async fn a_damaged_newer_or_foreign_backup_touches_nothing() {
     assert!(matches!(gone, RestoreError::Files(FilesError::Missing { .. })), "{gone}");
 }
 
-/// These lines as a file that is sound in itself, but for what they say.
+/// Packs these lines into a file that is intact, whatever its content.
 fn repacked(lines: &str) -> Vec<u8> {
     use data_encoding::HEXLOWER;
     use sha2::{Digest, Sha256};

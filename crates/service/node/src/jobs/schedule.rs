@@ -1,7 +1,8 @@
-//! Queue `schedule`: expands recurrences, and reminds tenants of occurrences.
+//! Queue `schedule`: expands recurrences, and sends reminders of occurrences to tenants.
 //!
-//! `schedule.expand` makes a row for each reminder that is sent within `reminders.horizon`, and a job for each that is sent soon.
-//! `schedule.remind` sends one. What makes a reminder one is its row: see [`tidegate_store`].
+//! `schedule.expand` creates a row for each reminder within `reminders.horizon`, and a job for each
+//! that is due soon. `schedule.remind` sends one. The row makes sure that a reminder is sent once:
+//! see [`tidegate_store`].
 
 mod turns;
 
@@ -27,18 +28,22 @@ use super::{JobContext, reindex};
 use super::{SendEmail, again};
 use turns::Turns;
 
-/// Schedules that one transaction takes at most, and reminders that are enqueued between two looks at the cancellation.
+/// Maximum number of schedules in one transaction, and of reminders that are enqueued between two
+/// checks for cancellation.
 const PAGE: u32 = 500;
-/// An occurrence that began longer ago gets no reminder any more.
+/// An occurrence that started longer ago gets no reminder.
 const GRACE: TimeDelta = TimeDelta::minutes(5);
-/// How far ahead of its time a reminder gets its job: for longer than a look at schedules is late.
+/// How long before its time a reminder gets its job: longer than the maximum delay of a check of
+/// schedules.
 const AHEAD: TimeDelta = TimeDelta::minutes(2);
-/// As many as come before the end of its time: of a job that was given up the row gets no other.
+/// Enough attempts for the time in which the reminder is useful: a row gets no second job after its
+/// job was given up.
 const ATTEMPTS: u32 = 10;
-/// Rows of what was sent are kept for longer than any job could want them, and than a day is counted.
+/// How long rows of sent reminders are kept. Longer than any job may need them, and than a day's
+/// count is used.
 const KEPT: TimeDelta = TimeDelta::days(3);
 
-/// Prepares all reminders that are due.
+/// Prepares all due reminders.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct ExpandSchedules {}
 
@@ -56,11 +61,11 @@ impl Regular for ExpandSchedules {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RemindOfSchedule {
-    /// Whose schedule it is.
+    /// The tenant of the schedule.
     pub tenant: TenantId,
-    /// Which.
+    /// Id of the schedule.
     pub schedule: Uuid,
-    /// When the occurrence starts.
+    /// Start of the occurrence.
     pub at: DateTime<Utc>,
 }
 
@@ -84,7 +89,7 @@ pub(crate) struct RemindHandler {
     pub(crate) reminders: ReminderSettings,
 }
 
-/// Gives the worker what reminds.
+/// Adds the handlers of reminders to the worker.
 pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBuilder {
     let (store, producer) = (context.store.clone(), Producer::new(context.broker.clone()));
     let reminders = context.settings.reminders;
@@ -95,20 +100,21 @@ pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBui
     reindex::join(worker, context)
 }
 
-/// What one look at schedules did.
+/// Result of one check of schedules.
 #[derive(Debug, Default, Serialize)]
 struct Done {
-    /// Schedules looked at.
+    /// Number of schedules that were checked.
     schedules: u64,
-    /// Reminders made.
+    /// Number of reminders that were created.
     prepared: u64,
-    /// Occurrences whose tenant has all reminders of the day.
+    /// Number of occurrences without a reminder because their tenant has reached the daily limit.
     over_the_bound: u64,
-    /// Schedules whose rule can't be followed.
+    /// Number of schedules whose rule can't be expanded.
     unreadable: u64,
-    /// Schedules that wait for the next look: their tenant's rules are dear to follow.
+    /// Number of schedules that wait for the next check because expanding their tenant's rules is
+    /// slow.
     left: u64,
-    /// Reminders that have a job.
+    /// Number of reminders that have a job.
     enqueued: u64,
 }
 
@@ -118,7 +124,7 @@ enum Failure {
     Store(#[from] StoreError),
     #[error("a reminder can't be enqueued: {0}")]
     Queue(#[from] EnqueueError),
-    /// Somebody else has the job now, or it was cancelled: whatever this run answers is not heard.
+    /// Another worker has the job now, or it was cancelled. The outcome of this run is ignored.
     #[error("stopped before the end")]
     Stopped,
 }
@@ -138,7 +144,8 @@ impl ExpandHandler {
     async fn expand(&self, context: &Context) -> Result<Done, Failure> {
         let now = clock::now();
         let mut done = Done::default();
-        // What is prepared is sent, whatever becomes of what is not; then what has come to it.
+        // Earlier reminders are enqueued first, whether or not the preparation succeeds; then the
+        // new ones.
         self.enqueue(now, &mut done, context).await?;
         self.prepare(now, &mut done, context).await?;
         self.enqueue(now, &mut done, context).await?;
@@ -149,12 +156,13 @@ impl ExpandHandler {
     async fn prepare(&self, now: DateTime<Utc>, done: &mut Done, context: &Context) -> Result<(), Failure> {
         let until = now + self.reminders.lead + self.reminders.horizon;
         let mut after: Option<DueSchedule> = None;
-        // Whether a schedule that occurs often was moved to where it is due still, which may be behind.
+        // Whether a schedule with many occurrences was advanced to a time that is still due, which
+        // may be before `after`.
         let mut is_due_still = false;
         let mut turns = Turns::new(now, until);
         loop {
             let page = self.store.due_schedules(until, after.as_ref(), PAGE).await?;
-            // A panic of the crate that follows rules is caught there.
+            // Panics of the recurrence crate are caught inside.
             let followed = tokio::task::spawn_blocking(move || {
                 let followed = turns.follow(page);
                 (turns, followed)
@@ -185,7 +193,8 @@ impl ExpandHandler {
         }
     }
 
-    /// Gives a job to each reminder whose time is near. One that has a job has no second: its id names the row.
+    /// Enqueues a job for each reminder that is due soon. A reminder gets only one job, since the
+    /// id contains the key of its row.
     async fn enqueue(&self, now: DateTime<Utc>, done: &mut Done, context: &Context) -> Result<(), Failure> {
         let span = (now - GRACE, now + self.reminders.lead + AHEAD);
         let mut after: Option<PendingReminder> = None;
@@ -209,7 +218,7 @@ impl ExpandHandler {
         }
     }
 
-    /// How many are left nobody knows: more come while it looks.
+    /// The number of remaining schedules is unknown, since new ones arrive during the check.
     async fn tell(&self, context: &Context, percent: u8, message: String) -> Result<(), Failure> {
         if context.cancelled().is_cancelled() {
             return Err(Failure::Stopped);
@@ -231,7 +240,7 @@ impl Handler<RemindOfSchedule> for RemindHandler {
             Ok(None) => return Outcome::discard("the schedule was changed or deleted"),
             Err(error) => return again(&error),
         };
-        // From here on whatever is done again has the same ids as before.
+        // From here on, repeated steps have the same ids as before.
         let webhooks = match self.notifier.deliver(&tenant, &sent.notification, context.trace_parent()).await {
             Ok(webhooks) => webhooks,
             Err(NotTold::Store(error)) => return again(&error),
@@ -245,7 +254,8 @@ impl Handler<RemindOfSchedule> for RemindHandler {
 }
 
 impl RemindHandler {
-    /// A mail to each, so that none reads the addresses of the others, and one that is refused keeps none from theirs.
+    /// Sends a separate mail to each attendee. So no attendee sees the addresses of the others, and
+    /// a refused address does not affect the others.
     async fn mail(&self, tenant: &TenantId, sent: &SentReminder, at: DateTime<Utc>) -> Result<(), EnqueueError> {
         let schedule = &sent.schedule;
         for address in schedule.addresses().take(sent.mails) {

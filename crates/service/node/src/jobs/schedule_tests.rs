@@ -59,7 +59,7 @@ impl Ground {
         self.tables.store.create_schedule(&self.tables.tenant, &draft).await.unwrap().id
     }
 
-    /// One look at schedules, to its end.
+    /// Runs one check of schedules to its end.
     async fn expand(&self, id: &str) -> JobRecord {
         let id = JobId::new(id).unwrap();
         let options = EnqueueOptions::new().id(id.clone());
@@ -84,7 +84,7 @@ impl Ground {
         poll_until(PATIENCE, told).await.expect("they are told");
     }
 
-    /// Until nothing of the queue is ready or runs.
+    /// Waits until no job of the queue is ready or running.
     async fn is_quiet(&self) {
         let quiet = async || {
             let counts = self.broker.counts(ExpandSchedules::QUEUE).await.unwrap();
@@ -112,7 +112,8 @@ async fn each_occurrence_is_told_once_however_often_it_is_looked_for_and_whereve
     let (store, tenant) = (&ground.tables.store, &ground.tables.tenant);
     assert!(store.create_webhook(tenant, &webhook, 1).await.unwrap());
     let at = in_minutes(10);
-    // Of one a run died behind its reminder's row, of one behind its notification; the third is only found.
+    // For the first, a run died after the reminder's row. For the second, it died after the
+    // notification. The third is new.
     let (prepared, sent) = (ground.create(at, None).await, ground.create(at, None).await);
     let due = store.due_schedules(in_minutes(60), None, 10).await.unwrap();
     let occurring: Vec<_> =
@@ -129,7 +130,7 @@ async fn each_occurrence_is_told_once_however_often_it_is_looked_for_and_whereve
     let prepared_now = looks.iter().map(|look| look.result.as_ref().unwrap()["prepared"].as_u64().unwrap());
     assert_eq!(prepared_now.sum::<u64>(), 2, "the third, and the one that is told later");
     ground.are_told(3).await;
-    // As a job does that is delivered again.
+    // Like a job that is delivered again.
     let again = RemindOfSchedule { tenant: tenant.clone(), schedule: sent, at };
     let id = ground.producer().enqueue(&again).await.unwrap();
     let again = ground.end(&id).await;
@@ -167,7 +168,7 @@ async fn what_passed_while_nobody_worked_is_left_behind() {
     let next: Vec<_> = due.iter().map(|due| due.next_at).collect();
     assert_eq!(next, [old + TimeDelta::days(11), due[1].starts_at + TimeDelta::days(1)]);
 
-    // A job that comes too late tells nobody.
+    // A job that runs too late sends nothing.
     let late = RemindOfSchedule { tenant: ground.tables.tenant.clone(), schedule: just_now, at: in_minutes(-6) };
     let id = ground.producer().enqueue(&late).await.unwrap();
     assert_eq!(ground.end(&id).await.state, State::Cancelled);
@@ -177,7 +178,7 @@ async fn what_passed_while_nobody_worked_is_left_behind() {
 #[tokio::test]
 async fn many_pages_are_looked_at_and_a_tenant_has_its_bound() {
     let ground = Ground::new(settings(false, 700)).await;
-    // The bound is that of a day: all are on one.
+    // The limit applies to a day, so all occurrences are on the same day.
     let at = (clock::now() + TimeDelta::minutes(5)).date_naive().and_hms_opt(23, 59, 59).unwrap().and_utc();
     let mut reminders = ground.reminders;
     reminders.horizon = Duration::from_secs(24 * 3600);
@@ -192,7 +193,7 @@ async fn many_pages_are_looked_at_and_a_tenant_has_its_bound() {
     let _worker = ground.work();
     let look = ground.expand("expand").await;
     let result = look.result.unwrap();
-    // Three times 121 seconds of two minutes, and what occurs once.
+    // Three times 121 occurrences in two minutes, one each second, and the single ones.
     assert_eq!(ground.tables.store.due_schedules(at, None, 10).await.unwrap(), []);
     assert_eq!((&result["prepared"], &result["over_the_bound"]), (&json!(700), &json!(500 + 363 - 700)), "{result}");
 }

@@ -1,4 +1,4 @@
-//! What jobs work on, for tests: a store with one tenant, and a spool in a directory or a bucket.
+//! Dependencies of jobs for tests: a store with one tenant, and a spool in a directory or a bucket.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -54,7 +54,7 @@ impl Ground {
         let limits = UploadLimits { bytes: 4 << 20, stall: patience, total: patience };
         let pieces = stream::iter([Ok::<_, Infallible>(Bytes::from(file))]);
         let upload = self.spool.name(JobId::new(id).unwrap());
-        // Any header is taken.
+        // Any header is accepted.
         self.spool.receive(&upload, pieces, HeaderCheck::new(Format::Ndjson), limits).await.unwrap()
     }
 }

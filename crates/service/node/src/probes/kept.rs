@@ -1,11 +1,12 @@
-//! An answer that is made once for all who ask together.
+//! An answer that concurrent clients share.
 
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// Keeps an answer for a moment. Whoever comes while it is made waits for that one: however many ask, one at a time is made.
+/// Caches an answer for a short time. Clients that arrive while it is made wait for it: only one is
+/// made at a time.
 #[derive(Debug)]
 pub(super) struct Kept<T> {
     holds: Duration,
@@ -13,12 +14,13 @@ pub(super) struct Kept<T> {
 }
 
 impl<T: Clone> Kept<T> {
-    /// One that holds for so long from when it was there.
+    /// Makes a cache whose answers are valid for `holds`, counted from their completion.
     pub(super) const fn new(holds: Duration) -> Self {
         Self { holds, last: Mutex::const_new(None) }
     }
 
-    /// The last answer while it holds, else a new one. Where who makes it leaves, the next one who waits makes it.
+    /// Returns the last answer while it is valid, else a new one. If the caller that makes it is
+    /// cancelled, the next waiting caller makes it.
     pub(super) async fn get_or<F: Future<Output = T>>(&self, make: impl FnOnce() -> F) -> T {
         let mut last = self.last.lock().await;
         if let Some((at, answer)) = last.as_ref()

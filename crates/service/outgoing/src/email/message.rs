@@ -1,4 +1,4 @@
-//! From what a job says to the bytes of a mail.
+//! Composes the bytes of a mail from a job.
 
 use lettre::Message;
 use lettre::message::{Mailbox, MultiPart, SinglePart};
@@ -6,23 +6,24 @@ use tidegate_settings::EmailSettings;
 
 use super::SendError;
 
-/// Characters of a subject.
+/// Maximum number of characters of a subject.
 const LONGEST_SUBJECT: usize = 500;
 
-/// What a mail says, and to whom.
+/// Content and recipients of a mail.
 #[derive(Debug, Clone)]
 pub struct Mail {
-    /// Addresses, each with a name or without: `Ada <ada@example.org>`.
+    /// Recipients: addresses with or without a name, such as `Ada <ada@example.org>`.
     pub to: Vec<String>,
-    /// What stands above it.
+    /// Subject.
     pub subject: String,
-    /// What it says.
+    /// Text.
     pub text: String,
-    /// The same as HTML, for programs that show that.
+    /// The text as HTML. `None` for a mail with plain text only.
     pub html: Option<String>,
 }
 
-/// The mail, its headers made here alone. Nothing that a job says can end one and begin another.
+/// Composes the mail. All headers are made here, and no content of a job can end a header and begin
+/// another.
 pub(super) fn compose(
     mail: &Mail,
     id: &str,
@@ -44,11 +45,11 @@ pub(super) fn compose(
         .from(settings.from.clone())
         .subject(mail.subject.as_str())
         .message_id(Some(message_id(id, installation, settings.from.email.domain())))
-        // No machine answers it.
+        // Mail servers must not send automatic replies.
         .header(AutoSubmitted)
         .date_now();
     for (number, to) in (1..).zip(&mail.to) {
-        // The address itself may not be repeated: errors are shown.
+        // The error must not contain the address, since errors are shown.
         message = message.to(recipient(to).ok_or_else(|| unfit(format!("recipient {number} is no address")))?);
     }
     let made = match &mail.html {
@@ -58,14 +59,15 @@ pub(super) fn compose(
     made.map_err(|error| unfit(error.to_string()))
 }
 
-/// The mailbox in a text, where it is one.
+/// Parses a mailbox. `None` if the text is not a valid one.
 fn recipient(text: &str) -> Option<Mailbox> {
     let mailbox: Mailbox = text.parse().ok()?;
     let named = mailbox.name.iter().flat_map(|name| name.chars());
     (!text.chars().chain(named).any(char::is_control)).then_some(mailbox)
 }
 
-/// What may stand in a job's id and not left of the `@` gets a sign that stands in no such id.
+/// Replaces characters that are valid in a job's id but not before the `@` with characters that no
+/// such id contains.
 fn message_id(id: &str, installation: &str, domain: &str) -> String {
     let id: String = id
         .chars()
@@ -78,7 +80,7 @@ fn message_id(id: &str, installation: &str, domain: &str) -> String {
     format!("<{id}.{installation}@{domain}>")
 }
 
-/// RFC 3834: sent by a program.
+/// The header of RFC 3834 for mails that a program sent.
 #[derive(Debug, Clone, Copy)]
 struct AutoSubmitted;
 

@@ -1,4 +1,5 @@
-//! Mails as files, where no server is named: for the first look, and for whoever takes them on from there.
+//! Stores mails as files if no server is configured, for first trials, and for other programs that
+//! forward them.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,9 +14,10 @@ use tidegate_base::private;
 pub(super) struct Outbox<'a>(pub(super) &'a PathBuf);
 
 impl Outbox<'_> {
-    /// Keeps a mail. The same mail of the same job is one file, however often it is kept; whoever sees the file sees all of it.
+    /// Stores a mail. The same mail of the same job is one file, however often it is stored. The
+    /// file appears complete or not at all.
     pub(super) async fn keep(&self, installation: &str, id: &str, message: Vec<u8>) -> io::Result<()> {
-        // A job's id may be anybody's text, which no file is named by.
+        // A job's id may be any client's text, which must not become a file name.
         let name = HEXLOWER.encode(&Sha256::digest(format!("{installation} {id}"))[..16]);
         let directory = self.0.clone();
         tokio::task::spawn_blocking(move || write(&directory, &name, &message)).await.map_err(io::Error::other)?
@@ -24,7 +26,7 @@ impl Outbox<'_> {
 
 fn write(directory: &Path, name: &str, message: &[u8]) -> io::Result<()> {
     private::directory(directory)?;
-    // Two runs of one job write two files, of which the later becomes the mail.
+    // Two runs of one job write two files. The later one becomes the mail.
     let draft = directory.join(format!("{name}.{:08x}.part", rand::random::<u32>()));
     let written = (|| {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
@@ -34,7 +36,7 @@ fn write(directory: &Path, name: &str, message: &[u8]) -> io::Result<()> {
         File::open(directory)?.sync_all()
     })();
     if written.is_err() {
-        // It may not have been made at all.
+        // It may not exist.
         let _ = fs::remove_file(&draft);
     }
     written

@@ -1,5 +1,5 @@
-//! One mail over one connection. Nothing is kept open: there are few mails, and a connection that was left half-way can't be told from
-//! a good one.
+//! Sends one mail over one connection. Connections are not reused: mails are few, and a connection
+//! with an unfinished exchange can't be distinguished from a good one.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use tokio::time::timeout;
 
 use super::{SendError, shown};
 
-/// How long the server may take to say goodbye. The mail is its own by then.
+/// Timeout of the end of the session. The server has accepted the mail by then.
 const GOODBYE: Duration = Duration::from_secs(2);
-/// In this order.
+/// Authentication mechanisms, in order of preference.
 const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
-/// Answers about who we are and how we came, and not about the mail.
+/// Reply codes about the login and the connection, not about the mail.
 const ABOUT_US: [u16; 4] = [530, 534, 535, 538];
 
 pub(super) async fn send(
@@ -44,7 +44,7 @@ async fn connect(server: &SmtpServer) -> Result<AsyncSmtpConnection, Error> {
     let us = ClientId::default();
     let tls = || TlsParameters::new(server.host.clone());
     let implicit = if server.security == Security::Implicit { Some(tls()?) } else { None };
-    // The whole exchange is bounded by whoever calls.
+    // The caller limits the time of the whole exchange.
     let address = (server.host.as_str(), server.port);
     let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &us, implicit, None).await?;
     let starts = match server.security {
@@ -62,14 +62,15 @@ async fn connect(server: &SmtpServer) -> Result<AsyncSmtpConnection, Error> {
     Ok(connection)
 }
 
-/// Nobody waits for it.
+/// Ends the session in the background.
 fn leave(mut connection: AsyncSmtpConnection) {
     tokio::spawn(async move {
         let _ = timeout(GOODBYE, connection.abort()).await;
     });
 }
 
-/// What went wrong before the server had heard of the mail, which so is not at fault.
+/// Maps an error that occurred before the server received the mail, which is therefore not the
+/// cause.
 fn before(error: &Error) -> SendError {
     let reason = reason(error);
     if error.is_transient() {

@@ -1,11 +1,11 @@
-//! By which a receiver knows who sent a body, and when.
+//! The signature of a body, by which a receiver verifies the sender and the time.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-/// `sha256=` and the HMAC in hexadecimal digits, over the timestamp, a dot, and the body: what was signed once can't be sent
-/// again later as new.
+/// Returns `sha256=` and the HMAC in hexadecimal digits over the timestamp, a dot and the body. The
+/// timestamp prevents that an old message is sent again as a new one.
 pub(super) fn of(key: &str, timestamp: &str, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
     for part in [timestamp, ".", body] {

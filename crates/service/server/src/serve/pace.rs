@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::body::HttpBody;
 use bytes::{Buf, Bytes};
 use hyper::body::{Frame, SizeHint};
+use tidegate_base::TooSlow;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// How long a client is waited for whatever it does: on a bad line one stands still for a while.
@@ -42,21 +43,6 @@ impl Pace {
     pub(super) fn patience(&self) -> Option<Duration> {
         let earned = Duration::from_micros(self.moved.saturating_mul(1_000_000).checked_div(self.rate)?);
         Some((GRACE + earned).saturating_sub(self.waited))
-    }
-}
-
-/// Less came of a body than its client has to send in the time that it was waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the body brought less than {rate} bytes a second")]
-pub struct TooSlow {
-    /// Bytes a second that it has to bring.
-    pub rate: u64,
-}
-
-impl TooSlow {
-    /// This error, where it is the cause of that one.
-    pub fn cause_of(error: &(dyn Error + 'static)) -> Option<Self> {
-        std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref().copied())
     }
 }
 

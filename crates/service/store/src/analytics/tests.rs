@@ -17,7 +17,7 @@ fn draft() -> ScheduleDraft {
     ScheduleDraft::try_new(&raw).unwrap()
 }
 
-/// Everything that was ever counted of the tenant.
+/// Returns the sum of all days of the tenant.
 async fn total(store: &Store, tenant: &TenantId) -> Tally {
     let far = |year| NaiveDate::from_ymd_opt(year, 1, 1).unwrap();
     let days = store.analytics(tenant, far(1970), far(2200)).await.unwrap();
@@ -35,13 +35,14 @@ async fn waiting(store: &Store, tenant: &TenantId) -> i64 {
     row.unwrap().int("waiting").unwrap()
 }
 
-/// As a worker that is killed in the midst of a page.
+/// Rolls like a worker that is killed in the middle of a page.
 async fn roll_and_die(store: &Store, limit: u32) {
     let mut change = store.begin().await.unwrap();
     change.roll(limit).await.unwrap();
 }
 
-/// Acts, rolls, rolls at once and killed rolls in any order: what is read is what was done, after each step.
+/// Activities, rolls, concurrent rolls and killed rolls in random order: after each step the counts
+/// match what was done.
 pub(crate) async fn what_is_read_is_what_was_done_however_it_is_rolled(ground: &Ground) {
     let (store, acme) = ground.with_tenant().await;
     let other: TenantId = "other".parse().unwrap();
@@ -72,7 +73,7 @@ pub(crate) async fn what_is_read_is_what_was_done_however_it_is_rolled(ground: &
             6 => {
                 store.create_schedule(&other, &draft).await.unwrap();
                 others.created += 1;
-                // What is not committed was not done.
+                // An uncommitted activity does not count.
                 let mut change = store.begin().await.unwrap();
                 change.note(&acme, Activity::Reminded, 1_000_000).await.unwrap();
             }
@@ -98,7 +99,7 @@ pub(crate) async fn an_import_counts_what_it_brought_in_with_each_chunk(ground: 
     let start = store.open_import("job", &acme, Position::START).await.unwrap();
     let chunk = next_chunk(&file, start.next, 3);
     store.advance_import("job", &acme, start, &chunk).await.unwrap();
-    // Overtaken: it took no step, and did nothing.
+    // Overtaken: it made no progress and counts nothing.
     store.advance_import("job", &acme, start, &chunk).await.unwrap();
     assert_eq!(total(&store, &acme).await, Tally { imported: 2, ..Tally::default() });
     assert_eq!(waiting(&store, &acme).await, 1, "one row a chunk");
@@ -133,7 +134,7 @@ pub(crate) async fn days_are_told_apart_and_old_ones_go(ground: &Ground) {
     assert_eq!(total(&store, &acme).await.created, 12);
 }
 
-/// A statement on the table that processes of the version before read.
+/// Reads the table that processes of the previous version use.
 static OF_DAYS: Sql = Sql::search("SELECT kind FROM analytics_day WHERE tenant_id = $1");
 
 pub(crate) async fn a_kind_of_a_newer_version_is_left_out(ground: &Ground) {
@@ -148,7 +149,8 @@ pub(crate) async fn a_kind_of_a_newer_version_is_left_out(ground: &Ground) {
     assert_eq!(total(&store, &acme).await, Tally { created: 3, ..Tally::default() });
 }
 
-/// A batch that comes again, as after a lost reply or from a suspended process, counts once.
+/// A batch that is sent again, for example after a lost reply or by a suspended process, counts
+/// once.
 pub(crate) async fn a_batch_of_views_counts_once(ground: &Ground) {
     let (store, acme) = ground.with_tenant().await;
     let gone: TenantId = "gone".parse().unwrap();

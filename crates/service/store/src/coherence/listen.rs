@@ -1,12 +1,12 @@
-//! Hears from PostgreSQL what other processes commit.
+//! Listens to PostgreSQL for the commits of other processes.
 //!
-//! A commit says itself what it makes stale, and the server brings that to every process that listens, in the order of the
-//! commits. Nothing is kept for whoever isn't there, so a process that may have missed something believes its cache no more:
-//! from the moment in which its connection is lost, or has brought nothing for two seconds, until it listens anew and
-//! has cleared the cache. Until then each request clears it, and is answered from the tables.
+//! Each commit sends what it makes stale. The server delivers it to every listening process, in the
+//! order of the commits, and keeps nothing for others. So a process may miss notifications after
+//! its connection was lost, or was silent for two seconds. From then on, each request clears the
+//! cache and reads the tables, until the process listens again and has cleared the cache.
 //!
-//! Promise: what is committed is served stale no longer than the server takes to tell, some milliseconds, and no longer than
-//! the two seconds where the connection to it breaks without a word.
+//! Guarantee: a committed change is served stale for at most the delivery time of the notification,
+//! some milliseconds. It is at most two seconds if the connection breaks without an error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,39 +26,39 @@ use super::super::sql::invalidations::BEHIND;
 use super::super::{DatabaseUrl, Store, StoreError};
 use super::{Hearers, WatchEnded, Written};
 
-/// How often the server is asked whether it is still there.
+/// Interval of checks whether the server still answers.
 const PULSE: Duration = Duration::from_secs(1);
-/// How long it may take to say so.
+/// Timeout of that check.
 const SILENCE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why this process hears no more.
+/// Reason why this process receives no notifications.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {
     /// The connection broke.
     #[error("{0}")]
     Database(#[from] Error),
-    /// What is owed to the shared cache can't be read.
+    /// The invalidations that the shared cache still has to receive can't be read.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// The connection stands and brings nothing.
+    /// The connection is open but delivers nothing.
     #[error("it was silent for {} s", SILENCE.as_secs())]
     Silent,
-    /// Statements are answered and notifications are not brought.
+    /// The server answers statements, but notifications do not arrive.
     #[error(
         "its notifications don't come through: behind a pooler that lends connections by transaction, LISTEN does nothing; \
          give the server's own address"
     )]
     Deaf,
-    /// It follows another server now.
+    /// The server has become a replica.
     #[error("it has become a follower of another server")]
     Follower,
 }
 
 impl Lost {
-    /// Whether the server may be usable later, without a change of settings.
+    /// Whether the server may become usable without a change of settings.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Database(error) => is_lost(error),
@@ -69,7 +69,7 @@ impl Lost {
     }
 }
 
-/// Whether this process hears of commits. Cheap to clone.
+/// Whether this process receives notifications. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Listening(Arc<Shared>);
 
@@ -78,9 +78,9 @@ struct Shared {
     hearers: Hearers,
     is_current: AtomicBool,
     ended: CancellationToken,
-    /// Who has asked for a clear cache, by number.
+    /// Number of callers that have requested a cleared cache.
     asked: AtomicU64,
-    /// Up to which of them it was cleared.
+    /// Number of the last of them whose request is done.
     cleared: Mutex<u64>,
 }
 
@@ -115,7 +115,7 @@ impl Listening {
         let shared = &*self.0;
         let number = shared.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut cleared = shared.cleared.lock().await;
-        // Who came while another cleared shares the next clearing, as it must begin behind all commits that each has seen.
+        // Callers that arrive during a clearing share the next one: it must follow their commits.
         if *cleared < number {
             let all = shared.asked.load(Ordering::SeqCst);
             shared.hearers.clear().await;
@@ -146,7 +146,7 @@ struct Ear {
 
 impl Ear {
     async fn run(self, listener: PgListener, shutdown: CancellationToken) {
-        // Also where this panics: whoever asks from there on is told.
+        // Also if this panics: later callers get an error.
         let _ended = self.shared.ended.clone().drop_guard();
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -154,7 +154,7 @@ impl Ear {
         }
     }
 
-    /// Has no end.
+    /// Runs for ever.
     async fn hear_on(&self, first: PgListener) {
         let mut listener = Some(first);
         let (mut pause, mut is_told) = (FIRST_PAUSE, false);
@@ -163,7 +163,7 @@ impl Ear {
                 Some(listener) => self.follow(listener).await,
                 None => match self.listen().await {
                     Ok(anew) => {
-                        // What was missed until now is in no cache from here on.
+                        // Removes everything that was cached while notifications were missed.
                         self.shared.hearers.start_anew().await;
                         self.shared.is_current.store(true, Ordering::SeqCst);
                         tracing::info!("the database tells of changes again");
@@ -182,11 +182,11 @@ impl Ear {
         }
     }
 
-    /// Listens on a connection of its own.
+    /// Listens on a separate connection.
     async fn listen(&self) -> Result<PgListener, Lost> {
         let pool = connect_apart(&self.url, self.patience).await?;
         let mut listener = PgListener::connect_with(&pool).await?;
-        // A connection that is lost is made anew here, where what was missed is made up for.
+        // A lost connection is replaced here, where the missed notifications are handled.
         listener.eager_reconnect(false);
         let channel = notice::channel(self.store.installation());
         let echo = format!("{channel}_{:x}", self.store.origins.own().cast_unsigned());
@@ -198,7 +198,7 @@ impl Ear {
         };
         timeout(self.patience, stands).await.map_err(|_| Lost::Deaf)??;
         if self.shared.hearers.cache.owed().is_some() {
-            // A process that was killed may have committed without telling the shared cache.
+            // A killed process may have committed without an invalidation of the shared cache.
             let rows = self.store.all(&BEHIND, &[0.into()]).await?;
             let rows = rows.iter().map(Written::read).collect::<Result<Vec<_>, _>>()?;
             self.shared.hearers.act_on(rows.iter().map(Written::invalidation)).await;
@@ -206,7 +206,7 @@ impl Ear {
         Ok(listener)
     }
 
-    /// Acts on what is told, until that ends.
+    /// Applies notifications until the connection is lost.
     async fn follow(&self, mut listener: PgListener) -> Lost {
         let mut pulse = tokio::time::interval(PULSE);
         pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -227,7 +227,7 @@ impl Ear {
         }
     }
 
-    /// Acts on what was told, and on all that came with it. Tells when nothing more will come.
+    /// Applies a notification and all that arrived with it. Returns why no more can arrive.
     async fn hear(&self, first: Result<Option<PgNotification>, Error>, listener: &mut PgListener) -> Option<Lost> {
         let mut notices = Vec::new();
         let mut next = Some(first);
@@ -235,7 +235,7 @@ impl Ear {
         while let Some(told) = next {
             match told {
                 Ok(Some(told)) => notices.extend(self.read(told.payload()).await),
-                // Whatever is said until somebody listens again is said to nobody.
+                // Notifications that are sent until the next LISTEN are missed.
                 Ok(None) => lost = Some(Error::Io(std::io::ErrorKind::UnexpectedEof.into()).into()),
                 Err(error) => lost = Some(error.into()),
             }
@@ -247,7 +247,7 @@ impl Ear {
         lost
     }
 
-    /// What another process has to say.
+    /// Returns the message of another process. `None` if there is nothing to apply.
     async fn read(&self, told: &str) -> Option<Notice> {
         if told.is_empty() {
             // The echo.
@@ -324,7 +324,7 @@ mod tests {
         one.store.purge(&Purge::Pattern(pattern, None)).await.unwrap();
         poll_until(LONG, async || (!other.knows_list()).then_some(())).await.unwrap();
         assert!(other.knows_tenant());
-        // Its own purge is not acted on twice: what is remembered behind it stays, also when the next is heard.
+        // A process does not apply its own purge twice: values cached after it stay.
         other.store.purge(&Purge::All).await.unwrap();
         other.remember().await;
         one.store.purge(&Purge::Tags(vec![cache_keys::schedules_of(&acme())])).await.unwrap();
@@ -336,14 +336,14 @@ mod tests {
     async fn a_lost_listener_serves_nothing_stale_and_is_built_anew() {
         let (server, relay, one, other) = two().await;
         other.remember().await;
-        // Nobody listens there.
+        // No server listens on that port.
         let nowhere = tidegate_testkit::free_port();
         for lose in [Relay::reset, Relay::stop_replies] {
             relay.turn_to(nowhere);
             lose(&relay);
             until_current(&other, false).await;
             for _ in 0..3 {
-                // Filled from what was read before the commit, of which it does not hear.
+                // Filled with values from before the commit, whose notification does not arrive.
                 other.remember().await;
                 change(&one).await;
                 other.coherence.catch_up().await.unwrap();
@@ -382,7 +382,7 @@ mod tests {
         waits.sort_unstable();
         let (median, p99) = (waits[100], waits[198]);
         eprintln!("behind the commit: median {median:?}, P99 {p99:?}, longest {:?}", waits[199]);
-        // What a broken link may cost; a busy machine takes a part of it at most.
+        // The limit is the cost of a broken link. A busy machine takes only a part of it.
         assert!(p99 < SILENCE, "{p99:?}");
     }
 

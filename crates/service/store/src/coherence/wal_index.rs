@@ -1,9 +1,10 @@
-//! Whether anybody has committed to a SQLite file, for the price of one system call.
+//! Detects commits to a SQLite file with one system call.
 //!
-//! In WAL mode every process that has the file open shares an index of its log, the file that ends with `-shm`, of which [SQLite
-//! documents the format][format]: it begins with a header that each commit writes anew, with a count of the commits and a
-//! checksum of what is before it, and a commit is seen by nobody until that header is there. So whoever finds the header as it was
-//! has missed no commit. Whoever finds another asks SQLite itself.
+//! In WAL mode, every process that has the file open shares an index of its log, the file that ends
+//! with `-shm`. [SQLite documents the format][format]. The index begins with a header that each
+//! commit rewrites. The header contains a count of the commits and a checksum of the fields before
+//! it. A commit becomes visible only with its header. So a process that finds the header unchanged
+//! has missed no commit. If it has changed, the process queries SQLite itself.
 //!
 //! [format]: https://www.sqlite.org/walformat.html
 
@@ -15,33 +16,34 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of the header, of which a second copy follows.
+/// Size of the header in bytes. A second copy follows it.
 const HEADER: usize = 48;
-/// Where in it the commits are counted.
+/// Offset of the commit counter in the header.
 const CHANGES: usize = 8;
-/// Where its checksum lies, of which the first half is enough beside the count.
+/// Offset of the checksum. Its first half is enough together with the counter.
 const CHECKSUM: usize = 40;
 
-/// The index of a database's log, which stays open until the process ends.
+/// The index of a database's log. It stays open until the process ends.
 ///
-/// It must: where a process closes a file, the system takes back all locks that it has on it, SQLite's too.
+/// When a process closes a file, the system releases all locks of the process on it, including
+/// SQLite's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WalIndex(&'static File);
 
-/// The log at one moment.
+/// State of the log at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment(u64);
 
-/// Up to which moment everything is known. Cheap to clone.
+/// The moment up to which all commits are known. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     index: Option<WalIndex>,
-    /// One more than the number of the moment; 0 where nothing is known.
+    /// The number of the moment plus one. 0 if nothing is known.
     up_to: Arc<AtomicU64>,
 }
 
 impl Known {
-    /// Nothing yet. Where the index can't be read, it stays so.
+    /// Knows nothing yet. If the index can't be read, that does not change.
     pub(super) fn of(database: &Path) -> Self {
         let index = WalIndex::of(database).inspect_err(|error| {
             tracing::info!(%error, "the index of the database's log can't be read: each request asks the database itself");
@@ -49,17 +51,17 @@ impl Known {
         Self { index: index.ok(), up_to: Arc::default() }
     }
 
-    /// The log as it is now.
+    /// Returns the current state of the log.
     pub(super) fn now(&self) -> Option<Moment> {
         self.index?.now().ok()
     }
 
-    /// Everything is known up to there, or nothing.
+    /// Sets the moment up to which all commits are known. `None` means that nothing is known.
     pub(super) fn set(&self, moment: Option<Moment>) {
         self.up_to.store(moment.map_or(0, Moment::number), Ordering::SeqCst);
     }
 
-    /// Whether nobody has committed what is not known.
+    /// Whether there is no commit after the known moment.
     pub(super) fn is_everything(&self) -> bool {
         let up_to = self.up_to.load(Ordering::SeqCst);
         up_to != 0 && self.now().is_some_and(|now| now.number() == up_to)
@@ -67,21 +69,21 @@ impl Known {
 }
 
 impl Moment {
-    /// Never 0.
+    /// Returns the number of the moment plus one, so never 0.
     fn number(self) -> u64 {
         self.0.saturating_add(1)
     }
 }
 
 impl WalIndex {
-    /// That of a database which this process has open.
+    /// Opens the index of a database that this process has open.
     pub(super) fn of(database: &Path) -> io::Result<Self> {
         let mut path = OsString::from(database);
         path.push("-shm");
         Ok(Self(Box::leak(Box::new(File::open(path)?))))
     }
 
-    /// As it is now.
+    /// Returns the current state of the log.
     pub(super) fn now(self) -> io::Result<Moment> {
         let mut header = [0; HEADER];
         self.0.read_exact_at(&mut header, 0)?;

@@ -1,7 +1,8 @@
-//! A connection to PostgreSQL while somebody uses it.
+//! A PostgreSQL connection that is borrowed from the pool.
 //!
-//! A server that hangs says nothing for ever, and the system keeps its connections. So nothing here waits without bound,
-//! and a connection on which something was left half said is closed rather than given back.
+//! A server that hangs never answers, and the operating system keeps its connections open. So no
+//! wait here is unbounded, and a connection with an unfinished exchange is closed instead of being
+//! returned.
 
 use std::io;
 use std::sync::Arc;
@@ -20,29 +21,30 @@ use super::super::value::Value;
 use super::replicas::Replica;
 use super::server::is_lost;
 
-/// How long a connection may take on its way back to the pool.
+/// Timeout for the return of a connection to the pool.
 const LEAVING: Duration = Duration::from_secs(5);
 
-/// A connection of the pool, to which it goes back.
+/// A connection of the pool. Dropping it returns it.
 #[derive(Debug)]
 pub(crate) struct Lent {
-    /// None once it has left.
+    /// `None` once it was returned.
     connection: Option<PoolConnection<Postgres>>,
-    /// How long one statement may take.
+    /// Timeout of one statement.
     patience: Duration,
     state: State,
-    /// Who hears of what fails, where it is a replica's.
+    /// The replica that is notified of failures. `None` for a connection to the primary.
     replica: Option<Arc<Replica>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Idle,
-    /// In a transaction.
+    /// Inside a transaction.
     Open,
-    /// In a transaction of which a statement failed. Its COMMIT would be answered as if all were well, and roll back.
+    /// Inside a transaction in which a statement failed. The server would answer its COMMIT with
+    /// success, but roll back.
     Failed,
-    /// Something was said and not answered.
+    /// A statement was sent and not answered.
     Broken,
 }
 
@@ -74,19 +76,19 @@ impl Lent {
         self.answered(asked, answer)
     }
 
-    /// How many rows it wrote.
+    /// Runs a statement and returns how many rows it wrote.
     pub(crate) async fn run(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, Error> {
         let (connection, asked) = self.ask();
         let answer = bounded(asked.patience, sql.with_on_postgres(values).execute(connection)).await;
         Ok(self.answered(asked, answer)?.rows_affected())
     }
 
-    /// Opens a transaction, which ends with [`commit`](Self::commit) or when this is dropped.
+    /// Opens a transaction. It ends with [`commit`](Self::commit) or when this is dropped.
     pub(super) async fn begin(&mut self) -> Result<(), Error> {
         self.begin_with("BEGIN").await
     }
 
-    /// The same with a statement of one's own.
+    /// Opens a transaction with the given statement.
     pub(super) async fn begin_with(&mut self, statement: &'static str) -> Result<(), Error> {
         self.say(statement).await?;
         self.state = State::Open;
@@ -114,7 +116,8 @@ impl Lent {
         self.answered(asked, answer).map(|_| ())
     }
 
-    /// From here on it is broken, until it has answered: also for whoever drops the question.
+    /// Marks the connection as broken until the statement is answered. It stays broken if the
+    /// caller drops the statement's future.
     fn ask(&mut self) -> (&mut PgConnection, Asked) {
         let asked = Asked { patience: self.patience, before: self.state };
         self.state = State::Broken;
@@ -138,7 +141,8 @@ impl Lent {
     }
 }
 
-/// Whether a transaction that only reads was ended for the sake of what its server follows: SQLSTATE 40001.
+/// Whether a replica cancelled a read-only transaction because it conflicted with replication:
+/// SQLSTATE 40001.
 fn is_cut_off(error: &Error) -> bool {
     matches!(error, Error::Database(error) if error.code().as_deref() == Some("40001"))
 }
@@ -154,14 +158,15 @@ impl Drop for Lent {
         let Some(mut connection) = self.connection.take() else { return };
         let (state, runtime) = (self.state, Handle::try_current());
         let Ok(runtime) = runtime else {
-            // The process ends; the server sees the connection go.
+            // The process is ending; the server sees that the connection closes.
             return drop(connection.detach());
         };
         if state == State::Broken {
             connection.close_on_drop();
             return;
         }
-        // The pool would ask a server that hangs for ever whether the connection is good, and keep its place.
+        // The pool would wait without bound for a server that hangs to confirm that the connection
+        // works, and would keep its slot occupied.
         runtime.spawn(timeout(LEAVING, async move {
             if state == State::Idle || connection.execute("ROLLBACK").await.is_ok() {
                 connection.return_to_pool().await;
@@ -172,9 +177,9 @@ impl Drop for Lent {
     }
 }
 
-/// Whether the server itself says that it did not commit.
+/// Whether the server itself reports that it did not commit.
 fn is_refusal(error: &Error) -> bool {
-    // Class 23: a constraint; class 40: it was rolled back for another's sake.
+    // Class 23 is a constraint violation. Class 40 is a rollback because of another transaction.
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| code.starts_with("23") || code.starts_with("40"))
 }

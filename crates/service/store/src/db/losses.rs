@@ -1,4 +1,4 @@
-//! Connections that may be lost without anybody having heard of it.
+//! Detects connections that may be lost although no statement has failed on them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,16 +8,17 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, Error};
 use tokio::time::{Instant, timeout};
 
-/// A connection that nobody used for so long is asked whether it is still there.
+/// A connection that was unused for this long is pinged before it is used.
 const UNUSED: Duration = Duration::from_secs(30);
-/// How long it may take to say so.
+/// Timeout of the ping.
 const THERE: Duration = Duration::from_secs(1);
 
-/// When a connection was last found lost: those that were idle then may be lost too.
+/// Time at which a connection was last found lost. Connections that were idle at that time may be
+/// lost too.
 #[derive(Debug, Clone)]
 pub(super) struct Losses {
     zero: Instant,
-    /// Milliseconds from there, and one more; 0 for never.
+    /// Milliseconds since `zero`, plus one. 0 means never.
     last: Arc<AtomicU64>,
 }
 
@@ -30,7 +31,7 @@ impl Losses {
         self.last.fetch_max(self.now().saturating_add(1), Ordering::Relaxed);
     }
 
-    /// Has a pool ask connections that may be lost whether they are, before it lends them.
+    /// Makes a pool ping connections that may be lost before it hands them out.
     pub(super) fn guard(&self, pool: PgPoolOptions) -> PgPoolOptions {
         let losses = self.clone();
         pool.before_acquire(move |connection, idle| {
@@ -49,7 +50,7 @@ impl Losses {
         u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether a connection that was idle for so long may be lost.
+    /// Whether a connection that was idle for `idle` may be lost.
     fn may_have_hit(&self, idle: Duration) -> bool {
         let idle_since = self.now().saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
         self.last.load(Ordering::Relaxed) > idle_since

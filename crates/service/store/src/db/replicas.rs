@@ -1,11 +1,14 @@
-//! Servers that follow the primary, for reads that need not be asked of it.
+//! Replicas of the primary, for reads that need not go to the primary.
 //!
-//! A replica is behind, by a millisecond or by hours, and what the cache is filled from must never be older than what this process
-//! was told of. So a [`Watch`] notes how far the primary has come at a moment, and asks the replicas whether they have come as far:
-//! then they have all that was committed before that moment. A read goes to such a replica unless this process has made, or
-//! heard of, a change under the read's tag since. Whoever wants everything that is committed by now waits for a replica to have it.
+//! A replica is behind by a millisecond or by hours. A value that fills the cache must never be
+//! older than the changes that this process was notified of. So a [`Watch`] records the position of
+//! the primary at a moment, and then reads the positions of the replicas. A replica that has
+//! reached that position has everything that was committed before that moment. A read uses such a
+//! replica unless this process has since made, or been notified of, a change under the read's tag.
+//! A caller that needs everything committed by now waits until a replica has it.
 //!
-//! Whatever is amiss with a replica, the primary is asked instead, and the replica left alone for a while.
+//! If a replica has any fault, the primary is read instead, and the replica is not used for a
+//! while.
 
 mod cut_off;
 mod recent;
@@ -35,15 +38,15 @@ use recent::Recent;
 use watch::Watch;
 pub(super) use watch::without_head;
 
-/// A replica that is so far behind is not read, and how far it has come is not remembered for longer.
+/// A replica that is this far behind is not read. Its known position expires after the same time.
 const BEHIND: Duration = Duration::from_secs(3);
-/// How long a replica is left alone that failed a read.
+/// How long a replica is not used after a failed read.
 const REST: Duration = Duration::from_secs(10);
-/// How long it may take to lend a connection.
+/// Timeout for a connection from the pool of a replica.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long whoever wants everything waits for a replica to have it.
+/// How long a caller that needs everything committed by now waits for a replica.
 const CATCHING_UP: Duration = Duration::from_secs(1);
-/// Names of their pools: as many replicas as there may be.
+/// Names of the pools, one for each possible replica.
 const NAMES: [&str; MOST_REPLICAS] = [
     "app-replica-1",
     "app-replica-2",
@@ -62,48 +65,48 @@ pub(crate) struct Replicas(Arc<Shared>);
 struct Shared {
     all: Vec<Arc<Replica>>,
     recent: Mutex<Recent>,
-    /// Whose turn it is.
+    /// Counter of the round robin.
     turn: AtomicUsize,
     cut_off: Arc<CutOff>,
-    /// The installation that they must be copies of, once it is known.
+    /// The installation that the replicas must have. Empty until it is known.
     installation: Arc<OnceLock<String>>,
-    /// Somebody wants to know how far they have come.
+    /// Signals that a caller needs the positions of the replicas.
     wanted: Arc<Notify>,
-    /// Says each time that they were asked.
+    /// Signals each time that the positions were read.
     asked: channel::Sender<()>,
 }
 
-/// One of them.
+/// One replica.
 #[derive(Debug)]
 pub(super) struct Replica {
     place: DatabaseUrl,
     connections: Connections<Postgres>,
-    /// How long a statement of it may take.
+    /// Timeout of one statement.
     patience: Duration,
     losses: Losses,
-    /// That of all of them.
+    /// Shared by all replicas.
     cut_off: Arc<CutOff>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// It has all that was committed before.
+    /// The replica has everything that was committed before this moment. `None` if that is unknown.
     has_all_before: Option<Instant>,
     failed: Option<Instant>,
-    /// Its failure was told, and its return is to be.
+    /// Whether its failure was logged, so that its return has to be logged too.
     is_told: bool,
 }
 
 impl Replicas {
-    /// Makes connections with the login that the URLs have now.
+    /// Uses the current login of the URLs for new connections.
     pub(super) fn log_in_anew(&self) {
         for replica in &self.0.all {
             replica.connections.connect_with(replica.place.options());
         }
     }
 
-    /// Connects when the first statement runs. None where there are no replicas.
+    /// Connects when the first statement runs. `None` if there are no replicas.
     pub(super) fn new(
         settings: &DatabaseSettings,
         primary: &Connections<Postgres>,
@@ -149,32 +152,33 @@ impl Replicas {
         Some(Self(shared))
     }
 
-    /// They may be read once they are known to be copies of this installation.
+    /// Allows reads from replicas that are copies of this installation.
     pub(super) fn are_copies_of(&self, installation: &str) {
-        // A second call says the same.
+        // A second call has the same value.
         let _ = self.0.installation.set(installation.to_owned());
     }
 
-    /// This process has made a change, or was told of one.
+    /// Records changes that this process made or was notified of.
     pub(super) fn changed<'a>(&self, tags: impl Iterator<Item = &'a Tag>) {
         let (mut recent, now) = (self.0.recent(), Instant::now());
         tags.for_each(|tag| recent.note(tag, now));
     }
 
-    /// Changes may have been missed.
+    /// Records that changes may have been missed.
     pub(super) fn changed_everything(&self) {
         self.0.recent().note_everything(Instant::now());
     }
 
-    /// A connection to a replica that has whatever this process knows to have changed under the tag.
+    /// Returns a connection to a replica that has every change under the tag that this process
+    /// knows of. `None` if there is none.
     pub(super) async fn lend(&self, tag: &Tag) -> Option<Lent> {
         self.0.wanted.notify_one();
         let replica = self.0.next(|before| self.0.recent().is_unchanged(tag, before))?;
         replica.lend().await
     }
 
-    /// A connection to a replica that has all that is committed by now, which it is given a moment for. None for a while after one
-    /// cut off such a reader.
+    /// Returns a connection to a replica that has everything committed by now. Waits at most a
+    /// second for a replica to catch up. `None` for an hour after a replica cancelled such a read.
     pub(super) async fn lend_up_to_date(&self) -> Option<Lent> {
         if self.0.cut_off.was_lately() {
             return None;
@@ -189,15 +193,16 @@ impl Replicas {
                     return None;
                 }
                 self.0.wanted.notify_one();
-                // Whom they hang on is dropped after they are.
+                // An error means that the sender is dropped, which can't happen while `self`
+                // exists.
                 asked.changed().await.ok()?;
             }
         };
         timeout_at(now + CATCHING_UP, caught_up).await.ok()??.lend().await
     }
 
-    /// The name of each without its login, and how far it has come in the primary's log. `None`
-    /// for one that does not answer.
+    /// Returns the address of each replica without its login, and its position in the primary's
+    /// log. The position is `None` if the replica does not answer.
     pub(super) async fn progress(&self) -> Vec<(String, Option<i64>)> {
         let progress = |replica: &Arc<Replica>| {
             let replica = Arc::clone(replica);
@@ -218,7 +223,8 @@ impl Replicas {
 }
 
 impl Shared {
-    /// The next one in turn that can be read, and has all that was committed before a moment that will do.
+    /// Returns the next usable replica in the round robin that has everything that was committed
+    /// before a moment which `will_do` accepts.
     fn next(&self, will_do: impl Fn(Instant) -> bool) -> Option<Arc<Replica>> {
         let now = Instant::now();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -233,13 +239,14 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // So that the watch sees it.
+        // Wakes the watch, which then sees that this is gone.
         self.wanted.notify_one();
     }
 }
 
 impl Replica {
-    /// A moment before which it has everything, unless it is too far behind or rests.
+    /// A moment before which the replica has everything. `None` if it is too far behind or not used
+    /// for now.
     fn has_all_before(&self, now: Instant) -> Option<Instant> {
         let state = self.state();
         let is_resting = state.is_resting(now);
@@ -261,12 +268,12 @@ impl Replica {
         }
     }
 
-    /// Whether all of its connections are in use, which is no fault of the server's.
+    /// Whether all of its connections are in use, which is no fault of the server.
     fn is_only_busy(&self, error: &Error) -> bool {
         matches!(error, Error::PoolTimedOut) && self.connections.watched().state().in_use > 0
     }
 
-    /// A transaction that reads did not come to its end there.
+    /// Records that the replica cancelled a read-only transaction.
     pub(super) fn has_cut_off(&self) {
         if self.cut_off.note() {
             tracing::warn!(
@@ -277,7 +284,7 @@ impl Replica {
         }
     }
 
-    /// It said no, or nothing: it is left alone for a while.
+    /// Records a failure: the replica is not used for a while.
     pub(super) fn failed(&self, error: &Error) {
         self.losses.note();
         let mut state = self.state();
@@ -306,7 +313,7 @@ impl State {
     }
 }
 
-/// Whether it is what it should be: a server that follows another one, and the same tables.
+/// Checks that the server is a replica and has the tables of the expected installation.
 async fn greet(connection: &mut PgConnection, installation: Option<&String>) -> Result<(), Error> {
     let refused = |why: &'static str| Err(Error::Configuration(why.into()));
     let Some(installation) = installation else { return refused("the primary was not reached yet") };

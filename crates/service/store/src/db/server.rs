@@ -13,10 +13,10 @@ use super::losses::Losses;
 use super::replicas::Replicas;
 use super::{DatabaseUrl, Lent};
 
-/// How long closing may wait for a server that hangs.
+/// How long closing waits for a server that hangs.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// The server that is written to. Cheap to clone.
+/// The primary, which takes the writes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     url: DatabaseUrl,
@@ -34,42 +34,42 @@ impl Server {
         let pool = losses.guard(pool(settings.pool, settings.connect_timeout));
         let pool = pool.connect_lazy_with(settings.url.options());
         let primary = Connections::new("app-postgres", settings.pool, pool);
-        // Three may be tried in vain until the deadline.
+        // Three attempts may time out before the deadline.
         let patience = (settings.deadline / 3).max(Duration::from_secs(1));
         let replicas = Replicas::new(settings, &primary, patience);
         let url = settings.url.clone();
         Self { url, primary, deadline: settings.deadline, patience, losses, replicas }
     }
 
-    /// Makes connections with the login that the URLs have now.
+    /// Uses the current login of the URLs for new connections.
     pub(super) fn log_in_anew(&self) {
         self.primary.connect_with(self.url.options());
         self.replicas.iter().for_each(Replicas::log_in_anew);
     }
 
-    /// How long whoever lost the server goes on asking.
+    /// How long a caller that lost the server retries.
     pub(super) fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    /// Notes that a connection was lost.
+    /// Records that a connection was lost.
     pub(super) fn lost(&self) {
         self.losses.note();
-        // What comes may be another server, with another log.
+        // The next connection may reach another server with another log.
         self.replicas.iter().for_each(Replicas::changed_everything);
     }
 
-    /// A connection, for a while.
+    /// Borrows a connection of the primary's pool.
     pub(crate) async fn lend(&self) -> Result<Lent, Error> {
         Ok(Lent::new(self.primary.acquire().await?, self.patience))
     }
 
-    /// The server and its database, without login.
+    /// Address and database, without login.
     pub(super) fn place(&self) -> String {
         self.url.to_string()
     }
 
-    /// The servers that follow it, if there are any.
+    /// Its replicas. `None` if there are none.
     pub(super) fn replicas(&self) -> Option<&Replicas> {
         self.replicas.as_ref()
     }
@@ -92,19 +92,20 @@ impl Server {
     }
 }
 
-/// One connection beside the pools, to listen on.
+/// Makes a pool of one connection outside the other pools, to listen on.
 pub(crate) async fn connect_apart(url: &DatabaseUrl, patience: Duration) -> Result<PgPool, Error> {
     let pool = pool(1, patience).max_lifetime(None).idle_timeout(None);
     pool.connect_with(url.options()).await
 }
 
-/// Connections to a server that can be written. One that only follows another would answer from before what was committed
-/// there, and what the cache is filled from must never be older than what it was told of.
+/// Makes a pool of connections to a writable server. A replica would answer with a state from
+/// before the latest commits, and a value that fills the cache must never be older than the changes
+/// that this process was notified of.
 fn pool(connections: u32, patience: Duration) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(patience)
-        // The component `pool_wait` reports waits, by a threshold that operators set.
+        // The component `pool_wait` reports slow waits, with a configurable threshold.
         .acquire_slow_threshold(Duration::MAX)
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(greet(connection)))
@@ -121,22 +122,25 @@ pub(crate) async fn is_follower(connection: &mut PgConnection) -> Result<bool, E
     sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await
 }
 
-/// Whether the server is away, going, coming, or not the one to write to, so that the same may well be done in a moment.
+/// Whether the server is unreachable, shutting down, starting up, or not the primary. The same
+/// statement may succeed in a moment.
 pub(crate) fn is_lost(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::PoolTimedOut => true,
         Error::Database(error) => error.code().is_some_and(|code| {
-            // 08: connections; 40: rolled back for another's sake.
+            // Class 08 is a connection error. Class 40 is a rollback because of another
+            // transaction.
             code.len() == 5 && (code.starts_with("08") || code.starts_with("40") || AWAY.contains(&&*code))
         }),
         _ => false,
     }
 }
 
-/// Read-only, as a primary that has become a follower; too many connections; being shut down, crashed, starting up.
+/// Read-only (a primary that has become a replica); too many connections; shutdown, crash,
+/// start-up.
 const AWAY: [&str; 5] = ["25006", "53300", "57P01", "57P02", "57P03"];
 
-/// Whether waiting may help besides: its disk or memory is full, or somebody holds a lock.
+/// Whether waiting may help: the disk or memory is full, or another transaction holds a lock.
 pub(crate) fn is_busy(code: &str) -> bool {
     matches!(code, "53000" | "53100" | "53200" | "55P03" | "57014")
 }

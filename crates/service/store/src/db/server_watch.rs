@@ -1,8 +1,8 @@
-//! How full a PostgreSQL server is, and how far its replicas are behind.
+//! Connections in use of a PostgreSQL server, and the lag of its replicas.
 //!
-//! Each reading notes the position of the primary's log, and compares the replicas with the
-//! positions of earlier readings. So a replica that has lost its primary falls behind, which its own
-//! figures do not show. No privilege is needed.
+//! Each reading records the position of the primary's log, and compares the replicas with the
+//! positions of earlier readings. So a replica that has lost its primary falls behind, which its
+//! own statistics do not show. No privilege is needed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -15,34 +15,34 @@ use crate::StoreError;
 use crate::sql::server::USE;
 use crate::value::Row;
 
-/// Time that a replica gets to replay the position of a reading.
+/// How long a replica has to replay the position of a reading.
 const MOMENT: Duration = Duration::from_millis(250);
-/// Positions that are remembered.
+/// Maximum number of positions that are kept.
 const MARKS: usize = 256;
 
-/// A server at the last reading.
+/// State of a server at the last reading.
 #[derive(Debug, Clone)]
 pub struct ServerState {
-    /// The server and its database, without login.
+    /// Address and database, without login.
     pub place: String,
-    /// Connections of clients, of all programs.
+    /// Number of client connections, of all programs.
     pub connections: u64,
-    /// Connections that the server takes.
+    /// Maximum number of connections that the server accepts.
     pub max_connections: u64,
-    /// Its replicas.
+    /// State of each replica.
     pub replicas: Vec<ReplicaState>,
 }
 
-/// A replica at the last reading.
+/// State of a replica at the last reading.
 #[derive(Debug, Clone)]
 pub struct ReplicaState {
-    /// The server and its database, without login.
+    /// Address and database, without login.
     pub place: String,
-    /// Time since the latest moment of which it is known to have all changes.
+    /// Time since the latest moment whose changes it is known to have completely.
     pub behind: Duration,
 }
 
-/// Reads a server.
+/// Reads the state of a server.
 #[derive(Debug)]
 pub struct ServerWatch {
     server: Server,
@@ -54,11 +54,11 @@ impl ServerWatch {
         Self { server, progress: Progress::new(Instant::now()) }
     }
 
-    /// Asks the server, and then its replicas.
+    /// Queries the server, then its replicas.
     ///
     /// # Errors
     ///
-    /// If the primary does not answer.
+    /// Any [`StoreError`] if the primary does not answer.
     pub async fn read(&mut self) -> Result<ServerState, StoreError> {
         let row = self.server.lend().await?.one(&USE, &[]).await?.map(Row::from).ok_or(sqlx::Error::RowNotFound)?;
         let count = |column| row.int(column).map(|count| u64::try_from(count).unwrap_or(0));
@@ -76,13 +76,13 @@ impl ServerWatch {
     }
 }
 
-/// How far the primary had come when, and what each replica had.
+/// Positions of the primary by time, and the latest known position of each replica.
 #[derive(Debug)]
 struct Progress {
     begun: Instant,
-    /// The newest last.
+    /// Ordered by time, the newest last.
     marks: VecDeque<(Instant, i64)>,
-    /// The latest moment of which a replica has everything, by its place.
+    /// For each replica, the latest moment whose changes it has completely.
     known: BTreeMap<String, Instant>,
 }
 
@@ -92,7 +92,7 @@ impl Progress {
     }
 
     fn mark(&mut self, now: Instant, position: i64) {
-        // Another server with another log.
+        // A lower position is from another server with another log.
         if self.marks.back().is_some_and(|(_, last)| position < *last) {
             self.marks.clear();
         }
@@ -102,14 +102,14 @@ impl Progress {
         self.marks.push_back((now, position));
     }
 
-    /// How far the replica is behind, which has come to `done` if it answers.
+    /// Returns the lag of a replica whose position is `done`. `None` if it did not answer.
     fn behind(&mut self, place: &str, done: Option<i64>, now: Instant) -> Duration {
         let newest = |done| self.marks.iter().rev().find(|(_, position)| *position <= done).map(|(at, _)| *at);
         let found = done.and_then(newest);
         let is_newest = found.is_some() && found == self.marks.back().map(|(at, _)| *at);
         let known = self.known.entry(place.to_owned()).or_insert(self.begun);
         *known = found.map_or(*known, |found| found.max(*known));
-        // What it has of this reading it had within a moment.
+        // It reached the position of this reading within the `MOMENT` that was allowed.
         if is_newest { Duration::ZERO } else { now.saturating_duration_since(*known) }
     }
 }
@@ -155,7 +155,7 @@ mod tests {
         });
         let state = caught_up.await.unwrap();
         assert_eq!(state.max_connections, 60);
-        // The pool's, and the one that listens.
+        // The pool's connections, and the one that listens.
         assert!((2..=12).contains(&state.connections), "{state:?}");
         assert_eq!(state.replicas[0].place, format!("postgres at 127.0.0.1:{}", replica.port()));
 

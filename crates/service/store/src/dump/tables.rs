@@ -1,29 +1,29 @@
-//! The list of tables.
+//! The list of tables of a backup.
 
 /// A table of a backup.
 #[derive(Debug)]
 pub struct Table {
-    /// Its name.
+    /// Name of the table.
     pub name: &'static str,
-    /// Its columns; those of the primary key first.
+    /// Columns, with those of the primary key first.
     pub columns: &'static [Column],
-    /// How many of them are the key.
+    /// Number of columns of the primary key.
     pub keys: usize,
 }
 
 /// A column of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
-    /// Its name.
+    /// Name of the column.
     pub name: &'static str,
-    /// What it holds.
+    /// Type of its values.
     pub kind: Kind,
 }
 
-/// What a column holds. NULL may be in any.
+/// Type of the values of a column. Any column may contain NULL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A whole number of 64 bits.
+    /// A signed 64-bit integer.
     Int,
     /// A text.
     Text,
@@ -32,12 +32,12 @@ pub enum Kind {
 }
 
 impl Table {
-    /// The columns of the key.
+    /// Returns the columns of the key.
     pub fn key(&self) -> impl Iterator<Item = &'static Column> {
         self.columns.iter().take(self.keys)
     }
 
-    /// The table of that name.
+    /// Returns the table with that name.
     pub fn named(name: &str) -> Option<&'static Self> {
         TABLES.iter().find(|table| table.name == name)
     }
@@ -55,8 +55,8 @@ const fn blob(name: &'static str) -> Column {
     Column { name, kind: Kind::Blob }
 }
 
-/// Tables that a backup leaves out: which database it is, what was told to caches, who is logged in, and notifications, which are kept for days
-/// alone; the alerts of this moment. A restore ends all sessions.
+/// Tables that a backup omits: the identity of the database, cache invalidations, sessions,
+/// notifications (kept only for days), and current alerts. A restore ends all sessions.
 #[cfg(test)]
 pub(super) const LEFT_OUT: &[&str] = &[
     "alert_notice",
@@ -70,7 +70,7 @@ pub(super) const LEFT_OUT: &[&str] = &[
     "session",
 ];
 
-/// Every other table. One that refers to another stands behind it.
+/// Every other table. A table comes after the tables that it refers to.
 pub const TABLES: &[Table] = &[
     Table {
         name: "tenant",

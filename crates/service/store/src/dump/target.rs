@@ -1,4 +1,5 @@
-//! The tables that a restore writes: a new SQLite file beside the old one, or a PostgreSQL schema, in one transaction.
+//! The tables that a restore writes, in one transaction: a new SQLite file next to the old one, or
+//! a PostgreSQL schema.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use crate::sql::Sql;
 use crate::sql::restored::{CLEAR_TOLD, CLOSE_IMPORTS, CLOSE_RUNS, IDENTIFY, RENEW_PLANS, SKIP_NUMBERS};
 use crate::value::{Row, Value};
 
-/// Tables that can't be restored into.
+/// The tables can't be restored into.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
@@ -26,7 +27,7 @@ pub enum TargetError {
         /// The directory, or the database without its login.
         place: String,
     },
-    /// There is something in them.
+    /// They contain data.
     #[error("{place} holds data (table {table}); with --replace it is replaced")]
     NotEmpty {
         /// The file, or the database without its login.
@@ -34,32 +35,32 @@ pub enum TargetError {
         /// The first table that has rows.
         table: &'static str,
     },
-    /// They can't be opened or brought to this version.
+    /// They can't be opened or migrated to this version.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A statement failed; nothing was changed.
+    /// A statement failed. Nothing was changed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A file can't be made, or not moved to its place.
+    /// A file can't be created or moved.
     #[error("{path}: {source}", path = path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A row of the backup doesn't fit its table.
+    /// A row of the backup does not fit its table.
     #[error("a row of table {table} does not fit it")]
     Misfit {
-        /// The table.
+        /// Name of the table.
         table: &'static str,
     },
 }
 
-/// Tables that are being written. Dropped before [`commit`](Self::commit), all is as it was.
+/// Tables that are being written. Dropping it before [`commit`](Self::commit) changes nothing.
 pub struct Target {
     connection: Open,
-    /// Keeps everybody else out.
+    /// Keeps all other processes out.
     _alone: Alone,
 }
 
@@ -68,22 +69,23 @@ enum Open {
     Postgres(PgConnection),
 }
 
-/// Whether what is there may go.
+/// Whether existing data may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Present {
-    /// It stays: tables that hold something are an error.
+    /// Existing data stays: tables that contain data are an error.
     Keep,
-    /// It makes room for what is restored.
+    /// The restored data replaces it.
     Replace,
 }
 
 impl Target {
-    /// Opens the tables of the settings for a restore, alone, and begins its transaction.
+    /// Opens the tables of the settings for a restore, exclusively, and begins the transaction.
     ///
     /// # Errors
     ///
-    /// When somebody uses them, when they hold data that is to be kept, or they can't be opened. Nothing of what is there is changed then,
-    /// but that a PostgreSQL schema may have been brought to this version.
+    /// Fails if a process uses them, if they contain data that must be kept, or if they can't be
+    /// opened. Existing data is then unchanged, but a PostgreSQL schema may have been migrated to
+    /// this version.
     pub async fn open(settings: &Settings, present: Present) -> Result<Self, TargetError> {
         match &settings.database {
             Some(server) => Self::in_postgres(server, present).await,
@@ -127,17 +129,17 @@ impl Target {
                 }
             }
         }
-        // With the sessions, which are in no backup and refer to users.
+        // CASCADE includes the sessions, which no backup contains and which refer to users.
         let all = format!("TRUNCATE {} CASCADE", names(TABLES.iter().map(|table| table.name)));
         target.run(Sql::kept(all), &[]).await?;
         Ok(target)
     }
 
-    /// Writes rows, whose cells stand for these columns.
+    /// Writes rows. Their cells correspond to the columns of `statements`.
     ///
     /// # Errors
     ///
-    /// When one doesn't fit, or can't be written.
+    /// Fails if a row does not fit or can't be written.
     pub async fn insert(
         &mut self,
         table: &'static Table,
@@ -165,11 +167,11 @@ impl Target {
         Ok(())
     }
 
-    /// As [`Snapshot::rows_of`](crate::Snapshot::rows_of), of what has been written.
+    /// Like [`Snapshot::rows_of`](crate::Snapshot::rows_of), for the rows that were written.
     ///
     /// # Errors
     ///
-    /// When they can't be read.
+    /// Fails if they can't be read.
     pub async fn rows_of(&mut self, place: usize, after: Option<&Cells>) -> Result<Vec<Cells>, TargetError> {
         let values = page_values(&TABLES[place], after);
         let values: Vec<_> = values.iter().map(OwnedValue::lend).collect();
@@ -187,12 +189,13 @@ impl Target {
         Ok(rows.iter().map(|row| cells_of(&TABLES[place], row)).collect::<Result<_, _>>()?)
     }
 
-    /// Makes them a life of their own: under another name, so that nothing that a cache holds of the old life is ever found; with plans
-    /// that are newer than what a limiter may remember; without work under way, since jobs are in no backup.
+    /// Makes the restored tables a new installation. It gets a new id, so no cache entry of the old
+    /// one is ever found. Its plans are newer than any that a limiter may have cached. Running work
+    /// is closed, since backups contain no jobs.
     ///
     /// # Errors
     ///
-    /// When they can't be written.
+    /// Fails if they can't be written.
     pub async fn renew(&mut self) -> Result<(), TargetError> {
         let now = clock::now();
         let name = uuid::Uuid::new_v4().simple().to_string();
@@ -204,11 +207,11 @@ impl Target {
         self.run(&CLEAR_TOLD, &[]).await
     }
 
-    /// Makes it so.
+    /// Commits the restore.
     ///
     /// # Errors
     ///
-    /// When it can't be committed, or not moved to its place.
+    /// Fails if it can't be committed, or if the file can't be moved into place.
     pub async fn commit(self) -> Result<(), TargetError> {
         let lost = |error: sqlx::Error| TargetError::from(StoreError::from(error));
         match self.connection {
@@ -235,7 +238,7 @@ impl Target {
     }
 }
 
-/// The statements that write the columns of a table that a backup has.
+/// The statements that write those columns of a table that a backup contains.
 pub struct Inserts {
     columns: Vec<&'static Column>,
     one: &'static Sql,
@@ -243,7 +246,7 @@ pub struct Inserts {
 }
 
 impl Inserts {
-    /// `None` where the table has no column of one of these names.
+    /// `None` if the table lacks one of these columns.
     pub fn of(table: &'static Table, columns: &[String]) -> Option<Self> {
         let find = |name: &String| table.columns.iter().find(|column| column.name == *name);
         let columns: Vec<_> = columns.iter().map(find).collect::<Option<_>>()?;
@@ -258,7 +261,7 @@ impl Inserts {
     }
 }
 
-/// Whether the file has rows. One that can't be read is not known to be empty.
+/// Fails if the file has rows. A file that can't be read is not considered empty.
 async fn refuse_data(path: &Path) -> Result<(), TargetError> {
     if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
         return Ok(());
@@ -269,13 +272,13 @@ async fn refuse_data(path: &Path) -> Result<(), TargetError> {
     for (place, table) in TABLES.iter().enumerate() {
         let is_there = sqlx::query("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = $1").bind(table.name);
         if is_there.fetch_optional(&mut connection).await.map_err(StoreError::from)?.is_none() {
-            // It was made by an older version.
+            // An older version made the file.
             continue;
         }
         let values = page_values(table, None);
         let values: Vec<_> = values.iter().map(OwnedValue::lend).collect();
         let found = PAGES[place].with(&values).fetch_optional(&mut connection).await;
-        // A column that an older version has not: it can't be said to be empty.
+        // An error means that an older version lacks a column: the table can't be proved empty.
         if !matches!(found, Ok(None)) {
             return Err(TargetError::NotEmpty { place: path.display().to_string(), table: table.name });
         }
@@ -283,26 +286,28 @@ async fn refuse_data(path: &Path) -> Result<(), TargetError> {
     connection.close().await.map_err(|error| StoreError::from(error).into())
 }
 
-/// Folds what SQLite has written beside the file into it, so that the file alone is all. One that can't be read stays as it is.
+/// Merges SQLite's additional files into the main file, so that it is complete alone. A file that
+/// can't be read stays as it is.
 async fn fold_in(path: &Path) {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
     if let Ok(mut connection) = options.connect().await {
-        // Whoever closes the last connection removes what is folded in.
+        // Closing the last connection removes the merged files.
         let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await;
         let _ = connection.close().await;
     }
 }
 
-/// Moves the new file to its place, in one step: until then the old one is there, and afterwards the new. What was there is kept beside it.
+/// Moves the new file into place atomically: before that step the old file is there, afterwards the
+/// new one. The old file is kept next to it.
 fn put_in_place(restoring: &Path, path: &Path) -> Result<(), TargetError> {
     let replaced = with_ending(path, ".replaced");
     let wal = |path: &Path| with_ending(path, "-wal");
     remove(&replaced)?;
     remove(&wal(&replaced))?;
-    // Not every file system has links.
+    // Not every file system supports hard links.
     let keep = std::fs::hard_link(path, &replaced).or_else(|_| std::fs::copy(path, &replaced).map(|_| ()));
     there(keep, path)?;
-    // Only of a file that could not be read: a new one must not meet it.
+    // Exists only for a file that could not be read. The new file must not be combined with it.
     moved(&wal(path), &wal(&replaced))?;
     remove(&with_ending(path, "-shm"))?;
     std::fs::rename(restoring, path).map_err(|source| TargetError::File { path: path.to_owned(), source })?;
@@ -319,7 +324,7 @@ fn remove(path: &Path) -> Result<(), TargetError> {
     there(std::fs::remove_file(path), path)
 }
 
-/// What isn't there is fine.
+/// Ignores an error if the file does not exist.
 fn there(done: std::io::Result<()>, path: &Path) -> Result<(), TargetError> {
     match done {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -346,7 +351,7 @@ mod tests {
         let replaced = directory.path().join("tidegate.db.replaced");
         let text = |path: &Path| std::fs::read_to_string(path).unwrap();
         std::fs::write(&path, "old").unwrap();
-        // The last step fails: there is nothing to move.
+        // The last step fails: there is no file to move.
         put_in_place(&restoring, &path).unwrap_err();
         assert_eq!(text(&path), "old");
         std::fs::write(&restoring, "new").unwrap();

@@ -10,7 +10,7 @@ use super::*;
 
 type Columns = BTreeMap<String, BTreeSet<(String, String)>>;
 
-/// What the list says, in the types of a database.
+/// Returns the columns of the list in the types of a database.
 fn listed(int: &str, text: &str, blob: &str) -> Columns {
     let kind = |kind| match kind {
         Kind::Int => int.to_owned(),
@@ -22,7 +22,8 @@ fn listed(int: &str, text: &str, blob: &str) -> Columns {
     TABLES.iter().map(|table| (table.name.to_owned(), columns(table))).collect()
 }
 
-/// A new table, or a new column of one, belongs into `tables.rs`, or, if it must not be restored, into `LEFT_OUT`.
+/// A new table or column belongs in `tables.rs`. If it must not be restored, it belongs in
+/// `LEFT_OUT`.
 #[tokio::test]
 async fn a_backup_has_every_table_and_every_column_of_the_schema() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Imports that were given up, and why.
+//! Imports that were given up, and the reason.
 
 use serde::Serialize;
 use tidegate_base::clock;
@@ -8,34 +8,34 @@ use super::count;
 use crate::sql::imports::{CLOSE, FAILURE};
 use crate::{Store, StoreError};
 
-/// Why an import was given up: what its tenant may know, and can mend.
+/// Reason why an import was given up, if the tenant may know it and can fix it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ImportFailure {
-    /// More of its lines are bad than an import may have.
+    /// Too many lines were rejected.
     TooManyRejects,
-    /// The uploaded file is not there any more.
+    /// The uploaded file does not exist any more.
     UploadGone,
-    /// The uploaded file is not one that can be read from where the import stands.
+    /// The uploaded file can't be read from the position of the import.
     Unreadable,
 }
 
 /// An import that was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailedImport {
-    /// Why.
+    /// Reason.
     pub failure: ImportFailure,
-    /// Rows in the table; they stay.
+    /// Number of rows in the table. They stay.
     pub imported: u64,
-    /// Lines reported as bad.
+    /// Number of lines that were rejected.
     pub rejected: u64,
 }
 
 impl ImportFailure {
     const ALL: [Self; 3] = [Self::TooManyRejects, Self::UploadGone, Self::Unreadable];
 
-    /// Its stable word.
+    /// Its stable identifier.
     pub fn name(self) -> &'static str {
         match self {
             Self::TooManyRejects => "too-many-rejects",
@@ -46,11 +46,12 @@ impl ImportFailure {
 }
 
 impl Store {
-    /// Why the tenant's import was given up; `None` when it wasn't, or for no reason that concerns the tenant.
+    /// Returns why the tenant's import was given up. `None` if it was not, or if the reason does
+    /// not concern the tenant.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn failed_import(&self, id: &str, tenant: &TenantId) -> Result<Option<FailedImport>, StoreError> {
         let Some(row) = self.one(&FAILURE, &[id.into(), tenant.as_str().into()]).await? else { return Ok(None) };
         let Some(name) = row.opt_text("failure")? else { return Ok(None) };
@@ -65,11 +66,11 @@ impl Store {
         }))
     }
 
-    /// Notes that nobody works on the import any more, and why, where that is known.
+    /// Records that no worker processes the import any more, and the reason if it is known.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn close_import(&self, id: &str, failure: Option<ImportFailure>) -> Result<(), StoreError> {
         let values = [clock::now().into(), failure.map(ImportFailure::name).into(), id.into()];
         self.write_alone(&CLOSE, &values).await.map(|_| ())

@@ -1,4 +1,4 @@
-//! How many imports a tenant may have under way at a time.
+//! Limit on concurrent imports of a tenant.
 
 use tidegate_cache::Touched;
 use tidegate_model::import::Position;
@@ -9,34 +9,36 @@ use crate::sql::imports::{DETACH, PENDING, RELEASE, REMOVE_CLOSED, RESERVE};
 use crate::sql::tenants::TENANT_TO_CHANGE;
 use crate::{Store, StoreError};
 
-/// The place of an import, or of a run that makes files.
+/// Result of reserving an import, or a run that makes files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reserved {
-    /// This call took it.
+    /// This call made the reservation.
     New,
-    /// An earlier request with the same id has it.
+    /// An earlier request with the same id made it.
     Found,
-    /// All places are taken.
+    /// The limit is reached.
     Full,
 }
 
 impl Store {
-    /// Takes a place for an import, unless the tenant has `most` under way.
+    /// Reserves an import, unless the tenant has `most` pending.
     ///
-    /// Count and insert are one transaction: uploads that begin together can't share the last place. A closed import of
-    /// that id is replaced: the new one starts at the beginning of its own file, and the earlier schedules stay.
+    /// The count and the insert are one transaction, so concurrent uploads can't exceed the limit.
+    /// A closed import with that id is replaced: the new one starts at the beginning of its own
+    /// file, and the earlier schedules stay.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn reserve_import(&self, id: &str, tenant: &TenantId, most: u32) -> Result<Reserved, StoreError> {
         let reserve = || async {
             let mut change = self.begin_once().await?;
-            // Before the count: of two that counted at the same time, each would find the last place free.
+            // Locks the tenant before the count. Otherwise two concurrent counts could both be
+            // below the limit.
             change.one(&TENANT_TO_CHANGE, &[tenant.as_str().into()]).await?;
             let pending = change.all(&PENDING, &[tenant.as_str().into()]).await?;
             for import in &pending {
-                // A repeated request keeps its place.
+                // A repeated request keeps its reservation.
                 if import.text("id")? == id {
                     return Ok(Reserved::Found);
                 }
@@ -53,21 +55,21 @@ impl Store {
         self.db.insist(reserve).await
     }
 
-    /// Gives the place of an upload back that became no job.
+    /// Releases the reservation of an upload that became no job.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
+    /// Fails if the database can't be written.
     pub async fn release_import(&self, id: &str) -> Result<(), StoreError> {
         let values = [id.into(), signed(Position::START.byte).into()];
         self.write_alone(&RELEASE, &values).await.map(|_| ())
     }
 
-    /// The tenant's imports that count as under way.
+    /// Returns the tenant's imports that count as pending.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn pending_imports(&self, tenant: &TenantId) -> Result<Vec<String>, StoreError> {
         self.all(&PENDING, &[tenant.as_str().into()]).await?.iter().map(|row| row.text("id")).collect()
     }

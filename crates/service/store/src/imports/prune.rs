@@ -1,28 +1,30 @@
-//! Removes imports whose job is gone: nobody can ask for them any more.
+//! Removes imports whose job is gone, which can't be queried any more.
 
 use chrono::{DateTime, Utc};
 
 use crate::sql::imports::{OLD, REMOVE, REMOVE_REJECTS};
 use crate::{Store, StoreError};
 
-/// Bad lines that one transaction removes, so that other writers get their turn between.
+/// Number of rejected lines that one transaction removes. Other writers can run between
+/// transactions.
 const REJECTS_AT_A_TIME: i64 = 1000;
 
 /// An import as the sweep sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldImport {
-    /// The job's id.
+    /// Id of the job.
     pub id: String,
-    /// Whether it counts no more as pending.
+    /// Whether it no longer counts as pending.
     pub is_closed: bool,
 }
 
 impl Store {
-    /// The first `limit` imports that were admitted before `before`, behind id `after`, in order of their ids.
+    /// Returns the first `limit` imports that were admitted before `before`, after id `after`, in
+    /// order of their ids.
     ///
     /// # Errors
     ///
-    /// When the database can't be read.
+    /// Fails if the database can't be read.
     pub async fn old_imports(
         &self,
         before: DateTime<Utc>,
@@ -35,11 +37,11 @@ impl Store {
             .collect()
     }
 
-    /// Removes an import and its bad lines. Its schedules stay.
+    /// Removes an import and its rejected lines. Its schedules stay.
     ///
     /// # Errors
     ///
-    /// When the database can't be written; what was removed by then is gone.
+    /// Fails if the database can't be written. Lines that were already removed stay removed.
     pub async fn remove_import(&self, id: &str) -> Result<(), StoreError> {
         loop {
             if self.write_alone(&REMOVE_REJECTS, &[id.into(), REJECTS_AT_A_TIME.into()]).await? == 0 {

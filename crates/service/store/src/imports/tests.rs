@@ -25,7 +25,7 @@ pub(crate) async fn an_import_goes_on_where_the_last_commit_stands(ground: &Grou
     let (store, tenant) = ground.with_tenant().await;
     let mut progress = store.open_import("job", &tenant, Position::START).await.unwrap();
     while !progress.is_finished {
-        // Everything that a killed worker held is gone: only what is in the table is known.
+        // All state of a killed worker is lost: only the table is known.
         progress = store.open_import("job", &tenant, Position::START).await.unwrap();
         let chunk = next_chunk(progress.next, 1);
         match store.advance_import("job", &tenant, progress, &chunk).await.unwrap() {
@@ -91,7 +91,7 @@ pub(crate) async fn a_repeated_id_begins_a_new_import_once_the_earlier_one_is_cl
     let open = store.open_import("job", &tenant, Position::START).await.unwrap();
     assert_eq!((open.imported, open.rejected), (1, 1), "an open import keeps its position");
 
-    // Once with an import that was given up, and once with one that has read its whole file.
+    // Once with an import that was given up, and once with one that was read completely.
     for schedules in [3, 5] {
         store.close_import("job", Some(ImportFailure::UploadGone)).await.unwrap();
         assert_eq!(store.reserve_import("job", &tenant, 1).await.unwrap(), Reserved::New);

@@ -1,4 +1,4 @@
-//! How long what tenants were told can be read.
+//! Removes old notifications.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use super::{number, signed};
 use crate::sql::notifications::{FORGET, OLD, REMOVE};
 use crate::{Store, StoreError};
 
-/// So many are looked at for one transaction, so that other writers get their turn between.
+/// Number of rows that one transaction considers. Other writers can run between transactions.
 const AT_A_TIME: i64 = 500;
 const PERIOD: Duration = Duration::from_secs(60);
 
 impl Store {
-    /// Removes what is older than `keep`, each minute, until `shutdown`.
+    /// Removes notifications older than `keep` every minute, until `shutdown`.
     pub async fn forget_notifications(self, keep: Duration, shutdown: CancellationToken) {
         let mut period = tokio::time::interval(PERIOD);
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -30,11 +30,13 @@ impl Store {
         }
     }
 
-    /// Removes what was told before `before`, in milliseconds since 1970. Whoever resumes from there on is told of a gap.
+    /// Removes notifications from before `before`, in milliseconds since 1970. A client that
+    /// resumes before that point receives a gap.
     pub(crate) async fn remove_notifications(&self, before: i64) -> Result<(), StoreError> {
         loop {
             let old = self.all(&OLD, &[before.into(), AT_A_TIME.into()]).await?;
-            // A tenant's numbers go from the front: what was told by a clock that was set back goes along.
+            // Numbers are removed from the front. Earlier numbers with a later time, from a clock
+            // that was set back, are removed too.
             let mut up_to = BTreeMap::new();
             for row in &old {
                 let tenant = row.text("tenant_id")?;
@@ -48,7 +50,7 @@ impl Store {
             for (tenant, seq) in &up_to {
                 let remove = || async {
                     let mut change = self.begin_once().await?;
-                    // Those who publish lock this row first too.
+                    // Publishers lock this row first, too.
                     let values = [signed(*seq).into(), tenant.into()];
                     change.run(&FORGET, &values, Touched::new()).await?;
                     change.run(&REMOVE, &values, Touched::new()).await?;

@@ -15,7 +15,7 @@ fn new<'a>(tenant: &'a TenantId, source: &'a str) -> NewNotification<'a> {
 pub(crate) async fn numbers_have_no_holes_and_one_source_is_told_once(ground: &Ground) {
     let (store, acme) = ground.with_tenant().await;
     assert_eq!(store.ends_of_notifications(&acme).await.unwrap(), Ends::default());
-    // Each source four times, all at once.
+    // Each source four times, concurrently.
     let sources: Vec<String> = (0..40).map(|number| format!("job-{}", number % 10)).collect();
     let told = sources.iter().map(|source| {
         let (store, acme) = (store.clone(), acme.clone());
@@ -46,11 +46,11 @@ pub(crate) async fn what_is_old_goes_from_the_front(ground: &Ground) {
     store.remove_notifications(last + 1).await.unwrap();
     assert_eq!(store.ends_of_notifications(&acme).await.unwrap(), Ends { last: 3, gone: 3 });
     assert_eq!(store.notifications(&acme, 0, 9).await.unwrap(), []);
-    // Numbers go on.
+    // The numbers continue.
     assert_eq!(store.publish(&new(&acme, "d")).await.unwrap().seq, 4);
 }
 
-/// As two processes do.
+/// As in two processes.
 pub(crate) async fn two_processes_take_turns(ground: &Ground) {
     let place: Place = ground.place().await;
     let ((one, _keep_one), (other, _keep_other)) = (place.open().await, place.open().await);
@@ -83,7 +83,7 @@ async fn seq(subscription: &mut Subscription) -> u64 {
     }
 }
 
-/// Of 100 notices told by one process, how soon followers in both have them.
+/// Publishes 100 notifications in one process and measures when followers in both receive them.
 pub(crate) async fn what_one_process_tells_is_heard_in_each_at_once(ground: &Ground) {
     let place: Place = ground.place().await;
     let ((one, _keep_one), (other, _keep_other)) = (place.open().await, place.open().await);
@@ -110,7 +110,7 @@ pub(crate) async fn what_one_process_tells_is_heard_in_each_at_once(ground: &Gro
             assert_eq!(seq, number);
             waits.push(at.saturating_duration_since(committed));
         }
-        // Not in step with whoever looks at fixed times.
+        // Varied, so that it is not in step with a reader that polls at fixed intervals.
         tokio::time::sleep(Duration::from_millis(number * 7 % 23)).await;
     }
     waits.sort_unstable();
@@ -135,7 +135,7 @@ pub(crate) async fn whoever_comes_back_goes_on_and_is_told_of_gaps(ground: &Grou
     assert_eq!((seq(&mut behind_two).await, seq(&mut behind_two).await), (3, 4));
     drop(behind_two);
 
-    // A follower that was given a number by nobody here goes on with what is new.
+    // A follower with a number that was never assigned here continues with new notifications.
     let mut foreign = hub.subscribe(&acme, Some(99)).await.unwrap();
     assert_eq!(next(&mut foreign).await, Told::Gap { missed: None, after: 4 });
     let mut slow = hub.subscribe(&acme, Some(1)).await.unwrap();

@@ -1,4 +1,5 @@
-//! Opening the tables on a PostgreSQL server: check, migrate, or say plainly why not.
+//! Opens the tables on a PostgreSQL server: checks and migrates them, or fails with a precise
+//! error.
 
 use std::io;
 use std::sync::Arc;
@@ -21,69 +22,70 @@ use super::super::sql::tenants::INSTALLATION;
 use super::super::{Coherence, Origins, Store, StoreError, prune, running};
 use super::{OpenError, newest};
 
-/// Whoever holds this lock of the database may look at the schema and change it: "TIDE".
+/// Advisory lock of the database that a process holds while it inspects and migrates the schema:
+/// "TIDE" in ASCII.
 const LOCK: i64 = 0x5449_4445;
 
-/// A PostgreSQL server that can't be used.
+/// A PostgreSQL server can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {reason}")]
 pub struct ServerError {
-    /// The database and where it is, without login.
+    /// Address and database, without login.
     pub place: String,
-    /// What is wrong with it.
+    /// The cause.
     #[source]
     pub reason: ServerFault,
 }
 
-/// What is wrong with a PostgreSQL server.
+/// Reason why a PostgreSQL server can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerFault {
     /// It can't be reached, refuses the login, or a statement failed.
     #[error("{0}")]
     Database(#[from] sqlx::Error),
-    /// The same, through the store.
+    /// Like [`Database`](Self::Database), reported by the store.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// It only follows another server.
+    /// The server is a replica of another one.
     #[error("this server follows another and can't be written")]
     Follower,
-    /// There is no schema to put tables into.
+    /// No schema exists for the tables.
     #[error("there is no schema for the tables; make that of `search_path`")]
     NoSchema,
-    /// The schema has tables of another program.
+    /// The schema contains tables of another program.
     #[error(
         "schema `{schema}` holds tables of another program; give another database, or a schema by `?options[search_path]=…`"
     )]
     Foreign {
-        /// The schema.
+        /// Name of the schema.
         schema: String,
     },
-    /// A newer version of Tidegate has been here.
+    /// A newer version of Tidegate migrated the schema.
     #[error(
         "it was written by a newer version of Tidegate (schema {found}, this one knows {known}); start that version"
     )]
     Newer {
-        /// Schema that is there.
+        /// Schema version that was found.
         found: i64,
-        /// Newest schema of this version.
+        /// Newest schema version that this program knows.
         known: i64,
     },
-    /// A migration failed; the schema is as it was before it.
+    /// A migration failed. The schema is unchanged by it.
     #[error("it can't be brought to this version: {0}")]
     Migration(#[from] MigrateError),
-    /// It doesn't tell of other processes' commits.
+    /// Listening for the commits of other processes failed.
     #[error("it tells of no changes: {0}")]
     Deaf(#[from] Lost),
 }
 
 impl ServerFault {
-    /// Whether the server may be usable later, without a change of settings.
+    /// Whether the server may become usable without a change of settings.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Database(error) => is_lost(error),
             Self::Store(error) => error.is_transient(),
-            // A failover is under way, or the name still resolves to the former primary.
+            // A failover is in progress, or the name still resolves to the former primary.
             Self::Follower => true,
             Self::Deaf(lost) => lost.is_transient(),
             _ => false,
@@ -92,7 +94,7 @@ impl ServerFault {
 
     /// Whether the server refuses the login.
     pub fn refuses_login(&self) -> bool {
-        /// Class of SQLSTATE: invalid authorization.
+        /// SQLSTATE class of invalid authorization.
         const AUTHORIZATION: &str = "28";
         let (Self::Database(error) | Self::Store(StoreError::Database(error))) = self else { return false };
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
@@ -101,14 +103,16 @@ impl ServerFault {
 }
 
 impl Store {
-    /// Opens the tables on that server and brings them to this version's schema. A server that is away is waited for until its
-    /// deadline.
+    /// Opens the tables on the server and migrates them to the schema of this version. If the
+    /// server is unreachable, retries until the deadline of the settings.
     ///
-    /// Several processes may do so at once: one migrates, the others wait. Otherwise as [`open`](Self::open).
+    /// Several processes may open them concurrently: one migrates and the others wait. Otherwise
+    /// like [`open`](Self::open).
     ///
     /// # Errors
     ///
-    /// When the server can't be used; nothing is changed in a schema that is not ours or is newer.
+    /// [`OpenError`] if the server can't be used. A schema of another program or of a newer version
+    /// is not changed.
     pub async fn connect(
         settings: &DatabaseSettings,
         cache: impl FnOnce(&str) -> TieredCache,
@@ -140,15 +144,16 @@ async fn connect(
         news: News::default(),
     };
     let coherence = Coherence::listen(&store, &settings.url, settings.connect_timeout, shutdown.clone()).await?;
-    // Not before the cache has been told of all rows that are there: nothing may go of which it has not heard.
+    // Starts after the cache has processed all existing rows: pruning must not remove an
+    // invalidation that the cache has not seen.
     tokio::spawn(prune::run(store.clone(), coherence.clone(), shutdown));
     Ok((store, coherence))
 }
 
-/// Between two lines of the log about a database that is away at the start.
+/// Limits the log lines about an unreachable database at start to one in ten seconds.
 static WAITS: Seldom = Seldom::new(Duration::from_secs(10));
 
-/// Services start in any order, and a failover may be under way.
+/// Waits until the server answers: services start in any order, and a failover may be in progress.
 async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFault> {
     let reached = db.insist(|| async {
         let connected = connect_once(settings).await.inspect_err(|error| {
@@ -158,9 +163,9 @@ async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFaul
         });
         let mut connection = connected?;
         let follows = is_follower(&mut connection).await?;
-        // The pool would only say that it got no connection.
+        // Connects without the pool, which would only report that it got no connection.
         running::join(&mut connection).await?;
-        // Whether it goes in peace is all the same.
+        // A failure to close makes no difference.
         let _ = connection.close().await;
         Ok(follows)
     });
@@ -175,16 +180,17 @@ async fn connect_once(settings: &DatabaseSettings) -> Result<PgConnection, sqlx:
     })
 }
 
-/// Brings the schema to this version, for whoever has it alone.
+/// Migrates the schema for a caller that has exclusive access to it.
 pub(crate) async fn prepare_alone(settings: &DatabaseSettings) -> Result<(), OpenError> {
     let prepared = prepare(settings).await;
     prepared.map_err(|reason| ServerError { place: settings.url.to_string(), reason }.into())
 }
 
-/// Looks at the schema and brings it to this version, alone.
+/// Inspects and migrates the schema under an exclusive lock.
 async fn prepare(settings: &DatabaseSettings) -> Result<(), ServerFault> {
     let mut connection = connect_once(settings).await?;
-    // The driver asks for its table at each start, and the server would say each time that it is there.
+    // The driver issues `CREATE TABLE IF NOT EXISTS` at each start. The server would send a notice
+    // each time.
     sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;
     let is_free: bool =
         sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut connection).await?;
@@ -194,12 +200,13 @@ async fn prepare(settings: &DatabaseSettings) -> Result<(), ServerFault> {
     }
     inspect(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await?;
-    // The lock goes with the connection.
+    // Closing the connection releases the lock.
     connection.close().await?;
     Ok(())
 }
 
-/// Looks at the schema without changing it: whether it is ours or empty, and not from the future.
+/// Inspects the schema without changing it: whether it is empty or belongs to Tidegate, and is not
+/// of a newer version.
 async fn inspect(connection: &mut PgConnection) -> Result<(), ServerFault> {
     let schema: Option<String> =
         sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut *connection).await?;
@@ -210,7 +217,7 @@ async fn inspect(connection: &mut PgConnection) -> Result<(), ServerFault> {
         .await?;
     let has = |name: &str| tables.iter().any(|table| table == name);
     let is_migrated = has("_sqlx_migrations");
-    // A process that died between the two leaves the driver's table alone.
+    // A process that died between the two steps leaves only the driver's table.
     let others = tables.len() - usize::from(is_migrated);
     if others > 0 && !(is_migrated && has("installation")) {
         return Err(ServerFault::Foreign { schema });

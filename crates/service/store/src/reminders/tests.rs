@@ -20,12 +20,12 @@ fn draft(title: &str, starts_at: DateTime<Utc>, rule: Option<&str>) -> ScheduleD
     ScheduleDraft::try_new(&raw).unwrap()
 }
 
-/// Noon of a day far ahead.
+/// Noon of a day in the far future.
 fn noon() -> DateTime<Utc> {
     "2190-06-01T12:00:00Z".parse().unwrap()
 }
 
-/// As a backup of before has a schedule, or a node of the version before writes it.
+/// A schedule as an older backup contains it, or as a node of the previous version writes it.
 static INSERT_OF_BEFORE: Sql = Sql::search(
     "INSERT INTO schedule (id, tenant_id, title, starts_at, ends_at, attendees, created_at, updated_at)
      VALUES ($1, $2, 'of before', $3, $3 + 1, '[]', 0, 0)",
@@ -35,7 +35,7 @@ async fn due(store: &Store) -> Vec<DueSchedule> {
     store.due_schedules(noon() + TimeDelta::days(9), None, 100).await.unwrap()
 }
 
-/// All that is due gets reminders of its start and of so many hours behind it.
+/// Returns everything due, with reminders of the start and of the `hours` hours after it.
 async fn occurring(store: &Store, hours: i64) -> Vec<Occurring> {
     let occurring = |schedule: DueSchedule| {
         let within = (0..=hours).map(|hour| schedule.starts_at + TimeDelta::hours(hour)).collect();
@@ -53,7 +53,7 @@ async fn told(store: &Store) -> Vec<Notification> {
 }
 
 async fn counted(store: &Store) -> u64 {
-    // Over midnight, both days are looked at.
+    // Around midnight, both days are read.
     let today = clock::now().date_naive();
     let days = store.analytics(&acme(), today.pred_opt().unwrap(), today).await.unwrap();
     days.values().map(|day| day.reminders_sent).sum()
@@ -76,7 +76,7 @@ pub(crate) async fn schedules_are_due_from_their_start_on_until_they_are_over(gr
     assert_eq!((first[0].id, rest[0].id, rest.len()), (comes_again.id, once.id, 1));
     assert!(store.due_schedules(noon() - TimeDelta::milliseconds(1), first.first(), 9).await.unwrap().is_empty());
 
-    // Changed, it is due anew, and over it is due no more.
+    // After a change it is due again. When it is over, it is not.
     store.prepare_reminders(&occurring(&store, 0).await, MOST).await.unwrap();
     assert_eq!(due(&store).await, []);
     store.replace_schedule(&tenant, once.id, &draft("later", noon() + TimeDelta::hours(1), None)).await.unwrap();
@@ -162,7 +162,7 @@ pub(crate) async fn a_schedule_that_is_changed_or_deleted_takes_its_reminders_al
     for id in &ids {
         assert_eq!(store.send_reminder(&tenant, *id, noon(), MOST).await.unwrap(), None);
     }
-    // Whoever has looked at it before the change prepares nothing of it.
+    // A preparation that read it before the change creates nothing.
     assert_eq!(store.prepare_reminders(&stale, MOST).await.unwrap().made, 0);
     store.replace_schedule(&tenant, ids[2], &draft("back", noon(), None)).await.unwrap();
     store.prepare_reminders(&occurring(&store, 0).await, MOST).await.unwrap();

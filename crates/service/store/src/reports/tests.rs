@@ -7,10 +7,10 @@ use super::*;
 use crate::Store;
 use crate::ground::Ground;
 
-/// Title, start, minutes, attendees, whether it comes again.
+/// Title, start, minutes, attendees, whether it repeats.
 type Made = (&'static str, &'static str, i64, &'static [&'static str], bool);
 
-/// On the edges of three days, as seen from UTC.
+/// At the boundaries of three UTC days.
 const SCHEDULES: [Made; 7] = [
     ("before", "2029-12-31T23:59:59.999Z", 60, &["Ann"], false),
     ("shift", "2030-01-01T00:00:00Z", 90, &["Ann", "Bob"], false),
@@ -68,7 +68,7 @@ pub(crate) async fn sums_are_those_of_the_span_however_it_is_cut(ground: &Ground
             last = Some(stretch);
         }
         let expected = |lines: &[(&str, Sum)]| lines.iter().map(|(name, sum)| ((*name).to_owned(), *sum)).collect();
-        // The one at half past one by another clock starts on the day before.
+        // The one at half past one in another zone starts on the day before in UTC.
         assert_eq!(found[0], expected(&[("2030-01-01", sum(3, 1, 180)), ("2030-01-02", sum(2, 0, 60))]), "{size}");
         assert_eq!(
             found[1],

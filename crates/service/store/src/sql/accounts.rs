@@ -1,4 +1,4 @@
-//! Keys, users, their sessions and preferences.
+//! Statements for API keys, users, their sessions and preferences.
 
 use super::Sql;
 
@@ -31,7 +31,7 @@ pub(crate) static INSERT_USER: Sql = Sql::search(
 pub(crate) static USER: Sql =
     Sql::search("SELECT id, email, name, created_at FROM app_user WHERE tenant_id = $1 AND id = $2");
 
-/// `$1` tenant, behind id `$2`, at most `$3`.
+/// `$1` tenant, after id `$2`, at most `$3`.
 pub(crate) static USERS: Sql = Sql::search(
     "SELECT id, email, name, created_at FROM app_user WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
 );
@@ -40,17 +40,17 @@ pub(crate) static USERS: Sql = Sql::search(
 pub(crate) static USER_OF_EMAIL: Sql =
     Sql::search("SELECT id, email, name, created_at, password FROM app_user WHERE tenant_id = $1 AND email = $2");
 
-/// `$1` tenant, `$2` id. For a change that decides by it: locked until that ends.
+/// `$1` tenant, `$2` id. For a change that decides by the row, which stays locked until its end.
 pub(crate) static PASSWORD: Sql = Sql::search("SELECT password FROM app_user WHERE tenant_id = $1 AND id = $2")
     .on_postgres("SELECT password FROM app_user WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE");
 
 /// `$1` password, `$2` tenant, `$3` id.
 pub(crate) static SET_PASSWORD: Sql = Sql::search("UPDATE app_user SET password = $1 WHERE tenant_id = $2 AND id = $3");
 
-/// `$1` tenant, `$2` id. Sessions and preferences go along.
+/// `$1` tenant, `$2` id. Also deletes the sessions and preferences.
 pub(crate) static DELETE_USER: Sql = Sql::search("DELETE FROM app_user WHERE tenant_id = $1 AND id = $2");
 
-/// `$1` digest, `$2` tenant, `$3` user, `$4` now, `$5` its end.
+/// `$1` digest, `$2` tenant, `$3` user, `$4` now, `$5` expiry.
 pub(crate) static INSERT_SESSION: Sql = Sql::search(
     "INSERT INTO session (digest, tenant_id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (digest) DO NOTHING",
@@ -65,21 +65,21 @@ pub(crate) static DELETE_SESSION: Sql = Sql::search("DELETE FROM session WHERE d
 /// `$1` tenant, `$2` user.
 pub(crate) static DELETE_SESSIONS: Sql = Sql::search("DELETE FROM session WHERE tenant_id = $1 AND user_id = $2");
 
-/// All but the newest `$3` of tenant `$1` and user `$2`.
+/// All but the newest `$3` sessions of tenant `$1` and user `$2`, at most 100.
 pub(crate) static OLDEST_SESSIONS: Sql = Sql::search(
     "SELECT digest FROM session WHERE tenant_id = $1 AND user_id = $2 ORDER BY created_at DESC LIMIT 100 OFFSET $3",
 );
 
-/// One that ended before `$1`, if there is any.
+/// Returns a session that expired before `$1`, if there is any.
 pub(crate) static IS_ENDED: Sql =
     Sql::search("SELECT 1 AS found FROM session WHERE expires_at < $1 ORDER BY expires_at LIMIT 1");
 
-/// At most `$2` of those that ended before `$1`.
+/// At most `$2` sessions that expired before `$1`.
 pub(crate) static REMOVE_ENDED: Sql = Sql::search(
     "DELETE FROM session WHERE digest IN (SELECT digest FROM session WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
 );
 
-/// `$1` tenant, `$2` user. A user without any has a row with NULL.
+/// `$1` tenant, `$2` user. For a user without preferences the row is NULL.
 pub(crate) static PREFERENCES: Sql = Sql::search(
     "SELECT preference.body FROM app_user
      LEFT JOIN preference ON preference.tenant_id = app_user.tenant_id AND preference.user_id = app_user.id

@@ -1,8 +1,9 @@
-//! What makes restored tables a life of their own. Run on what nobody else uses, once in a long while, and so over whole tables.
+//! Statements that make restored tables a new installation. They run rarely and while no other
+//! process uses the tables, so they scan whole tables.
 
 use super::Sql;
 
-/// `$1` another name of the database.
+/// `$1` new id of the installation.
 pub(crate) static IDENTIFY: Sql = Sql::one_row("UPDATE installation SET id = $1");
 
 /// `$1` now.
@@ -16,6 +17,6 @@ pub(crate) static CLOSE_RUNS: Sql = Sql::whole("UPDATE export_run SET closed_at 
 
 pub(crate) static CLEAR_TOLD: Sql = Sql::whole("DELETE FROM invalidation");
 
-/// Numbers that were given in the old life are not given again: jobs and followers remember them.
+/// Numbers of the old installation are not assigned again: jobs and followers may remember them.
 pub(crate) static SKIP_NUMBERS: Sql =
     Sql::whole("UPDATE notification_stream SET last = last + 1000000, gone = last + 1000000");

@@ -1,9 +1,9 @@
-//! How full a PostgreSQL server is, and how far it has come.
+//! Statements for the number of connections and the log position of a PostgreSQL server.
 
 use super::{Only, Sql};
 
-/// Connections of clients, their maximum, and what the primary has said. Another login's sessions
-/// have no `backend_type` unless the login may see it.
+/// Client connections, their maximum, and the insert position of the primary. The `backend_type` of
+/// another login's sessions is NULL unless this login may see it.
 pub(crate) static USE: Sql = Sql::one_row(
     "SELECT (SELECT count(*) FROM pg_stat_activity \
              WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend') AS connections, \

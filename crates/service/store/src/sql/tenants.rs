@@ -1,4 +1,4 @@
-//! Tenants, and whose a key is.
+//! Statements for tenants and the owners of API keys.
 
 use super::Sql;
 
@@ -7,13 +7,13 @@ pub(crate) static TENANT: Sql = Sql::search(
     "SELECT name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id = $1",
 );
 
-/// Behind id `$1`, at most `$2`.
+/// After id `$1`, at most `$2`.
 pub(crate) static TENANTS: Sql = Sql::search(
     "SELECT id, name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id > $1
      ORDER BY id LIMIT $2",
 );
 
-/// As [`TENANT`], for a change that decides by it: locked until that ends.
+/// Like [`TENANT`], for a change that decides by the row, which stays locked until its end.
 pub(crate) static TENANT_TO_CHANGE: Sql = Sql::search(
     "SELECT name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id = $1",
 )
@@ -36,5 +36,5 @@ pub(crate) static UPDATE_PLAN: Sql = Sql::search(
      WHERE id = $7",
 );
 
-/// Which database this is.
+/// The id of this installation.
 pub(crate) static INSTALLATION: Sql = Sql::one_row("SELECT id FROM installation");

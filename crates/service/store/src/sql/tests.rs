@@ -1,4 +1,4 @@
-//! Each statement is held to the plan that it names.
+//! Checks that each statement has its required query plan.
 
 use std::fs;
 use std::path::Path;
@@ -162,12 +162,12 @@ const ALL: &[&Sql] = &[
     &webhooks::WEBHOOK,
 ];
 
-/// With those that are made of the list of tables.
+/// All statements, including those that are generated from the list of tables.
 fn all() -> impl Iterator<Item = &'static Sql> {
     ALL.iter().copied().chain(dump::statements())
 }
 
-/// Where SQLite looks at rows that it does not want.
+/// Returns the steps in which SQLite reads rows that the statement does not need.
 async fn waste(pool: &SqlitePool, sql: &Sql) -> Vec<String> {
     let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", sql.text));
     let steps = sqlx::query(explain).fetch_all(pool).await.unwrap();
@@ -176,12 +176,12 @@ async fn waste(pool: &SqlitePool, sql: &Sql) -> Vec<String> {
         step.starts_with("SEARCH ")
             || step.starts_with("LIST SUBQUERY")
             || step == "CREATE BLOOM FILTER"
-            // Of two answers, one behind the other: each has its own step.
+            // A union of two queries, each with a separate step.
             || ["COMPOUND QUERY", "LEFT-MOST SUBQUERY", "UNION ALL"].contains(&step)
             || match sql.plan {
                 Plan::Search => false,
                 Plan::Walk => step.starts_with("SCAN ") && step.contains(" USING ") && step.contains("INDEX"),
-                // What a row holds itself is read with it.
+                // The values inside a row are read with the row.
                 Plan::Totals => step == "USE TEMP B-TREE FOR GROUP BY" || step.starts_with("SCAN attendee VIRTUAL TABLE"),
                 Plan::OneRow | Plan::Whole => step.starts_with("SCAN "),
             }
@@ -206,7 +206,7 @@ async fn every_statement_finds_its_rows_by_an_index() {
     }
 }
 
-/// Each wants an index that isn't there.
+/// Each needs an index that does not exist.
 const BAD: [&str; 4] = [
     "SELECT id FROM schedule WHERE title = $1",
     "SELECT id FROM schedule WHERE tenant_id = $1 ORDER BY title",
@@ -224,8 +224,9 @@ async fn a_statement_without_an_index_is_seen() {
     }
 }
 
-/// Where PostgreSQL looks at rows that it does not want. Its plan is that of any parameters, and the one that goes by indexes if
-/// there is such a one: a small table is read from end to end whatever there is.
+/// Returns the steps in which PostgreSQL reads rows that the statement does not need. The plan is
+/// the generic one for any parameters, and uses indexes if possible. Otherwise a small table would
+/// always be read completely.
 async fn waste_on_postgres(server: &PostgresServer, sql: &Sql) -> Vec<String> {
     let text = sql.postgres.unwrap_or(sql.text);
     let parameters = (1..).take_while(|number| text.contains(&format!("${number}"))).count();
@@ -261,7 +262,8 @@ fn look_at(node: &serde_json::Value, plan: Plan, waste: &mut Vec<String>) {
     }
 }
 
-/// A count keeps none of the rows that it counts, and what gathers those of a `LIMIT` gathers no more.
+/// A count keeps none of the rows that it counts. An aggregate over a `LIMIT` has no more rows than
+/// that limit.
 fn is_bounded(aggregate: &serde_json::Value) -> bool {
     let mut below = &aggregate["Plans"][0];
     if below["Node Type"] == "Subquery Scan" {
@@ -288,7 +290,7 @@ async fn every_statement_finds_its_rows_by_an_index_on_postgresql_too() {
     }
 }
 
-/// A statement that stands elsewhere, or is missing in the list, would go unread.
+/// A statement in another place or missing in the list would not be tested.
 #[test]
 fn every_statement_is_in_the_list() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sql");

@@ -1,4 +1,4 @@
-//! Where tenants want to be told.
+//! Statements for webhooks.
 
 use super::Sql;
 

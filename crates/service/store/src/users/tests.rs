@@ -5,7 +5,7 @@ use tidegate_ratelimit::{Overrides, Tier};
 use super::*;
 use crate::ground::{Ground, tenant};
 
-/// Not hashed: what the tables keep is any text to them.
+/// Not hashed: the tables accept any text.
 pub(crate) fn password(text: &str) -> StoredPassword {
     StoredPassword::from_table(text.to_owned())
 }
@@ -30,7 +30,7 @@ pub(crate) async fn of_fifty_users_at_once_as_many_as_there_are_seats_are_create
     assert_eq!((page.items.len(), page.next_cursor), (10, None));
     assert_eq!(store.seats_used(&acme).await.unwrap(), 10);
 
-    // A seat that was given back is there for the next.
+    // After a deletion another user can be created.
     assert!(store.delete_user(&acme, page.items[0].id).await.unwrap());
     assert_eq!(store.seats_used(&acme).await.unwrap(), 9);
     assert!(create(60).await.is_ok());

@@ -1,4 +1,4 @@
-//! The part of `/metrics` that is about the verdict and the alerts.
+//! Metrics of health and alerts, for `/metrics`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,16 +13,16 @@ use crate::exposition::Family;
 
 const STATES: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Unhealthy, Health::Unknown];
 
-/// Verdict and alerts at one moment.
+/// Health and alerts at one moment.
 #[derive(Debug)]
 pub(crate) struct AlertFigures {
-    /// The verdict in force; unknown where there is none.
+    /// Current health. `Unknown` if there is no report.
     pub(super) health: (Health, Option<u8>),
-    /// How long ago a verdict fell.
+    /// Age of the last report.
     pub(super) age: Duration,
-    /// Of each rule, how many fire.
+    /// Number of firing alerts of each rule.
     pub(super) firing: BTreeMap<(String, Severity), u64>,
-    /// By way and outcome.
+    /// Number of deliveries by channel and outcome.
     pub(super) deliveries: Vec<(&'static str, &'static str, u64)>,
 }
 

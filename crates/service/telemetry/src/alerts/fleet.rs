@@ -1,10 +1,11 @@
-//! The alerts of all processes on one database together: one process sends them, and silences hold
-//! on every one.
+//! The alerts of all processes of one database: one process sends them, and silences apply to all
+//! processes.
 //!
-//! Each process writes what fires in it; the holder of a lease merges that, records what it will
-//! send in the same transaction, and sends. A successor goes on from there, so each notice is sent
-//! at least once: it comes again if its sender dies, stands still or loses the database between the
-//! answer and the note of it. While the database is away, each process sends its own alerts.
+//! Each process writes its firing alerts to the database. The holder of a lease merges them,
+//! records the notices that it will send in the same transaction, and sends them. A successor
+//! continues from there, so each notice is sent at least once. It is sent again if its sender dies,
+//! hangs or loses the database between the answer and the record of it. While the database is
+//! unreachable, each process sends its own alerts.
 
 mod lease;
 mod merge;
@@ -29,17 +30,17 @@ use super::receivers::{self, Receiver};
 use task::Task;
 use view::View;
 
-/// How long a process that ends takes to give its place back.
+/// Timeout for releasing the lease when a process ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// The state that the desk and the task that shares its alerts have in common.
+/// State that the desk shares with the task that shares its alerts.
 pub(super) struct Fleet {
     store: Store,
     receivers: Vec<Arc<Receiver>>,
-    /// Wakes the task: something fires, has ended, or was delivered.
+    /// Wakes the task: an alert fires or has ended, or a notice was delivered.
     wake: Arc<Notify>,
     view: Mutex<View>,
-    /// Held while silences are read or written, so that neither undoes the other.
+    /// Locked while silences are read or written, so that neither undoes the other.
     silencing: tokio::sync::Mutex<()>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -76,13 +77,12 @@ impl Fleet {
         &self.receivers
     }
 
-    /// The fleet as this process saw it last.
+    /// The last state of the fleet that this process has read.
     pub(super) fn view(&self) -> MutexGuard<'_, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the silences of all processes, and has the desk keep them. Those that are over are
-    /// removed.
+    /// Reads the silences of all processes and applies them to the desk. Removes the expired ones.
     async fn adopt_silences(&self, desk: &AlertDesk) -> Result<(), StoreError> {
         let _silencing = self.silencing.lock().await;
         for over in desk.adopt_silences(self.store.alert_silences().await?) {
@@ -91,7 +91,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Keeps a silence for all processes; `apply` has the desk keep it too.
+    /// Stores a silence for all processes. `apply` also applies it to the desk.
     pub(super) async fn silence<T>(&self, silence: &Silence, apply: impl FnOnce() -> T) -> Result<T, StoreError> {
         let _silencing = self.silencing.lock().await;
         self.store.put_alert_silence(silence).await?;
@@ -99,7 +99,7 @@ impl Fleet {
         Ok(apply())
     }
 
-    /// Ends a silence for all processes. Whether there was one.
+    /// Ends a silence for all processes. Returns whether it existed.
     pub(super) async fn lift_silence(
         &self,
         rule: &str,

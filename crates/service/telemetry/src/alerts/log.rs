@@ -1,10 +1,10 @@
-//! A transition as a line of the log.
+//! Logs a transition.
 
 use tidegate_perfmon::{Phase, Severity, Transition};
 
 pub(super) fn line(step: &Transition) {
     let alert = &step.alert;
-    // A macro, since the level of an event is part of its place in the code.
+    // A macro, since the level of an event must be constant.
     macro_rules! line {
         ($level:ident, $message:literal) => {
             tracing::$level!(

@@ -1,4 +1,4 @@
-//! The receivers of alerts: each has its own queue of notices and its own task.
+//! The receivers of alerts. Each has a separate queue of notices and a separate task.
 
 mod email;
 mod failure;
@@ -26,19 +26,19 @@ pub(super) use receiver::Receiver;
 use slack::Slack;
 use webhook::Webhook;
 
-/// How long one try may take, from resolving the name to the headers of the answer.
+/// Timeout of one attempt, from the name resolution to the headers of the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The part of a message that is the same for every alert.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
-    /// The database's name for itself.
+    /// Id of the installation.
     installation: Arc<str>,
     /// URL of the dashboard.
     dashboard: Option<Arc<str>>,
 }
 
-/// One way to a receiver.
+/// The channel of a receiver.
 #[derive(Debug)]
 enum Channel {
     Webhook(Webhook),
@@ -48,7 +48,7 @@ enum Channel {
 }
 
 impl Channel {
-    /// As metrics and the log name it.
+    /// Its name in metrics and the log.
     const fn way(&self) -> &'static str {
         match self {
             Self::Webhook(_) => "webhook",
@@ -58,7 +58,7 @@ impl Channel {
         }
     }
 
-    /// The setting that names its URL, the URL, and its sender. `None` for mail.
+    /// Returns the setting that has its URL, the URL, and its sender. `None` for mail.
     fn posts_to(&self) -> Option<(&'static str, Url, Sender)> {
         match self {
             Self::Webhook(Webhook { url, sender, .. }) => Some(("alerts.webhook", url.clone(), sender.clone())),
@@ -80,8 +80,8 @@ impl Channel {
     }
 }
 
-/// Starts the receivers that the settings name. Each delivers until `shutdown`, and wakes
-/// `progress` after each notice.
+/// Starts the configured receivers. Each delivers until `shutdown`, and wakes `progress` after each
+/// notice.
 pub(super) fn start(
     settings: &Settings,
     installation: &str,
@@ -104,8 +104,8 @@ pub(super) fn start(
     Ok(receivers.collect())
 }
 
-/// Warns of receivers whose name leads to a private address, before the first alert does. The
-/// settings refuse URLs that are such an address.
+/// Warns of receivers whose name resolves to a private address, before the first alert is sent. The
+/// settings reject URLs with such an address.
 async fn warn_of_refused(receivers: Vec<(&'static str, Url, Sender)>) {
     for (setting, url, sender) in receivers {
         if let Some(closed_by) = sender.refusal_of(&url).await {
@@ -120,7 +120,7 @@ async fn warn_of_refused(receivers: Vec<(&'static str, Url, Sender)>) {
 fn channels(settings: &AlertSettings, mailer: impl FnOnce() -> Mailer) -> Result<Vec<Channel>, WebhookError> {
     let closed_by = (!settings.private_addresses).then_some("alerts.private_addresses");
     let sender = || Sender::new(PATIENCE, closed_by);
-    // The settings have parsed each URL before; an error here would still not repeat it.
+    // The settings have already parsed each URL. An error here would still not contain it.
     let parsed = |url: &str| url.parse().map_err(|_| WebhookError::unreadable());
     let mut channels = Vec::new();
     if let Some(url) = &settings.webhook {

@@ -1,4 +1,4 @@
-//! An alert in words that a person reads, with units.
+//! Describes an alert in a sentence for operators, with units.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -12,22 +12,22 @@ use super::notice::Notice;
 
 /// Rules whose value is a share.
 const SHARES: [&str; 6] = ["aborted", "cache_misses", "error_rate", "failing_api", "pool_in_use", "slow_statements"];
-/// Rules whose value is a time in seconds.
+/// Rules whose value is a duration in seconds.
 const TIMES: [&str; 5] = ["p99", "pool_stuck", "pool_wait", "slow_api", "slow_query"];
-/// Rules that are breached or not, whose value says nothing more.
+/// Rules that are either breached or not, whose value has no further information.
 const STATES: [&str; 5] =
     ["health", "job_store_full", "job_store_unreachable", "queues_without_live_worker", "redis_unavailable"];
 
-/// Rules of the program whose detail is at most a remark. The detail of any other, of [`LIMITS`] or
-/// an operator's own, is the sentence.
+/// Built-in rules whose detail is only a remark. The detail of any other rule, of [`LIMITS`] or of
+/// the operator, is the whole sentence.
 static REMARKED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let rules = standing_rules(&BurnRate::standard(OBJECTIVE)).into_iter().map(|rule| rule.id.into_owned());
     rules.filter(|id| LIMITS.iter().all(|limit| limit.id != id)).collect()
 });
-/// Any objective: the names of the rules do not depend on it.
+/// Any objective, since the names of the rules do not depend on it.
 const OBJECTIVE: f64 = 0.999;
 
-/// Returns `error_rate`, or `tenant_anomaly of acme`.
+/// Returns for example `error_rate` or `tenant_anomaly of acme`.
 pub(super) fn name(alert: &Alert) -> String {
     match alert.subject.as_str() {
         "" => alert.rule.clone(),
@@ -35,7 +35,7 @@ pub(super) fn name(alert: &Alert) -> String {
     }
 }
 
-/// Returns a few words: `error_rate is firing`.
+/// Returns a short title, for example `error_rate is firing`.
 pub(super) fn title(alert: &Alert) -> String {
     let what = match alert.phase {
         Phase::Pending | Phase::Firing => "is firing",
@@ -45,7 +45,7 @@ pub(super) fn title(alert: &Alert) -> String {
     format!("{} {what}", name(alert))
 }
 
-/// Returns the title, the figures and the remark.
+/// Returns the title, the values and the remark.
 pub(super) fn summary(alert: &Alert) -> String {
     let title = title(alert);
     match alert.phase {
@@ -60,7 +60,7 @@ pub(super) fn summary(alert: &Alert) -> String {
     }
 }
 
-/// Returns `Reported by tidegate-api 7c0f6b0e on node-1.`
+/// Returns for example `Reported by tidegate-api 7c0f6b0e on node-1.`
 pub(super) fn source(notice: &Notice) -> String {
     format!("Reported by {}.", notice.source.name())
 }
@@ -88,13 +88,13 @@ fn figure(rule: &str, number: f64) -> String {
     short(number)
 }
 
-/// Two places, without zeros at the end.
+/// Formats with two decimal places, without trailing zeros.
 fn short(number: f64) -> String {
     let text = format!("{number:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Returns the part of the detail that does not repeat the figures. Health writes `rule: figures
+/// Returns the part of the detail that does not repeat the values. Health writes `rule: values
 /// (remark)`.
 fn remark(alert: &Alert) -> &str {
     let detail = alert.detail.as_str();

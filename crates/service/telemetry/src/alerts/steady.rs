@@ -1,6 +1,7 @@
-//! Silences last as long as they were asked to, whatever becomes of the clock.
+//! Makes silences last for their requested time, even if the clock is set.
 //!
-//! What keeps them goes by the date. A clock that is set back by a day would make them a day longer, one that is set forward
+//! Silences are stored with a date. If the clock were set back by a day, they would last a day
+//! longer. If it were set forward, they would all end.
 //! end them all.
 
 use std::collections::BTreeMap;
@@ -8,18 +9,18 @@ use std::time::Duration;
 
 use tidegate_perfmon::{Alerts, Silence, SilenceError};
 
-/// A clock that is off by less was not set.
+/// Maximum deviation of a clock in milliseconds that does not count as setting it.
 const SET: u64 = 2_000;
 
-/// A silence in the database that ended so long ago is removed, whichever process made it and
-/// whatever its clock said.
+/// Age in milliseconds at which an ended silence is removed from the database, whichever process
+/// made it and whatever its clock was.
 const PAST: u64 = 24 * 3_600_000;
 
-/// What is left of each silence, by a clock that nobody sets.
+/// The remaining time of each silence, measured with a monotonic clock.
 #[derive(Debug, Default)]
 pub(super) struct Steady {
     held: Vec<Held>,
-    /// The silences of the database that this process keeps, with their ends in the database.
+    /// The silences of the database that this process has applied, with their ends in the database.
     shared: BTreeMap<(String, Option<String>), u64>,
 }
 
@@ -38,7 +39,7 @@ impl Held {
 }
 
 impl Steady {
-    /// Keeps a silence that was made at `unix_ms`, in the place of one of the same rule and subject.
+    /// Adds a silence that was made at `unix_ms`. Replaces one with the same rule and subject.
     pub(super) fn add(&mut self, silence: &Silence, unix_ms: u64) {
         self.lift(&silence.rule, silence.subject.as_deref());
         let left = Duration::from_millis(silence.until_unix_ms.saturating_sub(unix_ms));
@@ -49,13 +50,13 @@ impl Steady {
         self.held.retain(|held| !held.is(rule, subject));
     }
 
-    /// A silence that was added is in the database now.
+    /// Records that an added silence is now in the database.
     pub(super) fn share(&mut self, silence: &Silence) {
         self.shared.insert((silence.rule.clone(), silence.subject.clone()), silence.until_unix_ms);
     }
 
-    /// Takes in the silences of the database: new ones are kept, and those that were lifted
-    /// elsewhere are lifted. Returns those that are over and should be removed there.
+    /// Applies the silences of the database: adds new ones, and lifts those that were lifted by
+    /// another process. Returns the expired ones, which should be removed from the database.
     pub(super) fn adopt(&mut self, alerts: &mut Alerts, found: Vec<Silence>, unix_ms: u64) -> Vec<Silence> {
         let (mut over, mut shared) = (Vec::new(), BTreeMap::new());
         for silence in found {
@@ -75,7 +76,8 @@ impl Steady {
                 Err(SilenceError::Past { until_unix_ms, .. }) if until_unix_ms.saturating_add(PAST) < unix_ms => {
                     over.push(silence);
                 }
-                // The rule belongs to another version, or a clock is off: other processes keep it.
+                // The rule belongs to another version, or a clock is wrong: other processes keep
+                // it.
                 Err(_) => {}
             }
         }
@@ -88,7 +90,7 @@ impl Steady {
         over
     }
 
-    /// Ends those whose time is over, and dates the others anew where the clock was set.
+    /// Ends expired silences, and adjusts the date of the others if the clock was set.
     pub(super) fn turn(&mut self, alerts: &mut Alerts, now: Duration, unix_ms: u64) {
         self.held.retain_mut(|held| {
             let until = *held.until.get_or_insert(now + held.left);
@@ -100,7 +102,7 @@ impl Steady {
             let ends = unix_ms.saturating_add(u64::try_from((until - now).as_millis()).unwrap_or(u64::MAX));
             if ends.abs_diff(*until_unix_ms) > SET {
                 *until_unix_ms = ends;
-                // It was taken before, and asks for no more now.
+                // It was accepted before, and covers no more now.
                 let _ = alerts.silence(held.silence.clone(), unix_ms);
             }
             true

@@ -1,4 +1,4 @@
-//! What happens, for whoever follows it live.
+//! The live stream of events.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,42 +12,43 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::time::{Instant, timeout_at};
 
-/// After how long nothing more is told to a follower: one that still wants to hear comes back and goes on behind the last event,
-/// and one that reads nothing holds its place no longer.
+/// Maximum duration of a subscription. A client that still wants events reconnects and continues
+/// after the last event. A client that reads nothing does not occupy a slot for longer.
 const MOST_AGE: Duration = Duration::from_secs(3_600);
-/// Each holds a connection.
+/// Maximum number of followers. Each occupies a connection.
 const MOST_FOLLOWERS: usize = 64;
-/// Of one client: some tabs of a browser, or some machines behind one address.
+/// Maximum number of followers of one client, for example some tabs of a browser or some machines
+/// behind one address.
 const MOST_OF_A_CLIENT: usize = 8;
-/// Events that wait for the slowest follower before it loses some.
+/// Number of events that wait for the slowest follower before it loses some.
 const BACKLOG: usize = 256;
 
-/// What an event is about.
+/// Topic of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
     /// Alerts that fire, and their ends.
     Alerts,
-    /// Changes of health, and how it is at the beginning.
+    /// Changes of health, and its state at the beginning.
     Health,
-    /// Figures that leave their own past, and those that are seen to reach their limits.
+    /// Metrics that deviate from their past, and those that are forecast to reach their limits.
     Outlook,
-    /// What could be better, and what was changed on advice.
+    /// Advice, and changes made on it.
     Advice,
     /// Changed counts of queues.
     Queues,
-    /// Events of jobs, of queues whose settings have `events`.
+    /// Events of jobs, from queues whose settings have `events`.
     Jobs,
 }
 
 impl Topic {
-    /// All of them.
+    /// All topics.
     pub const ALL: [Self; 6] = [Self::Alerts, Self::Health, Self::Outlook, Self::Advice, Self::Queues, Self::Jobs];
 
-    /// Topics of a client that names none. Events of busy queues would push these out of a slow
+    /// Topics of a client that names none. Events of busy queues would displace these in a slow
     /// client's stream.
     pub const USUAL: [Self; 4] = [Self::Alerts, Self::Health, Self::Outlook, Self::Advice];
 
-    /// As it is asked for.
+    /// Its name in requests.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Alerts => "alerts",
@@ -63,21 +64,21 @@ impl Topic {
 /// One event.
 #[derive(Debug, Clone)]
 pub struct Told {
-    /// What it is about; `None` for a gap, which concerns everybody.
+    /// Topic of the event. `None` for a gap, which concerns all followers.
     topic: Option<Topic>,
     /// `alert`, `health`, `anomaly`, `forecast`, `advice`, `change`, `queue`, `job` or `gap`.
     pub name: &'static str,
-    /// By which a follower goes on after it; `None` where that is not possible.
+    /// Id after which a follower can resume. `None` if that is not possible.
     pub id: Option<Arc<str>>,
-    /// JSON. Secrets are masked already.
+    /// JSON. Secrets are already masked.
     pub data: Arc<str>,
 }
 
 impl Told {
-    /// A step in an alert's life, in JSON as a webhook gets it.
+    /// Makes the event of an alert's transition, in the same JSON as a webhook's.
     pub(super) fn alert(epoch: u64, step: &Transition) -> Self {
         let id = Some(id_of(epoch, step.seq).into());
-        // A transition is numbers and texts, which JSON can always say.
+        // A transition contains only numbers and texts, which always serialize.
         let data = serde_json::to_string(step).unwrap_or_default().into();
         Self { topic: Some(Topic::Alerts), name: "alert", id, data }
     }
@@ -86,7 +87,7 @@ impl Told {
         Self::unnumbered(Some(Topic::Health), "health", &json!({"health": status, "score": score, "reason": reason}))
     }
 
-    /// So many events were lost, or `None` where nobody knows how many.
+    /// Makes a gap: this number of events was lost. `None` if the number is unknown.
     pub(super) fn gap(missed: Option<u64>) -> Self {
         let data = json!({"missed": missed, "read": "/api/performance?type=alerts"});
         Self::unnumbered(None, "gap", &data)
@@ -97,18 +98,18 @@ impl Told {
     }
 }
 
-/// The id of the event of a transition.
+/// Returns the id of a transition's event.
 pub(super) fn id_of(epoch: u64, seq: u64) -> String {
     format!("{epoch}-{seq}")
 }
 
-/// The transition's number in an id of this process; `None` in any other text.
+/// Returns the transition's number from an id of this process. `None` for any other text.
 pub(super) fn seq_in(id: &str, epoch: u64) -> Option<u64> {
     let (of, seq) = id.split_once('-')?;
     (of.parse() == Ok(epoch)).then(|| seq.parse().ok()).flatten()
 }
 
-/// Hands events to all who follow. It never waits for any of them.
+/// Sends events to all followers. Never waits for any of them.
 #[derive(Debug)]
 pub(super) struct Stream {
     sender: Sender<Told>,
@@ -118,7 +119,7 @@ pub(super) struct Stream {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Followers of each topic.
+    /// Number of followers of each topic.
     followers: [AtomicUsize; Topic::ALL.len()],
     delivered: AtomicU64,
     dropped: AtomicU64,
@@ -136,11 +137,11 @@ impl Default for Stream {
 
 impl Stream {
     pub(super) fn tell(&self, event: &Told) {
-        // An error says that nobody follows.
+        // An error means that there are no followers.
         let _ = self.sender.send(event.clone());
     }
 
-    /// `first` comes before what is told from now on.
+    /// Adds a follower that gets `first` before new events.
     pub(super) fn follow(
         &self,
         client: &str,
@@ -169,13 +170,13 @@ impl Stream {
         self.places.taken()
     }
 
-    /// Events that followers took, and those that they lost.
+    /// Returns the number of events that followers received, and of those that they lost.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.counts.delivered.load(Ordering::Relaxed), self.counts.dropped.load(Ordering::Relaxed))
     }
 }
 
-/// Somebody who follows what is told. One who reads too slowly loses the oldest, and is told so by a `gap`.
+/// A follower of events. If it reads too slowly, it loses the oldest ones, and gets a `gap` event.
 #[derive(Debug)]
 pub struct Follower {
     first: VecDeque<Told>,
@@ -195,7 +196,8 @@ impl Drop for Follower {
 }
 
 impl Follower {
-    /// The next event; `None` when there won't be any more, at the latest after an hour. Nothing is lost where it is cancelled.
+    /// Returns the next event. `None` after the end of the subscription, at the latest after an
+    /// hour. Cancel-safe.
     pub async fn next(&mut self) -> Option<Told> {
         timeout_at(self.until, self.wait()).await.ok().flatten()
     }

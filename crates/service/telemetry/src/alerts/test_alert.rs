@@ -7,7 +7,7 @@ use tidegate_perfmon::{Alert, AlertRule, Alerts, Observation, Severity, Transiti
 
 use super::notice::Notice;
 
-/// An alert that fires, of value 1 against 0.5.
+/// Makes a firing alert with value 1 and threshold 0.5.
 pub(super) fn alert(rule: &str, subject: &str) -> Alert {
     let rule = AlertRule::new(rule.to_owned(), Severity::Critical).hold(Duration::ZERO);
     let id = rule.id.clone();
@@ -16,13 +16,13 @@ pub(super) fn alert(rule: &str, subject: &str) -> Alert {
     alerts.evaluate(Duration::ZERO, 1_700_000_000_000, &seen).pop().unwrap().alert
 }
 
-/// A process of that instance.
+/// Makes the identity of a process with that instance id.
 pub(super) fn process(instance: &str) -> Identity {
     let [service, version, host] = ["tidegate-api", "1.0.0", "node-1"].map(str::to_owned);
     Identity { service, version, instance: instance.to_owned(), host }
 }
 
-/// The notice of an alert.
+/// Makes the notice of an alert.
 pub(super) fn notice(alert: Alert) -> Notice {
     let step = Transition::new(1, 1_700_000_000_000, None, true, alert);
     Notice { event: "cafe-1".to_owned(), step, source: process("7c0f6b0e-1") }

@@ -5,7 +5,7 @@ use tidegate_perfmon::{
 
 use super::*;
 
-/// A desk and what it is given, second by second.
+/// A desk and its inputs, second by second.
 struct Ground {
     desk: Arc<AlertDesk>,
     registry: Registry,
@@ -24,7 +24,7 @@ impl Ground {
         Self { desk, registry, monitor: HealthMonitor::new(&config), latest, second: 0 }
     }
 
-    /// So many seconds in which the job store is away, or not.
+    /// Lets this number of seconds pass. The job store is unreachable if `is_away`.
     fn pass(&mut self, seconds: u64, is_away: bool) {
         for _ in 0..seconds {
             let reading = Reading::new("job_store_unreachable", if is_away { 1.0 } else { 0.0 }, 0.5).critical();
@@ -38,7 +38,7 @@ impl Ground {
     }
 }
 
-/// What a follower has got until now.
+/// Returns the events that a follower has received so far.
 async fn heard(follower: &mut Follower) -> Vec<(&'static str, Option<Arc<str>>, Value)> {
     let mut all = Vec::new();
     while let Ok(Some(told)) = tokio::time::timeout(Duration::from_millis(1), follower.next()).await {

@@ -1,16 +1,17 @@
-//! A trace that shows what an alert is about.
+//! Finds a trace that is an example for an alert.
 
 use tidegate_perfmon::{CallOutcome, Observation, Queries, SlowCall};
 
 use crate::Beat;
 
-/// An older call than this is of something else.
+/// Maximum age of a call. An older one has another cause.
 const RECENT_MS: u64 = 60_000;
-/// Calls that are looked at for one that has a trace.
+/// Maximum number of calls that are searched for one with a trace.
 const CALLS: usize = 20;
 
-/// The newest call of the last minute that failed, was slow or was given up, as the rule asks, and had a trace; of a rule about one route
-/// one of that route; of a rule about statements the slowest statement of the last minute.
+/// Returns the trace of the newest call of the last minute that failed, was slow or was aborted,
+/// depending on the rule. For a rule on one route, it is a call of that route. For a rule on
+/// statements, it is the slowest statement of the last minute.
 pub(super) fn of(observation: &Observation<'_>, beat: &Beat<'_>, statements: Option<&Queries>) -> Option<String> {
     let rule = &*observation.rule;
     let calls = match rule {
@@ -31,12 +32,12 @@ pub(super) fn of(observation: &Observation<'_>, beat: &Beat<'_>, statements: Opt
     calls.into_iter().filter(is_recent).find_map(|call| call.trace_id)
 }
 
-/// Those of the route that the detail is about.
+/// Returns the calls of the route that the detail names.
 fn named_in(detail: &str, mut calls: Vec<SlowCall>) -> Vec<SlowCall> {
     calls.retain(|call| {
         let name = format!("{} {}", call.method, call.route);
         let after = detail.split_once(&name).map(|(_, after)| after);
-        // Not of a longer route that begins so.
+        // Excludes a longer route with the same beginning.
         after.is_some_and(|after| !after.starts_with(|next: char| next.is_alphanumeric() || "/{}-_.".contains(next)))
     });
     calls

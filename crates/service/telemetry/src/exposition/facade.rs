@@ -1,4 +1,4 @@
-//! What libraries count through the facade `metrics`, beside our own figures.
+//! Metrics that libraries record through the facade `metrics`.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -11,14 +11,14 @@ use tidegate_perfmon::{Bridge, BridgedFigure, BridgedSeries, Totals};
 use super::Family;
 use crate::board::Board;
 
-/// The process's, as the facade itself is.
+/// The bridge of the process: the facade is global too.
 static BRIDGE: LazyLock<Bridge> = LazyLock::new(Bridge::new);
 
 pub(crate) fn bridge() -> &'static Bridge {
     &BRIDGE
 }
 
-/// Takes in what is counted from now on. Does nothing where somebody has done so before.
+/// Records the metrics of libraries from now on. Has no effect if a recorder is already installed.
 pub(crate) fn install() {
     if metrics::set_global_recorder(BRIDGE.clone()).is_err() {
         tracing::debug!("what libraries count was taken in before");
@@ -35,7 +35,7 @@ struct Bridged(Vec<BridgedSeries>);
 
 impl Collector for Bridged {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        // In the order of names, so that each family stands together.
+        // Sorted by name, so that each family is contiguous.
         for family in self.0.chunk_by(|one, other| one.name == other.name) {
             let Some(BridgedSeries { name, help, figure, .. }) = family.first() else { continue };
             let kind = match figure {

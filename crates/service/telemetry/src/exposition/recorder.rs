@@ -1,4 +1,4 @@
-//! What the recorder has no room for, and what it costs. What it counts it tells itself: it is a collector.
+//! Metrics of the recorder's limits and overhead. Its recorded metrics come from its own collector.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use tidegate_perfmon::{Bridge, Overhead, Registry};
 use super::Family;
 use crate::board::Board;
 
-/// Hangs up the figures of that recorder, and what the bridge to other libraries could not take.
+/// Registers the metrics of the registry, and of what the bridge to other libraries rejected.
 pub(crate) fn hang_up(board: &Board, registry: &Registry, bridge: &Bridge) {
     let (registry, bridge) = (registry.clone(), bridge.clone());
     board.figures(move || Box::new(RecorderFigures::of(&registry, &bridge)));
@@ -18,9 +18,9 @@ pub(crate) fn hang_up(board: &Board, registry: &Registry, bridge: &Bridge) {
 
 #[derive(Debug)]
 struct RecorderFigures {
-    /// By what had no room for a series of its own.
+    /// By kind of series that exceeded the limit.
     dropped: [(&'static str, u64); 3],
-    /// By what was handed them.
+    /// By source of the values.
     rejected: [(&'static str, u64); 2],
     refused: u64,
     overhead: Overhead,

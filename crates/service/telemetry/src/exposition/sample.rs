@@ -1,4 +1,4 @@
-//! A line of the text of `/metrics`, for what reads the text as a scraper does.
+//! A line of the text of `/metrics`, for code that reads the text like a scraper.
 
 /// A line such as `name_total{label="value"} 3`.
 #[derive(Debug, PartialEq)]
@@ -9,7 +9,7 @@ pub(crate) struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    /// `None` if the line is a comment or cannot be read.
+    /// Parses a line. `None` if it is a comment or invalid.
     pub(crate) fn read(line: &'a str) -> Option<Self> {
         let end = line.find(['{', ' '])?;
         let (name, rest) = line.split_at(end);
@@ -17,13 +17,13 @@ impl<'a> Sample<'a> {
             Some(rest) => labels(rest)?,
             None => (Vec::new(), rest),
         };
-        // Behind the value an exemplar may follow.
+        // An exemplar may follow the value.
         let value = rest.split_whitespace().next()?.parse().ok()?;
         (!name.is_empty() && !name.starts_with('#')).then_some(Self { name, labels, value })
     }
 }
 
-/// The labels up to the closing brace, and what follows it.
+/// Returns the labels up to the closing brace, and the rest.
 fn labels(mut rest: &str) -> Option<(Vec<(&str, String)>, &str)> {
     let mut labels = Vec::new();
     loop {
@@ -38,7 +38,7 @@ fn labels(mut rest: &str) -> Option<(Vec<(&str, String)>, &str)> {
     }
 }
 
-/// A value up to its closing quote, and what follows that.
+/// Returns a value up to its closing quote, and the rest.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut letters = text.char_indices();

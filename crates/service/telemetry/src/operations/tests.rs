@@ -19,7 +19,7 @@ use crate::{AlertDesk, Beat};
 
 const SLOW: Duration = Duration::from_millis(2);
 
-/// Passes the time of something slow, without giving anybody else the thread.
+/// Blocks the thread for the duration of something slow.
 fn pass() {
     let begun = Instant::now();
     while begun.elapsed() < SLOW {
@@ -27,7 +27,7 @@ fn pass() {
     }
 }
 
-/// A figure that takes its time.
+/// A metric that is slow to collect.
 #[derive(Debug)]
 struct Slow;
 
@@ -38,7 +38,7 @@ impl Collector for Slow {
     }
 }
 
-/// A receiver that hangs up some time after it was called by a desk that has something to tell.
+/// Runs a receiver that closes each connection after some time, and sends it an alert.
 async fn called(registry: &Registry) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -69,7 +69,7 @@ async fn called(registry: &Registry) {
     desk.unshared().await;
 }
 
-/// One of each kind that takes longer than the setting says; the others are not listed.
+/// One operation of each kind takes longer than its limit. The others are not listed.
 #[tokio::test]
 async fn every_warning_lists_what_takes_longer() {
     for (variable, listed) in [

@@ -1,4 +1,4 @@
-//! In the place of the exporter where the program was built without it: nothing is exported, and nothing costs anything.
+//! Replaces the exporter in builds without it: nothing is exported, and there is no cost.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tracing::span::Id;
 
 use crate::{BoxedLayer, Statement, Telemetry};
 
-/// There is none.
+/// Has no values.
 pub(crate) enum StatementSpans {}
 
 impl StatementSpans {
@@ -36,20 +36,20 @@ pub(crate) fn name_job(_: &Span, _: &str) {}
 
 pub(crate) fn answered(_: &Span, _: StatusCode) {}
 
-/// What a node sends: nothing.
+/// An export that does nothing.
 #[derive(Debug)]
 pub struct Export;
 
 impl Export {
-    /// Begins nothing.
+    /// Returns `None`.
     ///
     /// # Errors
     ///
-    /// Never.
+    /// Never fails.
     pub fn start(_: &Arc<Telemetry>, _: &Settings) -> io::Result<Option<Self>> {
         Ok(None)
     }
 
-    /// Ends nothing.
+    /// Does nothing.
     pub async fn end(&self) {}
 }

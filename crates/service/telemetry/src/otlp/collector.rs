@@ -1,4 +1,4 @@
-//! The collector, and the way to it.
+//! The client for the collector.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use tidegate_base::Seldom;
 use tidegate_perfmon::OperationHandle;
 use tidegate_settings::OtlpSettings;
 
-/// How long a connection may take.
+/// Timeout of a connection.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long a message may take in all.
+/// Timeout of a whole message.
 const SEND: Duration = Duration::from_secs(10);
-/// What is read of an answer; one that says more says nothing that we would need.
+/// Maximum number of bytes that are read of an answer. A longer one has no useful content.
 const ANSWER: usize = 64 << 10;
-/// How often the log says that it can't be reached.
+/// Interval between log lines about a collector that is unreachable.
 const COMPLAINT: Duration = Duration::from_secs(60);
 
-/// What is sent.
+/// Kind of a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Signal {
     Traces,
@@ -34,7 +34,7 @@ impl Signal {
     }
 }
 
-/// Why a collector can't be sent to at all.
+/// The configured collector can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
     #[error("otlp.endpoint: {0}")]
@@ -45,7 +45,7 @@ pub(super) enum Unusable {
     Client(String),
 }
 
-/// Why one message was not taken.
+/// The collector did not accept a message.
 #[derive(Debug, thiserror::Error)]
 enum NotTaken {
     #[error("{}", chain(.0))]
@@ -54,7 +54,7 @@ enum NotTaken {
     Refused(StatusCode),
 }
 
-/// Sends messages, once each.
+/// Sends messages, each one once.
 pub(super) struct Collector {
     client: Client,
     traces: Url,
@@ -64,7 +64,7 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// `sending` takes the time of each message, from its head to the end of the answer.
+    /// `sending` records the duration of each message, up to the end of the answer.
     pub(super) fn new(settings: &OtlpSettings, sending: Arc<OperationHandle>) -> Result<Self, Unusable> {
         let url = |path: &str| {
             let url = format!("{}{path}", settings.endpoint.reveal().trim_end_matches('/'));
@@ -81,7 +81,7 @@ impl Collector {
         Ok(Self { client, traces, metrics, complaints: Seldom::new(COMPLAINT), sending })
     }
 
-    /// Sends a message and returns the beginning of the answer. What goes wrong is in the log, once a minute.
+    /// Sends a message and returns the beginning of the answer. Errors are logged once a minute.
     pub(super) async fn send(&self, signal: Signal, message: Vec<u8>) -> Result<Vec<u8>, ()> {
         self.sending.measure_result(self.try_send(signal, message)).await.map_err(|error| {
             if let Some(unlogged) = self.complaints.count() {
@@ -112,7 +112,7 @@ impl Collector {
     }
 }
 
-/// What the settings want sent along, `name=value` with commas between, and the type of the messages.
+/// Returns the configured headers (`name=value`, separated by commas) and the content type.
 fn headers(settings: &OtlpSettings) -> Result<HeaderMap, Unusable> {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
@@ -127,7 +127,7 @@ fn headers(settings: &OtlpSettings) -> Result<HeaderMap, Unusable> {
     Ok(headers)
 }
 
-/// An error and what is behind it: a client's own words stop at "error sending request".
+/// Formats an error with its causes: the client's own message is only "error sending request".
 fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

@@ -1,23 +1,23 @@
-//! Requests that a figure leads to: slow and failed ones, with their traces.
+//! Exemplars of metrics: slow and failed requests with their traces.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar, HistogramDataPoint, Metric, exemplar};
 use tidegate_perfmon::SlowCall;
 
-/// The histogram that they belong to.
+/// The histogram of the exemplars.
 const DURATIONS: &str = "tidegate_http_request_duration_seconds";
-/// Of one series in one message.
+/// Maximum number of exemplars of one series in one message.
 const MOST: usize = 4;
 
-/// Puts each call that ended after `since_ms` beside the series of its route.
+/// Adds each call that ended after `since_ms` to the series of its route.
 pub(super) fn add(metrics: &mut [Metric], calls: &[SlowCall], since_ms: u64) {
     let durations = metrics.iter_mut().find(|metric| metric.name == DURATIONS);
     let Some(Data::Histogram(durations)) = durations.and_then(|metric| metric.data.as_mut()) else { return };
     for call in calls.iter().filter(|call| call.at_unix_ms >= since_ms) {
         let Some(exemplar) = exemplar(call) else { continue };
         let series = durations.data_points.iter_mut().find(|point| is_of(point, call));
-        // One that is slow and failed is in both lists.
+        // A call that is slow and failed is in both lists.
         let is_new = |series: &&mut HistogramDataPoint| {
             series.exemplars.len() < MOST && series.exemplars.iter().all(|other| other.trace_id != exemplar.trace_id)
         };

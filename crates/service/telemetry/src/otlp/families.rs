@@ -1,6 +1,8 @@
-//! The text of `/metrics` as metrics of OpenTelemetry: one family is one metric, one series one point.
+//! Converts the text of `/metrics` into OpenTelemetry metrics: a family is a metric, and a series
+//! is a point.
 //!
-//! Read from the text, so that a collector sees what a scraper sees, whoever in the program hung the figures up.
+//! It is read from the text, so that a collector gets the same metrics as a scraper, whichever part
+//! registered them.
 
 use std::collections::HashMap;
 
@@ -14,14 +16,15 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 use crate::Sample;
 
-/// Since when counters count, and when they were read, in nanoseconds since the Unix epoch.
+/// Start of the counters and time of the reading, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     pub(super) since: u64,
     pub(super) now: u64,
 }
 
-/// All families of the text that have a series, in its order. A line that isn't understood is left out.
+/// Returns all families of the text that have a series, in order. A line that can't be parsed is
+/// left out.
 pub(super) fn read(text: &str, span: Span) -> Vec<Metric> {
     let (mut metrics, mut help) = (Vec::new(), HashMap::new());
     let mut family: Option<Family<'_>> = None;
@@ -53,10 +56,10 @@ enum Points {
 
 type Labels = Vec<(String, String)>;
 
-/// One histogram, its lines as they come.
+/// One histogram, filled line by line.
 #[derive(Default)]
 struct Buckets {
-    /// Upper bounds and samples at or below each, `+Inf` among them.
+    /// Upper bounds and the number of samples at or below each, including `+Inf`.
     cumulative: Vec<(f64, u64)>,
     count: u64,
     sum: f64,
@@ -80,7 +83,7 @@ impl<'a> Family<'a> {
             Points::Gauge(points) if part.is_empty() => points.push((labels, sample.value)),
             Points::Histogram(series) => {
                 let bound = labels.iter().position(|(name, _)| name == "le").map(|at| labels.remove(at).1);
-                // The lines of one series stand together.
+                // The lines of one series are contiguous.
                 if series.last().is_none_or(|(last, _)| *last != labels) {
                     series.push((labels, Buckets::default()));
                 }
@@ -123,7 +126,7 @@ impl<'a> Family<'a> {
     }
 }
 
-/// In the code that OpenTelemetry wants, which is that of UCUM.
+/// Returns the unit as a UCUM code, which OpenTelemetry requires.
 fn unit(name: &str) -> &'static str {
     match name {
         name if name.ends_with("_seconds") => "s",
@@ -144,7 +147,7 @@ fn number((labels, value): (Labels, f64), since: u64, now: u64) -> NumberDataPoi
     }
 }
 
-/// Its exemplars are added by [`super::exemplars`].
+/// The exemplars are added by [`super::exemplars`].
 fn histogram((labels, buckets): (Labels, Buckets), span: Span) -> HistogramDataPoint {
     let mut below = 0;
     let counts = buckets.cumulative.iter().map(|(_, upto)| upto.saturating_sub(std::mem::replace(&mut below, *upto)));

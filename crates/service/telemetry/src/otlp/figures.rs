@@ -1,4 +1,4 @@
-//! What became of what was to be sent, for `/metrics`.
+//! Outcomes of exported spans and metrics, for `/metrics`.
 
 use std::fmt;
 use std::sync::Arc;

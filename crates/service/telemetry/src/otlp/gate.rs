@@ -1,4 +1,4 @@
-//! What of a span leaves the process: every one passes here.
+//! The filter that every span passes before it leaves the process.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,13 @@ use opentelemetry::{Array, Key, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use tidegate_perfmon::mask;
 
-/// Gives fields the names that collectors know, and masks all text: a path or an id comes from a client, who may have put
-/// anything there.
+/// Renames fields to the names that collectors know, and masks all text: a path or an id comes from
+/// a client and may contain anything.
 pub(super) fn pass(span: &mut SpanData) {
     if let Cow::Owned(masked) = mask(&span.name) {
         span.name = masked.into();
     }
-    // Who the parent is, the span says itself.
+    // The span itself has the parent's id.
     span.attributes.retain(|attribute| attribute.key.as_str() != "trace_parent");
     for attribute in &mut span.attributes {
         if let Some(name) = usual_name(attribute.key.as_str()) {
@@ -22,7 +22,8 @@ pub(super) fn pass(span: &mut SpanData) {
     }
 }
 
-/// How the semantic conventions of OpenTelemetry call what the log has a shorter name for.
+/// Returns the name in OpenTelemetry's semantic conventions for a field that has a shorter name in
+/// the log.
 fn usual_name(field: &str) -> Option<&'static str> {
     Some(match field {
         "method" => "http.request.method",
@@ -31,7 +32,7 @@ fn usual_name(field: &str) -> Option<&'static str> {
         "queue" => "messaging.destination.name",
         "kind" => "tidegate.job.kind",
         "attempt" => "tidegate.job.attempt",
-        // Of a request or of a job.
+        // Id of a request or of a job.
         "id" => "tidegate.id",
         _ => return None,
     })

@@ -1,4 +1,4 @@
-//! What `/metrics` shows, sent to the collector again and again.
+//! Sends the content of `/metrics` to the collector periodically.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,10 +20,11 @@ use super::spans::Outlet;
 use super::{exemplars, resource};
 use crate::Telemetry;
 
-/// Slow calls, and failed ones, that are looked at for exemplars.
+/// Maximum number of slow calls, and of failed calls, that are considered for exemplars.
 const CALLS: usize = 100;
 
-/// Sends at once, then every `period`, and once more when `stop` fires: what was counted last is wanted too.
+/// Sends at once, then every `period`, and once more when `stop` fires, so that the last values are
+/// exported.
 pub(super) async fn send(
     telemetry: Arc<Telemetry>,
     collector: Arc<Collector>,
@@ -44,21 +45,22 @@ pub(super) async fn send(
         };
         let now = unix_nanos();
         let posted = post(&telemetry, &collector, &resource, Span { since, now }, told_until);
-        // A collector that hangs must not hold up the end.
+        // A collector that hangs must not delay the shutdown.
         let is_taken = tokio::select! {
             is_taken = posted => is_taken,
             () = stop.cancelled(), if !is_last => continue,
         };
         let counter = if is_taken { &outlet.metrics.sent } else { &outlet.metrics.failed };
         counter.fetch_add(1, Ordering::Relaxed);
-        // Exemplars of what was not taken go with the next message.
+        // Exemplars of a message that was not accepted go with the next one.
         if is_taken {
             told_until = now;
         }
     }
 }
 
-/// Whether the collector took all of it. Exemplars are calls that ended after `told_until`.
+/// Sends one message. Returns whether the collector accepted it. Exemplars are calls that ended
+/// after `told_until`.
 async fn post(
     telemetry: &Telemetry,
     collector: &Collector,

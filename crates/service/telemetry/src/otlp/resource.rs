@@ -1,14 +1,15 @@
-//! Who sends.
+//! The resource that identifies the sender.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use tidegate_base::identity::THIS_PROCESS;
 use tidegate_settings::OtlpSettings;
 
-/// The program, its version, an id that is new at each start, and what the settings say beside or instead.
+/// Returns the program, its version, an id that is new at each start, and the configured
+/// attributes, which take precedence.
 pub(super) fn of(settings: &OtlpSettings) -> Resource {
     let process = &*THIS_PROCESS;
-    // Nothing of the environment: what goes out is what is said here.
+    // Environment variables are ignored: only these attributes are exported.
     Resource::builder_empty()
         .with_attributes([
             KeyValue::new("service.name", process.service.as_str()),

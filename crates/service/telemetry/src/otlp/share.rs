@@ -1,4 +1,4 @@
-//! Which traces are sent.
+//! The sampler: decides which traces are exported.
 
 use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
@@ -6,10 +6,11 @@ use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 use sha2::{Digest, Sha256};
 use tidegate_settings::{OtlpSettings, Tokens};
 
-/// A share of all traces; what a span of ours decided holds for those below it.
+/// Samples a share of all traces. Child spans follow the decision of their parent in this process.
 ///
-/// Anybody may write the header that says which trace a request belongs to. So neither that it is marked as recorded makes us send it, nor
-/// its id: what is sent is decided by a hash of the id under a key. One that is marked as not recorded is believed.
+/// Any client may send the header with the trace of a request. So neither the sampled flag nor the
+/// id of that header makes a trace exported. The decision is a keyed hash of the trace id. A trace
+/// that is marked as not sampled is never exported.
 #[derive(Debug, Clone)]
 pub(super) struct Share {
     share: f64,
@@ -22,24 +23,25 @@ impl Share {
     }
 
     fn has(&self, trace: TraceId) -> bool {
-        // The ends need no hash, and at them none may be in the way.
+        // At the limits no hash is needed, and none may change the result.
         if self.share <= 0.0 || self.share >= 1.0 {
             return self.share >= 1.0;
         }
         let digest = Sha256::new().chain_update(self.key.0).chain_update(trace.to_bytes()).finalize();
         let (head, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-        // A double keeps 53 bits of them, and so does its quotient: never above one.
+        // A double keeps 53 of the 64 bits, and so does the quotient: it is never above one.
         u64::from_be_bytes(*head) as f64 / 2.0_f64.powi(64) < self.share
     }
 }
 
-/// What strangers don't know, and the processes that send to one collector share, so that they choose the same traces.
+/// A key that clients do not know, and that all processes of one collector share, so that they
+/// sample the same traces.
 #[derive(Clone)]
 pub(super) struct Key([u8; 32]);
 
 impl Key {
-    /// Of the headers that the collector wants, which a worker has as well as an API; else of the tokens. Where neither is set it is
-    /// the same everywhere.
+    /// Derives the key from the configured headers of the collector, which worker and API share, or
+    /// else from the tokens. If neither is configured, the key is the same in every installation.
     pub(super) fn of(otlp: &OtlpSettings, tokens: &Tokens) -> Self {
         const PURPOSE: &str = "otlp.sample";
         Self(match &otlp.headers {
@@ -117,7 +119,7 @@ mod tests {
             let share = Share::new(share, Key([7; 32]));
             ids.filter(|&id| asks(&share, id, Some((true, true)))).count()
         };
-        // Those that a share by the id itself has first, at either end of it.
+        // Ids that a sampler without a hash would select first, at either end of the id.
         assert!(sent(1e-4, &mut (1..=1_000)) <= 5);
         assert!(sent(1e-4, &mut (1..=1_000).map(|id| id << 64)) <= 5);
         assert!(sent(1e-4, &mut (1..=1_000).map(|id| (id << 96) + 1)) <= 5);

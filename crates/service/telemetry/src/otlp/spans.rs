@@ -1,4 +1,4 @@
-//! Spans on their way out: a bounded queue, and the task that empties it.
+//! The bounded queue of ended spans, and the task that sends them.
 
 use std::borrow::Cow;
 use std::mem;
@@ -20,43 +20,43 @@ use tokio::time::{Instant, timeout_at};
 use super::collector::{Collector, Signal};
 use super::gate;
 
-/// Spans that wait at most; more are dropped and counted.
+/// Maximum number of waiting spans. Further ones are dropped and counted.
 const WAITING: usize = 2_048;
-/// Bytes that they take at most, by [`weight`]; 2,048 of the usual kind are half of it.
+/// Maximum bytes of waiting spans, as measured by [`weight`]. 2,048 usual spans take half of it.
 const WAITING_BYTES: usize = 4 << 20;
-/// Spans of one message at most.
+/// Maximum number of spans in one message.
 const BATCH: usize = 512;
-/// Bytes of one message at most: collectors refuse what is large, and all that is in it is lost.
+/// Maximum bytes of one message: collectors refuse larger ones, and all spans in it are lost.
 const BATCH_BYTES: usize = 1 << 20;
-/// What one span weighs at most: its attributes, each of which is cut.
+/// Maximum weight of one span: its attributes, each of which is truncated.
 const HEAVIEST: usize = 64 << 10;
-/// Bytes of a text that are kept, of a statement's or of whatever a client sent.
+/// Maximum bytes of a text, for example of a statement or of a client's input.
 const LONGEST: usize = 1 << 10;
-/// How long a span waits for others to go with.
+/// How long a span waits for others to share its message.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What waits, in the order in which it came.
+/// An item of the queue, in order of arrival.
 #[derive(Debug)]
 pub(super) enum Item {
     /// A span that has ended.
     Ended(Box<SpanData>),
-    /// To be told once all before it was sent, or could not be.
+    /// Notified after all earlier items were sent or have failed.
     Flush(oneshot::Sender<()>),
 }
 
-/// Where spans leave the process.
+/// The queue of spans that leave the process.
 #[derive(Debug)]
 pub(super) struct Outlet {
     entrance: mpsc::Sender<Item>,
-    /// Bytes of the spans that wait.
+    /// Bytes of the waiting spans.
     waiting: AtomicUsize,
-    /// Until a node begins to send.
+    /// The receiving end, until a node takes it.
     queue: Mutex<Option<mpsc::Receiver<Item>>>,
     pub(super) spans: Outcomes,
     pub(super) metrics: Outcomes,
 }
 
-/// What became of what was to be sent.
+/// Outcomes of exported items.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     pub(super) sent: AtomicU64,
@@ -73,12 +73,13 @@ impl Default for Outlet {
 }
 
 impl Outlet {
-    /// The other end of the queue, for whoever asks first.
+    /// Returns the receiving end of the queue to the first caller.
     pub(super) fn take_queue(&self) -> Option<mpsc::Receiver<Item>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Puts a span behind those that wait, where there is room for it. Never waits: who ends a span is serving a request.
+    /// Adds a span to the queue if there is room. Never waits, since the caller is serving a
+    /// request.
     fn put(&self, span: SpanData) -> Result<(), NoRoom> {
         let bytes = weight(&span);
         let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
@@ -90,19 +91,20 @@ impl Outlet {
         Err(NoRoom)
     }
 
-    /// Whether somebody will tell when all that waits now has gone.
+    /// Requests a notification after all items that wait now are sent. Returns whether it will
+    /// come.
     pub(super) async fn flush(&self, tell: oneshot::Sender<()>) -> bool {
         self.entrance.send(Item::Flush(tell)).await.is_ok()
     }
 }
 
-/// As many spans wait as may, or as many bytes of them.
+/// The limit on waiting spans or their bytes is reached.
 #[derive(Debug)]
 struct NoRoom;
 
-/// At least the bytes that a span takes in a message, give or take what waits of it elsewhere.
+/// Returns an upper estimate of a span's bytes in a message, and approximately its memory.
 fn weight(span: &SpanData) -> usize {
-    // Ids, times, kind and status, and around each attribute its tags and lengths.
+    // Ids, times, kind and status. `EACH` is for the tags and lengths of an attribute.
     const FIXED: usize = 192;
     const EACH: usize = 24;
     let texts = span.attributes.iter().map(|KeyValue { key, value, .. }| {
@@ -115,7 +117,7 @@ fn weight(span: &SpanData) -> usize {
     FIXED + span.name.len() + texts.sum::<usize>()
 }
 
-/// Shortens what is long, before it waits.
+/// Truncates long texts before the span waits.
 fn cut(span: &mut SpanData) {
     if span.name.len() > LONGEST {
         span.name = Cow::Owned(beginning(&span.name).to_owned());
@@ -133,8 +135,8 @@ fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST)]
 }
 
-/// Puts each span that ends into the queue. The SDK's own batching would do it too, but on a thread without a runtime, and
-/// it tells nobody how many it dropped.
+/// Puts each ended span into the queue. The SDK's own batching does so too, but on a thread without
+/// a runtime, and it does not report how many spans it dropped.
 #[derive(Debug)]
 pub(super) struct Processor(pub(super) Arc<Outlet>);
 
@@ -151,7 +153,7 @@ impl SpanProcessor for Processor {
         }
     }
 
-    /// Done by [`Outlet::flush`], which waits as a task does.
+    /// [`Outlet::flush`] does it, which waits asynchronously.
     fn force_flush(&self) -> OTelSdkResult {
         Ok(())
     }
@@ -161,8 +163,8 @@ impl SpanProcessor for Processor {
     }
 }
 
-/// Sends what comes, some together. Each message is tried once: whoever has to wait for a collector loses what comes
-/// meanwhile.
+/// Sends items in batches. Each message is tried once: a retry would delay the queue and lose later
+/// spans.
 pub(super) async fn send(
     mut queue: mpsc::Receiver<Item>,
     collector: Arc<Collector>,
@@ -177,13 +179,13 @@ pub(super) async fn send(
             post(mem::take(&mut batch), &resource, &collector, &outlet.spans).await;
         }
         if let Some(tell) = flush {
-            // Whoever asked may have given up waiting.
+            // The caller may have stopped waiting.
             let _ = tell.send(());
         }
     }
 }
 
-/// Fills the batch until it is full, has waited long enough, or somebody wants it sent.
+/// Fills the batch until it is full, has waited long enough, or a flush was requested.
 async fn gather(
     first: Item,
     queue: &mut mpsc::Receiver<Item>,
@@ -227,7 +229,7 @@ async fn post(
     counts.sent.fetch_add(total - failed, Ordering::Relaxed);
 }
 
-/// How many the collector took the message without.
+/// Returns how many spans of a message the collector rejected.
 fn refused_of(answer: &[u8]) -> u64 {
     let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
     answer.partial_success.map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or(0))
@@ -240,7 +242,7 @@ mod tests {
 
     use super::*;
 
-    /// An outlet of whose queue nobody takes anything, after so many spans of a text so long.
+    /// Makes an outlet whose queue is never read, after `spans` spans with texts of `text` bytes.
     fn crowded(spans: usize, text: usize) -> Arc<Outlet> {
         let outlet = Arc::<Outlet>::default();
         let provider = SdkTracerProvider::builder().with_span_processor(Processor(Arc::clone(&outlet))).build();

@@ -1,4 +1,4 @@
-//! A span for each statement, made by hand: sqlx tells of a statement with one event, when it has ended.
+//! Creates a span for each statement. sqlx reports a statement with one event, after its end.
 
 use std::sync::OnceLock;
 
@@ -12,18 +12,18 @@ use tracing_opentelemetry::get_otel_context;
 
 use crate::Statement;
 
-/// The subscriber of the process. A layer among others in a list isn't told of it.
+/// The subscriber of the process. A layer inside a list of layers is not given it.
 static LISTENING: OnceLock<dispatcher::WeakDispatch> = OnceLock::new();
 
-/// Notes the subscriber, once it is the process's.
+/// Stores the subscriber after it has become the global one.
 pub(super) fn listen() {
     dispatcher::get_default(|dispatch| {
-        // A second call finds the first's, which is the same.
+        // A second call has the same subscriber.
         let _ = LISTENING.set(dispatch.downgrade());
     });
 }
 
-/// Makes the spans, each below the request or the job that the statement was made for. A statement of nobody's has none.
+/// Creates spans below the request or job of each statement. A statement without one has no span.
 pub(crate) struct StatementSpans(SdkTracer);
 
 impl StatementSpans {
@@ -31,15 +31,15 @@ impl StatementSpans {
         Self(tracer)
     }
 
-    /// Makes that of a statement that has ended, within the span of a request or a job.
+    /// Creates the span of a statement that has ended, within the span of a request or a job.
     pub(crate) fn tell(&self, told: &Statement, within: &Id) {
         let Some(dispatch) = LISTENING.get().and_then(dispatcher::WeakDispatch::upgrade) else { return };
-        // Takes the lock of the span's extensions: none may be held here.
+        // Takes the lock of the span's extensions, so none may be held here.
         let Some(parent) = get_otel_context(within, &dispatch) else { return };
         if !parent.span().span_context().is_sampled() {
             return;
         }
-        // The clock that the other spans go by; ours is cut to milliseconds.
+        // The clock of the other spans; the project's own clock has only milliseconds.
         let ended = time::now();
         let started = ended.checked_sub(told.elapsed()).unwrap_or(ended);
         let mut text = String::new();

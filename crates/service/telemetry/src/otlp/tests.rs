@@ -1,4 +1,4 @@
-//! What becomes of spans and statements on their way out, without a collector.
+//! Tests of exported spans and statements, without a collector.
 
 use tidegate_perfmon::TraceContext;
 use tidegate_settings::test_ground::check_with;
@@ -23,7 +23,8 @@ fn a_statement_is_a_span_below_its_request_and_shows_no_literal() {
         let request = tracing::debug_span!(target: trace::REQUEST_TARGET, "request", otel.kind = "server", path = "/a");
         let own = adopt(&request, CALLER.parse().ok()).expect("spans are exported");
         request.in_scope(|| {
-            // Under a name that no mask would hide: what hides it is the shape.
+            // The name is not one that is masked: the value is hidden because the statement is
+            // reduced to its shape.
             let statement = "\n\nSELECT *\nFROM account\nWHERE name = 'hunter2' AND card = 4111111111111111\n";
             tracing::debug!(
                 target: "sqlx::query",
@@ -35,7 +36,7 @@ fn a_statement_is_a_span_below_its_request_and_shows_no_literal() {
             tracing::warn!(target: "sqlx::query", summary = "PRAGMA key = 'hunter2'", db.statement = "", elapsed_secs = 1.5);
             tracing::error!("a line with hunter2");
         });
-        // Nobody's.
+        // Outside of any request.
         tracing::debug!(target: "sqlx::query", summary = "SELECT 1", db.statement = "", elapsed_secs = 0.1);
         own
     });

@@ -1,6 +1,6 @@
-//! The numbers of this process that advice may set.
+//! The values of this process that advice may change.
 //!
-//! What a plan promises to a tenant is none of them: that is for people to change.
+//! Limits of a tenant's plan are not among them: only operators change those.
 
 use std::ops::RangeInclusive;
 
@@ -8,18 +8,18 @@ use tidegate_cache::TieredCache;
 use tidegate_perfmon::action::{Actuator, Refused};
 use tidegate_queue::Concurrency;
 
-/// How far from what was configured a number may be set, either way.
+/// Maximum factor by which a value may differ from the configured one, in either direction.
 const REACH: f64 = 2.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// The bytes that L1 may take: from half to twice of what the settings say.
+/// Maximum bytes of L1: from half to twice the configured value.
 pub struct CacheRoom {
     cache: TieredCache,
     configured: f64,
 }
 
 impl CacheRoom {
-    /// Of a cache that was built with so many bytes.
+    /// Makes it for a cache that was built with `configured` bytes.
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ bytes of memory")]
     pub fn new(cache: TieredCache, configured: u64) -> Self {
         Self { cache, configured: configured as f64 }
@@ -38,7 +38,7 @@ impl Actuator for CacheRoom {
     }
 
     fn bounds(&self) -> RangeInclusive<f64> {
-        // What the shards can't divide may be missing from the configured bytes.
+        // The configured bytes may be reduced by the remainder of the division among shards.
         self.configured / REACH..=self.configured * REACH
     }
 
@@ -57,7 +57,7 @@ impl Actuator for CacheRoom {
     }
 }
 
-/// How many jobs of a queue run at once in this process: from one to twice of what the settings say.
+/// Number of concurrent jobs of a queue in this process: from one to twice the configured value.
 pub struct JobsAtOnce {
     name: String,
     concurrency: Concurrency,
@@ -65,7 +65,7 @@ pub struct JobsAtOnce {
 }
 
 impl JobsAtOnce {
-    /// Of a queue.
+    /// Makes it for a queue.
     pub fn new(queue: &str, concurrency: Concurrency) -> Self {
         Self { name: format!("workers:{queue}"), configured: concurrency.get(), concurrency }
     }

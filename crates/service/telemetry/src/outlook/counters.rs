@@ -1,4 +1,4 @@
-//! What was counted until now, and from two such readings what a minute brought.
+//! Readings of all counters, and the signals of a minute computed from two of them.
 
 use tidegate_cache::TierStats;
 use tidegate_perfmon::advice::{ApiSignals, CacheSignals, LimiterSignals, QuerySignals, QueueSignals, Signals};
@@ -9,30 +9,31 @@ use crate::Telemetry;
 use crate::process::ProcessReading;
 use crate::queues::RunTotals;
 
-/// Statements of a minute that advice looks at beside those that requests repeat: those that took the longest.
+/// Number of slowest statements of a minute that advice considers, in addition to those that
+/// requests repeat.
 const STATEMENTS: usize = 64;
 
-/// What only grows, at one moment; beside it what is of the last minute, and of the moment itself.
+/// The counters at one moment, with some values of the last minute and of the moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Counters {
     pub(super) tiers: Vec<TierStats>,
-    /// Entries that left L1 because their time was over.
+    /// Entries that left L1 because they had expired.
     pub(super) expiries: u64,
     pub(super) limiters: Vec<(&'static str, LimiterStats)>,
     pub(super) queues: Vec<(String, RunTotals)>,
-    /// Requests, and those that failed: what health is judged by.
+    /// Requests and failures, as in the health report.
     pub(super) outcomes: Outcomes,
-    /// Of the last minute.
+    /// Values of the last minute.
     pub(super) api: Overall,
-    /// Requests under way.
+    /// Requests in progress.
     pub(super) in_flight: usize,
     pub(super) process: Option<ProcessReading>,
-    /// All shapes that advice may name: one that is new among them began in this minute.
+    /// All shapes that advice may name. A shape that is new among them started in this minute.
     pub(super) queries: Vec<QueryStats>,
     pub(super) repeated: Vec<Repeated>,
 }
 
-/// A figure of the outlook: its name, its value, and the least deviation from its past that is believed.
+/// A metric of the outlook: its name, its value, and the smallest deviation that counts.
 pub(super) type Told = (String, f64, f64);
 
 impl Counters {
@@ -52,7 +53,7 @@ impl Counters {
         }
     }
 
-    /// What happened between `before` and now.
+    /// Returns the signals of the time between `before` and now.
     pub(super) fn since(&self, before: &Self, minute: u64) -> Signals {
         let mut signals = Signals::new(minute);
         for tier in &self.tiers {
@@ -61,7 +62,7 @@ impl Counters {
             cache.hits = tier.hits.saturating_sub(then.hits);
             cache.misses = tier.misses.saturating_sub(then.misses);
             cache.evictions = tier.evictions.unwrap_or(0).saturating_sub(then.evictions.unwrap_or(0));
-            // Only L1 tells them.
+            // Only L1 reports expiries.
             if tier.evictions.is_some() {
                 cache.expiries = self.expiries.saturating_sub(before.expiries);
             }
@@ -116,7 +117,7 @@ impl Counters {
         queries
     }
 
-    /// What the outlook follows: figures that mean something by themselves, in the units of their names.
+    /// Returns the metrics of the outlook: meaningful on their own, in the units of their names.
     pub(super) fn figures(&self, signals: &Signals) -> Vec<Told> {
         let mut told: Vec<Told> = Vec::new();
         let mut tell = |name: String, value: Option<f64>, floor: f64| {
@@ -162,7 +163,8 @@ pub(super) fn of_limiter(name: &str, now: &LimiterStats, then: &LimiterStats) ->
     let mut signals = LimiterSignals::new(name);
     signals.allowed = now.allowed.saturating_sub(then.allowed);
     signals.denied = now.denied.saturating_sub(then.denied);
-    // A key that was not listed before may have been refused then too: its share is told too large rather than too small.
+    // A key that was not listed before may have been refused then too. Its share is overestimated
+    // rather than underestimated.
     let before = |key: &str| then.top_denied.iter().find(|(known, _)| known == key).map_or(0, |(_, count)| *count);
     let largest = now.top_denied.iter().map(|(key, count)| count.saturating_sub(before(key))).max();
     signals.largest_share = largest.and_then(|largest| share(largest.min(signals.denied), signals.denied));

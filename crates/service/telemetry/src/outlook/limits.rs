@@ -1,4 +1,4 @@
-//! What figures should not reach, and when they will.
+//! Limits of metrics, and when they will be reached.
 
 use serde::Serialize;
 use tidegate_perfmon::outlook::{Outlook, Reach};
@@ -6,10 +6,11 @@ use tidegate_settings::PerformanceSettings;
 
 use crate::process::{DESCRIPTORS, ProcessReading};
 
-/// Of the memory that the process may take, this share is the limit: beyond all of it the system kills it.
+/// Share of the process's memory limit that counts as the limit: at the full limit the system kills
+/// the process.
 const MEMORY: f64 = 0.9;
 
-/// The limits that health is judged by.
+/// The limits of the health report.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Judged {
     p99_ms: f64,
@@ -17,22 +18,22 @@ pub(super) struct Judged {
     hit_rate: f64,
 }
 
-/// What a figure should not reach.
+/// The limit of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Limit {
     pub(super) value: f64,
-    /// Whether the figure should stay above it.
+    /// Whether the metric should stay above it.
     is_floor: bool,
 }
 
-/// In how many minutes a figure reaches its limit.
+/// Number of minutes until a metric reaches its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct InMinutes {
     #[serde(rename = "expected_minutes")]
     pub(super) expected: usize,
     #[serde(rename = "earliest_minutes")]
     earliest: usize,
-    /// `None` where all of the interval is not beyond it as far as the forecast looks.
+    /// `None` if the whole interval does not cross the limit within the forecast.
     #[serde(rename = "latest_minutes")]
     pub(super) latest: Option<usize>,
 }
@@ -49,7 +50,7 @@ impl Judged {
         Self { p99_ms: health.p99.as_secs_f64() * 1_000.0, error_rate: health.error_rate, hit_rate: health.hit_rate }
     }
 
-    /// The limit of the figure of that name, where it has one.
+    /// Returns the limit of the metric with that name. `None` if it has none.
     #[expect(clippy::cast_precision_loss, reason = "descriptors and MiB")]
     pub(super) fn of(&self, name: &str, process: Option<&ProcessReading>) -> Option<Limit> {
         let ceiling = |value| Limit { value, is_floor: false };
@@ -65,7 +66,8 @@ impl Judged {
 }
 
 impl Limit {
-    /// When the figure is there; `None` where that is not foreseen, and where it is beyond it already.
+    /// Returns when the metric reaches the limit. `None` if that is not forecast, or if it is
+    /// already beyond it.
     pub(super) fn reach(&self, outlook: &Outlook, name: &str, now: f64) -> Option<InMinutes> {
         let is_within = if self.is_floor { now > self.value } else { now < self.value };
         if is_within { outlook.reach(name, self.value).map(InMinutes::from) } else { None }
@@ -87,7 +89,7 @@ mod tests {
         assert_eq!(limit, Limit { value: 800.0, is_floor: false });
         let mut outlook = Outlook::new(Settings::default());
         for minute in 0..240_u32 {
-            // Two a minute, and a little noise.
+            // Two in each minute, and a little noise.
             let leaking = 300.0 + 2.0 * f64::from(minute) + f64::from(minute % 3);
             outlook.push("process.open_descriptors", minute.into(), leaking, 1.0);
             outlook.push("falling", minute.into(), 2_000.0 - 5.0 * f64::from(minute) - f64::from(minute % 3), 1.0);

@@ -1,4 +1,4 @@
-//! What a minute brought, told to the log and to whoever follows the events.
+//! Announces the news of a minute in the log and in the event stream.
 
 use serde_json::{Value, json};
 use tidegate_perfmon::action::{Entry, Outcome};
@@ -11,7 +11,7 @@ use super::limits::InMinutes;
 use super::sections::told_of_advice;
 use crate::alerts::{AlertDesk, Topic};
 
-/// What is new in a minute.
+/// The news of a minute.
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) anomalies: Vec<ToldAnomaly>,
@@ -20,7 +20,7 @@ pub(super) struct News {
     pub(super) done: Vec<Entry>,
 }
 
-/// A figure that will have reached its limit as far as the forecast looks, by all of its interval.
+/// A metric that is forecast to reach its limit, with the whole interval.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Near {
     pub(super) name: String,
@@ -30,7 +30,7 @@ pub(super) struct Near {
 }
 
 impl OutlookWatch {
-    /// Tells it all, the log first.
+    /// Announces all news, first in the log.
     pub(super) fn tell(&self, news: &News, desk: &AlertDesk) {
         for told in &news.anomalies {
             let item = self.told_of_anomaly(told);
@@ -57,7 +57,7 @@ impl OutlookWatch {
         }
     }
 
-    /// Tells of a change, and of what became of one.
+    /// Announces a change or its outcome.
     pub(super) fn tell_of(&self, entry: &Entry, desk: &AlertDesk) {
         log(entry);
         let item: Value = self.told_of_change(entry);

@@ -1,4 +1,4 @@
-//! What is shown: trends, anomalies, advice and what was done about it. Texts are masked where they are put together here.
+//! Sections for trends, anomalies, advice and changes. Texts are masked here.
 
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ impl Section for Anomalies {
 
 struct Advised(Arc<OutlookWatch>);
 
-/// What any item of the lists may have; where one has it not, its cell is empty.
+/// The columns of all lists. If an item lacks a member, its cell is empty.
 pub(super) const ADVICE: &[&str] = &[
     "list",
     "id",
@@ -134,7 +134,7 @@ impl Section for Advised {
         })
     }
 
-    /// Advice, the changes made on it, and what could be changed.
+    /// Returns advice, the changes made on it, and the adjustable values.
     fn table(&self, limit: usize) -> Option<Table> {
         let mut told = self.json(limit);
         let lists = ["journal", "actuators"].map(|list| (list, told["actions"][list].take()));
@@ -183,11 +183,12 @@ impl OutlookWatch {
         let mut item = json!(told);
         item["at_unix_ms"] = self.at_unix_ms(told.minute).into();
         item["ended_at_unix_ms"] = told.ended.map(|ended| self.at_unix_ms(ended)).into();
-        // Minutes since the start tell nothing to who reads it elsewhere.
+        // Minutes since the start have no meaning outside the process.
         without(item, &["minute", "ended"])
     }
 
-    /// A change, with its times as such. An outcome that has no time or reason says so.
+    /// Returns a change with times instead of minutes. An outcome without a time or reason has null
+    /// there.
     pub(super) fn told_of_change(&self, entry: impl Serialize) -> Value {
         let mut item = masked(json!(entry));
         item["at_unix_ms"] = item["minute"].as_u64().map(|minute| self.at_unix_ms(minute)).into();
@@ -212,7 +213,7 @@ fn without(mut item: Value, names: &[&str]) -> Value {
     item
 }
 
-/// The same, and each text of it masked.
+/// Returns the value with every text masked.
 fn masked(value: Value) -> Value {
     match value {
         Value::String(text) => mask(&text).into(),

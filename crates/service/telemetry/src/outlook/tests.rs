@@ -19,7 +19,7 @@ fn settings(acts: &str) -> PerformanceSettings {
     check_with(&[("TIDEGATE_PERFORMANCE_ACTIONS", acts)]).unwrap().performance
 }
 
-/// A cache of large values that many more keys are read through than it has room for.
+/// A cache of large values, with many more keys than it has room for.
 struct House {
     cache: TieredCache,
     watch: Arc<CacheWatch>,
@@ -42,7 +42,7 @@ impl House {
         Self { cache, watch, registry, queries: Queries::new(QueryConfig::default()), outlook, minute: 0 }
     }
 
-    /// A minute in which this many keys were read, each once.
+    /// Runs a minute in which these keys are read, each once.
     async fn minute(&mut self, keys: std::ops::Range<usize>) -> News {
         let values = self.cache.typed::<Vec<u8>>(TtlClass::API).weigh(Vec::len);
         for index in keys {
@@ -54,7 +54,7 @@ impl House {
         self.outlook.turn(self.minute, self.counters())
     }
 
-    /// Requests within this minute.
+    /// Records requests in this minute.
     fn serve(&self, requests: usize) {
         let endpoint = self.registry.endpoint("GET", "/api/schedules/{id}");
         (0..requests).for_each(|_| endpoint.record(tidegate_perfmon::StatusClass::Success, Duration::from_millis(1)));
@@ -131,7 +131,7 @@ async fn without_the_setting_advice_is_only_given() {
     assert_eq!(advice["actions"]["enabled"], false);
     assert_eq!(advice["actions"]["actuators"].as_array().map(Vec::len), Some(2), "{advice}");
     assert_eq!(sections[0].json(1)["items"][0]["at_unix_ms"], 1_000_000 + 15 * 60_000);
-    // Whoever asks waits for no calculation.
+    // Readers do not wait for a calculation.
     let _calculating = outlook.calculating.lock().unwrap();
     for section in &sections {
         let table = section.table(10).unwrap();
@@ -141,7 +141,7 @@ async fn without_the_setting_advice_is_only_given() {
     assert!(figures.rows.iter().any(|row| row[0] == "cache.l1.hit_rate"), "{figures:?}");
 }
 
-/// Members of the items of a list that its table has no column for.
+/// Returns the members of a list's items that have no column in its table.
 fn missing(items: &serde_json::Value, columns: &[&str]) -> Vec<String> {
     let all = items.as_array().unwrap().iter().flat_map(members);
     all.filter(|member| !columns.contains(&member.as_str())).collect()
@@ -150,7 +150,7 @@ fn missing(items: &serde_json::Value, columns: &[&str]) -> Vec<String> {
 #[tokio::test]
 async fn each_member_of_what_is_shown_is_a_column() {
     let mut house = House::new("on");
-    // The last minutes are unlike the others, so that there is something of each kind.
+    // The last minutes differ from the others, so that there is an item of each kind.
     while house.minute < 70 {
         house.minute(0..700).await;
     }
@@ -166,7 +166,7 @@ async fn each_member_of_what_is_shown_is_a_column() {
     let items = |of: usize| told[of]["items"].as_array().unwrap();
     assert!(items(0).iter().any(|item| item["forecast"].is_object()), "{}", told[0]);
     assert!(!items(1).is_empty() && !items(2).is_empty(), "{} {}", told[1], told[2]);
-    // What a figure has no limit, trend or forecast of is null as a whole, and its columns are empty.
+    // A metric without a limit, trend or forecast has null there, and the columns are empty.
     let whole = ["trend", "forecast", "reach", "action", "symptom"];
     for (at, columns, lists) in [
         (0, sections::TRENDS, vec![&told[0]["items"]]),
@@ -295,7 +295,7 @@ async fn a_statement_that_rises_among_many_brings_nothing_of_the_past() {
             trace: None,
         });
     };
-    // Shape 0 is the 100th in all, with a second of its own.
+    // Shape 0 is the 100th by total time. It is the only one of the last minute.
     (0..100).for_each(|shape| run(&house, shape, 1_000 + shape as u64));
     house.minute(0..1).await;
     run(&house, 0, 150);
@@ -320,7 +320,7 @@ fn a_key_that_was_not_listed_before_counts_for_all_of_its_refusals() {
     assert_eq!(share(stats(10, &[("a", 10)]), stats(10, &[("a", 10)])), None);
 }
 
-/// An actuator of that name alone.
+/// An actuator that only has a name.
 struct Fixed(&'static str);
 
 impl Actuator for Fixed {

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use crate::Sample;
 
-/// Most series that one rule reads.
+/// Maximum number of series that one rule reads.
 pub(super) const MOST: usize = 200;
 
-/// By subject.
+/// The series of a rule, by subject.
 #[derive(Debug, Default)]
 pub(super) struct AllSeries {
     series: BTreeMap<String, Series>,
@@ -28,13 +28,13 @@ struct Series {
 #[derive(Debug)]
 struct Growth {
     total: f64,
-    /// The total at earlier readings, from the last one that is older than the window on.
+    /// The total at earlier readings, starting with the last one that is older than the window.
     before: VecDeque<(Instant, f64)>,
 }
 
 impl AllSeries {
-    /// Takes in a reading. A series that is missing in it is forgotten after the window of an
-    /// increase. Returns whether all had room.
+    /// Processes a reading. A series that is missing is forgotten after the window of an increase.
+    /// Returns whether all series had room.
     pub(super) fn take<'a>(
         &mut self,
         samples: impl Iterator<Item = &'a Sample<'a>>,
@@ -58,12 +58,12 @@ impl AllSeries {
         self.current().next().is_none()
     }
 
-    /// The last value of each series.
+    /// Returns the last value of each series.
     pub(super) fn values(&self) -> impl Iterator<Item = (&str, f64)> {
         self.current().map(|(subject, series)| (subject, series.value))
     }
 
-    /// By how much each series has grown within the window.
+    /// Returns the growth of each series within the window.
     pub(super) fn increases(&self) -> impl Iterator<Item = (&str, f64)> {
         self.current().map(|(subject, series)| (subject, series.growth.within_window()))
     }
@@ -81,7 +81,7 @@ impl Series {
     }
 
     fn take(&mut self, value: f64, within: Duration, now: Instant) {
-        // A counter that has become smaller has begun anew.
+        // A counter that became smaller was reset.
         let added = if value < self.value { value } else { value - self.value };
         (self.value, self.read_at) = (value, now);
         self.growth.add(added, within, now);
@@ -102,7 +102,7 @@ impl Growth {
     }
 }
 
-/// All labels, such as `queue=import, state=dead`.
+/// Formats all labels, such as `queue=import, state=dead`.
 fn subject(sample: &Sample<'_>) -> String {
     let labels = sample.labels.iter().map(|(name, value)| format!("{name}={value}"));
     labels.collect::<Vec<_>>().join(", ")

@@ -95,7 +95,7 @@ async fn a_rule_on_a_metric_of_the_node_fires_and_clears() {
     let rules = "mine: tidegate_queue_paused{queue=email} > 0 for 30s critical, wrong: tidegate_nothing > 1";
     let ground = Ground::with(&[("TIDEGATE_ALERTS_RULES", rules)]).await;
     let own = Arc::clone(ground.telemetry.alerts().own_rules());
-    // The reading task of this node has ended before it began.
+    // The reading task of this node has ended before it begins.
     let read = async |from: u64| {
         own.take(&ground.telemetry.exposition().await, Instant::now());
         ground.pass(from..from + 70);

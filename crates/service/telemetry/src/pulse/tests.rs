@@ -9,7 +9,7 @@ use super::*;
 use crate::Section;
 use crate::test_ground::Ground;
 
-/// The responses that a verdict rests on.
+/// Returns the number of responses behind a health report.
 fn samples(report: &HealthReport) -> u64 {
     let errors = report.components.iter().find(|component| component.name == "error_rate").unwrap();
     errors.samples.unwrap_or(0)
@@ -27,7 +27,7 @@ async fn a_hanging_job_store_delays_no_verdict() {
         .board()
         .every_second(move |beat| listener.lock().unwrap().push((started.elapsed(), samples(beat.health))));
 
-    // One response in the midst of each second; the store never answers.
+    // One response in the middle of each second. The store never answers.
     let requests = async {
         tokio::time::sleep(BEAT / 2).await;
         for _ in 0..SECONDS {
@@ -52,7 +52,7 @@ async fn a_hanging_job_store_delays_no_verdict() {
     assert_eq!(store.observed, Some(1.0), "and it is said that the store doesn't answer");
 }
 
-/// Of all that this node reads: a reading that nobody made a rule for would never raise an alert.
+/// Checks all readings of this node: a reading without a rule would never raise an alert.
 #[tokio::test]
 async fn every_reading_has_a_rule() {
     let Ground { telemetry, directory, .. } = &Ground::new().await;
@@ -60,7 +60,7 @@ async fn every_reading_has_a_rule() {
     let own: Vec<_> = telemetry.registry.operation_totals().into_iter().map(|operation| operation.kind).collect();
     for kind in Kind::ALL {
         telemetry.registry.measure(kind, "work", async {}).await;
-        // Calls of others are only made where settings say whom to call.
+        // Calls to other services are only made if they are configured.
         assert!(own.contains(&kind) || kind == Kind::Api, "{kind} is measured by the node itself");
     }
     telemetry.statements.queries().record(&Seen {

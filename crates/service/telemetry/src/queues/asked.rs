@@ -1,4 +1,4 @@
-//! What the job store is asked for at each scrape.
+//! Queries the job store at each scrape.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::figures::{QueueFigures, QueueReading, RunFigures};
 use super::runs::JobWatch;
 use crate::Board;
 
-/// Hangs up the figures of the queues, and those of the worker of this process.
+/// Registers the metrics of the queues, and of the worker of this process.
 pub(crate) fn hang_up(board: &Board, broker: &Arc<dyn Broker>, watch: &Arc<JobWatch>) {
     let broker = Arc::clone(broker);
     board.asked("queues", move || {

@@ -1,4 +1,4 @@
-//! The part of `/metrics` that is about queues.
+//! Metrics of the queues, for `/metrics`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,20 +18,20 @@ pub(super) struct QueueFigures {
     pub(super) queues: Vec<QueueReading>,
 }
 
-/// What the worker of this process has run.
+/// The runs of the worker of this process.
 #[derive(Debug)]
 pub(super) struct RunFigures {
     pub(super) runs: Vec<(String, Arc<QueueRuns>)>,
-    /// How often the job store refused something because it is full.
+    /// How often the job store refused a command because it was full.
     pub(super) found_full: u64,
 }
 
-/// What the job store says of a queue: the same from every process.
+/// The job store's values of a queue, the same in every process.
 #[derive(Debug)]
 pub(super) struct QueueReading {
     pub(super) queue: &'static str,
     pub(super) counts: QueueCounts,
-    /// Workers that were seen lately.
+    /// Number of workers that were seen recently.
     pub(super) workers: u64,
 }
 
@@ -166,7 +166,7 @@ fn in_state(counts: &QueueCounts, state: State) -> u64 {
         State::Done => counts.done,
         State::Dead => counts.dead,
         State::Cancelled => counts.cancelled,
-        // A state that is counted nowhere yet.
+        // A state that is not counted anywhere yet.
         _ => 0,
     }
 }

@@ -6,16 +6,17 @@ use tokio::time::Instant;
 
 use super::rates::{PERIOD, Samples, float};
 
-/// With fewer runs than that within five minutes, failures say nothing.
+/// Minimum number of runs within five minutes. With fewer, the share of failures is not meaningful.
 const FEWEST_RUNS: u64 = 20;
 
-/// The measurements of the last reading. None if it is old: the job store does not answer.
+/// Returns the measurements of the last reading. Empty if it is old, since the job store then does
+/// not answer.
 pub(super) fn measurements(queue: &str, samples: &Samples) -> Vec<Measurement> {
     let (Some((_, before)), Some((at, now))) = (samples.first(), samples.last()) else { return Vec::new() };
     if Instant::now().duration_since(*at) > 3 * PERIOD {
         return Vec::new();
     }
-    // A paused queue is meant to wait.
+    // Jobs of a paused queue wait on purpose.
     let waits = now.oldest_ready_age.filter(|_| !now.paused).unwrap_or_default();
     vec![
         Measurement::new("dead_letters", queue, float(now.dead)),
@@ -25,7 +26,8 @@ pub(super) fn measurements(queue: &str, samples: &Samples) -> Vec<Measurement> {
     ]
 }
 
-/// Share of the runs that failed, those that are tried again among them. 0 if there were too few.
+/// Returns the share of failed runs, including those that are retried. 0 if there were too few
+/// runs.
 fn failed_share(before: &QueueCounts, now: &QueueCounts) -> f64 {
     let since = |total: fn(&QueueCounts) -> u64| total(now).saturating_sub(total(before));
     let failed = since(|counts| counts.failed_total) + since(|counts| counts.retried_total);
@@ -43,7 +45,7 @@ mod tests {
     use super::*;
     use crate::test_ground::Ground;
 
-    /// A node that follows its queues, and is given their totals by hand.
+    /// A node that follows its queues. The test provides the totals.
     async fn ground(rules: &str) -> Ground {
         let ground = Ground::with(&[("TIDEGATE_ALERTS_RULES", rules)]).await;
         let ended = CancellationToken::new();
@@ -53,7 +55,7 @@ mod tests {
         ground
     }
 
-    /// Files these totals `times` times, and lets 5 s pass after each.
+    /// Files these totals `times` times, with 5 s after each.
     async fn read(ground: &Ground, from: &mut u64, times: usize, counts: &QueueCounts) {
         for _ in 0..times {
             tokio::time::advance(PERIOD).await;

@@ -1,4 +1,5 @@
-//! Rates of the queues: totals of the job store, read every few seconds, so that they hold for all processes together.
+//! Rates of the queues. They are computed from totals of the job store, which are read every few
+//! seconds, and so cover all processes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,26 +16,27 @@ use tokio_util::sync::CancellationToken;
 use super::limits;
 use crate::pulse::is_so;
 
-/// What a rate looks back on.
+/// Window of a rate.
 const WINDOW: Duration = Duration::from_secs(60);
 /// How long totals are kept.
 const KEPT: Duration = Duration::from_secs(300);
-/// How often totals are read. A rate is asked seldom, and an idle queue should cost next to nothing.
+/// Interval of the readings. Rates are rarely queried, and an idle queue should cost almost
+/// nothing.
 pub(super) const PERIOD: Duration = Duration::from_secs(5);
 
-/// What happened per second, lately.
+/// Recent events per second.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Rates {
-    /// What they look back on: about a minute, less at first.
+    /// Window in seconds: about a minute, less at first.
     pub window_seconds: f64,
-    /// Jobs that came, less those that were cancelled.
+    /// Enqueued jobs, minus cancelled ones.
     pub enqueued_per_second: f64,
-    /// Jobs that were done.
+    /// Completed jobs.
     pub completed_per_second: f64,
-    /// Jobs that died.
+    /// Jobs that failed permanently.
     pub failed_per_second: f64,
-    /// Runs that failed and are tried again.
+    /// Failed runs that are retried.
     pub retried_per_second: f64,
 }
 
@@ -44,13 +46,13 @@ pub(crate) struct RateWatch {
     samples: Mutex<BTreeMap<&'static str, Samples>>,
 }
 
-/// The readings of a queue, the newest last.
+/// The readings of a queue, newest last.
 #[derive(Debug, Default)]
 pub(super) struct Samples(VecDeque<(Instant, QueueCounts)>);
 
 impl Samples {
     fn push(&mut self, now: Instant, counts: QueueCounts) {
-        // One that is as old as that stays, until the next one is too.
+        // The first reading that is too old is kept until the next one is too old as well.
         while self.0.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= KEPT) {
             self.0.pop_front();
         }
@@ -61,12 +63,12 @@ impl Samples {
         self.0.back()
     }
 
-    /// The oldest reading that is kept, which is five minutes before the last one.
+    /// Returns the oldest reading that is kept, about five minutes before the last one.
     pub(super) fn first(&self) -> Option<&(Instant, QueueCounts)> {
         self.0.front()
     }
 
-    /// The reading a minute before the last one, or the oldest.
+    /// Returns the reading a minute before the last one, or the oldest.
     fn a_minute_before(&self) -> Option<&(Instant, QueueCounts)> {
         let last = self.last()?.0;
         let is_before = |(at, _): &&(Instant, QueueCounts)| last.duration_since(*at) >= WINDOW;
@@ -75,7 +77,7 @@ impl Samples {
 }
 
 impl RateWatch {
-    /// Reads totals until `shutdown`. What can't be read is left out.
+    /// Reads totals until `shutdown`. A failed reading is skipped.
     pub(crate) async fn run(self: Arc<Self>, broker: Arc<dyn Broker>, shutdown: CancellationToken) {
         let mut beat = tokio::time::interval(PERIOD);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -101,14 +103,14 @@ impl RateWatch {
         samples.entry(queue).or_default().push(now, counts);
     }
 
-    /// The measurements for alert rules.
+    /// Returns the measurements for alert rules.
     pub(crate) fn measurements(&self) -> Vec<Measurement> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         samples.iter().flat_map(|(queue, samples)| limits::measurements(queue, samples)).collect()
     }
 
-    /// What happened between the oldest reading of the last minute and `counts`, which were read now; `None` in the
-    /// first second.
+    /// Returns the rates between the reading a minute ago and `counts`, which were read now. `None`
+    /// in the first second.
     pub(crate) fn rates(&self, queue: &str, counts: &QueueCounts) -> Option<Rates> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, before) = samples.get(queue)?.a_minute_before()?;
@@ -135,7 +137,7 @@ impl RateWatch {
 impl Rates {
     fn between(before: &QueueCounts, after: &QueueCounts, seconds: f64) -> Self {
         let per_second = |count: fn(&QueueCounts) -> u64| float(count(after).saturating_sub(count(before))) / seconds;
-        // What came is what went, and what is there more than before.
+        // Arrivals are departures plus the growth of the queue.
         let arrivals = |counts: &QueueCounts| {
             counts.ready
                 + counts.delayed
@@ -190,7 +192,7 @@ mod tests {
         let rates = watch.rates("import", &counts).unwrap();
         assert_eq!(rates.enqueued_per_second, 0.0, "what is more than a minute ago is over: {rates:?}");
         assert!((60.0..=70.0).contains(&rates.window_seconds), "{rates:?}");
-        // A store that was emptied begins anew.
+        // After the store was emptied, the totals restart.
         assert_eq!(watch.rates("import", &empty).unwrap().enqueued_per_second, 0.0);
     }
 }

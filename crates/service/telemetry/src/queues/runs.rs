@@ -1,4 +1,4 @@
-//! Listens to the worker of this process.
+//! Observes the worker of this process.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use super::stopwatch::{PERIOD, Stopwatch};
 const ENDINGS: [Ending; 7] =
     [Ending::Done, Ending::Retried, Ending::Snoozed, Ending::Buried, Ending::Discarded, Ending::Released, Ending::Lost];
 
-/// Counts and times the runs of this process, and logs why jobs failed.
+/// Counts and measures the runs of this process, and logs why jobs failed.
 #[derive(Debug)]
 pub struct JobWatch {
     registry: Registry,
@@ -23,17 +23,17 @@ pub struct JobWatch {
     full: Mutex<FullStore>,
 }
 
-/// Refusals of a full job store.
+/// Commands that the full job store refused.
 #[derive(Debug, Default)]
 struct FullStore {
     count: u64,
-    /// Time of the latest, on the registry's clock.
+    /// Time of the latest one, on the registry's clock.
     latest: Option<Duration>,
-    /// Whether its servers said last that they are full.
+    /// Whether its servers last reported that they are full.
     is_confirmed: bool,
 }
 
-/// How long the job store counts as full after it refused something.
+/// How long the job store counts as full after it refused a command.
 const FULL_FOR: Duration = Duration::from_secs(30);
 
 /// The runs of one queue in this process.
@@ -58,7 +58,7 @@ pub(super) struct KindRuns {
 }
 
 impl KindRuns {
-    /// How many runs ended how; those that never happened are left out.
+    /// Returns the number of runs by ending, without zeros.
     pub(super) fn endings(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counted = ENDINGS.iter().zip(&self.endings);
         counted.map(|(ending, count)| (ending.as_str(), count.load(Ordering::Relaxed))).filter(|(_, count)| *count > 0)
@@ -71,27 +71,27 @@ impl KindRuns {
     }
 }
 
-/// How long jobs wait and run, in milliseconds.
+/// Waiting and running times of jobs, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Latency {
-    /// From being ready to being taken by a worker.
+    /// From ready to reserved by a worker.
     pub queue_wait_ms: Percentiles,
-    /// In the handler.
+    /// Time in the handler.
     pub run_time_ms: Percentiles,
-    /// What they look back on, at least.
+    /// Window in seconds, at least.
     pub window_seconds: u64,
 }
 
-/// Two points of a distribution, at most 1.6 % above the truth.
+/// Two percentiles of a distribution, at most 1.6 % too high.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Percentiles {
-    /// Half of them took no longer.
+    /// The median. `None` without samples.
     pub p50: Option<f64>,
-    /// All but one in a hundred took no longer.
+    /// The 99th percentile. `None` without samples.
     pub p99: Option<f64>,
-    /// How many there were.
+    /// Number of samples.
     pub samples: u64,
 }
 
@@ -102,30 +102,30 @@ impl Percentiles {
     }
 }
 
-/// What a queue's runs in this process came to since the start.
+/// Totals of a queue's runs in this process since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct RunTotals {
     /// Runs that ended.
     pub(crate) runs: u64,
-    /// Those of them that are tried again.
+    /// Runs that are retried.
     pub(crate) retries: u64,
-    /// Those of them that failed, for now or for good.
+    /// Runs that failed, temporarily or permanently.
     pub(crate) failures: u64,
-    /// Jobs that were taken.
+    /// Jobs that were reserved.
     pub(crate) waits: u64,
-    /// How long they had been ready.
+    /// Total time for which they had been ready, in seconds.
     pub(crate) wait_seconds: f64,
-    /// How long the runs took.
+    /// Total duration of the runs, in seconds.
     pub(crate) run_seconds: f64,
 }
 
 impl JobWatch {
-    /// No run yet. That registry keeps the windows.
+    /// Starts without runs. `registry` keeps the windows.
     pub(crate) fn new(registry: Registry) -> Self {
         Self { registry, queues: RwLock::default(), full: Mutex::default() }
     }
 
-    /// Counts that the job store refused something because it is full.
+    /// Counts that the job store refused a command because it was full.
     pub fn found_full(&self) {
         let now = self.registry.now();
         let mut full = self.full();
@@ -133,17 +133,18 @@ impl JobWatch {
         full.latest = Some(now);
     }
 
-    /// How often the job store refused something because it is full.
+    /// Returns how often the job store refused a command because it was full.
     pub(super) fn found_full_times(&self) -> u64 {
         self.full().count
     }
 
-    /// Notes whether the servers of the job store say themselves that it is full.
+    /// Records whether the servers of the job store report that they are full.
     pub(crate) fn confirm_full(&self, is_full: bool) {
         self.full().is_confirmed = is_full;
     }
 
-    /// Whether the job store refused something within the last 30 s because it is full, or is known to be full still.
+    /// Whether the job store refused a command within the last 30 s because it was full, or is
+    /// still known to be full.
     pub(crate) fn is_full(&self) -> bool {
         let FullStore { latest, is_confirmed, .. } = *self.full();
         is_confirmed || latest.is_some_and(|latest| self.registry.now().saturating_sub(latest) < FULL_FOR)
@@ -153,19 +154,19 @@ impl JobWatch {
         self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the runs of each queue came to.
+    /// Returns the totals of each queue.
     pub(crate) fn totals(&self) -> Vec<(String, RunTotals)> {
         self.queues().into_iter().map(|(name, runs)| (name, runs.totals())).collect()
     }
 
-    /// How long jobs of that queue took lately in this process; `None` where it ran none.
+    /// Returns recent times of the queue's jobs in this process. `None` if there were no runs.
     pub fn latency(&self, queue: &str) -> Option<Latency> {
         let runs = self.queues.read().unwrap_or_else(PoisonError::into_inner).get(queue).cloned()?;
         let (wait, run) = (Percentiles::of(&runs.wait.recent()), Percentiles::of(&runs.run.recent()));
         (run.samples > 0).then_some(Latency { queue_wait_ms: wait, run_time_ms: run, window_seconds: PERIOD.as_secs() })
     }
 
-    /// All queues that this process has worked on.
+    /// Returns all queues that this process has served.
     pub(crate) fn queues(&self) -> Vec<(String, Arc<QueueRuns>)> {
         let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
         queues.iter().map(|(name, runs)| (name.clone(), Arc::clone(runs))).collect()
@@ -209,7 +210,7 @@ impl QueueRuns {
         totals
     }
 
-    /// All kinds that were run.
+    /// Returns all kinds that were run.
     pub(super) fn kinds(&self) -> Vec<(String, Arc<KindRuns>)> {
         let kinds = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
         kinds.iter().map(|(name, runs)| (name.clone(), Arc::clone(runs))).collect()
@@ -225,7 +226,7 @@ impl QueueRuns {
     }
 }
 
-/// The entry of that name, made where it is missing.
+/// Returns the entry with that name, and creates it if it is missing.
 fn entry<T>(map: &RwLock<BTreeMap<String, Arc<T>>>, name: &str, new: impl FnOnce() -> T) -> Arc<T> {
     if let Some(found) = map.read().unwrap_or_else(PoisonError::into_inner).get(name) {
         return Arc::clone(found);
@@ -234,7 +235,8 @@ fn entry<T>(map: &RwLock<BTreeMap<String, Arc<T>>>, name: &str, new: impl FnOnce
     Arc::clone(map.entry(name.to_owned()).or_insert_with(|| Arc::new(new())))
 }
 
-/// What no handler knows is put off at once: that is no run, and its name, which may be any, no label.
+/// A job of an unknown kind is put off at once. That is not a run, and its name, which may be
+/// anything, must not become a label.
 fn is_run(kind: &str) -> bool {
     queues::is_known(kind)
 }
@@ -243,7 +245,7 @@ fn add(count: &AtomicU64, by: usize) {
     count.fetch_add(u64::try_from(by).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
-/// Logs what the library would, without what looks like a secret: a handler's error may quote what its job was given.
+/// Logs like the library, with secrets masked: a handler's error may quote the payload.
 fn log(event: &Event<'_>) {
     match *event {
         Event::Buried { queue, kind, id, error } => {

@@ -1,10 +1,10 @@
-//! Times of jobs: from microseconds to a day.
+//! Durations of jobs, from microseconds to a day.
 
 use std::time::Duration;
 
 use tidegate_perfmon::{Grain, Meter, MeterWindow, Registry, Totals, Window};
 
-/// What [`Stopwatch::recent`] looks back on, at least.
+/// Window of [`Stopwatch::recent`], at least.
 pub(super) const PERIOD: Duration = Duration::from_secs(5 * 60);
 const RECENT: Window = Window::Minutes(5);
 
@@ -12,13 +12,13 @@ const RECENT: Window = Window::Minutes(5);
 const BOUNDS_MS: [u64; 16] =
     [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 60_000, 300_000, 1_800_000, 7_200_000];
 
-/// Times since the start of the process, and those of the last minutes: a meter, since jobs may run for a day, and nobody asks
-/// for their nanoseconds.
+/// Durations since the start of the process, and of the last minutes. It is a meter with
+/// microseconds: jobs may run for a day, and nanoseconds are not needed.
 #[derive(Debug)]
 pub(super) struct Stopwatch(Meter);
 
 impl Stopwatch {
-    /// One whose windows that registry keeps, under that name.
+    /// Makes a stopwatch with that name, whose windows `registry` keeps.
     pub(super) fn new(registry: &Registry, name: String) -> Self {
         let meter = Meter::new(name, Grain::Microsecond, BOUNDS_MS.map(Duration::from_millis));
         registry.adopt(&meter);
@@ -29,12 +29,12 @@ impl Stopwatch {
         self.0.record(time);
     }
 
-    /// The times of the last minutes.
+    /// Returns the durations of the last minutes.
     pub(super) fn recent(&self) -> MeterWindow {
         self.0.window(RECENT)
     }
 
-    /// All times since the start.
+    /// Returns all durations since the start.
     pub(super) fn total(&self) -> Totals {
         self.0.totals()
     }

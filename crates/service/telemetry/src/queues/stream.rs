@@ -1,4 +1,4 @@
-//! What happens to jobs and queues, for those who follow the event stream.
+//! Events of jobs and queues for the event stream.
 //!
 //! The job store is read only while a client follows the topic.
 
@@ -15,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 use crate::alerts::{AlertDesk, Topic};
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// Time in which the job store must answer.
+/// Timeout of an answer of the job store.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Maximum number of events that one queue sends in a period, so that a busy queue does not push
-/// other events out of the stream. A queue with more sends a `gap` in place of the others, so that
-/// what is sent is never old.
+/// Maximum number of events that one queue sends in a period, so that a busy queue does not
+/// displace other events. For a queue with more, a `gap` replaces the rest, so that events are
+/// never old.
 const MOST: usize = 100;
 
-/// Counts and cursors as they were sent last.
+/// The counts and cursors that were last sent.
 #[derive(Default)]
 struct Sent {
     counts: BTreeMap<&'static str, QueueCounts>,
@@ -63,7 +63,7 @@ impl Sent {
     async fn send_counts(&mut self, desk: &AlertDesk, broker: &dyn Broker) {
         let Ok(Ok(overviews)) = tokio::time::timeout(PATIENCE, broker.overviews(QUEUES)).await else { return };
         for (&queue, overview) in QUEUES.iter().zip(overviews) {
-            // The age changes each second although nothing happens.
+            // The age changes each second even if nothing else does.
             let mut compared = overview.counts.clone();
             compared.oldest_ready_age = None;
             if self.counts.get(queue) != Some(&compared) {
@@ -76,7 +76,7 @@ impl Sent {
     }
 
     async fn events_of(&mut self, queue: &'static str, desk: &AlertDesk, broker: &dyn Broker) {
-        // Without a cursor nothing is read but where to begin.
+        // Without a cursor, only the starting position is read.
         let after = self.cursors.get(queue).cloned();
         let Ok(Ok(mut page)) = tokio::time::timeout(PATIENCE, broker.events(queue, after, MOST)).await else { return };
         for event in &page.events {

@@ -3,10 +3,11 @@
 use tidegate_model::alert_rules::Measurement;
 use tidegate_redis::{NodeInfo, ReplicaInfo};
 
-/// Share of the connections that a server takes, above which it is about to refuse some.
+/// Share of a server's connection limit, above which it is about to refuse connections.
 const MOST_CLIENTS: f64 = 0.9;
 
-/// The measurements of a primary and its replicas, without those that the server does not report.
+/// Returns the measurements of a primary and its replicas, without those that the server does not
+/// report.
 #[expect(clippy::cast_precision_loss, reason = "numbers that are compared")]
 pub(super) fn measurements(server: &NodeInfo) -> Vec<Measurement> {
     let address = server.address.as_str();
@@ -20,7 +21,7 @@ pub(super) fn measurements(server: &NodeInfo) -> Vec<Measurement> {
     own.into_iter().flatten().chain(online.flat_map(of_replica)).collect()
 }
 
-/// 0 without a limit, so that an alert ends when the limit is taken away.
+/// 0 if there is no limit, so that an alert ends when the limit is removed.
 fn memory_use(server: &NodeInfo) -> Option<f64> {
     server.memory_use().or_else(|| server.max_memory.filter(|most| *most == 0).map(|_| 0.0))
 }
@@ -51,7 +52,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Alerts on what a real server says of itself. The test gives the time of the alerts.
+    /// Alerts on the reports of a real server. The test provides the time of the alerts.
     struct Judged {
         ground: Ground,
         watch: Arc<RedisWatch>,
@@ -71,7 +72,7 @@ mod tests {
             Self { ground, watch, second: 0 }
         }
 
-        /// Reads the server until the alert has the phase. Lets 100 s pass after each reading.
+        /// Reads the server until the alert has the phase. 100 s pass after each reading.
         async fn until(&mut self, rule: &str, subject: &str, phase: &str) {
             let reached = poll_until(LONG, async || {
                 self.watch.look().await;
@@ -133,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_whose_core_is_busy_is_an_alert_until_it_rests() {
         let server = RedisServer::start().await;
-        // What a busy machine leaves to the server is less than the usual limit.
+        // On a busy machine the server gets less than the usual limit.
         let (mut judged, here) = (Judged::on(&server, "redis_processor: > 15% for 0s").await, address(&server));
         judged.watch.look().await;
         let fires = poll_until(LONG, async || {

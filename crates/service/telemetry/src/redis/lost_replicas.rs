@@ -7,16 +7,16 @@ use tidegate_model::alert_rules::Measurement;
 use tidegate_redis::NodeInfo;
 use tokio::time::Instant;
 
-/// A replica that is away for so long was removed on purpose.
+/// A replica that is missing for this long was removed on purpose.
 const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 
-/// When each replica was last seen online. A primary drops a dead replica from its list within
-/// `repl-timeout`, and so its lag would no longer be measured.
+/// When each replica was last seen online. A primary removes a dead replica from its list after
+/// `repl-timeout`, and its lag would then no longer be measured.
 #[derive(Debug, Default, Clone)]
 pub(super) struct LostReplicas(BTreeMap<String, Instant>);
 
 impl LostReplicas {
-    /// Notes the replicas that are online. A replica that was promoted is none any more.
+    /// Records the replicas that are online. A promoted replica is removed.
     pub(super) fn note(&mut self, servers: &[NodeInfo], now: Instant) {
         let online = servers.iter().flat_map(|server| &server.replicas).filter(|replica| replica.is_online);
         self.0.extend(online.map(|replica| (replica.address.clone(), now)));
@@ -24,7 +24,7 @@ impl LostReplicas {
         self.0.retain(|address, online| !is_primary(address) && now - *online < FORGOTTEN);
     }
 
-    /// The lag of each replica that is not online. None while no primary answers.
+    /// Returns the lag of each replica that is not online. Empty while no primary answers.
     pub(super) fn measurements(&self, servers: &[NodeInfo], now: Instant) -> Vec<Measurement> {
         let is_online = |address: &str| {
             let mut replicas = servers.iter().flat_map(|server| &server.replicas);

@@ -1,4 +1,4 @@
-//! What sqlx tells of one statement, read from the fields of its event.
+//! One statement, read from the fields of sqlx's event.
 
 use std::cell::RefCell;
 use std::fmt::Debug;
@@ -9,19 +9,19 @@ use tokio::runtime::Handle;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-/// A longer text is let go of with its memory; a thread that has read one keeps no more than this.
+/// Maximum capacity that a thread keeps for the next statement. A longer text is freed.
 const LONGEST_KEPT: usize = 64 << 10;
 
 thread_local! {
-    /// What the last statement of this thread has left, for the next one to be read into.
+    /// The buffers of the last statement of this thread, which the next one reuses.
     static KEPT: RefCell<Statement> = const { RefCell::new(Statement::empty()) };
 }
 
-/// One statement that has run. It can't be printed: its text may hold secrets.
+/// One statement that has run. It has no `Debug` output, since its text may contain secrets.
 pub(crate) struct Statement {
-    /// The first words; all of it where there are no more than four.
+    /// The first words. The whole text if it has at most four words.
     summary: String,
-    /// All of it; empty where the summary is.
+    /// The whole text. Empty if the summary is the whole text.
     whole: String,
     elapsed: Duration,
     affected: u64,
@@ -33,10 +33,12 @@ impl Statement {
         Self { summary: String::new(), whole: String::new(), elapsed: Duration::ZERO, affected: 0, returned: 0 }
     }
 
-    /// Reads an event, and hands it to whoever wants it, all of them at once: its text is copied but once, since an event lends
-    /// it for a moment only. Allocates for a text that is longer than any before on this thread.
+    /// Reads an event and passes the statement to `then`, once for all consumers: the event lends
+    /// the text only for a moment, so it is copied once. Allocates only if the text is longer than
+    /// all earlier ones of this thread.
     pub(super) fn read(event: &Event<'_>, then: impl FnOnce(&Self)) {
-        // Taken out and put back, so that an event within an event finds none, and begins anew.
+        // Taken out and put back, so that an event inside an event finds none and starts with empty
+        // buffers.
         let mut statement = KEPT.try_with(|kept| kept.replace(Self::empty())).unwrap_or(Self::empty());
         event.record(&mut statement);
         then(&statement);
@@ -49,14 +51,14 @@ impl Statement {
         }
     }
 
-    /// As it was written.
+    /// The text as it was written.
     pub(crate) fn sql(&self) -> &str {
         let whole = self.whole.trim();
         if whole.is_empty() { &self.summary } else { whole }
     }
 
-    /// In which language. sqlx doesn't tell, but SQLite's connections have threads of their own, without a runtime, and
-    /// PostgreSQL's are spoken to by the task that asks.
+    /// The dialect. sqlx does not report it, but SQLite's connections have their own threads
+    /// without a runtime, and PostgreSQL's run in the task of the caller.
     pub(crate) fn dialect(&self) -> Dialect {
         if Handle::try_current().is_ok() { Dialect::Postgres } else { Dialect::Sqlite }
     }
@@ -65,14 +67,14 @@ impl Statement {
         self.elapsed
     }
 
-    /// How many rows it gave.
+    /// Number of rows that were returned.
     #[cfg(feature = "otlp")]
     pub(crate) fn returned(&self) -> u64 {
         self.returned
     }
 
-    /// How many rows it gave or changed. SQLite counts those of the last change also where a statement changes none, so
-    /// only changes are asked for that.
+    /// Number of rows that were returned or changed. SQLite reports the rows of the last change
+    /// even for a statement that changes none, so that number is only used for changes.
     pub(crate) fn rows(&self) -> u64 {
         const CHANGES: [&str; 4] = ["insert", "update", "delete", "replace"];
         let verb = self.sql().split_whitespace().next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The part of `/metrics` that is about statements.
+//! Metrics of statements, for `/metrics`.
 
 use std::fmt;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! The listener that sqlx tells of its statements.
+//! The layer that receives sqlx's events.
 
 use std::sync::Arc;
 
@@ -17,20 +17,20 @@ use crate::trace::{JOB_TARGET, REQUEST_TARGET};
 
 struct Listener {
     statements: Arc<Statements>,
-    /// Where traces are exported.
+    /// `None` if traces are not exported.
     spans: Option<StatementSpans>,
 }
 
-/// Tells `statements` and `spans` of each, with a filter of its own.
+/// Makes a layer that passes each statement to `statements` and `spans`, with a separate filter.
 ///
-/// It never logs: what is said while an event is on its way would confuse the filters of the layers behind this one.
+/// It never logs: an event inside an event would confuse the filters of the layers after it.
 pub(crate) fn layer<S>(statements: Arc<Statements>, spans: Option<StatementSpans>) -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let is_heard = |metadata: &Metadata<'_>| {
-        // On a connection's thread only the innermost span of the caller is entered. Were it filtered out, the request's
-        // could not be found above it.
+        // On a connection's thread only the caller's innermost span is entered. If it were filtered
+        // out, the request above it could not be found.
         let is_our_span = metadata.is_span() && metadata.target().starts_with("tidegate");
         *metadata.level() <= Level::DEBUG && (is_our_span || metadata.target() == STATEMENT_TARGET)
     };
@@ -60,7 +60,7 @@ where
                 .and_then(|mut scope| scope.find_map(|span| span.extensions().get::<Arc<Request>>().cloned()));
             self.statements.record(statement, Database::of_this_thread(), request.as_deref());
             let Some(spans) = &self.spans else { return };
-            // Deeper spans are ours too, and those that export know nothing of them.
+            // Deeper spans belong to Tidegate too, but are not exported.
             let is_exported = |metadata: &Metadata<'_>| [REQUEST_TARGET, JOB_TARGET].contains(&metadata.target());
             let within =
                 context.event_scope(event).and_then(|mut scope| scope.find(|span| is_exported(span.metadata())));

@@ -1,4 +1,4 @@
-//! The request that statements run for, as its span tells it.
+//! The request of a statement, read from its span.
 
 use std::cell::RefCell;
 use std::fmt::Debug;
@@ -11,20 +11,20 @@ use tracing::span::Attributes;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
-/// Requests that have ended, whose memory a thread keeps for the next ones at most.
+/// Maximum number of ended requests whose memory a thread keeps for reuse.
 const SPARE: usize = 64;
 
 thread_local! {
     static ENDED: RefCell<Vec<Arc<Request>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Says which trace the request of that span is part of, so that its slow statements are told with it. The first word
-/// counts; where nobody listens it does nothing.
+/// Sets the trace of the span's request, so that its slow statements are reported with it. Only the
+/// first call has an effect. Does nothing if no listener is installed.
 pub fn set_request_trace(span: &Span, trace: TraceContext) {
     span.with_subscriber(|(id, subscriber)| {
         let span = subscriber.downcast_ref::<Registry>().and_then(|registry| registry.span(id));
         if let Some(request) = span.and_then(|span| span.extensions().get::<Arc<Request>>().cloned()) {
-            // A second word is not heard.
+            // `set` fails in a second call: the first trace stays.
             let _ = request.trace.set(trace);
         }
     });
@@ -32,7 +32,7 @@ pub fn set_request_trace(span: &Span, trace: TraceContext) {
 
 #[derive(Default)]
 pub(super) struct Request {
-    /// Empty where nobody says it, as the route is.
+    /// Empty if the span has no id. The same applies to the route.
     id: String,
     route: String,
     trace: OnceLock<TraceContext>,
@@ -40,19 +40,19 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// That of a span which begins. Most requests run no statement, so none should cost memory for it: an ended one is used
-    /// again.
+    /// Makes the request of a new span. Most requests run no statement, so the memory of an ended
+    /// one is reused.
     pub(super) fn begin(attributes: &Attributes<'_>) -> Arc<Self> {
         let spare = ENDED.try_with(|ended| ended.borrow_mut().pop()).ok().flatten();
         let mut request = spare.unwrap_or_default();
-        // Nobody else has what was kept.
+        // The spare one has no other owner.
         if let Some(request) = Arc::get_mut(&mut request) {
             attributes.record(request);
         }
         request
     }
 
-    /// Keeps the memory of one that has ended, unless somebody else still holds it.
+    /// Keeps the memory of an ended request, unless it has another owner.
     pub(super) fn end(mut self: Arc<Self>) {
         let Some(request) = Arc::get_mut(&mut self) else { return };
         request.id.clear();

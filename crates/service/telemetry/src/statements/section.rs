@@ -1,4 +1,4 @@
-//! Statements as they are shown, `slow-queries`.
+//! The section `slow-queries`.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use tidegate_perfmon::{By, Queries};
 
 use crate::{Section, Table};
 
-/// What an item of any of the lists may have; where one has it not, its cell is empty.
+/// The columns of all lists. If an item lacks a member, its cell is empty.
 const COLUMNS: &[&str] = &[
     "list",
     "fingerprint",
@@ -51,13 +51,13 @@ impl Section for SlowQueriesSection {
         })
     }
 
-    /// All three lists.
+    /// Returns the rows of all three lists.
     fn table(&self, limit: usize) -> Option<Table> {
         Some(Table::of_lists(COLUMNS, LISTS, &self.json(limit)))
     }
 }
 
-/// Under the names that times have everywhere.
+/// Renames times to the names that all sections use.
 fn dated<T: Serialize>(list: &[T]) -> Value {
     let mut items = json!(list);
     for item in items.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {

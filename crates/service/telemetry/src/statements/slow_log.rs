@@ -1,4 +1,4 @@
-//! Slow statements in the log: by their shape, and not one line each.
+//! Logs slow statements by shape, with fewer lines than statements.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,32 +7,32 @@ use tidegate_perfmon::{Fingerprint, Seen, TraceContext, fingerprint};
 
 use super::Database;
 
-/// Shapes that one second may log.
+/// Maximum number of shapes that are logged in one second.
 const LINES: usize = 8;
-/// What is shown of a long shape, in bytes.
+/// Maximum bytes of a shape that are shown.
 const LONGEST_SHOWN: usize = 500;
 
-/// What waits to be logged: the listener that hears of statements must not log itself.
+/// Lines that wait to be logged: the listener that receives statements must not log itself.
 #[derive(Default)]
 pub(super) struct SlowLog(Mutex<Pending>);
 
 #[derive(Default)]
 struct Pending {
     lines: Vec<Line>,
-    /// Of shapes for which there was no room.
+    /// Number of statements of shapes without room.
     left_out: u64,
 }
 
 pub(super) struct Line {
     fingerprint: Fingerprint,
-    /// Without values.
+    /// Text without values.
     text: String,
     elapsed: Duration,
     rows: u64,
     database: Database,
     request_id: Option<String>,
     trace: Option<TraceContext>,
-    /// Others of its shape, that were not slower.
+    /// Number of other statements of its shape, which were not slower.
     alike: u64,
 }
 
@@ -62,7 +62,8 @@ impl Line {
 }
 
 impl SlowLog {
-    /// Keeps it for the next [`write`](Self::write): of each shape the slowest, and how many there were beside it.
+    /// Keeps a line for the next [`write`](Self::write): the slowest of each shape, and the number
+    /// of the others.
     pub(super) fn push(&self, line: Line) {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_alike = |known: &&mut Line| known.fingerprint == line.fingerprint && known.database == line.database;
@@ -75,7 +76,7 @@ impl SlowLog {
         } else if pending.lines.len() < LINES {
             pending.lines.push(line);
         } else {
-            // The slowest are told: a start has many that are a little slow.
+            // The slowest shapes are kept: a start has many that are slightly slow.
             let fastest = pending.lines.iter_mut().min_by_key(|known| known.elapsed);
             let left_out = match fastest.filter(|fastest| fastest.elapsed < line.elapsed) {
                 Some(fastest) => std::mem::replace(fastest, line),
@@ -85,7 +86,7 @@ impl SlowLog {
         }
     }
 
-    /// Logs what came since the last time.
+    /// Logs the lines since the last call.
     pub(super) fn write(&self) {
         let Pending { lines, left_out } = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         lines.iter().for_each(Line::write);

@@ -18,13 +18,14 @@ use crate::trace::REQUEST_TARGET;
 const LIMIT: Duration = Duration::from_secs(30);
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// What listens in this process. sqlx speaks on threads of its own, so only the process's subscriber hears it.
+/// The listeners of this process. sqlx reports on its own threads, so only the global subscriber
+/// receives it.
 struct Heard {
     statements: Arc<Statements>,
     log: Page,
 }
 
-/// Every statement is slow, and the log wants all that it can have.
+/// Every statement is slow, and the log filter lets everything pass.
 static HEARD: LazyLock<Heard> = LazyLock::new(|| {
     let config = QueryConfig { slow: Duration::ZERO, ..QueryConfig::default() };
     let (statements, log) = (Arc::new(Statements::new(&config)), Page::default());
@@ -41,7 +42,7 @@ impl Heard {
         self.log.text()
     }
 
-    /// The shape that has this word in it.
+    /// Returns the shape that contains this word.
     fn shape(&self, word: &str) -> Option<QueryStats> {
         self.statements.queries.top(Default::default(), 1_000).into_iter().find(|shape| shape.text.contains(word))
     }
@@ -64,7 +65,8 @@ async fn run(pool: &SqlitePool, statement: &str) {
     sqlx::query(AssertSqlSafe(statement)).execute(pool).await.unwrap();
 }
 
-/// A connection's thread holds the span of a request for a moment longer than its caller.
+/// Waits for a condition. A connection's thread keeps the span of a request slightly longer than
+/// its caller.
 async fn until(mut is_so: impl FnMut() -> bool) -> bool {
     let reached = async {
         while !is_so() {
@@ -84,7 +86,7 @@ async fn a_statement_is_counted_by_its_shape_with_rows_and_time() {
     }
     let rows = sqlx::query("SELECT x FROM counted WHERE x >= 2 AND y <> ?").bind("c").fetch_all(&pool).await.unwrap();
     assert_eq!(rows.len(), 4);
-    // SQLite still says of this one how many rows the insertion before it changed.
+    // For this statement SQLite still reports how many rows the insertion before it changed.
     run(&pool, "SELECT y FROM counted WHERE x = 7").await;
     let of = |word: &str| heard.shape(word).map(|shape| (shape.calls, shape.rows, shape.total > Duration::ZERO));
     assert_eq!(of("insert into counted"), Some((4, 12, true)));
@@ -98,7 +100,7 @@ async fn the_log_never_holds_a_literal() {
     let pool = pool(&directory).await;
     let span = request("id-of-the-request", "/secret");
     set_request_trace(&span, TRACE.parse().unwrap());
-    // With up to four words the text comes in another field than with more.
+    // With up to four words, the text is in another field than with more.
     for statement in [
         "SELECT 'planted-secret' AS short_one",
         "SELECT 'planted-secret' AS long_one, 4711 + 4712, x'c0ffee' WHERE 'planted-secret' <> 'other-secret'",
@@ -151,7 +153,7 @@ async fn six_alike_in_one_request_are_told() {
             asking.instrument(request(&number.to_string(), "/api/things/{id}")).await;
         }
     }
-    // Six of three requests each are none of one.
+    // Six repetitions spread over requests are not six in one request.
     for value in 0..6 {
         let statement = format!("SELECT x + 1 FROM few_alike WHERE x = {value}");
         run(&pool, &statement).instrument(request("x", "/one")).await;
@@ -204,7 +206,7 @@ fn nothing_is_advised_about_statements_of_the_job_store() {
     let statements = Arc::new(Statements::new(&QueryConfig::default()));
     let subscriber = tracing_subscriber::registry().with(layer(Arc::clone(&statements), None));
     let subscriber = tracing::Dispatch::new(subscriber);
-    // As sqlx reports them, often enough to be repeated by each of three requests.
+    // Like sqlx's events, often enough to be repeated by each of three requests.
     let report = |sql: &str| {
         tracing::dispatcher::with_default(&subscriber, || {
             for id in ["1", "2", "3"] {

@@ -1,4 +1,4 @@
-//! One partition of a ledger in process.
+//! One partition of a ledger in memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use crate::ledger::{
     Account, Credit, Credited, InTransit, PartitionTotals, Posted, Posting, Settlement, Snapshot, TransitPage, Version,
 };
 
-/// Maximum number of old ids that each posting forgets.
+/// Maximum number of old ids that each posting removes.
 const FORGET: usize = 10;
 
 struct Remembered {
@@ -35,7 +35,7 @@ fn posted(account: Account, balance: u64, now: u64) -> Account {
     Account { balance, version: Version::new(now.max(account.version.get() + 1)), ..account }
 }
 
-/// Whether there is room for an amount. What is in transit may come back.
+/// Whether an amount fits. The amount in transit may return.
 fn has_room(account: &Account, amount: u64) -> bool {
     account.balance + account.in_transit <= MAX_QUANTITY - amount
 }
@@ -92,7 +92,7 @@ impl State {
             Some(None) => return Posted::UnknownFrom,
             found => found.flatten(),
         };
-        // Of another partition's account this one knows nothing.
+        // This partition does not know the accounts of others.
         let to_name = posting.to.filter(|_| target.is_none());
         let to = match to_name.map(|name| self.accounts.get(name).copied()) {
             Some(None) if posting.from.is_some() || posting.expected.is_some() => return Posted::UnknownTo,

@@ -1,12 +1,13 @@
--- The state of a stock or a ledger: a HASH of which one step is undone or done as a whole, also where the append-only file
--- was torn. In front of each of their scripts.
+-- The state of a stock or a ledger: a HASH in which each step is either undone or done as a whole,
+-- even if the append-only file is torn. Prepended to each of their scripts.
 --
--- KEYS[1] state. Its field `last` holds the fields that the last step has set. The next step writes them to their
--- own fields, and what it sets itself to `last`, with one HSET.
+-- KEYS[1] state. Its field `last` holds the fields that the last step has set. The next step writes
+-- them to their own fields, and its own changes to `last`, with one HSET.
 --
--- A torn file can bring back a step that the server did not know when it took the next one. The next step replaces
--- `last`, and with it all that the forgotten step has set. So no step may depend on an index that another one removed:
--- indexes are written before the state, and removed by a later step than the one that makes them needless.
+-- A torn file can restore a step that the server did not know when it executed the next one. The
+-- next step replaces `last`, and with it everything that the forgotten step has set. A step must
+-- therefore not depend on an index that another step removed: indexes are written before the state,
+-- and removed by a later step than the one that makes them obsolete.
 local last, changes, read = {}, {}, {}
 do
   local fields = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'last') or cmsgpack.pack({}))
@@ -22,7 +23,7 @@ local function get(field)
   return value
 end
 
--- Reads the fields that a script will need, all at once.
+-- Reads all fields that a script will need at once.
 local function prefetch(fields)
   local values = redis.call('HMGET', KEYS[1], unpack(fields))
   for i, field in ipairs(fields) do read[field] = values[i] end
@@ -32,7 +33,7 @@ local function set(field, value) changes[field] = value end
 
 local function remove(field) changes[field] = false end
 
--- Writes what was set and removed, if anything was.
+-- Writes the changes, if there are any.
 local function commit()
   local step, gone, fields, removes_last = {}, {}, {}, false
   for field, value in pairs(changes) do
@@ -44,7 +45,8 @@ local function commit()
     end
   end
   if #step > 0 or removes_last then
-    -- Also what is removed below: torn in between, a field must not go back to an older value.
+    -- Also clears fields that are removed below: if the file is torn in between, a field must not
+    -- return to an older value.
     for field, value in pairs(last) do fields[#fields + 1], fields[#fields + 2] = field, value end
     redis.call('HSET', KEYS[1], 'last', cmsgpack.pack(step), unpack(fields))
   end

@@ -1,8 +1,9 @@
--- Begins an operation that is to happen once, unless somebody does it or has done it.
+-- Begins an operation that must be executed once, unless it is running or completed.
 --
--- KEYS[1] record  HASH state (p: in progress, d: done), owner, ends (of the lease, µs), attempt, result
--- Every step on a record writes all that it depends on, with one HSET: a torn append-only file can bring back a step of
--- another owner in front of it.
+-- KEYS[1] record  HASH state (p: in progress, d: done), owner, ends (of the lease, µs), attempt,
+--                 result
+-- Every step on a record writes all fields that it depends on, with one HSET: a torn append-only
+-- file can restore an earlier step of another owner.
 -- ARGV[1] owner  ARGV[2] lease, µs  ARGV[3] how long the record is kept, ms
 -- Returns {'started', attempt} or {'busy', µs until the lease ends} or {'done', result}
 local now = now_us()

@@ -1,16 +1,17 @@
--- Takes a permit (of one: a lock), or a place in the queue for it.
+-- Acquires a permit (if there is one permit: a lock), or a position in the queue for it.
 --
 -- KEYS[1] holders  ZSET owner -> end of its lease, µs
--- KEYS[2] fence    STRING highest fencing token given out
+-- KEYS[2] fence    STRING highest fencing token so far
 -- KEYS[3] queue    ZSET waiting owner -> arrival, µs, greater than all before
--- KEYS[4] alive    ZSET waiting owner -> when it counts as dead, µs
--- ARGV[1] owner  ARGV[2] permits in all  ARGV[3] lease, µs
--- ARGV[4] how long the place in the queue lasts, µs; 0 = don't queue
--- ARGV[5] how long the fence is remembered, ms
--- ARGV[6] what the names of the channels begin with
--- Returns {1, fencing token} or {0, how many go first, µs until a lease ends}
+-- KEYS[4] alive    ZSET waiting owner -> time at which it counts as dead, µs
+-- ARGV[1] owner  ARGV[2] total number of permits  ARGV[3] lease, µs
+-- ARGV[4] how long the position in the queue is kept, µs; 0: do not queue
+-- ARGV[5] how long the fence is stored, ms
+-- ARGV[6] prefix of the channels' names
+-- Returns {1, fencing token} or {0, number of earlier owners, µs until a lease ends}
 --
--- Repeated by the same owner it takes no second permit: it renews the one it has, under a new token.
+-- If it is repeated by the same owner, it acquires no second permit but renews the existing one
+-- with a new token.
 local owner, permits, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local wait = tonumber(ARGV[4])
 local now = now_us()
@@ -18,8 +19,9 @@ local function whole(number) return string.format('%.0f', number) end
 
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', whole(now))
 local has = redis.call('ZSCORE', KEYS[1], owner)
--- A torn append-only file can bring back a permit that its owner was never given, and that another one has by now. An owner
--- that still asks has not been answered, so it gives up its permit when there are too many holders.
+-- A torn append-only file can restore a permit that its owner never received and that another owner
+-- has by now. An owner that still sends requests has received no reply, so it returns its permit if
+-- there are too many holders.
 if has and redis.call('ZCARD', KEYS[1]) > permits then
   redis.call('ZREM', KEYS[1], owner)
   has = false
@@ -49,21 +51,21 @@ if has or ahead < free then
   end
   redis.call('ZREM', KEYS[3], owner)
   redis.call('ZREM', KEYS[4], owner)
-  -- Several permits may have come free before the first waiter asked.
+  -- Several permits may have been released before the first waiter sent a request.
   if free > 1 then wake_first(KEYS[3], ARGV[6]) end
   return {1, fence}
 end
 
 if wait > 0 then
-  -- The sign of life comes first: a waiter in the queue without one would never be removed.
+  -- The liveness entry comes first: a waiter without one would never be removed from the queue.
   redis.call('ZADD', KEYS[4], whole(now + wait), owner)
   if not redis.call('ZSCORE', KEYS[3], owner) then
-    -- Behind the last, also where the clock has not moved on.
+    -- After the last one, even if the clock has not advanced.
     local arrival, last = now, redis.call('ZRANGE', KEYS[3], -1, -1, 'WITHSCORES')
     if last[2] and tonumber(last[2]) >= now then arrival = tonumber(last[2]) + 1 end
     redis.call('ZADD', KEYS[3], whole(arrival), owner)
   end
-  -- Another waiter's place may last 1 s longer than this one's.
+  -- The position of another waiter may be kept for 1 s longer than this one's.
   local keep = whole(math.ceil(wait / 1000) + 2000)
   redis.call('PEXPIRE', KEYS[3], keep)
   redis.call('PEXPIRE', KEYS[4], keep)

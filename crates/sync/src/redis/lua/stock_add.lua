@@ -1,8 +1,8 @@
--- Adds to a stock; the first addition makes it.
+-- Adds to a stock. The first addition creates it.
 --
 -- KEYS, ARGV[1]: stock_shared.lua  ARGV[2] id  ARGV[3] quantity
--- Returns 'added', 'reused' (the id was used for something else) or 'large' (the total would go over 2^53)
--- Additions are few, and one that is repeated late must not be added again.
+-- Returns 'added', 'reused' (the id was used for another operation) or 'large' (the total would
+-- exceed 2^53 - 1). Additions are few, and one that is repeated late must not be added again.
 local NEVER = 9007199254740991
 local id, quantity = ARGV[2], tonumber(ARGV[3])
 forget(10)

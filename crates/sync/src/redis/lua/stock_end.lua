@@ -1,7 +1,7 @@
 -- Confirms or releases a reservation.
 --
 -- KEYS, ARGV[1]: stock_shared.lua  ARGV[2] id  ARGV[3] 'c' to confirm, 'r' to release
--- Returns the state in which the reservation is now, 'c', 'r' or 'x', or '' when the id is not known
+-- Returns the current state of the reservation, 'c', 'r' or 'x', or '' if the id is unknown.
 local id, wanted = ARGV[2], ARGV[3]
 local state, quantity, at = entry(id)
 if not state or state == 'a' then return '' end

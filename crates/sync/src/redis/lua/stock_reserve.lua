@@ -1,8 +1,8 @@
--- Reserves a quantity, if there is so much.
+-- Reserves a quantity, if it is available.
 --
--- KEYS, ARGV[1]: stock_shared.lua  ARGV[2] id  ARGV[3] quantity  ARGV[4] how long it stays reserved, µs
--- Returns {'open', µs until it expires}, {'left', quantity available}, {'none'} (no such stock), {'reused'},
--- or the state in which this id's reservation ended: {'c'}, {'r'} or {'x'}
+-- KEYS, ARGV[1]: stock_shared.lua  ARGV[2] id  ARGV[3] quantity  ARGV[4] duration, µs
+-- Returns {'open', µs until it expires}, {'left', available quantity}, {'none'} (no such stock),
+-- {'reused'}, or the state in which this id's reservation ended: {'c'}, {'r'} or {'x'}.
 local id, quantity = ARGV[2], tonumber(ARGV[3])
 expire(10)
 forget(10)
@@ -16,7 +16,7 @@ if state then
 end
 local available = tonumber(get('available'))
 if not available then return finish({'none'}) end
--- Before it says no it looks for what others have abandoned, more thoroughly, but not without end.
+-- Before a sold-out result, expires reservations more thoroughly, but not without a limit.
 if available < quantity and expire(500) > 0 then
   available = tonumber(get('available'))
 end

@@ -1,12 +1,14 @@
--- What the scripts of a stock share. In front of each of them, behind the clock and journal.lua.
+-- The shared part of the scripts of a stock. Prepended to each of them, after the clock and
+-- journal.lua.
 --
--- KEYS[1] state    HASH, kept by journal.lua: available, reserved, sold, total, released, expired (the last two count for
---                  ever), and for each reservation or addition `e:<id>` -> state,quantity,time. The states are o open,
---                  c confirmed, r released, x expired, a added. The time is when an open one expires, and when any
---                  other entry is forgotten, µs.
+-- KEYS[1] state    HASH, kept by journal.lua: available, reserved, sold, total, released, expired
+--                  (the last two are totals), and for each reservation or addition
+--                  `e:<id>` -> state,quantity,time. The states are o open, c confirmed, r released,
+--                  x expired, a added. The time is when an open one expires, and when any other
+--                  entry is removed, µs.
 -- KEYS[2] open     ZSET reservation -> when it expires, µs: an index
--- KEYS[3] closed   ZSET reservation -> when its entry is forgotten, µs: an index
--- ARGV[1] how long entries are remembered after their end, µs
+-- KEYS[3] closed   ZSET reservation -> when its entry is removed, µs: an index
+-- ARGV[1] how long entries are kept after their end, µs
 local open, closed = KEYS[2], KEYS[3]
 local now = now_us()
 local now_text = string.format('%.0f', now)
@@ -18,20 +20,20 @@ local function parsed(text)
   return state, tonumber(quantity), tonumber(at)
 end
 
--- What the step before this one has closed is needed no longer in the index.
+-- An entry that the previous step has closed is no longer needed in the index.
 for field, text in pairs(last) do
   if string.sub(field, 1, 2) == 'e:' and parsed(text) ~= 'o' then
     redis.call('ZREM', open, string.sub(field, 3))
   end
 end
 
--- State, quantity and time of an entry; nil if it is not known.
+-- State, quantity and time of an entry; nil if it is unknown.
 local function entry(id)
   local text = get('e:' .. id)
   if text then return parsed(text) end
 end
 
--- Sets an entry, and has it found in the index at its time.
+-- Sets an entry, and adds it to the index at its time.
 local function put(index, id, state, quantity, at)
   redis.call('ZADD', index, string.format('%.0f', at), id)
   set('e:' .. id, string.format('%s,%.0f,%.0f', state, quantity, at))
@@ -48,8 +50,8 @@ local function close(id, quantity, to, state)
   put(closed, id, state, quantity, forget_at)
 end
 
--- Ends abandoned reservations, at most `limit`. The index may also hold what a torn file has left, and what this step
--- has closed.
+-- Ends expired reservations, at most `limit`. The index may also contain entries that a torn file
+-- has left, and entries that this step has closed.
 local function expire(limit)
   local found = 0
   local due = redis.call('ZRANGEBYSCORE', open, '-inf', now_text, 'LIMIT', 0, 2 * limit + 20)
@@ -67,7 +69,7 @@ local function expire(limit)
   return found
 end
 
--- Forgets entries whose horizon has passed, at most `limit`.
+-- Removes entries whose horizon has passed, at most `limit`.
 local function forget(limit)
   local found = 0
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', closed, '-inf', now_text, 'LIMIT', 0, limit)) do

@@ -1,6 +1,6 @@
--- Ends abandoned reservations and forgets old entries, a bounded number of each.
+-- Ends expired reservations and removes old entries, a bounded number of each.
 --
--- KEYS, ARGV[1]: stock_shared.lua  ARGV[2] at most so many of each
--- Returns {ended, forgotten}
+-- KEYS, ARGV[1]: stock_shared.lua  ARGV[2] maximum number of each
+-- Returns {ended, removed}
 local limit = tonumber(ARGV[2])
 return finish({expire(limit), forget(limit)})

@@ -1,6 +1,7 @@
--- Notifies the first in a queue of owners that its turn may have come, on the channel of its process:
--- the prefix and the first 8 digits of the owner. The message is 16 zeros, which stand for no
--- sender, and the owner. An account that may not publish is no error: the first asks after a while.
+-- Notifies the first in a queue of owners that it may be its turn, on the channel of its process:
+-- the prefix and the first 8 digits of the owner. The message is 16 zeros, which mean no sender,
+-- and the owner. If the account may not publish, that is not an error: the first waiter sends a
+-- request after a while.
 local function wake_first(queue, channels)
   local first = redis.call('ZRANGE', queue, 0, 0)[1]
   if first then

@@ -1,4 +1,4 @@
-//! One client's connection and the one to the server behind it.
+//! A client's connection and the corresponding connection to the server.
 
 use std::collections::VecDeque;
 
@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 
 use super::plan::{Fate, Plan};
 
-/// Carries both ways until one side ends, the proxy is told to cut, or a reply is lost.
+/// Forwards in both directions until one side ends, the proxy is cut, or a reply is lost.
 pub(super) async fn run(client: TcpStream, server: TcpStream, plan: &Plan) {
     let mut cuts = plan.cuts();
-    // Small packets, answered at once: waiting to fill them would measure the proxy.
+    // Small packets are sent at once: otherwise the delay of the proxy would be measured.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    // What becomes of each request's reply, in the order in which the replies will come.
+    // The fate of each request's reply, in the order of the replies.
     let (sent, fates) = mpsc::unbounded_channel();
     tokio::select! {
         () = carry_requests(from_client, to_server, sent, plan) => {}
@@ -61,7 +61,7 @@ async fn carry_replies(
     let mut known = VecDeque::new();
     while read(&mut from, &mut waiting).await {
         while let Some((frame, length)) = decode_range(&waiting).ok().flatten() {
-            // A push is no reply to anything.
+            // A push message is not a reply.
             let is_reply = !matches!(frame, RangeFrame::Push { .. });
             while let Ok(fate) = fates.try_recv() {
                 known.push_back(fate);
@@ -90,13 +90,13 @@ async fn carry_replies(
     }
 }
 
-/// Reads what is there; `false` at the end.
+/// Reads the available bytes. Returns `false` at the end.
 async fn read(from: &mut OwnedReadHalf, into: &mut Vec<u8>) -> bool {
     into.reserve(16_384);
     from.read_buf(into).await.is_ok_and(|length| length > 0)
 }
 
-/// The command's name, empty where the request is no array of strings.
+/// The command's name. Empty if the request is not an array of strings.
 fn name_of(frame: &RangeFrame, bytes: &[u8]) -> String {
     let RangeFrame::Array { data, .. } = frame else { return String::new() };
     match data.first() {

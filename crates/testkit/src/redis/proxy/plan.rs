@@ -1,4 +1,4 @@
-//! What is to go wrong.
+//! The faults that the proxy causes.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Shared by the proxy and its connections.
+/// State shared by the proxy and its connections.
 #[derive(Default)]
 pub(super) struct Plan {
     faults: Mutex<Faults>,
     dropped: AtomicUsize,
-    /// Moves when the connections that there are must end.
+    /// Changes when the current connections must end.
     cuts: watch::Sender<u64>,
 }
 
@@ -24,23 +24,23 @@ struct Faults {
     held: Option<Held>,
 }
 
-/// Replies that wait.
+/// Replies that are held.
 #[derive(Default)]
 struct Held {
-    /// How many were asked for.
+    /// Number of commands so far.
     asked: usize,
-    /// How many may pass; with its sender gone, all.
+    /// Number of replies that may pass. If the sender is dropped, all may.
     passing: watch::Sender<usize>,
 }
 
-/// What becomes of a reply.
+/// The fate of a reply.
 pub(super) enum Fate {
     Passes,
     IsLost,
     Waits(Turn),
 }
 
-/// A reply's place among those that wait.
+/// Position of a reply among the held ones.
 pub(super) struct Turn {
     nth: usize,
     passing: watch::Receiver<usize>,
@@ -52,13 +52,13 @@ impl Turn {
     }
 }
 
-/// Which replies are lost.
+/// The replies to lose.
 #[derive(Default)]
 enum Replies {
     #[default]
     None,
     Next,
-    /// Of requests that were not seen before.
+    /// Replies to requests that did not occur before.
     New(HashSet<Vec<u8>>),
     Nth {
         every: usize,
@@ -66,7 +66,7 @@ enum Replies {
     },
 }
 
-/// First words of what a client says to introduce itself, or to learn about the server.
+/// Commands with which clients set up a connection, or query the server.
 const INTRODUCTIONS: [&str; 9] = ["ASKING", "AUTH", "CLIENT", "CLUSTER", "HELLO", "INFO", "PING", "QUIT", "SELECT"];
 
 impl Plan {
@@ -136,7 +136,7 @@ impl Plan {
         self.faults().hangs
     }
 
-    /// What becomes of the reply to this request; asked once for each request.
+    /// Decides the fate of the reply to a request. Called once per request.
     pub(super) fn fate(&self, name: &str, request: &[u8]) -> Fate {
         if INTRODUCTIONS.iter().any(|introduction| introduction.eq_ignore_ascii_case(name)) {
             return Fate::Passes;

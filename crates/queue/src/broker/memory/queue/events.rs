@@ -1,4 +1,4 @@
-//! The latest events of a queue, while they are wanted.
+//! The latest events of a queue, kept while the setting is on.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! Which job holds which unique key.
+//! Unique keys and the jobs that hold them.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ pub(super) struct Holds(HashMap<String, Hold>);
 
 struct Hold {
     by: JobId,
-    /// `None`: until the job has ended.
+    /// `None` if the key is held until the job has ended.
     until: Option<Timestamp>,
 }
 
@@ -31,7 +31,7 @@ impl Holds {
         self.0.insert(unique.key.clone(), hold);
     }
 
-    /// The end of a job frees its key, unless it is held for a time or by another job.
+    /// Releases the key of an ended job, unless it is held for a fixed time or by another job.
     pub(super) fn release(&mut self, key: &str, by: &JobId) {
         if self.0.get(key).is_some_and(|hold| hold.by == *by && hold.until.is_none()) {
             self.0.remove(key);

@@ -1,4 +1,4 @@
-//! The lines of jobs behind an ordering key: one is active, the others wait in the order of their enqueue.
+//! Jobs of each ordering key: one is active, the others wait in the order of their enqueues.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,12 +9,12 @@ pub(super) struct Lines(HashMap<String, Line>);
 
 struct Line {
     active: JobId,
-    /// By running number.
+    /// By sequence number.
     waiting: BTreeMap<i64, JobId>,
 }
 
 impl Lines {
-    /// Returns whether the job is the active one; else it waits.
+    /// Adds a job. Returns whether it is the active one; otherwise it waits.
     pub(super) fn join(&mut self, key: &str, seq: i64, id: &JobId) -> bool {
         if let Some(line) = self.0.get_mut(key) {
             line.waiting.insert(seq, id.clone());
@@ -24,7 +24,7 @@ impl Lines {
         true
     }
 
-    /// Returns which job is active now in place of that one.
+    /// Removes a job. Returns the job that becomes active in its place.
     pub(super) fn leave(&mut self, key: &str, seq: i64, id: &JobId) -> Option<JobId> {
         let line = self.0.get_mut(key)?;
         if line.active != *id {

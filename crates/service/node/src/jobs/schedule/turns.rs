@@ -1,7 +1,8 @@
-//! How long the rules of whom are followed: a tenant whose rules are dear to follow keeps no other waiting.
+//! Limits the time for expanding each tenant's rules, so that a tenant with slow rules does not
+//! delay the others.
 //!
-//! A rule may take a second and come to nothing: one of every second on a day that no month has is looked for through a hundred
-//! thousand periods.
+//! Expanding one rule may take a second without a result. For example, a rule for every second on a
+//! day that no month has is searched through a hundred thousand periods.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,41 +16,44 @@ use tokio::time::Instant;
 
 use super::GRACE;
 
-/// Occurrences of one schedule that one transaction takes.
+/// Maximum number of occurrences of one schedule in one transaction.
 const AT_ONCE: usize = 100;
-/// Occurrences that one transaction takes, give or take those of one schedule: while it writes nobody else does.
+/// Approximate maximum number of occurrences in one transaction, which blocks other writers. It may
+/// be exceeded by those of one schedule.
 const MOST_OCCURRENCES: usize = 1_000;
-/// How long rules are followed before what came of it is stored: a run that ends in the middle has then done something.
+/// Maximum time of expanding rules before the results are stored, so that a run that is interrupted
+/// has made progress.
 const BETWEEN_STORES: Duration = Duration::from_secs(2);
-/// How long one tenant's rules are followed in one look. The rest of them waits for the next one.
+/// Maximum time for one tenant's rules in one check. The rest waits for the next check.
 const OF_A_TENANT: Duration = Duration::from_secs(10);
 
-/// One look at schedules.
+/// One check of schedules.
 pub(super) struct Turns {
     now: DateTime<Utc>,
     until: DateTime<Utc>,
     spent: HashMap<TenantId, Duration>,
 }
 
-/// What came of a page, or of its beginning.
+/// The result of a page, or of its first part.
 #[derive(Default)]
 pub(super) struct Followed {
     pub(super) occurring: Vec<Occurring>,
-    /// Schedules whose rule can't be followed.
+    /// Number of schedules whose rule can't be expanded.
     pub(super) unreadable: u64,
-    /// Schedules whose tenant has had its turn: they are left as they are.
+    /// Number of schedules that were left unchanged because their tenant's time is used up.
     pub(super) left: u64,
-    /// The last of them all, behind which it goes on. `None` only of an empty page.
+    /// The last schedule that was processed. `None` only for an empty page.
     pub(super) last: Option<DueSchedule>,
 }
 
 impl Turns {
-    /// For occurrences up to `until`.
+    /// Makes a check for occurrences up to `until`.
     pub(super) fn new(now: DateTime<Utc>, until: DateTime<Utc>) -> Self {
         Self { now, until, spent: HashMap::new() }
     }
 
-    /// Follows the rules of a page, from its beginning, until there is enough to store. No work for a thread that others wait for.
+    /// Expands the rules of a page from its beginning, until there is enough to store. It is slow
+    /// and must not run on a runtime thread.
     pub(super) fn follow(&mut self, page: Vec<DueSchedule>) -> Followed {
         let (begun, mut found) = (Instant::now(), 0);
         let mut followed = Followed::default();
@@ -78,12 +82,13 @@ impl Turns {
     }
 }
 
-/// What is to be prepared of a schedule, and whether its rule could be followed. What has passed, past the grace, is left behind.
+/// Returns the occurrences to prepare, and whether the rule could be expanded. Occurrences that
+/// started before the grace period are skipped.
 fn follow(schedule: DueSchedule, now: DateTime<Utc>, until: DateTime<Utc>) -> (Occurring, bool) {
     let from = schedule.next_at.max(now - GRACE);
     let behind = until + TimeDelta::milliseconds(1);
     let rule = schedule.recurrence.as_deref();
-    // Others' schedules are not to suffer from a rule that the crate has a fault with.
+    // A bug in the recurrence crate must not affect the schedules of other tenants.
     let found = catch_unwind(AssertUnwindSafe(|| occurrences(schedule.starts_at, rule, (from, behind), AT_ONCE)));
     match found.unwrap_or(Err(NoOccurrences::Panicked)) {
         Ok(found) => (Occurring { schedule, within: found.starts, next: found.next }, true),
@@ -113,7 +118,7 @@ mod tests {
 
     #[test]
     fn whose_rules_are_dear_keeps_nobody_waiting() {
-        // Looked for through a hundred thousand seconds each: hours of them all.
+        // Each is searched through a hundred thousand seconds. All of them would take hours.
         let never = "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30";
         let mut due = vec![schedule("hostile", never); 20_000];
         due.push(schedule("acme", ""));

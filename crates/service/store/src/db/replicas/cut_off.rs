@@ -1,22 +1,23 @@
-//! Long reads that replicas don't let come to their end.
+//! Remembers that a replica cancelled a long read.
 //!
-//! A replica ends a read that holds up what it follows (`max_standby_streaming_delay`). Done again on another one it would most likely end
-//! the same way, and so on for ever.
+//! A replica cancels a read that blocks its replication for too long
+//! (`max_standby_streaming_delay`). A retry on another replica would most likely end the same way,
+//! again and again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long such reads are made on the primary.
+/// How long such reads use the primary after a cancellation.
 const REST: Duration = Duration::from_hours(1);
 
-/// When a replica last did that.
+/// When a replica last cancelled a read.
 #[derive(Debug, Default)]
 pub(super) struct CutOff(Mutex<Option<Instant>>);
 
 impl CutOff {
-    /// Notes one. Answers whether it is the first in a while.
+    /// Records a cancellation. Returns whether it is the first within `REST`.
     pub(super) fn note(&self) -> bool {
         let is_first = !self.was_lately();
         *self.last() = Some(Instant::now());

@@ -1,4 +1,4 @@
-//! What was changed a moment ago, as far as this process knows: a replica may not have it yet.
+//! Recent changes that this process knows of. A replica may not have them yet.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 /// How long a change is remembered.
 pub(super) const MEMORY: Duration = Duration::from_secs(5);
-/// Tags that are remembered at most; with more of them everything counts as changed.
+/// Maximum number of tags that are remembered. With more, everything counts as changed.
 const TAGS: usize = 20_000;
 
-/// When what was changed last.
+/// Time of the latest change of each tag.
 #[derive(Debug)]
 pub(super) struct Recent {
     tags: HashMap<Tag, Instant>,
@@ -19,7 +19,7 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// Whatever was changed before `now` is not known here.
+    /// Starts with everything counted as changed at `now`.
     pub(super) fn new(now: Instant) -> Self {
         Self { tags: HashMap::new(), everything: now }
     }
@@ -37,7 +37,7 @@ impl Recent {
         self.tags.clear();
     }
 
-    /// Whether everything under the tag is as it was at that moment, which is not longer ago than the memory lasts.
+    /// Whether everything under the tag is unchanged since `since`, which must be within `MEMORY`.
     pub(super) fn is_unchanged(&self, tag: &Tag, since: Instant) -> bool {
         self.everything < since && self.tags.get(tag).is_none_or(|changed| *changed < since)
     }

@@ -1,4 +1,4 @@
-//! Asks how far the replicas have come, while somebody wants to know.
+//! Reads the positions of the replicas while callers need them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -15,19 +15,19 @@ use crate::sql::Sql;
 use crate::sql::replicas::{DONE, SAID};
 use crate::value::Row;
 
-/// Between two questions.
+/// Pause between two readings.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long an answer may take.
+/// Timeout of one answer.
 const ANSWER: Duration = Duration::from_secs(1);
-/// PostgreSQL writes its log in pages of so many bytes, each with a head.
+/// Size in bytes of the pages of PostgreSQL's write-ahead log. Each page has a header.
 const PAGE: i64 = 8192;
-/// Of a page, and of the first one of a file. No record ends between them.
+/// Sizes of the header of a page, and of the first page of a file. No record ends within them.
 const HEADS: [i64; 2] = [24, 40];
 
-/// The watch over the replicas of a server, for as long as these are there.
+/// The watch on the replicas of a server. Ends when they are dropped.
 pub(super) struct Watch {
     primary: Connections<Postgres>,
-    /// When the primary had come how far; the newest last.
+    /// Positions of the primary by time, the newest last.
     marks: VecDeque<(Instant, i64)>,
 }
 
@@ -40,7 +40,7 @@ impl Watch {
                 wanted.notified().await;
                 let Some(shared) = Weak::upgrade(&watched) else { return };
                 watch.ask(&shared).await;
-                // Nobody hears it where nobody waits.
+                // Fails if no caller waits, which is fine.
                 shared.asked.send_replace(());
                 drop(shared);
                 sleep(PAUSE).await;
@@ -54,7 +54,7 @@ impl Watch {
         self.marks.retain(|(at, _)| now.saturating_duration_since(*at) < BEHIND);
         match position(&self.primary, &SAID).await {
             Ok(Some(said)) => self.marks.push_back((now, without_head(said))),
-            // Whoever asks the primary itself tells of it.
+            // The caller that reads the primary itself reports the failure.
             Ok(None) | Err(_) => return,
         }
         join_all(shared.all.iter().map(|replica| self.look_at(replica))).await;
@@ -62,7 +62,8 @@ impl Watch {
 
     async fn look_at(&self, replica: &Replica) {
         let Some(done) = done(replica).await else { return };
-        // Behind its answer: what follows the primary has done nothing that this has not said.
+        // Read after the replica's answer: a follower of the primary can't be ahead of this
+        // position.
         let Ok(Some(said)) = position(&self.primary, &SAID).await else { return };
         if done > said {
             replica.failed(&Error::Configuration("this server has what the primary never said".into()));
@@ -72,7 +73,7 @@ impl Watch {
     }
 }
 
-/// How far a replica has come, where it can be asked.
+/// Returns how far a replica has replayed the log. `None` if it can't be queried.
 pub(super) async fn done(replica: &Replica) -> Option<i64> {
     if replica.is_resting(Instant::now()) {
         return None;
@@ -92,7 +93,8 @@ async fn position(server: &Connections<Postgres>, question: &'static Sql) -> Res
     Ok(row.and_then(|row| row.opt_int("position").ok().flatten()))
 }
 
-/// What was said last may end at the end of a page, and nothing be on the next one but its head, which nobody is sent.
+/// Corrects a position right after the header of a page. The last record then ended on the previous
+/// page, and replicas are never sent a header alone.
 pub(in crate::db) fn without_head(said: i64) -> i64 {
     let on_page = said % PAGE;
     if HEADS.contains(&on_page) { said - on_page } else { said }

@@ -1,41 +1,41 @@
-//! Which process sends the alerts of the fleet: a row that its holder moves, and that others take
-//! when it stands still.
+//! The lease of the process that sends the fleet's alerts: a row that its holder updates regularly,
+//! and that another process takes when it was not updated.
 //!
-//! Each process measures by its own monotonic clock how long it has seen the row stand still. So no
-//! clocks of two machines are compared, and a clock that is set changes nothing.
+//! Each process measures with its own monotonic clock for how long the row has not changed. So
+//! clocks of two machines are never compared, and setting a clock has no effect.
 
 use std::time::Duration;
 
 use tidegate_store::AlertSender;
 
-/// How often the holder moves the row.
+/// How often the holder updates the row.
 const RENEW: Duration = Duration::from_secs(5);
-/// A row that has stood still for so long has no holder any more.
+/// A row that has not changed for this long has no holder any more.
 const LASTS: Duration = Duration::from_secs(15);
-/// The holder believes in its lease for so long only, which is less than others wait.
+/// How long the holder trusts its lease. This is less than other processes wait.
 pub(super) const BELIEVES: Duration = Duration::from_secs(12);
-/// A row that was not looked at for longer may have moved meanwhile.
+/// If the row was not read for longer than this, it may have changed in between.
 const GAP: Duration = Duration::from_secs(12);
 
-/// The next step of a process that looks at the row.
+/// The next step of a process that has read the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
     /// Another process sends.
     Leave,
     /// No process sends: take the row.
     Take,
-    /// This process sends, and has to move the row now.
+    /// This process sends, and has to update the row now.
     Renew,
     /// This process sends.
     Hold,
 }
 
-/// The lease as one process sees it. Times are since the process began.
+/// The lease as one process sees it. Times are since the start of the process.
 #[derive(Debug)]
 pub(super) struct Lease {
     process: String,
     renewed_at: Option<Duration>,
-    /// The turn of a row that another process holds, and since when it was seen.
+    /// The turn of a row that another process holds, and when it was first seen.
     seen: Option<(i64, Duration)>,
     looked_at: Option<Duration>,
 }
@@ -45,7 +45,7 @@ impl Lease {
         Self { process: process.to_owned(), renewed_at: None, seen: None, looked_at: None }
     }
 
-    /// Takes in the row as it is now.
+    /// Processes the current row.
     pub(super) fn look(&mut self, row: &AlertSender, now: Duration) -> Claim {
         let was_absent = self.looked_at.replace(now).is_none_or(|before| now.saturating_sub(before) > GAP);
         if row.holder == self.process {
@@ -53,7 +53,7 @@ impl Lease {
             return match self.renewed_at {
                 Some(at) if now.saturating_sub(at) < RENEW => Claim::Hold,
                 Some(_) => Claim::Renew,
-                // It was taken, and the answer was lost.
+                // It was taken, but the answer was lost.
                 None => Claim::Take,
             };
         }
@@ -76,12 +76,12 @@ impl Lease {
         }
     }
 
-    /// The row was taken or moved by this process.
+    /// Records that this process has taken or updated the row.
     pub(super) fn renewed(&mut self, now: Duration) {
         self.renewed_at = Some(now);
     }
 
-    /// It is another process's, or that isn't known.
+    /// Records that another process has the row, or that its holder is unknown.
     pub(super) fn lost(&mut self) {
         self.renewed_at = None;
     }
@@ -144,7 +144,7 @@ mod tests {
         assert!(BELIEVES < LASTS);
         assert_eq!(lease.look(&row("b", 7), at(13)), Claim::Leave);
         assert!(!lease.is_held(at(13)));
-        // An answer was lost: the row says that it is its own.
+        // An answer was lost: the row shows that this process has it.
         assert_eq!(lease.look(&row("a", 8), at(14)), Claim::Take);
     }
 }

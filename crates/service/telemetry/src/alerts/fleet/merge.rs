@@ -1,4 +1,4 @@
-//! From what each process reports to what the fleet's receivers are sent.
+//! Merges the reports of processes into the notices for the fleet's receivers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use super::sightings::Living;
 /// Rule and subject.
 type Key<'a> = (&'a str, &'a str);
 
-/// A change of what fires in the fleet, and what is sent of it.
+/// A change to the firing alerts of the fleet, and its notice.
 #[derive(Debug, PartialEq)]
 pub(super) struct Merged {
     pub(super) change: StateChange,
     pub(super) step: Option<Step>,
 }
 
-/// A step that receivers are sent.
+/// A step that receivers are notified of.
 #[derive(Debug, PartialEq)]
 pub(super) struct Step {
     pub(super) from: Phase,
@@ -26,10 +26,10 @@ pub(super) struct Step {
     pub(super) source: Identity,
 }
 
-/// Compares the reports of processes that live with what was recorded. An alert fires for the fleet
-/// while one process reports it, and begins with a process that certainly lives. Its beginning is
-/// sent unless it is silenced, once the silence is over, and not if a process has sent it on its
-/// own. Its end is sent if the beginning was.
+/// Compares the reports of running processes with the recorded state. An alert fires for the fleet
+/// while at least one process reports it. It starts with a process that is certainly running. Its
+/// start is sent unless it is silenced; then it is sent when the silence is over. It is not sent if
+/// a process has sent it directly. Its end is sent if its start was.
 pub(super) fn merge(
     living: &Living,
     states: &[AlertState],
@@ -63,7 +63,7 @@ fn key(alert: &Alert) -> Key<'_> {
     (&alert.rule, &alert.subject)
 }
 
-/// The process that has reported it for longest.
+/// Returns the report of the process that reported it first.
 pub(super) fn first<'a>(reports: impl Iterator<Item = &'a AlertReport>) -> Option<&'a AlertReport> {
     reports.min_by_key(|report| (report.alert.fired_at_unix_ms, &report.source.instance))
 }

@@ -1,22 +1,21 @@
-//! What this process reports of its own alerts, and what it sends on its own while the database is
-//! away.
+//! The reports of this process on its alerts, and the alerts that it sends directly while the
+//! database is unreachable.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_base::identity::{Identity, THIS_PROCESS};
 use tidegate_perfmon::Alert;
 use tidegate_store::{AlertReport, ReportChange};
 
-use crate::Seldom;
-
-/// How often a process that reports something shows that it lives.
+/// How often a process with reports shows that it is alive.
 const REFRESH: Duration = Duration::from_secs(5);
-/// How long the end of an alert is left to be read.
+/// How long the report of an ended alert is kept for the sender.
 const ENDS_LAST: Duration = Duration::from_secs(30);
-/// Alerts that a process reports.
+/// Maximum number of alerts that a process reports.
 const MOST: usize = 200;
-/// Between two lines of the log about more of them.
+/// Limits the log lines about further alerts to one in ten minutes.
 static TOO_MANY: Seldom = Seldom::new(Duration::from_secs(600));
 
 type Key = (String, String);
@@ -36,9 +35,9 @@ pub(super) struct Own {
     written: BTreeMap<Key, Written>,
     written_at: Duration,
     beat: i64,
-    /// Whether the database may hold other reports of this process than `written`.
+    /// Whether the reports of this process in the database may differ from `written`.
     is_in_doubt: bool,
-    /// Alerts that this process has sent on its own, until the fleet can send their end.
+    /// Alerts that this process has sent directly, until the fleet can send their end.
     direct: BTreeMap<Key, Alert>,
 }
 
@@ -85,8 +84,8 @@ impl Own {
         (is_due || is_anew || !plan.changed.is_empty() || !plan.removed.is_empty()).then_some(plan)
     }
 
-    /// Returns the alerts to report. What was reported is reported until it ends; the places that
-    /// are left go to the gravest of the others.
+    /// Returns the alerts to report. A reported alert stays until it ends. The remaining slots go
+    /// to the most severe of the others.
     fn to_report<'a>(&self, firing: &'a [Alert]) -> BTreeMap<Key, &'a Alert> {
         let is_reported =
             |(key, _): &(Key, &Alert)| self.written.get(key).is_some_and(|written| written.ended_at.is_none());
@@ -107,13 +106,14 @@ impl Own {
         reported.into_iter().collect()
     }
 
-    /// A plan is about to be written. As long as no answer comes, it isn't known whether it was.
+    /// Records that a plan is about to be written. Until there is an answer, the outcome is
+    /// unknown.
     pub(super) fn doubt(&mut self) {
         self.is_in_doubt = true;
     }
 
-    /// The plan was written. `reports` is the number of reports that the database has of this
-    /// process: if it lost some, or kept others, the next plan writes all of them.
+    /// Records that the plan was written. `reports` is the number of reports of this process in the
+    /// database. If it differs from the expected number, the next plan writes all of them.
     pub(super) fn wrote(&mut self, plan: ReportChange, now: Duration, reports: u64) {
         (self.beat, self.written_at) = (plan.beat, now);
         for AlertReport { alert, is_firing, is_direct, .. } in plan.changed {
@@ -126,18 +126,19 @@ impl Own {
         self.is_in_doubt = reports != self.written.len() as u64;
     }
 
-    /// Returns the removal of the reports that the fleet does not need when this process ends.
+    /// Returns the removal of the reports that the fleet does not need after this process has
+    /// ended.
     pub(super) fn farewell(&self, is_needed: impl Fn(&Key) -> bool) -> Option<ReportChange> {
         let removed: Vec<_> = self.written.keys().filter(|key| !is_needed(key)).cloned().collect();
         let change = ReportChange { beat: self.beat + 1, removed, ..ReportChange::default() };
         (!change.removed.is_empty()).then_some(change)
     }
 
-    /// Returns the alerts whose beginning this process sends on its own while the database is away:
-    /// unsilenced ones that the fleet has not sent, as far as `is_shared` says.
+    /// Returns the alerts whose start this process sends directly while the database is
+    /// unreachable: unsilenced ones that the fleet has not sent, as far as `is_shared` knows.
     ///
-    /// The ends are for the fleet to send, since another process may still report the alert. Until
-    /// the fleet knows of it, this process reports it as one that fires.
+    /// The fleet sends their ends, since another process may still report the alert. Until the
+    /// fleet knows of it, this process reports it as firing.
     pub(super) fn direct(&mut self, is_away: bool, firing: &[Alert], is_shared: impl Fn(&Key) -> bool) -> Vec<Alert> {
         let alive: BTreeMap<Key, &Alert> = firing.iter().map(|alert| (key(alert), alert)).collect();
         self.direct.retain(|key, alert| match alive.get(key) {

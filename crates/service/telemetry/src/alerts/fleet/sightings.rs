@@ -1,20 +1,20 @@
-//! Which processes live, as far as their reports show it.
+//! Finds out which processes are alive from their reports.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use tidegate_store::AlertReport;
 
-/// Reports of a process whose beat stood still for so long count no more. A process moves it every
-/// five seconds.
+/// Reports whose beat has not changed for this long do not count any more. A process changes it
+/// every five seconds.
 const LASTS: Duration = Duration::from_secs(30);
-/// Reports that were not looked at for longer may have moved meanwhile.
+/// If reports were not read for longer than this, their beats may have changed in between.
 const GAP: Duration = Duration::from_secs(12);
 
-/// The beat of each process, by the clock of the process that looks.
+/// The beat of each process, by the clock of the process that reads.
 #[derive(Debug)]
 pub(super) struct Sightings {
-    /// The process that looks. It lives.
+    /// The process that reads. It is alive.
     own: String,
     beats: HashMap<String, Beat>,
     looked_at: Option<Duration>,
@@ -24,7 +24,7 @@ pub(super) struct Sightings {
 struct Beat {
     number: i64,
     moved_at: Duration,
-    /// Whether it was seen to move. Until then the process may be a dead one.
+    /// Whether a change was seen. Before that, the process may be dead.
     is_proven: bool,
 }
 
@@ -32,10 +32,10 @@ struct Beat {
 #[derive(Debug, Default)]
 pub(super) struct Living {
     pub(super) reports: Vec<AlertReport>,
-    /// Processes that certainly live. The reports of the others keep an alert that fires already,
-    /// and begin none.
+    /// Processes that are certainly alive. Reports of the others keep a firing alert, but do not
+    /// start one.
     pub(super) proven: BTreeSet<String>,
-    /// Processes that died, with their last beat.
+    /// Dead processes with their last beat.
     pub(super) dead: BTreeMap<String, i64>,
 }
 
@@ -44,8 +44,8 @@ impl Sightings {
         Self { own: own.to_owned(), beats: HashMap::new(), looked_at: None }
     }
 
-    /// Finds the processes that live. At the first look, and after a while without one, such as an
-    /// outage of the database, each process gets the time to move its beat.
+    /// Finds the processes that are alive. After the first read, or the first one after a pause
+    /// such as an outage of the database, each process gets time to change its beat.
     pub(super) fn look(&mut self, now: Duration, mut reports: Vec<AlertReport>) -> Living {
         let was_absent = self.looked_at.replace(now).is_none_or(|before| now.saturating_sub(before) > GAP);
         if was_absent {

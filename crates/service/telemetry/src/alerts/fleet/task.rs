@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_base::clock::unix_ms;
 use tidegate_base::identity::THIS_PROCESS;
 use tidegate_perfmon::{Phase, Silence, Transition};
@@ -17,22 +18,21 @@ use super::merge::{Merged, merge};
 use super::own::{Own, key};
 use super::sightings::{Living, Sightings};
 use super::{FAREWELL, Fleet, View, is_silenced};
-use crate::Seldom;
 use crate::alerts::AlertDesk;
 use crate::alerts::notice::Notice;
 
-/// Between two turns of the sender, and two looks of any process at its own alerts.
+/// Interval of the sender's turns, and of each process's reads of its own alerts.
 const TURN: Duration = Duration::from_secs(1);
-/// Between two looks at the database of a process that doesn't send.
+/// Interval of the reads of the database by a process that does not send.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long the database may take for a turn.
+/// Timeout of the database operations in a turn.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// After so long without the database, a process sends its own alerts.
+/// Duration of an outage of the database after which a process sends its own alerts.
 const GRACE: Duration = Duration::from_secs(5);
-/// Between two lines of the log about a database that is away.
+/// Limits the log lines about an unreachable database to one a minute.
 static FAILURES: Seldom = Seldom::new(Duration::from_secs(60));
 
-/// The knowledge of one process about the fleet. Times are since the task began.
+/// State of the fleet that one process knows. Times are since the start of the task.
 pub(super) struct Task {
     fleet: Arc<Fleet>,
     desk: Arc<AlertDesk>,
@@ -40,13 +40,13 @@ pub(super) struct Task {
     lease: Lease,
     sightings: Sightings,
     own: Own,
-    /// Rules and subjects that the fleet has sent, as they were read last.
+    /// Rules and subjects of the alerts that the fleet has sent, at the last read.
     told: BTreeSet<(String, String)>,
     looked_at: Option<Duration>,
     good_at: Duration,
-    /// How far each receiver is, as it is written.
+    /// Position of each receiver, as written to the database.
     settled: BTreeMap<&'static str, u64>,
-    /// Numbers the notices that this process sends on its own.
+    /// Number of the last notice that this process sent directly.
     direct: u64,
 }
 
@@ -77,7 +77,7 @@ impl Task {
                 _ = turns.tick() => {}
                 () = wake.notified() => {}
             }
-            // A turn that a shutdown cuts off is one that failed: the next sender reads what was
+            // A turn that a shutdown interrupts has failed: the next sender reads what was
             // committed.
             if shutdown.run_until_cancelled(self.turn()).await.is_none() {
                 break;
@@ -90,7 +90,7 @@ impl Task {
         }
     }
 
-    /// The time by which everything here is reckoned.
+    /// Returns the time since the start of the task.
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -104,8 +104,8 @@ impl Task {
         match shared {
             Ok(()) => self.good_at = now,
             Err(error) => {
-                // It isn't known what of it was done: the next sender reads what was committed.
-                // Notices that wait may be sent until the lease is over.
+                // It is unknown which part was done: the next sender reads what was committed.
+                // Waiting notices may be sent until the end of the lease.
                 self.lease.lost();
                 if let Some(unlogged) = FAILURES.count() {
                     tracing::warn!(
@@ -118,13 +118,13 @@ impl Task {
         }
         let is_away = now.saturating_sub(self.good_at) >= GRACE;
         if is_away {
-            // Nothing may wait behind notices that another process may send by now.
+            // Direct notices must not wait after notices that another process may already send.
             self.step_down();
         }
         self.send_directly(is_away);
     }
 
-    /// Everything that needs the database.
+    /// Runs all steps that need the database.
     async fn share(&mut self) -> Result<(), StoreError> {
         self.report().await?;
         self.settle().await?;
@@ -151,7 +151,7 @@ impl Task {
         Ok(())
     }
 
-    /// Writes what has changed in this process.
+    /// Writes the changed reports of this process.
     async fn report(&mut self) -> Result<(), StoreError> {
         let (now, desk) = (self.now(), &self.desk);
         if let Some(plan) = self.own.plan(now, &desk.firing(), |alert| desk.end_of(alert)) {
@@ -159,7 +159,7 @@ impl Task {
             self.own.doubt();
             let reports = self.fleet.store.put_alert_reports(process, &plan).await?;
             if !plan.changed.is_empty() {
-                // So that the view shows it.
+                // So that the view includes it.
                 self.looked_at = None;
             }
             self.own.wrote(plan, now, reports);
@@ -167,7 +167,7 @@ impl Task {
         Ok(())
     }
 
-    /// Notes what was delivered.
+    /// Records delivered notices in the database.
     async fn settle(&mut self) -> Result<(), StoreError> {
         for receiver in self.fleet.receivers() {
             let (way, settled) = (receiver.way(), receiver.settled());
@@ -179,8 +179,8 @@ impl Task {
         Ok(())
     }
 
-    /// Becomes the sender or stays it, if it is this process's turn. A process without receivers
-    /// never does. Returns the row.
+    /// Takes or keeps the role of the sender, if it is this process's turn. A process without
+    /// receivers never does. Returns the row.
     async fn claim(&mut self) -> Result<AlertSender, StoreError> {
         let (process, name) = (&THIS_PROCESS.instance, THIS_PROCESS.name());
         let mut sender = self.fleet.store.alert_sender().await?;
@@ -209,13 +209,13 @@ impl Task {
         Ok(sender)
     }
 
-    /// Goes on where the sender before has ended.
+    /// Continues from the position of the previous sender.
     async fn take_over(&mut self, sender: &AlertSender) -> Result<(), StoreError> {
         let store = &self.fleet.store;
         for receiver in self.fleet.receivers() {
             let settled = match store.alert_settled(receiver.way()).await? {
                 Some(settled) => settled,
-                // A new receiver gets what comes from now on.
+                // A new receiver gets only later notices.
                 None => {
                     store.settle_alerts(receiver.way(), sender.notices).await?;
                     sender.notices
@@ -233,8 +233,8 @@ impl Task {
         Ok(())
     }
 
-    /// Merges the reports, records what is to be sent, and has the receivers send it. States that
-    /// can't be read are removed. Returns what fires then.
+    /// Merges the reports, records the notices, and passes them to the receivers. Removes states
+    /// that can't be read. Returns the resulting firing alerts.
     async fn send(
         &mut self,
         sender: &AlertSender,
@@ -262,7 +262,7 @@ impl Task {
                 notices.push((number, Arc::new(Notice { event, step: step_of, source: step.source })));
             }
         }
-        // A notice is numbers and texts, which JSON can always say.
+        // A notice contains only numbers and texts, which always serialize.
         let written =
             notices.iter().map(|(number, notice)| (*number, serde_json::to_string(&**notice).unwrap_or_default()));
         let written: Vec<_> = written.collect();
@@ -280,7 +280,7 @@ impl Task {
         Ok(after(states, changes))
     }
 
-    /// Sends what is this process's own to send.
+    /// Sends the alerts that this process has to send directly.
     fn send_directly(&mut self, is_away: bool) {
         if self.fleet.receivers().is_empty() {
             return;
@@ -295,7 +295,7 @@ impl Task {
         }
     }
 
-    /// The lease was taken or moved.
+    /// Records that the lease was taken or renewed.
     fn renewed(&mut self, now: Duration) {
         self.lease.renewed(now);
         self.lease_receivers(now);
@@ -306,15 +306,15 @@ impl Task {
         self.fleet.receivers().iter().for_each(|receiver| receiver.lease_until(end));
     }
 
-    /// Leaves the notices of the fleet to the process that sends from now on.
+    /// Leaves the fleet's notices to the process that sends from now on.
     fn step_down(&mut self) {
         self.lease.lost();
         self.fleet.receivers().iter().for_each(|receiver| receiver.take_back_shared());
     }
 
-    /// Gives the lease back, so that another process need not wait for its end. Reports of alerts
-    /// that the fleet was sent remain until the sender finds this process dead: a restart repeats
-    /// none of them. The others are removed.
+    /// Releases the lease, so that another process need not wait for its expiry. Reports of alerts
+    /// that the fleet has sent stay until the sender finds this process dead, so a restart repeats
+    /// none of them. The other reports are removed.
     async fn leave(&mut self) {
         let left = async {
             self.settle().await?;

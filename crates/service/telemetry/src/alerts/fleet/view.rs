@@ -11,15 +11,15 @@ use tokio::time::Instant;
 
 use super::merge::first;
 
-/// Age at which the last read says nothing any more: three reads of a process that doesn't send.
+/// Age above which a read counts as outdated: three intervals of a process that does not send.
 const CURRENT_FOR: Duration = Duration::from_secs(15);
 
 /// The fleet at the last read.
 #[derive(Debug, Default)]
 pub(in crate::alerts) struct View {
-    /// Alerts that fire in any process, the gravest first.
+    /// Firing alerts of all processes, the most severe first.
     firing: Vec<FleetAlert>,
-    /// Name of the process that sends; `None` if there is none.
+    /// Name of the process that sends. `None` if there is none.
     pub(in crate::alerts) sender: Option<String>,
     /// Whether this process sends.
     pub(in crate::alerts) is_sender: bool,
@@ -39,11 +39,12 @@ pub(in crate::alerts) struct FleetAlert {
     threshold: f64,
     detail: String,
     trace_id: Option<String>,
-    /// Whether a silence covers it when it is shown.
+    /// Whether a silence covers it at the moment.
     silenced: bool,
-    /// Whether receivers were sent it. `None` if the database, which knows it, is away.
+    /// Whether receivers were notified. `None` if the database, which has this information, is
+    /// unreachable.
     notified: Option<bool>,
-    /// The processes that report it, by name.
+    /// Names of the processes that report it.
     processes: Vec<String>,
 }
 
@@ -68,7 +69,7 @@ impl FleetAlert {
 }
 
 impl View {
-    /// Makes the view from the reports of processes that are alive.
+    /// Makes the view from the reports of running processes.
     pub(super) fn of(reports: &[AlertReport], states: &[AlertState], sender: &AlertSender) -> Self {
         let mut firing: BTreeMap<(&str, &str), Vec<&AlertReport>> = BTreeMap::new();
         for report in reports.iter().filter(|report| report.is_firing) {
@@ -94,13 +95,13 @@ impl View {
         }
     }
 
-    /// Whether the last read is recent. If not, the database is away or slow.
+    /// Whether the last read is recent. If not, the database is unreachable or slow.
     pub(in crate::alerts) fn is_current(&self) -> bool {
         self.read_at.is_some_and(|at| at.elapsed() < CURRENT_FOR)
     }
 
-    /// Returns the alerts that fire, the gravest first: those of the last read while that is
-    /// recent, and those of `own`, the alerts of this process, that were not read yet.
+    /// Returns the firing alerts, the most severe first: those of the last read if it is recent,
+    /// and those of `own`, the alerts of this process, that were not read yet.
     pub(in crate::alerts) fn firing(
         &self,
         own: Vec<Alert>,
@@ -160,7 +161,7 @@ mod tests {
         assert!(view.is_current());
         let expected = [("p99".to_owned(), Some(false), other), ("health".to_owned(), Some(false), this.clone())];
         assert_eq!(shown(&view), expected);
-        // Never read, as while the database is away since the start.
+        // Never read, for example if the database was unreachable from the start.
         let view = View { read_at: None, ..view };
         assert!(!view.is_current());
         assert_eq!(shown(&view), [("p99".to_owned(), None, this.clone()), ("health".to_owned(), None, this)]);

@@ -1,4 +1,4 @@
-//! Mail to operators, through the mail server of the settings.
+//! Sends mail to operators through the configured mail server.
 
 use tidegate_base::clock;
 use tidegate_outgoing::email::{Mail, Mailer};

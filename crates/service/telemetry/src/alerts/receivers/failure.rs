@@ -1,14 +1,14 @@
-//! Why a try failed, and whether to try again.
+//! The cause of a failed attempt, and whether to retry.
 
 use std::time::Duration;
 
 use tidegate_outgoing::email::SendError;
 use tidegate_outgoing::webhook::{self, Answer};
 
-/// The longest that a receiver may ask to be left alone.
+/// Maximum delay that a receiver may request.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
-/// Why a try failed. It names no URL, which often is a password, and no address.
+/// The cause of a failed attempt. It contains no URL, which is often secret, and no address.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
@@ -24,9 +24,9 @@ pub(super) enum Failure {
 /// The consequence of a failure.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Another try may succeed, but not within this time.
+    /// Another attempt may succeed, but not before this time has passed.
     TryAgain { after: Duration },
-    /// No other try will succeed until an operator changes something.
+    /// No further attempt can succeed until an operator changes something.
     GiveUp,
 }
 
@@ -45,7 +45,7 @@ impl Failure {
     }
 }
 
-/// Any 2xx takes what was posted.
+/// Any 2xx status accepts the message.
 pub(super) fn taken(answer: Answer) -> Result<(), Failure> {
     let Answer { status, retry_after } = answer;
     if (200..300).contains(&status) { Ok(()) } else { Err(Failure::Answer { status, retry_after }) }

@@ -1,4 +1,4 @@
-//! `PagerDuty`, by its Events API v2.
+//! Sends alerts to `PagerDuty` with its Events API v2.
 
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::{Context, Failure};
 use crate::alerts::notice::Notice;
 use crate::alerts::sentence;
 
-/// Characters that `PagerDuty` keeps of a summary.
+/// Maximum number of characters in a summary for `PagerDuty`.
 const LONGEST_SUMMARY: usize = 1024;
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ fn event(notice: &Notice, context: &Context, key: &str) -> Value {
         "payload": {
             "summary": summary,
             "source": notice.source.name(),
-            // PagerDuty has the same names.
+            // PagerDuty uses the same names.
             "severity": alert.severity,
             "timestamp": at.to_rfc3339(),
             "class": alert.rule,

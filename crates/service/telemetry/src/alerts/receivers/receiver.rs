@@ -1,9 +1,10 @@
-//! A receiver: notices wait in order, and each is tried until it is taken or given up.
+//! A receiver: notices wait in order, and each is tried until it is accepted or given up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tidegate_base::Seldom;
 use tidegate_perfmon::{Numbered, OperationHandle, Outbox, OutboxCounts, Registry};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -12,19 +13,20 @@ use tokio_util::sync::CancellationToken;
 use super::failure::Next;
 use super::{Channel, Context, Failure};
 use crate::alerts::notice::Notice;
-use crate::{Seldom, operations};
+use crate::operations;
 
-/// Notices that may wait.
+/// Maximum number of waiting notices.
 const MOST_WAITING: usize = 256;
-/// A receiver that is away is away for many alerts: the log hears of one failure in so long.
+/// Minimum interval between log lines about failures: while a receiver is unreachable, many alerts
+/// fail.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
 
-/// A notice that waits.
+/// A waiting notice.
 #[derive(Debug, Clone)]
 struct Waiting {
-    /// Counts up in this receiver.
+    /// Sequence number in this receiver.
     number: u64,
-    /// The notice's number in the database; `None` if this process sends it on its own.
+    /// Number of the notice in the database. `None` if this process sends it directly.
     shared: Option<u64>,
     notice: Arc<Notice>,
 }
@@ -35,22 +37,23 @@ impl Numbered for Waiting {
     }
 }
 
-/// One receiver and what waits for it.
+/// One receiver and its waiting notices.
 pub(in crate::alerts) struct Receiver {
     channel: Channel,
     context: Context,
     outbox: Mutex<Outbox<Waiting>>,
     pushed: AtomicU64,
-    /// The highest number of a shared notice that was delivered or given up.
+    /// Highest number of a shared notice that was delivered or given up.
     settled: AtomicU64,
-    /// The highest number of a shared notice that was put into the outbox since these were taken
-    /// back.
+    /// Highest number of a shared notice that was added to the outbox since the last
+    /// `take_back_shared`.
     queued: AtomicU64,
-    /// Until when this process may send shared notices, in milliseconds since `started`.
+    /// End of the time in which this process may send shared notices, in milliseconds since
+    /// `started`.
     leased_until_ms: AtomicU64,
     progress: Arc<Notify>,
     wake: Notify,
-    /// The outbox reckons in the time since.
+    /// Start of the outbox's clock.
     started: Instant,
     failures: Seldom,
     sending: Arc<OperationHandle>,
@@ -79,7 +82,7 @@ impl Receiver {
         self.channel.way()
     }
 
-    /// Puts a notice behind those that wait. `shared` is its number in the database.
+    /// Adds a notice to the outbox. `shared` is its number in the database.
     pub(in crate::alerts) fn push(&self, notice: Arc<Notice>, shared: Option<u64>) {
         let number = self.pushed.fetch_add(1, Ordering::Relaxed);
         let mut outbox = self.outbox();
@@ -89,7 +92,8 @@ impl Receiver {
         self.wake.notify_one();
     }
 
-    /// Removes the waiting notices of the database, which another process sends from now on.
+    /// Removes the waiting notices that have a number in the database, which another process sends
+    /// from now on.
     pub(in crate::alerts) fn take_back_shared(&self) {
         let mut outbox = self.outbox();
         outbox.retain(|waiting| waiting.shared.is_none());
@@ -98,22 +102,22 @@ impl Receiver {
         self.wake.notify_one();
     }
 
-    /// Lets shared notices be sent until then.
+    /// Allows shared notices to be sent until `end`.
     pub(in crate::alerts) fn lease_until(&self, end: Instant) {
         let end = end.saturating_duration_since(self.started).as_millis();
         self.leased_until_ms.store(u64::try_from(end).unwrap_or(u64::MAX), Ordering::Release);
         self.wake.notify_one();
     }
 
-    /// Takes in how far the database has the receiver. Returns the number behind which notices are
-    /// to be put into the outbox: those up to it are settled, or wait here with their tries.
+    /// Updates the position of the receiver from the database. Returns the number after which
+    /// notices have to be added to the outbox: earlier ones are settled or already wait here.
     pub(in crate::alerts) fn catch_up(&self, settled: u64) -> u64 {
         let settled = self.settled.fetch_max(settled, Ordering::AcqRel).max(settled);
         settled.max(self.queued.load(Ordering::Acquire))
     }
 
-    /// The highest number of a notice of the database that was delivered or given up; 0 before the
-    /// first.
+    /// Returns the highest number of a notice of the database that was delivered or given up. 0
+    /// before the first.
     pub(in crate::alerts) fn settled(&self) -> u64 {
         self.settled.load(Ordering::Acquire)
     }
@@ -142,8 +146,8 @@ impl Receiver {
                     Some(shared) if shared <= self.settled() => {
                         self.outbox().retain(|other| other.number != waiting.number);
                     }
-                    // Another process may send by now. The task takes these notices back, or moves
-                    // the lease.
+                    // Another process may already send. The task removes these notices from the
+                    // outbox, or renews the lease.
                     Some(_) if !self.is_leased() => self.wake.notified().await,
                     _ => self.try_once(&waiting).await,
                 },

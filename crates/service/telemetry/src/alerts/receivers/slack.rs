@@ -1,4 +1,5 @@
-//! Slack, and what takes its messages: Mattermost, and Discord at its `/slack` endpoint.
+//! Sends alerts to Slack, and to services that accept its messages: Mattermost, and Discord with
+//! its `/slack` endpoint.
 
 use reqwest::Url;
 use serde_json::json;
@@ -38,7 +39,7 @@ fn text(notice: &Notice, context: &Context) -> String {
     format!("{sign} *{severity}*: {words}{}", link.unwrap_or_default())
 }
 
-/// The three characters by which Slack knows links and mentions, such as `<!channel>`.
+/// Escapes the three characters of Slack's links and mentions, such as `<!channel>`.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -26,7 +26,7 @@ async fn sent(channel: &Channel) -> Result<(), Failure> {
     channel.send(&notice(alert("test", "")), &context()).await
 }
 
-/// However the address is written, nothing is connected to: the listener would have accepted.
+/// No form of the address leads to a connection. The listener would have accepted it.
 #[tokio::test]
 async fn a_private_address_is_refused_however_it_is_written() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -60,7 +60,7 @@ async fn failures_are_told_apart_and_never_name_the_url() {
     assert!(!wrong.to_string().contains("hunter2"), "{wrong}");
 }
 
-/// Answers what it was given, in that order, and then 204; notes the bodies.
+/// Runs a receiver that answers with `answers` in order, and then with 204. Records the bodies.
 async fn receiver(answers: &'static [u16]) -> (String, Arc<Mutex<Vec<String>>>) {
     let bodies = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&bodies);
@@ -155,7 +155,7 @@ async fn a_process_whose_lease_is_over_sends_no_shared_notice() {
     let ((over, _), (held, _)) = (started(webhook(&url, true)), started(webhook(&url, true)));
     over.lease_until(tokio::time::Instant::now());
     over.push(Arc::new(notice(alert("p99", ""))), Some(1));
-    // While these are delivered, the other would have been.
+    // During these deliveries, the other would have been delivered too.
     for number in 1..=3 {
         held.push(Arc::new(notice(alert("error_rate", ""))), Some(number));
         let settled = poll_until(LONG, async || (held.settled() == number).then_some(()));

@@ -1,4 +1,4 @@
-//! The webhook of an operator: a notice as JSON, signed if there is a key.
+//! Posts a notice as JSON to the operator's webhook, signed if a key is configured.
 
 use reqwest::Url;
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub(super) struct Webhook {
     pub(super) sender: Sender,
 }
 
-/// The body. Its event is in a header.
+/// The body. The event id is in a header.
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(flatten)]

@@ -27,7 +27,7 @@ fn merged_of(reports: &[AlertReport], proven: &[&str], states: &[AlertState], si
     merge(&living, states, |rule, _| rule == silenced, NOW)
 }
 
-/// The phases before and after, of what is sent.
+/// Returns the phases before and after each step that is sent.
 fn sent(merged: &[Merged]) -> Vec<(Phase, Phase)> {
     merged.iter().filter_map(|merged| merged.step.as_ref().map(|step| (step.from, step.alert.phase))).collect()
 }

@@ -1,0 +1,32 @@
+//! What several parts of the page of limits show.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use crate::limits::TENANT;
+use crate::pages::here::Here;
+use crate::pages::layout::{Button, Frame};
+use crate::pages::text;
+
+pub(super) fn choice(id: &str, limiters: &[Value], chosen: Option<&str>, with_tenants: bool) -> Markup {
+    html! {
+        select id=(id) name="limiter" {
+            @for name in limiters.iter().filter_map(|limiter| limiter["name"].as_str()).filter(|name| with_tenants || *name != TENANT) {
+                option selected[chosen == Some(name)] { (name) }
+            }
+        }
+    }
+}
+
+pub(super) fn key_buttons(frame: &Frame, limiter: &str, key: &str, is_blocked: bool) -> Markup {
+    let shown = text::visible(key);
+    let button = |act: &str, label, asks: Option<&str>| {
+        let action = format!("{}/{act}", Here::Limits.path());
+        frame.button(&Button { action: &action, label, about: &shown, asks }, &[("limiter", limiter), ("key", key)])
+    };
+    let asks = format!("Forget what {} has used, its block and its strikes?", text::beginning(&shown, 64));
+    html! {
+        @if is_blocked { (button("unblock", "Unblock", None)) }
+        (button("forget", "Forget", Some(&asks)))
+    }
+}

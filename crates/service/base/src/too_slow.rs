@@ -1,0 +1,37 @@
+//! The error of a request body that comes too slowly.
+
+use std::error::Error;
+
+/// A body brought less than its client has to send in the time that the server waited for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body brought less than {rate} bytes a second")]
+pub struct TooSlow {
+    /// Bytes a second that a body has to bring.
+    pub rate: u64,
+}
+
+impl TooSlow {
+    /// Finds this error among the causes of `error`. `None` if it is none of them.
+    pub fn cause_of(error: &(dyn Error + 'static)) -> Option<Self> {
+        std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn it_is_found_below_other_errors() {
+        let slow = TooSlow { rate: 512 };
+        assert_eq!(TooSlow::cause_of(&slow), Some(slow));
+        assert_eq!(TooSlow::cause_of(&io::Error::other(Wrapped(slow))), Some(slow));
+        assert_eq!(TooSlow::cause_of(&io::Error::other("the connection broke")), None);
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the body failed")]
+    struct Wrapped(#[source] TooSlow);
+}

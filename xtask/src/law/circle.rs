@@ -1,0 +1,77 @@
+//! Rows of the table that would let packages import one another in a circle.
+//!
+//! Cargo refuses such a circle, unless one of its imports is a dev-dependency.
+
+use std::collections::HashSet;
+
+use super::Breach;
+use super::table::Row;
+
+/// The first circle of the table.
+pub(super) fn first(rows: &'static [Row]) -> Option<Breach<'static>> {
+    rows.iter().find_map(|row| {
+        let way = way_back(rows, row, row.package, &mut HashSet::new())?;
+        Some(Breach::Circle { package: row.package, way })
+    })
+}
+
+/// The packages from `row` to `target`. Each is visited once, so that the search ends.
+fn way_back(
+    rows: &'static [Row],
+    row: &Row,
+    target: &str,
+    visited: &mut HashSet<&'static str>,
+) -> Option<Vec<&'static str>> {
+    for &next in row.may_import {
+        if next == target {
+            return Some(vec![row.package, next]);
+        }
+        if !visited.insert(next) {
+            continue;
+        }
+        let below = rows.iter().find(|row| row.package == next);
+        if let Some(mut way) = below.and_then(|below| way_back(rows, below, target, visited)) {
+            way.insert(0, row.package);
+            return Some(way);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first;
+    use crate::law::table::Row;
+
+    #[test]
+    fn a_package_that_may_import_itself_is_a_circle() {
+        // The first row leads into the circle and is no part of it.
+        const ROWS: &[Row] = &[Row { package: "a", may_import: &["b"] }, Row { package: "b", may_import: &["b"] }];
+        let breach = first(ROWS).map(|breach| breach.to_string());
+        assert_eq!(breach.as_deref(), Some("xtask/src/law/table.rs lets `b` import itself: b imports b"));
+    }
+
+    #[test]
+    fn a_longer_way_back_is_named() {
+        const ROWS: &[Row] = &[
+            Row { package: "a", may_import: &["b"] },
+            Row { package: "b", may_import: &["d", "c"] },
+            Row { package: "c", may_import: &["a"] },
+            Row { package: "d", may_import: &[] },
+        ];
+        let breach = first(ROWS).map(|breach| breach.to_string());
+        let expected = "xtask/src/law/table.rs lets `a` import itself: a imports b imports c imports a";
+        assert_eq!(breach.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn two_ways_down_are_no_circle() {
+        const ROWS: &[Row] = &[
+            Row { package: "a", may_import: &["b", "c"] },
+            Row { package: "b", may_import: &["d"] },
+            Row { package: "c", may_import: &["d"] },
+            Row { package: "d", may_import: &[] },
+        ];
+        assert_eq!(first(ROWS), None);
+    }
+}
