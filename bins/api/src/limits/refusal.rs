@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use tidegate_base::Seldom;
 use tidegate_ratelimit::{CheckError, Decision, Rejection, headers};
-use tidegate_telemetry::Seldom;
 
 use crate::peer::NoPeer;
 use crate::problem::Problem;
