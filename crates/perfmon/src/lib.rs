@@ -45,72 +45,9 @@
 //!
 #![cfg_attr(not(doctest), doc = include_str!("axum.md"))]
 //!
-//! # Health and alerts
+#![doc = include_str!("alerts.md")]
 //!
-//! [`Registry::readings`] covers minutes and seconds. [`HealthMonitor`] derives a state from it
-//! that does not flap, and [`Alerts`] derives the few events that need a notification. [`BurnRate`]
-//! watches an error budget over hours and days. All of them are pure: they take the time as an
-//! argument and return what changed. The caller delivers it.
-//!
-//! ```
-//! use std::time::Duration;
-//! use tidegate_perfmon::{AlertRule, Alerts, BurnLog, BurnRate, BurnReading};
-//! use tidegate_perfmon::{HealthMonitor, Registry};
-//!
-//! let registry = Registry::builder().build();
-//! let mut monitor = HealthMonitor::new(registry.health_config());
-//! let budget = BurnRate::standard(0.999);
-//! let mut rules = AlertRule::standard();
-//! rules.extend(budget.rules());
-//! let mut alerts = Alerts::new(rules, 200).unwrap();
-//! let mut log = BurnLog::new(registry.now());
-//!
-//! // Every second:
-//! let (now, unix_ms) = (registry.now(), 1_700_000_000_000);
-//! registry.tick(now);
-//! let report = monitor.evaluate(registry.readings());
-//! log.record(now, registry.outcomes());
-//! let burning = budget.evaluate(&log);
-//! let mut seen = report.observations();
-//! seen.extend(burning.iter().map(BurnReading::observation));
-//! for step in alerts.evaluate(now, unix_ms, &seen).iter().filter(|step| step.notify) {
-//!     println!("{} {:?}", step.alert.rule, step.alert.phase);
-//! }
-//! ```
-//!
-//! # Cost
-//!
-//! A record is four additions: bucket, exposed range, sum and status class. The first threads that
-//! record write to memory of their own without a locked instruction: two more threads than there
-//! are cores, eight at most. All other threads share one copy. A histogram takes 8.2 KiB for each
-//! thread that records into it, and as much again for its last reading. A past second, minute or
-//! hour takes two or three bytes for each distinct bucket. Each ring reserves memory for all of its
-//! units when its first unit is over.
-//!
-//! For each series that was used since the last tick, a tick reads the counters near its recent
-//! latencies: about 30 for each half octave. It reads all 2,000 if latencies fell elsewhere. For
-//! each unused series it reads a few counters. Reading totals also costs a few counters for each
-//! series, because records maintain the sums. [`Registry::overhead`] returns what all of this costs
-//! a running process.
-//!
-//! [`Queries`] counts statements by their shape ([`fingerprint`]), and [`mask`] removes secrets
-//! from texts. Each documents its own cost.
-//!
-//! # What it does not guarantee
-//!
-//! - Windows are as fine as the ticks: a sample belongs to the tick that reads it. Without ticks
-//!   windows do not advance. Nothing is lost: the next tick reads it all.
-//! - Quantiles and maxima are read from buckets: never below the true sample, at most 1.6 % above
-//!   it. Only counts at the configured thresholds and at [`EXPOSITION_BOUNDS`] are exact.
-//! - Durations of 137.4 s and above share one bucket ([`Snapshot::clamped`] counts them). One
-//!   sample adds at most a day to a sum.
-//! - While threads record, a tick may read a request's bucket and its status class one tick apart.
-//!   Over all ticks both are complete.
-//! - More than 2³² records in one bucket or status class between two ticks would be read modulo
-//!   2³².
-//! - Without [`ReceivedAt`] the HTTP layer does not know the time before it is called. It times a
-//!   request until the response headers. It does not see a body that stalls or breaks afterwards.
-//! - Nothing is kept over a restart.
+#![doc = include_str!("limits.md")]
 
 pub mod action;
 pub mod advice;
