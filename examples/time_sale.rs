@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_sync::{Ended, MemoryStore, RedisStore, Reserve, Stock, StockError, StockStore};
 
-/// Tasks free on one thread what another one has allocated, which this allocator does without a lock.
+/// Tasks free on one thread what another one has allocated. This allocator needs no lock for that.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -99,7 +99,8 @@ impl Shop {
         let select = "SELECT campaign, user_id, attempt FROM coupons WHERE is_settled = 0
                       ORDER BY campaign, user_id LIMIT 1000";
         let mut rows: Vec<(String, String, i64)> = sqlx::query_as(select).fetch_all(&self.sql).await?;
-        // In the order of a batch, which may change the same rows. That of SQL depends on the locale.
+        // In the order of a batch, which may change the same rows. The order of SQL depends on its
+        // locale.
         rows.sort();
         let mut changes = Vec::with_capacity(rows.len());
         for (campaign, user, attempt) in &rows {
