@@ -11,9 +11,9 @@ use crate::dice::Dice;
 use crate::event::Observer;
 use crate::fence::Fence;
 use crate::flight::FlightTable;
+use crate::follow::follow;
 use crate::heat::Heat;
-#[cfg(feature = "redis")]
-use crate::l2::{self, L2, RedisTier};
+use crate::l2::{L2, RedisTier};
 use crate::listen::Listeners;
 use crate::memory::{Capacity, Memory};
 use crate::places::Places;
@@ -33,7 +33,6 @@ pub struct TieredCacheBuilder {
     sweep_every: Duration,
     dice: Dice,
     max_loads: Option<(u32, Duration)>,
-    #[cfg(feature = "redis")]
     l2: Option<RedisTier>,
 }
 
@@ -46,7 +45,6 @@ impl Default for TieredCacheBuilder {
             sweep_every: Duration::from_secs(30),
             dice: Dice::random(),
             max_loads: None,
-            #[cfg(feature = "redis")]
             l2: None,
         }
     }
@@ -124,7 +122,6 @@ impl TieredCacheBuilder {
     /// With an L2, when there is no tokio runtime here.
     pub fn build(self) -> TieredCache {
         let bell = Arc::new(Bell::default());
-        #[cfg(feature = "redis")]
         let l2 = self.l2.map(|tier| L2::new(tier, Arc::clone(&self.clock), self.observer.clone()));
         let tiers = Arc::new(Tiers {
             memory: Memory::new(self.capacity),
@@ -138,12 +135,10 @@ impl TieredCacheBuilder {
             bell: Arc::clone(&bell),
             dice: self.dice,
             places: self.max_loads.map(|(count, wait)| Places::new(count, wait)),
-            #[cfg(feature = "redis")]
             l2,
         });
-        #[cfg(feature = "redis")]
         if tiers.l2.is_some() {
-            tokio::spawn(l2::follow(Arc::downgrade(&tiers)));
+            tokio::spawn(follow(Arc::downgrade(&tiers)));
         }
         sweep::start(Arc::downgrade(&tiers), bell, self.sweep_every);
         TieredCache { tiers }

@@ -72,7 +72,6 @@ impl Counters {
     }
 
     /// How long the last load took; none before the first.
-    #[cfg(feature = "redis")]
     pub(crate) fn last_load(&self) -> Option<Duration> {
         Some(self.last_load.load(Ordering::Relaxed)).filter(|nanos| *nanos > 0).map(Duration::from_nanos)
     }

@@ -47,7 +47,7 @@ impl Tiers {
             // What L1 holds of the same entry is as good, and what it holds of another one is newer.
             let is_better = self.peek(key).is_none();
             // Where word of a change came since, nobody may have it. Later word takes it away again.
-            let is_current = noticed == flight.noticed();
+            let is_current = noticed == flight.inquiry.noticed();
             let inserted = (may_fill && is_better && is_current).then(|| self.fill(key, &slot));
             let stored = inserted.as_ref().is_some_and(|inserted| inserted.stored);
             if is_current {

@@ -85,12 +85,6 @@ impl<V> Fill<V> {
         self
     }
 
-    #[cfg(feature = "redis")]
-    pub(crate) fn graced(mut self, grace: Duration) -> Self {
-        self.grace = Some(grace);
-        self
-    }
-
     /// Adds a tag by which the entry can be invalidated.
     pub fn tag(self, tag: Tag) -> Self {
         self.tags([tag])

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "redis")]
 use futures_util::FutureExt;
-#[cfg(feature = "redis")]
 use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
@@ -13,7 +11,6 @@ use crate::class::Count;
 use crate::class_id::ClassId;
 use crate::event::{Event, Removal, Scope};
 use crate::key::Key;
-#[cfg(feature = "redis")]
 use crate::l2::Debt;
 use crate::owed::Owed;
 use crate::pattern::Pattern;
@@ -155,7 +152,6 @@ impl TieredCache {
     /// L1 first, then the tiers behind it; while a long walk over L1 goes on, they are told.
     async fn invalidate_scopes(&self, scopes: &[Scope<'_>]) -> Result<usize, Owed> {
         let here = self.invalidate_here(scopes);
-        #[cfg(feature = "redis")]
         if let Some(l2) = &self.tiers.l2 {
             // A load that started after L1 was done may have read the old value while L2 still held it.
             let once_more = InL1 { tiers: &self.tiers, scopes, is_done: false };
@@ -185,10 +181,7 @@ impl TieredCache {
 
     /// Invalidations of which the tier that processes share has not heard yet; none when there is no such tier.
     pub fn owed(&self) -> Option<u64> {
-        #[cfg(feature = "redis")]
-        return self.tiers.l2.as_ref().map(|l2| l2.owed());
-        #[cfg(not(feature = "redis"))]
-        None
+        self.tiers.l2.as_ref().map(|l2| l2.owed())
     }
 }
 
@@ -348,12 +341,9 @@ impl Tiers {
             self.memory.amend(key, |terms| {
                 terms.times = times;
                 // The entry of L2 is called so too, then.
-                #[cfg(feature = "redis")]
                 if was_fresh {
                     terms.shared = terms.shared.and_then(crate::l2::EntryId::expired);
                 }
-                #[cfg(not(feature = "redis"))]
-                let _ = was_fresh;
             });
             Some((slot, false))
         });

@@ -16,6 +16,9 @@ mod wants;
 #[cfg(feature = "redis")]
 mod wire;
 
+#[cfg(not(feature = "redis"))]
+use crate::l2::wire;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -33,6 +36,7 @@ use crate::ttl::TtlClass;
 use alone::Alone;
 use entry::Entry;
 use rules::{Lifetimes, Now, PassWhen, Rules, Scope};
+use wire::Wire;
 
 /// Largest body that is kept, unless a layer says otherwise.
 const MOST_BODY: usize = 1 << 20;
@@ -276,10 +280,8 @@ impl CacheLayerBuilder {
         // A name that stands here twice would be no key.
         self.keyed.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
         self.keyed.dedup();
-        #[cfg(feature = "redis")]
-        let cache = self.cache.typed_with_codec(self.class, wire::Wire::new(self.most_body));
-        #[cfg(not(feature = "redis"))]
-        let cache = self.cache.typed::<Entry>(self.class);
+        let mut cache = self.cache.typed::<Entry>(self.class);
+        cache.form.codec = Some(Arc::new(Wire::new(self.most_body)));
         let rules = Rules {
             cache: cache.weigh(Entry::weight),
             alone: Alone::new(),

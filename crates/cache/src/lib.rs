@@ -182,21 +182,27 @@ mod class_id;
 mod clock;
 #[cfg(feature = "redis")]
 mod codec;
+#[cfg(not(feature = "redis"))]
+use l2::codec;
 mod dice;
 mod event;
-#[cfg(feature = "redis")]
 mod fallback;
 mod fence;
 mod fill;
 mod flight;
+mod follow;
 mod form;
 mod generation;
 mod handle;
 mod heat;
 mod held;
+mod inquiry;
 mod inspect;
 mod invalidate;
 mod key;
+#[cfg(not(feature = "redis"))]
+#[path = "no_l2.rs"]
+mod l2;
 #[cfg(feature = "redis")]
 mod l2;
 #[cfg(feature = "tower")]

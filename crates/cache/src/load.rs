@@ -2,7 +2,6 @@
 
 mod bring;
 mod landing;
-#[cfg(feature = "redis")]
 mod lead;
 
 use std::future::Future;
@@ -97,18 +96,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 }
                 Entered::Found((value, _)) => return Ok(Read::stale(value)),
                 Entered::Started(flight) => {
-                    #[cfg(all(feature = "redis", feature = "tower"))]
                     if !enough.joins() {
-                        flight.goes_alone();
+                        flight.inquiry.goes_alone();
                     }
-                    #[cfg(feature = "redis")]
                     if self.looks_first() {
                         self.lead(runtime, key, &flight, loader).await;
                     } else {
                         self.launch(runtime, key, &flight, L2Left::default(), loader);
                     }
-                    #[cfg(not(feature = "redis"))]
-                    self.launch(runtime, key, &flight, L2Left::default(), loader);
                     let _waiting = nested::wait_for(&flight)?;
                     return self.answer(flight.outcome().await, None);
                 }
@@ -117,7 +112,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     if !std::mem::replace(&mut waited, true) {
                         self.class.counters.add(Count::Collapsed);
                     }
-                    let heard = flight.noticed();
+                    let heard = flight.inquiry.noticed();
                     let _waiting = nested::wait_for(&flight)?;
                     let outcome = flight.outcome().await;
                     // The tags were not known when this caller joined. If one of them was invalidated before this
@@ -153,16 +148,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// Joins or starts the load behind a value that is stale, or soon will be, if one is due.
     pub(crate) fn enter_behind<E: 'static>(&self, key: &Key, is_joinable: impl Fn(&Flight) -> bool) -> Entered<()> {
-        #[cfg(feature = "redis")]
         let mut past = None;
         let due = || {
             let (slot, state) = self.cache.tiers.peek(key)?;
             match state {
                 // L2 holds it too, and would bring the same again.
-                #[cfg(feature = "redis")]
                 State::Waning(_) => past = slot.shared,
-                #[cfg(not(feature = "redis"))]
-                State::Waning(_) => drop(slot),
                 State::Stale => {}
                 _ => return Some(()),
             }
@@ -172,9 +163,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             None
         };
         let entered = self.enter::<E, _>(key, due, is_joinable);
-        #[cfg(feature = "redis")]
         if let (Entered::Started(flight), Some(past)) = (&entered, past) {
-            flight.replaces(past);
+            flight.inquiry.replaces(past);
         }
         entered
     }
@@ -198,7 +188,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if wait.is_zero() {
             return Read::stale(value);
         }
-        let heard = flight.noticed();
+        let heard = flight.inquiry.noticed();
         match timeout(wait, flight.outcome()).await {
             Ok(outcome) if !overtaken(outcome, flight.since) && !outcome.is_older_than(heard) => {
                 self.answer::<E>(outcome, None).unwrap_or_else(|_| Read::stale(value))
@@ -219,7 +209,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
         let start = || Flight::new(kind, self.class.id, fence.now());
         let entered = self.cache.tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start);
-        #[cfg(feature = "redis")]
         if let Entered::Joined(flight) = &entered
             && let Some(go_on) = flight.take_duty()
         {

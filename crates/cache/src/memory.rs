@@ -71,7 +71,6 @@ pub(crate) struct Inserted {
 
 impl Inserted {
     /// Whether the value may lie behind L1: it does in L1 too, or would if it were smaller.
-    #[cfg(feature = "redis")]
     pub(crate) fn is_current(&self) -> bool {
         self.stored || self.too_big
     }

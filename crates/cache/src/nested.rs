@@ -18,9 +18,9 @@ pub(crate) async fn within<F: Future>(flight: &Arc<Flight>, loader: F) -> F::Out
 }
 
 /// Whether L2 could not be asked for what this task loads, so that it may have it all the same.
-#[cfg(all(feature = "redis", feature = "sessions"))]
+#[cfg(feature = "sessions")]
 pub(crate) fn is_without_l2() -> bool {
-    LOADING.try_with(|flight| flight.is_without_l2()).unwrap_or(false)
+    LOADING.try_with(|flight| flight.inquiry.is_without_l2()).unwrap_or(false)
 }
 
 /// Loads of a batch end with the first of them.

@@ -1,5 +1,10 @@
 //! Sessions of `tower-sessions` in the cache.
 
+#[cfg(feature = "redis")]
+mod written;
+#[cfg(not(feature = "redis"))]
+use crate::l2::written;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +12,6 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use data_encoding::HEXLOWER;
-#[cfg(feature = "redis")]
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -18,20 +22,18 @@ use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{self, Error};
 
-#[cfg(feature = "redis")]
-use crate::codec::{Codec, CodecError, terse};
-#[cfg(feature = "redis")]
 use crate::event::Scope;
 use crate::fill::Fill;
+use crate::follow::recheck;
 use crate::handle::TypedCache;
 use crate::key::Key;
-#[cfg(feature = "redis")]
-use crate::l2::{self, L2, Mark, New, Untold};
-#[cfg(feature = "redis")]
+use crate::l2::{L2, Mark, New, Untold};
 use crate::nested;
 use crate::read::LoadError;
 use crate::tiered::TieredCache;
 use crate::ttl::TtlClass;
+
+use self::written::Written;
 
 /// Sessions that are saved at once in one process wait for one another if they share one of these.
 const LOCKS: usize = 64;
@@ -109,7 +111,6 @@ enum Missing {
     /// There is no such session.
     Absent,
     /// L2 could not be asked, which may have it.
-    #[cfg(feature = "redis")]
     Unknown,
 }
 
@@ -122,10 +123,8 @@ impl CacheSessions {
     /// A store in this class, for its caps per tier; a grace of it is not used.
     pub fn in_class(cache: &TieredCache, class: TtlClass) -> Self {
         let class = class.grace(Duration::ZERO);
-        #[cfg(feature = "redis")]
-        let sessions = cache.typed_with_codec(class, Written);
-        #[cfg(not(feature = "redis"))]
-        let sessions = cache.typed(class);
+        let mut sessions = cache.typed::<Held>(class);
+        sessions.form.codec = Some(Arc::new(Written));
         Self {
             sessions: sessions.weigh(Held::weight),
             name: Arc::from(""),
@@ -161,7 +160,6 @@ impl CacheSessions {
     /// What is held, live or ended.
     async fn held(&self, key: &Key) -> session_store::Result<Option<Arc<Held>>> {
         let missing = async || {
-            #[cfg(feature = "redis")]
             if nested::is_without_l2() {
                 return Err(Missing::Unknown);
             }
@@ -171,7 +169,6 @@ impl CacheSessions {
             Ok(read) => Ok(Some(read.value).filter(|held| !held.is_over((self.now)()))),
             Err(LoadError::Loader(missing)) => match *missing {
                 Missing::Absent => Ok(None),
-                #[cfg(feature = "redis")]
                 Missing::Unknown => Err(unreachable("asked for the session")),
             },
             Err(error) => Err(Error::Backend(error.to_string())),
@@ -185,14 +182,10 @@ impl CacheSessions {
             return self.end(key).await;
         };
         let held = Held::Live { data, expires: expiry_date.unix_timestamp() };
-        #[cfg(feature = "redis")]
-        return self.put_in_both(key, Fill::new(held).ttl(left)).await;
-        #[cfg(not(feature = "redis"))]
-        room(self.sessions.set(key, Fill::new(held).ttl(left)).await)
+        self.put_in_both(key, Fill::new(held).ttl(left)).await
     }
 
     /// Stores a live session, unless it has ended meanwhile, wherever that was. L2 first: what it does not take is in no tier.
-    #[cfg(feature = "redis")]
     async fn put_in_both(&self, key: &Key, fill: Fill<Held>) -> session_store::Result<()> {
         let tiers = &self.sessions.cache.tiers;
         let Some(l2) = &tiers.l2 else { return room(self.sessions.set(key, fill).await) };
@@ -204,7 +197,7 @@ impl CacheSessions {
                     && let Some(slot) = tiers.memory.peek(key)
                 {
                     // Word of an end that came before this found nothing here to compare.
-                    l2::recheck(tiers, key, &slot);
+                    recheck(tiers, key, &slot);
                 }
                 Ok(())
             }
@@ -220,22 +213,18 @@ impl CacheSessions {
     /// L2 can't be told now it owes the mark, and this process keeps to it all the same.
     async fn end(&self, key: &Key) -> session_store::Result<()> {
         let fill = Fill::new(Held::Ended).ttl(ENDED);
-        #[cfg(feature = "redis")]
-        {
-            let tiers = &self.sessions.cache.tiers;
-            if let Some(l2) = &tiers.l2 {
-                let (fill, new, mark) = self.packed(l2, key, fill)?;
-                let since = tiers.fence.now();
-                let told = l2.put_end(key, new).boxed().await;
-                self.sessions.set_in_l1(key, since, fill, Some(mark));
-                return told.map_err(|Untold| unreachable("told of the end of the session"));
-            }
+        let tiers = &self.sessions.cache.tiers;
+        if let Some(l2) = &tiers.l2 {
+            let (fill, new, mark) = self.packed(l2, key, fill)?;
+            let since = tiers.fence.now();
+            let told = l2.put_end(key, new).boxed().await;
+            self.sessions.set_in_l1(key, since, fill, Some(mark));
+            return told.map_err(|Untold| unreachable("told of the end of the session"));
         }
         room(self.sessions.set(key, fill).await)
     }
 
     /// The same for both tiers.
-    #[cfg(feature = "redis")]
     fn packed(&self, l2: &L2, key: &Key, mut fill: Fill<Held>) -> session_store::Result<(Fill<Held>, New, Mark)> {
         let class = &self.sessions.class;
         self.sessions.cache.tiers.settle(class, &mut fill);
@@ -263,7 +252,6 @@ fn room(is_kept: bool) -> session_store::Result<()> {
     is_kept.then_some(()).ok_or_else(|| Error::Backend("the cache has no room for the session".to_owned()))
 }
 
-#[cfg(feature = "redis")]
 fn unreachable(what: &str) -> Error {
     Error::Backend(format!("the tier that processes share could not be {what}"))
 }
@@ -326,27 +314,7 @@ impl SessionStore for CacheSessions {
 }
 
 /// What [`Held::Ended`] is as bytes; no live session ends so.
-#[cfg(feature = "redis")]
 const ENDING: &[u8] = b"\"Ended\"";
-
-/// Sessions as JSON, whatever other codecs this crate was built with.
-#[cfg(feature = "redis")]
-struct Written;
-
-#[cfg(feature = "redis")]
-impl Codec<Held> for Written {
-    fn version(&self) -> u8 {
-        1
-    }
-
-    fn encode(&self, held: &Held) -> Result<Vec<u8>, CodecError> {
-        serde_json::to_vec(held).map_err(|error| terse::json(&error))
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<Held, CodecError> {
-        serde_json::from_slice(bytes).map_err(|error| terse::json(&error))
-    }
-}
 
 impl Held {
     fn is_over(&self, now: SystemTime) -> bool {

@@ -31,8 +31,6 @@ pub use sorted::{Direction, ScoreCursor, ScoredMember, SortedSetShape};
 pub use unique::UniqueShape;
 
 use crate::clock::{Clock, SystemClock};
-#[cfg(feature = "redis")]
-use crate::codec::Codec;
 use crate::ttl::TtlClass;
 use store::{Bound, Life, ShapeStore};
 
@@ -99,7 +97,7 @@ impl Shapes {
 
     /// Hashes: fields of type `V` under a key, read and written one by one.
     #[cfg(feature = "redis")]
-    pub fn hash<V: 'static>(&self, class: TtlClass, codec: impl Codec<V>) -> HashShape<V> {
+    pub fn hash<V: 'static>(&self, class: TtlClass, codec: impl crate::codec::Codec<V>) -> HashShape<V> {
         HashShape::new(self.bound(class), Arc::new(codec))
     }
 

@@ -9,7 +9,6 @@ use crate::class_id::ClassId;
 use crate::dice::Dice;
 use crate::fence::{Fence, Stamps};
 use crate::generation::Generation;
-#[cfg(feature = "redis")]
 use crate::l2::EntryId;
 use crate::moment::{Moment, ShortSpan, Span};
 
@@ -42,7 +41,6 @@ pub(crate) struct Terms {
     pub(crate) class: ClassId,
     pub(crate) weight: u64,
     /// The entry in L2 that holds the same value.
-    #[cfg(feature = "redis")]
     pub(crate) shared: Option<EntryId>,
 }
 
@@ -121,7 +119,6 @@ impl Times {
     }
 
     /// Those of a value past its lifetime, which may be served for so much longer while its load is under way.
-    #[cfg(feature = "redis")]
     pub(crate) fn stale(now: Moment, left: Duration, quiet_until: Moment) -> Self {
         let zero = Duration::ZERO;
         let lifetime = Lifetime { fresh: zero, whole: zero, grace: left, ahead: zero, idle: zero, eager: zero };

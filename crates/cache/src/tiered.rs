@@ -51,10 +51,7 @@ impl TieredCache {
             is_followed: true,
             is_available: true,
         };
-        #[cfg(feature = "redis")]
         let tiers = std::iter::once(l1).chain(self.tiers.l2.as_ref().map(|l2| l2.stats())).collect();
-        #[cfg(not(feature = "redis"))]
-        let tiers = vec![l1];
         CacheStats { tiers, classes }
     }
 }

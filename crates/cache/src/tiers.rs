@@ -13,7 +13,6 @@ use crate::flight::FlightTable;
 use crate::form::open;
 use crate::heat::Heat;
 use crate::key::Key;
-#[cfg(feature = "redis")]
 use crate::l2::L2;
 use crate::listen::Listeners;
 use crate::memory::{self, Memory};
@@ -34,7 +33,6 @@ pub(crate) struct Tiers {
     pub(crate) dice: Dice,
     /// Where loads of all classes find a place, if they are bounded.
     pub(crate) places: Option<Places>,
-    #[cfg(feature = "redis")]
     pub(crate) l2: Option<Arc<L2>>,
 }
 

@@ -9,7 +9,6 @@ use crate::moment::nanos;
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Longest time in L1 of what lies in L2 too, unless the class says otherwise: it bounds what a missed notice can cost.
-#[cfg(feature = "redis")]
 const L1_ABOVE_L2: Duration = Duration::from_secs(60);
 
 /// Longest lifetime, one year: nothing is kept without an expiry.
@@ -57,7 +56,7 @@ pub struct TtlClass {
     sliding: Option<Duration>,
     soft_timeout: Duration,
     hard_timeout: Option<Duration>,
-    load_wait: Option<Duration>,
+    pub(crate) load_wait: Option<Duration>,
     load_limit: Duration,
     max_loads: Option<(u32, Duration)>,
 }
@@ -285,13 +284,11 @@ impl TtlClass {
     }
 
     /// The time in L1 of a value that has `left` to live in L2. Its cap is spread, for what was read from L2 together.
-    #[cfg(feature = "redis")]
     pub(crate) fn in_l1_above_l2(&self, left: Duration, dice: &Dice) -> Duration {
         left.min(self.spread(self.l1_ttl.unwrap_or(L1_ABOVE_L2), dice))
     }
 
     /// The time in L2 of a value whose lifetime was drawn, or is that of the class.
-    #[cfg(feature = "redis")]
     pub(crate) fn in_l2(&self, drawn: Option<Duration>) -> Duration {
         self.capped(drawn, self.l2_ttl)
     }
@@ -332,12 +329,6 @@ impl TtlClass {
         self.hard_timeout
     }
 
-    /// How long a miss waits for another process.
-    #[cfg(feature = "redis")]
-    pub(crate) fn wait(&self) -> Option<Duration> {
-        self.load_wait.or(self.hard_timeout)
-    }
-
     pub(crate) fn limit(&self) -> Duration {
         self.load_limit
     }
@@ -367,18 +358,5 @@ const fn clamp(ttl: Duration) -> Duration {
         LONGEST
     } else {
         ttl
-    }
-}
-
-#[cfg(all(test, feature = "redis"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wait_for_another_process_is_the_hard_timeout_unless_the_class_says_otherwise() {
-        let (class, two) = (TtlClass::new("c", hours(1)), Duration::from_secs(2));
-        assert_eq!(class.wait(), None);
-        assert_eq!(class.hard_timeout(two).wait(), Some(two));
-        assert_eq!(class.hard_timeout(two).load_wait(Duration::ZERO).wait(), Some(Duration::ZERO));
     }
 }

@@ -5,15 +5,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "redis")]
 use futures_util::FutureExt;
 
 use tokio::runtime::Handle;
 
 use crate::class::Count;
-#[cfg(feature = "redis")]
-use crate::codec::Codec;
-#[cfg(feature = "redis")]
 use crate::event::Scope;
 use crate::event::{Event, Removal};
 use crate::fill::{Fill, Keep, Known};
@@ -21,7 +17,6 @@ use crate::form::pack;
 use crate::generation::Generation;
 use crate::handle::TypedCache;
 use crate::key::Key;
-#[cfg(feature = "redis")]
 use crate::l2::{Mark, New};
 use crate::load::Enough;
 use crate::memory::Inserted;
@@ -45,8 +40,14 @@ impl TieredCache {
     ///
     /// Without an L2 the codec is not used.
     #[cfg(feature = "redis")]
-    pub fn typed_with_codec<V: Send + Sync + 'static>(&self, class: TtlClass, codec: impl Codec<V>) -> TypedCache<V> {
-        TypedCache::new(self.clone(), self.tiers.classes.enter(class)).with_codec(codec)
+    pub fn typed_with_codec<V: Send + Sync + 'static>(
+        &self,
+        class: TtlClass,
+        codec: impl crate::codec::Codec<V>,
+    ) -> TypedCache<V> {
+        let mut values = self.typed(class);
+        values.form.codec = Some(Arc::new(codec));
+        values
     }
 }
 
@@ -122,7 +123,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// [`get_local`](Self::get_local) asks L1 alone, [`get_many`](Self::get_many) for several keys in few round trips.
     pub async fn get(&self, key: &Key) -> Lookup<V> {
         let found = self.get_local(key);
-        #[cfg(feature = "redis")]
         if !found.is_hit() && self.cache.tiers.l2.is_some() {
             let mut answers = [found];
             Box::pin(self.look_behind(std::slice::from_ref(key), &mut answers)).await;
@@ -297,20 +297,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
-        #[cfg(feature = "redis")]
-        {
-            let (stored, new) = self.set_here(key, fill);
-            if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
-                l2.put(key, new).boxed().await;
-            }
-            stored
+        let (stored, new) = self.set_here(key, fill);
+        if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
+            l2.put(key, new).boxed().await;
         }
-        #[cfg(not(feature = "redis"))]
-        self.set_here(key, fill)
+        stored
     }
 
     /// The part of [`set`](Self::set) that waits for nothing: L1, and what L2 is to be told.
-    #[cfg(feature = "redis")]
     pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> (bool, Option<New>) {
         let since = self.cache.tiers.fence.now();
         let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else {
@@ -332,29 +326,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// The part of [`set`](Self::set) that waits for nothing.
-    #[cfg(not(feature = "redis"))]
-    pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> bool {
-        self.set_in_l1(key, self.cache.tiers.fence.now(), fill).stored
-    }
-
     /// L1 alone; `since` is from before what is set was known to hold.
-    pub(crate) fn set_in_l1(
-        &self,
-        key: &Key,
-        since: Generation,
-        fill: Fill<V>,
-        #[cfg(feature = "redis")] mark: Option<Mark>,
-    ) -> Inserted {
+    pub(crate) fn set_in_l1(&self, key: &Key, since: Generation, fill: Fill<V>, mark: Option<Mark>) -> Inserted {
         let tiers = &self.cache.tiers;
-        let slot = tiers.slot(
-            key,
-            &self.class,
-            since,
-            pack(fill, self.form.weigh),
-            #[cfg(feature = "redis")]
-            mark,
-        );
+        let slot = tiers.slot(key, &self.class, since, pack(fill, self.form.weigh), mark);
         let (inserted, outdated) = tiers.flights.fence(key, || {
             let inserted = tiers.fill(key, &slot);
             let outdated = if inserted.stored { None } else { tiers.memory.remove(key) };

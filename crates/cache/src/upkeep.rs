@@ -6,7 +6,6 @@ use crate::class::Class;
 use crate::event::{Event, Removal, tell};
 use crate::generation::Generation;
 use crate::key::Key;
-#[cfg(feature = "redis")]
 use crate::l2::Mark;
 use crate::memory::{self, Inserted};
 use crate::moment::Moment;
@@ -15,14 +14,7 @@ use crate::slot::{Anything, Lifetime, Slot, State, Terms, Times};
 use crate::tiers::Tiers;
 
 impl Tiers {
-    pub(crate) fn slot(
-        &self,
-        key: &Key,
-        class: &Class,
-        since: Generation,
-        parcel: Parcel,
-        #[cfg(feature = "redis")] mark: Option<Mark>,
-    ) -> Slot {
+    pub(crate) fn slot(&self, key: &Key, class: &Class, since: Generation, parcel: Parcel, mark: Option<Mark>) -> Slot {
         let own = class.ttl.in_l1(parcel.ttl);
         // That there is nothing is believed for a time, however often it is asked.
         let (fresh, whole, idle) = match class.ttl.cap().filter(|_| !parcel.is_negative) {
@@ -30,7 +22,6 @@ impl Tiers {
             None => (own, own, Duration::ZERO),
         };
         // What lies in L2 does not slide.
-        #[cfg(feature = "redis")]
         let (fresh, whole, idle) = mark.map_or((fresh, whole, idle), |mark| {
             (class.ttl.in_l1_above_l2(mark.left, &self.dice), mark.left, Duration::ZERO)
         });
@@ -43,7 +34,6 @@ impl Tiers {
             since,
             times: Times::new(self.clock.now().into(), &lifetime),
             weight: self.memory.weight(key, parcel.tags.len(), parcel.bytes),
-            #[cfg(feature = "redis")]
             shared: mark.and_then(|mark| mark.id),
         };
         Slot::new(parcel.value, terms)

@@ -24,11 +24,9 @@ use crate::slot::{Slot, State};
 use crate::text::Prehashed;
 
 /// In place of a loader's error, for batches that only look: nobody but such a batch joins their flights.
-#[cfg(feature = "redis")]
 enum Nobody {}
 
 /// The loader that such a batch doesn't have.
-#[cfg(feature = "redis")]
 type NoLoader<V> = fn(Vec<Key>) -> std::future::Ready<Result<Vec<(Key, Fill<V>)>, Nobody>>;
 
 /// How the value of one key will be known.
@@ -47,7 +45,7 @@ struct Doubt {
 
 impl Doubt {
     fn of(flight: &Flight, arrived: Generation) -> Option<Self> {
-        let heard = flight.noticed();
+        let heard = flight.inquiry.noticed();
         (flight.since < arrived || heard > 0).then_some(Self { arrived, heard })
     }
 
@@ -79,21 +77,18 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// [`hard_timeout`](crate::TtlClass::hard_timeout) of its class; what is not known by then is a miss.
     pub async fn get_many<K: Borrow<Key>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Lookup<V>> {
         let keys: Vec<Key> = keys.into_iter().map(|key| key.borrow().clone()).collect();
-        let answers: Vec<Lookup<V>> = keys.iter().map(|key| self.get_local(key)).collect();
-        #[cfg(feature = "redis")]
-        let answers = {
-            let mut answers = answers;
-            self.look_behind(&keys, &mut answers).await;
-            answers
-        };
+        let mut answers: Vec<Lookup<V>> = keys.iter().map(|key| self.get_local(key)).collect();
+        self.look_behind(&keys, &mut answers).await;
         answers
     }
 
     /// Asks L2 for what L1 doesn't have.
-    #[cfg(feature = "redis")]
     pub(crate) async fn look_behind(&self, keys: &[Key], answers: &mut [Lookup<V>]) {
+        if self.cache.tiers.l2.is_none() || self.form.codec.is_none() {
+            return;
+        }
         let absent: Vec<usize> = (0..keys.len()).filter(|index| matches!(answers[*index], Lookup::Miss)).collect();
-        if absent.is_empty() || self.cache.tiers.l2.is_none() || self.form.codec.is_none() {
+        if absent.is_empty() {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
@@ -176,7 +171,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 }
                 Some((value, State::Stale)) if runtime.is_some() => match self.enter_behind_many::<E>(key, &mut own) {
                     Some(flight) if !self.class.ttl.soft().is_zero() => {
-                        let heard = flight.noticed();
+                        let heard = flight.inquiry.noticed();
                         Answer::Behind(value, flight, heard)
                     }
                     _ => Answer::Known(Read::stale(value)),

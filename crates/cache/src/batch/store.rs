@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 
-#[cfg(feature = "redis")]
 use futures_util::FutureExt;
 use futures_util::future::join;
 
@@ -28,7 +27,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let last: HashMap<Key, usize, Prehashed> =
             values.iter().enumerate().map(|(index, (key, _))| (key.clone(), index)).collect();
         let (mut kept, mut uncached) = (Vec::with_capacity(values.len()), Vec::new());
-        #[cfg(feature = "redis")]
         let mut puts = Vec::with_capacity(last.len());
         for (index, (key, mut fill)) in values.into_iter().enumerate() {
             if last[&key] != index {
@@ -41,17 +39,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 uncached.push(key);
                 continue;
             }
-            #[cfg(feature = "redis")]
-            {
-                let (stored, new) = self.set_here(&key, fill);
-                kept.push(stored);
-                puts.push((key, new));
-            }
-            #[cfg(not(feature = "redis"))]
-            kept.push(self.set_here(&key, fill));
+            let (stored, new) = self.set_here(&key, fill);
+            kept.push(stored);
+            puts.push((key, new));
         }
         let put = async {
-            #[cfg(feature = "redis")]
             if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
                 l2.put_many(puts).boxed().await;
             }

@@ -1,15 +1,12 @@
 //! Loads under way: one table, so that misses on one key share one load.
 
 use std::collections::HashMap;
-#[cfg(feature = "redis")]
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::{Flight, Kind};
 use crate::key::Key;
 use crate::pattern::Pattern;
-#[cfg(feature = "redis")]
 use crate::slot::Slot;
 use crate::text::Prehashed;
 
@@ -102,7 +99,6 @@ impl FlightTable {
     }
 
     /// Calls `fill` under the lock, with whether the load, which goes on, may fill.
-    #[cfg(feature = "redis")]
     pub(crate) fn amid<T>(&self, key: &Key, flight: &Arc<Flight>, fill: impl FnOnce(bool) -> T) -> T {
         let shard = self.shard(key);
         let may_fill = shard.get(key).is_some_and(|flights| flights.iter().any(|other| Arc::ptr_eq(other, flight)));
@@ -168,12 +164,11 @@ impl FlightTable {
 
     /// Tells every load of the key that it was changed in L2, then calls `look` under the lock under which fills are made.
     /// Returns the loads with a stale value that may be from before.
-    #[cfg(feature = "redis")]
     pub(crate) fn notice<T>(&self, key: &Key, look: impl FnOnce() -> T) -> (T, Vec<(Arc<Flight>, Slot)>) {
         let shard = self.shard(key);
         let mut stale = Vec::new();
         for flight in shard.get(key).into_iter().flatten() {
-            flight.noticed.fetch_add(1, Ordering::SeqCst);
+            flight.inquiry.notice();
             stale.extend(flight.fallback_slot().map(|slot| (Arc::clone(flight), slot)));
         }
         (look(), stale)

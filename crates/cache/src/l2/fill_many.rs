@@ -24,11 +24,11 @@ impl L2 {
         tickets: Option<Tickets>,
         class: &Class,
         codec: &dyn Codec<V>,
-        wanted: &[Wanted],
+        wanted: &[Wanted<'_>],
         (fills, began): (&[Fill<V>], &[u64]),
         patience: &mut Patience,
     ) -> Vec<Option<Mark>> {
-        let noticed: Vec<u64> = wanted.iter().map(|(_, flight)| flight.noticed()).collect();
+        let noticed: Vec<u64> = wanted.iter().map(|(_, inquiry)| inquiry.noticed()).collect();
         let lefts: Vec<_> = fills.iter().map(|fill| class.ttl.in_l2(fill.ttl)).collect();
         let mut marks: Vec<Option<Mark>> = began
             .iter()
@@ -37,7 +37,7 @@ impl L2 {
             .collect();
         let Some(mut tickets) = tickets.filter(|_| !self.owes()) else { return marks };
         let (mut ready, mut indexes, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, ((key, _), fill)) in wanted.iter().zip(fills).enumerate() {
+        for (index, ((key, _), fill)) in wanted.iter().copied().zip(fills).enumerate() {
             // Without a ticket L2 could not be asked for this key.
             let Some(fence) = tickets.fence(key) else { continue };
             match self.pack(&class.ttl, codec, fill) {
@@ -54,7 +54,7 @@ impl L2 {
         let (at, fences): (Vec<usize>, Vec<_>) = given_up.into_iter().unzip();
         for (index, released) in at.into_iter().zip(self.tier.release_many(&fences, patience).await.answers) {
             if released.is_some() {
-                tickets.ended(&wanted[index].0);
+                tickets.ended(wanted[index].0);
             }
             // No longer in force: it was invalidated.
             if released == Some(false) {
@@ -68,7 +68,7 @@ impl L2 {
         for (index, filled) in indexes.into_iter().zip(filled) {
             match filled {
                 Some(Filled::Stored(id)) => {
-                    tickets.ended(&wanted[index].0);
+                    tickets.ended(wanted[index].0);
                     asked.push((index, id, noticed[index]));
                 }
                 // The fence still stands where a tag of it was invalidated, and may stand where L2 was not told.

@@ -21,7 +21,7 @@ use crate::class::Class;
 use crate::codec::Codec;
 use crate::event::LookupOutcome;
 use crate::fill::Fill;
-use crate::flight::Flight;
+use crate::inquiry::Inquiry;
 use crate::key::Key;
 use crate::tag::Tag;
 
@@ -64,12 +64,12 @@ impl L2 {
         key: &Key,
         class: &Class,
         codec: &dyn Codec<V>,
-        flight: &Flight,
+        inquiry: &Inquiry,
         glancing: &Glancing,
     ) -> Option<Glance<V>> {
         let started = self.clock.precise();
         let mut patience = glancing.patience.clone();
-        let found = self.seek_at_a_glance(key, codec, flight, &mut patience).await;
+        let found = self.seek_at_a_glance(key, codec, inquiry, &mut patience).await;
         if found.is_some() {
             self.looked(class, LookupOutcome::Hit, started);
         }
@@ -80,15 +80,15 @@ impl L2 {
         &self,
         key: &Key,
         codec: &dyn Codec<V>,
-        flight: &Flight,
+        inquiry: &Inquiry,
         patience: &mut Patience,
     ) -> Option<Glance<V>> {
-        let mut noticed = Some(flight.noticed());
+        let mut noticed = Some(inquiry.noticed());
         let Looked::Found { entry, fresh_for: left } = self.tier.glance(key, patience).await? else { return None };
         let id = entry.id;
         let fill = unpack(codec, entry).ok()?;
-        if noticed != Some(flight.noticed()) {
-            noticed = self.confirm(key, id, flight, noticed.unwrap_or_default(), patience).boxed().await;
+        if noticed != Some(inquiry.noticed()) {
+            noticed = self.confirm(key, id, inquiry, noticed.unwrap_or_default(), patience).boxed().await;
         }
         Some(Glance { fill, mark: noticed.map(|noticed| Mark { id: Some(id), left, noticed }) })
     }

@@ -11,7 +11,7 @@ use super::ticket::Ticket;
 use crate::class::Class;
 use crate::codec::{Codec, CodecError, Format};
 use crate::fill::Fill;
-use crate::flight::Flight;
+use crate::inquiry::Inquiry;
 use crate::key::Key;
 use crate::ttl::TtlClass;
 
@@ -43,13 +43,13 @@ impl L2 {
         class: &Class,
         codec: &dyn Codec<V>,
         fill: &Fill<V>,
-        (flight, began): (&Flight, u64),
+        (inquiry, began): (&Inquiry, u64),
         patience: &mut Patience,
     ) -> Option<Mark> {
         let left = class.ttl.in_l2(fill.ttl);
         let alone = Some(Mark { id: None, left, noticed: began });
         let Some(ticket) = ticket.filter(|_| !self.owes()) else { return alone };
-        let mut noticed = flight.noticed();
+        let mut noticed = inquiry.noticed();
         let new = match self.pack(&class.ttl, codec, fill) {
             Ok(new) => new,
             Err(error) => {
@@ -63,7 +63,7 @@ impl L2 {
         let key = ticket.key().clone();
         match patience.spend(ticket.fill(new)).await {
             Ok(Filled::Stored(id)) => {
-                noticed = self.confirm(&key, id, flight, noticed, patience).await?;
+                noticed = self.confirm(&key, id, inquiry, noticed, patience).await?;
                 Some(Mark { id: Some(id), left, noticed })
             }
             Ok(Filled::Refused) => None,

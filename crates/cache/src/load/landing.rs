@@ -7,9 +7,9 @@ use crate::class::{Class, Count};
 use crate::event::{Event, LoadResult, Removal};
 use crate::fill::Keep;
 use crate::flight::{Flight, Outcome};
+use crate::follow::recheck;
 use crate::key::Key;
-#[cfg(feature = "redis")]
-use crate::l2;
+use crate::l2::Mark;
 use crate::memory::Inserted;
 use crate::parcel::Brought;
 use crate::slot::{Anything, Slot, State};
@@ -102,37 +102,23 @@ impl Landing {
     fn fill(&self, brought: Brought) -> (Slot, Inserted, Option<Slot>) {
         let (tiers, key, keep) = (&self.tiers, &self.key, brought.parcel.keep);
         let may_keep = brought.may_keep && keep == Keep::Value;
-        #[cfg(feature = "redis")]
         let mark = brought.mark;
-        let slot = tiers.slot(
-            key,
-            &self.class,
-            self.flight.since,
-            brought.parcel,
-            #[cfg(feature = "redis")]
-            mark,
-        );
-        #[cfg(feature = "redis")]
+        let slot = tiers.slot(key, &self.class, self.flight.since, brought.parcel, mark);
         let mut is_doubtful = false;
         let mut outdated = None;
         let inserted = tiers.flights.leave(key, &self.flight, |may_fill| {
             if may_fill && keep == Keep::Nothing {
                 outdated = self.remove_older();
             }
-            #[cfg(feature = "redis")]
-            {
-                // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
-                // so what L2 holds is kept and compared, as it is when word comes later.
-                // A value that goes to L1 alone can't be compared: any word since its load began is one too many.
-                is_doubtful = l2::Mark::noticed(mark) != self.flight.noticed();
-            }
-            #[cfg(feature = "redis")]
+            // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
+            // so what L2 holds is kept and compared, as it is when word comes later.
+            // A value that goes to L1 alone can't be compared: any word since its load began is one too many.
+            is_doubtful = Mark::noticed(mark) != self.flight.inquiry.noticed();
             let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
             if may_fill && may_keep { tiers.fill(key, &slot) } else { Inserted::default() }
         });
-        #[cfg(feature = "redis")]
         if is_doubtful && inserted.stored {
-            l2::recheck(tiers, key, &slot);
+            recheck(tiers, key, &slot);
         }
         (slot, inserted, outdated)
     }

@@ -45,7 +45,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let leader = Leader(flight);
         // What user code may panic in, decoding and weighing, stands inside the catch.
         let glance = async {
-            let Glance { fill, mark } = l2.glance(key, &self.class, &**codec, flight, &glancing).await?;
+            let Glance { fill, mark } = l2.glance(key, &self.class, &**codec, &flight.inquiry, &glancing).await?;
             let mut parcel = pack(fill, self.form.weigh);
             parcel.cost = self.class.counters.last_load();
             let may_keep = mark.is_some();

@@ -37,6 +37,7 @@ mod pending;
 #[cfg(feature = "redis")]
 mod redis;
 mod sink;
+#[cfg(feature = "redis")]
 mod turn;
 mod values;
 
@@ -47,3 +48,6 @@ pub use options::WriteBehindOptions;
 pub use pending::PendingIncrement;
 pub use sink::{Increment, IncrementBatch, IncrementSink, ValueSink, ValueWrite};
 pub use values::{Accepted, WriteBehind};
+
+#[cfg(not(feature = "redis"))]
+use crate::l2::turn;

@@ -15,11 +15,11 @@ use tokio::runtime::Handle;
 use crate::event::{Removal, Scope};
 use crate::fill::{Fill, Keep};
 use crate::flight::{Flight, Kind};
+use crate::follow::recheck;
 use crate::form::pack;
 use crate::handle::TypedCache;
 use crate::key::Key;
-#[cfg(feature = "redis")]
-use crate::l2::{Mark, recheck};
+use crate::l2::{Mark, Ticket};
 use crate::memory::Inserted;
 use crate::parcel::Parcel;
 
@@ -105,31 +105,20 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>>,
     {
         let under_way = UnderWay::begin(self, key);
-        #[cfg(feature = "redis")]
         let ticket = match (&self.cache.tiers.l2, &self.form.codec) {
             (Some(l2), Some(_)) => l2.fence(key, &mut l2.patience()).boxed().await,
             _ => None,
         };
         // What user code may panic in, the call itself included, stands inside the catch.
         let writing = AssertUnwindSafe(async { write().await }).catch_unwind();
-        #[cfg(feature = "redis")]
         let written = match &ticket {
             Some(ticket) => ticket.renewed_during(writing).await,
             None => writing.await,
         };
-        #[cfg(not(feature = "redis"))]
-        let written = writing.await;
         match written {
             Ok(Ok(mut fill)) => {
                 self.cache.tiers.settle(&self.class, &mut fill);
-                let cached = self
-                    .cache_written(
-                        under_way,
-                        fill,
-                        #[cfg(feature = "redis")]
-                        ticket,
-                    )
-                    .await;
+                let cached = self.cache_written(under_way, fill, ticket).await;
                 Ok(Written { cached })
             }
             Ok(Err(error)) => {
@@ -146,12 +135,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     }
 
     /// Tells whether the value is cached; else the key is invalidated.
-    async fn cache_written(
-        &self,
-        under_way: UnderWay<'_, V>,
-        fill: Fill<V>,
-        #[cfg(feature = "redis")] ticket: Option<crate::l2::Ticket>,
-    ) -> bool {
+    async fn cache_written(&self, under_way: UnderWay<'_, V>, fill: Fill<V>, ticket: Option<Ticket>) -> bool {
         let key = under_way.key;
         if fill.keep != Keep::Value {
             drop(under_way);
@@ -159,13 +143,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
-        #[cfg(feature = "redis")]
         if let Some(l2) = &self.cache.tiers.l2 {
             if let Some(codec) = &self.form.codec {
                 let flight = Arc::clone(&under_way.flight);
                 let mut patience = l2.patience();
-                let began = flight.noticed();
-                let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, (&flight, began), &mut patience);
+                let began = flight.inquiry.noticed();
+                let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, (&flight.inquiry, began), &mut patience);
                 // Without an id L2 may still hold the value before; and not told, other processes do.
                 if let Some(mark) = fill_l2.boxed().await.filter(|mark| mark.id.is_some())
                     && l2.tell(key, &mut patience).boxed().await
@@ -179,11 +162,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
-        under_way.end(
-            pack(fill, self.form.weigh),
-            #[cfg(feature = "redis")]
-            None,
-        )
+        under_way.end(pack(fill, self.form.weigh), None)
     }
 }
 
@@ -210,26 +189,15 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
     }
 
     /// Puts the value into L1, if nothing else came meanwhile; tells whether it is there, or too big and in L2. If not, nothing is.
-    fn end(mut self, parcel: Parcel, #[cfg(feature = "redis")] mark: Option<Mark>) -> bool {
+    fn end(mut self, parcel: Parcel, mark: Option<Mark>) -> bool {
         self.is_over = true;
         let (tiers, class) = (&self.values.cache.tiers, &self.values.class);
-        let slot = tiers.slot(
-            self.key,
-            class,
-            self.flight.since,
-            parcel,
-            #[cfg(feature = "redis")]
-            mark,
-        );
-        #[cfg(feature = "redis")]
+        let slot = tiers.slot(self.key, class, self.flight.since, parcel, mark);
         let mut is_doubtful = false;
         let (inserted, outdated) = tiers.flights.finish(self.key, &self.flight, |may_fill| {
-            #[cfg(feature = "redis")]
-            let may_fill = {
-                // Mostly it is word of this very write, so what L2 holds is kept and compared, as with a load.
-                is_doubtful = Mark::noticed(mark) != self.flight.noticed();
-                may_fill && (!is_doubtful || slot.shared.is_some())
-            };
+            // Mostly it is word of this very write, so what L2 holds is kept and compared, as with a load.
+            is_doubtful = Mark::noticed(mark) != self.flight.inquiry.noticed();
+            let may_fill = may_fill && (!is_doubtful || slot.shared.is_some());
             let inserted = if may_fill { tiers.fill(self.key, &slot) } else { Inserted::default() };
             let outdated = if inserted.stored { None } else { tiers.memory.remove(self.key) };
             (inserted, outdated)
@@ -239,16 +207,11 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
             tiers.report_removed(self.key, outdated, Removal::Invalidated);
         }
         drop(outdated); // here, not under the lock
-        #[cfg(feature = "redis")]
-        {
-            if is_doubtful && inserted.stored {
-                recheck(tiers, self.key, &slot);
-            }
-            // L2 has room for what L1 has not.
-            inserted.stored || (inserted.too_big && slot.shared.is_some())
+        if is_doubtful && inserted.stored {
+            recheck(tiers, self.key, &slot);
         }
-        #[cfg(not(feature = "redis"))]
-        inserted.stored
+        // L2 has room for what L1 has not.
+        inserted.stored || (inserted.too_big && slot.shared.is_some())
     }
 }
 

@@ -62,7 +62,8 @@ struct Counts {
 
 struct Work {
     batches: Box<dyn Batches>,
-    turn: Turn,
+    /// `None` if no other process flushes what waits here.
+    turn: Option<Turn>,
     options: WriteBehindOptions,
     /// One round at a time in this process.
     round: tokio::sync::Mutex<()>,
@@ -99,7 +100,7 @@ enum Round {
 
 impl Engine {
     /// Starts the task.
-    pub(super) fn start(batches: Box<dyn Batches>, turn: Turn, options: WriteBehindOptions) -> Self {
+    pub(super) fn start(batches: Box<dyn Batches>, turn: Option<Turn>, options: WriteBehindOptions) -> Self {
         let work = Arc::new(Work {
             batches,
             turn,
@@ -238,7 +239,13 @@ impl Work {
     }
 
     async fn round_alone(&self) -> Result<Round, FlushError> {
-        let Some(held) = self.turn.begin().await? else { return Ok(Round::Others) };
+        let mut held = None;
+        if let Some(turn) = &self.turn {
+            held = turn.begin().await?;
+            if held.is_none() {
+                return Ok(Round::Others);
+            }
+        }
         let done = loop {
             let started = Instant::now();
             match self.batches.flush().await {
@@ -254,13 +261,16 @@ impl Work {
                 Ok(_) => break Ok(Round::Done),
                 Err(error) => break Err(error),
             }
+            let Some(held) = &held else { continue };
             match held.extend().await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Round::Others),
                 Err(error) => break Err(error.into()),
             }
         };
-        held.end().await;
+        if let Some(held) = held {
+            held.end().await;
+        }
         done
     }
 
@@ -277,7 +287,7 @@ pub(super) async fn call<E: Into<Box<dyn Error + Send + Sync>>>(
     longest: Duration,
 ) -> Result<(), FlushError> {
     match timeout(longest, AssertUnwindSafe(sink).catch_unwind()).await {
-        Ok(Ok(done)) => done.map_err(|error| FlushError::Sink(error.into())),
+        Ok(Ok(done)) => done.map_err(|error| FlushError::Refused(error.into())),
         Ok(Err(_)) => Err(FlushError::Panicked),
         Err(_) => Err(FlushError::TooSlow),
     }

@@ -2,8 +2,6 @@
 
 use std::error::Error;
 
-#[cfg(feature = "redis")]
-use crate::codec::CodecError;
 use crate::key::Key;
 use crate::owed::Owed;
 
@@ -48,19 +46,12 @@ pub enum WriteBehindError {
     /// A value could not be written as bytes, or what waits could not be read.
     #[cfg(feature = "redis")]
     #[error(transparent)]
-    Codec(#[from] CodecError),
+    Codec(#[from] crate::codec::CodecError),
     /// Redis could not be asked. Where [`may_have_run`](tidegate_redis::Error::may_have_run), nobody knows whether the write was taken:
     /// a value can simply be written again, an increment would then count twice if it had been.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] tidegate_redis::Error),
-}
-
-#[cfg(feature = "redis")]
-impl From<tidegate_redis::Error> for FlushError {
-    fn from(error: tidegate_redis::Error) -> Self {
-        Self::Pending(error.into())
-    }
 }
 
 impl WriteBehindError {
@@ -101,8 +92,9 @@ pub struct NotFlushed {
 /// Why a batch was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FlushError {
+    /// The sink failed, or what waits must not or cannot go to it.
     #[error("{0}")]
-    Sink(#[source] Box<dyn Error + Send + Sync>),
+    Refused(#[source] Box<dyn Error + Send + Sync>),
     #[error("the flush panicked")]
     Panicked,
     #[error("the sink took longer than its time-out")]
@@ -112,16 +104,4 @@ pub(super) enum FlushError {
     /// The store has it, and others may still read from L2 what was there before.
     #[error("a batch was written to the store, and waits on until the cache can be told of it: {0}")]
     Untold(#[source] Owed),
-    /// No replica has it yet that these increments were taken: one that became primary now would have them taken again.
-    #[cfg(feature = "redis")]
-    #[error("no replica confirmed in time that a batch was taken, so it was not added to the store yet")]
-    NotReplicated,
-    /// Some of a batch stands under keys that are none. It was put aside.
-    #[cfg(feature = "redis")]
-    #[error("{count} waiting increments have no key that can be read, and were put aside: {reason}")]
-    PutAside { count: usize, reason: CodecError },
-    /// Some of what waits was written in a form that this process can't read; it is kept for others.
-    #[cfg(feature = "redis")]
-    #[error("{count} waiting writes can't be read by this process and wait on: {reason}")]
-    Unreadable { count: usize, reason: CodecError },
 }

@@ -11,8 +11,6 @@ use super::error::{FlushError, NotFlushed, WriteBehindError};
 use super::memory::MemoryIncrements;
 use super::options::WriteBehindOptions;
 use super::pending::{PendingIncrement, PendingIncrements};
-#[cfg(feature = "redis")]
-use super::redis;
 use super::sink::IncrementSink;
 use super::turn::Turn;
 use crate::key::Key;
@@ -68,7 +66,7 @@ impl Increments {
     /// Outside a tokio runtime.
     pub fn in_memory(sink: impl IncrementSink, options: WriteBehindOptions) -> Self {
         let pending = Arc::new(MemoryIncrements::new(&options.name, options.room.keys));
-        Self::start(pending, sink, Turn::Alone, options)
+        Self::start(pending, sink, None, options)
     }
 
     /// Increments wait in Redis, for all processes that use the same keyspace and name.
@@ -88,16 +86,16 @@ impl Increments {
         keyspace: &tidegate_redis::Keyspace,
         options: WriteBehindOptions,
     ) -> Result<Self, WriteBehindError> {
-        let place = redis::Place::of_increments(client, keyspace, &options)?;
-        let turn = place.turn(&options);
-        let pending = Arc::new(redis::RedisIncrements::new(place, &options));
+        let place = super::redis::Place::of_increments(client, keyspace, &options)?;
+        let turn = Some(place.turn(&options));
+        let pending = Arc::new(super::redis::RedisIncrements::new(place, &options));
         Ok(Self::start(pending, sink, turn, options))
     }
 
     fn start(
         pending: Arc<dyn PendingIncrements>,
         sink: impl IncrementSink,
-        turn: Turn,
+        turn: Option<Turn>,
         options: WriteBehindOptions,
     ) -> Self {
         let (count, longest) = (options.count, options.sink_timeout);
@@ -181,9 +179,8 @@ impl<S: IncrementSink> Batches for IncrementBatches<S> {
         }
         self.pending.settle(&taken).await?;
         // Only now: what can be added is.
-        #[cfg(feature = "redis")]
-        if let Some((keys, reason)) = taken.unreadable {
-            return Err(FlushError::PutAside { count: keys.len(), reason });
+        if let Some((_, error)) = taken.unreadable {
+            return Err(error);
         }
         Ok(Flushed { writes, more: taken.more })
     }

@@ -42,9 +42,8 @@ pub(super) struct TakenBatch {
     pub(super) batch: IncrementBatch,
     /// Whether more wait.
     pub(super) more: bool,
-    /// What of it can't be read here, and why.
-    #[cfg(feature = "redis")]
-    pub(super) unreadable: Option<(Vec<bytes::Bytes>, crate::codec::CodecError)>,
+    /// Names in it that are not keys, and the error that reports them.
+    pub(super) unreadable: Option<(Vec<Vec<u8>>, FlushError)>,
 }
 
 /// Sums that wait, and the batch that is being added to the store.

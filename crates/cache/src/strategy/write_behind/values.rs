@@ -12,8 +12,6 @@ use super::error::{FlushError, NotFlushed, WriteBehindError, WriteBehindReadErro
 use super::memory::MemoryValues;
 use super::options::WriteBehindOptions;
 use super::pending::PendingValues;
-#[cfg(feature = "redis")]
-use super::redis;
 use super::sink::ValueSink;
 use super::turn::Turn;
 use crate::fill::Fill;
@@ -97,7 +95,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
     /// Outside a tokio runtime.
     pub fn in_memory(values: TypedCache<V>, sink: impl ValueSink<V>, options: WriteBehindOptions) -> Self {
         let pending = Arc::new(MemoryValues::new(options.room, values.form.weigh));
-        Self::start(values, pending, sink, Turn::Alone, options)
+        Self::start(values, pending, sink, None, options)
     }
 
     /// Writes wait in Redis, in the form that `codec` gives them, for all processes that use the same keyspace and name.
@@ -119,9 +117,9 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         keyspace: &tidegate_redis::Keyspace,
         options: WriteBehindOptions,
     ) -> Result<Self, WriteBehindError> {
-        let place = redis::Place::of_values(client, keyspace, &options)?;
-        let turn = place.turn(&options);
-        let pending = Arc::new(redis::RedisValues::new(place, Box::new(codec), options.room));
+        let place = super::redis::Place::of_values(client, keyspace, &options)?;
+        let turn = Some(place.turn(&options));
+        let pending = Arc::new(super::redis::RedisValues::new(place, Box::new(codec), options.room));
         Ok(Self::start(values, pending, sink, turn, options))
     }
 
@@ -129,7 +127,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         values: TypedCache<V>,
         pending: Arc<dyn PendingValues<V>>,
         sink: impl ValueSink<V>,
-        turn: Turn,
+        turn: Option<Turn>,
         options: WriteBehindOptions,
     ) -> Self {
         let (count, longest) = (options.count, options.sink_timeout);
