@@ -7,10 +7,12 @@
 //! ```
 //! use tidegate_cache::{Fill, Key, Tag, TieredCache, Touched, TtlClass};
 //!
+//! const SCHEDULES: TtlClass = TtlClass::new("schedules", std::time::Duration::from_hours(2));
+//!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let cache = TieredCache::builder().build();
-//! let schedules = cache.typed::<String>(TtlClass::SCHEDULE);
+//! let schedules = cache.typed::<String>(SCHEDULES);
 //! let key = Key::builder("schedule").part("tenant-1").part(42).build()?;
 //! let tenant = Tag::of(["tenant", "tenant-1"]);
 //!
@@ -71,13 +73,15 @@
 //! ```
 //! # #[cfg(feature = "json")]
 //! # mod example {
+//! use std::time::Duration;
+//!
 //! use tidegate_cache::{Json, RedisTier, TieredCache, TtlClass, TypedCache};
 //! use tidegate_redis::{Client, Keyspace};
 //!
 //! # pub
 //! fn schedules(redis: Client, keys: &Keyspace) -> TypedCache<Vec<u64>> {
 //!     let cache = TieredCache::builder().l2(RedisTier::new(redis, keys)).build();
-//!     cache.typed_with_codec(TtlClass::SCHEDULE.l2_ttl(std::time::Duration::from_secs(600)), Json::new())
+//!     cache.typed_with_codec(TtlClass::COMPUTATION.l2_ttl(Duration::from_mins(10)), Json::new())
 //! }
 //! # }
 //! ```

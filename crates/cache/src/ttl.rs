@@ -62,16 +62,12 @@ pub struct TtlClass {
 }
 
 impl TtlClass {
-    /// Timetables and other plans: 2 hours.
-    pub const SCHEDULE: Self = Self::new("schedule", hours(2));
     /// Sessions of users: 24 hours.
     pub const SESSION: Self = Self::new("session", hours(24));
     /// Results that are costly to compute: 1 hour.
     pub const COMPUTATION: Self = Self::new("computation", hours(1));
     /// Answers of an API: 5 minutes.
     pub const API: Self = Self::new("api", Duration::from_secs(5 * 60));
-    /// Preferences of users: 7 days.
-    pub const PREFERENCES: Self = Self::new("preferences", hours(7 * 24));
     /// Whatever has no class of its own: 5 minutes.
     pub const DEFAULT: Self = Self::new("default", Duration::from_secs(5 * 60));
 

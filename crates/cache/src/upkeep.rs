@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn of_tags_that_share_a_cell_each_invalidates_its_own_entries() {
         let cache = TieredCache::builder().build();
-        let handle = cache.typed::<u32>(TtlClass::SCHEDULE);
+        let handle = cache.typed::<u32>(TtlClass::COMPUTATION);
         let own = Tag::new("own");
         let cells = |tag: &Tag| format!("{:?}", Cells::of(handle.class.id, std::slice::from_ref(tag)));
         let other = (0..).map(Tag::new).find(|tag| cells(tag) == cells(&own)).expect("there are fewer cells");
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn each_of_many_tags_counts_and_so_do_class_and_everything() {
         let cache = TieredCache::builder().build();
-        let handle = cache.typed::<u32>(TtlClass::SCHEDULE);
+        let handle = cache.typed::<u32>(TtlClass::COMPUTATION);
         let key = Key::builder("entry").build().unwrap();
         let class = handle.class.id;
         for count in 0..6 {

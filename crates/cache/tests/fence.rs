@@ -7,10 +7,13 @@ use futures_util::FutureExt;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tidegate_cache::{Fill, Key, Lookup, Pattern, Read, Source, Tag, TieredCache, Touched, TtlClass, TypedCache};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+const SCHEDULE: TtlClass = TtlClass::new("schedule", Duration::from_hours(2));
 
 /// With L1 alone nothing is waited for.
 fn now<T>(done: impl Future<Output = T>) -> T {
@@ -28,7 +31,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let cache = TieredCache::builder().build().typed(TtlClass::SCHEDULE);
+        let cache = TieredCache::builder().build().typed(SCHEDULE);
         Self { cache, row: Arc::new(AtomicU32::new(1)), read: Arc::default(), resume: Arc::default() }
     }
 
@@ -124,7 +127,7 @@ async fn by_pattern_within_a_class() {
     race(|cache| assert_eq!(now(cache.invalidate_pattern_of("schedule", &pattern())).unwrap(), 0)).await;
 
     let cache = TieredCache::builder().build();
-    let (schedules, answers) = (cache.typed::<u32>(TtlClass::SCHEDULE), cache.typed::<u32>(TtlClass::API));
+    let (schedules, answers) = (cache.typed::<u32>(SCHEDULE), cache.typed::<u32>(TtlClass::API));
     let other = Key::builder("schedule").part("list").build().unwrap();
     now(schedules.set(&Scene::key(), 1));
     now(answers.set(&other, 2));
@@ -222,7 +225,7 @@ async fn a_value_set_meanwhile_is_not_overwritten() {
 #[test]
 fn a_set_that_an_invalidation_overtook_takes_its_predecessor_along() {
     let cache = TieredCache::builder().build();
-    let schedules = cache.typed::<u32>(TtlClass::SCHEDULE);
+    let schedules = cache.typed::<u32>(SCHEDULE);
     assert!(now(cache.typed::<u32>(TtlClass::API).set(&Scene::key(), 1)));
     // The weighing stands between the moment from which the value counts and the moment at which it is stored.
     thread_local!(static CACHE: std::cell::RefCell<Option<TieredCache>> = const { std::cell::RefCell::new(None) });

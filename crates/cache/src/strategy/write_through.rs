@@ -72,7 +72,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let names = TieredCache::builder().build().typed::<String>(TtlClass::PREFERENCES);
+    /// let names = TieredCache::builder().build().typed::<String>(TtlClass::DEFAULT);
     /// let key = Key::builder("name").part(7).build()?;
     /// let update = async || {
     ///     // UPDATE … RETURNING name

@@ -4,6 +4,7 @@
 //! Nothing here reads a table, a setting or the network.
 
 pub mod alert_rules;
+pub mod cache_classes;
 pub mod cache_keys;
 pub mod file;
 pub mod import;

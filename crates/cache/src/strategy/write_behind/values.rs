@@ -52,7 +52,7 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let cached = TieredCache::builder().build().typed::<String>(TtlClass::PREFERENCES);
+/// let cached = TieredCache::builder().build().typed::<String>(TtlClass::DEFAULT);
 /// let profiles = WriteBehind::in_memory(cached, Profiles, WriteBehindOptions::new("profiles"));
 /// let key = Key::builder("profile").part(7).build()?;
 /// profiles.write(&key, "blue".to_owned()).await?;
