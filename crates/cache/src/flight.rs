@@ -41,7 +41,8 @@ pub(crate) enum Outcome {
         slot: Slot,
         stored: bool,
         source: Source,
-        /// The notices of changes of the key that its flight had had when this was known to be what the key holds.
+        /// Number of notices of changes of the key that the flight had received when this outcome
+        /// was known to be the value of the key.
         noticed: u64,
     },
     /// There is no value, said the loader of a batch, or L2 where nobody loads.
@@ -66,8 +67,8 @@ impl Outcome {
     }
 }
 
-/// A load under way. It runs in a task of its own; callers only wait, and may leave. The first one may look into L2 before there is
-/// that task, as long as nobody else waits.
+/// A load in progress. It runs in a task of its own. Callers only wait, and may leave. The first
+/// caller may query L2 before that task exists, as long as no other caller waits.
 #[derive(Debug)]
 pub(crate) struct Flight {
     kind: Kind,
@@ -112,7 +113,8 @@ impl Flight {
         })
     }
 
-    /// The first caller looks into L2 by itself, unless somebody waits already: then `go_on` is called at once, and it is false.
+    /// Lets the first caller query L2 by itself. If another caller waits already, calls `go_on` at
+    /// once and returns `false`.
     pub(crate) fn lead(&self, go_on: GoOn) -> bool {
         self.duty.lead(go_on)
     }
@@ -191,7 +193,8 @@ impl Flight {
         self.fallback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a stale value to everyone who waits, if there is one and nothing else has come. The load goes on.
+    /// Gives a stale value to all waiters, if there is one and no other outcome has come. The load
+    /// continues.
     pub(crate) fn fall_back(&self) {
         let outcome = self.fallback().take();
         if let Some(outcome) = outcome {
@@ -199,8 +202,8 @@ impl Flight {
         }
     }
 
-    /// Whether a value that it brought already carries a tag that was invalidated since it started, or may be from before a
-    /// change of the key that was heard of since.
+    /// Whether its outcome is outdated: it carries a tag that was invalidated since the load
+    /// started, or it may be older than a change of the key that was noticed since.
     fn is_overtaken(&self) -> bool {
         let Some(outcome) = self.outcome.get() else { return false };
         let is_by_tag = matches!(outcome, Outcome::Loaded { slot, .. } if !slot.stamps.admit(self.since));

@@ -1,6 +1,6 @@
 //! The handle through which values of one type are read and filled: what it holds.
 //!
-//! What can be done with it is said where it is done: `typed` for one key, `batch` for many, `load` for both.
+//! Its operations are in other modules: `typed` for one key, `batch` for many, `load` for both.
 
 use std::fmt;
 use std::sync::Arc;

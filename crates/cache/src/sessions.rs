@@ -62,30 +62,34 @@ const ENDED: Duration = Duration::from_secs(60 * 60);
 ///
 /// # What it guarantees
 ///
-/// - The id of a session stands in no key, value, event or log, here or in Redis: a SHA-256 of it does. Who reads Redis can't
-///   take a session over.
+/// - The id of a session is in no key, value, event or log, here or in Redis. Its SHA-256 is. Read
+///   access to Redis is not enough to take a session over.
 /// - A session is given to nobody after its expiry.
-/// - A session that was deleted stays so: a request that had it and saves it afterwards changes nothing, in whichever process, for an
-///   hour, or for as long as its class allows where that is shorter. L2 is told of its end first; where it can't be, the end is an error, and is kept and told as soon as it can.
-///   [`create`](SessionStore::create) never takes a live id.
-/// - A save or an end that has begun is carried through in both tiers, though whoever asked for it leaves; and one that Redis did not
-///   take while somebody waited for it, it does not take later, even where a connection hangs and delivers it then.
-/// - With an L2, a session that it can't be asked for is an error, not a session that isn't there: nobody is logged out because
-///   Redis hangs, is away, or has not heard of an invalidation yet. A save that it can't be told of for certain is an error too, and
-///   leaves the session as it was or as it was to be; an end is an error, holds in this process at once, and in all as soon as
-///   it can be told.
+/// - A deleted session stays deleted. A request that had it and saves it afterwards changes
+///   nothing, in any process, for an hour or for the maximum lifetime of its class, whichever is
+///   shorter. Its end goes to L2 first. If L2 cannot be reached, the end is an error, and is kept
+///   and sent as soon as possible. [`create`](SessionStore::create) never takes a live id.
+/// - A save or an end that has begun is completed in both tiers, even if its caller leaves. A save
+///   that Redis did not take while a caller waited is not taken later, even if a connection hangs
+///   and delivers it then.
+/// - With an L2, a session that cannot be read from it is an error, not a missing session. So no
+///   user is logged out because Redis hangs, is away, or has not received an invalidation yet. A
+///   save of which L2 is not known to have it is an error too, and leaves the session either as it
+///   was or as it was to be. A failed end is an error. It holds in this process at once, and in all
+///   processes as soon as L2 can be reached.
 /// - Stores of different [names](Self::named) share no session.
 ///
 /// # What it does not guarantee
 ///
-/// - Of two requests that save one session, the later one wins as a whole: its data replaces the other's, key by key nothing
-///   is merged. So says `tower-sessions` itself.
+/// - If two requests save one session, the later one wins as a whole. Its data replaces the other's
+///   and is not merged by key. This is the contract of `tower-sessions`.
 /// - Other processes hear of a save or an end within moments, as of any change in L2.
-/// - **A cache forgets.** Without an L2 sessions end with the process, and where there is no room one has to leave: whose
-///   session it was must log in again. That a session has ended may be forgotten in the same way, and a save that comes after it then
-///   brings the session back. A save that comes elsewhere between an end that L2 could not be told of and its being told is given
-///   out until then; so it is for good if the process is killed first. Give sessions a cache of their own with room for all of them;
-///   with an L2, a server that doesn't evict.
+/// - **A cache forgets.** Without an L2, sessions end with the process. If the cache is full, a
+///   session is evicted and its user must log in again. The end of a session may be evicted in the
+///   same way, and a later save then brings the session back. If L2 could not be reached for an
+///   end, a save in another process is served until the end arrives, and stays if this process is
+///   killed first. Give sessions a cache of their own with room for all of them. With an L2, use a
+///   server that does not evict.
 #[derive(Clone)]
 pub struct CacheSessions {
     sessions: TypedCache<Held>,
@@ -115,7 +119,8 @@ enum Missing {
 }
 
 impl CacheSessions {
-    /// A store in the class [`TtlClass::SESSION`]. Each session lives as long as its own expiry says.
+    /// A store in the class [`TtlClass::SESSION`]. Each session lives as long as its own expiry
+    /// says.
     pub fn new(cache: &TieredCache) -> Self {
         Self::in_class(cache, TtlClass::SESSION)
     }
@@ -185,7 +190,8 @@ impl CacheSessions {
         self.put_in_both(key, Fill::new(held).ttl(left)).await
     }
 
-    /// Stores a live session, unless it has ended meanwhile, wherever that was. L2 first: what it does not take is in no tier.
+    /// Stores a live session, unless it has ended meanwhile in any process. L2 comes first: a
+    /// session that it does not take is in no tier.
     async fn put_in_both(&self, key: &Key, fill: Fill<Held>) -> session_store::Result<()> {
         let tiers = &self.sessions.cache.tiers;
         let Some(l2) = &tiers.l2 else { return room(self.sessions.set(key, fill).await) };
@@ -209,8 +215,9 @@ impl CacheSessions {
         }
     }
 
-    /// Marks the session as ended: in L2 first, so that no process may save it again once this one says that it is over. Where
-    /// L2 can't be told now it owes the mark, and this process keeps to it all the same.
+    /// Marks the session as ended. L2 comes first, so that no process can save the session once
+    /// this call returns. If L2 cannot be reached now, the mark is owed, and this process applies
+    /// it at once.
     async fn end(&self, key: &Key) -> session_store::Result<()> {
         let fill = Fill::new(Held::Ended).ttl(ENDED);
         let tiers = &self.sessions.cache.tiers;
@@ -236,7 +243,8 @@ impl CacheSessions {
         Ok((fill, new, mark))
     }
 
-    /// Carries a change through in a task of its own: whoever asked for it may leave, and would leave one tier without the other.
+    /// Completes a change in a task of its own. Otherwise a caller that leaves could change only
+    /// one tier.
     async fn carry_out<T, F>(&self, change: impl FnOnce(Self) -> F) -> session_store::Result<T>
     where
         T: Send + 'static,

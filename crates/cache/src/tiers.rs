@@ -37,7 +37,8 @@ pub(crate) struct Tiers {
 }
 
 impl Tiers {
-    /// Decides how long a value lives, and whether at all. Once for each fill, before any tier is told.
+    /// Decides how long a value lives, and whether it is stored at all. Runs once for each fill,
+    /// before any tier gets the value.
     pub(crate) fn settle<V>(&self, class: &Class, fill: &mut Fill<V>) {
         let ttl = class.ttl.lifetime(fill.ttl, fill.is_negative, &self.dice);
         if ttl.is_zero() && fill.keep == Keep::Value {
@@ -46,7 +47,8 @@ impl Tiers {
         fill.ttl = Some(ttl);
     }
 
-    /// Asks the tiers in order, counts and reports. The path of every hit: one shard's read lock, no allocation.
+    /// Reads the tiers in order, counts and reports. Every hit takes this path: one read lock of a
+    /// shard, no allocation.
     pub(crate) fn look_up<T>(
         &self,
         key: &Key,

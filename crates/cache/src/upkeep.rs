@@ -70,8 +70,8 @@ impl Tiers {
         self.listeners.tell(removed.class, key, &removed.value, cause);
     }
 
-    /// What is to be served where a hit can't tell: its calm is over, or something that shares a cell with what covers it was
-    /// invalidated.
+    /// Returns what to serve if a hit can't decide: its calm period is over, or an invalidation hit
+    /// something that shares a cell with its key, tags or class.
     #[cold]
     pub(crate) fn consider(&self, key: &Key, now: Duration) -> Option<(Anything, State)> {
         let slot = self.memory.peek(key)?;
@@ -91,7 +91,8 @@ impl Tiers {
         Some((slot.value, state))
     }
 
-    /// The second thought that a fresh entry needs: prolongs its life if that is due, and tells whether to load it anew.
+    /// The second check of a fresh entry. Extends its life if that is due, and returns whether to
+    /// reload it.
     #[cold]
     pub(crate) fn tend(&self, key: &Key, slot: &Slot, now: Moment) -> State {
         let mut times = slot.times;

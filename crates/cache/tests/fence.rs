@@ -1,5 +1,5 @@
-//! A load that started before an invalidation and ended after it never leaves the old value readable, and nobody who
-//! comes after the invalidation is given it.
+//! A load that started before an invalidation and ended after it never leaves the old value
+//! readable. No caller that comes after the invalidation gets it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -65,7 +65,7 @@ impl Scene {
     }
 }
 
-/// The race of a slow load with `invalidate`, in both orders that matter to the reader who comes after.
+/// The race of a slow load with `invalidate`, in both orders that matter to a later reader.
 async fn race(invalidate: fn(&TieredCache)) {
     // The old load ends before the next reader comes.
     let scene = Scene::new();
@@ -174,7 +174,8 @@ async fn by_class_while_the_key_is_read_in_another() {
     assert_eq!(next.await.unwrap().source, Source::Collapsed);
 }
 
-/// Whoever waits for a load that a tag overtook waits for a second one, and is still one miss that waited.
+/// A caller whose load was overtaken by a tag waits for a second one, and still counts as one miss
+/// that waited.
 #[tokio::test]
 async fn a_caller_that_waits_twice_is_counted_once() {
     let scene = Scene::new();
@@ -227,7 +228,8 @@ fn a_set_that_an_invalidation_overtook_takes_its_predecessor_along() {
     let cache = TieredCache::builder().build();
     let schedules = cache.typed::<u32>(SCHEDULE);
     assert!(now(cache.typed::<u32>(TtlClass::API).set(&Scene::key(), 1)));
-    // The weighing stands between the moment from which the value counts and the moment at which it is stored.
+    // The weighing runs between the moment from which the value counts and the moment at which it
+    // is stored.
     thread_local!(static CACHE: std::cell::RefCell<Option<TieredCache>> = const { std::cell::RefCell::new(None) });
     CACHE.set(Some(cache));
     let overtaken = schedules.weigh(|_| {
@@ -270,8 +272,8 @@ async fn one_tag_of_several_is_enough_and_other_entries_stay() {
     }
 }
 
-/// Writers move the row and invalidate or set, in every way there is; readers, in two classes, must never see a row
-/// older than the last finished write.
+/// Writers move the row and invalidate or set, in all ways. Readers in two classes must never see a
+/// row older than the last finished write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn under_many_writers_and_readers_no_read_goes_back() {
     fn invalidate(scene: &Scene, version: u32) {

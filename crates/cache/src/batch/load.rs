@@ -37,7 +37,8 @@ pub(super) enum Errand<F> {
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// Brings all keys in a task of its own, which outlives its callers. Each flight lands as soon as its value is known.
+    /// Brings all keys in a task of its own, which outlives its callers. Each flight lands as soon
+    /// as its value is known.
     pub(super) fn launch_many<E, F, Fut, I>(&self, runtime: &Handle, own: Vec<Own>, errand: Errand<F>)
     where
         E: Send + Sync + 'static,
@@ -53,9 +54,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let mut load = Load { landings, tiers: Arc::clone(tiers), class, form, own };
         let overdue_at = tiers.bell.in_real_time(self.class.ttl.limit());
         let span = Span::current();
-        // A runtime that is shutting down drops the task unpolled, and with it the landings, which then report.
+        // A runtime that shuts down drops the task unpolled. This drops the landings, which then
+        // report.
         let task = runtime.spawn(async move {
-            // What user code may panic in, the call of the loader and the weighing included, stands inside the catch.
+            // User code may panic: the call of the loader and the weighing are both inside the
+            // catch.
             let ended = AssertUnwindSafe(load.run(errand).instrument(span)).catch_unwind().await;
             match ended {
                 Ok(Ok(loaded_in)) => load.land_others(|| Ended::Absent(loaded_in)),
@@ -171,8 +174,8 @@ impl<V: Send + Sync + 'static> Load<V> {
         Ok(Some(Filled { began, was_there, places, fills, absent, loaded_in }))
     }
 
-    /// The notices that a flight has had, and whether something is known to be there: dead or not, whatever L1 holds of it, others
-    /// may hold as well.
+    /// Number of notices that a flight has received, and whether the key is known to exist. An
+    /// entry in L1 counts even if it is dead, because other processes may hold it as well.
     fn before(&self, place: usize) -> (u64, bool) {
         let (key, flight) = &self.own[place];
         (flight.inquiry.noticed(), flight.inquiry.past().is_some() || self.tiers.memory.peek(key).is_some())

@@ -17,8 +17,8 @@ use crate::fill::Fill;
 use crate::key::Key;
 
 impl L2 {
-    /// Stores what a load brought for these keys; for each none when L1 must not keep it either. `began` as in
-    /// [`fill`](Self::fill), for each.
+    /// Stores what a load brought for these keys. The answer of a key is `None` if L1 must not keep
+    /// its value either. `began` is as in [`fill`](Self::fill), for each key.
     pub(crate) async fn fill_many<V: 'static>(
         self: &Arc<Self>,
         tickets: Option<Tickets>,
@@ -71,7 +71,8 @@ impl L2 {
                     tickets.ended(wanted[index].0);
                     asked.push((index, id, noticed[index]));
                 }
-                // The fence still stands where a tag of it was invalidated, and may stand where L2 was not told.
+                // The fence still stands if a tag of it was invalidated, and may stand if L2 was
+                // not reached.
                 Some(Filled::Refused) => marks[index] = None,
                 None => {}
             }
@@ -83,8 +84,8 @@ impl L2 {
         marks
     }
 
-    /// Stores what a caller brought, where L1 accepted it. Otherwise, and where it can't be stored, whatever was there is
-    /// invalidated instead, at once or as soon as it can.
+    /// Stores what a caller brought, if L1 accepted it. Otherwise, and if it can't be stored, the
+    /// key is invalidated instead, at once or as soon as possible.
     pub(crate) async fn put_many(self: &Arc<Self>, puts: Vec<(Key, Option<New>)>) {
         let mut patience = self.patience_for(puts.len());
         let owing = self.owing(puts.iter().map(|(key, _)| Debt::Key(key.clone())).collect());

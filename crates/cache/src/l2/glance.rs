@@ -1,7 +1,7 @@
 //! The short way to a hit: a plain `GET`, judged by what Redis said a moment ago.
 //!
-//! Whatever is not plainly good is left to the long way, which asks Redis for everything at once: nothing there, another epoch,
-//! class or tag than is remembered, a value that is past its lifetime.
+//! Everything else is left to the full query, which gets all from Redis at once: a missing value,
+//! an epoch, class or tag that differs from memory, a value past its lifetime.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ impl L2 {
         Glancing { patience: self.patience(), started: Instant::now() }
     }
 
-    /// What can be known with a plain `GET`, counted if it is a hit; none where more is to be asked.
+    /// Returns what a plain `GET` can tell, and counts a hit. `None` if a full query is needed.
     pub(crate) async fn glance<V: 'static>(
         &self,
         key: &Key,
@@ -95,7 +95,8 @@ impl L2 {
 }
 
 impl RedisTier {
-    /// What lies under the key, if it is an entry that is fresh and valid. Only while changes are followed.
+    /// Returns the entry under the key if it is fresh and valid. Works only while changes are
+    /// followed.
     async fn glance(&self, key: &Key, patience: &mut Patience) -> Option<Looked> {
         let name = self.names.value(key);
         let server = self.server_of(&name);
@@ -106,8 +107,8 @@ impl RedisTier {
             }
             timeout(patience.left(), self.client.get(&name)).await.ok()?.ok().flatten()
         };
-        // Whoever finds the memory old renews it, beside its own question. What fails here is asked again, and told of if that
-        // fails too.
+        // A reader that finds the memory old renews it together with its own query. If the renewal
+        // fails, it is repeated, and reported if it fails again.
         let bytes = if let Some(renewing) = self.renewing(&name, &server) {
             join(get, timeout(patience.left(), renewing)).boxed().await.0
         } else {
@@ -123,7 +124,7 @@ impl RedisTier {
         Some(found)
     }
 
-    /// An entry of the epoch and the class that are in force as far as is remembered, and the time of its server.
+    /// Returns an entry of the remembered epoch and class, and the time of its server.
     pub(super) fn in_force(&self, bytes: &Bytes, server: &str) -> Option<(Entry, u64)> {
         let entry = Entry::decode(bytes).ok()?;
         let Said::Valid(now) = self.recall.judge_epoch(&entry.epoch, entry.class(), entry.class_moves) else {
@@ -157,7 +158,8 @@ impl RedisTier {
         Some(join(epoch, clock).map(drop))
     }
 
-    /// Whether these generations are in force, as far as is remembered; asks for those that are not known.
+    /// Whether these generations are in force as far as is remembered. Queries those that are
+    /// unknown.
     async fn admits_tags(&self, carried: &[(Tag, Bytes)], patience: &mut Patience) -> bool {
         let Tagged::Unknown(unknown) = self.recall.judge_tags(carried) else { return false };
         if unknown.is_empty() {

@@ -48,7 +48,8 @@ pub(crate) struct Past<V> {
 }
 
 impl L2 {
-    /// Asks L2, and waits a while for another process that is loading the key. `has_glanced` says that a glance found nothing.
+    /// Queries L2, and waits a while for another process that loads the key. `has_glanced` is
+    /// whether a plain `GET` found nothing before.
     pub(crate) async fn seek<V: 'static>(
         self: &Arc<Self>,
         key: &Key,
@@ -101,7 +102,8 @@ impl L2 {
         }
     }
 
-    /// Asks L2 again, for something newer than this stale entry or the right to load it. Not counted: it is one read.
+    /// Queries L2 again, for an entry newer than this stale one or for the right to load it. It is
+    /// not counted, because it belongs to the same read.
     pub(crate) async fn seek_newer<V: 'static>(
         self: &Arc<Self>,
         key: &Key,
@@ -129,7 +131,8 @@ impl L2 {
         {
             return found;
         }
-        // Of a class without a lifetime nothing is left by which whoever waited would be spared its load.
+        // A class without a lifetime leaves nothing in L2, so a wait would spare the waiter no
+        // load.
         let goes_alone = inquiry.is_alone.load(Ordering::SeqCst) || class.ttl.ttl().is_zero();
         let waiting = Waiting::new(if goes_alone { Duration::ZERO } else { self.wait_of(class) });
         let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));
@@ -219,7 +222,8 @@ impl L2 {
         Some(Sought::Found { fill, mark: Some(Mark { id: Some(id), left, noticed }) })
     }
 
-    /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
+    /// Checks whether L2 still holds this entry after a notice that it may have changed. Returns
+    /// the number of notices seen by then, or `None`.
     ///
     /// This process's own fill is noticed as well, since scripts are: right after the reply.
     pub(super) async fn confirm(

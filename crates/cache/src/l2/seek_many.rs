@@ -64,10 +64,12 @@ impl L2 {
         Patience::new(self.tier.patience.saturating_mul(steps))
     }
 
-    /// Asks L2 for all keys, and hands what it has to `found`, by its index, as soon as it is known. With `will_load` it takes
-    /// part in the loads of the others, and gives the right to fill them.
+    /// Queries L2 for all keys, and passes each value to `found` with its index as soon as it is
+    /// known. With `will_load` it takes part in the loads of the others, and returns the right to
+    /// fill them.
     ///
-    /// It waits for other processes' loads only while it has none of its own to make: two batches never wait for each other.
+    /// It waits for loads of other processes only while it has none of its own to run. So two
+    /// batches never wait for each other.
     pub(crate) async fn seek_many<V: 'static>(
         self: &Arc<Self>,
         wanted: &[Wanted<'_>],
@@ -123,7 +125,8 @@ impl L2 {
         patience: &mut Patience,
         found: Found<'_, V>,
     ) -> Vec<Fenced> {
-        // Of a class without a lifetime nothing is left by which whoever waited would be spared its load.
+        // A class without a lifetime leaves nothing in L2, so a wait would spare the waiter no
+        // load.
         let waiting = Waiting::new(if class.ttl.ttl().is_zero() { Duration::ZERO } else { self.wait_of(class) });
         let fence = if will_load { format!("{:016x}", self.tier.next_id().0) } else { String::new() };
         let mut fences = Vec::new();
@@ -133,7 +136,8 @@ impl L2 {
             open.map(|(index, (_, inquiry))| Open { index, reject: reject(inquiry), may_be_stale: true }).collect();
         open = self.without_those_at_replicas(wanted, open, class, codec, patience, found).await;
         open = self.without_those_at_a_glance(wanted, open, codec, patience, found).await;
-        // In one order in all processes: then who comes first is first at nearly all keys, and the others wait.
+        // All processes use one order. Then the first process is first at nearly all keys, and the
+        // others wait.
         open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
         while !open.is_empty() {
             let before = patience.clone();
@@ -212,7 +216,7 @@ impl L2 {
         fences
     }
 
-    /// Hands over what can be known from the values alone, and gives back the keys of which more is to be asked.
+    /// Passes on what the values alone can tell, and returns the keys that need a full query.
     async fn without_those_at_a_glance<V: 'static>(
         self: &Arc<Self>,
         wanted: &[Wanted<'_>],
@@ -303,7 +307,8 @@ impl L2 {
         }
     }
 
-    /// For each entry the notices seen by the time when L2 still held it; none when it does not, or can't be asked.
+    /// Returns for each entry the number of notices seen while L2 still held it. `None` if L2 does
+    /// not hold it or can't be reached.
     pub(super) async fn confirmed(
         &self,
         wanted: &[Wanted<'_>],

@@ -167,8 +167,9 @@ impl Tiers {
         self.memory.peek(key).map(|slot| slot.value)
     }
 
-    /// Has other processes told that these keys are not to be kept, where L1 still holds what it held before they were loaded. A
-    /// key of which it held nothing costs Redis nothing, and what was stored meanwhile stays.
+    /// Notifies other processes that these keys must not be kept. It does so only for keys of which
+    /// L1 still holds the value from before the load. For a key that L1 did not hold it sends
+    /// nothing to Redis. A value that was stored meanwhile stays.
     pub(crate) async fn tell_others_gone(&self, before: impl IntoIterator<Item = (&Key, Option<Anything>)>) {
         let Some(l2) = &self.l2 else { return };
         let is_there =

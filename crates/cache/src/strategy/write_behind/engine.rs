@@ -1,4 +1,5 @@
-//! The task that flushes: at intervals, when enough waits, again after failures, and a last time at the end.
+//! The task that flushes: at intervals, when enough writes wait, again after failures, and once at
+//! the end.
 
 use std::error::Error;
 use std::future::Future;
@@ -75,7 +76,8 @@ struct Work {
     counts: Counts,
 }
 
-/// A write that was admitted: what it brings is flushed at the end too. Dropped when it is taken, or was not.
+/// A write that was admitted, so that the last flush includes it. It is dropped when the write was
+/// taken or refused.
 pub(super) struct Admitted(Arc<Work>);
 
 impl Drop for Admitted {
@@ -206,7 +208,8 @@ async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
         }
         match apart(&work).await {
             Ok(Round::Done) => failures = 0,
-            // What is due here is most likely in the hands of the other one; so look again soon, and not only after an interval.
+            // The other process most likely flushes what is due here. So check again soon, not only
+            // after an interval.
             Ok(Round::Others) => {
                 sleep(OTHERS).await;
                 work.due.notify_one();
@@ -216,7 +219,8 @@ async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// A round in a task of its own: it ends in order when its caller leaves, and ends nobody else when a codec or an observer panics.
+/// Runs a round in a task of its own. It completes if its caller leaves, and a panic of a codec or
+/// an observer ends only that task.
 async fn apart(work: &Arc<Work>) -> Result<Round, FlushError> {
     let work = Arc::clone(work);
     tokio::spawn(async move { work.round().await }).await.unwrap_or(Err(FlushError::Panicked))

@@ -9,7 +9,8 @@ use crate::owed::Owed;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteBehindError {
-    /// As many keys wait as may; the sink is slow, or fails. Nothing was taken. Try again later, or write to the store.
+    /// The maximum number of keys wait already, because the sink is slow or fails. Nothing was
+    /// taken. Try again later, or write to the store.
     #[error("{waiting} writes wait for the store already, the limit is {limit}")]
     Full {
         /// Keys that wait.
@@ -17,7 +18,8 @@ pub enum WriteBehindError {
         /// How many may.
         limit: usize,
     },
-    /// The values that wait would have more bytes than may; the sink is slow, or fails. Nothing was taken.
+    /// The waiting values would exceed their maximum size, because the sink is slow or fails.
+    /// Nothing was taken.
     #[error("values of {waiting} bytes wait for the store already, the limit is {limit}")]
     TooManyBytes {
         /// Bytes that wait.
@@ -47,8 +49,9 @@ pub enum WriteBehindError {
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Codec(#[from] crate::codec::CodecError),
-    /// Redis could not be asked. Where [`may_have_run`](tidegate_redis::Error::may_have_run), nobody knows whether the write was taken:
-    /// a value can simply be written again, an increment would then count twice if it had been.
+    /// Redis failed. If [`may_have_run`](tidegate_redis::Error::may_have_run) is true, it is
+    /// unknown whether the write was taken. A value can simply be written again. An increment would
+    /// then count twice if it had been taken.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] tidegate_redis::Error),
@@ -72,12 +75,14 @@ pub enum WriteBehindReadError<E> {
     /// The loader failed.
     #[error("the loader failed")]
     Loader(#[source] E),
-    /// Whether a write waits could not be told. The store may be older than it, so it was not asked.
+    /// It is unknown whether a write waits. The store may be older than that write, so it was not
+    /// read.
     #[error("the waiting writes can't be read: {0}")]
     Pending(#[source] WriteBehindError),
 }
 
-/// Not everything could be flushed in time. In Redis it waits on; in memory it goes with the process.
+/// Not everything could be flushed in time. In Redis it continues to wait. In memory it is lost
+/// with the process.
 #[derive(Debug, thiserror::Error)]
 #[error("not everything that waited could be written to the store in time")]
 #[non_exhaustive]

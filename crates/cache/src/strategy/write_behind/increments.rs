@@ -15,7 +15,8 @@ use super::sink::IncrementSink;
 use super::turn::Turn;
 use crate::key::Key;
 
-/// Counts that are added to the store a moment later: views, likes, points. Cloning copies a few pointers.
+/// Counts that are added to the store a moment later: views, likes, points. Cloning copies a few
+/// pointers.
 ///
 /// ```
 /// use std::time::Duration;
@@ -47,11 +48,14 @@ use crate::key::Key;
 ///
 /// # What it guarantees
 ///
-/// - An increment that was acknowledged is added once, if the sink does what [`IncrementSink`] says; on Redis whichever processes
-///   are killed or suspended, in memory unless this one is killed before its flush. Not so where Redis itself loses what it had
-///   acknowledged: what was lost is not added, and what was taken for a batch since may be added twice. Over a failover it is not, where a replica
-///   follows and the one that confirmed becomes the primary.
-/// - What stands under a key that is none, written by another program, holds nobody up: it is put aside, and reported.
+/// - An acknowledged increment is added once, if the sink does what [`IncrementSink`] says. On
+///   Redis this holds whichever processes are killed or suspended. In memory it holds unless this
+///   process is killed before its flush. It does not hold if Redis itself loses what it had
+///   acknowledged: lost increments are not added, and those in a batch since may be added twice. A
+///   failover loses nothing of that kind if a replica follows and the one that confirmed becomes
+///   the primary.
+/// - A name that is not a key, written by another program, delays nothing. It is put aside and
+///   reported.
 /// - No more keys wait than the limit, and one batch.
 pub struct Increments {
     pending: Arc<dyn PendingIncrements>,
@@ -59,7 +63,8 @@ pub struct Increments {
 }
 
 impl Increments {
-    /// Increments wait in the memory of this process: those of the last interval are lost with it when it is killed.
+    /// Increments wait in the memory of this process. Those of the last interval are lost if it is
+    /// killed.
     ///
     /// # Panics
     ///
@@ -73,8 +78,8 @@ impl Increments {
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError::NotDurable`] for a client that was not connected as `Role::Durable`, which is what makes sure that the server
-    /// evicts nothing.
+    /// [`WriteBehindError::NotDurable`] if the client was not connected as `Role::Durable`. That
+    /// role ensures that the server evicts nothing.
     ///
     /// # Panics
     ///
@@ -116,8 +121,8 @@ impl Increments {
         Ok(())
     }
 
-    /// What the store may not have yet. Read it **before** the store: then nothing is missed, though what is flushed in between may
-    /// count twice in what is shown.
+    /// Returns what the store may not have yet. Read it **before** the store. Then nothing is
+    /// missed, but what is flushed in between may count twice in the displayed sum.
     ///
     /// # Errors
     ///
@@ -126,7 +131,8 @@ impl Increments {
         self.pending.get(key).await
     }
 
-    /// Flushes now, for as long as `within`: what waited when it was called is in the store when it returns.
+    /// Flushes now, for at most `within`. When it returns, the store has everything that waited at
+    /// the call.
     ///
     /// # Errors
     ///
@@ -135,7 +141,8 @@ impl Increments {
         self.engine.flush(within).await
     }
 
-    /// Takes no more increments from this process, flushes what waits, and ends. May be called again when it failed.
+    /// Takes no more increments from this process, flushes what waits, and ends. May be called
+    /// again after a failure.
     ///
     /// # Errors
     ///

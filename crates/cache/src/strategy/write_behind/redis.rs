@@ -67,7 +67,7 @@ fn of_batch(body: &str) -> String {
 static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
     let clock = &ClockPrelude::SERVER;
     Scripts {
-        // A second attempt at one of these would come after what others did meanwhile, or count twice.
+        // A second attempt at one of these would follow writes of others, or count twice.
         put: Script::timed("write-behind put", include_str!("lua/put.lua"), clock).refuse_oom(),
         add: Script::timed("write-behind add", include_str!("lua/add.lua"), clock).refuse_oom(),
         oldest: Script::new("write-behind oldest", include_str!("lua/oldest.lua")).idempotent(),
@@ -135,7 +135,8 @@ pub(super) struct RedisValues<V> {
     place: Place,
     codec: Box<dyn Codec<V>>,
     room: Room,
-    /// The highest version that this process has seen: a server that comes back with less, or with a clock behind, gives none below it.
+    /// The highest version that this process has seen. A server that comes back with less, or with
+    /// a clock that is behind, issues no version below it.
     floor: AtomicU64,
 }
 
@@ -244,8 +245,9 @@ impl RedisIncrements {
         Self { place, stream, limit, floor: AtomicU64::new(0), has_replicas: AtomicBool::new(false) }
     }
 
-    /// Takes a batch, or finds the one that was taken; and makes sure that a replica has it, if one follows. Otherwise one that becomes
-    /// primary right after would have these sums once more, and give them another number.
+    /// Takes a batch, or finds the one that was taken. If a replica follows, makes sure that it has
+    /// the batch. Otherwise a replica that becomes primary right after it would hold these sums
+    /// again, and give them another number.
     async fn take_for_good(&self, count: usize) -> Result<[Value; 2], FlushError> {
         let names = ["sums", "order", "clock"].map(|name| self.place.group.key(name));
         let slot = Client::slot_of(&names[0]);
