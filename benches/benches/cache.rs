@@ -163,7 +163,7 @@ fn key(number: u32) -> Key {
 }
 
 fn filled(tags: impl Fn(u32) -> Vec<Tag>) -> TypedCache<Value> {
-    filled_in(TtlClass::SCHEDULE, tags)
+    filled_in(TtlClass::COMPUTATION, tags)
 }
 
 fn filled_in(class: TtlClass, tags: impl Fn(u32) -> Vec<Tag>) -> TypedCache<Value> {

@@ -47,7 +47,7 @@ fn quick(trace: &Trace) -> f64 {
 
 fn ours(trace: &Trace) -> f64 {
     let room = Capacity::Entries(trace.capacity as u64);
-    let cache = TieredCache::builder().capacity(room).build().typed::<()>(TtlClass::SCHEDULE);
+    let cache = TieredCache::builder().capacity(room).build().typed::<()>(TtlClass::COMPUTATION);
     let key = |number: u32| Key::builder("trace").part(number).build().expect("a good key");
     // With one tier it is ready at once.
     let set = |cache: &mut TypedCache<()>, number| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidegate_cache::{
     HotKeys, RedisSnapshot, TieredCache, TtlClass, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState,
 };
-use tidegate_model::cache_keys;
+use tidegate_model::{cache_classes, cache_keys};
 use tidegate_node::node::Node;
 use tidegate_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 
 /// Classes that a warm-up on demand can load: all of the application, since each has a loader.
 pub(crate) const CLASSES: [&str; 4] =
-    [TtlClass::SCHEDULE.name(), tenants::CLASS, TtlClass::SESSION.name(), TtlClass::PREFERENCES.name()];
+    [cache_classes::SCHEDULE.name(), tenants::CLASS, TtlClass::SESSION.name(), cache_classes::PREFERENCES.name()];
 
 /// The warm-ups of this process, and the list of hot keys for the next one. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -193,9 +193,9 @@ async fn newest(store: &Store, schedules: usize) -> Result<HotKeys, StoreError> 
         if known.insert(tenant.clone()) {
             let page = cache_keys::first_page(&tenant, page::DEFAULT);
             keys.extend(HotKeys::of_class(tenants::CLASS, [cache_keys::tenant(&tenant)]));
-            keys.extend(HotKeys::of_class(TtlClass::SCHEDULE.name(), [page]));
+            keys.extend(HotKeys::of_class(cache_classes::SCHEDULE.name(), [page]));
         }
-        keys.extend(HotKeys::of_class(TtlClass::SCHEDULE.name(), [cache_keys::schedule(&tenant, id)]));
+        keys.extend(HotKeys::of_class(cache_classes::SCHEDULE.name(), [cache_keys::schedule(&tenant, id)]));
     }
     Ok(keys)
 }

@@ -11,9 +11,9 @@ use crate::dice::Dice;
 use crate::event::Observer;
 use crate::fence::Fence;
 use crate::flight::FlightTable;
+use crate::follow::follow;
 use crate::heat::Heat;
-#[cfg(feature = "redis")]
-use crate::l2::{self, L2, RedisTier};
+use crate::l2::{L2, RedisTier};
 use crate::listen::Listeners;
 use crate::memory::{Capacity, Memory};
 use crate::places::Places;
@@ -24,7 +24,8 @@ use crate::tiers::Tiers;
 /// Shortest time between two sweeps.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
 
-/// Settings of a [`TieredCache`]: 10,000 entries, the system's clock, a sweep every 30 s, nobody listening.
+/// Settings of a [`TieredCache`]. Defaults: 10,000 entries, the system's clock, a sweep every 30 s,
+/// no observer.
 #[must_use = "a builder does nothing until `build`"]
 pub struct TieredCacheBuilder {
     capacity: Capacity,
@@ -33,7 +34,6 @@ pub struct TieredCacheBuilder {
     sweep_every: Duration,
     dice: Dice,
     max_loads: Option<(u32, Duration)>,
-    #[cfg(feature = "redis")]
     l2: Option<RedisTier>,
 }
 
@@ -46,7 +46,6 @@ impl Default for TieredCacheBuilder {
             sweep_every: Duration::from_secs(30),
             dice: Dice::random(),
             max_loads: None,
-            #[cfg(feature = "redis")]
             l2: None,
         }
     }
@@ -72,7 +71,7 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// The clock that everything goes by, except the interval of the sweeper and the time-outs of loads, which are real
+    /// Clock of the cache. Only the interval of the sweeper and the time-outs of loads use real
     /// time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -91,15 +90,17 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// The most loaders that run at once, at least one, and how long a load waits for its turn; then whoever waits for it
-    /// gets [`LoadError::Refused`](crate::LoadError::Refused). Without it there is no bound.
+    /// Maximum number of loaders that run at once (at least one), and maximum wait of a load for
+    /// its turn. After that wait its callers get [`LoadError::Refused`](crate::LoadError::Refused).
+    /// The default is no limit.
     ///
-    /// Loads get their turn in the order in which they asked, refreshes among them, and [`Event::LoadQueued`] tells of
-    /// each that has to wait. What L2 has needs no turn.
+    /// Loads get their turn in the order of their requests, refreshes included.
+    /// [`Event::LoadQueued`] reports each load that has to wait. Values from L2 need no turn.
     ///
-    /// A load that a loader waits for runs on that loader's place, so that it can't wait for a place that is held for it;
-    /// a loader that waits for a thousand at once has them run at once. This goes by tasks: a loader that waits for a task
-    /// of its own, which loads, may wait in vain for as long as `wait`, but no longer.
+    /// If a loader waits for another load, that load runs on the permit of the loader. So it never
+    /// waits for a permit that its own waiter holds. A loader that waits for a thousand loads at
+    /// once has them run at once. This is tracked by task: a loader that waits for a task of its
+    /// own, which loads, may wait in vain, but no longer than `wait`.
     ///
     /// The runtimes of the loads need their timers (`enable_time`).
     ///
@@ -117,14 +118,14 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// Builds the cache and starts the thread of its sweeper. With an L2 also the task that follows its changes.
+    /// Builds the cache and starts the thread of its sweeper. With an L2 also the task that follows
+    /// its changes.
     ///
     /// # Panics
     ///
     /// With an L2, when there is no tokio runtime here.
     pub fn build(self) -> TieredCache {
         let bell = Arc::new(Bell::default());
-        #[cfg(feature = "redis")]
         let l2 = self.l2.map(|tier| L2::new(tier, Arc::clone(&self.clock), self.observer.clone()));
         let tiers = Arc::new(Tiers {
             memory: Memory::new(self.capacity),
@@ -138,12 +139,10 @@ impl TieredCacheBuilder {
             bell: Arc::clone(&bell),
             dice: self.dice,
             places: self.max_loads.map(|(count, wait)| Places::new(count, wait)),
-            #[cfg(feature = "redis")]
             l2,
         });
-        #[cfg(feature = "redis")]
         if tiers.l2.is_some() {
-            tokio::spawn(l2::follow(Arc::downgrade(&tiers)));
+            tokio::spawn(follow(Arc::downgrade(&tiers)));
         }
         sweep::start(Arc::downgrade(&tiers), bell, self.sweep_every);
         TieredCache { tiers }

@@ -72,7 +72,6 @@ impl Counters {
     }
 
     /// How long the last load took; none before the first.
-    #[cfg(feature = "redis")]
     pub(crate) fn last_load(&self) -> Option<Duration> {
         Some(self.last_load.load(Ordering::Relaxed)).filter(|nanos| *nanos > 0).map(Duration::from_nanos)
     }
@@ -124,7 +123,8 @@ impl Known {
 }
 
 impl ClassTable {
-    /// The class of this name; when it comes with other times than before, the new ones are shown from now on.
+    /// Returns the class of this name. If its times differ from the earlier ones, the new ones are
+    /// shown from now on.
     pub(crate) fn enter(&self, ttl: TtlClass) -> Arc<Class> {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let (id, counters) = match all.classes.iter().find(|class| class.ttl.name() == ttl.name()) {

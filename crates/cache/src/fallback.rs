@@ -1,4 +1,5 @@
-//! A stale value from L2, served while its load goes on: a process that has just started has what its predecessor had.
+//! A stale value from L2 that is served during its load: a process that has just started has the
+//! values of its predecessor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +19,9 @@ use crate::tiers::Tiers;
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Tiers {
-    /// Keeps the value in L1, as stale, and gives it to all who wait for the flight: at once, or if nothing better has come
-    /// within the class's soft time-out, or when the load fails.
+    /// Keeps the value in L1 as stale, and gives it to all waiters of the flight. They get it at
+    /// once, or at the end of the class's soft time-out if nothing better has come, or when the
+    /// load fails.
     pub(crate) fn fall_back_on<V: Send + Sync + 'static>(
         &self,
         past: Past<V>,
@@ -44,10 +46,12 @@ impl Tiers {
         };
         let slot = Slot::new(parcel.value, terms);
         let inserted = self.flights.amid(key, flight, |may_fill| {
-            // What L1 holds of the same entry is as good, and what it holds of another one is newer.
+            // What L1 holds of the same entry is equally good. What it holds of another entry is
+            // newer.
             let is_better = self.peek(key).is_none();
-            // Where word of a change came since, nobody may have it. Later word takes it away again.
-            let is_current = noticed == flight.noticed();
+            // After a notice of a change, no caller may have the value. A later notice removes it
+            // again.
+            let is_current = noticed == flight.inquiry.noticed();
             let inserted = (may_fill && is_better && is_current).then(|| self.fill(key, &slot));
             let stored = inserted.as_ref().is_some_and(|inserted| inserted.stored);
             if is_current {

@@ -46,20 +46,24 @@ impl<V> Fill<V> {
         }
     }
 
-    /// Keeps the value in no tier: it is given to whoever asked for it or joined its load, and the next reader loads anew. What was
-    /// there of its key goes, in all tiers and processes, as by an invalidation.
+    /// Keeps the value in no tier. The caller and those that joined its load get it, and the next
+    /// reader loads again. An earlier value of the key is removed in all tiers and processes, as by
+    /// an invalidation.
     ///
-    /// For what turns out not to be worth keeping once it is loaded: an answer that holds for this moment, or one that is too
-    /// large. Never for what only its caller may see: whoever joined the load is given it too. Put into the key whom it is for.
+    /// Use it for values that turn out not to be worth keeping: an answer that holds only for this
+    /// moment, or one that is too large. Never use it for values that only one caller may see,
+    /// because callers that joined the load get them too. Put the caller into the key instead.
     ///
-    /// What somebody stored while the load ran stays. Where something is known to have been there (in L1, or past its lifetime in L2)
-    /// and L2 can't be told, the invalidation is owed ([`TieredCache::owed`](crate::TieredCache::owed)); else a load owes nothing, and
-    /// what L2 may hold of the key ends by its own time. So it is with what other processes hold through a handle without a codec:
-    /// they are told where L1 held something here.
+    /// A value that was stored during the load stays. If the key is known to have existed (in L1,
+    /// or past its lifetime in L2) and L2 can't be reached, the invalidation is owed
+    /// ([`TieredCache::owed`](crate::TieredCache::owed)). Otherwise nothing is owed, and what L2
+    /// may hold of the key ends by its own lifetime. The same holds for other processes with a
+    /// handle that has no codec: they are notified if L1 held something here.
     ///
-    /// Concurrent misses are one load in each process. Processes load one after another: each waits for the one before it, up to
-    /// `RedisTier::wait` (10 s), and finds nothing. Where a key is mostly not worth keeping, give
-    /// it a class with a lifetime of zero, or a handle without a codec: those do not wait.
+    /// Concurrent misses are one load in each process. Processes load one after another: each waits
+    /// for the previous one, up to `RedisTier::wait` (10 s), and finds nothing. If a key is usually
+    /// not worth keeping, use a class with a lifetime of zero or a handle without a codec. These do
+    /// not wait.
     ///
     /// ```
     /// # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
@@ -85,12 +89,6 @@ impl<V> Fill<V> {
         self
     }
 
-    #[cfg(feature = "redis")]
-    pub(crate) fn graced(mut self, grace: Duration) -> Self {
-        self.grace = Some(grace);
-        self
-    }
-
     /// Adds a tag by which the entry can be invalidated.
     pub fn tag(self, tag: Tag) -> Self {
         self.tags([tag])
@@ -108,16 +106,18 @@ impl<V> Fill<V> {
         self
     }
 
-    /// Replaces the lifetime of the class, clamped to between 1 ms and 365 days. For a sliding class it is the time that
-    /// the value lives unread. Zero is no lifetime: the value is [`uncached`](Self::uncached), and no grace prolongs it.
+    /// Replaces the lifetime of the class, clamped to between 1 ms and 365 days. In a sliding class
+    /// it is the time that the value lives unread. Zero is no lifetime: the value is
+    /// [`uncached`](Self::uncached), and no grace extends it.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Says that the value is the answer "there is nothing", such as a page for status 404: it lives for the
-    /// [`negative_ttl`](crate::TtlClass::negative_ttl) of its class, unless [`Fill::ttl`] says otherwise, and its grace is no longer than
-    /// either of them. An old value is better than none; an old "there is nothing" hides what has come since.
+    /// Marks the value as the answer "there is nothing", such as a page for status 404. It lives
+    /// for the [`negative_ttl`](crate::TtlClass::negative_ttl) of its class, unless [`Fill::ttl`]
+    /// says otherwise. Its grace is no longer than either of them. An old value is better than
+    /// none, but an old "there is nothing" hides newer values.
     pub fn negative(mut self) -> Self {
         self.is_negative = true;
         self
@@ -173,10 +173,12 @@ impl<V> Known<V> {
         &self.value
     }
 
-    /// The source says that it has not changed: it is fresh again, from now on, with the tags that it has.
+    /// Answer of a source that has not changed: the value is fresh again from now on, with the tags
+    /// that it has.
     ///
-    /// Tags can be added, and the lifetime replaced, as with any fill. Without that it is the lifetime of its class: neither the
-    /// one that its loader chose nor [`negative`](Fill::negative) is known any more, so say it again.
+    /// Tags can be added and the lifetime replaced, as with any fill. The default lifetime is that
+    /// of the class. The lifetime that the loader chose before and [`negative`](Fill::negative) are
+    /// not remembered, so repeat them.
     pub fn still_holds(self) -> Fill<V> {
         Fill {
             value: Held::Known(self.value),

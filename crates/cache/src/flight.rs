@@ -1,12 +1,11 @@
 //! One load under way: who it is for, how it ends, and what it hears meanwhile.
 
-#[cfg(feature = "redis")]
 mod duty;
 mod table;
 
 use std::any::{Any, TypeId};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -15,12 +14,10 @@ use tokio::task::AbortHandle;
 
 use crate::class_id::ClassId;
 use crate::generation::Generation;
-#[cfg(feature = "redis")]
-use crate::l2::EntryId;
+use crate::inquiry::Inquiry;
 use crate::read::Source;
 use crate::slot::Slot;
 
-#[cfg(feature = "redis")]
 use self::duty::{Duty, GoOn};
 pub(crate) use self::table::{Entered, FlightTable};
 
@@ -44,7 +41,8 @@ pub(crate) enum Outcome {
         slot: Slot,
         stored: bool,
         source: Source,
-        /// The notices of changes of the key that its flight had had when this was known to be what the key holds.
+        /// Number of notices of changes of the key that the flight had received when this outcome
+        /// was known to be the value of the key.
         noticed: u64,
     },
     /// There is no value, said the loader of a batch, or L2 where nobody loads.
@@ -69,8 +67,8 @@ impl Outcome {
     }
 }
 
-/// A load under way. It runs in a task of its own; callers only wait, and may leave. The first one may look into L2 before there is
-/// that task, as long as nobody else waits.
+/// A load in progress. It runs in a task of its own. Callers only wait, and may leave. The first
+/// caller may query L2 before that task exists, as long as no other caller waits.
 #[derive(Debug)]
 pub(crate) struct Flight {
     kind: Kind,
@@ -80,7 +78,6 @@ pub(crate) struct Flight {
     pub(crate) since: Generation,
     outcome: OnceLock<Outcome>,
     /// A stale value for those who wait, unless something better comes in time.
-    #[cfg(feature = "redis")]
     fallback: Mutex<Option<Outcome>>,
     ended: Notify,
     /// When its time is over, and how to stop it.
@@ -92,19 +89,9 @@ pub(crate) struct Flight {
     /// The loads that its loader waits for.
     awaits: Mutex<Vec<Arc<Flight>>>,
     /// Who sees to it while it has no task.
-    #[cfg(feature = "redis")]
     duty: Duty,
-    /// The entry of L2 that it is to replace.
-    #[cfg(feature = "redis")]
-    past: OnceLock<EntryId>,
-    /// Whether it waits for no load of another process.
-    #[cfg(feature = "redis")]
-    is_alone: AtomicBool,
-    /// Whether L2 could not be asked.
-    #[cfg(feature = "redis")]
-    lacks_l2: AtomicBool,
-    /// How often others changed the key in L2 meanwhile, or this process itself.
-    noticed: AtomicU64,
+    /// What it asks of L2, and hears from there.
+    pub(crate) inquiry: Inquiry,
 }
 
 impl Flight {
@@ -114,7 +101,6 @@ impl Flight {
             class,
             since,
             outcome: OnceLock::new(),
-            #[cfg(feature = "redis")]
             fallback: Mutex::default(),
             ended: Notify::new(),
             limit: OnceLock::new(),
@@ -122,26 +108,18 @@ impl Flight {
             is_exempt: AtomicBool::new(false),
             exempted: Notify::new(),
             awaits: Mutex::default(),
-            #[cfg(feature = "redis")]
             duty: Duty::default(),
-            #[cfg(feature = "redis")]
-            past: OnceLock::new(),
-            #[cfg(feature = "redis")]
-            is_alone: AtomicBool::new(false),
-            #[cfg(feature = "redis")]
-            lacks_l2: AtomicBool::new(false),
-            noticed: AtomicU64::new(0),
+            inquiry: Inquiry::default(),
         })
     }
 
-    /// The first caller looks into L2 by itself, unless somebody waits already: then `go_on` is called at once, and it is false.
-    #[cfg(feature = "redis")]
+    /// Lets the first caller query L2 by itself. If another caller waits already, calls `go_on` at
+    /// once and returns `false`.
     pub(crate) fn lead(&self, go_on: GoOn) -> bool {
         self.duty.lead(go_on)
     }
 
     /// The duty to have it made, for whoever leads or waits: it is given once.
-    #[cfg(feature = "redis")]
     pub(crate) fn take_duty(&self) -> Option<GoOn> {
         self.duty.take()
     }
@@ -192,63 +170,18 @@ impl Flight {
         self.awaits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes it one that replaces this entry of L2, though that is still good.
-    #[cfg(feature = "redis")]
-    pub(crate) fn replaces(&self, entry: EntryId) {
-        // Said once, when the flight is made.
-        let _ = self.past.set(entry);
-    }
-
-    /// The entry of L2 that it is to replace.
-    #[cfg(feature = "redis")]
-    pub(crate) fn past(&self) -> Option<EntryId> {
-        self.past.get().copied()
-    }
-
-    /// Makes it one that waits for no load of another process.
-    #[cfg(all(feature = "redis", feature = "tower"))]
-    pub(crate) fn goes_alone(&self) {
-        self.is_alone.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether it waits for no load of another process.
-    #[cfg(feature = "redis")]
-    pub(crate) fn is_alone(&self) -> bool {
-        self.is_alone.load(Ordering::SeqCst)
-    }
-
-    /// Notes that L2 could not be asked, so that nobody knows what it has.
-    #[cfg(feature = "redis")]
-    pub(crate) fn lacks_l2(&self) {
-        self.lacks_l2.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether L2 could not be asked, though there is one.
-    #[cfg(all(feature = "redis", feature = "sessions"))]
-    pub(crate) fn is_without_l2(&self) -> bool {
-        self.lacks_l2.load(Ordering::SeqCst)
-    }
-
-    /// How many notices of a change of its key came since it started.
-    pub(crate) fn noticed(&self) -> u64 {
-        self.noticed.load(Ordering::SeqCst)
-    }
-
     /// Remembers a stale value that is better than none.
-    #[cfg(feature = "redis")]
     pub(crate) fn has_fallback(&self, outcome: Outcome) {
         *self.fallback() = Some(outcome);
     }
 
     /// Goes without its stale value.
-    #[cfg(feature = "redis")]
     pub(crate) fn forget_fallback(&self) {
         let outdated = self.fallback().take();
         drop(outdated); // here, not under the lock
     }
 
     /// The stale value that nobody was given yet.
-    #[cfg(feature = "redis")]
     fn fallback_slot(&self) -> Option<Slot> {
         match &*self.fallback() {
             Some(Outcome::Loaded { slot, .. }) => Some(slot.clone()),
@@ -256,28 +189,25 @@ impl Flight {
         }
     }
 
-    #[cfg(feature = "redis")]
     fn fallback(&self) -> MutexGuard<'_, Option<Outcome>> {
         self.fallback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a stale value to everyone who waits, if there is one and nothing else has come. The load goes on.
+    /// Gives a stale value to all waiters, if there is one and no other outcome has come. The load
+    /// continues.
     pub(crate) fn fall_back(&self) {
-        #[cfg(feature = "redis")]
-        {
-            let outcome = self.fallback().take();
-            if let Some(outcome) = outcome {
-                self.end(outcome);
-            }
+        let outcome = self.fallback().take();
+        if let Some(outcome) = outcome {
+            self.end(outcome);
         }
     }
 
-    /// Whether a value that it brought already carries a tag that was invalidated since it started, or may be from before a
-    /// change of the key that was heard of since.
+    /// Whether its outcome is outdated: it carries a tag that was invalidated since the load
+    /// started, or it may be older than a change of the key that was noticed since.
     fn is_overtaken(&self) -> bool {
         let Some(outcome) = self.outcome.get() else { return false };
         let is_by_tag = matches!(outcome, Outcome::Loaded { slot, .. } if !slot.stamps.admit(self.since));
-        is_by_tag || outcome.is_older_than(self.noticed())
+        is_by_tag || outcome.is_older_than(self.inquiry.noticed())
     }
 
     /// Publishes the outcome and wakes everyone. Only the first call counts.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "redis")]
 use crate::codec::Codec;
 use crate::fill::Fill;
 use crate::parcel::Parcel;
@@ -12,27 +11,18 @@ use crate::slot::Slot;
 pub(crate) struct Form<V> {
     pub(crate) weigh: fn(&V) -> usize,
     /// Without one a value stays in L1.
-    #[cfg(feature = "redis")]
     pub(crate) codec: Option<Arc<dyn Codec<V>>>,
 }
 
 impl<V> Clone for Form<V> {
     fn clone(&self) -> Self {
-        Self {
-            weigh: self.weigh,
-            #[cfg(feature = "redis")]
-            codec: self.codec.clone(),
-        }
+        Self { weigh: self.weigh, codec: self.codec.clone() }
     }
 }
 
 impl<V> Form<V> {
     pub(crate) fn new() -> Self {
-        Self {
-            weigh: |_| size_of::<V>(),
-            #[cfg(feature = "redis")]
-            codec: None,
-        }
+        Self { weigh: |_| size_of::<V>(), codec: None }
     }
 }
 

@@ -1,13 +1,11 @@
 //! The handle through which values of one type are read and filled: what it holds.
 //!
-//! What can be done with it is said where it is done: `typed` for one key, `batch` for many, `load` for both.
+//! Its operations are in other modules: `typed` for one key, `batch` for many, `load` for both.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::class::Class;
-#[cfg(feature = "redis")]
-use crate::codec::Codec;
 use crate::form::Form;
 use crate::tiered::TieredCache;
 
@@ -21,12 +19,6 @@ pub struct TypedCache<V> {
 impl<V: Send + Sync + 'static> TypedCache<V> {
     pub(crate) fn new(cache: TieredCache, class: Arc<Class>) -> Self {
         Self { cache, class, form: Form::new() }
-    }
-
-    #[cfg(feature = "redis")]
-    pub(crate) fn with_codec(mut self, codec: impl Codec<V>) -> Self {
-        self.form.codec = Some(Arc::new(codec));
-        self
     }
 }
 

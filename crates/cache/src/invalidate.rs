@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "redis")]
 use futures_util::FutureExt;
-#[cfg(feature = "redis")]
 use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
@@ -13,7 +11,6 @@ use crate::class::Count;
 use crate::class_id::ClassId;
 use crate::event::{Event, Removal, Scope};
 use crate::key::Key;
-#[cfg(feature = "redis")]
 use crate::l2::Debt;
 use crate::owed::Owed;
 use crate::pattern::Pattern;
@@ -23,7 +20,8 @@ use crate::tiered::TieredCache;
 use crate::tiers::Tiers;
 use crate::touched::Touched;
 
-/// What a walk over L1 does before others get their turn: so many comparisons of characters, at worst, some ten to a hundred microseconds.
+/// Work of a walk over L1 before other tasks run: at worst this number of character comparisons,
+/// about ten to a hundred microseconds.
 const PIECE: usize = 1 << 16;
 
 /// What an entry costs besides.
@@ -32,10 +30,11 @@ const STEP: usize = 64;
 impl TieredCache {
     /// Invalidates all that a store write touched. Call it after the commit.
     ///
-    /// As every invalidation: once it returns, no read that starts later sees a value that was loaded before it was
-    /// begun, and no load that is under way can bring one back. L1 is done when the call is first polled, without waiting, but for a
-    /// pattern over many entries; with L1 alone nothing is waited for. Dropped half-way, it is carried through: a pattern
-    /// in a task of its own, which may take a while longer.
+    /// As for every invalidation: after it returns, no later read sees a value that was loaded
+    /// before it began, and no load in progress can bring one back. L1 is complete when the call is
+    /// first polled, without waiting, except for a pattern over many entries. With L1 alone it
+    /// waits for nothing. A cancelled call is completed: a pattern in a task of its own, which may
+    /// take a while longer.
     ///
     /// # Errors
     ///
@@ -66,17 +65,19 @@ impl TieredCache {
         self.invalidate_scopes(&scopes).await
     }
 
-    /// Lets what is there under the key count as stale from now on, on every node and in both tiers; tells whether L1 held a live value.
+    /// Makes the value under the key stale from now on, on every node and in both tiers. Returns
+    /// whether L1 held a live value.
     ///
-    /// The next read loads anew, and what is there still serves within the grace of its class
-    /// ([`TtlClass::grace`](crate::TtlClass::grace)), which begins now: while the load runs, as far as the
-    /// [`soft_timeout`](crate::TtlClass::soft_timeout) says, and when it fails. For a source that changed, when an old value is better
-    /// than none; where it is not, [invalidate](Self::invalidate_key). No load that began before makes the old value fresh again: it
-    /// fills nothing. Without a grace it is an invalidation.
+    /// The next read reloads it. The old value is still served within the grace of its class
+    /// ([`TtlClass::grace`](crate::TtlClass::grace)), which begins now: during the load, as the
+    /// [`soft_timeout`](crate::TtlClass::soft_timeout) says, and when the load fails. Use it for a
+    /// source that changed if an old value is better than none. Otherwise
+    /// [invalidate](Self::invalidate_key) the key. A load that began earlier does not make the old
+    /// value fresh again, because it fills nothing. Without a grace this is an invalidation.
     ///
-    /// This process keeps what it holds in L1, also where L2 has nothing of it; where another entry of the key lies there, it falls back
-    /// on that one. What another process holds in L1 goes, and it reads as stale what L2 has: what only its L1 had it can't fall back
-    /// on.
+    /// This process keeps what it holds in L1, even if L2 does not hold it. If L2 holds another
+    /// entry of the key, it falls back on that one. Other processes drop the key from L1 and read
+    /// what L2 has as stale. They cannot fall back on a value that only their L1 had.
     ///
     /// # Errors
     ///
@@ -85,7 +86,8 @@ impl TieredCache {
         Ok(self.invalidate_scopes(&[Scope::Expired(key)]).await? > 0)
     }
 
-    /// As [`expire_key`](Self::expire_key), of several keys; tells of how many L1 held a live value.
+    /// Like [`expire_key`](Self::expire_key), for several keys. Returns of how many L1 held a live
+    /// value.
     ///
     /// # Errors
     ///
@@ -95,7 +97,7 @@ impl TieredCache {
         self.invalidate_scopes(&scopes).await
     }
 
-    /// Invalidates every entry that carries the tag, in constant time. Their space is given back later.
+    /// Invalidates every entry that carries the tag, in constant time. Their space is freed later.
     ///
     /// # Errors
     ///
@@ -107,8 +109,11 @@ impl TieredCache {
 
     /// Removes exactly the entries whose key matches; tells how many of them were live in L1.
     ///
-    /// Walks over all entries of L1, one short read lock each, so readers are never held up for long, and lets other tasks run about
-    /// every hundred microseconds, after each key where the pattern is a costly one, here and in the processes that are told of it; and over all keys of L2, twice, a thousand a step: with a million keys that takes seconds. Prefer a tag.
+    /// Walks over all entries of L1 and over all keys of L2. In L1 it takes one short read lock per
+    /// entry, so readers are never blocked for long. It lets other tasks run about every hundred
+    /// microseconds, and after each key if the pattern is expensive. The processes that receive it
+    /// do the same. L2 is walked twice, a thousand keys per step: a million keys take seconds.
+    /// Prefer a tag.
     ///
     /// # Errors
     ///
@@ -117,9 +122,10 @@ impl TieredCache {
         self.invalidate_scopes(&[Scope::Pattern(pattern)]).await
     }
 
-    /// As [`invalidate_pattern`](Self::invalidate_pattern), of one class only; an unknown class has no entries.
+    /// Like [`invalidate_pattern`](Self::invalidate_pattern), for one class. An unknown class has
+    /// no entries.
     ///
-    /// Loads under way whose key matches are fenced whatever their class: at worst they are made again.
+    /// Loads in progress with a matching key are fenced in all classes. At worst they run again.
     ///
     /// # Errors
     ///
@@ -128,7 +134,8 @@ impl TieredCache {
         self.invalidate_scopes(&[Scope::PatternOf(class, pattern)]).await
     }
 
-    /// Invalidates every entry of the class, in constant time; tells whether this process knows such a class.
+    /// Invalidates every entry of the class, in constant time. Returns whether this process knows
+    /// the class.
     ///
     /// # Errors
     ///
@@ -142,7 +149,7 @@ impl TieredCache {
         Ok(class.is_some())
     }
 
-    /// Invalidates everything, in constant time. The sweeper gives the space back at once afterwards.
+    /// Invalidates everything, in constant time. The sweeper frees the space right afterwards.
     ///
     /// # Errors
     ///
@@ -155,12 +162,12 @@ impl TieredCache {
     /// L1 first, then the tiers behind it; while a long walk over L1 goes on, they are told.
     async fn invalidate_scopes(&self, scopes: &[Scope<'_>]) -> Result<usize, Owed> {
         let here = self.invalidate_here(scopes);
-        #[cfg(feature = "redis")]
         if let Some(l2) = &self.tiers.l2 {
-            // A load that started after L1 was done may have read the old value while L2 still held it.
+            // A load that started after L1 was done may have read the old value while L2 still held
+            // it.
             let once_more = InL1 { tiers: &self.tiers, scopes, is_done: false };
-            // Boxed, so that what a caller's future weighs does not depend on what Redis takes. Side by side, so that L2 owes it from
-            // the first poll on.
+            // Boxed, so that the size of a caller's future does not depend on Redis. Both run
+            // concurrently, so that L2 owes the invalidation from the first poll on.
             let telling = l2.invalidate(scopes.iter().map(|scope| Debt::of(*scope)).collect()).boxed();
             let (removed, told) = join(here, telling).await;
             once_more.invalidate(|_, _| ()).await;
@@ -183,16 +190,15 @@ impl TieredCache {
         InL1 { tiers: &self.tiers, scopes, is_done: false }.invalidate(tell).await
     }
 
-    /// Invalidations of which the tier that processes share has not heard yet; none when there is no such tier.
+    /// Number of invalidations that the shared tier has not received yet. `None` if there is no
+    /// such tier.
     pub fn owed(&self) -> Option<u64> {
-        #[cfg(feature = "redis")]
-        return self.tiers.l2.as_ref().map(|l2| l2.owed());
-        #[cfg(not(feature = "redis"))]
-        None
+        self.tiers.l2.as_ref().map(|l2| l2.owed())
     }
 }
 
-/// What is to be invalidated in L1, also when its caller leaves: while L1 is walked over, or L2 is told, which then owes it.
+/// What is to be invalidated in L1. It is completed even if its caller leaves during the walk over
+/// L1, or while L2 is notified. L2 then owes it.
 struct InL1<'a> {
     tiers: &'a Arc<Tiers>,
     scopes: &'a [Scope<'a>],
@@ -333,7 +339,8 @@ impl Tiers {
         removed
     }
 
-    /// Ends the fresh life of the key in L1 and fences its loads; tells whether a live value was held.
+    /// Ends the fresh life of the key in L1 and fences its loads. Returns whether L1 held a live
+    /// value.
     fn expire(&self, key: &Key) -> bool {
         let now = self.clock.now();
         let held = self.flights.fence(key, || {
@@ -348,12 +355,9 @@ impl Tiers {
             self.memory.amend(key, |terms| {
                 terms.times = times;
                 // The entry of L2 is called so too, then.
-                #[cfg(feature = "redis")]
                 if was_fresh {
                     terms.shared = terms.shared.and_then(crate::l2::EntryId::expired);
                 }
-                #[cfg(not(feature = "redis"))]
-                let _ = was_fresh;
             });
             Some((slot, false))
         });

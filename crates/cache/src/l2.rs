@@ -1,4 +1,5 @@
-//! L2 as the cache uses it: asked within a read's patience, told of invalidations, never believed while it owes some.
+//! L2 as the cache uses it. Queries are bounded by the patience of a read. Invalidations are sent
+//! to it. It is not read while an invalidation is owed to it.
 
 mod absent;
 mod batch;
@@ -43,8 +44,9 @@ mod way;
 
 pub(crate) use debts::Debt;
 pub(crate) use entry::EntryId;
-pub(crate) use follow::{follow, recheck};
+pub(crate) use follow::{Attempts, Following, Word, is_named};
 pub(crate) use glance::Glance;
+pub(crate) use names::Meaning;
 pub(crate) use new::New;
 pub(crate) use patience::Patience;
 #[cfg(feature = "sessions")]

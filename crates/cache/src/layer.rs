@@ -16,6 +16,9 @@ mod wants;
 #[cfg(feature = "redis")]
 mod wire;
 
+#[cfg(not(feature = "redis"))]
+use crate::l2::wire;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -33,14 +36,15 @@ use crate::ttl::TtlClass;
 use alone::Alone;
 use entry::Entry;
 use rules::{Lifetimes, Now, PassWhen, Rules, Scope};
+use wire::Wire;
 
 /// Largest body that is kept, unless a layer says otherwise.
 const MOST_BODY: usize = 1 << 20;
-/// How long what is no longer fresh is held to be validated, where the class has no grace of its own.
+/// How long a stale response is held for validation, if the class has no grace of its own.
 const HELD_STALE: Duration = Duration::from_secs(60 * 60);
 
-/// Keeps the responses of a service in a [`TieredCache`], as a shared cache by RFC 9111. For everything that speaks tower and
-/// `http` with bodies of [`Bytes`](bytes::Bytes): axum, hyper, tonic.
+/// Keeps the responses of a service in a [`TieredCache`], as a shared cache by RFC 9111. Works for
+/// tower services with `http` and bodies of [`Bytes`](bytes::Bytes): axum, hyper, tonic.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -69,62 +73,20 @@ const HELD_STALE: Duration = Duration::from_secs(60 * 60);
 /// # }
 /// ```
 ///
-/// # What is kept
-///
-/// - Responses to GET that say how long they are fresh (`s-maxage`, `max-age`, `Expires`), or that
-///   [`lifetime`](CacheLayerBuilder::lifetime) names a time for. Nothing is guessed from `Last-Modified`, and nothing from how a
-///   path ends.
-/// - Never what says `no-store`, `private` or `no-cache`, sets a cookie, varies by `*` or by more than 8 headers, is partial, is longer
-///   than [`max_body`](CacheLayerBuilder::max_body), has trailers, or breaks off. It streams through. While a response that may be
-///   kept is read it is held back, so one that goes on for ever must not name a lifetime.
-/// - An answer to a request with `Authorization` only if it says `public`, `s-maxage` or `must-revalidate`; and such a request is
-///   given nothing else.
-///
-/// # What is answered
-///
-/// - A fresh response that the headers named in its `Vary` select, with its `Age`; HEAD from what GET brought; 304 where the
-///   client has it already. `Cache-Status` (RFC 9211) says what was done.
-/// - A stale one within its `stale-while-revalidate`, while another is fetched, and within its `stale-if-error` where the origin
-///   fails. `must-revalidate` and `proxy-revalidate` forbid both. Any other stale one after the origin has said by 304 that it
-///   holds. What is stale is held for the grace of the class, or for an hour; where only the shared
-///   tier holds it, it is fetched anew whole, and stands in for an origin that fails from the next request on.
-/// - Requests that come together while nothing is kept are one request to the origin. If what it brings may not be shared, the
-///   others ask for themselves, and for a minute after each such response nobody waits for another's there, until one says that it may be
-///   shared; that is remembered of up to 4,096 targets, in this process. If the origin fails, the others ask once more, together,
-///   and are then told its status. A load goes on when its client leaves, in a task of its own: it must not rely on what belongs to
-///   the client's task.
-/// - Requests with `Authorization` wait for one another only where a response of that target has said that they may share it (`public`,
-///   `s-maxage`, `must-revalidate`), for its lifetime and a minute; before that, and after one that said otherwise, each goes alone.
-///   Those without one never wait for them, nor they for those.
-/// - Ranges, `If-Match`, upgrades, requests with a body and those that say `no-store` pass. So do those that ask for something
-///   newer than what is kept, which isn't replaced by what they get.
-/// - Other methods pass, and what is kept for their target goes when they succeed, before their answer is given; so do the
-///   targets of the same origin that it names in `Location` and `Content-Location`. So it is exactly where the service answers with a
-///   status of success or redirection, though the client has left: a change goes on in a task of its own to its end. A service that answers
-///   with an error after it has changed something invalidates by itself.
-/// - A status that refuses the client (401, 429, 431, …), or that isn't known here, is passed on to who asked. What is kept stays, and
-///   the others who waited ask once more, together.
-///
 /// # Where to put it
 ///
-/// Outside of what makes responses, inside of what is each client's own: access, limits, request ids and compression stand outside of it.
-/// A layer outside that wraps the bodies of *requests* must pass their `is_end_stream` and `size_hint` on. Where it doesn't, each GET looks as if
-/// it had a body and passes: then `Cache-Status` says `fwd=bypass; detail="body"`. Whatever is not kept, `Cache-Status` says why, and so does
-/// [`Event::ResponseNotKept`](crate::Event::ResponseNotKept).
+/// Inside of access control, limits, request ids and compression, which differ by client. An outer
+/// layer that wraps the bodies of *requests* must pass on their `is_end_stream` and `size_hint`.
+/// Otherwise each GET looks as if it had a body and bypasses the cache, and `Cache-Status` says
+/// `fwd=bypass; detail="body"`.
 ///
-/// # What is one response
+/// **Put the tenant into the [`scope`](CacheLayerBuilder::scope)** if anything but host and path
+/// separates tenants. Path and query are in keys as they are: let requests with a secret query
+/// [pass](CacheLayerBuilder::pass_when).
 ///
-/// Scope, scheme, host, path and query as the origin sees them, and the headers in [`keyed`](CacheLayerBuilder::keyed). A host in another
-/// form, with user information, a port, capitals, or another `Host` beside an authority, is another response, since a service may build
-/// links by it; a change in any form drops them all. **Put a
-/// tenant into the [`scope`](CacheLayerBuilder::scope)** where anything but host and path tells tenants apart. The layer
-/// believes its service: a header that changes a response and stands in neither `Vary` nor the key is a fault that it can't see.
+/// [What is kept, what is answered, and what is one response][guarantees], is a page of its own.
 ///
-/// Headers stand in keys as hashes. **Path and query stand there as they are**, and so in Redis, its slow log and what shows keys, unless
-/// the key is longer than 200 characters: let requests whose query is a secret [pass](CacheLayerBuilder::pass_when).
-///
-/// Extensions of a response are not kept. A handler that panics is a 500; one that takes longer than the class allows
-/// ([`TtlClass::hard_timeout`], [`TtlClass::load_limit`]) a 504, and a load without a place ([`TtlClass::max_loads`]) a 503.
+/// [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/cache-http.md
 #[derive(Debug, Clone)]
 pub struct CacheLayer {
     rules: Arc<Rules>,
@@ -181,15 +143,15 @@ pub struct CacheLayerBuilder {
 }
 
 impl CacheLayerBuilder {
-    /// The class under which responses are counted and invalidated; [`TtlClass::API`] unless set. Responses say themselves how
-    /// long they are fresh; its caps per tier and its grace count.
+    /// Class for statistics and invalidation, [`TtlClass::API`] by default. Responses name their
+    /// own freshness. The caps per tier and the grace of the class apply.
     pub fn class(mut self, class: TtlClass) -> Self {
         self.class = class;
         self
     }
 
-    /// The name of this cache in `Cache-Status`, a token of RFC 9110; `Tidegate` unless set. Of another text what is no letter,
-    /// digit or dash is left out.
+    /// Name of this cache in `Cache-Status`, a token of RFC 9110, `Tidegate` by default. Characters
+    /// other than letters, digits and dashes are removed.
     pub fn name(mut self, name: &str) -> Self {
         let kept: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
         // A token of structured fields begins with a letter.
@@ -199,15 +161,16 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// The largest body that is kept, in bytes; 1 MiB unless set. So much memory may be taken for each load under way.
+    /// Largest body that is kept, in bytes, 1 MiB by default. Each load in progress may take this
+    /// memory.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.most_body = bytes;
         self
     }
 
-    /// Whose response it is: what is kept in one scope is never given in another, nor dropped by a change there. One for all
-    /// unless set. A request without a scope passes. Tags that a service names are those of the whole cache, whatever the scope: put the
-    /// tenant into them.
+    /// Scope of a response, one for all requests by default. A response of one scope is never
+    /// served in another, nor dropped by a change there. A request without a scope bypasses the
+    /// cache. Tags of a service span all scopes: put the tenant into them.
     pub fn scope(mut self, scope: impl Fn(&request::Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         self.scope = Box::new(scope);
         self
@@ -219,18 +182,20 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// The lifetime of responses that name none, by their status; they are not kept unless this is set. Those that forbid it
-    /// aren't kept then either.
+    /// Lifetime of responses that name none, by status. By default they are not kept. Responses
+    /// that forbid it are never kept.
     pub fn lifetime(mut self, of: impl Fn(StatusCode) -> Option<Duration> + Send + Sync + 'static) -> Self {
         self.lifetimes = Box::new(of);
         self
     }
 
-    /// Adds a request header to the key: requests that differ in it never share a response, whatever `Vary` says.
+    /// Adds a request header to the key. Requests that differ in it share no response, whatever
+    /// `Vary` says.
     ///
-    /// Headers by which clients choose host, path, scheme or method of what they ask for, such as `X-Forwarded-Host` and
-    /// `X-Original-URL`, are part of it already. `Forwarded` is not, since it often names the client too: add it, or have it
-    /// removed in front, where the service heeds it. Keys have a hash of the values, never the values.
+    /// Headers by which clients choose host, path, scheme or method, such as `X-Forwarded-Host` and
+    /// `X-Original-URL`, are in the key already. `Forwarded` is not, since it often names the
+    /// client too. If the service uses it, add it or remove it in front. Keys contain a hash of the
+    /// values.
     pub fn keyed(mut self, name: HeaderName) -> Self {
         self.keyed.push(name);
         self
@@ -254,7 +219,8 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Leaves what clients say in `Cache-Control` and `Pragma` unheard, so that none can reach the service past what is kept.
+    /// Ignores `Cache-Control` and `Pragma` of requests, so that no client can bypass kept
+    /// responses.
     pub fn ignore_request_directives(mut self) -> Self {
         self.obeys_requests = false;
         self
@@ -271,15 +237,13 @@ impl CacheLayerBuilder {
         if self.class.grace_period().is_zero() {
             self.class = self.class.grace(HELD_STALE);
         }
-        // What is stale in L2 is given out by the rules of HTTP alone: not before the origin was asked.
+        // The rules of HTTP alone decide about stale responses in L2: the origin is queried first.
         self.class = self.class.soft_timeout(self.class.limit());
         // A name that stands here twice would be no key.
         self.keyed.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
         self.keyed.dedup();
-        #[cfg(feature = "redis")]
-        let cache = self.cache.typed_with_codec(self.class, wire::Wire::new(self.most_body));
-        #[cfg(not(feature = "redis"))]
-        let cache = self.cache.typed::<Entry>(self.class);
+        let mut cache = self.cache.typed::<Entry>(self.class);
+        cache.form.codec = Some(Arc::new(Wire::new(self.most_body)));
         let rules = Rules {
             cache: cache.weigh(Entry::weight),
             alone: Alone::new(),

@@ -2,7 +2,6 @@
 
 mod bring;
 mod landing;
-#[cfg(feature = "redis")]
 mod lead;
 
 use std::future::Future;
@@ -35,12 +34,12 @@ pub(crate) use self::landing::{Ended, Landing};
 pub(crate) enum Enough {
     /// Whatever may be served.
     Stale,
-    /// Only what is fresh. What L2 has that is stale comes only when the load fails, as [`Source::Stale`], if the class's soft
-    /// time-out is as long as its loads.
+    /// Only what is fresh. A stale value of L2 is returned only when the load fails, as
+    /// [`Source::Stale`]. This needs a class whose soft time-out is as long as its loads.
     #[cfg(feature = "tower")]
     Fresh,
-    /// The same, by a load that waits for no other, here or elsewhere. Nobody waits for it either where its error has a type
-    /// with which nothing else is loaded.
+    /// Like `Fresh`, but the load waits for no other load, in this process or elsewhere. No other
+    /// caller waits for it either, if nothing else is loaded with the type of its error.
     #[cfg(feature = "tower")]
     FreshAlone,
 }
@@ -55,7 +54,8 @@ impl Enough {
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// The slow path of `get_or_load`: waits for a load under way, or starts one, for as long as a reader may wait.
+    /// The slow path of `get_or_load`. Waits for a load in progress or starts one. It takes no
+    /// longer than a reader may wait.
     pub(crate) async fn load<E, F, Fut>(&self, key: &Key, enough: Enough, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
@@ -97,18 +97,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 }
                 Entered::Found((value, _)) => return Ok(Read::stale(value)),
                 Entered::Started(flight) => {
-                    #[cfg(all(feature = "redis", feature = "tower"))]
                     if !enough.joins() {
-                        flight.goes_alone();
+                        flight.inquiry.goes_alone();
                     }
-                    #[cfg(feature = "redis")]
                     if self.looks_first() {
                         self.lead(runtime, key, &flight, loader).await;
                     } else {
                         self.launch(runtime, key, &flight, L2Left::default(), loader);
                     }
-                    #[cfg(not(feature = "redis"))]
-                    self.launch(runtime, key, &flight, L2Left::default(), loader);
                     let _waiting = nested::wait_for(&flight)?;
                     return self.answer(flight.outcome().await, None);
                 }
@@ -117,13 +113,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     if !std::mem::replace(&mut waited, true) {
                         self.class.counters.add(Count::Collapsed);
                     }
-                    let heard = flight.noticed();
+                    let heard = flight.inquiry.noticed();
                     let _waiting = nested::wait_for(&flight)?;
                     let outcome = flight.outcome().await;
-                    // The tags were not known when this caller joined. If one of them was invalidated before this
-                    // caller came, the value is too old for it; a load that starts now cannot be. So it is with word of a
-                    // change of the key, which may or may not have come before the load.
-                    // Where a batch found nothing, this caller's loader is still to be asked.
+                    // The tags were not known when this caller joined. If one of them was
+                    // invalidated before this caller came, the value is too old for it. A load that
+                    // starts now cannot be too old. The same holds for a notice of a change of the
+                    // key: it may have come before or after the load. If a batch found nothing,
+                    // this caller's own loader still has to run.
                     let is_unfit = matches!(outcome, Outcome::Absent) || outcome.is_older_than(heard);
                     if !is_unfit && (flight.since >= arrived || !overtaken(outcome, flight.since)) {
                         return self.answer(outcome, Some(Source::Collapsed));
@@ -133,8 +130,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// Loads anew behind a value that is stale, or soon will be, unless that is under way. Returns the load that it
-    /// started or found.
+    /// Reloads a value in the background that is stale or soon will be. Does nothing if a load is
+    /// in progress. Returns the load that it started or found.
     pub(crate) fn refresh<E, F, Fut>(&self, runtime: &Handle, key: &Key, loader: F) -> Option<Arc<Flight>>
     where
         E: Send + Sync + 'static,
@@ -153,34 +150,29 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// Joins or starts the load behind a value that is stale, or soon will be, if one is due.
     pub(crate) fn enter_behind<E: 'static>(&self, key: &Key, is_joinable: impl Fn(&Flight) -> bool) -> Entered<()> {
-        #[cfg(feature = "redis")]
         let mut past = None;
         let due = || {
             let (slot, state) = self.cache.tiers.peek(key)?;
             match state {
                 // L2 holds it too, and would bring the same again.
-                #[cfg(feature = "redis")]
                 State::Waning(_) => past = slot.shared,
-                #[cfg(not(feature = "redis"))]
-                State::Waning(_) => drop(slot),
                 State::Stale => {}
                 _ => return Some(()),
             }
-            // Under the lock under which loads start: readers who come while it runs see that it does.
+            // Loads start under this lock, so readers that come during the load see that it runs.
             let now = self.cache.tiers.clock.now();
             self.cache.tiers.memory.postpone_refresh(key, now, now.saturating_add(PAUSE));
             None
         };
         let entered = self.enter::<E, _>(key, due, is_joinable);
-        #[cfg(feature = "redis")]
         if let (Entered::Started(flight), Some(past)) = (&entered, past) {
-            flight.replaces(past);
+            flight.inquiry.replaces(past);
         }
         entered
     }
 
-    /// Loads anew behind a stale value, and gives that load as long as the class says to spare this reader the stale
-    /// value.
+    /// Reloads a stale value in the background. The reader waits for that load for the soft
+    /// time-out of the class, and gets the stale value after it.
     pub(crate) async fn refresh_within<E, F, Fut>(
         &self,
         runtime: &Handle,
@@ -198,7 +190,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if wait.is_zero() {
             return Read::stale(value);
         }
-        let heard = flight.noticed();
+        let heard = flight.inquiry.noticed();
         match timeout(wait, flight.outcome()).await {
             Ok(outcome) if !overtaken(outcome, flight.since) && !outcome.is_older_than(heard) => {
                 self.answer::<E>(outcome, None).unwrap_or_else(|_| Read::stale(value))
@@ -219,7 +211,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
         let start = || Flight::new(kind, self.class.id, fence.now());
         let entered = self.cache.tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start);
-        #[cfg(feature = "redis")]
         if let Entered::Joined(flight) = &entered
             && let Some(go_on) = flight.take_duty()
         {
@@ -239,9 +230,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let landing = Landing::new(Arc::clone(&self.cache.tiers), Arc::clone(&self.class), key, flight);
         let (tiers, class, flight) = (Arc::clone(&self.cache.tiers), Arc::clone(&self.class), Arc::clone(flight));
         let (key, form) = (key.clone(), self.form.clone());
-        // What user code may panic in, the call of the loader and the weighing included, stands inside the catch.
+        // User code may panic: the call of the loader and the weighing are both inside the catch.
         let work = async move { tiers.bring(&key, &class, &form, &flight, left, loader).await }.in_current_span();
-        // A runtime that is shutting down drops the task unpolled, and with it the landing, which then reports.
+        // A runtime that shuts down drops the task unpolled. This drops the landing, which then
+        // reports.
         let overdue_at = self.cache.tiers.bell.in_real_time(self.class.ttl.limit());
         let bounded = Arc::clone(&landing.flight);
         let task = runtime.spawn(async move {

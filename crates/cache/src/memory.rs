@@ -1,4 +1,5 @@
-//! L1: values in the memory of this process, on `quick_cache` (a variant of Clock-PRO, close to S3-FIFO).
+//! L1: values in the memory of this process, on `quick_cache` (a variant of Clock-PRO, close to
+//! S3-FIFO).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,8 @@ use crate::text::Prehashed;
 /// The tier's name in statistics and events.
 pub(crate) const NAME: &str = "l1";
 
-/// Bytes that an entry takes besides its key's text and its value: what is held, the index, the counts.
+/// Bytes of an entry beside the text of its key and its value: the held structures, the index and
+/// the counts.
 const OVERHEAD: u64 = (size_of::<Held>() + size_of::<Hit>() + size_of::<Terms>() + 80) as u64;
 
 /// Smallest shard, so that a value of some size still finds room in one.
@@ -32,9 +34,10 @@ const TYPICAL_ENTRY: u64 = 1024;
 pub enum Capacity {
     /// This many entries, whatever their size.
     Entries(u64),
-    /// This many bytes, as [`TypedCache::weigh`](crate::TypedCache::weigh) counts them, plus a fixed overhead, the key
-    /// and 8 bytes a tag of each entry; the texts of tags, which entries share, are not counted. The room is divided
-    /// into shards of 4 MiB or more, and one entry must fit into one shard.
+    /// Number of bytes, as [`TypedCache::weigh`](crate::TypedCache::weigh) counts them. Each entry
+    /// adds a fixed overhead, its key and 8 bytes per tag. The texts of tags are not counted,
+    /// because entries share them. The capacity is divided into shards of 4 MiB or more, and one
+    /// entry must fit into one shard.
     Bytes(u64),
 }
 
@@ -71,7 +74,6 @@ pub(crate) struct Inserted {
 
 impl Inserted {
     /// Whether the value may lie behind L1: it does in L1 too, or would if it were smaller.
-    #[cfg(feature = "redis")]
     pub(crate) fn is_current(&self) -> bool {
         self.stored || self.too_big
     }
@@ -108,7 +110,8 @@ impl Memory {
         };
         let wanted = available_parallelism().map_or(8, |cores| cores.get() as u64 * 4).next_power_of_two();
         let mut shards = wanted;
-        // quick_cache rounds the room of a shard up and halves the shards below 32 entries: choose so that it does neither.
+        // quick_cache rounds the capacity of a shard up and halves shards below 32 entries. This
+        // choice avoids both.
         while shards > 1 && (room / shards < smallest_shard || entries / shards < 32) {
             shards /= 2;
         }
@@ -156,13 +159,14 @@ impl Memory {
         self.cache.contains_key(&Noting { key, slot, seen });
     }
 
-    /// Stores the slot. The caller holds the lock of the key's flights, so nobody else writes this key meanwhile.
+    /// Stores the slot. The caller holds the lock of the key's flights, so there is no other writer
+    /// of this key.
     pub(crate) fn insert(&self, key: &Key, slot: &Slot) -> Inserted {
         let mut leaving = Vec::new();
         let mut stored = self.place(key, slot, &mut leaving);
         if !stored {
-            // A value that outgrew its predecessor may be chosen to leave at once; as a newcomer it is not. Refused
-            // again, it is too big, and its predecessor is gone as it must be.
+            // A value that outgrew its predecessor may be evicted at once. A new entry is not. If
+            // it is refused again, it is too big, and its predecessor is gone as it must be.
             leaving.extend(self.cache.remove(key));
             stored = self.place(key, slot, &mut leaving);
         }
@@ -185,20 +189,22 @@ impl Memory {
         !leaving[before..].iter().any(|(left, _)| Arc::ptr_eq(&left.terms, slot.terms()))
     }
 
-    /// Lets nobody load this key before `until`; its value is served on. The caller holds the lock of the key's flights.
+    /// Prevents loads of this key before `until`. Its value is still served. The caller holds the
+    /// lock of the key's flights.
     pub(crate) fn postpone_refresh(&self, key: &Key, now: Duration, until: Duration) {
         self.amend(key, |terms| terms.times.postpone(now.into(), until.into()));
     }
 
-    /// Changes the terms of an entry. The caller holds the lock of the key's flights, so nobody else writes this key
-    /// meanwhile.
+    /// Changes the terms of an entry. The caller holds the lock of the key's flights, so there is
+    /// no other writer of this key.
     pub(crate) fn amend(&self, key: &Key, change: impl FnOnce(&mut Terms)) {
         if let Some(slot) = self.peek(key) {
             let mut terms = Terms::clone(slot.terms());
             change(&mut terms);
             let slot = Slot::new(slot.value, terms);
-            // Soft: this makes an entry no more popular. Gone meanwhile means nothing to change. What is replaced holds the
-            // same value, which so isn't dropped here.
+            // A soft replacement does not make the entry more popular. If the entry is gone, there
+            // is nothing to change. The replaced entry holds the same value, so this drops no
+            // value.
             drop(self.cache.replace(Held::new(key.clone(), &slot), Hit::new(&slot), true));
         }
     }

@@ -1,4 +1,5 @@
-//! Loads that wait for loads: known by their task, so that none waits for a place that is held for it, or for itself.
+//! Loads that wait for loads. They are known by their task, so that no load waits for itself or for
+//! a permit that is reserved for it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,9 +19,9 @@ pub(crate) async fn within<F: Future>(flight: &Arc<Flight>, loader: F) -> F::Out
 }
 
 /// Whether L2 could not be asked for what this task loads, so that it may have it all the same.
-#[cfg(all(feature = "redis", feature = "sessions"))]
+#[cfg(feature = "sessions")]
 pub(crate) fn is_without_l2() -> bool {
-    LOADING.try_with(|flight| flight.is_without_l2()).unwrap_or(false)
+    LOADING.try_with(|flight| flight.inquiry.is_without_l2()).unwrap_or(false)
 }
 
 /// Loads of a batch end with the first of them.
@@ -45,8 +46,8 @@ pub(crate) struct Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Circle;
 
-/// Notes that the load of this task, if it runs one, waits for `awaited`, and spares that one the wait for a place: it
-/// runs on that of the waiter.
+/// Notes that the load of this task, if it runs one, waits for `awaited`. The awaited load then
+/// needs no permit: it runs on the permit of the waiter.
 pub(crate) fn wait_for(awaited: &Arc<Flight>) -> Result<Option<Waiting>, Circle> {
     let Ok(waiter) = LOADING.try_with(Arc::clone) else { return Ok(None) };
     {

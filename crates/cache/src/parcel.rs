@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::fill::Keep;
-#[cfg(feature = "redis")]
 use crate::l2::Mark;
 use crate::read::Source;
 use crate::slot::Anything;
@@ -32,40 +31,27 @@ pub(crate) struct Brought {
     pub(crate) may_keep: bool,
     /// How long the loader took, if it ran.
     pub(crate) loaded_in: Option<Duration>,
-    #[cfg(feature = "redis")]
     pub(crate) mark: Option<Mark>,
 }
 
 impl Brought {
     /// The notices that its flight had had when this was known to be what the key holds.
     pub(crate) fn noticed(&self) -> u64 {
-        #[cfg(feature = "redis")]
-        return Mark::noticed(self.mark);
-        #[cfg(not(feature = "redis"))]
-        0
+        Mark::noticed(self.mark)
     }
 
     /// A loaded value that L1 may keep. L2 knows nothing of it.
     pub(crate) fn loaded(mut parcel: Parcel, loaded_in: Duration) -> Self {
         parcel.cost = Some(loaded_in);
-        Self {
-            parcel,
-            source: Source::Loaded,
-            may_keep: true,
-            loaded_in: Some(loaded_in),
-            #[cfg(feature = "redis")]
-            mark: None,
-        }
+        Self { parcel, source: Source::Loaded, may_keep: true, loaded_in: Some(loaded_in), mark: None }
     }
 
     /// A loaded value that L1 may keep if L2 has it: with a mark.
-    #[cfg(feature = "redis")]
     pub(crate) fn stored(parcel: Parcel, loaded_in: Duration, mark: Option<Mark>) -> Self {
         Self { may_keep: mark.is_some(), mark, ..Self::loaded(parcel, loaded_in) }
     }
 
     /// What was loaded for those who wait, and is kept in no tier.
-    #[cfg(feature = "redis")]
     pub(crate) fn of_nowhere(parcel: Parcel, loaded_in: Duration, began: u64) -> Self {
         // As new as the notices that had come when its load began.
         let mark = Some(Mark { id: None, left: Duration::ZERO, noticed: began });

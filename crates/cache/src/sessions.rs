@@ -1,5 +1,10 @@
 //! Sessions of `tower-sessions` in the cache.
 
+#[cfg(feature = "redis")]
+mod written;
+#[cfg(not(feature = "redis"))]
+use crate::l2::written;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +12,6 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use data_encoding::HEXLOWER;
-#[cfg(feature = "redis")]
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -18,20 +22,18 @@ use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{self, Error};
 
-#[cfg(feature = "redis")]
-use crate::codec::{Codec, CodecError, terse};
-#[cfg(feature = "redis")]
 use crate::event::Scope;
 use crate::fill::Fill;
+use crate::follow::recheck;
 use crate::handle::TypedCache;
 use crate::key::Key;
-#[cfg(feature = "redis")]
-use crate::l2::{self, L2, Mark, New, Untold};
-#[cfg(feature = "redis")]
+use crate::l2::{L2, Mark, New, Untold};
 use crate::nested;
 use crate::read::LoadError;
 use crate::tiered::TieredCache;
 use crate::ttl::TtlClass;
+
+use self::written::Written;
 
 /// Sessions that are saved at once in one process wait for one another if they share one of these.
 const LOCKS: usize = 64;
@@ -60,30 +62,34 @@ const ENDED: Duration = Duration::from_secs(60 * 60);
 ///
 /// # What it guarantees
 ///
-/// - The id of a session stands in no key, value, event or log, here or in Redis: a SHA-256 of it does. Who reads Redis can't
-///   take a session over.
+/// - The id of a session is in no key, value, event or log, here or in Redis. Its SHA-256 is. Read
+///   access to Redis is not enough to take a session over.
 /// - A session is given to nobody after its expiry.
-/// - A session that was deleted stays so: a request that had it and saves it afterwards changes nothing, in whichever process, for an
-///   hour, or for as long as its class allows where that is shorter. L2 is told of its end first; where it can't be, the end is an error, and is kept and told as soon as it can.
-///   [`create`](SessionStore::create) never takes a live id.
-/// - A save or an end that has begun is carried through in both tiers, though whoever asked for it leaves; and one that Redis did not
-///   take while somebody waited for it, it does not take later, even where a connection hangs and delivers it then.
-/// - With an L2, a session that it can't be asked for is an error, not a session that isn't there: nobody is logged out because
-///   Redis hangs, is away, or has not heard of an invalidation yet. A save that it can't be told of for certain is an error too, and
-///   leaves the session as it was or as it was to be; an end is an error, holds in this process at once, and in all as soon as
-///   it can be told.
+/// - A deleted session stays deleted. A request that had it and saves it afterwards changes
+///   nothing, in any process, for an hour or for the maximum lifetime of its class, whichever is
+///   shorter. Its end goes to L2 first. If L2 cannot be reached, the end is an error, and is kept
+///   and sent as soon as possible. [`create`](SessionStore::create) never takes a live id.
+/// - A save or an end that has begun is completed in both tiers, even if its caller leaves. A save
+///   that Redis did not take while a caller waited is not taken later, even if a connection hangs
+///   and delivers it then.
+/// - With an L2, a session that cannot be read from it is an error, not a missing session. So no
+///   user is logged out because Redis hangs, is away, or has not received an invalidation yet. A
+///   save of which L2 is not known to have it is an error too, and leaves the session either as it
+///   was or as it was to be. A failed end is an error. It holds in this process at once, and in all
+///   processes as soon as L2 can be reached.
 /// - Stores of different [names](Self::named) share no session.
 ///
 /// # What it does not guarantee
 ///
-/// - Of two requests that save one session, the later one wins as a whole: its data replaces the other's, key by key nothing
-///   is merged. So says `tower-sessions` itself.
+/// - If two requests save one session, the later one wins as a whole. Its data replaces the other's
+///   and is not merged by key. This is the contract of `tower-sessions`.
 /// - Other processes hear of a save or an end within moments, as of any change in L2.
-/// - **A cache forgets.** Without an L2 sessions end with the process, and where there is no room one has to leave: whose
-///   session it was must log in again. That a session has ended may be forgotten in the same way, and a save that comes after it then
-///   brings the session back. A save that comes elsewhere between an end that L2 could not be told of and its being told is given
-///   out until then; so it is for good if the process is killed first. Give sessions a cache of their own with room for all of them;
-///   with an L2, a server that doesn't evict.
+/// - **A cache forgets.** Without an L2, sessions end with the process. If the cache is full, a
+///   session is evicted and its user must log in again. The end of a session may be evicted in the
+///   same way, and a later save then brings the session back. If L2 could not be reached for an
+///   end, a save in another process is served until the end arrives, and stays if this process is
+///   killed first. Give sessions a cache of their own with room for all of them. With an L2, use a
+///   server that does not evict.
 #[derive(Clone)]
 pub struct CacheSessions {
     sessions: TypedCache<Held>,
@@ -109,12 +115,12 @@ enum Missing {
     /// There is no such session.
     Absent,
     /// L2 could not be asked, which may have it.
-    #[cfg(feature = "redis")]
     Unknown,
 }
 
 impl CacheSessions {
-    /// A store in the class [`TtlClass::SESSION`]. Each session lives as long as its own expiry says.
+    /// A store in the class [`TtlClass::SESSION`]. Each session lives as long as its own expiry
+    /// says.
     pub fn new(cache: &TieredCache) -> Self {
         Self::in_class(cache, TtlClass::SESSION)
     }
@@ -122,10 +128,8 @@ impl CacheSessions {
     /// A store in this class, for its caps per tier; a grace of it is not used.
     pub fn in_class(cache: &TieredCache, class: TtlClass) -> Self {
         let class = class.grace(Duration::ZERO);
-        #[cfg(feature = "redis")]
-        let sessions = cache.typed_with_codec(class, Written);
-        #[cfg(not(feature = "redis"))]
-        let sessions = cache.typed(class);
+        let mut sessions = cache.typed::<Held>(class);
+        sessions.form.codec = Some(Arc::new(Written));
         Self {
             sessions: sessions.weigh(Held::weight),
             name: Arc::from(""),
@@ -161,7 +165,6 @@ impl CacheSessions {
     /// What is held, live or ended.
     async fn held(&self, key: &Key) -> session_store::Result<Option<Arc<Held>>> {
         let missing = async || {
-            #[cfg(feature = "redis")]
             if nested::is_without_l2() {
                 return Err(Missing::Unknown);
             }
@@ -171,7 +174,6 @@ impl CacheSessions {
             Ok(read) => Ok(Some(read.value).filter(|held| !held.is_over((self.now)()))),
             Err(LoadError::Loader(missing)) => match *missing {
                 Missing::Absent => Ok(None),
-                #[cfg(feature = "redis")]
                 Missing::Unknown => Err(unreachable("asked for the session")),
             },
             Err(error) => Err(Error::Backend(error.to_string())),
@@ -185,14 +187,11 @@ impl CacheSessions {
             return self.end(key).await;
         };
         let held = Held::Live { data, expires: expiry_date.unix_timestamp() };
-        #[cfg(feature = "redis")]
-        return self.put_in_both(key, Fill::new(held).ttl(left)).await;
-        #[cfg(not(feature = "redis"))]
-        room(self.sessions.set(key, Fill::new(held).ttl(left)).await)
+        self.put_in_both(key, Fill::new(held).ttl(left)).await
     }
 
-    /// Stores a live session, unless it has ended meanwhile, wherever that was. L2 first: what it does not take is in no tier.
-    #[cfg(feature = "redis")]
+    /// Stores a live session, unless it has ended meanwhile in any process. L2 comes first: a
+    /// session that it does not take is in no tier.
     async fn put_in_both(&self, key: &Key, fill: Fill<Held>) -> session_store::Result<()> {
         let tiers = &self.sessions.cache.tiers;
         let Some(l2) = &tiers.l2 else { return room(self.sessions.set(key, fill).await) };
@@ -204,7 +203,7 @@ impl CacheSessions {
                     && let Some(slot) = tiers.memory.peek(key)
                 {
                     // Word of an end that came before this found nothing here to compare.
-                    l2::recheck(tiers, key, &slot);
+                    recheck(tiers, key, &slot);
                 }
                 Ok(())
             }
@@ -216,26 +215,23 @@ impl CacheSessions {
         }
     }
 
-    /// Marks the session as ended: in L2 first, so that no process may save it again once this one says that it is over. Where
-    /// L2 can't be told now it owes the mark, and this process keeps to it all the same.
+    /// Marks the session as ended. L2 comes first, so that no process can save the session once
+    /// this call returns. If L2 cannot be reached now, the mark is owed, and this process applies
+    /// it at once.
     async fn end(&self, key: &Key) -> session_store::Result<()> {
         let fill = Fill::new(Held::Ended).ttl(ENDED);
-        #[cfg(feature = "redis")]
-        {
-            let tiers = &self.sessions.cache.tiers;
-            if let Some(l2) = &tiers.l2 {
-                let (fill, new, mark) = self.packed(l2, key, fill)?;
-                let since = tiers.fence.now();
-                let told = l2.put_end(key, new).boxed().await;
-                self.sessions.set_in_l1(key, since, fill, Some(mark));
-                return told.map_err(|Untold| unreachable("told of the end of the session"));
-            }
+        let tiers = &self.sessions.cache.tiers;
+        if let Some(l2) = &tiers.l2 {
+            let (fill, new, mark) = self.packed(l2, key, fill)?;
+            let since = tiers.fence.now();
+            let told = l2.put_end(key, new).boxed().await;
+            self.sessions.set_in_l1(key, since, fill, Some(mark));
+            return told.map_err(|Untold| unreachable("told of the end of the session"));
         }
         room(self.sessions.set(key, fill).await)
     }
 
     /// The same for both tiers.
-    #[cfg(feature = "redis")]
     fn packed(&self, l2: &L2, key: &Key, mut fill: Fill<Held>) -> session_store::Result<(Fill<Held>, New, Mark)> {
         let class = &self.sessions.class;
         self.sessions.cache.tiers.settle(class, &mut fill);
@@ -247,7 +243,8 @@ impl CacheSessions {
         Ok((fill, new, mark))
     }
 
-    /// Carries a change through in a task of its own: whoever asked for it may leave, and would leave one tier without the other.
+    /// Completes a change in a task of its own. Otherwise a caller that leaves could change only
+    /// one tier.
     async fn carry_out<T, F>(&self, change: impl FnOnce(Self) -> F) -> session_store::Result<T>
     where
         T: Send + 'static,
@@ -263,7 +260,6 @@ fn room(is_kept: bool) -> session_store::Result<()> {
     is_kept.then_some(()).ok_or_else(|| Error::Backend("the cache has no room for the session".to_owned()))
 }
 
-#[cfg(feature = "redis")]
 fn unreachable(what: &str) -> Error {
     Error::Backend(format!("the tier that processes share could not be {what}"))
 }
@@ -326,27 +322,7 @@ impl SessionStore for CacheSessions {
 }
 
 /// What [`Held::Ended`] is as bytes; no live session ends so.
-#[cfg(feature = "redis")]
 const ENDING: &[u8] = b"\"Ended\"";
-
-/// Sessions as JSON, whatever other codecs this crate was built with.
-#[cfg(feature = "redis")]
-struct Written;
-
-#[cfg(feature = "redis")]
-impl Codec<Held> for Written {
-    fn version(&self) -> u8 {
-        1
-    }
-
-    fn encode(&self, held: &Held) -> Result<Vec<u8>, CodecError> {
-        serde_json::to_vec(held).map_err(|error| terse::json(&error))
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<Held, CodecError> {
-        serde_json::from_slice(bytes).map_err(|error| terse::json(&error))
-    }
-}
 
 impl Held {
     fn is_over(&self, now: SystemTime) -> bool {

@@ -31,8 +31,6 @@ pub use sorted::{Direction, ScoreCursor, ScoredMember, SortedSetShape};
 pub use unique::UniqueShape;
 
 use crate::clock::{Clock, SystemClock};
-#[cfg(feature = "redis")]
-use crate::codec::Codec;
 use crate::ttl::TtlClass;
 use store::{Bound, Life, ShapeStore};
 
@@ -61,18 +59,21 @@ use store::{Bound, Life, ShapeStore};
 ///
 /// # What it guarantees
 ///
-/// - Every key expires. Its class's TTL (its cap for L2, where the shapes are in Redis) begins with the key's first write; with `renewing`,
-///   which every kind has, with each write.
-/// - Every operation is one step: no increment, member or bit of two writers at once is lost, in Redis whichever processes they are in.
+/// - Every key expires. The TTL of its class (in Redis its cap for L2) begins with the first write
+///   of the key. With `renewing`, which every shape has, it begins again with each write.
+/// - Every operation is atomic: concurrent writers lose no increment, member or bit, in Redis also
+///   across processes.
 /// - Sizes are bounded: what would go above is a [`ShapeError`], and nothing was changed.
 /// - Keys of different kinds never meet, though they have the same name.
 ///
 /// # What it does not guarantee
 ///
-/// - It is a cache: a key may be evicted at any time, in memory when there are more keys than the capacity, and then begins anew. What must
-///   not be lost belongs into the store, counts by way of [`Increments`](crate::Increments).
-/// - In Redis each operation is one round trip, and an error while Redis is away. L1 holds nothing of it, and
-///   [`TieredCache`](crate::TieredCache) doesn't know of it: delete a shape by its own `delete`.
+/// - It is a cache: a key may be evicted at any time, and then begins anew. In memory that happens
+///   if there are more keys than the capacity. Data that must not be lost belongs in the store, and
+///   counts go there by [`Increments`](crate::Increments).
+/// - In Redis each operation is one round trip, and an error while Redis is away. L1 holds nothing
+///   of it, and [`TieredCache`](crate::TieredCache) doesn't know of it: delete a shape by its own
+///   `delete`.
 /// - Shapes in memory are this process's own.
 #[derive(Clone)]
 pub struct Shapes {
@@ -80,8 +81,9 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// Shapes in the memory of this process: about so many keys at most (a share each for several parts, rounded up), whatever
-    /// their size; at least one. What has expired is freed once as many new keys have come as there were.
+    /// Shapes in the memory of this process. `keys` is about the maximum number of keys, of any
+    /// size, and at least one. It is divided among several parts and rounded up. Expired keys are
+    /// freed once as many new keys have come as there were.
     pub fn in_memory(keys: usize) -> Self {
         Self::in_memory_by(keys, SystemClock::new())
     }
@@ -91,7 +93,8 @@ impl Shapes {
         Self { store: Arc::new(memory::MemoryShapes::new(keys, Arc::new(clock))) }
     }
 
-    /// Shapes in Redis, for all processes with the same keyspace. A server of the cache role will do.
+    /// Shapes in Redis, for all processes with the same keyspace. A server of the cache role is
+    /// sufficient.
     #[cfg(feature = "redis")]
     pub fn on_redis(client: tidegate_redis::Client, keyspace: &tidegate_redis::Keyspace) -> Self {
         Self { store: Arc::new(redis::RedisShapes::new(client, keyspace)) }
@@ -99,7 +102,7 @@ impl Shapes {
 
     /// Hashes: fields of type `V` under a key, read and written one by one.
     #[cfg(feature = "redis")]
-    pub fn hash<V: 'static>(&self, class: TtlClass, codec: impl Codec<V>) -> HashShape<V> {
+    pub fn hash<V: 'static>(&self, class: TtlClass, codec: impl crate::codec::Codec<V>) -> HashShape<V> {
         HashShape::new(self.bound(class), Arc::new(codec))
     }
 

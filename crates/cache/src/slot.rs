@@ -9,20 +9,22 @@ use crate::class_id::ClassId;
 use crate::dice::Dice;
 use crate::fence::{Fence, Stamps};
 use crate::generation::Generation;
-#[cfg(feature = "redis")]
 use crate::l2::EntryId;
 use crate::moment::{Moment, ShortSpan, Span};
 
 /// A value of any type.
 pub(crate) type Anything = Arc<dyn Any + Send + Sync>;
 
-/// Load times before its end from which on chance may refresh an entry. Draws above this come once in nine million.
+/// Number of load times before its end from which an entry may be refreshed at random. Draws above
+/// this come once in nine million.
 const EAGER_WINDOW: u32 = 16;
 
-/// In place of the moment from which on reads refresh what is fresh: what was expired by hand is not fresh any more.
+/// In place of the moment from which reads refresh a fresh value. A value that was expired by hand
+/// is no longer fresh.
 const EXPIRED: Moment = Moment::START;
 
-/// A read prolongs a sliding entry when this part of its idle time has passed, so that few of the reads write.
+/// Divides the idle time of a sliding entry. A read extends the entry only after one such part, so
+/// that few reads write.
 const SLIDE_STEPS: u32 = 16;
 
 /// A value and what decides whether it may be served. Copying it takes two counts.
@@ -42,7 +44,6 @@ pub(crate) struct Terms {
     pub(crate) class: ClassId,
     pub(crate) weight: u64,
     /// The entry in L2 that holds the same value.
-    #[cfg(feature = "redis")]
     pub(crate) shared: Option<EntryId>,
 }
 
@@ -93,7 +94,8 @@ impl Calm {
 pub(crate) struct Lifetime {
     /// For how long L1 serves it as fresh.
     pub(crate) fresh: Duration,
-    /// For how long the value is fresh at all: longer than `fresh` above L2, and for sliding entries.
+    /// Total time for which the value is fresh. Longer than `fresh` above L2 and for sliding
+    /// entries.
     pub(crate) whole: Duration,
     pub(crate) grace: Duration,
     pub(crate) ahead: Duration,
@@ -120,8 +122,8 @@ impl Times {
         times
     }
 
-    /// Those of a value past its lifetime, which may be served for so much longer while its load is under way.
-    #[cfg(feature = "redis")]
+    /// Times of a value past its lifetime that may be served for `left` while its load is in
+    /// progress.
     pub(crate) fn stale(now: Moment, left: Duration, quiet_until: Moment) -> Self {
         let zero = Duration::ZERO;
         let lifetime = Lifetime { fresh: zero, whole: zero, grace: left, ahead: zero, idle: zero, eager: zero };
@@ -154,7 +156,8 @@ impl Times {
         !self.idle.is_zero() && self.fresh_until < self.ends
     }
 
-    /// Whether a read now prolongs its life. What was expired by hand is done with, also for a reader that asked the time before.
+    /// Whether a read now extends its life. An entry that was expired by hand is never extended,
+    /// even for a reader that took the time before.
     pub(crate) fn may_slide(&self, now: Moment) -> bool {
         !self.is_expired() && self.slides() && now >= self.calm_until && now < self.fresh_until
     }
@@ -193,7 +196,8 @@ impl Times {
         self.ahead_from == EXPIRED
     }
 
-    /// Ends its fresh life: its grace begins, and the next read loads. Tells whether it was fresh until now, here or in L2.
+    /// Ends its fresh life: its grace begins, and the next read loads. Returns whether it was fresh
+    /// until now, here or in L2.
     pub(crate) fn expire(&mut self, now: Moment) -> bool {
         let was_fresh = now < self.ends && !self.is_expired();
         if now < self.fresh_until {
@@ -267,7 +271,8 @@ impl Slot {
         }
     }
 
-    /// Whether these terms are of one fill with its own, if the value is too: what was found to hold still is filled anew.
+    /// Whether these terms and its own come from one fill, given that the value is the same. A
+    /// value that was found to still hold counts as a new fill.
     pub(crate) fn has_terms_like(&self, terms: &Terms) -> bool {
         self.times.ends == terms.times.ends && self.since == terms.since
     }

@@ -7,8 +7,8 @@ use crate::memory;
 use crate::stats::{CacheStats, ClassStats, TierStats};
 use crate::tiers::Tiers;
 
-/// A cache of values of all types, read and filled through [`TypedCache`](crate::TypedCache) handles,
-/// invalidated here.
+/// A cache of values of all types. [`TypedCache`](crate::TypedCache) handles read and fill it. The
+/// methods here invalidate.
 ///
 /// Cloning copies a pointer; clones are one cache.
 #[derive(Clone)]
@@ -17,7 +17,8 @@ pub struct TieredCache {
 }
 
 impl TieredCache {
-    /// Gives L1 another capacity, in entries or bytes as it was built, less what its shards can't divide.
+    /// Changes the capacity of L1, in entries or bytes as it was built. The remainder that the
+    /// shards can't divide is lost.
     ///
     /// If it is smaller, entries leave at once until it fits, a shard at a time under its lock.
     /// Their number counts as evictions. [`Event::Evicted`](crate::Event::Evicted) and
@@ -27,7 +28,7 @@ impl TieredCache {
         self.tiers.memory.set_capacity(capacity);
     }
 
-    /// Gives back the space of dead entries now and tells how many there were; a thread does so at intervals.
+    /// Frees the space of dead entries now and returns their number. A thread does so at intervals.
     pub fn sweep(&self) -> usize {
         self.tiers.sweep()
     }
@@ -51,10 +52,7 @@ impl TieredCache {
             is_followed: true,
             is_available: true,
         };
-        #[cfg(feature = "redis")]
         let tiers = std::iter::once(l1).chain(self.tiers.l2.as_ref().map(|l2| l2.stats())).collect();
-        #[cfg(not(feature = "redis"))]
-        let tiers = vec![l1];
         CacheStats { tiers, classes }
     }
 }

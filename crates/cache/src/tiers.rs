@@ -13,7 +13,6 @@ use crate::flight::FlightTable;
 use crate::form::open;
 use crate::heat::Heat;
 use crate::key::Key;
-#[cfg(feature = "redis")]
 use crate::l2::L2;
 use crate::listen::Listeners;
 use crate::memory::{self, Memory};
@@ -34,12 +33,12 @@ pub(crate) struct Tiers {
     pub(crate) dice: Dice,
     /// Where loads of all classes find a place, if they are bounded.
     pub(crate) places: Option<Places>,
-    #[cfg(feature = "redis")]
     pub(crate) l2: Option<Arc<L2>>,
 }
 
 impl Tiers {
-    /// Decides how long a value lives, and whether at all. Once for each fill, before any tier is told.
+    /// Decides how long a value lives, and whether it is stored at all. Runs once for each fill,
+    /// before any tier gets the value.
     pub(crate) fn settle<V>(&self, class: &Class, fill: &mut Fill<V>) {
         let ttl = class.ttl.lifetime(fill.ttl, fill.is_negative, &self.dice);
         if ttl.is_zero() && fill.keep == Keep::Value {
@@ -48,7 +47,8 @@ impl Tiers {
         fill.ttl = Some(ttl);
     }
 
-    /// Asks the tiers in order, counts and reports. The path of every hit: one shard's read lock, no allocation.
+    /// Reads the tiers in order, counts and reports. Every hit takes this path: one read lock of a
+    /// shard, no allocation.
     pub(crate) fn look_up<T>(
         &self,
         key: &Key,

@@ -8,8 +8,8 @@ use crate::moment::nanos;
 /// Shortest lifetime: the clock of the hot path ticks every few milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Longest time in L1 of what lies in L2 too, unless the class says otherwise: it bounds what a missed notice can cost.
-#[cfg(feature = "redis")]
+/// Longest time in L1 of a value that is also in L2, unless the class says otherwise. It bounds the
+/// cost of a missed notice.
 const L1_ABOVE_L2: Duration = Duration::from_secs(60);
 
 /// Longest lifetime, one year: nothing is kept without an expiry.
@@ -18,13 +18,15 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Lifetime of "there is nothing", unless the class says otherwise.
 const NEGATIVE: Duration = Duration::from_secs(5 * 60);
 
-/// Longest run of a loader, unless the class says otherwise; as long as a fence of L2 stands by default.
+/// Longest run of a loader, unless the class says otherwise. A fence of L2 stands as long by
+/// default.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
 
-/// A named lifetime and what goes with it. Statistics are kept per class, and a class can be invalidated as a whole.
+/// A named lifetime and its options. Each class has its own statistics and can be invalidated.
 ///
-/// Times are clamped to between 1 ms and 365 days: no entry expires before it is stored, none lives for ever. A lifetime of zero is none:
-/// what has it is kept nowhere ([`Fill::uncached`](crate::Fill::uncached)).
+/// Times are clamped to between 1 ms and 365 days: no entry expires before it is stored, none lives
+/// for ever. Values with a lifetime of zero are not kept
+/// ([`Fill::uncached`](crate::Fill::uncached)).
 ///
 /// A class of your own is a constant:
 ///
@@ -57,29 +59,26 @@ pub struct TtlClass {
     sliding: Option<Duration>,
     soft_timeout: Duration,
     hard_timeout: Option<Duration>,
-    load_wait: Option<Duration>,
+    pub(crate) load_wait: Option<Duration>,
     load_limit: Duration,
     max_loads: Option<(u32, Duration)>,
 }
 
 impl TtlClass {
-    /// Timetables and other plans: 2 hours.
-    pub const SCHEDULE: Self = Self::new("schedule", hours(2));
     /// Sessions of users: 24 hours.
     pub const SESSION: Self = Self::new("session", hours(24));
     /// Results that are costly to compute: 1 hour.
     pub const COMPUTATION: Self = Self::new("computation", hours(1));
     /// Answers of an API: 5 minutes.
     pub const API: Self = Self::new("api", Duration::from_secs(5 * 60));
-    /// Preferences of users: 7 days.
-    pub const PREFERENCES: Self = Self::new("preferences", hours(7 * 24));
     /// Whatever has no class of its own: 5 minutes.
     pub const DEFAULT: Self = Self::new("default", Duration::from_secs(5 * 60));
 
-    /// A class of your own. Two classes of one name share their statistics and are invalidated together.
+    /// A class of your own. Two classes of one name share statistics and invalidations.
     ///
-    /// With a lifetime of zero nothing is kept but what its loader gives a lifetime ([`Fill::ttl`](crate::Fill::ttl)): concurrent misses
-    /// are one load in each process all the same. For the loads of other processes nobody waits.
+    /// With a lifetime of zero, only values with a lifetime of their own are kept
+    /// ([`Fill::ttl`](crate::Fill::ttl)). Concurrent misses still share one load in each process.
+    /// They don't wait for other processes.
     pub const fn new(name: &'static str, ttl: Duration) -> Self {
         Self {
             name,
@@ -100,12 +99,12 @@ impl TtlClass {
         }
     }
 
-    /// For how long after its end a value may still be served, marked stale, while it is loaded anew.
+    /// Time after its end for which a value may be served, marked stale, while it is reloaded.
     ///
     /// Zero, the default, serves nothing stale. Clamped to 365 days.
     ///
-    /// In L1 it counts from the end of the time there ([`l1_ttl`](Self::l1_ttl)), also where L2 holds the value as fresh: the first
-    /// reader after that is served it as stale, while L2 is asked for what it has by then.
+    /// In L1 it begins at the end of the time there ([`l1_ttl`](Self::l1_ttl)), even if L2 holds
+    /// the value as fresh. The first reader after that gets it as stale, while L2 is queried.
     #[must_use]
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = at_most_longest(grace);
@@ -114,9 +113,10 @@ impl TtlClass {
 
     /// Caps the lifetime in process memory, below the class's own.
     ///
-    /// Without it what lies in L2 too is kept in L1 for at most 60 s, everything else for its whole lifetime. This bounds how long a
-    /// value that was changed elsewhere, of which this process did not hear, is taken for fresh; with a [`grace`](Self::grace) it
-    /// may be served as stale after that, until a load brings the new one. Where that matters, choose no grace.
+    /// By default, values that are also in L2 stay in L1 for at most 60 s, others for their whole
+    /// lifetime. This bounds how long a value counts as fresh if this process missed a change
+    /// elsewhere. With a [`grace`](Self::grace) it may then be served as stale until a load brings
+    /// the new one.
     #[must_use]
     pub const fn l1_ttl(mut self, ttl: Duration) -> Self {
         self.l1_ttl = Some(clamp(ttl));
@@ -130,61 +130,65 @@ impl TtlClass {
         self
     }
 
-    /// The lifetime of "there is nothing" ([`Fill::absent`](crate::Fill::absent)); 5 minutes by default, and never longer
-    /// than the lifetime of the class. Its [`grace`](Self::grace) is no longer than this, nor than it was believed: an old value is better than none,
-    /// an old "there is nothing" hides what has come since. Zero remembers no absence.
+    /// Lifetime of "there is nothing" ([`Fill::absent`](crate::Fill::absent)): 5 minutes by
+    /// default, never longer than that of the class. Its [`grace`](Self::grace) is no longer than
+    /// this, because an old "there is nothing" hides newer values. Zero remembers no absence.
     #[must_use]
     pub const fn negative_ttl(mut self, ttl: Duration) -> Self {
         self.negative_ttl = clamp_or_none(ttl);
         self
     }
 
-    /// Shortens each lifetime by a random part of up to so many percent, so that what was loaded together doesn't expire
-    /// together. Zero by default, at most 90.
+    /// Shortens each lifetime by a random part of up to this percentage, so that values loaded
+    /// together don't expire together. Zero by default, at most 90.
     ///
-    /// Lifetimes that a loader chose are spread too. None gets longer: the lifetime stays a promise.
+    /// This includes lifetimes that a loader chose. None gets longer than promised.
     #[must_use]
     pub const fn jitter(mut self, percent: u8) -> Self {
         self.jitter = if percent > 90 { 90 } else { percent };
         self
     }
 
-    /// From when on, before the end of a value, a read loads it anew behind: such as 300 s of 3,600.
+    /// Time before the end of a value from which a read reloads it in the background: such as 300 s
+    /// of 3,600.
     ///
-    /// The reader gets the value that is still fresh, and no later reader waits. What nobody reads is not refreshed. At
-    /// most half of the lifetime with which a value came into L1 counts, so that short-lived values are not loaded all
-    /// the time. Zero, the default, waits for the end. With an L2 the end is that of the value in L2.
+    /// The reader gets the value that is still fresh, and no later reader waits. Unread values are
+    /// not refreshed. At most half of the lifetime with which a value came into L1 counts, so that
+    /// short-lived values are not reloaded all the time. Zero, the default, waits for the end. With
+    /// an L2 the end is that of the value there.
     #[must_use]
     pub const fn refresh_ahead(mut self, before_end: Duration) -> Self {
         self.ahead = before_end;
         self
     }
 
-    /// Refreshes early by chance: the sooner, the longer the load took and the nearer the end is (`XFetch`, by Vattani,
-    /// Chierichetti and Lowenstein). 100 is their β of 1, which is good for most; zero, the default, turns it off.
+    /// Refreshes early at random: the sooner, the longer the load took and the nearer the end is
+    /// (`XFetch`, by Vattani, Chierichetti and Lowenstein). 100 is their β of 1, good for most.
+    /// Zero, the default, is off.
     ///
-    /// Each read draws for itself, so a value that many processes hold is mostly refreshed by one of them before any of
-    /// them misses it. Costs nothing until 16 load times before the end. For what came from L2 the last load of the class
-    /// tells how long one takes; what was [`set`](crate::TypedCache::set) is not refreshed so.
+    /// Each read draws for itself, so usually one of many processes refreshes a value before any of
+    /// them misses it. It costs nothing until 16 load times before the end. For values from L2 the
+    /// last load of the class counts. Values that were [`set`](crate::TypedCache::set) are not
+    /// refreshed.
     #[must_use]
     pub const fn early_refresh(mut self, beta_percent: u16) -> Self {
         self.eagerness = beta_percent;
         self
     }
 
-    /// Counts the lifetime from the last read instead of the load, and ends it `cap` after the load whatever is read.
+    /// Counts the lifetime from the last read, and ends it `cap` after the load in any case.
     ///
-    /// Never longer than promised, and up to a sixteenth of the lifetime shorter: that spares most reads the writing.
-    /// Refresh-ahead counts from the cap. It is L1 that slides: a value in L2, and what is kept of it in L1, lives from its
-    /// load for the lifetime of the class and is not prolonged.
+    /// It is never longer than promised, and up to a sixteenth shorter, so that most reads need not
+    /// write. Refresh-ahead counts from the cap. Only L1 slides: a value in L2, and its copy in L1,
+    /// live from their load for the lifetime of the class.
     #[must_use]
     pub const fn sliding(mut self, cap: Duration) -> Self {
         self.sliding = Some(clamp(cap));
         self
     }
 
-    /// How long a reader waits for a fresh value when it could have a stale one; then it is served the stale one, and the
-    /// load goes on behind. Zero, the default, serves the stale one at once. Clamped to 365 days.
+    /// Time that a reader waits for a fresh value if there is a stale one. Then it gets the stale
+    /// one, and the load continues. Zero, the default, serves it at once. Clamped to 365 days.
     ///
     /// It is the reader that starts the load who waits; the others have the stale value meanwhile.
     /// Above zero, the runtime of the caller needs its timers (`enable_time`).
@@ -194,12 +198,12 @@ impl TtlClass {
         self
     }
 
-    /// The most that one call of a reader takes that has nothing to fall back on, L2, other processes and the queue for a
-    /// place among the loads included: one deadline for all of it. Then it gets
-    /// [`LoadError::TimedOut`](crate::LoadError::TimedOut), while the load goes on, and fills.
+    /// Maximum duration of a call that has nothing to fall back on. It covers L2, other processes
+    /// and the queue for a permit. Then the call returns
+    /// [`LoadError::TimedOut`](crate::LoadError::TimedOut), while the load continues and fills.
     ///
-    /// Without one, the default, a reader waits for as long as the load may take ([`load_limit`](Self::load_limit)). With
-    /// one, the runtime of the caller needs its timers (`enable_time`).
+    /// By default a reader waits as long as the load may take ([`load_limit`](Self::load_limit)).
+    /// Otherwise the runtime of the caller needs its timers (`enable_time`).
     #[must_use]
     pub const fn hard_timeout(mut self, wait: Duration) -> Self {
         self.hard_timeout = Some(at_most_longest(wait));
@@ -218,23 +222,24 @@ impl TtlClass {
         self
     }
 
-    /// The most that a load may take, 120 s by default, clamped to 365 days. It is stopped then, whoever waits gets
-    /// [`LoadError::CutOff`](crate::LoadError::CutOff), and the next reader loads anew.
+    /// Maximum duration of a load, 120 s by default, clamped to 365 days. Then it is stopped, its
+    /// waiters get [`LoadError::CutOff`](crate::LoadError::CutOff), and the next reader loads
+    /// again.
     ///
-    /// A thread of the cache sees to it, so it holds even when the loader blocks its thread or its runtime stands still:
-    /// the loader then can't be stopped, but it holds the key no longer, and what it brings is given to nobody.
-    /// Real time, whatever the clock of the cache.
+    /// A thread of the cache enforces it, even if the loader blocks its thread or its runtime is
+    /// stuck. Such a loader can't be stopped, but it loses its key, and its value is dropped. It is
+    /// real time, whatever the clock of the cache.
     #[must_use]
     pub const fn load_limit(mut self, limit: Duration) -> Self {
         self.load_limit = clamp(limit);
         self
     }
 
-    /// The most loaders of this class that run at once, at least one, and how long a load waits for its turn; then
-    /// whoever waits gets [`LoadError::Refused`](crate::LoadError::Refused).
+    /// Maximum number of loaders of this class that run at once (at least one), and maximum wait
+    /// for a turn. Then the waiters get [`LoadError::Refused`](crate::LoadError::Refused).
     ///
-    /// As [`TieredCacheBuilder::max_loads`](crate::TieredCacheBuilder::max_loads), which holds for all classes together
-    /// and says how it goes with loads that loaders start.
+    /// Like [`TieredCacheBuilder::max_loads`](crate::TieredCacheBuilder::max_loads), which covers
+    /// all classes together and describes loads that loaders start.
     #[must_use]
     pub const fn max_loads(mut self, count: u32, wait: Duration) -> Self {
         self.max_loads = Some((count, wait));
@@ -251,7 +256,8 @@ impl TtlClass {
         self.ttl
     }
 
-    /// The lifetime of one value: as the loader asked, or as the class has it, shortened by chance. Zero where it has none.
+    /// Lifetime of one value: of the loader or of the class, shortened at random. Zero if it has
+    /// none.
     pub(crate) fn lifetime(&self, asked: Option<Duration>, is_negative: bool, dice: &Dice) -> Duration {
         let own = if is_negative { self.negative_ttl.min(self.ttl) } else { self.ttl };
         let ttl = asked.unwrap_or(own);
@@ -265,14 +271,16 @@ impl TtlClass {
         clamp(ttl - Duration::from_nanos(dice.up_to(nanos(ttl) / 100 * u64::from(self.jitter))))
     }
 
-    /// A lifetime that was drawn, under the cap of a tier. What the cap cuts off it spreads by a share that the lifetime itself
-    /// gives, so that whoever asks for the same one gets the same, and those loaded together still don't expire together.
+    /// A drawn lifetime under the cap of a tier. The part above the cap spreads by a share that
+    /// depends on the lifetime alone. So one lifetime always gives one result, and values loaded
+    /// together still don't expire together.
     fn capped(&self, drawn: Option<Duration>, cap: Duration) -> Duration {
         let Some(drawn) = drawn.map(clamp) else { return clamp(self.ttl).min(cap) };
         if drawn <= cap {
             return drawn;
         }
-        // Of a product with an odd number with no pattern (2^64 by the golden ratio) the upper half is as good as drawn.
+        // The upper half of a product with an odd number without a pattern (2^64 by the golden
+        // ratio) is as good as random.
         let share = nanos(drawn).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let most = u128::from(nanos(cap) / 100 * u64::from(self.jitter));
         let off = u64::try_from((most * u128::from(share)) >> 32).unwrap_or_default();
@@ -284,20 +292,19 @@ impl TtlClass {
         self.capped(drawn, self.l1_ttl.unwrap_or(LONGEST))
     }
 
-    /// The time in L1 of a value that has `left` to live in L2. Its cap is spread, for what was read from L2 together.
-    #[cfg(feature = "redis")]
+    /// Time in L1 of a value that has `left` to live in L2. Its cap is spread for values that were
+    /// read together.
     pub(crate) fn in_l1_above_l2(&self, left: Duration, dice: &Dice) -> Duration {
         left.min(self.spread(self.l1_ttl.unwrap_or(L1_ABOVE_L2), dice))
     }
 
     /// The time in L2 of a value whose lifetime was drawn, or is that of the class.
-    #[cfg(feature = "redis")]
     pub(crate) fn in_l2(&self, drawn: Option<Duration>) -> Duration {
         self.capped(drawn, self.l2_ttl)
     }
 
-    /// The time after its end during which a value may be served stale; of "there is nothing" not for longer than that is believed.
-    /// That may be `drawn`, or the lifetime of the class.
+    /// Time after its end for which a value may be served stale. For "there is nothing" it is at
+    /// most its lifetime, `drawn` or that of the class.
     pub(crate) fn grace_of(&self, is_negative: bool, drawn: Option<Duration>) -> Duration {
         let believed = self.negative_ttl.min(drawn.unwrap_or(self.ttl));
         if is_negative { self.grace.min(believed) } else { self.grace }
@@ -332,12 +339,6 @@ impl TtlClass {
         self.hard_timeout
     }
 
-    /// How long a miss waits for another process.
-    #[cfg(feature = "redis")]
-    pub(crate) fn wait(&self) -> Option<Duration> {
-        self.load_wait.or(self.hard_timeout)
-    }
-
     pub(crate) fn limit(&self) -> Duration {
         self.load_limit
     }
@@ -367,18 +368,5 @@ const fn clamp(ttl: Duration) -> Duration {
         LONGEST
     } else {
         ttl
-    }
-}
-
-#[cfg(all(test, feature = "redis"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wait_for_another_process_is_the_hard_timeout_unless_the_class_says_otherwise() {
-        let (class, two) = (TtlClass::new("c", hours(1)), Duration::from_secs(2));
-        assert_eq!(class.wait(), None);
-        assert_eq!(class.hard_timeout(two).wait(), Some(two));
-        assert_eq!(class.hard_timeout(two).load_wait(Duration::ZERO).wait(), Some(Duration::ZERO));
     }
 }

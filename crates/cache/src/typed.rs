@@ -5,15 +5,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "redis")]
 use futures_util::FutureExt;
 
 use tokio::runtime::Handle;
 
 use crate::class::Count;
-#[cfg(feature = "redis")]
-use crate::codec::Codec;
-#[cfg(feature = "redis")]
 use crate::event::Scope;
 use crate::event::{Event, Removal};
 use crate::fill::{Fill, Keep, Known};
@@ -21,7 +17,6 @@ use crate::form::pack;
 use crate::generation::Generation;
 use crate::handle::TypedCache;
 use crate::key::Key;
-#[cfg(feature = "redis")]
 use crate::l2::{Mark, New};
 use crate::load::Enough;
 use crate::memory::Inserted;
@@ -35,42 +30,49 @@ use crate::weak::WeakTypedCache;
 impl TieredCache {
     /// A handle for values of type `V` in this class.
     ///
-    /// Make it once and keep it: making one looks the class up under a lock. Handles of other types may use the same
-    /// class, but no two types the same key.
+    /// Make a handle once and keep it, because this looks the class up under a lock. Handles of
+    /// other types may use the same class, but no two types the same key.
     pub fn typed<V: Send + Sync + 'static>(&self, class: TtlClass) -> TypedCache<V> {
         TypedCache::new(self.clone(), self.tiers.classes.enter(class))
     }
 
-    /// As [`typed`](Self::typed), for values that go to L2 as well, in the form that `codec` gives them.
+    /// Like [`typed`](Self::typed), for values that go to L2 as well, in the form of `codec`.
     ///
     /// Without an L2 the codec is not used.
     #[cfg(feature = "redis")]
-    pub fn typed_with_codec<V: Send + Sync + 'static>(&self, class: TtlClass, codec: impl Codec<V>) -> TypedCache<V> {
-        TypedCache::new(self.clone(), self.tiers.classes.enter(class)).with_codec(codec)
+    pub fn typed_with_codec<V: Send + Sync + 'static>(
+        &self,
+        class: TtlClass,
+        codec: impl crate::codec::Codec<V>,
+    ) -> TypedCache<V> {
+        let mut values = self.typed(class);
+        values.form.codec = Some(Arc::new(codec));
+        values
     }
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Sets how many bytes a value takes, for a cache that is bounded in bytes.
     ///
-    /// Without it a value counts as `size_of::<V>()`, which leaves out all that it points to: say more for strings,
-    /// vectors and maps.
+    /// The default is `size_of::<V>()`, which omits everything that the value points to: return
+    /// more for strings, vectors and maps.
     #[must_use]
     pub fn weigh(mut self, weigh: fn(&V) -> usize) -> Self {
         self.form.weigh = weigh;
         self
     }
 
-    /// Has `listener` hear of each value of this type and class that leaves L1, and why: expired, replaced, invalidated or evicted.
+    /// Calls `listener` for each value of this type and class that leaves L1, with the reason.
     ///
-    /// For as long as the cache lives, through whatever handle or clone. It is called where the value leaves, mostly on the path of a
-    /// reader or writer, outside of all locks: be quick. A panic ends with the call. What dies by its age, a tag, a class or
-    /// [`TieredCache::clear`] leaves when it is next read or swept. Not told: what L1 never held, values that are left
-    /// when the cache is dropped, and values in L2. Where no listener is set it costs nothing but a look as something leaves.
+    /// It applies to all handles while the cache lives. The call runs outside of all locks, mostly
+    /// on the path of a reader or writer: be quick. A panic ends with the call. An entry that dies
+    /// by age, tag, class or [`TieredCache::clear`] leaves when it is next read or swept. Not
+    /// reported are values that L1 never held, values in L2, and those that remain when the cache
+    /// is dropped.
     ///
-    /// Call it once, as the cache is set up: each call adds a listener, which nothing takes away. The cache holds it, so it must not hold
-    /// the cache, which would then never end, nor its thread and its connections: give it a channel, or what
-    /// [`downgrade`](Self::downgrade) gives.
+    /// Call it once during setup: each call adds a listener for good. The cache holds the listener,
+    /// so a listener that holds the cache keeps it, its thread and its connections for ever. Give
+    /// it a channel, or the result of [`downgrade`](Self::downgrade).
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -117,12 +119,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// The value under the key, if there is one to serve, in L1 or in L2.
     ///
-    /// Never loads. A hit in L1 waits for nothing; what L2 has is kept in L1. It takes no longer than the
-    /// [`hard_timeout`](TtlClass::hard_timeout) of its class; what is not known by then is a miss.
-    /// [`get_local`](Self::get_local) asks L1 alone, [`get_many`](Self::get_many) for several keys in few round trips.
+    /// Never loads. A hit in L1 waits for nothing, and values of L2 are kept in L1. After the
+    /// [`hard_timeout`](TtlClass::hard_timeout) of its class it is a miss.
+    /// [`get_local`](Self::get_local) reads only L1, [`get_many`](Self::get_many) several keys in
+    /// few round trips.
     pub async fn get(&self, key: &Key) -> Lookup<V> {
         let found = self.get_local(key);
-        #[cfg(feature = "redis")]
         if !found.is_hit() && self.cache.tiers.l2.is_some() {
             let mut answers = [found];
             Box::pin(self.look_behind(std::slice::from_ref(key), &mut answers)).await;
@@ -134,8 +136,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// The value under the key, if L1 has one to serve: the memory of this process.
     ///
-    /// Never waits, needs no runtime and never loads. A hit allocates nothing and takes one shard's read lock. It prolongs the
-    /// life of a [`sliding`](TtlClass::sliding) entry.
+    /// Never waits, needs no runtime and never loads. A hit allocates nothing and takes the read
+    /// lock of one shard. It extends the life of a [`sliding`](TtlClass::sliding) entry.
     pub fn get_local(&self, key: &Key) -> Lookup<V> {
         match self.look_up(key) {
             Some((value, State::Fresh(_) | State::Waning(_))) => Lookup::Fresh(value),
@@ -146,20 +148,19 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// The value under the key, loaded when there is none to serve.
     ///
-    /// A fresh value is returned at once; so is a stale one, while `loader` runs behind it. Otherwise L2 is asked, and if it
-    /// has nothing either, `loader` runs once for all callers that ask for this key, type and error type meanwhile. It runs in a task of its own:
-    /// callers may be dropped or time out, the load goes on and fills the cache. What it says to `tracing` belongs to the span of the caller that
-    /// began it. When a refresh fails, the stale
-    /// value is served on and the next attempt waits for a second.
+    /// A fresh value is returned at once. So is a stale one, while `loader` runs in the background.
+    /// Otherwise L2 is queried. If it has nothing either, `loader` runs once for all callers of
+    /// this key, type and error type, in a task of its own. The load continues and fills the cache
+    /// if callers leave. Its `tracing` spans belong to the caller that began it. After a failed
+    /// refresh the stale value is served, and the next attempt waits for a second.
     ///
-    /// An invalidation of the key, of a tag that the loader chose, of the class or of everything while the load runs
-    /// leaves its value to those who asked before, and to nobody else: it is not stored, and whoever asks later gets
-    /// a load of their own.
+    /// If the key, a tag that the loader chose, the class or everything is invalidated during the
+    /// load, only earlier callers get its value. It is not stored, and later callers load again.
     ///
     /// # Errors
     ///
-    /// [`LoadError`] when the loader failed or panicked, its runtime was shut down, or there is no tokio runtime here.
-    /// A hit and a stale value need no runtime.
+    /// [`LoadError`] if the loader failed or panicked, its runtime was shut down, or there is no
+    /// tokio runtime here. A hit and a stale value need no runtime.
     pub async fn get_or_load<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
@@ -175,13 +176,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// As [`get_or_load`](Self::get_or_load), for a source that can tell whether a value has changed: the loader is given
-    /// the one that L1 still holds, if it does, and may answer that it [still holds](Known::still_holds). It is then fresh
-    /// again, the same `Arc`, without another copy being loaded.
+    /// Like [`get_or_load`](Self::get_or_load), for a source that knows whether a value has
+    /// changed. The loader receives the value that L1 still holds, and may answer that it [still
+    /// holds](Known::still_holds). Then the same `Arc` is fresh again, and no copy is loaded.
     ///
-    /// What is invalidated, dead or evicted when the loader starts is not given; what L2 holds past its lifetime is. So a
-    /// class that revalidates needs a [`grace`](TtlClass::grace), or [`refresh_ahead`](TtlClass::refresh_ahead). An
-    /// invalidation while the load runs fences it as any other.
+    /// A value that is invalidated, dead or evicted when the loader starts is not passed. One that
+    /// L2 holds past its lifetime is. So a class that revalidates needs a
+    /// [`grace`](TtlClass::grace) or [`refresh_ahead`](TtlClass::refresh_ahead). An invalidation
+    /// during the load fences it like any other.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -235,15 +237,17 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// Whether [`get_local`](Self::get_local) would find a value now, fresh or stale.
     ///
-    /// Counts as no lookup, and prolongs no life. Asks L1 only; another caller may change it at any time.
+    /// Counts as no lookup, and extends no life. Reads only L1. Another caller may change it at any
+    /// time.
     pub fn contains(&self, key: &Key) -> bool {
         self.ttl(key).is_some()
     }
 
-    /// For how much longer [`get_local`](Self::get_local) would find a fresh value, unless something changes; zero for a stale one,
-    /// none where there is nothing.
+    /// Returns for how long [`get_local`](Self::get_local) will find a fresh value, unless
+    /// something changes. Zero for a stale value, `None` if there is none.
     ///
-    /// Counts as no lookup, and prolongs no life. It is the time in L1, which is shorter than that in L2.
+    /// Counts as no lookup, and extends no life. It is the time in L1, which is shorter than that
+    /// in L2.
     pub fn ttl(&self, key: &Key) -> Option<Duration> {
         let (slot, state) = self.cache.tiers.peek(key)?;
         if !slot.value.is::<V>() {
@@ -280,15 +284,16 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         })
     }
 
-    /// Stores a value, in place of any other; tells whether L1 kept it. The other is gone even if it didn't. What is too big for L1 is
-    /// kept in L2 alone, if there is one.
+    /// Stores a value in place of any other. Returns whether L1 kept it. The other value is gone
+    /// even if not. A value that is too big for L1 is kept in L2, if there is one.
     ///
-    /// Loads of this key that are under way will not overwrite it. The value counts as read now: when an invalidation
-    /// came between reading it from the store and this call, use [`TypedCache::get_or_load`], which notices.
+    /// Loads of this key in progress will not overwrite it. The value counts as read now. If an
+    /// invalidation may come between the read from the store and this call, use
+    /// [`TypedCache::get_or_load`].
     ///
-    /// A value that its codec can't write is not kept at all, nor is one that is [`uncached`](Fill::uncached): then the key is invalidated.
-    /// L1 is done when the call is first polled, without waiting. When L2 can't be told, the key counts there as invalidated until
-    /// it can.
+    /// A value that its codec can't encode, or that is [`uncached`](Fill::uncached), is not kept:
+    /// the key is invalidated. L1 is done when the call is first polled, without waiting. If L2
+    /// can't be reached, the key counts there as invalidated until it can.
     pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
         let mut fill = fill.into();
         self.cache.tiers.settle(&self.class, &mut fill);
@@ -297,20 +302,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
-        #[cfg(feature = "redis")]
-        {
-            let (stored, new) = self.set_here(key, fill);
-            if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
-                l2.put(key, new).boxed().await;
-            }
-            stored
+        let (stored, new) = self.set_here(key, fill);
+        if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
+            l2.put(key, new).boxed().await;
         }
-        #[cfg(not(feature = "redis"))]
-        self.set_here(key, fill)
+        stored
     }
 
     /// The part of [`set`](Self::set) that waits for nothing: L1, and what L2 is to be told.
-    #[cfg(feature = "redis")]
     pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> (bool, Option<New>) {
         let since = self.cache.tiers.fence.now();
         let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else {
@@ -332,29 +331,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// The part of [`set`](Self::set) that waits for nothing.
-    #[cfg(not(feature = "redis"))]
-    pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> bool {
-        self.set_in_l1(key, self.cache.tiers.fence.now(), fill).stored
-    }
-
     /// L1 alone; `since` is from before what is set was known to hold.
-    pub(crate) fn set_in_l1(
-        &self,
-        key: &Key,
-        since: Generation,
-        fill: Fill<V>,
-        #[cfg(feature = "redis")] mark: Option<Mark>,
-    ) -> Inserted {
+    pub(crate) fn set_in_l1(&self, key: &Key, since: Generation, fill: Fill<V>, mark: Option<Mark>) -> Inserted {
         let tiers = &self.cache.tiers;
-        let slot = tiers.slot(
-            key,
-            &self.class,
-            since,
-            pack(fill, self.form.weigh),
-            #[cfg(feature = "redis")]
-            mark,
-        );
+        let slot = tiers.slot(key, &self.class, since, pack(fill, self.form.weigh), mark);
         let (inserted, outdated) = tiers.flights.fence(key, || {
             let inserted = tiers.fill(key, &slot);
             let outdated = if inserted.stored { None } else { tiers.memory.remove(key) };
@@ -377,8 +357,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.cache.invalidate_key(key).await
     }
 
-    /// Lets what is there under the key count as stale from now on: the next read loads, and falls back on it within the grace of the
-    /// class. Tells whether L1 held a live value. See [`TieredCache::expire_key`].
+    /// Makes the value under the key stale now: the next read loads, and falls back on it within
+    /// the grace of the class. Returns whether L1 held a live value. See
+    /// [`TieredCache::expire_key`].
     ///
     /// ```
     /// # use std::time::Duration;

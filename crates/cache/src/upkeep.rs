@@ -6,7 +6,6 @@ use crate::class::Class;
 use crate::event::{Event, Removal, tell};
 use crate::generation::Generation;
 use crate::key::Key;
-#[cfg(feature = "redis")]
 use crate::l2::Mark;
 use crate::memory::{self, Inserted};
 use crate::moment::Moment;
@@ -15,14 +14,7 @@ use crate::slot::{Anything, Lifetime, Slot, State, Terms, Times};
 use crate::tiers::Tiers;
 
 impl Tiers {
-    pub(crate) fn slot(
-        &self,
-        key: &Key,
-        class: &Class,
-        since: Generation,
-        parcel: Parcel,
-        #[cfg(feature = "redis")] mark: Option<Mark>,
-    ) -> Slot {
+    pub(crate) fn slot(&self, key: &Key, class: &Class, since: Generation, parcel: Parcel, mark: Option<Mark>) -> Slot {
         let own = class.ttl.in_l1(parcel.ttl);
         // That there is nothing is believed for a time, however often it is asked.
         let (fresh, whole, idle) = match class.ttl.cap().filter(|_| !parcel.is_negative) {
@@ -30,7 +22,6 @@ impl Tiers {
             None => (own, own, Duration::ZERO),
         };
         // What lies in L2 does not slide.
-        #[cfg(feature = "redis")]
         let (fresh, whole, idle) = mark.map_or((fresh, whole, idle), |mark| {
             (class.ttl.in_l1_above_l2(mark.left, &self.dice), mark.left, Duration::ZERO)
         });
@@ -43,7 +34,6 @@ impl Tiers {
             since,
             times: Times::new(self.clock.now().into(), &lifetime),
             weight: self.memory.weight(key, parcel.tags.len(), parcel.bytes),
-            #[cfg(feature = "redis")]
             shared: mark.and_then(|mark| mark.id),
         };
         Slot::new(parcel.value, terms)
@@ -80,8 +70,8 @@ impl Tiers {
         self.listeners.tell(removed.class, key, &removed.value, cause);
     }
 
-    /// What is to be served where a hit can't tell: its calm is over, or something that shares a cell with what covers it was
-    /// invalidated.
+    /// Returns what to serve if a hit can't decide: its calm period is over, or an invalidation hit
+    /// something that shares a cell with its key, tags or class.
     #[cold]
     pub(crate) fn consider(&self, key: &Key, now: Duration) -> Option<(Anything, State)> {
         let slot = self.memory.peek(key)?;
@@ -101,7 +91,8 @@ impl Tiers {
         Some((slot.value, state))
     }
 
-    /// The second thought that a fresh entry needs: prolongs its life if that is due, and tells whether to load it anew.
+    /// The second check of a fresh entry. Extends its life if that is due, and returns whether to
+    /// reload it.
     #[cold]
     pub(crate) fn tend(&self, key: &Key, slot: &Slot, now: Moment) -> State {
         let mut times = slot.times;
@@ -162,7 +153,7 @@ mod tests {
     #[test]
     fn of_tags_that_share_a_cell_each_invalidates_its_own_entries() {
         let cache = TieredCache::builder().build();
-        let handle = cache.typed::<u32>(TtlClass::SCHEDULE);
+        let handle = cache.typed::<u32>(TtlClass::COMPUTATION);
         let own = Tag::new("own");
         let cells = |tag: &Tag| format!("{:?}", Cells::of(handle.class.id, std::slice::from_ref(tag)));
         let other = (0..).map(Tag::new).find(|tag| cells(tag) == cells(&own)).expect("there are fewer cells");
@@ -183,7 +174,7 @@ mod tests {
     #[test]
     fn each_of_many_tags_counts_and_so_do_class_and_everything() {
         let cache = TieredCache::builder().build();
-        let handle = cache.typed::<u32>(TtlClass::SCHEDULE);
+        let handle = cache.typed::<u32>(TtlClass::COMPUTATION);
         let key = Key::builder("entry").build().unwrap();
         let class = handle.class.id;
         for count in 0..6 {

@@ -128,7 +128,7 @@ fn a_value_too_big_is_refused_and_takes_its_predecessor_along() {
 fn a_sweep_gives_back_the_expired_and_the_invalidated_and_nothing_else() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).build();
-    let (api, schedule) = (cache.typed::<u32>(TtlClass::API), cache.typed::<u32>(TtlClass::SCHEDULE));
+    let (api, schedule) = (cache.typed::<u32>(TtlClass::API), cache.typed::<u32>(TtlClass::COMPUTATION));
     now(api.set(&key(0), 0));
     now(schedule.set(&key(1), Fill::new(1).tag(Tag::new("t"))));
     now(schedule.set(&key(2), 2));

@@ -1,5 +1,5 @@
-//! A load that started before an invalidation and ended after it never leaves the old value readable, and nobody who
-//! comes after the invalidation is given it.
+//! A load that started before an invalidation and ended after it never leaves the old value
+//! readable. No caller that comes after the invalidation gets it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -7,10 +7,13 @@ use futures_util::FutureExt;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tidegate_cache::{Fill, Key, Lookup, Pattern, Read, Source, Tag, TieredCache, Touched, TtlClass, TypedCache};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+const SCHEDULE: TtlClass = TtlClass::new("schedule", Duration::from_hours(2));
 
 /// With L1 alone nothing is waited for.
 fn now<T>(done: impl Future<Output = T>) -> T {
@@ -28,7 +31,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let cache = TieredCache::builder().build().typed(TtlClass::SCHEDULE);
+        let cache = TieredCache::builder().build().typed(SCHEDULE);
         Self { cache, row: Arc::new(AtomicU32::new(1)), read: Arc::default(), resume: Arc::default() }
     }
 
@@ -62,7 +65,7 @@ impl Scene {
     }
 }
 
-/// The race of a slow load with `invalidate`, in both orders that matter to the reader who comes after.
+/// The race of a slow load with `invalidate`, in both orders that matter to a later reader.
 async fn race(invalidate: fn(&TieredCache)) {
     // The old load ends before the next reader comes.
     let scene = Scene::new();
@@ -124,7 +127,7 @@ async fn by_pattern_within_a_class() {
     race(|cache| assert_eq!(now(cache.invalidate_pattern_of("schedule", &pattern())).unwrap(), 0)).await;
 
     let cache = TieredCache::builder().build();
-    let (schedules, answers) = (cache.typed::<u32>(TtlClass::SCHEDULE), cache.typed::<u32>(TtlClass::API));
+    let (schedules, answers) = (cache.typed::<u32>(SCHEDULE), cache.typed::<u32>(TtlClass::API));
     let other = Key::builder("schedule").part("list").build().unwrap();
     now(schedules.set(&Scene::key(), 1));
     now(answers.set(&other, 2));
@@ -171,7 +174,8 @@ async fn by_class_while_the_key_is_read_in_another() {
     assert_eq!(next.await.unwrap().source, Source::Collapsed);
 }
 
-/// Whoever waits for a load that a tag overtook waits for a second one, and is still one miss that waited.
+/// A caller whose load was overtaken by a tag waits for a second one, and still counts as one miss
+/// that waited.
 #[tokio::test]
 async fn a_caller_that_waits_twice_is_counted_once() {
     let scene = Scene::new();
@@ -222,9 +226,10 @@ async fn a_value_set_meanwhile_is_not_overwritten() {
 #[test]
 fn a_set_that_an_invalidation_overtook_takes_its_predecessor_along() {
     let cache = TieredCache::builder().build();
-    let schedules = cache.typed::<u32>(TtlClass::SCHEDULE);
+    let schedules = cache.typed::<u32>(SCHEDULE);
     assert!(now(cache.typed::<u32>(TtlClass::API).set(&Scene::key(), 1)));
-    // The weighing stands between the moment from which the value counts and the moment at which it is stored.
+    // The weighing runs between the moment from which the value counts and the moment at which it
+    // is stored.
     thread_local!(static CACHE: std::cell::RefCell<Option<TieredCache>> = const { std::cell::RefCell::new(None) });
     CACHE.set(Some(cache));
     let overtaken = schedules.weigh(|_| {
@@ -267,8 +272,8 @@ async fn one_tag_of_several_is_enough_and_other_entries_stay() {
     }
 }
 
-/// Writers move the row and invalidate or set, in every way there is; readers, in two classes, must never see a row
-/// older than the last finished write.
+/// Writers move the row and invalidate or set, in all ways. Readers in two classes must never see a
+/// row older than the last finished write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn under_many_writers_and_readers_no_read_goes_back() {
     fn invalidate(scene: &Scene, version: u32) {
@@ -377,7 +382,7 @@ async fn a_pattern_whose_caller_leaves_lets_others_run_to_its_end() {
     }
     let entries = || cache.stats().tiers[0].entries.unwrap();
     let pattern = Pattern::parse("k:*").unwrap();
-    assert!(futures_util::poll!(Box::pin(cache.invalidate_pattern(&pattern))).is_pending());
+    assert!(cache.invalidate_pattern(&pattern).now_or_never().is_none());
     let mut before = entries();
     assert!(before > 1_000, "{before} left: its caller walked on");
     while before > 0 {

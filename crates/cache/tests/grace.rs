@@ -155,11 +155,9 @@ fn lifetimes_are_clamped_and_the_built_in_classes_are_as_promised() {
     assert_eq!(TtlClass::new("x", Duration::ZERO).ttl(), Duration::ZERO, "no lifetime at all");
     assert_eq!(TtlClass::new("x", Duration::MAX).ttl(), 365 * 24 * hour);
     let built_in = [
-        (TtlClass::SCHEDULE, "schedule", 2 * hour),
         (TtlClass::SESSION, "session", 24 * hour),
         (TtlClass::COMPUTATION, "computation", hour),
         (TtlClass::API, "api", hour / 12),
-        (TtlClass::PREFERENCES, "preferences", 7 * 24 * hour),
         (TtlClass::DEFAULT, "default", hour / 12),
     ];
     for (class, name, ttl) in built_in {

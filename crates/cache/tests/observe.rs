@@ -335,7 +335,7 @@ async fn who_waits_for_a_load_does_not_wait_for_a_listener() {
 async fn a_listener_hears_of_its_own_class_and_type_and_may_use_the_cache_and_panic() {
     let cache = TieredCache::builder().build();
     let (values, left) = noting(&cache, TtlClass::API);
-    let others = cache.typed::<u32>(TtlClass::SCHEDULE);
+    let others = cache.typed::<u32>(TtlClass::COMPUTATION);
     let texts = cache.typed::<String>(TtlClass::API);
     let again = values.downgrade();
     let values = values.on_removal(move |key, value, _| {

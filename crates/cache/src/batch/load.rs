@@ -12,19 +12,15 @@ use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
 use crate::class::{Class, Count};
-use crate::fill::Fill;
-#[cfg(feature = "redis")]
-use crate::fill::Keep;
+use crate::fill::{Fill, Keep};
 use crate::flight::Flight;
 use crate::form::{Form, pack};
 use crate::handle::TypedCache;
 use crate::key::Key;
-#[cfg(feature = "redis")]
 use crate::l2::{L2, News, Patience, Tickets};
 use crate::load::{Ended, Halted, Landing};
 use crate::nested;
 use crate::parcel::Brought;
-#[cfg(feature = "redis")]
 use crate::read::Source;
 use crate::text::Prehashed;
 use crate::tiers::Tiers;
@@ -35,14 +31,14 @@ pub(super) type Own = (Key, Arc<Flight>);
 /// What there is to bring.
 pub(super) enum Errand<F> {
     /// What L2 has, and no more.
-    #[cfg(feature = "redis")]
     Look,
     /// The rest with one call of the loader.
     Load(F),
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// Brings all keys in a task of its own, which outlives its callers. Each flight lands as soon as its value is known.
+    /// Brings all keys in a task of its own, which outlives its callers. Each flight lands as soon
+    /// as its value is known.
     pub(super) fn launch_many<E, F, Fut, I>(&self, runtime: &Handle, own: Vec<Own>, errand: Errand<F>)
     where
         E: Send + Sync + 'static,
@@ -58,9 +54,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let mut load = Load { landings, tiers: Arc::clone(tiers), class, form, own };
         let overdue_at = tiers.bell.in_real_time(self.class.ttl.limit());
         let span = Span::current();
-        // A runtime that is shutting down drops the task unpolled, and with it the landings, which then report.
+        // A runtime that shuts down drops the task unpolled. This drops the landings, which then
+        // report.
         let task = runtime.spawn(async move {
-            // What user code may panic in, the call of the loader and the weighing included, stands inside the catch.
+            // User code may panic: the call of the loader and the weighing are both inside the
+            // catch.
             let ended = AssertUnwindSafe(load.run(errand).instrument(span)).catch_unwind().await;
             match ended {
                 Ok(Ok(loaded_in)) => load.land_others(|| Ended::Absent(loaded_in)),
@@ -93,14 +91,11 @@ struct Filled<V> {
     places: Vec<usize>,
     fills: Vec<Fill<V>>,
     /// For these there was nothing.
-    #[cfg(feature = "redis")]
     absent: Vec<usize>,
     loaded_in: Duration,
     /// The notices that each flight had had when the loader was called.
-    #[cfg(feature = "redis")]
     began: Vec<u64>,
     /// Whether something of each key was there before.
-    #[cfg(feature = "redis")]
     was_there: Vec<bool>,
 }
 
@@ -112,7 +107,6 @@ impl<V: Send + Sync + 'static> Load<V> {
         Fut: Future<Output = Result<I, E>> + Send,
         I: IntoIterator<Item = (Key, Fill<V>)> + Send,
     {
-        #[cfg(feature = "redis")]
         if let Some(l2) = self.tiers.l2.clone().filter(|_| self.form.codec.is_some()) {
             let mut patience = l2.patience_for(self.own.len());
             let will_load = matches!(errand, Errand::Load(_));
@@ -128,19 +122,12 @@ impl<V: Send + Sync + 'static> Load<V> {
             self.share(&l2, tickets, filled, &mut patience).boxed().await;
             return Ok(Some(loaded_in));
         }
-        #[cfg(feature = "redis")]
         let Errand::Load(loader) = errand else { return Ok(None) };
-        #[cfg(not(feature = "redis"))]
-        let Errand::Load(loader) = errand;
-        #[cfg(feature = "redis")]
         let mut before: Vec<_> = self.own.iter().map(|(key, _)| self.tiers.held_above_l2(key)).collect();
         let Some(Filled { places, fills, loaded_in, .. }) = self.load(loader).await? else { return Ok(None) };
-        #[cfg(feature = "redis")]
-        {
-            let uncached = places.iter().zip(&fills).filter(|(_, fill)| fill.keep == Keep::Nothing);
-            let gone: Vec<_> = uncached.map(|(place, _)| (&self.own[*place].0, before[*place].take())).collect();
-            self.tiers.tell_others_gone(gone).boxed().await;
-        }
+        let uncached = places.iter().zip(&fills).filter(|(_, fill)| fill.keep == Keep::Nothing);
+        let gone: Vec<_> = uncached.map(|(place, _)| (&self.own[*place].0, before[*place].take())).collect();
+        self.tiers.tell_others_gone(gone).boxed().await;
         for (place, fill) in places.into_iter().zip(fills) {
             self.land(place, Brought::loaded(pack(fill, self.form.weigh), loaded_in));
         }
@@ -159,8 +146,8 @@ impl<V: Send + Sync + 'static> Load<V> {
         let (key, flight) = &self.own[*first];
         nested::end_with(flight, others.iter().map(|place| Arc::clone(&self.own[*place].1)));
         let keys = missing.iter().map(|place| self.own[*place].0.clone()).collect();
-        #[cfg(feature = "redis")]
-        let before: HashMap<usize, (u64, bool)> = missing.iter().map(|place| (*place, self.before(*place))).collect();
+        let of_l2 = missing.iter().filter(|_| self.tiers.l2.is_some());
+        let before: HashMap<usize, (u64, bool)> = of_l2.map(|place| (*place, self.before(*place))).collect();
         let (answer, loaded_in) = self
             .tiers
             .run_placed(key, &self.class, flight, || {
@@ -175,7 +162,6 @@ impl<V: Send + Sync + 'static> Load<V> {
         // The last one of a key counts.
         let mut brought: HashMap<Key, Fill<V>, Prehashed> = answer.into_iter().collect();
         let (mut places, mut fills) = (Vec::with_capacity(missing.len()), Vec::with_capacity(missing.len()));
-        #[cfg(feature = "redis")]
         let absent = missing.iter().copied().filter(|place| !brought.contains_key(&self.own[*place].0)).collect();
         for place in missing {
             if let Some(mut fill) = brought.remove(&self.own[place].0) {
@@ -184,31 +170,18 @@ impl<V: Send + Sync + 'static> Load<V> {
                 fills.push(fill);
             }
         }
-        #[cfg(feature = "redis")]
         let (began, was_there) = places.iter().map(|place| before.get(place).copied().unwrap_or_default()).unzip();
-        Ok(Some(Filled {
-            #[cfg(feature = "redis")]
-            began,
-            #[cfg(feature = "redis")]
-            was_there,
-            places,
-            fills,
-            #[cfg(feature = "redis")]
-            absent,
-            loaded_in,
-        }))
+        Ok(Some(Filled { began, was_there, places, fills, absent, loaded_in }))
     }
 
-    /// The notices that a flight has had, and whether something is known to be there: dead or not, whatever L1 holds of it, others
-    /// may hold as well.
-    #[cfg(feature = "redis")]
+    /// Number of notices that a flight has received, and whether the key is known to exist. An
+    /// entry in L1 counts even if it is dead, because other processes may hold it as well.
     fn before(&self, place: usize) -> (u64, bool) {
         let (key, flight) = &self.own[place];
-        (flight.noticed(), flight.past().is_some() || self.tiers.memory.peek(key).is_some())
+        (flight.inquiry.noticed(), flight.inquiry.past().is_some() || self.tiers.memory.peek(key).is_some())
     }
 
     /// Lands what L2 has, as soon as it is known.
-    #[cfg(feature = "redis")]
     async fn seek(&mut self, l2: &Arc<L2>, will_load: bool, patience: &mut Patience) -> Option<Tickets> {
         let codec = self.form.codec.clone()?;
         let Self { tiers, class, form, own, landings } = self;
@@ -224,11 +197,11 @@ impl<V: Send + Sync + 'static> Load<V> {
             }
             News::Stale(past) => tiers.fall_back_on(past, &own[place].0, class, form, &own[place].1, will_load),
         };
-        l2.seek_many(own, class, &*codec, will_load, patience, found).await
+        let wanted: Vec<_> = own.iter().map(|(key, flight)| (key, &flight.inquiry)).collect();
+        l2.seek_many(&wanted, class, &*codec, will_load, patience, found).await
     }
 
     /// Stores in L2 what was loaded, and lands it.
-    #[cfg(feature = "redis")]
     async fn share(&mut self, l2: &Arc<L2>, mut tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
         let Some(codec) = self.form.codec.clone() else { return };
         let Filled { places, fills, absent, loaded_in, began, was_there } = filled;
@@ -246,7 +219,8 @@ impl<V: Send + Sync + 'static> Load<V> {
         }
         let (loaded, began): (Vec<_>, Vec<u64>) = kept.into_iter().map(|(loaded, (began, _))| (loaded, began)).unzip();
         let (places, fills): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
-        let wanted: Vec<Own> = places.iter().map(|place| self.own[*place].clone()).collect();
+        let wanted = places.iter().map(|place| &self.own[*place]);
+        let wanted: Vec<_> = wanted.map(|(key, flight)| (key, &flight.inquiry)).collect();
         let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, (&fills, &began), patience).await;
         for ((place, fill), mark) in places.into_iter().zip(fills).zip(marks) {
             self.land(place, Brought::stored(pack(fill, self.form.weigh), loaded_in, mark));

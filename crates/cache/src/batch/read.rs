@@ -23,12 +23,10 @@ use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
 use crate::text::Prehashed;
 
-/// In place of a loader's error, for batches that only look: nobody but such a batch joins their flights.
-#[cfg(feature = "redis")]
+/// The loader's error for batches that only look. Only such a batch joins their flights.
 enum Nobody {}
 
 /// The loader that such a batch doesn't have.
-#[cfg(feature = "redis")]
 type NoLoader<V> = fn(Vec<Key>) -> std::future::Ready<Result<Vec<(Key, Fill<V>)>, Nobody>>;
 
 /// How the value of one key will be known.
@@ -47,7 +45,7 @@ struct Doubt {
 
 impl Doubt {
     fn of(flight: &Flight, arrived: Generation) -> Option<Self> {
-        let heard = flight.noticed();
+        let heard = flight.inquiry.noticed();
         (flight.since < arrived || heard > 0).then_some(Self { arrived, heard })
     }
 
@@ -71,29 +69,29 @@ enum Answer<V> {
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// The values under the keys, as far as there are any to serve, in the order of the keys.
     ///
-    /// Asks L1, and for what it doesn't have L2, in few round trips; never loads. What L2 has is kept in L1. Cancelled, it
-    /// goes on behind. Nothing is waited for when L1 has everything, when there is no L2 or no codec, or no runtime.
+    /// Reads L1, and reads the missing keys from L2 in few round trips. Never loads. Values of L2
+    /// are kept in L1. A cancelled call continues in the background. It waits for nothing if L1 has
+    /// everything, or if there is no L2, no codec or no runtime.
     ///
-    /// From L2 a thousand keys cost a small part of as many single reads, in a cluster as well. A batch of 1,000 keys waits for
-    /// Redis no longer than a single read, a larger one for longer in proportion, and none for longer than the
-    /// [`hard_timeout`](crate::TtlClass::hard_timeout) of its class; what is not known by then is a miss.
+    /// A thousand keys from L2 cost a small part of a thousand single reads, in a cluster as well.
+    /// A batch of 1,000 keys waits for Redis no longer than a single read. A larger batch waits
+    /// longer in proportion. No batch waits longer than the
+    /// [`hard_timeout`](crate::TtlClass::hard_timeout) of its class. Keys that are not known by
+    /// then are misses.
     pub async fn get_many<K: Borrow<Key>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Lookup<V>> {
         let keys: Vec<Key> = keys.into_iter().map(|key| key.borrow().clone()).collect();
-        let answers: Vec<Lookup<V>> = keys.iter().map(|key| self.get_local(key)).collect();
-        #[cfg(feature = "redis")]
-        let answers = {
-            let mut answers = answers;
-            self.look_behind(&keys, &mut answers).await;
-            answers
-        };
+        let mut answers: Vec<Lookup<V>> = keys.iter().map(|key| self.get_local(key)).collect();
+        self.look_behind(&keys, &mut answers).await;
         answers
     }
 
     /// Asks L2 for what L1 doesn't have.
-    #[cfg(feature = "redis")]
     pub(crate) async fn look_behind(&self, keys: &[Key], answers: &mut [Lookup<V>]) {
+        if self.cache.tiers.l2.is_none() || self.form.codec.is_none() {
+            return;
+        }
         let absent: Vec<usize> = (0..keys.len()).filter(|index| matches!(answers[*index], Lookup::Miss)).collect();
-        if absent.is_empty() || self.cache.tiers.l2.is_none() || self.form.codec.is_none() {
+        if absent.is_empty() {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
@@ -124,29 +122,37 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// The values under the keys, loaded when there are none to serve: one answer per key, in the order of the keys.
+    /// Returns the values under the keys, and loads those that cannot be served. There is one
+    /// answer per key, in the order of the keys.
     ///
-    /// As [`get_or_load`](Self::get_or_load) for every key, with its guarantees, but all keys that L1 and L2 don't have are
-    /// loaded by **one** call of `loader`, in a task of its own. Keys that somebody else is loading already are waited for
-    /// and not loaded again; whoever asks for one of these keys meanwhile, alone or in a batch, waits for this load.
+    /// For every key it behaves like [`get_or_load`](Self::get_or_load), with the same guarantees.
+    /// All keys that L1 and L2 don't have are loaded by **one** call of `loader`, in a task of its
+    /// own. For keys that another caller is loading, it waits and does not load them again. A
+    /// caller that requests one of these keys meanwhile, alone or in a batch, waits for this load.
     ///
-    /// The loader is given the keys that are missing, or stale and nobody else's, and answers with a value for each of which
-    /// there is one: `Vec<(Key, Fill<V>)>`, a `HashMap` or whatever iterates so. What it leaves out is `Ok(None)`: it isn't
-    /// remembered ([`Fill::absent`] is), and what was stale is gone, from L2 too where Redis can be told. Keys that it was not asked for are ignored; of several values for one key the
-    /// last one counts. Times and places count as for one load: the call takes one place, and the time-outs of the class hold for
-    /// the whole batch.
+    /// The loader receives the keys that are missing, and the stale keys that no other caller
+    /// loads. It returns a value for each key that has one: `Vec<(Key, Fill<V>)>`, a `HashMap` or
+    /// any other iterator of such pairs. A key that it leaves out is `Ok(None)`. The absence is not
+    /// remembered ([`Fill::absent`] is). A stale value of that key is removed, from L2 too if Redis
+    /// can be reached. Keys that were not requested are ignored. If a key has several values, the
+    /// last one counts. For limits and time-outs the call counts as one load: it takes one permit,
+    /// and the time-outs of the class apply to the whole batch.
     ///
-    /// Who gets `Ok(None)` from a load that another call began is told what that call's loader said. A single
-    /// [`get_or_load`](Self::get_or_load) which waited asks its own loader then.
+    /// A caller that gets `Ok(None)` from a load that another call began gets the answer of that
+    /// call's loader. A single [`get_or_load`](Self::get_or_load) that waited calls its own loader
+    /// then.
     ///
-    /// A batch waits for loads of other processes only while it has none of its own to make. And while it has none, it waits for
-    /// loads of this process that began before the last invalidation of anything, or of whose key a change was heard since, and
-    /// calls its loader for what they bring too late. Has it some, it loads such keys besides them.
+    /// A batch waits for loads of other processes only while it has no load of its own to run.
+    /// While it has none, it also waits for two kinds of loads of this process: those that began
+    /// before the last invalidation, and those whose key was changed since. It calls its loader for
+    /// the keys whose values come too late. If it has a load of its own, it loads such keys as
+    /// well.
     ///
     /// # Errors
     ///
-    /// Per key, as [`get_or_load`](Self::get_or_load): the loader's error or panic is the answer of every key that was left to
-    /// it. `into_iter().collect::<Result<Vec<_>, _>>()` makes it all or nothing.
+    /// Per key, as [`get_or_load`](Self::get_or_load): an error or a panic of the loader is the
+    /// answer of every key that the loader had to bring.
+    /// `into_iter().collect::<Result<Vec<_>, _>>()` makes it all or nothing.
     pub async fn get_or_load_many<E, F, Fut, I, K>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -164,7 +170,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let runtime = Handle::try_current().ok();
         let (mut own, mut answers) = (Vec::new(), Vec::with_capacity(keys.len()));
         let mut awaited: HashMap<Key, Awaited<V>, Prehashed> = HashMap::default();
-        // From here to the launch nobody else's code runs: who joins a flight of this batch can rely on its end.
+        // From here to the launch no foreign code runs, so callers that join a flight of this batch
+        // can rely on its end.
         for (key, found) in keys.iter().zip(found) {
             answers.push(match found {
                 Some((value, State::Fresh(fresh_for))) => Answer::Known(Read::hit(value, fresh_for)),
@@ -176,7 +183,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 }
                 Some((value, State::Stale)) if runtime.is_some() => match self.enter_behind_many::<E>(key, &mut own) {
                     Some(flight) if !self.class.ttl.soft().is_zero() => {
-                        let heard = flight.noticed();
+                        let heard = flight.inquiry.noticed();
                         Answer::Behind(value, flight, heard)
                     }
                     _ => Answer::Known(Read::stale(value)),
@@ -210,7 +217,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
         let now = Instant::now();
         let (soft, hard) = (now + self.class.ttl.soft(), self.class.ttl.hard().map(|wait| now + wait));
-        // For all, before the first is waited for: a load that this batch waits for later may need its place now.
+        // This happens for all keys before the first wait. A load that this batch waits for later
+        // may need its permit now.
         let behind = answers.iter().filter_map(|answer| match answer {
             Answer::Behind(_, flight, _) => nested::wait_for(flight).ok(),
             _ => None,
@@ -223,7 +231,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             }
         }
         if let (Some(runtime), Some(loader)) = (&runtime, loader) {
-            // Everything is being loaded by others: the one call is kept for what they turn out to bring too late.
+            // Other callers load everything. The one call is kept for the values that they bring
+            // too late.
             let mut late = Vec::new();
             for (key, read) in &awaited {
                 let (Awaited::Others(flight, Some(doubt)), Some(Ok(_))) = (read, waiting.get(key)) else { continue };
@@ -269,9 +278,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         reads
     }
 
-    /// As [`get_or_load_many`](Self::get_or_load_many), for a source that can tell whether values have changed: with each key the
-    /// loader is given the value that L1 still holds, as by [`get_or_revalidate`](Self::get_or_revalidate), and may answer
-    /// that it [still holds](Known::still_holds).
+    /// Like [`get_or_load_many`](Self::get_or_load_many), for a source that knows whether values
+    /// have changed. The loader receives with each key the value that L1 still holds, as in
+    /// [`get_or_revalidate`](Self::get_or_revalidate). It may answer that the value [still
+    /// holds](Known::still_holds).
     ///
     /// # Errors
     ///
@@ -299,14 +309,15 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.get_or_load_many(keys, load).await
     }
 
-    /// Joins the flight of a key, or starts one that this batch must bring, unless L1 has a value by now. Joins one that may
-    /// turn out too old only where that can be waited for.
+    /// Joins the flight of a key, or starts one that this batch must bring, unless L1 has a value
+    /// by now. Joins a flight that may turn out too old only if the batch can wait for it.
     fn enter_many<E: 'static>(&self, key: &Key, own: &mut Vec<Own>, joins_any: bool) -> Awaited<V> {
         let tiers = &self.cache.tiers;
         let arrived = tiers.fence.now();
         let live = |(slot, state): (Slot, State)| open::<V>(slot).map(|value| (value, state));
-        // Of one that started before the last invalidation it is not known whether its tags were meant, nor what word of a change
-        // of its key meant, and a batch has but one loader call: it doesn't wait to find out.
+        // If a flight started before the last invalidation, it is unknown whether its tags were
+        // meant. The same holds for a notice of a change of its key. A batch has only one loader
+        // call, so it does not wait to find out.
         let is_joinable = |flight: &Flight| joins_any || Doubt::of(flight, arrived).is_none();
         match self.enter::<E, _>(key, || tiers.peek(key).and_then(live), is_joinable) {
             Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
@@ -324,7 +335,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// The load behind a value that is stale, or soon will be: somebody else's, or one that this batch must bring.
+    /// The load of a value that is stale or soon will be: another caller's load, or one that this
+    /// batch must run.
     fn enter_behind_many<E: 'static>(&self, key: &Key, own: &mut Vec<Own>) -> Option<Arc<Flight>> {
         match self.enter_behind::<E>(key, |_| true) {
             Entered::Found(()) => None,

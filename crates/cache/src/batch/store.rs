@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 
-#[cfg(feature = "redis")]
 use futures_util::FutureExt;
 use futures_util::future::join;
 
@@ -13,11 +12,13 @@ use crate::key::Key;
 use crate::text::Prehashed;
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// Stores values, each as [`set`](Self::set) does; tells for each whether L1 kept it, in the order given.
+    /// Stores values, each like [`set`](Self::set). Returns for each whether L1 kept it, in the
+    /// given order.
     ///
-    /// A key that comes twice gets its last value; the earlier one counts as not kept. L1 is done when the call is first polled,
-    /// without waiting; L2 is told in few round trips. Not one step: other readers may see some of the values before the
-    /// others. Keys of which L2 can't be told count there as invalidated until it can.
+    /// A key that comes twice gets its last value. The earlier value counts as not kept. L1 is
+    /// complete when the call is first polled, without waiting. L2 is written in few round trips.
+    /// The call is not atomic: other readers may see some of the values before the others. Keys
+    /// that could not be sent to L2 count there as invalidated until they can.
     pub async fn set_many<K, F>(&self, values: impl IntoIterator<Item = (K, F)>) -> Vec<bool>
     where
         K: Borrow<Key>,
@@ -28,7 +29,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let last: HashMap<Key, usize, Prehashed> =
             values.iter().enumerate().map(|(index, (key, _))| (key.clone(), index)).collect();
         let (mut kept, mut uncached) = (Vec::with_capacity(values.len()), Vec::new());
-        #[cfg(feature = "redis")]
         let mut puts = Vec::with_capacity(last.len());
         for (index, (key, mut fill)) in values.into_iter().enumerate() {
             if last[&key] != index {
@@ -41,17 +41,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 uncached.push(key);
                 continue;
             }
-            #[cfg(feature = "redis")]
-            {
-                let (stored, new) = self.set_here(&key, fill);
-                kept.push(stored);
-                puts.push((key, new));
-            }
-            #[cfg(not(feature = "redis"))]
-            kept.push(self.set_here(&key, fill));
+            let (stored, new) = self.set_here(&key, fill);
+            kept.push(stored);
+            puts.push((key, new));
         }
         let put = async {
-            #[cfg(feature = "redis")]
             if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
                 l2.put_many(puts).boxed().await;
             }

@@ -1,4 +1,5 @@
-//! Who sees to a load that its first caller tries to spare: that caller, until somebody else waits for it.
+//! Which caller runs a load that its first caller tries to avoid: the first caller, until another
+//! one waits for the load.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Has the load made in a task of its own.
 pub(crate) type GoOn = Box<dyn FnOnce() + Send>;
 
-/// A future is driven by whoever polls it, and may be held without being polled. So what others wait for must not be left to the
-/// future of one caller: the first of them has it made by a task.
+/// A future runs only while it is polled, and its owner may hold it without polling it. So a load
+/// that others wait for must not depend on the future of one caller. The first of the waiters
+/// starts a task for it.
 #[derive(Default)]
 pub(super) struct Duty(Mutex<State>);
 
@@ -22,7 +24,8 @@ enum State {
 }
 
 impl Duty {
-    /// The first caller looks by itself. Should somebody wait already, it is done in a task at once, and false.
+    /// Lets the first caller look by itself. If another caller waits already, a task starts at once
+    /// and the result is `false`.
     pub(super) fn lead(&self, go_on: GoOn) -> bool {
         {
             let mut state = self.state();

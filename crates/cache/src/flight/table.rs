@@ -1,15 +1,12 @@
 //! Loads under way: one table, so that misses on one key share one load.
 
 use std::collections::HashMap;
-#[cfg(feature = "redis")]
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::{Flight, Kind};
 use crate::key::Key;
 use crate::pattern::Pattern;
-#[cfg(feature = "redis")]
 use crate::slot::Slot;
 use crate::text::Prehashed;
 
@@ -30,8 +27,9 @@ pub(crate) enum Entered<T> {
 
 type Shard = HashMap<Key, Vec<Arc<Flight>>, Prehashed>;
 
-/// The loads under way, by key. A load that is no longer in the table may not fill the cache: this is the fence of
-/// single keys, and a shard's lock is what orders fills and invalidations of its keys.
+/// The loads in progress, by key. A load that is no longer in the table may not fill the cache:
+/// this is the fence of single keys. The lock of a shard orders the fills and invalidations of its
+/// keys.
 pub(crate) struct FlightTable {
     shards: Box<[Mutex<Shard>]>,
     /// Those that run on, though they are no longer in the table.
@@ -43,8 +41,9 @@ impl FlightTable {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), fenced: Mutex::default() }
     }
 
-    /// Joins a load of this kind that `admissible` and `is_joinable` accept, or starts one, unless `recheck` finds the
-    /// value. The second look happens under the lock under which fills are made, so no two loads run where one would do.
+    /// Joins a load of this kind that `admissible` and `is_joinable` accept, or starts one, unless
+    /// `recheck` finds the value. `recheck` runs under the lock under which fills are made, so two
+    /// loads never run where one is enough.
     pub(crate) fn enter<T>(
         &self,
         key: &Key,
@@ -59,7 +58,8 @@ impl FlightTable {
             return Entered::Found(found);
         }
         let flights = shard.entry(key.clone()).or_default();
-        // What is not admissible started before an invalidation: nobody may join it, and it may not fill.
+        // An inadmissible load started before an invalidation. No caller may join it, and it may
+        // not fill.
         let fenced: Vec<_> = flights.extract_if(.., |flight| !admissible(flight) || flight.is_overtaken()).collect();
         self.run_on(fenced);
         if let Some(flight) = flights.iter().rfind(|flight| flight.kind == kind && is_joinable(flight)) {
@@ -75,7 +75,8 @@ impl FlightTable {
         self.shard(key).entry(key.clone()).or_default().push(Arc::clone(flight));
     }
 
-    /// Fences every load and write of the key, then calls `change` under the same lock, with whether this one had not been fenced.
+    /// Fences every load and write of the key, then calls `change` under the same lock. Its
+    /// argument is whether this flight had not been fenced.
     pub(crate) fn finish<T>(&self, key: &Key, flight: &Arc<Flight>, change: impl FnOnce(bool) -> T) -> T {
         let mut shard = self.shard(key);
         let mut fenced = shard.remove(key).unwrap_or_default();
@@ -86,7 +87,8 @@ impl FlightTable {
         change(was_present)
     }
 
-    /// Takes an ended load out of the table and calls `fill` under the lock, with whether it may still fill.
+    /// Removes an ended load from the table and calls `fill` under the lock. The argument is
+    /// whether the load may still fill.
     pub(crate) fn leave<T>(&self, key: &Key, flight: &Arc<Flight>, fill: impl FnOnce(bool) -> T) -> T {
         let mut shard = self.shard(key);
         let mut present = false;
@@ -102,7 +104,6 @@ impl FlightTable {
     }
 
     /// Calls `fill` under the lock, with whether the load, which goes on, may fill.
-    #[cfg(feature = "redis")]
     pub(crate) fn amid<T>(&self, key: &Key, flight: &Arc<Flight>, fill: impl FnOnce(bool) -> T) -> T {
         let shard = self.shard(key);
         let may_fill = shard.get(key).is_some_and(|flights| flights.iter().any(|other| Arc::ptr_eq(other, flight)));
@@ -143,7 +144,8 @@ impl FlightTable {
             });
         }
         self.fenced().retain(|flight| flight.upgrade().is_some_and(|flight| !is_over(&flight)));
-        // All are told before any task is stopped: one that loads for several would end the others as aborted.
+        // All flights are cut off before any task is stopped. A task that loads for several flights
+        // would end the others as aborted.
         overdue.iter().for_each(|flight| flight.cut_off());
         overdue.iter().for_each(|flight| flight.stop());
         next
@@ -166,14 +168,14 @@ impl FlightTable {
         self.fenced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells every load of the key that it was changed in L2, then calls `look` under the lock under which fills are made.
-    /// Returns the loads with a stale value that may be from before.
-    #[cfg(feature = "redis")]
+    /// Notifies every load of the key that the key was changed in L2, then calls `look` under the
+    /// lock under which fills are made. Returns the loads with a stale value that may be older than
+    /// the change.
     pub(crate) fn notice<T>(&self, key: &Key, look: impl FnOnce() -> T) -> (T, Vec<(Arc<Flight>, Slot)>) {
         let shard = self.shard(key);
         let mut stale = Vec::new();
         for flight in shard.get(key).into_iter().flatten() {
-            flight.noticed.fetch_add(1, Ordering::SeqCst);
+            flight.inquiry.notice();
             stale.extend(flight.fallback_slot().map(|slot| (Arc::clone(flight), slot)));
         }
         (look(), stale)

@@ -17,18 +17,18 @@ use crate::fill::Fill;
 use crate::key::Key;
 
 impl L2 {
-    /// Stores what a load brought for these keys; for each none when L1 must not keep it either. `began` as in
-    /// [`fill`](Self::fill), for each.
+    /// Stores what a load brought for these keys. The answer of a key is `None` if L1 must not keep
+    /// its value either. `began` is as in [`fill`](Self::fill), for each key.
     pub(crate) async fn fill_many<V: 'static>(
         self: &Arc<Self>,
         tickets: Option<Tickets>,
         class: &Class,
         codec: &dyn Codec<V>,
-        wanted: &[Wanted],
+        wanted: &[Wanted<'_>],
         (fills, began): (&[Fill<V>], &[u64]),
         patience: &mut Patience,
     ) -> Vec<Option<Mark>> {
-        let noticed: Vec<u64> = wanted.iter().map(|(_, flight)| flight.noticed()).collect();
+        let noticed: Vec<u64> = wanted.iter().map(|(_, inquiry)| inquiry.noticed()).collect();
         let lefts: Vec<_> = fills.iter().map(|fill| class.ttl.in_l2(fill.ttl)).collect();
         let mut marks: Vec<Option<Mark>> = began
             .iter()
@@ -37,7 +37,7 @@ impl L2 {
             .collect();
         let Some(mut tickets) = tickets.filter(|_| !self.owes()) else { return marks };
         let (mut ready, mut indexes, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, ((key, _), fill)) in wanted.iter().zip(fills).enumerate() {
+        for (index, ((key, _), fill)) in wanted.iter().copied().zip(fills).enumerate() {
             // Without a ticket L2 could not be asked for this key.
             let Some(fence) = tickets.fence(key) else { continue };
             match self.pack(&class.ttl, codec, fill) {
@@ -54,7 +54,7 @@ impl L2 {
         let (at, fences): (Vec<usize>, Vec<_>) = given_up.into_iter().unzip();
         for (index, released) in at.into_iter().zip(self.tier.release_many(&fences, patience).await.answers) {
             if released.is_some() {
-                tickets.ended(&wanted[index].0);
+                tickets.ended(wanted[index].0);
             }
             // No longer in force: it was invalidated.
             if released == Some(false) {
@@ -68,10 +68,11 @@ impl L2 {
         for (index, filled) in indexes.into_iter().zip(filled) {
             match filled {
                 Some(Filled::Stored(id)) => {
-                    tickets.ended(&wanted[index].0);
+                    tickets.ended(wanted[index].0);
                     asked.push((index, id, noticed[index]));
                 }
-                // The fence still stands where a tag of it was invalidated, and may stand where L2 was not told.
+                // The fence still stands if a tag of it was invalidated, and may stand if L2 was
+                // not reached.
                 Some(Filled::Refused) => marks[index] = None,
                 None => {}
             }
@@ -83,8 +84,8 @@ impl L2 {
         marks
     }
 
-    /// Stores what a caller brought, where L1 accepted it. Otherwise, and where it can't be stored, whatever was there is
-    /// invalidated instead, at once or as soon as it can.
+    /// Stores what a caller brought, if L1 accepted it. Otherwise, and if it can't be stored, the
+    /// key is invalidated instead, at once or as soon as possible.
     pub(crate) async fn put_many(self: &Arc<Self>, puts: Vec<(Key, Option<New>)>) {
         let mut patience = self.patience_for(puts.len());
         let owing = self.owing(puts.iter().map(|(key, _)| Debt::Key(key.clone())).collect());

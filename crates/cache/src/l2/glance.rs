@@ -1,7 +1,7 @@
 //! The short way to a hit: a plain `GET`, judged by what Redis said a moment ago.
 //!
-//! Whatever is not plainly good is left to the long way, which asks Redis for everything at once: nothing there, another epoch,
-//! class or tag than is remembered, a value that is past its lifetime.
+//! Everything else is left to the full query, which gets all from Redis at once: a missing value,
+//! an epoch, class or tag that differs from memory, a value past its lifetime.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::class::Class;
 use crate::codec::Codec;
 use crate::event::LookupOutcome;
 use crate::fill::Fill;
-use crate::flight::Flight;
+use crate::inquiry::Inquiry;
 use crate::key::Key;
 use crate::tag::Tag;
 
@@ -58,18 +58,18 @@ impl L2 {
         Glancing { patience: self.patience(), started: Instant::now() }
     }
 
-    /// What can be known with a plain `GET`, counted if it is a hit; none where more is to be asked.
+    /// Returns what a plain `GET` can tell, and counts a hit. `None` if a full query is needed.
     pub(crate) async fn glance<V: 'static>(
         &self,
         key: &Key,
         class: &Class,
         codec: &dyn Codec<V>,
-        flight: &Flight,
+        inquiry: &Inquiry,
         glancing: &Glancing,
     ) -> Option<Glance<V>> {
         let started = self.clock.precise();
         let mut patience = glancing.patience.clone();
-        let found = self.seek_at_a_glance(key, codec, flight, &mut patience).await;
+        let found = self.seek_at_a_glance(key, codec, inquiry, &mut patience).await;
         if found.is_some() {
             self.looked(class, LookupOutcome::Hit, started);
         }
@@ -80,22 +80,23 @@ impl L2 {
         &self,
         key: &Key,
         codec: &dyn Codec<V>,
-        flight: &Flight,
+        inquiry: &Inquiry,
         patience: &mut Patience,
     ) -> Option<Glance<V>> {
-        let mut noticed = Some(flight.noticed());
+        let mut noticed = Some(inquiry.noticed());
         let Looked::Found { entry, fresh_for: left } = self.tier.glance(key, patience).await? else { return None };
         let id = entry.id;
         let fill = unpack(codec, entry).ok()?;
-        if noticed != Some(flight.noticed()) {
-            noticed = self.confirm(key, id, flight, noticed.unwrap_or_default(), patience).boxed().await;
+        if noticed != Some(inquiry.noticed()) {
+            noticed = self.confirm(key, id, inquiry, noticed.unwrap_or_default(), patience).boxed().await;
         }
         Some(Glance { fill, mark: noticed.map(|noticed| Mark { id: Some(id), left, noticed }) })
     }
 }
 
 impl RedisTier {
-    /// What lies under the key, if it is an entry that is fresh and valid. Only while changes are followed.
+    /// Returns the entry under the key if it is fresh and valid. Works only while changes are
+    /// followed.
     async fn glance(&self, key: &Key, patience: &mut Patience) -> Option<Looked> {
         let name = self.names.value(key);
         let server = self.server_of(&name);
@@ -106,8 +107,8 @@ impl RedisTier {
             }
             timeout(patience.left(), self.client.get(&name)).await.ok()?.ok().flatten()
         };
-        // Whoever finds the memory old renews it, beside its own question. What fails here is asked again, and told of if that
-        // fails too.
+        // A reader that finds the memory old renews it together with its own query. If the renewal
+        // fails, it is repeated, and reported if it fails again.
         let bytes = if let Some(renewing) = self.renewing(&name, &server) {
             join(get, timeout(patience.left(), renewing)).boxed().await.0
         } else {
@@ -123,7 +124,7 @@ impl RedisTier {
         Some(found)
     }
 
-    /// An entry of the epoch and the class that are in force as far as is remembered, and the time of its server.
+    /// Returns an entry of the remembered epoch and class, and the time of its server.
     pub(super) fn in_force(&self, bytes: &Bytes, server: &str) -> Option<(Entry, u64)> {
         let entry = Entry::decode(bytes).ok()?;
         let Said::Valid(now) = self.recall.judge_epoch(&entry.epoch, entry.class(), entry.class_moves) else {
@@ -157,7 +158,8 @@ impl RedisTier {
         Some(join(epoch, clock).map(drop))
     }
 
-    /// Whether these generations are in force, as far as is remembered; asks for those that are not known.
+    /// Whether these generations are in force as far as is remembered. Queries those that are
+    /// unknown.
     async fn admits_tags(&self, carried: &[(Tag, Bytes)], patience: &mut Patience) -> bool {
         let Tagged::Unknown(unknown) = self.recall.judge_tags(carried) else { return false };
         if unknown.is_empty() {

@@ -15,6 +15,7 @@ use super::steps::{Item, run_many};
 use super::tier::{RedisTier, millis};
 use crate::class::Class;
 use crate::key::Key;
+use crate::ttl::TtlClass;
 
 /// How long a fence counts as that of a live load after it was taken or renewed.
 const LEASE: Duration = Duration::from_secs(2);
@@ -53,6 +54,11 @@ impl Waiting {
     }
 }
 
+/// How long a miss of the class waits for another process, if the class says so.
+fn wait(class: &TtlClass) -> Option<Duration> {
+    class.load_wait.or(class.hard())
+}
+
 impl RedisTier {
     /// Lifetime of a fence in ms below which no load renews it any more: the next process to look
     /// takes it over.
@@ -64,7 +70,7 @@ impl RedisTier {
 impl L2 {
     /// The most that a miss waits for the load of another process.
     pub(super) fn wait_of(&self, class: &Class) -> Duration {
-        class.ttl.wait().unwrap_or(self.tier.wait)
+        wait(&class.ttl).unwrap_or(self.tier.wait)
     }
 
     /// Runs a load, and renews its fences until it ends.
@@ -90,5 +96,18 @@ impl L2 {
             let renewed = run_many(&self.tier.client, script, &common, items, 1, &mut patience).await;
             renewed.failures.iter().for_each(|error| self.failed("renew", error));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_for_another_process_is_the_hard_timeout_unless_the_class_says_otherwise() {
+        let (class, two) = (TtlClass::new("c", Duration::from_secs(60 * 60)), Duration::from_secs(2));
+        assert_eq!(wait(&class), None);
+        assert_eq!(wait(&class.hard_timeout(two)), Some(two));
+        assert_eq!(wait(&class.hard_timeout(two).load_wait(Duration::ZERO)), Some(Duration::ZERO));
     }
 }

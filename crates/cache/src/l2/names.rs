@@ -1,7 +1,7 @@
 //! The keys of the tier, and what a notice about one of them means.
 //!
-//! Two prefixes are followed: `c:` (values) and `cn:` (marks that invalidations leave). Fences, generations and the epoch
-//! lie outside, since they change at every load.
+//! Two prefixes are followed: `c:` (values) and `cn:` (marks of invalidations). Fences, generations
+//! and the epoch have others, since they change at every load.
 
 use tidegate_redis::{Client, Keyspace};
 
@@ -10,23 +10,26 @@ use crate::pattern::Pattern;
 use crate::tag::Tag;
 use crate::text;
 
-/// Cells that remember moves of tags for loads under way. Tags of one cell make one another's fills be refused, at worst.
+/// Cells that remember invalidations of tags for loads in progress. At worst, tags of one cell
+/// refuse fills of one another.
 const CELLS: u16 = 128;
 
 pub(super) struct Names {
     prefix: String,
-    /// Stands in the marks of this process, so that it knows them: it has acted on them before it makes them.
+    /// Id in the marks of this process, which has acted on them before it makes them.
     sender: String,
 }
 
-/// What a key that changed stands for.
+/// What a notice of a change stands for. Classes have the names of their marks.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     Value(Key),
     Tag(Tag),
     Class(String),
     Pattern(Pattern, Option<String>),
     All,
+    /// Something may have been missed.
+    Unknown,
 }
 
 impl Names {
@@ -82,7 +85,8 @@ impl Names {
         field.strip_prefix("c:")
     }
 
-    /// The field of the epoch that counts the invalidations of this tag and of those that share its cell.
+    /// Field of the epoch that counts the invalidations of this tag and of those that share its
+    /// cell.
     pub(super) fn cell_field(tag: &Tag) -> String {
         // Of all hashes here the one that every process computes alike.
         format!("t:{}", Client::slot_of(tag.as_str()) % CELLS)
@@ -98,8 +102,8 @@ impl Names {
         [self.name(&["c:"]), self.name(&["cn:"])]
     }
 
-    /// The glob of the values, and of the fences, whose key could match; the exact comparison is made on the answer,
-    /// since `?` is one byte for Redis and one character for a pattern.
+    /// Glob of the values and fences whose key could match. The exact comparison follows on the
+    /// answer, because `?` is one byte for Redis and one character for a pattern.
     pub(super) fn globs(&self, pattern: &Pattern) -> [String; 2] {
         let glob = pattern.as_str().replace('?', "*");
         [self.name(&["cf:{", &glob, "}"]), self.name(&["c:{", &glob, "}"])]

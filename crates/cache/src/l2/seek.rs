@@ -19,7 +19,7 @@ use crate::class::{Class, Count};
 use crate::codec::Codec;
 use crate::event::{Event, LookupOutcome};
 use crate::fill::Fill;
-use crate::flight::Flight;
+use crate::inquiry::Inquiry;
 use crate::key::Key;
 
 /// How often a value that was noticed to have changed is compared again, before L1 goes without it.
@@ -48,13 +48,14 @@ pub(crate) struct Past<V> {
 }
 
 impl L2 {
-    /// Asks L2, and waits a while for another process that is loading the key. `has_glanced` says that a glance found nothing.
+    /// Queries L2, and waits a while for another process that loads the key. `has_glanced` is
+    /// whether a plain `GET` found nothing before.
     pub(crate) async fn seek<V: 'static>(
         self: &Arc<Self>,
         key: &Key,
         class: &Class,
         codec: &dyn Codec<V>,
-        flight: &Flight,
+        inquiry: &Inquiry,
         has_glanced: bool,
         patience: &mut Patience,
     ) -> Sought<V> {
@@ -63,20 +64,20 @@ impl L2 {
             return Sought::Absent(None);
         }
         let started = self.clock.precise();
-        let past = flight.past();
+        let past = inquiry.past();
         // What is to be replaced needs a fence, not a glance.
         let glance = if has_glanced || past.is_some() || !self.may_glance() {
             None
         } else {
             let begun = Instant::now();
             // Charged once, by the clock.
-            let found = self.seek_at_a_glance(key, codec, flight, &mut patience.clone()).await;
+            let found = self.seek_at_a_glance(key, codec, inquiry, &mut patience.clone()).await;
             patience.charge(begun.elapsed());
             found
         };
         let sought = match glance {
             Some(Glance { fill, mark }) => Sought::Found { fill, mark },
-            None => self.seek_until_known(key, class, codec, flight, (past, true), patience).await,
+            None => self.seek_until_known(key, class, codec, inquiry, (past, true), patience).await,
         };
         let outcome = match &sought {
             Sought::Found { .. } => LookupOutcome::Hit,
@@ -101,17 +102,18 @@ impl L2 {
         }
     }
 
-    /// Asks L2 again, for something newer than this stale entry or the right to load it. Not counted: it is one read.
+    /// Queries L2 again, for an entry newer than this stale one or for the right to load it. It is
+    /// not counted, because it belongs to the same read.
     pub(crate) async fn seek_newer<V: 'static>(
         self: &Arc<Self>,
         key: &Key,
         class: &Class,
         codec: &dyn Codec<V>,
-        flight: &Flight,
+        inquiry: &Inquiry,
         past: EntryId,
         patience: &mut Patience,
     ) -> Sought<V> {
-        self.seek_until_known(key, class, codec, flight, (Some(past), false), patience).await
+        self.seek_until_known(key, class, codec, inquiry, (Some(past), false), patience).await
     }
 
     /// `past` is an entry that is not wanted any more; then whether a stale one is.
@@ -120,21 +122,22 @@ impl L2 {
         key: &Key,
         class: &Class,
         codec: &dyn Codec<V>,
-        flight: &Flight,
+        inquiry: &Inquiry,
         (past, may_be_stale): (Option<EntryId>, bool),
         patience: &mut Patience,
     ) -> Sought<V> {
         if past.is_none()
-            && let Some(found) = self.seek_at_replica(key, class, codec, flight, patience).await
+            && let Some(found) = self.seek_at_replica(key, class, codec, inquiry, patience).await
         {
             return found;
         }
-        // Of a class without a lifetime nothing is left by which whoever waited would be spared its load.
-        let goes_alone = flight.is_alone() || class.ttl.ttl().is_zero();
+        // A class without a lifetime leaves nothing in L2, so a wait would spare the waiter no
+        // load.
+        let goes_alone = inquiry.is_alone.load(Ordering::SeqCst) || class.ttl.ttl().is_zero();
         let waiting = Waiting::new(if goes_alone { Duration::ZERO } else { self.wait_of(class) });
         let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));
         let fence = loop {
-            let (noticed, before) = (flight.noticed(), patience.clone());
+            let (noticed, before) = (inquiry.noticed(), patience.clone());
             let looked = match patience.spend(self.tier.look(key, class.ttl.name(), reject.as_ref())).await {
                 Ok(looked) => looked,
                 Err(error) => {
@@ -151,7 +154,7 @@ impl L2 {
                     reject = Some(Bytes::copy_from_slice(&id.head()));
                     match unpack(codec, entry) {
                         Ok(fill) => {
-                            if let Some(noticed) = self.confirm(key, id, flight, noticed, patience).await {
+                            if let Some(noticed) = self.confirm(key, id, inquiry, noticed, patience).await {
                                 return Sought::Stale(Past { fill, id, left, noticed });
                             }
                         }
@@ -162,7 +165,7 @@ impl L2 {
                     let id = entry.id;
                     match unpack(codec, entry) {
                         Ok(fill) => {
-                            let noticed = self.confirm(key, id, flight, noticed, patience).await;
+                            let noticed = self.confirm(key, id, inquiry, noticed, patience).await;
                             let mark = noticed.map(|noticed| Mark { id: Some(id), left: fresh_for, noticed });
                             return Sought::Found { fill, mark };
                         }
@@ -202,10 +205,10 @@ impl L2 {
         key: &Key,
         class: &Class,
         codec: &dyn Codec<V>,
-        flight: &Flight,
+        inquiry: &Inquiry,
         patience: &mut Patience,
     ) -> Option<Sought<V>> {
-        let noticed = flight.noticed();
+        let noticed = inquiry.noticed();
         let Looked::Found { entry, fresh_for: left } =
             self.found_at_replicas(&[key], class.ttl.name(), patience).await.pop()??
         else {
@@ -214,24 +217,25 @@ impl L2 {
         let id = entry.id;
         let fill = unpack(codec, entry).ok()?;
         // What was heard of meanwhile is asked of the primary, as is what it brought instead.
-        let noticed = self.confirm(key, id, flight, noticed, patience).await?;
+        let noticed = self.confirm(key, id, inquiry, noticed, patience).await?;
         self.counts.from_replicas.fetch_add(1, Ordering::Relaxed);
         Some(Sought::Found { fill, mark: Some(Mark { id: Some(id), left, noticed }) })
     }
 
-    /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
+    /// Checks whether L2 still holds this entry after a notice that it may have changed. Returns
+    /// the number of notices seen by then, or `None`.
     ///
     /// This process's own fill is noticed as well, since scripts are: right after the reply.
     pub(super) async fn confirm(
         &self,
         key: &Key,
         id: EntryId,
-        flight: &Flight,
+        inquiry: &Inquiry,
         mut noticed: u64,
         patience: &mut Patience,
     ) -> Option<u64> {
         for _ in 0..CONFIRMATIONS {
-            let now = flight.noticed();
+            let now = inquiry.noticed();
             if now == noticed {
                 return Some(noticed);
             }

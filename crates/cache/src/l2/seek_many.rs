@@ -20,14 +20,14 @@ use crate::class::{Class, Count};
 use crate::codec::Codec;
 use crate::event::{Event, LookupOutcome};
 use crate::fill::Fill;
-use crate::flight::Flight;
+use crate::inquiry::Inquiry;
 use crate::key::Key;
 
 /// Keys for whose steps a batch may wait as long as a single read may.
 const KEYS_A_PATIENCE: usize = 1000;
 
-/// A key that a batch wants, and the flight in which it does.
-pub(crate) type Wanted = (Key, Arc<Flight>);
+/// A key that a batch wants, and what is heard of it meanwhile.
+pub(crate) type Wanted<'a> = (&'a Key, &'a Inquiry);
 
 /// What L2 has for a key.
 pub(crate) enum News<V> {
@@ -64,13 +64,15 @@ impl L2 {
         Patience::new(self.tier.patience.saturating_mul(steps))
     }
 
-    /// Asks L2 for all keys, and hands what it has to `found`, by its index, as soon as it is known. With `will_load` it takes
-    /// part in the loads of the others, and gives the right to fill them.
+    /// Queries L2 for all keys, and passes each value to `found` with its index as soon as it is
+    /// known. With `will_load` it takes part in the loads of the others, and returns the right to
+    /// fill them.
     ///
-    /// It waits for other processes' loads only while it has none of its own to make: two batches never wait for each other.
+    /// It waits for loads of other processes only while it has none of its own to run. So two
+    /// batches never wait for each other.
     pub(crate) async fn seek_many<V: 'static>(
         self: &Arc<Self>,
-        wanted: &[Wanted],
+        wanted: &[Wanted<'_>],
         class: &Class,
         codec: &dyn Codec<V>,
         will_load: bool,
@@ -116,37 +118,39 @@ impl L2 {
 
     async fn seek_until_all_known<V: 'static>(
         self: &Arc<Self>,
-        wanted: &[Wanted],
+        wanted: &[Wanted<'_>],
         class: &Class,
         codec: &dyn Codec<V>,
         will_load: bool,
         patience: &mut Patience,
         found: Found<'_, V>,
     ) -> Vec<Fenced> {
-        // Of a class without a lifetime nothing is left by which whoever waited would be spared its load.
+        // A class without a lifetime leaves nothing in L2, so a wait would spare the waiter no
+        // load.
         let waiting = Waiting::new(if class.ttl.ttl().is_zero() { Duration::ZERO } else { self.wait_of(class) });
         let fence = if will_load { format!("{:016x}", self.tier.next_id().0) } else { String::new() };
         let mut fences = Vec::new();
-        let reject = |flight: &Flight| flight.past().map(|id| Bytes::copy_from_slice(&id.head()));
+        let reject = |inquiry: &Inquiry| inquiry.past().map(|id| Bytes::copy_from_slice(&id.head()));
         let open = wanted.iter().enumerate();
         let mut open: Vec<Open> =
-            open.map(|(index, (_, flight))| Open { index, reject: reject(flight), may_be_stale: true }).collect();
+            open.map(|(index, (_, inquiry))| Open { index, reject: reject(inquiry), may_be_stale: true }).collect();
         open = self.without_those_at_replicas(wanted, open, class, codec, patience, found).await;
         open = self.without_those_at_a_glance(wanted, open, codec, patience, found).await;
-        // In one order in all processes: then who comes first is first at nearly all keys, and the others wait.
+        // All processes use one order. Then the first process is first at nearly all keys, and the
+        // others wait.
         open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
         while !open.is_empty() {
             let before = patience.clone();
             let noticed: Vec<u64> = open.iter().map(|open| wanted[open.index].1.noticed()).collect();
             let mut looks = Vec::with_capacity(open.len());
             for open in &open {
-                looks.push(Look { key: &wanted[open.index].0, reject: open.reject.clone() });
+                looks.push(Look { key: wanted[open.index].0, reject: open.reject.clone() });
             }
             let looked = self.tier.look_many(&looks, class.ttl.name(), &fence, patience).await;
             looked.failures.iter().for_each(|error| self.failed("look", error));
             let (mut again, mut elsewhere, mut candidates) = (Vec::new(), Vec::new(), Vec::new());
             for ((open, noticed), looked) in open.into_iter().zip(noticed).zip(looked.answers) {
-                let (index, key) = (open.index, &wanted[open.index].0);
+                let (index, key) = (open.index, wanted[open.index].0);
                 let mut may_be_stale = open.may_be_stale;
                 let rejected = match looked {
                     Some(Looked::Stale { entry, .. }) if !may_be_stale => Some(entry.id.head().to_vec()),
@@ -212,10 +216,10 @@ impl L2 {
         fences
     }
 
-    /// Hands over what can be known from the values alone, and gives back the keys of which more is to be asked.
+    /// Passes on what the values alone can tell, and returns the keys that need a full query.
     async fn without_those_at_a_glance<V: 'static>(
         self: &Arc<Self>,
-        wanted: &[Wanted],
+        wanted: &[Wanted<'_>],
         open: Vec<Open>,
         codec: &dyn Codec<V>,
         patience: &mut Patience,
@@ -225,7 +229,7 @@ impl L2 {
             return open;
         }
         let noticed: Vec<u64> = open.iter().map(|open| wanted[open.index].1.noticed()).collect();
-        let keys: Vec<&Key> = open.iter().map(|open| &wanted[open.index].0).collect();
+        let keys: Vec<&Key> = open.iter().map(|open| wanted[open.index].0).collect();
         let looked = self.tier.glance_many(&keys, patience).await;
         let (mut rest, mut candidates) = (Vec::new(), Vec::new());
         for ((open, noticed), looked) in open.into_iter().zip(noticed).zip(looked) {
@@ -246,7 +250,7 @@ impl L2 {
     /// Hands over what replicas have, and gives back the keys of which the primary is to be asked.
     async fn without_those_at_replicas<V: 'static>(
         &self,
-        wanted: &[Wanted],
+        wanted: &[Wanted<'_>],
         open: Vec<Open>,
         class: &Class,
         codec: &dyn Codec<V>,
@@ -254,7 +258,7 @@ impl L2 {
         found: Found<'_, V>,
     ) -> Vec<Open> {
         let noticed: Vec<u64> = open.iter().map(|open| wanted[open.index].1.noticed()).collect();
-        let keys: Vec<&Key> = open.iter().map(|open| &wanted[open.index].0).collect();
+        let keys: Vec<&Key> = open.iter().map(|open| wanted[open.index].0).collect();
         let looked = self.found_at_replicas(&keys, class.ttl.name(), patience).await;
         let (mut rest, mut candidates) = (Vec::new(), Vec::new());
         for ((open, noticed), looked) in open.into_iter().zip(noticed).zip(looked) {
@@ -283,7 +287,7 @@ impl L2 {
     /// Hands over what was found, with the notices of it that came meanwhile looked into.
     async fn confirm_many<V>(
         &self,
-        wanted: &[Wanted],
+        wanted: &[Wanted<'_>],
         candidates: Vec<Candidate<V>>,
         patience: &mut Patience,
         found: Found<'_, V>,
@@ -303,10 +307,11 @@ impl L2 {
         }
     }
 
-    /// For each entry the notices seen by the time when L2 still held it; none when it does not, or can't be asked.
+    /// Returns for each entry the number of notices seen while L2 still held it. `None` if L2 does
+    /// not hold it or can't be reached.
     pub(super) async fn confirmed(
         &self,
-        wanted: &[Wanted],
+        wanted: &[Wanted<'_>],
         asked: Vec<(usize, EntryId, u64)>,
         patience: &mut Patience,
     ) -> Vec<Option<u64>> {
@@ -314,8 +319,8 @@ impl L2 {
         for round in 0..=CONFIRMATIONS {
             let (mut disturbed, mut keys) = (Vec::new(), Vec::new());
             for (at, (index, id, _)) in asked.iter().enumerate() {
-                let (key, flight) = &wanted[*index];
-                let now = flight.noticed();
+                let (key, inquiry) = wanted[*index];
+                let now = inquiry.noticed();
                 if known[at].is_some_and(|noticed| noticed != now) {
                     known[at] = Some(now);
                     disturbed.push(at);

@@ -11,7 +11,7 @@ use super::ticket::Ticket;
 use crate::class::Class;
 use crate::codec::{Codec, CodecError, Format};
 use crate::fill::Fill;
-use crate::flight::Flight;
+use crate::inquiry::Inquiry;
 use crate::key::Key;
 use crate::ttl::TtlClass;
 
@@ -19,7 +19,8 @@ use crate::ttl::TtlClass;
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl L2 {
-    /// The right to fill what a write that has not begun yet will leave: it ends when anything else changes the key.
+    /// The right to fill what a write that has not begun yet will leave. It ends when anything else
+    /// changes the key.
     pub(crate) async fn fence(self: &Arc<Self>, key: &Key, patience: &mut Patience) -> Option<Ticket> {
         if self.owes() {
             return None;
@@ -35,21 +36,22 @@ impl L2 {
         }
     }
 
-    /// Stores what the load brought; none when L1 must not keep it either. `began` are the notices that the flight had had when
-    /// the loader was called: where L2 is not told, nothing else says whether the value is older than a change.
+    /// Stores what the load brought. `None` if L1 must not keep it either. `began` is the number of
+    /// notices that the flight had received when the loader was called. If L2 is not reached, only
+    /// this number shows whether the value is older than a change.
     pub(crate) async fn fill<V: 'static>(
         self: &Arc<Self>,
         ticket: Option<Ticket>,
         class: &Class,
         codec: &dyn Codec<V>,
         fill: &Fill<V>,
-        (flight, began): (&Flight, u64),
+        (inquiry, began): (&Inquiry, u64),
         patience: &mut Patience,
     ) -> Option<Mark> {
         let left = class.ttl.in_l2(fill.ttl);
         let alone = Some(Mark { id: None, left, noticed: began });
         let Some(ticket) = ticket.filter(|_| !self.owes()) else { return alone };
-        let mut noticed = flight.noticed();
+        let mut noticed = inquiry.noticed();
         let new = match self.pack(&class.ttl, codec, fill) {
             Ok(new) => new,
             Err(error) => {
@@ -63,19 +65,21 @@ impl L2 {
         let key = ticket.key().clone();
         match patience.spend(ticket.fill(new)).await {
             Ok(Filled::Stored(id)) => {
-                noticed = self.confirm(&key, id, flight, noticed, patience).await?;
+                noticed = self.confirm(&key, id, inquiry, noticed, patience).await?;
                 Some(Mark { id: Some(id), left, noticed })
             }
             Ok(Filled::Refused) => None,
             Err(error) => {
                 self.failed("fill", &error);
-                // What can be known here says that it is good: so L1 serves on, for its capped time.
+                // As far as this process knows, the value is good. So L1 serves it for its capped
+                // time.
                 alone
             }
         }
     }
 
-    /// Tells the other processes, where Redis does not, that a fill changed the key; whether they were told.
+    /// Notifies the other processes that a fill changed the key, where Redis does not. Returns
+    /// whether they were notified.
     ///
     /// A load's fill needs none: what they hold is as good as before.
     pub(crate) async fn tell(&self, key: &Key, patience: &mut Patience) -> bool {
@@ -88,9 +92,9 @@ impl L2 {
         }
     }
 
-    /// Stores what a caller brought, if L1 accepted it. Otherwise, and when it can't be stored, whatever was there is
-    /// invalidated instead, at once or as soon as it can.
-    /// Tells whether L2 could be told at once.
+    /// Stores what a caller brought, if L1 accepted it. Otherwise, and if it can't be stored, the
+    /// key is invalidated instead, at once or as soon as possible. Returns whether L2 was reached
+    /// at once.
     pub(crate) async fn put(self: &Arc<Self>, key: &Key, new: Option<New>) -> bool {
         let mut patience = self.patience();
         let left = patience.left();

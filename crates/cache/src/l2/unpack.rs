@@ -7,7 +7,9 @@ use crate::fill::Fill;
 /// The value of an entry, with the tags that it carries.
 pub(super) fn unpack<V: 'static>(codec: &dyn Codec<V>, entry: Entry) -> Result<Fill<V>, CodecError> {
     let value = decode(codec, entry.codec, &entry.value)?;
-    Ok(Fill::new(value).graced(entry.grace).tags(entry.tags.into_iter().map(|(tag, _)| tag)))
+    let mut fill = Fill::new(value).tags(entry.tags.into_iter().map(|(tag, _)| tag));
+    fill.grace = Some(entry.grace);
+    Ok(fill)
 }
 
 fn decode<V: 'static>(codec: &dyn Codec<V>, found: Format, bytes: &[u8]) -> Result<V, CodecError> {

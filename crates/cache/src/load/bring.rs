@@ -4,33 +4,26 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "redis")]
 use futures_util::FutureExt;
 
 use crate::class::{Class, Count};
 use crate::event::Event;
-use crate::fill::Fill;
-#[cfg(feature = "redis")]
-use crate::fill::Keep;
+use crate::fill::{Fill, Keep};
 use crate::flight::Flight;
 use crate::form::{Form, pack};
 use crate::key::Key;
-#[cfg(feature = "redis")]
 use crate::l2::{Debt, Patience, Sought};
 use crate::nested;
 use crate::parcel::Brought;
 use crate::places::Full;
-#[cfg(feature = "redis")]
 use crate::read::Source;
-#[cfg(feature = "redis")]
 use crate::slot::Anything;
 use crate::tiers::Tiers;
 
 /// What a load may still spend on L2, where its caller has looked at a glance already.
 #[derive(Default)]
-pub(crate) struct L2Left(#[cfg(feature = "redis")] Option<Patience>);
+pub(crate) struct L2Left(Option<Patience>);
 
-#[cfg(feature = "redis")]
 impl L2Left {
     pub(crate) fn behind(glance: Patience) -> Self {
         Self(Some(glance))
@@ -67,18 +60,17 @@ impl Tiers {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Fill<V>, E>>,
     {
-        #[cfg(feature = "redis")]
         if let (Some(l2), Some(codec)) = (&self.l2, &form.codec) {
             let codec = &**codec;
             let has_glanced = left.0.is_some();
             let mut patience = left.0.unwrap_or_else(|| l2.patience());
-            let mut sought = l2.seek(key, class, codec, flight, has_glanced, &mut patience).boxed().await;
-            let mut was_there = flight.past().is_some();
+            let mut sought = l2.seek(key, class, codec, &flight.inquiry, has_glanced, &mut patience).boxed().await;
+            let mut was_there = flight.inquiry.past().is_some();
             if let Sought::Stale(past) = sought {
                 was_there = true;
                 let id = past.id;
                 self.fall_back_on(past, key, class, form, flight, true);
-                sought = l2.seek_newer(key, class, codec, flight, id, &mut patience).boxed().await;
+                sought = l2.seek_newer(key, class, codec, &flight.inquiry, id, &mut patience).boxed().await;
             }
             let ticket = match sought {
                 Sought::Found { fill, mark } => {
@@ -90,12 +82,12 @@ impl Tiers {
                 Sought::Stale(_) => None,
                 Sought::Absent(ticket) => {
                     if ticket.is_none() {
-                        flight.lacks_l2();
+                        flight.inquiry.lacks_l2();
                     }
                     ticket
                 }
             };
-            let began = flight.noticed();
+            let began = flight.inquiry.noticed();
             // Dead or not: whatever L1 holds of it, others may hold as well.
             was_there |= self.memory.peek(key).is_some();
             let running = self.run(key, class, flight, loader);
@@ -110,15 +102,11 @@ impl Tiers {
                 // With a ticket that is left the fence goes back.
                 return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in, began));
             }
-            let mark = l2.fill(ticket, class, codec, &fill, (flight, began), &mut patience).boxed().await;
+            let mark = l2.fill(ticket, class, codec, &fill, (&flight.inquiry, began), &mut patience).boxed().await;
             return Ok(Brought::stored(pack(fill, form.weigh), loaded_in, mark));
         }
-        #[cfg(not(feature = "redis"))]
-        let L2Left() = left;
-        #[cfg(feature = "redis")]
         let before = self.held_above_l2(key);
         let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
-        #[cfg(feature = "redis")]
         if fill.keep == Keep::Nothing {
             self.tell_others_gone([(key, before)]).boxed().await;
         }
@@ -174,15 +162,14 @@ impl Tiers {
     }
 
     /// What L1 holds of a key that its handle has no form for in L2, where there is one.
-    #[cfg(feature = "redis")]
     pub(crate) fn held_above_l2(&self, key: &Key) -> Option<Anything> {
         self.l2.as_ref()?;
         self.memory.peek(key).map(|slot| slot.value)
     }
 
-    /// Has other processes told that these keys are not to be kept, where L1 still holds what it held before they were loaded. A
-    /// key of which it held nothing costs Redis nothing, and what was stored meanwhile stays.
-    #[cfg(feature = "redis")]
+    /// Notifies other processes that these keys must not be kept. It does so only for keys of which
+    /// L1 still holds the value from before the load. For a key that L1 did not hold it sends
+    /// nothing to Redis. A value that was stored meanwhile stays.
     pub(crate) async fn tell_others_gone(&self, before: impl IntoIterator<Item = (&Key, Option<Anything>)>) {
         let Some(l2) = &self.l2 else { return };
         let is_there =

@@ -7,16 +7,17 @@ use crate::class::{Class, Count};
 use crate::event::{Event, LoadResult, Removal};
 use crate::fill::Keep;
 use crate::flight::{Flight, Outcome};
+use crate::follow::recheck;
 use crate::key::Key;
-#[cfg(feature = "redis")]
-use crate::l2;
+use crate::l2::Mark;
 use crate::memory::Inserted;
 use crate::parcel::Brought;
 use crate::slot::{Anything, Slot, State};
 use crate::tiers::Tiers;
 
-/// After a refresh that failed, the value is served this long before the next attempt, so that a source in trouble is
-/// not asked at the rate of the readers. And while one is under way they need not look for it so often.
+/// After a failed refresh, the value is served for this long before the next attempt. So readers do
+/// not send their full rate to a source in trouble. During a refresh, readers check for it less
+/// often.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// How the task of a load ended.
@@ -88,8 +89,8 @@ impl Landing {
         }
         self.flight.end(outcome);
         self.landed = true;
-        // Observer and listeners come last, and what left is dropped here: if one of them panics or takes its time, the waiters are
-        // free already.
+        // The observer and the listeners run last, and removed values are dropped here. If one of
+        // them panics or is slow, the waiters already have their answer.
         self.tiers.report_left(&self.key, &inserted);
         self.report_older(outdated);
         // What L2 had was not loaded.
@@ -102,37 +103,24 @@ impl Landing {
     fn fill(&self, brought: Brought) -> (Slot, Inserted, Option<Slot>) {
         let (tiers, key, keep) = (&self.tiers, &self.key, brought.parcel.keep);
         let may_keep = brought.may_keep && keep == Keep::Value;
-        #[cfg(feature = "redis")]
         let mark = brought.mark;
-        let slot = tiers.slot(
-            key,
-            &self.class,
-            self.flight.since,
-            brought.parcel,
-            #[cfg(feature = "redis")]
-            mark,
-        );
-        #[cfg(feature = "redis")]
+        let slot = tiers.slot(key, &self.class, self.flight.since, brought.parcel, mark);
         let mut is_doubtful = false;
         let mut outdated = None;
         let inserted = tiers.flights.leave(key, &self.flight, |may_fill| {
             if may_fill && keep == Keep::Nothing {
                 outdated = self.remove_older();
             }
-            #[cfg(feature = "redis")]
-            {
-                // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
-                // so what L2 holds is kept and compared, as it is when word comes later.
-                // A value that goes to L1 alone can't be compared: any word since its load began is one too many.
-                is_doubtful = l2::Mark::noticed(mark) != self.flight.noticed();
-            }
-            #[cfg(feature = "redis")]
+            // A notice of a change arrived since L2 was last queried, and found nothing here.
+            // Usually it is the notice of this very fill. So a value that L2 holds is kept and
+            // compared, as with a later notice. A value of L1 alone cannot be compared: one notice
+            // since its load began rules it out.
+            is_doubtful = Mark::noticed(mark) != self.flight.inquiry.noticed();
             let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
             if may_fill && may_keep { tiers.fill(key, &slot) } else { Inserted::default() }
         });
-        #[cfg(feature = "redis")]
         if is_doubtful && inserted.stored {
-            l2::recheck(tiers, key, &slot);
+            recheck(tiers, key, &slot);
         }
         (slot, inserted, outdated)
     }
@@ -147,7 +135,8 @@ impl Landing {
         )
     }
 
-    /// Takes what was there before the load out of L1. The caller holds the lock of the key's flights.
+    /// Takes what was there before the load out of L1. The caller holds the lock of the key's
+    /// flights.
     fn remove_older(&self) -> Option<Slot> {
         let (tiers, now) = (&self.tiers, self.tiers.clock.now().into());
         // Another load's, of another error type.

@@ -1,4 +1,4 @@
-//! Who begins a load looks into L2 first, itself: only what is not found there at a glance is brought by a task.
+//! The caller that begins a load queries L2 itself first. A task runs only if that finds nothing.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -24,8 +24,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.form.codec.is_some() && self.cache.tiers.l2.as_ref().is_some_and(L2::may_glance)
     }
 
-    /// Brings what L2 has, or has a task bring it: where it is not found at a glance, where somebody joins meanwhile, and where
-    /// this caller leaves.
+    /// Brings what L2 has, or starts a task that does. The task starts if the first query finds
+    /// nothing, if another caller joins meanwhile, and if this caller leaves.
     pub(super) async fn lead<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
     where
         E: Send + Sync + 'static,
@@ -45,7 +45,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let leader = Leader(flight);
         // What user code may panic in, decoding and weighing, stands inside the catch.
         let glance = async {
-            let Glance { fill, mark } = l2.glance(key, &self.class, &**codec, flight, &glancing).await?;
+            let Glance { fill, mark } = l2.glance(key, &self.class, &**codec, &flight.inquiry, &glancing).await?;
             let mut parcel = pack(fill, self.form.weigh);
             parcel.cost = self.class.counters.last_load();
             let may_keep = mark.is_some();

@@ -1,8 +1,5 @@
 //! What can go wrong with a shape.
 
-#[cfg(feature = "redis")]
-use crate::codec::CodecError;
-
 /// Why an operation on a shape was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,7 +39,7 @@ pub enum ShapeError {
     /// A value could not be written as bytes, or bytes were no value.
     #[cfg(feature = "redis")]
     #[error(transparent)]
-    Codec(#[from] CodecError),
+    Codec(#[from] crate::codec::CodecError),
     /// Redis could not be asked, or refused.
     #[cfg(feature = "redis")]
     #[error(transparent)]

@@ -1,9 +1,11 @@
-//! Write-through: the store first, then the cache, so that the next read is a hit; and never an older value than the store's.
+//! Write-through: first the store, then the cache. The next read is a hit, and never older than the
+//! store.
 //!
-//! A write takes part in what fences loads, in L1 and in L2, before it begins. It may fill only if nothing else filled, wrote or
-//! invalidated the key since; whoever comes first ends the right of all others, who then invalidate instead. So of writes that
-//! overlap none leaves its value for sure but the last one to return, and that only if it was alone: the store knows the order, the
-//! cache does not, and rather has none.
+//! A write enters the fences of loads in L1 and L2 before it begins. It may fill only if nothing
+//! else filled, wrote or invalidated the key since. The first to fill ends the right of all others,
+//! and these invalidate instead. So of writes that overlap, at most the last one to return leaves
+//! its value, and only if it was alone. The store knows the order of the writes. The cache does
+//! not, so it keeps no value.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -15,11 +17,11 @@ use tokio::runtime::Handle;
 use crate::event::{Removal, Scope};
 use crate::fill::{Fill, Keep};
 use crate::flight::{Flight, Kind};
+use crate::follow::recheck;
 use crate::form::pack;
 use crate::handle::TypedCache;
 use crate::key::Key;
-#[cfg(feature = "redis")]
-use crate::l2::{Mark, recheck};
+use crate::l2::{Mark, Ticket};
 use crate::memory::Inserted;
 use crate::parcel::Parcel;
 
@@ -27,8 +29,9 @@ use crate::parcel::Parcel;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Written {
-    /// Whether the value is cached; false when another write or an invalidation came meanwhile, it was too big for all tiers, or is to be kept
-    /// nowhere ([`Fill::uncached`](crate::Fill::uncached)). Then the key is invalidated.
+    /// Whether the value is cached. `false` if another write or an invalidation came meanwhile, if
+    /// it was too big for all tiers, or if no tier may keep it
+    /// ([`Fill::uncached`](crate::Fill::uncached)). Then the key is invalidated.
     pub cached: bool,
 }
 
@@ -36,8 +39,8 @@ pub struct Written {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError<E> {
-    /// The store refused; the cache is as it was. If the store may have written all the same (a connection lost at the commit),
-    /// invalidate the key.
+    /// The store refused, and the cache is unchanged. If the store may still have written (the
+    /// connection was lost at the commit), invalidate the key.
     #[error("the store refused the write")]
     Store(#[source] E),
     /// The write panicked; the key is invalidated.
@@ -55,24 +58,26 @@ pub enum WriteError<E> {
 struct Nothing;
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// Writes to the store, then caches what the store holds now, in both tiers. Runs in a task of its own: dropped half-way, it is
-    /// carried on behind.
+    /// Writes to the store, then caches in both tiers what the store holds now. Runs in a task of
+    /// its own: a cancelled call continues in the background.
     ///
-    /// Once it returns, no read of this process that starts later sees a value from before the write, and no load that was under way
-    /// brings one back; other processes' L1 follows with the notice, as after an invalidation. Of writes to one key that overlap, on
-    /// this or another node, no older value stays cached: where their order can't be known, none does.
+    /// After it returns, no later read of this process sees a value from before the write, and no
+    /// load in progress brings one back. The L1 of other processes follows with the notice, as
+    /// after an invalidation. If writes to one key overlap, on this or another node, no older value
+    /// stays cached. If their order is unknown, none of their values stays.
     ///
-    /// What it can't do: a process that is killed between the store's commit and its answer leaves the old value in L2 for its TTL. And
-    /// only the key itself is cached: what else the write touches, invalidate by [`Touched`](crate::Touched).
+    /// Limits: a process that is killed between the store's commit and its answer leaves the old
+    /// value in L2 for its TTL. Only the key itself is cached. Invalidate what else the write
+    /// touches by [`Touched`](crate::Touched).
     ///
-    /// Where there is an L2, a handle without a codec has nothing to put there: its write invalidates the key, here and for all other
-    /// processes, and is answered [`cached`](Written::cached) `false`.
+    /// With an L2, a handle without a codec has nothing to store there. Its write invalidates the
+    /// key, in this and all other processes, and [`cached`](Written::cached) is `false`.
     ///
     /// ```
     /// # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let names = TieredCache::builder().build().typed::<String>(TtlClass::PREFERENCES);
+    /// let names = TieredCache::builder().build().typed::<String>(TtlClass::DEFAULT);
     /// let key = Key::builder("name").part(7).build()?;
     /// let update = async || {
     ///     // UPDATE … RETURNING name
@@ -105,31 +110,20 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>>,
     {
         let under_way = UnderWay::begin(self, key);
-        #[cfg(feature = "redis")]
         let ticket = match (&self.cache.tiers.l2, &self.form.codec) {
             (Some(l2), Some(_)) => l2.fence(key, &mut l2.patience()).boxed().await,
             _ => None,
         };
         // What user code may panic in, the call itself included, stands inside the catch.
         let writing = AssertUnwindSafe(async { write().await }).catch_unwind();
-        #[cfg(feature = "redis")]
         let written = match &ticket {
             Some(ticket) => ticket.renewed_during(writing).await,
             None => writing.await,
         };
-        #[cfg(not(feature = "redis"))]
-        let written = writing.await;
         match written {
             Ok(Ok(mut fill)) => {
                 self.cache.tiers.settle(&self.class, &mut fill);
-                let cached = self
-                    .cache_written(
-                        under_way,
-                        fill,
-                        #[cfg(feature = "redis")]
-                        ticket,
-                    )
-                    .await;
+                let cached = self.cache_written(under_way, fill, ticket).await;
                 Ok(Written { cached })
             }
             Ok(Err(error)) => {
@@ -146,12 +140,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     }
 
     /// Tells whether the value is cached; else the key is invalidated.
-    async fn cache_written(
-        &self,
-        under_way: UnderWay<'_, V>,
-        fill: Fill<V>,
-        #[cfg(feature = "redis")] ticket: Option<crate::l2::Ticket>,
-    ) -> bool {
+    async fn cache_written(&self, under_way: UnderWay<'_, V>, fill: Fill<V>, ticket: Option<Ticket>) -> bool {
         let key = under_way.key;
         if fill.keep != Keep::Value {
             drop(under_way);
@@ -159,35 +148,33 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
-        #[cfg(feature = "redis")]
         if let Some(l2) = &self.cache.tiers.l2 {
             if let Some(codec) = &self.form.codec {
                 let flight = Arc::clone(&under_way.flight);
                 let mut patience = l2.patience();
-                let began = flight.noticed();
-                let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, (&flight, began), &mut patience);
-                // Without an id L2 may still hold the value before; and not told, other processes do.
+                let began = flight.inquiry.noticed();
+                let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, (&flight.inquiry, began), &mut patience);
+                // Without an id, L2 may still hold the earlier value. Without a notice, other
+                // processes do.
                 if let Some(mark) = fill_l2.boxed().await.filter(|mark| mark.id.is_some())
                     && l2.tell(key, &mut patience).boxed().await
                 {
                     return under_way.end(pack(fill, self.form.weigh), Some(mark));
                 }
             }
-            // Without a codec others can't be given the value, and word that theirs is old would come back to this process too.
+            // Without a codec, other processes cannot get the value. The notice that their value is
+            // old would also reach this process.
             drop(under_way);
             // What L2 can't be told, it owes.
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
-        under_way.end(
-            pack(fill, self.form.weigh),
-            #[cfg(feature = "redis")]
-            None,
-        )
+        under_way.end(pack(fill, self.form.weigh), None)
     }
 }
 
-/// A write that has begun. Dropped before its end, nobody knows what the store holds: the key goes from L1, whose loads are fenced.
+/// A write that has begun. If it is dropped before its end, the content of the store is unknown.
+/// Then the key is removed from L1 and its loads are fenced.
 struct UnderWay<'a, V: Send + Sync + 'static> {
     values: &'a TypedCache<V>,
     key: &'a Key,
@@ -209,27 +196,18 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         self.values.cache.tiers.flights.leave(self.key, &self.flight, |_| ());
     }
 
-    /// Puts the value into L1, if nothing else came meanwhile; tells whether it is there, or too big and in L2. If not, nothing is.
-    fn end(mut self, parcel: Parcel, #[cfg(feature = "redis")] mark: Option<Mark>) -> bool {
+    /// Stores the value in L1, unless something else came meanwhile. Returns whether L1 holds it,
+    /// or L2 does because it is too big for L1. If not, L1 holds nothing.
+    fn end(mut self, parcel: Parcel, mark: Option<Mark>) -> bool {
         self.is_over = true;
         let (tiers, class) = (&self.values.cache.tiers, &self.values.class);
-        let slot = tiers.slot(
-            self.key,
-            class,
-            self.flight.since,
-            parcel,
-            #[cfg(feature = "redis")]
-            mark,
-        );
-        #[cfg(feature = "redis")]
+        let slot = tiers.slot(self.key, class, self.flight.since, parcel, mark);
         let mut is_doubtful = false;
         let (inserted, outdated) = tiers.flights.finish(self.key, &self.flight, |may_fill| {
-            #[cfg(feature = "redis")]
-            let may_fill = {
-                // Mostly it is word of this very write, so what L2 holds is kept and compared, as with a load.
-                is_doubtful = Mark::noticed(mark) != self.flight.noticed();
-                may_fill && (!is_doubtful || slot.shared.is_some())
-            };
+            // Usually it is the notice of this very write. So what L2 holds is kept and compared,
+            // as with a load.
+            is_doubtful = Mark::noticed(mark) != self.flight.inquiry.noticed();
+            let may_fill = may_fill && (!is_doubtful || slot.shared.is_some());
             let inserted = if may_fill { tiers.fill(self.key, &slot) } else { Inserted::default() };
             let outdated = if inserted.stored { None } else { tiers.memory.remove(self.key) };
             (inserted, outdated)
@@ -239,16 +217,11 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
             tiers.report_removed(self.key, outdated, Removal::Invalidated);
         }
         drop(outdated); // here, not under the lock
-        #[cfg(feature = "redis")]
-        {
-            if is_doubtful && inserted.stored {
-                recheck(tiers, self.key, &slot);
-            }
-            // L2 has room for what L1 has not.
-            inserted.stored || (inserted.too_big && slot.shared.is_some())
+        if is_doubtful && inserted.stored {
+            recheck(tiers, self.key, &slot);
         }
-        #[cfg(not(feature = "redis"))]
-        inserted.stored
+        // L2 has room for what L1 has not.
+        inserted.stored || (inserted.too_big && slot.shared.is_some())
     }
 }
 

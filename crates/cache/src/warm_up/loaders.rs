@@ -34,10 +34,11 @@ pub(super) enum Warmed {
 
 type Load = Arc<dyn Fn(Key) -> BoxFuture<'static, Warmed> + Send + Sync>;
 
-/// Loaders by class, to load keys before anybody asks: at start, or on demand. Cloning copies a pointer.
+/// Loaders by class, which load keys before the first request: at start or on demand. Cloning
+/// copies a pointer.
 ///
-/// Every key goes through [`TypedCache::get_or_load`]: L1 and L2 are asked first, a load is shared with callers that come
-/// meanwhile, and an invalidation during it keeps its value out.
+/// Every key goes through [`TypedCache::get_or_load`]: L1 and L2 are read first, callers that come
+/// meanwhile share the load, and an invalidation during the load keeps its value out.
 ///
 /// ```
 /// use tidegate_cache::{Fill, HotKeys, Key, TieredCache, TtlClass, WarmUp};
@@ -46,7 +47,7 @@ type Load = Arc<dyn Fn(Key) -> BoxFuture<'static, Warmed> + Send + Sync>;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let path = std::env::temp_dir().join(format!("hot-keys-{}", std::process::id()));
 /// let cache = TieredCache::builder().build();
-/// let plans = cache.typed::<String>(TtlClass::SCHEDULE);
+/// let plans = cache.typed::<String>(TtlClass::COMPUTATION);
 /// # plans.set(&Key::builder("plan").part(7).build()?, "7".to_owned()).await;
 /// cache.hot_keys(10_000).save(&path).await?; // every few minutes, and at shutdown
 ///
@@ -88,7 +89,8 @@ impl WarmUp {
         self.with(None, values, loader)
     }
 
-    /// How keys of this prefix are loaded within the handle's class, where several kinds of keys share a class.
+    /// Loader for keys of this prefix within the class of the handle, if several kinds of keys
+    /// share a class.
     pub fn prefix<V, E, F, Fut>(self, prefix: &str, values: &TypedCache<V>, loader: F) -> Self
     where
         V: Send + Sync + 'static,
@@ -105,7 +107,8 @@ impl WarmUp {
         self
     }
 
-    /// Loads the keys behind the caller, hottest first. Dropping the handle doesn't stop it; [`WarmUpHandle::cancel`] does.
+    /// Loads the keys in the background, hottest first. Dropping the handle doesn't stop it,
+    /// [`WarmUpHandle::cancel`] does.
     ///
     /// # Panics
     ///

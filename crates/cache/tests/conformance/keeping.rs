@@ -123,7 +123,7 @@ pub(crate) async fn whoever_joins_a_load_has_what_is_not_kept(ground: Ground) {
         poll_until(SOON, has_joined).await.unwrap();
         go_on.notify_one();
     };
-    let (joined, ()) = futures_util::join!(joined, released);
+    let (joined, ()) = futures_util::future::join(joined, released).await;
     let joined = joined.unwrap();
     assert_eq!((*joined.value, joined.source, joined.stored), (7, Source::Collapsed, false));
     assert_eq!(first.await.unwrap(), 7);

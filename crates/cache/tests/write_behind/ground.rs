@@ -65,6 +65,7 @@ impl Store {
     }
 
     /// Another store with the same content.
+    #[cfg(feature = "json")]
     pub(crate) fn copy(&self) -> Self {
         let (rows, totals) = (self.rows.lock().unwrap().clone(), self.totals.lock().unwrap().clone());
         let numbers = self.numbers.lock().unwrap().clone();

@@ -10,5 +10,6 @@ mod killed;
 mod redis;
 #[cfg(feature = "json")]
 mod topologies;
+#[cfg(feature = "json")]
 mod torn_file;
 mod values;

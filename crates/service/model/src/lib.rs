@@ -13,6 +13,7 @@
 //! passed every rule. Then read [`cache_keys`], which names what a write makes stale.
 
 pub mod alert_rules;
+pub mod cache_classes;
 pub mod cache_keys;
 pub mod file;
 pub mod import;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use humantime::{format_duration, parse_duration};
 use tidegate_cache::TtlClass;
+use tidegate_model::cache_classes;
 
 use super::SettingsError;
 use super::catalogue::Setting;
@@ -137,10 +138,10 @@ impl fmt::Display for ClassSettings {
 
 pub(super) fn classes(raw: &Reader<'_>) -> Result<CacheClasses, SettingsError> {
     Ok(CacheClasses {
-        schedule: class(raw, "schedule", "cache.schedule")?,
+        schedule: class(raw, cache_classes::SCHEDULE.name(), "cache.schedule")?,
         tenant: class(raw, "tenant", "cache.tenant")?,
-        session: class(raw, "session", "cache.session")?,
-        preferences: class(raw, "preferences", "cache.preferences")?,
+        session: class(raw, TtlClass::SESSION.name(), "cache.session")?,
+        preferences: class(raw, cache_classes::PREFERENCES.name(), "cache.preferences")?,
     })
 }
 

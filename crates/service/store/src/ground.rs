@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_base::clock;
-use tidegate_cache::{Fill, Lookup, TieredCache, TtlClass, TypedCache};
-use tidegate_model::cache_keys;
+use tidegate_cache::{Fill, Lookup, TieredCache, TypedCache};
 use tidegate_model::import::{Chunk, Position, Reject};
 use tidegate_model::schedule::{RawSchedule, ScheduleDraft};
 use tidegate_model::tenant::{ApiKey, Plan, Tenant, TenantId};
+use tidegate_model::{cache_classes, cache_keys};
 use tidegate_ratelimit::{Overrides, Tier};
 use tidegate_settings::DatabaseSettings;
 use tidegate_testkit::PostgresServer;
@@ -90,7 +90,7 @@ pub(super) struct Process {
 impl Process {
     pub(super) async fn at(place: &Place) -> Self {
         let cache = TieredCache::builder().build();
-        let texts = cache.typed(TtlClass::SCHEDULE);
+        let texts = cache.typed(cache_classes::SCHEDULE);
         let (store, coherence) = place.open_with(cache).await;
         Self { store, coherence, texts }
     }

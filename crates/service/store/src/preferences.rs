@@ -76,7 +76,8 @@ impl Store {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use tidegate_cache::{Lookup, TieredCache, TtlClass};
+    use tidegate_cache::{Lookup, TieredCache};
+    use tidegate_model::cache_classes;
     use tidegate_model::tenant::ApiKey;
 
     use crate::ground::{Ground, LONG, acme, tenant};
@@ -84,7 +85,7 @@ pub(super) mod tests {
 
     pub(crate) async fn preferences_are_a_users_and_go_with_it(ground: &Ground) {
         let (store, acme) = ground.with_tenant().await;
-        let texts = store.cache().typed::<String>(TtlClass::PREFERENCES);
+        let texts = store.cache().typed::<String>(cache_classes::PREFERENCES);
         let put = async |tenant: &TenantId, user: Uuid, body: &str| {
             let written = store.put_preferences(&texts, tenant, user, body.to_owned(), body.to_owned()).await;
             written.unwrap().is_some()
@@ -109,7 +110,7 @@ pub(super) mod tests {
         let place = ground.place().await;
         let open = async || {
             let (store, coherence) = place.open_with(TieredCache::builder().build()).await;
-            let texts = store.cache().typed::<String>(TtlClass::PREFERENCES);
+            let texts = store.cache().typed::<String>(cache_classes::PREFERENCES);
             (store, coherence, texts)
         };
         let ((one, seen_by_one, here), (other, seen_by_other, there)) = (open().await, open().await);

@@ -6,6 +6,7 @@ use axum::extract::{RawQuery, State};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tidegate_cache::{ClassStats, Key, Pattern, Tag, TtlClass};
+use tidegate_model::cache_classes;
 use tidegate_store::Purge;
 
 use super::bad;
@@ -16,8 +17,13 @@ use crate::problem::Problem;
 /// Most keys or tags of one request. Each is a row of a transaction that blocks all other writes.
 const MOST_NAMED: usize = 1_000;
 /// Classes that are known whether or not this node has used them: another may have.
-const STANDARD: [TtlClass; 5] =
-    [TtlClass::SCHEDULE, TtlClass::SESSION, TtlClass::COMPUTATION, TtlClass::API, TtlClass::PREFERENCES];
+const STANDARD: [TtlClass; 5] = [
+    cache_classes::SCHEDULE,
+    TtlClass::SESSION,
+    TtlClass::COMPUTATION,
+    TtlClass::API,
+    cache_classes::PREFERENCES,
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

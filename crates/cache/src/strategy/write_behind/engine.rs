@@ -1,4 +1,5 @@
-//! The task that flushes: at intervals, when enough waits, again after failures, and a last time at the end.
+//! The task that flushes: at intervals, when enough writes wait, again after failures, and once at
+//! the end.
 
 use std::error::Error;
 use std::future::Future;
@@ -62,7 +63,8 @@ struct Counts {
 
 struct Work {
     batches: Box<dyn Batches>,
-    turn: Turn,
+    /// `None` if no other process flushes what waits here.
+    turn: Option<Turn>,
     options: WriteBehindOptions,
     /// One round at a time in this process.
     round: tokio::sync::Mutex<()>,
@@ -74,7 +76,8 @@ struct Work {
     counts: Counts,
 }
 
-/// A write that was admitted: what it brings is flushed at the end too. Dropped when it is taken, or was not.
+/// A write that was admitted, so that the last flush includes it. It is dropped when the write was
+/// taken or refused.
 pub(super) struct Admitted(Arc<Work>);
 
 impl Drop for Admitted {
@@ -99,7 +102,7 @@ enum Round {
 
 impl Engine {
     /// Starts the task.
-    pub(super) fn start(batches: Box<dyn Batches>, turn: Turn, options: WriteBehindOptions) -> Self {
+    pub(super) fn start(batches: Box<dyn Batches>, turn: Option<Turn>, options: WriteBehindOptions) -> Self {
         let work = Arc::new(Work {
             batches,
             turn,
@@ -205,7 +208,8 @@ async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
         }
         match apart(&work).await {
             Ok(Round::Done) => failures = 0,
-            // What is due here is most likely in the hands of the other one; so look again soon, and not only after an interval.
+            // The other process most likely flushes what is due here. So check again soon, not only
+            // after an interval.
             Ok(Round::Others) => {
                 sleep(OTHERS).await;
                 work.due.notify_one();
@@ -215,7 +219,8 @@ async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// A round in a task of its own: it ends in order when its caller leaves, and ends nobody else when a codec or an observer panics.
+/// Runs a round in a task of its own. It completes if its caller leaves, and a panic of a codec or
+/// an observer ends only that task.
 async fn apart(work: &Arc<Work>) -> Result<Round, FlushError> {
     let work = Arc::clone(work);
     tokio::spawn(async move { work.round().await }).await.unwrap_or(Err(FlushError::Panicked))
@@ -238,7 +243,13 @@ impl Work {
     }
 
     async fn round_alone(&self) -> Result<Round, FlushError> {
-        let Some(held) = self.turn.begin().await? else { return Ok(Round::Others) };
+        let mut held = None;
+        if let Some(turn) = &self.turn {
+            held = turn.begin().await?;
+            if held.is_none() {
+                return Ok(Round::Others);
+            }
+        }
         let done = loop {
             let started = Instant::now();
             match self.batches.flush().await {
@@ -254,13 +265,16 @@ impl Work {
                 Ok(_) => break Ok(Round::Done),
                 Err(error) => break Err(error),
             }
+            let Some(held) = &held else { continue };
             match held.extend().await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Round::Others),
                 Err(error) => break Err(error.into()),
             }
         };
-        held.end().await;
+        if let Some(held) = held {
+            held.end().await;
+        }
         done
     }
 
@@ -277,7 +291,7 @@ pub(super) async fn call<E: Into<Box<dyn Error + Send + Sync>>>(
     longest: Duration,
 ) -> Result<(), FlushError> {
     match timeout(longest, AssertUnwindSafe(sink).catch_unwind()).await {
-        Ok(Ok(done)) => done.map_err(|error| FlushError::Sink(error.into())),
+        Ok(Ok(done)) => done.map_err(|error| FlushError::Refused(error.into())),
         Ok(Err(_)) => Err(FlushError::Panicked),
         Err(_) => Err(FlushError::TooSlow),
     }

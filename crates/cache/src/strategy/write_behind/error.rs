@@ -2,8 +2,6 @@
 
 use std::error::Error;
 
-#[cfg(feature = "redis")]
-use crate::codec::CodecError;
 use crate::key::Key;
 use crate::owed::Owed;
 
@@ -11,7 +9,8 @@ use crate::owed::Owed;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteBehindError {
-    /// As many keys wait as may; the sink is slow, or fails. Nothing was taken. Try again later, or write to the store.
+    /// The maximum number of keys wait already, because the sink is slow or fails. Nothing was
+    /// taken. Try again later, or write to the store.
     #[error("{waiting} writes wait for the store already, the limit is {limit}")]
     Full {
         /// Keys that wait.
@@ -19,7 +18,8 @@ pub enum WriteBehindError {
         /// How many may.
         limit: usize,
     },
-    /// The values that wait would have more bytes than may; the sink is slow, or fails. Nothing was taken.
+    /// The waiting values would exceed their maximum size, because the sink is slow or fails.
+    /// Nothing was taken.
     #[error("values of {waiting} bytes wait for the store already, the limit is {limit}")]
     TooManyBytes {
         /// Bytes that wait.
@@ -48,19 +48,13 @@ pub enum WriteBehindError {
     /// A value could not be written as bytes, or what waits could not be read.
     #[cfg(feature = "redis")]
     #[error(transparent)]
-    Codec(#[from] CodecError),
-    /// Redis could not be asked. Where [`may_have_run`](tidegate_redis::Error::may_have_run), nobody knows whether the write was taken:
-    /// a value can simply be written again, an increment would then count twice if it had been.
+    Codec(#[from] crate::codec::CodecError),
+    /// Redis failed. If [`may_have_run`](tidegate_redis::Error::may_have_run) is true, it is
+    /// unknown whether the write was taken. A value can simply be written again. An increment would
+    /// then count twice if it had been taken.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] tidegate_redis::Error),
-}
-
-#[cfg(feature = "redis")]
-impl From<tidegate_redis::Error> for FlushError {
-    fn from(error: tidegate_redis::Error) -> Self {
-        Self::Pending(error.into())
-    }
 }
 
 impl WriteBehindError {
@@ -81,12 +75,14 @@ pub enum WriteBehindReadError<E> {
     /// The loader failed.
     #[error("the loader failed")]
     Loader(#[source] E),
-    /// Whether a write waits could not be told. The store may be older than it, so it was not asked.
+    /// It is unknown whether a write waits. The store may be older than that write, so it was not
+    /// read.
     #[error("the waiting writes can't be read: {0}")]
     Pending(#[source] WriteBehindError),
 }
 
-/// Not everything could be flushed in time. In Redis it waits on; in memory it goes with the process.
+/// Not everything could be flushed in time. In Redis it continues to wait. In memory it is lost
+/// with the process.
 #[derive(Debug, thiserror::Error)]
 #[error("not everything that waited could be written to the store in time")]
 #[non_exhaustive]
@@ -101,8 +97,9 @@ pub struct NotFlushed {
 /// Why a batch was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FlushError {
+    /// The sink failed, or what waits must not or cannot go to it.
     #[error("{0}")]
-    Sink(#[source] Box<dyn Error + Send + Sync>),
+    Refused(#[source] Box<dyn Error + Send + Sync>),
     #[error("the flush panicked")]
     Panicked,
     #[error("the sink took longer than its time-out")]
@@ -112,16 +109,4 @@ pub(super) enum FlushError {
     /// The store has it, and others may still read from L2 what was there before.
     #[error("a batch was written to the store, and waits on until the cache can be told of it: {0}")]
     Untold(#[source] Owed),
-    /// No replica has it yet that these increments were taken: one that became primary now would have them taken again.
-    #[cfg(feature = "redis")]
-    #[error("no replica confirmed in time that a batch was taken, so it was not added to the store yet")]
-    NotReplicated,
-    /// Some of a batch stands under keys that are none. It was put aside.
-    #[cfg(feature = "redis")]
-    #[error("{count} waiting increments have no key that can be read, and were put aside: {reason}")]
-    PutAside { count: usize, reason: CodecError },
-    /// Some of what waits was written in a form that this process can't read; it is kept for others.
-    #[cfg(feature = "redis")]
-    #[error("{count} waiting writes can't be read by this process and wait on: {reason}")]
-    Unreadable { count: usize, reason: CodecError },
 }

@@ -11,13 +11,12 @@ use super::error::{FlushError, NotFlushed, WriteBehindError};
 use super::memory::MemoryIncrements;
 use super::options::WriteBehindOptions;
 use super::pending::{PendingIncrement, PendingIncrements};
-#[cfg(feature = "redis")]
-use super::redis;
 use super::sink::IncrementSink;
 use super::turn::Turn;
 use crate::key::Key;
 
-/// Counts that are added to the store a moment later: views, likes, points. Cloning copies a few pointers.
+/// Counts that are added to the store a moment later: views, likes, points. Cloning copies a few
+/// pointers.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,11 +48,14 @@ use crate::key::Key;
 ///
 /// # What it guarantees
 ///
-/// - An increment that was acknowledged is added once, if the sink does what [`IncrementSink`] says; on Redis whichever processes
-///   are killed or suspended, in memory unless this one is killed before its flush. Not so where Redis itself loses what it had
-///   acknowledged: what was lost is not added, and what was taken for a batch since may be added twice. Over a failover it is not, where a replica
-///   follows and the one that confirmed becomes the primary.
-/// - What stands under a key that is none, written by another program, holds nobody up: it is put aside, and reported.
+/// - An acknowledged increment is added once, if the sink does what [`IncrementSink`] says. On
+///   Redis this holds whichever processes are killed or suspended. In memory it holds unless this
+///   process is killed before its flush. It does not hold if Redis itself loses what it had
+///   acknowledged: lost increments are not added, and those in a batch since may be added twice. A
+///   failover loses nothing of that kind if a replica follows and the one that confirmed becomes
+///   the primary.
+/// - A name that is not a key, written by another program, delays nothing. It is put aside and
+///   reported.
 /// - No more keys wait than the limit, and one batch.
 pub struct Increments {
     pending: Arc<dyn PendingIncrements>,
@@ -61,22 +63,23 @@ pub struct Increments {
 }
 
 impl Increments {
-    /// Increments wait in the memory of this process: those of the last interval are lost with it when it is killed.
+    /// Increments wait in the memory of this process. Those of the last interval are lost if it is
+    /// killed.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn in_memory(sink: impl IncrementSink, options: WriteBehindOptions) -> Self {
         let pending = Arc::new(MemoryIncrements::new(&options.name, options.room.keys));
-        Self::start(pending, sink, Turn::Alone, options)
+        Self::start(pending, sink, None, options)
     }
 
     /// Increments wait in Redis, for all processes that use the same keyspace and name.
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError::NotDurable`] for a client that was not connected as `Role::Durable`, which is what makes sure that the server
-    /// evicts nothing.
+    /// [`WriteBehindError::NotDurable`] if the client was not connected as `Role::Durable`. That
+    /// role ensures that the server evicts nothing.
     ///
     /// # Panics
     ///
@@ -88,16 +91,16 @@ impl Increments {
         keyspace: &tidegate_redis::Keyspace,
         options: WriteBehindOptions,
     ) -> Result<Self, WriteBehindError> {
-        let place = redis::Place::of_increments(client, keyspace, &options)?;
-        let turn = place.turn(&options);
-        let pending = Arc::new(redis::RedisIncrements::new(place, &options));
+        let place = super::redis::Place::of_increments(client, keyspace, &options)?;
+        let turn = Some(place.turn(&options));
+        let pending = Arc::new(super::redis::RedisIncrements::new(place, &options));
         Ok(Self::start(pending, sink, turn, options))
     }
 
     fn start(
         pending: Arc<dyn PendingIncrements>,
         sink: impl IncrementSink,
-        turn: Turn,
+        turn: Option<Turn>,
         options: WriteBehindOptions,
     ) -> Self {
         let (count, longest) = (options.count, options.sink_timeout);
@@ -118,8 +121,8 @@ impl Increments {
         Ok(())
     }
 
-    /// What the store may not have yet. Read it **before** the store: then nothing is missed, though what is flushed in between may
-    /// count twice in what is shown.
+    /// Returns what the store may not have yet. Read it **before** the store. Then nothing is
+    /// missed, but what is flushed in between may count twice in the displayed sum.
     ///
     /// # Errors
     ///
@@ -128,7 +131,8 @@ impl Increments {
         self.pending.get(key).await
     }
 
-    /// Flushes now, for as long as `within`: what waited when it was called is in the store when it returns.
+    /// Flushes now, for at most `within`. When it returns, the store has everything that waited at
+    /// the call.
     ///
     /// # Errors
     ///
@@ -137,7 +141,8 @@ impl Increments {
         self.engine.flush(within).await
     }
 
-    /// Takes no more increments from this process, flushes what waits, and ends. May be called again when it failed.
+    /// Takes no more increments from this process, flushes what waits, and ends. May be called
+    /// again after a failure.
     ///
     /// # Errors
     ///
@@ -181,9 +186,8 @@ impl<S: IncrementSink> Batches for IncrementBatches<S> {
         }
         self.pending.settle(&taken).await?;
         // Only now: what can be added is.
-        #[cfg(feature = "redis")]
-        if let Some((keys, reason)) = taken.unreadable {
-            return Err(FlushError::PutAside { count: keys.len(), reason });
+        if let Some((_, error)) = taken.unreadable {
+            return Err(error);
         }
         Ok(Flushed { writes, more: taken.more })
     }

@@ -203,12 +203,7 @@ impl PendingIncrements for MemoryIncrements {
             *batch = Some(IncrementBatch { stream: self.stream.clone(), number: next(last), increments });
         }
         let more = full && !by_key.is_empty();
-        Ok(batch.clone().map(|batch| TakenBatch {
-            batch,
-            more,
-            #[cfg(feature = "redis")]
-            unreadable: None,
-        }))
+        Ok(batch.clone().map(|batch| TakenBatch { batch, more, unreadable: None }))
     }
 
     async fn settle(&self, taken: &TakenBatch) -> Result<(), WriteBehindError> {

@@ -42,9 +42,8 @@ pub(super) struct TakenBatch {
     pub(super) batch: IncrementBatch,
     /// Whether more wait.
     pub(super) more: bool,
-    /// What of it can't be read here, and why.
-    #[cfg(feature = "redis")]
-    pub(super) unreadable: Option<(Vec<bytes::Bytes>, crate::codec::CodecError)>,
+    /// Names in it that are not keys, and the error that reports them.
+    pub(super) unreadable: Option<(Vec<Vec<u8>>, FlushError)>,
 }
 
 /// Sums that wait, and the batch that is being added to the store.
@@ -53,7 +52,8 @@ pub(super) trait PendingIncrements: Send + Sync + 'static {
     /// Tells how many keys wait now.
     async fn add(&self, key: &Key, by: i64) -> Result<u64, WriteBehindError>;
     async fn get(&self, key: &Key) -> Result<PendingIncrement, WriteBehindError>;
-    /// The batch that was taken and not settled; else a new one of up to `count` keys, those that have waited longest first.
+    /// Returns the batch that was taken and not settled. Otherwise takes a new one of up to `count`
+    /// keys, beginning with those that have waited longest.
     async fn take(&self, count: usize) -> Result<Option<TakenBatch>, FlushError>;
     /// Forgets the batch, and puts aside what of it could not be read.
     async fn settle(&self, taken: &TakenBatch) -> Result<(), WriteBehindError>;
@@ -67,18 +67,20 @@ pub(super) trait PendingIncrements: Send + Sync + 'static {
 pub struct PendingIncrement {
     /// Not in the store for certain.
     pub waiting: i64,
-    /// On the way to it, in the batch of that number: in the store if its number of the stream is that high.
+    /// Number and sum of the batch on its way to the store. The store has it if the number of the
+    /// stream there is at least as high.
     pub under_way: Option<(u64, i64)>,
 }
 
 impl PendingIncrement {
-    /// What to add to the store's value, when that is read without the number of the stream: too much by what is under way if the store
-    /// has it already.
+    /// Returns what to add to the store's value if that is read without the number of the stream.
+    /// The sum is too high by `under_way` if the store has that batch already.
     pub fn total(&self) -> i64 {
         self.waiting.saturating_add(self.under_way.map_or(0, |(_, by)| by))
     }
 
-    /// What to add to a value that was read from the store in one transaction with the stream's number.
+    /// Returns what to add to a value that was read in one transaction with the number of the
+    /// stream.
     pub fn total_after(&self, number: u64) -> i64 {
         let missing = self.under_way.filter(|(batch, _)| *batch > number);
         self.waiting.saturating_add(missing.map_or(0, |(_, by)| by))

@@ -21,6 +21,33 @@ const STEP: usize = 256 << 10;
 /// How long a replica may take to confirm. The connection of the client stands still meanwhile.
 const CONFIRMED: Duration = Duration::from_millis(200);
 
+/// Why what waits in Redis did not go to the sink.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    /// No replica has confirmed yet that these increments were taken. One that becomes primary now
+    /// would have them taken again.
+    #[error("no replica confirmed in time that a batch was taken, so it was not added to the store yet")]
+    NotReplicated,
+    /// Some of a batch has names that are not keys. It was put aside.
+    #[error("{count} waiting increments have no key that can be read, and were put aside: {reason}")]
+    PutAside { count: usize, reason: CodecError },
+    /// Some of what waits has a form that this process can't read. It is kept for others.
+    #[error("{count} waiting writes can't be read by this process and wait on: {reason}")]
+    Unreadable { count: usize, reason: CodecError },
+}
+
+impl From<Unfit> for FlushError {
+    fn from(error: Unfit) -> Self {
+        Self::Refused(Box::new(error))
+    }
+}
+
+impl From<Error> for FlushError {
+    fn from(error: Error) -> Self {
+        Self::Pending(error.into())
+    }
+}
+
 struct Scripts {
     put: Script,
     oldest: Script,
@@ -40,7 +67,7 @@ fn of_batch(body: &str) -> String {
 static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
     let clock = &ClockPrelude::SERVER;
     Scripts {
-        // A second attempt at one of these would come after what others did meanwhile, or count twice.
+        // A second attempt at one of these would follow writes of others, or count twice.
         put: Script::timed("write-behind put", include_str!("lua/put.lua"), clock).refuse_oom(),
         add: Script::timed("write-behind add", include_str!("lua/add.lua"), clock).refuse_oom(),
         oldest: Script::new("write-behind oldest", include_str!("lua/oldest.lua")).idempotent(),
@@ -89,7 +116,7 @@ impl Place {
     }
 
     pub(super) fn turn(&self, options: &WriteBehindOptions) -> Turn {
-        Turn::Shared { client: self.client.clone(), key: self.group.key("turn"), lease: options.lease }
+        Turn { client: self.client.clone(), key: self.group.key("turn"), lease: options.lease }
     }
 
     async fn run(&self, script: &Script, names: &[&str], args: Vec<Arg>) -> Result<Value, Error> {
@@ -108,7 +135,8 @@ pub(super) struct RedisValues<V> {
     place: Place,
     codec: Box<dyn Codec<V>>,
     room: Room,
-    /// The highest version that this process has seen: a server that comes back with less, or with a clock behind, gives none below it.
+    /// The highest version that this process has seen. A server that comes back with less, or with
+    /// a clock that is behind, issues no version below it.
     floor: AtomicU64,
 }
 
@@ -179,7 +207,7 @@ impl<V: Send + Sync + 'static> PendingValues<V> for RedisValues<V> {
         }
         let mut unreadable = None;
         if let Some(reason) = reason {
-            unreadable = Some(FlushError::Unreadable { count: foreign.len(), reason });
+            unreadable = Some(Unfit::Unreadable { count: foreign.len(), reason }.into());
             self.defer(foreign).await?;
         }
         Ok(Oldest { writes, more, unreadable })
@@ -217,8 +245,9 @@ impl RedisIncrements {
         Self { place, stream, limit, floor: AtomicU64::new(0), has_replicas: AtomicBool::new(false) }
     }
 
-    /// Takes a batch, or finds the one that was taken; and makes sure that a replica has it, if one follows. Otherwise one that becomes
-    /// primary right after would have these sums once more, and give them another number.
+    /// Takes a batch, or finds the one that was taken. If a replica follows, makes sure that it has
+    /// the batch. Otherwise a replica that becomes primary right after it would hold these sums
+    /// again, and give them another number.
     async fn take_for_good(&self, count: usize) -> Result<[Value; 2], FlushError> {
         let names = ["sums", "order", "clock"].map(|name| self.place.group.key(name));
         let slot = Client::slot_of(&names[0]);
@@ -236,7 +265,7 @@ impl RedisIncrements {
                 return Ok([batch, more]);
             }
             if had_replicas {
-                return Err(FlushError::NotReplicated);
+                return Err(Unfit::NotReplicated.into());
             }
             // Now it is known that one follows; the same batch is taken again.
         }
@@ -282,7 +311,7 @@ impl PendingIncrements for RedisIncrements {
             }) {
                 Ok(increment) => increments.push(increment),
                 Err(error) => {
-                    foreign.push(name);
+                    foreign.push(Vec::from(name));
                     reason = Some(error);
                 }
             }
@@ -290,7 +319,11 @@ impl PendingIncrements for RedisIncrements {
         let Some(number) = number else { return Ok(None) };
         self.floor.fetch_max(number, Ordering::AcqRel);
         let batch = IncrementBatch { stream: self.stream.clone(), number, increments };
-        Ok(Some(TakenBatch { batch, more: more.as_int()? == 1, unreadable: reason.map(|reason| (foreign, reason)) }))
+        let unreadable = reason.map(|reason| {
+            let error = Unfit::PutAside { count: foreign.len(), reason };
+            (foreign, error.into())
+        });
+        Ok(Some(TakenBatch { batch, more: more.as_int()? == 1, unreadable }))
     }
 
     async fn settle(&self, taken: &TakenBatch) -> Result<(), WriteBehindError> {

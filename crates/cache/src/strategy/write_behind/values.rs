@@ -12,8 +12,6 @@ use super::error::{FlushError, NotFlushed, WriteBehindError, WriteBehindReadErro
 use super::memory::MemoryValues;
 use super::options::WriteBehindOptions;
 use super::pending::PendingValues;
-#[cfg(feature = "redis")]
-use super::redis;
 use super::sink::ValueSink;
 use super::turn::Turn;
 use crate::fill::Fill;
@@ -27,11 +25,15 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 
 /// Values that are written to the store a moment later. Cloning copies a few pointers.
 ///
-/// A write invalidates the cached value; a read through [`get_or_load`](Self::get_or_load) that misses finds the waiting write
-/// before it asks the loader. So who reads here sees what was written here, on every node that shares the cache's L2; and when a writer
-/// was killed before it told the cache, at the latest when the write is flushed, which invalidates the keys once more. On Redis a write that
-/// was flushed waits on, and is flushed again, until the cache's L2 has been told of it.
-/// **Read the keys that you write here through this handle alone**: a loader that reads the store behind its back brings an older value.
+/// A write invalidates the cached value. A read through [`get_or_load`](Self::get_or_load) that
+/// misses finds the waiting write before it calls the loader. So readers of this handle see its
+/// writes on every node that shares the cache's L2. If a writer was killed before it notified the
+/// cache, they see them after the flush at the latest, because a flush invalidates the keys once
+/// more. On Redis a flushed write continues to wait and is flushed again until the cache's L2 has
+/// been notified.
+///
+/// **Read the keys that you write here through this handle alone**: a loader that reads the store
+/// directly brings an older value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,7 +56,7 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let cached = TieredCache::builder().build().typed::<String>(TtlClass::PREFERENCES);
+/// let cached = TieredCache::builder().build().typed::<String>(TtlClass::DEFAULT);
 /// let profiles = WriteBehind::in_memory(cached, Profiles, WriteBehindOptions::new("profiles"));
 /// let key = Key::builder("profile").part(7).build()?;
 /// profiles.write(&key, "blue".to_owned()).await?;
@@ -67,11 +69,14 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 ///
 /// # What it guarantees
 ///
-/// - A write that was acknowledged reaches the sink, or a later one of its key does, with a version above all before it; on Redis
-///   whichever processes are killed, in memory unless this one is. With a sink that compares versions no value is turned back.
+/// - An acknowledged write reaches the sink, or a later one of its key does, with a version above
+///   all earlier ones. On Redis this holds whichever processes are killed, in memory unless this
+///   one is. If the sink compares versions, no value is replaced by an older one.
 /// - No more keys and bytes wait than the limits; a write to one more is an error.
-/// - A write that was admitted before a [`shut_down`](Self::shut_down) is flushed by it, and one that wasn't is an error.
-/// - When the last handle is dropped, what waits is flushed once more, behind; [`shut_down`](Self::shut_down) waits for that.
+/// - A write that was admitted before a [`shut_down`](Self::shut_down) is flushed by it. Any other
+///   write is an error.
+/// - When the last handle is dropped, waiting writes are flushed once more in the background.
+///   [`shut_down`](Self::shut_down) waits for that flush.
 pub struct WriteBehind<V> {
     values: TypedCache<V>,
     pending: Arc<dyn PendingValues<V>>,
@@ -85,27 +90,30 @@ pub struct WriteBehind<V> {
 pub struct Accepted {
     /// The version under which the sink gets it, if no later write of the key takes its place.
     pub version: u64,
-    /// That the cache's L2 could not be told: until it is, other processes may read the value before.
+    /// Invalidation that the cache's L2 has not received. Until it has, other processes may read
+    /// the earlier value.
     pub owed: Option<Owed>,
 }
 
 impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
-    /// Writes wait in the memory of this process: those of the last interval are lost with it when it is killed.
+    /// Writes wait in the memory of this process. Those of the last interval are lost if it is
+    /// killed.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn in_memory(values: TypedCache<V>, sink: impl ValueSink<V>, options: WriteBehindOptions) -> Self {
         let pending = Arc::new(MemoryValues::new(options.room, values.form.weigh));
-        Self::start(values, pending, sink, Turn::Alone, options)
+        Self::start(values, pending, sink, None, options)
     }
 
-    /// Writes wait in Redis, in the form that `codec` gives them, for all processes that use the same keyspace and name.
+    /// Writes wait in Redis in the form of `codec`, for all processes that use the same keyspace
+    /// and name.
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError::NotDurable`] for a client that was not connected as `Role::Durable`, which is what makes sure that the server
-    /// evicts nothing.
+    /// [`WriteBehindError::NotDurable`] if the client was not connected as `Role::Durable`. That
+    /// role ensures that the server evicts nothing.
     ///
     /// # Panics
     ///
@@ -119,9 +127,9 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         keyspace: &tidegate_redis::Keyspace,
         options: WriteBehindOptions,
     ) -> Result<Self, WriteBehindError> {
-        let place = redis::Place::of_values(client, keyspace, &options)?;
-        let turn = place.turn(&options);
-        let pending = Arc::new(redis::RedisValues::new(place, Box::new(codec), options.room));
+        let place = super::redis::Place::of_values(client, keyspace, &options)?;
+        let turn = Some(place.turn(&options));
+        let pending = Arc::new(super::redis::RedisValues::new(place, Box::new(codec), options.room));
         Ok(Self::start(values, pending, sink, turn, options))
     }
 
@@ -129,7 +137,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         values: TypedCache<V>,
         pending: Arc<dyn PendingValues<V>>,
         sink: impl ValueSink<V>,
-        turn: Turn,
+        turn: Option<Turn>,
         options: WriteBehindOptions,
     ) -> Self {
         let (count, longest) = (options.count, options.sink_timeout);
@@ -138,7 +146,8 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         Self { values, pending, engine, tags: None }
     }
 
-    /// The tags that a waiting value gets when a read caches it; without this none. Give it the tags that the loader gives.
+    /// Tags that a waiting value gets when a read caches it, none by default. Use the tags of the
+    /// loader.
     #[must_use]
     pub fn tags(mut self, tags: impl Fn(&Key, &V) -> Vec<Tag> + Send + Sync + 'static) -> Self {
         self.tags = Some(Arc::new(tags));
@@ -147,8 +156,9 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
 
     /// Takes a value, in place of any that waits under the key.
     ///
-    /// Dropped half-way, it is carried on behind. Two writes of a key have the order in which they were taken, on whichever nodes; the cache keeps neither, so that their answers may
-    /// come in any order.
+    /// A cancelled call continues in the background. Two writes of a key are ordered by when they
+    /// were taken, on all nodes. The cache keeps neither value, so their answers may come in any
+    /// order.
     ///
     /// # Errors
     ///
@@ -191,11 +201,13 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         self.pending.get(key).await
     }
 
-    /// The value under the key: the cached one, else the one that waits, else the loader's. Otherwise as [`TypedCache::get_or_load`].
+    /// Returns the value under the key: the cached one, else the waiting one, else the loader's.
+    /// Apart from that it is like [`TypedCache::get_or_load`].
     ///
     /// # Errors
     ///
-    /// [`LoadError`]; its loader's error says whether the loader failed, or the waiting writes could not be read.
+    /// [`LoadError`]. Its loader error tells whether the loader failed or the waiting writes could
+    /// not be read.
     pub async fn get_or_load<E, F, Fut>(
         &self,
         key: &Key,
@@ -218,7 +230,8 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         self.values.get_or_load(key, load).await
     }
 
-    /// Flushes now, for as long as `within`: what waited when it was called is in the store when it returns.
+    /// Flushes now, for at most `within`. When it returns, the store has everything that waited at
+    /// the call.
     ///
     /// # Errors
     ///
@@ -227,7 +240,8 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         self.engine.flush(within).await
     }
 
-    /// Takes no more writes from this process, flushes what waits, and ends. May be called again when it failed.
+    /// Takes no more writes from this process, flushes what waits, and ends. May be called again
+    /// after a failure.
     ///
     /// # Errors
     ///
@@ -279,8 +293,9 @@ impl<V: Send + Sync + 'static, S: ValueSink<V>> Batches for ValueBatches<V, S> {
         let writes = oldest.writes;
         if !writes.is_empty() {
             call(async { self.sink.write(&writes).await }, self.longest).await?;
-            // Whoever wrote may have been killed before it told the cache. What L2 can't be told of it, this process owes; and what
-            // outlives this process must outlive that too, for the next one to tell.
+            // The writer may have been killed before it notified the cache. This process owes what
+            // it cannot send to L2. A debt for writes that outlive this process must outlive it
+            // too, so that the next process pays it.
             let told = self.values.cache().invalidate_keys(writes.iter().map(|write| &write.key)).await;
             if let Err(owed) = told
                 && self.pending.outlives_the_process()

@@ -1,0 +1,58 @@
+//! What a load asks of L2 for its key, and what it hears of that key meanwhile.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::l2::EntryId;
+
+/// The part of a load that concerns L2.
+#[derive(Debug, Default)]
+pub(crate) struct Inquiry {
+    /// The entry of L2 that it is to replace.
+    past: OnceLock<EntryId>,
+    /// Whether it waits for no load of another process. Only L2 reads it.
+    pub(crate) is_alone: AtomicBool,
+    /// Whether L2 could not be asked.
+    lacks_l2: AtomicBool,
+    /// How often others changed the key in L2 meanwhile, or this process itself.
+    noticed: AtomicU64,
+}
+
+impl Inquiry {
+    /// Makes it one that replaces this entry of L2, though that is still good.
+    pub(crate) fn replaces(&self, entry: EntryId) {
+        // Said once, when the load is made.
+        let _ = self.past.set(entry);
+    }
+
+    /// The entry of L2 that it is to replace.
+    pub(crate) fn past(&self) -> Option<EntryId> {
+        self.past.get().copied()
+    }
+
+    /// Makes it one that waits for no load of another process.
+    pub(crate) fn goes_alone(&self) {
+        self.is_alone.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes that L2 could not be asked, so that nobody knows what it has.
+    pub(crate) fn lacks_l2(&self) {
+        self.lacks_l2.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether L2 could not be asked, though there is one.
+    #[cfg(feature = "sessions")]
+    pub(crate) fn is_without_l2(&self) -> bool {
+        self.lacks_l2.load(Ordering::SeqCst)
+    }
+
+    /// Counts a notice of a change of the key.
+    pub(crate) fn notice(&self) {
+        self.noticed.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many notices of a change of its key came since it started.
+    pub(crate) fn noticed(&self) -> u64 {
+        self.noticed.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,279 @@
+//! Stands in for L2 in a build without the feature `redis`.
+//!
+//! The other modules name the same types and methods in both builds, so they need no `cfg`. Most
+//! types here have no value: code that needs one compiles to nothing.
+
+#![allow(
+    dead_code,
+    clippy::unused_async,
+    clippy::needless_pass_by_value,
+    reason = "the names and signatures are those of L2, of which each feature uses a part"
+)]
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::codec::{Codec, CodecError};
+use crate::class::Class;
+use crate::clock::Clock;
+use crate::event::{Observer, Scope};
+use crate::fill::Fill;
+use crate::inquiry::Inquiry;
+use crate::key::Key;
+use crate::pattern::Pattern;
+use crate::stats::TierStats;
+use crate::strategy::write_behind::WriteBehindError;
+use crate::tag::Tag;
+use crate::ttl::TtlClass;
+
+/// Types without a value.
+macro_rules! none {
+    ($($name:ident)+) => {$(
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum $name {}
+    )+};
+}
+
+/// Methods of a type without a value.
+macro_rules! never {
+    ($type:ident: $(fn $name:ident$([$v:ident])?(&$self:ident$(, $($argument:tt)*)?) -> $answer:ty;)*) => {
+        impl $type {$(
+            pub(crate) fn $name$(<$v>)?(&$self$(, $($argument)*)?) -> $answer {
+                match *$self {}
+            }
+        )*}
+    };
+    ($type:ident: $(async fn $name:ident$([$v:ident])?(&$self:ident$(, $($argument:tt)*)?) -> $answer:ty;)*) => {
+        impl $type {$(
+            pub(crate) async fn $name$(<$v>)?(&$self$(, $($argument)*)?) -> $answer {
+                match *$self {}
+            }
+        )*}
+    };
+}
+
+/// In place of the codecs.
+pub(crate) mod codec {
+    /// Any value serves as a codec, because nothing is encoded.
+    pub(crate) trait Codec<V>: Send + Sync + 'static {}
+
+    impl<V, C: Send + Sync + 'static> Codec<V> for C {}
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("there is no codec")]
+    pub(crate) struct CodecError;
+}
+
+/// In place of the codec of HTTP responses.
+pub(crate) mod wire {
+    pub(crate) struct Wire;
+
+    impl Wire {
+        pub(crate) fn new(_most_body: usize) -> Self {
+            Self
+        }
+    }
+}
+
+/// In place of the codec of sessions.
+pub(crate) mod written {
+    pub(crate) struct Written;
+}
+
+/// In place of the turns of a write-behind.
+pub(crate) mod turn {
+    pub(crate) use super::Turn;
+}
+
+none!(EntryId Following HeldTurn L2 RedisTier Ticket Tickets Turn Word);
+
+// These have a value, as `CodecError` has. Otherwise the compiler warns that code behind the calls
+// that return them is unreachable.
+
+#[derive(Clone)]
+pub(crate) struct Patience;
+
+#[derive(Clone)]
+pub(crate) struct Glancing;
+
+/// What is invalidated, of which no other process is notified.
+pub(crate) enum Debt {
+    Key(Key),
+    Any,
+}
+
+/// What would be stored.
+pub(crate) struct New {
+    pub(crate) id: EntryId,
+}
+
+/// L2 was not reached.
+pub(crate) struct Untold;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    pub(crate) id: Option<EntryId>,
+    pub(crate) left: Duration,
+    pub(crate) noticed: u64,
+}
+
+pub(crate) enum Sought<V> {
+    Found { fill: Fill<V>, mark: Option<Mark> },
+    Stale(Past<V>),
+    Absent(Option<Ticket>),
+}
+
+pub(crate) struct Past<V> {
+    pub(crate) fill: Fill<V>,
+    pub(crate) id: EntryId,
+    pub(crate) left: Duration,
+    pub(crate) noticed: u64,
+}
+
+pub(crate) enum News<V> {
+    Found(Fill<V>, Option<Mark>),
+    Stale(Past<V>),
+}
+
+pub(crate) struct Glance<V> {
+    pub(crate) fill: Fill<V>,
+    pub(crate) mark: Option<Mark>,
+}
+
+#[derive(Default)]
+pub(crate) struct Attempts(());
+
+pub(crate) enum Meaning {
+    Value(Key),
+    Tag(Tag),
+    Class(String),
+    Pattern(Pattern, Option<String>),
+    All,
+    Unknown,
+}
+
+type Wanted<'a> = (&'a Key, &'a Inquiry);
+type Told = Result<(), Box<dyn Error + Send + Sync>>;
+
+pub(crate) fn is_named(class: &str, mark: &str) -> bool {
+    class == mark
+}
+
+impl Mark {
+    pub(crate) fn noticed(mark: Option<Self>) -> u64 {
+        mark.map_or(0, |mark| mark.noticed)
+    }
+}
+
+impl Debt {
+    pub(crate) fn of(_scope: Scope<'_>) -> Self {
+        Self::Any
+    }
+}
+
+impl Attempts {
+    pub(crate) fn are_over(&mut self) -> bool {
+        true
+    }
+}
+
+impl EntryId {
+    pub(crate) fn expired(self) -> Option<Self> {
+        match self {}
+    }
+
+    pub(crate) fn fresh(self) -> Option<Self> {
+        match self {}
+    }
+}
+
+impl Following {
+    pub(crate) async fn next(&mut self) -> Option<Word> {
+        match *self {}
+    }
+}
+
+impl HeldTurn {
+    pub(crate) async fn end(self) {
+        match self {}
+    }
+}
+
+impl Glancing {
+    pub(crate) fn left(&self) -> Patience {
+        Patience
+    }
+}
+
+impl L2 {
+    pub(crate) fn may_glance(self: &Arc<Self>) -> bool {
+        match **self {}
+    }
+
+    pub(crate) fn new(tier: RedisTier, _clock: Arc<dyn Clock>, _observer: Option<Arc<dyn Observer>>) -> Arc<Self> {
+        match tier {}
+    }
+}
+
+never! { Ticket:
+    async fn renewed_during[T](&self, _: impl Future<Output = T>) -> T;
+}
+
+never! { Tickets:
+    async fn renewed_during[T](&self, _: impl Future<Output = T>) -> T;
+}
+
+never! { Turn:
+    async fn begin(&self) -> Result<Option<HeldTurn>, WriteBehindError>;
+}
+
+never! { HeldTurn:
+    async fn extend(&self) -> Result<bool, WriteBehindError>;
+}
+
+never! { L2:
+    fn patience(&self) -> Patience;
+    fn patience_for(&self, _: usize) -> Patience;
+    fn glancing(&self) -> Glancing;
+    fn owed(&self) -> u64;
+    fn stats(&self) -> TierStats;
+    fn pack[V](&self, _: &TtlClass, _: &dyn Codec<V>, _: &Fill<V>) -> Result<New, CodecError>;
+    fn codec_failed(&self, _: &Class, _: &Key, _: &CodecError) -> ();
+    fn forget_what_was_said(&self) -> ();
+    fn is_followed_by(&self, _: &Following) -> ();
+    fn was_forbidden_to_follow(&self) -> ();
+    fn is_not_followed(&self) -> ();
+    fn take_in(&self, _: &Word) -> Option<Meaning>;
+}
+
+never! { L2:
+    async fn fence(&self, _: &Key, _: &mut Patience) -> Option<Ticket>;
+    async fn tell(&self, _: &Key, _: &mut Patience) -> bool;
+    async fn put(&self, _: &Key, _: Option<New>) -> bool;
+    async fn put_many(&self, _: Vec<(Key, Option<New>)>) -> ();
+    async fn put_unless(&self, _: &Key, _: New, _: &[u8]) -> Result<bool, Untold>;
+    async fn put_end(&self, _: &Key, _: New) -> Result<(), Untold>;
+    async fn invalidate(&self, _: Vec<Debt>) -> Told;
+    async fn seek[V](&self, _: &Key, _: &Class, _: &dyn Codec<V>, _: &Inquiry, _: bool, _: &mut Patience) -> Sought<V>;
+    async fn seek_newer[V](
+        &self, _: &Key, _: &Class, _: &dyn Codec<V>, _: &Inquiry, _: EntryId, _: &mut Patience
+    ) -> Sought<V>;
+    async fn seek_many[V](
+        &self, _: &[Wanted<'_>], _: &Class, _: &dyn Codec<V>, _: bool, _: &mut Patience, _: impl FnMut(usize, News<V>)
+    ) -> Option<Tickets>;
+    async fn glance[V](&self, _: &Key, _: &Class, _: &dyn Codec<V>, _: &Inquiry, _: &Glancing) -> Option<Glance<V>>;
+    async fn fill[V](
+        &self, _: Option<Ticket>, _: &Class, _: &dyn Codec<V>, _: &Fill<V>, _: (&Inquiry, u64), _: &mut Patience
+    ) -> Option<Mark>;
+    async fn fill_many[V](
+        &self, _: Option<Tickets>, _: &Class, _: &dyn Codec<V>, _: &[Wanted<'_>], _: (&[Fill<V>], &[u64]),
+        _: &mut Patience
+    ) -> Vec<Option<Mark>>;
+    async fn clear(&self, _: &Key, _: &Class, _: Option<Ticket>, _: bool, _: &mut Patience) -> ();
+    async fn clear_many(&self, _: &Class, _: Option<&mut Tickets>, _: &[(Key, bool)], _: &mut Patience) -> ();
+    async fn forget_absent(&self, _: &mut Tickets, _: impl Iterator<Item = &Key>, _: &mut Patience) -> ();
+    async fn start_following(&self, _: &mut Attempts) -> Option<Following>;
+    async fn holds(&self, _: &Key, _: EntryId, _: Option<EntryId>) -> bool;
+}
