@@ -2,8 +2,9 @@
 //!
 //! **It holds** tenants and their keys ([`tenant`]), users ([`user`]), sessions ([`session`]),
 //! stored passwords ([`password`]), schedules and their recurrence rules ([`schedule`]), files
-//! ([`file`]), the chunks and positions of an import ([`import`]), the queues ([`queues`]), alert
-//! rules ([`alert_rules`]), and every key and tag of the cache ([`cache_keys`]).
+//! ([`file`](mod@file)), the chunks and positions of an import ([`import`]), the queues
+//! ([`queues`]), alert rules ([`alert_rules`]), and every key and tag of the cache
+//! ([`cache_keys`]).
 //!
 //! **It must not hold** code that reads a table, a setting or the network. A type here is made from
 //! text or numbers, checks them, and is then always valid. Statements are in `tidegate-store`, and
