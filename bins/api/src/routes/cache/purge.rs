@@ -17,13 +17,8 @@ use crate::problem::Problem;
 /// Most keys or tags of one request. Each is a row of a transaction that blocks all other writes.
 const MOST_NAMED: usize = 1_000;
 /// Classes that are known whether or not this node has used them: another may have.
-const STANDARD: [TtlClass; 5] = [
-    cache_classes::SCHEDULE,
-    TtlClass::SESSION,
-    TtlClass::COMPUTATION,
-    TtlClass::API,
-    cache_classes::PREFERENCES,
-];
+const STANDARD: [TtlClass; 5] =
+    [cache_classes::SCHEDULE, TtlClass::SESSION, TtlClass::COMPUTATION, TtlClass::API, cache_classes::PREFERENCES];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
