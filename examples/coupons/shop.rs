@@ -172,7 +172,7 @@ async fn write(sql: AnyPool, batch: Vec<Row>) -> Result<Vec<()>, sqlx::Error> {
         insert = insert.bind(campaign).bind(user).bind(attempt);
     }
     insert.execute(&sql).await?;
-    Ok(batch.iter().map(|_| ()).collect())
+    Ok(vec![(); batch.len()])
 }
 
 /// `($1, $2), ($3, $4)` for two rows of two columns.

@@ -1,10 +1,12 @@
 //! Files that a run writes at its end. Until then they stay as they are.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tempfile::NamedTempFile;
 
 /// Refuses a file that can't be written, before a run of minutes and not after it. Changes nothing
 /// and leaves nothing. `create` says whether the file may be missing.
@@ -14,7 +16,7 @@ pub(crate) fn ensure_writable(path: &Path, create: bool) -> anyhow::Result<()> {
             if exists || !create {
                 OpenOptions::new().append(true).open(&path)?;
             }
-            Temporary::beside(&path).map(drop)
+            beside(&path).map(drop)
         }
         Destination::Written => OpenOptions::new().append(true).open(path).map(drop),
     };
@@ -25,12 +27,14 @@ pub(crate) fn ensure_writable(path: &Path, create: bool) -> anyhow::Result<()> {
 pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let written = || match destination(path)? {
         Destination::Replaced { path, exists } => {
-            let mut temporary = Temporary::beside(&path)?;
-            temporary.file.write_all(text.as_bytes())?;
+            let mut temporary = beside(&path)?;
+            temporary.write_all(text.as_bytes())?;
             if exists {
-                temporary.file.set_permissions(fs::metadata(&path)?.permissions())?;
+                temporary.as_file().set_permissions(fs::metadata(&path)?.permissions())?;
             }
-            temporary.replace(&path)
+            temporary.as_file().sync_all()?;
+            temporary.persist(&path)?;
+            Ok(())
         }
         Destination::Written => fs::write(path, text),
     };
@@ -60,37 +64,18 @@ fn destination(path: &Path) -> io::Result<Destination> {
     }
 }
 
-/// A file beside another one, which is removed unless it replaces that one.
-struct Temporary {
-    file: File,
-    path: PathBuf,
-}
-
-impl Temporary {
-    fn beside(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
-        let path = path.with_file_name(format!(".{}.{}.tmp", name.display(), std::process::id()));
-        Ok(Self { file: File::create_new(&path)?, path })
-    }
-
-    fn replace(mut self, path: &Path) -> io::Result<()> {
-        self.file.sync_all()?;
-        fs::rename(&self.path, path)?;
-        // It is the other file now.
-        self.path = PathBuf::new();
-        Ok(())
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
+/// A file beside another one. It is removed unless it replaces that one.
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    // As readable as any other new file; a temporary one is for its owner alone otherwise.
+    let permissions = fs::Permissions::from_mode(0o666);
+    tempfile::Builder::new().permissions(permissions).tempfile_in(directory.unwrap_or(Path::new(".")))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::fs::File;
+    use std::os::unix::fs::symlink;
 
     use tidegate_testkit::Scratch;
 

@@ -139,10 +139,7 @@ mod tests {
     }
 
     fn descriptors_of(seconds: u64, descriptors: fn(u64) -> u64) -> Check {
-        let mut growth = Growth::default();
-        read(&mut growth, 1, seconds, descriptors, |_| 100);
-        let [_, check] = growth.checks(MINUTE);
-        check
+        descriptors_in(0..=seconds, descriptors)
     }
 
     fn memory_of(seconds: u64, mib: fn(u64) -> u64) -> Check {
