@@ -17,7 +17,7 @@ pub(crate) use self::of_stores::may_be_enqueued;
 
 /// Longest detail in characters: it may repeat what the client sent, which may be anything.
 const MAX_DETAIL: usize = 1000;
-/// What the client reads about a failure of ours.
+/// Detail of a failure of the server.
 const OF_OURS: &str = "the server failed; the log has the cause under this request_id";
 /// Type of the problem that a full job store is.
 const JOB_STORE_FULL: &str = "job-store-full";

@@ -112,7 +112,7 @@ pub(super) async fn clean_at_most(app: &App, queue: &str, clean: &Clean, most: u
     steps(app, most, |limit| app.node().broker.clean(queue, state, older_than, limit)).await
 }
 
-/// What was done to a queue within the time of a request.
+/// Result of a change of a queue that was made within the time of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Changed {
     /// How many jobs it was.
