@@ -1,4 +1,4 @@
-//! Every number that the service tells of itself equals what a scripted run did, exactly.
+//! Every figure that the service reports equals the effect of a scripted run, exactly.
 
 pub(crate) mod exposition;
 mod metrics;
@@ -132,7 +132,7 @@ pub(crate) async fn the_queue_counts_its_jobs_by_what_became_of_them() {
     let names = json!(names);
     let at = names.as_array().and_then(|names| names.iter().position(|name| name == "import")).expect("the imports");
     let workers = queues["items"][at]["workers"].take();
-    // The inner worker ran each once, and tells it when the store has it.
+    // The inner worker ran each once, and reports it when the store has it.
     let ended = json!(script.queue["completed_total"] + script.queue["failed_total"]);
     let mut runs = queues["items"][at]["latency"].take();
     let timed = poll_until(DEADLINE, async || {
