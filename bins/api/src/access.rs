@@ -1,11 +1,12 @@
 //! Access to operations and to the decision service.
 //!
-//! Decides who may read and who may change what concerns the whole service, and who may ask for
-//! decisions. [`crate::caller`] decides about tenants.
+//! This module decides which clients may read and change what concerns the whole service, and which
+//! may request decisions. [`crate::caller`] decides about tenants.
 //!
-//! An unknown token is an attempt. The limiter `auth` counts attempts by the client's address and
-//! the role that was tried, and refuses further ones. A valid token always passes: tokens are too
-//! long to be guessed, and another client at the same address must not lock their owner out.
+//! A request with an unknown token is a failed attempt. The limiter `auth` counts attempts by the
+//! client's address and the role that was tried, and refuses further ones. A valid token always
+//! passes: tokens are too long to be guessed, and another client at the same address must not lock
+//! their owner out.
 
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -22,7 +23,7 @@ use crate::pages::session;
 use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
 
-/// Layer of what asks for a token.
+/// Layer of routes that require a token.
 pub(crate) fn layer<S: Behind>(
     (app, need): (App, Need),
     request: Request,
@@ -35,16 +36,16 @@ pub(crate) fn layer<S: Behind>(
     }
 }
 
-/// Whether the request may read operations; for routes that tenants may read too.
+/// Checks that the request may read operations. For routes that tenants may read too.
 ///
 /// # Errors
 ///
-/// 401 or 403, as on any of the operations routes; 429 after too many tokens that aren't known.
+/// 401 or 403, as on any operations route, or 429 after too many unknown tokens.
 pub(crate) async fn read_operations(app: &App, parts: &Parts) -> Result<(), Problem> {
     admit(app, Need::Read, &parts.extensions, &parts.headers).await
 }
 
-/// Whether the request may change what operations may; for routes that tenants may change too.
+/// Checks that the request may change operations. For routes that tenants may change too.
 ///
 /// # Errors
 ///
@@ -53,8 +54,8 @@ pub(crate) async fn change_operations(app: &App, parts: &Parts) -> Result<(), Pr
     admit(app, Need::Change, &parts.extensions, &parts.headers).await
 }
 
-/// Whether the request has the admin token, has the service token and asks for a decision, or is
-/// for a page and has an admin's session.
+/// Whether the request skips the front limiter: it has the admin token, it has the service token
+/// and requests a decision, or it is for a page and has an admin's session.
 pub(crate) fn passes_front<B>(app: &App, request: &axum::http::Request<B>) -> bool {
     let Rights { admin, service, .. } = shown(app, request);
     admin || (service && request.uri().path() == CHECK_PATH)
@@ -80,9 +81,9 @@ pub(crate) const CHECK_PATH: &str = "/api/rate-limit/check";
 /// The right that an operation requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// To look into what operators look into: the read token.
+    /// Reading what operators see: the read token.
     Read,
-    /// To change it, and to see what only they may see whose it is: the admin token.
+    /// Changing it, and reading what only holders of this token may see: the admin token.
     Change,
     /// The decision service: the service token, or the admin token.
     Decide,
@@ -96,7 +97,7 @@ async fn admit(app: &App, need: Need, extensions: &Extensions, headers: &HeaderM
     Err(problem)
 }
 
-/// Lets the request through, or refuses it; or says how it is refused as an attempt that failed.
+/// Admits the request or refuses it. Returns the refusal if it counts as a failed attempt.
 fn check(app: &App, need: Need, extensions: &Extensions, headers: &HeaderMap) -> Result<Option<Problem>, Problem> {
     let settings = app.settings();
     let tokens = &settings.tokens;

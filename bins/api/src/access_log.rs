@@ -1,8 +1,8 @@
-//! One line of the log for each request: what was requested and what was sent, never its content.
+//! One log line per request: what was requested and what was sent, never its content.
 //!
-//! A line is made when the last byte of an answer leaves. A thread of its own writes it. A bounded
-//! queue lies between the two. A line that finds the queue full is counted and dropped, so that no
-//! request waits for a disk or a terminal.
+//! A line is created when the last byte of a response is sent. A separate thread writes it, behind
+//! a bounded queue. A line that finds the queue full is counted and dropped, so that no request
+//! waits for a disk or a terminal.
 
 mod layer;
 mod line;
@@ -18,22 +18,23 @@ use tokio::sync::oneshot;
 
 use self::line::Line;
 
-/// Lines that wait to be written: about a second of a busy process, and a few MiB.
+/// Maximum number of lines that wait to be written: about a second of a busy process, and a few
+/// MiB.
 const WAITING: usize = 16_384;
-/// How long an ending process waits for the lines that are on their way.
+/// How long a shutdown waits for pending lines.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// The tenant of an answer, which `caller` puts on it.
+/// The tenant of a response, set by `caller`.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked(pub(crate) TenantId);
 
-/// The log of requests, and the layer that writes it: one for as long as the process lives.
+/// The log of requests, and the layer that writes it. There is one per process.
 #[derive(Clone, Copy)]
 pub(crate) struct AccessLog(&'static Parts);
 
 struct Parts {
     settings: AccessLogSettings,
-    /// The clock that also says when a request came.
+    /// The same clock that records when a request was received.
     now: Box<dyn Fn() -> Duration + Send + Sync>,
     queue: SyncSender<Message>,
     dropped: AtomicU64,
@@ -42,12 +43,12 @@ struct Parts {
 #[derive(Debug)]
 enum Message {
     Line(Line),
-    /// Answered when all before it is written.
+    /// A request for a reply once all earlier lines are written.
     Flush(oneshot::Sender<()>),
 }
 
 impl AccessLog {
-    /// Starts the thread that writes, and shows what it loses.
+    /// Starts the thread that writes, and registers a counter of dropped lines.
     pub(crate) fn start(settings: AccessLogSettings, telemetry: &Telemetry) -> Self {
         let registry = telemetry.registry().clone();
         let log = Self::with(settings, WAITING, move || registry.now(), line::write);
@@ -75,7 +76,7 @@ impl AccessLog {
     pub(crate) async fn flush(&self) {
         let (told, written) = oneshot::channel();
         if self.0.queue.try_send(Message::Flush(told)).is_ok() {
-            // What a blocked reader holds up must not hold up the end.
+            // A blocked reader must not delay the shutdown.
             let _ = tokio::time::timeout(FLUSH, written).await;
         }
     }
@@ -112,7 +113,7 @@ mod tests {
         Request::get("/a?token=hunter2").body(Body::empty()).unwrap()
     }
 
-    /// Asks once, and reads the whole answer.
+    /// Sends one request, and reads the whole response.
     async fn ask(log: &AccessLog, status: StatusCode) {
         let answer = move |_: Request| async move {
             let mut answer = Response::new(Body::from("four"));
@@ -145,17 +146,17 @@ mod tests {
             10,
             || Duration::ZERO,
             move |_| {
-                // Held up until the other end is gone.
+                // Blocks until the other end is gone.
                 let _ = gate.recv();
                 count.fetch_add(1, Ordering::Relaxed);
             },
         );
-        // A request that waited for the log would wait for the gate, which opens after it.
+        // A request that waited for the log would wait for the gate, which opens only later.
         for _ in 0..1_000 {
             ask(&log, StatusCode::OK).await;
         }
         let dropped = log.0.dropped.load(Ordering::Relaxed);
-        // Ten wait, and one more may be before the gate.
+        // Ten wait in the queue, and the writer may hold one more.
         assert!((989..=990).contains(&dropped), "{dropped}");
         drop(open);
         let all = async {

@@ -1,4 +1,4 @@
-//! Answers to a request that created something: what it is, and where.
+//! Responses to requests that created something.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +16,7 @@ pub(crate) fn created(made: &impl Serialize, location: String) -> Response {
     at(location, (StatusCode::CREATED, axum::Json(made)).into_response())
 }
 
-/// It is made, and its key is in the answer, this once.
+/// Builds the response with the new object and its key, which is shown only once.
 pub(crate) fn created_with_key(mut made: Value, key: &ApiKey, location: String) -> Response {
     made["api_key"] = key.expose().into();
     let mut response = created(&made, location);

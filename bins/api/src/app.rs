@@ -1,4 +1,4 @@
-//! What every route can reach.
+//! The state that every route can reach.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::tenants::Tenants;
 use crate::views::Views;
 use crate::warm_up::Warming;
 
-/// The API over one node. It lives as long as the process, so that requests count no references.
+/// The API over one node. It lives as long as the process, so requests need no reference counting.
 #[derive(Clone, Copy)]
 pub(crate) struct App(&'static Parts);
 
@@ -41,11 +41,11 @@ struct Parts {
 }
 
 impl App {
-    /// Puts the API's own parts on a node.
+    /// Adds the API's own parts to a node.
     ///
     /// # Errors
     ///
-    /// When a limit can't be kept on Redis.
+    /// If a limit cannot be kept on Redis.
     pub(crate) async fn new(node: Arc<Node>) -> Result<Self, StartError> {
         node.follow_queues();
         let limiters = Limiters::start(&node).await?;
@@ -82,11 +82,11 @@ impl App {
         &self.0.node.settings
     }
 
-    /// Makes the cache know of every commit that ended before this call, in whichever process.
+    /// Waits until the cache has seen every commit that ended before this call, in any process.
     ///
     /// # Errors
     ///
-    /// 503 when it can't be known any more: nothing may be answered from the cache then.
+    /// 503 if that is no longer possible. Then no response may come from the cache.
     pub(crate) async fn catch_up(&self) -> Result<(), Problem> {
         self.0.node.coherence.catch_up().await.map_err(|error| Problem::unavailable("unavailable", error.to_string()))
     }

@@ -1,4 +1,4 @@
-//! What a person sees who started the API: where it is, what it runs on, what to try.
+//! The start message for an operator: address, backends, and commands to try.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use tidegate_base::stdout::say;
 use tidegate_node::node::Node;
 use tidegate_settings::{InnerWorker, OpenTenants};
 
-/// Prints it on standard output; the log goes elsewhere.
+/// Prints it on standard output. The log goes elsewhere.
 pub(crate) fn print(address: SocketAddr, node: &Node) {
     if let Err(error) = say(&text(address, node)) {
         tracing::warn!(%error, "the banner can't be written to standard output");

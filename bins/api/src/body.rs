@@ -1,4 +1,4 @@
-//! A whole body, or why there is none.
+//! Reads whole bodies.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,7 +8,7 @@ use tidegate_base::TooSlow;
 
 use crate::problem::Problem;
 
-/// Refuses a body that is compressed or otherwise encoded: it would be read as what it is not.
+/// Refuses a body that is compressed or otherwise encoded, because the server would misread it.
 ///
 /// # Errors
 ///
@@ -23,7 +23,7 @@ pub(crate) fn ensure_not_encoded(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let detail = "the body has a `Content-Encoding`; send it without one";
     let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-content-encoding", detail);
-    // RFC 9110, 12.5.3: what the resource takes.
+    // RFC 9110, 12.5.3: the encodings that the resource accepts.
     Err(problem.header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn ensure_not_encoded(headers: &HeaderMap) -> Result<(), Problem> {
 ///
 /// # Errors
 ///
-/// 413 if it is longer, 408 if it comes too slowly, 400 if the client breaks off.
+/// 413 if it is longer, 408 if it is too slow, 400 if the client aborts.
 pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     let read = Limited::new(body, limit).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {

@@ -1,4 +1,4 @@
-//! Which tenant a request speaks for, and whether its quota lets it through.
+//! Finds the tenant of a request, and checks its quota.
 
 use std::sync::Arc;
 
@@ -25,17 +25,18 @@ use crate::timeout;
 
 const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 
-/// The tenant that a request speaks for; only routes behind [`layer`] have one.
+/// The tenant of a request. Only routes behind [`layer`] have one.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     /// The tenant, with the limits in force.
     pub tenant: Arc<Tenant>,
-    /// The user, of a request that came with a session; none where the tenant itself speaks.
+    /// The session of a user. `None` if the request uses the tenant's own key.
     pub session: Option<Session>,
 }
 
 impl Caller {
-    /// The key under which the limiter `report` counts this caller: the user, else the tenant.
+    /// Returns the key under which the limiter `report` counts this caller: the user, or else the
+    /// tenant.
     pub(crate) fn asker(&self) -> String {
         match &self.session {
             Some(session) => format!("{}|{}", self.tenant.id, session.user),
@@ -49,7 +50,7 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         let caller = parts.extensions.get::<Self>().cloned();
-        // Only a route that was put outside the layer can get here.
+        // Only a route outside the layer can get here.
         caller.ok_or_else(|| Problem::unauthorized("send the tenant's API key as `Authorization: Bearer tk_…`"))
     }
 }
@@ -64,7 +65,7 @@ pub(crate) fn layer<S: Behind>(
 }
 
 async fn serve(app: App, mut request: Request, behind: impl Behind) -> Result<Response, Problem> {
-    // Bounded here, since an upload has no bound as a whole.
+    // Bounded here, because a whole upload has no timeout.
     let admitted =
         timeout::bounded(&app, admit(&app, request.method(), request.headers(), request.extensions())).await??;
     request.extensions_mut().insert(admitted.caller.clone());
@@ -77,14 +78,14 @@ async fn serve(app: App, mut request: Request, behind: impl Behind) -> Result<Re
 /// A caller whose quota has been charged.
 pub(crate) struct Admitted {
     pub(crate) caller: Caller,
-    /// The rest of its quota.
+    /// The remaining quota.
     quota: Option<TenantDecision>,
-    /// The rest of the limiter `api`, if that counts it too.
+    /// Remaining requests of the limiter `api`, if that also counts the request.
     client: Option<Decision>,
 }
 
 impl Admitted {
-    /// Announces every limit that binds the client, so that it can pace itself by all of them.
+    /// Announces every limit of the client, so that it can adapt to all of them.
     pub(crate) fn announce(&self, app: &App, response: &mut HeaderMap) {
         if let Some(quota) = &self.quota {
             limits::announce_tenant(response, quota);
@@ -95,9 +96,9 @@ impl Admitted {
     }
 }
 
-/// Finds the tenant that a request speaks for, and charges its quota and the client's limit.
+/// Finds the tenant of a request, and charges its quota and the client's limit.
 ///
-/// Neither is charged for good where the other refuses.
+/// If one of the two refuses, the charge of the other is returned.
 pub(crate) async fn admit(
     app: &App,
     method: &Method,
@@ -123,7 +124,7 @@ pub(crate) async fn admit(
 }
 
 /// Whether a read that was admitted would still be admitted, for the same tenant and user. Charges
-/// nothing. `true` if that can't be known now.
+/// nothing. `true` if that cannot be determined now.
 pub(crate) async fn still_speaks_for(app: &App, headers: &HeaderMap, extensions: &Extensions, caller: &Caller) -> bool {
     let user = |caller: &Caller| caller.session.as_ref().map(|session| session.user);
     match authenticate(app, &Method::GET, headers, extensions).await {
@@ -143,9 +144,10 @@ enum Credential {
     Session(SessionDigest),
 }
 
-/// The client that the limiter `api` counts: a user or a key of a tenant with the minute of the
-/// smallest tier. `None` for a tenant with a greater minute or one of its own, which is bound by
-/// its quota alone: else Basic's 120 would end at 100, and with a block.
+/// Returns the client that the limiter `api` counts: a user or key of a tenant that has the
+/// per-minute limit of the smallest tier. `None` for a tenant with a greater limit or one of its
+/// own, which is bound only by its quota. Otherwise a limit of 120 on Basic would end at 100, and
+/// with a block.
 fn limited_as(caller: &Caller, credential: &Credential) -> Option<String> {
     let plan = &caller.tenant.plan;
     if plan.tier() != Tier::Free || plan.overrides().per_minute.is_some() {
@@ -155,27 +157,27 @@ fn limited_as(caller: &Caller, credential: &Credential) -> Option<String> {
         (Some(session), _) => format!("user:{}", session.user),
         (None, Credential::Key(digest)) => format!("key:{:.16}", digest.to_string()),
         (None, Credential::Open(id)) => format!("tenant:{id}"),
-        // Its caller is a user.
+        // Such a caller is a user.
         (None, Credential::Session(_)) => return None,
     })
 }
 
-/// Why a request speaks for no tenant.
+/// Why a request has no tenant.
 enum Stranger {
-    /// It names none that there is: a guess.
+    /// It names no existing tenant: a guess.
     NotKnown(Problem),
-    /// A failure of ours, which is charged to no client.
+    /// A failure of the server, which is charged to no client.
     Failed(Problem),
 }
 
-/// An error on the way to an answer is a failure of ours.
+/// Treats an error while processing as a failure of the server.
 impl<E: Into<Problem>> From<E> for Stranger {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
 }
 
-/// Looks up the tenant, even if the address has used up its guesses: only a lookup separates a
+/// Looks up the tenant, even if the address has used up its guesses: only a lookup distinguishes a
 /// valid key from a guess.
 async fn authenticate(
     app: &App,
@@ -184,7 +186,7 @@ async fn authenticate(
     extensions: &Extensions,
 ) -> Result<(Caller, Credential), Stranger> {
     let credential = credential(app, headers, extensions).map_err(Stranger::NotKnown)?;
-    // From here on, the cache knows of every commit that ended before this request came.
+    // From here on, the cache has seen every commit that ended before this request arrived.
     app.catch_up().await?;
     match credential {
         Credential::Key(digest) => {
@@ -198,8 +200,8 @@ async fn authenticate(
             Ok((Caller { tenant, session: None }, credential))
         }
         Credential::Session(ref digest) => {
-            // A browser sends the cookie for any site's request. Only our own origin may change
-            // something.
+            // A browser sends the cookie with requests from any site. Only this origin may make
+            // changes.
             if !method.is_safe() && !is_same_origin(headers) {
                 return Err(Stranger::Failed(Problem::forbidden("a session changes nothing from another site")));
             }
@@ -212,7 +214,7 @@ async fn authenticate(
     }
 }
 
-/// Reads the request alone, without a lookup.
+/// Inspects only the request, without a lookup.
 fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Credential, Problem> {
     if let Some(token) = bearer(headers).filter(|token| token.starts_with(ApiKey::PREFIX)) {
         let digest = ApiKey::digest_of(token);
@@ -233,14 +235,14 @@ fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result
     id.map(Credential::Open).ok_or_else(unknown_tenant)
 }
 
-/// The session in the cookie, unless another header names the caller: a cookie beside a bare
-/// `X-Tenant-Id` must not make its sender a manager.
+/// Returns the session in the cookie, unless another header names the caller. A cookie beside a
+/// bare `X-Tenant-Id` must not make its sender a manager.
 pub(crate) fn has_session(headers: &HeaderMap) -> Option<SessionDigest> {
     let is_named = headers.contains_key(header::AUTHORIZATION) || headers.contains_key(X_TENANT_ID);
     if is_named { None } else { sessions::sent(headers) }
 }
 
-/// Whether a request speaks for a tenant, by an API key or a session, and for no operator.
+/// Whether a request comes from a tenant, with an API key or a session, and not from an operator.
 pub(crate) fn is_of_tenant(headers: &HeaderMap) -> bool {
     let has_key = bearer(headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX));
     has_key || has_session(headers).is_some()
@@ -268,7 +270,7 @@ mod tests {
         assert!(matches!(fails(), Err(Stranger::Failed(_))));
     }
 
-    /// Routes of a tenant's managers trust a session, and so require proof of it.
+    /// Routes of a tenant's managers trust a session, so they must require proof of it.
     #[test]
     fn a_cookie_counts_only_where_nothing_else_says_who_asks() {
         let cookie = format!("tidegate_user={}", "0".repeat(64));

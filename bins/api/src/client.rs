@@ -16,10 +16,10 @@ use crate::problem::Problem;
 #[derive(Debug, Clone)]
 pub(crate) struct ClientKey(pub String);
 
-/// Layer that finds the client's address behind trusted proxies. It also keeps the authority of the
-/// request's target, and whether the request came by our own TLS. A request of HTTP/1.1 without a
-/// `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have used the other
-/// one.
+/// Layer that finds the client's address behind trusted proxies. It also stores the authority of
+/// the request's target, and whether the request came over the server's own TLS. An HTTP/1.1
+/// request without a `Host`, or any request with two, is refused (RFC 9112, 3.2): a proxy in front
+/// may have used the other one.
 pub(crate) fn layer<S: Behind>(
     app: App,
     mut request: Request,
@@ -37,7 +37,7 @@ fn look(app: App, request: &mut Request) -> Result<(), Problem> {
     let peer = peer(request.extensions()).ok_or_else(|| Problem::internal(&NoPeer))?;
     let address = client_address(peer, request.headers(), &app.settings().trusted_proxies);
     if let Some(authority) = request.uri().authority().cloned() {
-        // HTTP/2 names the host in the target alone. Code that compares it with an origin reads
+        // HTTP/2 names the host only in the target. Code that compares it with an origin reads
         // `Host`.
         if hosts == 0
             && request.version() == Version::HTTP_2

@@ -1,26 +1,27 @@
-//! Cookies that a request brings, and how it came.
+//! The cookies of a request, and whether the request came over TLS.
 
 use std::borrow::Cow;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Never sent: among the headers since that is what those know of a request who ask how it came.
+/// Never sent. It is one of the headers because the code that needs it has only those.
 const BY_TLS: HeaderName = HeaderName::from_static("tidegate-by-tls");
 
-/// The values of the cookies of that name.
+/// Returns the values of the cookies with that name.
 pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.filter(move |(found, _)| *found == name).map(|(_, value)| value)
 }
 
-/// The name under which a cookie is set and looked for. Where requests come by TLS it is one that browsers take from this very host alone:
-/// another one of the same domain could plant its own session there, and see what is done in it.
+/// Returns the name under which a cookie is set and read. Over TLS it has the prefix with which
+/// browsers accept a cookie only from this host. Otherwise another host of the same domain could
+/// plant its own session, and see what the user does in it.
 pub(crate) fn own_name<'a>(name: &'a str, headers: &HeaderMap) -> Cow<'a, str> {
     if came_by_tls(headers) { format!("__Host-{name}").into() } else { name.into() }
 }
 
-/// Notes whether the request came by TLS of our own, whatever its client says.
+/// Records whether the request came over the server's own TLS, whatever its client claims.
 pub(crate) fn mark(headers: &mut HeaderMap, by_tls: bool) {
     headers.remove(BY_TLS);
     if by_tls {
@@ -28,8 +29,8 @@ pub(crate) fn mark(headers: &mut HeaderMap, by_tls: bool) {
     }
 }
 
-/// Whether the request came by TLS: our own, else as the first of the proxies says, in either of the two headers. Whoever says so falsely only
-/// keeps its own cookies from itself.
+/// Whether the request came over TLS: the server's own, or as the first proxy reports in either
+/// header. A client that lies about it only loses its own cookies.
 pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
     if headers.contains_key(BY_TLS) {
         return true;
@@ -57,7 +58,7 @@ mod tests {
         mark(&mut headers, true);
         assert!(came_by_tls(&headers));
         assert_eq!(own_name("a", &headers), "__Host-a");
-        // A client that sends the mark itself has not come by TLS.
+        // A client that sends the mark itself did not come over TLS.
         mark(&mut headers, false);
         assert!(!came_by_tls(&headers));
     }

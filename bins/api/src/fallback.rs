@@ -1,16 +1,16 @@
-//! Answers to requests for which there is no route.
+//! Responses to requests without a matching route.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
 
 use crate::problem::Problem;
 
-/// Answers where nothing is.
+/// Responds to an unknown path.
 pub(crate) async fn unknown(request: Request) -> Problem {
     Problem::not_found(format!("there is nothing at {}", request.uri().path()))
 }
 
-/// Answers a method that a route does not have.
+/// Responds to a method that a route does not have.
 pub(crate) async fn wrong_method(request: Request) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,

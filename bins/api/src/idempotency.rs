@@ -1,7 +1,8 @@
-//! `Idempotency-Key`: a request that is sent again creates nothing again.
+//! `Idempotency-Key`: a repeated request creates nothing again.
 //!
-//! There is no record of requests. The key stays with what it created, which also shows whether a
-//! repetition says the same. A repetition is harmless for as long as that exists.
+//! Requests are not recorded. The key is stored with the object it created, which also shows
+//! whether a repetition is the same request. A repetition is harmless as long as that object
+//! exists.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::problem::Problem;
 
-/// Says that this answer was given before.
+/// Marks a response that was given before.
 pub(crate) const REPLAYED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
 
@@ -39,7 +40,7 @@ impl IdempotencyKey {
         self.0.is_some()
     }
 
-    /// The key's name within that scope and no other: 32 hexadecimal digits.
+    /// Returns the key's name within that scope only: 32 hexadecimal digits.
     pub(crate) fn within(&self, scope: &[&str]) -> Option<String> {
         let key = self.0.as_ref()?;
         let mut hash = Sha256::new();
@@ -52,7 +53,7 @@ impl IdempotencyKey {
     }
 }
 
-/// The key was used for something else.
+/// The key was used for another request.
 pub(crate) fn reused() -> Problem {
     Problem::unprocessable(
         "idempotency-key-reused",
@@ -60,7 +61,7 @@ pub(crate) fn reused() -> Problem {
     )
 }
 
-/// In quotes, as the draft of the IETF has it, or bare, as most clients send it.
+/// In quotes, as in the IETF draft, or bare, as most clients send it.
 fn read(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
-/// Passes the request on, and looks at the [`Problem`] of its answer.
+/// Passes the request on, and checks the [`Problem`] of its response.
 pub(crate) fn layer<S: Behind>(
     app: App,
     request: Request,

@@ -1,4 +1,4 @@
-//! JSON bodies, read strictly: the right type, within the limit, nothing unknown.
+//! JSON bodies, parsed strictly: the right type, within the size limit, no unknown fields.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::header;

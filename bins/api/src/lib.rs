@@ -1,7 +1,7 @@
 //! `tidegate-api`: the HTTP API over a [node](tidegate_node::node).
 //!
-//! `routes` is the map of a request's way: `wire` outermost, `request_id` and the timing layer,
-//! then `client`, the limiter in front, `access` or `caller`, and the route.
+//! `routes` shows the path of a request: `wire` is the outermost layer, then `request_id` and the
+//! timing layer, then `client`, the front limiter, `access` or `caller`, and the route.
 
 mod access;
 mod access_log;

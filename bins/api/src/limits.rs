@@ -1,6 +1,7 @@
 //! The limiters in front of the routes.
 //!
-//! `build` makes them, `enforce` charges them, `refusal` answers what they refuse.
+//! `build` creates them, `enforce` charges them, and `refusal` builds the responses to refused
+//! requests.
 
 mod adjusting;
 mod anomalies;
@@ -28,31 +29,32 @@ pub(crate) use self::quotas::SetQuotaError;
 pub(crate) use self::refusal::{refuse, undecided};
 use crate::problem::Problem;
 
-/// The name of the tenants' quota among the limiters.
+/// Name of the tenants' quota among the limiters.
 pub(crate) const TENANT: &str = "tenant";
 
 /// Every limiter of the API.
 pub(crate) struct Limiters {
-    /// Everything but probes, by client address.
+    /// All requests except probes, by client address.
     pub ddos: Named,
     /// Failed logins, by address and account.
     pub auth: Named,
     /// Reports, by tenant and user.
     pub report: Named,
-    /// Anonymous requests, and those of keys and users of tenants without a minute of their own.
+    /// Anonymous requests, and those of keys and users of tenants without a per-minute limit of
+    /// their own.
     pub api: Named,
-    /// A tenant's minute, hour and day.
+    /// A tenant's limits per minute, hour and day.
     pub tenants: Arc<dyn TenantLimiter>,
-    /// Whether the tenants' quota is asked, and obeyed.
+    /// Whether the tenants' quota is active.
     pub tenant_mode: LimitMode,
     /// Tenants whose rate is far above their usual one.
     pub anomalies: Arc<Anomalies>,
-    /// Quotas that hold on every node, if the limiters use Redis.
+    /// Quotas that apply on every node, if the limiters use Redis.
     shared: Option<SharedQuotas>,
 }
 
 impl Limiters {
-    /// All but the tenants' quota, in the order in which they are asked.
+    /// All except the tenants' quota, in the order in which they are checked.
     pub(crate) fn all(&self) -> [&Named; 4] {
         [&self.ddos, &self.auth, &self.report, &self.api]
     }

@@ -1,8 +1,8 @@
 //! Reads and discards the rest of a body that was refused.
 //!
-//! A server that closes a connection on which its client still sends resets it. The client then
-//! often loses the answer: it sees a broken pipe instead of 413. So the rest is read for a moment
-//! while the answer leaves.
+//! A server that closes a connection while its client is still sending resets it. The client then
+//! often loses the response and sees a broken pipe instead of 413. So the rest is read for a moment
+//! while the response is sent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,21 +14,22 @@ use axum::http::header;
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 
-/// How long the rest is read: enough to see the answer, too short to help an attacker.
+/// How long the rest is read: long enough for the client to see the response, and too short to help
+/// an attacker.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The request, of whose body what is left is read on after a refusal.
+/// Wraps the request, so that the rest of its body is read after a refusal.
 pub(crate) fn linger(request: Request) -> Request {
     if request.body().is_end_stream() {
         return request;
     }
-    // A client that expects `100 Continue` has not begun, and the answer stops it.
+    // A client that expects `100 Continue` has not started to send, and the response stops it.
     let is_coming = !request.headers().contains_key(header::EXPECT);
     let lingering = |body: Body| Lingering { rest: Some(body.into_data_stream()), is_coming };
     request.map(|body| Body::from_stream(lingering(body)))
 }
 
-/// A request's body; what is left of it when it is dropped is read in the background.
+/// A request's body. If it is dropped early, the rest is read in the background.
 struct Lingering {
     /// `None` once it has ended.
     rest: Option<BodyDataStream>,
@@ -52,7 +53,7 @@ impl Stream for Lingering {
 impl Drop for Lingering {
     fn drop(&mut self) {
         let rest = self.rest.take().filter(|_| self.is_coming);
-        // Without a runtime the process is ending, and the connection with it.
+        // Without a runtime the process is ending, and so is the connection.
         if let (Some(rest), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) {
             runtime.spawn(tokio::time::timeout(PATIENCE, forget(rest)));
         }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use mimalloc::MiMalloc;
 use tidegate_node::command_line::{self, Program};
 
-/// Tasks free memory on another thread than allocated it. The system's allocator takes a lock for
-/// that: a third of the time of a request, as `http_load` measured.
+/// Tokio tasks often free memory on another thread than the one that allocated it. The system's
+/// allocator takes a lock for each such call, which took a third of a request's time in
+/// `http_load`.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -1,4 +1,4 @@
-//! The managers of a tenant: operators, the tenant itself by an API key, and a user for itself.
+//! The managers of a tenant: operators, the tenant itself with an API key, and a user for itself.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::problem::Problem;
 pub(crate) struct Manager {
     /// The tenant that the path names.
     pub(crate) tenant: Arc<Tenant>,
-    /// The user who asks; none where operators or the tenant itself do.
+    /// The user that sent the request. `None` for operators and for the tenant itself.
     user: Option<Uuid>,
 }
 
@@ -46,7 +46,7 @@ impl Manager {
         }
     }
 
-    /// Lets operators, the tenant, and that user pass. Answers whether it is the user.
+    /// Admits operators, the tenant, and that user. Returns whether it is the user.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl FromRequestParts<App> for Manager {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         let manager = parts.extensions.get::<Self>().cloned();
-        // Only a route that was put outside the layer can get here.
+        // Only a route outside the layer can get here.
         manager.ok_or_else(|| Problem::unauthorized("send the tenant's API key or an operator's token"))
     }
 }
@@ -69,8 +69,8 @@ impl FromRequestParts<App> for Manager {
 /// Layer of the routes below `/api/tenants/{id}`: finds the tenant and the manager. A tenant is
 /// charged as on its other routes.
 ///
-/// The credential decides, as for `GET` of the tenant itself. Another tenant looks as if it did not
-/// exist.
+/// The credential decides, as for `GET` of the tenant itself. Another tenant is reported as not
+/// found.
 pub(crate) fn layer<S: Behind>(
     app: App,
     request: Request,

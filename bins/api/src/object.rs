@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A `T` that was sent with named fields. Serde alone also reads a struct from an array, so that a
+/// A `T` that was sent with named fields. Serde itself also accepts an array for a struct, so a
 /// misplaced list would silently become a value.
 #[derive(Debug, Default)]
 pub(crate) struct Object<T>(pub T);

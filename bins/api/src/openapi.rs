@@ -1,8 +1,8 @@
-//! The API as data: the routes and the OpenAPI document are made of the same list.
+//! The API as data: the routes and the OpenAPI document are built from the same list.
 //!
-//! [`Routes`] is the only way to add a route. An [`Operation`] says who may call it, what is sent
-//! and what is answered. Its [`Circle`] puts the layer of access on the route. The end-to-end tests
-//! call every operation by the examples of the document.
+//! [`Routes`] is the only way to add a route. An [`Operation`] describes its audience, its request
+//! and its responses. Its [`Circle`] selects the access layer of the route. The end-to-end tests
+//! call every operation with the examples of the document.
 
 mod circle;
 mod document;

@@ -1,11 +1,11 @@
-//! Where a request comes from that a browser sends with its cookies.
+//! The origin of a request that a browser sends with its cookies.
 
 use axum::http::{HeaderMap, Uri, header};
 
-/// Whether the browser says that the request is of our origin. Old browsers and other clients say
-/// nothing.
+/// Whether the browser reports that the request is from this origin. Old browsers and other clients
+/// report nothing.
 pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
-    // No page can forge it, and no proxy changes it as some do the host.
+    // Pages cannot forge it, and proxies do not change it, unlike the host.
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin";
     }

@@ -1,4 +1,4 @@
-//! Which page of a collection is asked for.
+//! Parameters that select a page of a collection.
 
 use std::str::FromStr;
 
@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use crate::problem::Problem;
 
-/// Items on a page, unless asked otherwise.
+/// Default number of items per page.
 pub(crate) const DEFAULT: usize = 50;
-/// At most.
+/// Maximum number of items per page.
 pub(crate) const MOST: usize = 200;
 
 /// `?limit=&cursor=`.
@@ -20,7 +20,7 @@ pub(crate) struct PageQuery {
 }
 
 impl PageQuery {
-    /// How many items, from 1 to [`MOST`].
+    /// Returns the number of items, from 1 to [`MOST`].
     pub(crate) fn limit(&self) -> Result<usize, Problem> {
         let limit = self.limit.unwrap_or(DEFAULT);
         if (1..=MOST).contains(&limit) {
@@ -29,7 +29,7 @@ impl PageQuery {
         Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MOST}")))
     }
 
-    /// The end of the previous page; nothing for the first.
+    /// Returns the end of the previous page. `None` for the first page.
     pub(crate) fn after<C: FromStr>(&self) -> Result<Option<C>, Problem> {
         let after = self.cursor.as_deref().map(str::parse).transpose();
         after.map_err(|_| {

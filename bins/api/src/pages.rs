@@ -1,7 +1,7 @@
 //! The dashboard. Each page works without JavaScript, which only updates its figures.
 //!
-//! `session` knows the visitor, `form` reads what is sent, `layout` is common to all pages, `live`
-//! makes the figures.
+//! `session` identifies the visitor, `form` parses submitted forms, `layout` is common to all
+//! pages, and `live` computes the figures.
 
 mod again;
 mod ask;
@@ -43,7 +43,7 @@ use crate::fallback::wrong_method;
 use crate::problem::{AsPage, Problem};
 use crate::timeout;
 
-/// The rights of a page: it loads files of this origin, and sends forms to it.
+/// Content security policy of a page: it loads files from this origin, and sends forms to it.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'",
@@ -52,7 +52,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// Not `no-referrer`, with which a browser sends the origin `null` with its own forms.
 const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
 
-/// All pages and what they are made of. Streams end at `stop`.
+/// Adds all pages and their assets. Streams end at `stop`.
 pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
     let live = Live::start(app, stop);
     Router::new()
@@ -110,24 +110,24 @@ async fn unknown(request: Request) -> Problem {
     Problem::not_found(format!("there is no page at {}", request.uri().path()))
 }
 
-/// Makes a page of a problem, and says what a browser may do with an answer.
+/// Renders a problem as a page, and sets the security headers of a response.
 fn layer<S: Behind>(app: App, request: Request, behind: &mut S) -> impl Future<Output = Response> + Send + use<S> {
     let id = request.headers().get("x-request-id").cloned();
-    // An unauthenticated client gets no links to pages that it can't open.
+    // An unauthenticated client gets no links to pages that it cannot open.
     let is_known = !app.settings().tokens.any() || session::role(&app, request.headers()).is_some();
     let here = is_known.then(|| Here::of(request.uri().path()));
     let answer = answered(behind.call(request));
     async move { as_page(answer.await, here, id.as_ref()) }
 }
 
-/// `here` is where the visitor is, if the visitor may see pages.
+/// `here` is the current page, if the visitor may see pages.
 fn as_page(mut response: Response, here: Option<Here>, id: Option<&HeaderValue>) -> Response {
     let is_shown = response.extensions().get::<AsPage>().is_some();
     if let Some(problem) = response.extensions().get::<Problem>().filter(|_| !is_shown).cloned() {
         response = problem_page(response, problem, here, id);
     }
     if response.status().is_client_error() {
-        // Unauthenticated clients get it too, and it says nothing about the health of the pages.
+        // Unauthenticated clients get it too, so it does not count for the health of the pages.
         response.extensions_mut().insert(Refused);
     }
     let headers = response.headers_mut();

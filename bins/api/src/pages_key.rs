@@ -7,16 +7,16 @@ use uuid::Uuid;
 
 /// The key that signs sessions and forms.
 pub(crate) struct PagesKey {
-    /// None where none is set.
+    /// `None` if no token is set.
     tokens: Option<Tokens>,
     salt: [u8; 32],
 }
 
 impl PagesKey {
-    /// Derives it from the tokens and 128 random bits that only this installation's database holds.
-    /// From tokens alone, a client could try guesses of them against a form offline, and the owner
-    /// of one token could forge another's session. Without tokens it is random: nothing has to
-    /// outlive the process.
+    /// Derives the key from the tokens and 128 random bits that only this installation's database
+    /// stores. From tokens alone, a client could check guesses against a form offline, and the
+    /// owner of one token could forge another's session. Without tokens it is random, since nothing
+    /// has to outlive the process.
     pub(crate) fn new(settings: &Settings, installation: &str) -> Self {
         let tokens = settings.tokens.any().then(|| settings.tokens.clone());
         let mut salt = Sha256::new();
@@ -29,8 +29,8 @@ impl PagesKey {
         Self { tokens, salt: salt.finalize().into() }
     }
 
-    /// Made at each use: a token may be replaced while the process runs, and the sessions before
-    /// end then.
+    /// Computed at each use: a token may be replaced while the process runs, which ends the
+    /// sessions before it.
     fn bytes(&self) -> [u8; 32] {
         let Some(tokens) = &self.tokens else { return self.salt };
         let mut digest = Sha256::new();
@@ -39,7 +39,7 @@ impl PagesKey {
         digest.finalize().into()
     }
 
-    /// The code of `text`, for that purpose alone.
+    /// Returns the code of `text` for that purpose only.
     pub(crate) fn sign(&self, purpose: &str, text: &str) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.bytes()).expect("HMAC takes keys of any length");
         mac.update(purpose.as_bytes());

@@ -1,6 +1,6 @@
-//! Answers 500 in place of a handler that panicked. The connection lives on.
+//! Returns 500 in place of a handler that panicked. The connection stays open.
 //!
-//! The panic's message may hold anything, so that no client sees it.
+//! The panic's message may contain anything, so no client sees it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,13 +11,13 @@ use futures_util::FutureExt;
 use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
-/// Layer that answers also where what makes the answer panics.
+/// Layer that also responds if the code that builds the response panics.
 pub(crate) fn layer<S: Behind>(
     (): (),
     request: Request,
     behind: &mut S,
 ) -> impl Future<Output = Response> + Send + use<S> {
-    // Requests share locks, and every holder of those copes with an earlier holder's panic.
+    // Requests share locks, and every holder copes with a lock that a panic has poisoned.
     let begun = catch_unwind(AssertUnwindSafe(|| answered(behind.call(request))));
     async move {
         let answer = match begun {

@@ -1,4 +1,4 @@
-//! Parts of paths, refused as everything else is.
+//! Parts of paths, with the same errors as everything else.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 
-/// The named parts of a path as `T`; percent-encoded bytes that are no text are a problem.
+/// The named parts of a path as `T`. Percent-encoded bytes that are not text are a problem.
 pub(crate) struct Path<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {

@@ -13,22 +13,22 @@ pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
 }
 
-/// A request that carries no peer address: a fault of the server that took it.
+/// A request without a peer address: a fault of the server that accepted it.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the request carries no peer address: serve the router with `into_make_service_with_connect_info::<SocketAddr>()`"
 )]
 pub(crate) struct NoPeer;
 
-/// The authority in a request's target, where that is in absolute form.
+/// The authority in a request's target, if the target is in absolute form.
 #[derive(Debug, Clone)]
 pub(crate) struct Target(pub Authority);
 
-/// Whether the client runs on this machine and speaks for itself.
+/// Whether the client runs on this machine and is not a proxy.
 ///
 /// A proxy on this machine would make every client look local, so a forwarded header or a trusted
-/// proxy ends it. A foreign page may lead a local browser here, so `Host` and `Origin` must be
-/// local.
+/// proxy rules that out. Another site's page may make a local browser send requests here, so `Host`
+/// and `Origin` must be local.
 pub(crate) fn is_direct_loopback(settings: &Settings, extensions: &Extensions, headers: &HeaderMap) -> bool {
     settings.listen.ip().is_loopback()
         && peer(extensions).is_some_and(|address| address.is_loopback())

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::problem::Problem;
 use crate::representation::{Found, Representation, RepresentationCodec};
 
-/// A user that there isn't is forgotten soon: guesses must not fill the cache.
+/// A missing user is cached only for a short time: guesses must not fill the cache.
 const UNKNOWN: Duration = Duration::from_secs(5);
 
 /// Cached reads of preferences, and writes through them.

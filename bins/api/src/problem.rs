@@ -15,23 +15,23 @@ use tidegate_queue::JobId;
 
 pub(crate) use self::of_stores::may_be_enqueued;
 
-/// Longest detail in characters: it may repeat what the client sent, which may be anything.
+/// Maximum length of a detail in characters, because it may repeat any text from the client.
 const MAX_DETAIL: usize = 1000;
 /// Detail of a failure of the server.
 const OF_OURS: &str = "the server failed; the log has the cause under this request_id";
-/// Type of the problem that a full job store is.
+/// Type of the problem for a full job store.
 const JOB_STORE_FULL: &str = "job-store-full";
-/// Type of the problem that a lost reply to an enqueue is.
+/// Type of the problem for a lost reply to an enqueue.
 const OUTCOME_UNKNOWN: &str = "outcome-unknown";
-/// When a client may try again after a lack of time or room. It takes seconds: what holds a
-/// database beyond its time-out rarely lets go at once.
+/// When a client may retry after a timeout or a lack of capacity. It is several seconds: whatever
+/// blocks a database longer than its timeout rarely ends at once.
 const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// An error for the client. Boxed, since most results are none.
+/// An error for the client. Boxed, because most results are not errors.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem(Box<Content>);
 
-/// On an answer: its body shows the problem already, to a person.
+/// Marks a response whose body already shows the problem as a page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AsPage;
 
@@ -44,12 +44,12 @@ struct Content {
     headers: HeaderMap,
     /// For the log, never for the client.
     cause: Option<String>,
-    /// Said before it was asked who wants to know.
+    /// Whether the refusal came before the client was authenticated.
     is_refusal: bool,
 }
 
 impl Problem {
-    /// A problem of that kind. Programs read `kind`, a stable word; people read `detail`, a
+    /// Creates a problem of that kind. Programs use `kind`, a stable word. People read `detail`, a
     /// sentence.
     pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
         let mut detail = detail.into();
@@ -68,12 +68,12 @@ impl Problem {
         }))
     }
 
-    /// The request can't be understood.
+    /// The request cannot be parsed.
     pub(crate) fn bad_request(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, detail)
     }
 
-    /// The request is understood, and what it says is not acceptable.
+    /// The request can be parsed, but its content is not acceptable.
     pub(crate) fn unprocessable(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, detail)
     }
@@ -83,18 +83,18 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
 
-    /// The state of things doesn't allow it.
+    /// The current state does not allow it.
     pub(crate) fn conflict(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, kind, detail)
     }
 
-    /// The client has not shown who it is. `detail` says how it can.
+    /// The client is not authenticated. `detail` explains how to authenticate.
     pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
-    /// The client is known and may not.
+    /// The client is authenticated but not permitted.
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
@@ -102,25 +102,25 @@ impl Problem {
     /// The body is larger than `limit` bytes.
     pub(crate) fn too_large(limit: u64) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("the body is larger than {limit} bytes"))
-            // Of what is left of the body only so much is read that the client sees this answer
-            // ([`crate::linger`]), so the connection can't be used again.
+            // Only as much of the body is read as the client needs to see this response
+            // ([`crate::linger`]), so the connection cannot be used again.
             .header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
-    /// The body is not waited for any longer.
+    /// The body took too long.
     pub(crate) fn too_slow(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail)
             // As above.
             .header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
-    /// There is no answer now. A later attempt may get one.
+    /// The request cannot be served now. A later attempt may succeed.
     pub(crate) fn unavailable(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).try_again_later()
     }
 
-    /// The reply to a change was lost. `detail` says what may have changed, and how the client
-    /// finds out.
+    /// The reply to a change was lost. `detail` explains what may have changed, and how the client
+    /// can find out.
     pub(crate) fn outcome_unknown(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, OUTCOME_UNKNOWN, detail)
     }
@@ -138,13 +138,14 @@ impl Problem {
     }
 
     /// Sets `Retry-After` on an unknown outcome if the request had an `Idempotency-Key`. Without
-    /// one, it could be done twice.
+    /// one, the change could be made twice.
     #[must_use]
     pub(crate) fn retry_with_key(self, has_key: bool) -> Self {
         if has_key && self.0.kind == OUTCOME_UNKNOWN { self.try_again_later() } else { self }
     }
 
-    /// Marks an answer to an unauthenticated client, which counts as neither good nor bad.
+    /// Marks a response to an unauthenticated client, which counts neither as success nor as
+    /// failure.
     #[must_use]
     pub(crate) fn refused(mut self) -> Self {
         self.0.is_refusal = true;
@@ -153,7 +154,7 @@ impl Problem {
 
     /// Keeps the cause for the log.
     pub(crate) fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
-        // Our errors' own text contains their causes.
+        // The text of these errors contains their causes.
         self.0.cause = Some(error.to_string());
         self
     }
@@ -163,13 +164,13 @@ impl Problem {
         self.0.kind == JOB_STORE_FULL
     }
 
-    /// Names the job that a failed request has, or may have, enqueued.
+    /// Names the job that a failed request has enqueued, or may have enqueued.
     #[must_use]
     pub(crate) fn of_job(self, id: &JobId, location: impl Into<String>) -> Self {
         self.with("id", id.as_str()).with("location", location.into())
     }
 
-    /// Whether what was asked for can't be, whatever the state of this service.
+    /// Whether the request itself is at fault, whatever the state of this service.
     pub(crate) fn is_of_client(&self) -> bool {
         self.0.status.is_client_error()
     }
@@ -196,14 +197,14 @@ impl Problem {
         self
     }
 
-    /// Lets `add` write headers.
+    /// Lets `add` set headers.
     #[must_use]
     pub(crate) fn headers(mut self, add: impl FnOnce(&mut HeaderMap)) -> Self {
         add(&mut self.0.headers);
         self
     }
 
-    /// The body, with the id of the request that it answers, and of the trace that this is part of.
+    /// Returns the body, with the ids of the request and of its trace.
     pub(crate) fn body(&self, request_id: &str, trace_id: &str) -> Vec<u8> {
         let mut body = json!({
             "type": format!("urn:tidegate:problem:{}", self.0.kind),

@@ -1,4 +1,4 @@
-//! What a cached read looks like on the wire: body, ETag, and where it came from.
+//! The form of a cached read in a response: body, ETag, and its source.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,20 +33,20 @@ impl Representation {
         Ok(Self::of_bytes(serde_json::to_vec(value)?))
     }
 
-    /// As [`of`](Self::of), of what is JSON already.
+    /// Like [`of`](Self::of), for a value that is already JSON.
     pub(crate) fn of_json(json: String) -> Self {
         Self::of_bytes(json.into_bytes())
     }
 
     fn of_bytes(body: Vec<u8>) -> Self {
         let digest = Sha256::digest(&body);
-        // 128 bits: far more than two states of one thing need.
+        // 128 bits are far more than enough to distinguish the states of one object.
         let tag = digest.iter().take(16).fold(u128::default(), |tag, byte| tag << 8 | u128::from(*byte));
         let etag = HeaderValue::try_from(format!("W/\"{tag:032x}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
         Self { body: body.into(), etag }
     }
 
-    /// Bytes that it takes in the cache.
+    /// Returns its size in the cache in bytes.
     pub(crate) fn weight(&self) -> usize {
         self.body.len() + self.etag.len() + size_of::<Self>()
     }
@@ -75,21 +75,21 @@ impl Codec<Option<Representation>> for RepresentationCodec {
     }
 }
 
-/// A representation, or that there is none, and what `Cache-Status` says of where it came from.
+/// A representation or its absence, and the `Cache-Status` that names its source.
 pub(crate) struct Found {
     value: Arc<Option<Representation>>,
     status: HeaderValue,
 }
 
 impl Found {
-    /// A representation that no cache was asked for.
+    /// A representation that did not use the cache.
     pub(crate) fn past_the_cache(representation: Representation) -> Self {
         Self { value: Arc::new(Some(representation)), status: HeaderValue::from_static("tidegate; fwd=bypass") }
     }
 }
 
 impl Found {
-    /// The answer to a write that the cache holds now.
+    /// The response to a write that the cache holds now.
     pub(crate) fn written(representation: Representation) -> Self {
         let status = HeaderValue::from_static("tidegate; fwd=method; stored");
         Self { value: Arc::new(Some(representation)), status }
@@ -106,7 +106,7 @@ impl From<Read<Option<Representation>>> for Found {
     }
 }
 
-/// The tags of what the client has already. Empty, and nothing allocated, for most requests.
+/// The tags that the client already has. Empty, and without an allocation, for most requests.
 pub(crate) struct IfNoneMatch(Vec<HeaderValue>);
 
 impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
@@ -118,12 +118,12 @@ impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
 }
 
 impl IfNoneMatch {
-    /// Whether the client has what bears that tag.
+    /// Whether the client has the representation with that tag.
     pub(crate) fn has(&self, tag: &str) -> bool {
         self.0.iter().any(|value| matches_any(value.as_bytes(), tag.as_bytes()))
     }
 
-    /// No tag: the client gets the body in any case.
+    /// No tag: the client always gets the body.
     pub(crate) fn nothing() -> Self {
         Self(Vec::new())
     }
@@ -132,7 +132,7 @@ impl IfNoneMatch {
 /// Enough for the headers of an answer to a tenant.
 const HEADERS: usize = 24;
 
-/// Answers a cached read: 200, 304 if the client has it already, or `absent` if there is nothing.
+/// Responds to a cached read: 200, 304 if the client already has it, or `absent` if there is none.
 pub(crate) fn respond(
     known: &IfNoneMatch,
     found: Found,
@@ -144,7 +144,7 @@ pub(crate) fn respond(
     };
     let is_known = known.0.iter().any(|value| matches_any(value.as_bytes(), representation.etag.as_bytes()));
     let mut response = Response::new(if is_known { Body::empty() } else { Body::from(representation.body.clone()) });
-    // Room for all that will be said on the way out: a map that grows does so three times.
+    // Reserves room for all headers. A map that grows would do so three times.
     *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     if is_known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -153,14 +153,14 @@ pub(crate) fn respond(
     }
     let headers = response.headers_mut();
     headers.insert(header::ETAG, representation.etag.clone());
-    // A client may keep it and must revalidate it. A shared cache may not keep a tenant's data.
+    // A client may store it but must revalidate it. A shared cache must not store a tenant's data.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("authorization, cookie, x-tenant-id"));
     headers.insert("cache-status", status);
     Ok(response)
 }
 
-/// RFC 9211: which cache answered, or why it could not.
+/// RFC 9211: which cache responded, or why none could.
 fn cache_status(read: &Read<Option<Representation>>) -> HeaderValue {
     match read.source {
         Source::Hit => HeaderValue::try_from(format!("tidegate; hit; ttl={}", read.fresh_for.as_secs())).unwrap_or(HIT),
@@ -174,7 +174,7 @@ fn cache_status(read: &Read<Option<Representation>>) -> HeaderValue {
 
 const HIT: HeaderValue = HeaderValue::from_static("tidegate; hit");
 
-/// A tag without the mark of a weak one.
+/// Returns a tag without the weak marker.
 fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
@@ -182,7 +182,7 @@ fn opaque(tag: &[u8]) -> &[u8] {
 /// Whether one of the tags of an `If-None-Match` is `etag`, by the weak comparison of RFC 9110.
 fn matches_any(header: &[u8], etag: &[u8]) -> bool {
     let etag = opaque(etag);
-    // A tag may hold a comma: only one between tags parts them.
+    // A tag may contain a comma. Only a comma between tags separates them.
     let mut is_within = false;
     let tags = header.split(|byte| {
         is_within ^= *byte == b'"';

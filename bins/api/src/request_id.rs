@@ -18,15 +18,15 @@ use crate::around::{Behind, answered};
 use crate::problem::{AsPage, Problem};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id that is taken over from a client.
+/// Maximum length of an id that is taken from a client.
 const MAX_LENGTH: usize = 64;
 
-/// Most bytes of a path that a span keeps: a path may fill the whole head.
+/// Maximum number of bytes of a path in a span. A path may fill the whole head.
 const LONGEST_PATH: usize = 256;
 
-/// Answers with `X-Request-Id`, and writes the body of a [`Problem`].
+/// Sets `X-Request-Id` on the response, and writes the body of a [`Problem`].
 ///
-/// Inside, the request's own header carries the id, whatever the client sent in it.
+/// Inner layers find the id in the request's own header, whatever the client sent in it.
 pub(crate) fn layer<S: Behind>(
     (): (),
     mut request: Request,
@@ -37,7 +37,7 @@ pub(crate) fn layer<S: Behind>(
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    // The target, `id` and `route` are what the collector of statements looks for.
+    // The collector of statements matches on the target, `id` and `route`.
     let span = tracing::debug_span!(
         target: REQUEST_TARGET,
         "request",
@@ -47,8 +47,8 @@ pub(crate) fn layer<S: Behind>(
         %method,
         path = &uri.path()[..uri.path().floor_char_boundary(LONGEST_PATH)],
     );
-    // Before the span is entered, while it can still be placed. The request carries it as an
-    // extension.
+    // Before the span is entered, because its parent can be set only until then. The request
+    // carries the context as an extension.
     let context = trace::begin_request(&span, request.headers(), &method, route);
     set_request_trace(&span, context);
     request.extensions_mut().insert(context);
@@ -60,7 +60,7 @@ pub(crate) fn layer<S: Behind>(
             write(&problem, &mut response, &header, context, &method, &uri);
         }
         response.headers_mut().insert(X_REQUEST_ID, header);
-        // For the access log, which stands outside.
+        // For the access log, which is outside of this layer.
         response.extensions_mut().insert(context);
         response
     }
@@ -87,8 +87,8 @@ fn write(
     }
 }
 
-/// The client's id if it is short, harmless and looks like no secret, since it is shown and logged.
-/// Else a new one.
+/// Returns the client's id if it is short, harmless and does not look like a secret, because it is
+/// shown and logged. Otherwise a new one.
 fn id_of(request: &Request) -> HeaderValue {
     let sent = request.headers().get(X_REQUEST_ID).filter(|value| {
         let is_harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -103,11 +103,11 @@ fn id_of(request: &Request) -> HeaderValue {
     })
 }
 
-/// While a store is away, each request would be a line.
+/// While a store is unavailable, each request would log a line.
 static NOT_SERVED: Seldom = Seldom::new(Duration::from_secs(1));
 
-/// The event holds the fields itself, since the span exists only at level debug. The path has no
-/// query, which may hold secrets. Both are masked, since they may still hold an address.
+/// The event has the fields itself, because the span exists only at level debug. The path has no
+/// query, which may contain secrets. Both are masked, because they may still contain an address.
 fn log(status: StatusCode, id: &str, trace_id: &str, method: &Method, path: &str, cause: &str) {
     let (path, cause) = (&*mask(path), &*mask(cause));
     if status == StatusCode::INTERNAL_SERVER_ERROR {

@@ -1,4 +1,4 @@
-//! The whole of it: what the API offers, the pages, the probes, and the layers around them.
+//! The complete router: the API, the pages, the probes, and the layers around them.
 
 mod analytics;
 mod backups;
@@ -52,21 +52,21 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(*app);
-    // A request that the front limiter refuses needs no place, so that shedding comes behind it.
+    // Shedding comes after the front limiter: a request that the limiter refuses needs no permit.
     let guarded = outermost(
         app,
         guarded,
         (around(*app, client::layer), front, around(*app, shed::layer), around(*app, job_store::layer)),
     );
-    // Probes are always answered: an orchestrator whose probe is refused kills the process.
+    // Probes are always answered: an orchestrator kills a process whose probe is refused.
     let probes = probes.router().method_not_allowed_fallback(wrong_method);
     guarded.merge(outermost(app, probes, Identity::new()))
 }
 
-/// Puts the common layers around all routes, with `within` innermost.
+/// Adds the common layers around all routes, with `within` innermost.
 ///
-/// In one call of `layer`: each call boxes every route once more, and a request clones each box
-/// once for each box around it.
+/// One call of `layer` adds all of them. Each call would box every route once more, and a request
+/// clones each box once for each box around it.
 fn outermost<L>(app: &App, routes: Router, within: L) -> Router
 where
     L: Layer<Route> + Clone + Send + Sync + 'static,
@@ -84,9 +84,10 @@ where
     ))
 }
 
-/// Routes whose answers say nothing about the service's health. The client sets the time of an
-/// upload. Unauthenticated clients could hide an outage by what is answered to anyone. Logins could
-/// fake one: by clients that leave while a password is hashed, or by too many of them.
+/// Routes whose responses do not count for the service's health. The client controls the duration
+/// of an upload. Unauthenticated clients could hide an outage with requests to public routes.
+/// Logins could fake an outage, by clients that disconnect while a password is hashed, or by too
+/// many of them.
 pub(crate) const UNJUDGED: [&str; 11] = [
     "/api/schedules/import",
     "/",
@@ -115,15 +116,15 @@ fn offered(app: &App, stop: CancellationToken) -> Router<App> {
     probes::describe(queues::operations::add(routes)).finish()
 }
 
-/// The route's template, so that one series stands for all ids. `None` for a method that no route
-/// has: clients choose it, and each would add a series to each route.
+/// Returns the route's template, so that one series covers all ids. `None` for a method that no
+/// route has: clients choose it, and each would add a series to each route.
 fn route_of(request: &Request) -> Option<&str> {
     const SERVED: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     route.filter(|_| SERVED.contains(request.method()))
 }
 
-/// Answers in place of all routes until the node has started.
+/// Responds in place of all routes until the node has started.
 pub(crate) fn of_a_start() -> Router {
     let starting = || async { Problem::unavailable("starting", "this instance has not started yet") };
     Router::new().fallback(starting).layer(around((), request_id::layer))

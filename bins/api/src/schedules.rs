@@ -34,11 +34,11 @@ impl Schedules {
         Self { store: store.clone(), representations: cache.typed_with_codec(class, RepresentationCodec).weigh(weight) }
     }
 
-    /// One schedule of a tenant, `None` inside where it has none of that id.
+    /// Returns one schedule of a tenant. `None` inside if there is none with that id.
     ///
     /// # Errors
     ///
-    /// When the store can't be read.
+    /// If the store cannot be read.
     pub(crate) async fn get(&'static self, tenant: &TenantId, id: Uuid) -> Result<Found, Problem> {
         let key = cache_keys::schedule(tenant, id);
         let tenant = tenant.clone();
@@ -79,7 +79,7 @@ impl Schedules {
             async move {
                 match Named::of(&key) {
                     Some(Named::Schedule(tenant, id)) => load_one(&store, &tenant, id).await,
-                    // A list of an older version may have others.
+                    // A list written by an older version may contain other keys.
                     Some(Named::FirstPage(tenant, page::DEFAULT)) => load_first_page(&store, &tenant).await,
                     _ => Err(LoadFailure::NotAKey),
                 }

@@ -1,4 +1,4 @@
-//! From checked settings to a server that has drained.
+//! Runs the server from checked settings to the end of its shutdown.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use crate::app::App;
 use crate::banner;
 use crate::routes;
 
-/// Serves until SIGTERM or SIGINT, then finishes what runs.
+/// Serves until SIGTERM or SIGINT, then completes running requests and jobs.
 ///
 /// # Errors
 ///
-/// When the process can't start, or can't serve any longer.
+/// If the process cannot start, or cannot continue to serve.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
     let certificates = settings.tls.as_ref().map(tls_files).map(Certificates::open).transpose()?.map(Arc::new);
-    // Also while the start waits: a certificate may be short-lived.
+    // Also while the start waits: a certificate may be valid only for a short time.
     let renewing = CancellationToken::new();
     if let Some(certificates) = &certificates {
         tokio::spawn(Arc::clone(certificates).keep(renewing.clone()));
     }
     let _renewing = renewing.drop_guard();
-    // Before anything is written: a second instance on one port must not even open the databases.
+    // Before the first write: a second instance on one port must not even open the databases.
     let listener = listen(settings.listen)?;
     let address = listener.local_addr()?;
     let serve = ServeSettings { tls: certificates.clone(), ..serve_settings(&settings) };
@@ -43,13 +43,13 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     };
     let node = Arc::new(node);
     let result = serve_node(&node, listener, address, certificates, shutdown).await;
-    // Behind everything that reads or writes.
+    // After everything that reads or writes.
     node.stop().await;
     tracing::info!("ended");
     result
 }
 
-/// Returns when no request and no job of this process runs any more.
+/// Returns when no request and no job of this process is running.
 async fn serve_node(
     node: &Arc<Node>,
     listener: TcpListener,
@@ -79,18 +79,18 @@ async fn serve_node(
     probes.drain();
     ending.announced.cancel();
     if result.is_ok() {
-        // Balancers send requests until their next probe: closing earlier would refuse those.
+        // Load balancers send requests until their next probe. Closing earlier would refuse those.
         tokio::time::sleep(node.settings.http.drain_delay).await;
         ending.stop.cancel();
         ended("the server", serving).await;
     } else {
-        // What else runs here ends too.
+        // Ends the other parts of this process too.
         shutdown.cancel();
         ending.stop.cancel();
     }
     app.access_log().flush().await;
     served.cancel();
-    // Waited for and not aborted: an aborted write would still run in its own thread.
+    // Waits instead of aborting: an aborted write would still run in its own thread.
     ended("the list of hot keys", keeping).await;
     ended("the count of views", counting).await;
     if let Some(worker) = worker {

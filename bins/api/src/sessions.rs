@@ -12,18 +12,19 @@ use tidegate_store::{Store, StoreError};
 use crate::cookie::{came_by_tls, cookies, own_name};
 use crate::problem::Problem;
 
-/// The cookie. It goes to the API alone, and no script reads it; the dashboard has one of its own.
+/// Name of the cookie. It is sent only to the API, and scripts cannot read it. The dashboard has
+/// its own cookie.
 pub(crate) const NAME: &str = "tidegate_user";
-/// Most cookies of one name that are checked.
+/// Maximum number of cookies with one name that are checked.
 const MOST_COOKIES: usize = 4;
-/// A session that there isn't is forgotten soon: guesses must not fill the cache.
+/// A missing session is cached only for a short time: guesses must not fill the cache.
 const UNKNOWN: Duration = Duration::from_secs(5);
 
 /// Cached reads of sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct Sessions {
     store: Store,
-    // In this process alone: Redis needs no list of who is logged in.
+    // Only in this process: Redis needs no list of logged-in users.
     sessions: TypedCache<Option<Session>>,
 }
 
@@ -33,11 +34,12 @@ impl Sessions {
         Self { store: store.clone(), sessions: cache.typed(class) }
     }
 
-    /// The session of that digest, while it lasts. The caller has caught up with other processes.
+    /// Returns the session with that digest, until it expires. The caller has caught up with other
+    /// processes.
     ///
     /// # Errors
     ///
-    /// When the store can't be read.
+    /// If the store cannot be read.
     pub(crate) async fn of(&'static self, digest: &SessionDigest) -> Result<Option<Session>, Problem> {
         let key = cache_keys::session(digest);
         let digest = *digest;
@@ -78,23 +80,23 @@ async fn load(store: &Store, digest: &SessionDigest) -> Result<Fill<Option<Sessi
     })
 }
 
-/// The session whose cookie a request brings.
+/// Returns the session of the request's cookie.
 pub(crate) fn sent(headers: &HeaderMap) -> Option<SessionDigest> {
     cookies(headers, &own_name(NAME, headers)).take(MOST_COOKIES).find_map(SessionToken::digest_of)
 }
 
-/// The cookie that begins a session of that length.
+/// Returns the cookie that begins a session of that length.
 pub(crate) fn begin(token: &SessionToken, lasts: Duration, headers: &HeaderMap) -> HeaderValue {
     cookie(token.expose(), lasts, headers)
 }
 
-/// The cookie that ends it.
+/// Returns the cookie that ends the session.
 pub(crate) fn end(headers: &HeaderMap) -> HeaderValue {
     cookie("", Duration::ZERO, headers)
 }
 
 fn cookie(value: &str, lasts: Duration, headers: &HeaderMap) -> HeaderValue {
-    // What is of this host alone is of all its paths.
+    // A cookie that is bound to this host must have the path `/`.
     let (path, secure) = if came_by_tls(headers) { ("/", "; Secure") } else { ("/api", "") };
     let (name, seconds) = (own_name(NAME, headers), lasts.as_secs());
     let text = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");

@@ -1,11 +1,11 @@
 //! Sheds load: any request beyond `max_in_flight` gets a 503 immediately.
 //!
-//! Each running request takes a part of the process, so that too many of them all end too late. A
-//! queue in front would make them later still.
+//! Each running request uses a part of the process, so with too many of them all end too late. A
+//! queue in front would make them even later.
 //!
-//! A request holds a place until the head of its answer is there, so that streams hold none. It
-//! holds none while it waits for its client: a body that dribbles in costs little and must not shut
-//! others out.
+//! A request holds a permit until the head of its response is ready, so streams hold none. It holds
+//! none while it waits for its client: a slow body costs little and must not lock out other
+//! requests.
 
 pub(crate) mod places;
 
@@ -27,10 +27,11 @@ use crate::app::App;
 use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
-/// Short requests free places soon.
+/// Permits of short requests become free soon.
 const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// Layer that answers 503 if there is no place. The admin token needs none: its owner may repair.
+/// Layer that returns 503 if no permit is free. The admin token needs none, so that an operator can
+/// repair the service.
 pub(crate) fn layer<S: Behind>(
     app: App,
     request: Request,
@@ -45,7 +46,7 @@ pub(crate) fn layer<S: Behind>(
     }
 }
 
-/// Finds a request its place, and has its body give that back meanwhile.
+/// Takes a permit for a request, and makes its body release the permit while it waits.
 fn admit(app: App, request: Request) -> Result<(Seat, Request), Problem> {
     let Some(place) = app.places().take() else {
         return if access::is_admin(&app, &request) { Ok((Seat::None, request)) } else { Err(overloaded()) };
@@ -64,13 +65,13 @@ fn overloaded() -> Problem {
         .header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
 }
 
-/// The place of a request that is under way.
+/// The permit of a running request.
 enum Seat {
     /// It needs none.
     None,
-    /// It has nothing to wait for but us.
+    /// It waits only for the server.
     Kept(Permit),
-    /// It waits for its client too.
+    /// It also waits for its client.
     Lent(Held),
 }
 
@@ -84,7 +85,7 @@ impl Seat {
     }
 }
 
-/// The place of a request, while it has one.
+/// The permit of a request, while it has one.
 #[derive(Debug, Clone)]
 struct Held {
     places: Places,
@@ -98,7 +99,7 @@ impl Held {
         }
     }
 
-    /// Without a free place the request goes on all the same: it was admitted.
+    /// If no permit is free, the request continues all the same, because it was admitted.
     fn take_again(&self) {
         let mut place = self.place();
         if place.is_none() {
@@ -111,7 +112,7 @@ impl Held {
     }
 }
 
-/// A request's body; while it is waited for its request has no place.
+/// A request's body. While the server waits for it, the request holds no permit.
 struct Awaited {
     body: BodyDataStream,
     held: Held,

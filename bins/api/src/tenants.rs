@@ -12,7 +12,7 @@ use crate::problem::Problem;
 
 pub(crate) const CLASS: &str = "tenant";
 
-/// An unknown key is forgotten soon: guesses must not fill the cache.
+/// An unknown key is cached only for a short time: guesses must not fill the cache.
 const UNKNOWN_KEY: Duration = Duration::from_secs(5);
 
 /// Cached reads of tenants and of the keys that name them.
@@ -28,7 +28,7 @@ impl Tenants {
     pub(crate) fn new(store: &Store, cache: &TieredCache, class: TtlClass) -> Self {
         let weight =
             |tenant: &Option<Arc<Tenant>>| tenant.as_ref().map_or(0, |tenant| tenant.name.len() + size_of::<Tenant>());
-        // Whose a key is stays in this process: Redis needs no list of the digests in use.
+        // The owner of a key stays in this process: Redis needs no list of the digests in use.
         let tenants = cache.typed_with_codec(class, TenantCodec).weigh(weight);
         Self { store: store.clone(), tenants, keys: cache.typed(class) }
     }
@@ -118,7 +118,8 @@ impl Codec<Option<Arc<Tenant>>> for TenantCodec {
     }
 }
 
-/// The kind and place of the error. Its own text quotes the value, which no log may hold.
+/// Returns the kind and position of the error. Its own text quotes the value, which must not be
+/// logged.
 fn unfit(error: &serde_json::Error) -> CodecError {
     CodecError::failed(format!("not a tenant: {:?} at byte {}", error.classify(), error.column()))
 }

@@ -1,4 +1,4 @@
-//! Bounds how long a request may take.
+//! Limits the duration of a request.
 
 use std::mem;
 use std::pin::{Pin, pin};
@@ -17,11 +17,11 @@ use crate::app::App;
 use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
-/// A commit under way runs to its end, even if its caller has given up.
+/// A running commit completes, even if its caller has given up.
 const OUTCOME_UNKNOWN: &str = "; whether it has changed anything is not known: look before you send it again";
 
-/// Layer that answers 503 in place of a route that is not done in time, or 408 if that still waits
-/// for its client's body: then nothing of ours was slow, and nothing changed.
+/// Layer that returns 503 in place of a route that does not finish in time. It returns 408 if the
+/// route still waits for its client's body: then the server was not slow, and nothing has changed.
 pub(crate) fn layer<S: Behind>(
     app: App,
     mut request: Request,
@@ -38,7 +38,7 @@ pub(crate) fn layer<S: Behind>(
     });
     let work = answered(behind.call(request));
     async move {
-        // Held here, since a route that is dropped waits for nothing any more.
+        // Kept here, because a dropped route no longer waits for its body.
         let mut work = pin!(work);
         in_time(&app, work.as_mut(), outcome).await.map_err(|problem| match is_awaited {
             Some(is_awaited) if is_awaited.load(Ordering::Relaxed) => body_too_slow(&app),
@@ -47,7 +47,7 @@ pub(crate) fn layer<S: Behind>(
     }
 }
 
-/// The outcome of `work`, which changes nothing, or a problem once the time of a request is up.
+/// Returns the outcome of `work`, which changes nothing, or a problem after the timeout.
 pub(crate) async fn bounded<T>(app: &App, work: impl Future<Output = T>) -> Result<T, Problem> {
     in_time(app, work, "").await
 }
@@ -55,7 +55,7 @@ pub(crate) async fn bounded<T>(app: &App, work: impl Future<Output = T>) -> Resu
 async fn in_time<T>(app: &App, work: impl Future<Output = T>, outcome: &str) -> Result<T, Problem> {
     let limit = app.settings().http.request_timeout;
     let mut work = pin!(work);
-    // What the cache has is there at once, and needs no timer.
+    // A result from the cache is ready at once, and needs no timer.
     if let Poll::Ready(done) = futures_util::poll!(work.as_mut()) {
         return Ok(done);
     }
@@ -72,7 +72,7 @@ fn body_too_slow(app: &App) -> Problem {
         .header(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
-/// A request's body that notes whether the route waits for more of it.
+/// A request's body that records whether the route waits for more of it.
 struct Awaited(BodyDataStream, Arc<AtomicBool>);
 
 impl Stream for Awaited {

@@ -156,7 +156,7 @@ impl Views {
     async fn hand_over_of(&self, tenant: TenantId, day: NaiveDate, count: i64) {
         match self.increments.add(&cache_keys::views(&tenant, day), count).await {
             Ok(()) => {}
-            // To add it again could count it twice.
+            // Adding it again could count it twice.
             Err(error) if error.may_have_run() => {
                 tracing::debug!(%error, %tenant, count, "views of schedules may be lost");
             }
@@ -180,7 +180,7 @@ impl IncrementSink for Sink {
         for increment in &batch.increments {
             match Named::of(&increment.key) {
                 Some(Named::Views(tenant, day)) => views.push(DayViews { tenant, day, count: increment.by }),
-                // Written by another version: an error would hold up all others for ever.
+                // Another version wrote it. An error would block all others for ever.
                 _ => tracing::warn!(key = %increment.key, "an increment that is none of views is left out"),
             }
         }

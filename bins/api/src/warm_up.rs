@@ -1,4 +1,4 @@
-//! Loads what was hot in the process before, at the start, and again when an operator asks.
+//! Loads the hot keys of the previous process at the start, and again if an operator asks for it.
 
 mod hot_list;
 
@@ -19,10 +19,12 @@ use self::hot_list::HotList;
 use crate::page;
 use crate::tenants;
 
-/// How often the list of hot keys is written: what a killed process knew is as old at most.
+/// Interval at which the list of hot keys is written. It is the maximum age of the list after a
+/// kill.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Classes that a warm-up on demand can load: all of the application, since each has a loader.
+/// Classes that a warm-up on demand can load: all of the application's classes, since each has a
+/// loader.
 pub(crate) const CLASSES: [&str; 4] =
     [cache_classes::SCHEDULE.name(), tenants::CLASS, TtlClass::SESSION.name(), cache_classes::PREFERENCES.name()];
 
@@ -35,11 +37,11 @@ struct Parts {
     cache: TieredCache,
     loaders: WarmUp,
     kept: Option<Kept>,
-    /// The latest; none before the first.
+    /// The latest warm-up. `None` before the first.
     run: Mutex<Option<WarmUpHandle>>,
 }
 
-/// The list, where the settings ask for one.
+/// The list of hot keys, if the settings enable it.
 #[derive(Debug)]
 struct Kept {
     path: PathBuf,
@@ -54,7 +56,7 @@ struct Kept {
 /// Why no warm-up was begun.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotBegun {
-    /// There is one under way.
+    /// A warm-up is in progress.
     #[error("a warm-up is under way: {} of {} keys had their turn", .0.done(), .0.total)]
     Running(WarmUpProgress),
     /// The keys to load are not known.
@@ -86,7 +88,7 @@ impl Warming {
         Self(Arc::new(Parts { cache: cache.clone(), loaders, kept, run }))
     }
 
-    /// How far the latest one has come; none where there was none.
+    /// Returns the progress of the latest warm-up. `None` if there was none.
     pub(crate) fn progress(&self) -> Option<WarmUpProgress> {
         self.run().as_ref().map(WarmUpHandle::progress)
     }

@@ -1,8 +1,8 @@
-//! The headers of every answer, and its encoding. Outermost, so that refusals, problems and probes
-//! have them too.
+//! The headers of every response, and its encoding. This layer is the outermost one, so that
+//! refusals, problems and probes have them too.
 //!
-//! An answer may have several encodings, so that its tag is weak. Its `Vary` names
-//! `Accept-Encoding`, also on a 304 and on an answer that is too small for compression.
+//! A response may have several encodings, so its tag is weak. Its `Vary` names `Accept-Encoding`,
+//! also on a 304 and on a response that is too small for compression.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -18,9 +18,9 @@ use tower_layer::Layer;
 
 use crate::around::{Behind, answered};
 
-/// A browser runs and frames nothing of this API. A page sets its own policy.
+/// Browsers must not run or frame any response of this API. A page sets its own policy.
 const NOTHING_RUNS: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// Devices that no page needs, and no injected script shall have.
+/// Devices that no page needs, and that no injected script may use.
 const NO_DEVICES: HeaderValue = HeaderValue::from_static(
     "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), publickey-credentials-get=(), usb=()",
 );
@@ -34,17 +34,17 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (HeaderName::from_static("permissions-policy"), NO_DEVICES),
 ];
 
-/// Headers that a route may override. An answer of a route that sets none is stored nowhere.
+/// Headers that a route may override. A response of a route that sets none is not stored by caches.
 const UNLESS_SAID: [(HeaderName, HeaderValue); 3] = [
     (header::CONTENT_SECURITY_POLICY, NOTHING_RUNS),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// Sets what is compressed: text of at least so many bytes, and text of unknown length.
+/// Selects what is compressed: text of at least a minimum size, and text of unknown length.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Worthwhile {
-    /// Bytes; 0 for no answer at all.
+    /// Minimum size in bytes. 0 to compress nothing.
     pub(crate) above: u64,
 }
 
@@ -55,7 +55,7 @@ impl Predicate for Worthwhile {
     }
 }
 
-/// Whether it is text that may be changed: no file, no stream of events, no `no-transform`.
+/// Whether the response is text that may be encoded: no file, no event stream, no `no-transform`.
 fn is_text(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -71,7 +71,7 @@ fn is_text(headers: &HeaderMap) -> bool {
         && !text(header::CACHE_CONTROL).contains("no-transform")
 }
 
-/// Layer that makes an answer ready to go.
+/// Layer that completes a response.
 pub(crate) fn layer<S: Behind>(
     compression: Worthwhile,
     request: Request,
@@ -81,7 +81,7 @@ pub(crate) fn layer<S: Behind>(
     let answer = answered(behind.call(request));
     async move {
         let mut response = answer.await;
-        // Whatever is not encoded would only be wrapped.
+        // Without an encoding, the body would only be wrapped.
         if !accepted.is_empty() && compression.should_compress(&response) {
             response = compressed(response, accepted, compression).await;
         }
@@ -93,7 +93,7 @@ pub(crate) fn layer<S: Behind>(
     }
 }
 
-/// The answer in the best of the encodings that its client accepts, which may be none.
+/// Returns the response in the best encoding that its client accepts, which may be none.
 async fn compressed(response: Response, accepted: Vec<HeaderValue>, compression: Worthwhile) -> Response {
     let mut request = http::Request::new(());
     request.headers_mut().extend(accepted.into_iter().map(|value| (header::ACCEPT_ENCODING, value)));
@@ -103,17 +103,17 @@ async fn compressed(response: Response, accepted: Vec<HeaderValue>, compression:
     encoded.unwrap_or_else(|never| match never {}).map(Body::new)
 }
 
-/// Makes caches keep each encoding apart.
+/// Makes caches store each encoding separately.
 fn tell_apart(headers: &mut HeaderMap) {
     let is_encoded = headers.contains_key(header::CONTENT_ENCODING);
     if is_encoded
         && let Some(strong) = headers.get(header::ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/"))
-        // One tag for two encodings is never a strong one.
+        // One tag for two encodings must not be a strong one.
         && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", strong.as_bytes()].concat())
     {
         headers.insert(header::ETAG, weak);
     }
-    // What has no type has no body, and may stand for something that has one, as a 304 does.
+    // A response without a type has no body, but may stand for one that has a body, as a 304 does.
     let may_be_encoded = is_encoded || !headers.contains_key(header::CONTENT_TYPE) || is_text(headers);
     let says_so = |value: &HeaderValue| {
         let mut names = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -124,7 +124,7 @@ fn tell_apart(headers: &mut HeaderMap) {
     }
 }
 
-/// Puts the headers of safety on an answer.
+/// Adds the security headers to a response.
 fn harden(headers: &mut HeaderMap) {
     for (name, value) in ALWAYS {
         headers.insert(name, value);

@@ -1,4 +1,4 @@
-//! `tidegate-worker`: runs the jobs of a [node](tidegate_node::node), and answers probes where it is asked to.
+//! `tidegate-worker` runs the jobs of a [node](tidegate_node::node). It can also answer probes.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,11 +16,11 @@ use tidegate_settings::{Settings, WorkerListen};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Works until SIGTERM or SIGINT, then finishes or hands back what runs.
+/// Runs jobs until SIGTERM or SIGINT, then completes or returns the running jobs.
 ///
 /// # Errors
 ///
-/// When the process can't start, or its worker can't go on.
+/// If the process cannot start, or its worker cannot continue.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
     let listener = listen(settings.worker_listen)?;
@@ -29,18 +29,19 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     let Some(node) = Box::pin(waiting_start::start(settings, &[], front, &shutdown)).await? else { return Ok(()) };
     let node = Arc::new(node);
     let result = work(&node, listener, shutdown).await;
-    // However it went: what is closed properly needs no recovery at the next start.
+    // Also after an error: a node that was stopped properly needs no recovery at the next start.
     node.stop().await;
     tracing::info!("ended");
     result
 }
 
-/// Returns when no job and no probe of this process runs any more.
+/// Returns when no job and no probe of this process is running.
 async fn work(node: &Arc<Node>, listener: Option<TcpListener>, shutdown: CancellationToken) -> Result<(), StartError> {
     let worker = node.worker()?;
     let probes = Probes::new(Arc::clone(node));
     announce(node, listener.as_ref());
-    // Probes are answered to the end of the last job: who can't see that the process drains takes it for dead.
+    // Probes are answered until the last job has ended. A prober that gets no response would take
+    // the draining process for dead.
     let stop = CancellationToken::new();
     let answering = listener.map(|listener| tokio::spawn(probes.clone().serve(listener, stop.clone())));
 
@@ -71,7 +72,8 @@ fn listen(at: WorkerListen) -> Result<Option<TcpListener>, StartError> {
             let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, WorkerListen::PORT));
             match serve::listen(usual) {
                 Ok(listener) => return Ok(Some(listener)),
-                // Such as another worker on this machine. The start says the port that was taken instead.
+                // For example, another worker on this machine. The log names the port that is used
+                // instead.
                 Err(error) if error.kind() == ErrorKind::AddrInUse => (Ipv4Addr::LOCALHOST, 0).into(),
                 Err(_) => usual,
             }
@@ -84,7 +86,7 @@ fn listen(at: WorkerListen) -> Result<Option<TcpListener>, StartError> {
     })
 }
 
-/// Names the places of queues and tables: the data directory, or a server.
+/// Names where queues and tables are: the data directory, or a server.
 fn queues_and_tables(data: &str, redis: Option<&str>, database: Option<&str>) -> String {
     let tables = database.map_or_else(|| format!("in {data}"), |url| format!("on PostgreSQL ({url})"));
     match (redis, database) {
@@ -95,7 +97,7 @@ fn queues_and_tables(data: &str, redis: Option<&str>, database: Option<&str>) ->
     }
 }
 
-/// For the person who started it; the log goes to standard error.
+/// Prints the start message for the operator. The log goes to standard error.
 fn announce(node: &Node, listener: Option<&TcpListener>) {
     let (settings, redis) = (&node.settings, node.redis().map(ToString::to_string));
     let database = settings.database.as_ref().map(|database| database.url.to_string());

@@ -1,4 +1,4 @@
-//! The layer that notes a request, and counts the bytes of its answer.
+//! The layer that records a request and counts the bytes of its response.
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -42,13 +42,13 @@ impl AccessLog {
     }
 }
 
-/// A request under way. Its drop writes the line, however it ended.
+/// A request in progress. Its drop writes the line, however the request ended.
 struct Note {
     log: AccessLog,
     is_chosen: bool,
     is_broken: bool,
     begun: Duration,
-    /// Taken by the drop alone.
+    /// Only the drop takes it.
     line: Option<Line>,
 }
 
@@ -59,7 +59,7 @@ impl Note {
         line.id = answer.headers().get(X_REQUEST_ID).cloned();
         line.trace = answer.extensions().get().copied();
         line.tenant = answer.extensions().get().map(|Asked(tenant)| tenant.clone());
-        // The body of an answer to HEAD, or an empty one, is never read.
+        // The body of a response to HEAD, or an empty one, is never polled.
         line.whole = line.method == "HEAD" || answer.body().is_end_stream();
     }
 }
@@ -113,7 +113,7 @@ where
 }
 
 pin_project! {
-    /// An answer on its way.
+    /// A response that is being sent.
     pub(crate) struct Answering<F> {
         #[pin]
         inner: F,

@@ -1,4 +1,4 @@
-//! What the log says of one request.
+//! The log line of a request.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ pub(super) struct Line {
     pub(super) method: &'static str,
     pub(super) route: Option<MatchedPath>,
     pub(super) status: Option<StatusCode>,
-    /// Bytes of the body, as it was sent.
+    /// Size of the body as sent, in bytes.
     pub(super) bytes: u64,
-    /// From the head to the last byte of the answer.
+    /// Time from the head to the last byte of the response.
     pub(super) elapsed: Duration,
-    /// Whether the answer was sent to its end.
+    /// Whether the response was sent completely.
     pub(super) whole: bool,
     pub(super) id: Option<HeaderValue>,
     pub(super) trace: Option<TraceContext>,
     pub(super) tenant: Option<TenantId>,
 }
 
-/// Any token may be a method, and so may a secret.
+/// Any token may be a method, even a secret.
 pub(super) fn name_of(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -44,7 +44,7 @@ pub(super) fn write(line: &Line) {
     tracing::info!(
         target: "tidegate::access",
         method = line.method,
-        // The template and not the path: what a client wrote into it may be anything.
+        // The template instead of the path, in which a client may write anything.
         route = line.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str),
         status = line.status.map(|status| status.as_u16()),
         bytes = line.bytes,

@@ -1,4 +1,4 @@
-//! The quota of `api` as a number that advice may lower, and that rises again by itself.
+//! The quota of `api`, which advice may lower, and which then recovers by itself.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use tidegate_node::node::Node;
 use tidegate_perfmon::action::{Actuator, Refused};
 use tidegate_ratelimit::{Adjustment, DynamicQuota, Limiter};
 
-/// The least part of the quota.
+/// Minimum part of the quota.
 const LEAST: f64 = 0.5;
-/// The score of health from which on the quota rises, and the time between two steps. A change on
+/// The health score from which on the quota rises, and the time between two steps. A change from
 /// advice is judged after five minutes, before the first step.
 const WELL: f64 = 0.8;
 const RISES_AFTER: Duration = Duration::from_mins(15);
@@ -87,7 +87,8 @@ mod tests {
         Arc::new(MemoryLimiter::builder("api", SlidingWindow::new(Quota::per_minute(100).unwrap())).build())
     }
 
-    /// A minute of the API; a saturated one is slow while many requests are under way.
+    /// Figures of one minute of the API. If it is saturated, it is slow while many requests are in
+    /// flight.
     fn minute(minute: u64, is_saturated: bool) -> Signals {
         let mut signals = Signals::new(minute);
         let (p99, in_flight) = if is_saturated { (0.4, 40.0) } else { (0.1, 4.0) };

@@ -1,4 +1,4 @@
-//! A limiter for all nodes, with a front door for the keys that it is spared.
+//! A limiter for all nodes, with a sketch in front for keys that Redis should not see.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,35 +8,34 @@ use tidegate_ratelimit::{
     CheckError, Decision, Denial, FrontDoor, Limiter, LimiterStats, NewKeys, Quota, QuotaError, Quotas,
 };
 
-/// Asks the limiter behind, which counts and blocks for all nodes. The sketch decides about new
-/// keys beyond its cap, in fixed memory.
+/// Asks the inner limiter, which counts and blocks for all nodes. The sketch decides about new keys
+/// beyond the inner limiter's cap, in fixed memory.
 ///
 /// Only one of the two decides about a request, so that a refusal also holds for the next request.
-/// A key that the sketch refuses is handed over: from then on its block, the end of that and a
-/// reset count on every node. Before that, its limit may have been admitted here in addition.
+/// A key that the sketch refuses is handed over. From then on its block, the end of the block and a
+/// reset apply on every node. Until then the sketch may have admitted up to its limit in addition.
 pub(super) struct Guarded<L> {
     door: FrontDoor,
     behind: NewKeys<L>,
-    /// Refusals that the limiter behind has not counted.
+    /// Refusals that the inner limiter has not counted.
     refused: AtomicU64,
 }
 
 impl<L: Limiter> Guarded<L> {
-    /// The door has to be one without blocks: those are the limiter's behind.
+    /// The sketch must not have blocks, because the inner limiter has them.
     pub(super) fn new(door: FrontDoor, behind: NewKeys<L>) -> Self {
         Self { door, behind, refused: AtomicU64::new(0) }
     }
 
-    /// A key over the limit of the sketch is no longer one of many: the limiter behind blocks it
-    /// and counts the strike. An earlier block stands.
+    /// A key over the limit of the sketch is handed to the inner limiter, which blocks it and
+    /// counts the violation. An earlier block stays.
     async fn hand_over(&self, key: &str, cost: u64, denial: Denial) -> Decision {
         self.behind.know(key);
-        // What was admitted here, so that the check that follows is over the limit there too.
+        // Transfers what was admitted here, so that the next check exceeds the limit there too.
         if self.behind.penalty(key, denial.limit).await.is_ok()
             && let Some(Ok(denied @ Decision::Denied(_))) = self.behind.check_unless_capped(key, cost).await
         {
-            // Else the sketch's memory would outlast a reset on another node, which forgets the key
-            // here.
+            // Otherwise the sketch's count would outlast a reset on another node.
             let _ = self.door.reset(key).await;
             return denied;
         }
@@ -104,7 +103,8 @@ impl<L: Limiter> Limiter for Guarded<L> {
         self.behind.unblock(key).await
     }
 
-    /// Figures of the limiter behind, plus those that the sketch alone admitted and refused.
+    /// Returns the figures of the inner limiter, plus those that only the sketch admitted and
+    /// refused.
     fn stats(&self) -> LimiterStats {
         let (mut stats, door) = (self.behind.stats(), self.door.stats());
         stats.allowed += door.allowed;
@@ -124,7 +124,7 @@ mod tests {
 
     type Behind = MemoryLimiter<SlidingWindow>;
 
-    /// A limiter of ten a second behind, and no new key beyond the first one of a second.
+    /// An inner limiter of ten per second, with one new key per second.
     fn guarded(clock: &ManualClock) -> Guarded<Behind> {
         let quota: Quota = "10/second".parse().unwrap();
         let door = FrontDoor::builder("ddos").quota(quota).without_block().clock(clock.clone()).build();
@@ -150,7 +150,7 @@ mod tests {
             admitted += 1;
         }
         assert!((10..=13).contains(&admitted), "{admitted}");
-        // From here on the limiter behind decides: each refusal reports the block, and is listed.
+        // From here on the inner limiter decides: each refusal reports the block, and is listed.
         for passed in 1..10 {
             clock.advance(Duration::from_secs(1));
             let left = guarded.check("flood", 1).await.unwrap().blocked_for();
@@ -187,7 +187,7 @@ mod tests {
         let guarded = guarded(&clock);
         assert!(is_allowed(&guarded, "who takes the only place").await);
         while is_allowed(&guarded, "flood").await {}
-        // As another node does it: the door here doesn't hear of it.
+        // As another node does it. The sketch here does not see that.
         assert!(guarded.behind.inner().reset("flood").await.unwrap());
         assert!(is_allowed(&guarded, "flood").await);
     }

@@ -25,10 +25,10 @@ pub(crate) async fn enforce(limiter: &Named, key: &str) -> Result<Option<Decisio
     }
 }
 
-/// Gives back what [`enforce`] has charged, where the attempt was none that counts.
+/// Refunds what [`enforce`] has charged, for an attempt that does not count.
 pub(crate) async fn forgive(limiter: &Named, key: &str) {
     if limiter.mode() != LimitMode::Off {
-        // What can't be given back stays charged until its window ends.
+        // A charge that cannot be refunded stays until its window ends.
         let _ = limiter.limiter().reward(key, 1).await;
     }
 }
@@ -49,7 +49,7 @@ pub(crate) async fn enforce_tenant(
     client: Option<&str>,
 ) -> Result<(Option<TenantDecision>, Option<Decision>), Problem> {
     let api = &limiters.api;
-    // A client that goes on after a refusal costs no charge and no command to Redis.
+    // A client that continues after a refusal costs no charge and no Redis command.
     if let Some(denied) = client.and_then(|client| api.remembered(client)) {
         return Err(refused(api.name(), &denied));
     }
@@ -59,7 +59,7 @@ pub(crate) async fn enforce_tenant(
         Ok(decision) => Ok((quota, decision)),
         Err(problem) => {
             if quota.is_some() {
-                // What can't be given back stays charged until its windows end.
+                // A charge that cannot be refunded stays until its windows end.
                 let _ = limiters.tenants.reward(tenant.id.as_str(), &tenant.plan, 1).await;
             }
             Err(problem)

@@ -1,4 +1,4 @@
-//! What the limiter in front counts.
+//! What the front limiter counts.
 
 use axum::http::Request;
 use tidegate_ratelimit::{Charge, Charges, Policy, RequestKey};
@@ -8,9 +8,8 @@ use crate::access;
 use crate::app::App;
 use crate::client::ClientKey;
 
-/// Counts every request by its client's address, with two exceptions. The service token asks for
-/// decisions about many clients. The admin token may end a block, so that no block must shut it
-/// out.
+/// Counts every request by its client's address, with two exceptions. The service token requests
+/// decisions about many clients. The admin token may end a block, so no block must lock it out.
 pub(crate) struct Front(pub(crate) App);
 
 impl<B> Policy<B> for Front {

@@ -1,4 +1,4 @@
-//! Under which key an address is counted.
+//! The key under which an address is counted.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -35,7 +35,7 @@ pub(crate) fn counted_as<'a>(limiter: &str, key: &'a str, prefix: Ipv6Prefix) ->
     }
 }
 
-/// The client that an address belongs to, or a network that is just one client.
+/// Returns the client that an address belongs to, or a network that is exactly one client.
 fn client(text: &str, prefix: Ipv6Prefix) -> Option<String> {
     let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
     let address: IpAddr = address.parse().ok()?;

@@ -1,4 +1,4 @@
-//! A limiter with what the settings say of it.
+//! A limiter with its settings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tidegate_settings::{LimitMode, LimitSettings, ListSettings};
 use super::adjusting::{self, Adjustable};
 
 type Stats = Arc<dyn Fn() -> LimiterStats + Send + Sync>;
-/// The refusal of a key that this process knows without asking Redis.
+/// Returns the refusal of a key that this process knows without a request to Redis.
 type Remembered = Box<dyn Fn(&str) -> Option<Decision> + Send + Sync>;
 
 /// A limiter of the API.
@@ -22,12 +22,12 @@ pub(crate) struct Named {
     algorithm: &'static str,
     settings: LimitSettings,
     lists: ListSettings,
-    /// The part of its quota that applies, if advice may change that.
+    /// The part of its quota that applies, if advice may change it.
     adjustable: Option<Arc<Adjustable>>,
 }
 
 impl Named {
-    /// Lays the settings' mode around a limiter.
+    /// Wraps a limiter in the mode from the settings.
     pub(super) fn new(
         name: &'static str,
         limiter: impl Limiter + 'static,
@@ -57,13 +57,13 @@ impl Named {
         self.adjustable = Some(quota);
     }
 
-    /// With what it refuses without being asked.
+    /// Sets the lookup of refusals that are known without a check.
     pub(super) fn remembering(mut self, remembered: impl Fn(&str) -> Option<Decision> + Send + Sync + 'static) -> Self {
         self.remembered = Some(Box::new(remembered));
         self
     }
 
-    /// With the lists that decide in front of it, to show them.
+    /// Sets the lists that are checked before it, for display.
     pub(super) fn listing(mut self, lists: ListSettings) -> Self {
         self.lists = lists;
         self
@@ -109,23 +109,23 @@ impl Named {
         (self.stats)()
     }
 
-    /// The same as a function, to be called again and again.
+    /// Returns the same as a function.
     pub(super) fn watch(&self) -> impl Fn() -> LimiterStats + Send + Sync + use<> {
         let stats = Arc::clone(&self.stats);
         move || stats()
     }
 
-    /// How it decides.
+    /// Returns the name of its algorithm.
     pub(crate) fn algorithm(&self) -> &'static str {
         self.algorithm
     }
 
-    /// The quota that it begins with.
+    /// Returns the quota from its settings.
     pub(crate) fn own_quota(&self) -> Quota {
         self.settings.quota
     }
 
-    /// The first block of a key that goes over; zero for none.
+    /// Returns the first block of a key that exceeds the quota. Zero for none.
     pub(crate) fn block(&self) -> Duration {
         self.settings.block
     }
@@ -140,7 +140,7 @@ impl Named {
         &self.lists
     }
 
-    /// Whether it is asked, and obeyed.
+    /// Returns whether it is active.
     pub(crate) fn mode(&self) -> LimitMode {
         self.settings.mode
     }

@@ -1,21 +1,21 @@
-//! Another quota for a running limiter: on Redis for every node, else for this process.
+//! Changes the quota of a running limiter: on Redis for every node, otherwise for this process.
 
 use tidegate_ratelimit::{PublishError, Quota, QuotaError, SharedQuotas};
 use tidegate_settings::MAX_SMALL_LIMIT;
 
 use super::{Limiters, Named};
 
-/// Why a limiter keeps the quota that it has.
+/// Why a limiter keeps its current quota.
 #[derive(Debug)]
 pub(crate) enum SetQuotaError {
-    /// Its algorithm can't apply that one.
+    /// Its algorithm cannot apply that quota.
     Quota(QuotaError),
-    /// The other nodes can't be reached.
+    /// The other nodes cannot be reached.
     Unavailable,
 }
 
 impl Limiters {
-    /// Has the limiters follow the quotas that hold on every node.
+    /// Makes the limiters follow the quotas that apply on every node.
     pub(super) fn follow_quotas(&mut self, shared: Option<SharedQuotas>) {
         for named in self.all() {
             if let Some(shared) = &shared {
@@ -25,11 +25,11 @@ impl Limiters {
         self.shared = shared;
     }
 
-    /// Gives a limiter another quota, or that of its settings back; what was charged stays charged.
+    /// Sets another quota, or restores the one from the settings. Earlier charges stay.
     ///
     /// # Errors
     ///
-    /// [`SetQuotaError`]; then the quota is as it was.
+    /// [`SetQuotaError`]. Then the quota is unchanged.
     pub(crate) async fn set_quota(&self, named: &Named, quota: Option<Quota>) -> Result<(), SetQuotaError> {
         if let Some(quota) = quota
             && named.algorithm() == "sliding_log"

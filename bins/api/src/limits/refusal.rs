@@ -24,11 +24,11 @@ pub(super) fn refusal(limiter: &str, wait: u64) -> Problem {
 /// One line a second.
 static FULL: Seldom = Seldom::new(Duration::from_secs(1));
 
-/// The answer where a limiter has none.
+/// Returns the response if a limiter cannot decide.
 pub(crate) fn undecided(error: &CheckError) -> Problem {
     match error {
         CheckError::Full { .. } => {
-            // The client that fills it must not fill the log too.
+            // A client that fills the limiter must not fill the log too.
             if let Some(unlogged) = FULL.count() {
                 tracing::warn!(%error, unlogged, "a limiter is full of blocked keys");
             }

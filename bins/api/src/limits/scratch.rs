@@ -7,7 +7,7 @@ use tidegate_ratelimit::{
 
 use super::{Named, build};
 
-/// Few: one key is tried.
+/// A small number, because only one key is tried.
 const KEYS: usize = 16;
 
 impl Named {

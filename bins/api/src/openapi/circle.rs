@@ -1,4 +1,4 @@
-//! Who may ask.
+//! The audience of operations.
 
 use serde_json::{Value, json};
 

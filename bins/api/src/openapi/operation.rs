@@ -1,4 +1,4 @@
-//! One operation: what is asked, by whom, and what may be answered.
+//! One operation: its request, its audience, and its responses.
 
 #![expect(clippy::needless_pass_by_value, reason = "a schema or an example is made where it is handed over")]
 
@@ -21,26 +21,26 @@ pub(crate) struct Operation {
     parameters: Vec<Value>,
     body: Option<Value>,
     answers: BTreeMap<u16, Value>,
-    /// An upload may take long as long as it goes on: it watches over that itself.
+    /// An upload may take long as long as it makes progress. It checks that itself.
     pub(super) is_unhurried: bool,
 }
 
-/// A GET at `path`. `id` is unique: code generators name their functions by it.
+/// Creates a GET at `path`. `id` is unique: code generators derive function names from it.
 pub(crate) fn get(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::GET, path, circle, summary)
 }
 
-/// A POST at `path`.
+/// Creates a POST at `path`.
 pub(crate) fn post(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::POST, path, circle, summary)
 }
 
-/// A PUT at `path`.
+/// Creates a PUT at `path`.
 pub(crate) fn put(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::PUT, path, circle, summary)
 }
 
-/// A DELETE at `path`.
+/// Creates a DELETE at `path`.
 pub(crate) fn delete(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::DELETE, path, circle, summary)
 }
@@ -51,35 +51,35 @@ impl Operation {
         Self { id, method, path, circle, summary, parameters, body: None, answers, is_unhurried: false }
     }
 
-    /// A part of the path.
+    /// Adds a part of the path.
     pub(crate) fn part(self, name: &str, schema: Value, example: impl Into<Value>) -> Self {
         let part = json!({"name": name, "in": "path", "required": true, "schema": schema, "example": example.into()});
         self.parameter(part).fails(404, "There is no such thing, or it is somebody else's.")
     }
 
-    /// A parameter of the query that may be left out.
+    /// Adds an optional query parameter.
     pub(crate) fn query(self, name: &str, schema: Value, description: &str) -> Self {
         self.parameter(json!({"name": name, "in": "query", "description": description, "schema": schema}))
     }
 
-    /// A parameter of the query that must be there.
+    /// Adds a required query parameter.
     pub(crate) fn needs(self, name: &str, schema: Value, example: impl Into<Value>) -> Self {
         let parameter =
             json!({"name": name, "in": "query", "required": true, "schema": schema, "example": example.into()});
         self.parameter(parameter)
     }
 
-    /// A header that may be sent.
+    /// Adds an optional header.
     pub(crate) fn header(self, name: &str, schema: Value, description: &str) -> Self {
         self.parameter(json!({"name": name, "in": "header", "description": description, "schema": schema}))
     }
 
-    /// The header by which the same request, sent again, is known.
+    /// Adds the header that identifies a repeated request.
     pub(crate) fn repeatable(self, description: &str) -> Self {
         self.header("Idempotency-Key", json!({"type": "string", "minLength": 1, "maxLength": 255}), description)
     }
 
-    /// A page of a list: how long, and where it begins.
+    /// Adds the parameters of a page: its length, and where it begins.
     pub(crate) fn paged(self, most: i64) -> Self {
         self.query("limit", super::schema::between(1, most), "How many at most.").query(
             "cursor",
@@ -88,17 +88,17 @@ impl Operation {
         )
     }
 
-    /// The JSON that is sent.
+    /// Sets the JSON body.
     pub(crate) fn body(self, schema: Value, example: Value) -> Self {
         self.sends(true, json!({"application/json": {"schema": schema, "example": example}}))
     }
 
-    /// JSON that may be sent, or nothing.
+    /// Sets an optional JSON body.
     pub(crate) fn optional_body(self, schema: Value, example: Value) -> Self {
         self.sends(false, json!({"application/json": {"schema": schema, "example": example}}))
     }
 
-    /// A file that is sent, of one of these types, each with an example.
+    /// Sets a file as the body, of one of these types, each with an example.
     pub(crate) fn upload(mut self, kinds: &[(&str, &str)]) -> Self {
         let content = kinds
             .iter()
@@ -121,27 +121,27 @@ impl Operation {
         self
     }
 
-    /// 200 with this JSON.
+    /// Adds the response 200 with this JSON.
     pub(crate) fn ok(self, schema: Value) -> Self {
         self.answers(200, schema)
     }
 
-    /// 201 with this JSON.
+    /// Adds the response 201 with this JSON.
     pub(crate) fn created(self, schema: Value) -> Self {
         self.answers(201, schema)
     }
 
-    /// 202 with this JSON.
+    /// Adds the response 202 with this JSON.
     pub(crate) fn accepted(self, schema: Value) -> Self {
         self.answers(202, schema)
     }
 
-    /// That status with this JSON.
+    /// Adds a response with that status and this JSON.
     pub(crate) fn answers(self, status: u16, schema: Value) -> Self {
         self.answers_as(status, &[("application/json", schema)])
     }
 
-    /// That status with one of these types.
+    /// Adds a response with that status and one of these types.
     pub(crate) fn answers_as(mut self, status: u16, kinds: &[(&str, Value)]) -> Self {
         let content = kinds.iter().map(|(kind, schema)| ((*kind).to_owned(), json!({"schema": schema})));
         let content = Value::Object(content.collect::<Map<_, _>>());
@@ -149,18 +149,18 @@ impl Operation {
         self
     }
 
-    /// That status without a body.
+    /// Adds a response with that status and no body.
     pub(crate) fn silent(mut self, status: u16) -> Self {
         self.answers.insert(status, json!({"description": reason(status)}));
         self
     }
 
-    /// A read of which a client may keep a copy: 304 where it has it already.
+    /// Marks a read of which a client may store a copy: 304 if its copy is current.
     pub(crate) fn revalidates(self) -> Self {
         self.header("If-None-Match", super::schema::text(), "The `ETag` of the copy that the client has.").silent(304)
     }
 
-    /// That status with a problem.
+    /// Adds a problem with that status.
     pub(crate) fn fails(mut self, status: u16, when: &str) -> Self {
         let problem =
             json!({"description": when, "content": {"application/problem+json": {"schema": named("Problem")}}});
@@ -168,7 +168,7 @@ impl Operation {
         self
     }
 
-    /// It with the answers that follow from what it is.
+    /// Adds the responses that follow from its properties.
     pub(super) fn completed(mut self) -> Self {
         let has_query = self.parameters.iter().any(|parameter| parameter["in"] == "query");
         if !self.parameters.is_empty() || self.body.is_some() {
@@ -183,11 +183,11 @@ impl Operation {
                 .fails(403, "The client may not do this.")
                 .fails(429, "Too many requests; `Retry-After` says when to come again.");
         }
-        // Answers of a probe are its own, a failure's too.
+        // A probe defines its own responses, also for a failure.
         if self.answers.contains_key(&503) { self } else { self.fails(503, "It can't be done now; try again later.") }
     }
 
-    /// As OpenAPI writes it.
+    /// Returns the form for OpenAPI.
     pub(super) fn json(&self) -> Value {
         let answers: Map<_, _> =
             self.answers.iter().map(|(status, answer)| (status.to_string(), answer.clone())).collect();

@@ -40,14 +40,14 @@ impl Routes {
         self
     }
 
-    /// Has `handler` do that operation, for those whom its circle admits.
+    /// Adds an operation with its handler, restricted to its audience.
     pub(crate) fn add<H: Handler<T, App>, T: 'static>(mut self, operation: Operation, handler: H) -> Self {
         let route = self.guarded(&operation, on(filter(&operation.method), handler));
         self.router = self.router.route(operation.path, route);
         self.described(operation)
     }
 
-    /// Describes what is served by others.
+    /// Describes a route that another component serves.
     pub(crate) fn described(mut self, operation: Operation) -> Self {
         self.operations.push(operation.completed());
         self
@@ -60,19 +60,19 @@ impl Routes {
         };
         let needing = |route: MethodRouter<App>, need| timed(route.route_layer(around((app, need), access::layer)));
         match operation.circle {
-            // Who these are for is asked by the route itself.
+            // These routes check the client themselves.
             Circle::Public | Circle::TenantOrReader => timed(route),
             Circle::TenantOrOperator => timed(route.route_layer(around(app, manager::layer))),
             Circle::Reader => needing(route, Need::Read),
             Circle::Admin => needing(route, Need::Change),
             Circle::Service => needing(route, Need::Decide),
-            // The tenant is looked up in a time of its own.
+            // The lookup of the tenant has a timeout of its own.
             Circle::Tenant if operation.is_unhurried => route.route_layer(around(app, caller::layer)),
             Circle::Tenant => route.route_layer((around(app, caller::layer), around(app, timeout::layer))),
         }
     }
 
-    /// All of them, and the document that says so.
+    /// Returns all routes, with the document that describes them.
     pub(crate) fn finish(self) -> Router<App> {
         let about = operation::get("showDocument", PATH, Circle::Public, "This document")
             .revalidates()
@@ -92,7 +92,7 @@ async fn show(document: Representation, known: IfNoneMatch) -> Result<Response, 
     })?;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    // It is the same for all clients, and comes from no cache.
+    // It is the same for all clients, and does not come from the cache.
     headers.remove(header::VARY);
     headers.remove("cache-status");
     Ok(response)

@@ -1,4 +1,4 @@
-//! JSON Schema (2020-12) in few words.
+//! Short constructors for JSON Schema (2020-12).
 
 #![expect(clippy::needless_pass_by_value, reason = "a schema or an example is made where it is handed over")]
 
@@ -14,12 +14,12 @@ pub(crate) fn text() -> Value {
     json!({"type": "string"})
 }
 
-/// A text of so many characters.
+/// A text with a minimum and a maximum number of characters.
 pub(crate) fn text_of(least: usize, most: usize) -> Value {
     json!({"type": "string", "minLength": least, "maxLength": most})
 }
 
-/// A text of that form, in the regular expressions of JavaScript.
+/// A text that matches the pattern, a regular expression of JavaScript.
 pub(crate) fn pattern(pattern: &str) -> Value {
     json!({"type": "string", "pattern": pattern})
 }
@@ -38,7 +38,7 @@ pub(crate) fn name_of(most: usize) -> Value {
     name
 }
 
-/// One of these, at least.
+/// Any of these schemas.
 pub(crate) fn any_of<const N: usize>(schemas: [Value; N]) -> Value {
     json!({"anyOf": schemas.to_vec()})
 }
@@ -58,12 +58,12 @@ pub(crate) fn time() -> Value {
     json!({"type": "string", "format": "date-time"})
 }
 
-/// Yes or no.
+/// A boolean.
 pub(crate) fn flag() -> Value {
     json!({"type": "boolean"})
 }
 
-/// A whole number from 0 on.
+/// A whole number, at least 0.
 pub(crate) fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
@@ -78,7 +78,7 @@ pub(crate) fn number() -> Value {
     json!({"type": "number"})
 }
 
-/// That, or `null`.
+/// The schema, or `null`.
 pub(crate) fn or_null(schema: Value) -> Value {
     let mut schema = schema;
     match schema.get("type").cloned() {
@@ -100,7 +100,7 @@ pub(crate) fn list_of(least: usize, most: usize, items: Value) -> Value {
     json!({"type": "array", "items": items, "minItems": least, "maxItems": most})
 }
 
-/// An object whose names are not known beforehand.
+/// An object with arbitrary names.
 pub(crate) fn map(values: Value) -> Value {
     json!({"type": "object", "additionalProperties": values})
 }
@@ -110,7 +110,7 @@ pub(crate) fn named(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
-/// An object of these fields and no others. A name that ends in `?` is a field that may be left out.
+/// An object with these fields and no others. A name that ends in `?` is an optional field.
 pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -126,7 +126,7 @@ pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
-/// The same object, and whatever else there is beside these fields.
+/// The same object, which may also have other fields.
 pub(crate) fn open(mut object: Value) -> Value {
     if let Some(fields) = object.as_object_mut() {
         fields.remove("additionalProperties");
@@ -139,7 +139,7 @@ pub(crate) fn page(items: Value) -> Value {
     object([("items", list(items)), ("next_cursor", or_null(text()))])
 }
 
-/// What it means, in a sentence.
+/// Adds a description.
 pub(crate) fn told(mut schema: Value, description: &str) -> Value {
     if let Some(fields) = schema.as_object_mut() {
         fields.insert("description".to_owned(), description.into());
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn null_stands_beside_whatever_it_is() {
         assert_eq!(or_null(text()), json!({"type": ["string", "null"]}));
-        // An `enum` would go on refusing `null` whatever the type says.
+        // An `enum` would still refuse `null`, whatever the type says.
         assert_eq!(or_null(one_of(&["a"]))["anyOf"][1], json!({"type": "null"}));
         assert_eq!(or_null(named("Job"))["anyOf"][0], named("Job"));
     }

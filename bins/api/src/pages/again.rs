@@ -15,7 +15,7 @@ pub(super) struct Again(Option<Refusal>);
 #[derive(Debug)]
 struct Refusal {
     form: &'static str,
-    /// Names and typed values; the first stands for the form as a whole.
+    /// Names and typed values. The first name stands for the form as a whole.
     fields: Vec<(&'static str, String)>,
     problem: Problem,
     /// Whether a field has shown the message.

@@ -22,7 +22,7 @@ use crate::query::Query;
 use crate::routes::cache;
 use crate::warm_up::CLASSES;
 
-/// Slow commands of Redis that are listed.
+/// Maximum number of slow Redis commands in the list.
 const MOST_SLOW: usize = 10;
 
 #[derive(Default, Deserialize)]

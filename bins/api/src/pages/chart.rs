@@ -7,12 +7,12 @@ use super::text;
 
 const WIDTH: usize = 120;
 const HEIGHT: f64 = 24.0;
-/// Room for the line itself at the top and at the bottom.
+/// Space for the line itself at the top and at the bottom.
 const MARGIN: f64 = 2.0;
-/// How many shades a cell of the heat map may have, beside none.
+/// Number of shades of a cell in the heat map, beside none.
 const SHADES: u32 = 5;
 
-/// The points of a line through the counts, the highest at the top.
+/// Returns the points of a line through the counts, with the highest count at the top.
 #[expect(clippy::cast_precision_loss, reason = "places on a screen")]
 pub(super) fn points(slots: &[Slot]) -> String {
     let most = slots.iter().map(|slot| slot.count).max().unwrap_or(0).max(1) as f64;
@@ -24,12 +24,12 @@ pub(super) fn points(slots: &[Slot]) -> String {
     slots.iter().enumerate().map(point).collect::<Vec<_>>().join(" ")
 }
 
-/// The highest of a second, in words.
+/// Returns the highest count of a second, in words.
 pub(super) fn peak(slots: &[Slot]) -> String {
     format!("peak {}/s", slots.iter().map(|slot| slot.count).max().unwrap_or(0))
 }
 
-/// A line over the last minute, under the name by which its points move.
+/// A line over the last minute. `key` names the element whose points are updated.
 pub(super) fn sparkline(key: &str, what: &str, points: &str, peak: &str) -> Markup {
     html! {
         div.trace {
@@ -104,7 +104,8 @@ fn ago(minutes: usize) -> String {
     if minutes == 0 { "now".to_owned() } else { format!("{minutes} min ago") }
 }
 
-/// By the logarithm, since a few slow ones among many fast ones are what one looks for.
+/// On a logarithmic scale, because a few slow requests among many fast ones are the interesting
+/// ones.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -1,4 +1,4 @@
-//! Schedules: what is enqueued again and again, when it was and when it will be.
+//! Schedules of recurring jobs, with their last and next runs.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -36,7 +36,7 @@ pub(super) async fn show(
     page(&app, &query, &frame, None).await
 }
 
-/// The page, with the problem of a button that was refused.
+/// Renders the page, with the problem of a button that was refused.
 async fn page(app: &App, query: &CronQuery, frame: &Frame, refused: Option<Problem>) -> Result<Response, Problem> {
     let listing = cron::all(app).await?;
     let now = app.node().broker.now().await?;
@@ -132,7 +132,7 @@ fn broken(frame: &Frame, broken: &[BrokenSchedule]) -> Markup {
     )
 }
 
-/// `paused` where it can be read.
+/// `paused` is `None` if the schedule cannot be read.
 fn buttons(frame: &Frame, name: &str, paused: Option<bool>) -> Markup {
     let button = |act: &str, label, asks: Option<&str>| {
         let action = format!("{}/{act}", Here::Cron.path());
@@ -175,7 +175,7 @@ pub(super) async fn change(
     };
     match done {
         Ok(code) => Ok(said(Here::Cron.path(), code).into_response()),
-        // Such as a schedule whose last job still runs.
+        // For example a schedule whose last job is still running.
         Err(problem) if problem.is_of_client() => page(&app, &CronQuery::default(), &frame, Some(problem)).await,
         Err(problem) => Err(problem),
     }

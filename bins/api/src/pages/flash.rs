@@ -15,7 +15,7 @@ pub(super) struct Flash {
 const LEFT: &str = " # are left as they are: their state doesn't allow it, they are gone, or the time was over.";
 const MORE: &str = " The time was over: there may be more, so do it again.";
 
-/// Code, text, and what is said where something is left; `#` stands for the count.
+/// Code, text, and the text for remaining items. `#` stands for the count.
 const SAYINGS: [(&str, &str, &str); 33] = [
     ("queue-paused", "Paused: workers take no more of its jobs; those that run go on.", ""),
     ("queue-resumed", "Resumed: workers take its jobs again.", ""),
@@ -53,7 +53,7 @@ const SAYINGS: [(&str, &str, &str); 33] = [
 ];
 
 impl Flash {
-    /// None where there is no such code.
+    /// `None` if the code is unknown.
     pub(super) fn of(code: Option<&str>, done: Option<u64>, left: Option<u64>) -> Option<Self> {
         let (_, text, rest) = SAYINGS.iter().find(|(known, ..)| Some(*known) == code)?;
         Some(Self { text, rest, done: done.unwrap_or(0), left: left.unwrap_or(0) })
@@ -69,13 +69,13 @@ impl Flash {
     }
 }
 
-/// Back to a page that says so.
+/// Redirects to a page that shows the message.
 pub(super) fn said(path: &str, code: &'static str) -> Redirect {
     debug_assert!(SAYINGS.iter().any(|(known, ..)| *known == code), "{code}");
     Redirect::to(&format!("{path}{}said={code}", joint(path)))
 }
 
-/// Back to a page that says so, with how many it was and how many are left.
+/// Redirects to a page that shows the message, with the number of jobs done and left.
 pub(super) fn counted(path: &str, code: &'static str, done: usize, left: usize) -> Redirect {
     debug_assert!(SAYINGS.iter().any(|(known, ..)| *known == code), "{code}");
     Redirect::to(&format!("{path}{}said={code}&done={done}&left={left}", joint(path)))

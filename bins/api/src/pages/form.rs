@@ -1,4 +1,4 @@
-//! Forms: read as strictly as JSON, and only from our own pages.
+//! Forms, parsed as strictly as JSON, and accepted only from the dashboard's own pages.
 
 use std::str::FromStr;
 
@@ -15,11 +15,11 @@ use crate::body;
 use crate::origin::is_same_origin;
 use crate::problem::Problem;
 
-/// A form of type `T`, which denies unknown fields itself, from one of our own pages.
+/// A form of type `T`, which denies unknown fields itself, from one of the dashboard's pages.
 pub(super) struct Form<T>(pub(super) T);
 
 pub(super) trait Signed {
-    /// Longest that it may be, in bytes: few hold more than a few fields.
+    /// Maximum size in bytes. Most forms have only a few fields.
     const LONGEST: usize = 16 * 1024;
 
     /// The hidden field `form`.
@@ -36,7 +36,7 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
         body::ensure_not_encoded(request.headers())?;
         let (mut parts, body) = request.into_parts();
         let body = body::read(body, T::LONGEST).await?;
-        // Its length is known now, and no longer that which was announced.
+        // The length is known now, and differs from the announced one.
         parts.headers.remove(header::CONTENT_LENGTH);
         let headers = parts.headers.clone();
         let request = Request::from_parts(parts, Body::from(body));
@@ -53,10 +53,10 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
     }
 }
 
-/// A form that changes something, from a visitor who may.
+/// A form that makes a change, from a visitor who is permitted to.
 pub(super) struct Change<T> {
     pub(super) wanted: T,
-    /// The frame of the answer.
+    /// Frame of the response.
     pub(super) frame: Frame,
 }
 
@@ -84,7 +84,7 @@ pub(super) fn number<T: FromStr>(field: &str, typed: &str) -> Result<T, Problem>
     })
 }
 
-/// Makes a form of a struct whose fields serde reads: with the hidden field beside them.
+/// Defines the form of a struct whose fields serde parses, with the hidden field beside them.
 macro_rules! signed {
     ($($name:ident),+) => {
         $(impl $crate::pages::form::Signed for $name {

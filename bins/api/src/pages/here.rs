@@ -1,4 +1,4 @@
-//! The addresses of the dashboard that its own code names.
+//! The dashboard's addresses, as far as its own code names them.
 
 /// Login page, to which a visitor without a session is redirected.
 pub(super) const LOGIN: &str = "/dashboard/login";
@@ -44,7 +44,7 @@ impl Here {
         }
     }
 
-    /// The page that a path lies below.
+    /// Returns the page that a path belongs to.
     pub(super) fn of(path: &str) -> Self {
         let is_below = |here: &Self| *here != Self::Overview && path.starts_with(here.path());
         Self::ALL.into_iter().find(is_below).unwrap_or(Self::Overview)

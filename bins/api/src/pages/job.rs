@@ -1,4 +1,4 @@
-//! One job: where it stands, what became of its runs, what it was given.
+//! One job: its state, its runs, and its payload.
 
 mod payload;
 

@@ -13,14 +13,14 @@ use super::session::{Role, form_token::FormToken, visitor::Visitor};
 use crate::app::App;
 use crate::problem::{AsPage, Problem};
 
-/// How a page is kept as it is by the script that it names: nothing of it is missing without.
+/// How the script keeps a page up to date. The page is complete without the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
-    /// The stream brings the figures. The parts are loaded anew when this number changes.
+    /// The stream brings the figures. The parts are reloaded when this number changes.
     Streamed(u64),
-    /// The parts are loaded anew every few seconds.
+    /// The parts are reloaded every few seconds.
     Renewed,
-    /// As it was loaded: what it shows costs too much to be asked again and again.
+    /// The page is not updated, because its content is too expensive to request repeatedly.
     Still,
 }
 
@@ -41,7 +41,7 @@ impl FromRequestParts<App> for Frame {
 }
 
 impl Frame {
-    /// Whether there are forms that change something.
+    /// Whether the visitor sees forms that make changes.
     pub(super) fn may_change(&self) -> bool {
         self.visitor.role == Role::Admin
     }
@@ -69,31 +69,31 @@ impl Frame {
     }
 }
 
-/// A change that needs nothing but to be wanted.
+/// A change that needs only a button.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Button<'a> {
     pub(super) action: &'a str,
     pub(super) label: &'a str,
     pub(super) about: &'a str,
-    /// The question before it.
+    /// The question before the change.
     pub(super) asks: Option<&'a str>,
 }
 
 pub(super) struct Page<'a> {
     here: Here,
     title: &'a str,
-    /// As it is loaded anew: without what was said once.
+    /// The address for reloading, without a one-time message.
     path: String,
-    /// The page that it lies below.
+    /// The parent page.
     above: Option<(&'a str, &'a str)>,
     flash: Option<Flash>,
-    /// Why what was wanted is not done.
+    /// Why the requested change was not made.
     refused: Option<String>,
     kept: Kept,
 }
 
 impl<'a> Page<'a> {
-    /// The page of that name.
+    /// Creates the page with that name.
     pub(super) fn of(here: Here) -> Self {
         Self {
             here,
@@ -106,12 +106,12 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// One below it.
+    /// Creates a page below it.
     pub(super) fn below(here: Here, title: &'a str, path: String, above: (&'a str, &'a str)) -> Self {
         Self { title, path, above: Some(above), ..Self::of(here) }
     }
 
-    /// With the address that shows the same again.
+    /// Sets the address that shows the same content again.
     pub(super) fn at(self, path: String) -> Self {
         Self { path, ..self }
     }
@@ -120,17 +120,17 @@ impl<'a> Page<'a> {
         Self { flash, ..self }
     }
 
-    /// With the message of a button that was refused.
+    /// Sets the message of a button that was refused.
     pub(super) fn refusing(self, problem: Option<&Problem>) -> Self {
         Self { refused: problem.map(|problem| problem.detail().to_owned()), ..self }
     }
 
-    /// Its figures come by the stream, and its parts are those of that number.
+    /// Marks figures as streamed, with the number of the parts.
     pub(super) fn streamed(self, parts: u64) -> Self {
         Self { kept: Kept::Streamed(parts), ..self }
     }
 
-    /// As it was loaded, where that is so.
+    /// Marks the page as not updated, if `is_still` is set.
     pub(super) fn still(self, is_still: bool) -> Self {
         if is_still { Self { kept: Kept::Still, ..self } } else { self }
     }
@@ -213,7 +213,7 @@ pub(super) fn shown(answer: Response, problem: Problem, page: Response) -> Respo
     Response::from_parts(parts, body)
 }
 
-/// A page with one thing on it.
+/// Renders a page with one element.
 pub(super) fn plain(status: StatusCode, title: &str, header: &Markup, body: &Markup) -> Response {
     let markup = document(
         title,

@@ -1,4 +1,4 @@
-//! Limits: what each decided, whom it refuses, one key, one tenant, and a try.
+//! Limits: the decisions of each limiter, the refused keys, one key, one tenant, and a simulation.
 
 pub(super) mod change;
 mod key;
@@ -31,7 +31,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::rate_limit;
 
-/// Keys that are listed of those refused most often, of each limiter.
+/// Maximum number of most refused keys per limiter in the list.
 const MOST_KEYS: usize = 10;
 
 pub(super) async fn show(
@@ -42,7 +42,7 @@ pub(super) async fn show(
     page(&app, &query, &frame, Again::default()).await
 }
 
-/// The page, with the form that was refused.
+/// Renders the page, with the form that was refused.
 async fn page(app: &App, query: &LimitsQuery, frame: &Frame, mut again: Again) -> Result<Response, Problem> {
     let told = rate_limit::told(app);
     let limiters = items(&told, "limiters");
@@ -127,7 +127,7 @@ fn share(part: u64, rest: u64) -> f64 {
     if part == 0 { 0.0 } else { part as f64 / (part + rest) as f64 }
 }
 
-/// Tenants whose rate is far above their usual one; nothing while there is none.
+/// Renders tenants whose rate is far above their usual one. Empty if there is none.
 fn flagged(flagged: &[Value]) -> Markup {
     let columns = [("Tenant", TEXT), ("Since", NAME), ("Requests", NUMBER), ("Usual", NUMBER), ("Interval", NUMBER)];
     html! {

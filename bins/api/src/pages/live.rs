@@ -1,4 +1,4 @@
-//! Figures that move while a page is open: the same that its HTML was made of.
+//! Figures that change while a page is open. Its HTML is rendered from the same figures.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -26,29 +26,31 @@ use crate::app::App;
 use crate::problem::Problem;
 
 const EVERY: Duration = Duration::from_secs(2);
-/// No stream is held for ever by a client that no longer reads; a browser comes back by itself.
+/// Maximum duration of a stream. A client that no longer reads cannot keep one for ever. A browser
+/// reconnects by itself.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Pages that are followed at once; more show what they were loaded with.
+/// Maximum number of pages that are updated at the same time. Further ones keep their first
+/// figures.
 const MOST_FOLLOWERS: usize = 64;
 /// The window of rates, errors and percentiles.
 pub(super) const WINDOW: Window = Window::Minutes(5);
-/// Most endpoints that are listed, busiest first.
+/// Maximum number of endpoints in the list, busiest first.
 const MOST_ENDPOINTS: usize = 20;
 const MOST_ADVICE: usize = 5;
-/// Alerts, and silences.
+/// Maximum number of alerts, and of silences.
 const MOST_ALERTS: usize = 100;
 
-/// The figures of one moment, as text. A page and the stream both take them from here.
+/// The figures at one moment, as text. A page and the stream both use them.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Figures {
     texts: BTreeMap<String, String>,
     points: BTreeMap<String, String>,
     states: BTreeMap<String, &'static str>,
-    /// Changes when a page would show other parts: endpoints, reasons, alerts, advice, or one
-    /// minute more. The script then loads the page anew, so that its parts fit its figures.
+    /// Changes when a page would show other parts: endpoints, reasons, alerts, advice, or a new
+    /// minute. The script then reloads the page, so that its parts match its figures.
     pub(super) parts: u64,
-    /// Method and route of those that are listed, in their order.
+    /// Method and route of the listed endpoints, in their order.
     #[serde(skip)]
     pub(super) endpoints: Vec<(&'static str, String)>,
     #[serde(skip)]
@@ -96,7 +98,7 @@ impl Figures {
         self.silences = items(told, "silences").to_vec();
     }
 
-    /// A number of 53 bits, which fits a script's numbers.
+    /// Returns a number of 53 bits, which is exact in JavaScript.
     fn number_of_parts(&self, app: &App) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.endpoints.hash(&mut hasher);
@@ -119,7 +121,7 @@ impl Figures {
         hasher.finish() >> 11
     }
 
-    /// The figure of that name; a dash where there is none.
+    /// Returns the figure with that name, or a dash.
     pub(super) fn text(&self, name: &str) -> &str {
         self.texts.get(name).map_or(text::NONE, String::as_str)
     }
@@ -138,7 +140,7 @@ impl Figures {
 
     fn tell_health(&mut self, report: Option<&HealthReport>) {
         let health = report.map_or(Health::Unknown, |report| report.status);
-        // A score of the few readings that can be judged would say that all is well.
+        // A score from the few readings that can be judged would claim that all is well.
         let score = report.and_then(|report| report.score).filter(|_| health != Health::Unknown);
         self.tell("score", text::or_none(score, |score| score.to_string()));
         self.tell("of", if score.is_some() { " of 100" } else { " no score yet" }.to_owned());
@@ -164,7 +166,7 @@ impl Figures {
     }
 }
 
-/// Under which its figures stand.
+/// Returns the key of an endpoint's figures.
 pub(super) fn key(method: &str, route: &str) -> String {
     format!("{method} {route}")
 }
@@ -173,7 +175,7 @@ pub(super) fn advice(app: &App) -> Value {
     told(app, "advice", MOST_ADVICE)
 }
 
-/// One sampler for all followers. It rests while there are none.
+/// One sampler for all followers. It is idle while there are none.
 #[derive(Clone)]
 pub(super) struct Live {
     latest: watch::Sender<Arc<str>>,
@@ -210,7 +212,7 @@ pub(super) async fn follow(
     Extension(live): Extension<Live>,
 ) -> Result<Response, Problem> {
     if let Err(refused) = visitor {
-        // A script can't follow to the login: this answer makes it stop.
+        // A script cannot follow a redirect to the login. This response makes it stop.
         return match refused.extensions().get::<Problem>() {
             Some(problem) => Err(problem.clone()),
             None => Err(Problem::unauthorized("the session has ended; log in again at /dashboard/login")),
@@ -224,7 +226,7 @@ pub(super) async fn follow(
         Follower { figures: live.latest.subscribe(), until: Instant::now() + LONGEST, stop: live.stop, _place: place };
     let answer = Sse::new(stream::unfold(follower, Follower::next)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     let headers = [
-        // A proxy that gathers an answer before it passes it on would gather this one for ever.
+        // A proxy that buffers a whole response would buffer this one for ever.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];

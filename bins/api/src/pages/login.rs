@@ -1,4 +1,4 @@
-//! In by a token, and out.
+//! Login with a token, and logout.
 
 use axum::extract::{Extension, State};
 use axum::http::request::Parts;
@@ -41,7 +41,7 @@ pub(super) struct LoginQuery {
     next: Option<String>,
 }
 
-/// The form; where no token is set there is nothing to log in to.
+/// Shows the form. If no token is set, there is nothing to log in to.
 pub(super) async fn show(
     State(app): State<App>,
     Query(query): Query<LoginQuery>,
@@ -55,7 +55,8 @@ pub(super) async fn show(
     Ok(form(&app, &parts.headers, next.as_ref(), None))
 }
 
-/// Begins a session of the token's role. An unknown token counts as an attempt, as for operations.
+/// Begins a session with the token's role. An unknown token counts as a failed attempt, as for
+/// operations.
 pub(super) async fn begin(
     State(app): State<App>,
     Extension(ClientKey(client)): Extension<ClientKey>,
@@ -64,7 +65,7 @@ pub(super) async fn begin(
 ) -> Result<Response, Problem> {
     let login = match sent {
         Ok(Form(login)) => login,
-        // Such as a form that is too old: the page has a new one.
+        // For example a form that is too old. The page has a new one.
         Err(problem) if problem.is_of_client() => return Ok(form(&app, &headers, None, Some(problem))),
         Err(problem) => return Err(problem),
     };
@@ -95,7 +96,7 @@ pub(super) async fn end(headers: HeaderMap, Form(_): Form<Logout>) -> Response {
     ([(header::SET_COOKIE, session::end(&headers))], Redirect::to(LOGIN)).into_response()
 }
 
-/// `refused` says why the form that was sent did not log in.
+/// `refused` is the reason why the login failed.
 fn form(app: &App, headers: &HeaderMap, next: Option<&Next>, refused: Option<Problem>) -> Response {
     let form = FormToken::of(app.pages_key(), headers);
     let mut response = plain(

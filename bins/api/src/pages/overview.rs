@@ -1,4 +1,4 @@
-//! How it is: the verdict and why, what fires, what is advised, and how each endpoint does.
+//! The overview: health and its reasons, firing alerts, advice, and all endpoints.
 
 pub(super) mod alerts;
 
@@ -29,7 +29,7 @@ pub(super) async fn show(State(app): State<App>, Query(query): Query<OverviewQue
     page(&app, &query, &frame, &Again::default())
 }
 
-/// The page, with the form that was refused.
+/// Renders the page, with the form that was refused.
 fn page(app: &App, query: &OverviewQuery, frame: &Frame, again: &Again) -> Response {
     let figures = Figures::take(app);
     let firing = alerts::show(frame.may_change().then_some(frame), &figures.firing, &figures.silences, again);

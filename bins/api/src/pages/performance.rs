@@ -1,4 +1,4 @@
-//! What is slow, what grows, and what it runs on.
+//! Slow calls, growing figures, and the backends.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::performance::{self, PerformanceQuery};
 
-/// Longest that a list is.
+/// Maximum length of a list.
 const MOST: usize = 20;
 
 pub(super) async fn show(State(app): State<App>, frame: Frame) -> Response {
@@ -60,7 +60,7 @@ pub(super) async fn show(State(app): State<App>, frame: Frame) -> Response {
     Page::of(Here::Performance).show(&frame, &body)
 }
 
-/// The export of `/api/performance`, for who has a session and no token at hand.
+/// Exports `/api/performance`, for a visitor with a session and no token.
 pub(super) async fn export(
     State(app): State<App>,
     _: Visitor,
@@ -102,7 +102,8 @@ fn when(value: &Value) -> Markup {
     html! { (text::or_none(value.as_u64(), text::moment)) }
 }
 
-/// A statement may be as long as a migration: of a long one the beginning, which opens.
+/// A statement may be as long as a migration. Of a long one the beginning is shown, which can be
+/// expanded.
 fn statement(value: &Value) -> Markup {
     const SHORT: usize = 160;
     let text = value.as_str().unwrap_or(text::NONE);
@@ -272,7 +273,7 @@ mod tests {
     fn a_long_statement_opens_and_a_short_one_is_whole() {
         let of = |text: &str| statement(&json!(text)).into_string();
         assert_eq!(of("select ?"), "<code>select ?</code>");
-        // Cut within no character.
+        // The cut is not inside a character.
         let long = "é".repeat(200);
         let shown = of(&long);
         assert!(shown.contains("<summary>") && shown.contains(&format!("<code>{long}</code>")), "{shown}");

@@ -1,4 +1,4 @@
-//! One queue: its jobs by state, and what may be done to many of them.
+//! One queue: its jobs by state, and actions on many of them.
 
 pub(super) mod bulk;
 mod list;
@@ -38,7 +38,7 @@ pub(super) async fn show(
     page(&app, &queue, &query, &frame, Again::default()).await
 }
 
-/// The page, with the form that was refused.
+/// Renders the page, with the form that was refused.
 async fn page(app: &App, queue: &str, query: &QueueQuery, frame: &Frame, again: Again) -> Result<Response, Problem> {
     let queue = known(queue)?;
     let state = match query.state.as_deref() {

@@ -19,7 +19,7 @@ use crate::query::Query;
 use crate::routes::queues::overview::{self, Overview, SeenWorker};
 use crate::routes::queues::{actions, jobs};
 
-/// Running jobs that are listed of each queue.
+/// Maximum number of running jobs per queue in the list.
 const MOST_RUNNING: usize = 20;
 
 #[derive(Deserialize)]
@@ -111,7 +111,7 @@ pub(super) fn millis(ms: Option<f64>) -> String {
     text::or_none(ms.and_then(|ms| std::time::Duration::try_from_secs_f64(ms / 1_000.0).ok()), text::time)
 }
 
-/// The button that pauses or resumes; `back` says from where it is pressed.
+/// The button that pauses or resumes a queue. `back` is the page with the button.
 pub(super) fn switch(frame: &Frame, queue: &Overview, back: &str) -> Markup {
     let (act, label) = if queue.counts.paused { ("resume", "Resume") } else { ("pause", "Pause") };
     let action = format!("{}/{act}", path(queue.queue));
@@ -162,17 +162,17 @@ fn running_table(running: &[JobRecord], now: Timestamp) -> Markup {
     )
 }
 
-/// A time of the broker's.
+/// Formats a time of the broker.
 pub(super) fn moment(time: Timestamp) -> String {
     text::moment(u64::try_from(time.unix_ms()).unwrap_or_default())
 }
 
-/// To the page of a job.
+/// Links to the page of a job.
 pub(super) fn link(job: &JobRecord) -> Markup {
     html! { a href={ (path(&job.queue)) "/jobs/" (job.id.as_str()) } { code { (job.id.as_str()) } } }
 }
 
-/// How far the latest run has come.
+/// Returns the progress of the latest run.
 pub(super) fn progress(job: &JobRecord) -> Markup {
     html! {
         @match &job.progress {
@@ -186,7 +186,7 @@ pub(super) fn progress(job: &JobRecord) -> Markup {
     }
 }
 
-/// By how urgent it is to see it.
+/// Returns a class by urgency.
 pub(super) fn state_of(state: JobState) -> Option<&'static str> {
     match state {
         JobState::Dead => Some("bad"),
@@ -200,7 +200,7 @@ pub(super) fn state_of(state: JobState) -> Option<&'static str> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Switch {
     form: String,
-    /// `queue` where it was pressed on the queue's own page.
+    /// `queue` if the button was on the queue's own page.
     back: Option<String>,
 }
 

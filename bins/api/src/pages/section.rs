@@ -1,16 +1,16 @@
-//! The sections of the board, as pages show them.
+//! The registered sections, as pages show them.
 
 use serde_json::Value;
 
 use crate::app::App;
 
-/// The section of that name, its lists of at most `most`; null where there is none.
+/// Returns the section with that name, with at most `most` items per list. Null if there is none.
 pub(super) fn told(app: &App, name: &str, most: usize) -> Value {
     let sections = app.node().telemetry.board().sections();
     sections.iter().find(|section| section.name() == name).map_or(Value::Null, |section| section.json(most))
 }
 
-/// One of its lists.
+/// Returns one of its lists.
 pub(super) fn items<'a>(told: &'a Value, list: &str) -> &'a [Value] {
     told[list].as_array().map_or(&[], Vec::as_slice)
 }

@@ -1,11 +1,11 @@
 //! The session of a visitor of the pages.
 //!
-//! It is a cookie of role, start and nonce, signed (HMAC-SHA256) with a key from the tokens and the
-//! installation. Nothing is stored: it holds on every instance and while the database is down. It
-//! ends after twelve hours, by a logout, or when a token changes. It counts for the pages only,
-//! never for `/api`.
+//! It is a cookie with role, start and nonce, signed (HMAC-SHA256) with a key from the tokens and
+//! the installation. It is not stored, so it is valid on every instance and while the database is
+//! down. It ends after twelve hours, with a logout, or when a token changes. It is valid only for
+//! the pages, never for `/api`.
 //!
-//! Without tokens there is no login. A cookie with a nonce is all that forms need.
+//! Without tokens there is no login. Then a cookie with a nonce is all that forms need.
 
 pub(super) mod form_token;
 pub(super) mod next;
@@ -22,18 +22,18 @@ use crate::cookie::{came_by_tls, cookies, own_name};
 use crate::pages_key::PagesKey;
 
 const SESSION: &str = "tidegate_session";
-/// Most cookies of one name that are checked.
+/// Maximum number of cookies with one name that are checked.
 const MOST_COOKIES: usize = 4;
 const LASTS_SECONDS: i64 = 12 * 60 * 60;
-/// A clock of another instance may be ahead by so much.
+/// Maximum difference to the clock of another instance.
 const SKEW_SECONDS: i64 = 60;
 
 /// The rights of a visitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Look.
+    /// May read.
     Reader,
-    /// Look and change.
+    /// May read and change.
     Admin,
 }
 
@@ -58,7 +58,7 @@ impl Role {
     }
 }
 
-/// As what the sender of a session is logged in.
+/// Returns the role of the request's session.
 pub(super) fn role(app: &App, headers: &HeaderMap) -> Option<Role> {
     let session = session(app.pages_key(), headers, tidegate_base::clock::now().timestamp())?;
     session.role.has_token(app.settings()).then_some(session.role)
@@ -76,13 +76,13 @@ struct Session {
     nonce: String,
 }
 
-/// The cookie that begins a session of that role.
+/// Returns the cookie that begins a session of that role.
 pub(super) fn begin(key: &PagesKey, role: Role, headers: &HeaderMap) -> HeaderValue {
     let text = issue(key, role, tidegate_base::clock::now().timestamp(), &Uuid::new_v4().simple().to_string());
     cookie(SESSION, &text, LASTS_SECONDS, headers)
 }
 
-/// The cookie that ends it.
+/// Returns the cookie that ends the session.
 pub(super) fn end(headers: &HeaderMap) -> HeaderValue {
     cookie(SESSION, "", 0, headers)
 }
@@ -93,9 +93,9 @@ fn issue(key: &PagesKey, role: Role, at: i64, nonce: &str) -> String {
     format!("{said}.{code}")
 }
 
-/// The session whose cookie came with a request.
+/// Returns the session of the request's cookie.
 fn session(key: &PagesKey, headers: &HeaderMap, now: i64) -> Option<Session> {
-    // A browser sends one for each path. A request with more only wants to cost time.
+    // A browser sends one per path. A request with more only tries to use up time.
     cookies(headers, &own_name(SESSION, headers)).take(MOST_COOKIES).find_map(|text| read(key, text, now))
 }
 
@@ -111,7 +111,7 @@ fn read(key: &PagesKey, text: &str, now: i64) -> Option<Session> {
 }
 
 /// `Lax`, so that a link in a mail opens the page for a visitor with a session. Only forms with
-/// their token change something. A client that lies about TLS only keeps its cookie from itself.
+/// their token make changes. A client that lies about TLS only loses its own cookie.
 fn cookie(name: &str, value: &str, max_age: i64, headers: &HeaderMap) -> HeaderValue {
     let secure = if came_by_tls(headers) { "; Secure" } else { "" };
     let name = own_name(name, headers);

@@ -1,21 +1,21 @@
-//! Figures as people read them.
+//! Figures in readable form.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// In place of a figure that rests on nothing, or on too little.
+/// Shown for a figure without data, or with too little of it.
 pub(super) const NONE: &str = "–";
 
-/// The figure as `show` writes it, or a dash.
+/// Returns the figure formatted with `show`, or a dash.
 pub(super) fn or_none<T>(figure: Option<T>, show: impl FnOnce(T) -> String) -> String {
     figure.map_or_else(|| NONE.to_owned(), show)
 }
 
-/// Percentiles and shares of fewer samples say nothing.
+/// Percentiles and shares of fewer samples are meaningless.
 pub(super) const FEW: u64 = 20;
 
-/// Three places at most: `0.42 ms`, `12.3 ms`, `123 ms`, `1.20 s`.
+/// Three significant digits at most: `0.42 ms`, `12.3 ms`, `123 ms`, `1.20 s`.
 pub(super) fn time(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1_000.0;
     if ms < 1_000.0 { format!("{} ms", places(ms)) } else { format!("{} s", places(ms / 1_000.0)) }
@@ -72,8 +72,8 @@ pub(super) fn span(span: Duration) -> String {
     }
 }
 
-/// Shows controls and direction marks of foreign text by their numbers, since they move the text
-/// beside them. Lines and tabs stay.
+/// Shows control characters and direction marks of foreign text by their numbers, because they move
+/// the text beside them. Line breaks and tabs stay.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |char: char| {
         char.is_control() && !matches!(char, '\n' | '\t')
@@ -85,7 +85,7 @@ pub(super) fn visible(text: &str) -> Cow<'_, str> {
     let mut shown = String::with_capacity(text.len() + 8);
     for char in text.chars() {
         if is_hidden(char) {
-            // A string takes everything.
+            // Writing to a `String` cannot fail.
             let _ = write!(shown, "\\u{{{:x}}}", u32::from(char));
         } else {
             shown.push(char);
@@ -94,7 +94,7 @@ pub(super) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The beginning, of what may be long.
+/// Returns the beginning of a text that may be long.
 pub(super) fn beginning(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
@@ -102,7 +102,7 @@ pub(super) fn beginning(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// When something happened, in UTC.
+/// Formats a time in UTC.
 pub(super) fn moment(unix_ms: u64) -> String {
     let at = i64::try_from(unix_ms).ok().map(tidegate_base::clock::from_ms);
     or_none(at, |at| at.format("%m-%d %H:%M:%S").to_string())

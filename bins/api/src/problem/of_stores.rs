@@ -1,4 +1,4 @@
-//! The problem that a failure of a store is.
+//! The problem for a failure of a store.
 
 use std::error::Error;
 use std::io;
@@ -14,10 +14,10 @@ const UNKNOWN_DETAIL: &str = "the job store did not answer; the request may have
                               `Idempotency-Key`; without one, look for the job before you send it again";
 
 impl Problem {
-    /// A failure of ours: 503 if it may pass, else 500. The cause goes to the log, not to the
-    /// client.
+    /// A failure of the server: 503 if it may be temporary, otherwise 500. The cause goes to the
+    /// log, not to the client.
     ///
-    /// A full job store and an enqueue of unknown outcome have types of their own.
+    /// A full job store and an enqueue with an unknown outcome have types of their own.
     pub(crate) fn internal(error: &(dyn Error + 'static)) -> Self {
         if let Some(error) = of_job_store(error) {
             if error.is_full() {
@@ -35,7 +35,7 @@ impl Problem {
     }
 }
 
-/// Whether a store was busy or full, at the bottom of whatever came of it.
+/// Whether the cause is a store that was busy or full.
 fn passes(error: &(dyn Error + 'static)) -> bool {
     let is_full = |error: &io::Error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     error.downcast_ref().is_some_and(StoreError::is_transient)
@@ -44,7 +44,7 @@ fn passes(error: &(dyn Error + 'static)) -> bool {
         || error.source().is_some_and(passes)
 }
 
-/// The job store's error at the bottom of whatever came of it.
+/// Returns the job store's error among the causes.
 fn of_job_store<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a BrokerError> {
     error.downcast_ref().or_else(|| error.source().and_then(of_job_store))
 }

@@ -1,4 +1,4 @@
-//! `/api/analytics`: what the tenant did, by day.
+//! `/api/analytics`: a tenant's usage by day.
 
 pub(super) mod operations;
 
@@ -13,9 +13,9 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::query::Query;
 
-/// Most days of one answer.
+/// Maximum number of days per response.
 const MOST_DAYS: u64 = 400;
-/// Days up to `to`, if the request has no `from`.
+/// Number of days up to `to`, if the request has no `from`.
 const USUAL_DAYS: u64 = 30;
 
 #[derive(Debug, Deserialize)]
@@ -61,7 +61,7 @@ fn days(span: &Span, today: NaiveDate) -> Result<(NaiveDate, NaiveDate), Problem
 }
 
 fn day(name: &str, text: &str) -> Result<NaiveDate, Problem> {
-    // Years of four digits and no sign.
+    // A year of four digits without a sign.
     let has_form = text.len() == 10 && text.starts_with(|first: char| first.is_ascii_digit());
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| has_form);
     day.ok_or_else(|| Problem::unprocessable("bad-span", format!("`{name}` is a day such as 2030-01-31")))

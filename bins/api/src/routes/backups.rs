@@ -17,7 +17,7 @@ use crate::idempotency::{IdempotencyKey, REPLAYED};
 use crate::problem::Problem;
 use crate::routes::queues::Stem;
 
-/// Answers with the job that makes the next one.
+/// Responds with the job that makes the next one.
 pub(super) async fn create(State(app): State<App>, key: IdempotencyKey, request: Request) -> Result<Response, Problem> {
     let id = match Stem::within(&key, &["backup"]) {
         Some(stem) => stem.id()?,
@@ -32,7 +32,7 @@ pub(super) async fn create(State(app): State<App>, key: IdempotencyKey, request:
     if key.is_some() && app.node().broker.job(MakeBackup::QUEUE, &id).await?.is_some() {
         return Ok(([REPLAYED], accepted()).into_response());
     }
-    // Under a key the queue leaves the job as it is.
+    // With a key, the queue leaves an existing job unchanged.
     app.producer().enqueue_with(&MakeBackup {}, options.id(id.clone())).await.map_err(|error| {
         let problem = Problem::internal(&error).retry_with_key(key.is_some());
         if error.may_have_run() { problem.of_job(&id, location.clone()) } else { problem }

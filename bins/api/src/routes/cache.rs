@@ -1,4 +1,4 @@
-//! `/api/cache`: what the cache did, and dropping from it on every node.
+//! `/api/cache`: the cache's figures, and purges on every node.
 
 mod keys;
 pub(super) mod operations;
@@ -17,14 +17,14 @@ use tidegate_telemetry::Telemetry;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// Lookups before a rate says anything.
+/// Minimum number of lookups for a meaningful rate.
 const ENOUGH_LOOKUPS: u64 = 100;
 
 pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
     axum::Json(told(&app))
 }
 
-/// Figures of the cache, by tier and by class.
+/// Returns the figures of the cache, by tier and by class.
 pub(crate) fn told(app: &App) -> Value {
     let stats = app.node().cache.stats();
     let telemetry = &app.node().telemetry;
@@ -51,13 +51,13 @@ struct Class {
     stats: ClassStats,
     /// Misses of memory that the shared tier answered.
     shared_hits: u64,
-    /// Share of hits below which the class is warned of: `performance.hit_rate`.
+    /// Hit rate below which a warning is given: `performance.hit_rate`.
     low: f64,
 }
 
 impl Class {
     fn of(stats: ClassStats, low: f64) -> Self {
-        // A stale hit is renewed from there too, which spares a load and answers no lookup.
+        // A stale hit may be renewed from there too. That saves a load but answers no lookup.
         let shared_hits = stats.shared_hits.min(stats.misses);
         Self { stats, shared_hits, low }
     }
@@ -70,12 +70,12 @@ impl Class {
         self.stats.hits + self.stats.stale_hits + self.stats.misses
     }
 
-    /// Share of the lookups that found a value in any tier; none before the first.
+    /// Returns the share of lookups that found a value in any tier. `None` before the first.
     fn hit_rate(&self) -> Option<f64> {
         share(self.found(), self.lookups())
     }
 
-    /// The rate, where it is low and says something.
+    /// Returns the rate, if it is low and meaningful.
     fn low(&self) -> Option<f64> {
         self.hit_rate().filter(|rate| *rate < self.low && self.lookups() >= ENOUGH_LOOKUPS)
     }
@@ -134,7 +134,7 @@ fn warnings_of(tier: &TierStats) -> impl Iterator<Item = String> {
     warnings.into_iter().flatten()
 }
 
-/// Share of the lookups that found something; none before the first.
+/// Returns the share of lookups that found a value. `None` before the first.
 #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
 fn share(found: u64, asked: u64) -> Option<f64> {
     (asked > 0).then(|| found as f64 / asked as f64)

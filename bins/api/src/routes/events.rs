@@ -1,11 +1,14 @@
-//! `/api/events`: what happens, as server-sent events.
+//! `/api/events`: server-sent events.
 //!
-//! `alert` is a step in an alert's life, as a webhook gets it; `health` a change of health, and how
-//! it is at the beginning; `gap` says that events were lost. `queue` has the counts of a queue that
-//! changed, `job` is what happened to a job. A client gets both only if it names their topics. A
-//! client that comes back with `Last-Event-ID` is told what it missed, as far as that is
-//! remembered, else of a gap. A stream ends after an hour, so that none is held for ever by a
-//! client that no longer reads.
+//! - `alert`: a step in an alert's life, as a webhook gets it.
+//! - `health`: the health at the beginning, and each change.
+//! - `gap`: events were lost.
+//! - `queue`: the counts of a queue that changed.
+//! - `job`: an event of a job.
+//!
+//! A client gets `queue` and `job` only if it names their topics. A client that reconnects with
+//! `Last-Event-ID` gets the events it missed, as far as they are kept, or else a `gap`. A stream
+//! ends after an hour, so that a client that no longer reads cannot keep one for ever.
 
 pub(super) mod operations;
 
@@ -30,12 +33,12 @@ use crate::problem::Problem;
 use crate::query::Query;
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Between two comments on a quiet stream. Most proxies close a quiet stream after a minute.
+/// Interval of comments on a quiet stream. Most proxies close a quiet stream after a minute.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// After how long a client that lost the stream comes back.
+/// After how long a client that lost the stream reconnects.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// When all streams end.
+/// Cancelled when all streams must end.
 #[derive(Clone)]
 pub(super) struct Stop(pub(super) CancellationToken);
 
@@ -53,7 +56,7 @@ pub(super) async fn follow(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topics = query.topics.as_deref().map_or_else(|| Ok(Topic::USUAL.to_vec()), topics)?;
-    // An unreadable id is not ours, and is a gap.
+    // An unreadable id is not one of this service, and results in a gap.
     let after = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
     let follower = app.node().telemetry.alerts().follow(&client, &topics, after).map_err(too_many)?;
     let events = stream::unfold((follower, stop), next);
@@ -62,30 +65,30 @@ pub(super) async fn follow(
     Ok(streamed(first, events))
 }
 
-/// Said to a client that would wait for `job` events in vain.
+/// For a client that would wait for `job` events in vain.
 const SILENT: &str = "no queue records events: set `events` with PUT /api/queue/{queue}/settings";
 
-/// Whether some queue records events of its jobs. While the job store is away, that is not known.
+/// Whether some queue records events of its jobs. Unknown while the job store is unavailable.
 async fn records_events(app: &App) -> bool {
     let overviews = app.node().broker.overviews(QUEUES).await;
     overviews.map_or(true, |queues| queues.iter().any(|queue| queue.settings.events))
 }
 
-/// Not 503: that would count as a failure of ours, and as many as like may try.
+/// Not 503, which would count as a failure of the server. Any number of clients may try.
 pub(super) fn too_many(error: TooManyFollowers) -> Problem {
     let detail = format!("{error}; try again later");
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()
 }
 
-/// Events as they come, to their end. `first` goes out at once, with the pause before a client
-/// comes back: nginx passes the head of an answer on with the first bytes of its body.
+/// Streams events to their end. `first` is sent at once, with the reconnection delay: nginx passes
+/// the head of a response on only with the first bytes of its body.
 pub(super) fn streamed(
     first: Event,
     events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
 ) -> Response {
     let first = stream::iter([Ok(first.retry(RETRY))]);
     let answer = Sse::new(first.chain(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    // A proxy that gathers an answer before it passes it on would gather this one for ever.
+    // A proxy that buffers a whole response would buffer this one for ever.
     let headers = [
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -108,7 +111,7 @@ fn event(told: &Told) -> Event {
     }
 }
 
-/// Names with commas between.
+/// Parses names separated by commas.
 fn topics(text: &str) -> Result<Vec<Topic>, Problem> {
     let topic = |name: &str| Topic::ALL.into_iter().find(|topic| topic.name() == name);
     text.split(',').map(topic).collect::<Option<_>>().ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! `/api/schedules/export`: a tenant's schedules as a file, made by a job.
+//! `/api/schedules/export`: a tenant's schedules as a file, created by a job.
 
 pub(super) mod operations;
 
@@ -21,7 +21,7 @@ struct Asked {
     format: Format,
 }
 
-/// Answers with the job that will write the file.
+/// Responds with the job that will write the file.
 pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let sent = Sent::of(&request)?;
     let Json(Asked { format }) = Json::from_request(request, &app).await?;
@@ -29,7 +29,7 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
     file_runs::begin(&app, &caller, &job, app.settings().files.export, sent, "/api/schedules/export").await
 }
 
-/// How far the tenant's export is, and in the end where its file is.
+/// Returns the progress of the tenant's export, and in the end the location of its file.
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,

@@ -1,4 +1,4 @@
-//! Runs that make files for a tenant, as exports and reports do: starting one, and its progress.
+//! Jobs that create files for a tenant, as exports and reports do: their start and their progress.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -20,7 +20,7 @@ use crate::openapi::schema::{anything, named, object, or_null, text, time};
 use crate::problem::{Problem, may_be_enqueued};
 use crate::routes::queues::Stem;
 
-/// A run as its tenant sees it. Errors of its attempts are the operations' business.
+/// A job as its tenant sees it. Errors of its attempts are for the operators.
 #[derive(Debug, Serialize)]
 pub(super) struct RunView {
     id: JobId,
@@ -58,7 +58,7 @@ impl Sent {
     }
 }
 
-/// Answers with the job that will make the files, which is shown below `path`.
+/// Responds with the job that will create the files, which is shown below `path`.
 pub(super) async fn begin<J: FileJob>(
     app: &App,
     caller: &Caller,
@@ -79,7 +79,7 @@ pub(super) async fn begin<J: FileJob>(
         let is_same = serde_json::to_string(job).is_ok_and(|payload| payload == record.payload);
         return if is_same { Ok(([REPLAYED], accepted(&id, location)).into_response()) } else { Err(reused()) };
     }
-    // One is as expensive as another, and they are counted together.
+    // All of them are equally expensive, and are counted together.
     limits::enforce(&app.limiters().report, &caller.asker()).await?;
     let place =
         FilePlace { store: &node.store, broker: &*node.broker, producer: app.producer(), most: settings.max_pending };
@@ -90,7 +90,7 @@ pub(super) async fn begin<J: FileJob>(
     Ok(accepted(&id, location))
 }
 
-/// How far the tenant's run is, and in the end where its files are.
+/// Returns the progress of the tenant's job, and in the end the locations of its files.
 pub(super) async fn show<J: FileJob>(app: &App, caller: &Caller, id: &str) -> Result<axum::Json<RunView>, Problem> {
     let missing = || Problem::not_found(format!("there is no {} `{id}`", J::MAKES.name()));
     let job = JobId::new(id).map_err(|_| missing())?;

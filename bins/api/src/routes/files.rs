@@ -1,4 +1,4 @@
-//! `/api/files/{id}`: what a job has made for a tenant, streamed from where it lies.
+//! `/api/files/{id}`: streams a file that a job has created for a tenant.
 
 pub(super) mod operations;
 
@@ -16,10 +16,10 @@ use crate::path::Path;
 use crate::problem::Problem;
 use crate::representation::IfNoneMatch;
 
-/// A browser that opens the file all the same runs nothing of it, and gives it no origin.
+/// A browser that opens the file nevertheless runs nothing in it, and gives it no origin.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
 
-/// The tenant's file. Another tenant's is not found, as if it were not there.
+/// Returns the tenant's file. Another tenant's file is reported as not found.
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
@@ -35,7 +35,7 @@ pub(super) async fn show(
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let (_, pieces) = node.files.read(&file.at).await.map_err(|error| not_read(&error, missing))?;
-        // The head has left: the client sees fewer bytes than the announced length.
+        // The head is already sent. The client sees fewer bytes than the announced length.
         let pieces = pieces.inspect_err(move |error| tracing::error!(%error, file = %id, "a file broke off"));
         content(&file, Body::from_stream(pieces))?
     };
@@ -52,7 +52,7 @@ fn content(file: &StoredFile, body: Body) -> Result<Response, Problem> {
     let text = |text: &str| HeaderValue::try_from(text).map_err(|error| Problem::internal(&error));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, text(&file.content_type)?);
-    // The name is ours: letters, digits, hyphens and a dot.
+    // The service chose the name: letters, digits, hyphens and a dot.
     headers.insert(header::CONTENT_DISPOSITION, text(&format!("attachment; filename=\"{}\"", file.name))?);
     headers.insert(header::CONTENT_LENGTH, file.content.bytes.into());
     Ok(response)

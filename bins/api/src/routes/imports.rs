@@ -1,4 +1,4 @@
-//! `/api/schedules/import`: files of schedules, taken now and read by a job.
+//! `/api/schedules/import`: files of schedules, received here and read by a job.
 
 pub(super) mod operations;
 mod view;
@@ -25,10 +25,10 @@ use crate::problem::Problem;
 use crate::routes::queues::Stem;
 use view::ImportView;
 
-/// Bad lines that are read at a time while the rejects file is sent.
+/// Number of rejected lines that are read at a time while the rejects file is sent.
 const REJECTS_AT_A_TIME: u32 = 500;
 
-/// Takes the file and answers with the job that will read it.
+/// Receives the file and responds with the job that will read it.
 pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let format = format_of(&request)?;
     body::ensure_not_encoded(request.headers())?;
@@ -103,7 +103,7 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
     }
 }
 
-/// Answers a request whose file came second: the job reads the file of another request with the
+/// Responds to a request whose file came second: the job reads the file of another request with the
 /// same key.
 async fn second(
     app: &App,
@@ -137,14 +137,14 @@ fn repeated(record: &JobRecord, format: Format, bytes: Option<u64>, location: St
         .into_response())
 }
 
-/// How far the tenant's import is, and in the end what became of it.
+/// Returns the progress of the tenant's import, and in the end its result.
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<axum::Json<ImportView>, Problem> {
     let job = find(&app, &caller, &id).await?;
-    // Only of a dead job: one that runs again may still have the reason of its last end beside it.
+    // Only for a dead job: one that runs again may still have the reason of its last end.
     let failed = match job.state {
         JobState::Dead => app.node().store.failed_import(job.id.as_str(), &caller.tenant.id).await?,
         _ => None,
@@ -152,7 +152,7 @@ pub(super) async fn show(
     Ok(axum::Json(ImportView::new(job, failed)))
 }
 
-/// All bad lines as CSV, streamed.
+/// Streams all rejected lines as CSV.
 pub(super) async fn rejects(
     State(app): State<App>,
     caller: Caller,
@@ -188,7 +188,7 @@ fn csv_line(reject: &RejectedLine) -> String {
     format!("{},\"{}\"\n", reject.line, reject.reason.replace('"', "\"\""))
 }
 
-/// The tenant's import of that id. Another tenant's is not found, as if it were not there.
+/// Returns the tenant's import with that id. Another tenant's import is reported as not found.
 async fn find(app: &App, caller: &Caller, id: &str) -> Result<JobRecord, Problem> {
     let missing = || Problem::not_found(format!("there is no import `{id}`"));
     let job = JobId::new(id).map_err(|_| missing())?;

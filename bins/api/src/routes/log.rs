@@ -1,4 +1,4 @@
-//! `/api/log`: what this process logs, and for how long.
+//! `/api/log`: the log filter of this process, and how long it applies.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::openapi::schema::{between, named, object, or_null, text, text_of, tim
 use crate::openapi::{Circle, Routes, delete, get, put};
 use crate::problem::Problem;
 
-/// A day: a forgotten filter ends by itself.
+/// A day, after which a forgotten filter ends by itself.
 const MOST_MINUTES: i64 = 1_440;
 const LONGEST_FILTER: usize = 1_000;
 

@@ -1,7 +1,7 @@
 //! `/api/notifications`: a tenant's notifications, as a list and as server-sent events.
 //!
-//! The id of its last event resumes a stream, on any instance. No kept notification is lost or
-//! comes twice. A `gap` reports those that are no longer kept.
+//! The id of its last event resumes a stream, on any instance. No stored notification is lost or
+//! sent twice. A `gap` reports those that are no longer stored.
 
 pub(super) mod operations;
 
@@ -48,17 +48,18 @@ pub(super) async fn list(
         return Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MAX_PAGE}")));
     }
     let (store, tenant) = (&app.node().store, &caller.tenant.id);
-    // Read before the rows: a new notification is then on the page or behind `last`.
+    // Read before the rows: then a new notification is on the page or after `last`.
     let ends = store.ends_of_notifications(tenant).await?;
     let told = store.notifications(tenant, query.after.unwrap_or(0), limit).await?;
-    // Those of other users are read past, so a page may be shorter than asked, and more behind it.
+    // Those of other users are skipped, so a page may be shorter than requested although more
+    // follow.
     let next = told.last().map(|last| last.seq);
     let items: Vec<Value> = told.iter().filter(|told| concerns(&caller, told)).map(shown).collect();
     let page = json!({"items": items, "next_after": next, "last": ends.last, "gone": ends.gone});
     Ok(axum::Json(page).into_response())
 }
 
-/// A user hears what concerns it and what concerns all; the tenant itself hears everything.
+/// A user gets what concerns it and what concerns all. The tenant itself gets everything.
 fn concerns(caller: &Caller, told: &Notification) -> bool {
     let Some(session) = &caller.session else { return true };
     told.user.as_ref().is_none_or(|user| *user == session.user.to_string())
@@ -77,8 +78,8 @@ pub(super) async fn follow(
     Query(query): Query<FollowQuery>,
     parts: Parts,
 ) -> Result<Response, Problem> {
-    // The header is the client's position, the query only its start. An unreadable id is not ours,
-    // and is a gap.
+    // The header is the client's position, the query only its start. An unreadable id is not one of
+    // this service, and results in a gap.
     let resumed = parts.headers.get(LAST_EVENT_ID).map(|id| id.to_str().ok().and_then(number).unwrap_or(u64::MAX));
     let subscription = match app.node().hub.subscribe(&caller.tenant.id, resumed.or(query.after)).await {
         Ok(subscription) => subscription,
@@ -98,7 +99,7 @@ struct Stream {
     stop: CancellationToken,
     subscription: Subscription,
     caller: Caller,
-    /// By which it was known.
+    /// The headers that authenticated the client.
     headers: HeaderMap,
     extensions: Extensions,
     /// Ticks for the checks that the key or session is still valid.
@@ -112,7 +113,7 @@ impl Stream {
         Some((Ok(event(&told)), self))
     }
 
-    /// The next notifications, while the key or session is valid.
+    /// Returns the next notifications, while the key or session is valid.
     async fn told(&mut self) -> Option<Told> {
         loop {
             tokio::select! {
@@ -143,7 +144,7 @@ fn event(told: &Told) -> Event {
     }
 }
 
-/// Not taken for that of an event of the operations' stream, nor the other way round.
+/// Not to be confused with the id of an event in the operations' stream, or the reverse.
 fn id(seq: u64) -> String {
     format!("n{seq}")
 }

@@ -1,4 +1,5 @@
-//! `/api/performance`: the routes' latency, the verdict, and the sections of the node's parts.
+//! `/api/performance`: the latency of routes, the health verdict, and the sections of the node's
+//! parts.
 
 pub(super) mod actions;
 mod asked;
@@ -23,7 +24,7 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::query::Query;
 
-/// Answers with the section that `type` names; without one, with an overview.
+/// Returns the section that `type` names, or an overview without one.
 pub(super) async fn show(State(app): State<App>, Query(query): Query<PerformanceQuery>) -> Result<Response, Problem> {
     let asked = query.check()?;
     let telemetry = &app.node().telemetry;
@@ -33,7 +34,7 @@ pub(super) async fn show(State(app): State<App>, Query(query): Query<Performance
     shown
 }
 
-/// Everything as a file, to who may see it.
+/// Exports everything as a file. The caller has checked the permission.
 pub(crate) fn export_all(app: &App, query: PerformanceQuery) -> Result<Response, Problem> {
     let asked = query.of_everything().check()?;
     export::show(&asked, &Sections::of(app, &asked))

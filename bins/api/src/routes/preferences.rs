@@ -1,4 +1,4 @@
-//! `/api/preferences/{user}`: a JSON object of the user's own, kept whole.
+//! `/api/preferences/{user}`: a JSON object of the user's own, stored as a whole.
 
 pub(super) mod operations;
 
@@ -14,7 +14,7 @@ use crate::path::Path;
 use crate::problem::Problem;
 use crate::representation::{self, IfNoneMatch};
 
-/// Longest in bytes, written without blanks.
+/// Maximum size in bytes, without white space.
 const LONGEST: usize = 64 * 1024;
 
 pub(super) async fn show(
@@ -43,7 +43,8 @@ pub(super) async fn replace(
     representation::respond(&IfNoneMatch::nothing(), found, || no_user(&id))
 }
 
-/// A tenant may see to all of its users', a user to its own; another's is as if it weren't there.
+/// A tenant may access all of its users' preferences, a user only its own. Others are reported as
+/// not found.
 fn user_id(caller: &Caller, text: &str) -> Result<Uuid, Problem> {
     let user = Uuid::try_parse(text).map_err(|_| no_user(text))?;
     let is_its_own = caller.session.as_ref().is_none_or(|session| session.user == user);

@@ -21,7 +21,7 @@ use tidegate_node::jobs::QUEUES;
 
 use crate::problem::Problem;
 
-/// The queue of that name, as the application spells it.
+/// Returns the queue with that name.
 pub(crate) fn known(queue: &str) -> Result<&'static str, Problem> {
     let found = QUEUES.iter().copied().find(|known| *known == queue);
     found.ok_or_else(|| {
@@ -29,7 +29,7 @@ pub(crate) fn known(queue: &str) -> Result<&'static str, Problem> {
     })
 }
 
-/// A client's own words, short enough to repeat.
+/// Returns a client's text, cut short enough to repeat.
 fn short(text: &str) -> String {
     text.chars().take(64).collect()
 }

@@ -30,7 +30,7 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
     axum::Json(told(&app))
 }
 
-/// Each limiter, and what it decided.
+/// Returns each limiter with its decisions.
 pub(crate) fn told(app: &App) -> Value {
     let limiters = app.limiters();
     let named = |named: &Named| {
@@ -103,7 +103,7 @@ pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -
 /// Changes of a tenant's plan.
 pub(crate) struct NewPlan {
     pub(crate) tenant_id: String,
-    /// As before where none is named.
+    /// Unchanged if absent.
     pub(crate) tier: Option<String>,
     pub(crate) limits: LimitChanges,
 }
@@ -127,7 +127,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
-/// By itself serde takes `null` and nothing at all for the same.
+/// By default serde does not distinguish `null` from an absent field.
 fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
@@ -143,12 +143,12 @@ impl LimitChanges {
     }
 }
 
-/// Whether a plan is valid that names a tier and every limit.
+/// Checks a plan that names a tier and every limit.
 pub(crate) fn check_plan(tier: &str, limits: &LimitChanges) -> Result<(), Problem> {
     plan(parse_tier(tier)?, limits.over(&Overrides::default())).map(drop)
 }
 
-/// Gives a tenant another tier or other limits of its own; what is not named stays as it is.
+/// Sets a tenant's tier or its own limits. What is not named stays unchanged.
 pub(crate) async fn set_plan(app: &App, new: NewPlan) -> Result<Value, Problem> {
     let NewPlan { tenant_id, tier, limits } = new;
     let missing = || Problem::not_found(format!("there is no tenant `{tenant_id}`"));
@@ -167,12 +167,12 @@ pub(super) async fn usage(State(app): State<App>, Path(id): Path<String>) -> Res
     let (tenant, usage) = used_by(&app, &id).await?;
     let mut body = json!(usage);
     body["tenant_id"] = json!(tenant.id);
-    // Users and their seats are counted by the tables, and not by the limiter.
+    // The tables count users and their seats, not the limiter.
     body["seats"]["used"] = app.node().store.seats_used(&tenant.id).await?.into();
     Ok(axum::Json(body))
 }
 
-/// A tenant, and what it has used.
+/// Returns a tenant and its usage.
 pub(crate) async fn used_by(app: &App, id: &str) -> Result<(Arc<Tenant>, TenantUsage), Problem> {
     let tenant = keys::known_tenant(app, id).await?;
     let usage = app.limiters().tenants.usage(tenant.id.as_str(), &tenant.plan).await;

@@ -23,7 +23,7 @@ struct Asked {
     to: String,
 }
 
-/// Answers with the job that will make the report.
+/// Responds with the job that will create the report.
 pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let sent = Sent::of(&request)?;
     let Json(Asked { kind, from, to }) = Json::from_request(request, &app).await?;
@@ -32,7 +32,7 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
     file_runs::begin(&app, &caller, &job, app.settings().files.report, sent, "/api/reports").await
 }
 
-/// How far the tenant's report is, and in the end where its files are.
+/// Returns the progress of the tenant's report, and in the end the locations of its files.
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
@@ -41,7 +41,7 @@ pub(super) async fn show(
     file_runs::show::<MakeReport>(&app, &caller, &id).await
 }
 
-/// Every field that is wrong, each with its reason.
+/// Lists every invalid field with its reason.
 fn invalid(errors: &SpanErrors) -> Problem {
     let fields: serde_json::Map<_, _> =
         errors.iter().map(|(field, error)| ((*field).to_owned(), error.to_string().into())).collect();

@@ -98,7 +98,7 @@ fn no_schedule(id: &str) -> Problem {
     Problem::not_found(format!("there is no schedule `{id}`"))
 }
 
-/// Every field that is wrong, each with its reason.
+/// Lists every invalid field with its reason.
 fn invalid(errors: &FieldErrors) -> Problem {
     let fields: serde_json::Map<_, _> =
         errors.iter().map(|error| (error.field.to_string(), error.problem.to_string().into())).collect();

@@ -1,4 +1,4 @@
-//! `/api/session`: a user logs in by e-mail and password, and out.
+//! `/api/session`: login of a user by e-mail and password, and logout.
 
 pub(super) mod operations;
 
@@ -24,7 +24,7 @@ use crate::sessions;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
-    /// One address may be that of users of several tenants.
+    /// Users of several tenants may have the same address.
     #[serde(alias = "tenantId")]
     tenant_id: String,
     email: String,
@@ -34,14 +34,14 @@ pub(super) struct Login {
 /// Begins a session, and sets its cookie.
 ///
 /// Charges first: the address as for any unauthenticated request, and an attempt at the account,
-/// which a success gives back. Neither answer nor time says why a login failed.
+/// which a success refunds. Neither the response nor its duration reveals why a login failed.
 pub(super) async fn begin(
     State(app): State<App>,
     Extension(ClientKey(client)): Extension<ClientKey>,
     headers: HeaderMap,
     Json(login): Json<Login>,
 ) -> Result<Response, Problem> {
-    // Else another site could log its visitor in as a user whose data it reads.
+    // Otherwise another site could log its visitor in as a user whose data that site can read.
     if !is_same_origin(&headers) {
         return Err(from_elsewhere());
     }
@@ -65,7 +65,7 @@ pub(super) async fn begin(
     limits::forgive(auth, &attempt).await;
 
     let (token, lasts) = (SessionToken::generate(), app.settings().session_ttl);
-    // The browser replaces the cookie that it sent, so that its session ends here.
+    // The browser replaces the cookie that it sent, so the old session ends here.
     let before = sessions::sent(&headers);
     let session = store.begin_session(&token.digest(), (&tenant, user.id), &password, lasts, before.as_ref()).await?;
     let session = session.ok_or_else(refused)?;
@@ -84,7 +84,7 @@ pub(super) async fn show(State(app): State<App>, caller: Caller) -> Result<axum:
     Ok(axum::Json(json!({ "tenant_id": session.tenant, "user": user, "expires_at": session.expires_at })))
 }
 
-/// Ends the session in every process and takes the cookie back. No session is no error.
+/// Ends the session in every process and clears the cookie. A missing session is not an error.
 pub(super) async fn end(
     State(app): State<App>,
     Extension(ClientKey(client)): Extension<ClientKey>,
@@ -98,7 +98,7 @@ pub(super) async fn end(
         if app.sessions().of(&digest).await?.is_some() {
             app.node().store.end_session(&digest).await?;
         } else {
-            // A guess, as it would be on any other route.
+            // Counted as a guess, as on any other route.
             limits::enforce(&app.limiters().api, &client).await?;
         }
     }

@@ -66,9 +66,9 @@ pub(super) async fn list(
     Ok(axum::Json(app.node().store.tenants(query.limit()?, query.after()?.as_ref()).await?))
 }
 
-/// Operators may look at every tenant, a tenant at itself.
+/// Operators may see every tenant, a tenant only itself.
 ///
-/// The credential decides: an API key or a user's session speaks for a tenant, anything else for an
+/// The credential decides: an API key or a user's session identifies a tenant, anything else an
 /// operator.
 pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: Parts) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));

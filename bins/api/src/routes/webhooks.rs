@@ -58,7 +58,7 @@ pub(super) async fn create(
     let mut body = shown(&webhook);
     body["secret"] = webhook.secret.reveal().into();
     let mut response = (StatusCode::CREATED, axum::Json(body)).into_response();
-    // The secret is in there, this once.
+    // The response contains the secret, only this once.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

@@ -1,4 +1,4 @@
-//! Places for requests: as many as a process takes at a time.
+//! Permits for requests: a fixed number per process.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use tidegate_telemetry::Telemetry;
 /// All requests are of one kind.
 const ALL: &str = "http";
 
-/// The places of a process. Cheap to clone.
+/// The permits of a process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Places(Arc<ConcurrencyLimiter>);
 
 impl Places {
-    /// Creates `most` places. The telemetry reads how many requests found none.
+    /// Creates `most` permits. The telemetry reads how many requests got none.
     pub(crate) fn new(most: NonZeroU32, telemetry: &Telemetry) -> Self {
         let places = Self::of(most);
         let counted = Arc::clone(&places.0);
@@ -22,13 +22,13 @@ impl Places {
         places
     }
 
-    /// A fixed number. Times of requests can't set it: they differ a thousandfold, and another mix
-    /// of requests would look like a queue.
+    /// A fixed number. The duration of requests cannot determine it: durations differ by a factor
+    /// of a thousand, and another mix of requests would look like a queue.
     pub(super) fn of(most: NonZeroU32) -> Self {
         Self(Arc::new(ConcurrencyLimiter::builder(ALL, Concurrency::Fixed(most)).build()))
     }
 
-    /// A place, where there is one.
+    /// Takes a permit, if one is free.
     pub(super) fn take(&self) -> Option<Permit> {
         self.0.try_acquire(ALL).ok()
     }

@@ -1,30 +1,30 @@
-//! Which keys the next process is to load.
+//! The keys that the next process will load.
 
 use std::collections::HashMap;
 
 use tidegate_cache::{HotKeys, Key, TieredCache};
 
-/// The keys that memory holds, and behind them those that it held not long ago.
+/// The keys in memory, followed by those that were there recently.
 ///
-/// Memory may hold few of the hot keys, after failed loads or a clear. So a key that it lacks
-/// leaves the list only after as many reads as the list has room for keys. A hot key would have
-/// been read by then.
+/// Memory may contain few of the hot keys, after failed loads or a purge. So a key that is missing
+/// in memory leaves the list only after as many reads as the list has room for keys. A hot key
+/// would have been read by then.
 #[derive(Debug)]
 pub(super) struct HotList {
     most: usize,
     keys: HotKeys,
-    /// For each key how many reads had been answered when memory was last seen to hold it.
+    /// For each key, the number of completed reads when memory was last seen to hold it.
     held_at: HashMap<Key, u64>,
 }
 
 impl HotList {
-    /// Begins with at most `most` keys of the process before, when `answered` reads were answered.
+    /// Begins with at most `most` keys of the previous process, after `answered` completed reads.
     pub(super) fn new(keys: HotKeys, most: usize, answered: u64) -> Self {
         let held_at = keys.iter().map(|hot| (hot.key.clone(), answered)).collect();
         Self { most, keys, held_at }
     }
 
-    /// The list now that memory holds `held` and `answered` reads were answered.
+    /// Updates the list with the keys `held` in memory, after `answered` completed reads.
     pub(super) fn update(&mut self, held: HotKeys, answered: u64) -> &HotKeys {
         let mut held_at: HashMap<Key, u64> = held.iter().map(|hot| (hot.key.clone(), answered)).collect();
         let mut keys = held;
@@ -41,7 +41,8 @@ impl HotList {
     }
 }
 
-/// Reads that `cache` answered with a value, found or loaded. A failed read says nothing of heat.
+/// Returns the reads that `cache` completed with a value, found or loaded. A failed read does not
+/// show that a key is hot.
 pub(super) fn answered(cache: &TieredCache) -> u64 {
     let classes = cache.stats().classes.into_iter();
     classes.map(|class| class.hits + class.stale_hits + class.loads.saturating_sub(class.load_failures)).sum()

@@ -1,4 +1,4 @@
-//! The access log: a line a request, of what was sent and never of what it was about.
+//! The access log: one line per request, with what was sent and never with its content.
 
 use reqwest::Method;
 use serde_json::json;
@@ -14,7 +14,7 @@ fn lines(api: &Api) -> Vec<String> {
     all.filter(|line| line.contains("tidegate::access")).collect()
 }
 
-/// The line of the request of that id, once it is written.
+/// Returns the line of the request with that id, once it is written.
 async fn line_of(api: &Api, id: &str) -> String {
     let find = async || lines(api).into_iter().find(|line| line.contains(&format!("request_id=\"{id}\"")));
     poll_until(DEADLINE, find).await.expect("it has a line")
@@ -100,7 +100,7 @@ async fn off_is_off_and_a_sampled_log_tells_of_failures() {
         assert_eq!(request.body("title").send().await.unwrap().status(), 500);
     }
     assert!(line_of(&few, "a-failure").await.contains("status=500"));
-    // By then the other has told of its failure what it tells, without a line of access.
+    // By then the other API has logged its failure, without an access line.
     let is_told = async || silent.process.log().find(|line| line.contains("a-failure")).map(drop);
     poll_until(DEADLINE, is_told).await.expect("the cause is told");
     assert!(lines(&silent).is_empty(), "{:?}", lines(&silent));

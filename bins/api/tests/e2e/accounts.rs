@@ -112,7 +112,7 @@ async fn a_session_is_known_and_ended_at_once_on_both_instances() {
     assert_eq!((&shown["tenant_id"], &shown["user"]["id"]), (&json!("acme"), &json!(ada)), "{shown}");
     assert!(!shown.to_string().contains("argon2") && shown["user"]["password"].is_null(), "{shown}");
 
-    // A user is its tenant's caller, and no more than that.
+    // A user acts for its tenant, with no further rights.
     let schedule = crate::harness::schedule("by a user");
     success_json(as_ada(&other, Method::POST, "/api/schedules").json(&schedule)).await;
     let page = success_json(as_ada(&one, Method::GET, "/api/schedules")).await;
@@ -158,7 +158,7 @@ async fn a_session_is_known_and_ended_at_once_on_both_instances() {
         problem(as_ada(api, Method::GET, "/api/session").send().await.unwrap(), 401, "unauthorized").await;
     }
 
-    // A new password ends all that the old one let in.
+    // A new password ends all sessions of the old one.
     let sessions = [
         cookie(&one, "acme", "ada@example.org", PASSWORD).await,
         cookie(&other, "acme", "ada@example.org", PASSWORD).await,
@@ -201,7 +201,7 @@ async fn preferences_are_written_through_the_cache_and_known_to_both_instances()
         let (api, reader) = if turn % 2 == 0 { (&one, &other) } else { (&other, &one) };
         let answer = put(api, &wanted).send().await.unwrap();
         let etag = header(&answer, "etag");
-        // Not where this process heard of the commit before the write was over.
+        // Not if this process saw the commit before the write had ended.
         written_through += u32::from(header(&answer, "cache-status") == "tidegate; fwd=method; stored");
         assert_eq!(answer.json::<Value>().await.unwrap(), wanted);
         let own = api.get_as("acme", &path).send().await.unwrap();
@@ -249,7 +249,7 @@ async fn on_postgresql_seats_sessions_and_keys_hold_on_both_instances() {
     let show = |api: &Api| api.request(Method::GET, "/api/session").header("cookie", &session);
     assert_eq!((status(show(&other)).await, status(show(&one)).await), (200, 200));
     assert_eq!(status(other.request(Method::DELETE, "/api/session").header("cookie", &session)).await, 204);
-    // Where it is told of by the server, as far behind the commit as that takes.
+    // The cache is updated on a notice from the server, some time after the commit.
     for api in [&other, &one] {
         poll_until(DEADLINE, async || (status(show(api)).await == 401).then_some(())).await.unwrap();
     }

@@ -25,7 +25,8 @@ macro_rules! again {
     };
 }
 
-/// What must work on any backend: import, kill, reads, limits, several processes, pages, a stop.
+/// The main features, which must work on any backend: imports, kills, reads, limits, several
+/// processes, pages, shutdown.
 macro_rules! the_main_job {
     ($backend:ident) => {
         again! {
@@ -158,7 +159,7 @@ mod on_redis_single {
         }
     }
 
-    /// What Redis' arrangement makes no difference to.
+    /// Tests that do not depend on the arrangement of Redis.
     mod more {
         again! {
             RedisSingle:

@@ -21,9 +21,9 @@ use crate::harness::{Api, DEADLINE, client, problem, success_json};
 use crate::numbers::exposition::{Exposition, labels};
 use crate::start::{ADMIN, TOKENS};
 
-/// What is promised from the first failure to the verdict.
+/// The guaranteed time from the first failure to the verdict.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
-/// The same in seconds of the pulse, and one more, since figures may be a second old.
+/// The same in seconds of the ticker, and one more, because figures may be a second old.
 const BEATS: f64 = 3.0;
 
 /// The value of a metric, by its name and labels as they are written.
@@ -167,7 +167,7 @@ async fn a_silenced_alert_is_told_to_nobody() {
     assert!(listener.seen().iter().all(|event| !is(&event.data, "redis_unavailable")));
     assert!(receiver.taken().iter().all(|delivery| !is(&delivery.body, "redis_unavailable")));
 
-    // Once it may be told, it is: it still fires.
+    // The alert is sent when the silence ends, because it still fires.
     let lift = outage.api.request(Method::DELETE, "/api/performance/silences?rule=redis_unavailable");
     success_json(lift).await;
     listener.until(|event| is(&event.data, "redis_unavailable")).await;
@@ -224,7 +224,7 @@ async fn health_goes_by_nothing_that_a_stranger_is_answered() {
             assert!(status.as_u16() < 500, "{method} {path}: {status}");
         }
     }
-    // And whatever the document tells of: what is added to it can't be forgotten here.
+    // Also everything in the document, so that an addition to it is not missed here.
     let document = api.json("/openapi.json").await;
     for path in document["paths"].as_object().expect("paths").keys() {
         let path = path.replace(['{', '}'], "");
@@ -302,7 +302,8 @@ async fn the_stream_ends_when_the_server_does() {
     assert_eq!(api.process.log().find(|line| line.contains("were cut off")), None);
 }
 
-/// A browser with many tabs leaves room to others; being told so is no failure of ours.
+/// A browser with many tabs must leave room for others. That response is not a failure of the
+/// server.
 #[tokio::test]
 async fn one_client_follows_eight_times_at_most() {
     let api = Api::start().await;

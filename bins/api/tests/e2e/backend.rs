@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use tidegate_testkit::redis::{Cluster, RedisServer, Sentinels};
 
-/// Where queue, limits and the shared cache lie.
+/// Location of queue, limits and shared cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backend {
     /// In the directory and in memory.
@@ -37,7 +37,7 @@ pub(crate) fn is_shared() -> bool {
 #[expect(clippy::large_enum_variant, reason = "a test holds one or two")]
 pub(crate) enum Servers {
     Embedded,
-    /// Those of that URL, which the test holds itself.
+    /// The servers at that URL, which the test owns.
     At(String),
     Single(RedisServer),
     Sentinel(Sentinels),
@@ -55,7 +55,7 @@ impl Servers {
         }
     }
 
-    /// What a process is told of them.
+    /// Returns the variables for a process that uses them.
     pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
         let url = match self {
             Self::Embedded => return Vec::new(),

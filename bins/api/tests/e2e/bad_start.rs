@@ -173,7 +173,7 @@ async fn a_port_in_use() {
     refused(api(data.path(), &[]).env("TIDEGATE_LISTEN", &address), ADDRESS, &names).await;
     let names = [address.as_str(), "TIDEGATE_WORKER_LISTEN"];
     refused(worker(data.path(), &[("TIDEGATE_WORKER_LISTEN", &address)]), ADDRESS, &names).await;
-    // An address of another machine; reserved for documentation, so nobody's here.
+    // An address reserved for documentation, so no machine here has it.
     let foreign = [("TIDEGATE_ADMIN_TOKEN", "admin-token-0123456789")];
     refused(api(data.path(), &foreign).env("TIDEGATE_LISTEN", "203.0.113.1:80"), ADDRESS, &["203.0.113.1:80"]).await;
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0, "nothing was written");

@@ -119,7 +119,7 @@ async fn a_class_that_misses_much_is_warned_of_once_there_are_enough_lookups() {
     api.create_tenant("acme", "enterprise").await;
     let cache = api.json("/api/cache").await;
     assert_eq!((&cache["warnings"], &cache["redis"]), (&json!([]), &Value::Null), "{cache}");
-    // Schedules that nobody has asked for: each is a miss.
+    // Schedules that were never read, so each read is a miss.
     let miss = async |number: u32| {
         let nowhere = format!("/api/schedules/00000000-0000-7000-8000-{number:012}");
         problem(api.get_as("acme", &nowhere).send().await.expect("an answer"), 404, "not-found").await;

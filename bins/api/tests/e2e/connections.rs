@@ -66,7 +66,7 @@ async fn a_head_that_does_not_end_is_cut() {
     let dribbling = rest(reader);
     writer.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await.expect("the beginning of a head");
     let cut = poll_until(DEADLINE, async || {
-        // An error is what is waited for; the reader tells of it too.
+        // An error is expected, and the reader reports it too.
         let _ = writer.write_all(b"a").await;
         dribbling.is_finished().then_some(())
     });
@@ -357,7 +357,7 @@ async fn requests_that_never_end_are_cut_off_and_harm_nothing() {
         assert_eq!(ended(connection).await, "");
     }
     assert!(api.process.log().find(|line| line.contains("3 connections were cut off")).is_some());
-    // The last to close a database writes its log back: nobody was left to hold one open.
+    // The last process to close a database writes its log back, so no process had it open.
     for leftover in ["tidegate.db-wal", "queue.db-wal"] {
         assert!(!api.scratch.join(leftover).exists(), "{leftover}");
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::document::{Document, Known, Operation, PATH};
 use crate::harness::{Api, header};
 
-/// What an example alone can't bring about, and why.
+/// Responses that an example alone cannot produce, with the reason.
 const NOT_BY_EXAMPLE: &[(&str, u16, &str)] = &[
     ("promoteJob", 409, "the job was cancelled with its queue and made ready again: none waits for its time"),
     ("showSession", 404, "a tenant asks, and no user"),
@@ -51,7 +51,7 @@ async fn every_operation_does_what_the_document_says() {
     no_panic(&api);
 }
 
-/// Those that make something first, those that take it away last.
+/// Orders operations: creating ones first, deleting ones last.
 fn turn(operation: &Operation) -> u8 {
     match operation.method {
         Method::POST if operation.body().is_some() => 0,

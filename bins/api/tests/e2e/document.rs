@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 
 use crate::harness::{Api, header};
 
-/// Where the document lies.
+/// Path of the document.
 pub(crate) const PATH: &str = "/openapi.json";
 /// Methods by which an operation may go.
 const METHODS: [(&str, Method); 4] =
     [("get", Method::GET), ("post", Method::POST), ("put", Method::PUT), ("delete", Method::DELETE)];
-/// What is named elsewhere than where it is made.
+/// Names that are used elsewhere than where they are created.
 const ALIASES: [(&str, &str); 1] = [("/api/preferences/{user}", "/api/tenants/{id}/users/{user}")];
 
 /// The document.
@@ -29,7 +29,7 @@ pub(crate) struct Operation {
 }
 
 impl Document {
-    /// As this API serves it, to anybody.
+    /// Loads the document from this API, without credentials.
     pub(crate) async fn of(api: &Api) -> Self {
         Self(api.json(PATH).await)
     }
@@ -55,14 +55,14 @@ impl Document {
         all
     }
 
-    /// What holds a value against `schema`, which may name components.
+    /// Returns a validator for `schema`, which may refer to components.
     pub(crate) fn validator(&self, schema: &Value) -> Validator {
         let whole = json!({"allOf": [schema], "components": self.0["components"]});
         let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
         options.build(&whole).expect("a schema of JSON Schema")
     }
 
-    /// What is wrong with `value` by `schema`.
+    /// Returns the faults of `value` according to `schema`.
     pub(crate) fn faults(&self, schema: &Value, value: &Value) -> Vec<String> {
         let validator = self.validator(schema);
         validator.iter_errors(value).map(|fault| format!("{}: {fault}", fault.instance_path())).collect()
@@ -130,7 +130,7 @@ impl Operation {
         self.said.pointer("/requestBody/content/application~1json/schema")
     }
 
-    /// Where it lies, with its examples or what is known by now in the place of names.
+    /// Returns its path, with examples or known values in place of names.
     pub(crate) fn target(&self, known: &Known) -> String {
         let query: Vec<_> = self
             .parameters("query")
@@ -180,18 +180,18 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What `Location` named in the answers so far: by template, the text in place of its last name.
+/// Values from the `Location` headers so far: by template, the value of its last name.
 #[derive(Debug, Default)]
 pub(crate) struct Known(BTreeMap<String, String>);
 
 impl Known {
-    /// What stands for the last name of that template.
+    /// Returns the value of the last name of that template.
     fn of(&self, template: &str) -> Option<String> {
         let alias = ALIASES.iter().find(|(alias, _)| *alias == template).map_or(template, |(_, made)| made);
         self.0.get(alias).cloned()
     }
 
-    /// Learns the names of what was made.
+    /// Records the names of created objects.
     pub(crate) fn learn(&mut self, document: &Document, answer: &Response) {
         let location = header(answer, "location");
         if location.is_empty() {

@@ -1,4 +1,4 @@
-//! What a running node tells Prometheus is what the manual says that it tells.
+//! The metrics of a running node match the manual.
 
 use reqwest::Method;
 

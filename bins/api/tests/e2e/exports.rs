@@ -12,7 +12,7 @@ async fn ask(api: &Api, tenant: &str, body: &Value) -> Response {
     request.send().await.expect("an answer")
 }
 
-/// Where the file of a new export is, once it is there, and what the export says of it.
+/// Waits for a new export, and returns its description with the location of the file.
 async fn exported(api: &Api, tenant: &str, format: &str) -> Value {
     let answer = ask(api, tenant, &json!({"format": format})).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);

@@ -67,7 +67,7 @@ async fn no_request_made_from_the_document_breaks_anything() {
         assert!(faults.is_empty(), "round {round} of seed {seed:?}: {faults:#?}");
         reached.extend(done.into_iter().filter_map(Result::ok).flatten());
     }
-    // Else it would only knock at doors.
+    // Otherwise it would only test refusals.
     assert!(reached.len() * 3 > kinds * 2, "of {kinds} operations only these ever did something: {reached:?}");
     let alive = api.request(Method::GET, "/livez").send().await.expect("it lives");
     assert_eq!(alive.status(), 200);
@@ -195,7 +195,7 @@ fn pair(document: &Document, parameter: &Value) -> BoxedStrategy<Option<String>>
         .boxed()
 }
 
-/// A header with a value that may stand in one, or left out.
+/// A header with a valid value, or absent.
 fn header(name: String) -> BoxedStrategy<Option<(String, String)>> {
     (any::<bool>(), text())
         .prop_map(move |(is_there, value)| {

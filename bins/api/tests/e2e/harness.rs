@@ -162,7 +162,7 @@ fn configured(program: &str, data_dir: &Path, variables: &[(&str, &str)]) -> Pro
     variables.iter().fold(builder, |builder, (name, value)| builder.env(name, value))
 }
 
-/// Where the API says that it listens.
+/// Returns the address on which the API reports to listen.
 pub(crate) async fn listening_at(process: &mut Process) -> String {
     let line = process.wait_for_line("listens on", DEADLINE).await.expect("the API says where it listens");
     let at = line.find("http://").or_else(|| line.find("https://")).expect("an address");
@@ -174,7 +174,7 @@ pub(crate) fn client() -> Client {
     http_client().timeout(DEADLINE).build().expect("a client")
 }
 
-/// What a program left that ended by itself.
+/// The result of a program that ended by itself.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,

@@ -1,4 +1,4 @@
-//! Clients that hold on to whatever they can, while others want to be served.
+//! Clients that hold on to whatever they can, while other clients must be served.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::harness::{Api, DEADLINE};
 
-/// What 95 of 100 requests of the others may take.
+/// Maximum duration of 95 of 100 requests of the other clients.
 const BOUND: Duration = Duration::from_millis(200);
 /// How long a hostile client stays away that was closed on.
 const PAUSE: Duration = Duration::from_secs(1);

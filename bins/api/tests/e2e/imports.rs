@@ -1,4 +1,4 @@
-//! Imports: every line accounted for exactly once, whoever is killed.
+//! Imports: every line is accounted for exactly once, whichever process is killed.
 
 mod bounds;
 mod bucket;
@@ -13,7 +13,7 @@ use tidegate_testkit::poll_until;
 
 use crate::harness::{Api, DEADLINE, csv, good_titles, problem, success_json};
 
-/// What the bad lines of [`csv`] are refused for.
+/// The reason for the bad lines of [`csv`].
 const NO_TIME: &str = "starts_at: is not an RFC 3339 time with an offset, such as 2026-03-01T09:00:00Z";
 
 #[tokio::test]
@@ -58,7 +58,7 @@ pub(crate) async fn ten_thousand_lines_arrive_and_each_bad_one_is_named() {
 #[tokio::test]
 pub(crate) async fn an_import_killed_again_and_again_goes_on_where_it_stood() {
     let bad = [1, 2_500, 2_501, 5_001, 10_000];
-    // Longer than a disk that others keep busy holds anybody up: only who is killed is to lose it.
+    // Longer than a busy disk blocks a worker: only the killed worker must lose its lease.
     let settings = [("TIDEGATE_IMPORT_PAUSE", "150ms"), ("TIDEGATE_QUEUE_LEASE", "6s")];
     let mut api = Api::start_with(&settings).await;
     api.create_tenant("acme", "enterprise").await;
@@ -175,7 +175,7 @@ pub(crate) async fn another_tenant_sees_nothing_of_an_import() {
 #[tokio::test]
 pub(crate) async fn a_stopped_api_gives_its_import_back_and_goes_on_after_the_restart() {
     let bad = [10, 4_000];
-    // A lease that nobody could wait for: only what was given back is taken up again.
+    // A lease too long to wait for: only a job that was released can be taken again.
     let settings =
         [("TIDEGATE_IMPORT_PAUSE", "200ms"), ("TIDEGATE_QUEUE_LEASE", "30m"), ("TIDEGATE_QUEUE_GRACE", "100ms")];
     let mut api = Api::start_with(&settings).await;
@@ -221,7 +221,7 @@ pub(crate) async fn a_stopped_api_finishes_an_import_within_its_grace() {
 /// A refused line: its number in the file and why.
 type Reject = (u64, String);
 
-/// What a running import says of itself.
+/// The progress of a running import.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Progress {
     percent: u64,
@@ -313,7 +313,8 @@ fn result(imported: usize, rejected: usize, rejects: &[Reject]) -> Value {
     })
 }
 
-/// An NDJSON file of so many lines, every seventh bad. Also its titles, sorted, and its bad lines.
+/// An NDJSON file with that many lines, every seventh bad. Also its titles, sorted, and its bad
+/// lines.
 fn ndjson(lines: u64) -> (String, Vec<String>, Vec<Reject>) {
     let (mut file, mut good, mut bad) = (String::new(), Vec::new(), Vec::new());
     for line in 1..=lines {

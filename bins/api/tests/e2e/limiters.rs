@@ -34,7 +34,7 @@ async fn decide(api: &Api, limiter: &str, key: &str) -> Value {
     success_json(ask(api, &json!({"limiter": limiter, "key": key})).bearer_auth(ADMIN)).await
 }
 
-/// What is left to `key`.
+/// Returns what remains for `key`.
 async fn left(api: &Api, limiter: &str, key: &str) -> Value {
     let look = ask(api, &json!({"limiter": limiter, "key": key, "peek": true}));
     success_json(look.bearer_auth(ADMIN)).await["remaining"].clone()

@@ -1,4 +1,4 @@
-//! Limits: exactly as many as allowed, told plainly, charged once.
+//! Limits: exactly as many requests as allowed, clear refusals, each charged once.
 
 use futures_util::future::join_all;
 use reqwest::{Method, Response};
@@ -28,7 +28,7 @@ async fn usage(api: &Api, tenant: &str) -> [Value; 3] {
     windows.try_into().expect("three windows")
 }
 
-/// What that limiter has counted.
+/// Returns the counts of that limiter.
 async fn stats(api: &Api, limiter: &str) -> Value {
     let body = success_json(api.request(Method::GET, "/api/rate-limit").bearer_auth(ADMIN)).await;
     let limiters = body["limiters"].as_array().expect("limiters");

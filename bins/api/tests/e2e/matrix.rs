@@ -9,7 +9,7 @@ use crate::harness::{Api, header, problem, success_json};
 use crate::start::{ADMIN, READ};
 
 const SERVICE: &str = "service-token-0123456789";
-/// Strangers are not counted, since the tests make many.
+/// Unauthenticated clients are not counted, because the tests send many such requests.
 const SETTINGS: [(&str, &str); 6] = [
     ("TIDEGATE_ADMIN_TOKEN", ADMIN),
     ("TIDEGATE_READ_TOKEN", READ),
@@ -19,7 +19,7 @@ const SETTINGS: [(&str, &str); 6] = [
     ("TIDEGATE_WORKER", "none"),
 ];
 
-/// Who asks, in the order in which they do: whoever may take something away comes last.
+/// The senders, in the order of their requests. Senders that may delete come last.
 const SENDERS: [Sender; 8] = [
     Sender::Nobody,
     Sender::Stranger,
@@ -43,16 +43,16 @@ enum Sender {
     OtherTenant,
 }
 
-/// How it is answered.
+/// Expected outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// It is let in, whatever comes then.
     Admitted,
-    /// Who it is isn't known.
+    /// The client is not authenticated.
     Unknown,
-    /// It is known, and may not.
+    /// It is authenticated but not permitted.
     Forbidden,
-    /// It is let in, and what the path names is not there for it.
+    /// It is admitted, but the object in the path is hidden from it.
     Hidden,
 }
 
@@ -140,7 +140,7 @@ impl Ground {
 async fn every_operation_admits_whom_its_circle_says_and_nobody_else() {
     let ground = Ground::start().await;
     let mut operations = ground.document.operations();
-    // Who takes something away comes behind those who look at it.
+    // Deleting operations come after the ones that read.
     operations.sort_by_key(|operation| operation.method == Method::DELETE);
     for sender in SENDERS {
         for operation in &operations {
@@ -180,7 +180,8 @@ async fn is_so(what: &str, verdict: Verdict, operation: &Operation, answer: Resp
     let status = answer.status().as_u16();
     assert!(status < 500, "{what}: {status}");
     match verdict {
-        // Some public routes ask for themselves who it is: a login is refused by its password.
+        // Some public routes authenticate the client themselves: a login is refused by its
+        // password.
         Verdict::Admitted if operation.circle == "public" => {}
         Verdict::Admitted => assert!(![401, 403, 429].contains(&status), "{what}: {status} {}", text(answer).await),
         Verdict::Unknown => {

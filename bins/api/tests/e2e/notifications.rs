@@ -38,7 +38,7 @@ pub(crate) async fn a_notice_is_heard_on_each_instance_and_streams_go_on_elsewhe
     }
     waits.sort_unstable();
     eprintln!("from the job's receipt to both streams: median {:?}, longest {:?}", waits[10], waits[19]);
-    // The same job again tells nobody twice.
+    // The same job again sends no second notification.
     tell(&one, "job-20").await;
 
     other.process.kill9().expect("it runs");
@@ -49,7 +49,7 @@ pub(crate) async fn a_notice_is_heard_on_each_instance_and_streams_go_on_elsewhe
     for id in ["n21", "n22"] {
         assert_eq!(resumed.next().await.id.as_deref(), Some(id));
     }
-    // An id that nobody here has given.
+    // An id that this service has not issued.
     let mut foreign = Listener::open_as(&one, "acme", EVENTS, Some("1790000000000-7")).await;
     let gap = foreign.next().await;
     assert_eq!((gap.name.as_str(), gap.id.as_deref()), ("gap", Some("n22")));

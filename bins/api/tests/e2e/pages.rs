@@ -95,7 +95,7 @@ async fn act(visit: &mut Visit<'_>, from: &str, path: &str, fields: &[(&str, &st
     page(visit, &location(&answer)).await
 }
 
-/// What can't be undone is asked first, and done by the form that asks.
+/// Confirms an action that cannot be undone, with the form that asks.
 async fn act_when_asked(visit: &mut Visit<'_>, from: &str, path: &str, fields: &[(&str, &str)]) -> String {
     let form = visit.form(from).await;
     let sent: Vec<_> = fields.iter().copied().chain([("form", form.as_str())]).collect();

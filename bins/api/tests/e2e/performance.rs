@@ -1,4 +1,4 @@
-//! `/api/performance`: every type, in both formats, to whom it may be told.
+//! `/api/performance`: every type, in both formats, and the required permissions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::harness::{Api, DEADLINE, header, problem, schedule, success_json};
 use crate::start::{ADMIN, READ, TOKENS};
 use crate::stuck::Stuck;
 
-/// Those that hang up something from the start, and those that the API has itself.
+/// Types that are registered from the start, and those of the API itself.
 const ALWAYS: [&str; 13] = [
     "advice",
     "anomalies",
@@ -70,7 +70,7 @@ fn is_same(cell: &str, member: &Value) -> bool {
     }
 }
 
-/// Sends a write while nobody can write, so that it is slow and fails.
+/// Sends a write while the database is locked, so that it is slow and fails.
 async fn fail_slowly(api: &Api, id: &str) {
     let _stuck = Stuck::beside(api).await;
     let request = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme");

@@ -1,4 +1,5 @@
-//! Tenants' data is for the account of the process alone, whoever made the directory.
+//! Tenants' data is only accessible to the account of the process, whatever account created the
+//! directory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

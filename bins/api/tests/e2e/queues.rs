@@ -77,7 +77,7 @@ async fn ids(api: &Api, state: &str) -> Vec<String> {
     items.iter().map(|job| job["id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// A job of nobody's kind.
+/// A job of an unknown kind.
 fn job() -> Value {
     json!({"kind": "test", "payload": {"n": 1}})
 }

@@ -38,7 +38,7 @@ fn warned_of_nothing(process: &Process) {
     assert!(warnings.is_empty(), "{}", warnings.join("\n"));
 }
 
-/// What stands in the `sh` blocks, one text each.
+/// Returns the texts of the `sh` blocks.
 fn blocks() -> Vec<&'static str> {
     let behind = README.split("```sh\n").skip(1);
     behind.map(|text| text.split_once("\n```").expect("a block ends").0).collect()
@@ -76,7 +76,7 @@ impl Start {
             "tidegate-worker" => harness::worker(directory.path(), &variables),
             other => unreachable!("the README starts `{other}`"),
         };
-        // Whatever port it names may be somebody else's here.
+        // Another process may use the port that it names.
         let builder =
             if self.program == "tidegate-api" { builder.env("TIDEGATE_LISTEN", "127.0.0.1:0") } else { builder };
         redis.into_iter().fold(builder, |builder, server| builder.env("REDIS_URL", server.url()))

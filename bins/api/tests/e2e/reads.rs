@@ -38,7 +38,7 @@ async fn delete_all_cached(api: &Api) {
     success_json(api.request(Method::DELETE, "/api/cache").json(&json!({"all": true}))).await;
 }
 
-/// What a cached read answered.
+/// The response to a cached read.
 struct Read {
     status: StatusCode,
     etag: String,

@@ -15,7 +15,7 @@ use tidegate_testkit::redis::RedisServer;
 use crate::backend::Servers;
 use crate::harness::{Api, DEADLINE, problem, schedule, success_json};
 
-/// What the API knows of Redis.
+/// Returns the API's report on Redis.
 async fn report(api: &Api) -> Value {
     api.json("/api/performance").await["redis"].clone()
 }
@@ -64,7 +64,7 @@ async fn what_the_shared_cache_answers_is_no_miss_of_its_class() {
     let warnings = cache["warnings"].as_array().expect("warnings");
     assert!(!warnings.iter().any(|warning| warning.as_str().expect("a text").starts_with("class")), "{cache}");
     assert_eq!(cache["low_hit_rate"], serde_json::json!([]));
-    // Times are told once their second is over.
+    // Durations are reported once their second is over.
     let timed = poll_until(DEADLINE, async || {
         let latency = next.json("/api/cache").await["tiers"][1]["latency_us"].take();
         (latency["samples"].as_u64() >= Some(pages)).then_some(latency)

@@ -54,7 +54,7 @@ async fn each_schedule_is_heard_of_once_though_a_process_is_killed_in_the_midst_
     }
     assert_eq!(heard, expected);
 
-    // What the killed one had is run again; nobody is told again.
+    // The job of the killed worker runs again, without a second notification.
     look(&one, "third").await;
     let quiet = async || {
         let queue = one.json("/api/queue/schedule").await;

@@ -12,7 +12,7 @@ fn post(api: &Api, tenant: &str, key: &str, body: &Value) -> RequestBuilder {
     api.request(Method::POST, PATH).header("x-tenant-id", tenant).header("idempotency-key", key).json(body)
 }
 
-/// What was made, and whether that was before.
+/// Returns the created object, and whether it existed before.
 async fn made(request: RequestBuilder) -> (Value, bool) {
     let answer = request.send().await.expect("an answer");
     let (replayed, location) = (header(&answer, "idempotent-replayed"), header(&answer, "location"));

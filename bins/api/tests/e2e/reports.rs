@@ -13,7 +13,7 @@ async fn ask(api: &Api, tenant: &str, body: &Value) -> Response {
     request.send().await.expect("an answer")
 }
 
-/// Where a new report is shown, and what it has made once it is done.
+/// Waits for a new report, and returns its location and its result.
 async fn reported(api: &Api, tenant: &str, body: &Value) -> (String, Value) {
     let answer = ask(api, tenant, body).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED, "{}", answer.text().await.expect("a body"));
@@ -26,7 +26,7 @@ async fn reported(api: &Api, tenant: &str, body: &Value) -> (String, Value) {
     (location, result)
 }
 
-/// What a file of a result holds, fetched as it must be offered.
+/// Downloads a file of a result, and checks its headers.
 async fn fetched(api: &Api, tenant: &str, told: &Value, content_type: &str) -> String {
     let location = told["location"].as_str().expect("a location");
     let answer = api.get_as(tenant, location).send().await.expect("an answer");

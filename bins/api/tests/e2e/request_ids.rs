@@ -30,7 +30,7 @@ async fn a_failure_is_told_once_in_the_log_under_the_id_that_the_client_got() {
     let is_told = || api.process.log().find(|line| line.contains(&id)).is_some();
     poll_until(DEADLINE, async || is_told().then_some(())).await.expect("each failure has its line");
     let told = told();
-    // The access log tells of each failure too, and has no cause.
+    // The access log has a line for each failure too, without a cause.
     let (accessed, told): (Vec<_>, Vec<_>) = told.into_iter().partition(|line| line.contains("tidegate::access"));
     assert_eq!((accessed.len(), told.len()), (1, 1), "{accessed:?} {told:?}");
     for part in ["ERROR", "POST", "/api/schedules/import", "cause", "request failed"] {

@@ -21,7 +21,7 @@ fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// Has a process look at its files now.
+/// Makes a process check its files now.
 async fn hang_up(process: &Process) {
     let command = format!("kill -HUP {}", process.pid().expect("it runs"));
     assert_eq!(run(Process::builder("/bin/sh").args(["-c", &command])).await.code, Some(0));
@@ -41,7 +41,7 @@ async fn a_token_in_a_file_changes_without_a_restart() {
     poll_until(DEADLINE, async || (status(SECOND).await == 200).then_some(())).await.expect("the new one");
     assert_eq!(status(FIRST).await, 401);
 
-    // What is no token leaves the one before in force.
+    // An invalid token leaves the previous one in use.
     for bad in ["", "short", "with spaces in between it"] {
         write(secrets.path(), "admin", bad);
         hang_up(&api.process).await;

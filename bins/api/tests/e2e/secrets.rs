@@ -12,7 +12,7 @@ use crate::performance::types;
 use crate::stuck::Stuck;
 
 const CARD: &str = "4111111111111111";
-/// What is sent as a query string, in which each part begins with the same word.
+/// A query string in which each value begins with the same word.
 const QUERY: &str = "password=hunter2password&token=hunter2token&mail=hunter2.ada@example.org&card=4111111111111111";
 
 /// The same request, with a secret wherever a request has room for one.
@@ -25,7 +25,8 @@ fn laden(request: RequestBuilder) -> RequestBuilder {
         .header("user-agent", format!("client hunter2.agent@example.org {CARD}"))
 }
 
-/// Fails slowly, since nobody can write; and fails with a body that has begun.
+/// Sends a request whose body begins and never ends, and one that fails slowly because the database
+/// is locked.
 async fn fail_slowly(api: &Api, id: &str) {
     let write = |body: Body, id: &str| {
         let request = api.request(Method::POST, &format!("/api/schedules?{QUERY}")).header("x-tenant-id", "acme");

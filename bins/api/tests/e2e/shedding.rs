@@ -14,7 +14,7 @@ use crate::stuck::Stuck;
 
 const PLACES: u32 = 4;
 const BURST: u32 = 60;
-/// Far less than whoever is let in waits for the store.
+/// Far less than an admitted request waits for the store.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 async fn shed(api: &Api) -> f64 {

@@ -200,7 +200,7 @@ async fn no_secret_reaches_the_log_even_at_trace() {
         let text = format!("{:?} {}", answer.headers().clone(), answer.text().await.unwrap());
         assert!(!text.contains(token), "{path} repeats a token: {text}");
     }
-    // The log tells of it only at `debug`.
+    // The log reports it only at `debug`.
     let mut garbage = TcpStream::connect(api.url.trim_start_matches("http://")).await.unwrap();
     garbage.write_all(b"garbage\r\n\r\n").await.unwrap();
     garbage.read_to_end(&mut Vec::new()).await.unwrap();

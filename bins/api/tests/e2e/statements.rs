@@ -1,4 +1,4 @@
-//! What is told of the statements that the service runs, and of the pools that it runs them on.
+//! The reported statements of the service, and the pools that run them.
 
 use std::collections::BTreeMap;
 
@@ -195,7 +195,7 @@ async fn statements_of_the_job_store_are_seen() {
     let id = api.import_csv("acme", csv(3, &[])).await;
     api.job_in_state(&id, "done").await;
     let counts = |metrics: &Exposition| metrics.all("tidegate_db_statements_total");
-    // What is told may be a second old.
+    // The reported figures may be a second old.
     let newer = poll_until(DEADLINE, async || {
         let after = metrics(&api).await;
         (counts(&after)[&database("app")] > counts(&before)[&database("app")] + 3.0).then_some(after)

@@ -1,4 +1,4 @@
-//! A store in which nobody can write for a while.
+//! A store that is locked for a while.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) struct Stuck {
 }
 
 impl Stuck {
-    /// Stops a neighbour of that API until it is so. The API itself is asked nothing.
+    /// Stops a neighbour of that API while it holds the lock. Sends no request to the API itself.
     pub(crate) async fn beside(api: &Api) -> Self {
         let mut writer = api.start_beside(&[BUSY]).await;
         let witness = api.start_beside(&[BUSY, ("TIDEGATE_HTTP_REQUEST_TIMEOUT", "1s")]).await;

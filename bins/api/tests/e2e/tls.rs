@@ -124,7 +124,7 @@ async fn in_clear_nothing_is_said_of_tls() {
     let mut process = api(scratch.path(), &[("TIDEGATE_ADMIN_TOKEN", OPERATOR)]).start().expect("the API starts");
     let url = listening_at(&mut process).await;
     assert!(url.starts_with("http://"), "{url}");
-    // Whoever says so itself is not believed.
+    // A client's own claim is not trusted.
     let request = http_client().build().unwrap().get(format!("{url}/dashboard/login")).header("tidegate-by-tls", "1");
     let answer = request.send().await.unwrap();
     assert_eq!(header(&answer, "strict-transport-security"), "");

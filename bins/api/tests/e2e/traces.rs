@@ -35,7 +35,7 @@ async fn one_trace_from_request_through_job_to_sql() {
     let mut worker = api.worker(&to_collector).start().expect("the worker starts");
     api.create_tenant("acme", "enterprise").await;
 
-    // One that its caller does not record, and so nobody behind it does.
+    // A trace that its caller does not record, so no service after it does.
     let unrecorded = "0af7651916cd43dd8448eb211c80319c";
     let quiet = api.get_as("acme", "/api/schedules").header("traceparent", format!("00-{unrecorded}-{CALLER}-00"));
     success_json(quiet).await;
@@ -171,7 +171,7 @@ async fn metrics_arrive_at_a_collector() {
         let family = format!("# TYPE {} ", metric.name);
         assert!(scraped.contains(&family), "{} is told to no scraper", metric.name);
     }
-    // What a scraper is told, the collector is too.
+    // The collector gets the same metrics as a scraper.
     let families = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     for (family, _) in families {
         let begun = [format!("{family} "), format!("{family}{{"), format!("{family}_total"), format!("{family}_count")];
@@ -191,7 +191,7 @@ async fn exported(api: &Api, outcome: &str) -> f64 {
 
 #[tokio::test]
 async fn an_absent_collector_costs_nothing() {
-    // Nobody listens there.
+    // No process listens on that port.
     let mut api = Api::start_with(&[(ENDPOINT, &format!("http://127.0.0.1:{}", free_port()))]).await;
     api.create_tenant("acme", "enterprise").await;
     let failed = poll_until(DEADLINE, async || (exported(&api, "failed").await > 2.0).then_some(()));
@@ -204,7 +204,7 @@ async fn an_absent_collector_costs_nothing() {
 
 #[tokio::test]
 async fn a_collector_that_hangs_costs_spans_and_no_time() {
-    // The system takes connections for it, and nobody ever answers.
+    // The system accepts connections for it, but no process ever responds.
     let hanging = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", hanging.local_addr().expect("an address"));
     let mut api = Api::start_with(&[(ENDPOINT, &url)]).await;

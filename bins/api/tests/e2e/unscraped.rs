@@ -1,4 +1,4 @@
-//! A node under load whose figures nobody ever asks for.
+//! A node under load whose figures are never requested.
 #![cfg(target_os = "linux")]
 
 use std::time::Duration;
@@ -41,8 +41,8 @@ async fn memory_of_a_node_that_nobody_scrapes_stays() {
     memory_stays(&api, clients, (begun, warm), 105).await;
 }
 
-/// Returns how many requests were answered when the clients have ended. By then the process has at
-/// most so many hundredths of the memory that it had when it was warm.
+/// Returns how many requests were answered when the clients have ended. The process must then use
+/// at most that many hundredths of the memory that it used when it was warm.
 #[expect(clippy::print_stdout, reason = "the figures are what a proof is run for")]
 pub(crate) async fn memory_stays(
     api: &Api,
@@ -72,7 +72,7 @@ async fn press(url: String, paths: Vec<String>, seed: u64, until: Instant) -> u6
         let (request, expected): (_, &[u16]) = match random.below(8) {
             0 => (client.get(format!("{url}/{strange:x}.php?{strange:x}")), &[404]),
             1 => (client.get(format!("{url}/api/schedules/{strange:x}")).header("x-tenant-id", "acme"), &[404]),
-            // Nobody's, and soon too many of nobody's.
+            // Without credentials, and soon beyond the limit for such requests.
             2 => (client.get(format!("{url}{path}")), &[401, 429]),
             3 => (client.get(format!("{url}/api/schedules?limit=20")).header("x-tenant-id", "acme"), &[200]),
             _ => (client.get(format!("{url}{path}")).header("x-tenant-id", "acme"), &[200]),
@@ -89,7 +89,7 @@ async fn press(url: String, paths: Vec<String>, seed: u64, until: Instant) -> u6
     answered
 }
 
-/// What the process has of the machine's memory.
+/// Returns the resident memory of the process.
 fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");

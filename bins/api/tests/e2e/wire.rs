@@ -76,7 +76,7 @@ async fn who_is_turned_away_gets_the_headers_too() {
     assert_eq!(last, 429);
 }
 
-/// What a client asks for, and what it gets where that is worth it.
+/// The encodings that a client accepts, and the one it gets if compression is worthwhile.
 const WISHES: [(Option<&str>, Option<&str>); 13] = [
     (None, None),
     (Some("identity"), None),

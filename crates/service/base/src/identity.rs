@@ -1,26 +1,26 @@
-//! Who speaks, where several processes tell the same receiver.
+//! Identifies the sender where several processes report to the same receiver.
 
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A process: which program, and which of its runs.
+/// The identity of a process: its program and its run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The program's name.
+    /// Name of the program.
     pub service: String,
-    /// The version of the program.
+    /// Version of the program.
     pub version: String,
-    /// New at each start.
+    /// Random id, new at each start.
     pub instance: String,
-    /// The name of its machine or container.
+    /// Name of the machine or container.
     #[serde(default)]
     pub host: String,
 }
 
 impl Identity {
-    /// Returns a name for people: `tidegate-api 7c0f6b0e on node-1`.
+    /// Returns a readable name: `tidegate-api 7c0f6b0e on node-1`.
     pub fn name(&self) -> String {
         let instance = self.instance.split('-').next().unwrap_or_default();
         match self.host.as_str() {
@@ -30,7 +30,7 @@ impl Identity {
     }
 }
 
-/// This one.
+/// The identity of this process.
 pub static THIS_PROCESS: LazyLock<Identity> = LazyLock::new(|| {
     let program = std::env::current_exe().ok();
     let name = program.as_deref().and_then(|path| path.file_stem()?.to_str());

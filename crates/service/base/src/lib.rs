@@ -2,15 +2,15 @@
 //!
 //! **It holds** the wall clock ([`clock`]), the name of the process ([`identity`]), signals
 //! ([`shutdown`]), standard output ([`stdout`]), private files ([`private`]), public addresses
-//! ([`public_address`]), suggestions for misspelt names ([`similar`]), bounds for the followers of
-//! events ([`places`]), a throttle for lines of the log ([`Seldom`]), counted durations ([`Times`])
-//! and the error of a body that comes too slowly ([`TooSlow`]).
+//! ([`public_address`]), suggestions for misspelt names ([`similar`]), limits on the subscribers to
+//! events ([`places`]), a throttle for log lines ([`Seldom`]), counted durations ([`Times`]) and
+//! the error of a body that arrives too slowly ([`TooSlow`]).
 //!
 //! **It must not hold** a setting, a table, a protocol or a type of the domain. Code that only one
-//! crate needs belongs into that crate.
+//! crate needs belongs in that crate.
 //!
 //! **Start reading** at [`clock`]: no other code of the service reads the wall clock. Each module
-//! stands alone.
+//! can be read alone.
 
 pub mod clock;
 pub mod identity;

@@ -1,21 +1,22 @@
-//! Bounds how many clients follow the events of a process, and how many streams one client has.
+//! Limits how many clients subscribe to the events of a process, and how many streams one client
+//! has.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Why a client may not follow the events now.
+/// Why a client may not subscribe to the events now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TooManyFollowers {
-    /// Of all.
+    /// The limit of the process is reached.
     #[error("{0} follow the events of this process, which is as many as may")]
     InAll(usize),
-    /// Of this client.
+    /// The limit of this client is reached.
     #[error("{0} of this client follow the events of this process, which is as many as may")]
     OfClient(usize),
 }
 
-/// The places, all of them free at first. Clones share them.
+/// The slots for subscribers, all of them free at first. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Places {
     taken: Arc<Mutex<HashMap<Box<str>, usize>>>,
@@ -24,16 +25,16 @@ pub struct Places {
 }
 
 impl Places {
-    /// So many in all, and of one client.
+    /// Creates slots with a limit in total and a limit per client.
     pub fn new(most: usize, most_of_client: usize) -> Self {
         Self { taken: Arc::default(), most, most_of_client }
     }
 
-    /// A place for one who follows for `client`.
+    /// Takes a slot for a subscription of `client`.
     ///
     /// # Errors
     ///
-    /// When as many follow as may.
+    /// If the limit of the process or of the client is reached.
     pub fn take(&self, client: &str) -> Result<Place, TooManyFollowers> {
         let mut taken = lock(&self.taken);
         if taken.values().sum::<usize>() >= self.most {
@@ -47,13 +48,13 @@ impl Places {
         Ok(Place { taken: Arc::clone(&self.taken), client: client.into() })
     }
 
-    /// How many are taken.
+    /// Returns how many slots are taken.
     pub fn taken(&self) -> usize {
         lock(&self.taken).values().sum()
     }
 }
 
-/// Given back when it is dropped.
+/// A slot, which is released on drop.
 #[derive(Debug)]
 pub struct Place {
     taken: Arc<Mutex<HashMap<Box<str>, usize>>>,

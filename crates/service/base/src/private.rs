@@ -1,4 +1,4 @@
-//! Files and directories for the account of the process alone.
+//! Files and directories that only the account of the process can access.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -7,25 +7,25 @@ use std::path::Path;
 
 use rustix::fs::Mode;
 
-/// Rights of directories that hold tenants' data.
+/// Mode of directories that hold tenants' data.
 pub const DIRECTORY: u32 = 0o700;
 
-/// Makes every file that this process creates 0600 and every directory 0700, whatever it inherited.
-/// Libraries that write files take no rights.
+/// Sets the umask so that every new file of this process is 0600 and every new directory 0700.
+/// Libraries that write files do not set a mode.
 pub fn close_to_others() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Makes a directory that others may not look into, or closes the one that is there.
+/// Creates a directory that other accounts cannot read, or restricts an existing one.
 ///
 /// # Errors
 ///
-/// When it can't be made or looked at.
+/// If the directory cannot be created or inspected.
 pub fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY).create(path)?;
     if fs::metadata(path)?.permissions().mode() & 0o777 & !DIRECTORY != 0 {
         match fs::set_permissions(path, Permissions::from_mode(DIRECTORY)) {
-            // A mounted volume, for example. What is in its files stays private.
+            // For example a mounted volume. Its files stay private.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let path = path.display();
                 tracing::warn!(

@@ -1,14 +1,15 @@
-//! Which addresses can be on the internet, and which are of a private network or of this machine.
+//! Distinguishes public addresses from those of a private network or of this machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether the host of a URL is itself a private address, which is connected to without being resolved.
+/// Whether the host of a URL is a literal private address. No name resolution happens for it.
 pub fn is_private_host(host: &str) -> bool {
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     literal.is_ok_and(|address| !is_public(address))
 }
 
-/// Whether an address can be that of anybody on the internet. What carries an IPv4 address is judged by that.
+/// Whether an address can be one on the internet. An address that contains an IPv4 address is
+/// judged by that.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -26,28 +27,28 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_loopback()
         || address.is_link_local()
         || address.is_documentation()
-        // Between a provider and its customers.
+        // Carrier-grade NAT.
         || (a == 100 && (64..128).contains(&b))
-        // For protocols, relays and measurements.
+        // Protocol assignments, relays and benchmarks.
         || (a == 192 && b == 0 && c == 0)
         || (a == 192 && b == 88 && c == 99)
         || (a == 198 && (18..20).contains(&b))
-        // What Azure's machines ask for their secrets, at an address that is anybody's otherwise.
+        // Azure's machines fetch their secrets from this address, which is otherwise a public one.
         || (a, b, c, d) == (168, 63, 129, 16)
         || a >= 224)
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
-    // Of all that is given out, 2000::/3 alone is public.
+    // Of all assigned ranges, only 2000::/3 is public.
     first & 0xe000 == 0x2000
-        // Protocols (Teredo among them), documentation, SRv6.
+        // Protocol assignments (with Teredo), documentation, SRv6.
         && !(first == 0x2001 && second < 0x0200)
         && !(first == 0x2001 && second == 0x0db8)
         && !(first == 0x3fff && second < 0x1000)
 }
 
-/// The IPv4 address within one of IPv6: mapped, compatible, 6to4, NAT64.
+/// Returns the IPv4 address inside an IPv6 address: mapped, compatible, 6to4, NAT64.
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [first, second, third, .., high, low] = address.segments();
     let of = |high: u16, low: u16| {

@@ -1,11 +1,11 @@
-//! What happens by the thousand, and is to be logged once in a while.
+//! Throttles log lines about frequent events.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Lets one event of a period into the log, which then says how many it left out.
+/// Lets one event per period into the log, with the number of events that were left out.
 #[derive(Debug)]
 pub struct Seldom {
     period: Duration,
@@ -19,12 +19,12 @@ struct State {
 }
 
 impl Seldom {
-    /// One in `period`.
+    /// Creates a throttle that lets one event per `period` through.
     pub const fn new(period: Duration) -> Self {
         Self { period, state: Mutex::new(State { logged_at: None, unlogged: 0 }) }
     }
 
-    /// How many were not logged before this one, if this one is to be.
+    /// Returns how many events were left out before this one. `None` if this one is left out too.
     pub fn count(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,21 +1,21 @@
-//! Signals: which end a process, and which has it look at its files again.
+//! Signals that end a process, and the one that makes it check its files again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A token that SIGTERM or SIGINT cancels. A second signal ends the process at once, as an impatient
-/// operator expects. SIGHUP no longer ends it.
+/// Returns a token that SIGTERM or SIGINT cancels. A second signal ends the process at once, as an
+/// impatient operator expects. SIGHUP no longer ends the process.
 ///
 /// # Errors
 ///
-/// When the system refuses to hand over signals.
+/// If the system cannot deliver signals.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancelled = token.clone();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // Registered once, it never again ends the process: not while it starts, and not without files
-    // to read again.
+    // After the first registration SIGHUP never ends the process again, neither during the start
+    // nor in a process that has no files to reload.
     drop(hangups()?);
     tokio::spawn(async move {
         tokio::select! {
@@ -34,17 +34,17 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     Ok(token)
 }
 
-/// Receives each SIGHUP, by which operators announce changed files. From then on it no longer ends
-/// the process.
+/// Receives each SIGHUP, which operators send after they have changed files. From then on SIGHUP no
+/// longer ends the process.
 ///
 /// # Errors
 ///
-/// When the system refuses to hand over signals.
+/// If the system cannot deliver signals.
 pub fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// The same for `files` that are also read at intervals. Warns if the system refuses.
+/// Like [`hangups`], for `files` that are also checked at intervals. Logs a warning if it fails.
 pub fn hangups_or_warn(files: &'static str) -> Option<Signal> {
     let hangups = hangups();
     hangups
@@ -54,7 +54,7 @@ pub fn hangups_or_warn(files: &'static str) -> Option<Signal> {
         .ok()
 }
 
-/// Returns at the next SIGHUP, and never where none can be heard.
+/// Returns at the next SIGHUP. Never returns if signals cannot be received.
 pub async fn hung_up(hangups: &mut Option<Signal>) {
     match hangups {
         Some(hangups) => drop(hangups.recv().await),

@@ -1,9 +1,9 @@
 //! Suggestions for misspelt names.
 
-/// The known name that differs from `name` in the fewest letters. `None` if all differ in more than
-/// a third of them.
+/// Returns the known name that differs from `name` in the fewest letters. `None` if all differ in
+/// more than a third of their letters.
 ///
-/// Names in the wrong table of a file are found by their last part: `api_block` is like
+/// A name in the wrong table of a file is found by its last part: `api_block` is like
 /// `limits.api_block`.
 pub fn most_like<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = (name.chars().count() / 3).max(1);

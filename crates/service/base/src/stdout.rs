@@ -1,17 +1,17 @@
-//! Standard output, which its reader may close at any time: `--print-settings | head`.
+//! Standard output, whose reader may close it at any time: `--print-settings | head`.
 
 use std::io::{self, ErrorKind, Write};
 
-/// Writes a line. A reader that has closed the pipe wants no more, which is no error.
+/// Writes a line. A closed pipe is not an error.
 ///
 /// # Errors
 ///
-/// When the system refuses for another reason, such as a full disk.
+/// If the write fails for another reason, such as a full disk.
 pub fn say(text: &str) -> io::Result<()> {
     write_to(&mut io::stdout().lock(), text)
 }
 
-/// The same on standard error, where nothing is left to be done about an error.
+/// Writes a line to standard error. Errors are ignored, because they cannot be reported anywhere.
 pub fn complain(text: &str) {
     let _ = write_to(&mut io::stderr().lock(), text);
 }

@@ -1,11 +1,11 @@
-//! Times of something that happens often, counted for as long as the process lives.
+//! Durations of a frequent event, counted over the life of the process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_perfmon::{EXPOSITION_BOUNDS, Grain, Meter, Registry, Totals};
 
-/// A meter that may be there before the registry, and the longest of all.
+/// A timer that may exist before the registry, and the longest duration.
 #[derive(Debug)]
 pub struct Times {
     meter: Meter,
@@ -13,29 +13,30 @@ pub struct Times {
 }
 
 impl Times {
-    /// None yet, under that name.
+    /// Creates an empty timer with that name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { meter: Meter::new(name, Grain::Nanosecond, EXPOSITION_BOUNDS), longest_nanos: AtomicU64::new(0) }
     }
 
-    /// From now on that registry files them into its windows. The first registry of a process to ask is the one that does.
+    /// Files the durations into the windows of that registry from now on. Only the first registry
+    /// of a process does so.
     pub fn file_by(&self, registry: &Registry) {
         registry.adopt(&self.meter);
     }
 
-    /// Counts one.
+    /// Records one duration.
     pub fn record(&self, time: Duration) {
         self.meter.record(time);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.longest_nanos.fetch_max(nanos, Ordering::Relaxed);
     }
 
-    /// As Prometheus has it.
+    /// Returns the totals as Prometheus expects them.
     pub fn totals(&self) -> Totals {
         self.meter.totals()
     }
 
-    /// The longest.
+    /// Returns the longest duration.
     pub fn longest(&self) -> Duration {
         Duration::from_nanos(self.longest_nanos.load(Ordering::Relaxed))
     }

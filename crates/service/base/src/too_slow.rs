@@ -1,17 +1,17 @@
-//! The error of a request body that comes too slowly.
+//! The error of a request body that arrives too slowly.
 
 use std::error::Error;
 
-/// A body brought less than its client has to send in the time that the server waited for it.
+/// The body was slower than the minimum rate while the server waited for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the body brought less than {rate} bytes a second")]
 pub struct TooSlow {
-    /// Bytes a second that a body has to bring.
+    /// Minimum rate in bytes per second.
     pub rate: u64,
 }
 
 impl TooSlow {
-    /// Finds this error among the causes of `error`. `None` if it is none of them.
+    /// Finds this error among the causes of `error`. `None` if it is not among them.
     pub fn cause_of(error: &(dyn Error + 'static)) -> Option<Self> {
         std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref().copied())
     }

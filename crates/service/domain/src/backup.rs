@@ -1,6 +1,6 @@
-//! Backups: every table as it was at one moment, in a form that both databases read and write.
+//! Backups: every table as it was at one moment, in a format that both databases read and write.
 //!
-//! `format` writes and checks the file, the job of backups makes it, [`restore`] brings it back.
+//! `format` writes and checks the file, the backup job creates it, and [`restore`] restores it.
 
 mod format;
 mod restore;

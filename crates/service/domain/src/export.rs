@@ -1,9 +1,11 @@
-//! Schedules as a file that an import takes: CSV or NDJSON.
+//! Exports schedules as a file that an import reads: CSV or NDJSON.
 //!
-//! What is exported can be imported, and is the same then. A cell of the CSV form that a spreadsheet would take for a formula gets
-//! an apostrophe in front, which spreadsheets read as "this is text"; the import takes it away again. So that nothing is lost
-//! where a title itself begins so, every run of apostrophes before such a sign gets one more, and loses one. Where lists are separated by
-//! semicolons, as in much of Europe, a spreadsheet takes each attendee for a cell, and each is guarded.
+//! An exported file can be imported again, and gives the same schedules. A spreadsheet would run
+//! some cells of the CSV form as formulas. Such a cell gets a leading apostrophe, which marks it as
+//! text for spreadsheets. The import removes it. If a title itself begins with apostrophes before
+//! such a sign, the export adds one more and the import removes one, so that nothing is lost. In
+//! much of Europe lists are separated by semicolons, and a spreadsheet splits the attendees into
+//! cells. So each attendee is guarded on its own.
 
 use chrono::SecondsFormat;
 use serde::Serialize;
@@ -12,7 +14,7 @@ use tidegate_store::Schedule;
 use crate::csv;
 use crate::import::{COLUMNS, Format, guarded};
 
-/// What stands before the first schedule.
+/// Returns the text before the first schedule.
 pub fn beginning(format: Format) -> String {
     match format {
         Format::Csv => format!("{}\n", COLUMNS.join(",")),
@@ -20,7 +22,7 @@ pub fn beginning(format: Format) -> String {
     }
 }
 
-/// These schedules, one after the other.
+/// Returns these schedules, one after the other.
 pub fn lines(format: Format, schedules: &[Schedule]) -> String {
     let mut text = String::new();
     for schedule in schedules {
@@ -33,7 +35,7 @@ pub fn lines(format: Format, schedules: &[Schedule]) -> String {
     text
 }
 
-/// The media type of such a file.
+/// Returns the media type of a file in this format.
 pub fn content_type(format: Format) -> &'static str {
     match format {
         Format::Csv => "text/csv; charset=utf-8",
@@ -41,7 +43,7 @@ pub fn content_type(format: Format) -> &'static str {
     }
 }
 
-/// The ending of its name.
+/// Returns the extension of a file in this format.
 pub fn extension(format: Format) -> &'static str {
     match format {
         Format::Csv => "csv",
@@ -76,7 +78,7 @@ fn ndjson(text: &mut String, schedule: &Schedule) {
     text.push_str(&serde_json::to_string(&line).expect("texts and lists of texts are JSON"));
 }
 
-/// Whole milliseconds, as they are kept.
+/// Whole milliseconds, the precision of the tables.
 fn time(time: chrono::DateTime<chrono::Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

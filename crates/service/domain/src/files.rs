@@ -1,9 +1,9 @@
-//! Files in the data directory or in a bucket of S3: exports, reports and backups that a job has
+//! Files in the data directory or in an S3 bucket: exports, reports and backups that a job has
 //! made, and uploads for a job to read.
 //!
-//! Every key is made here, of a kind, an owner and a UUID, and of nothing that a client sent. A
-//! file is seen whole or not at all: it is written in parts that become a file when the last is
-//! there, and a writer that gives up on the way leaves none.
+//! Every key is made here from a kind, an owner and a UUID, and from nothing that a client sent. A
+//! file is visible as a whole or not at all: it is written in parts, which become a file when the
+//! last part has arrived. A writer that gives up leaves no file.
 
 mod error;
 mod login;
@@ -36,45 +36,45 @@ pub use sweep::FilesSweep;
 pub use tidegate_model::file::{FileAt, FileId, FileIdError, FileKind, Owner, Written};
 pub use write::NewFile;
 
-/// How long a connection to S3 may take, and how long an answer may make no progress.
+/// How long a connection to S3 may take, and how long a response may make no progress.
 const CONNECT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
-/// What the client itself tries again. A job that still fails is put off by the queue.
+/// How often the S3 client itself retries. If a job still fails, the queue retries it later.
 const TRIES: usize = 3;
 const TRYING: Duration = Duration::from_secs(60);
 
-/// A file that is there.
+/// A stored file.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// Where.
+    /// Its location.
     pub at: FileAt,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// When its last part came.
+    /// When its last part was written.
     pub written: SystemTime,
 }
 
 /// The content of a file, piece by piece.
 pub type Pieces = BoxStream<'static, Result<Bytes, FilesError>>;
 
-/// Where files are kept. Cheap to clone.
+/// The store of files. Cheap to clone.
 #[derive(Clone)]
 pub struct Files {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
-    /// The directory, where it is one.
+    /// The directory, if files are in one.
     directory: Option<PathBuf>,
 }
 
 impl Files {
-    /// Opens the place that the settings name; in the data directory, `files` is made.
+    /// Opens the location from the settings. In the data directory it creates `files`.
     ///
-    /// A bucket is not asked whether it is there: services start in any order.
+    /// It does not check that a bucket exists: services start in any order.
     ///
     /// # Errors
     ///
-    /// When the directory can't be made, the variables of AWS don't fit together, or a file that
-    /// they name can't be read.
+    /// If the directory cannot be created, the AWS variables contradict each other, or a file that
+    /// they name cannot be read.
     pub fn open(place: &FilesPlace, data_dir: &Directory) -> Result<Self, FilesError> {
         match place {
             FilesPlace::Directory => Self::in_directory(&data_dir.join("files")),
@@ -89,7 +89,7 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// When it can't be read.
+    /// If a key cannot be read.
     pub fn check_login(place: &FilesPlace) -> Result<(), FilesError> {
         match place {
             FilesPlace::Directory => Ok(()),
@@ -101,7 +101,7 @@ impl Files {
         private::directory(directory).map_err(|error| FilesError::of_io("open", &error))?;
         let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| FilesError::of("open", &error))?;
         Ok(Self {
-            // What was acknowledged outlives a power cut.
+            // Acknowledged data must survive a power failure.
             store: Arc::new(store.with_fsync(true)),
             prefix: Path::default(),
             directory: Some(directory.to_owned()),
@@ -114,49 +114,51 @@ impl Files {
         Ok(Self { store: Arc::new(store), prefix: prefix.clone(), directory: None })
     }
 
-    /// Begins a file. Dropped before it is [finished](NewFile::finish), it never was.
+    /// Begins a file. If it is dropped before it is [finished](NewFile::finish), the file does not
+    /// exist.
     ///
     /// # Errors
     ///
-    /// When the place can't be written.
+    /// If the store cannot be written.
     pub async fn create(&self, at: FileAt) -> Result<NewFile, FilesError> {
         let (store, key) = (Arc::clone(&self.store), key_of(&at, &self.prefix));
-        // This task goes on when the caller's future is dropped, and aborts what it has begun.
+        // This task continues if the caller's future is dropped, and aborts the upload it has
+        // begun.
         let begun = tokio::spawn(async move { Ok(NewFile::new(at, store.put_multipart(&key).await?)) });
         let begun = begun.await.unwrap_or_else(|error| Err(error.into()));
         begun.map_err(|error: object_store::Error| FilesError::of("begin", &error))
     }
 
-    /// The size of a file and its content.
+    /// Returns the size of a file and its content.
     ///
     /// # Errors
     ///
-    /// When it isn't there or can't be read; the stream ends with an error where that turns out on the way.
+    /// If the file does not exist or cannot be read. A later failure ends the stream with an error.
     pub async fn read(&self, at: &FileAt) -> Result<(u64, Pieces), FilesError> {
         let got = self.store.get(&key_of(at, &self.prefix)).await.map_err(|error| FilesError::of("read", &error))?;
         let size = got.meta.size;
         Ok((size, got.into_stream().map_err(|error| FilesError::of("read", &error)).boxed()))
     }
 
-    /// Opens a file to read it from any byte on.
+    /// Opens a file for reading from any byte.
     ///
     /// # Errors
     ///
-    /// When it isn't there or can't be read.
+    /// If the file does not exist or cannot be read.
     pub async fn open_reader(&self, at: &FileAt) -> Result<FileReader, FilesError> {
         FileReader::open(Arc::clone(&self.store), key_of(at, &self.prefix)).await
     }
 
-    /// Whether files are in a bucket, which processes on other machines see too.
+    /// Whether files are in a bucket, which processes on other machines also see.
     pub fn is_in_bucket(&self) -> bool {
         self.directory.is_none()
     }
 
-    /// Removes a file; one that is gone already is fine.
+    /// Removes a file. A missing file is not an error.
     ///
     /// # Errors
     ///
-    /// When it is there and can't be removed.
+    /// If the file exists and cannot be removed.
     pub async fn remove(&self, at: &FileAt) -> Result<(), FilesError> {
         match self.store.delete(&key_of(at, &self.prefix)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -164,7 +166,7 @@ impl Files {
         }
     }
 
-    /// All files of a kind, in no order. What else lies there is passed over.
+    /// Lists all files of a kind, in no order. Other objects are ignored.
     pub fn list(&self, kind: FileKind) -> BoxStream<'static, Result<Stored, FilesError>> {
         let prefix = self.prefix.clone();
         let ours = move |object: ObjectMeta| {
@@ -177,7 +179,7 @@ impl Files {
     }
 }
 
-/// `<kind>/<owner>/<id>`, or `<kind>/<id>` for the operations.
+/// Returns `<kind>/<owner>/<id>`, or `<kind>/<id>` for files of the operators.
 fn key_of(at: &FileAt, prefix: &Path) -> Path {
     let below = prefix.clone().join(at.kind.name());
     let below = match &at.owner {
@@ -188,7 +190,7 @@ fn key_of(at: &FileAt, prefix: &Path) -> Path {
     below.join(at.id.to_string())
 }
 
-/// What lies at that key, unless it is none of ours.
+/// Returns the file at that key. `None` if the key is not one of this service.
 fn at_key(prefix: &Path, key: &Path) -> Option<FileAt> {
     let parts: Vec<_> = key.prefix_match(prefix)?.collect();
     let (kind, owner, id) = match &parts[..] {
@@ -207,23 +209,24 @@ fn at_key(prefix: &Path, key: &Path) -> Option<FileAt> {
 
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the store, which knows the login.
+        // Leaves out the store, which contains the credentials.
         f.debug_struct("Files").field("prefix", &self.prefix.as_ref()).finish_non_exhaustive()
     }
 }
 
-/// With the patience and the connections of this program.
+/// Applies the timeouts and the HTTP client of this program.
 fn reaching(builder: AmazonS3Builder) -> AmazonS3Builder {
     let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRYING, ..RetryConfig::default() };
     builder.with_retry(retry).with_http_connector(Outgoing)
 }
 
-/// A variable of the environment. An empty one counts as not set.
+/// Returns an environment variable. An empty one counts as not set.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// Makes connections to S3 as all others that go out are made: with one provider of TLS, by no proxy of the environment.
+/// Connects to S3 like all other outgoing connections of this program: with one TLS provider, and
+/// without a proxy from the environment.
 #[derive(Debug)]
 struct Outgoing;
 
@@ -231,7 +234,8 @@ impl HttpConnector for Outgoing {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient, object_store::Error> {
         let failed = |source| object_store::Error::Generic { store: "S3", source };
         let builder = tidegate_outgoing::client().map_err(|error| failed(error.into()))?;
-        // `AWS_ALLOW_HTTP`: without TLS everybody on the way reads along. The address of a machine's own login allows it by itself.
+        // `AWS_ALLOW_HTTP`: without TLS every machine on the path can read along. The address that
+        // serves a machine's own credentials permits plain HTTP by itself.
         let allows_http = options.get_config_value(&ClientConfigKey::AllowHttp).is_some_and(|said| said == "true");
         let client = builder.https_only(!allows_http).connect_timeout(CONNECT).read_timeout(SILENCE).build();
         Ok(HttpClient::new(client.map_err(|error| failed(error.into()))?))

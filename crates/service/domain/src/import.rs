@@ -1,12 +1,12 @@
-//! Reading an import file: bytes in, checked schedules and readable rejects out.
+//! Reads an import file: bytes in, checked schedules and readable rejects out.
 //!
 //! `Rows` is the one reader over both formats. It works in bounded memory, in chunks, and can
-//! start again at the `Position` where a chunk ended. Every data line is accounted for exactly
-//! once: as a row or as a `Reject`, whatever the chunk size and wherever a run was resumed.
+//! resume at the `Position` where a chunk ended. Every data line is accounted for exactly once, as
+//! a row or as a `Reject`, whatever the chunk size and wherever a run was resumed.
 //!
-//! Inside: `Records` cuts a CSV stream into records and `Lines` an NDJSON stream into lines, both
-//! from a bounded window of it; `Header` maps the columns of a record. Nothing here knows where rows
-//! are stored.
+//! `Records` splits a CSV stream into records and `Lines` an NDJSON stream into lines, both from a
+//! bounded window of it. `Header` maps the columns of a record. No module here knows where rows are
+//! stored.
 
 mod csv;
 mod entry;

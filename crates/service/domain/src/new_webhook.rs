@@ -1,4 +1,4 @@
-//! What a tenant may name as its webhook.
+//! Checks the webhook that a tenant registers.
 
 use data_encoding::HEXLOWER;
 use reqwest::Url;
@@ -12,30 +12,30 @@ const LONGEST_URL: usize = 2_048;
 const MOST_KINDS: usize = 32;
 const LONGEST_KIND: usize = 64;
 
-/// A webhook as a tenant asks for it.
+/// A tenant's request for a webhook.
 #[derive(Debug, Clone)]
 pub struct NewWebhook<'a> {
-    /// Where to post.
+    /// URL that events are posted to.
     pub url: &'a str,
-    /// Which kinds; none for all.
+    /// Kinds of events. Empty for all.
     pub kinds: Vec<String>,
 }
 
-/// Why it can't be had. It repeats nothing of the URL.
+/// Why a webhook was refused. The text repeats no part of the URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// For the URL's sake.
+    /// The URL is not allowed.
     Url(String),
-    /// For that of the kinds.
+    /// The kinds are not valid.
     Kinds(String),
 }
 
 impl NewWebhook<'_> {
-    /// The webhook, with a secret of its own.
+    /// Returns the webhook with a new secret.
     ///
     /// # Errors
     ///
-    /// [`Refused`] says what is wrong.
+    /// [`Refused`] with the reason.
     pub fn check(self, settings: &WebhookSettings) -> Result<Webhook, Refused> {
         let refused = |reason: &str| Refused::Url(reason.to_owned());
         if self.url.len() > LONGEST_URL {

@@ -1,4 +1,5 @@
-//! Passwords: hashed slowly, a few at a time, and as slowly where there is none to compare with.
+//! Hashes passwords with an expensive function, a few at a time. It takes the same time for unknown
+//! users.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,19 +13,21 @@ pub use tidegate_model::password::StoredPassword;
 
 use tidegate_model::session::SessionToken;
 
-/// Who waits for a turn beyond so many is refused: each turn takes some ten milliseconds of a core.
+/// Maximum number of waiting requests. Further ones are refused. Each hash takes about ten
+/// milliseconds of a core.
 const MOST_WAITING: usize = 256;
-/// At a time, however many cores there are: each keeps 19 MiB.
+/// Maximum number of hashes at a time, whatever the number of cores. Each one uses 19 MiB.
 const MOST_AT_ONCE: usize = 8;
 
-/// What one password is hashed in. Kept for the next: threads that each allocate and free as much leave many times that to the process.
+/// Memory of one hash, kept for the next one. If each thread allocated and freed it, the process
+/// would keep many times as much.
 type Room = Vec<Block>;
 
 /// A password that could not be hashed or compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordError {
-    /// Too many are being hashed.
+    /// Too many passwords are being hashed.
     #[error("too many passwords wait to be hashed")]
     Busy,
     /// The process is ending, or the algorithm failed.
@@ -32,7 +35,7 @@ pub enum PasswordError {
     Failed,
 }
 
-/// What can't be read as a stored password, or hashed.
+/// The text is not a stored password, or cannot be hashed.
 struct Unfit;
 
 impl<E: std::error::Error> From<E> for Unfit {
@@ -47,10 +50,10 @@ impl From<Unfit> for PasswordError {
     }
 }
 
-/// Hashes and compares passwords by Argon2id (19 MiB, two passes).
+/// Hashes and compares passwords with Argon2id (19 MiB, two passes).
 ///
-/// As many at a time as the machine has cores, eight at most, on threads that may block: a hundred logins at once take the memory of a few, and the
-/// others wait. Cheap to clone.
+/// At most one hash per core runs at a time, and at most eight, on threads that may block. So a
+/// hundred logins at once use the memory of a few, and the others wait. Cheap to clone.
 #[derive(Clone)]
 pub struct Passwords(Arc<Parts>);
 
@@ -64,7 +67,7 @@ struct Parts {
     cores: Arc<Semaphore>,
     waiting: AtomicUsize,
     rooms: Mutex<Vec<Room>>,
-    /// What an unknown user's password is compared with. Nobody knows a password of it.
+    /// Compared with the password of an unknown user. No password matches it.
     nobodys: StoredPassword,
     compared: AtomicU64,
 }
@@ -75,7 +78,7 @@ impl Parts {
     }
 }
 
-/// One of those who wait, until it is dropped.
+/// Counts one waiting request until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -85,11 +88,11 @@ impl Drop for Waiting<'_> {
 }
 
 impl Passwords {
-    /// Hashes one password, for users that there aren't.
+    /// Hashes one random password, for unknown users.
     ///
     /// # Errors
     ///
-    /// When the algorithm fails.
+    /// If the algorithm fails.
     pub async fn new() -> Result<Self, PasswordError> {
         let nobodys = tokio::task::spawn_blocking(|| {
             let mut room = Room::new();
@@ -102,21 +105,22 @@ impl Passwords {
         Ok(Self(Arc::new(Parts { cores, waiting, rooms, nobodys, compared })))
     }
 
-    /// What is to be kept of a password.
+    /// Returns the hash to store for a password.
     ///
     /// # Errors
     ///
-    /// [`PasswordError::Busy`] where too many wait.
+    /// [`PasswordError::Busy`] if too many requests wait.
     pub async fn hash(&self, password: &str) -> Result<StoredPassword, PasswordError> {
         let password = password.to_owned();
         self.in_turn(move |_, room| Ok(hash(&password, room)?)).await
     }
 
-    /// Whether that is the password. Where there is none to compare with it takes as long, and isn't.
+    /// Whether the password matches. Without a stored password it takes the same time and returns
+    /// `false`.
     ///
     /// # Errors
     ///
-    /// [`PasswordError::Busy`] where too many wait.
+    /// [`PasswordError::Busy`] if too many requests wait.
     pub async fn matches(&self, password: &str, stored: Option<&StoredPassword>) -> Result<bool, PasswordError> {
         let (password, stored) = (password.to_owned(), stored.cloned());
         self.in_turn(move |parts, room| {
@@ -127,7 +131,7 @@ impl Passwords {
         .await
     }
 
-    /// How many were compared.
+    /// Returns how many passwords were compared.
     pub fn compared(&self) -> u64 {
         self.0.compared.load(Ordering::Relaxed)
     }
@@ -139,7 +143,8 @@ impl Passwords {
         let turn = self.turn().await?;
         let parts = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
-            // Where the caller leaves, the work goes on: the turn ends with it.
+            // If the caller's future is dropped, the work continues, so it holds the permit to the
+            // end.
             let _turn = turn;
             let mut room = parts.rooms().pop().unwrap_or_default();
             let done = work(&parts, &mut room);
@@ -173,7 +178,7 @@ fn hash(password: &str, room: &mut Room) -> Result<StoredPassword, Unfit> {
     Ok(StoredPassword::from_table(stored.to_string()))
 }
 
-/// By the costs that the stored one was made with.
+/// Uses the cost parameters of the stored password.
 fn compare(password: &str, stored: &StoredPassword, room: &mut Room) -> Result<bool, Unfit> {
     let stored = PasswordHash::new(stored.as_str())?;
     let (Some(version), Some(salt), Some(hash)) = (stored.version, &stored.salt, &stored.hash) else {
@@ -181,7 +186,7 @@ fn compare(password: &str, stored: &StoredPassword, room: &mut Room) -> Result<b
     };
     let algorithm = Algorithm::try_from(stored.algorithm.as_str())?;
     let argon = Argon2::new(algorithm, version.try_into()?, Params::try_from(&stored)?);
-    // The comparison of hashes takes the same time wherever they differ.
+    // The comparison of the hashes takes constant time.
     Ok(hash_in(&argon, password, salt, hash.len(), room)? == *hash)
 }
 
@@ -243,7 +248,7 @@ mod tests {
         let held = Arc::clone(&passwords.0.cores)
             .acquire_many_owned(u32::try_from(passwords.0.cores.available_permits()).unwrap());
         let held = held.await.unwrap();
-        // Each gives its turn back at once.
+        // Each one releases its permit at once.
         let asked = (0..MOST_WAITING + 10).map(|_| async { passwords.turn().await.map(drop) });
         let answers = tokio::join!(join_all(asked), async { drop(held) }).0;
         let refused = answers.iter().filter(|turn| matches!(turn, Err(PasswordError::Busy))).count();

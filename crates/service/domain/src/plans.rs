@@ -1,14 +1,15 @@
-//! Changes of a tenant's plan, in the tables and in the limiter.
+//! Changes a tenant's plan in the tables and in the limiter.
 
 use tidegate_model::tenant::{Plan, TenantId};
 use tidegate_ratelimit::TenantLimiter;
 use tidegate_store::{Store, StoreError};
 
-/// Gives a tenant the plan that `change` makes of its present one, in the tables and in the limiter; returns it, or `None`
-/// where there is no such tenant.
+/// Sets the tenant's plan to the one that `change` derives from the current plan, in the tables and
+/// in the limiter. Returns the new plan, or `None` if there is no such tenant.
 ///
-/// The tables are the truth. The limiter is told so that a check on a node that has not yet heard of the change is held to it
-/// too; where the limiter can't be told, each node brings the new plan as soon as it reads it.
+/// The tables are authoritative. The limiter is updated too, so that a node which has not seen the
+/// change yet already enforces it. If that update fails, each node applies the new plan as soon as
+/// it reads it.
 ///
 /// # Errors
 ///

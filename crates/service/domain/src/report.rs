@@ -1,6 +1,6 @@
-//! Reports on a tenant's schedules: what is asked for, what it says, and how that is written.
+//! Reports on a tenant's schedules: the request, the content, and the formats.
 //!
-//! Everything here is pure. `jobs/report.rs` of `tidegate-node` lets the database add up the
+//! This module does no I/O. `jobs/report.rs` of `tidegate-node` lets the database compute the
 //! figures, and writes the report into files.
 
 mod content;

@@ -25,9 +25,9 @@ use crate::import::{HeaderCheck, HeaderError};
 /// The store of uploads.
 #[derive(Debug, Clone)]
 pub struct Spool {
-    /// Has the uploads of jobs that name no file.
+    /// Holds the uploads of jobs that name no file.
     directory: Directory,
-    /// Takes new uploads.
+    /// Receives new uploads. `None` if there is no bucket.
     bucket: Option<Files>,
 }
 
@@ -38,12 +38,12 @@ pub struct Upload {
     file: Option<FileId>,
 }
 
-/// A whole upload.
+/// A complete upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// The file that it is, in a bucket.
+    /// Its file, if it is in a bucket.
     pub file: Option<UploadedFile>,
 }
 
@@ -65,108 +65,108 @@ pub enum UploadReader {
     Bucket(FileReader),
 }
 
-/// An upload that was not kept.
+/// Why an upload was not stored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpoolError {
     /// The upload is larger than allowed.
     #[error("the upload is larger than {limit} bytes")]
     TooLarge {
-        /// The most that is taken.
+        /// Maximum size in bytes.
         limit: u64,
     },
-    /// Nothing came for too long.
+    /// No data arrived for too long.
     #[error("no data came for {} seconds", waited.as_secs())]
     Stalled {
-        /// How long nothing came.
+        /// How long no data arrived.
         waited: Duration,
     },
-    /// It took too long in all, though it never stood still.
+    /// The upload took too long in total, though it never stalled.
     #[error("the upload was not complete within {}", humantime::format_duration(*limit))]
     TooSlow {
-        /// The longest that it may take.
+        /// Maximum duration.
         limit: Duration,
     },
-    /// It never stood still for long, and brought next to nothing.
+    /// The upload never stalled, but it was slower than the minimum rate.
     #[error(transparent)]
     Dribbles(TooSlow),
-    /// It begins with a wrong header, and the rest was not waited for.
+    /// The upload begins with a wrong header. The rest was not read.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// The client broke off.
+    /// The client aborted the upload.
     #[error("the upload broke off: {reason}")]
     BrokeOff {
-        /// What the connection said.
+        /// The error of the connection.
         reason: String,
     },
-    /// An upload with the same id and another content was kept before.
+    /// An upload with the same id and other content is already stored.
     #[error("an upload with this id is there already, and has another content")]
     Taken,
-    /// The disk said no.
+    /// The disk refused the data.
     #[error("the upload can't be kept: {0}")]
     Io(#[from] io::Error),
-    /// The bucket said no, or nothing.
+    /// The bucket refused the data or did not respond.
     #[error("the upload can't be kept: {0}")]
     Files(#[from] FilesError),
 }
 
-/// What an upload may cost.
+/// Limits of an upload.
 #[derive(Debug, Clone, Copy)]
 pub struct UploadLimits {
-    /// Most bytes.
+    /// Maximum size in bytes.
     pub bytes: u64,
-    /// Longest wait for the next piece.
+    /// Maximum wait for the next piece.
     pub stall: Duration,
-    /// Longest time in all: a byte now and then would never stall.
+    /// Maximum duration in total. A client that sends a byte now and then would never stall.
     pub total: Duration,
 }
 
 impl Upload {
-    /// The upload that a job reads: `file` is what its payload names.
+    /// Returns the upload that a job reads. `file` is the one in the job's payload.
     pub fn of(job: JobId, file: Option<&UploadedFile>) -> Self {
         Self { job, file: file.map(|file| file.id) }
     }
 
-    /// The job that reads it.
+    /// Returns the id of the job that reads it.
     pub fn job(&self) -> &JobId {
         &self.job
     }
 
-    /// Whether a request with the same id has the same upload, as it does in the directory.
+    /// Whether a request with the same id has the same upload, as in the directory.
     pub fn is_shared(&self) -> bool {
         self.file.is_none()
     }
 }
 
 impl Spool {
-    /// Opens the spool: in the bucket of `files` if there is one, otherwise in the data directory.
+    /// Opens the spool in the bucket of `files` if there is one, otherwise in the data directory.
     ///
-    /// The directory is opened in any case: jobs that were enqueued before there was a bucket read
-    /// from it.
+    /// The directory is always opened: jobs that were enqueued before the bucket was configured
+    /// read from it.
     ///
     /// # Errors
     ///
-    /// When the directory can't be made.
+    /// If the directory cannot be created.
     pub fn open(files: &Files, data_dir: &Path) -> io::Result<Self> {
         let bucket = files.is_in_bucket().then(|| files.clone());
         Ok(Self { directory: Directory::open(data_dir)?, bucket })
     }
 
-    /// The name of a new upload for that job.
+    /// Returns the name of a new upload for that job.
     pub fn name(&self, job: JobId) -> Upload {
         Upload { job, file: self.bucket.as_ref().map(|_| FileId::generate()) }
     }
 
-    /// Writes an upload; `header` sees each piece before it is written, and may refuse it.
+    /// Writes an upload. `header` checks each piece before it is written, and may refuse it.
     ///
-    /// If it fails or is dropped before it is whole, nothing is left. A whole upload stays: in the
-    /// directory, another request with the same id may rely on it. There, an upload with the id and
-    /// the content of an earlier one is kept as that.
+    /// If the write fails or is dropped before it is complete, no file is left. A complete upload
+    /// stays: in the directory, another request with the same id may rely on it. There, an upload
+    /// with the id and the content of an earlier one is treated as the same upload.
     ///
     /// # Errors
     ///
-    /// When the upload is refused, too large or too slow, stalls, breaks off, or can't be written; or when another one with
-    /// the same id is there.
+    /// If the upload is refused, too large or too slow, stalls, is aborted, or cannot be written,
+    /// or if another one with the same id exists.
     pub async fn receive<E: Error + 'static>(
         &self,
         upload: &Upload,
@@ -192,12 +192,12 @@ impl Spool {
         }
     }
 
-    /// Opens an upload to read it.
+    /// Opens an upload for reading.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](io::ErrorKind::NotFound) when it is gone; otherwise when it can't be read. An
-    /// error of the bucket, also one that the reader meets, has a [`FilesError`] within.
+    /// [`NotFound`](io::ErrorKind::NotFound) if the upload is gone, otherwise an error if it cannot
+    /// be read. An error of the bucket contains a [`FilesError`], also if it occurs while reading.
     pub async fn read(&self, upload: &Upload) -> io::Result<UploadReader> {
         match self.in_bucket(upload)? {
             None => Ok(UploadReader::Directory(self.directory.read(upload.job.as_str()).await?)),
@@ -205,11 +205,11 @@ impl Spool {
         }
     }
 
-    /// Removes an upload; one that is gone already is fine.
+    /// Removes an upload. A missing one is not an error.
     ///
     /// # Errors
     ///
-    /// When it is there and can't be removed.
+    /// If the upload exists and cannot be removed.
     pub async fn remove(&self, upload: &Upload) -> io::Result<()> {
         match self.in_bucket(upload)? {
             None => self.directory.remove(upload.job.as_str()).await,
@@ -217,12 +217,12 @@ impl Spool {
         }
     }
 
-    /// Uploads in the directory and the bucket that were begun more than `age` before `now`.
-    /// Broken-off ones of that age are removed from the directory.
+    /// Lists uploads in the directory and the bucket that were begun more than `age` before `now`.
+    /// Removes incomplete ones of that age from the directory.
     ///
     /// # Errors
     ///
-    /// When the directory or the bucket can't be read.
+    /// If the directory or the bucket cannot be read.
     pub async fn older_than(&self, age: Duration, now: SystemTime) -> io::Result<Vec<Upload>> {
         let names = self.directory.older_than(age, now).await?;
         let mut old: Vec<Upload> =
@@ -238,7 +238,7 @@ impl Spool {
         Ok(old)
     }
 
-    /// The bucket and the key of an upload. `None` if it is in the directory.
+    /// Returns the bucket and the key of an upload. `None` if it is in the directory.
     fn in_bucket(&self, upload: &Upload) -> io::Result<Option<(&Files, FileAt)>> {
         let Some(id) = upload.file else { return Ok(None) };
         let Some(files) = &self.bucket else {
@@ -256,7 +256,7 @@ impl Spool {
     }
 }
 
-/// An upload that is being written. Dropped before it is finished, it leaves nothing.
+/// An upload that is being written. If it is dropped before it is finished, no file is left.
 enum Target {
     Directory(NewUpload),
     Bucket(NewFile),
@@ -270,7 +270,7 @@ impl Target {
         }
     }
 
-    /// Makes it a whole upload. When this returns, it outlives a power cut.
+    /// Completes the upload. After that it survives a power failure.
     async fn finish(self) -> Result<Option<UploadedFile>, SpoolError> {
         match self {
             Self::Directory(upload) => {

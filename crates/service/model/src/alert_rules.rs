@@ -1,5 +1,5 @@
-//! Alert rules with a threshold: those of the program, what the settings change of them, and an
-//! operator's own.
+//! Alert rules with a threshold: the built-in rules, changes to them from the settings, and an
+//! operator's own rules.
 
 mod book;
 mod cursor;
@@ -29,13 +29,13 @@ pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
 /// The setting `alerts.rules`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RuleChanges {
-    /// Changes of rules of the program, by rule.
+    /// Changes to built-in rules, by rule.
     pub changes: BTreeMap<String, Change>,
     /// Rules on metrics, in the order of the setting.
     pub own: Vec<OwnRule>,
 }
 
-/// A change of a rule of the program.
+/// A change to a built-in rule.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// The rule makes no alerts.

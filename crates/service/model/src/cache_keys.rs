@@ -1,4 +1,5 @@
-//! Every key and tag of the application's cache, in one place: what a read stores under, a write names.
+//! Every key and tag of the application's cache, in one place, so that writes invalidate the same
+//! names that reads store under.
 
 use chrono::NaiveDate;
 use tidegate_cache::{Key, KeyPart, Tag};
@@ -7,7 +8,7 @@ use uuid::Uuid;
 use crate::session::SessionDigest;
 use crate::tenant::{KeyDigest, TenantId};
 
-/// What a key is about, read back from it.
+/// The subject of a key, parsed from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
     /// [`tenant`].
@@ -27,7 +28,7 @@ pub enum Named {
 }
 
 impl Named {
-    /// None for a key that wasn't built in this file.
+    /// Parses a key. `None` if it was not built in this file.
     pub fn of(key: &Key) -> Option<Self> {
         let parts = key.parts()?;
         let parts: Vec<(Option<&str>, &str)> =
@@ -48,7 +49,7 @@ impl Named {
             [(None, "views"), (None, tenant), (None, day)] => Self::Views(tenant.parse().ok()?, day.parse().ok()?),
             _ => return None,
         };
-        // A text that means the same but is written otherwise is the key of nobody.
+        // A different text with the same meaning is not a key.
         (named.key() == *key).then_some(named)
     }
 
@@ -70,17 +71,17 @@ pub fn tenant(id: &TenantId) -> Key {
     build(Key::builder("tenant").part(id))
 }
 
-/// Whose an API key is.
+/// The tenant of an API key.
 pub fn api_key(digest: &KeyDigest) -> Key {
     build(Key::builder("api-key").part(digest))
 }
 
-/// Whose a session is.
+/// The user of a session.
 pub fn session(digest: &SessionDigest) -> Key {
     build(Key::builder("session").part(digest))
 }
 
-/// All sessions of a user, which end together when it goes or its password does.
+/// All sessions of a user. They end together when the user is removed or the password changes.
 pub fn sessions_of(tenant: &TenantId, user: Uuid) -> Tag {
     Tag::of(["sessions-of", tenant.as_str(), &user.to_string()])
 }
@@ -95,24 +96,25 @@ pub fn schedule(tenant: &TenantId, id: Uuid) -> Key {
     build(Key::builder("schedule").part(tenant).part(id))
 }
 
-/// The first page of a tenant's schedules, as it is sent. The length is in the key, so that a version with another one
-/// takes no page of this one for its own.
+/// The first page of a tenant's schedules, as it is sent. The length is in the key, so that a
+/// version with another length does not use pages of this one.
 pub fn first_page(tenant: &TenantId, limit: usize) -> Key {
     build(Key::builder("schedules").part(tenant).named("limit", limit))
 }
 
-/// Views of a tenant's schedules on one day. Nothing is cached under it: the count waits under it
-/// to be written.
+/// Views of a tenant's schedules on one day. No value is cached under it. It names the count that
+/// waits to be written.
 pub fn views(tenant: &TenantId, day: NaiveDate) -> Key {
     build(Key::builder("views").part(tenant).part(day))
 }
 
-/// Everything that lists schedules of the tenant: a write to any of them makes it stale.
+/// All lists of the tenant's schedules. A write to any of them invalidates all.
 pub fn schedules_of(tenant: &TenantId) -> Tag {
     Tag::of(["schedules-of", tenant.as_str()])
 }
 
-/// What a tenant is told. Nothing is cached under it: a commit names it so that whoever follows looks.
+/// Notices to a tenant. No value is cached under it. A commit names it so that subscribers check
+/// for new notices.
 pub fn notifications_of(tenant: &TenantId) -> Tag {
     Tag::of([NOTIFICATIONS, tenant.as_str()])
 }

@@ -1,4 +1,4 @@
-//! What a file is, where it lies, and what the tables keep of it.
+//! The kind, the location and the table entry of a file.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use crate::tenant::TenantId;
 
-/// What a file is, and where it lies by that.
+/// Kind of a file, which also determines its location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum FileKind {
     /// A tenant's schedules.
     Export,
-    /// What a report says, as a page or a table.
+    /// A report, as a page or a table.
     Report,
     /// All tables.
     Backup,
@@ -25,10 +25,10 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Export, Self::Report, Self::Backup, Self::Upload];
 
-    /// Its stable word.
+    /// Returns its stable name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Export => "export",
@@ -38,29 +38,29 @@ impl FileKind {
         }
     }
 
-    /// The kind of that word.
+    /// Returns the kind with that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// Names one file. Ids of version 7 grow with time.
+/// Id of a file. Ids are of version 7, so they increase with time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FileId(Uuid);
 
-/// A text that names no file.
+/// The text is not the id of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the id of a file")]
 pub struct FileIdError;
 
 impl FileId {
-    /// An id that no other file has.
+    /// Returns a unique id.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// When it was made, in milliseconds since 1970.
+    /// Returns when it was generated, in milliseconds since 1970.
     pub fn made_at_ms(self) -> u64 {
         let seconds_and_nanos = self.0.get_timestamp().map(|timestamp| timestamp.to_unix());
         seconds_and_nanos.map_or(0, |(seconds, nanos)| seconds * 1000 + u64::from(nanos / 1_000_000))
@@ -77,7 +77,7 @@ impl FromStr for FileId {
     type Err = FileIdError;
 
     fn from_str(text: &str) -> Result<Self, FileIdError> {
-        // One text for one id: no braces, no capitals, no form without hyphens.
+        // Only one text per id: no braces, no capitals, no form without hyphens.
         let id = Uuid::try_parse(text).map_err(|_| FileIdError)?;
         if id.get_version_num() == 7 && id.to_string() == text { Ok(Self(id)) } else { Err(FileIdError) }
     }
@@ -86,43 +86,43 @@ impl FromStr for FileId {
 /// The owner of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// The operations.
+    /// The operators.
     Operations,
     /// A tenant.
     Tenant(TenantId),
-    /// The job that reads it.
+    /// The job that reads the file.
     Job(JobId),
 }
 
-/// Where a file lies.
+/// Location of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FileAt {
-    /// What it is.
+    /// Its kind.
     pub kind: FileKind,
     /// Its owner.
     pub owner: Owner,
-    /// Which it is.
+    /// Its id.
     pub id: FileId,
 }
 
 impl FileAt {
-    /// A new file of that tenant.
+    /// A new file for that tenant.
     pub fn of_tenant(kind: FileKind, tenant: TenantId) -> Self {
         Self { kind, owner: Owner::Tenant(tenant), id: FileId::generate() }
     }
 
-    /// A new file of the operations.
+    /// A new file for the operators.
     pub fn of_operations(kind: FileKind) -> Self {
         Self { kind, owner: Owner::Operations, id: FileId::generate() }
     }
 
-    /// The upload of that id, for that job.
+    /// The upload with that id, for that job.
     pub fn of_upload(job: JobId, id: FileId) -> Self {
         Self { kind: FileKind::Upload, owner: Owner::Job(job), id }
     }
 }
 
-/// What was written.
+/// Size and hash of a written file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// Its size.

@@ -1,15 +1,15 @@
-//! What an import reads in one go, and how far it has come: the reader gives it, the tables keep it.
+//! The chunks and positions of an import. The reader produces them, and the tables store them.
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::reject::{Reject, clip};
 use crate::schedule::ScheduleDraft;
 
-/// A place between two records of a file: where reading goes on, and what a store keeps of
+/// A position between two records of a file, at which reading can resume. A store keeps it as the
 /// progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
-    /// Bytes before this place.
+    /// Number of bytes before this position.
     pub byte: u64,
     /// Number of the physical line that starts here; the first is 1.
     pub line: u64,
@@ -20,14 +20,14 @@ impl Position {
     pub const START: Self = Self { byte: 0, line: 1 };
 }
 
-/// What was read in one go: to be stored, together with `end`, in one transaction.
+/// A chunk of a file, to be stored in one transaction together with `end`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
     /// Accepted rows, each with the physical line it starts at.
     pub rows: Vec<(u64, ScheduleDraft)>,
     /// Refused lines.
     pub rejects: Vec<Reject>,
-    /// Where the next chunk starts.
+    /// Start of the next chunk.
     pub end: Position,
     /// Whether the file ends here. The last chunk may be empty.
     pub finished: bool,

@@ -1,18 +1,18 @@
-//! What the tables keep of a password.
+//! Stored passwords.
 
 use std::fmt;
 
-/// What is kept of a password: salt, costs and hash, in the form of PHC.
+/// A hashed password: salt, costs and hash in PHC string format.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredPassword(String);
 
 impl StoredPassword {
-    /// The text, for the tables.
+    /// Returns the text for the tables.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A text that was made earlier.
+    /// Wraps a text from the tables.
     pub fn from_table(text: String) -> Self {
         Self(text)
     }

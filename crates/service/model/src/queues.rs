@@ -1,6 +1,7 @@
-//! The queues of the application: one row each, which says what it is for and how it is run.
+//! The queues of the application: one row each, with its purpose and its settings.
 //!
-//! The handlers are not known here: the crate that has them holds its own table to this one.
+//! This module does not know the handlers. The crate with the handlers compares its own table with
+//! this one.
 
 use std::time::Duration;
 
@@ -15,22 +16,22 @@ pub struct AppQueue {
     pub name: &'static str,
     /// The kinds of its jobs, the usual one first.
     pub kinds: &'static [&'static str],
-    /// The setting of how many of its jobs one process runs at a time.
+    /// Setting for the number of jobs that one process runs at a time.
     pub concurrency: &'static str,
-    /// The setting of how long one run may take.
+    /// Setting for the timeout of one run.
     pub timeout: &'static str,
-    /// How a job of it that failed is tried again.
+    /// Retry policy of a failed job.
     pub retry: fn() -> RetryPolicy,
 }
 
-/// A queue as one process serves it.
+/// A queue with the settings of one process.
 #[derive(Debug, Clone, Copy)]
 pub struct ServedQueue {
-    /// Which.
+    /// The queue.
     pub queue: &'static AppQueue,
-    /// Jobs of it that the process runs at a time.
+    /// Maximum number of jobs that the process runs at a time.
     pub concurrency: usize,
-    /// How long one run may take.
+    /// Timeout of one run.
     pub timeout: Duration,
 }
 
@@ -98,7 +99,8 @@ pub const ALL: &[AppQueue] = &[
         timeout: "queue.schedule_timeout",
         retry: RetryPolicy::default,
     },
-    // What is posted for `notification` has a lane of its own: a receiver that is slow keeps no notice from being written.
+    // Posts for `notification` have a queue of their own, so that a slow receiver does not delay
+    // other notices.
     AppQueue {
         name: "webhook",
         kinds: &["notification.deliver"],
@@ -108,7 +110,8 @@ pub const ALL: &[AppQueue] = &[
     },
 ];
 
-/// Servers of others and places of files are away for hours, and greylists want a mail again after a quarter of one.
+/// Other servers and file stores may be unavailable for hours. Greylisting asks for a mail again
+/// after a quarter of an hour.
 fn for_a_day() -> RetryPolicy {
     let (base, cap) = (Duration::from_secs(10), Duration::from_secs(2 * 3600));
     RetryPolicy::new(24, Backoff::Exponential { base, cap, jitter: 0.2 })
@@ -128,12 +131,12 @@ const fn names() -> [&'static str; ALL.len()] {
     names
 }
 
-/// Whether a handler of this release knows the kind.
+/// Whether this release has a handler for the kind.
 pub fn is_known(kind: &str) -> bool {
     ALL.iter().any(|queue| queue.kinds.contains(&kind))
 }
 
-/// The queue of the jobs that make files of that kind for tenants.
+/// Returns the queue of the jobs that create files of that kind for tenants.
 pub fn queue_of(files: FileKind) -> Option<&'static str> {
     match files {
         FileKind::Export => Some("export"),
@@ -142,7 +145,7 @@ pub fn queue_of(files: FileKind) -> Option<&'static str> {
     }
 }
 
-/// The kind of jobs that a queue is for, where a producer names none.
+/// Returns the default kind of jobs in a queue, for producers that name none.
 pub fn usual_kind(queue: &str) -> Option<&'static str> {
     ALL.iter().find(|known| known.name == queue).and_then(|known| known.kinds.first().copied())
 }

@@ -1,14 +1,14 @@
-//! A data line that was refused, in words a person can act on.
+//! A refused data line, with a reason that helps a user to correct it.
 
 use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-/// Characters the reason of a [`Reject`] may have.
+/// Maximum length of the reason of a [`Reject`] in characters.
 const MAX_REASON_CHARS: usize = 300;
 
-/// A refused line: its number and why. The reason fits in 300 characters on one line, whatever the
-/// file holds.
+/// A refused line: its number and the reason. The reason fits in 300 characters on one line,
+/// whatever the file contains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
     line: u64,

@@ -1,8 +1,8 @@
-//! What a schedule may be: [`RawSchedule`] comes from outside, [`ScheduleDraft`] has passed every
-//! check.
+//! The valid content of a schedule. [`RawSchedule`] comes from outside, [`ScheduleDraft`] has
+//! passed every check.
 //!
-//! One set of rules serves the JSON API and both import formats, so that a row refused by an
-//! import is refused by the API for the same reason. Everything here is pure: no clock, no IO.
+//! The JSON API and both import formats share one set of rules, so that a row refused by an import
+//! is refused by the API for the same reason. Everything here is pure: no clock, no I/O.
 
 mod attendee;
 mod draft;

@@ -9,35 +9,35 @@ use uuid::Uuid;
 
 use crate::tenant::TenantId;
 
-/// What is kept of a session's token, as of an API key.
+/// The stored digest of a session's token, as for an API key.
 pub use crate::tenant::KeyDigest as SessionDigest;
 
-/// The token of a session: 256 bits of chance, which the browser alone has.
+/// The token of a session: 256 random bits, which only the browser stores.
 pub struct SessionToken(String);
 
 impl SessionToken {
     /// Hexadecimal digits.
     const DIGITS: usize = 64;
 
-    /// Makes one.
+    /// Generates a random token.
     pub fn generate() -> Self {
         let mut bytes = [0; Self::DIGITS / 2];
         rand::rng().fill_bytes(&mut bytes);
         Self(SessionDigest(bytes).to_string())
     }
 
-    /// The text, for the one answer that sets the cookie.
+    /// Returns the text, for the one response that sets the cookie.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The digest of a token that a client sent; `None` for a text that was never one.
+    /// Returns the digest of a token that a client sent. `None` for a text that cannot be a token.
     pub fn digest_of(text: &str) -> Option<SessionDigest> {
         let is_token = text.len() == Self::DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_token.then(|| SessionDigest(Sha256::digest(text).into()))
     }
 
-    /// The digest to keep.
+    /// Returns the digest to store.
     pub fn digest(&self) -> SessionDigest {
         SessionDigest(Sha256::digest(&self.0).into())
     }
@@ -49,14 +49,14 @@ impl fmt::Debug for SessionToken {
     }
 }
 
-/// Whose a session is, and until when.
+/// The user and the expiry of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// The user's tenant.
     pub tenant: TenantId,
     /// The user.
     pub user: Uuid,
-    /// From then on it is none any more.
+    /// Expiry of the session.
     pub expires_at: DateTime<Utc>,
 }
 

@@ -1,4 +1,4 @@
-//! Tenants and the keys that speak for them.
+//! Tenants and their API keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,12 +16,13 @@ pub use tidegate_ratelimit::TenantPlan as Plan;
 /// Longest tenant id in bytes.
 const MAX_ID: usize = 64;
 
-/// A tenant's name in paths, keys and logs: 1 to 64 of `a–z`, `A–Z`, `0–9`, `.`, `_` and `-`, starting with a letter or digit.
+/// Name of a tenant in paths, keys and logs: 1 to 64 of `a–z`, `A–Z`, `0–9`, `.`, `_` and `-`,
+/// starting with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TenantId(CompactString);
 
-/// A text that can't name a tenant.
+/// The text is not a valid tenant id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a tenant id is 1 to 64 of a-z, A-Z, 0-9, '.', '_' and '-', and starts with a letter or digit")]
 pub struct TenantIdError;
@@ -63,14 +64,14 @@ impl fmt::Display for TenantId {
     }
 }
 
-/// A customer of the application, with the limits that bind it.
+/// A customer of the application, with its limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tenant {
     /// Its name in paths and keys.
     pub id: TenantId,
-    /// Its name for people.
+    /// Its display name.
     pub name: String,
-    /// What it pays for, and limits of its own.
+    /// Its tier, and its own limits.
     #[serde(flatten)]
     pub plan: Plan,
     /// When it was created.
@@ -78,34 +79,36 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// A new tenant. Its plan begins at the present moment as its epoch: a tenant that was here before under the same id, in a
-    /// database that is gone, had an older one.
+    /// Creates a tenant. The epoch of its plan is the current time. So it is later than the epoch
+    /// of an earlier tenant with the same id in a database that is gone.
     pub fn create(id: TenantId, name: String, plan: Plan) -> Self {
         let created_at = clock::now();
         Self { id, name, plan: plan.at_epoch(epoch_at(created_at)), created_at }
     }
 }
 
-/// The plan that comes after another: at the present moment as its epoch, and later than the other in any case.
+/// Returns the plan that follows another one. Its epoch is the current time, or one later than the
+/// other's epoch if that is greater.
 pub fn successor(plan: Plan, before: &Plan) -> Plan {
     plan.at_epoch(epoch_at(clock::now()).max(before.epoch().saturating_add(1)))
 }
 
-/// Epochs are milliseconds, so that a database that was set back to a backup doesn't give out again those it has forgotten.
+/// Epochs are milliseconds, so that a database restored from a backup does not reuse epochs that it
+/// has forgotten.
 fn epoch_at(moment: DateTime<Utc>) -> u64 {
     u64::try_from(moment.timestamp_millis()).unwrap_or(0)
 }
 
-/// An API key as it is shown once; only its digest is kept.
+/// An API key, which is shown once. Only its digest is stored.
 pub struct ApiKey(String);
 
-/// What is kept of an API key.
+/// The stored digest of an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyDigest(pub [u8; 32]);
 
 impl fmt::Display for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Each request writes one into the key of a cache, for which the formatter takes too long.
+        // Each request writes a digest into a cache key, and the formatter is too slow for that.
         f.write_str(HEXLOWER.encode_mut_str(&self.0, &mut [0; 64]))
     }
 }
@@ -119,13 +122,13 @@ impl FromStr for KeyDigest {
     }
 }
 
-/// The text is no digest of an API key.
+/// The text is not the digest of an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the digest of an API key")]
 pub struct NotADigest;
 
 impl ApiKey {
-    /// What every key starts with, so that a leaked one is recognised by scanners.
+    /// Prefix of every key, by which scanners recognise a leaked one.
     pub const PREFIX: &str = "tk_";
     /// Hexadecimal digits behind the prefix.
     const DIGITS: usize = 64;
@@ -135,19 +138,19 @@ impl ApiKey {
         Self(format!("{}{}{}", Self::PREFIX, uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
     }
 
-    /// The text, for the one response that shows it.
+    /// Returns the text, for the one response that shows it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The digest of a key that a client sent; `None` for a text that was never a key.
+    /// Returns the digest of a key that a client sent. `None` for a text that cannot be a key.
     pub fn digest_of(text: &str) -> Option<KeyDigest> {
         let digits = text.strip_prefix(Self::PREFIX)?;
         let is_key = digits.len() == Self::DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_key.then(|| KeyDigest(Sha256::digest(text).into()))
     }
 
-    /// The digest to keep.
+    /// Returns the digest to store.
     pub fn digest(&self) -> KeyDigest {
         KeyDigest(Sha256::digest(&self.0).into())
     }

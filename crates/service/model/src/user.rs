@@ -16,10 +16,10 @@ const MAX_NAME: usize = 200;
 /// Shortest and longest password in characters.
 const PASSWORD: std::ops::RangeInclusive<usize> = 8..=256;
 
-/// An e-mail address in lower case: one person writes it in several ways.
+/// An e-mail address in lower case, since users write one address in several ways.
 ///
-/// Of ASCII alone: other letters can be written in several ways that look alike, so that two accounts would. A domain of others
-/// has a form of `xn--…`.
+/// Only ASCII is allowed. Other letters can have several forms that look alike, which would give
+/// two accounts that look alike. An internationalized domain has an ASCII form, `xn--…`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Email(String);
 
@@ -53,49 +53,49 @@ impl FromStr for Email {
     }
 }
 
-/// What is wrong with a user that is to be.
+/// Why a new user is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadField {
-    /// Not an address.
+    /// The text is not an address.
     #[error("`email` is an address such as ada@example.org, of at most {MAX_EMAIL} ASCII characters")]
     Email,
-    /// No name, or one that no line can hold.
+    /// The name is empty or does not fit on one line.
     #[error("`name` is 1 to {MAX_NAME} characters, none of them a control character")]
     Name,
-    /// Too short to be safe, or too long to be typed.
+    /// The password is too short to be safe, or too long.
     #[error("`password` is {} to {} characters", PASSWORD.start(), PASSWORD.end())]
     Password,
 }
 
-/// A name for people, trimmed.
+/// Returns the display name, trimmed.
 ///
 /// # Errors
 ///
-/// [`BadField::Name`] where it is none.
+/// [`BadField::Name`] if the text is not a valid name.
 pub fn name(text: &str) -> Result<String, BadField> {
     let text = text.trim();
     let fits = !text.is_empty() && text.chars().count() <= MAX_NAME && !text.chars().any(char::is_control);
     if fits { Ok(text.to_owned()) } else { Err(BadField::Name) }
 }
 
-/// A password that may be set, as it is.
+/// Returns the password unchanged.
 ///
 /// # Errors
 ///
-/// [`BadField::Password`] where it is too short or too long.
+/// [`BadField::Password`] if it is too short or too long.
 pub fn password(text: &str) -> Result<&str, BadField> {
     if PASSWORD.contains(&text.chars().count()) { Ok(text) } else { Err(BadField::Password) }
 }
 
-/// A user as it is sent: never with the password.
+/// A user as it is sent, without the password.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct User {
     /// Its id.
     pub id: Uuid,
-    /// Its address, one of a kind in its tenant.
+    /// Its address, unique in its tenant.
     pub email: Email,
-    /// Its name for people.
+    /// Its display name.
     pub name: String,
     /// When it was created.
     pub created_at: DateTime<Utc>,

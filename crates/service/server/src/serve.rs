@@ -1,8 +1,11 @@
-//! HTTP/1.1 and HTTP/2 over TCP or TLS, with a bound on everything that a client could hold on to.
+//! Serves HTTP/1.1 and HTTP/2 over TCP or TLS, and bounds everything that a client can hold on to.
 //!
-//! `axum::serve` sets no timer, so that a head which never ends keeps its connection for ever; it opens as many
-//! connections as come, be they all of one client; it waits for ever for a client that takes nothing of its answer; and it
-//! leaves those that outlive a shutdown running. This loop bounds all of that.
+//! This loop replaces `axum::serve`, which has none of these bounds:
+//!
+//! - It sets no timer, so a request head that never ends keeps its connection open for ever.
+//! - It does not limit connections, not even those of a single client.
+//! - It waits for ever for a client that does not read its response.
+//! - It leaves connections open that outlive the shutdown.
 
 mod accept;
 mod admission;
@@ -59,50 +62,54 @@ use self::streams::{Budget, Streams, Tasks, Useless};
 pub use self::tls::ByTls;
 use crate::tls::Certificates;
 
-/// How soon room is looked for again where there was none.
+/// Pause before the next attempt to make room if all connections were busy.
 const NEXT_LOOK: Duration = Duration::from_millis(50);
-/// How long an idle connection is kept beyond the end for what its client may have sent before it heard of that.
+/// How long an idle connection stays open after `stop`. Its client may have sent a request before
+/// it saw that the connection ends.
 const LAST_CALL: Duration = Duration::from_millis(250);
-/// How long a connection of HTTP/2 is kept that has nothing under way, for its client to hear that it ends.
+/// How long an idle HTTP/2 connection stays open for its client to see GOAWAY.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How the server treats its clients.
+/// Settings of the server.
 #[derive(Debug, Clone)]
 pub struct ServeSettings {
-    /// Sizes and times.
+    /// Sizes and durations.
     pub bounds: Bounds,
-    /// Whose connections aren't counted, since many clients lie behind them.
+    /// Proxies whose connections are not counted, because many clients share them.
     pub proxies: TrustedProxies,
-    /// How much of an IPv6 address is one client.
+    /// Length of the IPv6 prefix that counts as one client.
     pub ipv6_prefix: Ipv6Prefix,
-    /// What TLS is spoken with; none for HTTP in clear.
+    /// Certificates for TLS. `None` for plain HTTP.
     pub tls: Option<Arc<Certificates>>,
 }
 
-/// What a client may hold on to, and for how long.
+/// Bounds on what a client can hold on to, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// A request's head that takes longer, or an idle connection without a next one, is closed.
+    /// Maximum time for a request head to arrive, and for an idle connection to wait for its next
+    /// request. The connection is closed after that.
     pub header_timeout: Duration,
-    /// A client that takes nothing of its answer for so long is cut off.
+    /// How long a client may read nothing of its response before its connection is cut off.
     pub write_timeout: Duration,
-    /// Bytes a second that a request's body has to bring, beyond ten seconds of grace.
+    /// Minimum rate of a request body in bytes per second, after ten seconds of grace.
     pub min_rate: u64,
-    /// Connections open at a time. Beyond it the one that has been idle longest makes room.
+    /// Maximum number of open connections. Beyond it, the connection that has been idle longest
+    /// makes room.
     pub max_connections: usize,
-    /// Connections of one address, of IPv6 of one prefix; more are closed as they come. Trusted proxies are not counted.
+    /// Maximum number of connections per IPv4 address or IPv6 prefix. Further connections are
+    /// closed as they arrive. Trusted proxies are not counted.
     pub max_connections_per_address: usize,
     /// How long a shutdown waits for requests in flight.
     pub drain_timeout: Duration,
 }
 
-/// How the server ends: it is told twice.
+/// The two steps of a graceful shutdown.
 #[derive(Debug, Clone)]
 pub struct Ending {
-    /// From here on each answer asks its client to come back on another connection, which a balancer gives to another
-    /// process. All are served as before.
+    /// From now on each response asks its client to reconnect. A load balancer sends the new
+    /// connection to another process. All requests are still served.
     pub announced: CancellationToken,
-    /// No more connections. It announces the end too.
+    /// Accepts no more connections. Cancelling it also cancels `announced`.
     pub stop: CancellationToken,
 }
 
@@ -113,40 +120,44 @@ impl Default for Ending {
     }
 }
 
-/// Bytes that a request's head may take: more than any proxy lets through, and a third of what hyper would.
+/// Maximum size of a request head in bytes: more than any proxy lets through, and a third of
+/// hyper's own limit.
 const LARGEST_HEAD: usize = 128 << 10;
 
-/// What the system keeps at most of an answer that its client does not take yet; it doubles it. Left to itself it goes up to four
-/// mebibytes for each connection, of memory that counts as nobody's.
+/// Size of a connection's send buffer in the kernel, which doubles it. Without a limit the kernel
+/// grows the buffer to 4 MiB per connection, and no process is charged for that memory.
 const SEND_BUFFER: u32 = 128 << 10;
 
-/// Connections that wait to be accepted; the system may allow fewer.
+/// Connections that wait to be accepted. The kernel may allow fewer.
 const BACKLOG: u32 = 1_024;
 
-/// Listens at that address, for [`serve`].
+/// Listens at `address`, for [`serve`].
 ///
 /// # Errors
 ///
-/// When the system refuses: the address is taken, or not this machine's.
+/// If the kernel refuses, for example because the address is in use or is not this machine's.
 pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restart need not wait for what the system still remembers of the connections before.
+    // Otherwise a restart would have to wait until the kernel has forgotten the old connections.
     socket.set_reuseaddr(true)?;
-    // Connections have it from whom they came by.
+    // Accepted connections inherit it from the listener.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves the router until `stop`, then lets requests in flight end within [`Bounds::drain_timeout`].
+/// Serves the router until `stop`, then gives requests in flight [`Bounds::drain_timeout`] to end.
 ///
-/// Routes find the client's address as `ConnectInfo<SocketAddr>`, and when a request came in as
-/// [`ReceivedAt`] on the clock `now`; of a request that was sent before the one ahead of it was
-/// answered that is its turn. Of one with a body they find as [`BodyWait`] how long it was waited for, and of one that
-/// came by TLS [`ByTls`].
+/// Each request has these extensions:
 ///
-/// When this returns, no connection is left: whoever closes a database afterwards takes it from nobody. Cancelling it
-/// cuts all of them off at once.
+/// - `ConnectInfo<SocketAddr>`: the address of the client.
+/// - [`ReceivedAt`]: when the request was received, on the clock `now`. For a pipelined request
+///   this is the end of the response before it.
+/// - [`BodyWait`], if the request has a body: how long the server has waited for the body.
+/// - [`ByTls`], if the request came over TLS.
+///
+/// No connection is open when this function returns, so that the caller can close a database that
+/// requests use. Cancelling it cuts off all connections at once.
 pub async fn serve<N>(listener: TcpListener, router: Router, settings: ServeSettings, ending: Ending, now: N)
 where
     N: Fn() -> Duration + Clone + Send + Sync + Unpin + 'static,
@@ -166,7 +177,7 @@ where
         ending,
         now,
     };
-    // Who was admitted while there was no room.
+    // A connection that was admitted while there was no room.
     let mut next = None;
     let stop = open.ending.stop.clone();
     loop {
@@ -190,7 +201,8 @@ where
                     }
                 }
             }
-            // All were busy, or the one that was asked to leave had just got a request.
+            // All connections were busy, or the one that was asked to leave had just received a
+            // request.
             () = sleep(NEXT_LOOK), if next.is_some() => {
                 open.admission.make_room();
             }
@@ -205,12 +217,12 @@ where
         }
     }
     drain(open.connections, settings.bounds.drain_timeout).await;
-    // Requests of HTTP/2 are tasks of their own, which end with their connection.
+    // Each HTTP/2 request is a task of its own, which ends with its connection.
     open.streams.close();
     open.streams.wait().await;
 }
 
-/// The connections that are open, and what each is served with.
+/// The open connections, and what they are served with.
 struct Open<N> {
     admission: Admission,
     connections: JoinSet<()>,
@@ -234,7 +246,7 @@ where
             arrivals: arrivals.clone(),
             now: self.now.clone(),
             peer,
-            // Each has tokens of its own, so that connections share no lock while they are busy.
+            // Tokens of its own, so that busy connections share no lock.
             ending: Ending { announced: self.ending.announced.child_token(), stop: self.ending.stop.child_token() },
             leave: Arc::clone(&leave),
             settings: self.settings,
@@ -263,13 +275,13 @@ struct Conversation<N> {
     ending: Ending,
     leave: Arc<Notify>,
     settings: Bounds,
-    /// None in clear.
+    /// `None` for plain HTTP.
     tls: Option<Arc<ServerConfig>>,
-    /// What its address may have under way over HTTP/2.
+    /// Limit on the HTTP/2 requests that its address may have in flight.
     budget: Option<Budget>,
     tasks: Tasks,
     router: Router,
-    /// When the first request has to be there, whatever is spoken before it, a handshake too.
+    /// Deadline of the first request. It includes the TLS handshake.
     first_by: Instant,
 }
 
@@ -277,7 +289,7 @@ impl<N> Conversation<N>
 where
     N: Fn() -> Duration + Clone + Send + Sync + Unpin + 'static,
 {
-    /// Answers what comes; from `stop` on, only the request that is under way, or on its way.
+    /// Serves requests. After `stop` it answers only a request that is in flight or already sent.
     async fn hold(self, stream: TcpStream, http: http1::Builder) {
         let settings = self.settings;
         let patient = move |stream| Patient::new(stream, settings.write_timeout, settings.min_rate);
@@ -290,17 +302,17 @@ where
             return;
         };
         let Some((stream, protocol)) = Box::pin(self.opens(tls::open(stream, tls, patient))).await else { return };
-        // The first request came in behind the handshake.
+        // The first request can arrive only after the handshake.
         self.arrivals.opened((self.now)());
-        // Apart, so that who speaks in clear doesn't keep room for it.
+        // Boxed, so that plain connections reserve no memory for it.
         match protocol {
             Protocol::Http1 => Box::pin(self.http1(stream, http)).await,
             Protocol::Http2 => Box::pin(self.http2(stream)).await,
         }
     }
 
-    /// Waits for the client's first bytes. Unless they are there at the first look, the time before
-    /// them is the client's.
+    /// Waits for the client's first bytes. The time until they arrive is the client's, unless the
+    /// bytes are there at the first poll.
     async fn first_bytes(&self, protocol: impl Future<Output = std::io::Result<Protocol>>) -> Option<Protocol> {
         let mut opening = pin!(self.opens(protocol));
         if let Poll::Ready(found) = poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await {
@@ -311,7 +323,8 @@ where
         found
     }
 
-    /// Waits for what is spoken before a connection's first request; none where that doesn't come, or not in time.
+    /// Waits for what precedes the first request of a connection. `None` if it fails or takes too
+    /// long.
     async fn opens<T>(&self, opening: impl Future<Output = std::io::Result<T>>) -> Option<T> {
         let opened = tokio::select! {
             () = self.leave.notified() => return None,
@@ -352,7 +365,8 @@ where
                 if arrivals.idle_since().is_some() {
                     break;
                 }
-                // A request came just now. It is answered, or the next one where that was too late, and that is the end.
+                // A request has just arrived. Its response closes the connection. If that response
+                // is already sent, the next one does.
                 announced.cancel();
             }
         };
@@ -377,7 +391,7 @@ where
     {
         let by_tls = self.by_tls();
         let Self { arrivals, now, peer, ending, leave, settings, router, .. } = &self;
-        // Also where this task is given up.
+        // Runs also if this task is cancelled.
         let _ended = self.tasks.ended.clone().drop_guard();
         let streams = Streams::new(*settings, self.budget.clone(), arrivals.clone());
         let service = {
@@ -391,11 +405,11 @@ where
                 });
                 async move {
                     let Some((stream, answer)) = stream.zip(answer) else {
-                        // Nothing was done: whoever hears it may ask again.
+                        // The request was not processed, so the client may safely retry it.
                         return Err(h2::Error::from(h2::Reason::REFUSED_STREAM));
                     };
                     let mut answer: Response = answer.await.unwrap_or_else(|never| match never {});
-                    // Of one connection, of which HTTP/2 tells otherwise.
+                    // The header is for one connection, and HTTP/2 has GOAWAY for that.
                     answer.headers_mut().remove(CONNECTION);
                     if by_tls.is_some() {
                         answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, tls::STRICT);
@@ -406,7 +420,8 @@ where
         };
         let is_announced = async {
             ending.announced.cancelled().await;
-            // Who has not asked yet has only just come, and is answered first.
+            // A client without a request so far has only just connected. Its first request is
+            // answered.
             streams.asked().await;
         };
         let http = streams::builder(self.tasks.clone());
@@ -428,7 +443,8 @@ where
         let ended = match ended {
             Some(ended) => ended,
             None => {
-                // The client is told by GOAWAY; what it has asked for until it hears that is answered.
+                // This sends GOAWAY. Requests that the client sends before it sees GOAWAY are
+                // answered.
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     () = streams.farewell(FAREWELL) => return,
@@ -447,11 +463,12 @@ where
 
     async fn is_over(&self) {
         self.ending.stop.cancelled().await;
-        // Who was not told yet may have sent a request: it is answered, and that is the end of its connection.
+        // A client that does not know of the end yet may have sent a request. That one is answered,
+        // then its connection ends.
         sleep(LAST_CALL.min(self.settings.drain_timeout)).await;
     }
 
-    /// Comes back where the first request is not there in time.
+    /// Returns if the first request has not arrived in time.
     async fn is_silent(&self) {
         sleep_until(self.first_by).await;
         if self.arrivals.has_asked() {
@@ -460,7 +477,7 @@ where
     }
 }
 
-/// A request as routes find it.
+/// Prepares a request for the routes.
 fn prepared<B, N>(
     request: Request<B>,
     peer: SocketAddr,
@@ -487,7 +504,8 @@ where
     request
 }
 
-/// Waits for requests in flight, but not for ever: a client that never ends its request is cut off.
+/// Waits for requests in flight, but at most for `patience`. Then it cuts the rest off, so a client
+/// that never ends its request cannot block the shutdown.
 async fn drain(mut connections: JoinSet<()>, patience: Duration) {
     let all_end = async {
         while let Some(ended) = connections.join_next().await {

@@ -1,7 +1,8 @@
-//! The server's own certificate: read, judged, and read again when its files change.
+//! The server's own certificate: loads it, checks it, and reloads it when its files change.
 //!
-//! A pair is taken whole or not at all. What is half written, or doesn't fit, leaves the one before in place; connections under way
-//! keep what they began with.
+//! A certificate and its key are replaced together or not at all. If a file is incomplete or the
+//! two do not match, the previous pair stays in use. Open connections keep the pair they started
+//! with.
 
 mod stamps;
 #[cfg(test)]
@@ -25,64 +26,64 @@ use tokio_util::sync::CancellationToken;
 
 use self::stamps::Stamps;
 
-/// HTTP/2 as ALPN names it (RFC 9113, 3.1).
+/// The name of HTTP/2 in ALPN (RFC 9113, 3.1).
 pub(crate) const H2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// Between two looks at the files.
+/// Interval between two checks of the files.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// The files of a certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// PEM: the certificate, and those that lead from it to an authority.
+    /// PEM file with the certificate and its chain.
     pub certificate: PathBuf,
-    /// PEM: its private key.
+    /// PEM file with the private key.
     pub key: PathBuf,
 }
 
-/// A certificate or a key that can't be used. Nothing of a key is ever told.
+/// A certificate or a key that cannot be used. The messages contain no part of a key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// A file can't be read.
+    /// A file cannot be read.
     #[error("{setting}: {path} can't be read: {source}", path = path.display())]
     Unreadable {
-        /// The setting that names it.
+        /// The setting that names the file.
         setting: &'static str,
         /// The file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// A file doesn't hold what it should.
+    /// A file does not contain what it should.
     #[error("{setting}: {path} {reason}", path = path.display())]
     Unusable {
-        /// The setting that names it.
+        /// The setting that names the file.
         setting: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason, as the end of the message.
         reason: &'static str,
     },
-    /// The key is another certificate's, or one of the two is of a kind that isn't known.
+    /// The key belongs to another certificate, or the type of one of the two is not supported.
     #[error("tls.key: {key} is no key for the certificate in {certificate}: {source}", key = key.display(), certificate = certificate.display())]
     Unfit {
         /// The file of the certificate.
         certificate: PathBuf,
         /// The file of the key.
         key: PathBuf,
-        /// What rustls says.
+        /// The error of rustls.
         source: rustls::Error,
     },
 }
 
-/// A certificate and its key that fit.
+/// A certificate and the key that matches it.
 #[derive(Debug)]
 pub struct Pair {
-    /// What a connection is served with.
+    /// TLS configuration of new connections.
     pub config: Arc<ServerConfig>,
-    /// What an operator should know of it.
+    /// Warnings for the operator.
     pub warnings: Vec<String>,
 }
 
@@ -90,7 +91,7 @@ pub struct Pair {
 ///
 /// # Errors
 ///
-/// When one can't be used, or the two don't fit.
+/// If a file cannot be used, or the key does not match the certificate.
 pub fn load(settings: &TlsFiles) -> Result<Pair, TlsError> {
     let chain = chain(&settings.certificate)?;
     let key = key(&settings.key)?;
@@ -106,7 +107,7 @@ pub fn load(settings: &TlsFiles) -> Result<Pair, TlsError> {
     }
     let unfit =
         |source| TlsError::Unfit { certificate: settings.certificate.clone(), key: settings.key.clone(), source };
-    // The provider is named, so that it doesn't depend on what else is linked into the program.
+    // Named explicitly, so that the provider does not depend on other crates in the program.
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(unfit)?
@@ -152,12 +153,12 @@ fn is_open_to_others(_: &Path) -> bool {
     false
 }
 
-/// The pair that new connections are served with.
+/// The pair that new connections use.
 #[derive(Debug)]
 pub struct Certificates {
     settings: TlsFiles,
     config: RwLock<Arc<ServerConfig>>,
-    /// The files as they were when they were last read.
+    /// The files' metadata at the last read.
     seen: Mutex<Stamps>,
 }
 
@@ -166,21 +167,21 @@ impl Certificates {
     ///
     /// # Errors
     ///
-    /// When one can't be used, or the two don't fit.
+    /// If a file cannot be used, or the key does not match the certificate.
     pub fn open(settings: TlsFiles) -> Result<Self, TlsError> {
-        // Before they are read: what changes meanwhile is read again.
+        // Before the files are read, so that a change during the read causes another one.
         let seen = Mutex::new(Stamps::of(&settings));
         let pair = load(&settings)?;
         pair.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(Self { settings, config: RwLock::new(pair.config), seen })
     }
 
-    /// With what a connection is served that comes now.
+    /// Returns the TLS configuration for a new connection.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at the files every ten seconds and on SIGHUP, until `stop`.
+    /// Checks the files every ten seconds and on SIGHUP, until `stop`.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let mut hangups = shutdown::hangups_or_warn("certificates");
         loop {
@@ -190,7 +191,7 @@ impl Certificates {
                 () = tokio::time::sleep(LOOK) => false,
             };
             let this = Arc::clone(&self);
-            // Files may lie on something slow.
+            // The files may be on a slow file system.
             let looked = tokio::task::spawn_blocking(move || this.look(is_told)).await;
             if let Err(error) = looked {
                 tracing::error!(%error, "a look at the certificate did not end well");
@@ -198,14 +199,15 @@ impl Certificates {
         }
     }
 
-    /// Reads the files again if they have changed, or in any case.
+    /// Reads the files again if they have changed, or always if `in_any_case` is set.
     pub(crate) fn look(&self, in_any_case: bool) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Stamps::of(&self.settings);
         if *seen == now && !in_any_case {
             return;
         }
-        // Also where they are no good: that is said once, and they are read again when they change again.
+        // Also if the new files cannot be used: that is logged once, and they are read again after
+        // the next change.
         *seen = now;
         match load(&self.settings) {
             Ok(pair) => {

@@ -1,4 +1,4 @@
-//! How long each kind of cached value lives, and when an old one is served: one setting per class.
+//! Lifetimes of cached values, and when expired ones are served: one setting per class.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use super::catalogue::Setting;
 use super::reader::Reader;
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Maximum of what a reader or a load may wait.
+/// Maximum time that a reader or a load may wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
-/// Settings of the cache's classes.
+/// Settings of the cache classes.
 #[derive(Debug, Clone, Copy)]
 pub struct CacheClasses {
-    /// Schedules, and first pages of them.
+    /// Schedules and their first pages.
     pub schedule: ClassSettings,
-    /// Tenants, and the digests of their keys.
+    /// Tenants and the digests of their keys.
     pub tenant: ClassSettings,
     /// Sessions of users.
     pub session: ClassSettings,
@@ -29,7 +29,7 @@ pub struct CacheClasses {
 }
 
 impl CacheClasses {
-    /// The settings of the class of that name.
+    /// Returns the settings of the class with that name.
     pub fn of(&self, class: &str) -> Option<&ClassSettings> {
         [&self.schedule, &self.tenant, &self.session, &self.preferences].into_iter().find(|known| known.name == class)
     }
@@ -42,23 +42,24 @@ pub struct ClassSettings {
     pub name: &'static str,
     /// Lifetime of a value.
     pub ttl: Duration,
-    /// Time after its end during which a value is served while the database fails or is slow.
+    /// How long after its expiry a value is served while the database fails or is slow.
     pub grace: Duration,
-    /// Time that a reader waits for the database before it takes the expired value.
+    /// How long a reader waits for the database before it gets the expired value.
     pub soft_timeout: Duration,
-    /// Time before its end from which a read reloads the value in the background; zero if it does
-    /// not.
+    /// How long before its expiry a read reloads the value in the background. Zero to switch that
+    /// off.
     pub refresh_ahead: Duration,
-    /// Whether reads near the end reload a value at random, the sooner the slower its load is.
+    /// Whether reads near the expiry reload a value at random, earlier if its load is slow.
     pub early_refresh: bool,
-    /// Cap of a lifetime that counts from the last read; `None` if it counts from the load.
+    /// Maximum lifetime if the lifetime counts from the last read. `None` if it counts from the
+    /// load.
     pub sliding: Option<Duration>,
-    /// Maximum wait for another process that loads the same value.
+    /// Maximum wait for another process that is loading the same value.
     pub wait: Duration,
 }
 
 impl ClassSettings {
-    /// The class of the cache with these settings.
+    /// Returns the cache class with these settings.
     pub fn class(&self) -> TtlClass {
         let class = TtlClass::new(self.name, self.ttl)
             .grace(self.grace)
@@ -69,7 +70,7 @@ impl ClassSettings {
         self.sliding.map_or(class, |cap| class.sliding(cap))
     }
 
-    /// Lays `text`, options with commas between, over these settings.
+    /// Applies `text`, comma-separated options, on top of these settings.
     fn laid_over(mut self, text: &str) -> Result<Self, String> {
         for option in text.split(',').map(str::trim) {
             let (name, value) =
@@ -119,7 +120,7 @@ impl ClassSettings {
     }
 }
 
-/// The options as they are written in a setting.
+/// Writes the options as in a setting.
 impl fmt::Display for ClassSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sliding = self.sliding.map_or_else(|| "off".to_owned(), |cap| format_duration(cap).to_string());

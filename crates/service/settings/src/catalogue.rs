@@ -1,15 +1,15 @@
-//! The list of all settings: the one place that names them.
+//! The list of all settings, the only place that names them.
 
-/// One setting: how it is written and what it means.
+/// One setting: its names, its default and its meaning.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
-    /// Key in the settings file; a dot opens a table.
+    /// Key in the settings file. A dot opens a table.
     pub key: &'static str,
-    /// Environment variable, which wins over the file.
+    /// Environment variable, which overrides the file.
     pub variable: &'static str,
-    /// Value where nobody set one; `None` for "not set".
+    /// Default value. `None` if the setting is not set by default.
     pub default: Option<&'static str>,
-    /// What it does.
+    /// Description for `--help` and `--print-settings`.
     pub meaning: &'static str,
     /// Whether its value is masked wherever settings are shown.
     pub is_secret: bool,
@@ -35,11 +35,12 @@ const MODE: &str = "`on`: it refuses; `shadow`: it only counts; `off`: it isn't 
 pub(super) struct Retired {
     pub(super) key: &'static str,
     pub(super) variable: &'static str,
-    /// The advice which setting replaces it.
+    /// Advice on the setting that replaces it.
     pub(super) instead: &'static str,
 }
 
-/// Settings that were removed. Setting one is a warning, so that an update does not stop a start.
+/// Settings that were removed. Setting one causes only a warning, so that the program still starts
+/// after an update.
 pub(super) const RETIRED: &[Retired] = &[Retired {
     key: "performance.pool_connections",
     variable: "TIDEGATE_PERFORMANCE_POOL_CONNECTIONS",
@@ -637,7 +638,7 @@ pub const CATALOGUE: &[Setting] = &[
         Some("off"),
         "`on`: advice may change settings within their bounds, and undo it; `off`: it only advises",
     ),
-    // A webhook's URL often is its password.
+    // The URL of a webhook often is its password.
     secret("alerts.webhook", "TIDEGATE_ALERTS_WEBHOOK", "URL that each alert is posted to"),
     secret(
         "alerts.webhook_secret",
@@ -691,7 +692,7 @@ pub const CATALOGUE: &[Setting] = &[
         "rules of alerts, with commas between: `backlog: > 5000 for 5m` changes one, `backlog: off` switches it off, \
          `NAME: METRIC{label=value} > 500 for 2m critical` adds one on any metric of /metrics (docs/operations.md)",
     ),
-    // Some collectors' key is a part of the path.
+    // For some collectors the path contains the key.
     secret(
         "otlp.endpoint",
         "TIDEGATE_OTLP_ENDPOINT",
@@ -706,7 +707,7 @@ pub const CATALOGUE: &[Setting] = &[
         None,
         "what is said of the sender, such as deployment.environment.name=production: name=value, with commas between",
     ),
-    // The URLs may hold passwords.
+    // The URLs may contain passwords.
     secret(
         "redis.url",
         "REDIS_URL",
@@ -763,12 +764,12 @@ pub const CATALOGUE: &[Setting] = &[
 ];
 
 impl Setting {
-    /// The setting of that key.
+    /// Returns the setting with that key.
     pub(super) fn named(key: &str) -> Option<&'static Self> {
         CATALOGUE.iter().find(|setting| setting.key == key)
     }
 
-    /// The secret of that key.
+    /// Returns the secret with that key.
     pub(super) fn secret(key: &str) -> Option<&'static Self> {
         Self::named(key).filter(|setting| setting.is_secret)
     }

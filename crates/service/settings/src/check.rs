@@ -1,4 +1,4 @@
-//! From text to values that need no further checks.
+//! Turns text into values that need no further checks.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -24,7 +24,7 @@ use super::{
 /// Ten years.
 const MOST_KEPT: Duration = Duration::from_secs(3_660 * 24 * 3600);
 
-/// The filter of the log.
+/// Returns the log filter.
 fn log_filter(raw: &Reader<'_>) -> Result<String, SettingsError> {
     raw.required("log", "a filter such as info,tidegate=debug", |text| {
         tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
@@ -188,7 +188,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
     })
 }
 
-/// The share is checked also where it isn't used.
+/// The share is checked even if it is not used.
 fn access_log(raw: &Reader<'_>) -> Result<AccessLogSettings, SettingsError> {
     let share = raw.share("http.access_log_sample")?;
     raw.required("http.access_log", "`off`, `sampled` or `full`", |text| match text {
@@ -199,7 +199,8 @@ fn access_log(raw: &Reader<'_>) -> Result<AccessLogSettings, SettingsError> {
     })
 }
 
-/// All of it is checked also where no URL is set: a slip is found when it is made, not when Redis is switched on.
+/// Everything is checked even without a URL: so a mistake shows when it is made, not when Redis is
+/// enabled.
 fn redis(raw: &Reader<'_>) -> Result<Option<RedisSettings>, SettingsError> {
     let timeouts = |key| raw.duration(key, Duration::from_millis(10), Duration::from_secs(60));
     let (timeout, request_timeout) = (timeouts("redis.timeout")?, timeouts("redis.request_timeout")?);

@@ -1,4 +1,4 @@
-//! The PostgreSQL server, where the tables are not in a file.
+//! The PostgreSQL server, if the tables are not in a file.
 
 use std::time::Duration;
 
@@ -6,21 +6,22 @@ use super::SettingsError;
 use super::reader::Reader;
 use crate::{DatabaseUrl, UrlError};
 
-/// How many there may be.
+/// Maximum number of replicas.
 pub const MOST_REPLICAS: usize = 8;
 
 /// A PostgreSQL server and how it is used.
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
-    /// The server that is written to.
+    /// The primary server.
     pub url: DatabaseUrl,
-    /// Servers that follow it, which are read too.
+    /// Its replicas, which serve some of the reads.
     pub replicas: Vec<DatabaseUrl>,
-    /// Connections to each of them, at most, of one process; one more listens to the first.
+    /// Maximum number of connections of one process to each server. One more listens on the
+    /// primary.
     pub pool: u32,
-    /// How long a connection may take.
+    /// How long it may take to connect.
     pub connect_timeout: Duration,
-    /// How long a server that is away is asked again.
+    /// How long a request to an unavailable server is retried.
     pub deadline: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Where a PostgreSQL server is, read from a URL without ever repeating it.
+//! Location of a PostgreSQL server, parsed from a URL that is never repeated.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use reqwest::Url;
 use sqlx::postgres::PgConnectOptions;
 
-/// A server, a database on it, and how to log in there. Shown without login and password.
+/// A server, a database on it, and the credentials. Displayed without user and password.
 ///
-/// Clones share the login, which may change while connections are made.
+/// Clones share the credentials, which may change while connections are made.
 #[derive(Clone)]
 pub struct DatabaseUrl {
     options: Arc<RwLock<PgConnectOptions>>,
@@ -17,25 +17,27 @@ pub struct DatabaseUrl {
     place: Arc<str>,
 }
 
-/// Why a text is not taken for a [`DatabaseUrl`]. Doesn't repeat it, since it may hold a password.
+/// Why a text is not a [`DatabaseUrl`]. The message does not repeat the text, which may contain a
+/// password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It is something else.
+    /// It is not such a URL.
     #[error("wants a URL such as postgres://user:password@host:5432/database")]
     NotPostgres,
-    /// Several hosts.
+    /// It has several hosts.
     #[error("takes one host: put a name or a proxy in front that leads to the server that can be written")]
     SeveralHosts,
-    /// A parameter that is not known, which would be ignored.
+    /// An unknown parameter, which the driver would ignore.
     #[error("parameter number {0} behind `?` is not known")]
     UnknownParameter(usize),
-    /// A parameter or the port has a value that can't be used.
+    /// The port or a parameter has an invalid value.
     #[error("its port or the value of a parameter behind `?` can't be used")]
     Unusable,
 }
 
-/// What may stand behind `?`. The driver logs the value of any other, a misspelt `password` for one, and goes on without it.
+/// The parameters that may follow `?`. The driver logs the value of any other parameter, for
+/// example of a misspelt `password`, and continues without it.
 const PARAMETERS: [&str; 18] = [
     "application_name",
     "dbname",
@@ -58,18 +60,18 @@ const PARAMETERS: [&str; 18] = [
 ];
 
 impl DatabaseUrl {
-    /// What the driver connects with.
+    /// Returns the driver's options.
     pub fn options(&self) -> PgConnectOptions {
         self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether `newer` differs in nothing but the login. Without a database in the URL, another user
-    /// is another database.
+    /// Whether `newer` differs only in the credentials. If the URL names no database, another user
+    /// means another database.
     pub fn differs_in_login_alone(&self, newer: &Self) -> bool {
         self.place == newer.place && self.to_string() == newer.to_string()
     }
 
-    /// Logs in as `newer` does from the next connection on.
+    /// Uses the credentials of `newer` from the next connection on.
     pub fn replace_login(&self, newer: &Self) {
         let options = newer.options();
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
@@ -104,7 +106,7 @@ impl FromStr for DatabaseUrl {
 }
 
 fn without_login(mut url: Url) -> String {
-    // They can't fail for a URL with a host, and without one there is no login before it.
+    // Both can fail only for a URL without a host, which has no credentials.
     let _ = url.set_username("").and_then(|()| url.set_password(None));
     let is_login = |name: &str| matches!(name, "user" | "password");
     let rest: Vec<_> = url

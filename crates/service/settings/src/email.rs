@@ -1,4 +1,4 @@
-//! The mail server, and what mails look like.
+//! The mail server, and the sender of mails.
 
 use std::time::Duration;
 
@@ -9,40 +9,40 @@ use reqwest::Url;
 use super::reader::Reader;
 use super::{Hidden, SettingsError};
 
-/// How mails are sent.
+/// Settings for mail.
 #[derive(Debug, Clone)]
 pub struct EmailSettings {
-    /// The server that takes them; none: each becomes a file.
+    /// The SMTP server. `None` if each mail becomes a file.
     pub server: Option<SmtpServer>,
-    /// Whom they come from.
+    /// Sender address.
     pub from: Mailbox,
-    /// How long the server may take for one mail, from the first packet to its receipt.
+    /// Timeout of one mail, from the first packet to its acknowledgement.
     pub timeout: Duration,
-    /// Recipients that one mail may have.
+    /// Maximum number of recipients per mail.
     pub max_recipients: usize,
 }
 
-/// A server that takes mails by SMTP.
+/// An SMTP server.
 #[derive(Debug, Clone)]
 pub struct SmtpServer {
-    /// Its name, which its certificate has to bear.
+    /// Its host name, which its certificate must contain.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// How the connection is made private.
+    /// How the connection is encrypted.
     pub security: Security,
-    /// User and password, where it asks for them.
+    /// User and password, if it needs them.
     pub login: Option<(String, Hidden)>,
 }
 
 /// When TLS begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
-    /// With the connection: `smtps:`.
+    /// At once: `smtps:`.
     Implicit,
-    /// By STARTTLS, or there is no mail.
+    /// With STARTTLS. Without it no mail is sent.
     Required,
-    /// By STARTTLS where the server offers it: whoever sits between can take that away.
+    /// With STARTTLS if the server offers it. An attacker on the path can suppress the offer.
     Offered,
     /// Never.
     None,
@@ -57,7 +57,7 @@ pub(super) fn email(raw: &Reader<'_>) -> Result<EmailSettings, SettingsError> {
     let from =
         raw.required("email.from", "an address such as Tidegate <tidegate@example.com>", |text| text.parse().ok())?;
     let server = match raw.text("email.url") {
-        // What is wrong with it is told without it, since it holds a password.
+        // The error does not repeat the URL, because it contains a password.
         Some((text, _)) => Some(server(text).ok_or_else(|| raw.invalid("email.url", WANTED.to_owned()))?),
         None => None,
     };
@@ -83,7 +83,7 @@ fn server(text: &str) -> Option<SmtpServer> {
         ("smtp", Some("tls=required")) => (Security::Required, 587),
         ("smtp", Some("tls=offered")) => (Security::Offered, 25),
         ("smtp", Some("tls=none")) => (Security::None, 25),
-        // A password goes to nobody in clear, unless that is asked for.
+        // A password is sent unencrypted only if the operator asks for it.
         ("smtp", None) if login.is_some() => (Security::Required, 587),
         ("smtp", None) => (Security::Offered, 25),
         _ => return None,

@@ -1,4 +1,4 @@
-//! Where files are kept.
+//! Location of files.
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use object_store::path::Path;
 use super::SettingsError;
 use super::reader::Reader;
 
-/// The place of uploads, exports, reports and backups.
+/// The location of uploads, exports, reports and backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FilesPlace {
     /// In the data directory.
     Directory,
-    /// In a bucket of S3, which the usual variables of AWS lead to.
+    /// In an S3 bucket, which the usual AWS variables describe.
     Bucket {
-        /// Its name.
+        /// Name of the bucket.
         bucket: String,
-        /// What all keys begin with; may be empty.
+        /// Prefix of all keys. May be empty.
         prefix: Path,
     },
 }
 
-/// Exports, reports, backups, and how long they are kept.
+/// Location of exports, reports and backups, and how long they are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilesSettings {
-    /// Where they are.
+    /// Location of the files.
     pub place: FilesPlace,
-    /// Exports.
+    /// Settings of exports.
     pub export: FileRunSettings,
-    /// Reports.
+    /// Settings of reports.
     pub report: FileRunSettings,
-    /// Backups that are kept; of more, the oldest go.
+    /// Number of backups to keep. Beyond it the oldest ones are removed.
     pub backup_keep: usize,
 }
 
-/// Runs of one kind that make files for a tenant.
+/// Jobs of one kind that create files for a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileRunSettings {
-    /// How long what they made can be fetched.
+    /// How long the files can be downloaded.
     pub keep: Duration,
-    /// How many a tenant may have waiting or running.
+    /// Maximum number of waiting or running jobs per tenant.
     pub max_pending: u32,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn files(raw: &Reader<'_>) -> Result<FilesSettings, SettingsError> {
     let place = match raw.text("files_url") {
         None => FilesPlace::Directory,
         Some((text, _)) => bucket(text).ok_or_else(|| {
-            // Not repeated: whoever takes it for another kind of URL may have put a key into it.
+            // Not repeated: an operator who expects another kind of URL may have put a key into it.
             let reason = "wants s3://BUCKET or s3://BUCKET/PREFIX, with the login in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
             raw.invalid("files_url", reason.to_owned())
         })?,

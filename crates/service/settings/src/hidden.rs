@@ -1,17 +1,17 @@
-//! A value that is used, and never shown.
+//! A secret that the process uses but never shows.
 
-/// A secret that has to be said to somebody else, and so is kept as it is; [`Secret`](super::Secret) is for those that are
-/// only compared.
+/// A secret that is sent to another server, and so is kept as text. Secrets that are only compared
+/// are a [`Secret`](super::Secret).
 #[derive(Clone)]
 pub struct Hidden(Box<str>);
 
 impl Hidden {
-    /// Keeps the text.
+    /// Wraps the text.
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The text. It belongs into no log, no error and no answer.
+    /// Returns the text. It must not reach a log, an error or a response.
     pub fn reveal(&self) -> &str {
         &self.0
     }

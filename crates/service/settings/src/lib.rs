@@ -64,7 +64,7 @@ pub use tokens::{Rights, Tokens};
 /// Whether the API process runs a worker beside its routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InnerWorker {
-    /// Jobs run inside the API process; the default where nothing else is set up.
+    /// Jobs run inside the API process. This is the default if nothing else is configured.
     Inner,
     /// Jobs run only in `tidegate-worker` processes.
     None,
@@ -73,7 +73,7 @@ pub enum InnerWorker {
 /// Address at which a `tidegate-worker` answers probes and `/metrics`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerListen {
-    /// On loopback: at [`WorkerListen::PORT`], or at a free port where that is in use.
+    /// On loopback: at [`WorkerListen::PORT`], or at a free port if that is in use.
     Auto,
     /// At this address.
     At(SocketAddr),
@@ -86,7 +86,7 @@ impl WorkerListen {
     pub const PORT: u16 = 9464;
 }
 
-/// How lines of the log are written.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
@@ -95,205 +95,208 @@ pub enum LogFormat {
     Json,
 }
 
-/// Who may name a tenant by `X-Tenant-Id` without an API key.
+/// Which clients may name a tenant with `X-Tenant-Id`, without an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenTenants {
-    /// Nobody: every application request carries a key.
+    /// None: every application request needs a key.
     Closed,
-    /// Direct loopback connections only: the first tour, before any token is set.
+    /// Only direct loopback connections, for a first trial before any token is set.
     Loopback,
-    /// Everybody, because the operator said so.
+    /// All clients, because the operator enabled that.
     Everyone,
 }
 
-/// Of which requests the access log tells.
+/// Which requests appear in the access log.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum AccessLogSettings {
-    /// Of none.
+    /// None.
     Off,
-    /// Of this share, and of each that failed.
+    /// This share of the requests, and each one that failed.
     Sampled(f64),
-    /// Of all.
+    /// All.
     Full,
 }
 
-/// How HTTP is served.
+/// Settings of the HTTP server.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpSettings {
-    /// Largest JSON body in bytes.
+    /// Maximum size of a JSON body in bytes.
     pub max_body: usize,
-    /// Largest import in bytes.
+    /// Maximum size of an import in bytes.
     pub max_import: u64,
-    /// A request that takes longer is answered 503. An upload has it per received piece instead.
+    /// Timeout of a request, which then gets a 503. For an upload it applies to each received
+    /// piece.
     pub request_timeout: Duration,
-    /// An upload that takes longer in all is ended.
+    /// Timeout of a whole upload.
     pub upload_timeout: Duration,
-    /// A request's head that takes longer, or an idle connection without a next one, is closed.
+    /// Maximum time for a request head to arrive, and for an idle connection to wait for its next
+    /// request. The connection is closed after that.
     pub header_timeout: Duration,
-    /// A client that takes nothing of its answer for so long is cut off.
+    /// How long a client may read nothing of its response before its connection is cut off.
     pub write_timeout: Duration,
-    /// Bytes a second that a request's body has to bring, beyond ten seconds of grace.
+    /// Minimum rate of a request body in bytes per second, after ten seconds of grace.
     pub min_rate: u64,
-    /// Connections open at a time. Beyond it the one that has been idle longest makes room.
+    /// Maximum number of open connections. Beyond it, the connection that has been idle longest
+    /// makes room.
     pub max_connections: usize,
-    /// Requests under way at a time; more are answered 503 at once.
+    /// Maximum number of requests in flight. Further ones get a 503 immediately.
     pub max_in_flight: NonZeroU32,
-    /// Answers of at least so many bytes are compressed; 0: none.
+    /// Minimum size in bytes of responses that are compressed. 0 to compress none.
     pub compress_above: u64,
-    /// Of which requests the access log tells.
+    /// Which requests appear in the access log.
     pub access_log: AccessLogSettings,
-    /// Connections of one address, of IPv6 of one prefix; more are closed as they come.
+    /// Maximum number of connections per IPv4 address or IPv6 prefix. Further connections are
+    /// closed as they arrive.
     ///
-    /// Those of trusted proxies are not counted.
+    /// Connections of trusted proxies are not counted.
     pub max_connections_per_address: usize,
-    /// How long a shutdown goes on accepting, while `/readyz` already answers 503.
+    /// How long a shutdown still accepts requests while `/readyz` already returns 503.
     pub drain_delay: Duration,
     /// How long a shutdown waits for requests in flight.
     pub drain_timeout: Duration,
 }
 
-/// Redis, where it is used.
+/// Settings of Redis.
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
-    /// Where it is.
+    /// The servers.
     pub servers: RedisServers,
     /// The keys of this installation.
     pub keyspace: Keyspace,
-    /// How far behind a replica may be from which the cache reads; none where it reads from
-    /// primaries alone.
+    /// Maximum lag of a replica that the cache reads from. `None` if it reads only from primaries.
     pub replica_lag: Option<Duration>,
-    /// Whether a restarted server that keeps torn scripts is asked to write its append-only file
-    /// anew.
+    /// Whether a restarted server that keeps torn scripts is asked to rewrite its append-only file.
     pub rewrites_append_only_file: bool,
 }
 
-/// Where Redis is, and how long it may take to answer.
+/// The Redis servers, and how long they may take to respond.
 #[derive(Debug, Clone)]
 pub struct RedisServers {
     /// For the queue.
     pub queue: tidegate_redis::Config,
-    /// For the limits: the same server, with less patience.
+    /// For the limiters: the same server, with a shorter timeout.
     pub limits: tidegate_redis::Config,
-    /// For the cache, where it has a server of its own.
+    /// For the cache, if it has its own server.
     pub cache: Option<tidegate_redis::Config>,
 }
 
-/// How jobs are run.
+/// Settings of job execution.
 #[derive(Debug, Clone)]
 pub struct QueueSettings {
-    /// Slots of a cluster over which one queue is spread, on Redis.
+    /// Number of cluster slots over which one queue is spread on Redis.
     pub partitions: u16,
-    /// The queues that a worker of the process serves, and how.
+    /// The queues that a worker of the process serves, with their settings.
     pub served: Vec<ServedQueue>,
-    /// How long a job stays a dead worker's before another takes it.
+    /// How long a job stays assigned to a dead worker before another worker takes it.
     pub lease: Duration,
-    /// How long a shutdown lets running jobs go on before it releases them.
+    /// How long a shutdown lets running jobs continue before it releases them.
     pub grace: Duration,
-    /// Lines that one transaction of an import takes.
+    /// Number of lines per transaction of an import.
     pub import_chunk: usize,
-    /// Pause between two such transactions.
+    /// Pause between two of these transactions.
     pub import_pause: Duration,
-    /// Bad lines that an import may have; one more stops it.
+    /// Maximum number of rejected lines per import. One more stops it.
     pub import_max_rejects: u64,
-    /// Imports that a tenant may have waiting or running, uploads under way among them.
+    /// Maximum number of waiting or running imports per tenant, including uploads in progress.
     pub import_max_pending: u32,
 }
 
-/// What the API loads into its cache before anybody asks.
+/// Cache warm-up of the API before its first request.
 #[derive(Debug, Clone, Copy)]
 pub struct WarmUpSettings {
-    /// Hot keys that are remembered and loaded at most; 0: none.
+    /// Maximum number of hot keys that are remembered and loaded. 0 to switch the warm-up off.
     pub keys: usize,
-    /// Loads that run at once.
+    /// Number of concurrent loads.
     pub concurrency: usize,
 }
 
-/// The checked settings of one process.
+/// The checked settings of a process.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the API listens.
+    /// Address of the API.
     pub listen: SocketAddr,
-    /// The API's own TLS; none where it speaks in clear.
+    /// The API's own TLS. `None` for plain HTTP.
     pub tls: Option<TlsSettings>,
     /// Address at which a `tidegate-worker` answers probes and `/metrics`.
     pub worker_listen: WorkerListen,
-    /// Databases in files, and without a bucket exports, reports, backups and uploads.
+    /// Directory of databases in files. Without a bucket it also contains exports, reports, backups
+    /// and uploads.
     pub data_dir: PathBuf,
-    /// The server with the application's tables, where they are not in a file there.
+    /// The server with the application's tables. `None` if they are in a file in `data_dir`.
     pub database: Option<DatabaseSettings>,
-    /// Where exports, reports and backups lie, and how long.
+    /// Location of exports, reports and backups, and how long they are kept.
     pub files: FilesSettings,
-    /// Whether the API runs jobs itself.
+    /// Whether the API process also runs jobs.
     pub worker: InnerWorker,
-    /// Access to the operations routes.
+    /// Tokens for the operations routes.
     pub tokens: Tokens,
-    /// The files that secrets were read from, and are read again when they change.
+    /// Files that secrets were read from. They are read again when they change.
     pub secret_files: Vec<SecretFile>,
-    /// Whose forwarded header counts, and which.
+    /// Proxies whose forwarded header is trusted, and which header that is.
     pub trusted_proxies: TrustedProxies,
-    /// Who may name a tenant without a key.
+    /// Which clients may name a tenant without a key.
     pub open_tenants: OpenTenants,
     /// Filter of the log.
     pub log: String,
-    /// How its lines are written.
+    /// Format of log lines.
     pub log_format: LogFormat,
-    /// HTTP sizes and times.
+    /// Settings of the HTTP server.
     pub http: HttpSettings,
-    /// Bytes that the in-process cache holds.
+    /// Size of the in-process cache in bytes.
     pub cache_size: u64,
-    /// How long each kind of cached value lives.
+    /// Lifetimes of cached values per class.
     pub cache_classes: CacheClasses,
-    /// What is loaded into it at start.
+    /// Cache warm-up at start.
     pub warm_up: WarmUpSettings,
-    /// Every limit.
+    /// All limits.
     pub limits: LimitsSettings,
-    /// Redis, where queue, limits and the shared tier of the cache lie on it.
+    /// Redis, if queue, limits and the shared tier of the cache use it.
     pub redis: Option<RedisSettings>,
-    /// How long a day's figures are kept.
+    /// How long daily figures are kept.
     pub analytics_keep: Duration,
     /// How long a user stays logged in.
     pub session_ttl: Duration,
-    /// How jobs are run.
+    /// Settings of job execution.
     pub queue: QueueSettings,
-    /// How mails are sent.
+    /// Settings for mail.
     pub email: EmailSettings,
-    /// How tenants are told what concerns them.
+    /// Notices to tenants.
     pub notifications: NotificationSettings,
-    /// How it is posted to their URLs.
+    /// Delivery of notices to tenants' URLs.
     pub webhook: WebhookSettings,
-    /// How they are reminded of schedules.
+    /// Reminders of schedules.
     pub reminders: ReminderSettings,
-    /// What is measured, judged, told and exported.
+    /// Measurement, health, alerts and export of metrics.
     pub performance: PerformanceSettings,
 }
 
 impl Settings {
-    /// Path of the database with the application's tables, where they are in a file.
+    /// Returns the path of the application's database, if it is in a file.
     pub fn database_path(&self) -> PathBuf {
         self.data_dir.join("tidegate.db")
     }
 
-    /// Path of the list of hot keys, where one is kept.
+    /// Returns the path of the list of hot keys, if one is kept.
     pub fn hot_keys_path(&self) -> PathBuf {
         self.data_dir.join("hot-keys")
     }
 
-    /// Path of the database with the jobs, where they are not on Redis.
+    /// Returns the path of the job database, if jobs are not on Redis.
     pub fn queue_path(&self) -> PathBuf {
         self.data_dir.join("queue.db")
     }
 }
 
-/// A setting that can't be used. The message names the setting and where it was set.
+/// An invalid setting. The message names the setting and its source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// The settings file can't be read.
+    /// The settings file cannot be read.
     #[error("settings file {path}: {source}", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The settings file is not TOML.
@@ -301,35 +304,35 @@ pub enum SettingsError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// What the parser says, with line and column.
+        /// The parser's message, with line and column.
         reason: String,
     },
-    /// The settings file has a key that means nothing.
+    /// The settings file has an unknown key.
     #[error("settings file {path}: unknown setting `{key}`{hint}", path = path.display(), hint = did_you_mean(*.nearest))]
     Unknown {
         /// The file.
         path: PathBuf,
         /// The key.
         key: String,
-        /// The known key that looks most like it.
+        /// The most similar known key.
         nearest: Option<&'static str>,
     },
-    /// A variable is named like a setting and means nothing.
+    /// A variable is named like a setting but is unknown.
     #[error("unknown environment variable {name}{hint}", hint = nearest.map_or_else(String::new, |known| format!(" (did you mean {known}?)")))]
     UnknownVariable {
         /// The variable.
         name: String,
-        /// The known variable that looks most like it.
+        /// The most similar known variable.
         nearest: Option<&'static str>,
     },
-    /// A value of the wrong kind or out of range.
+    /// A value has the wrong type or is out of range.
     #[error("{setting} ({origin}): {reason}")]
     Invalid {
         /// The setting's key.
         setting: &'static str,
         /// Environment variable, file or default.
         origin: Source,
-        /// What is wrong and what would be right.
+        /// The fault, and what a valid value looks like.
         reason: String,
     },
 }

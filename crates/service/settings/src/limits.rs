@@ -1,4 +1,4 @@
-//! The limiters: how much each admits, and whether it is asked.
+//! The limiters: how much each one admits, and whether it is active.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -6,35 +6,36 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tidegate_ratelimit::{Ipv6Prefix, Quota};
 
-/// A named limiter: how much, and for how long a key that went over it is refused.
+/// A named limiter: its rate, and how long it blocks a key that exceeded the rate.
 #[derive(Debug, Clone, Copy)]
 pub struct LimitSettings {
     /// The rate.
     pub quota: Quota,
-    /// The first block of a key that went over; each further strike doubles it. Zero for none.
+    /// First block of a key that exceeded the rate. Each further violation doubles it. Zero for
+    /// none.
     pub block: Duration,
-    /// Whether it is asked, and obeyed.
+    /// Whether the limiter is active.
     pub mode: LimitMode,
 }
 
-/// The greatest limit where charges are remembered one by one, as for logins and reports.
+/// Maximum limit of limiters that store each charge, as for logins and reports.
 ///
 /// Above it, the values on Redis become large.
 pub const MAX_SMALL_LIMIT: u64 = 1_000;
 
-/// Whether a limiter is asked, and obeyed.
+/// Whether a limiter is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitMode {
-    /// It refuses.
+    /// It refuses requests.
     On,
-    /// It decides and counts, and refuses nothing.
+    /// It decides and counts, but refuses no request.
     Shadow,
-    /// It isn't asked.
+    /// It is not consulted.
     Off,
 }
 
 impl LimitMode {
-    /// As in the settings.
+    /// Returns its name in the settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::On => "on",
@@ -44,21 +45,21 @@ impl LimitMode {
     }
 }
 
-/// Addresses about which a limiter isn't asked.
+/// Addresses that bypass a limiter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListSettings {
     /// Never counted.
     pub allow: Vec<IpNet>,
-    /// Always refused, also where they are allowed.
+    /// Always refused, even if also in `allow`.
     pub deny: Vec<IpNet>,
 }
 
-/// Every limit.
+/// All limits.
 #[derive(Debug, Clone)]
 pub struct LimitsSettings {
-    /// The limiter in front of everything but probes, per client address.
+    /// The limiter in front of all routes except probes, per client address.
     pub ddos: LimitSettings,
-    /// Whom that one never counts, and whom it always refuses.
+    /// Addresses that `ddos` never counts, and addresses that it always refuses.
     pub ddos_lists: ListSettings,
     /// Failed logins, per address and account.
     pub auth: LimitSettings,
@@ -66,19 +67,21 @@ pub struct LimitsSettings {
     pub report: LimitSettings,
     /// Anonymous and per-user requests.
     pub api: LimitSettings,
-    /// The tenants' quota, whose figures are the tenants' own.
+    /// The quota per tenant. Its limits are part of each tenant.
     pub tenant_mode: LimitMode,
-    /// How much of an IPv6 address is one client.
+    /// Length of the IPv6 prefix that counts as one client.
     pub ipv6_prefix: Ipv6Prefix,
-    /// Keys a second that one process may bring to Redis for each limiter and that it hasn't seen
-    /// before.
+    /// Maximum rate per second at which one process may add keys it has not seen before to Redis,
+    /// for each limiter.
     pub new_keys: u64,
-    /// Processes that share the limits: in an outage of Redis each admits one such part.
+    /// Number of processes that share the limits. While Redis is unavailable, each process admits
+    /// that fraction of a limit.
     pub instances: NonZeroU32,
-    /// How long a check waits for Redis before this process decides by itself.
+    /// How long a check waits for Redis before the process decides by itself.
     pub patience: Duration,
     /// Whether hot keys of `ddos` and `api` are leased from Redis.
     pub leases: bool,
-    /// Interval in which a tenant's requests are counted to find anomalies; zero turns that off.
+    /// Interval at which a tenant's requests are counted to find anomalies. Zero to switch that
+    /// off.
     pub anomaly_interval: Duration,
 }

@@ -5,25 +5,25 @@ use std::time::Duration;
 use super::SettingsError;
 use super::reader::Reader;
 
-/// How tenants are told what concerns them.
+/// Notices to tenants.
 #[derive(Debug, Clone, Copy)]
 pub struct NotificationSettings {
     /// How long a notice can be read.
     pub keep: Duration,
-    /// Event streams of notices that one process has open at a time.
+    /// Maximum number of open event streams of notices per process.
     pub streams: usize,
-    /// Of those, streams of one tenant.
+    /// Maximum number of these per tenant.
     pub streams_per_tenant: usize,
 }
 
-/// How what happens is posted to tenants' URLs.
+/// Delivery of events to tenants' URLs.
 #[derive(Debug, Clone, Copy)]
 pub struct WebhookSettings {
-    /// Whether a URL may lead to an address of a private network.
+    /// Whether a URL may have an address in a private network.
     pub private_addresses: bool,
-    /// How long one try may take, from resolving the name to the head of the answer.
+    /// Timeout of one attempt, from resolving the name to the head of the response.
     pub timeout: Duration,
-    /// Webhooks that a tenant may have.
+    /// Maximum number of webhooks per tenant.
     pub per_tenant: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What is measured, judged, told and exported.
+//! Measurement, health, alerts and export of metrics.
 
 use std::time::Duration;
 
@@ -15,48 +15,48 @@ use super::{Hidden, SettingsError, Tokens};
 /// Performance monitoring.
 #[derive(Debug, Clone)]
 pub struct PerformanceSettings {
-    /// A request that takes longer is written to the log, and listed.
+    /// Requests that take longer are logged and listed.
     pub slow_api_log: Duration,
     /// Operations of a kind that take longer are listed.
     pub warn: Vec<(Kind, Duration)>,
-    /// What health is judged by.
+    /// Thresholds of health.
     pub health: HealthConfig,
-    /// What is kept of statements.
+    /// Settings of the record of statements.
     pub queries: QueryConfig,
-    /// Endpoints, and operations, that get a name of their own.
+    /// Maximum number of endpoints, and of operations, that are measured by name.
     pub endpoints: usize,
-    /// Whether `/metrics` and the details of `/health` want the read token.
+    /// Whether `/metrics` and the details of `/health` require the read token.
     pub metrics_need_token: bool,
-    /// Whether advice may change what it can change.
+    /// Whether advice may be carried out automatically where possible.
     pub acts: bool,
-    /// Whom alerts are sent to.
+    /// Recipients of alerts.
     pub alerts: AlertSettings,
-    /// Where traces and metrics are sent, if anywhere.
+    /// Collector of traces and metrics, if any.
     pub otlp: Option<OtlpSettings>,
 }
 
-/// Whom alerts are sent to, beside the log and the event stream.
+/// Recipients of alerts, beside the log and the event stream.
 #[derive(Debug, Clone)]
 pub struct AlertSettings {
     /// URL that each alert is posted to.
     pub webhook: Option<Hidden>,
-    /// Key of the signature that goes with it.
+    /// Key of the signature on these posts.
     pub webhook_secret: Option<Hidden>,
-    /// Incoming webhook of Slack, or of what speaks as it does.
+    /// Incoming webhook of Slack or a compatible service.
     pub slack: Option<Hidden>,
     /// Integration key of `PagerDuty`.
     pub pagerduty_key: Option<Hidden>,
-    /// URL at which `PagerDuty` takes events.
+    /// URL of the `PagerDuty` events API.
     pub pagerduty_url: Option<String>,
-    /// Addresses that alerts are mailed to.
+    /// Addresses that receive alerts by mail.
     pub email: Vec<String>,
     /// URL of the dashboard, for links.
     pub dashboard: Option<String>,
-    /// Whether what is posted to may be at an address of a private network.
+    /// Whether these URLs may have an address in a private network.
     pub private_addresses: bool,
-    /// The share of responses that should be good.
+    /// Target share of good responses.
     pub objective: f64,
-    /// Changes of the rules of alerts, and an operator's own rules.
+    /// Changes to the built-in alert rules, and the operator's own rules.
     pub rules: RuleChanges,
 }
 
@@ -80,20 +80,21 @@ impl Default for AlertSettings {
 /// An OpenTelemetry collector.
 #[derive(Debug, Clone)]
 pub struct OtlpSettings {
-    /// Base URL; `/v1/traces` and `/v1/metrics` are added. Its path is some collectors' key.
+    /// Base URL, to which `/v1/traces` and `/v1/metrics` are added. For some collectors its path is
+    /// a key.
     pub endpoint: Hidden,
-    /// Headers sent along, `name=value` with commas between.
+    /// Additional headers as `name=value`, separated by commas.
     pub headers: Option<Hidden>,
-    /// Share of the traces begun here that are sent.
+    /// Share of the traces started here that are sent.
     pub sample: f64,
-    /// How often metrics are sent.
+    /// Interval at which metrics are sent.
     pub interval: Duration,
-    /// What is said of the sender beside its own, by name. No value looks like a secret.
+    /// Additional attributes of the sender, by name. No value looks like a secret.
     pub resource: Vec<(String, String)>,
 }
 
 impl PerformanceSettings {
-    /// Above how long an operation of that kind is listed.
+    /// Returns the duration above which an operation of that kind is listed.
     pub fn warning_of(&self, kind: Kind) -> Duration {
         let set = self.warn.iter().find(|(set, _)| *set == kind);
         set.map_or_else(|| kind.default_threshold(), |(_, above)| *above)
@@ -102,7 +103,7 @@ impl PerformanceSettings {
 
 const MICROSECOND: Duration = Duration::from_micros(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// Beyond it nothing is measured apart.
+/// Longer durations are not measured separately.
 const LONGEST: Duration = Duration::from_secs(137);
 
 pub(super) fn read(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSettings, SettingsError> {
@@ -182,8 +183,7 @@ fn alert_rules(raw: &Reader<'_>, objective: &BurnRate) -> Result<RuleChanges, Se
     alert_rules::parse(text, &standing_rules(objective)).map_err(|error| raw.invalid(KEY, error.to_string()))
 }
 
-/// Addresses with commas between, as many as a mail may have. An address is not repeated in an
-/// error.
+/// Addresses separated by commas, as many as a mail may have. An error does not repeat an address.
 fn addresses(raw: &Reader<'_>) -> Result<Vec<String>, SettingsError> {
     const KEY: &str = "alerts.email";
     let Some((text, _)) = raw.text(KEY) else { return Ok(Vec::new()) };
@@ -210,7 +210,7 @@ fn metrics_need_token(raw: &Reader<'_>, tokens: &Tokens) -> Result<bool, Setting
     Ok(need)
 }
 
-/// All of it is checked also where no collector is set: a slip is found when it is made.
+/// Everything is checked even without a collector, so that a mistake shows when it is made.
 fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
     let headers = raw.headers("otlp.headers")?;
     let sample = raw.required("otlp.sample", "a share from 0 to 1, such as 0.1", |text| {
@@ -226,7 +226,8 @@ fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
     Ok(endpoint.map(|endpoint| OtlpSettings { endpoint, headers, sample, interval, resource }))
 }
 
-/// As far as the windows of the error budget can serve it: an hour that is all bad must use up more than they allow.
+/// Limited by the windows of the error budget: an hour of only bad responses must exceed their
+/// thresholds.
 fn objective(raw: &Reader<'_>) -> Result<f64, SettingsError> {
     raw.required(
         "alerts.objective",
@@ -241,9 +242,9 @@ fn objective(raw: &Reader<'_>) -> Result<f64, SettingsError> {
     )
 }
 
-/// What a process says of itself, which nobody sets.
+/// Attributes that the process sets itself.
 const OWN: [&str; 2] = ["service.version", "service.instance.id"];
-/// Of attributes, and of a name and a value in bytes.
+/// Maximum number of attributes, and of bytes in a name and a value.
 const MOST_ATTRIBUTES: usize = 32;
 const LONGEST_NAME: usize = 128;
 const LONGEST_VALUE: usize = 256;
@@ -349,7 +350,7 @@ mod tests {
                 assert!(!error.contains("hunter2"), "{error}");
                 assert!(check_with(&[(variable, url), ("TIDEGATE_ALERTS_PRIVATE_ADDRESSES", "on")]).is_ok());
             }
-            // A name is resolved when it is posted to.
+            // A name is resolved only when the URL is posted to.
             assert!(check_with(&[(variable, "http://localhost/")]).is_ok());
         }
     }
@@ -420,7 +421,7 @@ mod tests {
         let told = set("service.name = shop, deployment.environment.name=production").unwrap();
         assert_eq!(told, [pair("service.name", "shop"), pair("deployment.environment.name", "production")]);
         for wrong in ["", "a", "a=", "=b", "a=b,", "a=b,a=c", "a b=c", "service.instance.id=1", "service.version=2"] {
-            // Nothing at all is no setting.
+            // An empty text means that the setting is not set.
             assert_eq!(set(wrong).is_err(), !wrong.is_empty(), "{wrong:?}");
         }
         let error = set("owner=ada@example.org").unwrap_err().to_string();

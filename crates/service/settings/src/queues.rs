@@ -1,4 +1,4 @@
-//! Which queues a process serves, and how.
+//! Which queues a process serves, and with which settings.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::reader::Reader;
 const LEAST_TIMEOUT: Duration = Duration::from_secs(60);
 const MOST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Settings of queues that aren't served are checked too.
+/// Settings of queues that are not served are checked too.
 pub(super) fn served(raw: &Reader<'_>) -> Result<Vec<ServedQueue>, SettingsError> {
     let names = raw.required("queues", &format!("`all`, or some of {}", QUEUES.join(", ")), chosen)?;
     let mut served = Vec::new();

@@ -1,4 +1,4 @@
-//! Settings as text, with the place each came from.
+//! Settings as text, each with its source.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -11,24 +11,24 @@ use tidegate_base::similar::most_like;
 use super::catalogue::{CATALOGUE, RETIRED, Setting};
 use super::{SecretFile, Settings, SettingsError};
 
-/// The prefix of most settings' variables.
+/// Prefix of most settings' variables.
 const PREFIX: &str = "TIDEGATE_";
-/// Variables of the command line `tidegate`, which an operator may have set in the same shell.
+/// Variables of the command line tool `tidegate`. An operator may have set them in the same shell.
 const OF_COMMAND_LINE: [&str; 4] = ["TIDEGATE_CA", "TIDEGATE_TOKEN", "TIDEGATE_TOKEN_FILE", "TIDEGATE_URL"];
 const ADMIN_TOKEN: &str = "tokens.admin";
 
-/// Where a value came from.
+/// Source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody set it.
+    /// The default.
     Default,
     /// The settings file.
     File(PathBuf),
     /// An environment variable.
     Variable(&'static str),
-    /// A file with the secret alone, which a setting names.
+    /// A file that contains only the secret, and that a setting names.
     SecretFile(PathBuf),
-    /// A flag of the command line.
+    /// A command line flag.
     Flag(&'static str),
 }
 
@@ -44,26 +44,27 @@ impl fmt::Display for Source {
     }
 }
 
-/// The text of every setting that somebody set.
+/// The text of every setting that is set.
 #[derive(Debug, Default)]
 pub struct RawSettings {
     values: BTreeMap<&'static str, (String, Source)>,
-    /// The files of secrets. Those of variables stand over those of the settings file.
+    /// The files of secrets. A file named by a variable overrides one named in the settings file.
     secret_files: BTreeMap<&'static str, PathBuf>,
-    /// The faults of the settings, in the order in which they were found.
+    /// Faults of the settings, in the order in which they were found.
     faults: Vec<SettingsError>,
-    /// Settings that are no longer read, with what to set in their place.
+    /// Settings that are no longer read, each with its replacement.
     warnings: Vec<String>,
 }
 
 impl RawSettings {
-    /// Reads the settings file, if any, and lays the environment over it.
+    /// Reads the settings file, if any, and applies the environment on top of it.
     ///
-    /// `file` must exist when it is given; without it, `tidegate.toml` in the working directory is read if it is there.
+    /// If `file` is given, it must exist. Otherwise `tidegate.toml` in the working directory is
+    /// read if it exists.
     ///
     /// # Errors
     ///
-    /// When the file can't be read or is not TOML. All other faults are reported by
+    /// If the file cannot be read or is not TOML. All other faults are reported by
     /// [`judge`](Self::judge).
     pub fn load(
         file: Option<&Path>,
@@ -84,12 +85,12 @@ impl RawSettings {
         Ok(settings)
     }
 
-    /// Sets a setting over whatever was set before.
+    /// Sets a setting, and overrides its earlier value.
     pub fn lay_over(&mut self, key: &'static str, text: &str, source: Source) {
         self.values.insert(key, (text.to_owned(), source));
     }
 
-    /// The files that secrets were read from.
+    /// Returns the files that secrets were read from.
     pub(super) fn secret_files(&self) -> Vec<SecretFile> {
         let file = |(key, path): (&&'static str, &PathBuf)| {
             let text = self.values.get(key).map_or("", |(text, _)| text.as_str());
@@ -99,7 +100,7 @@ impl RawSettings {
         self.secret_files.iter().filter_map(file).collect()
     }
 
-    /// The text of a setting and where it came from; `None` when it is neither set nor has a default.
+    /// Returns the text of a setting and its source. `None` if it is not set and has no default.
     ///
     /// An empty text counts as not set, so that `VARIABLE=` in a unit file switches a setting off.
     pub(super) fn get(&self, setting: &'static Setting) -> Option<(&str, Source)> {
@@ -109,7 +110,7 @@ impl RawSettings {
         }
     }
 
-    /// Every setting with its value, secrets masked, for `--print-settings`.
+    /// Returns every setting with its value, secrets masked, for `--print-settings`.
     pub fn shown(&self) -> impl Iterator<Item = (&'static Setting, String, Source)> + '_ {
         CATALOGUE.iter().map(|setting| match self.get(setting) {
             Some((_, source)) if setting.is_secret => (setting, "****".to_owned(), source),
@@ -118,26 +119,26 @@ impl RawSettings {
         })
     }
 
-    /// Adds a fault that was met outside.
+    /// Adds a fault that was found elsewhere.
     pub fn add_fault(&mut self, fault: SettingsError) {
         self.faults.push(fault);
     }
 
-    /// The faults of reading: unknown names, and values that are no text.
+    /// Returns the faults of reading: unknown names, and values that are not text.
     pub fn take_faults(&mut self) -> Vec<SettingsError> {
         std::mem::take(&mut self.faults)
     }
 
-    /// A line for each retired setting that is still set: it has no effect.
+    /// Returns a line for each retired setting that is still set: it has no effect.
     pub fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 
-    /// Checks everything.
+    /// Checks all settings.
     ///
     /// # Errors
     ///
-    /// The first setting that can't be used.
+    /// The first invalid setting.
     pub fn check(self) -> Result<Settings, SettingsError> {
         let (settings, mut faults) = self.judge();
         match settings {
@@ -146,10 +147,10 @@ impl RawSettings {
         }
     }
 
-    /// Checks everything, and returns all faults.
+    /// Checks all settings, and returns all faults.
     ///
-    /// With faults, the settings are those of which each faulty one has its default. `None` where
-    /// that is no way out.
+    /// If there are faults, each invalid setting has its default in the result. `None` if the
+    /// defaults do not help.
     pub fn judge(mut self) -> (Option<Settings>, Vec<SettingsError>) {
         let mut faults = self.take_faults();
         let mut replaced = BTreeSet::new();
@@ -161,7 +162,7 @@ impl RawSettings {
                         SettingsError::Invalid { setting, .. } => Some(*setting),
                         _ => None,
                     };
-                    // Its default is no good either, beside the other settings.
+                    // Its default is invalid too in combination with the other settings.
                     if key.is_some_and(|key| !replaced.insert(key)) {
                         return (None, faults);
                     }
@@ -256,7 +257,8 @@ impl RawSettings {
         }
     }
 
-    /// A variable stands over the settings file, also over the file of a secret that it names.
+    /// A variable overrides the settings file. It also overrides a file that the settings file
+    /// names for the secret.
     fn set(&mut self, setting: &'static Setting, text: String, source: Source) {
         let is_set = !text.trim().is_empty();
         let before = self.values.insert(setting.key, (text, source.clone()));
@@ -270,7 +272,8 @@ impl RawSettings {
         }
     }
 
-    /// Notes the file of a secret, with who names it as the source of its text until it is read.
+    /// Records the file of a secret. Until it is read, the source of its text is the setting that
+    /// names it.
     fn set_secret_file(&mut self, setting: &'static Setting, path: &str, source: Source) {
         if path.trim().is_empty() {
             return;
@@ -309,14 +312,16 @@ impl RawSettings {
         }
     }
 
-    /// A bad token is one fault. That an open address needs a token would be reported as a second.
+    /// A bad token is one fault. Otherwise the open address, which needs a token, would be reported
+    /// as a second one.
     fn take_any_admin_token(&mut self) {
         self.values.insert(ADMIN_TOKEN, ("a-token-in-its-place".to_owned(), Source::Default));
     }
 }
 
-/// Whether a variable that no setting knows is likely a setting's name misspelt. Kubernetes names a service `tidegate`
-/// in variables of its own, such as `TIDEGATE_SERVICE_HOST` and `TIDEGATE_PORT_8080_TCP`.
+/// Whether a variable that is not a setting is probably a misspelt setting. Kubernetes sets
+/// variables of its own for a service named `tidegate`, such as `TIDEGATE_SERVICE_HOST` and
+/// `TIDEGATE_PORT_8080_TCP`.
 fn is_meant_for_us(name: &str) -> bool {
     let is_of_command_line = OF_COMMAND_LINE.contains(&name);
     name.strip_prefix(PREFIX).filter(|_| !is_of_command_line).is_some_and(|rest| {
@@ -324,7 +329,8 @@ fn is_meant_for_us(name: &str) -> bool {
     })
 }
 
-/// Where a text stops to be TOML, and why. The parser's own message also shows the line, which may hold a token.
+/// Returns where a text stops being TOML, and why. The parser's own message also shows the line,
+/// which may contain a token.
 fn place_and_reason(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
@@ -333,7 +339,7 @@ fn place_and_reason(text: &str, error: &toml::de::Error) -> String {
     format!("line {line}, column {column}: {}", error.message())
 }
 
-/// The text of a TOML value that is not a table; lists of texts join with commas.
+/// Returns the text of a TOML value that is not a table. Lists of texts are joined with commas.
 fn scalar(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
@@ -347,7 +353,7 @@ fn scalar(value: &toml::Value) -> Option<String> {
     }
 }
 
-/// The variable that is most like that name. The prefix is not compared, so that
+/// Returns the variable that is most similar to the name. The prefix is not compared, so that
 /// `TIDEGATE_REDIS_URL` finds `REDIS_URL`.
 fn nearest_variable(name: &str) -> Option<&'static str> {
     let without = |name: &'static str| name.strip_prefix(PREFIX).unwrap_or(name);

@@ -1,4 +1,4 @@
-//! One setting at a time, from text to value.
+//! Reads one setting at a time, from text to value.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -14,20 +14,20 @@ use tidegate_ratelimit::{Ipv6Prefix, Quota, network_of};
 use super::catalogue::Setting;
 use super::{Hidden, LimitMode, LimitSettings, MAX_SMALL_LIMIT, RawSettings, Secret, SettingsError, Source};
 
-/// Tokens shorter than this are guessed too easily.
+/// Shorter tokens are too easy to guess.
 const MIN_TOKEN: usize = 16;
 
-/// Reads one setting at a time, and names it when it is wrong.
+/// Reads one setting at a time, and names it in errors.
 pub(super) struct Reader<'a>(pub(super) &'a RawSettings);
 
-/// Why a text is no token; none if it is one.
+/// Returns why a text is not a token. `None` if it is one.
 pub fn token_fault(text: &str) -> Option<String> {
     let is_token = text.len() >= MIN_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
     (!is_token).then(|| format!("wants {MIN_TOKEN} or more visible ASCII characters without spaces"))
 }
 
-/// A word of a log filter that is nearly a level; none if there is none. The filter would take it
-/// for the name of a module, and log nothing else.
+/// Returns a word of a log filter that is almost a level. `None` if there is none. The filter would
+/// take that word for the name of a module, and log only that module.
 pub fn misspelt_level(filter: &str) -> Option<String> {
     const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
     let words = filter.split(',').map(|word| word.trim().to_lowercase());
@@ -73,7 +73,7 @@ impl Reader<'_> {
         Ok(self.hard_to_guess(key)?.map(Secret::new))
     }
 
-    /// A key that both sides sign with, and so has to be kept as it is.
+    /// A key that both sides sign with, and that is therefore kept as text.
     pub(super) fn signing_key(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
         Ok(self.hard_to_guess(key)?.map(Hidden::new))
     }
@@ -113,7 +113,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A URL of Redis. What is wrong with it is told without repeating it, since it may hold a password.
+    /// A Redis URL. Errors do not repeat it, because it may contain a password.
     pub(super) fn redis_url(&self, key: &'static str) -> Result<Option<tidegate_redis::Config>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(None) };
         let asks_for_timeout = text
@@ -151,7 +151,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A limit whose charges are remembered one by one.
+    /// A limit whose charges are stored one by one.
     pub(super) fn small_limit(
         &self,
         quota: &'static str,
@@ -165,7 +165,7 @@ impl Reader<'_> {
         Ok(settings)
     }
 
-    /// Addresses and networks with commas between.
+    /// Addresses and networks, separated by commas.
     pub(super) fn networks(&self, key: &'static str) -> Result<Vec<IpNet>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(Vec::new()) };
         let wrong = |entry: &str| {
@@ -176,7 +176,8 @@ impl Reader<'_> {
         text.split(',').map(str::trim).map(network).collect()
     }
 
-    /// Those that a limiter can tell from their neighbours: an entry that is narrower than a client would allow nobody.
+    /// Networks that a limiter can distinguish from their neighbours. An entry that is smaller than
+    /// a client would never match.
     pub(super) fn allowed(&self, key: &'static str, prefix: Ipv6Prefix) -> Result<Vec<IpNet>, SettingsError> {
         let networks = self.networks(key)?;
         match networks.iter().find(|network| matches!(network, IpNet::V6(v6) if v6.prefix_len() > prefix.bits())) {
@@ -197,7 +198,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A share between none and all.
+    /// A share between 0 and 1.
     pub(super) fn share(&self, key: &'static str) -> Result<f64, SettingsError> {
         self.required(key, "a share above 0 and below 1, such as 0.05", |text| {
             text.parse().ok().filter(|share| *share > 0.0 && *share < 1.0)
@@ -219,12 +220,13 @@ impl Reader<'_> {
         Ok(self.checked_url(key, wanted, is_right)?.map(|url| url.reveal().to_owned()))
     }
 
-    /// An HTTP URL that may hold a secret, in its path or behind `?`: what is wrong with it is told without repeating it.
+    /// An HTTP URL that may contain a secret in its path or query. Errors do not repeat it.
     pub(super) fn secret_url(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
         self.checked_url(key, "a URL such as https://alerts.example.com/hook", |_| true)
     }
 
-    /// The same of one that a path is added to, and so without anything behind its own, nor user and password.
+    /// Like [`Self::secret_url`], for a URL that a path is appended to. So it has no query,
+    /// fragment, user or password.
     pub(super) fn secret_base_url(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
         let wanted = "a URL such as http://127.0.0.1:4318, without user, password and anything behind `?` or `#`";
         self.checked_url(key, wanted, |url| {
@@ -239,7 +241,7 @@ impl Reader<'_> {
         is_right: impl Fn(&Url) -> bool,
     ) -> Result<Option<Hidden>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(None) };
-        // As whoever posts there reads it.
+        // Parsed in the same way as by the HTTP client.
         let is_http = |url: Url| matches!(url.scheme(), "http" | "https") && url.has_host() && is_right(&url);
         if text.parse::<Url>().is_ok_and(is_http) {
             return Ok(Some(Hidden::new(text)));
@@ -247,7 +249,8 @@ impl Reader<'_> {
         Err(self.invalid(key, format!("wants {wanted}")))
     }
 
-    /// Headers, `name=value` with commas between. Their values are secrets, and not repeated.
+    /// Headers as `name=value`, separated by commas. Their values are secrets, and errors do not
+    /// repeat them.
     pub(super) fn headers(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(None) };
         let is_header = |entry: &str| {

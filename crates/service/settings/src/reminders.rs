@@ -5,16 +5,16 @@ use std::time::Duration;
 use super::SettingsError;
 use super::reader::Reader;
 
-/// How tenants are reminded of what is about to begin.
+/// Reminders of occurrences that are about to begin.
 #[derive(Debug, Clone, Copy)]
 pub struct ReminderSettings {
     /// How long before an occurrence its reminder is sent.
     pub lead: Duration,
-    /// How long before it is sent a reminder is prepared.
+    /// How long before sending it a reminder is prepared.
     pub horizon: Duration,
-    /// Whether attendees that are addresses get a mail.
+    /// Whether attendees that are mail addresses get a mail.
     pub email: bool,
-    /// Reminders, and mails of them, that a tenant may have on a day.
+    /// Maximum number of reminders, and of mails for them, per tenant and day.
     pub per_tenant_day: u32,
 }
 

@@ -1,36 +1,36 @@
-//! A value that is compared but never shown.
+//! A secret that is compared but never shown.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// A token that its owner can prove to know, held as a digest only.
+/// A token, of which only a digest is kept. Clients prove that they know the token.
 ///
-/// Clones share it, and so they all change when it is replaced.
+/// Clones share the digest, so that a replacement changes all of them.
 #[derive(Clone)]
 pub struct Secret {
     digest: Arc<RwLock<[u8; 32]>>,
 }
 
 impl Secret {
-    /// Takes the text of the secret and forgets it.
+    /// Keeps a digest of the text.
     pub fn new(text: &str) -> Self {
         Self { digest: Arc::new(RwLock::new(Sha256::digest(text).into())) }
     }
 
-    /// Takes another text in its place. What was the secret before is none any more.
+    /// Replaces the secret. The old one is no longer valid.
     pub fn replace(&self, text: &str) {
         let digest = Sha256::digest(text).into();
         *self.digest.write().unwrap_or_else(PoisonError::into_inner) = digest;
     }
 
-    /// What is kept of it, to be part of a key.
+    /// Returns the digest, for use as a part of a key.
     pub(super) fn digest(&self) -> [u8; 32] {
         *self.digest.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether `candidate` is the secret, in a time that depends on neither.
+    /// Whether `candidate` is the secret. The time does not depend on either of them.
     pub fn matches(&self, candidate: &str) -> bool {
         let digest: [u8; 32] = Sha256::digest(candidate).into();
         digest.ct_eq(&self.digest()).into()

@@ -1,4 +1,4 @@
-//! Secrets in files of their own, as orchestrators hand them out.
+//! Secrets in files of their own, as orchestrators provide them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::catalogue::Setting;
 
-/// A longer file is no secret: the setting names the wrong file.
+/// A longer file is not a secret: the setting names the wrong file.
 const LONGEST: u64 = 64 << 10;
 
 /// The file that a secret is read from.
@@ -14,39 +14,39 @@ const LONGEST: u64 = 64 << 10;
 pub struct SecretFile {
     /// The secret.
     pub setting: &'static Setting,
-    /// The file, which holds nothing else.
+    /// Its path. The file contains only the secret.
     pub path: PathBuf,
-    /// Digest of its content in the settings.
+    /// Digest of the content that the settings were read from.
     pub digest: [u8; 32],
 }
 
-/// A file that holds no secret. Its content is not part of the error.
+/// Why a file contains no valid secret. The error does not repeat its content.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretFileError {
-    /// The system refuses.
+    /// The system refuses access.
     #[error("can't be read: {0}")]
     Unreadable(#[from] io::Error),
     /// It is a directory, a pipe or a device.
     #[error("can't be read: it is not a regular file")]
     NoFile,
-    /// It is no text.
+    /// It is not text.
     #[error("is not UTF-8")]
     NotText,
-    /// There is nothing in it.
+    /// It is empty.
     #[error("is empty")]
     Empty,
-    /// It holds something else.
+    /// It is too large to be a secret.
     #[error("is larger than 64 KiB")]
     TooLarge,
 }
 
 impl SecretFile {
-    /// The secret. White space around it, such as the last line break, is no part of it.
+    /// Returns the secret, without leading and trailing white space such as the last line break.
     ///
     /// # Errors
     ///
-    /// When the file can't be read, or holds no text or too much.
+    /// If the file cannot be read, is empty or too large, or is not text.
     pub fn read(&self) -> Result<String, SecretFileError> {
         read_secret(&self.path)
     }
@@ -58,7 +58,7 @@ impl SecretFile {
 ///
 /// As [`SecretFile::read`].
 pub fn read_secret(path: &Path) -> Result<String, SecretFileError> {
-    // Opening anything else, such as a named pipe, could wait for ever.
+    // Opening something else, such as a named pipe, could block for ever.
     if !std::fs::metadata(path)?.is_file() {
         return Err(SecretFileError::NoFile);
     }

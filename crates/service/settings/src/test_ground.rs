@@ -2,11 +2,11 @@
 
 use super::{RawSettings, Settings, SettingsError};
 
-/// The defaults, and over them these variables.
+/// Checks the defaults with these variables on top.
 ///
 /// # Errors
 ///
-/// When one of them can't be used.
+/// If one of them is invalid.
 pub fn check_with(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
     RawSettings::load(None, environment)?.check()

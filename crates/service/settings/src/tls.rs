@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use super::SettingsError;
 use super::reader::Reader;
 
-/// Where the API's certificate and its key lie.
+/// The files of the API's certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// PEM: the certificate, and those that lead from it to an authority.
+    /// PEM file with the certificate and its chain.
     pub certificate: PathBuf,
-    /// PEM: its private key.
+    /// PEM file with the private key.
     pub key: PathBuf,
 }
 
-/// One without the other would be a server that speaks in clear, though somebody meant it not to.
+/// With only one of the two, the server would serve plain HTTP although the operator wants TLS.
 pub(super) fn tls(raw: &Reader<'_>) -> Result<Option<TlsSettings>, SettingsError> {
     let path = |key| raw.text(key).map(|(text, _)| PathBuf::from(text));
     match (path("tls.certificate"), path("tls.key")) {

@@ -4,53 +4,54 @@ use sha2::{Digest, Sha256};
 
 use crate::Secret;
 
-/// The tokens that guard what is not a tenant's own.
+/// Tokens for everything that does not belong to a tenant.
 #[derive(Debug, Clone, Default)]
 pub struct Tokens {
-    /// Changes on the operations routes; allows reads too.
+    /// Permits changes and reads on the operations routes.
     pub admin: Option<Secret>,
-    /// Reads on the operations routes.
+    /// Permits reads on the operations routes.
     pub read: Option<Secret>,
-    /// Decisions for services in any language.
+    /// Permits services in any language to request decisions.
     pub service: Option<Secret>,
 }
 
 impl Tokens {
-    /// Whether any token is set, which ends the open first tour.
+    /// Whether any token is set, which ends the open first trial.
     pub fn any(&self) -> bool {
         self.admin.is_some() || self.read.is_some() || self.service.is_some()
     }
 
-    /// Whether two of them are the same: the weaker one would have the rights of the other.
+    /// Whether two tokens are the same. Then the weaker one would have the rights of the other.
     pub(crate) fn are_shared(&self) -> bool {
         let digests: Vec<_> =
             [&self.admin, &self.read, &self.service].into_iter().flatten().map(Secret::digest).collect();
         digests.iter().enumerate().any(|(at, digest)| digests[..at].contains(digest))
     }
 
-    /// A key for that purpose: the same wherever the same tokens are set, and another once one of
-    /// them is changed.
+    /// Derives a key for that purpose. It is the same wherever the same tokens are set, and changes
+    /// if one of them changes.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut digest = Sha256::new();
         digest.update(purpose);
         for token in [&self.admin, &self.read, &self.service] {
-            // What is not set must not look like what is.
+            // An absent token must differ from every present one.
             digest.update([0, u8::from(token.is_some())]);
             digest.update(token.as_ref().map_or([0; 32], Secret::digest));
         }
         digest.finalize().into()
     }
 
-    /// Which of them `sent` is.
+    /// Returns the rights of the token `sent`.
     ///
-    /// All are compared, whatever the first comparison says, so that the time reveals nothing.
+    /// It compares all tokens, whatever the first comparison returns, so that the time reveals
+    /// nothing.
     pub fn rights(&self, sent: &str) -> Rights {
         let is = |token: &Option<Secret>| token.as_ref().is_some_and(|token| token.matches(sent));
         Rights { admin: is(&self.admin), read: is(&self.read), service: is(&self.service) }
     }
 }
 
-/// Which tokens somebody has shown.
+/// Which tokens a caller has presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rights {
     /// The admin token.

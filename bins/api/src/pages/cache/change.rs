@@ -1,4 +1,4 @@
-//! What is changed of the cache.
+//! Changes of the cache.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::routes::cache::purge::{Selection, drop_from, matching};
 use crate::routes::cache::warm_up;
 
-/// Keys that are counted before they go, and those that are listed.
+/// Maximum number of keys that are counted before they are removed, and of listed keys.
 const MOST_COUNTED: usize = 1_000;
 const MOST_LISTED: usize = 20;
 
@@ -67,12 +67,12 @@ pub(in crate::pages) async fn warm_up(
     refused(&app, &frame, Again::of("warm-up", &[("limit", &limit), ("class", &class)], problem))
 }
 
-/// The page again, with the form that was refused.
+/// Renders the page again, with the form that was refused.
 fn refused(app: &App, frame: &Frame, again: Result<Again, Problem>) -> Result<Response, Problem> {
     Ok(page(app, &CacheQuery::default(), frame, &again?))
 }
 
-/// Asked always, with what this process holds of it.
+/// Always asks for confirmation, and shows what this process holds.
 pub(in crate::pages) async fn invalidate(
     State(app): State<App>,
     Change { wanted, frame }: Change<OfPattern>,
@@ -111,7 +111,7 @@ pub(in crate::pages) async fn class(
 ) -> Result<Response, Problem> {
     let class = wanted.class;
     if is_sure(wanted.sure.as_deref()) {
-        // A class is no way to say everything: that is another button.
+        // A class cannot mean everything: that is another button.
         let dropped = if class == "all" {
             Err(Problem::unprocessable("bad-selection", "`class`: there is no class `all`"))
         } else {

@@ -8,10 +8,10 @@ use tidegate_perfmon::mask;
 
 use super::super::text;
 
-/// Longest that is shown, in characters.
+/// Maximum number of characters shown.
 const SHOWN: usize = 16 * 1024;
 const MASK: &str = "****";
-/// Parts of field names whose values are secret, in small letters and without separators.
+/// Parts of field names whose values are secret, in lower case and without separators.
 const SECRET: [&str; 14] = [
     "password",
     "passwd",
@@ -29,7 +29,7 @@ const SECRET: [&str; 14] = [
     "session",
 ];
 
-/// JSON over lines, by two masks: names of fields that say it, and texts that look like it.
+/// Formats JSON with two masks: for names of fields, and for texts that look like secrets.
 pub(super) fn show(what: &str, json: &str) -> Markup {
     let masked = masked(json);
     let shown = text::visible(&masked);

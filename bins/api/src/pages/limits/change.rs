@@ -1,4 +1,4 @@
-//! What is changed of limits.
+//! Changes of limits.
 
 use std::str::FromStr;
 
@@ -46,12 +46,12 @@ pub(in crate::pages) struct Block {
 pub(in crate::pages) struct NewQuota {
     form: String,
     limiter: String,
-    /// Nothing for that of the settings.
+    /// Empty for the quota from the settings.
     quota: String,
     sure: Option<String>,
 }
 
-/// The whole plan: a limit that is nothing is that of the tier.
+/// The whole plan. An empty limit means that of the tier.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::pages) struct PlanForm {
@@ -211,7 +211,7 @@ impl PlanForm {
     }
 }
 
-/// `None` for that of the tier.
+/// `None` for the limit of the tier.
 fn limit<T: FromStr>(field: &str, typed: &str) -> Result<Option<T>, Problem> {
     if typed.is_empty() { Ok(None) } else { number(field, typed).map(Some) }
 }

@@ -17,7 +17,7 @@ use crate::limits::{TENANT, counted_as, undecided};
 use crate::problem::Problem;
 use crate::routes::rate_limit::keys::known_tenant;
 
-/// The rest of its block; `None` if it is not known.
+/// Returns the rest of its block. `None` if it is not known.
 pub(super) async fn blocked_for(app: &App, limiter: &str, key: &str) -> Option<Duration> {
     if limiter == TENANT {
         let tenant = known_tenant(app, key).await.ok()?;
@@ -26,7 +26,7 @@ pub(super) async fn blocked_for(app: &App, limiter: &str, key: &str) -> Option<D
     app.limiters().named(limiter).ok()?.limiter().peek(key, 1).await.ok()?.blocked_for()
 }
 
-/// A key as its limiter counts it, and what the limiter would decide now.
+/// A key as its limiter counts it, and the limiter's decision now.
 pub(super) struct Found {
     limiter: String,
     key: String,

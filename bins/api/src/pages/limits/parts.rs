@@ -1,4 +1,4 @@
-//! What several parts of the page of limits show.
+//! Elements that several parts of the limits page use.
 
 use maud::{Markup, html};
 use serde_json::Value;

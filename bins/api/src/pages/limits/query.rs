@@ -41,7 +41,7 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// The address that looks up one key, or one tenant.
+/// Returns the address that looks up one key or one tenant.
 pub(super) fn look_up(limiter: &str, key: &str) -> String {
     if limiter == TENANT {
         return format!("{}?tenant={}", Here::Limits.path(), encoded(key));

@@ -1,5 +1,5 @@
-//! Twenty requests against a copy of a limiter: the same quota, algorithm and block, in memory, on
-//! a clock that is moved by hand.
+//! Twenty requests to a copy of a limiter: the same quota, algorithm and block, in memory, on a
+//! simulated clock.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ use crate::limits::TENANT;
 use crate::problem::Problem;
 
 const REQUESTS: u64 = 20;
-/// An hour between two.
+/// Maximum time between two requests: an hour.
 const LONGEST_APART: u64 = 3_600_000;
 const KEY: &str = "somebody";
 
 /// The outcome of one request.
 pub(super) struct Outcome {
     at: Duration,
-    /// None where there is no decision, since the cost can never fit.
+    /// `None` if there is no decision, because the cost can never fit.
     decided: Option<Decided>,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn typed(query: &LimitsQuery) -> (&str, &str) {
     (query.cost.as_deref().unwrap_or("1"), query.apart.as_deref().unwrap_or("0"))
 }
 
-/// `None` where nothing is to be simulated.
+/// `None` if the query has no simulation.
 pub(super) async fn run(app: &App, query: &LimitsQuery) -> Result<Option<Vec<Outcome>>, Problem> {
     let (cost, apart) = typed(query);
     let (cost, apart) = (number::<u64>("cost", cost)?, number::<u64>("apart", apart)?);
@@ -88,7 +88,7 @@ pub(super) fn show(limiters: &[Value], query: &LimitsQuery, outcomes: Option<&[O
 
 async fn outcomes_of(app: &App, what: &str, cost: u64, apart: Duration) -> Result<Vec<Outcome>, Problem> {
     let clock = ManualClock::new(Timestamp::default());
-    // Not at the beginning of time, where a window before the first would be missing.
+    // Not at time zero, where the window before the first would be missing.
     clock.advance(Duration::from_secs(1_000_000));
     let mut outcomes = Vec::new();
     if let Ok(tier) = what.parse::<Tier>() {
@@ -103,7 +103,7 @@ async fn outcomes_of(app: &App, what: &str, cost: u64, apart: Duration) -> Resul
     let named = app.limiters().named(what)?;
     let limiter = named.scratch(clock.clone()).map_err(|error| Problem::internal(&error))?;
     for number in 0..REQUESTS {
-        // The front door counts addresses, and any text is a key to it.
+        // The front limiter counts addresses, but accepts any text as a key.
         let decided = limiter.check(KEY, cost).await.map(|decision| Decided::of(&decision));
         outcomes.push(outcome(number, apart, decided)?);
         clock.advance(apart);

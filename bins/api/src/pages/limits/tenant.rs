@@ -1,4 +1,4 @@
-//! Tiers, and one tenant: what it may, what it has used, and another plan for it.
+//! Tiers, and one tenant: its limits, its usage, and a form for another plan.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::query::look_up;
 use crate::app::App;
 use crate::limits::TENANT;
 
-/// More are looked up by their id.
+/// Further tenants are looked up by their id.
 const MOST_LISTED: usize = 25;
 
 pub(super) async fn show(
@@ -27,7 +27,7 @@ pub(super) async fn show(
     found: Option<&(Arc<Tenant>, TenantUsage)>,
     again: &Again,
 ) -> Markup {
-    // Limits are looked at in an outage too, which takes no more from the page than this list.
+    // Limits are also needed in an outage, in which the page only lacks this list.
     let listed = app.node().store.tenants(MOST_LISTED, None).await.ok();
     html! {
         section.card aria-labelledby="tenants" {

@@ -19,7 +19,7 @@ use crate::routes::performance::silences::{self, NewSilence};
 
 const FORM: &str = "silence";
 
-/// With a frame where who looks may change something.
+/// `frame` is set if the visitor may make changes.
 pub(super) fn show(frame: Option<&Frame>, firing: &[Value], silences: &[Value], again: &Again) -> Markup {
     html! {
         @if firing.is_empty() {
@@ -51,7 +51,7 @@ fn fires(frame: Option<&Frame>, alert: &Value, again: &Again) -> Markup {
     }
 }
 
-/// The first of the processes, and how many there are more.
+/// Returns the first process, and the number of others.
 fn names(processes: &[Value]) -> String {
     const SHOWN: usize = 3;
     let first: Vec<_> = processes.iter().take(SHOWN).map(said).collect();
@@ -62,7 +62,7 @@ fn names(processes: &[Value]) -> String {
 }
 
 fn silence_form(frame: &Frame, alert: &Value, again: &Again) -> Markup {
-    // Each field has its own label, though many such forms be open at once.
+    // Each field has its own label, even with many open forms.
     let id = |field: &str| format!("{field} {} {}", said(&alert["rule"]), said(&alert["subject"])).replace(' ', "-");
     let (minutes, reason) = (id("minutes"), id("reason"));
     let is_refused = again.typed(FORM, "rule") == alert["rule"].as_str()

@@ -1,4 +1,4 @@
-//! What is done to the ticked jobs of a list, one by one.
+//! Actions on the selected jobs of a list, one by one.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -19,11 +19,11 @@ use crate::routes::queues::actions::budget;
 use crate::routes::queues::jobs::{self, Act};
 use crate::routes::queues::known;
 
-/// Most that are ticked at once.
+/// Maximum number of selected jobs.
 pub(super) const MOST_TICKED: usize = 200;
 
-/// A list of fields, since `id` comes once for each ticked job and serde's structs take a name
-/// once.
+/// A list of fields, because `id` occurs once per selected job, and serde's structs accept a name
+/// only once.
 #[derive(Deserialize)]
 #[serde(try_from = "Vec<(String, String)>")]
 pub(in crate::pages) struct Ticked {
@@ -71,7 +71,7 @@ impl TryFrom<Vec<(String, String)>> for Ticked {
 }
 
 impl Signed for Ticked {
-    /// Room for the most ids of the greatest length, each character percent-encoded.
+    /// Size for the maximum number of ids of maximum length, each character percent-encoded.
     const LONGEST: usize = 16 * 1024 + MOST_TICKED * (128 * 3 + 4);
 
     fn form(&self) -> &str {
@@ -114,7 +114,8 @@ pub(in crate::pages) async fn change(
         if Instant::now() >= end {
             break;
         }
-        // A job that is gone or elsewhere counts as left. Another failure would hit all of them.
+        // A job that is gone or has changed counts as left. Any other failure would affect all of
+        // them.
         match jobs::act(&app, queue, id, act).await {
             Ok(_) => done += 1,
             Err(problem) if problem.is_of_client() => {}

@@ -1,4 +1,4 @@
-//! Jobs of one state, to be ticked.
+//! Jobs of one state, with checkboxes.
 
 use maud::{Markup, html};
 use tidegate_queue::{JobRecord, State as JobState, Timestamp};

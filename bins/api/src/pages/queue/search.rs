@@ -1,4 +1,4 @@
-//! A job by its id, or by a part of that or of its kind.
+//! Finds a job by its id, or by a part of its id or kind.
 
 use maud::{Markup, html};
 use tidegate_queue::{JobRecord, State as JobState};
@@ -10,11 +10,11 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::routes::queues::jobs::{self, JobsQuery};
 
-/// How far it looks, page by page of the most that one may hold: a queue may have a million.
+/// How many jobs the search visits, in pages of the maximum length. A queue may have a million.
 const SEARCHED: usize = 1_000;
 const PAGE: usize = 200;
 
-/// The first thousand of a state, for what holds the text in its id or kind.
+/// Searches the first thousand jobs of a state for the text in the id or kind.
 pub(super) async fn find(app: &App, queue: &str, state: JobState, sought: &str) -> Result<Listed, Problem> {
     let (mut found, mut cursor, mut seen) = (Vec::new(), None, 0);
     while seen < SEARCHED {

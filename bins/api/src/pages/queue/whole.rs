@@ -1,4 +1,4 @@
-//! What is done to all jobs of a queue, or to all that are finished.
+//! Actions on all jobs of a queue, or on all finished ones.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The field by which a form proves that it came from a page of ours.
+//! The field by which a form proves that it came from one of the dashboard's pages.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
@@ -18,12 +18,12 @@ const NONCE: &str = "tidegate_form";
 #[derive(Debug, Clone)]
 pub(in crate::pages) struct FormToken {
     code: [u8; 32],
-    /// To be set where the browser had none.
+    /// To be set if the browser had none.
     cookie: Option<HeaderValue>,
 }
 
 impl FormToken {
-    /// Bound to the session, else to the nonce that the browser has or is given now.
+    /// Bound to the session, or else to the nonce that the browser has or gets now.
     pub(in crate::pages) fn of(key: &PagesKey, headers: &HeaderMap) -> Self {
         if let Some(code) = sent_code(key, headers) {
             return Self { code, cookie: None };
@@ -32,8 +32,8 @@ impl FormToken {
         Self { code: key.sign("form", &nonce), cookie: Some(cookie(NONCE, &nonce, LASTS_SECONDS, headers)) }
     }
 
-    /// The value of the field, masked with a new pad each time: a compressed answer must not repeat
-    /// a secret beside text that an attacker chose.
+    /// Returns the value of the field, masked with a new pad each time. A compressed response must
+    /// not repeat a secret beside text that an attacker chose.
     pub(in crate::pages) fn field(&self) -> String {
         let pad: [u8; 32] = Sha256::digest(Uuid::new_v4()).into();
         let padded: Vec<u8> = pad.iter().zip(self.code).map(|(pad, byte)| pad ^ byte).collect();
@@ -55,7 +55,7 @@ pub(in crate::pages) fn is_own(key: &PagesKey, headers: &HeaderMap, field: &str)
     sent.ct_eq(&expected).into()
 }
 
-/// The code for the request's cookies: for the session's if there is one.
+/// Returns the code for the request's cookies: for the session's cookie if there is one.
 fn sent_code(key: &PagesKey, headers: &HeaderMap) -> Option<[u8; 32]> {
     if let Some(session) = session(key, headers, tidegate_base::clock::now().timestamp()) {
         return Some(key.sign("form", &session.nonce));

@@ -1,15 +1,15 @@
-//! The page to which a login leads.
+//! The page that opens after a login.
 
 use percent_encoding::percent_decode_str;
 
 use crate::pages::here::{Here, LIVE, LOGIN, LOGOUT};
 
-/// A page to go on to: one of ours, wherever the name of it comes from.
+/// A page of the dashboard, whatever the source of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::pages) struct Next(pub(in crate::pages) String);
 
 impl Next {
-    /// None where it is no page of the dashboard, or too long to be one.
+    /// `None` if it is not a page of the dashboard, or too long.
     pub(in crate::pages) fn of(path: &str) -> Option<Self> {
         const LONGEST: usize = 1_024;
         let rest = path.strip_prefix(Here::Overview.path())?;
@@ -20,8 +20,8 @@ impl Next {
     }
 }
 
-/// Whether a path leaves the directory that it begins with, for a browser that resolves dots and
-/// decodes percent signs.
+/// Whether a path leaves its first directory, for a browser that resolves dots and decodes percent
+/// signs.
 fn climbs(target: &str) -> bool {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let decoded = percent_decode_str(path).collect::<Vec<_>>();

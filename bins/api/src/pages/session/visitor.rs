@@ -43,7 +43,7 @@ impl FromRequestParts<App> for Visitor {
     }
 }
 
-/// The login, that leads back to the page which was wanted.
+/// Redirects to the login, which leads back to the requested page.
 fn login(parts: &Parts) -> String {
     let wanted = parts.uri.path_and_query().map(PathAndQuery::as_str).filter(|_| parts.method == Method::GET);
     match wanted.and_then(Next::of) {
@@ -54,11 +54,12 @@ fn login(parts: &Parts) -> String {
     }
 }
 
-/// Whether the pages are open to who asks, where no token is set.
+/// Checks whether the pages are open to the client if no token is set.
 pub(in crate::pages) fn open(app: &App, parts: &Parts) -> Result<(), Problem> {
     let mut headers = Cow::Borrowed(&parts.headers);
     if is_link(parts) {
-        // A visitor who follows a foreign link changes nothing, and the foreign page sees nothing.
+        // A visitor who follows a link from another site changes nothing, and that site sees
+        // nothing.
         headers.to_mut().remove("sec-fetch-site");
     }
     if is_direct_loopback(app.settings(), &parts.extensions, &headers) {
@@ -70,7 +71,7 @@ pub(in crate::pages) fn open(app: &App, parts: &Parts) -> Result<(), Problem> {
     ))
 }
 
-/// Whether a browser loads a page of its own, in no frame.
+/// Whether a browser loads a page of its own, not in a frame.
 fn is_link(parts: &Parts) -> bool {
     let says = |name: &str, what: &str| parts.headers.get(name).is_some_and(|value| value == what);
     matches!(parts.method, Method::GET | Method::HEAD)

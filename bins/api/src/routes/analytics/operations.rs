@@ -1,4 +1,4 @@
-//! What `/api/analytics` offers.
+//! Operations of `/api/analytics`.
 
 use serde_json::json;
 

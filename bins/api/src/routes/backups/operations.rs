@@ -1,4 +1,4 @@
-//! What `/api/backups` offers.
+//! Operations of `/api/backups`.
 
 use super::{create, list};
 use crate::openapi::schema::{count, object, page, text, time};

@@ -1,4 +1,5 @@
-//! `GET /api/cache/keys`: which keys this process holds in memory, and for how long. Never a value.
+//! `GET /api/cache/keys`: the keys that this process holds in memory, and their lifetimes. Never a
+//! value.
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -22,7 +23,7 @@ pub(in crate::routes) struct KeysQuery {
     cursor: Option<String>,
 }
 
-/// One key by `key`, or a page of those that match `pattern`.
+/// Returns one key by `key`, or a page of those that match `pattern`.
 pub(in crate::routes) async fn list(
     State(app): State<App>,
     Query(query): Query<KeysQuery>,
@@ -46,7 +47,7 @@ pub(in crate::routes) async fn list(
     }
     let pattern = Pattern::parse(pattern.as_deref().unwrap_or("*")).map_err(|error| bad("pattern", &error))?;
     let after = cursor.map(|cursor| Key::parse(&cursor)).transpose().map_err(|error| bad("cursor", &error))?;
-    // One more than is shown: it says whether there are more.
+    // One more than is shown, to see whether there are more.
     let mut entries = cache.inspect_matching(&pattern, after.as_ref(), limit + 1);
     let is_last = entries.len() <= limit;
     entries.truncate(limit);

@@ -1,4 +1,4 @@
-//! What `/api/cache` offers.
+//! Operations of `/api/cache`.
 
 use serde_json::json;
 

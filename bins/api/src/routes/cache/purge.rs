@@ -1,4 +1,4 @@
-//! `DELETE /api/cache`: dropping from the cache on every node.
+//! `DELETE /api/cache`: purges entries from the cache on every node.
 
 use std::sync::Arc;
 
@@ -14,9 +14,10 @@ use crate::app::App;
 use crate::json::Json;
 use crate::problem::Problem;
 
-/// Most keys or tags of one request. Each is a row of a transaction that blocks all other writes.
+/// Maximum number of keys or tags per request. Each is a row of a transaction that blocks all other
+/// writes.
 const MOST_NAMED: usize = 1_000;
-/// Classes that are known whether or not this node has used them: another may have.
+/// Classes that are known even if this node has not used them, because another may have.
 const STANDARD: [TtlClass; 5] =
     [cache_classes::SCHEDULE, TtlClass::SESSION, TtlClass::COMPUTATION, TtlClass::API, cache_classes::PREFERENCES];
 
@@ -46,7 +47,7 @@ pub(in crate::routes) async fn drop_selected(
     RawQuery(query): RawQuery,
     Json(selection): Json<Selection>,
 ) -> Result<axum::Json<Value>, Problem> {
-    // A client that narrows the purge there means less than the body alone would drop.
+    // A client that narrows the purge in the query means less than the body alone would drop.
     if query.is_some_and(|query| !query.is_empty()) {
         let detail = "the body says what is dropped: a query string has nothing to say here";
         return Err(Problem::bad_request("bad-query", detail));

@@ -1,4 +1,4 @@
-//! `POST /api/cache?action=warmup`: loading ahead, on demand.
+//! `POST /api/cache?action=warmup`: a warm-up on demand.
 
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, Request, State};
@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::warm_up::{CLASSES, NotBegun};
 
-/// Keys that are loaded where the request does not say how many.
+/// Number of keys if the request does not name it.
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 100_000;
 
@@ -31,7 +31,7 @@ struct Wanted {
     limit: Option<usize>,
 }
 
-/// Begins it, and answers how far it has come; `GET /api/cache` shows the rest.
+/// Begins it, and returns its progress. `GET /api/cache` shows the rest.
 pub(in crate::routes) async fn start(
     State(app): State<App>,
     Query(ActionQuery { action }): Query<ActionQuery>,
@@ -49,7 +49,7 @@ pub(in crate::routes) async fn start(
     Ok((StatusCode::ACCEPTED, axum::Json(json!({"warm_up": shown(&begun)}))))
 }
 
-/// Begins to load at most `limit` keys, of `class` where one is named; `all` is every class.
+/// Begins to load at most `limit` keys, of `class` if it is set. `all` is every class.
 pub(crate) async fn begin(app: &App, class: Option<&str>, limit: Option<usize>) -> Result<WarmUpProgress, Problem> {
     let class = class.filter(|class| *class != "all");
     if let Some(class) = class.filter(|class| !CLASSES.contains(class)) {
@@ -62,7 +62,7 @@ pub(crate) async fn begin(app: &App, class: Option<&str>, limit: Option<usize>) 
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MAX_LIMIT}")));
     }
-    // What is loaded before the latest commits are known is dropped again when they are.
+    // Values loaded before the latest commits are known would be dropped again.
     app.catch_up().await?;
     app.warming().again(&app.node().store, class, limit).await.map_err(|error| match &error {
         NotBegun::Running(progress) => {
@@ -72,7 +72,7 @@ pub(crate) async fn begin(app: &App, class: Option<&str>, limit: Option<usize>) 
     })
 }
 
-/// How far a warm-up has come.
+/// Formats the progress of a warm-up.
 pub(super) fn shown(progress: &WarmUpProgress) -> Value {
     let state = match progress.state {
         WarmUpState::Running => "running",

@@ -1,4 +1,4 @@
-//! What `/api/events` offers.
+//! Operations of `/api/events`.
 
 use axum::Extension;
 use axum::handler::Handler;

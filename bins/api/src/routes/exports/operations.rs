@@ -1,4 +1,4 @@
-//! What `/api/schedules/export` offers.
+//! Operations of `/api/schedules/export`.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What `/api/files` offers.
+//! Operations of `/api/files`.
 
 use super::show;
 use crate::openapi::schema::text;

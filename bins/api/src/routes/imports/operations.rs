@@ -1,4 +1,4 @@
-//! What `/api/schedules/import` offers.
+//! Operations of `/api/schedules/import`.
 
 use super::{create, rejects, show};
 use crate::openapi::schema::{anything, named, object, or_null, text, time};

@@ -1,6 +1,6 @@
-//! What a tenant sees of its import.
+//! A tenant's view of its import.
 //!
-//! Not the job's record: the errors of its attempts can name paths, workers and databases.
+//! It is not the job's record: the errors of its attempts can name paths, workers and databases.
 
 use serde::Serialize;
 use serde_json::Value;

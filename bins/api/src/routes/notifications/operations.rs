@@ -1,4 +1,4 @@
-//! What `/api/notifications` offers.
+//! Operations of `/api/notifications`.
 
 use axum::Extension;
 use axum::handler::Handler;

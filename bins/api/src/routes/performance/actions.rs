@@ -1,4 +1,4 @@
-//! What is changed on advice: taken back, or left to people from now on.
+//! Changes made on advice: reverting one, and switching them off.
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ pub(in crate::routes) struct Switch {
     enabled: bool,
 }
 
-/// Sets the value before a change again.
+/// Restores the value before a change.
 pub(in crate::routes) async fn revert(
     State(app): State<App>,
     Path(id): Path<u64>,

@@ -1,4 +1,4 @@
-//! What a request asks for: raw, then checked.
+//! Parses the parameters of a request.
 
 use serde::Deserialize;
 
@@ -6,11 +6,11 @@ use super::sort::Sort;
 use super::span::Span;
 use crate::problem::Problem;
 
-/// The type that is everything at once, as a file.
+/// The type for an export of everything as a file.
 pub(super) const EXPORT: &str = "export";
 const DEFAULT_LIMIT: usize = 10;
 const MAX_LIMIT: usize = 100;
-/// More than any list holds: an export leaves nothing out by itself.
+/// More items than any list has, so that an export is complete.
 const WHOLE: usize = 10_000;
 
 #[derive(Debug, Deserialize)]
@@ -24,15 +24,15 @@ pub(crate) struct PerformanceQuery {
     limit: Option<usize>,
 }
 
-/// A request that can be answered, but for its type, which only the sections know.
+/// A valid request, except for its type, which only the sections know.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) what: Option<String>,
     pub(super) format: Format,
     pub(super) span: Span,
-    /// None where the request doesn't say.
+    /// `None` if the request does not say.
     pub(super) sort: Option<Sort>,
-    /// Longest that a list may be.
+    /// Maximum length of a list.
     pub(super) limit: usize,
 }
 
@@ -43,7 +43,7 @@ pub(super) enum Format {
 }
 
 impl PerformanceQuery {
-    /// The same, but of everything at once.
+    /// Returns the same request for an export of everything.
     pub(super) fn of_everything(self) -> Self {
         Self { what: Some(EXPORT.to_owned()), ..self }
     }
@@ -69,7 +69,7 @@ impl PerformanceQuery {
     }
 }
 
-/// The value that goes by this word; nothing where nothing was asked.
+/// Returns the value with this name. `None` if the request has none.
 fn one_of<T: Copy>(
     parameter: &str,
     kind: &'static str,
@@ -83,7 +83,7 @@ fn one_of<T: Copy>(
     }
 }
 
-/// Says which words are known where another was sent.
+/// Lists the known names if another one was sent.
 pub(super) fn unknown<'a>(
     parameter: &str,
     kind: &'static str,

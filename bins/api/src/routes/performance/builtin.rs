@@ -10,7 +10,7 @@ use super::asked::Asked;
 use super::sort::{Sort, Sortable};
 use super::span::Span;
 
-/// Figures of one endpoint, beside its names; the same words as in JSON.
+/// Columns of an endpoint's figures after its names, with the same names as in JSON.
 const ENDPOINTS: &[&str] = &[
     "method",
     "route",
@@ -69,7 +69,7 @@ const OVERALL: &[&str] = &[
 const IN_FLIGHT: &[&str] = &["method", "route", "count", "oldest_ms"];
 const SLOW: &[&str] = &["list", "method", "route", "status", "elapsed_ms", "at_unix_ms", "request_id", "trace_id"];
 const SLOW_LISTS: &[&str] = &["items", "failed"];
-/// Columns of the verdict, a check and a reason.
+/// Columns of the verdict, of a check and of a reason.
 const HEALTH: &[&str] = &[
     "list",
     "check",
@@ -88,7 +88,7 @@ const HEALTH: &[&str] = &[
 ];
 const HEALTH_LISTS: &[&str] = &["verdict", "checks", "reasons"];
 
-/// All of them, in the order in which they are listed.
+/// Returns all of them, in the order in which they are listed.
 pub(super) fn sections(telemetry: &Arc<Telemetry>, asked: &Asked) -> Vec<Arc<dyn Section>> {
     let all = [
         What::Health,
@@ -105,7 +105,7 @@ pub(super) fn sections(telemetry: &Arc<Telemetry>, asked: &Asked) -> Vec<Arc<dyn
     all.map(part).to_vec()
 }
 
-/// A list in that order.
+/// Returns a list in that order.
 pub(super) fn sorted<T: Sortable>(mut list: Vec<T>, sort: Sort) -> Vec<T> {
     sort.sort(&mut list);
     list
@@ -177,7 +177,7 @@ impl Section for Part {
 }
 
 impl Part {
-    /// `dropped` is how often there was no room for a series of its own.
+    /// `dropped` is how often there was no room for a separate series.
     fn list<T: Sortable + Serialize>(&self, list: Vec<T>, dropped: u64, limit: usize) -> Value {
         json!({
             "window_seconds": self.span.seconds(),
@@ -193,7 +193,7 @@ fn first<T>(mut list: Vec<T>, limit: usize) -> Vec<T> {
     list
 }
 
-/// A verdict as lists: itself, its checks, each with its name, and its reasons. None has none.
+/// Converts a verdict to lists: itself, its checks with their names, and its reasons.
 fn in_lists(mut verdict: Value) -> Value {
     if verdict.is_null() {
         return verdict;

@@ -47,8 +47,8 @@ fn write<'a>(rows: impl Iterator<Item = Vec<Cow<'a, str>>>) -> Result<Vec<u8>, :
     Ok(text)
 }
 
-/// A cell that no spreadsheet takes for a formula: an apostrophe precedes one that starts as they
-/// do. Numbers keep their sign.
+/// Protects a cell that a spreadsheet would take for a formula with a leading apostrophe. Numbers
+/// keep their sign.
 fn harmless(cell: &str) -> Cow<'_, str> {
     let is_number = || cell.parse::<f64>().is_ok_and(f64::is_finite);
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number() {

@@ -1,4 +1,4 @@
-//! Everything at once, as a file.
+//! An export of everything as a file.
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};

@@ -1,4 +1,4 @@
-//! JSON as rows, for what has none of its own: each leaf under its path.
+//! Converts JSON to rows for sections without a table of their own: each leaf under its path.
 
 use serde_json::Value;
 use tidegate_telemetry::{Table, cell};

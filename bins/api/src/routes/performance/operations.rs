@@ -1,4 +1,4 @@
-//! What `/api/performance` offers.
+//! Operations of `/api/performance`.
 
 use serde_json::json;
 

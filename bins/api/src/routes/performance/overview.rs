@@ -1,4 +1,4 @@
-//! The answer to a request that names no section.
+//! The response to a request that names no section.
 
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::sort::Sort;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// Endpoints and operations are complete. The limit applies to the lists of what happened.
+/// Endpoints and operations are complete. The limit applies to the other lists.
 pub(super) fn show(app: &App, asked: &Asked, sections: &Sections) -> Result<Response, Problem> {
     if asked.format == Format::Csv {
         return csv::answer_long(sections.tables(asked.limit));

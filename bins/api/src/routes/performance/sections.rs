@@ -1,4 +1,4 @@
-//! All sections: those of the API itself, then those on the board.
+//! All sections: those of the API itself, then the registered ones.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Sections {
     }
 }
 
-/// A part as rows: its own, or else each of its figures under its path.
+/// Returns a section as rows: its own, or else each of its figures under its path.
 pub(super) fn table(section: &dyn Section, limit: usize) -> Table {
     section.table(limit).unwrap_or_else(|| flat::table(&section.json(limit)))
 }

@@ -1,11 +1,11 @@
-//! In which order endpoints and operations are listed.
+//! The order in which endpoints and operations are listed.
 
 use std::cmp::Ordering;
 use std::time::Duration;
 
 use tidegate_perfmon::{EndpointSnapshot, LatencySummary, OperationSnapshot};
 
-/// By which figure, the largest first; by name from A.
+/// The figure to sort by, largest first, or the name from A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
     P99,
@@ -42,7 +42,7 @@ impl Sort {
         Self::KNOWN.iter().find(|(_, sort)| *sort == self).map_or("", |(word, _)| word)
     }
 
-    /// Sorts a list; what is equal stays in the order of names.
+    /// Sorts a list. Equal items stay in the order of their names.
     pub(super) fn sort<T: Sortable>(self, list: &mut [T]) {
         list.sort_by(|one, other| self.compare(one, other).then_with(|| one.name().cmp(&other.name())));
     }

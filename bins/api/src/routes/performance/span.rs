@@ -1,8 +1,8 @@
-//! How far back the figures of windows look.
+//! The windows that figures cover.
 
 use tidegate_perfmon::Window;
 
-/// One of the windows that can be asked for.
+/// One of the available windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Span {
     Minute,
@@ -18,7 +18,7 @@ impl Span {
 
     pub(super) fn window(self) -> Window {
         match self {
-            // A minute of seconds: in whole minutes it would be up to two.
+            // A minute in seconds. In whole minutes it would be up to two.
             Self::Minute => Window::Seconds(60),
             Self::FiveMinutes => Window::Minutes(5),
             Self::Hour => Window::Minutes(60),

@@ -1,4 +1,4 @@
-//! What `/api/preferences` offers.
+//! Operations of `/api/preferences`.
 
 use serde_json::json;
 

@@ -14,9 +14,9 @@ use crate::json::Json;
 use crate::path::Path;
 use crate::problem::Problem;
 
-/// Jobs of one step: others wait for the store while it is made.
+/// Number of jobs per step. Other users of the store wait during a step.
 const STEP: usize = 500;
-/// A request ends after so long at most, and says that there is more.
+/// Maximum duration of a request, which then reports that there is more.
 const BUDGET: Duration = Duration::from_secs(5);
 
 pub(super) async fn pause(State(app): State<App>, Path(queue): Path<String>) -> Result<axum::Json<Value>, Problem> {
@@ -29,7 +29,7 @@ pub(super) async fn resume(State(app): State<App>, Path(queue): Path<String>) ->
     Ok(axum::Json(json!({"queue": queue, "paused": false})))
 }
 
-/// Has workers take no more of its jobs, or take them again.
+/// Makes workers stop or resume taking its jobs.
 pub(crate) async fn set_paused(app: &App, queue: &str, paused: bool) -> Result<(), Problem> {
     let (queue, broker) = (known(queue)?, &app.node().broker);
     if paused {
@@ -62,7 +62,8 @@ pub(super) async fn retry_dead(
 /// Makes all dead jobs ready, with fresh attempts.
 pub(crate) async fn revive(app: &App, queue: &str) -> Result<Changed, Problem> {
     let queue = known(queue)?;
-    // Those that are dead now: some may die again at once, and would else be revived without end.
+    // The jobs that are dead now. Some may die again at once, and would otherwise be revived for
+    // ever.
     let dead = usize::try_from(app.node().broker.counts(queue).await?.dead).unwrap_or(usize::MAX);
     steps(app, dead, |limit| app.node().broker.retry_dead(queue, limit)).await
 }
@@ -72,7 +73,7 @@ pub(crate) async fn revive(app: &App, queue: &str) -> Result<Changed, Problem> {
 pub(crate) struct Clean {
     /// `done`, `dead` or `cancelled`.
     pub(crate) state: String,
-    /// From 0 on.
+    /// At least 0.
     pub(crate) older_than_s: i64,
 }
 
@@ -115,13 +116,13 @@ pub(super) async fn clean_at_most(app: &App, queue: &str, clean: &Clean, most: u
 /// Result of a change of a queue that was made within the time of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Changed {
-    /// How many jobs it was.
+    /// Number of jobs changed.
     pub(crate) jobs: usize,
     /// Whether there may be more.
     pub(crate) more: bool,
 }
 
-/// Goes on step by step until nothing is left, or `most` jobs are done, or the time is over.
+/// Repeats the step until nothing is left, `most` jobs are done, or the time is over.
 async fn steps<F>(app: &App, most: usize, step: impl Fn(usize) -> F) -> Result<Changed, Problem>
 where
     F: Future<Output = Result<usize, BrokerError>>,
@@ -140,7 +141,8 @@ where
     }
 }
 
-/// How long a request works step by step: it must end before its time-out, or its progress is lost.
+/// Returns how long a request may work step by step. It must end before its timeout, or its
+/// progress is lost.
 pub(crate) fn budget(app: &App) -> Duration {
     BUDGET.min(app.settings().http.request_timeout / 2)
 }

@@ -1,4 +1,4 @@
-//! `/api/queue/batches`: groups of jobs, created, sealed, read and forgotten.
+//! `/api/queue/batches`: groups of jobs, which are created, sealed, read and deleted.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -54,7 +54,7 @@ pub(super) async fn create(
     Json(NewBatch { queue, id, completion }): Json<NewBatch>,
 ) -> Result<Response, Problem> {
     let stem = Stem::within(&key, &["batch"]);
-    // Fixed here, so that an answer of unknown outcome can name the group.
+    // Chosen here, so that a response with an unknown outcome can name the group.
     let id = match (id, &stem) {
         (Some(_), Some(_)) => return Err(two_names()),
         (Some(id), None) => GroupId::new(&id).map_err(|error| bad("id", &error))?,
@@ -91,7 +91,7 @@ pub(super) async fn seal(State(app): State<App>, Path(id): Path<String>) -> Resu
     Ok(axum::Json(created(&progress)))
 }
 
-/// Forgets the group and its counts. Its jobs stay.
+/// Deletes the group and its counts. Its jobs stay.
 pub(super) async fn forget(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let group = GroupId::new(&id).map_err(|_| missing(&id))?;
     let found = groups(&app).forget(&group).await.map_err(|error| not_changed(error, &group))?;
@@ -138,7 +138,7 @@ fn created(progress: &GroupProgress) -> Value {
     body
 }
 
-/// In the shape of one that was created.
+/// Formats it like a group that was created.
 fn named(group: &GroupId, queue: &str, counts: GroupCounts) -> Value {
     let pending = counts.pending();
     let ended = u128::from(counts.total.saturating_sub(pending)) * 100;

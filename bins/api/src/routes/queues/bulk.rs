@@ -23,7 +23,8 @@ use crate::object::Object;
 use crate::path::Path;
 use crate::problem::Problem;
 
-/// Most jobs of one request. They take about 10 ms of the store's time, and others wait meanwhile.
+/// Maximum number of jobs per request. They take about 10 ms of the store's time, during which
+/// others wait.
 const MOST: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
@@ -73,10 +74,10 @@ fn prefix(index: usize) -> String {
     format!("jobs[{index}].")
 }
 
-/// Makes jobs that lie together.
+/// Creates jobs that are stored in one partition.
 struct Maker<'a> {
     is_partitioned: bool,
-    /// Whether queues have several partitions here.
+    /// Whether queues have several partitions.
     may_lie_apart: bool,
     stem: Option<&'a Stem>,
     trace: TraceContext,
@@ -112,7 +113,7 @@ impl Maker<'_> {
             (None, id) => id,
         };
         let id = match route {
-            // A job with a place of its own has a route.
+            // A job with a fixed partition has a route.
             Some(route) if !draft.has_a_place() => Some(route.of_id(&id.unwrap_or_else(JobId::generate))?),
             _ => id,
         };
@@ -121,7 +122,7 @@ impl Maker<'_> {
     }
 }
 
-/// One of two jobs of an id would be left out.
+/// If two jobs had one id, one of them would be left out.
 fn refuse_repeated_ids(jobs: &[NewJob]) -> Result<(), Problem> {
     let mut seen = HashMap::with_capacity(jobs.len());
     for (index, job) in jobs.iter().enumerate() {
@@ -133,11 +134,11 @@ fn refuse_repeated_ids(jobs: &[NewJob]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether these very jobs were enqueued before.
+/// Whether these same jobs were enqueued before.
 ///
 /// # Errors
 ///
-/// When others were, by the same key.
+/// If other jobs were enqueued with the same key.
 async fn is_repeated(app: &App, queue: &str, stem: &Stem, ids: &[JobId], drafts: &[Draft]) -> Result<bool, Problem> {
     let broker = &app.node().broker;
     let mut known = false;
@@ -148,12 +149,12 @@ async fn is_repeated(app: &App, queue: &str, stem: &Stem, ids: &[JobId], drafts:
         return Ok(false);
     }
     for (id, draft) in ids.iter().zip(drafts) {
-        // A job that is gone may have been another one: in doubt nothing is enqueued.
+        // A job that is gone may have been a different one. In doubt nothing is enqueued.
         if !broker.job(queue, id).await?.is_some_and(|record| draft.describes(&record)) {
             return Err(reused());
         }
     }
-    // Where there is one more, these were only the beginning.
+    // If there is one more, these were only the first ones.
     let next = stem.id_of(ids.len())?;
     let next = match ids.first().and_then(|id| id.as_str().rsplit_once('~')) {
         Some((_, route)) => Route::from_text(route).of_id(&next)?,
@@ -162,7 +163,8 @@ async fn is_repeated(app: &App, queue: &str, stem: &Stem, ids: &[JobId], drafts:
     if broker.job(queue, &next).await?.is_some() { Err(reused()) } else { Ok(true) }
 }
 
-/// The ids in the order of the request; of a duplicate that of the job which holds its unique key.
+/// Lists the ids in the order of the request. For a duplicate it is the id of the job that holds
+/// its unique key.
 fn answer(ids: &[JobId], stored: &[Stored]) -> Response {
     let mut ids: Vec<&JobId> = ids.iter().collect();
     let (mut known, mut duplicates) = (Vec::new(), Vec::<Value>::new());

@@ -57,13 +57,14 @@ pub(super) async fn create(
     }
 }
 
-/// Whether the job of that id was described as this one. One that has gone meanwhile was.
+/// Whether the existing job with that id has this description. `true` for one that has gone
+/// meanwhile.
 async fn is_alike(app: &App, queue: &str, id: &JobId, draft: &Draft) -> Result<bool, Problem> {
     let record = app.node().broker.job(queue, id).await?;
     Ok(record.is_none_or(|record| draft.describes(&record)))
 }
 
-/// Both would name the job.
+/// Refuses a request with two names for the job.
 pub(super) fn two_names() -> Problem {
     Problem::unprocessable("two-names", "`Idempotency-Key` and `id` both name the job: send one of them")
 }
@@ -79,7 +80,7 @@ fn location(queue: &str, id: &JobId) -> String {
 
 fn created(status: StatusCode, queue: &str, id: &JobId) -> Response {
     let mut response = (status, axum::Json(json!({"id": id}))).into_response();
-    // Ids hold nothing that a path can't.
+    // Ids contain only characters that are valid in a path.
     if let Ok(location) = HeaderValue::try_from(location(queue, id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }

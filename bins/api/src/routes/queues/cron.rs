@@ -1,4 +1,4 @@
-//! `/api/queue/cron`: schedules, each of which enqueues a job again and again.
+//! `/api/queue/cron`: schedules of recurring jobs.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,7 +14,8 @@ use crate::json::Json;
 use crate::path::Path;
 use crate::problem::Problem;
 
-/// All of them, by name; beside them what can't be read, maybe since a newer version wrote it.
+/// Returns all schedules by name, and those that cannot be read, for example because a newer
+/// version wrote them.
 pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
     let listing = all(&app).await?;
     let broken = listing.broken.iter().map(|broken| json!({"name": broken.name, "fault": broken.fault}));
@@ -22,7 +23,7 @@ pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Value>, Pr
     Ok(axum::Json(json!({"items": listing.schedules, "broken": broken, "next_cursor": null})))
 }
 
-/// All of them, by name, and what can't be read.
+/// Returns all schedules by name, and those that cannot be read.
 pub(crate) async fn all(app: &App) -> Result<Listing, Problem> {
     schedules(app).list().await.map_err(refused)
 }
@@ -45,7 +46,7 @@ pub(super) async fn create(State(app): State<App>, Json(body): Json<Map<String, 
     Ok(created(&state, location))
 }
 
-/// Adds it, or gives it other terms.
+/// Creates or replaces a schedule.
 pub(super) async fn replace(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -57,7 +58,7 @@ pub(super) async fn replace(
     body.insert("name".to_owned(), name.into());
     let schedule = read(body)?;
     let schedules = schedules(&app);
-    // What can't be read is there, and is replaced.
+    // A schedule that cannot be read exists, and is replaced.
     let is_new = matches!(schedules.get(&schedule.name).await, Ok(None));
     let state = schedules.put(schedule).await.map_err(refused)?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
@@ -68,7 +69,7 @@ pub(super) async fn remove(State(app): State<App>, Path(name): Path<String>) -> 
     delete(&app, &name).await.map(|()| StatusCode::NO_CONTENT)
 }
 
-/// Forgets a schedule; its jobs stay.
+/// Deletes a schedule. Its jobs stay.
 pub(crate) async fn delete(app: &App, name: &str) -> Result<(), Problem> {
     match schedules(app).remove(name).await {
         Ok(true) => Ok(()),
@@ -91,7 +92,7 @@ pub(super) async fn resume(
     set_paused(&app, &name, false).await.map(axum::Json)
 }
 
-/// Has it make no jobs, or make them again.
+/// Pauses or resumes a schedule.
 pub(crate) async fn set_paused(app: &App, name: &str, paused: bool) -> Result<ScheduleState, Problem> {
     let schedules = schedules(app);
     let state = if paused { schedules.pause(name).await } else { schedules.resume(name).await };
@@ -103,7 +104,7 @@ pub(super) async fn trigger(State(app): State<App>, Path(name): Path<String>) ->
     Ok((StatusCode::ACCEPTED, axum::Json(json!({"job_id": id}))).into_response())
 }
 
-/// Enqueues a job of it out of turn.
+/// Enqueues a job of the schedule now.
 pub(crate) async fn run_now(app: &App, name: &str) -> Result<JobId, Problem> {
     match schedules(app).trigger(name).await.map_err(|error| of_path(error, name))? {
         Triggered::Enqueued(id) => Ok(id),
@@ -118,7 +119,7 @@ fn schedules(app: &App) -> Schedules {
     Schedules::new(app.node().broker.clone())
 }
 
-/// The schedule, of the queue's usual kind where it names none.
+/// Parses a schedule, with the queue's default kind if it names none.
 fn read(mut body: Map<String, Value>) -> Result<Schedule, Problem> {
     let queue = body.get("queue").and_then(Value::as_str);
     let queue = queue.map(|queue| {

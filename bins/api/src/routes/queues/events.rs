@@ -1,4 +1,4 @@
-//! `/api/queue/{queue}/events`: what happened in a queue whose settings have `events`.
+//! `/api/queue/{queue}/events`: events of a queue whose settings have `events`.
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::query::Query;
 
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
-/// Longest cursor that is looked at.
+/// Maximum length of a cursor.
 const LONGEST_CURSOR: usize = 4_096;
 
 #[derive(Debug, Deserialize)]
@@ -23,7 +23,8 @@ pub(super) struct EventsQuery {
     limit: Option<usize>,
 }
 
-/// Events after a cursor. Without one, only the cursor from which a reader follows what comes.
+/// Returns events after a cursor. Without one, only the cursor from which a reader can follow new
+/// events.
 pub(super) async fn list(
     State(app): State<App>,
     Path(queue): Path<String>,
@@ -35,7 +36,7 @@ pub(super) async fn list(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(bad(format!("`limit`: a number from 1 to {MAX_PAGE}")));
     }
-    // Only the store knows its cursors. It reads an unknown one as a place before all events.
+    // Only the store knows its cursors. It treats an unknown one as a position before all events.
     let is_text =
         |text: &String| (1..=LONGEST_CURSOR).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if query.after.as_ref().is_some_and(|after| !is_text(after)) {

@@ -1,16 +1,16 @@
-//! Ids of jobs that are made of an `Idempotency-Key`: one that the queue knows is left as it is.
+//! Ids of jobs that are derived from an `Idempotency-Key`. A known job stays unchanged.
 
 use tidegate_queue::JobId;
 
 use crate::idempotency::IdempotencyKey;
 use crate::problem::Problem;
 
-/// The first part of ids.
+/// The first part of the ids.
 #[derive(Debug)]
 pub(crate) struct Stem(String);
 
 impl Stem {
-    /// The stem of the key in that queue.
+    /// Returns the stem of the key in that queue.
     pub(super) fn of(key: &IdempotencyKey, queue: &str) -> Option<Self> {
         Self::within(key, &["job", queue])
     }
@@ -20,12 +20,12 @@ impl Stem {
         key.within(scope).map(Self)
     }
 
-    /// The id of the only job.
+    /// Returns the id of the only job.
     pub(crate) fn id(&self) -> Result<JobId, Problem> {
         self.named("")
     }
 
-    /// The id of one of several jobs.
+    /// Returns the id of one of several jobs.
     pub(super) fn id_of(&self, index: usize) -> Result<JobId, Problem> {
         self.named(&format!(".{index}"))
     }

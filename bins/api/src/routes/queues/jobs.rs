@@ -1,4 +1,4 @@
-//! `/api/queue/{queue}/jobs`: jobs that are there.
+//! `/api/queue/{queue}/jobs`: existing jobs.
 
 use std::borrow::Cow;
 
@@ -23,9 +23,9 @@ const MAX_PAGE: usize = 200;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JobsQuery {
-    /// `ready` where none is named.
+    /// Defaults to `ready`.
     pub(crate) state: Option<String>,
-    /// 1 to 200; 50 where none is named.
+    /// From 1 to 200. Defaults to 50.
     pub(crate) limit: Option<usize>,
     /// End of the previous page.
     pub(crate) cursor: Option<String>,
@@ -81,7 +81,7 @@ pub(super) async fn logs(
     Ok(axum::Json(json!({"items": lines, "next_cursor": null})))
 }
 
-/// The last lines of a job's runs, oldest first; none if there is no such job.
+/// Returns the last log lines of a job, oldest first. Empty if there is no such job.
 pub(crate) async fn lines(app: &App, queue: &str, id: &str) -> Result<Vec<LogLine>, Problem> {
     let mut lines = app.node().broker.logs(known(queue)?, &job_id(id)?).await?;
     lines.iter_mut().for_each(|line| hide(&mut line.text));
@@ -143,9 +143,9 @@ pub(crate) enum Act {
 /// The result of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Done {
-    /// It is so.
+    /// The action is done.
     Now,
-    /// Its worker was asked.
+    /// The worker was notified.
     Asked,
 }
 
@@ -158,11 +158,11 @@ impl Done {
     }
 }
 
-/// Does it to one job.
+/// Applies the action to one job.
 ///
 /// # Errors
 ///
-/// 404 where there is no such job, 409 where its state doesn't allow it.
+/// 404 if there is no such job, 409 if its state does not allow the action.
 pub(crate) async fn act(app: &App, queue: &str, id: &str, act: Act) -> Result<Done, Problem> {
     let (broker, queue, job) = (&app.node().broker, known(queue)?, job_id(id)?);
     let change = match act {
@@ -173,7 +173,8 @@ pub(crate) async fn act(app: &App, queue: &str, id: &str, act: Act) -> Result<Do
             Change::Refused(state) if state.is_finished() => removed(app, queue, &job).await?,
             change => change,
         },
-        // A job that runs and dies between these two is retried: its run is still wanted at once.
+        // A job that runs and dies between these two lines is retried: the client still wants it to
+        // run at once.
         Act::Promote => match record(app, queue, id).await?.state {
             JobState::Delayed => broker.retry(queue, &job).await?,
             other => Change::Refused(other),
@@ -204,7 +205,7 @@ async fn removed(app: &App, queue: &str, job: &JobId) -> Result<Change, Problem>
     Ok(changes.first().copied().unwrap_or(Change::NotFound))
 }
 
-/// One job, without what its errors may quote.
+/// Returns one job, without secrets that its errors may quote.
 pub(crate) async fn record(app: &App, queue: &str, id: &str) -> Result<JobRecord, Problem> {
     let (queue, id) = (known(queue)?, job_id(id)?);
     let mut record = app.node().broker.job(queue, &id).await?.ok_or_else(|| no_job(id.as_str()))?;
@@ -212,12 +213,12 @@ pub(crate) async fn record(app: &App, queue: &str, id: &str) -> Result<JobRecord
     Ok(record)
 }
 
-/// Errors of a job may quote what it was given.
+/// Errors of a job may quote its payload.
 fn hide_errors(record: &mut JobRecord) {
     record.attempts.iter_mut().filter_map(|attempt| attempt.error.as_mut()).for_each(hide);
 }
 
-/// Takes out of a text what looks like a secret.
+/// Removes from a text what looks like a secret.
 fn hide(text: &mut String) {
     if let Cow::Owned(masked) = mask(text) {
         *text = masked;

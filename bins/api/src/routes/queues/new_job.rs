@@ -1,4 +1,4 @@
-//! A job as a client describes it, and what can be wrong with it.
+//! A job as a client describes it, and its possible faults.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use tidegate_queue::{
 
 use crate::problem::Problem;
 
-/// Longest wait and life of a job: ten years. What lies further off is a slip of the pen.
+/// Maximum delay and lifetime of a job: ten years. A longer one is a mistake.
 const LONGEST_MS: i64 = 10 * 366 * 86_400_000;
-/// Longest run: a week.
+/// Maximum duration of a run: a week.
 const LONGEST_RUN_MS: i64 = 7 * 86_400_000;
 const MOST_ATTEMPTS: i64 = 1_000;
-/// Faults that one answer names.
+/// Maximum number of faults in one response.
 const FAULTS_SHOWN: usize = 20;
 
 /// A job as it was sent. Numbers are wider than their range, so that a number out of range has its
@@ -42,7 +42,7 @@ pub(super) struct RawJob {
     id: Option<String>,
 }
 
-/// A job whose fields are right.
+/// A job with valid fields.
 #[derive(Debug)]
 pub(super) struct Draft {
     /// The id that the client chose.
@@ -55,7 +55,7 @@ pub(super) struct Draft {
     unique_key: Option<String>,
     ordering_key: Option<String>,
     group: Option<GroupId>,
-    /// All of it but the id.
+    /// Everything except the id.
     options: EnqueueOptions,
 }
 
@@ -151,7 +151,8 @@ impl RawJob {
 }
 
 impl Draft {
-    /// Whether a key, which has a route of its own, or the client's id decides the job's partition.
+    /// Whether the job's partition is fixed, by a key with a route of its own or by the client's
+    /// id.
     pub(super) fn has_a_place(&self) -> bool {
         self.id.is_some() || self.unique_key.is_some() || self.ordering_key.is_some()
     }

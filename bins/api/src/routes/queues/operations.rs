@@ -1,4 +1,4 @@
-//! What `/api/queue` offers.
+//! Operations of `/api/queue`.
 
 mod batches;
 mod cron;
@@ -9,7 +9,7 @@ mod whole;
 
 use crate::openapi::Routes;
 
-/// Adds the operations. The names `cron` and `batches` are no queues' here.
+/// Adds the operations. `cron` and `batches` are reserved and cannot be queue names.
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let routes = cron::schemas(whole::schemas(jobs::schemas(routes)));
     let routes = jobs::add(whole::add(routes));

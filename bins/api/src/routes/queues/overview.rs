@@ -1,4 +1,4 @@
-//! `/api/queue` and `/api/queue/{queue}`: the queues as wholes.
+//! `/api/queue` and `/api/queue/{queue}`: whole queues.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -26,9 +26,9 @@ pub(super) async fn show(State(app): State<App>, Path(queue): Path<String>) -> R
 pub(crate) struct Overview {
     pub(crate) queue: &'static str,
     pub(crate) counts: QueueCounts,
-    /// None before they are known.
+    /// `None` before they are known.
     pub(crate) rates: Option<Rates>,
-    /// Only the process that ran the jobs knows it: for others see their `/metrics`.
+    /// Only the process that ran the jobs knows it. For others see their `/metrics`.
     pub(crate) latency: Option<Latency>,
     pub(crate) settings: QueueSettings,
     /// Workers that serve it, including lost ones.
@@ -56,7 +56,7 @@ impl SeenWorker {
 }
 
 impl Overview {
-    /// How many workers serve it now.
+    /// Returns the number of workers that serve it now.
     pub(crate) fn live_workers(&self) -> usize {
         self.workers.iter().filter(|worker| !worker.lost).count()
     }

@@ -52,7 +52,7 @@ async fn by_id(app: &App, queue: &str, ids: &[String]) -> Result<Value, Problem>
             Problem::unprocessable("bad-selection", format!("`ids`: `{}` is not a job id: {error}", short(id)))
         })
     };
-    // One that is named twice counts once.
+    // An id that is named twice counts once.
     let mut named = HashSet::with_capacity(ids.len());
     let ids = ids.iter().filter(|id| named.insert(id.as_str())).map(read).collect::<Result<Vec<_>, _>>()?;
     let changes = app.node().broker.remove(queue, &ids).await?;

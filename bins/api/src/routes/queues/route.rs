@@ -22,7 +22,7 @@ impl Route {
         Self(route.to_owned())
     }
 
-    /// Anywhere; with a stem always the same.
+    /// Returns a random route, or always the same one for a stem.
     pub(super) fn any(stem: Option<&Stem>) -> Self {
         Self(stem.map_or_else(|| format!("{:08x}", Uuid::new_v4().as_fields().0), |stem| stem.route().to_owned()))
     }

@@ -20,12 +20,12 @@ pub(super) const LONGEST_PAUSE_MS: i64 = 86_400_000;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Pause {
-    /// `None` where it is not named; within, `None` for that of the worker.
+    /// `None` if the field is absent. `Some(None)` for the worker's own setting.
     #[serde(default, deserialize_with = "named")]
     pause_ms: Option<Option<i64>>,
 }
 
-/// A field that is there, if it be `null`.
+/// Distinguishes `null` from an absent field.
 fn named<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<i64>>, D::Error> {
     Option::deserialize(value).map(Some)
 }

@@ -1,4 +1,4 @@
-//! `/api/queue/{queue}/settings`: what holds for all workers of a queue.
+//! `/api/queue/{queue}/settings`: settings for all workers of a queue.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl NewSettings {
     }
 }
 
-/// Sets them all: what is not named is as it is by default.
+/// Replaces all settings. A setting that is not named gets its default.
 pub(super) async fn replace(
     State(app): State<App>,
     Path(queue): Path<String>,

@@ -29,8 +29,8 @@ fn one() -> u64 {
     1
 }
 
-/// Charges a key, or only peeks. A decision is always a 200: the answer is no, the request was
-/// right.
+/// Charges a key, or only checks it. A decision is always a 200: the answer may be no, but the
+/// request was valid.
 pub(crate) async fn check(
     State(app): State<App>,
     Json(question): Json<Question>,
@@ -39,7 +39,7 @@ pub(crate) async fn check(
         let detail = "`cost` is at least 1; to look without charging, set `peek`";
         return Err(Problem::unprocessable("bad-cost", detail));
     }
-    // As the same client's own requests are counted, so that a block by hand holds here too.
+    // The same key as for the client's own requests, so that a manual block applies here too.
     let key = limits::counted_as(&question.limiter, &question.key, app.settings().limits.ipv6_prefix)?;
     if question.limiter == limits::TENANT {
         return of_tenant(&app, &question).await;
@@ -62,7 +62,7 @@ pub(crate) async fn check(
     ))
 }
 
-/// Decides by the plan of the tenant whose id the key is. The answer has the binding window.
+/// Decides by the plan of the tenant whose id is the key. The response has the binding window.
 async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, Problem> {
     let tenant = known_tenant(app, &question.key).await?;
     let id = &tenant.id;
@@ -82,7 +82,7 @@ async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, 
         Err(error) => return Err(unanswered(&error)),
     };
     let binding = decision.binding();
-    // A limit on trial reports the rest, and neither refuses nor delays.
+    // A limit in shadow mode reports the rest, and neither refuses nor delays.
     let is_enforced = mode == LimitMode::On;
     Ok(with_window(
         binding.name,
@@ -97,7 +97,7 @@ async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, 
     ))
 }
 
-/// Admits a tenant whose quota is off, by the minute of its plan.
+/// Admits a tenant whose quota is off, with the per-minute limit of its plan.
 fn uncounted(plan: &Plan) -> axum::Json<Value> {
     let limit = plan.limits().per_minute();
     with_window("minute", told(limits::TENANT, true, limit, [limit, 0], None, None))
@@ -136,7 +136,7 @@ fn told(
     }))
 }
 
-/// Rounded up, so that who obeys is never early.
+/// Rounded up, so that an obedient client is never early.
 fn whole_ms(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
 }

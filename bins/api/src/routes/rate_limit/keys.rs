@@ -17,7 +17,7 @@ use crate::limits;
 use crate::problem::Problem;
 use crate::query::Query;
 
-/// The longest block by hand, 366 days.
+/// Maximum duration of a manual block: 366 days.
 const MAX_BLOCK_SECONDS: u64 = 366 * 24 * 3600;
 
 #[derive(Debug, Deserialize)]
@@ -34,10 +34,10 @@ pub(crate) async fn reset(
     Ok(axum::Json(json!({"reset": forget(&app, &query).await?})))
 }
 
-/// Forgets what a key has used, its block and its strikes. Returns whether it was known.
+/// Forgets a key's usage, its block and its violations. Returns whether the key was known.
 ///
 /// On Redis each other process may repeat a refusal for up to a second: its `DenyCache` does not
-/// hear of the reset.
+/// see the reset.
 pub(crate) async fn forget(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem> {
     let key = counted(app, &of.limiter, &of.key).await?;
     let was_known = if of.limiter == limits::TENANT {
@@ -53,7 +53,7 @@ pub(crate) async fn forget(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem
 pub(crate) struct NewBlock {
     pub(crate) limiter: String,
     pub(crate) key: String,
-    /// At least one, at most those of 366 days.
+    /// At least one, at most 366 days.
     pub(crate) seconds: u64,
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> 
     shut_out(&app, &new).await.map(axum::Json)
 }
 
-/// Refuses everything from a key for a time, on every node.
+/// Refuses all requests of a key for a time, on every node.
 pub(crate) async fn shut_out(app: &App, new: &NewBlock) -> Result<Value, Problem> {
     let limiter = app.limiters();
     let named = (new.limiter != limits::TENANT).then(|| limiter.named(&new.limiter)).transpose()?;
@@ -86,7 +86,7 @@ pub(crate) async fn unblock(
     Ok(axum::Json(json!({"unblocked": let_in(&app, &query).await?})))
 }
 
-/// Ends a key's block and forgets its strikes. Its usage stays. Returns whether it was blocked.
+/// Ends a key's block and forgets its violations. Its usage stays. Returns whether it was blocked.
 ///
 /// As after [`forget`], another process on Redis may repeat a refusal for up to a second.
 pub(crate) async fn let_in(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem> {
@@ -108,11 +108,11 @@ pub(crate) async fn counted<'a>(app: &App, limiter: &str, key: &'a str) -> Resul
     Ok(counted)
 }
 
-/// The tenant of that id, as the tables have it.
+/// Returns the tenant with that id from the tables.
 ///
 /// # Errors
 ///
-/// 404 where there is none.
+/// 404 if there is none.
 pub(crate) async fn known_tenant(app: &App, id: &str) -> Result<Arc<Tenant>, Problem> {
     app.catch_up().await?;
     let missing = || {

@@ -1,4 +1,4 @@
-//! What `/api/rate-limit` offers.
+//! Operations of `/api/rate-limit`.
 
 use serde_json::{Value, json};
 use tidegate_ratelimit::Quota;
@@ -179,7 +179,7 @@ fn effective_limits() -> Value {
     ])
 }
 
-/// Limits of a tenant's own, each in place of its tier's.
+/// A tenant's own limits, each in place of its tier's.
 fn own_limits() -> Value {
     object([("per_minute?", limit()), ("per_hour?", limit()), ("per_day?", limit()), ("max_users?", seats())])
 }
@@ -217,7 +217,7 @@ fn changes() -> Value {
     ])
 }
 
-/// A rate without a burst. What comes beside it may still be above what a limiter takes.
+/// A rate without a burst. It may still be above the maximum of a limiter.
 fn quota() -> Value {
     json!({
         "type": "string",

@@ -1,4 +1,4 @@
-//! Another quota for a limiter, while it runs.
+//! Changes the quota of a running limiter.
 
 use serde_json::{Value, json};
 use tidegate_ratelimit::Quota;
@@ -7,7 +7,8 @@ use crate::app::App;
 use crate::limits::{Named, SetQuotaError};
 use crate::problem::Problem;
 
-/// A limiter that may be given a quota, and that quota; `None` for that of its settings.
+/// Returns a limiter whose quota may be changed, and that quota. `None` for the one from its
+/// settings.
 pub(crate) fn check<'a>(
     app: &'a App,
     limiter: &str,
@@ -23,7 +24,7 @@ fn wrong(quota: Option<&str>, error: &dyn std::error::Error) -> Problem {
     Problem::unprocessable("bad-quota", format!("`quota`: `{shown}`: {error}"))
 }
 
-/// Gives a limiter another quota, or that of its settings back; what was charged stays charged.
+/// Sets another quota, or restores the one from the settings. Earlier charges stay.
 pub(crate) async fn set(app: &App, limiter: &str, quota: Option<&str>) -> Result<Value, Problem> {
     let (named, read) = check(app, limiter, quota)?;
     app.limiters().set_quota(named, read).await.map_err(|error| match error {

@@ -1,4 +1,4 @@
-//! What `/api/reports` offers.
+//! Operations of `/api/reports`.
 
 use serde_json::json;
 use tidegate_domain::report::{LONGEST_DAYS, ReportKind};

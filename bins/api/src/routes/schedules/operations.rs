@@ -1,4 +1,4 @@
-//! What `/api/schedules` offers.
+//! Operations of `/api/schedules`.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::{create, delete as remove, list, replace, show};
 use crate::openapi::schema::{list as many, list_of, named, object, or_null, page, text, text_of, time, told, uuid};
 use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
 
-/// One that is there only while a test made it.
+/// An id that exists only if a test created it.
 const SOME_ID: &str = "018f3c1e-7a4b-7c5d-8e9f-0123456789ab";
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {

@@ -1,4 +1,4 @@
-//! What `/api/session` offers.
+//! Operations of `/api/session`.
 
 use serde_json::json;
 

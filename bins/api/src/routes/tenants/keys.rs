@@ -1,4 +1,4 @@
-//! `/api/tenants/{id}/keys`: issued and shown once, listed by name, revoked.
+//! `/api/tenants/{id}/keys`: keys, which are shown once, listed by name, and revoked.
 
 use axum::extract::State;
 use axum::http::StatusCode;

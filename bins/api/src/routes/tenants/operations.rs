@@ -1,4 +1,4 @@
-//! What `/api/tenants` offers.
+//! Operations of `/api/tenants`.
 
 use serde_json::{Value, json};
 

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::path::Path;
 use crate::problem::Problem;
 
-/// Answers with the job that does it. A tenant has one at a time.
+/// Responds with the job that does it. A tenant has at most one at a time.
 pub(super) async fn create(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -28,7 +28,7 @@ pub(super) async fn create(
     };
     let job = NewJob::of(&ReindexSchedules { tenant }, options, DEFAULT_PAYLOAD_LIMIT)
         .map_err(|error| Problem::internal(&error))?;
-    // Read before the enqueue, so that an answer of unknown outcome can name the job.
+    // Read before the enqueue, so that a response with an unknown outcome can name the job.
     let job_id = job.id().clone();
     let location = format!("/api/queue/{}/jobs/{job_id}", ReindexSchedules::QUEUE);
     match app.producer().enqueue_batch(ReindexSchedules::QUEUE, vec![job]).await {

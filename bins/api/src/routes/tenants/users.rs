@@ -1,4 +1,4 @@
-//! `/api/tenants/{id}/users`: who can log in.
+//! `/api/tenants/{id}/users`: users that can log in.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -31,7 +31,7 @@ pub(super) struct NewUser {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewPassword {
     password: String,
-    /// The one before, which a user has to know.
+    /// The current password, which a user has to know.
     #[serde(default)]
     current: Option<String>,
 }
@@ -81,7 +81,7 @@ pub(super) async fn delete(
     if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(no_user(&id)) }
 }
 
-/// Sets a password, and ends every session of the user, this one too.
+/// Sets a password, and ends every session of the user, including this one.
 pub(super) async fn set_password(
     State(app): State<App>,
     manager: Manager,
@@ -101,8 +101,8 @@ pub(super) async fn set_password(
     }
 }
 
-/// The stored password, if the user knows it. An open browser alone does not, and gets no more
-/// tries than a login.
+/// Returns the stored password if the user knows it. An open browser is not enough, and gets as
+/// many attempts as a login.
 async fn current(app: &App, manager: &Manager, user: Uuid, said: Option<&str>) -> Result<StoredPassword, Problem> {
     let wrong = || Problem::forbidden("`current` is not the password of this user");
     let Some(said) = said else {

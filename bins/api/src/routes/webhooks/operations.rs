@@ -1,4 +1,4 @@
-//! What `/api/webhooks` offers.
+//! Operations of `/api/webhooks`.
 
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use tidegate_testkit::poll_until;
 
 use crate::harness::{Api, DEADLINE, csv, problem, schedule, success_json};
 
-/// What the days from `from` on say, in all.
+/// Returns the sums of the days from `from` on.
 async fn done(api: &Api, tenant: &str, from: &str) -> Value {
     let told = success_json(api.get_as(tenant, &format!("/api/analytics?from={from}"))).await;
     let items = told["items"].as_array().expect("items");

@@ -60,7 +60,7 @@ async fn an_account_is_closed_to_an_address_after_five_wrong_passwords_and_not_b
     }
     let refused = problem(ada("a wrong password").send().await.unwrap(), 429, "rate-limited").await;
     assert_eq!(refused["limiter"], "auth");
-    // Otherwise it would tell whether the last guess was right.
+    // Otherwise it would reveal whether the last guess was right.
     problem(ada(PASSWORD).send().await.unwrap(), 429, "rate-limited").await;
     problem(login(&api, "acme", "ADA@example.org", PASSWORD).send().await.unwrap(), 429, "rate-limited").await;
     assert_eq!(status(login(&api, "acme", "bob@example.org", PASSWORD)).await, 201);

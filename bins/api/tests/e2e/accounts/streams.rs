@@ -1,4 +1,4 @@
-//! Whom a stream of notifications is for, and for how long.
+//! Recipients of a stream of notifications, and its duration.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ async fn a_user_is_told_what_concerns_it_and_what_concerns_all() {
         // One after the other, since two workers may swap two jobs.
         assert_eq!(text(&mut all).await, what, "the tenant itself is told everything");
     }
-    // What is told of Bob would come first.
+    // A notification for Bob would come first.
     assert_eq!((text(&mut hers).await, text(&mut hers).await), (json!("for Ada"), json!("for all")));
     let page = success_json(as_ada("/api/notifications")).await;
     let told: Vec<&Value> = page["items"].as_array().expect("items").iter().map(|item| &item["body"]["text"]).collect();

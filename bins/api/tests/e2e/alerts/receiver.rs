@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::Sha256;
 use tokio::net::TcpListener;
 
-/// What both sides know.
+/// The key that both sides share.
 pub(crate) const KEY: &str = "webhook-key-0123456789";
 
 /// Takes what is posted to it, from some try on.
@@ -31,7 +31,7 @@ struct Seen {
     taken: Mutex<Vec<Delivery>>,
 }
 
-/// What was taken.
+/// A received message.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     pub(crate) id: String,
@@ -43,7 +43,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// As the documentation tells a receiver to check it.
+    /// Checks the signature as the documentation describes.
     pub(crate) fn assert_signed(&self) {
         let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).expect("any key");
         mac.update(format!("{}.{}", self.timestamp, self.text).as_bytes());

@@ -157,7 +157,7 @@ async fn bad_cursors_and_limits() {
     for query in ["", "limiter=api", "key=x", "limiter=api&key=x&more=1"] {
         refused(target.request(Method::DELETE, &format!("/api/rate-limit?{query}")), 400, "bad-query").await;
     }
-    // As good as any: nothing lies behind it.
+    // A valid cursor, but there is nothing after it.
     let end = format!("/api/schedules?cursor={}", "f".repeat(48));
     assert_eq!(success_json(target.get(&end)).await, json!({"items": [], "next_cursor": null}));
     target.is_unharmed().await;

@@ -52,7 +52,7 @@ fn files(kind: &str, example: &Value) -> BoxedStrategy<Sent> {
     file.prop_map(move |body| (Some(kind.clone()), body)).boxed()
 }
 
-/// What a schema allows, and at its bounds.
+/// Values that a schema allows, including its bounds.
 pub(super) fn value(document: &Document, schema: &Value, depth: usize) -> BoxedStrategy<Value> {
     let schema = document.resolve(schema);
     if depth > DEEPEST {

@@ -1,4 +1,4 @@
-//! Texts that nobody expects.
+//! Unexpected texts.
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use proptest::prelude::{Strategy, any};
@@ -113,7 +113,7 @@ pub(super) fn part() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// What stands behind the `?` and belongs to no parameter.
+/// A query string that does not belong to a parameter.
 pub(super) fn query() -> BoxedStrategy<String> {
     prop_oneof![
         (part(), part()).prop_map(|(name, value)| format!("{name}={value}")),

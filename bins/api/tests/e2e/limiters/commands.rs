@@ -22,16 +22,16 @@ fn server(api: &Api) -> &RedisServer {
     }
 }
 
-/// The statuses of so many requests of a tenant, one after the other, and the number of commands
-/// for its quota and for its limit `api`.
+/// Sends that many requests of a tenant, one after the other. Returns their statuses, and the
+/// number of commands for its quota and for its limit `api`.
 async fn ask(api: &Api, tenant: &str, count: usize) -> (Vec<StatusCode>, [usize; 2]) {
     server(api).cli(&["SLOWLOG", "RESET"]).await;
     let mut statuses = Vec::new();
     for _ in 0..count {
         statuses.push(api.get_as(tenant, "/api/schedules").send().await.expect("an answer").status());
     }
-    // One line for each argument. A script's own calls are logged too. The script's command tells
-    // how many keys it has.
+    // One line per argument. Calls inside a script are logged too. The script's command has the
+    // number of its keys.
     let log = server(api).cli(&["SLOWLOG", "GET", "-1"]).await;
     let lines: Vec<&str> = log.lines().collect();
     let over =

@@ -1,4 +1,4 @@
-//! Whatever a client sends, it is counted by what it is.
+//! Whatever a client sends, it is counted by its real identity.
 
 use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder};

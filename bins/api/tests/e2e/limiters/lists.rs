@@ -33,11 +33,12 @@ pub(crate) async fn listed_addresses_are_never_counted_or_always_refused() {
         assert_eq!(header(&refused, "retry-after"), "86400", "{address}");
         assert_eq!(problem(refused, 429, "rate-limited").await["limiter"], "ddos", "{address}");
     }
-    // Whoever isn't listed is counted as ever.
+    // A client on neither list is counted as usual.
     let others = [from(&api, "192.0.2.1").await, from(&api, "192.0.2.1").await, from(&api, "192.0.2.1").await];
     assert_eq!(others.map(|answer| answer.status().as_u16()), [404, 404, 429]);
 
-    // A block by hand doesn't reach who is allowed; the admin token passes whoever is denied.
+    // A manual block does not affect an allowed client. The admin token passes even from a denied
+    // one.
     let body = json!({"limiter": "ddos", "key": "203.0.113.7", "seconds": 60});
     let block = api.request(Method::POST, "/api/rate-limit/block").header("x-forwarded-for", "198.51.100.1");
     success_json(block.bearer_auth(ADMIN).json(&body)).await;

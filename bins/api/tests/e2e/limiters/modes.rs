@@ -72,7 +72,7 @@ async fn the_decision_service_obeys_the_mode_of_the_tenants_quota() {
             let told = ["allowed", "limit", "remaining", "retry_after_ms", "window"].map(|field| yes[field].clone());
             assert_eq!(told, [json!(true), json!(1), json!(remaining), json!(null), json!("minute")], "{mode}: {yes}");
         }
-        // A cost that can never fit is an error of the quota, which refuses nobody here.
+        // A cost that can never fit is an error of the quota, which refuses no request here.
         let much = super::ask(&api, &json!({"limiter": "tenant", "key": "odd", "cost": 2}));
         assert_eq!(success_json(much).await["allowed"], true, "{mode}");
         let counted = u64::from(mode == "shadow");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// Labels with their values.
 pub(crate) type Labels = BTreeMap<String, String>;
 
-/// What a scrape found.
+/// The result of a scrape.
 #[derive(Debug, Default)]
 pub(crate) struct Exposition {
     /// Families by name, with their kind.

@@ -60,7 +60,7 @@ pub(super) fn assert_cache(metrics: &Exposition, script: &Script, cache: &Value)
     assert_eq!(metrics.all("tidegate_cache_entries"), floats(BTreeMap::from([(tier.clone(), script.entries)])));
     let latency = metrics.histograms("cache_response_seconds");
     latency[&tier].assert_consistent();
-    // What the page tells ends at the last second, and what was looked up since is here already.
+    // The page's figures end at the last second. Later lookups are already counted here.
     let samples = cache["tiers"][0]["latency_us"]["samples"].as_u64().map(float).expect("a number");
     assert!((1.0..=latency[&tier].count).contains(&samples), "{samples} of {}", latency[&tier].count);
     let operation = labels([("kind", "cache"), ("operation", "l1")]);
@@ -127,7 +127,7 @@ pub(super) fn assert_queue(metrics: &Exposition, script: &Script) {
     }
 }
 
-/// What was answered of an endpoint and not turned away.
+/// Returns the responses of an endpoint that were not refusals.
 pub(super) fn answered(classes: &BTreeMap<String, u64>) -> u64 {
     classes.iter().filter(|(class, _)| *class != "refused").map(|(_, count)| count).sum()
 }

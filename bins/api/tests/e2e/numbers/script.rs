@@ -24,7 +24,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("TIDEGATE_PERFORMANCE_P99", "100s"),
 ];
 
-/// Nobody's schedule.
+/// A schedule that does not exist.
 const UNKNOWN: &str = "/api/schedules/0192d5a0-0000-7000-8000-000000000000";
 const SCHEDULES: &str = "/api/schedules";
 const SCHEDULE: &str = "/api/schedules/{id}";
@@ -53,7 +53,7 @@ pub(super) struct Script {
     pub(super) queue: BTreeMap<&'static str, u64>,
 }
 
-/// What a cache class counts.
+/// The counts of a cache class.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Lookups {
     pub(super) hits: u64,
@@ -61,7 +61,7 @@ pub(super) struct Lookups {
     pub(super) invalidations: u64,
 }
 
-/// What a limiter counts.
+/// The counts of a limiter.
 #[derive(Debug, Default)]
 pub(super) struct Decisions {
     pub(super) allowed: u64,
@@ -109,7 +109,7 @@ impl Script {
         let globex = self.post("/api/tenants", &tenant("globex", "enterprise"), 201).await;
         self.post("/api/tenants", &tenant("acme", "basic"), 409).await;
 
-        // That there is none is cached as well. Requests for nobody count against the address.
+        // A missing tenant is cached as well. Requests for it count against the address.
         self.get_as("nobody", SCHEDULES, SCHEDULES, 404).await;
         self.get_as("nobody", SCHEDULES, SCHEDULES, 404).await;
         self.get("/api/tenants/{id}", "/api/tenants/acme", 200).await;
@@ -342,5 +342,5 @@ impl Script {
     }
 }
 
-/// What no limiter counts.
+/// Paths that no limiter counts.
 const PROBES: [&str; 5] = ["/livez", "/readyz", "/startupz", "/health", "/metrics"];

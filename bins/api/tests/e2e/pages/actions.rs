@@ -7,7 +7,7 @@ use super::{Visit, page};
 use crate::harness::{Api, header, success_json};
 use crate::start::{ADMIN, READ, TOKENS};
 
-/// Each with what it wants.
+/// Each action with its fields.
 const ACTIONS: [(&str, &[(&str, &str)]); 24] = [
     ("/dashboard/queues/import/pause", &[]),
     ("/dashboard/queues/import/resume", &[]),
@@ -68,7 +68,7 @@ async fn start() -> Api {
     api
 }
 
-/// What any of the actions would change.
+/// Returns everything that any of the actions could change.
 async fn all(api: &Api) -> Value {
     let get = |path: &str| success_json(api.request(reqwest::Method::GET, path).bearer_auth(ADMIN));
     let (queue, job) = (get("/api/queue/import").await, get("/api/queue/import/jobs/one").await);
@@ -129,7 +129,7 @@ async fn a_foreign_form_changes_nothing() {
         let strange: Vec<_> = ours.iter().copied().chain([("colour", "red")]).collect();
         assert_eq!(visit.post(path, &strange, &[]).await.status(), 422, "{path}: a field too many");
         assert_eq!(visit.get(path).await.status(), 405, "{path}: an address changes nothing");
-        // Whoever isn't logged in is led there, and the form is lost.
+        // A visitor who is not logged in is redirected there, and the form is lost.
         let mut stranger = Visit::new(&api);
         let answer = stranger.post(path, &ours, &[]).await;
         assert_eq!((answer.status().as_u16(), super::location(&answer).as_str()), (303, "/dashboard/login"), "{path}");

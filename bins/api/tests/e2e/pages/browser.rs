@@ -281,7 +281,7 @@ async fn a_page_whose_session_has_ended_says_so_and_asks_no_more() {
             .script("document.querySelector('[data-pause]').click(); document.querySelector('[data-pause]').click()")
             .await;
         shows(&browser, "the session has ended: log in again").await;
-        // Nothing that would begin it again asks anybody any more, and no timer is left to.
+        // No code that would restart it sends a request any more, and no timer is left.
         let asked = browser
             .script(
                 "let asked = 0; \
@@ -345,7 +345,7 @@ async fn figures_move_without_reload_and_stop_when_hidden() {
     let status = "return document.querySelector('[data-stream-status]').textContent";
     assert_eq!(browser.script(status).await, "paused");
     let still = browser.script("return document.querySelector('[data-live=at]').textContent").await;
-    // Behind this, the sampler has told others of two more moments, and this page of none.
+    // After this, the sampler has sent two more events to other pages, and none to this one.
     let mut other = api.request(reqwest::Method::GET, "/dashboard/live").send().await.unwrap();
     for _ in 0..2 {
         let chunk = tokio::time::timeout(Duration::from_secs(60), other.chunk()).await.expect("in time").unwrap();

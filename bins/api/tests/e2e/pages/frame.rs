@@ -1,4 +1,4 @@
-//! Who gets in, what a form must show, what every answer bears.
+//! Access, form tokens, and the headers of every response.
 
 use reqwest::Method;
 
@@ -21,7 +21,7 @@ async fn login_by_token_and_out() {
         };
         assert_eq!((answer.status().as_u16(), location(&answer).as_str()), (303, login), "{path}");
     }
-    // A script can't follow to the login, and is told what is so.
+    // A script cannot follow a redirect to the login, so it gets an error.
     let live = visit.get("/dashboard/live").await;
     assert_eq!(live.status(), 401);
 
@@ -169,7 +169,7 @@ async fn a_foreign_form_is_refused() {
         assert_eq!(visit.post("/dashboard/logout", fields, &[]).await.status(), 422);
     }
     assert_eq!(visit.get("/dashboard").await.status(), 200, "nothing of it has ended the session");
-    // A login wants the form of this browser too: nobody is logged in as somebody else.
+    // A login also needs the form of this browser, so that no visitor is logged in as another one.
     let mut stranger = Visit::new(&api);
     let form = stranger.form("/dashboard/login").await;
     stranger.cookies.clear();
@@ -188,7 +188,7 @@ async fn guessed_tokens_are_counted_as_on_the_operations_routes() {
     for status in [401, 401, 429, 429] {
         assert_eq!(visit.log_in("a-guess-that-is-wrong").await.status(), status);
     }
-    // What is right passes, whoever else is at this address.
+    // A valid token passes, whatever other clients at this address do.
     assert_eq!(visit.log_in(ADMIN).await.status(), 303);
 }
 
@@ -258,7 +258,7 @@ async fn a_problem_is_a_page_with_its_request() {
         let page = answer.text().await.unwrap();
         assert!(page.contains("look-for-me") && page.contains("<h1>"), "{page}");
     }
-    // What was sent is told as text.
+    // The path is shown as text.
     let answer = api.request(Method::GET, "/dashboard/%3Cscript%3Ealert(1)%3C/script%3E").send().await.unwrap();
     assert!(!answer.text().await.unwrap().contains("<script>alert"));
 }

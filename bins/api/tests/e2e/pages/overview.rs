@@ -1,4 +1,4 @@
-//! The pages read without JavaScript, and their stream tells the same figures.
+//! The pages, read without JavaScript, and their stream report the same figures.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::harness::{Api, DEADLINE};
 
 const ROUTE: &str = "/api/schedules";
 const LIMITS: &str = "/dashboard/limits";
-/// As many as percentiles need, and one short of it.
+/// The number of samples that percentiles need.
 const ENOUGH: usize = 20;
 
 async fn read(api: &Api, times: usize) {
@@ -56,7 +56,7 @@ async fn pages_read_without_javascript() {
         "class=\"heat-5\"",
         "<details>",
         "<polyline points=\"0.0,",
-        // As lists on a phone they are tables still, for whoever hears them.
+        // On a phone they look like lists, but remain tables for screen readers.
         "role=\"table\"",
         "role=\"columnheader\"",
         "role=\"rowheader\"",

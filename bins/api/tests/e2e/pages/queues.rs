@@ -12,7 +12,7 @@ pub(super) const QUEUES: &str = "/dashboard/queues";
 pub(super) const QUEUE: &str = "/dashboard/queues/import";
 const JOBS: &str = "/api/queue/import/jobs";
 
-/// What a page must show as text, and nobody may run.
+/// Must be shown as text and never run.
 const HOSTILE: &str = "<script>alert(1)</script>\u{202e}gnp.exe";
 
 async fn start() -> Api {

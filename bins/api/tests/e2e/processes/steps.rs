@@ -44,7 +44,7 @@ pub(super) async fn title_of(answer: Response) -> String {
     schedule["title"].as_str().expect("a title").to_owned()
 }
 
-/// The round that the schedule's title tells.
+/// Returns the round in the schedule's title.
 pub(super) async fn round_at(api: &Api, path: &str) -> usize {
     let title = title_of(api.get_as("acme", path).send().await.expect("an answer")).await;
     title.parse().expect("a round")

@@ -126,7 +126,7 @@ async fn cursors_limits_and_states_that_are_none() {
     for state in ["ready", "delayed", "waiting", "leased", "done", "dead", "cancelled"] {
         assert_eq!(api.json(&format!("{JOBS}?state={state}")).await, json!({"items": [], "next_cursor": null}));
     }
-    // As good as any: nothing lies behind it.
+    // A valid cursor, but there is nothing after it.
     assert_eq!(api.json(&format!("{JOBS}?cursor=9.9.9")).await["items"], json!([]));
 }
 

@@ -1,4 +1,4 @@
-//! What a queue tells of itself, on its page and in `/metrics`.
+//! The report on a queue, on its page and in `/metrics`.
 
 use serde_json::{Value, json};
 use tidegate_testkit::poll_until;
@@ -47,7 +47,7 @@ pub(crate) async fn runs_are_timed_and_counted_by_kind_and_outcome() {
     api.job_in_state(&id, "done").await;
     let broken = enqueue(&api, &json!({"payload": "no import looks like that"})).await;
     api.job_in_state(&broken, "dead").await;
-    // The worker tells of a run when the store has it.
+    // The worker reports a run when the store has it.
     let counted = poll_until(DEADLINE, async || {
         let latency = api.json(QUEUE).await["latency"].clone();
         (latency["run_time_ms"]["samples"] == 2).then_some(latency)

@@ -35,7 +35,7 @@ fn is_empty(directory: &Path) -> bool {
     std::fs::read_dir(directory).expect("a directory").next().is_none()
 }
 
-/// The URL of a server that may not be there, with a password that nobody may read.
+/// The URL of a server that may not exist, with a password that must not be shown.
 fn url(scheme: &str, port: u16) -> String {
     format!("{scheme}://:hunter2@127.0.0.1:{port}")
 }

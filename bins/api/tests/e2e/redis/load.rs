@@ -26,12 +26,12 @@ struct Shared {
     answered: AtomicUsize,
 }
 
-/// What was answered, and how long it took.
+/// The statuses, and the duration of each response.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     pub(super) statuses: BTreeMap<u16, usize>,
     times: Vec<Duration>,
-    /// What no answer came for.
+    /// Requests without a response.
     pub(super) lost: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// Waits for so many more answers.
+    /// Waits for that many more responses.
     pub(super) async fn answers(&self, count: usize) {
         let wanted = self.shared.answered.load(Ordering::Relaxed) + count;
         let came = tidegate_testkit::poll_until(crate::harness::DEADLINE, async || {

@@ -16,7 +16,7 @@ use super::{metric, until_available};
 use crate::backend::Servers;
 use crate::harness::{Api, DEADLINE, csv, good_titles, problem, schedule, success_json};
 
-/// What the API waits for one answer of Redis on a request's way.
+/// Timeout of the API for one Redis command on a request's path.
 const TIMEOUT: Duration = Duration::from_millis(250);
 /// Room for a machine that does other things too. The printed figures show the guarantee. This
 /// bound fails where a request waits without any bound.
@@ -116,7 +116,7 @@ async fn failed_over_by_sentinels_under_load() {
         answers.are_good(TIMEOUT + SLACK);
         an_import_works(&api, &format!("failed-over-{round}")).await;
     }
-    // The last time without a word to anybody.
+    // The last time without any notice to the clients.
     let load = Load::start(&[&api], &paths);
     let before = sentinels.primary().await.port();
     sentinels.primary().await.kill9();
@@ -308,7 +308,7 @@ async fn an_import_is_whole_after_an_outage_longer_than_its_lease() {
     let settings =
         [("TIDEGATE_QUEUE_LEASE", "2s"), ("TIDEGATE_IMPORT_CHUNK", "50"), ("TIDEGATE_IMPORT_PAUSE", "150ms")];
     let api = Api::start_on(Servers::At(server.url()), &settings).await;
-    // Somebody who would take it.
+    // Another worker that could take the job.
     let mut other = api.worker(&settings).start().expect("it starts");
     other.wait_for_line("works on the queues", DEADLINE).await.expect("its banner");
     api.create_tenant("acme", "enterprise").await;
@@ -321,7 +321,7 @@ async fn an_import_is_whole_after_an_outage_longer_than_its_lease() {
 
     until_available(&api, true).await;
     let job = api.job_in_state(&id, "done").await;
-    // Its worker went on, and nobody took it away.
+    // Its worker continued, and no other worker took the job.
     assert_eq!((&job["deliveries"], &job["failures"]), (&json!(1), &json!(0)), "{job}");
     assert_eq!((&job["result"]["imported"], &job["result"]["rejected"]), (&json!(2_999), &json!(1)));
     assert_eq!(api.titles("acme").await, good_titles(3_000, &[5]));

@@ -38,7 +38,8 @@ async fn application_routes_need_the_tenants_own_key() {
         [show(ADMIN).await, show(READ).await, show(acme).await, show(bolt).await, show(&unknown).await],
         [200, 200, 200, 404, 401]
     );
-    // What was sent decides who has to be proved, and what is told of a failure.
+    // The token that was sent decides which identity must be proved, and which error a failure
+    // gets.
     let told = async |token: Option<&str>| {
         let request = api.request(Method::GET, "/api/tenants/acme").header("x-tenant-id", "acme");
         let answer = token.into_iter().fold(request, RequestBuilder::bearer_auth).send().await.unwrap();
@@ -87,7 +88,7 @@ async fn the_open_tour_ends_where_somebody_may_stand_between() {
         let answer = api.get_as("acme", "/api/schedules").header(name, value).send().await.unwrap();
         problem(answer, 401, "unauthorized").await;
     }
-    // Who sends a key means the tenant, even where it could be an operator.
+    // A client that sends an API key means the tenant, even if it could be an operator.
     let with_key = api.request(Method::GET, "/api/tenants/acme").bearer_auth("tk_unknown");
     problem(with_key.send().await.unwrap(), 401, "unauthorized").await;
     for (name, value) in [("host", "localhost:8080"), ("host", "[::1]:8080"), ("origin", "http://localhost:3000")] {

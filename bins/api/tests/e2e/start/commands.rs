@@ -7,7 +7,7 @@ use tidegate_testkit::{Process, ProcessBuilder, Stream, binary, poll_until};
 
 use crate::harness::{DEADLINE, Ended, client, run};
 
-/// The API as somebody starts it who set nothing but a free port.
+/// The API as a new user starts it, with only a free port set.
 pub(super) fn plain(directory: &Path) -> ProcessBuilder {
     Process::builder(binary("tidegate-api")).current_dir(directory).env("TIDEGATE_LISTEN", "127.0.0.1:0")
 }

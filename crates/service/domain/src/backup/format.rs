@@ -1,9 +1,12 @@
-//! The form `tidegate-backup-1`: lines of JSON, compressed by zstd.
+//! The format `tidegate-backup-1`: lines of JSON, compressed with zstd.
 //!
-//! The first line is the manifest. Then for each of its tables one array a row, in the order of the key, and behind the last an object
-//! with their number and SHA-256. The last line has the SHA-256 of all lines before it: a file that was cut off has none, and one
-//! of which a row has changed has another. Behind it stands a seal, the SHA-256 of all compressed bytes, in a frame that zstd passes over: it
-//! sees also the bits that change nothing of what is read.
+//! - The first line is the manifest.
+//! - Each table of the manifest follows: one array per row, in the order of the key, then an object
+//!   with the number of rows and their SHA-256.
+//! - The last line has the SHA-256 of all lines before it. A truncated file has no such line, and a
+//!   file with a changed row has another hash.
+//! - After the last line comes a seal: the SHA-256 of all compressed bytes, in a frame that zstd
+//!   skips. It also detects changed bits that do not change the decompressed data.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 
@@ -12,26 +15,27 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tidegate_store::{Cells, Table};
 
-/// The name of the form.
+/// Name of the format.
 pub(crate) const FORMAT: &str = "tidegate-backup-1";
-/// As the library's default: a third of the size for a hundredth of the time of the highest.
+/// The library's default: a third of the size, in a hundredth of the time of the highest level.
 const LEVEL: i32 = 3;
-/// Longest line. No row that the application writes comes near.
+/// Maximum length of a line. No row that the application writes is nearly as long.
 const MOST_LINE: u64 = 64 << 20;
 
-/// What the frame of the seal begins with: the mark of one that is passed over, and the length of what it holds.
+/// Header of the seal's frame: the magic number of a skippable frame, and the length of its
+/// content.
 const SEAL: [u8; 8] = [0x50, 0x2a, 0x4d, 0x18, 32, 0, 0, 0];
 const SEALED: usize = SEAL.len() + 32;
 
-/// The first line.
+/// The first line of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     pub(crate) format: String,
-    /// The schema of the tables.
+    /// Schema version of the tables.
     pub(crate) schema: i64,
-    /// Which database they were of.
+    /// Id of the database that was backed up.
     pub(crate) installation: String,
-    /// When it was begun, in milliseconds since 1970.
+    /// When the backup was begun, in milliseconds since 1970.
     pub(crate) created_at: i64,
     pub(crate) tables: Vec<TableHead>,
 }
@@ -40,11 +44,11 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TableHead {
     pub(crate) name: String,
-    /// What the cells of a row stand for.
+    /// Names of the columns, in the order of a row's cells.
     pub(crate) columns: Vec<String>,
 }
 
-/// What a table holds.
+/// Row count and hash of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableDigest {
     pub(crate) table: String,
@@ -55,37 +59,37 @@ pub struct TableDigest {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct End {
-    /// Of all lines before it.
+    /// Hash of all lines before it.
     sha256: String,
 }
 
-/// What every table holds.
+/// Row count and hash of every table.
 pub type Digests = Vec<TableDigest>;
 
-/// A file that is no backup, or not the one that was written.
+/// A file that is not a backup, or was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// It can't be read to its end: it was cut off, or is damaged, or something else.
+    /// The file cannot be read to its end: it is truncated, damaged, or not a backup.
     #[error("the backup can't be read (line {line}): {source}")]
     Read {
         /// The line.
         line: u64,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It is something else, or was changed.
+    /// The file is not a backup, or was changed.
     #[error("the backup is damaged or none (line {line}): {reason}")]
     Damaged {
         /// The line.
         line: u64,
-        /// What is wrong with it.
+        /// The reason, as the end of the message.
         reason: &'static str,
     },
 }
 
 impl Manifest {
-    /// Of these tables.
+    /// Creates the manifest of these tables.
     pub fn of(schema: i64, installation: &str, created_at: i64, tables: &[Table]) -> Self {
         let head = |table: &Table| TableHead {
             name: table.name.to_owned(),
@@ -101,7 +105,7 @@ impl Manifest {
     }
 }
 
-/// Rows as they are counted: the same of a backup and of what it was restored to.
+/// Counts and hashes rows. The result is the same for a backup and for the restored table.
 #[derive(Default)]
 pub(crate) struct Counted {
     rows: u64,
@@ -120,17 +124,17 @@ impl Counted {
     }
 }
 
-/// A row as a line.
+/// Returns a row as a line.
 pub(crate) fn line_of(row: &Cells) -> Vec<u8> {
-    // Numbers and texts, of which none can fail.
+    // Numbers and texts can always be serialized.
     serde_json::to_vec(row).unwrap_or_default()
 }
 
-/// Makes the bytes of a backup, which are [taken](Self::take) as they come.
+/// Produces the bytes of a backup, which the caller [takes](Self::take) piece by piece.
 pub struct Writer {
     compressed: zstd::Encoder<'static, Vec<u8>>,
     whole: Sha256,
-    /// Of the compressed bytes that were taken.
+    /// Hash of the compressed bytes that were taken.
     bytes: Sha256,
     table: Counted,
     digests: Digests,
@@ -141,7 +145,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// When it can't be compressed.
+    /// If the compression fails.
     pub fn new(manifest: &Manifest) -> io::Result<Self> {
         let mut compressed = zstd::Encoder::new(Vec::new(), LEVEL)?;
         compressed.include_checksum(true)?;
@@ -151,11 +155,11 @@ impl Writer {
         Ok(writer)
     }
 
-    /// The next row of the table that is being written.
+    /// Writes the next row of the current table.
     ///
     /// # Errors
     ///
-    /// When it can't be compressed.
+    /// If the compression fails.
     pub fn row(&mut self, row: &Cells) -> io::Result<()> {
         let line = line_of(row);
         self.table.add(&line);
@@ -166,7 +170,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// When it can't be compressed.
+    /// If the compression fails.
     pub fn end_table(&mut self, name: &str) -> io::Result<()> {
         let digest = std::mem::take(&mut self.table).end(name);
         self.line(&serde_json::to_vec(&digest)?)?;
@@ -174,18 +178,18 @@ impl Writer {
         Ok(())
     }
 
-    /// What has come of it so far.
+    /// Returns the bytes that were produced since the last call.
     pub fn take(&mut self) -> Vec<u8> {
         let taken = std::mem::take(self.compressed.get_mut());
         self.bytes.update(&taken);
         taken
     }
 
-    /// Ends the backup: its last bytes, and what each table holds.
+    /// Ends the backup. Returns its last bytes and the digest of each table.
     ///
     /// # Errors
     ///
-    /// When it can't be compressed.
+    /// If the compression fails.
     pub fn finish(mut self) -> io::Result<(Vec<u8>, Digests)> {
         let sha256 = HEXLOWER.encode(&self.whole.finalize_reset());
         self.line(&serde_json::to_vec(&End { sha256 })?)?;
@@ -205,23 +209,23 @@ impl Writer {
     }
 }
 
-/// Reads a backup line by line, and checks all of it on the way.
+/// Reads a backup line by line, and checks all of it.
 pub(crate) struct Reader<R: Read> {
     lines: BufReader<zstd::Decoder<'static, BufReader<R>>>,
-    /// How many lines were read.
+    /// Number of lines read.
     number: u64,
     whole: Sha256,
     manifest: Manifest,
     table: Counted,
-    /// The end of a table whose last rows are out.
+    /// The end of a table, after its last rows were returned.
     ended: Option<TableDigest>,
 }
 
-/// What comes next in a table.
+/// The next part of a table.
 pub(crate) enum Part {
-    /// Some rows, never none.
+    /// Some rows, at least one.
     Rows(Vec<Cells>),
-    /// There are no more, and this is what they were.
+    /// The end of the table, with its digest.
     End(TableDigest),
 }
 
@@ -244,7 +248,7 @@ impl<R: Read> Reader<R> {
         Ok(reader)
     }
 
-    /// At most `most` rows of a table, or its end.
+    /// Returns at most `most` rows of a table, or its end.
     pub(crate) fn part(&mut self, most: usize) -> Result<Part, FormatError> {
         if let Some(ended) = self.ended.take() {
             return Ok(Part::End(ended));
@@ -271,7 +275,7 @@ impl<R: Read> Reader<R> {
         Ok(Part::Rows(rows))
     }
 
-    /// Reads the last line, behind which there is nothing.
+    /// Reads the last line, and checks that no data follows.
     pub(crate) fn end(mut self) -> Result<(), FormatError> {
         let sha256 = HEXLOWER.encode(&self.whole.clone().finalize());
         let line = self.line()?;
@@ -279,7 +283,7 @@ impl<R: Read> Reader<R> {
         if said.sha256 != sha256 {
             return Err(self.damaged("it is not as it was written"));
         }
-        // Also the check that zstd itself makes of what it has read.
+        // This also runs zstd's own check of the data.
         let rest = self.lines.fill_buf().map(<[u8]>::len);
         match rest {
             Ok(0) => Ok(()),
@@ -288,7 +292,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// A line without its end.
+    /// Returns a line without its line ending.
     fn line(&mut self) -> Result<Vec<u8>, FormatError> {
         self.number += 1;
         let mut line = Vec::new();
@@ -306,7 +310,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Whether the bytes are those that were sealed.
+/// Checks that the seal matches the bytes.
 fn check_seal(file: impl Read) -> Result<(), FormatError> {
     let mut file = BufReader::new(file);
     let (mut digest, mut held) = (Sha256::new(), Vec::new());
@@ -318,7 +322,7 @@ fn check_seal(file: impl Read) -> Result<(), FormatError> {
         }
         held.extend_from_slice(piece);
         file.consume(length);
-        // All but what may be the seal.
+        // All bytes except those that may be the seal.
         let before = held.len().saturating_sub(SEALED);
         digest.update(&held[..before]);
         held.drain(..before);
@@ -328,11 +332,12 @@ fn check_seal(file: impl Read) -> Result<(), FormatError> {
     if is_sealed { Ok(()) } else { Err(FormatError::Damaged { line: 0, reason }) }
 }
 
-/// Reads all of a backup, and says what it holds. Nothing of it is used before this has returned.
+/// Reads all of a backup, and returns its manifest and digests. No part of a backup is used before
+/// this succeeds.
 ///
 /// # Errors
 ///
-/// When one bit of it is not as it was written.
+/// If a single bit has changed.
 pub(crate) fn verify<R: Read + Seek>(mut file: R) -> Result<(Manifest, Digests), FormatError> {
     const AT_A_TIME: usize = 500;
     check_seal(&mut file)?;
@@ -355,7 +360,7 @@ pub(crate) fn verify<R: Read + Seek>(mut file: R) -> Result<(Manifest, Digests),
     Ok((manifest, digests))
 }
 
-/// These compressed lines with their seal.
+/// Adds the seal to these compressed lines.
 #[cfg(any(test, feature = "test-support"))]
 pub fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let seal = Sha256::digest(&bytes);

@@ -1,7 +1,8 @@
-//! Brings a backup back, into either database.
+//! Restores a backup into either database.
 //!
-//! The backup is read to its end and checked before anything is touched; then it is written in one transaction, read back out of the
-//! tables, and compared with what it says of itself. Only then does it count.
+//! The backup is read to its end and checked before any table is changed. Then it is written in one
+//! transaction, read back from the tables, and compared with its own digests. The transaction is
+//! committed only if they match.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,10 +17,10 @@ use tokio::io::AsyncWriteExt;
 use super::format::{Counted, Digests, FormatError, Manifest, Part, Reader, TableDigest, line_of, verify};
 use crate::files::{FileAt, FileId, FileKind, Files, FilesError, Owner};
 
-/// Which backup, and whether it may take the place of what is there.
+/// Which backup to restore, and whether it may replace existing rows.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A path, or the id of a backup among the files of the settings.
+    /// Path of a backup, or the id of one in the configured store of files.
     pub backup: String,
     /// Whether tables with rows are replaced.
     pub replace: bool,
@@ -28,61 +29,62 @@ pub struct Request {
 /// A table that was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoredTable {
-    /// Its name.
+    /// Name of the table.
     pub table: String,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
-    /// SHA-256 of them, of the backup and of what was read back.
+    /// SHA-256 of the rows, equal in the backup and in the restored table.
     pub sha256: String,
 }
 
-/// A backup that was not restored. Nothing is changed, where it does not say otherwise.
+/// Why a backup was not restored. The database is unchanged unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// There is no such file, and the name is no id of a backup.
+    /// There is no such file, and the name is not the id of a backup.
     #[error("there is no file {0}, and it is no id of a backup")]
     Unknown(String),
-    /// It can't be fetched.
+    /// The backup cannot be downloaded.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// It can't be read.
+    /// The file cannot be read.
     #[error("{path}: {source}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It is damaged.
+    /// The backup is damaged.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// A newer version has made it.
+    /// A newer version made the backup.
     #[error(
         "the backup is of a newer version of Tidegate (schema {found}, this one knows {known}); restore it with that version"
     )]
     Newer {
-        /// Its schema.
+        /// Schema version of the backup.
         found: i64,
-        /// Newest schema of this version.
+        /// Newest schema version that this program supports.
         known: i64,
     },
-    /// It has a table or column that this version does not know.
+    /// The backup has a table or column that this version does not know.
     #[error("the backup has a table `{0}` that this version can't take")]
     Foreign(String),
-    /// The tables can't be written.
+    /// The tables cannot be written.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// What was written is not what was read back; the transaction was given up.
+    /// The data that was read back differs from the backup. The transaction was rolled back.
     #[error("table {0} was not restored as it was; all is as before")]
     Differs(String),
 }
 
-/// Restores a backup into the database of the settings, which no other process may use meanwhile.
+/// Restores a backup into the configured database. No other process may use it meanwhile.
 ///
 /// # Errors
 ///
-/// When the backup is not whole, not ours or from the future; when somebody uses the database or, unless it may be replaced, it has rows.
+/// If the backup is incomplete, from another program or from a newer version, if another process
+/// uses the database, or if it has rows and `replace` is not set.
 pub async fn restore(settings: &Settings, request: &Request) -> Result<Vec<RestoredTable>, RestoreError> {
     let present = if request.replace { Present::Replace } else { Present::Keep };
     let found = find(settings, &request.backup).await?;
@@ -122,11 +124,11 @@ async fn write(target: &mut Target, tables: &[(&'static Table, Inserts)], file: 
             target.insert(table, inserts, &rows).await?;
         }
     }
-    // It may have been changed since it was verified.
+    // The file may have changed since it was verified.
     Ok(reader.end()?)
 }
 
-/// Reads back what was written, before it counts. Of columns that the backup doesn't have nothing is compared.
+/// Reads the rows back before the commit. Columns that the backup lacks are not compared.
 async fn compare(target: &mut Target, manifest: &Manifest, digests: &Digests) -> Result<(), RestoreError> {
     for (head, said) in manifest.tables.iter().zip(digests) {
         let differs = || RestoreError::Differs(head.name.clone());
@@ -151,13 +153,13 @@ async fn compare(target: &mut Target, manifest: &Manifest, digests: &Digests) ->
     Ok(())
 }
 
-/// What a fetched backup is called in the data directory, before its id.
+/// Prefix of a downloaded backup in the data directory, before its id.
 const FETCHED: &str = ".restore-";
 
 /// A backup in a file.
 enum Found {
     At(PathBuf),
-    /// Fetched, and removed again.
+    /// Downloaded, and removed afterwards.
     Fetched(PathBuf),
 }
 
@@ -172,7 +174,7 @@ impl Found {
 impl Drop for Found {
     fn drop(&mut self) {
         if let Self::Fetched(path) = self {
-            // Whatever becomes of it, the backup itself lies elsewhere.
+            // Safe in every case: the backup itself is elsewhere.
             let _ = std::fs::remove_file(path);
         }
     }
@@ -201,7 +203,7 @@ async fn find(settings: &Settings, backup: &str) -> Result<Found, RestoreError> 
     Ok(found)
 }
 
-/// Removes what restores left that were killed: all tables, in clear.
+/// Removes downloads of restores that were killed. They contain all tables, unencrypted.
 fn remove_fetched(data_dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(data_dir)? {
         let entry = entry?;

@@ -1,71 +1,72 @@
-//! What can go wrong with a file. Never told with a URL or a path, which may say more than its reader should know.
+//! Errors of files. The messages contain no URL and no path, which might reveal more than their
+//! reader may know.
 
 use std::error::Error;
 use std::io;
 
 use super::login::LoginError;
 
-/// Longest code of an answer of S3 that is passed on.
+/// Maximum length of an S3 error code that is passed on.
 const MOST_CODE: usize = 48;
 
 /// A file that could not be written, read or removed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilesError {
-    /// It isn't there.
+    /// The file does not exist.
     #[error("can't {operation} a file: it is not there")]
     Missing {
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
     },
-    /// The bucket isn't there.
+    /// The bucket does not exist.
     #[error("can't {operation} a file: there is no such bucket; see `TIDEGATE_FILES_URL`")]
     NoBucket {
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
     },
-    /// Another content has taken its place while it was read.
+    /// The file was replaced while it was being read.
     #[error("can't {operation} a file: it was replaced meanwhile")]
     Replaced {
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
     },
-    /// The place refuses us: no rights, no login.
+    /// The store denies access: missing permissions or credentials.
     #[error("can't {operation} a file: the store refuses it ({reason})")]
     Refused {
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
-        /// In a few words.
+        /// Short reason.
         reason: String,
     },
-    /// The place is away, busy or full.
+    /// The store is unavailable, busy or full.
     #[error("can't {operation} a file now: {reason}")]
     Away {
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
-        /// In a few words.
+        /// Short reason.
         reason: String,
     },
-    /// The place can't be used as it is set.
+    /// The store cannot be used as configured.
     #[error("files: {reason}")]
     Unusable {
-        /// In a few words.
+        /// Short reason.
         reason: String,
     },
 }
 
 impl FilesError {
-    /// Whether trying again later may help.
+    /// Whether a later retry may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Away { .. })
     }
 
-    /// Whether there is no such file.
+    /// Whether the file does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing { .. })
     }
 
-    /// That the answer ended before what it had promised.
+    /// The response ended before its announced length.
     pub(super) fn cut_off(operation: &'static str) -> Self {
         Self::Away { operation, reason: "the answer was cut off".to_owned() }
     }
@@ -102,14 +103,15 @@ impl FilesError {
 }
 
 impl From<FilesError> for io::Error {
-    /// A missing file is [`NotFound`](io::ErrorKind::NotFound), as one of a disk would be.
+    /// Maps a missing file to [`NotFound`](io::ErrorKind::NotFound), as on a disk.
     fn from(error: FilesError) -> Self {
         let kind = if error.is_missing() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
         Self::new(kind, error)
     }
 }
 
-/// What may be told of an error: what the system said, or the code that S3 gave. Its own words have paths, URLs and whole answers in them.
+/// Returns the part of an error that may be shown: the system's message, or the error code from S3.
+/// The messages of S3 contain paths, URLs and whole responses.
 pub(super) fn words_of(error: &object_store::Error) -> String {
     if let Some(error) = below(error) {
         return words_of_io(error);
@@ -121,11 +123,11 @@ pub(super) fn words_of(error: &object_store::Error) -> String {
 }
 
 fn words_of_io(error: &io::Error) -> String {
-    // The kind alone: its text may name a file.
+    // Only the kind: the text may contain a file name.
     error.kind().to_string()
 }
 
-/// The first error of that type among the error and its causes.
+/// Returns the first error of that type among the error and its causes.
 fn below<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -137,7 +139,8 @@ fn below<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
     None
 }
 
-/// Whether the answer says that the bucket's URL or its settings are wrong: waiting mends nothing.
+/// Whether the response shows that the bucket's URL or its settings are wrong, so that a retry
+/// cannot help.
 fn is_a_setting(text: &str) -> bool {
     const CODES: [&str; 5] = [
         "AuthorizationHeaderMalformed",
@@ -149,7 +152,7 @@ fn is_a_setting(text: &str) -> bool {
     code_in(text).is_some_and(|code| CODES.contains(&code))
 }
 
-/// The code within an answer such as `<Error><Code>NoSuchBucket</Code>…`.
+/// Returns the code in a response such as `<Error><Code>NoSuchBucket</Code>…`.
 fn code_in(text: &str) -> Option<&str> {
     let (_, behind) = text.split_once("<Code>")?;
     let (code, _) = behind.split_once("</Code>")?;

@@ -1,4 +1,4 @@
-//! The login of a bucket: keys in variables or in files, or what the machine gives.
+//! The credentials for a bucket: keys in variables or in files, or those of the machine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::{FilesError, reaching};
 const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
-/// Between two reads of the files.
+/// Interval between two reads of the files.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Why there is no login. It names variables, and no file and no key.
+/// Why there are no credentials. The message names variables, but no file and no key.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoginError {
     #[error(
@@ -36,7 +36,7 @@ pub(super) enum LoginError {
     File { variable: &'static str, source: SecretFileError },
 }
 
-/// One key: itself, or the file that holds it.
+/// A key, or the file that contains it.
 #[derive(Debug, Clone)]
 enum Key {
     Text(Hidden),
@@ -70,7 +70,7 @@ struct Keys {
 }
 
 impl Keys {
-    /// The keys that are set. `None` if none is.
+    /// Returns the keys that are set. `None` if none is.
     fn of(environment: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, LoginError> {
         let (id, secret) = (Key::of(KEY_ID, &environment)?, Key::of(SECRET_KEY, &environment)?);
         let token = Key::of(SESSION_TOKEN, &environment)?;
@@ -91,11 +91,12 @@ impl Keys {
     }
 }
 
-/// Keys that are read again, since those in files change. The last good ones go on.
+/// Keys that are read again at intervals, because files change. If that fails, the last valid keys
+/// stay in use.
 #[derive(Debug)]
 struct ReadAgain {
     keys: Keys,
-    /// When they were read, and what they were.
+    /// Time and result of the last read.
     read: Mutex<(Instant, Arc<AwsCredential>)>,
 }
 
@@ -124,7 +125,7 @@ impl CredentialProvider for ReadAgain {
     }
 }
 
-/// The login that the machine or the container gives. Its error says what to set in its place.
+/// The credentials of the machine or the container. The error names the variables to set instead.
 #[derive(Debug)]
 struct OfMachine(AwsCredentialProvider);
 
@@ -145,7 +146,7 @@ pub(super) fn check(environment: impl Fn(&str) -> Option<String>) -> Result<(), 
     read_keys(environment).map(drop)
 }
 
-/// Gives the builder the login that the environment describes.
+/// Gives the builder the credentials that the environment describes.
 pub(super) fn log_in(
     builder: AmazonS3Builder,
     environment: impl Fn(&str) -> Option<String>,
@@ -154,7 +155,7 @@ pub(super) fn log_in(
         let read = Mutex::new((Instant::now(), Arc::new(login)));
         return Ok(builder.with_credentials(Arc::new(ReadAgain { keys, read })));
     }
-    // Only a whole client has the login that its builder chooses.
+    // Only a complete client contains the credentials that its builder chooses.
     let of_machine = reaching(builder.clone()).with_bucket_name("of-no-bucket").build();
     let of_machine = of_machine.map_err(|error| FilesError::Unusable { reason: words_of(&error) })?;
     Ok(builder.with_credentials(Arc::new(OfMachine(Arc::clone(of_machine.credentials())))))

@@ -1,4 +1,4 @@
-//! Reads a file from any byte on, window by window.
+//! Reads a file from any byte, window by window.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use tokio::runtime::Handle;
 
 use super::FilesError;
 
-/// Bytes of one request, which are held in memory.
+/// Bytes per request, which are kept in memory.
 const WINDOW: u64 = 1 << 20;
 
 /// A file that is open for reading.
 ///
-/// It blocks, as a file of a disk does. Each request names the version that was opened, so a read
-/// fails once another content has taken its place. After an error, a read at the same place may
+/// It blocks, like a file on a disk. Each request names the version that was opened, so a read
+/// fails if the file was replaced meanwhile. After an error, a retry at the same position may
 /// succeed.
 pub struct FileReader {
     store: Arc<dyn ObjectStore>,
@@ -25,7 +25,7 @@ pub struct FileReader {
     size: u64,
     version: Option<String>,
     position: u64,
-    /// Bytes of the file from `window_at` on.
+    /// Bytes of the file, starting at `window_at`.
     window: Bytes,
     window_at: u64,
     runtime: Handle,
@@ -34,7 +34,7 @@ pub struct FileReader {
 impl FileReader {
     pub(super) async fn open(store: Arc<dyn ObjectStore>, key: Path) -> Result<Self, FilesError> {
         let meta = match store.head(&key).await {
-            // An answer to HEAD has no body, so it doesn't say whether the bucket is missing.
+            // A response to HEAD has no body, so it does not show whether the bucket is missing.
             Err(object_store::Error::NotFound { .. }) => store.get(&key).await.map(|got| got.meta),
             other => other,
         };
@@ -51,18 +51,18 @@ impl FileReader {
         })
     }
 
-    /// Its size.
+    /// Returns its size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The bytes that are there already, from the position on.
+    /// Returns the buffered bytes from the position on.
     fn ahead(&self) -> &[u8] {
         let passed = self.position.checked_sub(self.window_at).and_then(|passed| usize::try_from(passed).ok());
         passed.and_then(|passed| self.window.get(passed..)).unwrap_or_default()
     }
 
-    /// Gets the next window. It is shorter if the file ends or the answer was cut off.
+    /// Fetches the next window. It is shorter if the file ends or the response was cut off.
     async fn fetch(&self) -> Result<Bytes, FilesError> {
         let end = self.size.min(self.position + WINDOW);
         if self.position >= end {
@@ -78,8 +78,8 @@ impl FileReader {
     }
 }
 
-/// Collects an answer. If it is cut off, the bytes before that are used, and the next request
-/// begins behind them: each answer brings the reader nearer to the end of the file, or is an error.
+/// Collects a response. If it is cut off, the bytes before the cut are used, and the next request
+/// begins after them. Each response makes progress or is an error.
 async fn collect(got: GetResult) -> Result<Bytes, FilesError> {
     let mut pieces = got.into_stream();
     let mut window = BytesMut::new();

@@ -1,4 +1,4 @@
-//! Removes files whose time is over, and what nobody will ever ask for.
+//! Removes expired files, and files that no row refers to.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,35 +14,35 @@ use tokio_util::sync::CancellationToken;
 use super::{FileKind, Files, FilesError};
 
 const PERIOD: Duration = Duration::from_secs(600);
-/// A file without a row is left alone for so long: whoever wrote it may only be about to enter it.
+/// How long a file without a row is kept. Its writer may be about to insert the row.
 const GRACE: Duration = Duration::from_secs(3600);
-/// Whoever writes a file for longer than this is dead.
+/// After this time the writer of an unfinished file is considered dead.
 const UNFINISHED: Duration = Duration::from_secs(24 * 3600);
-/// A run without a job is left alone for so long: its job may only be about to be enqueued.
+/// How long a run without a job is kept. Its job may be about to be enqueued.
 const HANDED_OVER: Duration = Duration::from_secs(300);
-/// Rows that are looked at in one go.
+/// Rows per batch.
 const AT_A_TIME: u32 = 100;
 
-/// What is swept, and by whose word.
+/// Removes files, with the tables and the broker that decide which ones.
 pub struct FilesSweep {
     /// The files.
     pub files: Files,
     /// Their rows.
     pub store: Store,
-    /// Who knows which jobs there are.
+    /// The broker, which knows the existing jobs.
     pub broker: Arc<dyn Broker>,
 }
 
-/// Why something was not swept.
+/// Why a sweep failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
-    /// The files are away.
+    /// The store of files is unavailable.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// The tables are.
+    /// The tables are unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The jobs are.
+    /// The broker is unavailable.
     #[error(transparent)]
     Queue(#[from] BrokerError),
 }
@@ -69,11 +69,11 @@ impl FilesSweep {
         }
     }
 
-    /// Removes files whose time is over.
+    /// Removes expired files.
     ///
     /// # Errors
     ///
-    /// When files, tables or jobs can't be reached.
+    /// If files, tables or jobs cannot be reached.
     pub async fn expired(&self) -> Result<(), SweepError> {
         loop {
             let expired = self.store.expired_files(clock::now(), AT_A_TIME).await?;
@@ -81,19 +81,20 @@ impl FilesSweep {
                 return Ok(());
             }
             for file in expired {
-                // The row first: who asks meanwhile is told that it is gone, rather than get half of it. Content that stays behind
-                // is a file of nobody.
+                // The row goes first: a client that requests the file now gets "not found" instead
+                // of half a file. If the content stays behind, it is an orphan, which is swept too.
                 self.store.forget_file(file.at.id).await?;
                 self.files.remove(&file.at).await?;
             }
         }
     }
 
-    /// Removes content that no row names. Backups have none: they must outlive the database.
+    /// Removes content that no row refers to. Backups have no rows, since they must outlive the
+    /// database.
     ///
     /// # Errors
     ///
-    /// When files, tables or jobs can't be reached.
+    /// If files, tables or jobs cannot be reached.
     pub async fn orphans(&self, age: Duration) -> Result<(), SweepError> {
         for kind in [FileKind::Export, FileKind::Report] {
             let mut found = self.files.list(kind);
@@ -108,11 +109,11 @@ impl FilesSweep {
         Ok(())
     }
 
-    /// Forgets runs whose job is gone, and closes those whose job is over.
+    /// Removes runs whose job is gone, and closes those whose job has ended.
     ///
     /// # Errors
     ///
-    /// When files, tables or jobs can't be reached.
+    /// If files, tables or jobs cannot be reached.
     pub async fn runs(&self, age: Duration) -> Result<(), SweepError> {
         let before = clock::now() - age;
         let mut after = None;
@@ -135,8 +136,8 @@ impl FilesSweep {
 }
 
 impl Files {
-    /// Removes what a killed process left of files that it never finished. S3 keeps such parts apart, and removes them by a rule of
-    /// the bucket.
+    /// Removes unfinished files that a killed process left behind. S3 keeps such parts separately,
+    /// and removes them by a lifecycle rule of the bucket.
     pub(super) async fn remove_unfinished(&self, age: Duration) -> Result<(), FilesError> {
         let Some(directory) = self.directory.clone() else { return Ok(()) };
         let swept = tokio::task::spawn_blocking(move || remove_unfinished(&directory, age)).await;
@@ -145,11 +146,11 @@ impl Files {
     }
 }
 
-/// The library writes beside the name, at the name and `#` and a number.
+/// The library writes to the name with `#` and a number appended.
 fn remove_unfinished(directory: &Path, age: Duration) -> std::io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
-        // What is gone by now was finished, or swept by another process.
+        // An entry that is gone by now was finished, or another process has swept it.
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_dir() {
             remove_unfinished(&entry.path(), age)?;

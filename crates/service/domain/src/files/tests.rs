@@ -21,7 +21,7 @@ async fn listed(files: &Files, kind: FileKind) -> Vec<FileAt> {
     files.list(kind).map_ok(|stored| stored.at).try_collect().await.unwrap()
 }
 
-/// Everything that a place of files promises; `parts` are the bytes that are written at a time.
+/// Tests every guarantee of a file store. `parts` are the sizes of the writes in bytes.
 async fn keeps_its_promises(files: &Files, parts: &[usize]) {
     let at = FileAt::of_tenant(FileKind::Export, acme());
     let mut file = files.create(at.clone()).await.unwrap();

@@ -1,4 +1,4 @@
-//! A file on its way.
+//! A file that is being written.
 
 use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
@@ -7,12 +7,14 @@ use sha2::{Digest, Sha256};
 
 use super::{FileAt, FilesError, Written};
 
-/// Bytes of a part. S3 takes no smaller ones but the last, and 10,000 of them.
+/// Bytes per part. S3 accepts at most 10,000 parts, and only the last one may be smaller than 5
+/// MiB.
 const PART: usize = 8 << 20;
 
-/// A file that is being written, in parts, of which one is held in memory.
+/// A file that is being written in parts. One part is kept in memory.
 ///
-/// Dropped before it is [finished](Self::finish), it never was: what was sent of it is thrown away.
+/// If it is dropped before it is [finished](Self::finish), the file does not exist. The parts that
+/// were sent are discarded.
 pub struct NewFile {
     at: FileAt,
     upload: Option<Box<dyn MultipartUpload>>,
@@ -26,21 +28,22 @@ impl NewFile {
         Self { at, upload: Some(upload), part: BytesMut::new(), bytes: 0, digest: Sha256::new() }
     }
 
-    /// Where it will be.
+    /// Returns its future location.
     pub fn at(&self) -> &FileAt {
         &self.at
     }
 
-    /// Bytes that were written so far.
+    /// Returns how many bytes were written so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Adds to it. Waits while a part is sent, so that whoever writes is no faster than the place takes it.
+    /// Appends bytes. Waits while a part is being sent, so that a writer is no faster than the
+    /// store.
     ///
     /// # Errors
     ///
-    /// When it can't be written; it can then only be dropped.
+    /// If the bytes cannot be written. The file can then only be dropped.
     pub async fn write(&mut self, mut piece: &[u8]) -> Result<(), FilesError> {
         self.digest.update(piece);
         self.bytes += piece.len() as u64;
@@ -61,14 +64,15 @@ impl NewFile {
         upload.put_part(part.into()).await.map_err(|error| FilesError::of("write", &error))
     }
 
-    /// Makes it a file, and says what it holds. When this returns, it outlives a power cut.
+    /// Completes the file, and returns its size and hash. After that the file survives a power
+    /// failure.
     ///
     /// # Errors
     ///
-    /// When it can't be written: then it is not there, but where a store has done so and could not say it. Such a file belongs to
-    /// nobody, and is swept.
+    /// If the file cannot be written. It does not exist then, unless the store has completed it and
+    /// could not confirm that. Such a file is an orphan and gets swept.
     pub async fn finish(mut self) -> Result<Written, FilesError> {
-        // An empty file is one empty part.
+        // An empty file has one empty part.
         if !self.part.is_empty() || self.bytes == 0 {
             self.send().await?;
         }

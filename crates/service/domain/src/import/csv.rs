@@ -1,4 +1,4 @@
-//! From the columns of a CSV record to a schedule.
+//! Converts the columns of a CSV record to a schedule.
 
 use std::fmt;
 use std::io::Read;
@@ -15,40 +15,40 @@ use super::records::Records;
 /// The columns of the CSV form. A file has each of them once, in any order, and no others.
 pub(crate) const COLUMNS: [&str; 5] = ["title", "starts_at", "ends_at", "recurrence", "attendees"];
 
-/// Unknown columns an error names, and characters it gives each: enough to see what is meant.
+/// How many unknown columns an error names, and how many characters of each.
 const NAMED_UNKNOWN: usize = 5;
 const NAME_CHARS: usize = 40;
 
-/// Where each of [`COLUMNS`] stands in the records of a file.
+/// Position of each of [`COLUMNS`] in the records of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     places: [usize; COLUMNS.len()],
     end: Position,
 }
 
-/// Why the first record of a file is not a header. The text stays below 400 characters.
+/// Why the first record of a file is not a header. The text has fewer than 400 characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
-    /// The file holds nothing but blank lines.
+    /// The file contains only blank lines.
     #[error("the file is empty; its first line must name the columns {}", COLUMNS.join(","))]
     Missing,
     /// The first record is not a CSV record.
     #[error("line {line}, the header, {reason}")]
     Malformed {
-        /// Its physical line.
+        /// Its line in the file.
         line: u64,
-        /// What is wrong with it.
+        /// The reason.
         reason: Malformation,
     },
     /// The names are not those of `COLUMNS`.
     #[error("the header {}", Faults { missing, unknown, duplicated })]
     Columns {
-        /// Columns it lacks.
+        /// Missing columns.
         missing: Vec<&'static str>,
-        /// Columns it has beside those known: the first five, cut to 40 characters.
+        /// Unknown columns: the first five, cut to 40 characters.
         unknown: Vec<String>,
-        /// Columns it names more than once.
+        /// Columns that are named more than once.
         duplicated: Vec<&'static str>,
     },
 }
@@ -58,8 +58,8 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`ImportError::Header`] if the first record is not a header, [`ImportError::Io`] if it can't
-    /// be read.
+    /// [`ImportError::Header`] if the first record is not a header, [`ImportError::Io`] if it
+    /// cannot be read.
     pub(crate) fn read(reader: impl Read) -> Result<Self, ImportError> {
         let first = Records::new(reader, Position::START).next().transpose()?;
         Ok(Self::of_entry(first)?)
@@ -73,7 +73,7 @@ impl Header {
                 return Err(HeaderError::Malformed { line: start.line, reason });
             }
         };
-        // Spaces only: a name with a line break stays unknown, so one line is enough to decide.
+        // Only spaces: a name with a line break stays unknown, so one line is enough to decide.
         let names: Vec<&str> = record.content.iter().map(|name| name.trim_matches(' ')).collect();
         let count = |column: &str| names.iter().filter(|name| **name == column).count();
         let missing: Vec<_> = COLUMNS.into_iter().filter(|column| count(column) == 0).collect();
@@ -93,19 +93,20 @@ impl Header {
         }
     }
 
-    /// Where the data of the file begins.
+    /// Returns the position of the first data record.
     pub(super) fn end(&self) -> Position {
         self.end
     }
 
-    /// Checks a record: as many fields as the header has, and a schedule in them.
+    /// Checks a record: it must have as many fields as the header, and a valid schedule in them.
     ///
-    /// Empty entries of `attendees` are passed over (`a;;b;`): spreadsheets leave them behind. The apostrophe that keeps a
-    /// spreadsheet from running a cell, or an entry of one, is taken away.
+    /// Empty entries of `attendees` are ignored (`a;;b;`), because spreadsheets leave them behind.
+    /// The apostrophe that keeps a spreadsheet from running a cell or an entry as a formula is
+    /// removed.
     ///
     /// # Errors
     ///
-    /// A [`Reject`] under the record's first line that names everything wrong with it.
+    /// A [`Reject`] with the record's first line and all faults of the record.
     pub(crate) fn draft(&self, record: &Record<Vec<String>>) -> Result<ScheduleDraft, Reject> {
         let (line, fields) = (record.start.line, &record.content);
         if fields.len() != COLUMNS.len() {
@@ -129,7 +130,7 @@ impl Header {
     }
 }
 
-/// Shows what is wrong with the names of the columns, leaving out what is not.
+/// Shows what is wrong with the names of the columns, and omits the rest.
 struct Faults<'a> {
     missing: &'a [&'static str],
     unknown: &'a [String],

@@ -1,10 +1,10 @@
-//! What a stream is cut into: records, or pieces no record can be made of.
+//! The pieces of a stream: records, or bytes that are not a record.
 
 use tidegate_model::import::Position;
 
 /// One well-formed record of a stream, or one malformed piece of it.
 ///
-/// The pieces do not overlap, and what lies between them is blank lines (and a byte order mark).
+/// The pieces do not overlap. Between them are only blank lines and possibly a byte order mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry<T> {
     /// A record with its content.
@@ -16,9 +16,9 @@ pub(crate) enum Entry<T> {
 /// A well-formed record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record<T> {
-    /// Where it starts; its line is the one a reader of the file would look for.
+    /// Start of the record. Its line number is the one that a user would look up in the file.
     pub(crate) start: Position,
-    /// Where the next record starts.
+    /// Start of the next record.
     pub(crate) end: Position,
     /// The fields of a CSV record, or the text of a line.
     pub(crate) content: T,
@@ -27,20 +27,20 @@ pub(crate) struct Record<T> {
 /// A piece of the stream that is not a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Malformed {
-    /// Where it starts.
+    /// Start of the piece.
     pub(crate) start: Position,
-    /// Where reading goes on.
+    /// Position at which reading continues.
     pub(crate) end: Position,
-    /// Why it is none.
+    /// Why it is not a record.
     pub(crate) reason: Malformation,
 }
 
 /// Why a piece of a stream is not a record.
 ///
-/// Where the **structure** is broken, nobody knows where the record was meant to end, and only its
-/// first physical line is given up: reading goes on at the next line, so that one stray quote
-/// cannot swallow the file. Where the structure is sound and the content is not (NUL, not UTF-8),
-/// the whole record is given up.
+/// If the **structure** is broken, the intended end of the record is unknown. Only its first line
+/// is rejected, and reading continues at the next line, so that one stray quote cannot swallow the
+/// file. If the structure is valid but the content is not (NUL, not UTF-8), the whole record is
+/// rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformation {
@@ -50,7 +50,7 @@ pub enum Malformation {
     /// Structure: something other than a comma or a line end after the closing quote of a field.
     #[error("has text after the closing quote of a field")]
     TextAfterQuote,
-    /// Structure: a quoted field that ends neither before the end of the file nor within the cap.
+    /// Structure: a quoted field that is not closed before the end of the file or within the cap.
     #[error("opens a quote that is not closed within 64 KiB or before the end of the file")]
     UnclosedQuote,
     /// Structure: a carriage return outside quotes that no line feed follows.
@@ -67,7 +67,7 @@ pub enum Malformation {
     NotUtf8,
 }
 
-/// Checks what both formats demand of the bytes of a record.
+/// Checks what both formats require of the bytes of a record.
 pub(super) fn text_of(bytes: &[u8]) -> Result<&str, Malformation> {
     if bytes.contains(&0) {
         return Err(Malformation::NulByte);

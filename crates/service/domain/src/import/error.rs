@@ -4,20 +4,20 @@ use std::io;
 
 use super::csv::HeaderError;
 
-/// Why an import cannot begin. Faults of single lines are not errors but rejects.
+/// Why an import cannot begin. Faults of single lines are rejects, not errors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The file can't be read.
+    /// The file cannot be read.
     #[error("the import file can't be read: {0}")]
     Io(#[from] io::Error),
-    /// A CSV file without a proper header; no later attempt will mend it.
+    /// A CSV file without a valid header. A retry cannot help.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// The position to go on from lies behind the end: this is not the file that was being read.
+    /// The position to resume at is after the end, so this is not the file that was being read.
     #[error("the import is to go on at byte {byte}, the file has {length}")]
     PastEnd {
-        /// Where to go on.
+        /// Byte to resume at.
         byte: u64,
         /// Bytes of the file.
         length: u64,

@@ -2,20 +2,21 @@
 
 use std::borrow::Cow;
 
-/// What a cell begins with that is run, also in their wide forms.
+/// Characters that make a spreadsheet run a cell as a formula, also in their full-width forms.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
-/// Whether it begins with such a sign, behind however many apostrophes.
+/// Whether the text begins with such a character, after any number of apostrophes.
 fn is_formula(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(FORMULA)
 }
 
-/// A text as a cell that no spreadsheet runs: behind one apostrophe more.
+/// Returns the text as a cell that no spreadsheet runs, with one more apostrophe.
 pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
     if is_formula(text) { format!("'{text}").into() } else { text.into() }
 }
 
-/// The text of such a cell. A foreign file's `'=x` is `=x`, as whoever typed it into a spreadsheet has meant it.
+/// Returns the text of such a cell. `'=x` in a file from elsewhere becomes `=x`: the apostrophe is
+/// how a user enters that text in a spreadsheet.
 pub(super) fn unguarded(cell: &str) -> &str {
     match cell.trim_start().strip_prefix('\'') {
         Some(text) if is_formula(text) => text,

@@ -1,20 +1,20 @@
-//! Refuses a wrong header as soon as it has arrived, not when the whole upload has.
+//! Refuses a wrong header as soon as it has arrived, not only after the whole upload.
 
 use super::Format;
 use super::csv::{Header, HeaderError};
 use super::error::ImportError;
 use super::window::{BYTE_ORDER_MARK, RECORD_CAP};
 
-/// Bytes without a header, all of them blank lines, after which nothing more is held.
+/// After this many bytes of blank lines without a header, no more bytes are kept.
 const MOST_HELD: usize = 2 * RECORD_CAP;
 
-/// Looks at an upload while it arrives, piece by piece.
+/// Checks an upload while it arrives, piece by piece.
 ///
-/// Refuses what a look at the whole file would refuse, though perhaps with another error. The
-/// exception is a file that begins with more than 128 KiB of blank lines: the job that reads it
-/// decides.
+/// It refuses the same uploads as a check of the whole file, but perhaps with another error. The
+/// exception is a file that begins with more than 128 KiB of blank lines: the import job decides
+/// about that.
 ///
-/// Memory: 128 KiB and a piece. Cost: each byte is looked at once, until the header is known.
+/// Memory: 128 KiB and a piece. Cost: each byte is inspected once, until the header is known.
 #[derive(Debug)]
 pub struct HeaderCheck(State);
 
@@ -25,7 +25,7 @@ enum State {
 }
 
 impl HeaderCheck {
-    /// Begins a look at an upload of that format; NDJSON has no header, and nothing in it is refused here.
+    /// Begins the check of an upload. NDJSON has no header, so it is never refused here.
     pub fn new(format: Format) -> Self {
         Self(match format {
             Format::Csv => State::Looking(Beginning::default()),
@@ -33,11 +33,11 @@ impl HeaderCheck {
         })
     }
 
-    /// Takes the next bytes of the upload.
+    /// Adds the next bytes of the upload.
     ///
     /// # Errors
     ///
-    /// What is wrong with the header.
+    /// If the header is wrong.
     pub fn see(&mut self, piece: &[u8]) -> Result<(), HeaderError> {
         let State::Looking(beginning) = &mut self.0 else { return Ok(()) };
         beginning.held.extend_from_slice(piece);
@@ -52,11 +52,11 @@ impl HeaderCheck {
         refusal(header)
     }
 
-    /// Ends the look: the upload may have ended before its header did.
+    /// Ends the check. The upload may have ended before its header did.
     ///
     /// # Errors
     ///
-    /// What is wrong with the header.
+    /// If the header is wrong.
     pub fn end(self) -> Result<(), HeaderError> {
         match self.0 {
             State::Looking(beginning) => refusal(Header::read(&beginning.held[..])),
@@ -65,7 +65,7 @@ impl HeaderCheck {
     }
 }
 
-/// Nothing but the header can be wrong: bytes in memory are read without fail.
+/// Only the header can be wrong: reading bytes in memory cannot fail.
 fn refusal(header: Result<Header, ImportError>) -> Result<(), HeaderError> {
     match header {
         Err(ImportError::Header(error)) => Err(error),
@@ -73,7 +73,7 @@ fn refusal(header: Result<Header, ImportError>) -> Result<(), HeaderError> {
     }
 }
 
-/// The first bytes, with the place up to which they were looked at.
+/// The first bytes, and how many of them were already inspected.
 #[derive(Debug, Default)]
 struct Beginning {
     held: Vec<u8>,
@@ -82,8 +82,8 @@ struct Beginning {
 }
 
 impl Beginning {
-    /// How many of the bytes decide about the header: a whole line that is not blank, or more of one than a record may
-    /// have.
+    /// Returns how many of the bytes decide about the header: a whole line that is not blank, or
+    /// more of a line than a record may have.
     fn decisive(&mut self) -> Option<usize> {
         loop {
             let Some(feed) = self.held[self.seen..].iter().position(|&byte| byte == b'\n') else {
@@ -99,7 +99,7 @@ impl Beginning {
         }
     }
 
-    /// The line under way up to `end`, without the mark that may stand at the start of the file.
+    /// Returns the current line up to `end`, without a byte order mark at the start of the file.
     fn unmarked(&self, end: usize) -> &[u8] {
         let line = &self.held[self.line..end];
         if self.line == 0 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line }

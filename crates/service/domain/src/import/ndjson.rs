@@ -1,4 +1,4 @@
-//! Cuts an NDJSON stream into lines, and reads a schedule from each.
+//! Splits an NDJSON stream into lines, and reads a schedule from each.
 
 use std::io::{self, Read};
 
@@ -10,15 +10,15 @@ use super::window::{RECORD_CAP, Window};
 
 /// The lines of an NDJSON stream that are not blank.
 ///
-/// Position, memory, cost and failed reads are as for `Records`; a line of only
-/// white space is blank, and what a malformed line costs is always exactly that line.
+/// Position, memory, cost and failed reads are as for `Records`. A line that contains only white
+/// space is blank. A malformed line never affects another line.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
     window: Window<R>,
 }
 
 impl<R: Read> Lines<R> {
-    /// The lines of `reader`, whose next byte is the one at `position` of the file.
+    /// Reads the lines of `reader`, whose next byte is the one at `position` of the file.
     pub(crate) fn new(reader: R, position: Position) -> Self {
         Self { window: Window::new(reader, position, RECORD_CAP) }
     }
@@ -60,10 +60,10 @@ impl<R: Read> Iterator for Lines<R> {
     }
 }
 
-/// Reads the schedule of a line: one JSON object, the one the API takes.
+/// Reads the schedule of a line: one JSON object, in the format of the API.
 pub(super) fn draft(record: &Record<String>) -> Result<ScheduleDraft, Reject> {
     let line = record.start.line;
-    // serde would also take a struct's fields from an array, by place.
+    // serde would also accept an array with the fields in order.
     if !record.content.trim_ascii_start().starts_with('{') {
         return Err(Reject::new(line, "is not a JSON object"));
     }
@@ -72,7 +72,7 @@ pub(super) fn draft(record: &Record<String>) -> Result<ScheduleDraft, Reject> {
     ScheduleDraft::try_new(&raw).map_err(|errors| Reject::new(line, errors))
 }
 
-/// The parser's message with its own line number, always 1 here, left out.
+/// Returns the parser's message without its line number, which is always 1.
 fn json_fault(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

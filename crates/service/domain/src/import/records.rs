@@ -1,4 +1,4 @@
-//! Cuts a CSV stream into records, strictly, and can start again at any of them.
+//! Splits a CSV stream into records, strictly, and can resume at any of them.
 
 use std::io::{self, Read};
 
@@ -10,18 +10,18 @@ use super::window::{RECORD_CAP, Window};
 
 /// The records of a CSV stream: RFC 4180, with LF accepted beside CRLF.
 ///
-/// A byte order mark at the very start is passed over; so are blank lines, though they are counted.
-/// What is not a record comes out as [`Entry::Malformed`]. Reading from the `end` of any entry
-/// gives the entries a reader from the start gives there.
+/// A byte order mark at the very start is skipped. Blank lines are skipped too, but counted. Bytes
+/// that are not a record become [`Entry::Malformed`]. A reader that starts at the `end` of any
+/// entry returns the same entries as one that starts at the beginning.
 ///
-/// Memory: a fixed window of twice the cap. Cost: each byte is read once; a record whose structure
-/// is broken is scanned at most to the cap, and its first line passed over. After a failed read
+/// Memory: a fixed window of twice the cap. Cost: each byte is read once. A record with a broken
+/// structure is scanned at most up to the cap, and its first line is skipped. After a failed read
 /// every further one fails: open the file again at the last entry's end.
 ///
-/// Not the `csv` crate, because it accepts broken quotes in silence: a quote that is never closed
-/// makes the rest of the file one field. Nor does it unescape the sound records: its parser can't
-/// be pointed at new bytes, and to build one takes 30 µs a record. The tests hold the two against
-/// each other.
+/// This does not use the `csv` crate to find records, because that crate silently accepts broken
+/// quotes: a quote that is never closed makes the rest of the file one field. It does not use the
+/// crate to unescape valid records either: its parser cannot be pointed at new bytes, and building
+/// one takes 30 µs per record. The tests compare the two.
 #[derive(Debug)]
 pub(crate) struct Records<R> {
     window: Window<R>,
@@ -30,7 +30,7 @@ pub(crate) struct Records<R> {
 }
 
 impl<R: Read> Records<R> {
-    /// The records of `reader`, whose next byte is the one at `position` of the file.
+    /// Reads the records of `reader`, whose next byte is the one at `position` of the file.
     pub(crate) fn new(reader: R, position: Position) -> Self {
         Self::with_cap(reader, position, RECORD_CAP)
     }
@@ -39,7 +39,7 @@ impl<R: Read> Records<R> {
         Self { window: Window::new(reader, position, cap), cap, examined: 0 }
     }
 
-    /// Bytes the search for record ends has looked at: the measure of the cost promised above.
+    /// Returns how many bytes the search for record ends has inspected: the cost stated above.
     #[cfg(test)]
     fn examined(&self) -> u64 {
         self.examined
@@ -83,7 +83,7 @@ impl<R: Read> Iterator for Records<R> {
     }
 }
 
-/// Splits and unescapes a record whose structure the scanner found sound.
+/// Splits and unescapes a record with a valid structure.
 fn fields_of(bytes: &[u8]) -> Result<Vec<String>, Malformation> {
     let mut rest = text_of(bytes)?;
     let mut fields = Vec::new();
@@ -106,7 +106,7 @@ fn fields_of(bytes: &[u8]) -> Result<Vec<String>, Malformation> {
     }
 }
 
-/// Where the quote that closes a field stands: the first that is not doubled.
+/// Returns the position of the closing quote of a field: the first quote that is not doubled.
 fn closing_quote(quoted: &str) -> usize {
     let bytes = quoted.as_bytes();
     let mut at = 0;

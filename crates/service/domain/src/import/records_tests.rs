@@ -44,7 +44,8 @@ fn a_broken_quote_costs_its_own_line_only() {
     assert_eq!(read("a\nb \"x\" c\nd\n"), [ok(1, &["a"]), (2, Err(M::QuoteInField)), ok(3, &["d"])]);
     assert_eq!(read("\"a\" b\nc\n"), [(1, Err(M::TextAfterQuote)), ok(2, &["c"])]);
     assert_eq!(read("a,\"b\nc\nd"), [(1, Err(M::UnclosedQuote)), ok(2, &["c"]), ok(3, &["d"])]);
-    // The fault shows on the second line; the first is given up and the second read for itself.
+    // The fault is on the second line. The first line is rejected, and the second is read on its
+    // own.
     assert_eq!(read("\"a\nb\" c\nd"), [(1, Err(M::TextAfterQuote)), (2, Err(M::QuoteInField)), ok(3, &["d"])]);
 }
 
@@ -93,7 +94,7 @@ fn a_failed_read_is_not_the_end_of_the_file() {
     }
 }
 
-/// Hands out a few bytes at a time, and counts them.
+/// Returns a few bytes at a time, and counts them.
 struct Trickle<'a> {
     bytes: &'a [u8],
     step: usize,
@@ -135,13 +136,13 @@ fn hostile_quotes_are_not_scanned_again_and_again() {
         let scanned = records.examined();
         let length = text.len() as u64;
         assert_eq!(source.given, length, "{piece:?}: each byte is read once");
-        // One failed scan for each line would be gigabytes.
+        // One failed scan per line would add up to gigabytes.
         assert!(scanned <= 4 * length, "{piece:?}: {scanned} of {length} scanned, {entries} entries");
     }
 }
 
-/// A second reading of RFC 4180, by recursive descent: the end of the record at the front of
-/// `bytes`.
+/// An independent implementation of RFC 4180, by recursive descent. It finds the end of the record
+/// at the start of `bytes`.
 mod model {
     use super::Malformation as M;
 
@@ -192,7 +193,7 @@ mod model {
         }
     }
 
-    /// Starts, ends and faults of structure of every entry.
+    /// Returns start, end and structural fault of every entry.
     pub(super) fn entries(bytes: &[u8], cap: usize) -> Vec<(usize, usize, Option<M>)> {
         let mut at = if bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
         let mut found = Vec::new();

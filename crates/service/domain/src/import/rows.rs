@@ -1,4 +1,4 @@
-//! One reader over both formats, in chunks a store can commit.
+//! One reader over both formats, in chunks that a store can commit.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -12,9 +12,9 @@ use super::error::ImportError;
 use super::ndjson::{self, Lines};
 use super::records::Records;
 
-/// Bytes of the file after which a chunk is closed, however few its rows.
+/// Bytes of the file after which a chunk is closed, even if it has few rows.
 ///
-/// Without it a thousand rows of the longest kind would be 64 MiB in memory, and in one
+/// Without this limit a thousand rows of maximum length would be 64 MiB in memory and in one
 /// transaction.
 const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -24,15 +24,16 @@ const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 pub enum Format {
     /// `text/csv` with a header; the columns are named in any order.
     Csv,
-    /// `application/x-ndjson`: one [`RawSchedule`](tidegate_model::schedule::RawSchedule) object a line.
+    /// `application/x-ndjson`: one [`RawSchedule`](tidegate_model::schedule::RawSchedule) object a
+    /// line.
     Ndjson,
 }
 
-/// The schedules of an import file, from any position a chunk ended at.
+/// The schedules of an import file, from any position at which a chunk ended.
 ///
-/// Opened again at [`Chunk::end`], a reader gives what the first would have given next. Blank lines
-/// and the CSV header are neither rows nor rejects; every other line belongs to exactly one of
-/// them.
+/// A reader that is opened at [`Chunk::end`] continues exactly where the first one stopped. Blank
+/// lines and the CSV header are neither rows nor rejects. Every other line belongs to exactly one
+/// of them.
 #[derive(Debug)]
 pub struct Rows<R> {
     source: Source<R>,
@@ -46,14 +47,14 @@ enum Source<R> {
 }
 
 impl<R: Read + Seek> Rows<R> {
-    /// Opens `reader`, a whole file, to read on from `position`: [`Position::START`], or the `end`
-    /// of a chunk.
+    /// Opens `reader`, a whole file, to read from `position`: [`Position::START`], or the `end` of
+    /// a chunk.
     ///
     /// The header of a CSV file is read again each time.
     ///
     /// # Errors
     ///
-    /// See [`ImportError`]; a CSV file without a proper header is refused here.
+    /// See [`ImportError`]. A CSV file without a valid header is refused here.
     pub fn open(mut reader: R, format: Format, position: Position) -> Result<Self, ImportError> {
         let length = reader.seek(SeekFrom::End(0))?;
         if position.byte > length {
@@ -78,13 +79,13 @@ impl<R: Read + Seek> Rows<R> {
         Ok(Self { source, position })
     }
 
-    /// Reads until rows and rejects together are `max_rows` (0 counts as 1), or 4 MiB of the file
-    /// have been read, or the file ends. After the end, chunks are empty and finished.
+    /// Reads until rows and rejects together are `max_rows` (0 counts as 1), 4 MiB of the file have
+    /// been read, or the file ends. After the end, chunks are empty and finished.
     ///
     /// # Errors
     ///
-    /// A failed read. What the chunk had so far is dropped and every further call fails too: open
-    /// the file again at the `end` of the last chunk, and nothing is lost or read twice.
+    /// A failed read. The rows of this chunk are dropped, and every further call fails too. Open
+    /// the file again at the `end` of the last chunk: then no line is lost or read twice.
     pub fn next_chunk(&mut self, max_rows: usize) -> io::Result<Chunk> {
         let begin = self.position;
         let mut chunk = Chunk { rows: Vec::new(), rejects: Vec::new(), end: begin, finished: false };
@@ -104,7 +105,7 @@ impl<R: Read + Seek> Rows<R> {
     }
 }
 
-/// One data line: its number, what came of it, and where the next one starts.
+/// One data line: its number, its result, and where the next one starts.
 struct Line {
     number: u64,
     outcome: Result<ScheduleDraft, Reject>,

@@ -13,14 +13,14 @@ fn open(bytes: &[u8], format: Format, position: Position) -> Rows<Cursor<&[u8]>>
     Rows::open(Cursor::new(bytes), format, position).unwrap()
 }
 
-/// What happens to the reader between two chunks.
+/// Whether the reader continues or is opened again between two chunks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Between {
     GoOn,
     Reopen,
 }
 
-/// Everything a file holds, in chunks of `max_rows`.
+/// Returns everything in a file, read in chunks of `max_rows`.
 fn drain(bytes: &[u8], format: Format, max_rows: usize, between: Between) -> (Vec<(u64, ScheduleDraft)>, Vec<Reject>) {
     let (mut rows, mut rejects) = (vec![], vec![]);
     let mut source = open(bytes, format, Position::START);
@@ -74,7 +74,7 @@ fn a_file_that_cannot_be_read_on_is_refused() {
     assert!(matches!(past, Err(ImportError::PastEnd { .. })));
     let headless = Rows::open(Cursor::new(ROW), Format::Csv, Position::START);
     assert!(matches!(headless, Err(ImportError::Header(HeaderError::Columns { .. }))));
-    // A place inside the header can only mean the beginning.
+    // A position inside the header can only mean the beginning.
     assert_eq!(open(text.as_bytes(), Format::Csv, at(5)).next_chunk(1).unwrap().rows[0].0, 2);
 }
 

@@ -1,15 +1,15 @@
-//! Where a CSV record ends: a pure function over the bytes ahead.
+//! Finds the end of a CSV record: a pure function over the bytes ahead.
 
 use super::entry::Malformation;
 use super::window::View;
 
-/// What stands at the front of the bytes ahead.
+/// The element at the start of the bytes ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scan {
     /// A record of `content` bytes; with its line ending it takes `whole`. A blank line has no
     /// content.
     Record { content: usize, whole: usize },
-    /// No record can be made of this.
+    /// Not a record.
     Broken(Malformation),
 }
 
@@ -22,14 +22,14 @@ enum State {
     QuoteSeen,
 }
 
-/// What was found, and how many bytes were looked at for it.
+/// The result of a scan, and how many bytes it inspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Scanned {
     pub(super) found: Scan,
     pub(super) examined: usize,
 }
 
-/// Finds the end of the record at the front of `view`, in one pass. RFC 4180, with LF beside CRLF.
+/// Finds the end of the record at the start of `view`, in one pass. RFC 4180, with LF beside CRLF.
 pub(super) fn scan(view: View<'_>, cap: usize) -> Scanned {
     let bytes = view.bytes;
     let mut state = State::FieldStart;
@@ -37,7 +37,8 @@ pub(super) fn scan(view: View<'_>, cap: usize) -> Scanned {
         match step(state, byte, &bytes[at + 1..]) {
             Step::Go(next) => state = next,
             Step::End { ending } => return record(at, at + ending, cap),
-            // Behind the cap it is too long whatever follows, which the window may not show.
+            // After the cap the record is too long in any case, even if the window does not show
+            // the rest.
             Step::Break(Malformation::BareCarriageReturn) if at > cap => {
                 return broken(Malformation::TooLong, at + 1);
             }
@@ -51,7 +52,7 @@ pub(super) fn scan(view: View<'_>, cap: usize) -> Scanned {
     }
 }
 
-/// What one byte leads to.
+/// The effect of one byte.
 enum Step {
     Go(State),
     /// The record ends before this byte, with a line ending of `ending` bytes.

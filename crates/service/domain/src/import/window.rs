@@ -1,29 +1,29 @@
-//! A bounded window over a byte stream that knows its place in the file.
+//! A bounded window over a byte stream that tracks its position in the file.
 
 use std::io::{self, ErrorKind, Read};
 
 use tidegate_model::import::Position;
 
-/// Bytes a record or line may have, without the line ending that closes it.
+/// Maximum length of a record or line in bytes, without its line ending.
 pub(crate) const RECORD_CAP: usize = 64 * 1024;
 
-/// What the longest line ending, CRLF, adds to a record.
+/// Length of the longest line ending, CRLF.
 const ENDING: usize = 2;
 
-/// What some editors and spreadsheets put before UTF-8.
+/// Some editors and spreadsheets write it before UTF-8 text.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What the window shows of the bytes ahead.
+/// The bytes ahead, as the window shows them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
-    /// The bytes ahead, no more than a full record and its line ending.
+    /// The bytes ahead, at most a full record and its line ending.
     pub(super) bytes: &'a [u8],
     /// Whether the stream ends with `bytes`.
     pub(super) ends: bool,
 }
 
-/// Reads each byte of the stream once and holds twice the cap, so that moving the rest to the front
-/// costs at most one copy of each byte. After a failed read, every further one fails.
+/// Reads each byte of the stream once. The buffer is twice the cap, so moving the rest to the front
+/// copies each byte at most once. After a failed read, every further one fails.
 #[derive(Debug)]
 pub(super) struct Window<R> {
     reader: R,
@@ -37,20 +37,20 @@ pub(super) struct Window<R> {
 }
 
 impl<R: Read> Window<R> {
-    /// A window over `reader`, whose next byte is the one at `position`.
+    /// Creates a window over `reader`, whose next byte is the one at `position`.
     pub(super) fn new(reader: R, position: Position, cap: usize) -> Self {
         let view = cap + ENDING;
-        // Never less than a byte order mark, which must be seen whole.
+        // At least a byte order mark, which must be visible as a whole.
         let buffer = vec![0; (2 * view).max(BYTE_ORDER_MARK.len())].into_boxed_slice();
         Self { reader, buffer, from: 0, to: 0, exhausted: false, failed: false, position, view }
     }
 
-    /// Where the next unread byte stands.
+    /// Returns the position of the next unread byte.
     pub(super) fn position(&self) -> Position {
         self.position
     }
 
-    /// Shows the bytes ahead without moving; at the very start, a byte order mark is passed first.
+    /// Returns the bytes ahead without moving. A byte order mark at the very start is skipped.
     pub(super) fn view(&mut self) -> io::Result<View<'_>> {
         if self.position.byte == 0 {
             self.fill(BYTE_ORDER_MARK.len())?;
@@ -96,8 +96,8 @@ impl<R: Read> Window<R> {
     /// Reads until `wanted` bytes are ahead or the stream ends.
     fn fill(&mut self, wanted: usize) -> io::Result<()> {
         if self.failed {
-            // Where the failed read left the stream is unknown, and silence would look like its
-            // end.
+            // The position of the stream after a failed read is unknown. Returning no bytes would
+            // look like its end.
             return Err(io::Error::other("an earlier read failed; open the file again"));
         }
         if self.exhausted || self.to - self.from >= wanted {

@@ -1,28 +1,28 @@
-//! What a report says, whatever it is written as.
+//! The content of a report, whatever its format.
 
 use chrono::{DateTime, Utc};
 
 use super::Span;
 
-/// A report: sections, all with the same figures.
+/// A report: sections that all have the same measures.
 #[derive(Debug)]
 pub struct Report {
-    /// What it is called.
+    /// Title of the report.
     pub title: &'static str,
-    /// What has to be known to read it.
+    /// Notes that a reader needs to understand the figures.
     pub notes: Vec<String>,
-    /// The names of its figures, as a program reads them.
+    /// Names of the measures for programs.
     pub(crate) measures: &'static [&'static str],
-    /// Its parts.
+    /// Sections of the report.
     pub sections: Vec<Section>,
 }
 
-/// Lines of one sort.
+/// Lines of one kind.
 #[derive(Debug)]
 pub struct Section {
-    /// Its title.
+    /// Title of the section.
     pub title: &'static str,
-    /// What its lines are, as a program reads it.
+    /// Kind of the lines, as a name for programs.
     pub of: &'static str,
     /// The lines.
     pub lines: Vec<Line>,
@@ -31,18 +31,18 @@ pub struct Section {
 /// A name with its figures.
 #[derive(Debug)]
 pub struct Line {
-    /// A day, or somebody's text.
+    /// A day, or a text from the tenant.
     pub name: String,
-    /// As many as the report has measures.
+    /// One figure per measure of the report.
     pub figures: Vec<Figure>,
 }
 
 /// A figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Figure {
-    /// So many.
+    /// A count.
     Count(u64),
-    /// So many seconds, told in hours.
+    /// A duration in seconds, shown in hours.
     Hours(u64),
 }
 
@@ -50,7 +50,7 @@ impl std::fmt::Display for Figure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Count(count) => write!(f, "{count}"),
-            // To the hundredth, by whole numbers: no sum is off by how a machine writes fractions.
+            // Hundredths, computed with integers, so that no sum has a floating-point error.
             Self::Hours(seconds) => {
                 let hundredths = seconds.saturating_add(18) / 36;
                 write!(f, "{}.{:02}", hundredths / 100, hundredths % 100)
@@ -59,12 +59,12 @@ impl std::fmt::Display for Figure {
     }
 }
 
-/// Whose report it is, and of when.
+/// Tenant and time of a report.
 #[derive(Debug, Clone, Copy)]
 pub struct Heading<'a> {
     /// The tenant's name.
     pub tenant: &'a str,
-    /// What it tells of.
+    /// The time that the report covers.
     pub span: &'a Span,
     /// When it was made.
     pub made_at: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! A report as a page that needs nothing beside itself: no script, no picture, no other file.
+//! A report as an HTML page without scripts, pictures or other files.
 
 use chrono::SecondsFormat;
 use maud::{DOCTYPE, PreEscaped, html};
@@ -7,10 +7,10 @@ use super::content::Heading;
 use super::{Report, Section};
 
 const STYLE: &str = include_str!("page.css");
-/// Whoever opens it from where it was saved has it run nothing and ask for nothing either.
+/// A saved page must not run or load anything when it is opened.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// The whole file.
+/// Returns the whole file.
 pub fn page(heading: Heading<'_>, report: &Report) -> String {
     let time = |time: chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     let (from, to) = (time(heading.span.from()), time(heading.span.to()));

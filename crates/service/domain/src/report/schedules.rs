@@ -8,7 +8,7 @@ use tidegate_store::Sum;
 use super::tops::Tops;
 use super::{Figure, Line, Report, Section, Span};
 
-/// What is known of the schedules so far.
+/// The figures of the schedules so far.
 #[derive(Debug, Default)]
 pub struct ScheduleSums {
     days: BTreeMap<NaiveDate, Sum>,
@@ -17,7 +17,7 @@ pub struct ScheduleSums {
 }
 
 impl ScheduleSums {
-    /// Adds what some come to by the day of their start.
+    /// Adds sums by the day on which schedules start.
     pub fn add_days(&mut self, days: Vec<(NaiveDate, Sum)>) {
         for (day, sum) in days {
             let known = self.days.entry(day).or_default();
@@ -25,17 +25,17 @@ impl ScheduleSums {
         }
     }
 
-    /// Adds what some come to by title.
+    /// Adds sums by title.
     pub fn add_titles(&mut self, titles: Vec<(String, Sum)>) {
         titles.into_iter().for_each(|(title, sum)| self.titles.add(title.clone(), title, sum));
     }
 
-    /// Adds what some come to by attendee. Who is written in capitals elsewhere is the same.
+    /// Adds sums by attendee. The comparison ignores case.
     pub fn add_attendees(&mut self, attendees: Vec<(String, Sum)>) {
         attendees.into_iter().for_each(|(name, sum)| self.attendees.add(name.to_lowercase(), name, sum));
     }
 
-    /// The report.
+    /// Returns the report.
     pub fn report(self, span: &Span) -> Report {
         let total = self.days.values().fold(Sum::default(), |total, sum| total.and(*sum));
         let mut notes = vec![

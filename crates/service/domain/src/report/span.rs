@@ -1,4 +1,4 @@
-//! What a report is about, and of which time.
+//! The kind of a report, and the time it covers.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,24 +7,24 @@ use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tidegate_model::schedule::instant;
 
-/// Days that one report may tell of: a leap year.
+/// Maximum number of days in a report: a leap year.
 pub const LONGEST_DAYS: i64 = 366;
 
-/// What a report tells of.
+/// Kind of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReportKind {
     /// The schedules that start within the span: by day, by title, by attendee.
     Schedules,
-    /// What the tenant did on each day of the span.
+    /// The tenant's usage on each day of the span.
     Usage,
 }
 
 impl ReportKind {
-    /// Every one.
+    /// All kinds.
     pub const ALL: [Self; 2] = [Self::Schedules, Self::Usage];
 
-    /// Its stable word.
+    /// Returns its stable name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Schedules => "schedules",
@@ -33,7 +33,7 @@ impl ReportKind {
     }
 }
 
-/// The time that a report tells of: from its start on and before its end.
+/// The time that a report covers, including its start and without its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     from: DateTime<Utc>,
@@ -50,10 +50,10 @@ pub enum SpanError {
     /// It is not later than `from`.
     #[error("is not later than `from`")]
     NotAfter,
-    /// It is too far behind `from`.
+    /// It is too much later than `from`.
     #[error("is more than {LONGEST_DAYS} days later than `from`")]
     TooLong,
-    /// What is counted by day is not known of parts of one.
+    /// Daily counts cannot be split within a day.
     #[error("is not the beginning of a day in UTC, and a report of this kind counts whole days")]
     WithinDay,
 }
@@ -63,7 +63,7 @@ pub enum SpanError {
 pub struct SpanErrors(Vec<(&'static str, SpanError)>);
 
 impl SpanErrors {
-    /// The fields, each with what is wrong with it.
+    /// Returns the fields, each with its error.
     pub fn iter(&self) -> impl Iterator<Item = &(&'static str, SpanError)> {
         self.0.iter()
     }
@@ -84,7 +84,7 @@ impl fmt::Display for SpanErrors {
 impl std::error::Error for SpanErrors {}
 
 impl Span {
-    /// Reads two texts, each a day, which stands for its beginning in UTC, or a time.
+    /// Parses two texts. Each is a time, or a day, which means its beginning in UTC.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Span {
         }
     }
 
-    /// The span between these times.
+    /// Returns the span between these times.
     ///
     /// # Errors
     ///
@@ -123,27 +123,27 @@ impl Span {
         if errors.is_empty() { Ok(Self { from, to }) } else { Err(SpanErrors(errors)) }
     }
 
-    /// When it begins.
+    /// Returns its start.
     pub fn from(&self) -> DateTime<Utc> {
         self.from
     }
 
-    /// When it ends.
+    /// Returns its end.
     pub fn to(&self) -> DateTime<Utc> {
         self.to
     }
 
-    /// From when on and before when.
+    /// Returns it as a range.
     pub fn range(&self) -> Range<DateTime<Utc>> {
         self.from..self.to
     }
 
-    /// Its last day in UTC, which it may hold a part of.
+    /// Returns its last day in UTC, which it may contain only in part.
     pub fn last_day(&self) -> NaiveDate {
         (self.to - TimeDelta::milliseconds(1)).date_naive()
     }
 
-    /// Each of its days in UTC.
+    /// Returns each of its days in UTC.
     pub fn days(&self) -> impl Iterator<Item = NaiveDate> + use<> {
         let last = self.last_day();
         std::iter::successors(Some(self.from.date_naive()), |day| day.checked_add_days(Days::new(1)))
@@ -153,7 +153,7 @@ impl Span {
 
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    // Years of four digits and no sign.
+    // A year of four digits without a sign.
     if text.len() == 10 && text.starts_with(|first: char| first.is_ascii_digit()) {
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
         return (1970..=9999).contains(&day.year()).then(|| day.and_time(NaiveTime::MIN).and_utc());

@@ -1,10 +1,10 @@
-//! A report as CSV: a row for each line, with its section in front.
+//! A report as CSV: a row per line, with its section in the first cell.
 
 use super::Report;
 use crate::csv;
 use crate::import::guarded;
 
-/// The whole file.
+/// Returns the whole file.
 pub fn table(report: &Report) -> String {
     let mut text = String::new();
     csv::push_line(&mut text, ["section", "name"].into_iter().chain(report.measures.iter().copied()));

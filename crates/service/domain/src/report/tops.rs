@@ -1,18 +1,19 @@
-//! The names with the most, out of any number.
+//! The names with the highest counts, out of any number of names.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use tidegate_store::Sum;
 
-/// Names that are told.
+/// Number of names that a report shows.
 const TOLD: usize = 20;
-/// Bytes of names that are remembered: some hundred thousand addresses.
+/// Bytes of names that are kept in memory: enough for several hundred thousand addresses.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Names and what their schedules come to.
+/// Names and the sums of their schedules.
 ///
-/// It remembers names up to a number of bytes. Whoever comes up only after that is not counted, and it is known that somebody was not.
+/// It keeps names up to a number of bytes. A name that first appears after that is not counted, and
+/// the report says that names are missing.
 #[derive(Debug, Default)]
 pub(super) struct Tops {
     known: HashMap<String, (String, Sum)>,
@@ -21,7 +22,7 @@ pub(super) struct Tops {
 }
 
 impl Tops {
-    /// Adds to whoever `key` stands for, who is shown as at first.
+    /// Adds to the name `key`. It is displayed as in its first occurrence.
     pub(super) fn add(&mut self, key: String, shown: String, sum: Sum) {
         if let Some((_, known)) = self.known.get_mut(&key) {
             *known = known.and(sum);
@@ -36,12 +37,12 @@ impl Tops {
         self.known.insert(key, (shown, sum));
     }
 
-    /// Whether somebody was not counted.
+    /// Whether a name was left out.
     pub(super) fn has_left_out(&self) -> bool {
         self.has_left_out
     }
 
-    /// Those with the most schedules; of as many, with the most hours, and then by name.
+    /// Returns the names with the most schedules. Ties are sorted by hours, then by name.
     pub(super) fn most(self) -> Vec<(String, Sum)> {
         let mut all: Vec<_> = self.known.into_values().collect();
         all.sort_unstable_by(|(one, a), (other, b)| {

@@ -1,4 +1,4 @@
-//! The report of what a tenant did.
+//! The report of a tenant's usage.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use tidegate_store::Tally;
 
 use super::{Figure, Line, Report, Section, Span};
 
-/// The report of these days; one that is left out had nothing.
+/// Returns the report of these days. A missing day had no usage.
 pub fn usage(span: &Span, days: &BTreeMap<NaiveDate, Tally>) -> Report {
     let total = days.values().fold(Tally::default(), |total, day| total.and(*day));
     let each = span.days().map(|day| line(day.to_string(), days.get(&day).copied().unwrap_or_default()));

@@ -1,7 +1,7 @@
 //! Uploads in a directory.
 //!
-//! A file is written beside its final name, synced and linked to it, so that a name stands for a
-//! whole upload, and no upload replaces another. Its name is the id of its job.
+//! A file is written beside its final name, synced, and then linked to that name. So a name always
+//! means a complete upload, and no upload replaces another. The name is the id of the job.
 
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -13,14 +13,15 @@ use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
-/// Ending of an upload that is not complete.
+/// Extension of an incomplete upload.
 const PART: &str = "part";
 
 /// The directory of uploads.
 #[derive(Debug, Clone)]
 pub(super) struct Directory(PathBuf);
 
-/// An upload on its way. Dropped before it is [finished](Self::finish), it leaves nothing.
+/// An upload that is being written. If it is dropped before it is [finished](Self::finish), no file
+/// is left.
 pub(super) struct NewUpload {
     file: File,
     guard: Unfinished,
@@ -29,23 +30,23 @@ pub(super) struct NewUpload {
 }
 
 impl Directory {
-    /// Opens the directory below the data directory, and makes it if need be.
+    /// Opens the directory below the data directory, and creates it if necessary.
     pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
         let directory = data_dir.join("spool");
         private::directory(&directory)?;
         Ok(Self(directory))
     }
 
-    /// The path of the upload of that id.
+    /// Returns the path of the upload with that id.
     pub(super) fn path(&self, id: &str) -> PathBuf {
         self.0.join(id)
     }
 
-    /// Begins an upload. Two of one id, such as a repeated request, don't share a file.
+    /// Begins an upload. Two uploads with one id, such as a repeated request, do not share a file.
     pub(super) async fn create(&self, id: &str) -> io::Result<NewUpload> {
         let part = self.0.join(format!("{id}.{}.{PART}", Uuid::new_v4().simple()));
         let guard = Unfinished(part.clone());
-        // Work on another thread goes on when this future is dropped, so the guard goes with it.
+        // Work on another thread continues if this future is dropped, so the guard moves with it.
         let (guard, file) = blocking(move || Ok((guard, create(&part)?))).await?;
         Ok(NewUpload { file: File::from_std(file), guard, whole: self.path(id), directory: self.0.clone() })
     }
@@ -56,19 +57,19 @@ impl Directory {
         blocking(move || Ok(BufReader::new(std::fs::File::open(path)?))).await
     }
 
-    /// Removes an upload; one that is gone already is fine.
+    /// Removes an upload. A missing one is not an error.
     pub(super) async fn remove(&self, id: &str) -> io::Result<()> {
         there(fs::remove_file(self.path(id)).await)?;
         Ok(())
     }
 
-    /// Ids of the uploads that were written more than `age` before `now`. Broken-off ones of that
-    /// age are removed.
+    /// Returns ids of the uploads that were written more than `age` before `now`. Removes
+    /// incomplete ones of that age.
     pub(super) async fn older_than(&self, age: Duration, now: SystemTime) -> io::Result<Vec<String>> {
         let mut ids = Vec::new();
         let mut entries = fs::read_dir(&self.0).await?;
         while let Some(entry) = entries.next_entry().await? {
-            // What is gone by now was imported, or swept by another process.
+            // An entry that is gone by now was imported, or another process has swept it.
             let Some(metadata) = there(entry.metadata().await)? else { continue };
             let written = metadata.modified()?;
             if now.duration_since(written).unwrap_or_default() < age {
@@ -90,7 +91,7 @@ impl NewUpload {
         self.file.write_all(piece).await
     }
 
-    /// Syncs it and gives it its name. `false` when the name stands for another content.
+    /// Syncs the upload and gives it its final name. `false` if that name has other content.
     pub(super) async fn finish(mut self) -> io::Result<bool> {
         self.file.flush().await?;
         self.file.sync_all().await?;
@@ -99,9 +100,9 @@ impl NewUpload {
     }
 }
 
-/// A new file for the account of the process alone: it holds a tenant's data.
+/// Creates a file that only the account of the process can read: it contains a tenant's data.
 ///
-/// The directory is created again if it was deleted. The one that holds it is not.
+/// The directory is created again if it was deleted. Its parent is not.
 fn create(path: &Path) -> io::Result<std::fs::File> {
     let mut options = std::fs::File::options();
     options.write(true).create(true).truncate(true).mode(0o600);
@@ -114,7 +115,7 @@ fn create(path: &Path) -> io::Result<std::fs::File> {
     }
 }
 
-/// `None` for a file that is not there.
+/// Returns `None` for a missing file.
 fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -123,19 +124,20 @@ fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Runs file work off the runtime's threads.
+/// Runs file operations outside the runtime's threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-/// Removes its file when the upload is dropped on the way, as it is when the client goes away.
+/// Removes its file if the upload is dropped before its end, for example because the client
+/// disconnects.
 struct Unfinished(PathBuf);
 
 impl Unfinished {
-    /// Gives the upload its final name, for good: the name itself must outlive a power cut before
-    /// it is acknowledged. `false` when the name stands for another content.
+    /// Gives the upload its final name durably: the name itself must survive a power failure before
+    /// the upload is acknowledged. `false` if the name has other content.
     ///
-    /// Either way only the name that the upload was written under is removed.
+    /// In both cases only the temporary name is removed.
     fn publish(self, whole: &Path, directory: &Path) -> io::Result<bool> {
         while let Err(error) = std::fs::hard_link(&self.0, whole) {
             if error.kind() != io::ErrorKind::AlreadyExists {
@@ -154,7 +156,7 @@ impl Unfinished {
     }
 }
 
-/// Whether two files hold the same bytes.
+/// Whether two files have the same bytes.
 fn have_same_content(one: &Path, other: &Path) -> io::Result<bool> {
     let (one, other) = (std::fs::File::open(one)?, std::fs::File::open(other)?);
     if one.metadata()?.len() != other.metadata()?.len() {
@@ -177,7 +179,7 @@ fn have_same_content(one: &Path, other: &Path) -> io::Result<bool> {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // One unlink; what can't be removed now is swept later.
+        // A single unlink. A file that cannot be removed now is swept later.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -226,7 +228,7 @@ mod tests {
         assert_eq!(names(&directory), 1);
     }
 
-    /// The name may be that of another request, which was acknowledged.
+    /// The name may belong to another request that was acknowledged.
     #[tokio::test]
     async fn an_upload_that_fails_after_it_has_its_name_leaves_the_name_to_the_sweep() {
         let (_scratch, directory) = directory();

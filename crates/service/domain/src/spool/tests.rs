@@ -10,7 +10,7 @@ use crate::import::Format;
 
 const LIMITS: UploadLimits = UploadLimits { bytes: 10, stall: Duration::from_secs(1), total: Duration::from_secs(60) };
 
-/// Takes everything.
+/// Accepts every header.
 fn take() -> HeaderCheck {
     HeaderCheck::new(Format::Ndjson)
 }
@@ -100,7 +100,7 @@ async fn an_upload_that_only_dribbles_ends_and_leaves_nothing() {
 #[tokio::test]
 async fn a_refused_piece_ends_the_upload_before_the_next_one_comes() {
     let (_directory, spool) = spool();
-    // Whoever asks for a second piece waits for ever.
+    // A second read would wait for ever.
     let pieces = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"no\n"))]).chain(stream::pending());
     let limits = UploadLimits { stall: Duration::from_secs(3600), ..LIMITS };
     let ended = spool.receive(&name(&spool, "wrong"), pieces, HeaderCheck::new(Format::Csv), limits).await;
@@ -108,7 +108,7 @@ async fn a_refused_piece_ends_the_upload_before_the_next_one_comes() {
     assert_eq!(names(&spool), 0);
 }
 
-/// A spool in the bucket of that server, and the limits of an upload with several parts.
+/// Opens a spool in the bucket of that server, with the limits of an upload that has several parts.
 fn in_bucket(s3: &S3Server) -> (tempfile::TempDir, Spool, UploadLimits) {
     let directory = tempfile::tempdir().unwrap();
     let spool = Spool::open(&files_of(s3), directory.path()).unwrap();
@@ -190,7 +190,7 @@ async fn a_bucket_that_is_away_is_an_error_that_passes() {
     let s3 = S3Server::start().await;
     let (_directory, spool, limits) = in_bucket(&s3);
     s3.be_busy(true);
-    // A client that is asked for its file waits for ever.
+    // A client whose body is read waits for ever.
     let pieces = stream::pending::<Result<Bytes, Infallible>>();
     let ended = spool.receive(&name(&spool, "one"), pieces, take(), limits).await;
     assert!(matches!(&ended, Err(SpoolError::Files(error)) if error.is_transient()), "{ended:?}");

@@ -8,16 +8,16 @@ use tidegate_perfmon::{AlertRule, Observation};
 use super::limits::{LIMITS, Limit};
 use super::{Change, OwnRule, RuleChanges, Unit, in_words};
 
-/// The rules of the program as the settings change them, and the operator's own.
+/// The built-in rules with the changes from the settings, and the operator's own rules.
 #[derive(Debug)]
 pub struct RuleBook {
     rules: Vec<AlertRule>,
-    /// Rules of the program that the settings switch off.
+    /// Built-in rules that the settings switch off.
     off: BTreeSet<String>,
     thresholds: BTreeMap<&'static str, f64>,
 }
 
-/// The present value of one subject of a rule in [`LIMITS`].
+/// The current value of one subject of a rule in [`LIMITS`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
     rule: &'static str,
@@ -27,12 +27,12 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// A value of that rule, for that subject.
+    /// Creates a value of that rule for that subject.
     pub fn new(rule: &'static str, subject: impl Into<String>, value: f64) -> Self {
         Self { rule, subject: subject.into(), value, most: f64::INFINITY }
     }
 
-    /// With a threshold of its own, which counts if it is below that of the rule.
+    /// Sets a threshold of its own, which applies if it is below the rule's threshold.
     #[must_use]
     pub fn at_most(mut self, most: f64) -> Self {
         self.most = most;
@@ -41,7 +41,7 @@ impl Measurement {
 }
 
 impl RuleBook {
-    /// The rules `standing` and those of the settings.
+    /// Combines the rules `standing` with those of the settings.
     pub fn new(standing: Vec<AlertRule>, settings: &RuleChanges) -> Self {
         let changed = |mut rule: AlertRule| match settings.changes.get(&*rule.id) {
             Some(Change::Off) => None,
@@ -90,7 +90,7 @@ impl RuleBook {
     }
 }
 
-/// The text of an alert, such as `dead letters of queue email: 12, above 10 for 2 minutes`.
+/// Returns the text of an alert, such as `dead letters of queue email: 12, above 10 for 2 minutes`.
 pub fn sentence(
     what: &str,
     unit: Unit,

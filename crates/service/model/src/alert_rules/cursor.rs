@@ -1,4 +1,4 @@
-//! A place in the text of a rule.
+//! A position in the text of a rule.
 
 /// Most characters of a text that an error repeats.
 const SHOWN: usize = 32;

@@ -1,4 +1,4 @@
-//! The rules of the program whose threshold the setting `alerts.rules` can change.
+//! The built-in rules whose threshold the setting `alerts.rules` can change.
 
 use std::time::Duration;
 

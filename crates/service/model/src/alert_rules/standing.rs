@@ -1,4 +1,4 @@
-//! The rules that are there without a setting.
+//! The rules that exist without a setting.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use super::limits::{LIMITS, Limit};
 /// The rule for a tenant whose rate is far above its usual one; the subject is the tenant.
 pub const TENANT_ANOMALY: &str = "tenant_anomaly";
 
-/// The rules of the library and of the error budget, and those for what only the application reads.
+/// Returns the rules of the library, of the error budget, and of figures that only the application
+/// reads.
 pub fn standing_rules(objective: &BurnRate) -> Vec<AlertRule> {
     let rule =
         |id, severity, hold| AlertRule::new(id, severity).hold(Duration::from_secs(hold)).keep(Duration::from_secs(60));

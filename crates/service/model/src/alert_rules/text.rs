@@ -1,9 +1,8 @@
-//! The text of the setting `alerts.rules`.
+//! Parser of the setting `alerts.rules`.
 //!
-//! Commas separate the rules. A rule of the program is `NAME: off` or
-//! `NAME: [> VALUE] [for TIME] [SEVERITY]`. An operator's own rule is
-//! `NAME: METRIC{label=value} > VALUE [for TIME] [SEVERITY]`. It may have `increase(METRIC[TIME])` in
-//! place of the metric.
+//! Commas separate the rules. A built-in rule is `NAME: off` or `NAME: [> VALUE] [for TIME]
+//! [SEVERITY]`. An operator's own rule is `NAME: METRIC{label=value} > VALUE [for TIME]
+//! [SEVERITY]`. It may have `increase(METRIC[TIME])` instead of the metric.
 
 use std::time::Duration;
 
@@ -41,7 +40,7 @@ fn in_brackets(rule: &str) -> String {
     if rule.is_empty() { String::new() } else { format!(" (`{rule}`)") }
 }
 
-/// Reads the setting. `standing` are the rules of the program.
+/// Parses the setting. `standing` are the built-in rules.
 ///
 /// # Errors
 ///
@@ -58,7 +57,7 @@ pub fn parse(text: &str, standing: &[AlertRule]) -> Result<RuleChanges, RuleText
     Ok(all)
 }
 
-/// At the commas that are in no braces and no quotes.
+/// Splits at the commas outside braces and quotes.
 fn split(text: &str) -> Vec<&str> {
     let (mut in_braces, mut in_quotes, mut begin, mut all) = (false, false, 0, Vec::new());
     for (at, letter) in text.char_indices() {
@@ -83,10 +82,10 @@ struct Rule<'a> {
     standing: &'a [AlertRule],
 }
 
-/// The part of a rule behind its name or metric.
+/// The part of a rule after its name or metric.
 #[derive(Default)]
 struct Condition {
-    /// Whether values below it are meant, and the threshold.
+    /// Whether values below the threshold breach the rule, and the threshold.
     threshold: Option<(bool, f64)>,
     hold: Option<Duration>,
     severity: Option<Severity>,

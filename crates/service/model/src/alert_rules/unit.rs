@@ -55,7 +55,7 @@ impl Unit {
         value.filter(|value| value.is_finite())
     }
 
-    /// A value with its unit, for people.
+    /// Returns a value with its unit, for display.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes, which are not negative")]
     pub(crate) fn show(self, value: f64) -> String {
         match self {

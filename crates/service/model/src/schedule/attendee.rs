@@ -1,4 +1,4 @@
-//! Who attends: an e-mail address or a name.
+//! An attendee: an e-mail address or a name.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -53,15 +53,16 @@ impl fmt::Display for Attendee {
     }
 }
 
-/// The shape of an address and no more: RFC 5322 in full accepts what no mail server takes.
+/// Checks only the shape of an address: all of RFC 5322 would accept addresses that no mail server
+/// accepts.
 fn has_address_form(text: &str) -> bool {
     text.split_once('@').is_some_and(|(local, domain)| {
         !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !text.contains(char::is_whitespace)
     })
 }
 
-/// Checks a list, noting each refused entry under its index. Of entries that differ only in case
-/// the first is kept: nobody means to invite one person twice.
+/// Checks a list, and records each refused entry under its index. Of entries that differ only in
+/// case the first is kept, because they mean the same person.
 pub(super) fn check_all(raw: &[String], findings: &mut Findings) -> Vec<Attendee> {
     if raw.len() > MAX_ATTENDEES {
         findings.note(Field::Attendees, Problem::TooMany { max: MAX_ATTENDEES, found: raw.len() });

@@ -1,4 +1,4 @@
-//! The checked content of a schedule and the form it is sent in.
+//! The checked content of a schedule, and the form in which it is sent.
 
 use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
 use serde::Deserialize;
@@ -11,14 +11,14 @@ use super::text::one_line;
 /// Characters a title may have.
 pub const MAX_TITLE_CHARS: usize = 200;
 
-/// A schedule as it was sent: nothing is checked but the shape.
+/// A schedule as it was sent. Only its shape is checked.
 ///
 /// In JSON, `title`, `starts_at` and `ends_at` are required, unknown names are errors, `recurrence`
 /// may be missing, null or empty, and `attendees` may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawSchedule {
-    /// What the schedule is called.
+    /// Title of the schedule.
     pub title: String,
     /// RFC 3339 time with an offset.
     pub starts_at: String,
@@ -32,13 +32,13 @@ pub struct RawSchedule {
     pub attendees: Vec<String>,
 }
 
-/// The content of a schedule that has passed every check; there is no other way to get one.
+/// The content of a schedule that has passed every check. There is no other way to create one.
 ///
 /// - The title is trimmed, 1 to 200 characters, without control characters.
 /// - Both times are UTC, in the years 1970 to 9999, cut to whole milliseconds (the precision the
-///   API shows), and the end is **later** than the start: RFC 5545 §3.8.2.2 demands it of DTEND,
-///   and an event of no length would never meet a search for what overlaps a period.
-/// - Attendees follow [`Attendee`]; at most 200 are given, and of those that differ only in case
+///   API shows). The end is **later** than the start, because RFC 5545 §3.8.2.2 requires that of
+///   DTEND, and a search for overlaps with a period would never find an event without length.
+/// - Attendees follow [`Attendee`]. At most 200 are given, and of those that differ only in case
 ///   the first is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleDraft {
@@ -54,7 +54,7 @@ impl ScheduleDraft {
     ///
     /// # Errors
     ///
-    /// Every refused field, not only the first. The order of the two times is judged only when both
+    /// Every refused field, not only the first. The order of the two times is checked only if both
     /// are valid.
     pub fn try_new(raw: &RawSchedule) -> Result<Self, FieldErrors> {
         let mut findings = Findings::default();
@@ -64,8 +64,8 @@ impl ScheduleDraft {
         if starts_at.zip(ends_at).is_some_and(|(start, end)| end <= start) {
             findings.note(Field::EndsAt, Problem::NotAfterStart);
         }
-        // With a start that was refused the rule is held against the earliest start there can be,
-        // so that one answer names both faults and invents none.
+        // If the start was refused, the rule is checked with the earliest possible start. So one
+        // response names both faults and invents none.
         let first = starts_at.unwrap_or(DateTime::UNIX_EPOCH);
         let text = raw.recurrence.as_deref().map(str::trim).filter(|text| !text.is_empty());
         let rule = text.map(|text| Recurrence::try_new(text, first)).transpose();
@@ -79,7 +79,7 @@ impl ScheduleDraft {
         Ok(Self { title: title.to_owned(), starts_at, ends_at, recurrence, attendees })
     }
 
-    /// What the schedule is called.
+    /// Returns the title.
     pub fn title(&self) -> &str {
         &self.title
     }
@@ -99,17 +99,17 @@ impl ScheduleDraft {
         self.recurrence.as_ref()
     }
 
-    /// Who attends, in the order given, each once.
+    /// Returns the attendees, in the order given and without duplicates.
     pub fn attendees(&self) -> &[Attendee] {
         &self.attendees
     }
 }
 
-/// Reads an RFC 3339 time. A leap second is refused: UTC of chrono has none to store it as.
+/// Parses an RFC 3339 time. A leap second is refused, because chrono's UTC cannot represent it.
 ///
 /// # Errors
 ///
-/// When it is none.
+/// If the text is not such a time.
 pub fn instant(text: &str) -> Result<DateTime<Utc>, Problem> {
     let time = DateTime::parse_from_rfc3339(text.trim()).map_err(|_| Problem::NotRfc3339)?;
     if time.nanosecond() >= 1_000_000_000 {

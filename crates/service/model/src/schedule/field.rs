@@ -1,4 +1,4 @@
-//! Which field of a schedule is wrong, and why.
+//! The invalid field of a schedule, and the reason.
 
 use std::fmt;
 
@@ -61,7 +61,7 @@ pub enum Problem {
     /// A control character (NUL and line breaks among them) or a Unicode line separator.
     #[error("holds the control character U+{:04X}", u32::from(*.0))]
     ControlCharacter(char),
-    /// A `;` in an attendee: the CSV form could not tell it from a separator.
+    /// A `;` in an attendee, which the CSV form could not distinguish from a separator.
     #[error("holds ';', which separates attendees")]
     Semicolon,
     /// An attendee with `@` that is not of the form `local@domain`.
@@ -87,7 +87,7 @@ pub enum Problem {
 pub struct FieldError {
     /// Which field.
     pub field: Field,
-    /// What is wrong with it.
+    /// The reason.
     pub problem: Problem,
 }
 
@@ -126,17 +126,17 @@ impl fmt::Display for FieldErrors {
 
 impl std::error::Error for FieldErrors {}
 
-/// Gathers the errors of one schedule while its fields are checked.
+/// Collects the errors of one schedule while its fields are checked.
 #[derive(Debug, Default)]
 pub(super) struct Findings(Vec<FieldError>);
 
 impl Findings {
-    /// Notes that `field` is refused because of `problem`.
+    /// Records that `field` is refused because of `problem`.
     pub(super) fn note(&mut self, field: Field, problem: impl Into<Problem>) {
         self.0.push(FieldError { field, problem: problem.into() });
     }
 
-    /// Keeps the value of a check that passed; notes the problem of one that did not.
+    /// Returns the value of a check that passed. Records the problem of one that failed.
     pub(super) fn keep<T, P: Into<Problem>>(&mut self, field: Field, checked: Result<T, P>) -> Option<T> {
         checked.map_err(|problem| self.note(field, problem)).ok()
     }
@@ -146,7 +146,7 @@ impl Findings {
         self.0.is_empty()
     }
 
-    /// The errors noted; to be asked for only when there is one.
+    /// Returns the recorded errors. Call it only if there is at least one.
     pub(super) fn into_errors(self) -> FieldErrors {
         FieldErrors(self.0)
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, Months, SubsecRound, TimeDelta, Utc};
 use rrule::{Frequency, RRule, RRuleSet, Unvalidated};
 
-/// Occurrences that are passed over to come to the first that is wanted.
+/// Maximum number of occurrences to skip before the first one in the range.
 const MOST_STEPS: usize = 100_000;
 
 /// Some occurrences of a schedule.
@@ -11,32 +11,33 @@ const MOST_STEPS: usize = 100_000;
 pub struct Occurrences {
     /// Their starts, in order.
     pub starts: Vec<DateTime<Utc>>,
-    /// The first behind them.
+    /// The first one after them.
     pub next: Option<DateTime<Utc>>,
 }
 
-/// A rule whose occurrences can't be found with reasonable effort.
+/// Why the occurrences of a rule cannot be computed with reasonable effort.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoOccurrences {
-    /// It was stored by another version, or by hand.
+    /// The rule was stored by another version or edited by hand.
     #[error("the rule can't be read: {0}")]
     Unreadable(String),
-    /// Such as every second for a hundred million times.
+    /// For example a rule for every second, a hundred million times.
     #[error("more than {MOST_STEPS} occurrences would have to be counted to come to the next one")]
     TooFar,
-    /// A fault of the crate that follows it.
+    /// A bug in the crate that expands it.
     #[error("following the rule panicked")]
     Panicked,
 }
 
-/// Occurrences from `from` to before `until`, at most `most`. The first is the start of the schedule, whether or not the rule
-/// names it; the others are those of the rule, in UTC, which knows no summer time.
+/// Returns the occurrences from `from` to before `until`, at most `most`. The first is the start of
+/// the schedule, whether or not the rule includes it. The others are those of the rule, in UTC,
+/// which has no daylight saving time.
 ///
-/// The cost doesn't depend on how long ago the start is, but for a rule with `COUNT`.
+/// The cost does not depend on how long ago the start is, except for a rule with `COUNT`.
 ///
 /// # Errors
 ///
-/// When the rule can't be followed.
+/// If the rule cannot be expanded.
 pub fn occurrences(
     starts_at: DateTime<Utc>,
     rule: Option<&str>,
@@ -63,13 +64,13 @@ pub fn occurrences(
     Ok(found)
 }
 
-/// The occurrences of the rule, from some time up to `from` on.
+/// Returns the occurrences of the rule, starting at some time not after `from`.
 fn ruled(
     starts_at: DateTime<Utc>,
     rule: Option<&str>,
     from: DateTime<Utc>,
 ) -> Result<impl Iterator<Item = DateTime<Utc>> + use<>, NoOccurrences> {
-    // Rules know whole seconds.
+    // Rules have whole seconds.
     let start = starts_at.trunc_subsecs(0);
     let rest = starts_at - start;
     let unreadable = |error: rrule::RRuleError| NoOccurrences::Unreadable(error.to_string());
@@ -86,12 +87,13 @@ fn ruled(
             }
         }
     };
-    // A rule that comes in none of a hundred thousand periods comes no more: the crate ends there.
+    // A rule without an occurrence in a hundred thousand periods has no further ones: the crate
+    // stops there.
     Ok(set.into_iter().flatten().map(move |at| at.with_timezone(&Utc) + rest))
 }
 
-/// The start of the last whole step of the rule up to `from`, from which on it goes as from its own start. One that counts has to be
-/// followed from there.
+/// Returns the start of the last whole step of the rule up to `from`. From there the rule continues
+/// as from its own start. A rule with `COUNT` has to be expanded from its start.
 fn moved<S>(rule: &RRule<S>, start: DateTime<Utc>, from: DateTime<Utc>) -> DateTime<Utc> {
     if rule.get_count().is_some() || from <= start {
         return start;
@@ -111,7 +113,7 @@ fn moved<S>(rule: &RRule<S>, start: DateTime<Utc>, from: DateTime<Utc>) -> DateT
     start + TimeDelta::seconds(steps * step)
 }
 
-/// Only to a month that has the day.
+/// Moves only to a month that has the day.
 fn moved_by_months(start: DateTime<Utc>, from: DateTime<Utc>, step: u32) -> DateTime<Utc> {
     let months = |time: DateTime<Utc>| u32::try_from(time.year()).unwrap_or(0) * 12 + time.month0();
     let step = step.max(1);
@@ -179,7 +181,8 @@ mod tests {
     }
 
     proptest! {
-        /// A rule with a `COUNT` that it doesn't reach is followed from its start, one without isn't.
+        /// A rule with a `COUNT` that it does not reach is expanded from its start. A rule without
+        /// is not.
         #[test]
         fn a_moved_start_changes_nothing(
             rule in prop::sample::select(vec![
@@ -192,7 +195,7 @@ mod tests {
             ahead in 0_i64..200_000,
         ) {
             let start = time("2020-01-31T09:17:03Z") + TimeDelta::days(start_day);
-            // As far as a rule of hours comes within the steps that are followed.
+            // As far as an hourly rule gets within the maximum number of steps.
             let from = start + TimeDelta::minutes(ahead);
             let span = (from, from + TimeDelta::days(40));
             let rule = format!("{rule};INTERVAL={interval}");

@@ -8,14 +8,14 @@ use rrule::{RRule, RRuleError, Unvalidated};
 /// Bytes a rule may have, without its `RRULE:` prefix.
 pub const MAX_RULE_BYTES: usize = 512;
 
-/// Product of the numbers of `BYHOUR`, `BYMINUTE` and `BYSECOND` values a rule may have: once a
+/// Maximum product of the numbers of `BYHOUR`, `BYMINUTE` and `BYSECOND` values in a rule: once a
 /// minute.
 ///
-/// Whoever expands a rule holds all its times of one period at once; 24 × 60 × 60 of them on every
-/// day of a year would be 31 million, from a rule of 400 bytes.
+/// Code that expands a rule holds all its times of one period at once. 24 × 60 × 60 of them on
+/// every day of a year would be 31 million, from a rule of 400 bytes.
 pub const MAX_TIMES_A_DAY: usize = 24 * 60;
 
-/// The parts of RFC 5545; the `rrule` crate knows a few names more.
+/// The parts of RFC 5545. The `rrule` crate knows a few more names.
 const PART_NAMES: [&str; 14] = [
     "FREQ",
     "UNTIL",
@@ -33,12 +33,12 @@ const PART_NAMES: [&str; 14] = [
     "WKST",
 ];
 
-/// A rule that fits the start it was checked against.
+/// A rule that is valid for the start it was checked with.
 ///
-/// Kept as it was written, in upper case and without the `RRULE:` prefix; parts stay in their
-/// order. (The `rrule` crate's own printing is not used: it writes `1MO`, the first Monday, as
-/// `MO`, every Monday.) A schedule knows UTC only, so a rule's hours and days are those of UTC, and
-/// `UNTIL` must be a UTC time, as RFC 5545 §3.3.10 asks when the start is one.
+/// It is kept as written, in upper case and without the `RRULE:` prefix, with its parts in order.
+/// (The `rrule` crate's own output is not used: it writes `1MO`, the first Monday, as `MO`, every
+/// Monday.) A schedule uses only UTC, so a rule's hours and days are those of UTC. `UNTIL` must be
+/// a UTC time, as RFC 5545 §3.3.10 requires if the start is one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Recurrence(String);
 
@@ -61,7 +61,7 @@ pub enum RecurrenceError {
     /// Both `COUNT` and `UNTIL`.
     #[error("has both COUNT and UNTIL")]
     CountAndUntil,
-    /// `COUNT` or `INTERVAL` is zero: it would never happen, or never move on.
+    /// `COUNT` or `INTERVAL` is zero: the rule would never occur, or never advance.
     #[error("has {0}=0")]
     Zero(&'static str),
     /// `UNTIL` is not a UTC date-time.
@@ -73,7 +73,7 @@ pub enum RecurrenceError {
     /// A numbered `BYDAY` outside `MONTHLY` and `YEARLY`, or beside `BYWEEKNO`.
     #[error("has a numbered BYDAY, which needs FREQ=MONTHLY or YEARLY and no BYWEEKNO")]
     NumberedDay,
-    /// `BYSETPOS` alone: there is no set to take a position in.
+    /// `BYSETPOS` alone, without a set to select from.
     #[error("has BYSETPOS without another BY part")]
     LonePosition,
     /// More than [`MAX_TIMES_A_DAY`].
@@ -102,8 +102,8 @@ impl Recurrence {
         if rule.len() > MAX_RULE_BYTES {
             return Err(RecurrenceError::TooLong);
         }
-        // Before the crate sees the rule: it cuts weekdays at byte positions and would panic inside
-        // a character of two bytes.
+        // This comes before the crate parses the rule, because it cuts weekdays at byte positions
+        // and would panic inside a character of two bytes.
         if let Some(c) = rule.chars().find(|&c| !is_rule_character(c)) {
             return Err(RecurrenceError::Character(c));
         }
@@ -191,7 +191,7 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// The crate reads a number it does not understand (`XMO`, `0MO`, `99999MO`) as no number.
+    /// The crate treats a number it does not understand (`XMO`, `0MO`, `99999MO`) as no number.
     fn check_days(&self) -> Result<(), RecurrenceError> {
         let Some(days) = self.get("BYDAY") else { return Ok(()) };
         let may_number = matches!(self.get("FREQ"), Some("MONTHLY" | "YEARLY")) && self.get("BYWEEKNO").is_none();

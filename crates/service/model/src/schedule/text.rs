@@ -1,4 +1,4 @@
-//! One line of human text: what a title and an attendee have in common.
+//! One line of text from users: the rules that titles and attendees share.
 
 use super::field::Problem;
 

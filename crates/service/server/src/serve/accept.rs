@@ -1,4 +1,4 @@
-//! The next connection, whatever the system says in between.
+//! Accepts connections, and survives the errors of `accept`.
 
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
@@ -10,16 +10,17 @@ use tokio::time::{Instant, sleep_until};
 
 use super::BACKLOG;
 
-/// Pause after a refusal of the system, which would come again at once: no file descriptor is free, or no memory.
+/// Pause after an error that would recur at once, such as no free file descriptor or no memory.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// Between two lines of the log about that.
+/// Minimum time between two log lines about that.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
-/// Where connections come in.
+/// Accepts connections.
 #[derive(Debug)]
 pub(super) struct Door {
     listener: TcpListener,
-    /// Until when nothing is accepted. Kept here, since whoever waits for the next connection gives up often.
+    /// Until when nothing is accepted. It is kept here because the future that waits for the next
+    /// connection is dropped often.
     shut_until: Option<Instant>,
     complaints: Seldom,
 }
@@ -29,7 +30,8 @@ impl Door {
         Self { listener, shut_until: None, complaints: Seldom::new(COMPLAINT) }
     }
 
-    /// Waits for the next connection; none where the system has no room for one. Dropping it while it waits loses none.
+    /// Waits for the next connection. `None` if the kernel has no room for one. Dropping the future
+    /// loses no connection.
     pub(super) async fn next(&mut self) -> Option<(TcpStream, SocketAddr)> {
         loop {
             if let Some(until) = self.shut_until {
@@ -50,12 +52,13 @@ impl Door {
         }
     }
 
-    /// Closes it, and hands over who stood before it: the system has told them that they are connected.
+    /// Closes the listener and returns the connections in its backlog. Their clients already see
+    /// them as connected.
     pub(super) fn close(self) -> Vec<(TcpStream, SocketAddr)> {
         let mut last = Vec::new();
-        // The system itself is asked, not what the runtime last heard of it.
+        // Asks the kernel, because the runtime's view of the listener may be out of date.
         let Ok(listener) = self.listener.into_std() else { return last };
-        // As many as can have stood there when it was closed: who comes meanwhile must not keep it open.
+        // The backlog cannot be longer than this. New connections must not keep the listener open.
         for _ in 0..BACKLOG {
             match listener.accept() {
                 Ok((stream, peer)) => {
@@ -71,7 +74,7 @@ impl Door {
 }
 
 fn ready(stream: TcpStream, peer: SocketAddr) -> TcpStream {
-    // An answer is one write; to hold it back for a next one only delays it.
+    // A response is one write, so Nagle's algorithm would only delay it.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
     }

@@ -1,4 +1,4 @@
-//! Who has how many connections, and which of them makes room for the next.
+//! Counts connections per client network, and chooses which connection makes room for a new one.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
@@ -18,46 +18,46 @@ use super::ServeSettings;
 use super::arrival::Arrivals;
 use super::streams::Budget;
 
-/// Between two lines of the log about addresses that have their share.
+/// Minimum time between two log lines about addresses at their limit.
 const COMPLAINT: Duration = Duration::from_secs(10);
-/// How many are found at one look at all connections, which costs as much as there are.
+/// How many idle connections one scan collects. A scan visits all connections.
 const AT_A_LOOK: usize = 64;
 
 /// The connections that are open.
 #[derive(Debug)]
 pub(super) struct Admission {
-    /// Where many clients lie behind one address.
+    /// Addresses that many clients share.
     proxies: TrustedProxies,
     prefix: Ipv6Prefix,
     most_of_one: usize,
-    /// By the client's network. Who has none is not in it.
+    /// By client network. Connections that are not counted have no entry.
     shares: HashMap<String, Share>,
     places: HashMap<Id, Place>,
-    /// Connections that idled when they were last looked at, the one that is to leave first at the end.
+    /// Connections that were idle at the last scan. The last one is the first to leave.
     idle: Vec<(Instant, Id)>,
     complaints: Seldom,
 }
 
-/// What one network has.
+/// The connections of one network.
 #[derive(Debug, Default)]
 struct Share {
-    /// Those that were let in and not asked to leave.
+    /// Admitted connections that were not asked to leave.
     count: usize,
-    /// Those of them that are served.
+    /// Connections of these that are being served.
     open: HashSet<Id>,
-    /// Requests under way over HTTP/2, where one connection may have many.
+    /// HTTP/2 requests in flight. One connection may have many.
     requests: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
 struct Place {
-    /// None of one that isn't counted.
+    /// `None` if the connection is not counted.
     network: Option<String>,
     arrivals: Arrivals,
     leave: Arc<Notify>,
 }
 
-/// What a connection holds while it is open.
+/// Proof that a connection was admitted.
 #[derive(Debug)]
 pub(super) struct Ticket {
     network: Option<String>,
@@ -76,8 +76,9 @@ impl Admission {
         }
     }
 
-    /// Counts a connection, or refuses it since its address has its share and uses all of it. Of a share that is not used the one
-    /// that idles longest makes room: behind one address there may be many who know nothing of one another.
+    /// Counts a connection. Refuses it if its network has reached its limit and all of its
+    /// connections are busy. If one is idle, the one that has been idle longest makes room: many
+    /// clients that know nothing of each other may share one address.
     pub(super) fn admit(&mut self, peer: SocketAddr) -> Option<Ticket> {
         if self.proxies.contains(peer.ip()) {
             return Some(Ticket { network: None });
@@ -100,14 +101,14 @@ impl Admission {
         Some(Ticket { network: Some(network) })
     }
 
-    /// What the connection's address may have under way over HTTP/2: as many requests as it may have connections, so that it has
-    /// no more of either for being clever.
+    /// Returns the limit on HTTP/2 requests in flight of the connection's network. It equals the
+    /// limit on connections, so that HTTP/2 gives a client no advantage.
     pub(super) fn budget(&self, ticket: &Ticket) -> Option<Budget> {
         let share = self.shares.get(ticket.network.as_ref()?)?;
         Some(Budget { used: Arc::clone(&share.requests), most: self.most_of_one })
     }
 
-    /// From here on the connection is served.
+    /// Registers a connection that is now being served.
     pub(super) fn served(&mut self, id: Id, ticket: Ticket, arrivals: Arrivals, leave: Arc<Notify>) {
         if let Some(share) = ticket.network.as_ref().and_then(|network| self.shares.get_mut(network)) {
             share.open.insert(id);
@@ -115,13 +116,14 @@ impl Admission {
         self.places.insert(id, Place { network: ticket.network, arrivals, leave });
     }
 
-    /// The connection is closed.
+    /// Removes a closed connection.
     pub(super) fn gone(&mut self, id: Id) {
         self.uncount(id);
         self.places.remove(&id);
     }
 
-    /// Asks a connection to leave: of the network that has most of them, the one that has been idle longest. Says whether there is one.
+    /// Asks one connection to leave: the one that has been idle longest, in the network that has
+    /// most connections. Returns whether there was one.
     pub(super) fn make_room(&mut self) -> bool {
         if self.idle.is_empty() {
             self.look();
@@ -143,7 +145,8 @@ impl Admission {
         true
     }
 
-    /// It no longer counts: it leaves at once, or behind a request that came just now.
+    /// The connection no longer counts. It leaves at once, or after a request that has just
+    /// arrived.
     fn ask_to_leave(&mut self, id: Id) {
         self.uncount(id);
         if let Some(place) = self.places.get(&id) {

@@ -1,8 +1,9 @@
-//! When the head of each request was there.
+//! Measures when the head of each request arrived.
 //!
-//! hyper calls a service once it has read a request's head; how long the request waited until then, only the stream
-//! knows. So the stream is watched, and both bodies, which say when a connection has nothing of a request left in hands:
-//! what is read from then on is the next one's first.
+//! hyper calls a service once it has read a whole request head. Only the stream knows how long the
+//! request had waited before that. So this module watches the stream and both bodies. The bodies
+//! show when no request is in progress on a connection: the bytes that are read after that begin
+//! the next request.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,40 +17,42 @@ use tidegate_perfmon::ReceivedAt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// What a connection has in hands.
+/// State of a connection between and during requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
-    /// Nothing was read yet. What is there at the first look came in while the connection waited to be served, at the latest
-    /// when it was accepted.
+    /// No bytes were read yet. Bytes that are there at the first poll arrived while the connection
+    /// waited to be served. They count from the time it was accepted.
     Accepted(Duration),
-    /// Nothing, whether for a moment or for an hour.
+    /// No request is in progress.
     Idle,
-    /// A part of a request, at least, the last of which was read then.
+    /// At least a part of a request has arrived, the latest part at this time.
     Begun(Duration),
-    /// A request and its answer. What is read meanwhile is its body, or another that will have its turn.
+    /// A request and its response are in progress. Bytes that arrive now belong to the request's
+    /// body or to a pipelined request.
     UnderWay { asking: bool, answering: bool },
-    /// The rest of a body that nobody wanted to read: where it ends and a next request begins can't be told from here.
+    /// The rest of a body that the route did not read. This module cannot see where it ends and
+    /// where the next request begins.
     Blind,
 }
 
 #[derive(Debug)]
 struct State {
     turn: Turn,
-    /// Counts requests, so that a body which outlives its own ends no other.
+    /// Number of the current request. A body that outlives its request cannot end another one.
     request: u64,
     blind: bool,
-    /// Since when no request is under way; none while one is.
+    /// Since when no request is in progress. `None` while one is.
     idle_since: Option<Instant>,
-    /// A piece of an answer waits until its client takes more.
+    /// Whether a part of a response waits until the client reads more.
     is_writing: bool,
 }
 
-/// The requests of one connection. Clones watch the same.
+/// The requests of one connection. Clones share their state.
 #[derive(Debug, Clone)]
 pub(super) struct Arrivals(Arc<Mutex<State>>);
 
 impl Arrivals {
-    /// Of a connection that was accepted then.
+    /// Starts with a connection that was accepted at that time.
     pub(super) fn new(accepted: Duration) -> Self {
         Self(Arc::new(Mutex::new(State {
             turn: Turn::Accepted(accepted),
@@ -60,7 +63,7 @@ impl Arrivals {
         })))
     }
 
-    /// What comes first can be read from then on.
+    /// Sets the time from which the first request can arrive.
     pub(super) fn opened(&self, at: Duration) {
         let mut state = self.state();
         if let Turn::Accepted(accepted) = &mut state.turn {
@@ -68,30 +71,32 @@ impl Arrivals {
         }
     }
 
-    /// Since when the connection has no request in hands whose head is whole. Who dribbles a head idles.
+    /// Returns since when the connection has no request with a complete head in progress. A client
+    /// that is still sending its head counts as idle.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
         state.idle_since.filter(|_| !state.is_writing)
     }
 
-    /// A request is under way, maybe one of several.
+    /// Records that a request is in progress, possibly beside others.
     pub(super) fn busy(&self) {
         let mut state = self.state();
         state.idle_since = None;
         state.request += 1;
     }
 
-    /// The last of them has ended.
+    /// Records that the last request in progress has ended.
     pub(super) fn idle(&self) {
         self.state().idle_since = Some(Instant::now());
     }
 
-    /// Whether there was a request whose head is whole.
+    /// Whether a request with a complete head has arrived.
     pub(super) fn has_asked(&self) -> bool {
         self.state().request > 0
     }
 
-    /// Begins a request whose head is whole, and says when it came in. `None` for one that came before its turn, which is now.
+    /// Begins a request with a complete head, and returns when it was received. `None` for a
+    /// pipelined request, which counts from now.
     pub(super) fn request(&self) -> (Option<ReceivedAt>, Exchange) {
         let mut state = self.state();
         let received = match state.turn {
@@ -110,7 +115,7 @@ impl Arrivals {
         state.turn = match (state.turn, found) {
             (Turn::Accepted(at), true) => Turn::Begun(at),
             (Turn::Accepted(_), false) => Turn::Idle,
-            // A client that dribbles its head takes its own time, not ours.
+            // The time during which a client sends its head slowly is not the server's.
             (Turn::Idle | Turn::Begun(_), true) => Turn::Begun(now()),
             (turn, _) => turn,
         };
@@ -121,7 +126,7 @@ impl Arrivals {
     }
 }
 
-/// One request and its answer.
+/// One request and its response.
 #[derive(Debug, Clone)]
 pub(super) struct Exchange {
     arrivals: Arrivals,
@@ -141,7 +146,7 @@ impl Exchange {
         self.watch(body, Side::Asking)
     }
 
-    /// Watches the body of the answer.
+    /// Watches the body of the response.
     pub(super) fn answering<B: HttpBody>(&self, body: B) -> Watched<B> {
         self.watch(body, Side::Answering)
     }
@@ -154,7 +159,7 @@ impl Exchange {
         watched
     }
 
-    /// One side is over. `whole` when nothing of it can still come.
+    /// Records the end of one side. `whole` says that no more bytes of it can arrive.
     fn ended(&self, side: Side, whole: bool) {
         let mut state = self.arrivals.state();
         if state.request != self.request {
@@ -174,12 +179,12 @@ impl Exchange {
     }
 }
 
-/// A body that says when it is over, read or given up.
+/// A body that reports when it ends or is dropped.
 #[derive(Debug)]
 pub(super) struct Watched<B: HttpBody> {
     body: B,
     side: Side,
-    /// None once it was said.
+    /// `None` once the end was reported.
     exchange: Option<Exchange>,
 }
 
@@ -200,7 +205,8 @@ impl<B: HttpBody + Unpin> HttpBody for Watched<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        // Of an answer, hyper still holds its last frame: only when it lets go of the body is that written.
+        // hyper still holds the last frame of a response. The frame is written only when hyper
+        // drops the body.
         if self.side == Side::Asking && self.body.is_end_stream() {
             self.ended(true);
         }
@@ -218,19 +224,19 @@ impl<B: HttpBody + Unpin> HttpBody for Watched<B> {
 
 impl<B: HttpBody> Drop for Watched<B> {
     fn drop(&mut self) {
-        // An answer that breaks off takes its connection with it.
+        // A response that breaks off ends its connection too.
         let whole = self.side == Side::Answering || self.body.is_end_stream();
         self.ended(whole);
     }
 }
 
-/// A stream that is watched.
+/// A stream whose reads and writes are watched.
 #[derive(Debug)]
 pub(super) struct Arrival<S, N> {
     stream: S,
     now: N,
     arrivals: Arrivals,
-    /// As the arrivals have it, for who need not ask.
+    /// Copy of the flag in `arrivals`, which saves taking the lock.
     is_writing: bool,
 }
 
@@ -239,7 +245,7 @@ impl<S, N> Arrival<S, N> {
         Self { stream, now, arrivals, is_writing: false }
     }
 
-    /// Tells of a write that waits, and of the next that doesn't.
+    /// Records whether a write is blocked.
     fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
         if polled.is_pending() != self.is_writing {
             self.is_writing = polled.is_pending();
@@ -268,7 +274,7 @@ impl<S: AsyncWrite + Unpin, N: Unpin> AsyncWrite for Arrival<S, N> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // TLS keeps for itself what its client doesn't take yet.
+        // TLS buffers what its client does not read.
         let polled = Pin::new(&mut this.stream).poll_flush(cx);
         this.wrote(polled)
     }

@@ -8,11 +8,11 @@ use axum::body::HttpBody;
 use hyper::body::{Frame, SizeHint};
 use tidegate_perfmon::BodyWait;
 
-/// A body that tells when somebody waits for its next piece.
+/// A body that records when its reader waits for the next piece.
 #[derive(Debug)]
 pub(super) struct Awaited<B, N: Fn() -> Duration> {
     body: B,
-    /// None of a body that was there at once.
+    /// `None` if the body was complete from the start.
     wait: Option<(BodyWait, N)>,
 }
 
@@ -22,7 +22,7 @@ impl<B: HttpBody, N: Fn() -> Duration> Awaited<B, N> {
         Self { body, wait }
     }
 
-    /// What is told of it, if it has to be waited for.
+    /// Returns the record of the waits, if the body has to be waited for.
     pub(super) fn wait(&self) -> Option<BodyWait> {
         self.wait.as_ref().map(|(wait, _)| wait.clone())
     }

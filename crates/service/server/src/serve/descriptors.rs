@@ -2,17 +2,18 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are kept for databases, files and Redis.
+/// File descriptors that are reserved for databases, files and Redis.
 const KEPT: usize = 256;
 
-/// Lets the process have as many descriptors as so many connections need, as far as the system allows that, and says how many
-/// connections there are to be.
+/// Raises the limit on file descriptors for that many connections, as far as the system allows, and
+/// returns how many connections fit.
 ///
-/// The usual soft limit, 1,024, is there for programs of old; who is allowed more may take it.
+/// The usual soft limit of 1,024 exists for old programs. A process may raise it up to the hard
+/// limit.
 pub(super) fn room_for(connections: usize) -> usize {
     let needed = connections.saturating_add(KEPT) as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // No limit is told as none.
+    // `None` means no limit.
     if current.is_none_or(|current| current >= needed) {
         return connections;
     }
@@ -34,7 +35,8 @@ pub(super) fn room_for(connections: usize) -> usize {
     room
 }
 
-/// All but what is kept, and half of what is very little.
+/// Returns how many connections fit: the limit without the reserved part, or half of a very small
+/// limit.
 fn fitting(connections: usize, limit: u64) -> usize {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     connections.min(limit.saturating_sub(KEPT).max(limit / 2)).max(1)

@@ -1,22 +1,22 @@
-//! Which host a request names.
+//! The host that a request names.
 
 use axum::http::uri::Authority;
 use axum::http::{Request, Version, header};
 
-/// A request that names no host, several, or something that is no host. A proxy in front may have
-/// used another one than this server would.
+/// A request that names no host, several hosts, or an invalid one. A proxy in front of the server
+/// might have chosen another host than the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadHost {
     /// The wrong number of `Host` headers.
     #[error("the request has {0} `Host` headers, and needs one")]
     Count(usize),
-    /// A `Host` header with something else than a host and a port.
+    /// A `Host` header with anything but a host and an optional port.
     #[error("the request's `Host` header must be a host, and may have a port: `example.com:8080`")]
     Malformed,
 }
 
-/// Checks that a request of HTTP/1.1 has one `Host`, that no other request has more than one, and
-/// that it is a host with or without a port (RFC 9112, 3.2).
+/// Checks the host of a request. HTTP/1.1 needs exactly one `Host`, other versions at most one. Its
+/// value is a host with or without a port (RFC 9112, 3.2).
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ pub fn one_host<B>(request: &Request<B>) -> Result<(), BadHost> {
     if is_host { Ok(()) } else { Err(BadHost::Malformed) }
 }
 
-/// Whether it names a host, no user, and a port that can be used if any.
+/// Whether it names a host without a user, and its port, if any, is valid.
 fn is_plain(authority: &Authority) -> bool {
     let text = authority.as_str();
     let port_follows =

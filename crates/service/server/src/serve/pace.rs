@@ -1,7 +1,8 @@
-//! A body that dribbles is not waited for without end.
+//! Limits how long the server waits for a slow body.
 //!
-//! A time-out between two pieces bounds no body that brings a byte just before it. What counts is how long it was waited for in
-//! all, and what came in that time; while nobody wants to read it, it is not its client that is slow.
+//! A timeout between two pieces does not limit a body that sends one byte just before each timeout.
+//! What counts is the total time that the server waited, and how much arrived in that time. Time in
+//! which the reader does not want to read is not charged to the client.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -14,13 +15,15 @@ use hyper::body::{Frame, SizeHint};
 use tidegate_base::TooSlow;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long a client is waited for whatever it does: on a bad line one stands still for a while.
+/// How long the server waits for a client whatever its rate is, since a bad line may stall for a
+/// while.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long a client may still be waited for that has to move so many bytes a second, in either direction.
+/// How much longer the server waits for a client that must transfer that many bytes per second, in
+/// either direction.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Bytes a second; 0 bounds nothing.
+    /// Bytes per second. 0 for no limit.
     rate: u64,
     moved: u64,
     waited: Duration,
@@ -39,19 +42,19 @@ impl Pace {
         self.waited += time;
     }
 
-    /// None where it may take for ever.
+    /// Returns how long the client may still take. `None` if there is no limit.
     pub(super) fn patience(&self) -> Option<Duration> {
         let earned = Duration::from_micros(self.moved.saturating_mul(1_000_000).checked_div(self.rate)?);
         Some((GRACE + earned).saturating_sub(self.waited))
     }
 }
 
-/// A body that fails once it was waited for longer than what it brought is worth.
+/// A body that fails if its client sends more slowly than the minimum rate.
 #[derive(Debug)]
 pub(super) struct Paced<B> {
     body: B,
     pace: Pace,
-    /// Since when its next piece is waited for, and until when.
+    /// Since when the reader waits for the next piece, and until when.
     wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
@@ -105,7 +108,8 @@ mod tests {
 
     use super::*;
 
-    /// What comes of a body that brings a piece of that size every so often, and when it ends.
+    /// Reads a body that sends a piece of that size after each pause. Returns the bytes, the error
+    /// and the time it took.
     async fn read(pieces: usize, size: usize, pause: Duration, rate: u64) -> (usize, Option<TooSlow>, Duration) {
         let pieces = stream::iter(0..pieces).then(move |_| async move {
             sleep(pause).await;
@@ -134,7 +138,7 @@ mod tests {
         assert_eq!(read(100_000, 1, SECOND / 10, 512).await.1, slow);
         let (bytes, ended, took) = read(1_000, 256, SECOND, 512).await;
         assert_eq!(ended, slow);
-        // Half of the rate: it used up the grace in twice that.
+        // At half of the rate, the grace lasts twice as long.
         assert!((18..=21).contains(&took.as_secs()) && bytes <= 21 * 256, "{took:?}, {bytes} bytes");
         assert_eq!(read(1_000, 600, SECOND, 512).await.1, None);
         assert_eq!(read(1, 1, 9 * SECOND, 512).await, (1, None, 9 * SECOND));

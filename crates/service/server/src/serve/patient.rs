@@ -1,7 +1,8 @@
-//! A client that takes nothing of its answer is not waited for without end.
+//! Limits how long the server waits for a client that does not read its response.
 //!
-//! While nothing of an answer goes out hyper asks for no more of it, so that neither a stream's own end nor its time-out comes
-//! to pass: only the connection itself sees that its client no longer reads.
+//! While no part of a response can be sent, hyper polls its body no more. So neither the end of a
+//! stream nor its timeout takes effect. Only the connection can see that its client has stopped
+//! reading.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,7 +14,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::pace::Pace;
 
-/// A stream whose writes fail once its other end took nothing for so long, or less in all than its pace asks for.
+/// A stream whose writes fail if the other end reads nothing for `patience`, or reads more slowly
+/// than the minimum rate.
 #[derive(Debug)]
 pub(super) struct Patient<S> {
     stream: S,
@@ -24,12 +26,12 @@ pub(super) struct Patient<S> {
 }
 
 impl<S> Patient<S> {
-    /// With bytes a second that have to be taken while more is to be sent; 0 asks for none.
+    /// `rate`: bytes per second that the client must read while more is to be sent. 0 for no limit.
     pub(super) const fn new(stream: S, patience: Duration, rate: u64) -> Self {
         Self { stream, patience, pace: Pace::new(rate), wait: None }
     }
 
-    /// Ends a write that waits for too long.
+    /// Fails a write that waits for too long.
     fn bound<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             if let Some((since, _)) = self.wait.take() {

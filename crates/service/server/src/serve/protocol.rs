@@ -1,4 +1,4 @@
-//! Which HTTP a client speaks that nobody could ask.
+//! Detects the version of HTTP where there is no ALPN.
 
 use std::io;
 use std::time::Duration;
@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-/// What a connection of HTTP/2 begins with (RFC 9113, 3.4).
+/// The start of an HTTP/2 connection (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Between two looks at a preface that is not whole: twice as long each time, so that who leaves it at that costs little.
+/// Pause between two reads of an incomplete preface. It doubles each time, so that a client which
+/// never completes the preface costs little.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
@@ -22,8 +23,9 @@ pub(super) enum Protocol {
 }
 
 impl Protocol {
-    /// Waits until the client's first bytes say it. They are looked at where they lie: when they came, whoever reads them
-    /// is to see. A client that begins no preface to its end is waited for without end.
+    /// Waits until the client's first bytes show the version. It only peeks at them, so that the
+    /// code that reads them can still see when they came. It has no limit for a client that never
+    /// completes the preface.
     pub(super) async fn of(stream: &TcpStream) -> io::Result<Self> {
         let mut pause = FIRST_LOOK;
         let mut known = 0;
@@ -33,7 +35,7 @@ impl Protocol {
             match bytes.get(..found) {
                 Some(begun) if found < PREFACE.len() && found > 0 && PREFACE.starts_with(begun) => {}
                 Some(whole) if whole == PREFACE => return Ok(Self::Http2),
-                // The end is one too, which nobody has to be told of here.
+                // The end of the stream also counts as HTTP/1, whose code handles it.
                 _ => return Ok(Self::Http1),
             }
             if found > known {

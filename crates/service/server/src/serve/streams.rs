@@ -1,8 +1,10 @@
-//! What a client may hold on to over HTTP/2, where one connection is many requests.
+//! Bounds what a client can hold on to over HTTP/2, where one connection carries many requests.
 //!
-//! hyper has no timer for any of it: a client that settles nothing, asks for nothing, or opens no window for an answer would be kept
-//! for ever. While an answer waits for its window nothing waits on the connection itself, so that the answers are watched here. One that
-//! nobody takes is reset alone: behind a proxy the others of its connection are other clients'.
+//! hyper has no timer for a client that sends no settings, sends no request, or opens no window for
+//! a response. It would keep such a connection for ever. While a response waits for its window, the
+//! connection itself is not blocked, so this module watches the responses. A response that the
+//! client does not read is reset alone: behind a proxy, the other streams of the connection belong
+//! to other clients.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -28,27 +30,31 @@ use super::Bounds;
 use super::arrival::Arrivals;
 use super::pace::Pace;
 
-/// Requests of one connection at a time, as most servers have it.
+/// Maximum number of concurrent requests per connection, as in most servers.
 const MOST_STREAMS: u32 = 100;
-/// Bytes of a body that are kept of a stream and of a connection before somebody reads them.
+/// Bytes of request bodies that are buffered per stream and per connection.
 const STREAM_WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
-/// Bytes that the headers of a request may take, however many frames they come in. More is answered 431.
+/// Maximum size of a request's headers in bytes, in however many frames. More gets a 431.
 const LARGEST_HEAD: u32 = 64 << 10;
-/// Resets of requests that nobody has looked at yet, and such as were our client's fault, before a connection is ended: opening and
-/// taking back costs a client nothing (CVE-2023-44487, CVE-2025-8671).
+/// Maximum number of resets per connection: of requests that the server has not accepted yet, and
+/// of those that broke the protocol. Beyond it the connection is closed. A client can open and
+/// reset streams at no cost (CVE-2023-44487, CVE-2025-8671).
 const MOST_PENDING_RESETS: usize = 20;
 const MOST_LOCAL_RESETS: usize = 100;
-/// Requests that were given up before their answer, and not made good by as many that were answered.
+/// Maximum number of requests that the client reset before their response. Each request that is
+/// answered reduces the count by one.
 const MOST_GIVEN_UP: u32 = 100;
-/// Whether somebody is still there is asked so often, and waited for as long.
+/// Interval of PING frames, and the time to wait for their reply.
 const PING: Duration = Duration::from_secs(20);
-/// What is handed over of an answer at once: no more than this lies about for a client that opens no window.
+/// Maximum size of a piece of a response in bytes. A client that opens no window makes the server
+/// buffer no more than this.
 const PIECE: usize = 16 << 10;
-/// How often a connection is looked at, and four times in the shortest time that it may take.
+/// How often a connection is checked. It is checked at least four times within its shortest
+/// timeout.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How HTTP/2 is served to one connection, whose requests are such tasks.
+/// Returns the HTTP/2 settings of one connection, which runs each request as one of `tasks`.
 pub(super) fn builder(tasks: Tasks) -> http2::Builder<Tasks> {
     let mut http = http2::Builder::new(tasks);
     http.timer(TokioTimer::new())
@@ -64,7 +70,8 @@ pub(super) fn builder(tasks: Tasks) -> http2::Builder<Tasks> {
     http
 }
 
-/// The tasks of one connection, each a request. They end with it, and whoever has the tracker can wait for that.
+/// The tasks of one connection, one per request. They end with the connection, and the tracker
+/// waits for that.
 #[derive(Debug, Clone)]
 pub(super) struct Tasks {
     pub(super) tracker: TaskTracker,
@@ -72,7 +79,8 @@ pub(super) struct Tasks {
 }
 
 task_local! {
-    /// Ends the task that it is asked in, and so resets its request: hyper has no other way to do that to one alone.
+    /// Cancels the current task, which resets its request. hyper has no other way to reset a single
+    /// request.
     static RESET: CancellationToken;
 }
 
@@ -85,26 +93,26 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     }
 }
 
-/// What an address has under way, and how much it may have; all of its connections have the same.
+/// Number of requests in flight of an address and their limit. All of its connections share it.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     pub(super) used: Arc<AtomicUsize>,
     pub(super) most: usize,
 }
 
-/// The requests of one connection. Clones have the same.
+/// The requests of one connection. Clones share their state.
 #[derive(Debug, Clone)]
 pub(super) struct Streams(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     settings: Bounds,
-    /// None where many clients lie behind one address.
+    /// `None` if many clients share the address.
     budget: Option<Budget>,
     arrivals: Arrivals,
     open: Mutex<Open>,
     asked: Notify,
-    /// Nothing more is begun.
+    /// Whether new requests are refused.
     is_closed: AtomicBool,
 }
 
@@ -115,23 +123,23 @@ struct Open {
     given_up: u32,
 }
 
-/// What a client has of an answer.
+/// How much of a response the client has read.
 #[derive(Debug)]
 enum Taking {
-    /// All that it was handed.
+    /// All that was sent.
     All,
-    /// All but a piece which it has to take by then. Else its request is reset.
+    /// All but one piece. The request is reset if the client has not read it by then.
     Piece { by: Instant, reset: CancellationToken },
-    /// It was reset.
+    /// The request was reset.
     Late,
 }
 
-/// Why a connection is of no use any more.
+/// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Useless {
-    /// It has asked for nothing in a while.
+    /// It had no request for a while.
     Idle,
-    /// It gives up what it asks for, or takes nothing of it.
+    /// Its client resets its requests, or does not read the responses.
     Harmful,
 }
 
@@ -141,7 +149,7 @@ impl Streams {
         Self(Arc::new(Shared { settings, budget, arrivals, open, asked, is_closed }))
     }
 
-    /// Begins a request. None where its address has as many under way as it may have, and behind the end.
+    /// Begins a request. `None` if its address has reached its limit, or after the end.
     pub(super) fn begin(&self) -> Option<Stream> {
         let shared = &self.0;
         if shared.is_closed.load(Ordering::Relaxed) {
@@ -162,10 +170,11 @@ impl Streams {
         Some(Stream { streams: self.clone(), id, is_answered: false })
     }
 
-    /// Comes back when nothing is under way any more, once the client was told that the connection ends. What it asks for later than
-    /// `patience` after that is refused: hyper takes it until the client answers a ping, which it may never do.
+    /// Returns when no request is in progress after GOAWAY was sent. Requests that arrive later
+    /// than `patience` after that are refused. hyper accepts requests until the client answers a
+    /// PING, which it may never do.
     pub(super) async fn farewell(&self, patience: Duration) {
-        // Who is idle now may ask until then, and is answered.
+        // A client that is idle now may still send a request until then, and gets a response.
         let harmful = async { while self.useless(patience).await == Useless::Idle {} };
         tokio::select! {
             () = sleep(patience) => self.0.is_closed.store(true, Ordering::Relaxed),
@@ -174,13 +183,13 @@ impl Streams {
         self.useless(patience).await;
     }
 
-    /// Comes back when there was a request.
+    /// Returns once there was a request.
     pub(super) async fn asked(&self) {
         self.0.asked.notified().await;
     }
 
-    /// Resets requests whose answers nobody takes. Comes back when the connection is of no use, with patience for one that has asked
-    /// for nothing.
+    /// Resets requests whose responses the client does not read. Returns when the connection should
+    /// be closed. An idle connection is closed after `patience`.
     pub(super) async fn useless(&self, patience: Duration) -> Useless {
         let look = LOOK.min(patience / 4).min(self.0.settings.write_timeout / 4);
         loop {
@@ -210,7 +219,7 @@ impl Streams {
     }
 }
 
-/// One request, until the last of its answer is handed over.
+/// One request, until the last piece of its response was handed to hyper.
 #[derive(Debug)]
 pub(super) struct Stream {
     streams: Streams,
@@ -219,19 +228,19 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Watches how the answer is taken.
+    /// Watches how the client reads the response.
     pub(super) fn answering(mut self, body: Body) -> Taken {
         self.is_answered = true;
         let pace = Pace::new(self.streams.0.settings.min_rate);
-        // Nobody asks for the first piece before there is a window for it.
+        // hyper does not poll for the first piece before the client has opened a window.
         let handed = Some(self.hand(self.streams.0.settings.write_timeout));
         Taken { body, rest: Bytes::new(), pace, handed, stream: self }
     }
 
-    /// From now on, which it returns, the client has to take what it was handed.
+    /// Starts the time in which the client has to read the current piece. Returns its start.
     fn hand(&self, patience: Duration) -> Instant {
         let now = Instant::now();
-        // Answers are taken by the tasks of this module alone: without one there is nothing to reset.
+        // Only tasks of this module send responses. Outside of one there is nothing to reset.
         if let Ok(reset) = RESET.try_with(CancellationToken::clone) {
             self.set(Taking::Piece { by: now + patience, reset });
         }
@@ -259,13 +268,13 @@ impl Drop for Stream {
     }
 }
 
-/// The body of an answer, in pieces, each of which has to be taken in time.
+/// The body of a response, split into pieces. The client has to read each piece in time.
 #[derive(Debug)]
 pub(super) struct Taken {
     body: Body,
     rest: Bytes,
     pace: Pace,
-    /// Since when a piece waits to be taken, or the first one to be asked for.
+    /// Since when a piece waits to be read, or the first one to be requested.
     handed: Option<Instant>,
     stream: Stream,
 }

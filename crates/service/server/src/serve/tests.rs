@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::*;
 
-/// Sent to the test when the request that holds it is dropped.
+/// Notifies the test when the request that holds it is dropped.
 struct Held(Option<oneshot::Sender<()>>);
 
 impl Drop for Held {
@@ -35,7 +35,7 @@ pub(super) fn settings(drain_timeout: Duration) -> ServeSettings {
     ServeSettings { bounds, proxies: TrustedProxies::default(), ipv6_prefix: Ipv6Prefix::default(), tls: None }
 }
 
-/// A server of that router, and a connection on which it was asked for `/`.
+/// Starts a server with that router, and a connection with a request for `/`.
 async fn asked(router: Router, drain_timeout: Duration) -> (TcpStream, CancellationToken, impl Future<Output = ()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -49,12 +49,12 @@ async fn asked(router: Router, drain_timeout: Duration) -> (TcpStream, Cancellat
 
 async fn rest(mut connection: TcpStream) -> String {
     let mut text = String::new();
-    // A reset is an end too.
+    // A reset counts as the end too.
     let _ = connection.read_to_string(&mut text).await;
     text
 }
 
-/// A route that says when it is asked and answers when it may.
+/// A route that notifies the test of a request, and responds when the test permits it.
 fn slow() -> (Arc<Notify>, Arc<Notify>, Router) {
     let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (here, gate) = (Arc::clone(&arrived), Arc::clone(&go_on));
@@ -109,7 +109,8 @@ async fn when_it_returns_no_request_runs_any_more() {
     assert_eq!(rest(connection).await, "");
 }
 
-/// A server whose clock stands where the test sets it, and which tells each request when it came in.
+/// A server whose clock the test sets. It returns to each request the time at which it was
+/// received.
 struct Timed {
     clock: Arc<AtomicU64>,
     gate: Arc<Notify>,
@@ -139,7 +140,7 @@ impl Clock {
         let was_read = async || (self.reads.load(Ordering::SeqCst) > 0).then_some(());
         tidegate_testkit::poll_until(Duration::from_secs(60), was_read).await.unwrap();
         // The connection's task was spawned when the clock was read, so it runs before this one
-        // goes on.
+        // continues.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
@@ -147,7 +148,7 @@ impl Clock {
     }
 }
 
-/// A route that answers when its request was received, in seconds.
+/// A route that responds with the time at which its request was received, in seconds.
 fn received_at() -> Router {
     Router::new()
         .route("/", get(|Extension(ReceivedAt(at)): Extension<ReceivedAt>| async move { at.as_secs().to_string() }))
@@ -168,7 +169,7 @@ impl Timed {
         let here = Arc::clone(&arrived);
         let read = move |wait: Option<Extension<BodyWait>>, body: Body| async move {
             let mut pieces = body.into_data_stream();
-            // Each piece that is waited for is told, so that the test sends the next one only then.
+            // Reports each wait for a piece, so that the test sends the next piece only then.
             while let Some(piece) = poll_fn(|cx| {
                 let piece = pieces.poll_next_unpin(cx);
                 if piece.is_pending() {
@@ -198,7 +199,7 @@ impl Timed {
         self.connection.write_all(requests.as_bytes()).await.unwrap();
     }
 
-    /// The body of the next answer, which is that long.
+    /// Returns the body of the next response, which has that length.
     async fn answer(&mut self, length: usize) -> String {
         let mut text = Vec::new();
         while !text.ends_with(b"\r\n\r\n") {

@@ -14,22 +14,22 @@ use super::patient::Patient;
 use super::protocol::Protocol;
 use crate::tls::H2;
 
-/// Of a request that came by the server's own TLS: routes find it among its extensions.
+/// Extension of requests that came over the server's own TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByTls;
 
-/// Who has come by TLS once is to come by nothing else for a year (RFC 6797).
+/// Requires a client that has connected over TLS to use nothing else for a year (RFC 6797).
 pub(super) const STRICT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// What each record of a handshake begins with (RFC 8446, 5.1).
+/// The first byte of each handshake record (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 22;
 
 const IN_CLEAR: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 23\r\nconnection: close\r\n\r\n\
     this port speaks HTTPS\n";
 
-/// Shakes hands, and knows by that what the client speaks. Whoever doesn't begin with a handshake is told so, where it looks like
-/// somebody who would read it.
+/// Performs the TLS handshake, which also negotiates the version of HTTP. A client that starts with
+/// plain HTTP gets an explanation.
 pub(super) async fn open(
     mut stream: TcpStream,
     config: Arc<ServerConfig>,
@@ -39,14 +39,15 @@ pub(super) async fn open(
     let found = stream.peek(&mut first).await?;
     if found > 0 && first != [HANDSHAKE] {
         if first[0].is_ascii_uppercase() {
-            // What lies unread when a connection is closed takes the answer with it.
+            // Unread data would turn the close into a reset, and the client would lose the
+            // response.
             let _ = stream.try_read(&mut [0; 8 << 10]);
             stream.write_all(IN_CLEAR).await?;
             stream.shutdown().await?;
         }
         return Err(io::Error::new(io::ErrorKind::InvalidData, "no handshake of TLS"));
     }
-    // Below the records, so that everything which waits for the client has its bounds, the handshake and the farewell too.
+    // The bounds are below TLS, so that they also apply to the handshake and to the closing alert.
     let stream = TlsAcceptor::from(config).accept(patient(stream)).await?;
     let (_, session) = stream.get_ref();
     let protocol = if session.alpn_protocol() == Some(H2) { Protocol::Http2 } else { Protocol::Http1 };

@@ -1,4 +1,4 @@
-//! Whether files are still those that were read.
+//! Detects whether files have changed since they were read.
 
 use std::fs::Metadata;
 use std::path::Path;
@@ -6,14 +6,15 @@ use std::time::SystemTime;
 
 use super::TlsFiles;
 
-/// Both files as the file system tells of them; what a link leads to counts, not the link.
+/// Metadata of both files. Links are followed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stamps {
     certificate: Option<Stamp>,
     key: Option<Stamp>,
 }
 
-/// When it was written, how long it is, which file it is, and when it was last changed in any way, whose it is among them.
+/// Time of modification, length, inode, and time of the last status change, which includes a change
+/// of owner.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp(Option<SystemTime>, u64, u64, (i64, i64));
 
@@ -62,7 +63,7 @@ mod tests {
         let settings = TlsFiles { certificate: path.clone(), key: path.clone() };
         let before = Stamps::of(&settings);
         assert_eq!(before, Stamps::of(&settings));
-        // What a file is changed by is told in steps of the system's clock.
+        // The file system records changes in steps of the system's clock.
         let mode = (0..).map(|turn| 0o600 + turn % 2);
         let is_another = |mode| {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();

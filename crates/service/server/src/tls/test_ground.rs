@@ -1,4 +1,4 @@
-//! Certificates of tests.
+//! Certificates for tests.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::TlsFiles;
 
-/// A certificate of `localhost` that signs itself, and its key.
+/// A self-signed certificate for `localhost` and its key.
 pub(crate) struct Made {
     pub(crate) certificate: String,
     pub(crate) key: String,
@@ -25,7 +25,7 @@ impl Made {
         Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem(), der: made.cert.der().clone() }
     }
 
-    /// A client that believes it and nothing else, and speaks what ALPN names so.
+    /// Returns a client that trusts only this certificate and offers these protocols in ALPN.
     pub(crate) fn client(&self, alpn: &[&[u8]]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
@@ -39,7 +39,7 @@ impl Made {
     }
 }
 
-/// A directory with both files.
+/// A directory with a certificate file and a key file.
 pub(crate) struct Files {
     directory: TempDir,
 }
@@ -52,7 +52,7 @@ impl Files {
         files
     }
 
-    /// As those write that renew certificates: a new file takes the place of the old.
+    /// Replaces a file by renaming a new one, as tools do that renew certificates.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let new = self.path("new");
         fs::write(&new, text).unwrap();

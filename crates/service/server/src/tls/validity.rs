@@ -1,22 +1,24 @@
-//! From when to when a certificate counts (RFC 5280, 4.1.2.5).
+//! The validity period of a certificate (RFC 5280, 4.1.2.5).
 //!
-//! That is all that is wanted of it here, and it stands at one place: five steps into its DER. Clients judge the rest.
+//! The server needs only this field, at a fixed place in the DER. Clients check the rest.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How long before its end a certificate is told of: what renews it by itself has mostly done so by then.
+/// How long before the expiry of a certificate a warning is logged. Automatic renewal has usually
+/// happened by then.
 const SOON: TimeDelta = TimeDelta::days(14);
 
 const SEQUENCE: u8 = 0x30;
-/// The version, where it is not the first.
+/// The version, which is absent in version 1.
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// What is to be told of the time of a certificate. Nothing of one that can't be read that far: clients will say so.
+/// Returns the warning about the validity period. `None` also for a certificate that cannot be
+/// parsed: clients will report it.
 pub(super) fn warning(certificate: &[u8], now: DateTime<Utc>) -> Option<String> {
     let (begin, end) = of(certificate)?;
-    // Times of one form are in order as texts.
+    // Texts of one format sort like their times.
     let text = |time: DateTime<Utc>| time.format("%Y%m%d%H%M%S").to_string();
     let day = |time: &str| time.get(..8).map(|day| format!("{}-{}-{}", &day[..4], &day[4..6], &day[6..]));
     if end < text(now) {
@@ -30,7 +32,7 @@ pub(super) fn warning(certificate: &[u8], now: DateTime<Utc>) -> Option<String> 
     }
 }
 
-/// Both times, as `YYYYMMDDHHMMSS`.
+/// Returns both times as `YYYYMMDDHHMMSS`.
 fn of(certificate: &[u8]) -> Option<(String, String)> {
     let (_, certificate, _) = element(certificate).filter(|(tag, ..)| *tag == SEQUENCE)?;
     let (_, mut rest, _) = element(certificate).filter(|(tag, ..)| *tag == SEQUENCE)?;
@@ -58,7 +60,7 @@ fn time(tag: u8, text: &[u8]) -> Option<String> {
     }
 }
 
-/// Tag and content of the first element, and what is behind it.
+/// Returns tag and content of the first element, and the bytes after it.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -79,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    /// As seen at noon of that day of 2030.
+    /// Returns the warning at noon, that many days after 2030-01-01.
     fn told(begin: (i32, u8, u8), end: (i32, u8, u8), day: u64) -> Option<String> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.not_before = date_time_ymd(begin.0, begin.1, begin.2);

@@ -8,7 +8,7 @@ use super::ids::{SOME_GROUP, group_id};
 use crate::openapi::schema::{anything, between, count, flag, object, one_of, or_null, text, time, told};
 use crate::openapi::{Circle, Operation, Routes, delete, get, post};
 
-/// Adds the look at a group.
+/// Adds the operation that shows a group.
 pub(super) fn show(routes: Routes) -> Routes {
     routes.add(
         get("showBatch", "/api/queue/batches/{id}", Circle::Reader, "How far a group of jobs has come")
@@ -19,7 +19,7 @@ pub(super) fn show(routes: Routes) -> Routes {
     )
 }
 
-/// Adds what changes a group.
+/// Adds the operations that change a group.
 pub(super) fn change(routes: Routes) -> Routes {
     routes
         .add(

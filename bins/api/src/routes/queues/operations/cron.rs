@@ -103,7 +103,7 @@ fn cron_terms() -> Value {
     ])
 }
 
-/// The usual forms, and any other of five or six fields.
+/// The usual forms, and any other with five or six fields.
 fn expression() -> Value {
     let field = |number: &str| format!("(?:\\*|{number}(?:,{number})?|\\*/[1-9])");
     let fields = [field("[1-5]?[0-9]"), field("(?:1?[0-9]|2[0-3])"), "\\*".into(), "\\*".into(), field("[0-6]")];
@@ -121,7 +121,8 @@ fn zone() -> Value {
     ])
 }
 
-/// As it is sent, with an expression or with an interval; `name` says whether it has to have one.
+/// The schema of a request, with an expression or an interval. `name` says whether a name is
+/// required.
 fn new_cron(name: &str) -> Value {
     let with = |needed: &str, others: &[&str]| {
         let mut terms = cron_terms();
@@ -137,7 +138,7 @@ fn new_cron(name: &str) -> Value {
     any_of([with("expression", &["every_ms"]), with("every_ms", &["expression", "zone"])])
 }
 
-/// As it is shown.
+/// The schema of a response.
 fn cron_schedule() -> Value {
     let mut shown = cron_terms();
     let last = object([("due", time()), ("at", time()), ("job", text()), ("skipped", flag())]);

@@ -11,7 +11,7 @@ use crate::harness::{Api, DEADLINE};
 const LOOKS: [(&str, u32, u32, bool); 3] =
     [("light", 1280, 800, false), ("dark", 1280, 800, true), ("phone", 360, 780, false)];
 
-/// Controls that nobody could name to a person who doesn't see them.
+/// Returns controls without an accessible name.
 const UNNAMED: &str = r"
     const text = (element) => (element?.textContent ?? '').trim();
     const name = (element) => element.getAttribute('aria-label') || text(element)
@@ -49,10 +49,10 @@ const FAINT: &str = r"
     return faint;
 ";
 
-/// What came from elsewhere.
+/// Returns resources from other origins.
 const FOREIGN: &str = "return performance.getEntriesByType('resource').map((entry) => entry.name).filter((name) => !name.startsWith(location.origin + '/'));";
 
-/// What has the focus, and whether that is seen: the outline's width in pixels.
+/// Returns the focused element, and whether the focus is visible: the outline's width in pixels.
 const FOCUSED: &str = r"
     const element = document.activeElement;
     if (element === document.body) return null;
@@ -64,7 +64,7 @@ const FOCUSED: &str = r"
     };
 ";
 
-/// Whoever presses Tab next gets to what stands first.
+/// Sets the focus so that the next Tab reaches the first element.
 const TO_THE_START: &str = r"
     const start = document.createElement('span');
     start.tabIndex = -1;
@@ -74,7 +74,7 @@ const TO_THE_START: &str = r"
     scrollTo(0, 0);
 ";
 
-/// What Tab should reach.
+/// Returns the elements that Tab should reach.
 const REACHABLE: &str = r"
     return [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, [tabindex=\'0\']')]
         .filter((element) => element.getClientRects().length).length;

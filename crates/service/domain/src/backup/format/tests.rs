@@ -61,7 +61,7 @@ fn a_flipped_bit_is_refused_wherever_it_is() {
     }
 }
 
-/// Also where somebody has sealed it again: the lines themselves say what they were.
+/// Also if the file was sealed again: the lines have hashes of their own.
 #[test]
 fn a_row_that_was_changed_and_sealed_again_is_refused() {
     let sound = repacked(|_| ());
@@ -69,7 +69,7 @@ fn a_row_that_was_changed_and_sealed_again_is_refused() {
     assert!(read(&sound[..sound.len() - SEALED]).is_err(), "without its seal");
 }
 
-/// Another file that is sound in itself.
+/// Builds another file that is consistent in itself.
 fn repacked(change: impl FnOnce(&mut Vec<String>)) -> Vec<u8> {
     let (bytes, _) = backup();
     let text = String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Files that are read from any byte on.
+//! Reading files from any byte.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -7,7 +7,7 @@ use tidegate_testkit::S3Server;
 use super::s3::files_of;
 use super::*;
 
-/// Longer than two windows, and unlike at every place.
+/// Longer than two windows, and different at every position.
 fn content() -> Vec<u8> {
     (0..(5_u32 << 20) / 2).map(|byte| u8::try_from(byte % 251).unwrap()).collect()
 }
@@ -20,7 +20,7 @@ async fn stored(files: &Files) -> FileAt {
     at
 }
 
-/// Reads on a thread that may block, to the end.
+/// Reads to the end, on a thread that may block.
 async fn read_on(mut reader: FileReader) -> (FileReader, io::Result<Vec<u8>>) {
     let read = move || {
         let mut read = Vec::new();
@@ -48,7 +48,7 @@ async fn is_read_from_every_place(files: &Files) {
         let (same, read) = read_on(reader).await;
         reader = same;
         assert!(read.unwrap() == whole.get(byte..).unwrap_or_default(), "{to:?}");
-        // Where the next step counts from.
+        // The next seek is relative to this position.
         reader.seek(SeekFrom::Start(whole.len() as u64)).unwrap();
     }
     assert!(reader.seek(SeekFrom::End(-1 - size)).is_err());
@@ -90,7 +90,7 @@ async fn a_window_of_a_bucket_is_asked_for_once() {
     assert_eq!(s3.reads(), 3);
 }
 
-/// Each answer brings less than a window, and the client gives up after a few of them.
+/// Each response is shorter than a window, and the client gives up after a few of them.
 #[tokio::test]
 async fn answers_that_are_cut_off_are_gone_on_with() {
     let s3 = S3Server::start().await;

@@ -4,7 +4,7 @@ use tidegate_testkit::S3Server;
 
 use super::*;
 
-/// The address of the server, with that key.
+/// Returns a builder with the address of the server and that key.
 fn builder(s3: &S3Server, key: &str) -> AmazonS3Builder {
     stand_in::builder(s3.port(), key, S3Server::SECRET)
 }
@@ -13,7 +13,7 @@ fn files_in(s3: &S3Server, bucket: &str, key: &str) -> Files {
     Files::in_stand_in(s3.port(), bucket, (key, S3Server::SECRET))
 }
 
-/// Files in the bucket of that server.
+/// Opens files in the bucket of that server.
 pub(crate) fn files_of(s3: &S3Server) -> Files {
     files_in(s3, S3Server::BUCKET, S3Server::KEY)
 }
@@ -66,7 +66,7 @@ async fn a_bucket_that_refuses_us_or_is_away_is_told_apart_and_no_secret_is_told
     }
 }
 
-/// Files are tenants' data, and a session's token goes with each request.
+/// Files are tenants' data, and each request carries the session token.
 #[tokio::test]
 async fn nothing_goes_to_a_bucket_without_tls_unless_that_is_allowed() {
     let s3 = S3Server::start().await;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::serve::tests::settings;
 
-/// So many of one address may be open.
+/// A limit of that many connections per address.
 fn admission(most_of_one: usize) -> Admission {
     let mut settings = settings(Duration::ZERO);
     settings.bounds.max_connections_per_address = most_of_one;
@@ -12,7 +12,7 @@ fn peer(address: &str) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), 1)
 }
 
-/// The ids of that many tasks.
+/// Returns the ids of that many tasks.
 async fn ids(count: usize) -> Vec<Id> {
     let mut ids = Vec::new();
     for _ in 0..count {
@@ -59,7 +59,7 @@ async fn what_an_address_does_not_use_makes_room_for_itself() {
     let mut busy = None;
     for (nth, id) in ids[..3].iter().enumerate() {
         let (arrivals, leave) = (Arrivals::new(Duration::ZERO), Arc::new(Notify::new()));
-        // The first has work: of the others the one that came first has been idle longest.
+        // The first one is busy. Of the others, the one that came first has been idle longest.
         if nth == 0 {
             busy = Some(arrivals.request().1);
         }
@@ -69,7 +69,7 @@ async fn what_an_address_does_not_use_makes_room_for_itself() {
     }
     let ticket = admission.admit(peer("192.0.2.1")).expect("it idles");
     assert_eq!(leaves.iter().map(|leave| is_told(leave)).collect::<Vec<_>>(), [false, true, false]);
-    // One that was asked to leave is not counted again when it goes.
+    // A connection that was asked to leave is not counted a second time when it closes.
     admission.gone(ids[1]);
     let arrivals = Arrivals::new(Duration::ZERO);
     let other = arrivals.request().1;
@@ -130,7 +130,8 @@ async fn the_one_that_idles_longest_leaves_and_none_that_is_busy() {
         admission.served(id, ticket, arrivals.clone(), Arc::clone(&leave));
         places.push((id, arrivals, leave));
     }
-    // Every third gets a request. Two of those end: of all that idle, these have for the shortest time.
+    // Every third connection gets a request. Two of the requests end: their connections have been
+    // idle for the shortest time.
     let mut exchanges: Vec<_> = places.iter().step_by(3).map(|(_, arrivals, _)| arrivals.request().1).collect();
     for exchange in exchanges.split_off(exchanges.len() - 2) {
         drop(exchange.asking(axum::body::Body::empty()));

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::*;
 
-/// A clock that goes when it is told to.
+/// A clock that the test sets.
 #[derive(Clone, Default)]
 struct Hand(Arc<AtomicU64>);
 
@@ -24,7 +24,7 @@ fn at(secs: u64) -> Option<ReceivedAt> {
     Some(ReceivedAt(Duration::from_secs(secs)))
 }
 
-/// A connection that was accepted when the clock stood at 1.
+/// A connection that was accepted when the clock showed 1.
 fn accepted()
 -> (Hand, tokio::io::DuplexStream, Arrival<tokio::io::DuplexStream, impl Fn() -> Duration + Unpin>, Arrivals) {
     let hand = Hand::default();
@@ -34,7 +34,7 @@ fn accepted()
     (hand.clone(), client, Arrival::new(server, hand.clock(), arrivals.clone()), arrivals)
 }
 
-/// Looks once for something to read.
+/// Polls once for bytes.
 async fn look<S: AsyncRead + Unpin>(stream: &mut S) -> usize {
     let mut bytes = [0; 64];
     tokio::select! {
@@ -91,7 +91,7 @@ async fn what_is_read_during_a_request_is_not_the_next_ones_first() {
     let (received, exchange) = arrivals.request();
     assert_eq!(received, None, "it begins with its turn");
 
-    // Once both are over, the clock of the next begins with what is read.
+    // After both have ended, the time of the next request begins with its bytes.
     drop((exchange.asking(Body::empty()), exchange.answering(Body::empty())));
     hand.set(40);
     client.write_all(b"third").await.unwrap();
@@ -114,7 +114,7 @@ async fn what_is_left_of_a_body_is_no_next_request() {
     let (received, exchange) = arrivals.request();
     assert_eq!(received, None, "nobody knows when its first came");
 
-    // The one behind is known again.
+    // The arrival of the request after that is known again.
     drop((exchange.asking(Body::empty()), exchange.answering(Body::empty())));
     client.write_all(b"next").await.unwrap();
     assert_eq!(look(&mut server).await, 4);

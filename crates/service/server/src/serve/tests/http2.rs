@@ -1,4 +1,5 @@
-//! HTTP/2 in plain text, by clients that know that it is spoken, and by such as mean harm.
+//! HTTP/2 without TLS, with clients that know in advance that the server speaks it, and with
+//! malicious clients.
 
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
@@ -62,14 +63,14 @@ async fn body(mut body: h2::RecvStream) -> Vec<u8> {
     bytes
 }
 
-/// Everything until the end, however it comes.
+/// Reads until the end of the stream or a reset.
 async fn rest_of(mut connection: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = timeout(DEADLINE, connection.read_to_end(&mut bytes)).await.expect("the server closes it");
     bytes
 }
 
-/// The frames of what a server sent: kind, stream, payload.
+/// Returns the frames that a server sent: kind, stream, payload.
 fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (u8, u32, &[u8])> {
     std::iter::from_fn(move || {
         let (head, rest) = bytes.split_at_checked(9)?;
@@ -80,7 +81,7 @@ fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (u8, u32, &[u8])> {
     })
 }
 
-/// The code of the last GOAWAY.
+/// Returns the code of the last GOAWAY.
 fn goaway(bytes: &[u8]) -> Option<u32> {
     let code = |payload: &[u8]| payload.get(4..8).map(|code| u32::from_be_bytes(code.try_into().unwrap()));
     frames(bytes).filter(|(kind, ..)| *kind == 7).last().and_then(|(.., payload)| code(payload))
@@ -91,14 +92,14 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// `GET / HTTP/2` of localhost, in HPACK.
+/// `GET / HTTP/2` for localhost, in HPACK.
 const HEAD: &[u8] = b"\x82\x86\x84\x41\x09localhost";
 
-/// The same of `/slow`.
+/// The same for `/slow`.
 const SLOW_HEAD: &[u8] = b"\x82\x86\x04\x05/slow\x41\x09localhost";
 
 const LARGE: usize = 1 << 20;
-/// Longer than a connection is kept that has nothing under way.
+/// Longer than an idle connection is kept.
 const SLOW: Duration = Duration::from_secs(2);
 
 fn routes() -> Router {
@@ -171,7 +172,7 @@ async fn h2_that_never_settles() {
         ended.spawn(rest_of(connection));
     }
     ended.join_all().await;
-    // Who has asked once, and then for nothing more, is told.
+    // A client that sent one request and then nothing gets GOAWAY.
     let (mut client, connection) = server.client().await;
     let (answer, _) = client.send_request(get("/"), true).unwrap();
     body(answer.await.unwrap().into_body()).await;
@@ -200,7 +201,7 @@ async fn who_takes_back_what_it_asks_for_one_by_one_is_ended_too() {
     let flood = async {
         while let Ok(mut ready) = client.clone().ready().await {
             let Ok((_, mut stream)) = ready.send_request(get("/never"), true) else { break };
-            // Each is looked at before it is taken back.
+            // The server handles each request before its reset.
             sleep(Duration::from_millis(2)).await;
             stream.send_reset(h2::Reason::CANCEL);
             asked += 1;
@@ -234,7 +235,7 @@ async fn an_answer_that_nobody_takes_is_reset_and_the_others_go_on() {
     let server = Server::start(routes(), |http| http.write_timeout = SHORT).await;
     let (client, _connection) = server.client().await;
     let (answer, _) = client.clone().send_request(get("/large"), true).unwrap();
-    // No window is opened for more than the first 64 KiB of it.
+    // The client opens no window for more than the first 64 KiB.
     let mut answer = answer.await.unwrap().into_body();
     let mut taken = 0;
     let ended = async {
@@ -248,7 +249,7 @@ async fn an_answer_that_nobody_takes_is_reset_and_the_others_go_on() {
     let error = timeout(DEADLINE, ended).await.expect("it ends");
     assert_eq!(error.reason(), Some(h2::Reason::CANCEL));
     assert!((1..LARGE).contains(&taken), "{taken}");
-    // What was let lie has taken all of the connection's window.
+    // The unread data has used up the connection's window.
     answer.flow_control().release_capacity(taken).unwrap();
     let (another, _) = client.clone().ready().await.unwrap().send_request(get("/large"), true).unwrap();
     let another = body(another.await.unwrap().into_body());
@@ -261,7 +262,7 @@ async fn who_takes_nothing_of_many_answers_is_ended() {
     let (mut client, connection) = server.client().await;
     let mut held = Vec::new();
     let ask = async {
-        // It waits while as many are open as may be.
+        // It waits while the maximum number of streams is open.
         while let Ok(ready) = client.ready().await {
             client = ready;
             let Ok((answer, _)) = client.send_request(get("/large"), true) else { break };
@@ -320,7 +321,7 @@ async fn who_asks_before_it_hears_of_the_end_is_answered() {
     let server = Server::start(routes(), |_| {}).await;
     let mut connection = server.connect().await;
     connection.write_all(&[PREFACE, SETTINGS, &frame(1, 5, 1, HEAD)].concat()).await.unwrap();
-    // Long idle: nothing but the farewell's own time keeps the connection.
+    // Idle for long: only the time to see GOAWAY keeps the connection open.
     sleep(SLOW).await;
     server.ending.announced.cancel();
     sleep(SHORT).await;
@@ -330,7 +331,8 @@ async fn who_asks_before_it_hears_of_the_end_is_answered() {
     assert_eq!(answered, [1, 3]);
 }
 
-/// Who is told to leave counts no longer as one of its address's connections, and so must not go on asking.
+/// A connection that was asked to leave no longer counts towards its address. So it must not send
+/// further requests.
 #[tokio::test]
 async fn who_does_not_listen_to_the_end_is_not_served_for_ever() {
     let server = Server::start(routes(), |_| {}).await;
@@ -338,7 +340,7 @@ async fn who_does_not_listen_to_the_end_is_not_served_for_ever() {
     connection.write_all(&[PREFACE, SETTINGS, &frame(1, 5, 1, HEAD)].concat()).await.unwrap();
     server.ending.announced.cancel();
     let (mut reader, mut writer) = connection.split();
-    // It answers no ping, behind which a server would take nothing more.
+    // The client answers no PING. After the reply a server would accept no more requests.
     let asks = async {
         for stream in (3..).step_by(2) {
             sleep(Duration::from_millis(100)).await;

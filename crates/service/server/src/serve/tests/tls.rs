@@ -1,4 +1,4 @@
-//! TLS: handshakes that succeed, such as don't, and certificates that are renewed.
+//! TLS: successful and failed handshakes, and renewed certificates.
 
 use std::io::ErrorKind;
 
@@ -70,7 +70,7 @@ impl Drop for Server {
     }
 }
 
-/// The head and the body of an answer over a connection that stays open.
+/// Returns the head and the body of a response over a connection that stays open.
 async fn ask(connection: &mut TlsStream<TcpStream>) -> String {
     connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut text = Vec::new();
@@ -83,7 +83,7 @@ async fn ask(connection: &mut TlsStream<TcpStream>) -> String {
 async fn closed_after(connection: &mut TcpStream) -> Duration {
     let begun = Instant::now();
     let mut bytes = Vec::new();
-    // A reset is an end too.
+    // A reset counts as the end too.
     let _ = timeout(DEADLINE, connection.read_to_end(&mut bytes)).await.expect("the server closes it");
     begun.elapsed()
 }
@@ -165,7 +165,7 @@ async fn both_versions_of_tls_are_spoken() {
 async fn who_never_shakes_hands_is_ended_in_time() {
     let server = Server::start(|http| http.header_timeout = SHORT).await;
     assert!(closed_after(&mut server.tcp().await).await >= SHORT / 2);
-    // Somebody else's first bytes, and nothing after them.
+    // The first bytes of another protocol, and nothing after them.
     let mut begun = server.tcp().await;
     begun.write_all(&[22, 3, 1, 0, 200, 1]).await.unwrap();
     assert!(closed_after(&mut begun).await >= SHORT / 2);
@@ -181,7 +181,7 @@ async fn a_handshake_that_dribbles_in_is_ended_in_time() {
     while connection.write_all(&[record.next().unwrap()]).await.is_ok() {
         assert!(begun.elapsed() < DEADLINE, "it goes on");
         let mut byte = [0];
-        // Nothing comes, until the end.
+        // Nothing arrives until the end.
         if let Ok(Ok(0) | Err(_)) = timeout(Duration::from_millis(20), connection.read(&mut byte)).await {
             break;
         }
@@ -204,7 +204,8 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
     let server = Server::start(|http| http.write_timeout = SHORT).await;
     let mut connection = server.connect().await;
     connection.write_all(b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    // The first bytes are there: from here on, nothing is read until the server has given up.
+    // The first bytes have arrived. From now on the test reads nothing until the server has given
+    // up.
     connection.read_u8().await.unwrap();
     server.ending.stop.cancel();
     let gone = poll_until(DEADLINE, async || server.serving.is_finished().then_some(())).await;
@@ -221,7 +222,7 @@ async fn http_in_clear_is_told_that_tls_is_spoken() {
     connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let answer = timeout(DEADLINE, rest(connection)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 400") && answer.ends_with("\r\n\r\nthis port speaks HTTPS\n"), "{answer}");
-    // What is no text is closed alone.
+    // A client that sends no text is disconnected without an explanation.
     let mut connection = server.tcp().await;
     connection.write_all(&[0; 8]).await.unwrap();
     assert_eq!(timeout(DEADLINE, rest(connection)).await.unwrap(), "");
@@ -255,7 +256,7 @@ async fn a_pair_that_is_half_written_leaves_the_one_before() {
     std::fs::remove_file(server.files.path("certificate.pem")).unwrap();
     server.certificates.look(true);
     ask(&mut server.connect().await).await;
-    // Now it is whole.
+    // Now the pair is complete.
     server.files.write("certificate.pem", &renewed.certificate);
     server.files.write("key.pem", &renewed.key);
     server.certificates.look(false);
@@ -270,7 +271,7 @@ async fn an_end_is_told_as_one() {
     server.ending.stop.cancel();
     let mut bytes = Vec::new();
     let end = timeout(DEADLINE, connection.read_to_end(&mut bytes)).await.expect("the server ends it");
-    // Without `close_notify` it could be somebody else's doing, and rustls says so.
+    // Without `close_notify` an attacker could have cut the connection, and rustls reports that.
     assert_ne!(end.as_ref().map_err(std::io::Error::kind), Err(ErrorKind::UnexpectedEof));
     assert_eq!(end.unwrap(), 0);
 }
