@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 
 use super::report::{Cost, ProofReport, Stretch};
 
+/// Width of prose in the documents.
+const COLUMNS: usize = 100;
+
 /// The section of a proof.
 pub fn section(report: &ProofReport) -> String {
     let build = if report.release { "release build" } else { "debug build" };
     let mut text = format!("\n{}; {build}.\n\n", report.machine);
     for line in &report.did {
-        let _ = writeln!(text, "- {line}");
+        item(&mut text, &format!("- {line}"));
     }
     if !report.stretches.is_empty() {
         text.push_str(
@@ -27,10 +30,28 @@ pub fn section(report: &ProofReport) -> String {
     }
     text.push('\n');
     for check in &report.checks {
-        let _ = writeln!(text, "{}", check.line());
+        item(&mut text, &check.line());
     }
     text.push('\n');
     text
+}
+
+/// Writes an item of a list, wrapped between words.
+fn item(text: &mut String, line: &str) {
+    let mut column = 0;
+    for word in line.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > COLUMNS {
+            text.push_str("\n  ");
+            column = 2;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += width;
+    }
+    text.push('\n');
 }
 
 fn row(text: &mut String, stretch: &Stretch) {
@@ -72,6 +93,21 @@ mod tests {
     use super::*;
     use crate::Check;
     use crate::page::put;
+
+    #[test]
+    fn long_items_are_wrapped_and_lose_no_word() {
+        let says = format!("{} and the last", "fourteen words ".repeat(14).trim_end());
+        let mut report = ProofReport::new("spike", 40);
+        report.checks.push(Check::count(&says, true));
+        let section = section(&report);
+        assert!(section.lines().all(|line| line.len() <= COLUMNS), "{section}");
+        let item = section.split_once("- held: ").unwrap().1;
+        assert_eq!(
+            item.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect::<Vec<_>>().join(" ").trim_end(),
+            says
+        );
+        assert_eq!(item.trim_end().lines().count(), 3, "{section}");
+    }
 
     #[test]
     fn a_section_is_replaced_between_its_marks_alone() {

@@ -22,10 +22,10 @@ pub mod serving;
 mod spool_sweep;
 pub mod waiting_start;
 
-/// The examples of the README, compiled and run as documentation tests.
+/// The examples of the published crates, compiled and run as documentation tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../../docs/crates.md")]
+struct Crates;
 
 /// The example of `tidegate-perfmon`'s front page, which may not depend on axum itself.
 #[cfg(doctest)]
