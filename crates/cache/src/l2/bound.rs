@@ -1,8 +1,9 @@
-//! Until when what a caller sets may still be stored.
+//! Deadline until which a value that a caller sets may still be stored.
 //!
-//! Nothing fences it, as a load is. So a connection that hangs could deliver it when its sender has long given up, has had
-//! the key deleted, and others have stored something newer. It says itself until when it counts, by the clock of the server
-//! that it goes to: until its sender gives up.
+//! Unlike a load, no fence protects such a write. A connection that hangs could deliver it after
+//! its sender has given up and deleted the key, and after others have stored something newer. So
+//! the write carries its own deadline: the moment when its sender gives up, by the clock of the
+//! server that it goes to.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,7 +29,7 @@ impl Bounds {
     }
 }
 
-/// What a caller sets, as the scripts want it.
+/// Value that a caller sets, in the form that the scripts take.
 pub(super) struct Bounded {
     /// The names of the value and of its fence.
     pub(super) keys: [String; 2],
@@ -40,7 +41,8 @@ pub(super) struct Bounded {
 }
 
 impl RedisTier {
-    /// What is to be stored, but not when more than `left` has passed. One round trip, of all questions at once.
+    /// Returns the value to store, valid only until `left` has passed. Takes one round trip, with
+    /// all queries at once.
     pub(super) async fn bounded(&self, key: &Key, new: New, left: Duration) -> Result<Bounded, Failure> {
         let keys = [self.names.value(key), self.names.fence(key)];
         let names = [keys[0].as_str()];
@@ -68,13 +70,14 @@ impl RedisTier {
         Ok(Bounds { by_server: try_join_all(times).await?.into_iter().collect() })
     }
 
-    /// What the clock of the server that has this key shows, in µs.
+    /// Returns the clock of the server that has this key, in µs.
     pub(super) async fn time_of(&self, name: &str) -> Result<u64, Error> {
         self.client.run(&self.scripts.time, &[name], Vec::new()).await?.as_count()
     }
 
-    /// The name of the server that has a key; empty where there is only one. One that is not known has its own for each slot: no
-    /// two servers share one, and of one clock nothing follows for another.
+    /// Returns the name of the server that has a key. Empty if there is only one. If the server is
+    /// not known, each slot has a name of its own: no two servers share a name, and one server's
+    /// clock says nothing about another's.
     pub(super) fn server_of(&self, name: &str) -> String {
         if self.client.topology() != Topology::Cluster {
             return String::new();

@@ -1,4 +1,5 @@
-//! Invalidations that L2 has not heard of yet: one per key or tag, bounded, told again until it has.
+//! Invalidations that L2 has not processed yet: one per key or tag, bounded, retried until L2 has
+//! processed them.
 
 use std::collections::HashMap;
 use std::mem;
@@ -18,7 +19,7 @@ const LIMIT: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Debt {
     Key(Key),
-    /// What is there counts as stale from now on.
+    /// The value counts as stale from now on.
     Expired(Key),
     Tag(Tag),
     Pattern(Pattern, Option<String>),
@@ -75,7 +76,7 @@ impl Book {
     }
 }
 
-/// What is owed, one per key or tag.
+/// Pending invalidations, one per key or tag.
 #[derive(Default)]
 pub(super) struct Debts {
     book: Mutex<Book>,
@@ -95,7 +96,7 @@ impl Debts {
         self.count.store(book.debts.len(), Ordering::SeqCst);
     }
 
-    /// Takes the payer's duty, if there is something to pay and nobody has it.
+    /// Takes the payer's role if there is something to pay and no task has the role.
     pub(super) fn begin_paying(&self) -> bool {
         let mut book = self.book();
         !book.debts.is_empty() && !mem::replace(&mut book.is_paying, true)

@@ -1,4 +1,5 @@
-//! The epoch: one hash that tells which entries belong to the installation as it is now, and what has moved in it.
+//! The epoch: one hash that states which entries belong to the current installation, and what has
+//! moved in it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::names::Names;
 /// The epoch outlives every entry.
 pub(super) const EPOCH: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// What the key `ce` said at one moment.
+/// Content of the key `ce` at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Epoch {
     id: Option<Bytes>,
@@ -27,7 +28,7 @@ impl Epoch {
         self.id.as_ref() == Some(carried)
     }
 
-    /// What an entry of it carries.
+    /// The id that entries of this epoch carry.
     pub(super) fn id(&self) -> Bytes {
         self.id.clone().unwrap_or_default()
     }

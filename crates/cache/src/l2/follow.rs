@@ -40,7 +40,7 @@ pub(crate) struct Following {
 pub(crate) struct Word(Notice);
 
 impl Following {
-    /// The next word; none where the server refuses, or whoever listened has ended.
+    /// Returns the next word. `None` if the server refuses, or the listener has ended.
     pub(crate) async fn next(&mut self) -> Option<Word> {
         self.tracking.recv().await.filter(|notice| *notice != Notice::Refused).map(Word)
     }
@@ -51,7 +51,7 @@ pub(crate) fn is_named(class: &str, mark: &str) -> bool {
     names::escaped(class) == mark
 }
 
-/// What was allowed until now.
+/// The server refuses what it allowed until now.
 #[derive(Debug, thiserror::Error)]
 #[error("Redis does not let this process hear of changes any more")]
 struct Forbidden;

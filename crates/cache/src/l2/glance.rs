@@ -25,7 +25,7 @@ use crate::inquiry::Inquiry;
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// What a glance found.
+/// Result of a glance.
 pub(crate) struct Glance<V> {
     pub(crate) fill: Fill<V>,
     /// None when L1 must not keep it.
@@ -40,7 +40,7 @@ pub(crate) struct Glancing {
 }
 
 impl Glancing {
-    /// What it left.
+    /// Returns the time that the glance left.
     pub(crate) fn left(&self) -> Patience {
         let mut patience = self.patience.clone();
         patience.charge(self.started.elapsed());
@@ -58,7 +58,7 @@ impl L2 {
         Glancing { patience: self.patience(), started: Instant::now() }
     }
 
-    /// Returns what a plain `GET` can tell, and counts a hit. `None` if a full query is needed.
+    /// Returns the result of a plain `GET`, and counts a hit. `None` if a full query is needed.
     pub(crate) async fn glance<V: 'static>(
         &self,
         key: &Key,

@@ -17,14 +17,14 @@ use crate::tag::Tag;
 use crate::text::Prehashed;
 
 impl RedisTier {
-    /// What lies under these keys, where it is an entry that is fresh and valid. Only while changes are followed.
+    /// Returns the entries of these keys that are fresh and valid. Only while changes are followed.
     pub(super) async fn glance_many(&self, keys: &[&Key], patience: &mut Patience) -> Vec<Option<Looked>> {
         let servers = self.servers_of(keys);
         let one_each: HashMap<&str, &Key> = servers.iter().map(String::as_str).zip(keys.iter().copied()).collect();
         let one_each: Vec<_> = one_each.into_iter().map(|(server, key)| (server, self.names.value(key))).collect();
         let renewing = join_all(one_each.iter().filter_map(|(server, name)| self.renewing(name, server)));
         let (renewing, begun, mut aside) = (timeout(patience.left(), renewing), Instant::now(), patience.clone());
-        // What fails here is asked again, and told of if that fails too.
+        // A step that fails here is repeated by the full query, which reports a failure.
         let (read, _) = join(self.read_values(keys, &mut aside), renewing).await;
         // Once, for what took longer of the two.
         patience.charge(begun.elapsed());
@@ -58,7 +58,7 @@ impl RedisTier {
         asked.iter().map(|key| self.server_of(&self.names.value(key))).collect()
     }
 
-    /// What lies under each key, in steps as those of scripts; none also where a step failed.
+    /// Returns the value of each key, in the same steps as scripts. `None` also if a step failed.
     async fn read_values(&self, keys: &[&Key], patience: &mut Patience) -> Vec<Option<Bytes>> {
         let is_cluster = self.client.topology() == Topology::Cluster;
         let mut by_slot: BTreeMap<u16, Vec<usize>> = BTreeMap::new();

@@ -20,7 +20,7 @@ pub(super) struct Names {
     sender: String,
 }
 
-/// What a notice of a change stands for. Classes have the names of their marks.
+/// Subject of a change notice. Classes have the names of their marks.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     Value(Key),
@@ -70,7 +70,7 @@ impl Names {
         self.name(&["cn:", &self.sender, ":p:{e}:", &class, ":", pattern.as_str()])
     }
 
-    /// Of a key that was expired while Redis had nothing of it.
+    /// Mark of a key that was expired while Redis had no value for it.
     pub(super) fn expired_mark(&self, key: &Key) -> String {
         self.name(&["cn:", &self.sender, ":k:{", key.as_str(), "}"])
     }
@@ -97,7 +97,7 @@ impl Names {
         self.name(&["cw"])
     }
 
-    /// What is to be followed.
+    /// Names to follow.
     pub(super) fn followed(&self) -> [String; 2] {
         [self.name(&["c:"]), self.name(&["cn:"])]
     }
@@ -116,7 +116,7 @@ impl Names {
         Key::parse(key).ok()
     }
 
-    /// None for keys that nobody here writes, and for marks of this process.
+    /// `None` for keys that this crate does not write, and for marks of this process.
     pub(super) fn meaning(&self, name: &[u8]) -> Option<Meaning> {
         let name = str::from_utf8(name).ok()?;
         let rest = self.rest(name)?;

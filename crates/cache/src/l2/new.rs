@@ -12,7 +12,7 @@ use crate::codec::{CodecError, Format};
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
 
-/// What is about to be stored.
+/// Value that is about to be stored.
 #[derive(Clone)]
 pub(crate) struct New {
     pub(crate) id: EntryId,

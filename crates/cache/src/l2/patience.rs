@@ -8,7 +8,8 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// One deadline for a read, in place of a time-out at every step. Only waiting for Redis is charged, not the loader.
+/// One deadline for a read, in place of a time-out at every step. It charges only the time that the
+/// read waits for Redis, not the time of the loader.
 #[derive(Debug, Clone)]
 pub(crate) struct Patience {
     whole: Duration,
@@ -29,7 +30,7 @@ impl Patience {
         Self { whole, left: whole }
     }
 
-    /// What is left.
+    /// Remaining time.
     pub(super) fn left(&self) -> Duration {
         self.left
     }
@@ -44,8 +45,9 @@ impl Patience {
         self.left = self.left.saturating_sub(waited);
     }
 
-    /// Waits for a step, for as long as is left. After one that took too long nothing is, so that no further one is waited
-    /// for; one that fails sooner leaves the rest to the next.
+    /// Waits for a step for at most the remaining time. A step that takes too long leaves no time,
+    /// so that no further step is waited for. A step that fails sooner leaves the rest to the next
+    /// one.
     pub(super) async fn spend<T, E: Error + 'static>(
         &mut self,
         step: impl Future<Output = Result<T, E>>,
@@ -62,7 +64,8 @@ impl Patience {
         }
     }
 
-    /// Waits for several steps, `at_once` of them at a time, each of which answers or fails by itself.
+    /// Waits for several steps, `at_once` of them at a time. Each of them succeeds or fails on its
+    /// own.
     pub(super) async fn spend_each<T, E: Error + 'static>(
         &mut self,
         at_once: usize,

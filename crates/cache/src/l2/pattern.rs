@@ -19,12 +19,14 @@ const START: u64 = 1023;
 const WALKS: usize = 3;
 
 impl RedisTier {
-    /// Deletes the entries whose key matches, of one class where one is named, and the fences of all loads of such keys.
+    /// Deletes the entries whose key matches (of one class if one is named), and the fences of all
+    /// loads of such keys.
     ///
-    /// The fences go first, in a walk of their own: a load that could still fill once the values are walked over has
-    /// started after the call. `SCAN` shows everything that was there from its start to its end, on each node. Where keys
-    /// moved from one node to another meanwhile, or could have, all is walked over again: one that moves once, and slipped
-    /// through the first time, stands still the second time.
+    /// The fences go first, in a walk of their own. So a load that can still fill during the walk
+    /// over the values has started after the call. On each node, `SCAN` shows everything that
+    /// existed from its start to its end. If keys moved from one node to another meanwhile, or
+    /// could have, the whole walk is repeated. A key that moves once and slipped through the first
+    /// walk is found by the second.
     pub(super) async fn forget_matching(&self, pattern: &Pattern, class: Option<&str>) -> Result<(), Error> {
         self.changes_matching(pattern);
         let [fences, values] = self.names.globs(pattern);
@@ -76,7 +78,7 @@ impl RedisTier {
     async fn of_class(&self, names: Vec<String>, class: &str) -> Result<Vec<String>, Error> {
         let kept = try_join_all(names.into_iter().map(|name| async move {
             let range = Command::new("GETRANGE").key(&name).arg(0_u64).arg(START).idempotent();
-            // What can't be read serves nobody.
+            // A value that cannot be read is no use to any reader.
             let start = match self.client.execute(range).await {
                 Err(error) if is_foreign(&error) => return Ok(Some(name)),
                 other => other?.into_bytes()?,

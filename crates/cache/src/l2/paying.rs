@@ -1,4 +1,4 @@
-//! Invalidations and their debts: told at once, or owed and told again until L2 has heard of them.
+//! Invalidations and their debts: sent at once, or owed and sent again until L2 has processed them.
 
 use std::collections::HashSet;
 use std::error::Error as StdError;
@@ -17,14 +17,15 @@ use super::tier::RedisTier;
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// Told at once.
+/// Number of invalidations in one step.
 const BATCH: usize = 256;
-/// Between attempts while Redis is away: this much, twice, three times this much, and so on up to `LONGEST_PAUSE`.
+/// Pause between attempts during an outage of Redis. It grows linearly (once, twice, three times
+/// this value) up to `LONGEST_PAUSE`.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl L2 {
-    /// Invalidates in L2. What could not be told, or was cancelled, is kept and told later.
+    /// Invalidates in L2. An invalidation that fails or is cancelled is kept and sent later.
     pub(crate) async fn invalidate(self: &Arc<Self>, debts: Vec<Debt>) -> Result<(), Box<dyn StdError + Send + Sync>> {
         if debts.is_empty() {
             return Ok(());
@@ -42,7 +43,7 @@ impl L2 {
         }
     }
 
-    /// Whether invalidations wait to be told; then somebody tells them, and L2 is not read.
+    /// Whether invalidations are pending. If so, a task sends them, and L2 is not read.
     pub(super) fn owes(self: &Arc<Self>) -> bool {
         let owes = self.debts.count() > 0;
         if owes {
@@ -70,7 +71,7 @@ impl L2 {
     }
 }
 
-/// Debts that somebody is about to pay.
+/// Debts that a task is about to pay.
 pub(super) struct Owing {
     l2: Arc<L2>,
     debts: Vec<Debt>,
@@ -93,7 +94,7 @@ impl Owing {
         self.debts.clear();
     }
 
-    /// Those of these keys stay owed, all others are settled.
+    /// Keeps the debts of these keys and settles all others.
     pub(super) fn settled_but(mut self, unsettled: &HashSet<Key>) {
         self.debts.retain(|debt| matches!(debt, Debt::Key(key) if unsettled.contains(key)));
     }
@@ -180,9 +181,10 @@ async fn pay_all(l2: &L2) -> bool {
 #[error("Redis refuses that invalidation, so everything was invalidated instead")]
 struct Refused(#[source] Error);
 
-/// Tells L2. What it refuses for good is not owed for ever: everything is invalidated instead, and that is told of.
+/// Sends the debts to L2. A debt that L2 refuses for good is not owed for ever: everything is
+/// invalidated instead, which is reported.
 ///
-/// After an error it is not known of which it has heard.
+/// After an error it is not known which of them L2 has processed.
 async fn settle(l2: &L2, operation: &'static str, debts: &[Debt]) -> Result<(), Error> {
     if debts.contains(&Debt::All) {
         return l2.tier.move_all().await;

@@ -1,9 +1,10 @@
-//! What Redis said a moment ago of the epoch, of tags and of its clock, so that not every read asks for it.
+//! Recent replies of Redis about the epoch, tags and its clock, so that not every read queries it.
 //!
-//! Redis tells every process that follows of each move. So a word of one, and each move that this process makes, drops what is
-//! remembered of it, and what was asked before that is not remembered after it. What no word comes of (a flush, an evicted
-//! generation, a lost notice) is found out by age: nothing is believed for longer than [`KEEP`], below two heartbeats. And while
-//! this process does not follow, nothing is believed at all.
+//! Redis notifies every process that follows of each move. A notice of a move, and each move that
+//! this process makes, drops what is remembered of it; a reply to a query that started before is
+//! not remembered. Changes without a notice (a flush, an evicted generation, a lost notice) are
+//! found by age: a reply is used for at most [`KEEP`], which is less than two heartbeats. While
+//! this process does not follow, no reply is used.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,17 +19,18 @@ use crate::text::Prehashed;
 
 /// The longest that anything is believed, from before it was asked.
 pub(super) const KEEP: Duration = Duration::from_millis(800);
-/// From this age on the first reader who needs it asks anew, while the others go on with what there is.
+/// Age from which the first reader that needs a reply renews it, while the others use the old one.
 pub(super) const RENEW: Duration = Duration::from_millis(400);
 
 /// Tags that are remembered at most.
 const TAGS: usize = 16_384;
 /// Servers whose clock is remembered at most; a cluster has at most 1,000 of them.
 const SERVERS: usize = 1024;
-/// Counters of moves of tags. Those that share one make one another's answers be forgotten, at worst.
+/// Number of counters for moves of tags. At worst, tags that share a counter drop each other's
+/// replies.
 const CELLS: usize = 64;
 
-/// What is remembered.
+/// The remembered replies.
 #[derive(Debug, Default)]
 pub(super) struct Recall {
     epoch: Mutex<EpochMemory>,
@@ -36,12 +38,12 @@ pub(super) struct Recall {
     clocks: Mutex<ClockMemory>,
 }
 
-/// What Redis said, and when it was asked.
+/// Reply of Redis, and the time of its query.
 #[derive(Debug, Clone)]
 struct Told<T> {
     what: T,
     asked: Instant,
-    /// Since when somebody asks for it anew.
+    /// Time since when a caller renews it.
     renewed: Option<Instant>,
 }
 
@@ -59,7 +61,8 @@ impl<T> Told<T> {
         u64::try_from(now.saturating_duration_since(self.asked).as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Whether the caller is the one to ask anew. Should it leave before it has, another one is after the same time.
+    /// Whether the caller is the one to renew the reply. If that caller leaves before it has,
+    /// another one does so after the same time.
     fn is_due(&mut self, now: Instant) -> bool {
         let since = self.renewed.unwrap_or(self.asked);
         let is_due = !self.is_good(now) || now.saturating_duration_since(since) >= RENEW;
@@ -107,10 +110,10 @@ pub(super) struct Asked {
     moves: u64,
 }
 
-/// What memory says of the epoch and the class that an entry carries.
+/// Remembered state of the epoch and of the class that an entry carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
-    /// They are in force; the clock of the epoch's server shows so many µs at most.
+    /// They are in force; the clock of the epoch's server shows at most this number of µs.
     Valid(u64),
     /// They are others, as far as is remembered.
     Other,
@@ -118,7 +121,7 @@ pub(super) enum Said {
     Nothing,
 }
 
-/// What memory says of tags.
+/// Remembered state of tags.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tagged {
     /// All carried generations that are known are in force; these tags are to be asked for.
@@ -128,7 +131,7 @@ pub(super) enum Tagged {
 }
 
 impl Recall {
-    /// The question for the epoch, where nobody else asks it and it is time to.
+    /// Returns the query for the epoch, if it is due and no other caller runs it.
     pub(super) fn epoch_due(&self) -> Option<Asked> {
         let mut memory = self.epoch();
         let now = Instant::now();
@@ -136,7 +139,8 @@ impl Recall {
         is_due.then_some(Asked { at: now, moves: memory.moves })
     }
 
-    /// Remembers the answer, with what the clock of its server showed, unless the epoch or a class has moved since it was asked for.
+    /// Remembers the reply, with the clock of its server, unless the epoch or a class has moved
+    /// since the query.
     pub(super) fn epoch_is(&self, epoch: Epoch, micros: u64, asked: Asked) {
         let mut memory = self.epoch();
         let is_newer = memory.told.as_ref().is_none_or(|told| told.asked <= asked.at);
@@ -228,14 +232,14 @@ impl Recall {
         memory.told.clear();
     }
 
-    /// What the clock of this server shows, at most: it is ahead by the way of the answer.
+    /// Returns the upper bound of this server's clock: it is ahead by the travel time of the reply.
     pub(super) fn clock(&self, server: &str) -> Option<u64> {
         let (memory, now) = (self.clocks(), Instant::now());
         let told = memory.told.get(server).filter(|told| told.is_good(now))?;
         Some(told.what.saturating_add(told.age(now)))
     }
 
-    /// The question for the time of this server, where nobody else asks it and it is time to.
+    /// Returns the query for the time of this server, if it is due and no other caller runs it.
     pub(super) fn clock_due(&self, server: &str) -> Option<Asked> {
         let (mut memory, at) = (self.clocks(), Instant::now());
         let is_due = memory.told.get_mut(server).is_none_or(|told| told.is_due(at));
@@ -267,7 +271,8 @@ impl Recall {
     }
 }
 
-/// A move of this process: what is remembered goes before it is sent, and again when it is over, however it ends.
+/// A move of this process. The remembered replies are dropped before it is sent, and again when it
+/// is over, however it ends.
 pub(super) struct Moving<F: Fn()>(F);
 
 impl<F: Fn()> Moving<F> {

@@ -57,7 +57,8 @@ impl RedisTier {
         }
     }
 
-    /// What replicas have of these keys that is fresh and valid. For anything else the primary is to be asked.
+    /// Returns the fresh and valid values that replicas have of these keys. For any other key, the
+    /// primary must be queried.
     async fn look_at_replicas(&self, keys: &[&Key], class: &str, patience: &mut Patience) -> Vec<Option<Looked>> {
         let mut found: Vec<Option<Looked>> = keys.iter().map(|_| None).collect();
         let Some(reads) = &self.replicas else { return found };
@@ -80,7 +81,7 @@ impl RedisTier {
         let (peeked, epoch) = join(peeked, aside.spend(self.epoch_fields(&fields))).await;
         // Once, for what took longer of the two.
         patience.charge(begun.elapsed());
-        // What fails here is asked of the primary, and is told of if that fails too.
+        // A query that fails here is repeated on the primary, and reported if it fails there too.
         let Ok(epoch) = epoch else { return found };
         let seen = peeked.answers.into_iter().map(|answer| Seen::peeked(answer?)).collect();
         let Ok(judged) = self.judge(seen, class, epoch, patience).await else { return found };
@@ -92,8 +93,9 @@ impl RedisTier {
 }
 
 impl L2 {
-    /// What replicas have of these keys that is fresh and valid; nothing where they may not be read. They may take half of
-    /// what the read may wait, so that the primary can be asked behind one that hangs.
+    /// Returns the fresh and valid values that replicas have of these keys; none if replicas may
+    /// not be read. They may take half of the time that the read may wait, so that the primary can
+    /// be queried after a replica that hangs.
     pub(super) async fn found_at_replicas(
         &self,
         keys: &[&Key],

@@ -1,9 +1,10 @@
 //! Values read from replicas.
 //!
-//! What an entry carries (epoch, class, tags) is compared with what the primary says, so an invalidation of these holds
-//! however far behind the replica is. An invalidation of a key or a pattern, and what was stored instead, is in the value
-//! itself: so whatever this process has changed or heard of is read from the primary for the lag window, and a replica is
-//! read only while it is known to have all that its primary had a window ago.
+//! The reader compares what an entry carries (epoch, class, tags) with the primary. So an
+//! invalidation of these holds however far behind the replica is. An invalidation of a key or a
+//! pattern, and a value that replaced it, are in the value itself. So keys that this process has
+//! changed, or received a notice of, are read from the primary for the lag window. A replica is
+//! read only while it is known to have everything that its primary had one window ago.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use super::lately::Lately;
 
-/// How long the primary is read after a change, unless told otherwise.
+/// Default time for which the primary is read after a change.
 pub(super) const WINDOW: Duration = Duration::from_secs(1);
 
 /// A replica that is further behind is none.

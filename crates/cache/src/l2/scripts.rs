@@ -40,8 +40,9 @@ impl Scripts {
     pub(super) fn new() -> Self {
         let clock = &ClockPrelude::SERVER;
         Self {
-            // Idempotent are those that invalidate or only take part: done twice they invalidate no less. A fill is not:
-            // its second attempt could not tell its own first one from an invalidation.
+            // Idempotent scripts only invalidate or take part: run twice, they invalidate no less.
+            // A fill is not idempotent: its second attempt could not distinguish its own first one
+            // from an invalidation.
             look: Script::new("cache look", include_str!("lua/look.lua")).idempotent(),
             fill: dating("cache fill", include_str!("lua/fill.lua")).refuse_oom(),
             release: Script::new("cache release", include_str!("lua/release.lua")),
@@ -81,10 +82,10 @@ fn of_generations(name: &'static str, body: &str) -> Script {
     Script::timed(name, &body, &ClockPrelude::SERVER)
 }
 
-/// A script that stores entries, each with the date of its end.
+/// Returns a script that stores entries, each with the date of its end.
 ///
-/// It deletes a fence first, and after a deletion a full server accepts all commands of a script. So
-/// scripts that store the values of callers and loads are refused as a whole.
+/// It deletes a fence first, and after a deletion a full server accepts all commands of a script.
+/// So scripts that store the values of callers and loads are refused as a whole.
 fn dating(name: &'static str, body: &str) -> Script {
     let body = format!("{}\n{body}", include_str!("lua/dated.lua"));
     Script::timed(name, &body, &ClockPrelude::SERVER)

@@ -1,4 +1,5 @@
-//! One key asked of L2: a value, the right to load it, or a while of waiting for whoever has that.
+//! Query of L2 for one key: the result is a value, the right to load it, or a wait for the load
+//! that another caller runs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +26,7 @@ use crate::key::Key;
 /// How often a value that was noticed to have changed is compared again, before L1 goes without it.
 pub(super) const CONFIRMATIONS: usize = 3;
 
-/// What L2 had.
+/// Result of a query of L2.
 pub(crate) enum Sought<V> {
     Found {
         fill: Fill<V>,
@@ -88,7 +89,7 @@ impl L2 {
         sought
     }
 
-    /// Counts a look and tells of it.
+    /// Counts a query and reports it.
     pub(super) fn looked(&self, class: &Class, outcome: LookupOutcome, started: Duration) {
         let is_miss = outcome == LookupOutcome::Miss;
         let count = if is_miss { &self.counts.misses } else { &self.counts.hits };
@@ -199,7 +200,7 @@ impl L2 {
         }
     }
 
-    /// What a replica has; none where the primary is to be asked.
+    /// Returns the value of a replica. `None` if the primary must be queried.
     async fn seek_at_replica<V: 'static>(
         &self,
         key: &Key,

@@ -29,7 +29,7 @@ const KEYS_A_PATIENCE: usize = 1000;
 /// A key that a batch wants, and what is heard of it meanwhile.
 pub(crate) type Wanted<'a> = (&'a Key, &'a Inquiry);
 
-/// What L2 has for a key.
+/// Result of L2 for one key of a batch.
 pub(crate) enum News<V> {
     /// A value, and what L1 must know of it; none when L1 must not keep it.
     Found(Fill<V>, Option<Mark>),
@@ -37,7 +37,7 @@ pub(crate) enum News<V> {
     Stale(Past<V>),
 }
 
-/// Whom to tell of it.
+/// Callback that receives each result.
 type Found<'a, V> = &'a mut (dyn FnMut(usize, News<V>) + Send);
 
 /// A key that is not known yet.
@@ -58,7 +58,7 @@ struct Candidate<V> {
 }
 
 impl L2 {
-    /// What a batch of so many keys may spend on L2 in all.
+    /// Returns the total time that a batch of this size may spend on L2.
     pub(crate) fn patience_for(&self, keys: usize) -> Patience {
         let steps = u32::try_from(keys.div_ceil(KEYS_A_PATIENCE).max(1)).unwrap_or(u32::MAX);
         Patience::new(self.tier.patience.saturating_mul(steps))
@@ -216,7 +216,8 @@ impl L2 {
         fences
     }
 
-    /// Passes on what the values alone can tell, and returns the keys that need a full query.
+    /// Passes on the results that need only the values, and returns the keys that need a full
+    /// query.
     async fn without_those_at_a_glance<V: 'static>(
         self: &Arc<Self>,
         wanted: &[Wanted<'_>],

@@ -14,7 +14,8 @@ use super::tier::{RedisTier, millis};
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// A generation outlives the entries that carry it by this much at least, so that it is seldom prolonged.
+/// Minimum time by which a generation outlives the entries that carry it, so that it is rarely
+/// extended.
 const GENERATION_MARGIN: Duration = Duration::from_secs(60 * 60);
 
 impl RedisTier {
@@ -73,7 +74,7 @@ impl RedisTier {
         try_join_all(read).await
     }
 
-    /// Gives a fence back; tells whether it was still in force.
+    /// Gives a fence back. Returns whether it was still in force.
     pub(super) async fn release(&self, key: &Key, fence: &str) -> Result<bool, Error> {
         let released = self.client.run(&self.scripts.release, &[self.names.fence(key)], vec![fence.into()]).await?;
         Ok(released.as_int()? == 1)

@@ -1,5 +1,5 @@
-//! Scripts over many keys, in steps that are short for Redis: of one slot in a cluster, bounded in keys and in bytes, many of
-//! them on their way at once.
+//! Scripts over many keys, in steps that are short for Redis: of one slot in a cluster, bounded in
+//! keys and in bytes, many of them in flight at once.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(super) const BYTES: usize = 256 << 10;
 /// Keys on their way at once, so that the commands of others come through between them.
 pub(super) const UNDER_WAY: usize = 1024;
 
-/// What one key of the cache adds to a script.
+/// Keys and arguments that one key of the cache adds to a script.
 pub(super) struct Item {
     /// The keys in Redis, all of one slot.
     pub(super) names: Vec<String>,
@@ -23,7 +23,7 @@ pub(super) struct Item {
     pub(super) bytes: usize,
 }
 
-/// Who is asked.
+/// Servers that run the script.
 pub(super) enum Servers<'a> {
     Primaries(&'a Client),
     /// For scripts that only read.
@@ -69,8 +69,9 @@ impl<T> Answered<T> {
     }
 }
 
-/// Runs the script over all items; `common` are the arguments that stand before theirs, and of the answer `width` values
-/// belong to each item. A script may answer for the first items only, and is asked for the others again.
+/// Runs the script over all items. `common` holds the arguments that come before those of the
+/// items. Each item has `width` values in the reply. A script may reply for the first items only,
+/// and then runs again for the others.
 pub(super) async fn run_many<'a>(
     servers: impl Into<Servers<'a>>,
     script: &Script,

@@ -115,7 +115,7 @@ impl L2 {
         }
     }
 
-    /// What is to be stored, as bytes.
+    /// Returns the bytes to store.
     pub(crate) fn pack<V: 'static>(
         &self,
         class: &TtlClass,

@@ -14,9 +14,10 @@ use super::ticket::Fenced;
 use crate::key::Key;
 use crate::text::Prehashed;
 
-/// The right to fill several keys: the fences that their loads take part in, and the epoch at the start.
+/// The right to fill several keys: the fences that their loads take part in, and the epoch at the
+/// start.
 ///
-/// Those that are not used are given back at its end, so that nobody waits for them.
+/// Unused fences are given back when it is dropped, so that no caller waits for them.
 pub(crate) struct Tickets {
     l2: Arc<L2>,
     fences: HashMap<Key, String, Prehashed>,
@@ -64,7 +65,8 @@ impl Drop for Tickets {
         if self.fences.is_empty() {
             return;
         }
-        // Without a runtime the fences run out by themselves, and whoever waits for them gives up sooner.
+        // Without a runtime the fences expire by themselves, and callers that wait for them give up
+        // sooner.
         if let Ok(runtime) = Handle::try_current() {
             let l2 = Arc::clone(&self.l2);
             let fences: Vec<_> = mem::take(&mut self.fences).into_iter().collect();
