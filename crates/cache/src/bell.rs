@@ -23,7 +23,7 @@ pub(crate) struct Bell {
     clock: SystemClock,
 }
 
-/// What the keeper was woken for.
+/// Reason for which the keeper was woken.
 pub(crate) enum Call {
     Sweep,
     Overdue,

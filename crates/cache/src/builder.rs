@@ -65,7 +65,7 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// Who hears of events.
+    /// Sets the observer of events.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
         self

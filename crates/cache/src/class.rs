@@ -9,13 +9,13 @@ use crate::moment::nanos;
 use crate::places::Places;
 use crate::ttl::TtlClass;
 
-/// Stripes of the counters; enough that cores seldom write to one line.
+/// Stripes of the counters; enough that cores rarely write to one line.
 const STRIPES: usize = 16;
 
 /// One lookup in this many is timed.
 const SAMPLE: u64 = 64;
 
-/// What a class counts.
+/// Counter of a class.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Count {
     Hit,
@@ -54,7 +54,7 @@ impl Counters {
         self.tick(count);
     }
 
-    /// Counts one, and tells how many this thread's stripe had counted before.
+    /// Counts one. Returns how many this thread's stripe had counted before.
     pub(crate) fn tick(&self, count: Count) -> u64 {
         self.stripes[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed)
     }
@@ -95,7 +95,7 @@ pub(crate) struct Class {
     pub(crate) id: ClassId,
     pub(crate) ttl: TtlClass,
     pub(crate) counters: Arc<Counters>,
-    /// Where its loads find a place, if the class bounds them.
+    /// Permits for its loads, if the class bounds them.
     pub(crate) places: Option<Arc<Places>>,
 }
 

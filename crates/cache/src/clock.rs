@@ -18,8 +18,8 @@ pub trait Clock: Send + Sync + 'static {
 
 /// The system's monotonic clock.
 ///
-/// [`Clock::now`] reads the coarse clock (on Linux `CLOCK_MONOTONIC_COARSE`: 1 to 4 ms steps, a few nanoseconds a
-/// read), [`Clock::precise`] the fine one.
+/// [`Clock::now`] reads the coarse clock (on Linux `CLOCK_MONOTONIC_COARSE`: 1 to 4 ms steps, a few
+/// nanoseconds per read), [`Clock::precise`] the fine one.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     coarse: coarsetime::Instant,
@@ -50,12 +50,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told; clones share their time.
+/// A clock that moves only when the test advances it; clones share their time.
 #[derive(Clone, Default)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// A clock that stands at zero.
+    /// Returns a clock at zero.
     pub fn new() -> Self {
         Self::default()
     }
@@ -79,7 +79,8 @@ impl fmt::Debug for ManualClock {
     }
 }
 
-/// Microseconds since 1970 by the system's clock, for versions that must grow over restarts of the process.
+/// Microseconds since 1970 by the system's clock, for versions that must grow over restarts of the
+/// process.
 #[expect(clippy::disallowed_methods, reason = "the crate's one clock")]
 pub(crate) fn unix_micros() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

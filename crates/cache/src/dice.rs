@@ -3,7 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// `SplitMix64` over a shared counter: draws from any thread without a lock, good enough to spread and useless for secrets.
+/// `SplitMix64` over a shared counter: draws from any thread without a lock. Good enough to spread
+/// loads, not for secrets.
 #[derive(Debug)]
 pub(crate) struct Dice(AtomicU64);
 

@@ -1,4 +1,4 @@
-//! Events, for whoever connects the cache to metrics and logs.
+//! Events, to connect the cache to metrics and logs.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,9 +8,10 @@ use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::tag::Tag;
 
-/// Hears of what the cache does. Called on the path of the reader, outside all locks: be quick, do not panic.
+/// Receives the events of the cache. Called on the path of the reader, outside all locks: be quick,
+/// do not panic.
 ///
-/// A panic ends with the call: the cache goes on as if it had returned.
+/// A panic ends with the call: the cache continues as if the call had returned.
 pub trait Observer: Send + Sync + 'static {
     /// Something happened. Does nothing by default.
     fn on(&self, event: &Event<'_>) {
@@ -18,7 +19,8 @@ pub trait Observer: Send + Sync + 'static {
     }
 }
 
-/// Tells the observer. Its panic, which the panic hook reports, must end neither a load nor a thread of the cache.
+/// Notifies the observer. Its panic, which the panic hook reports, must end neither a load nor a
+/// thread of the cache.
 pub(crate) fn tell(observer: &dyn Observer, event: &Event<'_>) {
     drop(catch_unwind(AssertUnwindSafe(|| observer.on(event))));
 }
@@ -33,25 +35,25 @@ pub enum Event<'a> {
         class: &'static str,
         /// The tier, such as `l1`.
         tier: &'static str,
-        /// What it held.
+        /// Outcome of the lookup.
         outcome: LookupOutcome,
-        /// How long it took; in L1 measured on one lookup in 64 or so, because measuring costs more than looking, in L2
-        /// on every one.
+        /// Duration of the lookup. In L1, about one lookup in 64 is measured, because measuring
+        /// costs more than the lookup. In L2, each one is measured.
         latency: Option<Duration>,
     },
     /// A load ended.
     Loaded {
         /// Class of the load.
         class: &'static str,
-        /// What was loaded.
+        /// Key of the load.
         key: &'a Key,
-        /// From the start of the loader to its end; where it brought no value, from the start of the load, the wait for L2 and for
-        /// a place included.
+        /// Time from the start of the loader to its end. If it returned no value, from the start of
+        /// the load, including the wait for L2 and for a permit.
         elapsed: Duration,
         /// How it ended.
         result: LoadResult,
     },
-    /// A value under this key is of another type than the one asked for: two uses share a key. Answered as a miss.
+    /// A value under this key is not of the requested type: two uses share a key. Counts as a miss.
     TypeMismatch {
         /// Class of the reader.
         class: &'static str,
@@ -60,11 +62,12 @@ pub enum Event<'a> {
         /// The type that the reader asked for.
         expected: &'static str,
     },
-    /// A tier that other processes share could not do a step, or not in time. The read or invalidation went on without it.
+    /// A tier that other processes share failed a step, or did not complete it in time. The read or
+    /// invalidation continued without it.
     TierFailed {
         /// The tier, such as `l2`.
         tier: &'static str,
-        /// What it was asked to do, such as `look` or `invalidate`.
+        /// Name of the operation, such as `look` or `invalidate`.
         operation: &'static str,
         /// Why it could not.
         error: &'a (dyn Error + 'static),
@@ -87,7 +90,8 @@ pub enum Event<'a> {
         /// How long it took.
         elapsed: Duration,
     },
-    /// A write-behind could not write a batch. What waits waits on, and is tried again after a pause.
+    /// A write-behind could not write a batch. The pending writes stay pending and are retried
+    /// after a pause.
     FlushFailed {
         /// Name of the write-behind.
         name: &'a str,
@@ -98,24 +102,26 @@ pub enum Event<'a> {
     },
     /// Something was invalidated.
     Invalidated {
-        /// What.
+        /// Scope of the invalidation.
         scope: Scope<'a>,
-        /// Live entries removed; none for scopes that are invalidated by generation and removed later.
+        /// Number of live entries removed. `None` for scopes that are invalidated by generation and
+        /// removed later.
         removed: Option<usize>,
     },
     /// A load found no place among those that may run at once, and waits for its turn.
     LoadQueued {
         /// Class of the load.
         class: &'static str,
-        /// What is to be loaded.
+        /// Key to load.
         key: &'a Key,
     },
     /// A read went past a `CacheLayer`, or what it brought was not kept.
     ResponseNotKept {
         /// Class of the layer.
         class: &'static str,
-        /// Why, as `Cache-Status` says it: of the request `bypass`, `body`, `partial` or `request`, of the response `no-store`, `private`,
-        /// `set-cookie`, `no lifetime`, `status` and others. `body` for reads that have none means that a layer outside wraps bodies and
+        /// The reason, as in `Cache-Status`: of the request `bypass`, `body`, `partial` or
+        /// `request`; of the response `no-store`, `private`, `set-cookie`, `no lifetime`, `status`
+        /// and others. `body` for reads without a body means that an outer layer wraps bodies and
         /// hides that.
         reason: &'static str,
     },
@@ -126,8 +132,9 @@ pub enum Event<'a> {
         /// The key that left.
         key: &'a Key,
     },
-    /// An entry left for another reason than want of room. What died by its age or by a tag, a class or
-    /// [`TieredCache::clear`](crate::TieredCache::clear) leaves, and is told of, when it is next read or swept.
+    /// An entry was removed for another reason than lack of room. An entry that died by its age, by
+    /// a tag, by a class or by [`TieredCache::clear`](crate::TieredCache::clear) is removed and
+    /// reported when it is next read or swept.
     Removed {
         /// The tier, such as `l1`.
         tier: &'static str,
@@ -148,12 +155,12 @@ pub enum Removal {
     Replaced,
     /// It was invalidated.
     Invalidated,
-    /// It had to make room for another: told to [`TypedCache::on_removal`](crate::TypedCache::on_removal); of events it is
-    /// [`Event::Evicted`].
+    /// It had to make room for another. Reported to
+    /// [`TypedCache::on_removal`](crate::TypedCache::on_removal); the event is [`Event::Evicted`].
     Evicted,
 }
 
-/// What a tier held.
+/// Result of a lookup in a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LookupOutcome {
     /// A fresh value.
@@ -170,7 +177,8 @@ pub enum LookupOutcome {
 pub enum LoadResult {
     /// With a value that the cache kept.
     Stored,
-    /// With a value that L1 did not keep: it was invalidated meanwhile, is too big, or is to be kept nowhere.
+    /// A value that L1 did not keep: it was invalidated meanwhile, is too large, or is not to be
+    /// stored.
     NotStored,
     /// With the word that there is no value: by the loader of a batch.
     Absent,
@@ -186,13 +194,14 @@ pub enum LoadResult {
     Refused,
 }
 
-/// What was invalidated.
+/// Scope of an invalidation.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Scope<'a> {
     /// One key.
     Key(&'a Key),
-    /// One key, of which what is there counts as stale from now on ([`TieredCache::expire_key`](crate::TieredCache::expire_key)).
+    /// One key, whose value counts as stale from now on
+    /// ([`TieredCache::expire_key`](crate::TieredCache::expire_key)).
     Expired(&'a Key),
     /// All entries with this tag.
     Tag(&'a Tag),

@@ -1,8 +1,9 @@
-//! The order of loads and invalidations: what keeps a value that was read too early from being served.
+//! The order of loads and invalidations: it keeps a value that was read too early from being
+//! served.
 //!
-//! Every invalidation takes the next number of one counter. An entry carries the number that was current when its
-//! load started; it is valid while nothing that covers it was invalidated under a later number. The reader compares,
-//! so a fill that arrives late is harmless.
+//! Every invalidation takes the next number of one counter. An entry carries the number that was
+//! current when its load started. It is valid while no scope that covers it was invalidated under a
+//! later number. The reader compares, so a fill that arrives late is harmless.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,12 +13,13 @@ use crate::moves::{CLASSES, Cells, Moves, Seen};
 use crate::tag::Tag;
 use crate::tag_table::{Records, TagTable};
 
-/// A counter on a cache line of its own: what invalidations write must not slow down what reads compare.
+/// A counter on a cache line of its own: writes of invalidations must not slow down the comparisons
+/// of readers.
 #[derive(Default)]
 #[repr(align(128))]
 struct Latest(AtomicU64);
 
-/// What covers an entry, in the forms in which it is compared.
+/// The scopes that cover an entry, in the forms in which they are compared.
 #[derive(Debug, Clone)]
 pub(crate) struct Stamps {
     records: Records,
@@ -37,12 +39,12 @@ impl Stamps {
         self.records.admit(since)
     }
 
-    /// Where a hit looks.
+    /// Returns the cells that a hit reads.
     pub(crate) fn cells(&self) -> Cells {
         self.cells
     }
 
-    /// What had been counted there when these were made.
+    /// Returns the count of these cells when the stamps were made.
     pub(crate) fn seen(&self) -> Seen {
         self.seen
     }
@@ -88,15 +90,15 @@ impl Fence {
         self.moves.tag(tag);
     }
 
-    /// What covers an entry of this class with these tags.
+    /// Returns the stamps of an entry of this class with these tags.
     pub(crate) fn stamps(&self, class: ClassId, tags: &[Tag]) -> Stamps {
         let cells = Cells::of(class, tags);
         let seen = self.moves.seen(cells);
         Stamps { records: self.tags.records(tags), cells, seen }
     }
 
-    /// How many invalidations were counted so far where a hit looks. To be asked before [`Fence::admits`]: while it stays the
-    /// same, so does that answer, if it was yes.
+    /// Returns the number of invalidations counted so far in the cells that a hit reads. Call it
+    /// before [`Fence::admits`]: while it stays the same, a positive answer of that stays valid.
     #[inline]
     pub(crate) fn seen(&self, cells: Cells) -> Seen {
         self.moves.seen(cells)

@@ -21,14 +21,14 @@ pub struct Fill<V> {
     pub(crate) grace: Option<Duration>,
 }
 
-/// What the tiers hold of a key once a value for it is there.
+/// State of the tiers for a key once a value for it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// The value, in place of what was there.
     Value,
     /// Nothing any more.
     Nothing,
-    /// What was there before.
+    /// The previous value.
     #[cfg(feature = "tower")]
     Former,
 }
@@ -143,7 +143,7 @@ impl<V> Fill<Option<V>> {
         Self::new(None).negative()
     }
 
-    /// What a search found: [`Fill::new`] of something, or [`Fill::absent`].
+    /// Creates the result of a search: [`Fill::new`] for `Some`, [`Fill::absent`] for `None`.
     pub fn found(value: Option<V>) -> Self {
         if value.is_some() { Self::new(value) } else { Self::absent() }
     }

@@ -45,7 +45,7 @@ pub(crate) enum Outcome {
         /// was known to be the value of the key.
         noticed: u64,
     },
-    /// There is no value, said the loader of a batch, or L2 where nobody loads.
+    /// There is no value, according to the loader of a batch, or to L2 if no caller loads.
     Absent,
     Failed(Arc<dyn Any + Send + Sync>),
     Panicked,
@@ -72,7 +72,7 @@ impl Outcome {
 #[derive(Debug)]
 pub(crate) struct Flight {
     kind: Kind,
-    /// The class it fills, which need not be that of everybody who waits.
+    /// The class that it fills, which may differ from the classes of the waiting callers.
     pub(crate) class: ClassId,
     /// When it started, in the order of invalidations.
     pub(crate) since: Generation,
@@ -88,9 +88,9 @@ pub(crate) struct Flight {
     exempted: Notify,
     /// The loads that its loader waits for.
     awaits: Mutex<Vec<Arc<Flight>>>,
-    /// Who sees to it while it has no task.
+    /// Responsible caller while the load has no task.
     duty: Duty,
-    /// What it asks of L2, and hears from there.
+    /// Its query to L2, and the notices from there.
     pub(crate) inquiry: Inquiry,
 }
 
@@ -119,7 +119,7 @@ impl Flight {
         self.duty.lead(go_on)
     }
 
-    /// The duty to have it made, for whoever leads or waits: it is given once.
+    /// Takes the duty to have the load made, for a caller that leads or waits. It is given once.
     pub(crate) fn take_duty(&self) -> Option<GoOn> {
         self.duty.take()
     }
@@ -181,7 +181,7 @@ impl Flight {
         drop(outdated); // here, not under the lock
     }
 
-    /// The stale value that nobody was given yet.
+    /// Returns the stale value that no caller has received yet.
     fn fallback_slot(&self) -> Option<Slot> {
         match &*self.fallback() {
             Some(Outcome::Loaded { slot, .. }) => Some(slot.clone()),
@@ -219,7 +219,7 @@ impl Flight {
 
     /// Waits for the outcome, if there is none yet.
     pub(crate) async fn outcome(&self) -> &Outcome {
-        // Whoever brought it itself need not listen.
+        // The caller that loaded the value itself need not listen.
         if let Some(outcome) = self.outcome.get() {
             return outcome;
         }

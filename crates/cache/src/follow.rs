@@ -77,7 +77,7 @@ enum End {
 
 async fn hear(mut following: Following, tiers: &Weak<Tiers>) -> End {
     let (mut comparisons, mut walks) = (FuturesUnordered::new(), FuturesUnordered::new());
-    // Without a cache nobody is left to hear.
+    // Without a cache, no receiver is left.
     while tiers.strong_count() > 0 {
         tokio::select! {
             word = following.next(), if comparisons.len() < COMPARISONS && walks.len() < WALKS => {
@@ -110,15 +110,15 @@ fn drop_all(tiers: &Tiers) {
     tiers.notify(&Event::Invalidated { scope: Scope::All, removed: None });
 }
 
-/// What a notice leaves to be done while others are acted on.
+/// Remaining work of a notice, done while others are processed.
 enum Left {
     Nothing,
     Doubt(Doubt),
-    /// What matches, of one class perhaps, is still to be taken out of L1.
+    /// Entries that match, perhaps of one class, are still to be removed from L1.
     Walk(Pattern, Option<ClassId>),
 }
 
-/// What must be compared with L2, since its key was changed there.
+/// An entry that must be compared with L2, because its key was changed there.
 struct Doubt {
     key: Key,
     slot: Option<Slot>,
@@ -175,7 +175,7 @@ fn class_named(tiers: &Tiers, mark: &str) -> Option<Arc<Class>> {
 pub(crate) fn recheck(tiers: &Arc<Tiers>, key: &Key, slot: &Slot) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(compare(Arc::downgrade(tiers), key.clone(), slot.clone()))),
-        // Nobody can ask.
+        // L2 cannot be queried.
         Err(_) => drop(tiers.memory.discard(key, slot)),
     }
 }
@@ -219,7 +219,8 @@ async fn compare(tiers: Weak<Tiers>, key: Key, mut slot: Slot) {
 async fn is_held(tiers: &Tiers, key: &Key, slot: &Slot) -> bool {
     match (&tiers.l2, slot.shared) {
         (Some(l2), Some(id)) => {
-            // Expired here first, it is there as it was until L2 is told.
+            // It was expired here first. L2 still has it as before, until L2 has processed the
+            // expiry.
             let before = id.fresh().filter(|_| slot.times.is_expired());
             l2.holds(key, id, before).await
         }

@@ -7,7 +7,7 @@ use crate::fill::Fill;
 use crate::parcel::Parcel;
 use crate::slot::Slot;
 
-/// What a handle knows of its values.
+/// The handle's functions for its values.
 pub(crate) struct Form<V> {
     pub(crate) weigh: fn(&V) -> usize,
     /// Without one a value stays in L1.

@@ -1,4 +1,4 @@
-//! Which keys are asked for most, told from a sample: no lock, no allocation, fixed memory.
+//! The most requested keys, estimated from a sample: no lock, no allocation, fixed memory.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -26,8 +26,8 @@ impl Heat {
         Self { samples: (0..SAMPLES).map(|_| AtomicU64::new(EMPTY)).collect(), next: AtomicUsize::new(0) }
     }
 
-    /// Whether the lookup of this number is a sample. A golden-ratio sequence: one in 64, without a period that a program which
-    /// reads its keys in turn could fall into.
+    /// Whether the lookup of this number is a sample. A golden-ratio sequence: one in 64, without a
+    /// period that a program which reads its keys in order could match.
     pub(crate) fn is_sample(nth: u64) -> bool {
         nth.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - SAMPLE_BITS) == 0
     }

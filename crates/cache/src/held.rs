@@ -1,8 +1,10 @@
-//! How the index holds an entry: in two lines of the processor's cache what a hit reads, and all else behind a pointer.
+//! How the index holds an entry: the data that a hit reads is in two cache lines of the processor,
+//! and all else behind a pointer.
 //!
-//! A hit in a cache that outgrew the processor's takes as long as the lines that it must wait for. `quick_cache` copies the
-//! value that it finds and leaves the key where it is. So what a hit takes along is the value, and what it doesn't is with
-//! the key: not even its count is touched. Whoever needs that too asks by a question that takes it along as it meets the key.
+//! In a cache that outgrew the processor's, a hit takes as long as the lines that it must wait for.
+//! `quick_cache` copies the value that it finds and leaves the key where it is. So the data that a
+//! hit needs is the value. All other data is with the key, and not even its reference count is
+//! touched. A caller that needs it too passes a query that copies it when it meets the key.
 
 use std::borrow::Borrow;
 use std::cell::{Cell, OnceCell};
@@ -58,12 +60,12 @@ impl Borrow<Key> for Held {
     }
 }
 
-/// What a hit takes along.
+/// Data that a hit copies.
 #[derive(Debug, Clone)]
 pub(crate) struct Hit {
     pub(crate) value: Anything,
     pub(crate) calm: Calm,
-    /// Where to look for invalidations.
+    /// Cells to check for invalidations.
     pub(crate) cells: Cells,
 }
 
@@ -117,7 +119,7 @@ impl<'a> ForAll<'a> {
         Self { key, terms: OnceCell::new() }
     }
 
-    /// What belongs to the hit that was found.
+    /// Returns the slot that belongs to the hit.
     pub(crate) fn with(self, hit: Hit) -> Option<Slot> {
         Some(Slot::of(hit.value, self.terms.into_inner()?))
     }

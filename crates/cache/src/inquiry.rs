@@ -35,7 +35,7 @@ impl Inquiry {
         self.is_alone.store(true, Ordering::SeqCst);
     }
 
-    /// Notes that L2 could not be asked, so that nobody knows what it has.
+    /// Notes that L2 could not be queried, so its content is unknown.
     pub(crate) fn lacks_l2(&self) {
         self.lacks_l2.store(true, Ordering::SeqCst);
     }

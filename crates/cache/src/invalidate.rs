@@ -24,11 +24,11 @@ use crate::touched::Touched;
 /// about ten to a hundred microseconds.
 const PIECE: usize = 1 << 16;
 
-/// What an entry costs besides.
+/// Cost of an entry in addition.
 const STEP: usize = 64;
 
 impl TieredCache {
-    /// Invalidates all that a store write touched. Call it after the commit.
+    /// Invalidates everything that a store write touched. Call it after the commit.
     ///
     /// As for every invalidation: after it returns, no later read sees a value that was loaded
     /// before it began, and no load in progress can bring one back. L1 is complete when the call is
@@ -38,7 +38,8 @@ impl TieredCache {
     ///
     /// # Errors
     ///
-    /// [`Owed`] when the shared tier could not be told. This process has invalidated all the same.
+    /// [`Owed`] if the shared tier could not be notified. This process has invalidated all the
+    /// same.
     pub async fn invalidate(&self, touched: &Touched) -> Result<(), Owed> {
         let tags = touched.tags().map(Scope::Tag);
         let scopes: Vec<Scope<'_>> = tags.chain(touched.keys().map(Scope::Key)).collect();
@@ -46,20 +47,20 @@ impl TieredCache {
         Ok(())
     }
 
-    /// Invalidates one key; tells whether L1 held a live value.
+    /// Invalidates one key. Returns whether L1 held a live value.
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate).
+    /// Those of [`invalidate`](Self::invalidate).
     pub async fn invalidate_key(&self, key: &Key) -> Result<bool, Owed> {
         Ok(self.invalidate_scopes(&[Scope::Key(key)]).await? > 0)
     }
 
-    /// Invalidates several keys; tells how many held a live value in L1.
+    /// Invalidates several keys. Returns how many held a live value in L1.
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate).
+    /// Those of [`invalidate`](Self::invalidate).
     pub async fn invalidate_keys<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<usize, Owed> {
         let scopes: Vec<Scope<'_>> = keys.into_iter().map(Scope::Key).collect();
         self.invalidate_scopes(&scopes).await
@@ -107,7 +108,7 @@ impl TieredCache {
         Ok(())
     }
 
-    /// Removes exactly the entries whose key matches; tells how many of them were live in L1.
+    /// Removes exactly the entries whose key matches. Returns how many of them were live in L1.
     ///
     /// Walks over all entries of L1 and over all keys of L2. In L1 it takes one short read lock per
     /// entry, so readers are never blocked for long. It lets other tasks run about every hundred
@@ -117,7 +118,7 @@ impl TieredCache {
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate).
+    /// Those of [`invalidate`](Self::invalidate).
     pub async fn invalidate_pattern(&self, pattern: &Pattern) -> Result<usize, Owed> {
         self.invalidate_scopes(&[Scope::Pattern(pattern)]).await
     }
@@ -159,7 +160,8 @@ impl TieredCache {
         Ok(())
     }
 
-    /// L1 first, then the tiers behind it; while a long walk over L1 goes on, they are told.
+    /// Invalidates L1 first, then the tiers behind it. During a long walk over L1, those are
+    /// notified already.
     async fn invalidate_scopes(&self, scopes: &[Scope<'_>]) -> Result<usize, Owed> {
         let here = self.invalidate_here(scopes);
         if let Some(l2) = &self.tiers.l2 {
@@ -177,12 +179,12 @@ impl TieredCache {
         Ok(here.await)
     }
 
-    /// Invalidates in L1 and tells of it.
+    /// Invalidates in L1 and reports it.
     async fn invalidate_here(&self, scopes: &[Scope<'_>]) -> usize {
         let tell = |scope: Scope<'_>, count| {
             let is_counted =
                 matches!(scope, Scope::Key(_) | Scope::Expired(_) | Scope::Pattern(_) | Scope::PatternOf(..));
-            // A class that nobody here has is none of this process's business.
+            // A class that this process does not use does not concern it.
             if !matches!(scope, Scope::Class(class) if self.tiers.classes.by_name(class).is_none()) {
                 self.tiers.notify(&Event::Invalidated { scope, removed: is_counted.then_some(count) });
             }
@@ -197,8 +199,8 @@ impl TieredCache {
     }
 }
 
-/// What is to be invalidated in L1. It is completed even if its caller leaves during the walk over
-/// L1, or while L2 is notified. L2 then owes it.
+/// Scopes to invalidate in L1. The invalidation is completed even if its caller leaves during the
+/// walk over L1, or while L2 is notified. L2 then owes it.
 struct InL1<'a> {
     tiers: &'a Arc<Tiers>,
     scopes: &'a [Scope<'a>],
@@ -206,7 +208,8 @@ struct InL1<'a> {
 }
 
 impl InL1<'_> {
-    /// Tells how many live entries were removed, where they are counted, of each scope and in all.
+    /// Reports how many live entries were removed, if they are counted, for each scope and in
+    /// total.
     async fn invalidate(mut self, tell: impl Fn(Scope<'_>, usize)) -> usize {
         let mut removed = 0;
         for scope in self.scopes {
@@ -285,7 +288,7 @@ impl Drop for Walk {
 }
 
 impl Tiers {
-    /// Invalidates in L1 alone; tells how many live entries were removed, where they are counted.
+    /// Invalidates in L1 alone. Returns how many live entries were removed, if they are counted.
     pub(crate) fn drop_scope(&self, scope: Scope<'_>) -> usize {
         match scope {
             Scope::Key(key) => return usize::from(self.remove(key)),
@@ -374,7 +377,7 @@ impl Tiers {
         true
     }
 
-    /// Removes the key from L1 and fences its loads; tells whether a live value was held.
+    /// Removes the key from L1 and fences its loads. Returns whether a live value was held.
     fn remove(&self, key: &Key) -> bool {
         let Some(slot) = self.flights.fence(key, || self.memory.remove(key)) else { return false };
         let live = slot.state(self.clock.now(), &self.fence) != State::Dead;

@@ -25,7 +25,7 @@ impl Listeners {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Tells of a value that has left. A panic ends with the call. The caller holds no lock.
+    /// Reports a value that was removed. A panic ends with the call. The caller holds no lock.
     pub(crate) fn tell(&self, class: ClassId, key: &Key, value: &Anything, cause: Removal) {
         if !self.any.load(Ordering::Acquire) {
             return;

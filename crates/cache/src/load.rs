@@ -29,7 +29,7 @@ use crate::slot::{Slot, State};
 pub(crate) use self::bring::{Halted, L2Left};
 pub(crate) use self::landing::{Ended, Landing};
 
-/// What answers a reader that found nothing, if somebody stored it meanwhile.
+/// Answer to a reader that found nothing, if another caller stored a value meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Enough {
     /// Whatever may be served.
@@ -214,7 +214,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if let Entered::Joined(flight) = &entered
             && let Some(go_on) = flight.take_duty()
         {
-            // Whoever looks by itself may not be polled while others wait.
+            // A caller that queries on its own may not be polled while others wait.
             go_on();
         }
         entered

@@ -62,28 +62,29 @@ impl Lifecycle<Held, Hit> for Leaving {
     }
 }
 
-/// What an insertion did.
+/// Effects of an insertion.
 #[derive(Default)]
 pub(crate) struct Inserted {
     pub(crate) stored: bool,
     /// Whether nothing but its size kept it out.
     pub(crate) too_big: bool,
-    /// What had to leave, the replaced value included.
+    /// Removed values, the replaced one included.
     leaving: Vec<(Held, Hit)>,
 }
 
 impl Inserted {
-    /// Whether the value may lie behind L1: it does in L1 too, or would if it were smaller.
+    /// Whether the tiers behind L1 may hold the value: L1 holds it too, or would if it were
+    /// smaller.
     pub(crate) fn is_current(&self) -> bool {
         self.stored || self.too_big
     }
 
-    /// Whether something else lay under `key`, which is gone.
+    /// Whether `key` held another value, which is gone.
     pub(crate) fn has_replaced(&self, key: &Key) -> bool {
         (self.stored || self.too_big) && self.leaving.iter().any(|(left, _)| left.key == *key)
     }
 
-    /// What had to leave, and whether it did so for another value of its own key.
+    /// Returns the removed values, and whether each was replaced by another value of its own key.
     pub(crate) fn left<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = (&'a Held, &'a Hit, bool)> {
         self.leaving.iter().map(move |(held, hit)| (held, hit, held.key == *key))
     }
@@ -129,7 +130,7 @@ impl Memory {
         }
     }
 
-    /// What an entry counts for, given the number of its tags and the bytes of its value.
+    /// Returns the weight of an entry, given the number of its tags and the bytes of its value.
     pub(crate) fn weight(&self, key: &Key, tags: usize, value_bytes: usize) -> u64 {
         if self.by_bytes {
             let around = OVERHEAD + key.as_str().len() as u64 + tags as u64 * size_of::<usize>() as u64;
@@ -139,7 +140,7 @@ impl Memory {
         }
     }
 
-    /// What a hit needs, and up to where no invalidation covers it.
+    /// Returns the data that a hit needs, and the count up to which no invalidation covers it.
     #[inline]
     pub(crate) fn get(&self, key: &Key) -> Option<(Hit, Seen)> {
         let question = ForHit::new(key);
@@ -235,7 +236,7 @@ impl Memory {
         self.cache.capacity()
     }
 
-    /// From now on it may weigh so much. Whoever has to leave by that leaves at once.
+    /// Sets the maximum weight. Entries that exceed it are removed at once.
     pub(crate) fn set_capacity(&self, room: u64) {
         let room = room.max(self.shards);
         let before = self.entries();

@@ -54,7 +54,8 @@ impl From<Span> for Duration {
     }
 }
 
-/// Microseconds, up to 71 minutes, and one at least where there is any: a quarter of what a `Duration` takes.
+/// Microseconds, up to 71 minutes, and at least one for a duration above zero: a quarter of the
+/// size of a `Duration`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct ShortSpan(u32);
 

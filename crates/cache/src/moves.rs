@@ -1,13 +1,15 @@
-//! How many invalidations there were: what a hit looks at in place of the generations of all that covers its entry.
+//! Numbers of invalidations: a hit checks them in place of the generations of all scopes that cover
+//! its entry.
 //!
-//! Everything, each class and each tag has a cell that counts its invalidations; many tags share one. An entry knows its
-//! cells, and their sum when it was last found to be covered by no invalidation: while the sum is the same, it still is not.
-//! When it is another, the [fence](crate::fence) is asked, which is exact, and the new sum kept.
+//! Everything, each class and each tag has a cell that counts its invalidations; many tags share
+//! one cell. An entry knows its cells, and their sum when it was last found to be covered by no
+//! invalidation. While the sum is the same, it still is not. If the sum differs, the
+//! [fence](crate::fence), which is exact, is queried, and the new sum is kept.
 //!
-//! An invalidation first moves its generation in the fence and then counts here, and a reader takes the sum before it asks the
-//! fence: so a sum that has counted an invalidation was kept by who saw its generation. Counts, and not the latest generation
-//! of each cell, because of two invalidations that share a cell, the one with the smaller number may be the later one to
-//! arrive: the greatest number would hide it.
+//! An invalidation first moves its generation in the fence and then counts here. A reader takes the
+//! sum before it queries the fence. So a reader that kept a sum with an invalidation has seen its
+//! generation. The cells hold counts and not the latest generation: of two invalidations that share
+//! a cell, the one with the smaller number may arrive later, and the greatest number would hide it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -101,7 +103,8 @@ mod tests {
 
     #[test]
     fn an_invalidation_that_arrives_behind_a_later_one_of_its_cell_still_counts() {
-        // Both drew their numbers, and the second was counted first: whoever looks between the two must look again.
+        // Both drew their numbers, and the second was counted first. A reader between the two must
+        // check again.
         let moves = Moves::new();
         let tag = Tag::new("shared");
         let cells = [NOTHING, of_tag(&tag), NOTHING, NOTHING].map(|cell| u16::try_from(cell).unwrap());

@@ -29,7 +29,7 @@ pub(crate) fn end_with(first: &Arc<Flight>, others: impl IntoIterator<Item = Arc
     let _order = ORDER.lock().unwrap_or_else(PoisonError::into_inner);
     for other in others {
         other.awaits().push(Arc::clone(first));
-        // Somebody may have begun to wait for it before.
+        // Another load may have begun to wait for it before.
         if other.is_exempt() {
             first.exempt();
         }

@@ -1,4 +1,4 @@
-//! Stands in for L2 in a build without the feature `redis`.
+//! Replaces L2 in a build without the feature `redis`.
 //!
 //! The other modules name the same types and methods in both builds, so they need no `cfg`. Most
 //! types here have no value: code that needs one compiles to nothing.
@@ -98,13 +98,13 @@ pub(crate) struct Patience;
 #[derive(Clone)]
 pub(crate) struct Glancing;
 
-/// What is invalidated, of which no other process is notified.
+/// An invalidation, of which no other process is notified.
 pub(crate) enum Debt {
     Key(Key),
     Any,
 }
 
-/// What would be stored.
+/// Value that would be stored.
 pub(crate) struct New {
     pub(crate) id: EntryId,
 }

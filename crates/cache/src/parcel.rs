@@ -23,7 +23,7 @@ pub(crate) struct Parcel {
     pub(crate) cost: Option<Duration>,
 }
 
-/// What a miss in L1 brought.
+/// Result of a miss in L1.
 pub(crate) struct Brought {
     pub(crate) parcel: Parcel,
     pub(crate) source: Source,
@@ -51,7 +51,7 @@ impl Brought {
         Self { may_keep: mark.is_some(), mark, ..Self::loaded(parcel, loaded_in) }
     }
 
-    /// What was loaded for those who wait, and is kept in no tier.
+    /// Creates a value that was loaded for the waiting callers, and is kept in no tier.
     pub(crate) fn of_nowhere(parcel: Parcel, loaded_in: Duration, began: u64) -> Self {
         // As new as the notices that had come when its load began.
         let mark = Some(Mark { id: None, left: Duration::ZERO, noticed: began });

@@ -9,8 +9,9 @@ const LONGEST: usize = 1024;
 
 /// A glob over key texts: `*` stands for any characters (separators too), `?` for one.
 ///
-/// Everything else stands for itself, as it appears in [`Key::as_str`]: a colon inside a part is `%3A` there. To match
-/// text that users supply, build the pattern with [`KeyBuilder::below`], which escapes it.
+/// All other characters stand for themselves, as they appear in [`Key::as_str`]: a colon inside a
+/// part is `%3A` there. To match text that users supply, build the pattern with
+/// [`KeyBuilder::below`], which escapes it.
 ///
 /// [`Key::as_str`]: crate::Key::as_str
 /// [`KeyBuilder::below`]: crate::KeyBuilder::below
@@ -18,12 +19,12 @@ const LONGEST: usize = 1024;
 pub struct Pattern(Arc<str>);
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
     ///
-    /// It is empty, longer than 1024 bytes, or has a character that no key contains, which would match nothing and is
-    /// surely a mistake: `[`, `]`, `{`, `}`, `\` or a control character.
+    /// It is empty, longer than 1024 bytes, or has a character that no key contains, which would
+    /// match nothing and is surely a mistake: `[`, `]`, `{`, `}`, `\` or a control character.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::Empty);
@@ -42,7 +43,7 @@ impl Pattern {
         Self(format!("{escaped}:*").into())
     }
 
-    /// Whether the pattern stands for the whole of `text`. Costs at most the product of both lengths.
+    /// Whether the pattern matches the whole of `text`. Costs at most the product of both lengths.
     pub fn matches(&self, text: &str) -> bool {
         matches(self.0.as_bytes(), text.as_bytes())
     }
@@ -67,8 +68,8 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Walks both once; on a mismatch the last `*` takes one character more. Both sides are UTF-8, and literal bytes are
-/// equal on both sides, so positions stay on character boundaries.
+/// Walks both once; on a mismatch the last `*` takes one character more. Both sides are UTF-8, and
+/// literal bytes are equal on both sides, so positions stay on character boundaries.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

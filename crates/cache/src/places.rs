@@ -26,8 +26,8 @@ impl Places {
         Self { free: Semaphore::new(count), wait }
     }
 
-    /// A place for the load of this flight, once there is one; none for a load that needs none, because one that has a
-    /// place waits for it. `in_line` is called before it waits.
+    /// Waits for a permit for the load of this flight. `None` for a load that needs no permit,
+    /// because a load with a permit waits for it. Calls `in_line` before it waits.
     pub(crate) async fn enter(
         &self,
         flight: &Flight,

@@ -42,12 +42,12 @@ impl<V> Lookup<V> {
 pub struct Read<V> {
     /// The value.
     pub value: Arc<V>,
-    /// Where it came from.
+    /// Source of the value.
     pub source: Source,
     /// For how much longer the cache holds it fresh; zero when it is stale or was not stored.
     pub fresh_for: Duration,
-    /// Whether L1 kept it. False when an invalidation overtook its load, when it was too big, and when it is to be kept nowhere
-    /// ([`Fill::uncached`](crate::Fill::uncached)).
+    /// Whether L1 kept the value. False if an invalidation overtook its load, if it was too large,
+    /// or if it is not to be kept ([`Fill::uncached`](crate::Fill::uncached)).
     pub stored: bool,
 }
 
@@ -61,7 +61,7 @@ impl<V> Read<V> {
     }
 }
 
-/// Where a value came from.
+/// Source of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
@@ -77,7 +77,8 @@ pub enum Source {
     Collapsed,
 }
 
-/// Why a value could not be had. An error where `E` is one; for `anyhow::Error` and boxed errors there is [`DynError`].
+/// Reason why there is no value. It is an error if `E` is one. For `anyhow::Error` and boxed errors
+/// there is [`DynError`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError<E> {
@@ -93,11 +94,12 @@ pub enum LoadError<E> {
     /// A load must run detached, and there is no tokio runtime here to run it.
     #[error("a load needs a tokio runtime, and there is none here")]
     NoRuntime,
-    /// This caller has waited for as long as its class allows ([`TtlClass::hard_timeout`](crate::TtlClass::hard_timeout)).
-    /// The load goes on, and fills.
+    /// This caller has waited for the maximum time of its class
+    /// ([`TtlClass::hard_timeout`](crate::TtlClass::hard_timeout)). The load continues, and fills.
     #[error("the value was not there in time; its load goes on")]
     TimedOut,
-    /// The load took longer than one may ([`TtlClass::load_limit`](crate::TtlClass::load_limit)), and was stopped.
+    /// The load took longer than its limit ([`TtlClass::load_limit`](crate::TtlClass::load_limit)),
+    /// and was stopped.
     #[error("the load took longer than it may, and was stopped")]
     CutOff,
     /// There was no place for the load among those that run at once, for as long as it may wait.
@@ -108,10 +110,12 @@ pub enum LoadError<E> {
     Circle,
 }
 
-/// Makes an error of what is none itself but holds one, such as `anyhow::Error` and `Box<dyn Error + Send + Sync>`.
+/// Turns a type that is not an error but holds one into an error, such as `anyhow::Error` and
+/// `Box<dyn Error + Send + Sync>`.
 ///
-/// [`LoadError<E>`] is an error where `E` is one, and these are not, by a rule of the language. A loader that fails with this in
-/// their place gives what `?` passes on, with all of its sources. `?` in the loader wraps by itself.
+/// [`LoadError<E>`] is an error if `E` is one. By a rule of the language, these types are not. A
+/// loader that fails with this type in their place returns an error that `?` passes on with all its
+/// sources. `?` in the loader wraps by itself.
 ///
 /// ```
 /// # use std::error::Error;

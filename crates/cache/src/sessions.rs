@@ -64,7 +64,7 @@ const ENDED: Duration = Duration::from_secs(60 * 60);
 ///
 /// - The id of a session is in no key, value, event or log, here or in Redis. Its SHA-256 is. Read
 ///   access to Redis is not enough to take a session over.
-/// - A session is given to nobody after its expiry.
+/// - A session is never returned after its expiry.
 /// - A deleted session stays deleted. A request that had it and saves it afterwards changes
 ///   nothing, in any process, for an hour or for the maximum lifetime of its class, whichever is
 ///   shorter. Its end goes to L2 first. If L2 cannot be reached, the end is an error, and is kept
@@ -162,7 +162,7 @@ impl CacheSessions {
         self.locks[usize::from(id.0.to_le_bytes()[0]) % LOCKS].lock().await
     }
 
-    /// What is held, live or ended.
+    /// Returns the held session, live or ended.
     async fn held(&self, key: &Key) -> session_store::Result<Option<Arc<Held>>> {
         let missing = async || {
             if nested::is_without_l2() {
@@ -321,7 +321,7 @@ impl SessionStore for CacheSessions {
     }
 }
 
-/// What [`Held::Ended`] is as bytes; no live session ends so.
+/// [`Held::Ended`] as bytes; no live session ends with them.
 const ENDING: &[u8] = b"\"Ended\"";
 
 impl Held {

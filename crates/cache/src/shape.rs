@@ -34,7 +34,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::ttl::TtlClass;
 use store::{Bound, Life, ShapeStore};
 
-/// Where shapes live, and what they are made from. Cloning copies a pointer.
+/// Creates shapes in one store, memory or Redis. Cloning copies a pointer.
 ///
 /// ```
 /// use tidegate_cache::{Key, Shapes, TtlClass};

@@ -34,7 +34,7 @@ pub(crate) struct Slot {
     terms: Arc<Terms>,
 }
 
-/// What decides whether a value may be served, and what else is known of it.
+/// State that decides whether a value may be served, and other metadata of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     pub(crate) stamps: Stamps,
@@ -66,7 +66,7 @@ pub(crate) struct Times {
     ends: Moment,
     /// From here on a read loads it anew, though it is fresh; `NEVER` without refresh-ahead.
     ahead_from: Moment,
-    /// Until then nobody loads it anew: a load is under way, or failed a moment ago.
+    /// Until then it is not reloaded: a load is in progress, or failed a moment ago.
     quiet_until: Moment,
     /// How long it lives unread; zero when reading does not prolong its life.
     idle: Span,
@@ -89,7 +89,7 @@ impl Calm {
     }
 }
 
-/// What decides the times of a slot.
+/// Values that decide the times of a slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lifetime {
     /// For how long L1 serves it as fresh.
@@ -139,7 +139,7 @@ impl Times {
         self.calm_until = self.fresh_until.min(refresh_from).min(slide_from);
     }
 
-    /// What a hit looks at.
+    /// Returns the state that a hit checks.
     pub(crate) fn calm(&self) -> Calm {
         Calm { until: self.calm_until, fresh_until: self.fresh_until }
     }
@@ -170,7 +170,7 @@ impl Times {
         self.rest(now);
     }
 
-    /// Lets nobody load it anew before `until`.
+    /// Prevents reloads before `until`.
     pub(crate) fn postpone(&mut self, now: Moment, until: Moment) {
         self.quiet_until = until;
         // The next attempt is settled: chance had its say.
@@ -181,7 +181,7 @@ impl Times {
         self.rest(now);
     }
 
-    /// Whether a fresh value should be loaded anew now, by the clock or by chance.
+    /// Whether a fresh value should be reloaded now, by the clock or randomly.
     pub(crate) fn is_due(&self, now: Moment, dice: &Dice) -> bool {
         if now < self.quiet_until {
             return false;
@@ -204,7 +204,7 @@ impl Times {
             let grace = self.stale_until.since(self.fresh_until);
             (self.fresh_until, self.stale_until) = (now, now.after(grace));
         }
-        // `ends` stays: it tells one fill from another.
+        // `ends` stays: it distinguishes one fill from another.
         (self.ahead_from, self.quiet_until) = (EXPIRED, Moment::default());
         self.rest(now);
         was_fresh
@@ -226,7 +226,7 @@ impl Times {
     }
 }
 
-/// What a slot is good for.
+/// Permitted use of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// To be served, for this much longer.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::class::{Class, Count};
 
-/// What the cache has done since it was built.
+/// Counters of the cache since it was built.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CacheStats {
@@ -20,11 +20,12 @@ pub struct CacheStats {
 pub struct TierStats {
     /// Its name: `l1` or `l2`.
     pub tier: &'static str,
-    /// Entries held; dead ones count until they are swept. None for L2: other processes fill it too.
+    /// Entries held; dead ones count until they are swept. `None` for L2, because other processes
+    /// fill it too.
     pub entries: Option<u64>,
     /// The most that it may weigh, in entries or bytes; none for L2.
     pub capacity: Option<u64>,
-    /// What it weighs, in entries or bytes; none for L2.
+    /// Weight, in entries or bytes; `None` for L2.
     pub weight: Option<u64>,
     /// Lookups that found a value, fresh or stale.
     pub hits: u64,
@@ -38,9 +39,11 @@ pub struct TierStats {
     pub errors: u64,
     /// Values that could not be written as bytes or read from them. Zero for L1.
     pub codec_errors: u64,
-    /// Invalidations of which the tier has not heard yet; while there are any, it is not read. Zero for L1.
+    /// Invalidations that the tier has not processed yet. While there are any, it is not read. Zero
+    /// for L1.
     pub owed: u64,
-    /// Whether the tier's changes by others are followed, so that L1 hears of them at once. True for L1.
+    /// Whether this process receives notices of changes by others in the tier, so that L1 is
+    /// notified at once. True for L1.
     pub is_followed: bool,
     /// Whether the tier can be asked, as far as is known.
     pub is_available: bool,
@@ -60,8 +63,9 @@ pub struct ClassStats {
     pub stale_hits: u64,
     /// Lookups that found nothing to serve.
     pub misses: u64,
-    /// Lookups behind those of L1 that found a value in the tier that processes share, fresh or stale: loads that were spared, or made
-    /// behind a stale value. Zero without such a tier.
+    /// Lookups after a miss in L1 that found a value in the tier that processes share, fresh or
+    /// stale: the number of loads that were saved, or made behind a stale value. Zero without such
+    /// a tier.
     pub shared_hits: u64,
     /// Loads started, refreshes of stale values among them.
     pub loads: u64,
@@ -75,12 +79,13 @@ pub struct ClassStats {
     pub timeouts: u64,
     /// Misses that waited for the load of another caller.
     pub collapsed: u64,
-    /// Live entries removed by key or pattern, and invalidations of the whole class. Tags and `clear` cost no walk,
-    /// so what they cover is not counted.
+    /// Live entries removed by key or pattern, and invalidations of the whole class. Tags and
+    /// `clear` need no walk, so their entries are not counted.
     pub invalidations: u64,
     /// Lookups that found a value of another type; they are misses too.
     pub type_mismatches: u64,
-    /// Share of lookups that found a value in L1, fresh or stale, from 0 to 1; none before the first.
+    /// Share of lookups that found a value in L1, fresh or stale, from 0 to 1; `None` before the
+    /// first lookup.
     pub hit_rate: Option<f64>,
 }
 

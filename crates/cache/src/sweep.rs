@@ -1,7 +1,7 @@
-//! The keeper: a thread that gives back the space of dead entries and ends loads that take too long.
+//! The keeper: a thread that frees the space of dead entries and ends loads that take too long.
 //!
-//! A thread, not a task: it needs no runtime, outlives those that come and go, and a walk over many entries does not
-//! hold up tasks. A load that blocks its thread is ended all the same.
+//! It is a thread and not a task: it needs no runtime, outlives any, and a walk over many entries
+//! does not delay tasks. It also ends a load that blocks its thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -14,10 +14,10 @@ use crate::tiers::Tiers;
 /// After a walk over the loads that did not come to its end.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Starts the keeper of a cache; it ends with the cache.
+/// Starts the keeper of a cache. It ends with the cache.
 ///
-/// Where the system has no thread to give, entries still leave by eviction and when a read finds them dead, and loads
-/// have no limit.
+/// If the system cannot start a thread, entries are still removed by eviction and when a read finds
+/// them dead, but loads have no limit.
 pub(crate) fn start(tiers: Weak<Tiers>, bell: Arc<Bell>, every: Duration) {
     let run = move || {
         let mut sweep_at = bell.in_real_time(every);
@@ -45,7 +45,8 @@ pub(crate) fn start(tiers: Weak<Tiers>, bell: Arc<Bell>, every: Duration) {
     drop(thread::Builder::new().name("tidegate-cache-sweep".to_owned()).spawn(run));
 }
 
-/// Values of users are dropped here: a panic of one must not end the thread, and with it the limits of all loads.
+/// Values of users are dropped here. A panic of one must not end the thread, and with it the limits
+/// of all loads.
 fn go_on_after<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }

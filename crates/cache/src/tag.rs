@@ -5,23 +5,27 @@ use std::fmt;
 use crate::key::KeyError;
 use crate::text::{self, HashedText};
 
-/// A name that entries carry, such as `tenant:7`; invalidating it invalidates all of them, in constant time.
+/// A name that entries carry, such as `tenant:7`. Invalidating it invalidates all of them, in
+/// constant time.
 ///
-/// Different parts give different tags, by the same escaping and the same hashing above 200 characters as [`Key`].
+/// Different parts give different tags, by the same escaping and the same hashing above 200
+/// characters as [`Key`].
 ///
 /// [`Key`]: crate::Key
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Tag(pub(crate) HashedText);
 
 impl Tag {
-    /// A tag of one part. A separator in it is escaped: `Tag::new("a:b")` is not `Tag::of(["a", "b"])`.
+    /// Creates a tag of one part. A separator in it is escaped: `Tag::new("a:b")` is not
+    /// `Tag::of(["a", "b"])`.
     ///
     /// A `Display` that fails contributes what it wrote before it failed.
     pub fn new(name: impl fmt::Display) -> Self {
         Self::of([name])
     }
 
-    /// A tag of several parts: `Tag::of(["tenant", id])` reads `tenant:7`. No parts read as one empty part.
+    /// Creates a tag of several parts: `Tag::of(["tenant", id])` reads `tenant:7`. No parts read as
+    /// one empty part.
     ///
     /// A `Display` that fails contributes what it wrote before it failed.
     pub fn of(parts: impl IntoIterator<Item = impl fmt::Display>) -> Self {
@@ -36,12 +40,13 @@ impl Tag {
         Self(HashedText::bounded(&text))
     }
 
-    /// Reads back what [`Tag::as_str`] gave, in this process or another.
+    /// Parses the text of [`Tag::as_str`], from this process or another.
     ///
     /// # Errors
     ///
-    /// [`KeyError::EmptyTag`] when there is no text: it is more likely forgotten than meant. [`KeyError::NotAKey`] when the text is longer
-    /// than a tag or has a character that constructors escape.
+    /// [`KeyError::EmptyTag`] if the text is empty: that is probably a mistake.
+    /// [`KeyError::NotAKey`] if the text is longer than a tag or has a character that constructors
+    /// escape.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.is_empty() { Err(KeyError::EmptyTag) } else { Self::read(text) }
     }

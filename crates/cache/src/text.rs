@@ -1,7 +1,8 @@
 //! The text of keys and tags: shared, hashed once, and unable to imitate another text.
 //!
-//! A text is segments joined by `:`. Every character with a meaning to a separator, a pattern, Redis Cluster's
-//! hash tags, this escaping itself or a terminal is written as `%XX` per UTF-8 byte, so that joining stays injective.
+//! A text consists of segments joined by `:`. Every character with a meaning to a separator, a
+//! pattern, Redis Cluster's hash tags, this escaping itself or a terminal is written as `%XX` per
+//! UTF-8 byte, so that joining stays injective.
 
 use std::collections::hash_map::RandomState;
 use std::fmt::{self, Write};
@@ -16,7 +17,8 @@ pub(crate) const SEPARATOR: char = ':';
 /// Longest text of a key or tag, in characters; what is longer ends in a digest.
 pub(crate) const LONGEST: usize = 200;
 
-/// Characters of leading segments that always survive hashing: `LONGEST` less `:#` and 64 hexadecimal digits.
+/// Characters of leading segments that always survive hashing: `LONGEST` minus `:#` and 64
+/// hexadecimal digits.
 pub(crate) const LONGEST_LEADING: usize = LONGEST - 66;
 
 /// Opens the digest segment; escaped everywhere else, so no plain text starts a segment with it.
@@ -30,7 +32,8 @@ pub(crate) struct HashedText {
 }
 
 impl HashedText {
-    /// Takes `text` as it is when it is short enough, else keeps the leading whole segments and ends in a digest.
+    /// Returns `text` unchanged if it is short enough. Otherwise keeps the leading whole segments
+    /// and appends a digest.
     pub(crate) fn bounded(text: &str) -> Self {
         match cut_at(text, LONGEST) {
             None => Self::new(text),
@@ -65,7 +68,7 @@ impl Hash for HashedText {
     }
 }
 
-/// Hashes with a seed drawn once per process, so that nobody can choose keys that collide.
+/// Hashes with a seed drawn once per process, so that no client can choose keys that collide.
 fn hash_of(text: &str) -> u64 {
     static SEED: OnceLock<RandomState> = OnceLock::new();
     SEED.get_or_init(RandomState::new).hash_one(text)
@@ -148,7 +151,7 @@ pub(crate) fn push_escaped(out: &mut String, value: &impl fmt::Display) -> fmt::
     write!(Escaped(out), "{value}")
 }
 
-/// What `push_escaped` was given; none when it did not write this.
+/// Returns the argument of `push_escaped`. `None` if `push_escaped` did not write this text.
 pub(crate) fn unescaped(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -218,7 +221,8 @@ impl Hasher for Taken {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Not reached by `HashedText`; still a valid hash (FNV-1a), should a type with more fields appear.
+        // Not reached by `HashedText`. Still a valid hash (FNV-1a), in case a type with more fields
+        // is added.
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

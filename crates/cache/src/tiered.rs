@@ -33,7 +33,7 @@ impl TieredCache {
         self.tiers.sweep()
     }
 
-    /// What the cache holds and has done. Costs a lock per shard.
+    /// Returns the content and the counters of the cache. Costs a lock per shard.
     pub fn stats(&self) -> CacheStats {
         let memory = &self.tiers.memory;
         let classes: Vec<ClassStats> = self.tiers.classes.all().iter().map(|class| ClassStats::of(class)).collect();

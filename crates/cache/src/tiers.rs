@@ -19,7 +19,7 @@ use crate::memory::{self, Memory};
 use crate::places::Places;
 use crate::slot::{Anything, Slot, State};
 
-/// What clones of a cache share: the tiers in order, and what guards them.
+/// State that clones of a cache share: the tiers in order, and their guards.
 pub(crate) struct Tiers {
     pub(crate) memory: Memory,
     pub(crate) flights: FlightTable,
@@ -31,7 +31,7 @@ pub(crate) struct Tiers {
     pub(crate) listeners: Listeners,
     pub(crate) bell: Arc<Bell>,
     pub(crate) dice: Dice,
-    /// Where loads of all classes find a place, if they are bounded.
+    /// Permits for loads of all classes, if they are bounded.
     pub(crate) places: Option<Places>,
     pub(crate) l2: Option<Arc<L2>>,
 }

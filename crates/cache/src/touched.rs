@@ -5,7 +5,8 @@ use crate::tag::Tag;
 
 /// The keys and tags that a store write makes stale.
 ///
-/// A write returns one, and whoever commits hands it to [`TieredCache::invalidate`]: `#[must_use]` reminds who forgets.
+/// A write returns one, and the code that commits passes it to [`TieredCache::invalidate`].
+/// `#[must_use]` warns if it forgets.
 ///
 /// [`TieredCache::invalidate`]: crate::TieredCache::invalidate
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

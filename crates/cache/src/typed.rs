@@ -259,7 +259,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// What `get_or_load` does when there is more to do than to return what was found.
+    /// Completes `get_or_load` if there is more to do than to return the found value.
     async fn finish<E, F, Fut>(
         &self,
         key: &Key,
@@ -298,7 +298,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let mut fill = fill.into();
         self.cache.tiers.settle(&self.class, &mut fill);
         if fill.keep != Keep::Value {
-            // What L2 can't be told of that, it owes.
+            // If L2 cannot be notified of it, the invalidation is owed.
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
@@ -309,7 +309,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         stored
     }
 
-    /// The part of [`set`](Self::set) that waits for nothing: L1, and what L2 is to be told.
+    /// The part of [`set`](Self::set) that waits for nothing: L1, and the value to store in L2.
     pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> (bool, Option<New>) {
         let since = self.cache.tiers.fence.now();
         let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else {
@@ -348,11 +348,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         inserted
     }
 
-    /// Invalidates the key; tells whether L1 held a live value.
+    /// Invalidates the key. Returns whether L1 held a live value.
     ///
     /// # Errors
     ///
-    /// As [`TieredCache::invalidate`].
+    /// Those of [`TieredCache::invalidate`].
     pub async fn remove(&self, key: &Key) -> Result<bool, Owed> {
         self.cache.invalidate_key(key).await
     }

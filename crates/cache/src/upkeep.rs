@@ -21,7 +21,7 @@ impl Tiers {
             Some(cap) => (own.min(cap), cap, own),
             None => (own, own, Duration::ZERO),
         };
-        // What lies in L2 does not slide.
+        // Values in L2 do not slide.
         let (fresh, whole, idle) = mark.map_or((fresh, whole, idle), |mark| {
             (class.ttl.in_l1_above_l2(mark.left, &self.dice), mark.left, Duration::ZERO)
         });
@@ -48,7 +48,7 @@ impl Tiers {
         }
     }
 
-    /// Tells of what an insertion drove out.
+    /// Reports the values that an insertion removed.
     pub(crate) fn report_left(&self, key: &Key, inserted: &Inserted) {
         if let Some(observer) = &self.observer {
             for key in inserted.evicted(key) {
@@ -64,7 +64,7 @@ impl Tiers {
         }
     }
 
-    /// Tells of what was removed. The caller holds no lock.
+    /// Reports a removed value. The caller holds no lock.
     pub(crate) fn report_removed(&self, key: &Key, removed: &Slot, cause: Removal) {
         self.notify(&Event::Removed { tier: memory::NAME, key, cause });
         self.listeners.tell(removed.class, key, &removed.value, cause);
@@ -109,7 +109,7 @@ impl Tiers {
         if times.is_due(now, &self.dice) { State::Waning(left) } else { State::Fresh(left) }
     }
 
-    /// Removes a dead entry, unless there is another one by now; tells whether it did.
+    /// Removes a dead entry, unless another one has replaced it. Returns whether it did.
     #[cold]
     pub(crate) fn bury(&self, key: &Key, slot: &Slot) -> bool {
         let is_removed = self.memory.discard(key, slot);

@@ -1,4 +1,5 @@
-//! A start that is not cold: which keys were hottest, kept over a restart and loaded again, hottest first.
+//! A start that is not cold: remembers the hottest keys over a restart and loads them again,
+//! hottest first.
 
 mod file;
 mod handle;

@@ -9,8 +9,8 @@ use crate::handle::TypedCache;
 use crate::tiered::TieredCache;
 use crate::tiers::Tiers;
 
-/// A [`TypedCache`] that does not keep its cache alive: for what the cache itself holds, such as a listener of
-/// [`TypedCache::on_removal`].
+/// A [`TypedCache`] that does not keep its cache alive, for objects that the cache itself holds,
+/// such as a listener of [`TypedCache::on_removal`].
 pub struct WeakTypedCache<V> {
     tiers: Weak<Tiers>,
     class: Arc<Class>,

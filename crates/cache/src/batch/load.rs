@@ -1,4 +1,4 @@
-//! The load of a batch: one task and one loader call for all keys that nobody else loads.
+//! The load of a batch: one task and one loader call for all keys that no other caller loads.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -28,9 +28,9 @@ use crate::tiers::Tiers;
 /// A key that this batch loads.
 pub(super) type Own = (Key, Arc<Flight>);
 
-/// What there is to bring.
+/// Work of a batch load.
 pub(super) enum Errand<F> {
-    /// What L2 has, and no more.
+    /// Read L2, and no more.
     Look,
     /// The rest with one call of the loader.
     Load(F),
@@ -86,7 +86,7 @@ struct Load<V> {
     landings: Vec<Option<Landing>>,
 }
 
-/// What was brought for the keys at these places.
+/// Result for the keys at these indexes.
 struct Filled<V> {
     places: Vec<usize>,
     fills: Vec<Fill<V>>,
@@ -100,7 +100,7 @@ struct Filled<V> {
 }
 
 impl<V: Send + Sync + 'static> Load<V> {
-    /// Lands all that has a value; tells how long the loader took, if it ran.
+    /// Stores all results that have a value. Returns how long the loader took, if it ran.
     async fn run<E, F, Fut, I>(&mut self, errand: Errand<F>) -> Result<Option<Duration>, Halted<E>>
     where
         F: FnOnce(Vec<Key>) -> Fut + Send,
@@ -206,7 +206,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         let Some(codec) = self.form.codec.clone() else { return };
         let Filled { places, fills, absent, loaded_in, began, was_there } = filled;
         if let Some(tickets) = &mut tickets {
-            // Before it lands: who reads next must not find it there again.
+            // Before the load ends: otherwise the next reader would find the value there again.
             l2.forget_absent(tickets, absent.iter().map(|place| &self.own[*place].0), patience).await;
         }
         let loaded = places.into_iter().zip(fills).zip(began.into_iter().zip(was_there));

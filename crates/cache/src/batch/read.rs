@@ -36,7 +36,7 @@ enum Awaited<V> {
     Others(Arc<Flight>, Option<Doubt>),
 }
 
-/// Whether a load that somebody else began is young enough is known at its end.
+/// A load that another caller began is known to be young enough only at its end.
 #[derive(Clone, Copy)]
 struct Doubt {
     arrived: Generation,
@@ -57,7 +57,7 @@ impl Doubt {
     }
 }
 
-/// What a batch knows of a key before it waits for anything.
+/// State of a key before the batch waits for anything.
 enum Answer<V> {
     Known(Read<V>),
     /// A stale value, the load behind it, and what that had heard of changes when it was joined.
@@ -348,7 +348,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// What the load behind a stale value brings in time, or that value.
+    /// Returns the value that the load behind a stale value returns in time, or the stale value.
     async fn newer_than<E: Send + Sync + 'static>(
         &self,
         value: Arc<V>,

@@ -52,7 +52,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         };
         let clear = async {
             if !uncached.is_empty() {
-                // What L2 can't be told of that, it owes.
+                // If L2 cannot be notified of it, the invalidation is owed.
                 let _ = self.cache.invalidate_keys(&uncached).await;
             }
         };

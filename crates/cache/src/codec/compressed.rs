@@ -15,8 +15,9 @@ const HEADER: usize = 5;
 
 /// The bytes of another codec, compressed with Zstandard above a size.
 ///
-/// The limit of the inner codec holds for its own bytes, before compression and after decompression: what claims to be larger
-/// is refused before room is made for it ([`CodecError::TooBig`]), what turns out larger than it claims is refused as well.
+/// The limit of the inner codec applies to its own bytes, before compression and after
+/// decompression. Bytes that claim to be larger are refused before memory is allocated for them
+/// ([`CodecError::TooBig`]). Bytes that turn out larger than they claim are refused too.
 ///
 /// Around another `Compressed` it does nothing more than that one.
 #[derive(Debug, Clone, Copy)]
@@ -32,14 +33,16 @@ impl<C> Compressed<C> {
         Self { inner, above: 1024, level: 3 }
     }
 
-    /// Compresses values of more than so many bytes. What does not become smaller is stored as it is.
+    /// Compresses values of more than this number of bytes. A value that does not become smaller is
+    /// stored as it is.
     #[must_use]
     pub const fn above(mut self, bytes: usize) -> Self {
         self.above = bytes;
         self
     }
 
-    /// The level of Zstandard, 1 (fast) to 19 (small) and below zero for faster yet; others are brought into its range.
+    /// Sets the level of Zstandard: 1 (fast) to 19 (small), below zero for even faster. Other
+    /// values are clamped.
     #[must_use]
     pub const fn level(mut self, level: i32) -> Self {
         self.level = level;

@@ -18,7 +18,8 @@ impl Json {
         Self::version(0)
     }
 
-    /// JSON in this version of the value's shape: raise it whenever a field changes its meaning or can no longer be read.
+    /// JSON in this version of the value's shape. Raise the version whenever a field changes its
+    /// meaning or can no longer be read.
     pub const fn version(version: u8) -> Self {
         Self { version, limit: LIMIT }
     }

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Codec, CodecError, LIMIT, terse};
 
-/// Deepest nesting that is read, as in JSON: bytes of anybody must not exhaust the stack.
+/// Deepest nesting that is read, as in JSON: foreign bytes must not exhaust the stack.
 const DEPTH: usize = 128;
 
 /// Values as `MessagePack`, through serde: smaller than JSON, and faster to write and to read.
 ///
-/// Structs are written with the names of their fields, so that a field with a default can be added without a new version.
+/// Structs are written with the names of their fields, so that a field with a default can be added
+/// without a new version.
 #[derive(Debug, Clone, Copy)]
 pub struct MessagePack {
     version: u8,
@@ -24,8 +25,8 @@ impl MessagePack {
         Self::version(0)
     }
 
-    /// `MessagePack` in this version of the value's shape: raise it whenever a field changes its meaning or can no longer be
-    /// read.
+    /// `MessagePack` in this version of the value's shape. Raise the version whenever a field
+    /// changes its meaning or can no longer be read.
     pub const fn version(version: u8) -> Self {
         Self { version, limit: LIMIT }
     }

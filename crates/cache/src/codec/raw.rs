@@ -6,8 +6,9 @@ use super::{Codec, CodecError, LIMIT};
 
 /// Bytes as they are: `Bytes`, `Vec<u8>`, and text as `String`.
 ///
-/// Writing `Bytes` copies nothing before the entry is put together. Reading copies once: what Redis answers shares its room
-/// with other answers, which a value in L1 would hold as well.
+/// An encode of `Bytes` copies nothing before the entry is put together. A decode copies once: a
+/// reply of Redis shares its memory with other replies, which a value in L1 would keep allocated
+/// too.
 #[derive(Debug, Clone, Copy)]
 pub struct RawBytes {
     limit: usize,

@@ -1,4 +1,5 @@
-//! A value behind one byte, its codec's version: for what lies in Redis in a place of its own, where no other codec writes.
+//! A value after one byte, its codec's version: for values in a Redis key that no other codec
+//! writes.
 
 use super::{Codec, CodecError};
 

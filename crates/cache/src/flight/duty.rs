@@ -15,11 +15,11 @@ pub(super) struct Duty(Mutex<State>);
 
 #[derive(Default)]
 enum State {
-    /// Nobody waits, and nobody has begun to look.
+    /// No caller waits, and none has begun to query.
     #[default]
     Open,
     Led(GoOn),
-    /// Somebody waits, or sees to it.
+    /// A caller waits, or takes care of it.
     Taken,
 }
 
@@ -38,7 +38,7 @@ impl Duty {
         false
     }
 
-    /// Takes it over, from whoever leads.
+    /// Takes the duty over from the leader.
     pub(super) fn take(&self) -> Option<GoOn> {
         match std::mem::replace(&mut *self.state(), State::Taken) {
             State::Led(go_on) => Some(go_on),

@@ -32,7 +32,7 @@ type Shard = HashMap<Key, Vec<Arc<Flight>>, Prehashed>;
 /// keys.
 pub(crate) struct FlightTable {
     shards: Box<[Mutex<Shard>]>,
-    /// Those that run on, though they are no longer in the table.
+    /// Flights that continue although they are no longer in the table.
     fenced: Mutex<Vec<Weak<Flight>>>,
 }
 
@@ -70,7 +70,8 @@ impl FlightTable {
         Entered::Started(flight)
     }
 
-    /// Enters a flight that nobody joins: a write, which may fill only if nothing else did since.
+    /// Enters a flight that no caller joins: a write, which may fill only if no other flight has
+    /// filled since.
     pub(crate) fn begin(&self, key: &Key, flight: &Arc<Flight>) {
         self.shard(key).entry(key.clone()).or_default().push(Arc::clone(flight));
     }
@@ -123,7 +124,7 @@ impl FlightTable {
         change()
     }
 
-    /// Ends the loads whose time is over; tells when that of the next one is.
+    /// Ends the loads whose time is over. Returns when that of the next one is.
     pub(crate) fn cut_off(&self, now: Duration) -> Option<Duration> {
         let (mut overdue, mut next) = (Vec::new(), None::<Duration>);
         let mut is_over = |flight: &Arc<Flight>| {

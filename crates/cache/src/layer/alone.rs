@@ -1,5 +1,6 @@
-//! Who may wait for whom: nobody where a response was its asker's alone when it was last asked for, and requests with an
-//! `Authorization` for one another where it said that they may share it.
+//! Which requests may wait for one another. None may if the last response of the target was private
+//! to its client. Requests with an `Authorization` may only if the response said that they may
+//! share it.
 
 use std::time::Duration;
 
@@ -9,15 +10,15 @@ use crate::key::Key;
 
 /// For how long that is remembered after the last response that was so.
 const REMEMBERED: Duration = Duration::from_secs(60);
-/// Of so many keys.
+/// Maximum number of remembered keys.
 const MOST: usize = 4_096;
 
-/// Why a response was its asker's alone.
+/// Reason why a response was private to its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Because {
     /// Its status or its headers say so.
     Head,
-    /// Of its body, which nobody knows before it was read: it is too long, broke off, or has trailers.
+    /// Its body, which is not known before it was read: it is too long, broke off, or has trailers.
     Body,
 }
 
@@ -28,16 +29,18 @@ pub(super) enum Company {
     All,
     /// All with one: the response said that they may share it (RFC 9111, 3.5).
     Authorized,
-    /// Nobody.
+    /// No other request.
     None,
 }
 
-/// Keys whose last response must not be shared, apart for those with an `Authorization` and those without: what one of them may not
-/// share the others may. In a table of its own, so that whoever asks for a thousand such targets drives nothing out of the cache.
+/// Keys whose last response must not be shared, separately for requests with and without an
+/// `Authorization`: a response that one group may not share, the other may. The table is separate
+/// from the cache, so that a client that requests a thousand such targets evicts nothing from the
+/// cache.
 pub(super) struct Alone {
     notes: Cache<(Key, bool), (Because, Duration)>,
-    /// Keys of which authorized requests shared a response, and until when it is expected that they may again. Each answer is
-    /// judged anew: one that may not be shared is given to its asker alone.
+    /// Keys of which authorized requests shared a response, and until when that is expected again.
+    /// Each response is judged anew: one that may not be shared goes to its client alone.
     open: Cache<Key, Duration>,
 }
 
@@ -46,7 +49,7 @@ impl Alone {
         Self { notes: Cache::new(MOST), open: Cache::new(MOST) }
     }
 
-    /// Why this request is to be made for its asker alone, if it is.
+    /// Returns why this request must be sent for its client alone, if so.
     pub(super) fn because(&self, key: &Key, is_authorized: bool, now: Duration) -> Option<Because> {
         let (because, until) = self.notes.get(&(key.clone(), is_authorized))?;
         (now < until).then_some(because)

@@ -9,13 +9,13 @@ const LONGEST: u64 = 1 << 31;
 
 /// The directives of all `Cache-Control` lines, names in lower case.
 ///
-/// Text that is no directive is skipped, text that is no ASCII still tells its directives: what says `private` must not be
-/// overheard for the sake of a character beside it.
+/// Text that is not a directive is skipped. Text that is not ASCII still yields its directives: a
+/// `private` must not be missed because of a character beside it.
 #[derive(Debug, Default)]
 pub(super) struct Directives(Vec<(String, Option<String>)>);
 
 impl Directives {
-    /// Of a response.
+    /// Returns the directives of a response.
     pub(super) fn of_response(headers: &HeaderMap) -> Self {
         let mut found = Vec::new();
         for line in headers.get_all(CACHE_CONTROL) {
@@ -24,7 +24,8 @@ impl Directives {
         Self(found)
     }
 
-    /// Of a request, where `Pragma: no-cache` stands for a `Cache-Control` that isn't there.
+    /// Returns the directives of a request. `Pragma: no-cache` counts if there is no
+    /// `Cache-Control`.
     pub(super) fn of_request(headers: &HeaderMap) -> Self {
         let mut directives = Self::of_response(headers);
         let says_no_cache = |line: &http::HeaderValue| {
@@ -43,8 +44,8 @@ impl Directives {
         self.0.iter().any(|(known, _)| known == name)
     }
 
-    /// The seconds that it names. What is no number counts as zero, and so does a name that says two different things:
-    /// both mean "already stale".
+    /// Returns the seconds of a directive. A value that is not a number counts as zero, and so do
+    /// two different values: both mean "already stale".
     pub(super) fn seconds(&self, name: &str) -> Option<Duration> {
         let mut named = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| seconds(value.as_deref()));
         let first = named.next()?;
@@ -58,7 +59,8 @@ fn seconds(value: Option<&str>) -> Duration {
     digits.map_or(Duration::ZERO, |digits| Duration::from_secs(digits.parse().unwrap_or(LONGEST).min(LONGEST)))
 }
 
-/// Reads `name`, `name=token` and `name="text"`, separated by commas; a comma or an equals sign within quotes is text.
+/// Parses `name`, `name=token` and `name="text"`, separated by commas. A comma or an equals sign
+/// within quotes is text.
 fn read(line: &str, into: &mut Vec<(String, Option<String>)>) {
     let mut rest = line.chars();
     let (mut name, mut value) = (String::new(), None::<String>);

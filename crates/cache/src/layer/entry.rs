@@ -9,11 +9,12 @@ use http::{StatusCode, header};
 use super::freshness::Freshness;
 use super::vary::Selection;
 
-/// What a load brings.
+/// Result of a load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are responses, and each lies in an `Arc` of its own")]
 pub(super) enum Entry {
-    /// A response that is its asker's alone. It is told to those who wait, and kept nowhere.
+    /// A response that is private to its client. The waiting requests are notified, and no tier
+    /// keeps it.
     Unshared,
     /// A response that may be kept.
     Kept(Kept),
@@ -29,7 +30,7 @@ impl Entry {
     }
 }
 
-/// A response that may be given to whoever its selection admits.
+/// A response that may go to every request that its selection admits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) status: StatusCode,

@@ -1,4 +1,5 @@
-//! Which responses may be kept, and for how long each may be believed (RFC 9111, sections 3 and 4.2; RFC 5861).
+//! Which responses may be kept, and how long each is fresh (RFC 9111, sections 3 and 4.2; RFC
+//! 5861).
 
 use std::time::{Duration, SystemTime};
 
@@ -10,8 +11,9 @@ use super::directives::Directives;
 /// Statuses whose meaning for a cache is known here. Partial content is not.
 const UNDERSTOOD: [u16; 15] = [200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 451, 501];
 
-/// Whether an answer of this status says nothing of what its target has for others: one client was refused, or it is not known
-/// here what it means. Failures of the origin are such answers as well.
+/// Whether a response of this status says nothing about the target for other clients: one client
+/// was refused, or the meaning of the status is not known. Failures of the origin are such
+/// responses too.
 pub(super) fn is_refusal(status: StatusCode) -> bool {
     !UNDERSTOOD.contains(&status.as_u16())
 }
@@ -38,7 +40,7 @@ impl Freshness {
     }
 }
 
-/// What asked for a response, as far as it matters to whether the response may be kept.
+/// Properties of the request for a response that decide whether the response may be kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub(super) is_authorized: bool,

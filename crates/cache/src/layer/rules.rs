@@ -23,7 +23,8 @@ pub(super) type PassWhen = Box<dyn Fn(&request::Parts) -> bool + Send + Sync>;
 pub(super) type Lifetimes = Box<dyn Fn(StatusCode) -> Option<Duration> + Send + Sync>;
 pub(super) type Now = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// Tags that a handler gives its response, as an extension of the response: what is kept of it can be invalidated by them.
+/// Tags that a handler gives its response, as an extension of the response. The kept response can
+/// be invalidated by them.
 #[derive(Debug, Clone, Default)]
 pub struct ResponseTags(pub Vec<Tag>);
 
@@ -42,7 +43,7 @@ pub(super) struct Rules {
     pub(super) now: Now,
 }
 
-/// What is to be done with a request.
+/// Way in which a request is handled.
 pub(super) enum Plan {
     /// Nothing is kept and nothing dropped.
     Forward(Why),
@@ -55,7 +56,7 @@ pub(super) enum Plan {
 }
 
 impl Rules {
-    /// What is to be done with a request, which has a body or none.
+    /// Returns how to handle a request, with or without a body.
     pub(super) fn plan(&self, request: &request::Parts, has_body: bool) -> Plan {
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         if !is_read && request.method.is_safe() {
@@ -78,7 +79,7 @@ impl Rules {
         }
     }
 
-    /// Tells why nothing is kept of a read.
+    /// Reports why the response to a read is not kept.
     pub(super) fn not_kept(&self, reason: &'static str) {
         let class = self.cache.class().name();
         self.cache.cache().tiers.notify(&Event::ResponseNotKept { class, reason });
@@ -98,7 +99,7 @@ impl Rules {
         self.cache.cache().tiers.clock.now()
     }
 
-    /// Takes the tags out of a response: they are nobody else's business.
+    /// Removes the tags from a response, because they are internal.
     pub(super) fn take_tags(&self, response: &mut http::response::Parts) -> Vec<Tag> {
         let mut tags = response.extensions.remove::<ResponseTags>().unwrap_or_default().0;
         for line in response.headers.get_all(&self.tag_header) {

@@ -1,4 +1,5 @@
-//! `Cache-Status` (RFC 9211): what this cache did with a request, appended to what caches behind it say.
+//! `Cache-Status` (RFC 9211): what this cache did with a request, appended to the values of the
+//! caches behind it.
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -9,14 +10,14 @@ use super::entry::Kept;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// What was done.
+/// Action of the cache.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Done {
     /// Answered without the origin.
     pub(super) is_hit: bool,
     /// Why the origin was asked.
     pub(super) forwarded: Option<&'static str>,
-    /// What it said, where that isn't the answer's status.
+    /// Status of the origin, if it differs from that of the answer.
     pub(super) origin_status: Option<u16>,
     pub(super) is_stored: bool,
     pub(super) is_collapsed: bool,

@@ -9,8 +9,9 @@ use super::vary::Selection;
 use crate::key::{Key, KeyBuilder};
 use crate::tag::Tag;
 
-/// Headers by which frameworks and proxies let a client choose host, path, scheme or method. An origin that heeds one and
-/// doesn't say so in `Vary` would otherwise answer everybody with what one client chose: so they are part of the key.
+/// Headers by which frameworks and proxies let a client choose host, path, scheme or method. An
+/// origin that obeys one without naming it in `Vary` would otherwise answer all clients with the
+/// choice of one client. So they are part of the key.
 pub(super) const TRICKY: [&str; 14] = [
     "x-forwarded-host",
     "x-forwarded-port",
@@ -30,16 +31,17 @@ pub(super) const TRICKY: [&str; 14] = [
 
 /// The target of a request within its scope.
 ///
-/// For the tag, by which a change drops all that is kept of a target, scheme and host are written in lower case, without user
-/// information and a default port, and an empty path is `/`. In the key nothing is made alike: what the origin can tell apart,
-/// the key tells apart.
+/// In the tag, by which a change drops all kept responses of a target, scheme and host are in lower
+/// case, without user information and a default port, and an empty path is `/`. The key is not
+/// normalized: targets that the origin can distinguish have different keys.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     scope: String,
     scheme: &'static str,
     host: String,
     path: String,
-    /// Of what else the origin is told of the target, if there is anything: the host in another form, and the keyed headers.
+    /// Hash of the other data of the target that the origin receives, if any: the host in another
+    /// form, and the keyed headers.
     digest: Option<String>,
 }
 
@@ -94,7 +96,7 @@ impl Target {
         Tag::of(["http", self.scope.as_str(), self.scheme, &self.host, &self.path])
     }
 
-    /// What a `Location` or `Content-Location` names, if it is of the same origin.
+    /// Returns the target of a `Location` or `Content-Location`, if it is of the same origin.
     pub(super) fn beside(&self, location: &str) -> Option<Self> {
         let uri: Uri = location.parse().ok()?;
         match (uri.scheme_str(), uri.authority()) {
@@ -121,8 +123,8 @@ fn plain_host(host: &str, scheme: &str) -> String {
     host.strip_suffix(default).map_or(host.clone(), str::to_owned)
 }
 
-/// What the origin is told, as a hash: header values may be credentials. Each length stands before its text, so that no two
-/// requests meet in one hash.
+/// Data that the origin receives, as a hash: header values may be credentials. Each length precedes
+/// its text, so that no two requests have the same input.
 #[derive(Default)]
 struct Told(Option<Sha256>);
 

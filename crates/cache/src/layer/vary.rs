@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 /// More headers than this make nearly every request another variant: such a response is not kept.
 const MOST: usize = 8;
 
-/// The headers that chose a response, and what they said. Kept as a hash: they may be credentials.
+/// The headers that chose a response, and a hash of their values, which may be credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Selection {
     pub(super) names: Vec<HeaderName>,
@@ -15,7 +15,8 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// What a response to this request was chosen by; none where its `Vary` can't be kept to.
+    /// Returns the headers that chose a response to this request. `None` if its `Vary` cannot be
+    /// obeyed.
     pub(super) fn of(request: &HeaderMap, response: &HeaderMap) -> Option<Self> {
         let mut names = Vec::new();
         for line in response.get_all(VARY) {
@@ -46,8 +47,8 @@ impl Selection {
     }
 }
 
-/// All lines of each header, joined as one, blanks around commas left out; absent is not the same as empty. Each
-/// length stands before its text, so that no two requests meet in one hash.
+/// Hashes all lines of each header, joined as one, without blanks around commas. Absent is not the
+/// same as empty. Each length precedes its text, so that no two requests have the same input.
 fn digest(names: &[HeaderName], request: &HeaderMap) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut text = Vec::new();

@@ -14,7 +14,7 @@ use super::entry::Kept;
 /// Why a request goes past the cache, in the words of RFC 9211; or `body`, which is a `bypass`.
 pub(super) type Why = &'static str;
 
-/// What a kept response is to a request.
+/// Relation of a kept response to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     /// Its answer.
@@ -41,11 +41,11 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    /// What a GET or HEAD wants.
+    /// Returns the requirements of a GET or HEAD.
     ///
     /// # Errors
     ///
-    /// Why it must go to the origin, whatever is kept.
+    /// Reason why it must go to the origin, whatever is kept.
     pub(super) fn of(request: &request::Parts, has_body: bool, obeys: bool) -> Result<Self, Why> {
         let headers = &request.headers;
         if headers.contains_key(RANGE) || headers.contains_key(IF_RANGE) {
@@ -115,7 +115,8 @@ impl Wants {
     }
 }
 
-/// Makes a request that asks whether `kept` still holds; of what the client itself has, the origin need not know.
+/// Turns a request into one that checks whether `kept` is still valid. The origin need not know
+/// which response the client has.
 pub(super) fn validate(headers: &mut HeaderMap, kept: Option<&Kept>) {
     headers.remove(IF_NONE_MATCH);
     headers.remove(IF_MODIFIED_SINCE);

@@ -20,7 +20,7 @@ use crate::read::Source;
 use crate::slot::Anything;
 use crate::tiers::Tiers;
 
-/// What a load may still spend on L2, where its caller has looked at a glance already.
+/// Time that a load may still spend on L2 after the glance of its caller.
 #[derive(Default)]
 pub(crate) struct L2Left(Option<Patience>);
 
@@ -113,7 +113,7 @@ impl Tiers {
         Ok(Brought::loaded(pack(fill, form.weigh), loaded_in))
     }
 
-    /// Runs the loader, once there is a place for it; and tells what it brought, and in what time.
+    /// Runs the loader once it has a permit. Returns its result and its duration.
     async fn run<V, E, F, Fut>(
         &self,
         key: &Key,
@@ -149,7 +149,8 @@ impl Tiers {
             class.counters.add(Count::Queued);
             self.notify(&Event::LoadQueued { class: class.ttl.name(), key });
         };
-        // That of the class first: whoever waits for it keeps no place from the others.
+        // The permit of the class first: a load that waits for it keeps none of the common permits
+        // from others.
         let mut held = Vec::new();
         for places in class.places.as_deref().into_iter().chain(&self.places) {
             held.extend(places.enter(flight, in_line).await?);
@@ -161,7 +162,7 @@ impl Tiers {
         Ok((loaded.map_err(Halted::Failed)?, self.clock.precise().saturating_sub(started)))
     }
 
-    /// What L1 holds of a key that its handle has no form for in L2, where there is one.
+    /// Returns the value of L1 for a key whose handle has no form for L2, if there is an L2.
     pub(crate) fn held_above_l2(&self, key: &Key) -> Option<Anything> {
         self.l2.as_ref()?;
         self.memory.peek(key).map(|slot| slot.value)
@@ -177,7 +178,7 @@ impl Tiers {
         let gone =
             before.into_iter().filter(|(key, before)| before.as_ref().is_some_and(|before| is_there(key, before)));
         let gone = gone.map(|(key, _)| Debt::Key(key.clone())).collect();
-        // What could not be told is owed.
+        // An invalidation that fails is owed.
         drop(l2.invalidate(gone).await);
     }
 }

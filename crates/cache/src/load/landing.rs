@@ -1,4 +1,4 @@
-//! The end of a load: what it brought goes to L1 and to everybody who waits.
+//! The end of a load: its result goes to L1 and to all waiting callers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// How the task of a load ended.
 pub(crate) enum Ended {
     Brought(Brought),
-    /// There is none: the loader said so, after this time, or L2 where nobody loads.
+    /// There is no value: the loader said so, after this time, or L2 if no caller loads.
     Absent(Option<Duration>),
     Failed(Anything),
     Panicked,
@@ -125,7 +125,7 @@ impl Landing {
         (slot, inserted, outdated)
     }
 
-    /// Where the loader has nothing any more, what it was to replace is not served on.
+    /// If the loader no longer has a value, the old one is no longer served.
     fn leave_absent(&self, was_loaded: bool) -> Option<Slot> {
         let flights = &self.tiers.flights;
         flights.leave(

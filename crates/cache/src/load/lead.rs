@@ -56,14 +56,15 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             Ok(None) => return drop(leader),
             Err(_) => Ended::Panicked,
         };
-        // Where somebody else has it made, that counts.
+        // If another caller has it made, that one counts.
         if flight.take_duty().is_some() {
             Landing::new(Arc::clone(&self.cache.tiers), Arc::clone(&self.class), key, flight).land(ended);
         }
     }
 }
 
-/// Looks by itself. When it goes, whatever it found, a task sees to what nobody else does.
+/// A caller that queries on its own. When it is dropped, whatever it found, a task does what no
+/// other caller does.
 struct Leader<'a>(&'a Flight);
 
 impl Drop for Leader<'_> {

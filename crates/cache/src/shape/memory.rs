@@ -41,7 +41,8 @@ enum Data {
 struct Cell {
     until: Duration,
     data: Data,
-    /// It lies under its key no longer, or will not in a moment: whoever found it looks again.
+    /// Its key no longer holds it, or will not in a moment: a caller that found it must search
+    /// again.
     is_gone: bool,
 }
 
@@ -68,7 +69,8 @@ impl MemoryShapes {
         Self { cells: Cache::new(keys.max(1)), clock, hasher: RandomState::new(), unswept }
     }
 
-    /// Changes a key, which is empty when it is new or expired. A change that fails must have changed nothing.
+    /// Changes a key, which is empty if it is new or expired. A change that fails must have changed
+    /// nothing.
     fn change<T>(
         &self,
         kind: Kind,
@@ -114,11 +116,12 @@ impl MemoryShapes {
         Ok(cell)
     }
 
-    /// Forgets what has expired. It comes by after as many new keys as there were, so a new key pays for two old ones at most.
+    /// Removes expired keys. It runs after as many new keys as there were, so a new key pays for at
+    /// most two old ones.
     fn sweep(&self) {
         let now = self.clock.now();
         self.cells.retain(|_, cell| {
-            // Who holds it uses it.
+            // A locked cell is in use.
             let Ok(mut locked) = cell.try_lock() else { return true };
             locked.is_gone = now >= locked.until;
             !locked.is_gone
@@ -158,7 +161,7 @@ impl MemoryShapes {
     }
 }
 
-/// The data as one kind; another kind can't lie there, and would be begun anew.
+/// Returns the data as one kind. A cell cannot have another kind; if it did, it would start anew.
 macro_rules! as_kind {
     ($data:expr, $kind:path, $new:expr) => {{
         if !matches!($data, $kind(_)) {
@@ -372,7 +375,7 @@ impl ShapeStore for MemoryShapes {
         let Some(cell) = self.cells.get(&place) else { return Ok(false) };
         let was_live = {
             let mut cell = lock(&cell);
-            // Whoever writes from now on writes into a cell of its own.
+            // Later writes go to a cell of their own.
             !std::mem::replace(&mut cell.is_gone, true) && self.clock.now() < cell.until
         };
         self.remove(&place, &cell);

@@ -14,7 +14,8 @@ use crate::ttl::TtlClass;
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new("shape write", include_str!("lua/write.lua")));
 
-/// What a write must not exceed: the command that counts, the one that tells whether it is there already, and the most.
+/// Limit of a write: the command that counts, the one that returns whether the item exists already,
+/// and the maximum.
 type Limit = (&'static str, &'static str, usize);
 
 /// The shapes of one [`Shapes`](crate::Shapes).
@@ -203,7 +204,8 @@ impl ShapeStore for RedisShapes {
 
     async fn ttl(&self, kind: Kind, key: &Key) -> Result<Option<Duration>, ShapeError> {
         let left = self.read("PTTL", kind, key, None).await?.as_int()?;
-        // Below zero there is no such key, or one without expiry, which nobody here wrote.
+        // Negative if there is no such key, or one without an expiry, which this crate never
+        // writes.
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
 

@@ -100,8 +100,8 @@ const LIMIT: usize = 10_000;
 ///
 /// In Redis each operation is one script and one round trip. `add_to_many` sends one script for 64
 /// keys (in a cluster: for the keys of one slot), `remove_from_many` one for each key; both have up
-/// to 1,024 keys under way at once. A key takes about 15 µs of the server's time. `n` is the size of
-/// the set, `k` the number of members that are written or returned:
+/// to 1,024 keys in flight at once. A key takes about 15 µs of the server's time. `n` is the size
+/// of the set, `k` the number of members that are written or returned:
 ///
 /// | operation | in Redis | in memory |
 /// |---|---|---|

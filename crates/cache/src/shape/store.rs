@@ -39,7 +39,7 @@ pub(super) trait ShapeStore: Send + Sync + 'static {
     /// The TTL of a class here.
     fn lifetime(&self, class: &TtlClass) -> Duration;
 
-    /// Tells whether the field is new.
+    /// Returns whether the field is new.
     async fn hash_set(
         &self,
         key: &Key,
@@ -52,17 +52,17 @@ pub(super) trait ShapeStore: Send + Sync + 'static {
     async fn hash_all(&self, key: &Key) -> Result<Vec<(String, Vec<u8>)>, ShapeError>;
     async fn hash_remove(&self, key: &Key, field: &str) -> Result<bool, ShapeError>;
 
-    /// Tells the new number.
+    /// Returns the new number.
     async fn counter_add(&self, key: &Key, by: i64, life: Life) -> Result<i64, ShapeError>;
     async fn counter_get(&self, key: &Key) -> Result<Option<i64>, ShapeError>;
 
-    /// Tells whether the member is new.
+    /// Returns whether the member is new.
     async fn set_add(&self, key: &Key, member: &str, life: Life, limit: usize) -> Result<bool, ShapeError>;
     async fn set_has(&self, key: &Key, member: &str) -> Result<bool, ShapeError>;
     async fn set_all(&self, key: &Key) -> Result<Vec<String>, ShapeError>;
     async fn set_remove(&self, key: &Key, member: &str) -> Result<bool, ShapeError>;
 
-    /// Tells the bit before.
+    /// Returns the previous value of the bit.
     async fn bit_set(&self, key: &Key, bit: u32, value: bool, life: Life) -> Result<bool, ShapeError>;
     async fn bit_get(&self, key: &Key, bit: u32) -> Result<bool, ShapeError>;
 
@@ -111,7 +111,7 @@ pub(super) fn bounded(text: &str) -> Result<&str, ShapeError> {
     if text.len() <= LONGEST { Ok(text) } else { Err(ShapeError::TooLong { length: text.len(), limit: LONGEST }) }
 }
 
-/// What every kind of shape can do, written once.
+/// Methods that every kind of shape has, written once.
 macro_rules! common {
     ($kind:expr, $self:ident.$path:tt) => {
         /// Begins the TTL of a key anew with each write to it, instead of with the first one alone.
@@ -130,11 +130,11 @@ macro_rules! common {
             $self.$path.store.ttl($kind, key).await
         }
 
-        /// Removes the key and all that it holds; tells whether there was any.
+        /// Removes the key and its content. Returns whether it existed.
         ///
         /// # Errors
         ///
-        /// [`ShapeError`](crate::ShapeError) when Redis can't be asked.
+        /// [`ShapeError`](crate::ShapeError) if Redis cannot be reached.
         pub async fn delete(&$self, key: &crate::key::Key) -> Result<bool, crate::ShapeError> {
             $self.$path.store.delete($kind, key).await
         }

@@ -4,10 +4,12 @@ use super::error::ShapeError;
 use super::store::{Bound, Kind, bounded, common};
 use crate::key::Key;
 
-/// Counts of different members under keys of one class: visitors of a day, by `HyperLogLog`.
+/// Counts of distinct members under keys of one class, such as the visitors of a day, by
+/// `HyperLogLog`.
 ///
-/// A key takes 16 KiB at most, however many members came (12 KiB in Redis). The count is off by 0.81 % as a standard deviation, so by
-/// less than 2.5 % 99 times of 100; in memory it is exact up to 256 members, in Redis nearly.
+/// A key takes 16 KiB at most, for any number of members (12 KiB in Redis). The standard deviation
+/// of the count is 0.81 %, so the error is less than 2.5 % in 99 of 100 cases. In memory the count
+/// is exact up to 256 members, in Redis nearly.
 #[derive(Debug, Clone)]
 pub struct UniqueShape(pub(super) Bound);
 

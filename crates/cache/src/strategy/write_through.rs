@@ -54,7 +54,7 @@ pub enum WriteError<E> {
     NoRuntime,
 }
 
-/// Types that nobody loads, so that no load is joined with a write.
+/// Types that no caller loads, so that no load is joined with a write.
 struct Nothing;
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
@@ -132,19 +132,19 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             }
             Err(_) => {
                 drop(under_way);
-                // What L2 can't be told of that, it owes.
+                // If L2 cannot be notified of it, the invalidation is owed.
                 let _ = self.cache.invalidate_key(key).await;
                 Err(WriteError::Panicked)
             }
         }
     }
 
-    /// Tells whether the value is cached; else the key is invalidated.
+    /// Returns whether the value is cached. If not, the key is invalidated.
     async fn cache_written(&self, under_way: UnderWay<'_, V>, fill: Fill<V>, ticket: Option<Ticket>) -> bool {
         let key = under_way.key;
         if fill.keep != Keep::Value {
             drop(under_way);
-            // What L2 can't be told, it owes.
+            // If L2 cannot be notified, the invalidation is owed.
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
@@ -165,7 +165,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             // Without a codec, other processes cannot get the value. The notice that their value is
             // old would also reach this process.
             drop(under_way);
-            // What L2 can't be told, it owes.
+            // If L2 cannot be notified, the invalidation is owed.
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }

@@ -32,11 +32,13 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_directory(path)
 }
 
-/// A file that was not there before: nothing is written through a link that somebody else has put there.
+/// Creates a file that did not exist: nothing is written through a link that another account has
+/// created.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    // Keys tell who is served, and what is read: that is for the account of the process alone.
+    // Keys show which users are served and what is read. Only the account of the process may read
+    // them.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
@@ -58,7 +60,8 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what saves to this path have left, as far as that can be done: nobody waits for it, and it is only in the way.
+/// Removes files that saves to this path have left, as far as possible. No caller waits for it, and
+/// they do no harm.
 pub(super) fn sweep(path: &Path) {
     let Some(name) = path.file_name() else { return };
     let Ok(entries) = fs::read_dir(directory_of(path)) else { return };
@@ -81,7 +84,7 @@ fn is_beside(other: &OsStr, name: &OsStr) -> bool {
 }
 
 fn is_abandoned(entry: &DirEntry) -> bool {
-    // Of the file itself: where it is a link, somebody else has put it there.
+    // Metadata of the file itself: if it is a link, another program has created it.
     let Ok(found) = entry.metadata() else { return false };
     let age = found.modified().ok().and_then(|written| written.elapsed().ok());
     found.is_file() && age.is_some_and(|age| age > ABANDONED)

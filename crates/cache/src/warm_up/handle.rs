@@ -27,7 +27,7 @@ pub struct WarmUpProgress {
     pub loaded: usize,
     /// Keys that a tier held already, or that another caller loaded.
     pub present: usize,
-    /// Keys whose loader failed. They are left to whoever asks for them.
+    /// Keys whose loader failed. The next reader loads them.
     pub failed: usize,
     /// Keys for whose class there is no loader.
     pub unknown: usize,
@@ -75,10 +75,10 @@ impl WarmUpHandle {
         self.cancel.send_replace(true);
     }
 
-    /// Waits for its end, and tells how it ended. May be dropped without consequence.
+    /// Waits for the end, and returns the result. May be dropped without consequence.
     pub async fn wait(&self) -> WarmUpProgress {
         let mut progress = self.progress.clone();
-        // An error says that its task is gone, which `progress` tells.
+        // An error means that its task is gone, which `progress` reports.
         let _ = progress.wait_for(|seen| seen.state != WarmUpState::Running).await;
         self.progress()
     }

@@ -16,10 +16,10 @@ use crate::key::Key;
 use crate::read::Source;
 use crate::text;
 
-/// Loads that run at once, unless told otherwise.
+/// Maximum number of concurrent loads by default.
 const CONCURRENCY: usize = 8;
 
-/// What became of one key.
+/// Outcome for one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Warmed {
     /// A loader brought it.

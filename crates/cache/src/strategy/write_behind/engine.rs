@@ -22,7 +22,7 @@ use crate::event::{Event, tell};
 /// How long to wait for another process that flushes, before asking again.
 const OTHERS: Duration = Duration::from_millis(50);
 
-/// What a batch did.
+/// Result of a batch.
 #[derive(Default)]
 pub(super) struct Flushed {
     pub(super) writes: usize,
@@ -37,7 +37,7 @@ pub(super) trait Batches: Send + Sync + 'static {
     async fn waiting(&self) -> Result<u64, WriteBehindError>;
 }
 
-/// What a write-behind has done in this process, and what waits.
+/// Counters of a write-behind in this process, and the number of pending writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WriteBehindStatus {
@@ -122,11 +122,12 @@ impl Engine {
     pub(super) fn admit(&self) -> Result<Admitted, WriteBehindError> {
         self.work.admitted.fetch_add(1, Ordering::SeqCst);
         let admitted = Admitted(Arc::clone(&self.work));
-        // Counted first, looked second: whoever shuts down either is seen here or sees this.
+        // The write is counted first and the flag read second: a shutdown is either seen here or
+        // sees this write.
         if self.work.closed.load(Ordering::SeqCst) { Err(WriteBehindError::Closed) } else { Ok(admitted) }
     }
 
-    /// Tells how many wait: when they are enough, they are flushed at once.
+    /// Records the number of pending writes. If there are enough, they are flushed at once.
     pub(super) fn told(&self, waiting: u64) {
         if waiting >= self.work.options.count as u64 {
             self.work.due.notify_one();
@@ -152,7 +153,7 @@ impl Engine {
         if flushed.await.is_ok() {
             return Ok(());
         }
-        // In memory this asks nobody, and Redis answers within its own time-out.
+        // In memory this sends no request. Redis replies within its own time-out.
         let waiting = self.work.batches.waiting().await.ok();
         Err(NotFlushed { waiting, reason: reason.map(Into::into) })
     }
@@ -199,7 +200,7 @@ async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
         tokio::select! {
             // Stopped, or the last handle was dropped.
             () = async { let _ = stopped.wait_for(|stopped| *stopped).await; } => {
-                // What it can't flush is told by its event.
+                // A failed flush is reported by its event.
                 let _ = apart(&work).await;
                 return;
             }

@@ -109,11 +109,12 @@ impl Increments {
         Self { pending, engine }
     }
 
-    /// Adds to a key's count; below zero it takes off.
+    /// Adds to a key's count. A negative number subtracts.
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError`]: nothing was taken, unless it says that nobody knows.
+    /// [`WriteBehindError`]: the increment was not accepted, unless the error says that the outcome
+    /// is unknown.
     pub async fn add(&self, key: &Key, by: i64) -> Result<(), WriteBehindError> {
         let _admitted = self.engine.admit()?;
         let waiting = self.pending.add(key, by).await?;
@@ -151,7 +152,8 @@ impl Increments {
         self.engine.shut_down(within).await
     }
 
-    /// What waits, and what was done. Asks Redis where the increments wait there.
+    /// Returns the number of pending increments and the counters. Queries Redis if the increments
+    /// are there.
     pub async fn status(&self) -> WriteBehindStatus {
         self.engine.status().await
     }

@@ -49,7 +49,7 @@ pub(super) struct TakenBatch {
 /// Sums that wait, and the batch that is being added to the store.
 #[async_trait]
 pub(super) trait PendingIncrements: Send + Sync + 'static {
-    /// Tells how many keys wait now.
+    /// Returns how many keys are pending now.
     async fn add(&self, key: &Key, by: i64) -> Result<u64, WriteBehindError>;
     async fn get(&self, key: &Key) -> Result<PendingIncrement, WriteBehindError>;
     /// Returns the batch that was taken and not settled. Otherwise takes a new one of up to `count`
@@ -57,7 +57,7 @@ pub(super) trait PendingIncrements: Send + Sync + 'static {
     async fn take(&self, count: usize) -> Result<Option<TakenBatch>, FlushError>;
     /// Forgets the batch, and puts aside what of it could not be read.
     async fn settle(&self, taken: &TakenBatch) -> Result<(), WriteBehindError>;
-    /// Those of the batch included.
+    /// Includes those of the batch.
     async fn waiting(&self) -> Result<u64, WriteBehindError>;
 }
 

@@ -85,7 +85,7 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
     }
 });
 
-/// Where the writes of one name wait.
+/// Location of the pending writes of one name.
 pub(super) struct Place {
     client: Client,
     group: KeyGroup,

@@ -44,7 +44,7 @@ impl Held {
     /// Gives the turn to the next process.
     pub(super) async fn end(mut self) {
         if let Some((mutex, _)) = self.mutex.take() {
-            // Where Redis can't be told, it expires.
+            // If Redis cannot be reached, it expires.
             let _ = mutex.release().await;
         }
     }

@@ -154,7 +154,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         self
     }
 
-    /// Takes a value, in place of any that waits under the key.
+    /// Accepts a value, in place of any pending one of the key.
     ///
     /// A cancelled call continues in the background. Two writes of a key are ordered by when they
     /// were taken, on all nodes. The cache keeps neither value, so their answers may come in any
@@ -162,7 +162,8 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError`]: nothing was taken, unless it says that nobody knows.
+    /// [`WriteBehindError`]: the value was not accepted, unless the error says that the outcome is
+    /// unknown.
     pub async fn write(&self, key: &Key, value: V) -> Result<Accepted, WriteBehindError> {
         let admitted = self.engine.admit()?;
         let (this, key) = (self.clone(), key.clone());
@@ -184,7 +185,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
             }
             Err(error) => {
                 if error.may_have_run() {
-                    // What the cache can't tell others of that, it keeps.
+                    // If the cache cannot notify others of it, the invalidation is owed.
                     let _ = self.values.remove(key).await;
                 }
                 Err(error)
@@ -201,12 +202,12 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         self.pending.get(key).await
     }
 
-    /// Returns the value under the key: the cached one, else the waiting one, else the loader's.
+    /// Returns the value under the key: the cached one, else the pending one, else the loader's.
     /// Apart from that it is like [`TypedCache::get_or_load`].
     ///
     /// # Errors
     ///
-    /// [`LoadError`]. Its loader error tells whether the loader failed or the waiting writes could
+    /// [`LoadError`]. Its loader error states whether the loader failed or the pending writes could
     /// not be read.
     pub async fn get_or_load<E, F, Fut>(
         &self,
@@ -250,7 +251,8 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         self.engine.shut_down(within).await
     }
 
-    /// What waits, and what was done. Asks Redis where the writes wait there.
+    /// Returns the number of pending writes and the counters. Queries Redis if the writes are
+    /// there.
     pub async fn status(&self) -> WriteBehindStatus {
         self.engine.status().await
     }

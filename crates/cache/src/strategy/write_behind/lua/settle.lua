@@ -13,7 +13,7 @@ for i = 1, #ARGV, 2 do
   end
 end
 local left = tonumber(redis.call('GET', KEYS[3]) or '0') - bytes
--- Below zero: values of a build that didn't count, or that a torn append-only file has brought back.
+-- Negative: values of a build that did not count, or that a torn append-only file has brought back.
 if redis.call('EXISTS', KEYS[1]) == 0 or left < 0 then
   redis.call('DEL', KEYS[3])
 elseif bytes > 0 then
