@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 struct Rung {
     sweep: bool,
     close: bool,
-    /// When the time of a load is over, in real time.
+    /// Deadline of a load, in real time.
     overdue: Option<Duration>,
 }
 
@@ -43,12 +43,12 @@ impl Bell {
         self.changed.notify_one();
     }
 
-    /// The moment, in real time, that lies so far ahead.
+    /// Returns the moment in real time that is this far ahead.
     pub(crate) fn in_real_time(&self, ahead: Duration) -> Duration {
         self.clock.precise().saturating_add(ahead)
     }
 
-    /// Asks for a look at the loads at this moment of real time.
+    /// Requests a check of the loads at this moment of real time.
     pub(crate) fn look_at(&self, overdue: Duration) {
         let mut rung = self.rung();
         // Mostly an earlier load is due earlier, and the keeper sleeps on.

@@ -84,7 +84,7 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// Makes chance repeatable, for tests: what spreads lifetimes and draws early refreshes.
+    /// Makes randomness repeatable, for tests: the spread of lifetimes and early refreshes.
     pub fn seed(mut self, seed: u64) -> Self {
         self.dice = Dice::new(seed);
         self
@@ -123,7 +123,7 @@ impl TieredCacheBuilder {
     ///
     /// # Panics
     ///
-    /// With an L2, when there is no tokio runtime here.
+    /// With an L2, if there is no tokio runtime.
     pub fn build(self) -> TieredCache {
         let bell = Arc::new(Bell::default());
         let l2 = self.l2.map(|tier| L2::new(tier, Arc::clone(&self.clock), self.observer.clone()));

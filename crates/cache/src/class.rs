@@ -1,4 +1,4 @@
-//! The classes in use and what they count.
+//! The classes in use and their counters.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -71,7 +71,7 @@ impl Counters {
         self.last_load.store(nanos(load), Ordering::Relaxed);
     }
 
-    /// How long the last load took; none before the first.
+    /// Returns how long the last load took; `None` before the first.
     pub(crate) fn last_load(&self) -> Option<Duration> {
         Some(self.last_load.load(Ordering::Relaxed)).filter(|nanos| *nanos > 0).map(Duration::from_nanos)
     }
@@ -106,7 +106,7 @@ pub(crate) struct ClassTable(RwLock<Known>);
 #[derive(Default)]
 struct Known {
     classes: Vec<Arc<Class>>,
-    /// The places of each class, for each bound that it came with: handles of one bound share them.
+    /// The permits of each class, per bound: handles with one bound share them.
     places: Vec<(ClassId, (u32, Duration), Arc<Places>)>,
 }
 

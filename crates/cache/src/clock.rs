@@ -1,4 +1,4 @@
-//! Time, injected. The only file of this crate that asks the system for it.
+//! Time, injected. The only file of this crate that reads the system's clock.
 
 use std::fmt;
 use std::sync::Arc;

@@ -57,11 +57,11 @@ pub trait Codec<V>: Send + Sync + 'static {
         0
     }
 
-    /// Writes a value.
+    /// Encodes a value.
     ///
     /// # Errors
     ///
-    /// When it can't be written; what a load brought then stays in L1 only, and what was
+    /// The value cannot be encoded. A loaded value then stays in L1 only, and a value that was
     /// [`set`](crate::TypedCache::set) is not kept at all.
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError>;
 

@@ -1,4 +1,5 @@
-//! Chance: what spreads lifetimes and draws early refreshes. The same seed gives the same draws.
+//! Randomness for the spread of lifetimes and for early refreshes. The same seed gives the same
+//! draws.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +34,7 @@ impl Dice {
         u64::try_from(product >> 64).unwrap_or(most)
     }
 
-    /// By the exponential distribution of mean 1, from zero to 37.
+    /// Draws from the exponential distribution of mean 1, from zero to 37.
     #[expect(clippy::cast_precision_loss, reason = "53 bits are what a fraction holds")]
     pub(crate) fn exponential(&self) -> f64 {
         let fraction = ((self.draw() >> 11) + 1) as f64 / (1_u64 << 53) as f64;

@@ -29,7 +29,7 @@ pub(crate) fn tell(observer: &dyn Observer, event: &Event<'_>) {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A tier was asked for a key.
+    /// A tier was queried for a key.
     Lookup {
         /// Class of the reader.
         class: &'static str,
@@ -59,7 +59,7 @@ pub enum Event<'a> {
         class: &'static str,
         /// The key that two uses share.
         key: &'a Key,
-        /// The type that the reader asked for.
+        /// The type that the reader requested.
         expected: &'static str,
     },
     /// A tier that other processes share failed a step, or did not complete it in time. The read or
@@ -108,14 +108,14 @@ pub enum Event<'a> {
         /// removed later.
         removed: Option<usize>,
     },
-    /// A load found no place among those that may run at once, and waits for its turn.
+    /// A load got no permit, because too many run at once, and waits for its turn.
     LoadQueued {
         /// Class of the load.
         class: &'static str,
         /// Key to load.
         key: &'a Key,
     },
-    /// A read went past a `CacheLayer`, or what it brought was not kept.
+    /// A read bypassed a `CacheLayer`, or its response was not kept.
     ResponseNotKept {
         /// Class of the layer.
         class: &'static str,
@@ -151,7 +151,7 @@ pub enum Event<'a> {
 pub enum Removal {
     /// Its lifetime was over, and its grace.
     Expired,
-    /// Another value came in its place.
+    /// Another value replaced it.
     Replaced,
     /// It was invalidated.
     Invalidated,
@@ -167,7 +167,7 @@ pub enum LookupOutcome {
     Hit,
     /// A value within its grace.
     Stale,
-    /// Nothing that could be served.
+    /// No value that could be served.
     Miss,
 }
 
@@ -175,18 +175,18 @@ pub enum LookupOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoadResult {
-    /// With a value that the cache kept.
+    /// With a value that the cache stored.
     Stored,
     /// A value that L1 did not keep: it was invalidated meanwhile, is too large, or is not to be
     /// stored.
     NotStored,
-    /// With the word that there is no value: by the loader of a batch.
+    /// Without a value: the loader of a batch said so.
     Absent,
     /// With an error.
     Failed,
     /// With a panic.
     Panicked,
-    /// Not at all: its runtime was shut down.
+    /// It did not end: its runtime was shut down.
     Aborted,
     /// It took longer than it may, and was stopped.
     CutOff,

@@ -1,4 +1,4 @@
-//! What a loader brings back.
+//! Result of a loader.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::tag::Tag;
 
 /// A value to store, with the options that only its loader can know.
 ///
-/// `Ok(value.into())` when there are none.
+/// `Ok(value.into())` if there are none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Fill<V> {
@@ -17,16 +17,16 @@ pub struct Fill<V> {
     pub(crate) ttl: Option<Duration>,
     pub(crate) is_negative: bool,
     pub(crate) keep: Keep,
-    /// For how long past its end L2 serves it, where it came from there.
+    /// Time past its end for which L2 serves it, if it came from there.
     pub(crate) grace: Option<Duration>,
 }
 
 /// State of the tiers for a key once a value for it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
-    /// The value, in place of what was there.
+    /// The value, which replaces the old one.
     Value,
-    /// Nothing any more.
+    /// No value any more.
     Nothing,
     /// The previous value.
     #[cfg(feature = "tower")]
@@ -82,7 +82,7 @@ impl<V> Fill<V> {
         self
     }
 
-    /// As [`uncached`](Self::uncached), but what was there stays.
+    /// Like [`uncached`](Self::uncached), but the old value stays.
     #[cfg(feature = "tower")]
     pub(crate) fn beside_the_former(mut self) -> Self {
         self.keep = Keep::Former;
@@ -96,7 +96,7 @@ impl<V> Fill<V> {
 
     /// Adds several tags.
     pub fn tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
-        // What is found to hold still again and again must not gather the same tags each time.
+        // A value that is confirmed again and again must not collect the same tags each time.
         let (has_some, before) = (matches!(self.value, Held::Known(_)), self.tags.len());
         for tag in tags {
             if !has_some || !self.tags[..before].contains(&tag) {
@@ -168,7 +168,8 @@ impl<V> Known<V> {
         Self { value, tags }
     }
 
-    /// The value, with what the source needs to compare it: an `ETag`, a version, a time of change.
+    /// Returns the value, with the data that the source compares: an `ETag`, a version, a time of
+    /// change.
     pub fn value(&self) -> &Arc<V> {
         &self.value
     }
@@ -191,7 +192,7 @@ impl<V> Known<V> {
     }
 }
 
-/// A value of its own, or one that L1 holds already.
+/// A new value, or one that L1 holds already.
 #[derive(Debug, Clone)]
 pub(crate) enum Held<V> {
     New(V),

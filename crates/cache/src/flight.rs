@@ -1,4 +1,4 @@
-//! One load under way: who it is for, how it ends, and what it hears meanwhile.
+//! One load in progress: its callers, its end, and the notices that it receives meanwhile.
 
 mod duty;
 mod table;
@@ -21,7 +21,7 @@ use crate::slot::Slot;
 use self::duty::{Duty, GoOn};
 pub(crate) use self::table::{Entered, FlightTable};
 
-/// The types of a load's value and error: callers share a load only when both agree.
+/// The types of a load's value and error. Callers share a load only if both are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind {
     value: TypeId,
@@ -52,7 +52,7 @@ pub(crate) enum Outcome {
     Aborted,
     /// It took longer than it may.
     CutOff,
-    /// There was no place for it among the loads that run at once.
+    /// It got no permit among the concurrent loads.
     Refused,
 }
 
@@ -74,16 +74,16 @@ pub(crate) struct Flight {
     kind: Kind,
     /// The class that it fills, which may differ from the classes of the waiting callers.
     pub(crate) class: ClassId,
-    /// When it started, in the order of invalidations.
+    /// Its start in the order of invalidations.
     pub(crate) since: Generation,
     outcome: OnceLock<Outcome>,
-    /// A stale value for those who wait, unless something better comes in time.
+    /// A stale value for the waiting callers, unless a better one comes in time.
     fallback: Mutex<Option<Outcome>>,
     ended: Notify,
-    /// When its time is over, and how to stop it.
+    /// Its deadline, and the handle to stop it.
     limit: OnceLock<(Duration, AbortHandle)>,
     was_cut_off: AtomicBool,
-    /// Whether it may run without a place of its own.
+    /// Whether it may run without a permit of its own.
     is_exempt: AtomicBool,
     exempted: Notify,
     /// The loads that its loader waits for.
@@ -126,7 +126,7 @@ impl Flight {
 
     /// Bounds the load: from `overdue_at` on it is to be stopped.
     pub(crate) fn bound(&self, overdue_at: Duration, abort: AbortHandle) {
-        // Bounded once, when its task is made.
+        // Bounded once, when its task is created.
         let _ = self.limit.set((overdue_at, abort));
     }
 
@@ -137,7 +137,7 @@ impl Flight {
         self.end(Outcome::CutOff);
     }
 
-    /// Stops its task where that can be stopped.
+    /// Stops its task, if possible.
     fn stop(&self) {
         if let Some((_, abort)) = self.limit.get() {
             abort.abort();
@@ -148,7 +148,7 @@ impl Flight {
         self.was_cut_off.load(Ordering::SeqCst)
     }
 
-    /// Lets it run without a place of its own: a load that has one waits for it.
+    /// Lets it run without a permit of its own, because a load with a permit waits for it.
     pub(crate) fn exempt(&self) {
         self.is_exempt.store(true, Ordering::SeqCst);
         // Kept for a task that does not listen yet.
@@ -212,7 +212,7 @@ impl Flight {
 
     /// Publishes the outcome and wakes everyone. Only the first call counts.
     pub(crate) fn end(&self, outcome: Outcome) {
-        // Refused only when there is one already.
+        // Fails only if there is an outcome already.
         let _ = self.outcome.set(outcome);
         self.ended.notify_waiters();
     }
@@ -225,7 +225,7 @@ impl Flight {
         }
         loop {
             let mut ended = pin!(self.ended.notified());
-            // Listen first, look second: an end between the two is not missed.
+            // Listen first, check second: an end between the two is not missed.
             ended.as_mut().enable();
             if let Some(outcome) = self.outcome.get() {
                 return outcome;

@@ -1,4 +1,4 @@
-//! Keeps L1 true to what other processes, and other programs, do in L2.
+//! Keeps L1 consistent with the changes of other processes and programs in L2.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::tiers::Tiers;
 /// Maximum number of comparisons with L2 in progress. Further notices wait. If too many wait, all
 /// of L1 is dropped instead.
 const COMPARISONS: usize = 64;
-/// Walks over L1 under way at once, of which each lets others run.
+/// Maximum number of concurrent walks over L1. Each lets other tasks run.
 const WALKS: usize = 64;
 /// Between attempts to follow.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
         drop(now);
         if let Some(following) = l2.start_following(&mut attempts).await {
             let Some(now) = tiers.upgrade() else { return };
-            // What changed before was not heard.
+            // There were no notices of earlier changes.
             l2.forget_what_was_said();
             drop_all(&now);
             drop(now);
@@ -59,17 +59,17 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
         {
             l2.is_not_followed();
         }
-        // The other way at once; then both of them again, since what is allowed may change.
+        // Then the other way is tried, and later both again, since the permissions may change.
         if attempts.are_over() {
             sleep(PAUSE).await;
         }
     }
 }
 
-/// Why nothing is heard any more.
+/// Reason why there are no more notices.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// The cache is gone.
+    /// The cache was dropped.
     Gone,
     /// The server refuses.
     Refused,
@@ -83,7 +83,7 @@ async fn hear(mut following: Following, tiers: &Weak<Tiers>) -> End {
             word = following.next(), if comparisons.len() < COMPARISONS && walks.len() < WALKS => {
                 let Some(now) = tiers.upgrade() else { return End::Gone };
                 let Some(word) = word else {
-                    // What was heard is done all the same.
+                    // The received notices are processed all the same.
                     while walks.next().await.is_some() {}
                     return End::Refused;
                 };
@@ -126,7 +126,7 @@ struct Doubt {
     stale: Vec<(Arc<Flight>, Slot)>,
 }
 
-/// Acts on a word of a change, and returns what takes longer.
+/// Processes a notice of a change, and returns the work that takes longer.
 fn act(tiers: &Tiers, word: &Word) -> Left {
     let Some(meaning) = tiers.l2.as_ref().and_then(|l2| l2.take_in(word)) else { return Left::Nothing };
     match meaning {
@@ -134,7 +134,7 @@ fn act(tiers: &Tiers, word: &Word) -> Left {
         Meaning::Value(key) => {
             // Fills are made under the same lock: a fill either sees the notice or is seen here.
             let (slot, stale) = tiers.flights.notice(&key, || tiers.memory.peek(&key));
-            // A notice may come late, or twice, and what L1 holds may be what L2 holds now.
+            // A notice may come late or twice, and L1 may hold the current value of L2.
             if slot.is_some() || !stale.is_empty() {
                 return Left::Doubt(Doubt { key, slot, stale });
             }
@@ -155,7 +155,7 @@ fn act(tiers: &Tiers, word: &Word) -> Left {
                 },
                 None => None,
             };
-            // At once: no load that is under way fills, however long the walk takes.
+            // At once: no load in progress may fill, however long the walk takes.
             tiers.flights.fence_matching(&pattern);
             return Left::Walk(pattern, class);
         }
@@ -171,7 +171,7 @@ fn class_named(tiers: &Tiers, mark: &str) -> Option<Arc<Class>> {
     tiers.classes.all().into_iter().find(|class| l2::is_named(class.ttl.name(), mark))
 }
 
-/// Drops what L1 holds unless L2 holds the same, soon.
+/// Drops the value of L1 soon, unless L2 holds the same.
 pub(crate) fn recheck(tiers: &Arc<Tiers>, key: &Key, slot: &Slot) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(compare(Arc::downgrade(tiers), key.clone(), slot.clone()))),

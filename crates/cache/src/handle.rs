@@ -1,4 +1,4 @@
-//! The handle through which values of one type are read and filled: what it holds.
+//! The handle through which values of one type are read and filled: its state.
 //!
 //! Its operations are in other modules: `typed` for one key, `batch` for many, `load` for both.
 

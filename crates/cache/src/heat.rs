@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::key::Key;
 use crate::text::Prehashed;
 
-/// Samples kept: those of about the last million lookups, in 128 KiB.
+/// Number of samples kept: those of about the last million lookups, in 128 KiB.
 const SAMPLES: usize = 16_384;
 
 /// Bits of which all must be zero for a lookup to be a sample: one in 64.
 const SAMPLE_BITS: u32 = 6;
 
-/// No key, while a place is empty; a key whose hash it is counts as never sampled.
+/// Marks an empty slot. A key with this hash counts as never sampled.
 const EMPTY: u64 = 0;
 
 /// The hashes of the last keys that were sampled.

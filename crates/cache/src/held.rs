@@ -18,7 +18,7 @@ use crate::key::Key;
 use crate::moves::{Cells, Seen};
 use crate::slot::{Anything, Calm, Slot, Terms};
 
-/// The key of an entry, with what is not for hits.
+/// The key of an entry, with the data that hits do not need.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) key: Key,
@@ -86,7 +86,7 @@ impl<'a> ForHit<'a> {
         Self { key, seen: Cell::new(0) }
     }
 
-    /// Up to where no invalidation covers the entry that was found.
+    /// Returns the count up to which no invalidation covers the entry.
     pub(crate) fn seen(&self) -> Seen {
         Seen(self.seen.get())
     }
@@ -157,7 +157,7 @@ impl Equivalent<Held> for SameFill<'_> {
     }
 }
 
-/// Notes, where the terms are still these, that no invalidation up to there covers the entry.
+/// Notes, if the terms are unchanged, that no invalidation up to there covers the entry.
 pub(crate) struct Noting<'a> {
     pub(crate) key: &'a Key,
     pub(crate) slot: &'a Slot,
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_hit_fits_into_two_lines() {
-        // With the index's own: how it is used, and its neighbours.
+        // With the index's own data: usage and neighbours.
         assert!(size_of::<Held>() + size_of::<Hit>() + 16 <= 96);
     }
 }

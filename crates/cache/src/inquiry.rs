@@ -1,4 +1,4 @@
-//! What a load asks of L2 for its key, and what it hears of that key meanwhile.
+//! The query of a load to L2 for its key, and the notices for that key meanwhile.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,16 +12,16 @@ pub(crate) struct Inquiry {
     past: OnceLock<EntryId>,
     /// Whether it waits for no load of another process. Only L2 reads it.
     pub(crate) is_alone: AtomicBool,
-    /// Whether L2 could not be asked.
+    /// Whether L2 could not be queried.
     lacks_l2: AtomicBool,
     /// How often others changed the key in L2 meanwhile, or this process itself.
     noticed: AtomicU64,
 }
 
 impl Inquiry {
-    /// Makes it one that replaces this entry of L2, though that is still good.
+    /// Makes it one that replaces this entry of L2, although the entry is still valid.
     pub(crate) fn replaces(&self, entry: EntryId) {
-        // Said once, when the load is made.
+        // Set once, when the load is created.
         let _ = self.past.set(entry);
     }
 
@@ -40,7 +40,7 @@ impl Inquiry {
         self.lacks_l2.store(true, Ordering::SeqCst);
     }
 
-    /// Whether L2 could not be asked, though there is one.
+    /// Whether L2 exists but could not be queried.
     #[cfg(feature = "sessions")]
     pub(crate) fn is_without_l2(&self) -> bool {
         self.lacks_l2.load(Ordering::SeqCst)

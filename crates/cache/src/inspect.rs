@@ -1,4 +1,4 @@
-//! What L1 holds, for an operator to look at: never a value.
+//! Content of L1 for an operator: never a value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

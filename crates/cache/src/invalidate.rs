@@ -259,17 +259,17 @@ struct Walk {
 }
 
 impl Walk {
-    /// No load that is under way fills what matches, from now on.
+    /// From now on, no load in progress fills a matching key.
     fn new(tiers: &Arc<Tiers>, pattern: &Pattern, class: Option<ClassId>) -> Self {
         tiers.flights.fence_matching(pattern);
         Self { tiers: Arc::clone(tiers), pattern: pattern.clone(), class, is_done: false }
     }
 
-    /// In a task of its own, that others may run; at once where there is no runtime.
+    /// Continues in a task of its own, so that others may run; at once if there is no runtime.
     fn carry_on(self) {
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
-                // Whole, so that it is carried through where the task is dropped.
+                // Moved as a whole, so that it is completed if the task is dropped.
                 let mut walk = self;
                 walk.tiers.remove_in_pieces(&walk.pattern, walk.class).await;
                 walk.is_done = true;
@@ -280,7 +280,7 @@ impl Walk {
 
 impl Drop for Walk {
     fn drop(&mut self) {
-        // Also where the runtime was shut down.
+        // Also if the runtime was shut down.
         if !self.is_done {
             self.tiers.remove_matching(&self.pattern, |slot| self.class.is_none_or(|class| class == slot.class));
         }
@@ -313,13 +313,13 @@ impl Tiers {
     }
 
     fn remove_matching(&self, pattern: &Pattern, is_meant: impl Fn(&Slot) -> bool) -> usize {
-        // The fence first: a load that fills after this is one that started after it.
+        // The fence comes first: a load that fills after it has started after it.
         self.flights.fence_matching(pattern);
         let matching = self.memory.iter().filter(|(key, slot)| is_meant(slot) && pattern.matches(key.as_str()));
         matching.filter(|(key, _)| self.remove(key)).count()
     }
 
-    /// As `remove_matching`, of one class perhaps, with other tasks let in between.
+    /// Like `remove_matching`, perhaps of one class, but lets other tasks run in between.
     pub(crate) async fn remove_in_pieces(&self, pattern: &Pattern, class: Option<ClassId>) -> usize {
         self.flights.fence_matching(pattern);
         let (mut removed, mut left) = (0, PIECE);

@@ -25,7 +25,7 @@ const LONGEST_PREFIX: usize = 100;
 pub struct Key(pub(crate) HashedText);
 
 impl Key {
-    /// Starts a key. The prefix names what is cached, such as `schedule`.
+    /// Starts a key. The prefix names the cached data, such as `schedule`.
     pub fn builder(prefix: impl fmt::Display) -> KeyBuilder {
         KeyBuilder::new(&prefix)
     }

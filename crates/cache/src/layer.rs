@@ -182,8 +182,8 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Lifetime of responses that name none, by status. By default they are not kept. Responses
-    /// that forbid it are never kept.
+    /// Sets the lifetime of responses that name none, by status. By default they are not kept.
+    /// Responses that forbid it are never kept.
     pub fn lifetime(mut self, of: impl Fn(StatusCode) -> Option<Duration> + Send + Sync + 'static) -> Self {
         self.lifetimes = Box::new(of);
         self

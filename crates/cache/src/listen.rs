@@ -1,4 +1,4 @@
-//! Who hears of values that leave L1, with the value.
+//! Listeners for values that are removed from L1.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};

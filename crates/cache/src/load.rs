@@ -34,7 +34,7 @@ pub(crate) use self::landing::{Ended, Landing};
 pub(crate) enum Enough {
     /// Whatever may be served.
     Stale,
-    /// Only what is fresh. A stale value of L2 is returned only when the load fails, as
+    /// Only a fresh value. A stale value of L2 is returned only if the load fails, as
     /// [`Source::Stale`]. This needs a class whose soft time-out is as long as its loads.
     #[cfg(feature = "tower")]
     Fresh,
@@ -63,7 +63,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
         let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
-        // Boxed, so that what a caller's future weighs does not depend on what a load takes.
+        // Boxed, so that the size of a caller's future does not depend on that of a load.
         let load = self.load_or_join(&runtime, key, enough, loader).boxed();
         let Some(wait) = self.class.ttl.hard() else { return load.await };
         timeout(wait, load).await.unwrap_or_else(|_| {
@@ -154,7 +154,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let due = || {
             let (slot, state) = self.cache.tiers.peek(key)?;
             match state {
-                // L2 holds it too, and would bring the same again.
+                // L2 holds it too, and would return the same again.
                 State::Waning(_) => past = slot.shared,
                 State::Stale => {}
                 _ => return Some(()),
@@ -220,7 +220,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         entered
     }
 
-    /// Has the load made in a task of its own; `left` is what it may still spend on L2.
+    /// Starts the load in a task of its own. `left` is the time that it may still spend on L2.
     pub(crate) fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, left: L2Left, loader: F)
     where
         E: Send + Sync + 'static,
@@ -269,7 +269,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 Err(LoadError::Loader(error.expect("callers share a load only when the error's type is the same")))
             }
             Outcome::Panicked => Err(LoadError::Panicked),
-            // A batch alone ends without a value, and asks about that first.
+            // Only a batch ends without a value, and it handles that first.
             Outcome::Absent | Outcome::Aborted => Err(LoadError::Aborted),
             Outcome::CutOff => Err(LoadError::CutOff),
             Outcome::Refused => Err(LoadError::Refused),

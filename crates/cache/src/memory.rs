@@ -26,7 +26,7 @@ const OVERHEAD: u64 = (size_of::<Held>() + size_of::<Hit>() + size_of::<Terms>()
 const SHARD_ENTRIES: u64 = 64;
 const SHARD_BYTES: u64 = 4 << 20;
 
-/// A guess that sizes the index; it grows when entries are smaller.
+/// An estimate that sizes the index, which grows if entries are smaller.
 const TYPICAL_ENTRY: u64 = 1024;
 
 /// How much the cache may hold in this process. Never exceeded; at least one.
@@ -148,14 +148,14 @@ impl Memory {
         Some((hit, question.seen()))
     }
 
-    /// All that is held under the key, without making the entry look more used.
+    /// Returns all that is held under the key, without making the entry look more used.
     pub(crate) fn peek(&self, key: &Key) -> Option<Slot> {
         let question = ForAll::new(key);
         let hit = self.cache.peek(&question)?;
         question.with(hit)
     }
 
-    /// Notes up to where no invalidation covers the slot, where it is still held.
+    /// Notes up to which count no invalidation covers the slot, if it is still held.
     pub(crate) fn note(&self, key: &Key, slot: &Slot, seen: Seen) {
         self.cache.contains_key(&Noting { key, slot, seen });
     }
@@ -167,11 +167,11 @@ impl Memory {
         let mut stored = self.place(key, slot, &mut leaving);
         if !stored {
             // A value that outgrew its predecessor may be evicted at once. A new entry is not. If
-            // it is refused again, it is too big, and its predecessor is gone as it must be.
+            // it is refused again, it is too large, and its predecessor is removed, as it must be.
             leaving.extend(self.cache.remove(key));
             stored = self.place(key, slot, &mut leaving);
         }
-        // What was refused itself did not leave, and what was found to hold still is held still.
+        // A refused value was not removed, and a confirmed one is still held.
         leaving.retain(|(left, hit)| {
             let is_held = stored && left.key == *key && Arc::ptr_eq(&hit.value, &slot.value);
             !is_held && !Arc::ptr_eq(&left.terms, slot.terms())
@@ -241,7 +241,7 @@ impl Memory {
         let room = room.max(self.shards);
         let before = self.entries();
         self.cache.set_capacity(room - room % self.shards);
-        // What comes and goes meanwhile blurs this; it is a count for people.
+        // Concurrent changes make this imprecise; it is a count for operators.
         self.evictions.fetch_add(before.saturating_sub(self.entries()), Ordering::Relaxed);
     }
 

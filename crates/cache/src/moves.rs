@@ -19,13 +19,13 @@ use crate::tag::Tag;
 /// Fences of classes; classes beyond this many share one, which can only invalidate too much.
 pub(crate) const CLASSES: usize = 256;
 
-/// Tags with a cell of their own; beyond these an entry has that of all tags.
+/// Number of tags with a cell of their own. Beyond these, an entry has the cell of all tags.
 const TAGS: usize = 3;
 
-/// Cells between those that are written at different rates, so that they share no line.
+/// Distance of cells that are written at different rates, so that they share no line.
 const APART: usize = 16;
 const EVERYTHING: usize = 0;
-/// Never counts: what an entry has that has fewer tags.
+/// A cell that never counts, for entries that have fewer tags.
 const NOTHING: usize = 1;
 const FIRST_CLASS: usize = 2;
 const ANY_TAG: usize = FIRST_CLASS + CLASSES + APART;
@@ -66,7 +66,7 @@ impl Moves {
     /// How many were counted so far.
     #[inline]
     pub(crate) fn seen(&self, cells: Cells) -> Seen {
-        // Each only grows, so that two sums are equal only when no cell has changed.
+        // Each only grows, so two sums are equal only if no cell has changed.
         let count = |cell: usize| self.0[cell].load(Ordering::Acquire);
         Seen(cells.0.iter().fold(count(EVERYTHING), |sum, cell| sum.wrapping_add(count(usize::from(*cell)))))
     }

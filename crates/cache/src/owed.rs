@@ -1,4 +1,4 @@
-//! What an invalidation answers when not every tier heard of it.
+//! Result of an invalidation that did not reach every tier.
 
 use std::error::Error;
 

@@ -19,7 +19,7 @@ pub(crate) struct Parcel {
     /// The grace that it came with from L2.
     pub(crate) grace: Option<Duration>,
     pub(crate) bytes: usize,
-    /// How long a load of it takes, as far as is known.
+    /// Duration of a load of it, as far as known.
     pub(crate) cost: Option<Duration>,
 }
 
@@ -35,18 +35,19 @@ pub(crate) struct Brought {
 }
 
 impl Brought {
-    /// The notices that its flight had had when this was known to be what the key holds.
+    /// Returns the number of notices that its flight had received when this was known to be the
+    /// value of the key.
     pub(crate) fn noticed(&self) -> u64 {
         Mark::noticed(self.mark)
     }
 
-    /// A loaded value that L1 may keep. L2 knows nothing of it.
+    /// Creates a loaded value that L1 may keep and that L2 does not have.
     pub(crate) fn loaded(mut parcel: Parcel, loaded_in: Duration) -> Self {
         parcel.cost = Some(loaded_in);
         Self { parcel, source: Source::Loaded, may_keep: true, loaded_in: Some(loaded_in), mark: None }
     }
 
-    /// A loaded value that L1 may keep if L2 has it: with a mark.
+    /// Creates a loaded value that L1 may keep if L2 has it: with a mark.
     pub(crate) fn stored(parcel: Parcel, loaded_in: Duration, mark: Option<Mark>) -> Self {
         Self { may_keep: mark.is_some(), mark, ..Self::loaded(parcel, loaded_in) }
     }

@@ -1,4 +1,4 @@
-//! Places for loads that run at once: who finds none waits in line, for a while.
+//! Permits for concurrent loads. A load without a permit waits in line for a while.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use tokio::time::timeout;
 
 use crate::flight::Flight;
 
-/// A number of places, given out in the order in which they were asked for.
+/// A number of permits, given out in the order of the requests.
 #[derive(Debug)]
 pub(crate) struct Places {
     free: Semaphore,
     wait: Duration,
 }
 
-/// There was no place for as long as a load may wait.
+/// There was no permit within the maximum waiting time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 

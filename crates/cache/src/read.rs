@@ -1,4 +1,4 @@
-//! What a read of the cache answers.
+//! Results of a read of the cache.
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +12,7 @@ pub enum Lookup<V> {
     Fresh(Arc<V>),
     /// Past its lifetime, within the grace of its class.
     Stale(Arc<V>),
-    /// Not there, dead, invalidated, or of another type.
+    /// Missing, dead, invalidated, or of another type.
     Miss,
 }
 
@@ -25,7 +25,7 @@ impl<V> Lookup<V> {
         }
     }
 
-    /// The value within its lifetime, for a caller who wants none that is past it.
+    /// Returns the value within its lifetime, for a caller that does not accept an older one.
     pub fn into_fresh(self) -> Option<Arc<V>> {
         if let Self::Fresh(value) = self { Some(value) } else { None }
     }
@@ -44,7 +44,7 @@ pub struct Read<V> {
     pub value: Arc<V>,
     /// Source of the value.
     pub source: Source,
-    /// For how much longer the cache holds it fresh; zero when it is stale or was not stored.
+    /// Time for which the cache still holds it fresh; zero if it is stale or was not stored.
     pub fresh_for: Duration,
     /// Whether L1 kept the value. False if an invalidation overtook its load, if it was too large,
     /// or if it is not to be kept ([`Fill::uncached`](crate::Fill::uncached)).
@@ -67,13 +67,13 @@ impl<V> Read<V> {
 pub enum Source {
     /// From the cache, fresh.
     Hit,
-    /// From the cache, past its lifetime; it is being loaded anew.
+    /// From the cache, past its lifetime; it is being reloaded.
     Stale,
     /// From the tier that processes share.
     Shared,
     /// From the loader of this call.
     Loaded,
-    /// From the load of another call that was under way already.
+    /// From the load of another call that was in progress already.
     Collapsed,
 }
 
@@ -102,10 +102,10 @@ pub enum LoadError<E> {
     /// and was stopped.
     #[error("the load took longer than it may, and was stopped")]
     CutOff,
-    /// There was no place for the load among those that run at once, for as long as it may wait.
+    /// The load got no permit within the maximum waiting time, because too many loads run at once.
     #[error("too many loads run already")]
     Refused,
-    /// The loader asked for what waits, by whatever detours, for its own end.
+    /// The loader requested a key that waits, directly or indirectly, for its own end.
     #[error("the load would wait for itself")]
     Circle,
 }

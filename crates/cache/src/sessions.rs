@@ -103,7 +103,7 @@ type Data = HashMap<String, serde_json::Value>;
 /// A session without its id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Held {
-    /// Until this time, in seconds since 1970.
+    /// Valid until this time, in seconds since 1970.
     Live { data: Data, expires: i64 },
     /// Deleted.
     Ended,
@@ -114,7 +114,7 @@ enum Held {
 enum Missing {
     /// There is no such session.
     Absent,
-    /// L2 could not be asked, which may have it.
+    /// L2, which may have it, could not be queried.
     Unknown,
 }
 
@@ -125,7 +125,8 @@ impl CacheSessions {
         Self::in_class(cache, TtlClass::SESSION)
     }
 
-    /// A store in this class, for its caps per tier; a grace of it is not used.
+    /// Creates a store in this class, which sets its caps per tier. A grace of the class is not
+    /// used.
     pub fn in_class(cache: &TieredCache, class: TtlClass) -> Self {
         let class = class.grace(Duration::ZERO);
         let mut sessions = cache.typed::<Held>(class);
@@ -138,7 +139,7 @@ impl CacheSessions {
         }
     }
 
-    /// Keeps these sessions apart from those of other names in the same cache.
+    /// Separates these sessions from those of other names in the same cache.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into().into();
@@ -208,7 +209,7 @@ impl CacheSessions {
                 Ok(())
             }
             other => {
-                // What L2 holds is what counts.
+                // The value of L2 is the one that counts.
                 tiers.drop_scope(Scope::Key(key));
                 other.map(drop).map_err(|Untold| unreachable("told of the session"))
             }

@@ -88,7 +88,7 @@ impl Shapes {
         Self::in_memory_by(keys, SystemClock::new())
     }
 
-    /// As [`in_memory`](Self::in_memory), with the clock by which they expire.
+    /// Like [`in_memory`](Self::in_memory), with the clock by which they expire.
     pub fn in_memory_by(keys: usize, clock: impl Clock) -> Self {
         Self { store: Arc::new(memory::MemoryShapes::new(keys, Arc::new(clock))) }
     }

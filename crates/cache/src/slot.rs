@@ -1,4 +1,4 @@
-//! What L1 holds under a key.
+//! State of L1 for one key.
 
 use std::any::Any;
 use std::ops::Deref;
@@ -27,7 +27,7 @@ const EXPIRED: Moment = Moment::START;
 /// that few reads write.
 const SLIDE_STEPS: u32 = 16;
 
-/// A value and what decides whether it may be served. Copying it takes two counts.
+/// A value and the state that decides whether it may be served. A copy costs two counts.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) value: Anything,
@@ -38,7 +38,7 @@ pub(crate) struct Slot {
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     pub(crate) stamps: Stamps,
-    /// When its load started, in the order of invalidations.
+    /// Start of its load in the order of invalidations.
     pub(crate) since: Generation,
     pub(crate) times: Times,
     pub(crate) class: ClassId,
@@ -55,22 +55,22 @@ impl Deref for Slot {
     }
 }
 
-/// When a slot is good for what.
+/// Times that decide how a slot may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Times {
     /// Before this a hit needs no second thought; never later than `fresh_until`.
     calm_until: Moment,
     fresh_until: Moment,
     stale_until: Moment,
-    /// The end of its fresh life, however much it is read and wherever it lies.
+    /// End of its fresh life, however often it is read and whichever tier holds it.
     ends: Moment,
-    /// From here on a read loads it anew, though it is fresh; `NEVER` without refresh-ahead.
+    /// Moment from which a read reloads it, although it is fresh; `NEVER` without refresh-ahead.
     ahead_from: Moment,
     /// Until then it is not reloaded: a load is in progress, or failed a moment ago.
     quiet_until: Moment,
-    /// How long it lives unread; zero when reading does not prolong its life.
+    /// How long it lives unread; zero if reads do not extend its life.
     idle: Span,
-    /// How long a load takes, times the class's eagerness; zero when chance has no say.
+    /// Duration of a load, times the class's eagerness; zero if early refreshes are off.
     eager: ShortSpan,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Calm {
 }
 
 impl Calm {
-    /// For how much longer it is fresh; none when a second thought is due.
+    /// Time for which it is still fresh; `None` if a full check is due.
     #[inline]
     pub(crate) fn left(self, now: Moment) -> Option<Duration> {
         (now < self.until).then(|| self.fresh_until.since(now))
@@ -92,7 +92,7 @@ impl Calm {
 /// Values that decide the times of a slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lifetime {
-    /// For how long L1 serves it as fresh.
+    /// Time for which L1 serves it as fresh.
     pub(crate) fresh: Duration,
     /// Total time for which the value is fresh. Longer than `fresh` above L2 and for sliding
     /// entries.
@@ -215,12 +215,12 @@ impl Times {
         now >= self.stale_until
     }
 
-    /// Whether a load of it is under way, or failed a moment ago.
+    /// Whether a load of it is in progress, or failed a moment ago.
     pub(crate) fn is_quiet(&self, now: Moment) -> bool {
         now < self.quiet_until
     }
 
-    /// For how much longer it is fresh.
+    /// Returns how much longer it is fresh.
     pub(crate) fn left(&self, now: Moment) -> Duration {
         self.fresh_until.since(now)
     }
@@ -229,15 +229,15 @@ impl Times {
 /// Permitted use of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// To be served, for this much longer.
+    /// Serve it; fresh for this much longer.
     Fresh(Duration),
-    /// To be served, for this much longer; a second thought is due, which may be to load it anew.
+    /// Serve it; fresh for this much longer. A full check is due, which may be to reload it.
     Waning(Duration),
-    /// To be served, and loaded anew.
+    /// Serve it and reload it.
     Stale,
-    /// To be served; a load is under way, or failed a moment ago.
+    /// Serve it; a load is in progress, or failed a moment ago.
     StaleQuiet,
-    /// For nothing.
+    /// Not usable.
     Dead,
 }
 

@@ -8,7 +8,7 @@ use crate::class::{Class, Count};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CacheStats {
-    /// Per tier, in the order in which they are asked.
+    /// Per tier, in the order in which they are queried.
     pub tiers: Vec<TierStats>,
     /// Per class, in the order in which they were first used.
     pub classes: Vec<ClassStats>,
@@ -23,7 +23,7 @@ pub struct TierStats {
     /// Entries held; dead ones count until they are swept. `None` for L2, because other processes
     /// fill it too.
     pub entries: Option<u64>,
-    /// The most that it may weigh, in entries or bytes; none for L2.
+    /// Maximum weight, in entries or bytes; `None` for L2.
     pub capacity: Option<u64>,
     /// Weight, in entries or bytes; `None` for L2.
     pub weight: Option<u64>,
@@ -33,7 +33,7 @@ pub struct TierStats {
     pub misses: u64,
     /// Hits that a replica answered. Zero for L1.
     pub from_replicas: u64,
-    /// Entries that had to make room; none for L2.
+    /// Entries evicted to make room; `None` for L2.
     pub evictions: Option<u64>,
     /// Steps that failed or took too long. Zero for L1.
     pub errors: u64,
@@ -45,7 +45,7 @@ pub struct TierStats {
     /// Whether this process receives notices of changes by others in the tier, so that L1 is
     /// notified at once. True for L1.
     pub is_followed: bool,
-    /// Whether the tier can be asked, as far as is known.
+    /// Whether the tier can be reached, as far as known.
     pub is_available: bool,
 }
 

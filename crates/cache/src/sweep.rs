@@ -31,7 +31,7 @@ pub(crate) fn start(tiers: Weak<Tiers>, bell: Arc<Bell>, every: Duration) {
                 }
                 Call::Overdue => {
                     let now = bell.in_real_time(Duration::ZERO);
-                    // Looked at again soon where it could not be finished.
+                    // If it could not be finished, it is repeated soon.
                     let next = go_on_after(|| tiers.flights.cut_off(now)).unwrap_or(Some(now.saturating_add(AGAIN)));
                     if let Some(next) = next {
                         bell.look_at(next);

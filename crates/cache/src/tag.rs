@@ -55,7 +55,7 @@ impl Tag {
     /// [`Tag::as_str`].
     #[cfg(feature = "tower")]
     pub(crate) fn named(text: &str) -> Self {
-        // The digest of a tag that was too long can't be made of its parts again.
+        // The digest of a tag that was too long cannot be computed again from its text.
         if text.rsplit(text::SEPARATOR).next().is_some_and(text::is_whole_digest)
             && let Ok(tag) = Self::parse(text)
         {
@@ -64,7 +64,7 @@ impl Tag {
         Self::of(text.split(text::SEPARATOR).map(|part| text::unescaped(part).unwrap_or_else(|| part.to_owned())))
     }
 
-    /// As [`parse`](Self::parse), of what may be the tag of one empty part.
+    /// Like [`parse`](Self::parse), for text that may be the tag of one empty part.
     pub(crate) fn read(text: &str) -> Result<Self, KeyError> {
         match text::first_foreign(text) {
             Some(at) => Err(KeyError::NotAKey { at }),

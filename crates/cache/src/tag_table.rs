@@ -1,4 +1,4 @@
-//! When each tag was last invalidated, in memory bounded by the tags that entries carry.
+//! The last invalidation of each tag, in memory that is bounded by the tags that entries carry.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

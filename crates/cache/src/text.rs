@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 /// Between segments.
 pub(crate) const SEPARATOR: char = ':';
 
-/// Longest text of a key or tag, in characters; what is longer ends in a digest.
+/// Maximum length of a key or tag, in characters; a longer text ends in a digest.
 pub(crate) const LONGEST: usize = 200;
 
 /// Characters of leading segments that always survive hashing: `LONGEST` minus `:#` and 64
@@ -119,7 +119,7 @@ const fn needs_escape(character: char) -> bool {
     matches!(character, '\0'..='\x1f' | '\x7f'..='\u{9f}' | ':' | '%' | '=' | '#' | '*' | '?' | '[' | ']' | '\\' | '{' | '}')
 }
 
-/// A writer that escapes what it is given, so that a `Display` value needs no string of its own.
+/// A writer that escapes its input, so that a `Display` value needs no string of its own.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
@@ -146,7 +146,7 @@ impl Write for Escaped<'_> {
 ///
 /// # Errors
 ///
-/// What the value's own `Display` returns; the part it wrote before that stays in `out`.
+/// The error of the value's own `Display`. The part that it wrote before stays in `out`.
 pub(crate) fn push_escaped(out: &mut String, value: &impl fmt::Display) -> fmt::Result {
     write!(Escaped(out), "{value}")
 }

@@ -18,10 +18,10 @@ pub struct TieredCache {
 
 impl TieredCache {
     /// Changes the capacity of L1, in entries or bytes as it was built. The remainder that the
-    /// shards can't divide is lost.
+    /// shards cannot divide is lost.
     ///
-    /// If it is smaller, entries leave at once until it fits, a shard at a time under its lock.
-    /// Their number counts as evictions. [`Event::Evicted`](crate::Event::Evicted) and
+    /// If it is smaller, entries are removed at once until it fits, a shard at a time under its
+    /// lock. Their number counts as evictions. [`Event::Evicted`](crate::Event::Evicted) and
     /// [`TypedCache::on_removal`](crate::TypedCache::on_removal) do not report them one by one. The
     /// largest value that L1 takes grows and shrinks with it.
     pub fn set_l1_capacity(&self, capacity: u64) {

@@ -1,4 +1,4 @@
-//! The tiers in order, and what guards them: what clones of a cache share.
+//! The tiers in order, and their guards: the state that clones of a cache share.
 
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl Tiers {
         }
     }
 
-    /// A second look, not counted, under the lock under which fills are made.
+    /// Reads without counting, under the lock under which fills are made.
     pub(crate) fn peek(&self, key: &Key) -> Option<(Slot, State)> {
         let slot = self.memory.peek(key)?;
         let state = slot.state(self.clock.now(), &self.fence);

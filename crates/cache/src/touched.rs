@@ -1,4 +1,4 @@
-//! What a write to the store touches, carried from the write to the invalidation.
+//! Keys and tags that a write to the store touches, passed from the write to the invalidation.
 
 use crate::key::Key;
 use crate::tag::Tag;
@@ -17,7 +17,7 @@ pub struct Touched {
 }
 
 impl Touched {
-    /// Nothing touched yet.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
@@ -34,7 +34,7 @@ impl Touched {
         self
     }
 
-    /// Takes in what another write touched, for instance in the same transaction.
+    /// Adds the keys and tags that another write touched, for instance in the same transaction.
     pub fn extend(&mut self, other: Self) {
         self.keys.extend(other.keys);
         self.tags.extend(other.tags);

@@ -1,4 +1,4 @@
-//! TTL classes: what kind of thing is cached, and how long it may be believed.
+//! TTL classes: the kind of cached data, and how long it is fresh.
 
 use std::time::Duration;
 
@@ -227,8 +227,8 @@ impl TtlClass {
     /// again.
     ///
     /// A thread of the cache enforces it, even if the loader blocks its thread or its runtime is
-    /// stuck. Such a loader can't be stopped, but it loses its key, and its value is dropped. It is
-    /// real time, whatever the clock of the cache.
+    /// stuck. Such a loader cannot be stopped, but it loses its key, and its value is dropped. It
+    /// is real time, whatever the clock of the cache.
     #[must_use]
     pub const fn load_limit(mut self, limit: Duration) -> Self {
         self.load_limit = clamp(limit);
@@ -287,7 +287,7 @@ impl TtlClass {
         clamp(cap - Duration::from_nanos(off))
     }
 
-    /// The time in L1 of a value whose lifetime was drawn, or is that of the class.
+    /// Returns the time in L1 of a value with this lifetime, or that of the class.
     pub(crate) fn in_l1(&self, drawn: Option<Duration>) -> Duration {
         self.capped(drawn, self.l1_ttl.unwrap_or(LONGEST))
     }
@@ -298,7 +298,7 @@ impl TtlClass {
         left.min(self.spread(self.l1_ttl.unwrap_or(L1_ABOVE_L2), dice))
     }
 
-    /// The time in L2 of a value whose lifetime was drawn, or is that of the class.
+    /// Returns the time in L2 of a value with this lifetime, or that of the class.
     pub(crate) fn in_l2(&self, drawn: Option<Duration>) -> Duration {
         self.capped(drawn, self.l2_ttl)
     }
@@ -321,7 +321,8 @@ impl TtlClass {
         self.ahead
     }
 
-    /// The span before the end by which chance goes, for a value whose load took so long.
+    /// Returns the span before the end in which early refreshes are drawn, for a value whose load
+    /// took this long.
     pub(crate) fn eager(&self, load: Option<Duration>) -> Duration {
         load.unwrap_or_default().min(LONGEST) * u32::from(self.eagerness) / 100
     }
@@ -356,7 +357,7 @@ const fn at_most_longest(duration: Duration) -> Duration {
     if duration.as_nanos() > LONGEST.as_nanos() { LONGEST } else { duration }
 }
 
-/// Zero stays what it is.
+/// Zero stays zero.
 const fn clamp_or_none(ttl: Duration) -> Duration {
     if ttl.is_zero() { ttl } else { clamp(ttl) }
 }

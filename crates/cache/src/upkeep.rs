@@ -1,4 +1,4 @@
-//! What becomes of the entries of L1: how they are made, prolonged, and buried.
+//! Life of the entries of L1: how they are created, extended and removed.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::tiers::Tiers;
 impl Tiers {
     pub(crate) fn slot(&self, key: &Key, class: &Class, since: Generation, parcel: Parcel, mark: Option<Mark>) -> Slot {
         let own = class.ttl.in_l1(parcel.ttl);
-        // That there is nothing is believed for a time, however often it is asked.
+        // "There is nothing" is kept for a fixed time, however often it is requested.
         let (fresh, whole, idle) = match class.ttl.cap().filter(|_| !parcel.is_negative) {
             Some(cap) => (own.min(cap), cap, own),
             None => (own, own, Duration::ZERO),
@@ -39,7 +39,7 @@ impl Tiers {
         Slot::new(parcel.value, terms)
     }
 
-    /// Stores what a load or a caller brought. The caller holds the lock of the key's flights.
+    /// Stores a value of a load or a caller. The caller holds the lock of the key's flights.
     pub(crate) fn fill(&self, key: &Key, slot: &Slot) -> Inserted {
         if self.fence.admits(slot.class, &slot.stamps, slot.since) {
             self.memory.insert(key, slot)
@@ -70,8 +70,8 @@ impl Tiers {
         self.listeners.tell(removed.class, key, &removed.value, cause);
     }
 
-    /// Returns what to serve if a hit can't decide: its calm period is over, or an invalidation hit
-    /// something that shares a cell with its key, tags or class.
+    /// Returns the value to serve if a hit cannot decide: its calm period is over, or an
+    /// invalidation hit a tag, class or key that shares a cell with its own.
     #[cold]
     pub(crate) fn consider(&self, key: &Key, now: Duration) -> Option<(Anything, State)> {
         let slot = self.memory.peek(key)?;

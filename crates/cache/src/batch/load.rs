@@ -82,7 +82,7 @@ struct Load<V> {
     class: Arc<Class>,
     form: Form<V>,
     own: Vec<Own>,
-    /// None where it has landed.
+    /// `None` once it has landed.
     landings: Vec<Option<Landing>>,
 }
 
@@ -90,10 +90,10 @@ struct Load<V> {
 struct Filled<V> {
     places: Vec<usize>,
     fills: Vec<Fill<V>>,
-    /// For these there was nothing.
+    /// Keys without a value.
     absent: Vec<usize>,
     loaded_in: Duration,
-    /// The notices that each flight had had when the loader was called.
+    /// Number of notices that each flight had received when the loader was called.
     began: Vec<u64>,
     /// Whether something of each key was there before.
     was_there: Vec<bool>,
@@ -134,7 +134,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         Ok(Some(loaded_in))
     }
 
-    /// Calls the loader with all keys that have no value yet; none when there are no such keys.
+    /// Calls the loader with all keys that have no value yet. `None` if there are no such keys.
     async fn load<E, F, Fut, I>(&self, loader: F) -> Result<Option<Filled<V>>, Halted<E>>
     where
         F: FnOnce(Vec<Key>) -> Fut + Send,
@@ -181,7 +181,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         (flight.inquiry.noticed(), flight.inquiry.past().is_some() || self.tiers.memory.peek(key).is_some())
     }
 
-    /// Lands what L2 has, as soon as it is known.
+    /// Lands the results of L2 as soon as they are known.
     async fn seek(&mut self, l2: &Arc<L2>, will_load: bool, patience: &mut Patience) -> Option<Tickets> {
         let codec = self.form.codec.clone()?;
         let Self { tiers, class, form, own, landings } = self;
@@ -201,7 +201,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         l2.seek_many(&wanted, class, &*codec, will_load, patience, found).await
     }
 
-    /// Stores in L2 what was loaded, and lands it.
+    /// Stores the loaded values in L2, and lands them.
     async fn share(&mut self, l2: &Arc<L2>, mut tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
         let Some(codec) = self.form.codec.clone() else { return };
         let Filled { places, fills, absent, loaded_in, began, was_there } = filled;
@@ -235,7 +235,7 @@ impl<V: Send + Sync + 'static> Load<V> {
 
     fn land_others(self, ended: impl Fn() -> Ended) {
         for landing in self.landings.into_iter().flatten() {
-            // What panics while values are dropped must not keep the others from landing.
+            // A panic while values are dropped must not keep the others from landing.
             drop(catch_unwind(AssertUnwindSafe(|| landing.land(ended()))));
         }
     }

@@ -23,7 +23,7 @@ use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
 use crate::text::Prehashed;
 
-/// The loader's error for batches that only look. Only such a batch joins their flights.
+/// The loader's error for batches that only read. Only such a batch joins their flights.
 enum Nobody {}
 
 /// The loader that such a batch doesn't have.
@@ -51,7 +51,7 @@ impl Doubt {
 
     fn is_confirmed_by(self, flight: &Flight, outcome: &Outcome) -> bool {
         let is_late = flight.since < self.arrived;
-        // Of what isn't there no tags are known.
+        // The tags of a missing value are not known.
         let is_overtaken = is_late && (matches!(outcome, Outcome::Absent) || overtaken(outcome, flight.since));
         is_overtaken || outcome.is_older_than(self.heard)
     }
@@ -60,7 +60,8 @@ impl Doubt {
 /// State of a key before the batch waits for anything.
 enum Answer<V> {
     Known(Read<V>),
-    /// A stale value, the load behind it, and what that had heard of changes when it was joined.
+    /// A stale value, the load behind it, and the notices that the load had received when it was
+    /// joined.
     Behind(Arc<V>, Arc<Flight>, u64),
     Awaited,
     NoRuntime,
@@ -85,7 +86,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         answers
     }
 
-    /// Asks L2 for what L1 doesn't have.
+    /// Queries L2 for the keys that L1 does not have.
     pub(crate) async fn look_behind(&self, keys: &[Key], answers: &mut [Lookup<V>]) {
         if self.cache.tiers.l2.is_none() || self.form.codec.is_none() {
             return;

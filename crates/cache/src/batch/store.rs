@@ -56,7 +56,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 let _ = self.cache.invalidate_keys(&uncached).await;
             }
         };
-        // Side by side, so that L1 is done with both when this is first polled.
+        // Concurrent, so that L1 is done with both when this is first polled.
         join(clear, put).await;
         kept
     }

@@ -4,11 +4,11 @@ use zstd::bulk::{compress, decompress};
 
 use super::{Codec, CodecError};
 
-/// In the form of what is compressed, besides that of the inner codec.
+/// Bit in the form that marks compression, besides the form of the inner codec.
 const COMPRESSED: u8 = 128;
-/// In front of what is not compressed.
+/// Prefix of bytes that are not compressed.
 const PLAIN: u8 = 0;
-/// In front of what is, and of its length before.
+/// Prefix of compressed bytes, followed by their original length.
 const ZSTD: u8 = 1;
 /// The mark and the length.
 const HEADER: usize = 5;

@@ -24,7 +24,7 @@ impl Json {
         Self { version, limit: LIMIT }
     }
 
-    /// With another limit, in bytes.
+    /// Sets another limit, in bytes.
     #[must_use]
     pub const fn at_most(mut self, bytes: usize) -> Self {
         self.limit = bytes;

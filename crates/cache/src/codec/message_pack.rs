@@ -31,7 +31,7 @@ impl MessagePack {
         Self { version, limit: LIMIT }
     }
 
-    /// With another limit, in bytes.
+    /// Sets another limit, in bytes.
     #[must_use]
     pub const fn at_most(mut self, bytes: usize) -> Self {
         self.limit = bytes;
@@ -62,7 +62,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MessagePack {
         let mut reader = Deserializer::from_read_ref(bytes);
         reader.set_max_depth(DEPTH);
         let value = V::deserialize(&mut reader).map_err(|error| terse::message_pack(&error))?;
-        // The reader doesn't say where it stands, but nothing more can be read at the end.
+        // The reader does not report its position, but nothing more can be read at the end.
         match IgnoredAny::deserialize(&mut reader) {
             Err(Error::InvalidMarkerRead(_)) => Ok(value),
             _ => Err(CodecError::failed("bytes are left behind the value")),

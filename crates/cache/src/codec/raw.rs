@@ -20,7 +20,7 @@ impl RawBytes {
         Self { limit: LIMIT }
     }
 
-    /// With another limit.
+    /// Sets another limit, in bytes.
     #[must_use]
     pub const fn at_most(mut self, bytes: usize) -> Self {
         self.limit = bytes;
@@ -34,7 +34,7 @@ impl Default for RawBytes {
     }
 }
 
-/// The form of all of them; what it means to the program is the program's business.
+/// One form for all of them, because the program interprets the bytes.
 const FORM: u8 = 3;
 
 impl Codec<Bytes> for RawBytes {

@@ -24,8 +24,8 @@ enum State {
 }
 
 impl Duty {
-    /// Lets the first caller look by itself. If another caller waits already, a task starts at once
-    /// and the result is `false`.
+    /// Lets the first caller query by itself. If another caller waits already, a task starts at
+    /// once and the result is `false`.
     pub(super) fn lead(&self, go_on: GoOn) -> bool {
         {
             let mut state = self.state();

@@ -1,4 +1,4 @@
-//! Loads under way: one table, so that misses on one key share one load.
+//! Loads in progress: one table, so that misses on one key share one load.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,14 +12,14 @@ use crate::text::Prehashed;
 
 const SHARDS: usize = 64;
 
-/// Fenced loads below which those that ended are not worth a walk.
+/// Number of fenced loads below which a walk to remove ended ones is not worth it.
 const PRUNE_FROM: usize = 64;
 
 /// How a caller came in.
 pub(crate) enum Entered<T> {
     /// The value was there after all.
     Found(T),
-    /// Another caller's load is under way.
+    /// Another caller's load is in progress.
     Joined(Arc<Flight>),
     /// This caller must run the load.
     Started(Arc<Flight>),
@@ -104,7 +104,7 @@ impl FlightTable {
         fill(present)
     }
 
-    /// Calls `fill` under the lock, with whether the load, which goes on, may fill.
+    /// Calls `fill` under the lock, with whether the load, which continues, may fill.
     pub(crate) fn amid<T>(&self, key: &Key, flight: &Arc<Flight>, fill: impl FnOnce(bool) -> T) -> T {
         let shard = self.shard(key);
         let may_fill = shard.get(key).is_some_and(|flights| flights.iter().any(|other| Arc::ptr_eq(other, flight)));

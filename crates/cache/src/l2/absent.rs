@@ -113,7 +113,7 @@ impl RedisTier {
             bytes: 0,
         };
         let items = fences.iter().map(item).collect();
-        // A replica may hold on to what goes here.
+        // A replica may still hold the deleted value.
         let _changing = self.changing(fences.iter().map(|(fenced, _)| &fenced.key));
         let mut done = run_many(&self.client, &self.scripts.absent_many, &[], items, 1, patience).await;
         let is_to_tell = |answer: &Option<Vec<Value>>| {

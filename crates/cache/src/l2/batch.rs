@@ -25,7 +25,7 @@ const TAGS: usize = 256;
 /// Longer than the client lets any command take.
 pub(super) const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A key to be looked at, with the head of an entry that turned out to be invalid.
+/// A key to read, with the head of an entry that is known to be invalid.
 pub(super) struct Look<'a> {
     pub(super) key: &'a Key,
     pub(super) reject: Option<Bytes>,
@@ -45,7 +45,7 @@ struct Put {
     new: New,
 }
 
-/// The answer of a look before its tags are compared.
+/// Result of a read before its tags are compared.
 pub(super) enum Seen {
     Entry { entry: Entry, left: Duration, head: Bytes },
     Done(Looked),
@@ -110,7 +110,7 @@ impl RedisTier {
         }
     }
 
-    /// Compares what entries carry with what is in force.
+    /// Compares the marks of entries with those in force.
     pub(super) async fn judge(
         &self,
         seen: Vec<Option<Seen>>,
@@ -146,7 +146,7 @@ impl RedisTier {
         Ok(judged.collect())
     }
 
-    /// The generations of those tags that have one.
+    /// Returns the generations of those tags that have one.
     pub(super) async fn current(&self, tags: Vec<Tag>) -> Result<HashMap<Tag, Bytes>, Error> {
         let step = if self.client.topology() == Topology::Cluster { 1 } else { TAGS };
         let mut reads = Vec::with_capacity(tags.len().div_ceil(step));
@@ -165,7 +165,7 @@ impl RedisTier {
         Ok(generations)
     }
 
-    /// Stores what a load brought, but for what was invalidated meanwhile.
+    /// Stores loaded values, except those invalidated meanwhile.
     pub(super) async fn fill_many(
         &self,
         fills: Vec<FillOne>,
@@ -246,7 +246,7 @@ impl RedisTier {
         (done, failures)
     }
 
-    /// The servers without which this can't be stored, besides that of the epoch.
+    /// Returns the servers that are needed to store this, besides that of the epoch.
     fn needed_by(&self, name: &str, new: &New) -> Vec<String> {
         if self.client.topology() != Topology::Cluster {
             return Vec::new();
@@ -265,7 +265,7 @@ impl RedisTier {
         let bounds = one.spend(self.bounds(&names, patience.left()));
         let carried = two.spend(self.carry(puts.iter().map(|put| &put.new)));
         let (carried, epoch, bounds) = join3(carried, three.spend(self.open_epoch()), bounds).await;
-        // Once, for what took longest of the three.
+        // Charged once, for the longest of the three.
         patience.charge(started.elapsed());
         let (carried, epoch, bounds) = match (carried, epoch, bounds) {
             (Ok(carried), Ok(epoch), Ok(bounds)) => (carried, epoch, bounds),
@@ -318,7 +318,7 @@ impl RedisTier {
 
     /// Deletes values and fences, each step bounded by the client's time-out alone.
     ///
-    /// After an error it is not known of which keys L2 has heard.
+    /// After an error it is not known which keys L2 has processed.
     pub(super) async fn forget_all(&self, keys: &[&Key]) -> Result<(), Error> {
         if let [key] = keys {
             return self.forget(key).await;

@@ -16,14 +16,14 @@ use super::new::{Failure, New};
 use super::tier::{RedisTier, millis};
 use crate::key::Key;
 
-/// For the servers of some keys, their time at which the sender gives up, in µs.
+/// For the servers of some keys: their time at which the sender gives up, in µs.
 pub(super) struct Bounds {
-    /// By the name of the server; one without a name where there is only one.
+    /// By the name of the server; empty if there is only one.
     by_server: HashMap<String, u64>,
 }
 
 impl Bounds {
-    /// Zero, which has passed, where the server was not asked.
+    /// Zero, which has passed, if the server was not queried.
     pub(super) fn of(&self, tier: &RedisTier, name: &str) -> u64 {
         self.by_server.get(&tier.server_of(name)).copied().unwrap_or_default()
     }
@@ -36,7 +36,7 @@ pub(super) struct Bounded {
     pub(super) entry: Arg,
     /// How long Redis keeps it, in ms.
     pub(super) ttl: Arg,
-    /// Until when it may be stored, in µs of the server's clock.
+    /// Deadline until which it may be stored, in µs of the server's clock.
     pub(super) bound: Arg,
 }
 
@@ -54,7 +54,7 @@ impl RedisTier {
         Ok(Bounded { keys, entry: entry.into(), ttl, bound: bound.into() })
     }
 
-    /// Asks the servers of these keys for their time, and counts from there what is left now.
+    /// Queries the servers of these keys for their time, and adds the time that is left.
     pub(super) async fn bounds(&self, names: &[&str], left: Duration) -> Result<Bounds, Error> {
         let begun = Instant::now();
         let mut asked: HashMap<String, &str> = HashMap::new();

@@ -13,7 +13,7 @@ use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::tag::Tag;
 
-/// More than this many are replaced by one that clears everything.
+/// If there are more, one debt that clears everything replaces them.
 const LIMIT: usize = 10_000;
 /// Something to be invalidated in L2.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ pub(crate) enum Debt {
 }
 
 impl Debt {
-    /// Whether it comes behind all others, which could undo it, and is covered by none.
+    /// Whether it is paid after all others, which could undo it, and is covered by none.
     fn is_last(&self) -> bool {
         #[cfg(feature = "sessions")]
         return matches!(self, Self::End(_));
@@ -54,7 +54,7 @@ impl Debt {
 
 #[derive(Default)]
 struct Book {
-    /// Numbered, so that what is owed anew while it is being paid stays owed.
+    /// Numbered, so that a debt that is added again while it is being paid stays.
     debts: HashMap<Debt, u64>,
     next: u64,
     is_paying: bool,

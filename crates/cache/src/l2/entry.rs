@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crate::codec::{CodecError, Format};
 use crate::tag::Tag;
 
-/// The form of what stands around the value.
+/// Form of the bytes around the value.
 pub(super) const FORMAT: u8 = 3;
 
 /// Bytes that distinguish one entry from every other: the format and the id.
@@ -58,14 +58,14 @@ pub(super) struct Entry {
     pub(super) class: Bytes,
     pub(super) epoch: Bytes,
     pub(super) class_moves: u64,
-    /// The most that Redis keeps it, from when it was stored, or expired by hand.
+    /// Maximum time that Redis keeps it, from when it was stored or expired by hand.
     pub(super) life: Duration,
     /// The last part of its life in Redis, in which it is stale.
     pub(super) grace: Duration,
     pub(super) tags: Vec<(Tag, Bytes)>,
     pub(super) codec: Format,
     pub(super) value: Bytes,
-    /// The server's time in µs at the end of its life; what is to be stored has none yet.
+    /// The server's time in µs at the end of its life; a value to be stored has none yet.
     pub(super) date: u64,
 }
 
@@ -130,7 +130,7 @@ impl Entry {
     }
 }
 
-/// The class in the first bytes of an entry, which need not be all of it.
+/// Returns the class in the first bytes of an entry, which may be incomplete.
 pub(super) fn class_of(start: &Bytes) -> Option<String> {
     let mut reader = Reader { bytes: start, at: HEAD, end: start.len() };
     str::from_utf8(reader.counted_bytes().ok()?).ok().map(str::to_owned)

@@ -38,7 +38,7 @@ impl Epoch {
         self.id == other.id
     }
 
-    /// With other fields as well; of another epoch they make it one to which no entry belongs.
+    /// Merges other fields. Fields of another epoch result in one to which no entry belongs.
     pub(super) fn with(mut self, other: Self) -> Self {
         if self.id != other.id {
             self.id = None;
@@ -90,7 +90,7 @@ impl Epoch {
     }
 }
 
-/// A count as Redis writes it. What is no count is foreign and equals nothing that was counted.
+/// Parses a count that Redis wrote. Any other text is foreign and equals no count.
 fn number(digits: &Bytes) -> u64 {
     str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,5 @@
-//! Notices of changes in L2. They come from the server. If it refuses, they come from what
-//! processes publish.
+//! Notices of changes in L2. They come from the server. If it refuses, they come from the processes
+//! that publish.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(crate) struct Following {
     tracking: Tracking,
 }
 
-/// Something that was heard.
+/// A received notice.
 pub(crate) struct Word(Notice);
 
 impl Following {
@@ -57,7 +57,7 @@ pub(crate) fn is_named(class: &str, mark: &str) -> bool {
 struct Forbidden;
 
 impl L2 {
-    /// Tries to follow; none where that is refused, or Redis is away.
+    /// Tries to follow. `None` if the server refuses, or Redis cannot be reached.
     pub(crate) async fn start_following(self: &Arc<Self>, attempts: &mut Attempts) -> Option<Following> {
         let tier = &self.tier;
         tier.replicas.iter().for_each(|replicas| replicas.start(&tier.client));
@@ -81,17 +81,17 @@ impl L2 {
         }
     }
 
-    /// Forgets what was remembered of what is in force: what changed before was not heard.
+    /// Forgets all remembered replies, because notices of earlier changes were missed.
     pub(crate) fn forget_what_was_said(&self) {
         self.tier.recall.drop_all();
     }
 
-    /// From now on what is remembered may be believed.
+    /// From now on, remembered replies may be used.
     pub(crate) fn is_followed_by(&self, following: &Following) {
         self.follows(Some(following.tracking.watch_complete()));
     }
 
-    /// The server took back that this process may hear of changes.
+    /// The server has withdrawn the permission to follow.
     pub(crate) fn was_forbidden_to_follow(&self) {
         self.failed("follow", &Forbidden);
     }
@@ -100,12 +100,12 @@ impl L2 {
     pub(crate) fn is_not_followed(&self) {
         self.follows(None);
         self.tier.recall.drop_all();
-        // Where publishing was chosen, it stays.
+        // If publishing was chosen, it stays.
         self.tier.ways.doubt();
     }
 
-    /// Takes in a notice before L1 drops what it covers. A read that used the earlier memory and
-    /// lands after the drop began before it.
+    /// Processes a notice before L1 drops the values that it covers. A read that used the earlier
+    /// memory and lands after the drop began before it.
     pub(crate) fn take_in(&self, word: &Word) -> Option<Meaning> {
         let Notice::Key(key) = &word.0 else {
             self.tier.changes_everything();
@@ -114,7 +114,7 @@ impl L2 {
         };
         let meaning = self.tier.names.meaning(key)?;
         match &meaning {
-            // Comparisons find what tags and classes touch.
+            // Comparisons find the values of tags and classes.
             Meaning::Tag(tag) => self.tier.recall.drop_tag(tag),
             Meaning::Class(_) => self.tier.recall.drop_epoch(),
             Meaning::Pattern(pattern, _) => self.tier.changes_matching(pattern),

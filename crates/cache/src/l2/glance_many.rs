@@ -1,4 +1,4 @@
-//! Many keys at a glance: their values alone, judged by what Redis said a moment ago.
+//! Many keys at a glance: only their values, compared with recent replies of Redis.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,7 +26,7 @@ impl RedisTier {
         let (renewing, begun, mut aside) = (timeout(patience.left(), renewing), Instant::now(), patience.clone());
         // A step that fails here is repeated by the full query, which reports a failure.
         let (read, _) = join(self.read_values(keys, &mut aside), renewing).await;
-        // Once, for what took longer of the two.
+        // Charged once, for the longer of the two.
         patience.charge(begun.elapsed());
         let mut pending = Vec::new();
         let judged = read.into_iter().enumerate().map(|(index, bytes)| {
@@ -51,7 +51,7 @@ impl RedisTier {
         judged
     }
 
-    /// The server of each key; none at all where there is only one.
+    /// Returns the server of each key; empty if there is only one server.
     fn servers_of(&self, keys: &[&Key]) -> Vec<String> {
         let is_cluster = self.client.topology() == Topology::Cluster;
         let asked = if is_cluster { keys } else { &keys[..keys.len().min(1)] };
@@ -86,14 +86,14 @@ impl RedisTier {
 
     async fn read_step(&self, slot: u16, keys: &[&Key], indexes: &[usize]) -> Result<Vec<Option<Bytes>>, Error> {
         let mut values = Vec::with_capacity(indexes.len());
-        // The script stops where its bytes are enough.
+        // The script stops when its bytes are reached.
         while values.len() < indexes.len() {
             let rest = &indexes[values.len()..];
             let names = rest.iter().map(|index| Arg::from(self.names.value(keys[*index])));
             let all = names.chain([Arg::from(BYTES)]).collect();
             let answer = self.client.run_in(slot, &self.scripts.glance_many, rest.len(), all).await?.into_array()?;
             if answer.is_empty() {
-                // No answer is not the one that was asked for.
+                // A missing reply is an error.
                 Value::Nil.into_bytes()?;
             }
             for value in answer {
@@ -103,7 +103,7 @@ impl RedisTier {
         Ok(values)
     }
 
-    /// Asks for tags that are not remembered, and remembers what is in force.
+    /// Queries the tags that are not remembered, and remembers the generations in force.
     async fn ask_tags(
         &self,
         pending: &[(usize, Vec<(Tag, Bytes)>)],

@@ -1,4 +1,4 @@
-//! What was changed a moment ago, as far as this process knows: a replica may not have it yet.
+//! Keys that changed recently, as far as this process knows: a replica may not have the change yet.
 
 use std::collections::HashSet;
 use std::mem;

@@ -1,7 +1,7 @@
-//! The keys of the tier, and what a notice about one of them means.
+//! The keys of the tier, and the meaning of a notice about one of them.
 //!
 //! Two prefixes are followed: `c:` (values) and `cn:` (marks of invalidations). Fences, generations
-//! and the epoch have others, since they change at every load.
+//! and the epoch have other prefixes, since they change at every load.
 
 use tidegate_redis::{Client, Keyspace};
 
@@ -88,11 +88,11 @@ impl Names {
     /// Field of the epoch that counts the invalidations of this tag and of those that share its
     /// cell.
     pub(super) fn cell_field(tag: &Tag) -> String {
-        // Of all hashes here the one that every process computes alike.
+        // The only hash here that every process computes alike.
         format!("t:{}", Client::slot_of(tag.as_str()) % CELLS)
     }
 
-    /// The channel for processes that can't follow; no key.
+    /// Channel for processes that cannot follow; not a key.
     pub(super) fn channel(&self) -> String {
         self.name(&["cw"])
     }

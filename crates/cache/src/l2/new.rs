@@ -1,4 +1,4 @@
-//! What is to be stored, and how that can end.
+//! A value to store, and the outcomes of storing it.
 
 use std::time::Duration;
 

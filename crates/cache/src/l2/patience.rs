@@ -1,4 +1,4 @@
-//! What one read may wait for L2, over all of its steps.
+//! Time that one read may wait for L2, over all of its steps.
 
 use std::error::Error;
 use std::future::Future;
@@ -35,12 +35,12 @@ impl Patience {
         self.left
     }
 
-    /// Half of what is left, for what the read can do without.
+    /// Returns half of the remaining time, for a step that the read does not need.
     pub(super) fn half(&self) -> Self {
         Self { whole: self.whole, left: self.left / 2 }
     }
 
-    /// Takes away what was waited.
+    /// Subtracts the time waited.
     pub(super) fn charge(&mut self, waited: Duration) {
         self.left = self.left.saturating_sub(waited);
     }
@@ -76,7 +76,7 @@ impl Patience {
         let mut bounded = Vec::with_capacity(steps.len());
         for step in steps {
             bounded.push(async move {
-                // What can't end in time is not begun.
+                // A step that cannot end in time is not started.
                 if Instant::now() >= deadline {
                     return Err(Impatience::Over(whole));
                 }

@@ -9,13 +9,13 @@ use super::entry;
 use super::tier::{RedisTier, is_foreign};
 use crate::pattern::Pattern;
 
-/// Keys that one step of a walk looks at, about.
+/// Approximate number of keys per step of a walk.
 const STEP: u64 = 1000;
 /// Keys that one `UNLINK` takes at most.
 const BATCH: usize = 256;
 /// Bytes from the start of an entry that surely hold the name of its class.
 const START: u64 = 1023;
-/// Walks at most, where keys go from one primary to another meanwhile.
+/// Maximum number of walks, if keys move from one primary to another meanwhile.
 const WALKS: usize = 3;
 
 impl RedisTier {
@@ -31,7 +31,7 @@ impl RedisTier {
         self.changes_matching(pattern);
         let [fences, values] = self.names.globs(pattern);
         for _ in 0..WALKS {
-            // An account that may not ask does not know, and walks as if all moved.
+            // An account without that permission does not know, and walks as if all keys moved.
             let before = self.client.layout().await.ok();
             let nodes = self.client.primaries();
             for node in &nodes {

@@ -58,7 +58,7 @@ impl L2 {
         self.start_paying();
     }
 
-    /// Debts that are taken on unless they are settled, also when the caller is cancelled.
+    /// Returns debts that are recorded unless they are settled, also if the caller is cancelled.
     pub(super) fn owing(self: &Arc<Self>, debts: Vec<Debt>) -> Owing {
         Owing { l2: Arc::clone(self), debts, late: Duration::ZERO }
     }
@@ -75,12 +75,13 @@ impl L2 {
 pub(super) struct Owing {
     l2: Arc<L2>,
     debts: Vec<Debt>,
-    /// How long what they are to undo may still be on its way.
+    /// How long the writes that they undo may still arrive.
     late: Duration,
 }
 
 impl Owing {
-    /// Debts that are paid twice: at once, and when what they are to undo can't come any more.
+    /// Marks debts that are paid twice: at once, and when the writes that they undo can no longer
+    /// arrive.
     pub(super) fn again_after(mut self, late: Duration) -> Self {
         self.late = late;
         self
@@ -140,7 +141,7 @@ impl Payer {
             drop(l2);
             tokio::select! {
                 () = sleep(pause) => {}
-                // A closed channel means that the client is gone, and the cache with it.
+                // A closed channel means that the client was dropped, and the cache with it.
                 _ = availability.changed() => {}
             }
             pause = (pause + PAUSE).min(LONGEST_PAUSE);
@@ -150,7 +151,7 @@ impl Payer {
 
 impl Drop for Payer {
     fn drop(&mut self) {
-        // Its runtime was shut down: the next one to ask starts another on its own.
+        // Its runtime was shut down: the next caller starts another on its own.
         if !self.is_done
             && let Some(l2) = self.l2.upgrade()
         {
@@ -176,7 +177,7 @@ async fn pay_all(l2: &L2) -> bool {
     true
 }
 
-/// Redis will not do what was asked, now or later.
+/// Redis refuses this operation for good.
 #[derive(Debug, thiserror::Error)]
 #[error("Redis refuses that invalidation, so everything was invalidated instead")]
 struct Refused(#[source] Error);

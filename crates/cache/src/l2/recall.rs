@@ -17,7 +17,7 @@ use super::epoch::Epoch;
 use crate::tag::Tag;
 use crate::text::Prehashed;
 
-/// The longest that anything is believed, from before it was asked.
+/// Maximum age of a reply, counted from before its query.
 pub(super) const KEEP: Duration = Duration::from_millis(800);
 /// Age from which the first reader that needs a reply renews it, while the others use the old one.
 pub(super) const RENEW: Duration = Duration::from_millis(400);
@@ -56,7 +56,7 @@ impl<T> Told<T> {
         now.saturating_duration_since(self.asked) < KEEP
     }
 
-    /// How long ago it was asked, in µs.
+    /// Returns the age of its query, in µs.
     fn age(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.asked).as_micros()).unwrap_or(u64::MAX)
     }
@@ -76,7 +76,7 @@ impl<T> Told<T> {
 #[derive(Debug, Default)]
 struct EpochMemory {
     moves: u64,
-    /// With what the clock of its server showed, in µs.
+    /// With the clock of its server, in µs.
     told: Option<Told<(Epoch, u64)>>,
 }
 
@@ -99,11 +99,11 @@ impl Default for TagMemory {
 }
 
 fn cell(tag: &Tag) -> usize {
-    // The upper bits: the lower ones choose the place in the map.
+    // The upper bits: the lower ones choose the position in the map.
     (tag.hash() >> 32) as usize % CELLS
 }
 
-/// A question that is about to be asked: when, and how many moves had come by then.
+/// A query to be sent: its time, and how many moves had come by then.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     at: Instant,
@@ -117,14 +117,14 @@ pub(super) enum Said {
     Valid(u64),
     /// They are others, as far as is remembered.
     Other,
-    /// It doesn't know.
+    /// Nothing is remembered.
     Nothing,
 }
 
 /// Remembered state of tags.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tagged {
-    /// All carried generations that are known are in force; these tags are to be asked for.
+    /// All known generations that it carries are in force; these tags must be queried.
     Unknown(Vec<(Tag, Bytes)>),
     /// One of them is another, as far as is remembered.
     Other,
@@ -188,13 +188,13 @@ impl Recall {
         Tagged::Unknown(unknown)
     }
 
-    /// A question for these tags, which is asked now.
+    /// Returns a query for these tags, which is sent now.
     pub(super) fn asking_tags<'a>(&self, tags: impl IntoIterator<Item = &'a Tag>) -> Vec<Asked> {
         let (memory, at) = (self.tags(), Instant::now());
         tags.into_iter().map(|tag| Asked { at, moves: memory.moves[cell(tag)] }).collect()
     }
 
-    /// Remembers the answer, unless the tag has moved since it was asked for.
+    /// Remembers the reply, unless the tag has moved since the query.
     pub(super) fn tag_is(&self, tag: &Tag, generation: &[u8], asked: Asked) {
         let mut memory = self.tags();
         if memory.moves[cell(tag)] != asked.moves {
@@ -207,7 +207,7 @@ impl Recall {
                 memory.told.clear();
             }
         }
-        // Copied, since what was read may be a part of a large reply.
+        // Copied, because the bytes may be a part of a large reply.
         let generation = Bytes::copy_from_slice(generation);
         memory.told.insert(tag.clone(), Told::new(generation, asked.at));
     }
@@ -246,7 +246,7 @@ impl Recall {
         is_due.then_some(Asked { at, moves: memory.losses })
     }
 
-    /// Remembers what a clock showed after it was asked.
+    /// Remembers the time of a clock in a reply.
     pub(super) fn clock_is(&self, server: String, micros: u64, asked: Asked) {
         let mut memory = self.clocks();
         if memory.losses != asked.moves {
@@ -363,7 +363,7 @@ mod tests {
         assert!(recall.epoch_due().is_none() && recall.clock_due("").is_none());
         assert_eq!(recall.clock(""), Some(201_000));
         advance(RENEW / 2).await;
-        // One is to ask, and the others go on.
+        // One caller queries, and the others continue.
         assert!(recall.epoch_due().is_some() && recall.epoch_due().is_none());
         assert!(recall.clock_due("").is_some() && recall.clock_due("").is_none());
         assert_eq!((says(&recall, &tag, "1"), says(&recall, &tag, "1")), (None, Some(true)));

@@ -27,7 +27,8 @@ impl Drop for Changing<'_> {
 }
 
 impl RedisTier {
-    /// Remembers these keys now, and when the change that this process is about to make is over.
+    /// Remembers these keys now, and again when the change that this process is about to make is
+    /// over.
     pub(super) fn changing<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Changing<'_>> {
         self.replicas.as_ref()?;
         let changing = Changing { tier: self, keys: keys.into_iter().cloned().collect() };
@@ -43,14 +44,14 @@ impl RedisTier {
         }
     }
 
-    /// As [`changes`](Self::changes), of keys that match.
+    /// Like [`changes`](Self::changes), for matching keys.
     pub(super) fn changes_matching(&self, pattern: &Pattern) {
         if let Some(reads) = &self.replicas {
             reads.lately().pattern(pattern, Instant::now());
         }
     }
 
-    /// As [`changes`](Self::changes), of whatever there is.
+    /// Like [`changes`](Self::changes), for all keys.
     pub(super) fn changes_everything(&self) {
         if let Some(reads) = &self.replicas {
             reads.lately().everything(Instant::now());
@@ -79,7 +80,7 @@ impl RedisTier {
         let (begun, mut own, mut aside) = (Instant::now(), patience.clone(), patience.clone());
         let peeked = run_many(servers, &self.scripts.peek_many, &common, items.collect(), 2, &mut own);
         let (peeked, epoch) = join(peeked, aside.spend(self.epoch_fields(&fields))).await;
-        // Once, for what took longer of the two.
+        // Charged once, for the longer of the two.
         patience.charge(begun.elapsed());
         // A query that fails here is repeated on the primary, and reported if it fails there too.
         let Ok(epoch) = epoch else { return found };

@@ -17,10 +17,10 @@ use super::lately::Lately;
 /// Default time for which the primary is read after a change.
 pub(super) const WINDOW: Duration = Duration::from_secs(1);
 
-/// A replica that is further behind is none.
+/// Maximum lag of a replica that is used.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// The replicas of a tier, and what they may not have yet.
+/// The replicas of a tier, and the keys that they may not have yet.
 #[derive(Debug)]
 pub(super) struct ReplicaReads {
     window: Duration,
@@ -40,7 +40,7 @@ impl ReplicaReads {
         self.replicas.get_or_init(|| Replicas::of(client, self.window));
     }
 
-    /// The replicas there are, once they were looked for.
+    /// Returns the known replicas, once they have been discovered.
     pub(super) fn found(&self) -> Option<&Replicas> {
         self.replicas.get().filter(|replicas| replicas.count() > 0)
     }

@@ -8,7 +8,7 @@ pub(super) struct Scripts {
     pub(super) fill: Script,
     pub(super) release: Script,
     pub(super) put: Script,
-    /// As `put`, also on a full server: the mark of an ended session replaces the session.
+    /// Like `put`, also on a full server: the mark of an ended session replaces the session.
     #[cfg(feature = "sessions")]
     pub(super) put_end: Script,
     #[cfg(feature = "sessions")]
@@ -76,7 +76,7 @@ impl Scripts {
     }
 }
 
-/// A script that asks for the time and knows a generation from what is foreign.
+/// Returns a script that reads the time and distinguishes a generation from foreign values.
 fn of_generations(name: &'static str, body: &str) -> Script {
     let body = format!("{}\n{body}", include_str!("lua/is_generation.lua"));
     Script::timed(name, &body, &ClockPrelude::SERVER)

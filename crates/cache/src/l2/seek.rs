@@ -32,9 +32,9 @@ pub(crate) enum Sought<V> {
         fill: Fill<V>,
         mark: Option<Mark>,
     },
-    /// Only a value past its lifetime, in its grace.
+    /// Only a value past its lifetime, within its grace.
     Stale(Past<V>),
-    /// Nothing; with a ticket to fill, unless L2 could not be asked.
+    /// No value; with a ticket to fill, unless L2 could not be queried.
     Absent(Option<Ticket>),
 }
 
@@ -42,9 +42,9 @@ pub(crate) enum Sought<V> {
 pub(crate) struct Past<V> {
     pub(crate) fill: Fill<V>,
     pub(crate) id: EntryId,
-    /// For how much longer it may be served.
+    /// Time for which it may still be served.
     pub(crate) left: Duration,
-    /// Notices of the key that the flight had had when this was true.
+    /// Number of notices of the key that the flight had received when this was true.
     pub(crate) noticed: u64,
 }
 
@@ -60,13 +60,13 @@ impl L2 {
         has_glanced: bool,
         patience: &mut Patience,
     ) -> Sought<V> {
-        // Its values may be older than an invalidation that it hasn't heard of.
+        // Its values may be older than an invalidation that it has not processed.
         if self.owes() {
             return Sought::Absent(None);
         }
         let started = self.clock.precise();
         let past = inquiry.past();
-        // What is to be replaced needs a fence, not a glance.
+        // A value to be replaced needs a fence, not a glance.
         let glance = if has_glanced || past.is_some() || !self.may_glance() {
             None
         } else {
@@ -185,7 +185,7 @@ impl L2 {
                     break fence;
                 }
                 Looked::Fenced { .. } => {
-                    // Redis answered in time: what is waited for is the other load.
+                    // Redis replied in time. The wait is for the other load.
                     *patience = before;
                     waiting.pause().await;
                 }
@@ -217,7 +217,7 @@ impl L2 {
         };
         let id = entry.id;
         let fill = unpack(codec, entry).ok()?;
-        // What was heard of meanwhile is asked of the primary, as is what it brought instead.
+        // Keys with notices meanwhile are queried on the primary, and so are their replacements.
         let noticed = self.confirm(key, id, inquiry, noticed, patience).await?;
         self.counts.from_replicas.fetch_add(1, Ordering::Relaxed);
         Some(Sought::Found { fill, mark: Some(Mark { id: Some(id), left, noticed }) })

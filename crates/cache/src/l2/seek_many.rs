@@ -1,4 +1,4 @@
-//! Many keys asked of L2 at once.
+//! Query of L2 for many keys at once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,14 +26,14 @@ use crate::key::Key;
 /// Keys for whose steps a batch may wait as long as a single read may.
 const KEYS_A_PATIENCE: usize = 1000;
 
-/// A key that a batch wants, and what is heard of it meanwhile.
+/// A key of a batch, and its notices.
 pub(crate) type Wanted<'a> = (&'a Key, &'a Inquiry);
 
 /// Result of L2 for one key of a batch.
 pub(crate) enum News<V> {
-    /// A value, and what L1 must know of it; none when L1 must not keep it.
+    /// A value, and the state that L1 must keep of it; `None` if L1 must not keep it.
     Found(Fill<V>, Option<Mark>),
-    /// Only a value past its lifetime: more may follow.
+    /// Only a value past its lifetime: another result may follow.
     Stale(Past<V>),
 }
 
@@ -79,7 +79,7 @@ impl L2 {
         patience: &mut Patience,
         mut found: impl FnMut(usize, News<V>) + Send,
     ) -> Option<Tickets> {
-        // Its values may be older than an invalidation that it hasn't heard of.
+        // Its values may be older than an invalidation that it has not processed.
         if wanted.is_empty() || self.owes() {
             return None;
         }
@@ -88,7 +88,7 @@ impl L2 {
         let mut hand_over = |index: usize, news: News<V>| {
             outcomes[index] = match (&news, outcomes[index]) {
                 (News::Found(..), LookupOutcome::Miss) => LookupOutcome::Hit,
-                // Counted once: what comes behind a stale value is of the same read.
+                // Counted once: a later result after a stale value belongs to the same read.
                 _ => LookupOutcome::Stale,
             };
             found(index, news);
@@ -206,7 +206,7 @@ impl L2 {
                     fences.extend(elsewhere.into_iter().map(fenced));
                     return fences;
                 }
-                // Redis answered in time: what is waited for is the other loads.
+                // Redis replied in time. The wait is for the other loads.
                 *patience = before;
                 waiting.pause().await;
             }
@@ -248,7 +248,8 @@ impl L2 {
         rest
     }
 
-    /// Hands over what replicas have, and gives back the keys of which the primary is to be asked.
+    /// Passes on the values of replicas, and returns the keys for which the primary must be
+    /// queried.
     async fn without_those_at_replicas<V: 'static>(
         &self,
         wanted: &[Wanted<'_>],
@@ -270,7 +271,7 @@ impl L2 {
                 _ => rest.push(open),
             }
         }
-        // What was heard of meanwhile is asked of the primary, as is what it brought instead.
+        // Keys with notices meanwhile are queried on the primary, and so are their replacements.
         let asked = candidates.iter().map(|(open, id, _, noticed, _)| (open.index, *id, *noticed)).collect();
         let confirmed = self.confirmed(wanted, asked, patience).await;
         for ((open, id, left, _, fill), noticed) in candidates.into_iter().zip(confirmed) {
@@ -285,7 +286,7 @@ impl L2 {
         rest
     }
 
-    /// Hands over what was found, with the notices of it that came meanwhile looked into.
+    /// Passes on the results, after a check of the notices that came meanwhile.
     async fn confirm_many<V>(
         &self,
         wanted: &[Wanted<'_>],
@@ -299,7 +300,7 @@ impl L2 {
             let Candidate { index, fill, id, left, is_stale, .. } = candidate;
             match noticed {
                 Some(noticed) if is_stale => found(index, News::Stale(Past { fill, id, left, noticed })),
-                // Not to be served, since it may be replaced by now.
+                // Not served, because it may have been replaced by now.
                 None if is_stale => {}
                 noticed => {
                     found(index, News::Found(fill, noticed.map(|noticed| Mark { id: Some(id), left, noticed })));
@@ -309,7 +310,7 @@ impl L2 {
     }
 
     /// Returns for each entry the number of notices seen while L2 still held it. `None` if L2 does
-    /// not hold it or can't be reached.
+    /// not hold it or cannot be reached.
     pub(super) async fn confirmed(
         &self,
         wanted: &[Wanted<'_>],

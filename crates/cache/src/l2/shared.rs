@@ -48,7 +48,7 @@ pub(crate) struct Mark {
     /// `None` if L2 could not be reached.
     pub(crate) id: Option<EntryId>,
     pub(crate) left: Duration,
-    /// Notices of the key that the flight had had when this was true.
+    /// Number of notices of the key that the flight had received when this was true.
     pub(crate) noticed: u64,
 }
 

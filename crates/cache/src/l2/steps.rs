@@ -9,7 +9,7 @@ use super::patience::{Impatience, Patience};
 
 /// Keys of the cache in one step: some hundred microseconds of the server's time.
 pub(super) const KEYS: usize = 64;
-/// Bytes that one step brings, or after which it gets no further value.
+/// Bytes of one step, or after which it gets no further value.
 pub(super) const BYTES: usize = 256 << 10;
 /// Keys on their way at once, so that the commands of others come through between them.
 pub(super) const UNDER_WAY: usize = 1024;
@@ -52,13 +52,13 @@ impl Servers<'_> {
 
 /// The answers of several steps, each of which may fail by itself.
 pub(super) struct Answered<T> {
-    /// In the order of the items; none where a step failed.
+    /// In the order of the items; `None` if a step failed.
     pub(super) answers: Vec<Option<T>>,
     pub(super) failures: Vec<Impatience<Error>>,
 }
 
 impl<T> Answered<T> {
-    /// The first error, if there is one; a patience that is over is none.
+    /// Returns the first error, if there is one. An exceeded patience is not an error.
     pub(super) fn heard(self) -> Result<(), Error> {
         for failure in self.failures {
             if let Impatience::Failed(error) = failure {
@@ -125,7 +125,7 @@ async fn step(
             answers.push(values.by_ref().take(width).collect());
         }
         if answers.len() == before {
-            // No answer is not the one that was asked for.
+            // A missing reply is an error.
             Value::Nil.into_bytes()?;
         }
     }

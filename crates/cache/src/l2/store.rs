@@ -1,4 +1,4 @@
-//! What a load, a write or a caller stores in L2.
+//! Values that a load, a write or a caller stores in L2.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::ttl::TtlClass;
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl L2 {
-    /// The right to fill what a write that has not begun yet will leave. It ends when anything else
-    /// changes the key.
+    /// The right to fill the result of a write that has not begun yet. It ends when any other
+    /// operation changes the key.
     pub(crate) async fn fence(self: &Arc<Self>, key: &Key, patience: &mut Patience) -> Option<Ticket> {
         if self.owes() {
             return None;
@@ -36,7 +36,7 @@ impl L2 {
         }
     }
 
-    /// Stores what the load brought. `None` if L1 must not keep it either. `began` is the number of
+    /// Stores a loaded value. `None` if L1 must not keep it either. `began` is the number of
     /// notices that the flight had received when the loader was called. If L2 is not reached, only
     /// this number shows whether the value is older than a change.
     pub(crate) async fn fill<V: 'static>(
@@ -78,10 +78,10 @@ impl L2 {
         }
     }
 
-    /// Notifies the other processes that a fill changed the key, where Redis does not. Returns
-    /// whether they were notified.
+    /// Notifies the other processes that a fill changed the key, if Redis does not. Returns whether
+    /// they were notified.
     ///
-    /// A load's fill needs none: what they hold is as good as before.
+    /// A load's fill needs no notice, because the values of other processes are still valid.
     pub(crate) async fn tell(&self, key: &Key, patience: &mut Patience) -> bool {
         match patience.spend(self.tier.ways.tell(&self.tier.names.value(key))).await {
             Ok(()) => true,
@@ -92,7 +92,7 @@ impl L2 {
         }
     }
 
-    /// Stores what a caller brought, if L1 accepted it. Otherwise, and if it can't be stored, the
+    /// Stores a value of a caller, if L1 accepted it. Otherwise, and if it cannot be stored, the
     /// key is invalidated instead, at once or as soon as possible. Returns whether L2 was reached
     /// at once.
     pub(crate) async fn put(self: &Arc<Self>, key: &Key, new: Option<New>) -> bool {

@@ -19,7 +19,7 @@ use crate::key::Key;
 pub(super) struct Fenced {
     pub(super) key: Key,
     pub(super) fence: String,
-    /// The head of what L2 held all the same.
+    /// Head of the value that L2 held all the same.
     pub(super) past: Option<Bytes>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Ticket {
     key: Key,
     fence: String,
     epoch: Epoch,
-    /// The head of what L2 held all the same, past its lifetime or unfit.
+    /// Head of the value that L2 held all the same, past its lifetime or unsuitable.
     past: Option<Bytes>,
 }
 
@@ -39,7 +39,7 @@ impl Ticket {
         Self { l2: Arc::clone(l2), key: key.clone(), fence, epoch, past }
     }
 
-    /// Whether L2 held something when it gave the fence.
+    /// Whether L2 held a value when it gave the fence.
     pub(super) fn replaces(&self) -> bool {
         self.past.is_some()
     }

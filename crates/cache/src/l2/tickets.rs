@@ -21,7 +21,7 @@ use crate::text::Prehashed;
 pub(crate) struct Tickets {
     l2: Arc<L2>,
     fences: HashMap<Key, String, Prehashed>,
-    /// The heads of what L2 held all the same, past its lifetime or unfit.
+    /// Heads of the values that L2 held all the same, past their lifetime or unsuitable.
     past: HashMap<Key, Bytes, Prehashed>,
     pub(super) epoch: Epoch,
 }
@@ -33,17 +33,17 @@ impl Tickets {
         Self { l2: Arc::clone(l2), fences, past, epoch }
     }
 
-    /// Whether L2 held something of the key when it gave the fence.
+    /// Whether L2 held a value of the key when it gave the fence.
     pub(super) fn replaces(&self, key: &Key) -> bool {
         self.past.contains_key(key)
     }
 
-    /// The fence of a key; none where L2 could not be asked for it.
+    /// Returns the fence of a key. `None` if L2 could not be queried for it.
     pub(super) fn fence(&self, key: &Key) -> Option<String> {
         self.fences.get(key).cloned()
     }
 
-    /// As [`fence`](Self::fence), with what L2 held.
+    /// Like [`fence`](Self::fence), with the value that L2 held.
     pub(super) fn fenced(&self, key: &Key) -> Option<Fenced> {
         Some(Fenced { key: key.clone(), fence: self.fence(key)?, past: self.past.get(key).cloned() })
     }

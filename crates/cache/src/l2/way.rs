@@ -37,7 +37,7 @@ impl Ways {
         self.take(Way::Published);
     }
 
-    /// The way to try first, or after `refused` was refused: the other one, where it may be taken.
+    /// Returns the way to try first. After `refused` was refused, the other one, if allowed.
     pub(super) fn next(&self, refused: Option<Way>) -> Way {
         match refused {
             Some(Way::Tracked) => Way::Published,

@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 
 use crate::key::Key;
 
-/// For how long that is remembered after the last response that was so.
+/// Time for which this is remembered after the last such response.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// Maximum number of remembered keys.
 const MOST: usize = 4_096;
@@ -22,7 +22,7 @@ pub(super) enum Because {
     Body,
 }
 
-/// With whom a request may ask the origin.
+/// Requests that may share a query to the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Company {
     /// All without an `Authorization`.

@@ -1,4 +1,4 @@
-//! Bodies: kept ones, and those that stream through.
+//! Bodies: kept ones, and those that are streamed through.
 
 use std::collections::VecDeque;
 use std::fmt;

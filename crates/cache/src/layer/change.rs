@@ -1,4 +1,4 @@
-//! Changes that were made: what is kept of their targets goes.
+//! Completed changes: the kept responses of their targets are dropped.
 
 use http::HeaderMap;
 use http::header::{CONTENT_LOCATION, LOCATION};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, HeaderMap, PRAGMA};
 
-/// Longest time that a directive can name: what overflows means this (RFC 9111, 1.2.2).
+/// Longest time that a directive can name; larger values are clamped to it (RFC 9111, 1.2.2).
 const LONGEST: u64 = 1 << 31;
 
 /// The directives of all `Cache-Control` lines, names in lower case.
@@ -55,7 +55,7 @@ impl Directives {
 
 fn seconds(value: Option<&str>) -> Duration {
     let digits = value.map(str::trim).filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
-    // All digits and yet no number is one that is too big.
+    // Only digits, but not a number: it is too large.
     digits.map_or(Duration::ZERO, |digits| Duration::from_secs(digits.parse().unwrap_or(LONGEST).min(LONGEST)))
 }
 

@@ -1,4 +1,4 @@
-//! What is kept of a response.
+//! The kept data of a response.
 
 use std::time::{Duration, SystemTime};
 
@@ -74,7 +74,8 @@ pub(super) fn weight(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
 }
 
-/// The headers that may be kept: none of the connection, and with a `Date` (RFC 9110, 6.6.1).
+/// Returns the headers that may be kept: none of the connection, and with a `Date` (RFC 9110,
+/// 6.6.1).
 pub(super) fn keepable(headers: &HeaderMap, now: SystemTime) -> HeaderMap {
     let mut kept = headers.clone();
     for line in headers.get_all(header::CONNECTION) {

@@ -18,14 +18,14 @@ pub(super) fn is_refusal(status: StatusCode) -> bool {
     !UNDERSTOOD.contains(&status.as_u16())
 }
 
-/// For how long a kept response may be used, counted in its age.
+/// Times for which a kept response may be used, counted in its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Freshness {
     /// Fresh until this age.
     pub(super) lifetime: Duration,
-    /// Served for so long after that while it is loaded anew.
+    /// Time after its lifetime for which it is served while it is reloaded.
     pub(super) while_revalidate: Duration,
-    /// Served for so long after its lifetime when the origin fails.
+    /// Time after its lifetime for which it is served if the origin fails.
     pub(super) if_error: Duration,
     /// Its age when it was received.
     pub(super) initial_age: Duration,
@@ -87,7 +87,7 @@ pub(super) fn judge(
     let date = time(headers, &DATE).flatten();
     let lifetime = match (says.seconds("s-maxage"), says.seconds("max-age"), time(headers, &EXPIRES)) {
         (Some(lifetime), ..) | (None, Some(lifetime), _) => lifetime,
-        // A date that can't be read is one that has passed.
+        // A date that cannot be parsed counts as passed.
         (None, None, Some(expires)) => expires.map_or(Duration::ZERO, |expires| since(expires, date.unwrap_or(now))),
         (None, None, None) => otherwise(status).ok_or("no lifetime")?,
     };
@@ -109,13 +109,13 @@ fn initial_age(headers: &HeaderMap, date: Option<SystemTime>, asked: SystemTime,
     let told = headers.get(AGE).and_then(|age| age.to_str().ok()).map_or(Duration::ZERO, |age| {
         let age = age.split(',').next().unwrap_or_default().trim();
         let is_number = !age.is_empty() && age.bytes().all(|byte| byte.is_ascii_digit());
-        // Too big to be read is very old; what is no number says nothing.
+        // A number that is too large means very old. Any other text is ignored.
         if is_number { Duration::from_secs(age.parse::<u32>().unwrap_or(u32::MAX).into()) } else { Duration::ZERO }
     });
     apparent.max(told.saturating_add(since(now, asked)))
 }
 
-/// None where there is no such header, `Some(None)` where it is no time or there are several.
+/// `None` if there is no such header, `Some(None)` if it is not a time or there are several.
 fn time(headers: &HeaderMap, name: &HeaderName) -> Option<Option<SystemTime>> {
     let mut lines = headers.get_all(name).iter();
     let line = lines.next()?;

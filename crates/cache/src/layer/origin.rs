@@ -113,7 +113,7 @@ where
         let old = errand.old.as_deref().and_then(|old| if let Entry::Kept(kept) = old { Some(kept) } else { None });
         let asked = Asked::by(&parts.headers, (rules.now)());
         wants::validate(&mut parts.headers, old);
-        // A body is kept whole, so that HEAD can be answered by it.
+        // The whole body is kept, so that it can answer HEAD too.
         parts.method = Method::GET;
         let requested = parts.headers.clone();
         let response = match service.call(Request::from_parts(parts, body)).await {
@@ -195,7 +195,7 @@ where
         rules.not_kept(done.detail.unwrap_or("bypass"));
         self.leave(Ok(Response::from_parts(head, body)));
         rules.alone.note(&errand.key, asked.is_authorized, because, rules.clock_time());
-        // What one with an authorization may not share says nothing of what the others got.
+        // A response that authorized requests may not share says nothing about those of the others.
         if errand.old.is_some() && !asked.is_authorized {
             // An invalidation that fails is owed by the cache and sent later.
             let _ = rules.cache.remove(&errand.key).await;
@@ -204,11 +204,11 @@ where
     }
 }
 
-/// How long a response may be used and what chose it, as its head says.
+/// Returns how long a response may be used and which headers chose it, according to its head.
 ///
 /// # Errors
 ///
-/// Why it may not be kept, in a word for `Cache-Status`.
+/// Reason why it may not be kept, in a word for `Cache-Status`.
 pub(super) fn assess(
     asked: Asked,
     head: &response::Parts,
@@ -234,7 +234,7 @@ fn still_holds(old: &Kept, headers: &HeaderMap) -> bool {
     }
 }
 
-/// The kept headers with what a 304 says in place of what they said (RFC 9111, 3.2).
+/// Returns the kept headers, updated with those of a 304 (RFC 9111, 3.2).
 fn renewed(old: &HeaderMap, new: &HeaderMap) -> HeaderMap {
     let mut headers = old.clone();
     // They described the old exchange.

@@ -1,4 +1,4 @@
-//! The settings of a layer, and what follows from them alone.
+//! The settings of a layer, and the decisions that follow from them alone.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -45,13 +45,13 @@ pub(super) struct Rules {
 
 /// Way in which a request is handled.
 pub(super) enum Plan {
-    /// Nothing is kept and nothing dropped.
+    /// No response is kept and none is dropped.
     Forward(Why),
     /// A read of which nothing is kept, for this reason.
     Pass(Why, &'static str),
     /// It may change its target.
     Change(Target),
-    /// It may be answered by what is kept.
+    /// A kept response may answer it.
     Look(Target, Wants),
 }
 
@@ -62,7 +62,7 @@ impl Rules {
         if !is_read && request.method.is_safe() {
             return Plan::Forward("method");
         }
-        // A change drops what is kept even where it wouldn't be read itself.
+        // A change drops the kept responses even if the target would not be cached.
         let passes = is_read && (self.pass_when)(request);
         let Some(scope) = (self.scope)(request).filter(|_| !passes) else {
             return if is_read { Plan::Pass("bypass", "bypass") } else { Plan::Forward("bypass") };
@@ -73,7 +73,7 @@ impl Rules {
         }
         match Wants::of(request, has_body, self.obeys_requests) {
             Ok(wants) => Plan::Look(target, wants),
-            // A word of its own for what may be the fault of a layer.
+            // A word of its own, because a layer may be the cause.
             Err("body") => Plan::Pass("bypass", "body"),
             Err(why) => Plan::Pass(why, why),
         }
@@ -85,7 +85,7 @@ impl Rules {
         self.cache.cache().tiers.notify(&Event::ResponseNotKept { class, reason });
     }
 
-    /// With whom a request for this key may ask the origin.
+    /// Returns the requests that may share a query to the origin for this key.
     pub(super) fn company(&self, key: &Key, is_authorized: bool) -> Company {
         match is_authorized {
             false => Company::All,

@@ -57,7 +57,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let clone = self.inner.clone();
-        // The one that was made ready, not its clone.
+        // The service that was made ready, not its clone.
         let service = replace(&mut self.inner, clone);
         let (parts, body) = request.into_parts();
         let visit = Visit { rules: Arc::clone(&self.rules), order: Order { service, parts, body } };

@@ -15,7 +15,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) struct Done {
     /// Answered without the origin.
     pub(super) is_hit: bool,
-    /// Why the origin was asked.
+    /// Reason for the request to the origin.
     pub(super) forwarded: Option<&'static str>,
     /// Status of the origin, if it differs from that of the answer.
     pub(super) origin_status: Option<u16>,
@@ -33,13 +33,13 @@ impl Done {
         Self { forwarded: Some(why), ..Self::default() }
     }
 
-    /// Adds the header; `kept` is what was answered with, if it was kept.
+    /// Adds the header. `kept` is the kept response that was returned, if any.
     pub(super) fn write(&self, name: &str, headers: &mut HeaderMap, kept: Option<(&Kept, SystemTime)>) {
         let mut text = name.to_owned();
         if self.is_hit {
             text.push_str("; hit");
         }
-        // Writing to a string can't fail.
+        // Writing to a string never fails.
         if let Some(why) = self.forwarded {
             let _ = write!(text, "; fwd={why}");
         }

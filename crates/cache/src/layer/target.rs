@@ -1,4 +1,4 @@
-//! What a request is for, as a key and a tag of the cache.
+//! The target of a request, as a key and a tag of the cache.
 
 use data_encoding::HEXLOWER;
 use http::header::{HOST, HeaderMap, HeaderName};
@@ -74,7 +74,7 @@ impl Target {
         self.build(None)
     }
 
-    /// The key of the variant that this request wants, beside one that it can't have.
+    /// Returns the key of the variant for this request, beside one that does not match it.
     pub(super) fn variant(&self, selection: &Selection, request: &HeaderMap) -> Option<Key> {
         self.build(Some(selection.variant(request)))
     }

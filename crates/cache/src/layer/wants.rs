@@ -1,4 +1,4 @@
-//! What a request says about how it wants to be answered.
+//! Requirements of a request for its response.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,8 @@ use http::{Method, StatusCode, request};
 use super::directives::Directives;
 use super::entry::Kept;
 
-/// Why a request goes past the cache, in the words of RFC 9211; or `body`, which is a `bypass`.
+/// Reason why a request bypasses the cache, in the words of RFC 9211; or `body`, which is a
+/// `bypass`.
 pub(super) type Why = &'static str;
 
 /// Relation of a kept response to a request.
@@ -23,7 +24,7 @@ pub(super) enum Use {
     Stale,
     /// Its answer once the origin has said so.
     Validate,
-    /// Not for this request.
+    /// Not usable for this request.
     Pass(Why),
 }
 

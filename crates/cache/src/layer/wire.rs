@@ -20,7 +20,7 @@ use crate::codec::{Codec, CodecError};
 
 /// Raised with every change of the form.
 const VERSION: u8 = 1;
-/// Room for what stands around a body.
+/// Space for the data around a body.
 const AROUND: usize = 128 << 10;
 
 /// Writes and reads [`Entry`].
@@ -42,7 +42,7 @@ impl Codec<Entry> for Wire {
 
     fn encode(&self, entry: &Entry) -> Result<Vec<u8>, CodecError> {
         match entry {
-            // Never asked for: it is given to those who wait, and kept nowhere.
+            // Never requested: it goes to the waiting requests, and no tier keeps it.
             Entry::Unshared => Err(CodecError::failed("nothing to share")),
             Entry::Kept(kept) => write(kept).ok_or_else(|| CodecError::failed("a header is too long")),
         }

@@ -1,4 +1,4 @@
-//! What a load does in its task: it asks L2, else runs the loader, and fills L2.
+//! The work of a load in its task: it queries L2, else runs the loader, and fills L2.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl L2Left {
     }
 }
 
-/// Why a load brought nothing.
+/// Reason why a load returned nothing.
 pub(crate) enum Halted<E> {
     /// The loader's own error.
     Failed(E),
@@ -45,7 +45,7 @@ impl<E> From<Full> for Halted<E> {
 }
 
 impl Tiers {
-    /// Brings what L1 doesn't have: from L2, else from the loader, which then fills L2.
+    /// Returns the value that L1 does not have: from L2, else from the loader, which then fills L2.
     pub(crate) async fn bring<V, E, F, Fut>(
         &self,
         key: &Key,
@@ -88,7 +88,7 @@ impl Tiers {
                 }
             };
             let began = flight.inquiry.noticed();
-            // Dead or not: whatever L1 holds of it, others may hold as well.
+            // Dead or not: if L1 holds a value, others may hold one too.
             was_there |= self.memory.peek(key).is_some();
             let running = self.run(key, class, flight, loader);
             let (fill, loaded_in) = match &ticket {
@@ -99,7 +99,7 @@ impl Tiers {
                 if fill.keep == Keep::Nothing {
                     l2.clear(key, class, ticket, was_there, &mut patience).boxed().await;
                 }
-                // With a ticket that is left the fence goes back.
+                // If a ticket is left, its fence is given back.
                 return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in, began));
             }
             let mark = l2.fill(ticket, class, codec, &fill, (&flight.inquiry, began), &mut patience).boxed().await;
@@ -133,7 +133,7 @@ impl Tiers {
         Ok((fill, loaded_in))
     }
 
-    /// Runs a loader, of one key or of a batch that begins with it, once there is a place for it.
+    /// Runs a loader, of one key or of a batch that begins with it, once it has a permit.
     pub(crate) async fn run_placed<T, E, F, Fut>(
         &self,
         key: &Key,

@@ -54,7 +54,7 @@ impl Landing {
     fn settle(&mut self, ended: Ended) {
         let mut elapsed = Some(self.tiers.clock.precise().saturating_sub(self.started));
         let (mut inserted, mut outdated) = (Inserted::default(), None);
-        // Said by the loader, that there is nothing holds for what is stale too.
+        // If the loader says that there is no value, that holds for the stale one too.
         let is_gone = matches!(ended, Ended::Absent(Some(_)));
         let (outcome, result) = match ended {
             Ended::Brought(brought) => {
@@ -93,13 +93,14 @@ impl Landing {
         // them panics or is slow, the waiters already have their answer.
         self.tiers.report_left(&self.key, &inserted);
         self.report_older(outdated);
-        // What L2 had was not loaded.
+        // A value of L2 was not loaded.
         if let Some(elapsed) = elapsed {
             self.tiers.notify(&Event::Loaded { class: self.class.ttl.name(), key: &self.key, elapsed, result });
         }
     }
 
-    /// The value as a slot, what its insertion did, and what it took away without taking its place.
+    /// Returns the slot of the value, the effect of its insertion, and the value that it removed
+    /// without replacing it.
     fn fill(&self, brought: Brought) -> (Slot, Inserted, Option<Slot>) {
         let (tiers, key, keep) = (&self.tiers, &self.key, brought.parcel.keep);
         let may_keep = brought.may_keep && keep == Keep::Value;
@@ -135,7 +136,7 @@ impl Landing {
         )
     }
 
-    /// Takes what was there before the load out of L1. The caller holds the lock of the key's
+    /// Removes the value from before the load from L1. The caller holds the lock of the key's
     /// flights.
     fn remove_older(&self) -> Option<Slot> {
         let (tiers, now) = (&self.tiers, self.tiers.clock.now().into());

@@ -43,20 +43,20 @@ impl BitmapShape {
         self.bound.store.bit_set(key, bit, value, self.bound.life).await
     }
 
-    /// Whether a bit is set; one that never was, however high, is not.
+    /// Whether a bit is set. A bit that was never set, however high, is not.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn get(&self, key: &Key, bit: u32) -> Result<bool, ShapeError> {
         self.bound.store.bit_get(key, bit).await
     }
 
-    /// How many bits are set.
+    /// Returns how many bits are set.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
         self.bound.store.count(Kind::Bitmap, key).await
     }

@@ -20,11 +20,11 @@ impl CounterShape {
         self.0.store.counter_add(key, by, self.0.life).await
     }
 
-    /// The number; none when nothing was added yet, or all is gone.
+    /// Returns the number. `None` if nothing was added yet, or the key has expired or was evicted.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn get(&self, key: &Key) -> Result<Option<i64>, ShapeError> {
         self.0.store.counter_get(key).await
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a shape.
+//! Errors of shapes.
 
 /// Why an operation on a shape was not done.
 #[derive(Debug, thiserror::Error)]
@@ -10,10 +10,10 @@ pub enum ShapeError {
         /// How many it may have.
         limit: usize,
     },
-    /// The bit lies above the highest that is allowed.
+    /// The bit is above the highest that is allowed.
     #[error("bit {bit} is above the highest, {highest}")]
     TooHigh {
-        /// The bit that was asked for.
+        /// The requested bit.
         bit: u32,
         /// The highest.
         highest: u32,
@@ -40,7 +40,7 @@ pub enum ShapeError {
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Codec(#[from] crate::codec::CodecError),
-    /// Redis could not be asked, or refused.
+    /// Redis could not be reached, or refused.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] tidegate_redis::Error),

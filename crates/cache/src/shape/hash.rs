@@ -73,11 +73,11 @@ impl<V: 'static> HashShape<V> {
         self.bound.store.hash_remove(key, field).await
     }
 
-    /// How many fields there are.
+    /// Returns the number of fields.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
         self.bound.store.count(Kind::Hash, key).await
     }

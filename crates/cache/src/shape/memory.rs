@@ -20,7 +20,7 @@ use crate::ttl::TtlClass;
 /// Different members that are counted exactly, before a sketch takes over.
 const EXACT: usize = 256;
 
-/// New keys after which what has expired is looked for, at least.
+/// Minimum number of new keys between two searches for expired ones.
 const SWEPT_AFTER: usize = 64;
 
 /// 2^14 registers, as in Redis.
@@ -100,7 +100,7 @@ impl MemoryShapes {
         }
     }
 
-    /// The cell under a key, new where there was none.
+    /// Returns the cell of a key, a new one if there was none.
     fn cell(&self, place: &Place) -> Result<Shared, ShapeError> {
         let mut is_new = false;
         let cell = self.cells.get_or_insert_with(place, || {
@@ -148,7 +148,7 @@ impl MemoryShapes {
         found.flatten()
     }
 
-    /// Takes one thing out of a live key, which goes when it is empty.
+    /// Removes one item from a live key. The key is removed if it is empty.
     fn take(&self, kind: Kind, key: &Key, take: impl FnOnce(&mut Data) -> (bool, bool)) -> bool {
         let taken = self.look(kind, key, |cell| {
             let (was_there, is_empty) = take(&mut cell.data);

@@ -49,7 +49,7 @@ impl RedisShapes {
         [names, format!("{}:{area}:{{{key}}}", self.prefix)]
     }
 
-    /// A command that changes a key, and its expiry with it. `args` are what follows the key.
+    /// Runs a command that changes a key, and sets its expiry. `args` follow the key.
     async fn write(
         &self,
         kind: Kind,
@@ -78,7 +78,7 @@ impl RedisShapes {
         self.client.execute(arg.into_iter().fold(command, Command::arg)).await
     }
 
-    /// Sent once: a second attempt would not know what the first one found.
+    /// Sent once: a second attempt would not know the result of the first one.
     async fn take(&self, command: &'static str, kind: Kind, key: &Key, arg: Option<Arg>) -> Result<bool, ShapeError> {
         let command = Command::new(command).key(self.name(kind, key));
         let command = arg.into_iter().fold(command, Command::arg);

@@ -48,25 +48,25 @@ impl SetShape {
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn contains(&self, key: &Key, member: &str) -> Result<bool, ShapeError> {
         self.bound.store.set_has(key, member).await
     }
 
-    /// All members, in no order.
+    /// Returns all members, in no particular order.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn members(&self, key: &Key) -> Result<Vec<String>, ShapeError> {
         self.bound.store.set_all(key).await
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
         self.bound.store.count(Kind::Set, key).await
     }

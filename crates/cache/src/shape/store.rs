@@ -1,4 +1,4 @@
-//! What every kind of shape needs of the place where it lives.
+//! Operations that every kind of shape needs of its store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Lowest,
 }
 
-/// When a key expires.
+/// Expiry of a key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Life {
     pub(super) ttl: Duration,
@@ -93,7 +93,7 @@ pub(super) trait ShapeStore: Send + Sync + 'static {
     async fn delete(&self, kind: Kind, key: &Key) -> Result<bool, ShapeError>;
 }
 
-/// A place, and how long things live there.
+/// A store, and the lifetime of its keys.
 #[derive(Clone)]
 pub(super) struct Bound {
     pub(super) store: Arc<dyn ShapeStore>,
@@ -121,11 +121,11 @@ macro_rules! common {
             $self
         }
 
-        /// How much longer the key lives; none when there is no such key.
+        /// Returns how much longer the key lives; `None` if there is no such key.
         ///
         /// # Errors
         ///
-        /// [`ShapeError`](crate::ShapeError) when Redis can't be asked.
+        /// [`ShapeError`](crate::ShapeError) if Redis cannot be reached.
         pub async fn ttl(&$self, key: &crate::key::Key) -> Result<Option<std::time::Duration>, crate::ShapeError> {
             $self.$path.store.ttl($kind, key).await
         }

@@ -18,16 +18,16 @@ impl UniqueShape {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::TooLong`] above 512 bytes, or Redis can't be asked.
+    /// [`ShapeError::TooLong`] above 512 bytes, or Redis cannot be reached.
     pub async fn add(&self, key: &Key, member: &str) -> Result<(), ShapeError> {
         self.0.store.unique_add(key, bounded(member)?, self.0.life).await
     }
 
-    /// About how many different members were added.
+    /// Returns approximately how many different members were added.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
         self.0.store.count(Kind::Unique, key).await
     }

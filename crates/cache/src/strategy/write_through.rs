@@ -114,7 +114,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             (Some(l2), Some(_)) => l2.fence(key, &mut l2.patience()).boxed().await,
             _ => None,
         };
-        // What user code may panic in, the call itself included, stands inside the catch.
+        // The call itself is inside the catch, because user code may panic there.
         let writing = AssertUnwindSafe(async { write().await }).catch_unwind();
         let written = match &ticket {
             Some(ticket) => ticket.renewed_during(writing).await,
@@ -204,8 +204,8 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         let slot = tiers.slot(self.key, class, self.flight.since, parcel, mark);
         let mut is_doubtful = false;
         let (inserted, outdated) = tiers.flights.finish(self.key, &self.flight, |may_fill| {
-            // Usually it is the notice of this very write. So what L2 holds is kept and compared,
-            // as with a load.
+            // Usually it is the notice of this very write. So the value of L2 is kept and compared,
+            // as after a load.
             is_doubtful = Mark::noticed(mark) != self.flight.inquiry.noticed();
             let may_fill = may_fill && (!is_doubtful || slot.shared.is_some());
             let inserted = if may_fill { tiers.fill(self.key, &slot) } else { Inserted::default() };
@@ -220,7 +220,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         if is_doubtful && inserted.stored {
             recheck(tiers, self.key, &slot);
         }
-        // L2 has room for what L1 has not.
+        // L2 has room for a value that is too large for L1.
         inserted.stored || (inserted.too_big && slot.shared.is_some())
     }
 }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How the name of a file ends that is yet to take its place, behind `.<process>-<number>`.
+/// Suffix of a file that has not replaced its target yet, after `.<process>-<number>`.
 const ENDING: &str = ".new";
 
-/// No save takes so long: what is older was left by a process that was killed.
+/// No save takes this long: an older file was left by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
-/// Beside it first, on the disk, then in its place: a crash leaves the old one or the new one.
+/// Written beside it first, synced, then renamed: a crash leaves the old file or the new one.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Saves at once write beside one another.
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -25,7 +25,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         file.sync_all()
     });
     if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
-        // What it left is of no use, and may be nothing.
+        // The partial file is of no use, and may not exist.
         let _ = fs::remove_file(&beside);
         return Err(error);
     }
@@ -42,7 +42,7 @@ fn create(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        // Left by a process of the same number, or planted. What a link names stays.
+        // Left by a process with the same number, or planted. The target of a link is not touched.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(path)?;
             options.open(path)
@@ -51,7 +51,7 @@ fn create(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The new name is on the disk only when its directory is.
+/// The new name is on the disk only after its directory is.
 fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(directory_of(path))?.sync_all()?;
@@ -72,7 +72,7 @@ pub(super) fn sweep(path: &Path) {
     }
 }
 
-/// Whether a save to a file called `name` writes to one that is called so first.
+/// Whether a save to a file called `name` first writes to a file with this name.
 fn is_beside(other: &OsStr, name: &OsStr) -> bool {
     let rest = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
     let Some(number) = rest.and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(ENDING.as_bytes())) else {

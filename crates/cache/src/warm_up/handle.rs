@@ -1,10 +1,10 @@
-//! A warm-up under way, as its starter sees it.
+//! A warm-up in progress, as its starter sees it.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Whether a warm-up goes on.
+/// Whether a warm-up is still running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WarmUpState {
     /// Keys are left.
@@ -19,11 +19,11 @@ pub enum WarmUpState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WarmUpProgress {
-    /// Whether it goes on.
+    /// Whether it is still running.
     pub state: WarmUpState,
     /// Keys in all.
     pub total: usize,
-    /// Keys that a loader brought.
+    /// Keys that a loader loaded.
     pub loaded: usize,
     /// Keys that a tier held already, or that another caller loaded.
     pub present: usize,
@@ -31,7 +31,7 @@ pub struct WarmUpProgress {
     pub failed: usize,
     /// Keys for whose class there is no loader.
     pub unknown: usize,
-    /// Since its start.
+    /// Time since its start.
     pub elapsed: Duration,
 }
 
@@ -47,7 +47,7 @@ impl WarmUpProgress {
     }
 }
 
-/// A warm-up that was started; clones are the same one. Dropping all of them doesn't stop it.
+/// A warm-up that was started; clones are the same one. Dropping all of them does not stop it.
 #[derive(Debug, Clone)]
 pub struct WarmUpHandle {
     pub(super) progress: watch::Receiver<WarmUpProgress>,
@@ -70,7 +70,7 @@ impl WarmUpHandle {
         self.progress.clone()
     }
 
-    /// Stops it: no further key is begun. Loads under way end by themselves, and fill the cache.
+    /// Stops it: no further key is started. Loads in progress complete, and fill the cache.
     pub fn cancel(&self) {
         self.cancel.send_replace(true);
     }

@@ -12,7 +12,7 @@ use crate::slot::State;
 use crate::text;
 use crate::tiered::TieredCache;
 
-/// First line of a snapshot: what it is, and the version of its form.
+/// First line of a snapshot: its kind and version.
 const HEADER: &str = "tidegate hot keys 1";
 
 /// Most keys that a snapshot may hold: about 100 MB of the longest.
@@ -75,7 +75,7 @@ impl HotKeys {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -179,7 +179,7 @@ async fn blocking<T: Send + 'static>(
     done.map_err(SnapshotError::File)
 }
 
-/// Why there is no snapshot to read, or none could be written.
+/// Reason why a snapshot could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
@@ -198,7 +198,7 @@ pub enum SnapshotError {
         /// The limit.
         limit: usize,
     },
-    /// Redis could not be asked, or refused.
+    /// Redis could not be reached, or refused.
     #[cfg(feature = "redis")]
     #[error("the snapshot in Redis can't be used: {0}")]
     Redis(#[from] tidegate_redis::Error),

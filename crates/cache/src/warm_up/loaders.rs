@@ -1,4 +1,4 @@
-//! What a warm-up knows: for each class, how its keys are loaded.
+//! Loaders of a warm-up: for each class, how its keys are loaded.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +22,7 @@ const CONCURRENCY: usize = 8;
 /// Outcome for one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Warmed {
-    /// A loader brought it.
+    /// A loader loaded it.
     Loaded,
     /// It was in a tier already, or another caller loaded it.
     Present,
@@ -67,7 +67,7 @@ type Load = Arc<dyn Fn(Key) -> BoxFuture<'static, Warmed> + Send + Sync>;
 #[derive(Clone)]
 #[must_use = "nothing is loaded until `start`"]
 pub struct WarmUp {
-    /// By class, and by the prefix of keys where it was given.
+    /// By class, and by the prefix of keys if given.
     loaders: Arc<HashMap<(String, Option<String>), Load>>,
     concurrency: usize,
 }
@@ -107,7 +107,7 @@ impl WarmUp {
         self
     }
 
-    /// Loads the keys in the background, hottest first. Dropping the handle doesn't stop it,
+    /// Loads the keys in the background, hottest first. Dropping the handle does not stop it, but
     /// [`WarmUpHandle::cancel`] does.
     ///
     /// # Panics

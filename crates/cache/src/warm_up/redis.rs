@@ -35,11 +35,11 @@ impl RedisSnapshot {
         Ok(())
     }
 
-    /// The keys; none when nothing was saved, or it is gone.
+    /// Returns the keys; empty if nothing was saved, or the snapshot has expired or was evicted.
     ///
     /// # Errors
     ///
-    /// [`SnapshotError::Redis`]; otherwise as [`HotKeys::parse`].
+    /// [`SnapshotError::Redis`], and those of [`HotKeys::parse`].
     pub async fn load(&self) -> Result<HotKeys, SnapshotError> {
         let get = Command::new("GET").key(self.key.as_str()).idempotent();
         match self.client.execute(get).await? {

@@ -39,7 +39,7 @@ local function spans_of(entry)
   return grace, number(entry, at, 8), at
 end
 
--- The entry as stale, with its grace in place of its life.
+-- The stale entry, with its grace in place of its life.
 local function expired(entry, at, date)
   local head = string.sub(entry, 1, 1) .. string.char((string.byte(entry, 2) + 1) % 256)
   local grace = string.sub(entry, at + 8, at + 15)

@@ -1,4 +1,4 @@
-//! Where a member stands, and what a read returns.
+//! Positions of members, and results of reads.
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
@@ -85,7 +85,7 @@ pub struct ScoredMember {
     pub member: String,
     /// Its score.
     pub score: i64,
-    /// Its position, from which the next page goes on.
+    /// Its position, after which the next page begins.
     pub cursor: ScoreCursor,
 }
 

@@ -23,7 +23,7 @@ static WRITE: LazyLock<Script> = LazyLock::new(|| {
     let body = format!("{SHARED}\n{}", include_str!("../lua/sorted_write.lua"));
     Script::timed("sorted set write", &body, &ClockPrelude::SERVER)
 });
-/// A full server refuses what adds before it runs.
+/// A full server refuses scripts that add before it runs them.
 static ADD: LazyLock<Script> = LazyLock::new(|| WRITE.clone().refuse_oom());
 static READ: LazyLock<Script> = LazyLock::new(|| {
     Script::new("sorted set read", format!("{SHARED}\n{}", include_str!("../lua/sorted_read.lua"))).idempotent()
@@ -53,7 +53,7 @@ pub(in super::super) async fn write(
         SortedWrite::Increment(member, by) => scored("increment", &mut std::iter::once((member, by))),
         SortedWrite::Remove(members) => scored("remove", &mut members.iter().map(|member| (*member, 0))),
     }
-    // What removes the last member must be alone in its script.
+    // A command that removes the last member must be alone in its script.
     let (script, at_most) = if matches!(step, SortedWrite::Remove(_)) { (&*WRITE, 1) } else { (&*ADD, STEP) };
     let (count, groups) = (sets.len(), grouped(client, sets, at_most));
     let at_once = (UNDER_WAY * groups.len()).div_ceil(count.max(1)).max(1);
@@ -81,7 +81,7 @@ fn number(answer: Option<&Value>) -> Result<i64, ShapeError> {
     match answer {
         Some(Value::Nil) => Err(ShapeError::Score),
         Some(answer) => Ok(answer.as_int()?),
-        // No answer is not the one that was asked for.
+        // A missing reply is an error.
         None => Ok(Value::Nil.as_int()?),
     }
 }
@@ -124,7 +124,7 @@ pub(in super::super) async fn read(
         SortedRead::Ranks { direction, offset, limit } => {
             let command = if *direction == Direction::Forward { "ZREVRANGE" } else { "ZRANGE" };
             // From the other end the empty name comes first. Beyond 2^62 there is nothing, and the
-            // server reads numbers of 64 bits.
+            // server parses numbers of 64 bits.
             let skipped = u64::from(*direction == Direction::Backward);
             let first = (*offset).min(1 << 62) + skipped;
             let last = first + (*limit as u64).clamp(1, 1 << 62) - 1;

@@ -1,5 +1,5 @@
-//! The task that flushes: at intervals, when enough writes wait, again after failures, and once at
-//! the end.
+//! The task that flushes: at intervals, when enough writes are pending, again after failures, and
+//! once at the end.
 
 use std::error::Error;
 use std::future::Future;
@@ -30,7 +30,7 @@ pub(super) struct Flushed {
     pub(super) more: bool,
 }
 
-/// Flushes what waits, a batch at a time.
+/// Flushes the pending writes, a batch at a time.
 #[async_trait]
 pub(super) trait Batches: Send + Sync + 'static {
     async fn flush(&self) -> Result<Flushed, FlushError>;
@@ -41,15 +41,15 @@ pub(super) trait Batches: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WriteBehindStatus {
-    /// Keys that wait, whichever process wrote them; none when Redis can't be asked.
+    /// Pending keys, whichever process wrote them; `None` if Redis cannot be reached.
     pub waiting: Option<u64>,
     /// Writes that this process has flushed, after coalescing.
     pub written: u64,
-    /// In how many batches.
+    /// Number of batches.
     pub batches: u64,
     /// Batches that failed.
     pub failures: u64,
-    /// Why the last attempt failed; none when it didn't.
+    /// Reason why the last attempt failed; `None` if it succeeded.
     pub last_error: Option<String>,
 }
 
@@ -63,7 +63,7 @@ struct Counts {
 
 struct Work {
     batches: Box<dyn Batches>,
-    /// `None` if no other process flushes what waits here.
+    /// `None` if no other process flushes these writes.
     turn: Option<Turn>,
     options: WriteBehindOptions,
     /// One round at a time in this process.
@@ -77,7 +77,7 @@ struct Work {
 }
 
 /// A write that was admitted, so that the last flush includes it. It is dropped when the write was
-/// taken or refused.
+/// accepted or refused.
 pub(super) struct Admitted(Arc<Work>);
 
 impl Drop for Admitted {
@@ -165,7 +165,7 @@ impl Engine {
         let taken = async {
             loop {
                 let mut taken = pin!(self.work.all_taken.notified());
-                // Listen first, look second.
+                // Listen first, check second.
                 taken.as_mut().enable();
                 if self.work.admitted.load(Ordering::SeqCst) == 0 {
                     return;
@@ -209,8 +209,8 @@ async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
         }
         match apart(&work).await {
             Ok(Round::Done) => failures = 0,
-            // The other process most likely flushes what is due here. So check again soon, not only
-            // after an interval.
+            // The other process most likely flushes the writes that are due here. So check again
+            // soon, not only after an interval.
             Ok(Round::Others) => {
                 sleep(OTHERS).await;
                 work.due.notify_one();

@@ -1,11 +1,11 @@
-//! What can go wrong with a write-behind.
+//! Errors of a write-behind.
 
 use std::error::Error;
 
 use crate::key::Key;
 use crate::owed::Owed;
 
-/// Why a write was not taken, or what waits could not be read.
+/// Reason why a write was not accepted, or the pending writes could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteBehindError {
@@ -36,7 +36,7 @@ pub enum WriteBehindError {
     /// It was shut down. Nothing was taken.
     #[error("the write-behind is shut down")]
     Closed,
-    /// The client is not of the durable role: its server may evict what waits.
+    /// The client does not have the durable role: its server may evict pending writes.
     #[cfg(feature = "redis")]
     #[error(
         "writes may wait only on a Redis of the durable role, which never evicts; this client has the role {role:?}"
@@ -45,7 +45,7 @@ pub enum WriteBehindError {
         /// The client's role.
         role: tidegate_redis::Role,
     },
-    /// A value could not be written as bytes, or what waits could not be read.
+    /// A value could not be encoded, or a pending one not decoded.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Codec(#[from] crate::codec::CodecError),
@@ -81,15 +81,15 @@ pub enum WriteBehindReadError<E> {
     Pending(#[source] WriteBehindError),
 }
 
-/// Not everything could be flushed in time. In Redis it continues to wait. In memory it is lost
-/// with the process.
+/// Not everything could be flushed in time. In Redis it stays pending. In memory it is lost with
+/// the process.
 #[derive(Debug, thiserror::Error)]
 #[error("not everything that waited could be written to the store in time")]
 #[non_exhaustive]
 pub struct NotFlushed {
     /// Keys that wait, if that is known.
     pub waiting: Option<u64>,
-    /// Why the last attempt failed; none when it was still under way, or another node's.
+    /// Reason why the last attempt failed; `None` if it was still in progress, or another node's.
     #[source]
     pub reason: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -97,7 +97,7 @@ pub struct NotFlushed {
 /// Why a batch was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FlushError {
-    /// The sink failed, or what waits must not or cannot go to it.
+    /// The sink failed, or the pending writes must not or cannot go to it.
     #[error("{0}")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
     #[error("the flush panicked")]
@@ -106,7 +106,7 @@ pub(super) enum FlushError {
     TooSlow,
     #[error(transparent)]
     Pending(#[from] WriteBehindError),
-    /// The store has it, and others may still read from L2 what was there before.
+    /// The store has it, but others may still read the old value from L2.
     #[error("a batch was written to the store, and waits on until the cache can be told of it: {0}")]
     Untold(#[source] Owed),
 }

@@ -122,32 +122,33 @@ impl Increments {
         Ok(())
     }
 
-    /// Returns what the store may not have yet. Read it **before** the store. Then nothing is
-    /// missed, but what is flushed in between may count twice in the displayed sum.
+    /// Returns the increments that the store may not have yet. Read it **before** the store. Then
+    /// nothing is missed, but increments that are flushed in between may count twice in the
+    /// displayed sum.
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError`] when Redis can't be asked.
+    /// [`WriteBehindError`] if Redis cannot be reached.
     pub async fn pending(&self, key: &Key) -> Result<PendingIncrement, WriteBehindError> {
         self.pending.get(key).await
     }
 
-    /// Flushes now, for at most `within`. When it returns, the store has everything that waited at
-    /// the call.
+    /// Flushes now, for at most `within`. When it returns, the store has everything that was
+    /// pending at the call.
     ///
     /// # Errors
     ///
-    /// [`NotFlushed`] when the time was too short or the sink fails.
+    /// [`NotFlushed`] if the time was too short or the sink fails.
     pub async fn flush(&self, within: Duration) -> Result<(), NotFlushed> {
         self.engine.flush(within).await
     }
 
-    /// Takes no more increments from this process, flushes what waits, and ends. May be called
-    /// again after a failure.
+    /// Stops accepting increments from this process, flushes the pending ones, and ends. May be
+    /// called again after a failure.
     ///
     /// # Errors
     ///
-    /// [`NotFlushed`] as [`flush`](Self::flush).
+    /// [`NotFlushed`] as in [`flush`](Self::flush).
     pub async fn shut_down(&self, within: Duration) -> Result<(), NotFlushed> {
         self.engine.shut_down(within).await
     }
@@ -187,7 +188,7 @@ impl<S: IncrementSink> Batches for IncrementBatches<S> {
             call(async { self.sink.add(&taken.batch).await }, self.longest).await?;
         }
         self.pending.settle(&taken).await?;
-        // Only now: what can be added is.
+        // Only now, after the readable increments were added.
         if let Some((_, error)) = taken.unreadable {
             return Err(error);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::event::Observer;
 
-/// Most writes in one batch: what one script of Redis moves in a millisecond or so.
+/// Maximum number of writes in one batch: about one millisecond of a Redis script.
 const LARGEST_BATCH: usize = 1_000;
 
 /// Most bytes that wait.

@@ -1,4 +1,4 @@
-//! What waits: the two kinds of it, each in memory or in Redis.
+//! Pending writes: both kinds, each in memory or in Redis.
 
 use async_trait::async_trait;
 
@@ -14,12 +14,12 @@ pub(super) struct Taken {
     pub(super) waiting: u64,
 }
 
-/// The oldest of what waits.
+/// The oldest pending writes.
 pub(super) struct Oldest<V> {
     pub(super) writes: Vec<ValueWrite<V>>,
     /// Whether others wait that there was no room for.
     pub(super) more: bool,
-    /// Why others of them can't be read here; they wait on, behind the rest.
+    /// Reason why others cannot be read here; they stay pending, behind the rest.
     pub(super) unreadable: Option<FlushError>,
 }
 
@@ -28,12 +28,12 @@ pub(super) struct Oldest<V> {
 pub(super) trait PendingValues<V>: Send + Sync + 'static {
     async fn put(&self, key: &Key, value: V) -> Result<Taken, WriteBehindError>;
     async fn get(&self, key: &Key) -> Result<Option<V>, WriteBehindError>;
-    /// Up to `count`, those that have waited longest first. They wait on.
+    /// Returns up to `count`, the longest pending first. They stay pending.
     async fn oldest(&self, count: usize) -> Result<Oldest<V>, WriteBehindError>;
-    /// Forgets those that were written, unless a later one has taken their place.
+    /// Deletes those that were written, unless a later one has replaced them.
     async fn settle(&self, written: &[ValueWrite<V>]) -> Result<(), WriteBehindError>;
     async fn waiting(&self) -> Result<u64, WriteBehindError>;
-    /// Whether what waits is there for others when this process is killed.
+    /// Whether pending writes are available to others after this process was killed.
     fn outlives_the_process(&self) -> bool;
 }
 
@@ -53,9 +53,9 @@ pub(super) trait PendingIncrements: Send + Sync + 'static {
     async fn add(&self, key: &Key, by: i64) -> Result<u64, WriteBehindError>;
     async fn get(&self, key: &Key) -> Result<PendingIncrement, WriteBehindError>;
     /// Returns the batch that was taken and not settled. Otherwise takes a new one of up to `count`
-    /// keys, beginning with those that have waited longest.
+    /// keys, the longest pending first.
     async fn take(&self, count: usize) -> Result<Option<TakenBatch>, FlushError>;
-    /// Forgets the batch, and puts aside what of it could not be read.
+    /// Deletes the batch, and puts its unreadable increments aside.
     async fn settle(&self, taken: &TakenBatch) -> Result<(), WriteBehindError>;
     /// Includes those of the batch.
     async fn waiting(&self) -> Result<u64, WriteBehindError>;
@@ -65,10 +65,10 @@ pub(super) trait PendingIncrements: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PendingIncrement {
-    /// Not in the store for certain.
+    /// Certainly not in the store.
     pub waiting: i64,
-    /// Number and sum of the batch on its way to the store. The store has it if the number of the
-    /// stream there is at least as high.
+    /// Number and sum of the batch that is being written to the store. The store has it if the
+    /// number of the stream there is at least as high.
     pub under_way: Option<(u64, i64)>,
 }
 

@@ -1,4 +1,4 @@
-//! What waits in Redis. All keys of a name share a slot, so that each step is one script.
+//! Pending writes in Redis. All keys of a name share a slot, so that each step is one script.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ const STEP: usize = 256 << 10;
 /// How long a replica may take to confirm. The connection of the client stands still meanwhile.
 const CONFIRMED: Duration = Duration::from_millis(200);
 
-/// Why what waits in Redis did not go to the sink.
+/// Reason why pending writes in Redis did not go to the sink.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
     /// No replica has confirmed yet that these increments were taken. One that becomes primary now
@@ -31,7 +31,7 @@ enum Unfit {
     /// Some of a batch has names that are not keys. It was put aside.
     #[error("{count} waiting increments have no key that can be read, and were put aside: {reason}")]
     PutAside { count: usize, reason: CodecError },
-    /// Some of what waits has a form that this process can't read. It is kept for others.
+    /// Some pending writes have a form that this process cannot read. They are kept for others.
     #[error("{count} waiting writes can't be read by this process and wait on: {reason}")]
     Unreadable { count: usize, reason: CodecError },
 }
@@ -73,7 +73,7 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
         oldest: Script::new("write-behind oldest", include_str!("lua/oldest.lua")).idempotent(),
         settle: Script::new("write-behind settle", include_str!("lua/settle.lua")).idempotent().allow_oom(),
         defer: Script::timed("write-behind defer", include_str!("lua/defer.lua"), clock).idempotent().allow_oom(),
-        // What waits is copied for a while, at most one batch of it, and gone afterwards.
+        // The copy of a batch exists for a short time, and there is at most one.
         take: Script::timed("write-behind take", &of_batch(include_str!("lua/take.lua")), clock)
             .idempotent()
             .allow_oom(),
@@ -235,7 +235,7 @@ pub(super) struct RedisIncrements {
     limit: usize,
     /// The highest number that this process has seen.
     floor: AtomicU64,
-    /// Whether a replica followed when a batch was last taken.
+    /// Whether there was a replica when a batch was last taken.
     has_replicas: AtomicBool,
 }
 
@@ -245,8 +245,8 @@ impl RedisIncrements {
         Self { place, stream, limit, floor: AtomicU64::new(0), has_replicas: AtomicBool::new(false) }
     }
 
-    /// Takes a batch, or finds the one that was taken. If a replica follows, makes sure that it has
-    /// the batch. Otherwise a replica that becomes primary right after it would hold these sums
+    /// Takes a batch, or finds the one that was taken. If there is a replica, makes sure that it
+    /// has the batch. Otherwise a replica that becomes primary right after it would hold these sums
     /// again, and give them another number.
     async fn take_for_good(&self, count: usize) -> Result<[Value; 2], FlushError> {
         let names = ["sums", "order", "clock"].map(|name| self.place.group.key(name));

@@ -1,4 +1,4 @@
-//! What the program brings: how a batch is written to its store.
+//! Interfaces that the program implements: how a batch is written to its store.
 
 use std::error::Error;
 use std::future::Future;

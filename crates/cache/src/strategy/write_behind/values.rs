@@ -88,7 +88,7 @@ pub struct WriteBehind<V> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accepted {
-    /// The version under which the sink gets it, if no later write of the key takes its place.
+    /// Version under which the sink gets it, unless a later write of the key replaces it.
     pub version: u64,
     /// Invalidation that the cache's L2 has not received. Until it has, other processes may read
     /// the earlier value.
@@ -146,8 +146,8 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         Self { values, pending, engine, tags: None }
     }
 
-    /// Tags that a waiting value gets when a read caches it, none by default. Use the tags of the
-    /// loader.
+    /// Sets the tags that a pending value gets when a read caches it, none by default. Use the tags
+    /// of the loader.
     #[must_use]
     pub fn tags(mut self, tags: impl Fn(&Key, &V) -> Vec<Tag> + Send + Sync + 'static) -> Self {
         self.tags = Some(Arc::new(tags));
@@ -167,7 +167,8 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
     pub async fn write(&self, key: &Key, value: V) -> Result<Accepted, WriteBehindError> {
         let admitted = self.engine.admit()?;
         let (this, key) = (self.clone(), key.clone());
-        // In a task of its own, so that a caller who leaves can't leave the old value in the cache.
+        // In a task of its own, so that a caller that leaves cannot leave the old value in the
+        // cache.
         let written = tokio::spawn(async move {
             let written = this.write_to_end(&key, value).await;
             drop(admitted);
@@ -193,11 +194,11 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         }
     }
 
-    /// The value that waits under the key, if any.
+    /// Returns the pending value of the key, if any.
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError`] when Redis can't be asked.
+    /// [`WriteBehindError`] if Redis cannot be reached.
     pub async fn pending(&self, key: &Key) -> Result<Option<V>, WriteBehindError> {
         self.pending.get(key).await
     }
@@ -225,28 +226,28 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
                 let tags = tags.map(|tags| tags(&wanted, &value)).unwrap_or_default();
                 Ok(Fill::new(value).tags(tags))
             }
-            // Flushed meanwhile means that the store has it.
+            // If it was flushed meanwhile, the store has it.
             None => loader().await.map_err(WriteBehindReadError::Loader),
         };
         self.values.get_or_load(key, load).await
     }
 
-    /// Flushes now, for at most `within`. When it returns, the store has everything that waited at
-    /// the call.
+    /// Flushes now, for at most `within`. When it returns, the store has everything that was
+    /// pending at the call.
     ///
     /// # Errors
     ///
-    /// [`NotFlushed`] when the time was too short or the sink fails.
+    /// [`NotFlushed`] if the time was too short or the sink fails.
     pub async fn flush(&self, within: Duration) -> Result<(), NotFlushed> {
         self.engine.flush(within).await
     }
 
-    /// Takes no more writes from this process, flushes what waits, and ends. May be called again
-    /// after a failure.
+    /// Stops accepting writes from this process, flushes the pending ones, and ends. May be called
+    /// again after a failure.
     ///
     /// # Errors
     ///
-    /// [`NotFlushed`] as [`flush`](Self::flush).
+    /// [`NotFlushed`] as in [`flush`](Self::flush).
     pub async fn shut_down(&self, within: Duration) -> Result<(), NotFlushed> {
         self.engine.shut_down(within).await
     }
@@ -306,7 +307,7 @@ impl<V: Send + Sync + 'static, S: ValueSink<V>> Batches for ValueBatches<V, S> {
             }
             self.pending.settle(&writes).await?;
         }
-        // Only now: what can be written is.
+        // Only now, after the readable writes were written.
         oldest.unreadable.map_or(Ok(()), Err)?;
         Ok(Flushed { writes: writes.len(), more: oldest.more })
     }

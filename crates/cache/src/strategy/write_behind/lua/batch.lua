@@ -10,7 +10,7 @@ local function batch()
   if packed and packed ~= '' then return cmsgpack.unpack(packed) end
 end
 
--- A number of up to 64 bits as its sign, its last nine digits and those in front of them.
+-- A number of up to 64 bits as its sign, its last nine digits and those before them.
 local function halves(text)
   local minus, digits = string.match(text, '^(-?)(%d+)$')
   if not digits then return 0, 0 end
