@@ -43,7 +43,7 @@ impl Scene {
         Tag::of(["tenant", "t1"])
     }
 
-    /// Reads the row at once, then dawdles until told.
+    /// Reads the row at once, then waits for the signal.
     fn slow_read(&self) -> JoinHandle<Read<u32>> {
         let scene = self.clone();
         tokio::spawn(async move {
@@ -363,7 +363,7 @@ fn a_pattern_over_many_entries_lets_others_run_and_is_carried_through() {
         };
         assert_eq!((removed as u64, entries(&cache)), (held, 0));
     }
-    // Whoever leaves half-way leaves nothing half done.
+    // A caller that leaves half-way leaves no partial result.
     let (cache, pattern) = (fill(), Pattern::parse("k:*").unwrap());
     {
         let mut walk = Box::pin(cache.invalidate_pattern(&pattern));

@@ -1,4 +1,4 @@
-//! Single flight: one load for all, whoever leaves, however it ends.
+//! Single flight: one load for all callers, whichever caller leaves, however the load ends.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -25,7 +25,7 @@ fn key() -> Key {
     Key::builder("k").part(1).build().unwrap()
 }
 
-/// A load that counts its starts and ends when told.
+/// A load that counts its starts and ends on a signal.
 #[derive(Clone, Default)]
 struct Gate {
     starts: Arc<AtomicUsize>,

@@ -1,4 +1,4 @@
-//! How long values live: spread, refreshed ahead, refreshed by chance, prolonged by reading, absent, found to hold still.
+//! Lifetimes: spread, refreshed ahead or randomly, extended by reads, absent, confirmed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -192,7 +192,7 @@ async fn chance_refreshes_costly_values_sooner() {
             *mean += f64::from(u32::try_from(lead).unwrap()) / 30.0;
         }
     }
-    // With a draw a second, the first success lies at about β · δ · ln(β · δ) before the end.
+    // With a draw per second, the first success is at about β · δ · ln(β · δ) before the end.
     assert!((3.0..20.0).contains(&mean[0]), "{mean:?}");
     assert!((120.0..350.0).contains(&mean[1]), "{mean:?}");
     assert!((500.0..1300.0).contains(&mean[2]), "{mean:?}");

@@ -35,7 +35,7 @@ const PATTERNS: [&str; 5] = ["k:0:*", "k:*:1", "k:?:?", "*", "k:1"];
 const MILLI: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MILLI;
 
-/// What a fill says.
+/// Options of a fill.
 #[derive(Debug, Clone)]
 struct Said {
     value: u32,
@@ -44,7 +44,7 @@ struct Said {
     is_negative: bool,
 }
 
-/// What a batch says of one of its keys: something, nothing, or the loader's error.
+/// Result of a batch for one of its keys: a value, nothing, or the loader's error.
 type Loaded<T> = Result<Option<T>, u32>;
 
 #[derive(Debug, Clone)]
@@ -235,7 +235,7 @@ impl Model {
         before - self.entries.len()
     }
 
-    /// A read of one key that may load; none when there is nothing to answer yet. The second says whether it loads.
+    /// Reads one key, and may load it. `None` if no answer is due yet. Returns whether it loads.
     fn look(&mut self, key: usize) -> (Option<(u32, Source)>, bool) {
         let now = self.now;
         let Some(entry) = self.entries.get_mut(&key) else { return (None, true) };
@@ -265,7 +265,7 @@ impl Model {
         found.map_or_else(|| loaded.map(|said| (said.value, Source::Loaded)), Ok)
     }
 
-    /// What a loader that compares says of what L1 still holds.
+    /// Answer of a loader that compares the value that L1 still holds.
     fn still(&self, key: usize) -> Option<Said> {
         let entry = self.entries.get(&key)?;
         Some(Said { value: entry.value, tags: entry.tags.clone(), ttl: None, is_negative: false })

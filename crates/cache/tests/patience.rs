@@ -79,7 +79,7 @@ async fn a_value_that_was_invalidated_during_the_soft_timeout_gives_way_to_nothi
     let read = tokio::spawn(async move { reader.get_or_load(&wanted, || after(millis(100), 2)).await });
     sleep(millis(10)).await;
     now(cache.remove(&key())).unwrap();
-    // It asked before the invalidation, so it may have the old one. Nobody later may.
+    // It started before the invalidation, so it may have the old value. No later caller may.
     assert_eq!(*read.await.unwrap().unwrap().value, 1);
     sleep(millis(100)).await;
     assert_eq!(cache.get_local(&key()), Lookup::Miss);

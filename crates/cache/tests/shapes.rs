@@ -14,7 +14,7 @@ fn key(index: u32) -> Key {
     Key::builder("shape").part("t{1}").part(index).build().unwrap()
 }
 
-/// Where shapes live; a server of the test's own on Redis.
+/// Store of the shapes; on Redis, a server of the test's own.
 struct Place {
     shapes: Shapes,
     #[cfg(feature = "json")]
@@ -306,7 +306,8 @@ async fn on_a_cluster_and_over_a_failover_of_one_primary() {
     for round in 1..=2_u32 {
         for index in 0..KEYS {
             let key = spread(index);
-            // Once more where the primary was on its way out; what was done twice is a member, a bit and a visitor all the same.
+            // Repeated if the primary was being replaced. A repeated write still results in one
+            // member, bit and visitor.
             let write = async || {
                 members.add(&key, &round.to_string()).await.ok()?;
                 bits.set(&key, round, true).await.ok()?;

@@ -91,7 +91,8 @@ async fn a_loader_of_a_batch_may_load_others_in_its_place_but_not_wait_for_itsel
     let things: TypedCache<u32> = TieredCache::builder().max_loads(1, Duration::from_secs(3600)).build().typed(CLASS);
     let inner = things.clone();
     let load = async move |asked: Vec<Key>| {
-        // In a batch with another one, and alone: the last key is not that under which the load was counted.
+        // In a batch with another key, and alone: the last key is not the one under which the load
+        // was counted.
         let nested = Store::default();
         let reads = inner.get_or_load_many(keys([2, 5]), |keys| nested.load(keys)).await;
         assert!(matches!(reads[0], Err(LoadError::Circle)), "{reads:?}");

@@ -1,4 +1,4 @@
-//! Batches over L1: one loader call for what is missing, shared with whoever asks meanwhile.
+//! Batches over L1: one loader call for missing keys, shared with callers that come meanwhile.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 

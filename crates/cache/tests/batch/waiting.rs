@@ -107,7 +107,7 @@ async fn a_batch_in_a_loader_waits_for_no_place_that_is_held_for_it() {
     let (things, sums) = (cache.typed::<u32>(CLASS), cache.typed::<u32>(TtlClass::DEFAULT));
     let slow = things.clone();
     let load = async move || {
-        // Somebody else's, which takes longer than anybody waits for a place.
+        // Another caller's load, which takes longer than any caller waits for a permit.
         let others = tokio::spawn(async move {
             let load = async || {
                 tokio::time::sleep(Duration::from_millis(100)).await;

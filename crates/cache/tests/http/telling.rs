@@ -1,4 +1,4 @@
-//! Why something is not kept is told: in `Cache-Status`, and by an event.
+//! The reason why a response is not kept is reported in `Cache-Status` and by an event.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,5 +1,5 @@
-//! A server that has reached `maxmemory` and does not evict: it takes nothing more to be cached, and
-//! does all that frees, renews or ends.
+//! A server that has reached `maxmemory` and does not evict: it accepts no more values, but runs
+//! all that frees, renews or ends.
 
 use std::convert::Infallible;
 use std::sync::Arc;

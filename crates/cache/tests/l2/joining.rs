@@ -1,4 +1,5 @@
-//! Word of a change that comes while a load runs: who asks later isn't answered by that load, unless it was in time.
+//! A notice of a change during a load: that load does not answer later callers, unless it was in
+//! time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::ground::{Node, SOON, foreign, key, nodes_on, patient, server_and_nodes};
 
-/// A load that ends when it is told to.
+/// A load that ends on a signal.
 struct Load {
     go_on: Arc<Notify>,
     call: JoinHandle<Result<(u32, Source), &'static str>>,
@@ -144,7 +145,8 @@ async fn a_stale_value_that_was_changed_elsewhere_is_no_fallback() {
     }
 }
 
-/// Who begins a load looks into L2 itself, and may leave meanwhile: whether L2 has the value or not, those who joined get it.
+/// The caller that begins a load queries L2 itself, and may leave meanwhile. Whether L2 has the
+/// value or not, the callers that joined get it.
 #[tokio::test]
 async fn who_joins_a_look_is_served_when_its_leader_leaves() {
     let server = RedisServer::start().await;
@@ -182,7 +184,7 @@ async fn who_joins_a_look_is_served_when_its_leader_leaves() {
     }
 }
 
-/// A future that nobody polls drives nothing: whoever asks besides is not left to it.
+/// A future that is not polled makes no progress: other callers must not depend on it.
 #[tokio::test]
 async fn who_joins_a_look_is_served_though_its_leader_is_not_polled() {
     let (_server, [here, other]) = server_and_nodes().await;
@@ -203,7 +205,7 @@ async fn who_joins_a_look_is_served_though_its_leader_is_not_polled() {
         // Where L2 has nothing it is the loader of the first one that runs.
         let expected = if is_held { 1 } else { 2 };
         assert_eq!(value.unwrap(), expected);
-        // Without a loader nobody waits for that of another.
+        // Without a loader, a caller does not wait for another's load.
         assert_eq!(found[0].is_hit(), is_held, "{found:?}");
         assert_eq!(timeout(SOON, leader).await.unwrap().unwrap(), expected);
     }

@@ -11,7 +11,8 @@ fn pattern() -> Pattern {
     Pattern::parse("thing:*").unwrap()
 }
 
-/// Everything that invalidates, one after the other: nothing stays owed, nobody reads what was there before.
+/// Runs every kind of invalidation, one after the other: none stays owed, and no node reads the old
+/// value.
 async fn every_invalidation_is_told(one: &Node, other: &Node) {
     let store = Store::default();
     for round in 0..7 {
@@ -54,7 +55,8 @@ async fn a_foreign_value_in_a_class_is_no_debt() {
     assert_eq!((one.l2().errors, other.l2().errors), (0, 0), "{:?}", one.listener.0);
 }
 
-/// What is foreign at a key of a value, a fence, a generation or the epoch counts as nothing, and is replaced.
+/// A foreign value at a key of a value, a fence, a generation or the epoch counts as none, and is
+/// replaced.
 #[tokio::test]
 async fn foreign_values_at_keys_of_the_cache_count_as_nothing() {
     let (server, [one, other]) = server_and_nodes().await;
@@ -83,7 +85,7 @@ async fn foreign_values_at_keys_of_the_cache_count_as_nothing() {
             }
         }
     }
-    // While the foreign value lies there.
+    // While the foreign value exists.
     for name in keys {
         server.cli(&["DEL", name]).await;
         server.cli(&["RPUSH", name, "foreign"]).await;
@@ -127,7 +129,7 @@ async fn an_account_that_may_not_scan_invalidates_everything_instead() {
     let [one, other] = nodes_on(&patient(&format!("redis://app:secret@127.0.0.1:{}", server.port()))).await;
     every_invalidation_is_told(&one, &other).await;
     l2_is_read(&one, &other, 100).await;
-    // Each of the two that were more than was asked is told of once.
+    // Each of the two that covered more than requested is reported once.
     let heard = one.listener.0.lock().unwrap().clone();
     assert_eq!(heard.len(), 2, "{heard:?}");
     assert!(heard.iter().all(|event| event.contains("invalidate") && event.contains("NOPERM")), "{heard:?}");

@@ -1,4 +1,5 @@
-//! Hits in L2 go by what Redis said a moment ago of the epoch and of tags: for how long, and until which word of a move.
+//! Hits in L2 rely on recent replies of Redis about the epoch and tags: for how long, and until
+//! which notice of a move.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -106,7 +107,7 @@ async fn a_process_that_has_heard_of_a_move_goes_by_it() {
     busy.abort();
 }
 
-/// A move of which no word comes: the generation, a class or the epoch is changed by hand, or flushed.
+/// A move without a notice: the generation, a class or the epoch is changed by hand, or flushed.
 #[tokio::test]
 async fn a_move_that_nobody_was_told_of_is_noticed_within_two_heartbeats() {
     let (server, [one]) = server_and_nodes().await;
@@ -149,7 +150,7 @@ async fn a_process_that_hears_of_nothing_remembers_nothing() {
     }
 }
 
-/// The date that an entry carries tells what Redis itself would have said.
+/// The date in an entry is the one that Redis itself would return.
 #[tokio::test]
 async fn an_entry_is_fresh_for_as_long_as_redis_keeps_it() {
     const TTL: Duration = Duration::from_millis(400);

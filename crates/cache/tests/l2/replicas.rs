@@ -71,7 +71,8 @@ async fn read(node: &Node, index: u32, row: u32) -> u32 {
     *handle.get_or_load(&key(index), load).await.unwrap().value
 }
 
-/// Whatever is done, by this process or by another of which it has heard: a replica that has not got it is not asked.
+/// After any change of this process, or of another with a received notice: a replica without the
+/// change is not queried.
 #[tokio::test]
 async fn what_a_replica_has_not_got_yet_is_read_from_the_primary() {
     let primary = RedisServer::start().await;
@@ -168,7 +169,7 @@ async fn a_replica_that_hangs_or_dies_or_stands_alone_is_not_waited_for() {
     assert_eq!(one.l2().errors, 0, "{:?}", one.listener.0);
 }
 
-/// How far behind a replica is would tell only seconds later; that it does not answer tells at once.
+/// The lag of a replica would show only seconds later. A replica that does not reply shows at once.
 #[tokio::test]
 async fn of_many_reads_only_the_first_waits_for_a_replica_that_hangs() {
     let (primary, mut replica) = replicated().await;
@@ -213,7 +214,7 @@ async fn what_a_batch_found_gone_is_not_brought_back_by_a_replica() {
     .await
     .unwrap();
     relay.stop_replies();
-    // It lies in L1 and is about to be loaded anew, which finds that there is nothing any more.
+    // L1 holds it, and it is about to be reloaded, which finds that there is no value any more.
     one.clock.advance(HALF);
     assert_eq!(waning.get_or_load_many([key(1)], gone).await.len(), 1);
     poll_until(SOON, async || (primary.cli(&["EXISTS", "tg:c:{thing:t1:1}"]).await.trim() == "0").then_some(()))

@@ -39,7 +39,8 @@ async fn every_key_has_an_expiry() {
     one.cache.invalidate_pattern(&Pattern::parse("x:*").unwrap()).await.unwrap();
     one.cache.clear().await.unwrap();
     let keys = keys(&one.client).await;
-    // Marks and what an invalidated key leaves are gone already: their end would be told as a change.
+    // Marks and placeholders of invalidated keys are deleted already: their expiry would be
+    // reported as a change.
     assert!(keys.len() >= 4 && !keys.iter().any(|key| key.starts_with("tg:cn:")), "{keys:?}");
     for key in keys {
         let left = foreign(&one.client, &["PTTL", &key]).await.as_int().unwrap();
@@ -242,7 +243,7 @@ async fn bytes_that_cannot_be_read_are_reported_and_replaced() {
         "{:?}",
         other.listener.0
     );
-    // Somebody else's bytes.
+    // Bytes of another program.
     foreign(&one.client, &["SET", "tg:c:{thing:t1:1}", "nonsense"]).await;
     tidegate_testkit::poll_until(crate::ground::SOON, async || (!other.has(1)).then_some(())).await.unwrap();
     let read = new.get_or_load(&key(1), async || Ok::<_, ()>(Fill::new(5))).await.unwrap();

@@ -45,7 +45,7 @@ async fn stored(node: &Node, keys: &BTreeSet<String>) {
     node.things.set_many(keys.iter().map(|key| (Key::parse(key).unwrap(), 1))).await;
 }
 
-/// Those that are held, in L1, or in L2 where L1 is too old.
+/// Returns the keys that are held, in L1, or in L2 if L1 is too old.
 async fn held(node: &Node, keys: &BTreeSet<String>) -> BTreeSet<String> {
     let found = node.things.get_many(keys.iter().map(|key| Key::parse(key).unwrap())).await;
     keys.iter().zip(found).filter(|(_, found)| *found != Lookup::Miss).map(|(key, _)| key.clone()).collect()

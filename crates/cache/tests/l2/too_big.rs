@@ -1,4 +1,4 @@
-//! What is too big for L1 lies in L2 alone, and nothing of what was there before lies anywhere.
+//! A value that is too large for L1 is in L2 alone, and its old value is in no tier.
 
 use std::convert::Infallible;
 

@@ -1,8 +1,8 @@
-//! What the scripts leave when a crash tears the append-only file: no prefix of their effects undoes
-//! an invalidation that was acknowledged, or makes one value out of two.
+//! State after a crash that tears the append-only file within a script: no prefix of its effects
+//! undoes an acknowledged invalidation, or mixes two values.
 //!
 //! The server forgets the script that a crash has torn, but keeps its first effects in the file.
-//! They run at the next restart, in front of all that was acknowledged since.
+//! They run at the next restart, before all that was acknowledged since.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -45,7 +45,7 @@ use Step::{
     SetMany,
 };
 
-/// What comes after the torn script.
+/// Steps that follow the torn script.
 const NEXTS: [Step; 13] = [
     Load(NEXT),
     LoadMany(NEXT),
@@ -143,8 +143,8 @@ fn is_of_cache(effect: &Effect) -> bool {
     effect.args().get(1).is_some_and(|key| key.starts_with(b"tg:c"))
 }
 
-/// Replays each prefix of each script of the step `torn`, alone and in front of each other step, which
-/// knew nothing of it, and looks at what a process that starts then finds.
+/// Replays each prefix of each script of the step `torn`, alone and before each other step, which
+/// does not know of it. Then checks what a process that starts afterwards finds.
 async fn tear(before: &[Step], is_fenced: bool, torn: Step) {
     for world in World::both().await {
         for step in before {

@@ -167,7 +167,8 @@ async fn a_process_that_owes_tells_redis_of_an_end_all_the_same() {
     assert_eq!(c.load(&session.id).await.unwrap(), None);
 }
 
-/// Wherever the caller of a save leaves, its process believes no session that another one has ended.
+/// At whichever point the caller of a save leaves, its process accepts no session that another one
+/// has ended.
 #[tokio::test]
 async fn a_save_whose_caller_leaves_keeps_no_ended_session() {
     let server = RedisServer::start().await;
@@ -197,7 +198,7 @@ async fn a_save_whose_caller_leaves_keeps_no_ended_session() {
     }
 }
 
-/// A connection that hangs may deliver a save when its sender has long been told that it failed.
+/// A connection that hangs may deliver a save long after its sender received an error.
 #[tokio::test]
 async fn a_save_that_comes_too_late_replaces_no_later_one() {
     let server = RedisServer::start().await;

@@ -9,7 +9,7 @@ use tidegate_testkit::{poll_until, scale};
 use crate::ground::{NEVER, SOON, Store, cached, key};
 use crate::redis::{durable, keyspace};
 
-/// Names that lie in slots of all primaries.
+/// Names in slots of all primaries.
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 /// Longer than a failover takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
@@ -18,7 +18,7 @@ fn options(name: &str) -> WriteBehindOptions {
     WriteBehindOptions::new(name).every(NEVER).pauses(Duration::from_millis(20), Duration::from_millis(200))
 }
 
-/// One use on one node, what was acknowledged of it, and what nobody knows.
+/// One use on one node, with its acknowledged writes and those with an unknown outcome.
 struct Use {
     rows: WriteBehind<u64>,
     views: Increments,
@@ -35,7 +35,8 @@ impl Use {
         Self { rows: rows.unwrap(), views: views.unwrap(), store, acknowledged: 0, open: 0 }
     }
 
-    /// Counts once, and writes this value; again until both are taken, as a program would after an outage.
+    /// Counts once, and writes this value. Repeats until both are accepted, as a program would
+    /// after an outage.
     async fn write(&mut self, value: u64) {
         poll_until(LONG, async || {
             match self.views.add(&key(1), 1).await {

@@ -166,7 +166,7 @@ async fn acknowledged_increments_count_once_behind_a_torn_addition() {
     .await;
 }
 
-/// The store has the batch, and Redis is told so.
+/// The store has the batch, and Redis is notified.
 #[tokio::test]
 async fn acknowledged_increments_count_once_behind_a_torn_settling_of_a_batch() {
     let before = async |client: &Client, store: &Store| {
