@@ -31,18 +31,21 @@ pub fn time_of_day() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().expect("after 1970")
 }
 
-/// The processor time that this process, or this thread, has used.
+/// Returns the processor time that this process, or this thread, has used.
 ///
 /// # Panics
-/// By a clock that may stand before zero.
+///
+/// If the clock shows a time before zero.
 pub fn processor_time(of: ClockId) -> Duration {
     Duration::try_from(clock_gettime(of)).expect("no debt")
 }
 
-/// Runs `work` on so many threads at once, each with its number, and returns the time of the slowest.
+/// Runs `work` on this number of threads at once, each with its index, and returns the time of the
+/// slowest.
 ///
 /// # Panics
-/// When `work` does.
+///
+/// If `work` does.
 pub fn side_by_side(threads: usize, work: impl Fn(usize) + Sync) -> Duration {
     let start = Barrier::new(threads);
     let run = |number| {

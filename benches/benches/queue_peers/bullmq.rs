@@ -17,7 +17,7 @@ pub(crate) struct BullMq {
 }
 
 impl BullMq {
-    /// With `removes` jobs that are done are removed at once; otherwise they are kept, as by default.
+    /// With `removes`, completed jobs are removed at once. Otherwise they are kept, as by default.
     pub(crate) async fn open(url: &str, removes: bool) -> Self {
         let connection = RedisConnectionOptions::new().url(url);
         let options = QueueOptions::new().connection(connection.clone());

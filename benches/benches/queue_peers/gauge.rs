@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_benches::{ClockId, processor_time};
 use tidegate_redis::{Client, Command, Config, Role};
 
-/// Commands of this module, which are nobody's.
+/// Commands of this module, which count for no queue.
 const MINE: [&str; 2] = ["info", "flushall"];
 
 /// Reads a server's own numbers.
@@ -76,7 +76,7 @@ impl Gauge {
 }
 
 impl Reading {
-    /// What came since.
+    /// Returns the growth since `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             commands: self.commands - earlier.commands,

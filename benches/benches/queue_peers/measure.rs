@@ -180,7 +180,8 @@ impl Turn<'_> {
         let steps = u32::try_from(self.sizes.due.as_millis()).expect("some seconds");
         let order = Order::uniform(steps);
         let mut walk = order.walk(1);
-        // Whole milliseconds, which is how ours and BullMQ count. The first ones are due when all are enqueued.
+        // Whole milliseconds, the unit of ours and BullMQ. The first jobs are due when all are
+        // enqueued.
         let first = u64::try_from(time_of_day().as_millis()).expect("a time") + 1_500;
         let mut due = Vec::new();
         for job in Noop::many(self.sizes.samples, PAYLOAD) {
@@ -200,7 +201,7 @@ impl Turn<'_> {
         self.add_percentiles(late, Row::Late50, Row::Late99);
     }
 
-    /// What a job that waits takes of the server's memory.
+    /// Memory of the server that a pending job takes.
     pub(crate) async fn memory(&mut self, bytes: usize) {
         let peer = self.open().await;
         sleep(REST).await;
@@ -211,7 +212,7 @@ impl Turn<'_> {
         self.add(Row::Memory(bytes), taken / self.sizes.waiting as f64);
     }
 
-    /// What a worker that has nothing to do asks of the server.
+    /// Load of an idle worker on the server.
     pub(crate) async fn idle(&mut self) {
         let peer = self.open().await;
         let worker = peer.work(IDLE_CONCURRENCY, Arc::new(|_| ())).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::peer::Who;
 
-/// What is measured. Numbers are jobs at once, or bytes of payload.
+/// Subject of a measurement. Numbers are concurrent jobs, or bytes of payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Row {
     Process(usize),
@@ -28,9 +28,9 @@ pub(crate) enum Row {
     IdleServer,
 }
 
-/// What ours is to reach.
+/// Target for ours.
 enum Aim {
-    /// So many times `BullMQ`'s rate in that row.
+    /// This multiple of `BullMQ`'s rate in that row.
     Times(f64, Row),
     AtMost(f64),
     /// So much of `BullMQ`'s figure.
