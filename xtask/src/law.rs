@@ -65,7 +65,7 @@ impl<'a> Edge<'a> {
     }
 }
 
-/// What the law forbids, and the law.
+/// A forbidden import, and the law that forbids it.
 #[derive(Debug, PartialEq, Eq)]
 enum Breach<'a> {
     /// The package has no row in the table.

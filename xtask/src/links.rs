@@ -67,7 +67,7 @@ fn links(text: &str) -> Vec<(usize, &str)> {
 
 fn links_of_line(line: &str) -> Vec<&str> {
     let mut targets = Vec::new();
-    // Parts between backquotes are code: every second one. "[`x`](target)" keeps its "](target)" outside.
+    // Every second part between backquotes is code. "[`x`](target)" keeps its "](target)" outside.
     for text in line.split('`').step_by(2) {
         for (position, _) in text.match_indices("](") {
             targets.extend(target(&text[position + 2..], ')'));

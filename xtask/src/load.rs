@@ -29,7 +29,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
     let failed = Command::new("cargo")
         .current_dir(root)
         .args(["run", "--profile", profile, "--quiet", "-p", "tidegate-load", "--"])
-        // Scenarios with much data, such as a feed of 100,000 followers, are as large as in a proof.
+        // Scenarios with much data, such as a feed of 100,000 followers, are as large as in a
+        // proof.
         .env("TIDEGATE_PROOF", "full")
         .args(arguments)
         .exec();

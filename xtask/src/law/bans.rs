@@ -18,7 +18,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>, String> {
     compare(&law(), &text)
 }
 
-/// What the tables say.
+/// Content of the tables.
 fn law() -> Importers<'static> {
     let mut importers = Importers::new();
     for law in CONFINED {

@@ -54,7 +54,7 @@ fn code(line: &str) -> &str {
     line.split_once("//").map_or(line, |(code, _)| code)
 }
 
-/// Whether `name` stands in `code` as a whole word, outside of texts in quotes.
+/// Whether `code` contains `name` as a whole word, outside of texts in quotes.
 fn names(code: &str, name: &str) -> bool {
     let words = |code: &str| {
         code.split(|character: char| !character.is_alphanumeric() && character != '_').any(|word| word == name)

@@ -172,7 +172,7 @@ fn tuple_of(tokens: &[TokenTree]) -> Option<Vec<Vec<TokenTree>>> {
     group(tuple, Delimiter::Parenthesis).map(|parts| split(&parts))
 }
 
-/// What stands between commas.
+/// Splits the tokens at commas.
 fn split(tokens: &[TokenTree]) -> Vec<Vec<TokenTree>> {
     tokens.split(|token| is_mark(token, ',')).filter(|part| !part.is_empty()).map(<[_]>::to_vec).collect()
 }

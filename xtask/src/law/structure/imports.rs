@@ -11,7 +11,7 @@ pub(super) struct Import {
     pub(super) to: String,
 }
 
-/// Where a path leads.
+/// Target of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     /// To a module itself.
@@ -63,7 +63,7 @@ impl Tree {
         Some(at)
     }
 
-    /// Follows `path` as it stands in the module `from`; `None` where it leads out of the crate.
+    /// Follows `path` from the module `from`; `None` if it leads out of the crate.
     fn resolve(&self, from: &[String], path: &[String], depth: usize) -> Option<Target> {
         let (first, rest) = path.split_first()?;
         let start = match first.as_str() {
@@ -93,7 +93,8 @@ impl Tree {
         }
     }
 
-    /// What `name` is in a module: a module below it, an item of its own, or what a `use` binds.
+    /// Resolves `name` in a module: a module below it, an item of its own, or a name that a `use`
+    /// binds.
     fn lookup(&self, at: usize, name: &str, depth: usize) -> Option<Target> {
         let Module { path, scope, .. } = &self.modules[at];
         let below = [path.as_slice(), &[name.to_owned()]].concat();

@@ -31,7 +31,7 @@ pub(super) fn compare(known: &[Known], found: &[Excess]) -> Vec<String> {
 }
 
 impl Rule {
-    /// What the number counts.
+    /// Describes what the number counts.
     fn what(self) -> String {
         match self {
             Self::Cycle => format!("modules in import cycles of more than {MAX_CYCLE}"),

@@ -22,7 +22,7 @@ pub(super) struct Scope {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Declaration {
     pub(super) name: String,
-    /// Of the attribute `path`.
+    /// Value of the attribute `path`.
     pub(super) path: Option<String>,
 }
 
