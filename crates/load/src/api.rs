@@ -30,7 +30,7 @@ pub struct Api {
     upstream: Option<Box<Self>>,
 }
 
-/// What a process answered.
+/// Answer of a process.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.

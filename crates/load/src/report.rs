@@ -17,7 +17,7 @@ pub struct Report {
     pub runs: Vec<Judged>,
     /// Comparisons of the runs.
     pub ratios: Vec<JudgedRatio>,
-    /// What must be true after all runs.
+    /// Checks of what must be true after all runs.
     pub invariants: Vec<Check>,
 }
 

@@ -59,8 +59,8 @@ pub trait Scenario: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Called before each of its own [runs](Self::runs) with the run's position, for a scenario whose
-    /// runs differ. Tests make one run without it, in which each kind of turn must occur.
+    /// Called before each of its own [runs](Self::runs) with the run's position, for a scenario
+    /// whose runs differ. Tests make one run without it, in which each kind of turn must occur.
     ///
     /// # Errors
     ///
@@ -69,8 +69,8 @@ pub trait Scenario: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Called before a run whose rate or users the caller has chosen. It has the turns of the first of
-    /// its own runs, and enough of what is sold for any number of requests.
+    /// Called before a run whose rate or users the caller has chosen. It has the turns of the first
+    /// of its own runs, and enough of what is sold for any number of requests.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ pub struct Measured {
 pub struct Target {
     /// The operation.
     pub operation: &'static str,
-    /// What the reference measured, in words.
+    /// Measurement of the reference, in words.
     pub reference: &'static str,
     /// Highest mean latency.
     pub mean_ms: Option<f64>,

@@ -43,8 +43,8 @@ pub struct TrafficOptions {
     pub users: usize,
     /// Users of the crowd that comes in a spike.
     pub crowd: usize,
-    /// Whether a write that is answered 503, 429 or not at all is sent again with the same key until
-    /// it is acknowledged. Each attempt is a sample.
+    /// Whether a write that is answered 503, 429 or not at all is sent again with the same key
+    /// until it is acknowledged. Each attempt is a sample.
     pub repeats: bool,
 }
 

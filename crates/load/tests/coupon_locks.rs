@@ -11,7 +11,7 @@ use tidegate_testkit::{PostgresServer, Process, binary, poll_until};
 const LONG: Duration = Duration::from_secs(30);
 /// Its order is not that of bytes: `a` is before `B`.
 const DATABASE: &str = "CREATE DATABASE icu LOCALE_PROVIDER icu ICU_LOCALE 'en' TEMPLATE template0";
-/// What `settle` and a batch do to a row.
+/// Statement of `settle` and of a batch for a row.
 const SETTLING: &str = "UPDATE coupons";
 const BATCH: &str = "INSERT INTO coupons";
 
@@ -69,7 +69,7 @@ impl Servers {
         poll_until(LONG, async || (self.psql(&waiting).await == "1").then_some(())).await.unwrap();
     }
 
-    /// Waits until so many transactions keep a gate.
+    /// Waits until this number of transactions hold a gate.
     async fn until_held(&self, holders: &str) {
         let sleeping = "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE 'DO%' AND wait_event = 'PgSleep'";
         poll_until(LONG, async || (self.psql(sleeping).await == holders).then_some(())).await.unwrap();

@@ -1,4 +1,5 @@
-//! Users that take a coupon, earn points, read their balance and order, also while one service is slow.
+//! Users that take a coupon, earn points, read their balance and order, also while one service is
+//! slow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -30,8 +31,8 @@ const SLOW: Duration = Duration::from_millis(600);
 const FLOOD: u64 = 300;
 /// Calls of each other service that are measured meanwhile.
 const SAMPLES: usize = 20;
-/// What may be added to three times the median of the others, which wait for more if they share
-/// anything with the slow one.
+/// Tolerance above three times the median of the others, which wait for more if they share anything
+/// with the slow one.
 const NOISE: Duration = Duration::from_millis(100);
 
 /// Processes at most.
@@ -51,7 +52,7 @@ pub(super) struct Checkout {
     probes: AtomicU64,
 }
 
-/// What the users were answered.
+/// Answers that the users received.
 #[derive(Default)]
 struct Known {
     balances: BTreeMap<String, i64>,
@@ -118,7 +119,7 @@ impl Checkout {
         lock(&self.known).balances.get(user).copied().unwrap_or_default()
     }
 
-    /// What was posted is not posted again, and what can't be is refused.
+    /// Checks that a repeated request is not posted again, and that an impossible one is refused.
     async fn repeats(&self, turn: &mut Turn, user: &str) -> anyhow::Result<()> {
         let (api, balance) = (turn.api.clone(), self.expected(user));
         let (earnings, orders) = (format!("/users/{user}/earnings"), format!("/users/{user}/orders"));

@@ -121,7 +121,7 @@ impl ExchangeRate {
         self.note(pair, asked_at_ms, answer)
     }
 
-    /// 100 callers of a pair that nobody has asked for.
+    /// 100 callers of a pair that was not requested before.
     async fn crowd(&self, turn: &mut Turn) -> anyhow::Result<()> {
         let _calm = self.outage.read().await;
         let Some(pair) = pair(self.next_pair.fetch_add(1, Ordering::Relaxed)) else { return Ok(()) };

@@ -22,7 +22,7 @@ const OPENING: i64 = 1_000;
 /// Users whose points several requests use at once, and whose earnings come from all turns.
 const SHARED: u64 = 4;
 const AT_ONCE: u64 = 4;
-/// In a steady run, one turn in so many.
+/// Interval in turns, in a steady run.
 const SHARED_EVERY: u64 = 10;
 
 /// The run in progress.

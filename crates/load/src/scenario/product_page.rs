@@ -19,7 +19,7 @@ use crate::{Answer, Api, Check};
 /// Products that the example creates. The first of them are read again and again.
 const PRODUCTS: u64 = 1_000;
 const HOT: u64 = 20;
-/// Of 100 turns so many read a page that is in no cache. One more is an update.
+/// Percentage of turns that read a page that is in no cache. One more percent is updates.
 const COLD_PERCENT: u64 = 13;
 
 /// The run in progress.
@@ -30,7 +30,7 @@ const MIXED: usize = 3;
 
 /// Processes at most.
 const PROCESSES: usize = 6;
-/// Time after which each process has the newest page, also without being told its version.
+/// Time after which each process has the newest page, even without a notice of its version.
 const MOMENT: Duration = Duration::from_secs(10);
 
 /// Pages of one run.
@@ -41,7 +41,7 @@ struct Pages {
     micros: AtomicU64,
 }
 
-/// What readers and writers know of one product.
+/// Knowledge of readers and writers about one product.
 #[derive(Default)]
 struct Product {
     /// Version before the first turn.
