@@ -68,7 +68,7 @@ impl Churn {
         self.clock.advance(Duration::from_micros(100));
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let draw = usize::try_from(self.random >> 33).unwrap();
-        // Four times what there is room for; the handle goes with the key.
+        // Four times the capacity; the handle depends on the key.
         let index = draw % (4 * self.entries);
         let (key, values) = (Key::builder("k").part(index).build().unwrap(), &self.handles[index % 3]);
         let (new, nth) = (Counted::new(&self.alive, 64 + draw % 256), self.nth);

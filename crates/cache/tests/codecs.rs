@@ -260,7 +260,7 @@ fn compressing_twice_is_compressing_once() {
     assert_eq!(Codec::<Bytes>::decode(&twice, &bytes).unwrap(), value);
 }
 
-/// Errors go to logs; what they say of a value that can't be read must not be the value.
+/// Errors go to logs, so they must not contain a value that cannot be decoded.
 #[test]
 fn no_error_quotes_a_value() {
     #[derive(Debug, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use tidegate_cache::{Event, Fill, Key, LoadError, Lookup, Observer, Source, Tier
 use tokio::sync::{Barrier, Notify};
 use tokio::task::JoinSet;
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }

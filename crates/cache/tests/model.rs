@@ -13,7 +13,7 @@ use tidegate_cache::{
     TypedCache,
 };
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }
@@ -68,7 +68,7 @@ enum Op {
         said: Said,
     },
     GetMany(Vec<usize>, usize),
-    /// With the keys that its loader has nothing for.
+    /// With the keys for which its loader has no value.
     LoadMany {
         keys: Vec<usize>,
         class: usize,
@@ -152,7 +152,7 @@ struct Entry {
     ends: u64,
     ahead_from: u64,
     quiet_until: u64,
-    /// None for what does not slide.
+    /// `None` for values that do not slide.
     idle: Option<u64>,
     slide_from: u64,
 }
@@ -313,7 +313,7 @@ impl Subject {
         let clock = ManualClock::new();
         let cache = TieredCache::builder().clock(clock.clone()).build();
         let handles = CLASSES.iter().map(|class| cache.typed(*class)).collect();
-        // Without timers: what doesn't ask for time-outs must not need them.
+        // Without timers: code without time-outs must not need them.
         Self { cache, clock, runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(), handles }
     }
 

@@ -15,7 +15,7 @@ use tidegate_cache::{
 /// No test waits longer for anything.
 const SOON: Duration = Duration::from_secs(20);
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }
@@ -248,7 +248,7 @@ async fn a_sweep_that_panics_is_not_the_last_thing_that_the_keeper_does() {
 
 type Left = (Key, u32, Removal);
 
-/// A handle whose listener notes what leaves.
+/// Returns a handle whose listener records removed values.
 fn noting(cache: &TieredCache, class: TtlClass) -> (TypedCache<u32>, Arc<Mutex<Vec<Left>>>) {
     let left = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&left);

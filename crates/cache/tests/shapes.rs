@@ -223,7 +223,7 @@ async fn what_is_counted_beside_deletions_counts_unless_it_was_deleted() {
         let added = likes.add(&key(round), 1).await.unwrap();
         assert!(deleted.await.unwrap());
         let left = likes.get(&key(round)).await.unwrap();
-        // Either it came first, and both are gone, or it began anew.
+        // Either it came first, and both are gone, or the key began anew.
         assert_eq!(left, if added == 2 { None } else { Some(1) }, "round {round}");
     }
 }

@@ -94,7 +94,7 @@ proptest! {
             prop_assert_eq!(Pattern::parse(pattern.as_str()).unwrap(), pattern);
         }
         for text in [&text, &prefix] {
-            // What parses is the same again; what doesn't, says why.
+            // A text that parses is unchanged; any other text is an error with a reason.
             match Key::parse(text) {
                 Ok(key) => prop_assert_eq!(key.as_str(), text.as_str()),
                 Err(error) => prop_assert!(!error.to_string().is_empty()),

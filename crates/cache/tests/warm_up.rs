@@ -205,7 +205,7 @@ async fn saves_at_once_leave_a_whole_one_and_nothing_beside_it() {
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
 }
 
-/// Else each process that is killed while it saves would leave one for ever.
+/// Otherwise each process that is killed while it saves would leave one for ever.
 #[tokio::test]
 async fn what_killed_saves_left_is_removed_at_the_next_start() {
     let scratch = Scratch::new();

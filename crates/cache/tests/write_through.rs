@@ -83,7 +83,7 @@ async fn what_the_store_refused_leaves_the_cache_as_it_was() {
     }
     assert_eq!(rows.get_local(&key(1)), Lookup::Fresh(Arc::new(7)));
     assert_eq!(rows.get_local(&key(2)), Lookup::Miss);
-    // Nor is it in the way of later loads.
+    // It does not block later loads either.
     let read = rows.get_or_load(&key(2), async || Ok::<_, Infallible>(Fill::new(8))).await.unwrap();
     assert!(read.stored);
 }
@@ -155,7 +155,7 @@ async fn an_invalidation_during_the_write_is_obeyed() {
     }
 }
 
-/// Writers and readers of one key at once; afterwards the cache has the store's value, or none.
+/// Writers and readers of one key at once. Afterwards the cache has the store's value, or none.
 async fn storm(nodes: &[TypedCache<u64>], index: u64, seed: u64) {
     let row = Row::default();
     let mut tasks = JoinSet::new();

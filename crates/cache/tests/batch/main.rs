@@ -33,12 +33,12 @@ fn things() -> (TypedCache<u32>, ManualClock) {
     (TieredCache::builder().clock(clock.clone()).build().typed(CLASS), clock)
 }
 
-/// Answers every key with ten times its number, below 100; remembers what it was asked for.
+/// Answers every key with ten times its number, below 100, and remembers the requested keys.
 #[derive(Clone, Default)]
 struct Store {
     asked: Arc<Mutex<Vec<Vec<u32>>>>,
     started: Arc<Notify>,
-    /// Loads wait for it, when there is one.
+    /// Gate that loads wait for, if there is one.
     gate: Option<Arc<Semaphore>>,
 }
 

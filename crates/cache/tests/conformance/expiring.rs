@@ -1,4 +1,4 @@
-//! What is expired by hand is stale at once, and no load from before makes it fresh.
+//! A value that is expired by hand is stale at once, and no load from before makes it fresh.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;

@@ -139,7 +139,7 @@ impl Store {
         node.get_or_load(key, load).await.unwrap()
     }
 
-    /// Waits until this is what a node reads, from wherever.
+    /// Waits until a node reads this value, from any tier.
     pub(crate) async fn until_read(&self, node: &TypedCache<u32>, key: &Key, expected: u32) {
         let is_read = async || (*self.through(node, key, &[]).await.value == expected).then_some(());
         poll_until(SOON, is_read).await.unwrap();

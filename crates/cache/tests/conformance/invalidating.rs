@@ -1,4 +1,4 @@
-//! What is invalidated is gone: at once where it was, soon elsewhere.
+//! An invalidated value is gone: at once on the same node, soon on others.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;

@@ -253,7 +253,7 @@ async fn an_origin_that_fails_is_not_asked_by_all_who_waited() {
         ground.gate.add_permits(200);
         let answers = callers.join_all().await;
         assert!(answers.iter().all(|(told, ..)| *told == status), "{answers:?}");
-        // Those who came in after an answer ask anew, with all who came with them.
+        // Requests that came after an answer query again, together with all that came with them.
         assert!(ground.calls() <= 10, "{}", ground.calls());
     }
 }
@@ -266,7 +266,7 @@ async fn a_target_that_is_known_to_be_private_holds_nobody_up() {
     ground.gate.add_permits(1);
     assert_eq!(ground.ask("ann").await.1, "ann");
     for times in 0..3 {
-        // Much longer than a moment, while it is still asked for.
+        // Much longer than a moment, while requests for it continue.
         ground.clock.advance(Duration::from_secs(40));
         let slow = tokio::spawn(ground.ask("mallory"));
         ground.asked(2 + times * 2).await;
@@ -312,7 +312,7 @@ async fn rfc9111_3_5_requests_with_an_authorization_are_one_where_a_response_sai
     ground.gate.add_permits(1);
     assert_eq!(ground.ask_with("authorization", "first").await.1, "0");
     for calls in 2..4 {
-        // The origin is to be asked again.
+        // The origin must be queried again.
         ground.cache.clear().await.unwrap();
         let before = ground.cache.stats().classes[0].collapsed;
         let mut callers = JoinSet::new();

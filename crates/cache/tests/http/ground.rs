@@ -87,7 +87,7 @@ impl Ground {
         Self { cache, clock, calls, service: BoxCloneService::new(layer.layer(origin)) }
     }
 
-    /// How often the service was asked.
+    /// Returns how often the service was called.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! Those who would have others see what is not theirs, or nothing at all.
+//! Attackers that try to show other clients wrong responses, or none.
 
 use http::Request;
 use http_body_util::Full;
@@ -94,7 +94,7 @@ const FORMS: [(&str, Option<&str>); 9] = [
     ("http://example.com/", Some("evil.example:80")),
 ];
 
-/// As frameworks do: by the header where there is one.
+/// Like frameworks: by the header if there is one.
 fn linking() -> Ground {
     Ground::new(|request, _| {
         let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());

@@ -1,4 +1,4 @@
-//! Changes whose client leaves: what is kept goes exactly when the origin has made them.
+//! Changes whose client leaves: kept responses are dropped exactly when the origin has made them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +56,7 @@ impl Ground {
         String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }
 
-    /// Begins a change, and leaves when the origin has it.
+    /// Begins a change, and leaves when the origin has received it.
     async fn change_and_leave(&self) {
         let request = Request::post("http://example.com/thing").body(Full::default()).unwrap();
         let change = tokio::spawn(self.service.clone().oneshot(request));

@@ -30,7 +30,7 @@ fn own_tag(index: u32) -> Tag {
 
 type Answer = Result<Vec<(Key, Fill<u32>)>, Infallible>;
 
-/// A loader that brings the number of each key plus `more`, with two tags, and counts the keys.
+/// A loader that returns the number of each key plus `more`, with two tags, and counts the keys.
 fn loader(more: u32, loaded: &Arc<AtomicU32>) -> impl FnOnce(Vec<Key>) -> std::future::Ready<Answer> + Send + 'static {
     let loaded = Arc::clone(loaded);
     move |keys| {
@@ -85,7 +85,7 @@ async fn one_stores_and_the_other_finds(one: &Node, other: &Node, count: u32) {
     poll_until(SOON, async || (0..count).all(|index| !other.has(index)).then_some(())).await.unwrap();
     let found = other.things.get_many(&wanted).await;
     assert!(found.into_iter().zip(0..).all(|(found, index)| found == Lookup::Fresh(Arc::new(index))));
-    // Fewer, where word of what the other one stored came late.
+    // Fewer, if the notice of the other node's values came late.
     assert!(one.cache.invalidate_keys(&wanted).await.unwrap() <= count as usize);
     assert!((0..count).all(|index| !one.has(index)));
     poll_until(SOON, async || (0..count).all(|index| !other.has(index)).then_some(())).await.unwrap();
@@ -425,7 +425,7 @@ async fn a_batch_of_a_process_that_starts_is_served_what_its_predecessor_left() 
     let handle = |node: &Node| node.cache.typed_with_codec::<u32>(BRIEF, Json::new());
     handle(&one).set_many(many(0..100).into_iter().map(|key| (key, 7))).await;
     sleep(Duration::from_millis(5)).await;
-    // Only looked at, it is stale, and stays so.
+    // After a mere read it is stale, and stays so.
     let found = handle(&other).get_many(many(0..50)).await;
     assert!(found.iter().all(|found| *found == Lookup::Stale(Arc::new(7))), "{found:?}");
     // Loaded, it is served meanwhile. Of the last one there is nothing.

@@ -41,7 +41,7 @@ async fn what_is_expired_is_left_for_its_grace_and_word_of_it_takes_it_from_nobo
     let has_heard = async || (here.get_local(&key(2)) != Lookup::Fresh(1.into())).then_some(());
     poll_until(SOON, has_heard).await.unwrap();
     assert_eq!(here.get_local(&key(1)), Lookup::Stale(7.into()), "it holds what L2 holds");
-    // In time it is over, here.
+    // Its grace is over, by this node's clock.
     one.clock.advance(GRACE);
     assert_eq!(here.get_local(&key(1)), Lookup::Miss);
 }
@@ -98,7 +98,7 @@ async fn whoever_expires_keeps_what_redis_never_had() {
     assert_eq!(here.get_local(&key(1)), Lookup::Stale(7.into()));
     let read = here.get_or_load(&key(1), async || Err::<Fill<u32>, _>("no")).await.unwrap();
     assert_eq!((*read.value, read.source), (7, Source::Stale));
-    // What others do to the key holds for it as ever.
+    // Changes of the key by others apply to it as before.
     there.remove(&key(1)).await.unwrap();
     let is_gone = async || (here.get_local(&key(1)) == Lookup::Miss).then_some(());
     poll_until(SOON, is_gone).await.unwrap();

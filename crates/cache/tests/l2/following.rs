@@ -1,4 +1,4 @@
-//! What others do in L2 reaches L1.
+//! Changes of others in L2 reach L1.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ async fn a_tracking_connection_that_is_killed_costs_l1_and_nothing_else() {
 async fn an_invalidation_reaches_l1_even_where_l2_held_nothing() {
     let (server, [one, other]) = server_and_nodes().await;
     let stranger = client(&server.url()).await;
-    // As after an eviction that went unnoticed: L1 has what L2 has not.
+    // As after an unnoticed eviction: L1 has a value that L2 has not.
     let unshared = other.cache.typed::<u32>(CLASS);
     unshared.set(&key(1), Fill::new(1).tag(tag())).await;
     unshared.set(&key(2), Fill::new(1).tag(tag())).await;

@@ -126,7 +126,7 @@ impl Node {
         self.things.get_local(&key(index)).into_value().is_some()
     }
 
-    /// Makes everything in L1 too old, so that the next read asks L2.
+    /// Makes everything in L1 too old, so that the next read queries L2.
     pub(crate) fn outlive_l1(&self) {
         self.clock.advance(Duration::from_secs(61));
     }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 use crate::ground::{CLASS, Node, SOON, patient};
 
 const NODES: usize = 3;
-/// Rounds under way at once, each with an installation of its own.
+/// Concurrent rounds, each with an installation of its own.
 const LANES: usize = 16;
 /// How long a load waits for another process's, which here may not end before it does.
 const WAIT: Duration = Duration::from_millis(4);
@@ -110,7 +110,7 @@ enum Step {
     End(usize),
     Write,
     Invalidate,
-    /// The node of the second load hears of it.
+    /// The node of the second load receives the notice.
     Hear,
 }
 
@@ -295,7 +295,7 @@ fn order() -> Vec<Step> {
     match rand::random_range(0..4) {
         0 => before.push((Write, Begin(1))),
         1 => before.push((Read(1), Write)),
-        // While the first one, which read the old value, is still under way.
+        // While the first one, which read the old value, is still in progress.
         2 => before.extend([(Hear, Begin(1)), (Begin(1), End(0))]),
         _ => {}
     }

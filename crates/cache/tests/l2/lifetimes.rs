@@ -34,7 +34,7 @@ async fn a_refresh_ahead_replaces_what_l2_holds_and_runs_once_for_all_nodes() {
     for node in &nodes {
         node.clock.advance(Duration::from_secs(401));
     }
-    // Each is asked for what it holds, which is good still, and begins to replace it.
+    // Each node reads a value that is still fresh, and begins to replace it.
     for things in &things {
         assert_eq!(read(things, &store).await, (0, Source::Hit));
     }

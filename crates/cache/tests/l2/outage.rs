@@ -20,7 +20,7 @@ async fn quick_server_and_nodes<const N: usize>() -> (RedisServer, [Node; N]) {
     (server, nodes)
 }
 
-/// Reads new keys, of which the first may wait for one time-out and the others for none.
+/// Reads new keys. The first may wait for one time-out, the others for none.
 async fn reads_go_on(node: &Node, from: u32, store: &Store) {
     let started = Instant::now();
     let read = timeout(SOON, node.read(from, store)).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_redis_that_hangs_costs_one_time_out_and_no_invalidation_is_lost() {
     assert_eq!((*one.read(1, &store).await.value, one.l2().is_available), (1, false));
     server.resume();
     one.until(|l2| l2.owed == 0 && l2.is_available).await;
-    // The other one never heard of it but through Redis.
+    // The other node learns of it only through Redis.
     other.until(|l2| l2.is_available).await;
     for index in [1, 2, 3] {
         poll_until(SOON, async || (!other.has(index)).then_some(())).await.unwrap();

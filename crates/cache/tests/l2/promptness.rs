@@ -46,7 +46,7 @@ async fn a_write_on_one_node_is_seen_on_the_other_within_milliseconds() {
             1 => one.cache.invalidate_tag(&tag()).await.unwrap(),
             _ => assert!(one.things.set(&key(index), Fill::new(round + 1).tag(tag())).await),
         }
-        // From here on the old value is one too many.
+        // From here on the old value must not be served.
         delays.push(until_gone(&other, index).await);
         assert_eq!(*other.read(index, &store).await.value, round + 1);
     }
@@ -211,7 +211,8 @@ async fn what_changed_in_a_failover_is_served_for_two_heartbeats_at_most() {
     let mut sentinels = Sentinels::start().await;
     let bound = two_heartbeats() + RECONNECT;
     for index in 0..u32::try_from(scale(1, 3)).unwrap() {
-        // It returns when the old primary is a replica, which is when it lets go of its clients.
+        // It returns when the old primary is a replica, which is when it closes the connections of
+        // its clients.
         fail_over(&mut sentinels, index, ("ordered", bound), async |sentinels| sentinels.failover().await).await;
     }
     let hang = async |sentinels: &mut Sentinels| {

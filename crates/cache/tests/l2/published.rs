@@ -38,7 +38,7 @@ async fn changes_reach(one: &Node, other: &Node) {
             }
             _ => assert!(one.things.set(&key(1), Fill::new(new).tag(tag())).await),
         }
-        // Nothing comes back to the one that did it: what it reads next is kept.
+        // The node gets no notice of its own change, so its next value is kept.
         let read = one.read(1, &store).await;
         assert_eq!((*read.value, read.stored), (new, true), "round {round}");
         other.until_gone(1).await;
@@ -116,7 +116,7 @@ async fn what_was_changed_before_the_last_node_took_the_channel_is_not_served_on
     for user in ["app", "late"] {
         server.cli(&["ACL", "SETUSER", user, "-client|tracking", "-client|trackinginfo"]).await;
     }
-    // What a connection tracks it goes on tracking, so the first one loses its own.
+    // A connection keeps its tracking, so the first node loses its connection.
     server.cli(&["CLIENT", "KILL", "USER", "app"]).await;
     first.until(|l2| l2.errors > 0 && l2.is_followed).await;
     assert_eq!(*first.read(1, &store).await.value, 0);

@@ -1,4 +1,5 @@
-//! What Redis will not do: it is said, nothing stale is served, and L2 is read on.
+//! Operations that Redis refuses: they are reported, nothing stale is served, and reads of L2
+//! continue.
 
 use std::sync::atomic::Ordering;
 
@@ -109,7 +110,7 @@ async fn a_full_server_that_does_not_evict_is_told_of_invalidations() {
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]).await;
     assert_eq!(other.read(50, &store).await.source, Source::Shared, "it is read");
     every_invalidation_is_told(&one, &other).await;
-    // What a caller sets can't be stored, and what was there before is gone all the same.
+    // A caller's value cannot be stored, but the old one is gone all the same.
     store.row.store(1000, Ordering::SeqCst);
     one.things.set(&key(1), Fill::new(1000).tag(tag())).await;
     one.until(|l2| l2.owed == 0).await;

@@ -33,7 +33,7 @@ async fn read_l2(node: &Node, index: u32, store: &Store) -> (u32, Source) {
     (*read.value, read.source)
 }
 
-/// Everything by which one node makes what all of its entries carry old, but for keys.
+/// All operations, except those on keys, by which one node invalidates the marks of its entries.
 async fn invalidate(node: &Node, round: u32) {
     match round % 3 {
         0 => node.cache.invalidate_tag(&tag()).await.unwrap(),
@@ -53,7 +53,7 @@ async fn a_hit_costs_redis_one_command() {
     for _ in 0..HITS {
         assert_eq!(read_l2(&other, 1, &store).await, (0, Source::Shared));
     }
-    // What is remembered is renewed now and then, here by a script and by a `GET` of the tag.
+    // Remembered replies are renewed from time to time, here by a script and by a `GET` of the tag.
     let renewals = 2 * (2 + u64::try_from(begun.elapsed().as_millis()).unwrap() / 400);
     let (gets, scripts) = (calls(&server, "get").await, calls(&server, "evalsha").await);
     assert!((HITS..=HITS + renewals).contains(&gets), "{gets} GET");
@@ -65,7 +65,7 @@ async fn a_hit_costs_redis_one_command() {
 async fn a_process_sees_its_own_invalidations_at_once() {
     let (_server, [one]) = server_and_nodes().await;
     let store = Store::default();
-    // Others keep asking, so that there is always an answer under way or remembered.
+    // Other readers continue, so that there is always a reply in flight or remembered.
     let busy: Vec<_> = (0..4)
         .map(|index| {
             let (node, store) = (one.clone(), store.clone());

@@ -73,7 +73,7 @@ async fn a_soft_time_out_waits_for_the_fresh_value() {
     quick.row.store(8, Ordering::SeqCst);
     let fresh = read(&things(&other, BRIEF.soft_timeout(SOON / 2)), &quick).await;
     assert_eq!((*fresh.value, fresh.source), (8, Source::Loaded));
-    // Until it is over.
+    // Until the grace is over.
     other.cache.clear().await.unwrap();
     leave_stale(&one, BRIEF, 9).await;
     let stale = read(&things(&other, BRIEF.soft_timeout(Duration::from_millis(50))), &slow).await;
@@ -108,7 +108,7 @@ async fn grace_ends_in_l2_too() {
     poll_until(SOON, async || (left().await == -2).then_some(())).await.unwrap();
     let store = Store::default();
     assert_eq!(read(&things(&other, short), &store).await.source, Source::Loaded);
-    // The whole of it is what Redis keeps.
+    // Redis keeps it for its whole time.
     leave_stale(&one, BRIEF, 7).await;
     let left = left().await;
     assert!((500_000..=600_001).contains(&left), "{left} ms");

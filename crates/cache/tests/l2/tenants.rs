@@ -73,7 +73,7 @@ fn a_pattern_matches_in_l2_exactly_what_it_matches_in_l1() {
         let rest: BTreeSet<String> = keys.iter().filter(|key| !pattern.matches(key)).cloned().collect();
         stored(one, &keys).await;
         one.cache.invalidate_pattern(&pattern).await.unwrap();
-        // L1 may hold fewer, where word of an earlier case came late.
+        // L1 may hold fewer, if the notice of an earlier case came late.
         let in_l1: BTreeSet<String> = keys
             .iter()
             .filter(|key| one.things.get_local(&Key::parse(key).unwrap()) != Lookup::Miss)
@@ -133,7 +133,7 @@ fn no_tenant_reads_counts_or_invalidates_what_is_anothers() {
                 prop_assert!(found.into_iter().all(|found| found.into_value().is_some_and(|value| *value == 2)));
             }
         }
-        // Nothing is left to a case of the same ids.
+        // Clean up for a later case with the same ids.
         one.cache.invalidate_keys(&of(&(&their_keys | &my_keys))).await.unwrap();
         Ok(())
     });

@@ -57,7 +57,7 @@ async fn a_session_is_known_to_every_process_and_ends_in_all() {
     poll_until(SOON, async || b.load(&session.id).await.unwrap().is_none().then_some(())).await.unwrap();
     b.save(&session).await.unwrap();
     assert!(a.load(&session.id).await.unwrap().is_none());
-    // Another process that starts afterwards knows no more of it.
+    // Another process that starts afterwards does not know it either.
     let (c, ..) = node(&server.url(), &clock).await;
     assert!(c.load(&session.id).await.unwrap().is_none());
 }
@@ -296,7 +296,7 @@ async fn a_full_server_saves_no_session_and_ends_them() {
     assert!(matches!(a.save(&changed(&session, 2)).await, Err(Error::Backend(_))));
     assert!(matches!(a.create(&mut record(&clock, 3, 600)).await, Err(Error::Backend(_))));
     assert_eq!(stored(&client).await, before);
-    // The mark of an end takes the place of the session.
+    // The mark of an end replaces the session.
     a.delete(&session.id).await.unwrap();
     assert_eq!((cache.owed(), stored(&client).await.len()), (Some(0), 1));
     b.save(&session).await.unwrap();

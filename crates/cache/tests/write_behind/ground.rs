@@ -35,7 +35,7 @@ pub(crate) struct Store {
     pub(crate) rows: Arc<Mutex<HashMap<Key, (u64, u64)>>>,
     pub(crate) totals: Arc<Mutex<HashMap<Key, i64>>>,
     numbers: Arc<Mutex<HashMap<String, u64>>>,
-    /// Sizes of the batches that came, those that failed included.
+    /// Sizes of the received batches, failed ones included.
     pub(crate) batches: Arc<Mutex<Vec<usize>>>,
     /// How many calls are to fail before anything was done.
     pub(crate) failing: Arc<AtomicUsize>,

@@ -232,14 +232,14 @@ async fn two_nodes_lose_nothing_turn_nothing_back_and_count_exactly() {
     let kills = scale(6, 200);
     let mut nodes = [Node::start(scratch.path(), 0), Node::start(scratch.path(), 1)];
     for kill in 0..kills {
-        // Killed at the earliest when there were some writes more.
+        // Killed no earlier than after some more writes.
         let wanted = written(scratch.path()) + LINES * (15 + kill as u64 * 37 % 50);
         poll_until(LONG, async || (written(scratch.path()) >= wanted).then_some(())).await.unwrap();
         nodes[kill % 2] = Node::start(scratch.path(), kill + 2);
     }
     drop(nodes);
 
-    // The last of what the killed ones left is flushed by a node that never wrote.
+    // A node that never wrote flushes the last writes of the killed ones.
     let client = durable(&waits.url()).await;
     let url = store.url();
     let shared = || Shared::at(&url);

@@ -1,4 +1,4 @@
-//! What only Redis has: nodes that share what waits, and keys.
+//! Features that only Redis has: nodes that share pending writes, and keys.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -204,7 +204,7 @@ async fn versions_and_numbers_grow_also_when_the_server_comes_back_with_less() {
     let rows = place.values(&store, options()).await;
     let views = place.increments(&store, options()).await;
     let Place::Redis(server) = &place else { unreachable!("as it was made") };
-    // A server whose clock is ahead, and then another that never heard of it.
+    // A server whose clock is ahead, and then another that does not know of it.
     let ahead = 4_000_000_000_000_000_u64;
     server.cli(&["SET", "tg:{wv:test}:clock", &ahead.to_string()]).await;
     server.cli(&["SET", "tg:{wi:test}:clock", &ahead.to_string()]).await;

@@ -58,7 +58,7 @@ impl Use {
         self.views.flush(LONG).await.unwrap();
     }
 
-    /// Nothing is counted twice; and nothing is lost, as far as the servers lost nothing.
+    /// No write is counted twice, and none is lost, as far as the servers lost none.
     fn check(&self, value: u64, at_least: i64) {
         let total = self.store.total(1);
         let possible = at_least..=self.acknowledged + self.open;
@@ -84,7 +84,7 @@ async fn on_a_cluster_and_over_a_failover_of_one_primary() {
             }
         }
         if round == 1 {
-            // In good order, so that nothing is lost: what waits does so on the new primary.
+            // An orderly failover, so that nothing is lost: pending writes are on the new primary.
             cluster.failover(3).await;
         }
     }
@@ -104,7 +104,7 @@ async fn through_sentinel_and_over_failovers_nothing_is_counted_twice_or_turned_
         }
         let flushed = one.store.total(1);
         sentinels.failover().await;
-        // What was written after it is there for certain, and what had been added is added once.
+        // Later writes are there for certain, and earlier increments are added once.
         one.write(round * 100 + 99).await;
         one.flush().await;
         one.check(round * 100 + 99, flushed + 1);
