@@ -71,8 +71,7 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// Clock of the cache. Only the interval of the sweeper and the time-outs of loads use real
-    /// time.
+    /// Clock of the cache. The sweeper's interval and the time-outs of loads use real time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
@@ -118,8 +117,7 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// Builds the cache and starts the thread of its sweeper. With an L2 also the task that follows
-    /// its changes.
+    /// Builds the cache, starts its sweeper thread and, with an L2, the task that follows changes.
     ///
     /// # Panics
     ///

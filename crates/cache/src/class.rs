@@ -123,8 +123,8 @@ impl Known {
 }
 
 impl ClassTable {
-    /// Returns the class of this name. If its times differ from the earlier ones, the new ones are
-    /// shown from now on.
+    /// Returns the class of this name. If its times differ from earlier ones, the new ones are
+    /// shown.
     pub(crate) fn enter(&self, ttl: TtlClass) -> Arc<Class> {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let (id, counters) = match all.classes.iter().find(|class| class.ttl.name() == ttl.name()) {

@@ -79,8 +79,7 @@ impl fmt::Debug for ManualClock {
     }
 }
 
-/// Microseconds since 1970 by the system's clock, for versions that must grow over restarts of the
-/// process.
+/// Microseconds since 1970 by the system's clock, for versions that must grow over restarts.
 #[expect(clippy::disallowed_methods, reason = "the crate's one clock")]
 pub(crate) fn unix_micros() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -42,17 +42,14 @@ impl Format {
 /// Turns values into bytes and back.
 ///
 /// Other processes read the bytes, perhaps of an older or newer build. Raise
-/// [`version`](Self::version) whenever the form changes: bytes of another version are then a miss
-/// instead of a wrong value.
+/// [`version`](Self::version) when the form changes: bytes of another version are a miss.
 pub trait Codec<V>: Send + Sync + 'static {
     /// The version of the form, written in front of every value.
     fn version(&self) -> u8;
 
-    /// Returns the id of the codec, in case several codecs follow one another at one key: the bytes
-    /// of another are a miss.
+    /// Returns the id of the codec, if several may share a key: bytes of another codec are a miss.
     ///
-    /// 0, the default, is for your own codecs. Values below 16 and from 128 on are reserved for
-    /// this crate.
+    /// 0, the default, is for your own codecs. This crate uses values below 16 and from 128 on.
     fn form(&self) -> u8 {
         0
     }
@@ -65,8 +62,7 @@ pub trait Codec<V>: Send + Sync + 'static {
     /// [`set`](crate::TypedCache::set) is not kept at all.
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError>;
 
-    /// Like [`encode`](Self::encode), for codecs whose values are bytes that can be shared instead
-    /// of copied.
+    /// Like [`encode`](Self::encode), for values that are bytes and can be shared, not copied.
     ///
     /// # Errors
     ///
@@ -83,8 +79,8 @@ pub trait Codec<V>: Send + Sync + 'static {
     /// The bytes are not a value. The read is then a miss, and is reported.
     fn decode(&self, bytes: &[u8]) -> Result<V, CodecError>;
 
-    /// Returns the maximum size of a value in bytes. Larger values are neither written nor read. 1
-    /// MiB by default.
+    /// Returns the maximum size of a value in bytes, 1 MiB by default. Larger values are neither
+    /// written nor read.
     fn limit(&self) -> usize {
         LIMIT
     }
@@ -94,8 +90,7 @@ pub trait Codec<V>: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// The codec's own reason. For codecs of this crate it states the fault and its position, and
-    /// nothing of the value.
+    /// The codec's own reason. Codecs of this crate state fault and position, but no value.
     #[error("the codec failed: {0}")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
     /// Above [`Codec::limit`].

@@ -1,11 +1,10 @@
-//! Randomness for the spread of lifetimes and for early refreshes. The same seed gives the same
+//! Randomness for the spread of lifetimes and early refreshes. One seed always gives the same
 //! draws.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// `SplitMix64` over a shared counter: draws from any thread without a lock. Good enough to spread
-/// loads, not for secrets.
+/// `SplitMix64` over a shared counter: draws from any thread without a lock. Not for secrets.
 #[derive(Debug)]
 pub(crate) struct Dice(AtomicU64);
 

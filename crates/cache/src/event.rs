@@ -8,8 +8,7 @@ use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::tag::Tag;
 
-/// Receives the events of the cache. Called on the path of the reader, outside all locks: be quick,
-/// do not panic.
+/// Receives the events of the cache, on the path of the reader, outside all locks: be quick.
 ///
 /// A panic ends with the call: the cache continues as if the call had returned.
 pub trait Observer: Send + Sync + 'static {
@@ -19,8 +18,7 @@ pub trait Observer: Send + Sync + 'static {
     }
 }
 
-/// Notifies the observer. Its panic, which the panic hook reports, must end neither a load nor a
-/// thread of the cache.
+/// Notifies the observer. Its panic, which the hook reports, must end neither a load nor a thread.
 pub(crate) fn tell(observer: &dyn Observer, event: &Event<'_>) {
     drop(catch_unwind(AssertUnwindSafe(|| observer.on(event))));
 }
@@ -90,8 +88,7 @@ pub enum Event<'a> {
         /// How long it took.
         elapsed: Duration,
     },
-    /// A write-behind could not write a batch. The pending writes stay pending and are retried
-    /// after a pause.
+    /// A write-behind could not write a batch. Its writes stay pending, for a retry after a pause.
     FlushFailed {
         /// Name of the write-behind.
         name: &'a str,
@@ -104,8 +101,7 @@ pub enum Event<'a> {
     Invalidated {
         /// Scope of the invalidation.
         scope: Scope<'a>,
-        /// Number of live entries removed. `None` for scopes that are invalidated by generation and
-        /// removed later.
+        /// Number of live entries removed. `None` if the generation alone was moved.
         removed: Option<usize>,
     },
     /// A load got no permit, because too many run at once, and waits for its turn.
@@ -177,8 +173,7 @@ pub enum LookupOutcome {
 pub enum LoadResult {
     /// With a value that the cache stored.
     Stored,
-    /// A value that L1 did not keep: it was invalidated meanwhile, is too large, or is not to be
-    /// stored.
+    /// A value that L1 did not keep: invalidated meanwhile, too large, or not to be stored.
     NotStored,
     /// Without a value: the loader of a batch said so.
     Absent,

@@ -1,5 +1,4 @@
-//! A stale value from L2 that is served during its load: a process that has just started has the
-//! values of its predecessor.
+//! A stale value from L2 that is served during its load, also by a process that has just started.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +47,7 @@ impl Tiers {
         let inserted = self.flights.amid(key, flight, |may_fill| {
             // A value of the same entry in L1 is equally good. A value of another entry is newer.
             let is_better = self.peek(key).is_none();
-            // After a notice of a change, no caller may have the value. A later notice removes it
-            // again.
+            // After a notice, no caller may have the value. A later notice removes it again.
             let is_current = noticed == flight.inquiry.noticed();
             let inserted = (may_fill && is_better && is_current).then(|| self.fill(key, &slot));
             let stored = inserted.as_ref().is_some_and(|inserted| inserted.stored);

@@ -1,5 +1,4 @@
-//! The order of loads and invalidations: it keeps a value that was read too early from being
-//! served.
+//! The order of loads and invalidations, which keeps a value that was read too early from readers.
 //!
 //! Every invalidation takes the next number of one counter. An entry carries the number that was
 //! current when its load started. It is valid while no scope that covers it was invalidated under a
@@ -13,8 +12,7 @@ use crate::moves::{CLASSES, Cells, Moves, Seen};
 use crate::tag::Tag;
 use crate::tag_table::{Records, TagTable};
 
-/// A counter on a cache line of its own: writes of invalidations must not slow down the comparisons
-/// of readers.
+/// A counter on its own cache line: invalidations must not slow down readers' comparisons.
 #[derive(Default)]
 #[repr(align(128))]
 struct Latest(AtomicU64);

@@ -168,14 +168,13 @@ impl<V> Known<V> {
         Self { value, tags }
     }
 
-    /// Returns the value, with the data that the source compares: an `ETag`, a version, a time of
-    /// change.
+    /// Returns the value, with what the source compares: an `ETag`, a version, a time of change.
     pub fn value(&self) -> &Arc<V> {
         &self.value
     }
 
-    /// Answer of a source that has not changed: the value is fresh again from now on, with the tags
-    /// that it has.
+    /// Answer of a source that has not changed: the value is fresh again from now on, with its
+    /// tags.
     ///
     /// Tags can be added and the lifetime replaced, as with any fill. The default lifetime is that
     /// of the class. The lifetime that the loader chose before and [`negative`](Fill::negative) are

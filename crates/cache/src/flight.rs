@@ -113,8 +113,7 @@ impl Flight {
         })
     }
 
-    /// Lets the first caller query L2 by itself. If another caller waits already, calls `go_on` at
-    /// once and returns `false`.
+    /// Lets the first caller query L2. If another one waits, calls `go_on` and returns `false`.
     pub(crate) fn lead(&self, go_on: GoOn) -> bool {
         self.duty.lead(go_on)
     }
@@ -193,8 +192,7 @@ impl Flight {
         self.fallback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a stale value to all waiters, if there is one and no other outcome has come. The load
-    /// continues.
+    /// Gives a stale value, if any, to all waiters without an outcome. The load continues.
     pub(crate) fn fall_back(&self) {
         let outcome = self.fallback().take();
         if let Some(outcome) = outcome {

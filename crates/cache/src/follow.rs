@@ -19,8 +19,7 @@ use crate::pattern::Pattern;
 use crate::slot::Slot;
 use crate::tiers::Tiers;
 
-/// Maximum number of comparisons with L2 in progress. Further notices wait. If too many wait, all
-/// of L1 is dropped instead.
+/// Maximum number of comparisons with L2. If too many notices wait, all of L1 is dropped instead.
 const COMPARISONS: usize = 64;
 /// Maximum number of concurrent walks over L1. Each lets other tasks run.
 const WALKS: usize = 64;
@@ -30,8 +29,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Follows changes until the cache is gone. It uses the notices of the server. If the server
 /// refuses, it uses what processes publish.
 ///
-/// While it cannot follow, L1 is bounded by its capped lifetime. From the moment it can again,
-/// nothing older is served.
+/// While it cannot follow, L1 has its capped lifetime. Afterwards, nothing older is served.
 pub(crate) async fn follow(tiers: Weak<Tiers>) {
     let mut attempts = Attempts::default();
     while let Some(now) = tiers.upgrade() {
@@ -219,8 +217,7 @@ async fn compare(tiers: Weak<Tiers>, key: Key, mut slot: Slot) {
 async fn is_held(tiers: &Tiers, key: &Key, slot: &Slot) -> bool {
     match (&tiers.l2, slot.shared) {
         (Some(l2), Some(id)) => {
-            // It was expired here first. L2 still has it as before, until L2 has processed the
-            // expiry.
+            // It was expired here first. L2 has it unexpired, until it processes the expiry.
             let before = id.fresh().filter(|_| slot.times.is_expired());
             l2.holds(key, id, before).await
         }

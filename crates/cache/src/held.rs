@@ -1,5 +1,4 @@
-//! How the index holds an entry: the data that a hit reads is in two cache lines of the processor,
-//! and all else behind a pointer.
+//! How the index holds an entry: what a hit reads is in two cache lines, the rest behind a pointer.
 //!
 //! In a cache that outgrew the processor's, a hit takes as long as the lines that it must wait for.
 //! `quick_cache` copies the value that it finds and leaves the key where it is. So the data that a

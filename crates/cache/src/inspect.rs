@@ -17,26 +17,22 @@ pub struct Inspected {
     pub key: Key,
     /// The class that it was filled in.
     pub class: &'static str,
-    /// Time for which this process still serves it as fresh. `None` if it is stale and served
-    /// within its grace.
+    /// Time for which this process still serves it as fresh. `None` if it is stale.
     pub fresh_for: Option<Duration>,
     /// Weight, in entries or bytes.
     pub weight: u64,
 }
 
 impl TieredCache {
-    /// Returns the live value that L1 holds under the key. Does not count as a lookup, and does not
-    /// make the entry look more used.
+    /// Returns the live value of L1 under the key. Neither counts as a lookup nor as a use.
     ///
-    /// Does not cover L2, which may hold another process's entry that this process has not read
-    /// yet.
+    /// Does not cover L2, which may hold an entry of another process that was not read here yet.
     pub fn inspect(&self, key: &Key) -> Option<Inspected> {
         let (slot, state) = self.tiers.peek(key)?;
         Some(Inspected::of(key.clone(), &slot, state, &self.tiers))
     }
 
-    /// Returns the live entries of L1 whose key matches, ordered by key: the first `limit` after
-    /// `after`.
+    /// Returns the live entries of L1 whose key matches, by key: the first `limit` after `after`.
     ///
     /// Walks over all entries with one short read lock each, and holds `limit` of them. Entries
     /// that are added or removed meanwhile may be included or not.

@@ -34,12 +34,11 @@ impl TieredCache {
     /// before it began, and no load in progress can bring one back. L1 is complete when the call is
     /// first polled, without waiting, except for a pattern over many entries. With L1 alone it
     /// waits for nothing. A cancelled call is completed: a pattern in a task of its own, which may
-    /// take a while longer.
+    /// take longer.
     ///
     /// # Errors
     ///
-    /// [`Owed`] if the shared tier could not be notified. This process has invalidated all the
-    /// same.
+    /// [`Owed`] if the shared tier could not be notified. This process has invalidated it.
     pub async fn invalidate(&self, touched: &Touched) -> Result<(), Owed> {
         let tags = touched.tags().map(Scope::Tag);
         let scopes: Vec<Scope<'_>> = tags.chain(touched.keys().map(Scope::Key)).collect();
@@ -66,8 +65,8 @@ impl TieredCache {
         self.invalidate_scopes(&scopes).await
     }
 
-    /// Makes the value under the key stale from now on, on every node and in both tiers. Returns
-    /// whether L1 held a live value.
+    /// Makes the key stale from now on, on every node and tier. Returns whether L1 held a live
+    /// value.
     ///
     /// The next read reloads it. The old value is still served within the grace of its class
     /// ([`TtlClass::grace`](crate::TtlClass::grace)), which begins now: during the load, as the
@@ -87,8 +86,7 @@ impl TieredCache {
         Ok(self.invalidate_scopes(&[Scope::Expired(key)]).await? > 0)
     }
 
-    /// Like [`expire_key`](Self::expire_key), for several keys. Returns of how many L1 held a live
-    /// value.
+    /// Like [`expire_key`](Self::expire_key), for several keys. Returns how many were live in L1.
     ///
     /// # Errors
     ///
@@ -123,8 +121,7 @@ impl TieredCache {
         self.invalidate_scopes(&[Scope::Pattern(pattern)]).await
     }
 
-    /// Like [`invalidate_pattern`](Self::invalidate_pattern), for one class. An unknown class has
-    /// no entries.
+    /// Like [`invalidate_pattern`](Self::invalidate_pattern), for one class. It may be unknown.
     ///
     /// Loads in progress with a matching key are fenced in all classes. At worst they run again.
     ///
@@ -135,8 +132,7 @@ impl TieredCache {
         self.invalidate_scopes(&[Scope::PatternOf(class, pattern)]).await
     }
 
-    /// Invalidates every entry of the class, in constant time. Returns whether this process knows
-    /// the class.
+    /// Invalidates every entry of the class, in constant time. Returns whether the class is known.
     ///
     /// # Errors
     ///
@@ -160,13 +156,11 @@ impl TieredCache {
         Ok(())
     }
 
-    /// Invalidates L1 first, then the tiers behind it. During a long walk over L1, those are
-    /// notified already.
+    /// Invalidates L1 first, then the tiers behind it, or during a long walk over L1.
     async fn invalidate_scopes(&self, scopes: &[Scope<'_>]) -> Result<usize, Owed> {
         let here = self.invalidate_here(scopes);
         if let Some(l2) = &self.tiers.l2 {
-            // A load that started after L1 was done may have read the old value while L2 still held
-            // it.
+            // A load that started after L1 was done may have read the old value from L2.
             let once_more = InL1 { tiers: &self.tiers, scopes, is_done: false };
             // Boxed, so that the size of a caller's future does not depend on Redis. Both run
             // concurrently, so that L2 owes the invalidation from the first poll on.
@@ -192,8 +186,7 @@ impl TieredCache {
         InL1 { tiers: &self.tiers, scopes, is_done: false }.invalidate(tell).await
     }
 
-    /// Number of invalidations that the shared tier has not received yet. `None` if there is no
-    /// such tier.
+    /// Number of invalidations that the shared tier has not received. `None` without one.
     pub fn owed(&self) -> Option<u64> {
         self.tiers.l2.as_ref().map(|l2| l2.owed())
     }
@@ -208,8 +201,7 @@ struct InL1<'a> {
 }
 
 impl InL1<'_> {
-    /// Reports how many live entries were removed, if they are counted, for each scope and in
-    /// total.
+    /// Reports how many live entries were removed, if counted, for each scope and in total.
     async fn invalidate(mut self, tell: impl Fn(Scope<'_>, usize)) -> usize {
         let mut removed = 0;
         for scope in self.scopes {
@@ -342,8 +334,7 @@ impl Tiers {
         removed
     }
 
-    /// Ends the fresh life of the key in L1 and fences its loads. Returns whether L1 held a live
-    /// value.
+    /// Ends the key's fresh life in L1, fences its loads. Returns whether a live value was held.
     fn expire(&self, key: &Key) -> bool {
         let now = self.clock.now();
         let held = self.flights.fence(key, || {

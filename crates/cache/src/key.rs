@@ -34,8 +34,8 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`KeyError::NotAKey`] if the text is empty, longer than a key, or has a character that
-    /// builders escape.
+    /// [`KeyError::NotAKey`] if the text is empty, too long, or has a character that builders
+    /// escape.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.is_empty() || text.starts_with(text::SEPARATOR) {
             return Err(KeyError::NotAKey { at: 0 });
@@ -127,8 +127,7 @@ impl KeyBuilder {
         self
     }
 
-    /// Adds a named part. Named parts come after the positional ones, sorted by name, in whatever
-    /// order they were added.
+    /// Adds a named part. Named parts come after the positional ones, always sorted by name.
     pub fn named(mut self, name: impl fmt::Display, value: impl fmt::Display) -> Self {
         let (mut escaped_name, mut escaped_value) = (String::new(), String::new());
         self.parts += 1;
@@ -146,8 +145,7 @@ impl KeyBuilder {
     ///
     /// # Errors
     ///
-    /// The prefix is empty or longer than 100 characters, a name was given twice, or a part's
-    /// `Display` failed.
+    /// The prefix is empty or above 100 characters, a name is not unique, or a `Display` failed.
     pub fn build(self) -> Result<Key, KeyError> {
         self.full_text().map(|text| Key(HashedText::bounded(&text)))
     }

@@ -161,8 +161,7 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Largest body that is kept, in bytes, 1 MiB by default. Each load in progress may take this
-    /// memory.
+    /// Largest kept body in bytes, 1 MiB by default. Each load in progress may take this memory.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.most_body = bytes;
         self
@@ -189,8 +188,7 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Adds a request header to the key. Requests that differ in it share no response, whatever
-    /// `Vary` says.
+    /// Adds a request header to the key: requests that differ in it share no response.
     ///
     /// Headers by which clients choose host, path, scheme or method, such as `X-Forwarded-Host` and
     /// `X-Original-URL`, are in the key already. `Forwarded` is not, since it often names the
@@ -201,8 +199,7 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// The response header that names tags, separated by commas; `Cache-Tag` by default. It is not
-    /// sent on.
+    /// The response header with tags, separated by commas. `Cache-Tag` by default; not sent on.
     ///
     /// A colon separates the parts of a tag: `Cache-Tag: shop:7` names `Tag::of(["shop", "7"])`.
     /// Within a part, `%3A` stands for a colon and `%2C` for a comma, so the text of
@@ -219,8 +216,7 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Ignores `Cache-Control` and `Pragma` of requests, so that no client can bypass kept
-    /// responses.
+    /// Ignores `Cache-Control` and `Pragma` of requests, so that clients cannot bypass the cache.
     pub fn ignore_request_directives(mut self) -> Self {
         self.obeys_requests = false;
         self

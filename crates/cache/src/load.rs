@@ -54,8 +54,7 @@ impl Enough {
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// The slow path of `get_or_load`. Waits for a load in progress or starts one. It takes no
-    /// longer than a reader may wait.
+    /// The slow path of `get_or_load`. Joins or starts a load, within a reader's time-out.
     pub(crate) async fn load<E, F, Fut>(&self, key: &Key, enough: Enough, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
@@ -232,8 +231,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let (key, form) = (key.clone(), self.form.clone());
         // User code may panic: the call of the loader and the weighing are both inside the catch.
         let work = async move { tiers.bring(&key, &class, &form, &flight, left, loader).await }.in_current_span();
-        // A runtime that shuts down drops the task unpolled. This drops the landing, which then
-        // reports.
+        // A runtime that shuts down drops the task unpolled. Then the dropped landing reports.
         let overdue_at = self.cache.tiers.bell.in_real_time(self.class.ttl.limit());
         let bounded = Arc::clone(&landing.flight);
         let task = runtime.spawn(async move {

@@ -1,5 +1,4 @@
-//! L1: values in the memory of this process, on `quick_cache` (a variant of Clock-PRO, close to
-//! S3-FIFO).
+//! L1: values in memory, on `quick_cache` (a variant of Clock-PRO, close to S3-FIFO).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +17,7 @@ use crate::text::Prehashed;
 /// The tier's name in statistics and events.
 pub(crate) const NAME: &str = "l1";
 
-/// Bytes of an entry beside the text of its key and its value: the held structures, the index and
-/// the counts.
+/// Bytes of an entry besides key text and value: the held structures, the index, the counts.
 const OVERHEAD: u64 = (size_of::<Held>() + size_of::<Hit>() + size_of::<Terms>() + 80) as u64;
 
 /// Smallest shard, so that a value of some size still finds room in one.
@@ -73,8 +71,7 @@ pub(crate) struct Inserted {
 }
 
 impl Inserted {
-    /// Whether the tiers behind L1 may hold the value: L1 holds it too, or would if it were
-    /// smaller.
+    /// Whether tiers behind L1 may hold the value: L1 holds it too, unless it is too large.
     pub(crate) fn is_current(&self) -> bool {
         self.stored || self.too_big
     }
@@ -111,8 +108,7 @@ impl Memory {
         };
         let wanted = available_parallelism().map_or(8, |cores| cores.get() as u64 * 4).next_power_of_two();
         let mut shards = wanted;
-        // quick_cache rounds the capacity of a shard up and halves shards below 32 entries. This
-        // choice avoids both.
+        // quick_cache rounds up shard capacities and halves shards below 32 entries. Avoid both.
         while shards > 1 && (room / shards < smallest_shard || entries / shards < 32) {
             shards /= 2;
         }
@@ -160,8 +156,7 @@ impl Memory {
         self.cache.contains_key(&Noting { key, slot, seen });
     }
 
-    /// Stores the slot. The caller holds the lock of the key's flights, so there is no other writer
-    /// of this key.
+    /// Stores the slot. The caller holds the lock of the key's flights, so it alone writes.
     pub(crate) fn insert(&self, key: &Key, slot: &Slot) -> Inserted {
         let mut leaving = Vec::new();
         let mut stored = self.place(key, slot, &mut leaving);
@@ -190,22 +185,19 @@ impl Memory {
         !leaving[before..].iter().any(|(left, _)| Arc::ptr_eq(&left.terms, slot.terms()))
     }
 
-    /// Prevents loads of this key before `until`. Its value is still served. The caller holds the
-    /// lock of the key's flights.
+    /// Prevents loads of this key before `until`. The caller holds the key's flight lock.
     pub(crate) fn postpone_refresh(&self, key: &Key, now: Duration, until: Duration) {
         self.amend(key, |terms| terms.times.postpone(now.into(), until.into()));
     }
 
-    /// Changes the terms of an entry. The caller holds the lock of the key's flights, so there is
-    /// no other writer of this key.
+    /// Changes an entry's terms. The caller holds the key's flight lock, so it alone writes.
     pub(crate) fn amend(&self, key: &Key, change: impl FnOnce(&mut Terms)) {
         if let Some(slot) = self.peek(key) {
             let mut terms = Terms::clone(slot.terms());
             change(&mut terms);
             let slot = Slot::new(slot.value, terms);
-            // A soft replacement does not make the entry more popular. If the entry is gone, there
-            // is nothing to change. The replaced entry holds the same value, so this drops no
-            // value.
+            // A soft replacement does not make the entry more popular. A missing entry is skipped.
+            // The replaced one has the same value, so none is dropped.
             drop(self.cache.replace(Held::new(key.clone(), &slot), Hit::new(&slot), true));
         }
     }

@@ -54,8 +54,7 @@ impl From<Span> for Duration {
     }
 }
 
-/// Microseconds, up to 71 minutes, and at least one for a duration above zero: a quarter of the
-/// size of a `Duration`.
+/// Microseconds, from one (if not zero) up to 71 minutes: a quarter of the size of a `Duration`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct ShortSpan(u32);
 

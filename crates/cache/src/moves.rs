@@ -1,5 +1,4 @@
-//! Numbers of invalidations: a hit checks them in place of the generations of all scopes that cover
-//! its entry.
+//! Numbers of invalidations: a hit checks them in place of all generations that cover its entry.
 //!
 //! Everything, each class and each tag has a cell that counts its invalidations; many tags share
 //! one cell. An entry knows its cells, and their sum when it was last found to be covered by no
@@ -103,8 +102,7 @@ mod tests {
 
     #[test]
     fn an_invalidation_that_arrives_behind_a_later_one_of_its_cell_still_counts() {
-        // Both drew their numbers, and the second was counted first. A reader between the two must
-        // check again.
+        // Both drew numbers, the second was counted first: a reader in between checks again.
         let moves = Moves::new();
         let tag = Tag::new("shared");
         let cells = [NOTHING, of_tag(&tag), NOTHING, NOTHING].map(|cell| u16::try_from(cell).unwrap());

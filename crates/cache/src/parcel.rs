@@ -35,8 +35,7 @@ pub(crate) struct Brought {
 }
 
 impl Brought {
-    /// Returns the number of notices that its flight had received when this was known to be the
-    /// value of the key.
+    /// Returns the notices of its flight when this was known to be the value of the key.
     pub(crate) fn noticed(&self) -> u64 {
         Mark::noticed(self.mark)
     }

@@ -77,8 +77,7 @@ pub enum Source {
     Collapsed,
 }
 
-/// Reason why there is no value. It is an error if `E` is one. For `anyhow::Error` and boxed errors
-/// there is [`DynError`].
+/// Reason for no value. It is an error if `E` is one; for boxed and `anyhow` ones see [`DynError`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError<E> {
@@ -98,8 +97,7 @@ pub enum LoadError<E> {
     /// ([`TtlClass::hard_timeout`](crate::TtlClass::hard_timeout)). The load continues, and fills.
     #[error("the value was not there in time; its load goes on")]
     TimedOut,
-    /// The load took longer than its limit ([`TtlClass::load_limit`](crate::TtlClass::load_limit)),
-    /// and was stopped.
+    /// Stopped: the load exceeded [`TtlClass::load_limit`](crate::TtlClass::load_limit).
     #[error("the load took longer than it may, and was stopped")]
     CutOff,
     /// The load got no permit within the maximum waiting time, because too many loads run at once.

@@ -119,14 +119,12 @@ enum Missing {
 }
 
 impl CacheSessions {
-    /// A store in the class [`TtlClass::SESSION`]. Each session lives as long as its own expiry
-    /// says.
+    /// A store in the class [`TtlClass::SESSION`]. Each session lives until its own expiry.
     pub fn new(cache: &TieredCache) -> Self {
         Self::in_class(cache, TtlClass::SESSION)
     }
 
-    /// Creates a store in this class, which sets its caps per tier. A grace of the class is not
-    /// used.
+    /// Creates a store in this class, which caps lifetimes per tier. Its grace is not used.
     pub fn in_class(cache: &TieredCache, class: TtlClass) -> Self {
         let class = class.grace(Duration::ZERO);
         let mut sessions = cache.typed::<Held>(class);
@@ -244,8 +242,7 @@ impl CacheSessions {
         Ok((fill, new, mark))
     }
 
-    /// Completes a change in a task of its own. Otherwise a caller that leaves could change only
-    /// one tier.
+    /// Completes a change in its own task, so that a caller that leaves changes both tiers.
     async fn carry_out<T, F>(&self, change: impl FnOnce(Self) -> F) -> session_store::Result<T>
     where
         T: Send + 'static,

@@ -93,8 +93,7 @@ impl Shapes {
         Self { store: Arc::new(memory::MemoryShapes::new(keys, Arc::new(clock))) }
     }
 
-    /// Shapes in Redis, for all processes with the same keyspace. A server of the cache role is
-    /// sufficient.
+    /// Shapes in Redis, for all processes with the same keyspace. The cache role is sufficient.
     #[cfg(feature = "redis")]
     pub fn on_redis(client: tidegate_redis::Client, keyspace: &tidegate_redis::Keyspace) -> Self {
         Self { store: Arc::new(redis::RedisShapes::new(client, keyspace)) }

@@ -19,12 +19,10 @@ pub(crate) type Anything = Arc<dyn Any + Send + Sync>;
 /// this come once in nine million.
 const EAGER_WINDOW: u32 = 16;
 
-/// In place of the moment from which reads refresh a fresh value. A value that was expired by hand
-/// is no longer fresh.
+/// Replaces the start of refresh-ahead: a value that was expired by hand is no longer fresh.
 const EXPIRED: Moment = Moment::START;
 
-/// Divides the idle time of a sliding entry. A read extends the entry only after one such part, so
-/// that few reads write.
+/// Divides a sliding entry's idle time: only reads after such a part extend it, so few write.
 const SLIDE_STEPS: u32 = 16;
 
 /// A value and the state that decides whether it may be served. A copy costs two counts.
@@ -94,8 +92,7 @@ impl Calm {
 pub(crate) struct Lifetime {
     /// Time for which L1 serves it as fresh.
     pub(crate) fresh: Duration,
-    /// Total time for which the value is fresh. Longer than `fresh` above L2 and for sliding
-    /// entries.
+    /// Total time of freshness. Longer than `fresh` above L2 and for sliding entries.
     pub(crate) whole: Duration,
     pub(crate) grace: Duration,
     pub(crate) ahead: Duration,
@@ -122,8 +119,7 @@ impl Times {
         times
     }
 
-    /// Times of a value past its lifetime that may be served for `left` while its load is in
-    /// progress.
+    /// Times of a value past its lifetime, served for `left` while its load is in progress.
     pub(crate) fn stale(now: Moment, left: Duration, quiet_until: Moment) -> Self {
         let zero = Duration::ZERO;
         let lifetime = Lifetime { fresh: zero, whole: zero, grace: left, ahead: zero, idle: zero, eager: zero };
@@ -196,8 +192,7 @@ impl Times {
         self.ahead_from == EXPIRED
     }
 
-    /// Ends its fresh life: its grace begins, and the next read loads. Returns whether it was fresh
-    /// until now, here or in L2.
+    /// Ends its fresh life: the next read loads. Returns whether it was fresh, here or in L2.
     pub(crate) fn expire(&mut self, now: Moment) -> bool {
         let was_fresh = now < self.ends && !self.is_expired();
         if now < self.fresh_until {

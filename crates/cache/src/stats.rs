@@ -20,8 +20,7 @@ pub struct CacheStats {
 pub struct TierStats {
     /// Its name: `l1` or `l2`.
     pub tier: &'static str,
-    /// Entries held; dead ones count until they are swept. `None` for L2, because other processes
-    /// fill it too.
+    /// Entries held; dead ones count until swept. `None` for L2, which other processes fill too.
     pub entries: Option<u64>,
     /// Maximum weight, in entries or bytes; `None` for L2.
     pub capacity: Option<u64>,
@@ -39,11 +38,9 @@ pub struct TierStats {
     pub errors: u64,
     /// Values that could not be written as bytes or read from them. Zero for L1.
     pub codec_errors: u64,
-    /// Invalidations that the tier has not processed yet. While there are any, it is not read. Zero
-    /// for L1.
+    /// Invalidations that the tier has not processed. Until then it is not read. Zero for L1.
     pub owed: u64,
-    /// Whether this process receives notices of changes by others in the tier, so that L1 is
-    /// notified at once. True for L1.
+    /// Whether changes by others in the tier are noticed, so that L1 follows. True for L1.
     pub is_followed: bool,
     /// Whether the tier can be reached, as far as known.
     pub is_available: bool,
@@ -84,8 +81,7 @@ pub struct ClassStats {
     pub invalidations: u64,
     /// Lookups that found a value of another type; they are misses too.
     pub type_mismatches: u64,
-    /// Share of lookups that found a value in L1, fresh or stale, from 0 to 1; `None` before the
-    /// first lookup.
+    /// Share of lookups with a value in L1, fresh or stale, from 0 to 1; `None` before the first.
     pub hit_rate: Option<f64>,
 }
 

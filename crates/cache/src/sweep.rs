@@ -45,8 +45,7 @@ pub(crate) fn start(tiers: Weak<Tiers>, bell: Arc<Bell>, every: Duration) {
     drop(thread::Builder::new().name("tidegate-cache-sweep".to_owned()).spawn(run));
 }
 
-/// Values of users are dropped here. A panic of one must not end the thread, and with it the limits
-/// of all loads.
+/// Drops values of users. Their panic must not end the thread, and with it all load limits.
 fn go_on_after<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }

@@ -5,11 +5,9 @@ use std::fmt;
 use crate::key::KeyError;
 use crate::text::{self, HashedText};
 
-/// A name that entries carry, such as `tenant:7`. Invalidating it invalidates all of them, in
-/// constant time.
+/// A name that entries carry, such as `tenant:7`, to invalidate all of them in constant time.
 ///
-/// Different parts give different tags, by the same escaping and the same hashing above 200
-/// characters as [`Key`].
+/// Different parts give different tags, escaped and, above 200 characters, hashed like [`Key`].
 ///
 /// [`Key`]: crate::Key
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -51,8 +49,7 @@ impl Tag {
         if text.is_empty() { Err(KeyError::EmptyTag) } else { Self::read(text) }
     }
 
-    /// The tag that a response header names: parts joined by `:`, raw or escaped as by
-    /// [`Tag::as_str`].
+    /// The tag in a response header: parts joined by `:`, raw or as in [`Tag::as_str`].
     #[cfg(feature = "tower")]
     pub(crate) fn named(text: &str) -> Self {
         // The digest of a tag that was too long cannot be computed again from its text.

@@ -100,8 +100,7 @@ impl TagTable {
 
     fn prune_shard(&self, shard: &mut Shard) {
         shard.records.retain(|tag, record| {
-            // Only this table hands out records, under this lock: a count of one cannot grow
-            // meanwhile.
+            // Only this table hands out records, under this lock: a count of one cannot grow.
             let carried = Arc::strong_count(record) > 1;
             if !carried {
                 self.cell(tag).fetch_max(record.latest.load(Ordering::SeqCst), Ordering::SeqCst);

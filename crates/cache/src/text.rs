@@ -17,8 +17,7 @@ pub(crate) const SEPARATOR: char = ':';
 /// Maximum length of a key or tag, in characters; a longer text ends in a digest.
 pub(crate) const LONGEST: usize = 200;
 
-/// Characters of leading segments that always survive hashing: `LONGEST` minus `:#` and 64
-/// hexadecimal digits.
+/// Leading characters that survive hashing: `LONGEST` minus `:#` and 64 hexadecimal digits.
 pub(crate) const LONGEST_LEADING: usize = LONGEST - 66;
 
 /// Opens the digest segment; escaped everywhere else, so no plain text starts a segment with it.
@@ -32,8 +31,7 @@ pub(crate) struct HashedText {
 }
 
 impl HashedText {
-    /// Returns `text` unchanged if it is short enough. Otherwise keeps the leading whole segments
-    /// and appends a digest.
+    /// Returns short text unchanged. Otherwise keeps leading whole segments and adds a digest.
     pub(crate) fn bounded(text: &str) -> Self {
         match cut_at(text, LONGEST) {
             None => Self::new(text),
@@ -221,8 +219,7 @@ impl Hasher for Taken {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Not reached by `HashedText`. Still a valid hash (FNV-1a), in case a type with more fields
-        // is added.
+        // Not reached by `HashedText`, but a valid hash (FNV-1a) if a type gets more fields.
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

@@ -47,8 +47,7 @@ impl Tiers {
         fill.ttl = Some(ttl);
     }
 
-    /// Reads the tiers in order, counts and reports. Every hit takes this path: one read lock of a
-    /// shard, no allocation.
+    /// Reads the tiers in order, counts and reports. A hit takes one read lock, no allocation.
     pub(crate) fn look_up<T>(
         &self,
         key: &Key,

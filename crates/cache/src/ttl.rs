@@ -8,8 +8,7 @@ use crate::moment::nanos;
 /// Shortest lifetime: the clock of the hot path ticks every few milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Longest time in L1 of a value that is also in L2, unless the class says otherwise. It bounds the
-/// cost of a missed notice.
+/// Longest time in L1 of a value of L2, unless the class sets it. Bounds a missed notice's cost.
 const L1_ABOVE_L2: Duration = Duration::from_secs(60);
 
 /// Longest lifetime, one year: nothing is kept without an expiry.
@@ -18,8 +17,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Lifetime of "there is nothing", unless the class says otherwise.
 const NEGATIVE: Duration = Duration::from_secs(5 * 60);
 
-/// Longest run of a loader, unless the class says otherwise. A fence of L2 stands as long by
-/// default.
+/// Longest run of a loader, unless the class sets it. A fence of L2 stands as long by default.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
 
 /// A named lifetime and its options. Each class has its own statistics and can be invalidated.
@@ -210,8 +208,7 @@ impl TtlClass {
         self
     }
 
-    /// Maximum time for which a miss waits for another process that loads the same key, before it
-    /// loads by itself.
+    /// Maximum wait of a miss for another process's load of the key, before it loads itself.
     ///
     /// By default this is the [hard time-out](Self::hard_timeout), or 10 s without one
     /// (`RedisTier::wait`). A process that dies while it loads is noticed within 2 s. Zero waits
@@ -256,8 +253,7 @@ impl TtlClass {
         self.ttl
     }
 
-    /// Lifetime of one value: of the loader or of the class, shortened at random. Zero if it has
-    /// none.
+    /// Lifetime of a value: its own or the class's, shortened at random. Zero if none.
     pub(crate) fn lifetime(&self, asked: Option<Duration>, is_negative: bool, dice: &Dice) -> Duration {
         let own = if is_negative { self.negative_ttl.min(self.ttl) } else { self.ttl };
         let ttl = asked.unwrap_or(own);
@@ -279,8 +275,7 @@ impl TtlClass {
         if drawn <= cap {
             return drawn;
         }
-        // The upper half of a product with an odd number without a pattern (2^64 by the golden
-        // ratio) is as good as random.
+        // The top half of an odd number times 2^64 by the golden ratio is as good as random.
         let share = nanos(drawn).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let most = u128::from(nanos(cap) / 100 * u64::from(self.jitter));
         let off = u64::try_from((most * u128::from(share)) >> 32).unwrap_or_default();
@@ -321,8 +316,7 @@ impl TtlClass {
         self.ahead
     }
 
-    /// Returns the span before the end in which early refreshes are drawn, for a value whose load
-    /// took this long.
+    /// Returns the span before the end for early refreshes of a value with this load time.
     pub(crate) fn eager(&self, load: Option<Duration>) -> Duration {
         load.unwrap_or_default().min(LONGEST) * u32::from(self.eagerness) / 100
     }

@@ -237,8 +237,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// Whether [`get_local`](Self::get_local) would find a value now, fresh or stale.
     ///
-    /// Counts as no lookup, and extends no life. Reads only L1. Another caller may change it at any
-    /// time.
+    /// Neither counts as a lookup nor extends a life. Reads only L1, which may change anytime.
     pub fn contains(&self, key: &Key) -> bool {
         self.ttl(key).is_some()
     }
@@ -246,8 +245,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Returns for how long [`get_local`](Self::get_local) will find a fresh value, unless
     /// something changes. Zero for a stale value, `None` if there is none.
     ///
-    /// Does not count as a lookup, and extends no life. It is the time in L1, which is shorter than
-    /// that in L2.
+    /// Neither counts as a lookup nor extends a life. It is the time in L1; that in L2 is longer.
     pub fn ttl(&self, key: &Key) -> Option<Duration> {
         let (slot, state) = self.cache.tiers.peek(key)?;
         if !slot.value.is::<V>() {

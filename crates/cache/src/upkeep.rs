@@ -91,8 +91,7 @@ impl Tiers {
         Some((slot.value, state))
     }
 
-    /// The second check of a fresh entry. Extends its life if that is due, and returns whether to
-    /// reload it.
+    /// The second check of a fresh entry: extends its life if due. Returns whether to reload.
     #[cold]
     pub(crate) fn tend(&self, key: &Key, slot: &Slot, now: Moment) -> State {
         let mut times = slot.times;

@@ -37,8 +37,8 @@ pub(super) enum Errand<F> {
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// Brings all keys in a task of its own, which outlives its callers. Each flight lands as soon
-    /// as its value is known.
+    /// Loads all keys in a task that outlives its callers. Each flight lands once its value is
+    /// known.
     pub(super) fn launch_many<E, F, Fut, I>(&self, runtime: &Handle, own: Vec<Own>, errand: Errand<F>)
     where
         E: Send + Sync + 'static,
@@ -54,11 +54,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let mut load = Load { landings, tiers: Arc::clone(tiers), class, form, own };
         let overdue_at = tiers.bell.in_real_time(self.class.ttl.limit());
         let span = Span::current();
-        // A runtime that shuts down drops the task unpolled. This drops the landings, which then
-        // report.
+        // A runtime that shuts down drops the task unpolled. Then the dropped landings report.
         let task = runtime.spawn(async move {
-            // User code may panic: the call of the loader and the weighing are both inside the
-            // catch.
+            // User code may panic: both the loader's call and the weighing are inside the catch.
             let ended = AssertUnwindSafe(load.run(errand).instrument(span)).catch_unwind().await;
             match ended {
                 Ok(Ok(loaded_in)) => load.land_others(|| Ended::Absent(loaded_in)),

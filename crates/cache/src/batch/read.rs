@@ -60,8 +60,7 @@ impl Doubt {
 /// State of a key before the batch waits for anything.
 enum Answer<V> {
     Known(Read<V>),
-    /// A stale value, the load behind it, and the notices that the load had received when it was
-    /// joined.
+    /// A stale value, the load behind it, and that load's notices when it was joined.
     Behind(Arc<V>, Arc<Flight>, u64),
     Awaited,
     NoRuntime,
@@ -140,14 +139,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// and the time-outs of the class apply to the whole batch.
     ///
     /// A caller that gets `Ok(None)` from a load that another call began gets the answer of that
-    /// call's loader. A single [`get_or_load`](Self::get_or_load) that waited calls its own loader
-    /// then.
+    /// call's loader. Then a single [`get_or_load`](Self::get_or_load) calls its own.
     ///
     /// A batch waits for loads of other processes only while it has no load of its own to run.
     /// While it has none, it also waits for two kinds of loads of this process: those that began
     /// before the last invalidation, and those whose key was changed since. It calls its loader for
-    /// the keys whose values come too late. If it has a load of its own, it loads such keys as
-    /// well.
+    /// the keys whose values come too late. If it has a load, it loads them too.
     ///
     /// # Errors
     ///
@@ -171,8 +168,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let runtime = Handle::try_current().ok();
         let (mut own, mut answers) = (Vec::new(), Vec::with_capacity(keys.len()));
         let mut awaited: HashMap<Key, Awaited<V>, Prehashed> = HashMap::default();
-        // From here to the launch no foreign code runs, so callers that join a flight of this batch
-        // can rely on its end.
+        // No foreign code runs until the launch, so callers may rely on the end of joined flights.
         for (key, found) in keys.iter().zip(found) {
             answers.push(match found {
                 Some((value, State::Fresh(fresh_for))) => Answer::Known(Read::hit(value, fresh_for)),
@@ -232,8 +228,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             }
         }
         if let (Some(runtime), Some(loader)) = (&runtime, loader) {
-            // Other callers load everything. The one call is kept for the values that they bring
-            // too late.
+            // Other callers load everything. The one call is kept for values that come too late.
             let mut late = Vec::new();
             for (key, read) in &awaited {
                 let (Awaited::Others(flight, Some(doubt)), Some(Ok(_))) = (read, waiting.get(key)) else { continue };
@@ -336,8 +331,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// The load of a value that is stale or soon will be: another caller's load, or one that this
-    /// batch must run.
+    /// The load of a value that is stale or soon will be: another caller's, or this batch's.
     fn enter_behind_many<E: 'static>(&self, key: &Key, own: &mut Vec<Own>) -> Option<Arc<Flight>> {
         match self.enter_behind::<E>(key, |_| true) {
             Entered::Found(()) => None,

@@ -12,8 +12,7 @@ use crate::key::Key;
 use crate::text::Prehashed;
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// Stores values, each like [`set`](Self::set). Returns for each whether L1 kept it, in the
-    /// given order.
+    /// Stores values, each like [`set`](Self::set). Returns for each, in order, whether L1 kept it.
     ///
     /// A key that comes twice gets its last value. The earlier value counts as not kept. L1 is
     /// complete when the call is first polled, without waiting. L2 is written in few round trips.

@@ -33,16 +33,14 @@ impl<C> Compressed<C> {
         Self { inner, above: 1024, level: 3 }
     }
 
-    /// Compresses values of more than this number of bytes. A value that does not become smaller is
-    /// stored as it is.
+    /// Compresses values above this number of bytes. A value that does not shrink is stored as is.
     #[must_use]
     pub const fn above(mut self, bytes: usize) -> Self {
         self.above = bytes;
         self
     }
 
-    /// Sets the level of Zstandard: 1 (fast) to 19 (small), below zero for even faster. Other
-    /// values are clamped.
+    /// Sets the Zstandard level: 1 (fast) to 19 (small), negative for faster. Clamped.
     #[must_use]
     pub const fn level(mut self, level: i32) -> Self {
         self.level = level;

@@ -11,8 +11,7 @@ const DEPTH: usize = 128;
 
 /// Values as `MessagePack`, through serde: smaller than JSON, and faster to write and to read.
 ///
-/// Structs are written with the names of their fields, so that a field with a default can be added
-/// without a new version.
+/// Structs have the names of their fields: a field with a default needs no new version.
 #[derive(Debug, Clone, Copy)]
 pub struct MessagePack {
     version: u8,

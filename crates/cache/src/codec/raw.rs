@@ -7,8 +7,7 @@ use super::{Codec, CodecError, LIMIT};
 /// Bytes as they are: `Bytes`, `Vec<u8>`, and text as `String`.
 ///
 /// An encode of `Bytes` copies nothing before the entry is put together. A decode copies once: a
-/// reply of Redis shares its memory with other replies, which a value in L1 would keep allocated
-/// too.
+/// reply of Redis shares its memory with other replies, which a value in L1 would keep.
 #[derive(Debug, Clone, Copy)]
 pub struct RawBytes {
     limit: usize,

@@ -1,5 +1,4 @@
-//! Errors of a codec, without the content of the value: errors go to events and logs, and values
-//! may be secret.
+//! Errors of a codec without the value: errors go to events and logs, and values may be secret.
 
 use super::CodecError;
 

@@ -1,5 +1,4 @@
-//! A value after one byte, its codec's version: for values in a Redis key that no other codec
-//! writes.
+//! A value after its codec's version, one byte: for a Redis key that no other codec writes.
 
 use super::{Codec, CodecError};
 

@@ -1,5 +1,4 @@
-//! Which caller runs a load that its first caller tries to avoid: the first caller, until another
-//! one waits for the load.
+//! Which caller runs a load: the first caller, until another one waits for the load.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) type GoOn = Box<dyn FnOnce() + Send>;
 
 /// A future runs only while it is polled, and its owner may hold it without polling it. So a load
-/// that others wait for must not depend on the future of one caller. The first of the waiters
-/// starts a task for it.
+/// that others wait for must not depend on the future of one caller. The first waiter starts a
+/// task.
 #[derive(Default)]
 pub(super) struct Duty(Mutex<State>);
 

@@ -58,8 +58,7 @@ impl FlightTable {
             return Entered::Found(found);
         }
         let flights = shard.entry(key.clone()).or_default();
-        // An inadmissible load started before an invalidation. No caller may join it, and it may
-        // not fill.
+        // An inadmissible load started before an invalidation: it may not be joined or fill.
         let fenced: Vec<_> = flights.extract_if(.., |flight| !admissible(flight) || flight.is_overtaken()).collect();
         self.run_on(fenced);
         if let Some(flight) = flights.iter().rfind(|flight| flight.kind == kind && is_joinable(flight)) {
@@ -70,8 +69,7 @@ impl FlightTable {
         Entered::Started(flight)
     }
 
-    /// Enters a flight that no caller joins: a write, which may fill only if no other flight has
-    /// filled since.
+    /// Enters a flight that no caller joins: a write, which fills only if no other flight has.
     pub(crate) fn begin(&self, key: &Key, flight: &Arc<Flight>) {
         self.shard(key).entry(key.clone()).or_default().push(Arc::clone(flight));
     }
@@ -170,8 +168,7 @@ impl FlightTable {
     }
 
     /// Notifies every load of the key that the key was changed in L2, then calls `look` under the
-    /// lock under which fills are made. Returns the loads with a stale value that may be older than
-    /// the change.
+    /// lock under which fills are made. Returns the loads whose stale value may be older.
     pub(crate) fn notice<T>(&self, key: &Key, look: impl FnOnce() -> T) -> (T, Vec<(Arc<Flight>, Slot)>) {
         let shard = self.shard(key);
         let mut stale = Vec::new();

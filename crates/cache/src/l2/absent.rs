@@ -1,5 +1,4 @@
-//! Deletes from L2 what it still holds of keys for which a load returned nothing to store. That
-//! value is stale or about to be.
+//! Deletes from L2 the value of a key for which a load returned nothing: it is, or will be, stale.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,8 +17,7 @@ use crate::key::Key;
 
 impl L2 {
     /// Deletes what L2 holds of these keys, under the fences of the load that returned nothing for
-    /// them. Values that changed meanwhile stay. If L2 cannot be reached, its value lasts until it
-    /// expires.
+    /// them. Values that changed meanwhile stay. If L2 is away, its value expires.
     pub(crate) async fn forget_absent(
         self: &Arc<Self>,
         tickets: &mut Tickets,
@@ -104,8 +102,7 @@ fn is_kept(class: &Class) -> bool {
 }
 
 impl RedisTier {
-    /// Deletes values under these fences. Notifies the other processes of each value that existed,
-    /// or always if the flag is set.
+    /// Deletes values under these fences. Notifies others of those that existed, or always if set.
     pub(super) async fn forget_under(&self, fences: &[(Fenced, bool)], patience: &mut Patience) -> Answered<()> {
         let item = |(Fenced { key, fence, past }, always): &(Fenced, bool)| Item {
             names: vec![self.names.value(key), self.names.fence(key)],

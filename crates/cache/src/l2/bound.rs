@@ -41,8 +41,7 @@ pub(super) struct Bounded {
 }
 
 impl RedisTier {
-    /// Returns the value to store, valid only until `left` has passed. Takes one round trip, with
-    /// all queries at once.
+    /// Returns the value to store, valid for `left`. One round trip, with all queries at once.
     pub(super) async fn bounded(&self, key: &Key, new: New, left: Duration) -> Result<Bounded, Failure> {
         let keys = [self.names.value(key), self.names.fence(key)];
         let names = [keys[0].as_str()];

@@ -1,5 +1,4 @@
-//! Invalidations that L2 has not processed yet: one per key or tag, bounded, retried until L2 has
-//! processed them.
+//! Invalidations that L2 has not processed: one per key or tag, bounded, retried until it has.
 
 use std::collections::HashMap;
 use std::mem;

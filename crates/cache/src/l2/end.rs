@@ -7,8 +7,7 @@ use std::sync::Arc;
 use super::new::New;
 use crate::key::Key;
 
-/// An entry that stays where it is stored, and is owed as such. If the key were deleted instead, it
-/// could be written again.
+/// An entry that stays, and is owed as such. A deleted key in its place could be written again.
 #[derive(Clone)]
 pub(crate) struct End {
     pub(super) key: Key,

@@ -1,5 +1,4 @@
-//! The epoch: one hash that states which entries belong to the current installation, and what has
-//! moved in it.
+//! The epoch: one hash with the current installation of entries, and what has moved in it.
 
 use std::collections::HashMap;
 use std::time::Duration;

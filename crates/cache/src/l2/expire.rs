@@ -10,8 +10,7 @@ use super::tier::RedisTier;
 use crate::key::Key;
 
 impl RedisTier {
-    /// Marks the values of the keys as stale and deletes fences. Each step is bounded by the
-    /// client's time-out alone.
+    /// Marks values as stale and deletes fences. The client's time-out bounds each step.
     ///
     /// After an error it is not known which keys L2 has processed.
     pub(super) async fn expire_all(&self, keys: &[&Key]) -> Result<(), Error> {

@@ -71,8 +71,7 @@ impl L2 {
                     tickets.ended(wanted[index].0);
                     asked.push((index, id, noticed[index]));
                 }
-                // The fence is still in force if one of its tags was invalidated, and may be if L2
-                // was not reached.
+                // The fence may be in force if a tag was invalidated or L2 was not reached.
                 Some(Filled::Refused) => marks[index] = None,
                 None => {}
             }

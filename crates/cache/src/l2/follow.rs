@@ -1,5 +1,4 @@
-//! Notices of changes in L2. They come from the server. If it refuses, they come from the processes
-//! that publish.
+//! Notices of changes in L2, from the server, or from processes that publish if it refuses.
 
 use std::sync::Arc;
 
@@ -20,8 +19,7 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Notes that the current way failed. Returns whether both ways have failed, so that it is time
-    /// for a pause.
+    /// Notes that the current way failed. Returns whether both have, so that a pause is due.
     pub(crate) fn are_over(&mut self) -> bool {
         let were_both = std::mem::replace(&mut self.refused, self.tried).is_some();
         if were_both {

@@ -95,8 +95,7 @@ impl L2 {
 }
 
 impl RedisTier {
-    /// Returns the entry under the key if it is fresh and valid. Works only while changes are
-    /// followed.
+    /// Returns the entry of the key if fresh and valid. Works only while changes are followed.
     async fn glance(&self, key: &Key, patience: &mut Patience) -> Option<Looked> {
         let name = self.names.value(key);
         let server = self.server_of(&name);

@@ -1,5 +1,4 @@
-//! The lease of a load on its keys: their fences, renewed while the load runs, so that other
-//! processes know that it lives.
+//! The lease of a load on its keys: fences, renewed while it runs, so that others know it lives.
 
 use std::future::Future;
 use std::pin::pin;
@@ -60,8 +59,7 @@ fn wait(class: &TtlClass) -> Option<Duration> {
 }
 
 impl RedisTier {
-    /// Lifetime of a fence in ms below which its load no longer renews it: the next process that
-    /// queries takes it over.
+    /// Lifetime of a fence in ms below which its load is dead and the next process takes it over.
     pub(super) fn abandoned_below(&self) -> Arg {
         millis(self.fence.saturating_sub(LEASE))
     }

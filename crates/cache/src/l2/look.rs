@@ -1,5 +1,4 @@
-//! The full query for one key: it reads value and fence in one step, and compares with the current
-//! state of Redis.
+//! The full query for one key: value and fence in one step, compared with the state of Redis.
 
 use std::time::Duration;
 
@@ -48,8 +47,7 @@ impl Looked {
         let left = left.min(entry.life);
         match left.checked_sub(entry.grace) {
             Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
-            // Redis counts whole milliseconds. In its last one, an entry without a grace would be
-            // served as stale.
+            // In the last whole millisecond, an entry without a grace would be served as stale.
             _ if left.is_zero() => Self::Invalid { head: Bytes::copy_from_slice(&entry.id.head()) },
             _ => Self::Stale { entry, left },
         }
@@ -57,8 +55,7 @@ impl Looked {
 }
 
 impl RedisTier {
-    /// Reads a key, or takes part in its load. `reject` is the head of an entry that is known to be
-    /// invalid.
+    /// Reads a key, or takes part in its load. `reject` is the head of a known invalid entry.
     pub(super) async fn look(&self, key: &Key, class: &str, reject: Option<&Bytes>) -> Result<Looked, Error> {
         let fence = format!("{:016x}", self.next_id().0);
         let head = reject.cloned().unwrap_or_default();

@@ -10,8 +10,7 @@ use crate::pattern::Pattern;
 use crate::tag::Tag;
 use crate::text;
 
-/// Cells that remember invalidations of tags for loads in progress. At worst, tags of one cell
-/// refuse fills of one another.
+/// Cells for invalidations of tags. At worst, tags of one cell refuse one another's fills.
 const CELLS: u16 = 128;
 
 pub(super) struct Names {
@@ -85,8 +84,7 @@ impl Names {
         field.strip_prefix("c:")
     }
 
-    /// Field of the epoch that counts the invalidations of this tag and of those that share its
-    /// cell.
+    /// Field of the epoch that counts the invalidations of this tag and others of its cell.
     pub(super) fn cell_field(tag: &Tag) -> String {
         // The only hash here that every process computes alike.
         format!("t:{}", Client::slot_of(tag.as_str()) % CELLS)

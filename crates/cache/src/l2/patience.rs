@@ -45,9 +45,8 @@ impl Patience {
         self.left = self.left.saturating_sub(waited);
     }
 
-    /// Waits for a step for at most the remaining time. A step that takes too long leaves no time,
-    /// so that no further step is waited for. A step that fails sooner leaves the rest to the next
-    /// one.
+    /// Waits for a step for at most the remaining time. A step that takes too long leaves no time
+    /// for further ones; one that fails sooner does.
     pub(super) async fn spend<T, E: Error + 'static>(
         &mut self,
         step: impl Future<Output = Result<T, E>>,
@@ -64,8 +63,7 @@ impl Patience {
         }
     }
 
-    /// Waits for several steps, `at_once` of them at a time. Each of them succeeds or fails on its
-    /// own.
+    /// Waits for several steps, `at_once` at a time. Each of them succeeds or fails on its own.
     pub(super) async fn spend_each<T, E: Error + 'static>(
         &mut self,
         at_once: usize,

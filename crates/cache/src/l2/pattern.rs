@@ -19,8 +19,7 @@ const START: u64 = 1023;
 const WALKS: usize = 3;
 
 impl RedisTier {
-    /// Deletes the entries whose key matches (of one class if one is named), and the fences of all
-    /// loads of such keys.
+    /// Deletes entries with a matching key (of one class if named), and fences of such loads.
     ///
     /// The fences go first, in a walk of their own. So a load that can still fill during the walk
     /// over the values has started after the call. On each node, `SCAN` shows everything that

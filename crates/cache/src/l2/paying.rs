@@ -80,8 +80,7 @@ pub(super) struct Owing {
 }
 
 impl Owing {
-    /// Marks debts that are paid twice: at once, and when the writes that they undo can no longer
-    /// arrive.
+    /// Marks debts that are paid twice: now, and when the writes they undo can no longer arrive.
     pub(super) fn again_after(mut self, late: Duration) -> Self {
         self.late = late;
         self

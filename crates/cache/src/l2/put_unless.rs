@@ -1,5 +1,4 @@
-//! Writes with a known outcome: for values that only L2 has, such as sessions, and for their ends,
-//! which stay.
+//! Writes with a known outcome, for values that only L2 has, such as sessions, and their ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +41,7 @@ impl L2 {
         let put = self.tier.put_end(key, New::clone(&end.new), patience.left());
         match patience.spend(put).await {
             Ok(()) => {
-                // Another debt may delete it again. In that case it is stored once more, after that
-                // debt.
+                // Another debt may delete it again. If so, it is stored once more after that.
                 if !self.owes() {
                     owing.settled();
                 }
@@ -56,8 +54,7 @@ impl L2 {
         }
     }
 
-    /// Stores the ends among these debts. If Redis refuses one for good, or has no room, at least
-    /// the old value is deleted.
+    /// Stores the ends among these debts. If Redis refuses one or is full, deletes the value.
     pub(super) async fn put_ends(&self, debts: &[Debt]) -> Result<(), Failure> {
         let ends = debts.iter().filter_map(|debt| if let Debt::End(end) = debt { Some(end) } else { None });
         let put = ends.map(|end| async move {

@@ -26,8 +26,7 @@ pub(super) const RENEW: Duration = Duration::from_millis(400);
 const TAGS: usize = 16_384;
 /// Servers whose clock is remembered at most; a cluster has at most 1,000 of them.
 const SERVERS: usize = 1024;
-/// Number of counters for moves of tags. At worst, tags that share a counter drop each other's
-/// replies.
+/// Counters for moves of tags. At worst, tags of one counter drop each other's replies.
 const CELLS: usize = 64;
 
 /// The remembered replies.
@@ -139,8 +138,7 @@ impl Recall {
         is_due.then_some(Asked { at: now, moves: memory.moves })
     }
 
-    /// Remembers the reply, with the clock of its server, unless the epoch or a class has moved
-    /// since the query.
+    /// Remembers reply and server clock, unless epoch or class have moved since the query.
     pub(super) fn epoch_is(&self, epoch: Epoch, micros: u64, asked: Asked) {
         let mut memory = self.epoch();
         let is_newer = memory.told.as_ref().is_none_or(|told| told.asked <= asked.at);
@@ -271,8 +269,7 @@ impl Recall {
     }
 }
 
-/// A move of this process. The remembered replies are dropped before it is sent, and again when it
-/// is over, however it ends.
+/// A move of this process: drops the remembered replies before it is sent, and when it ends.
 pub(super) struct Moving<F: Fn()>(F);
 
 impl<F: Fn()> Moving<F> {

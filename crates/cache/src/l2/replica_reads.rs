@@ -27,8 +27,7 @@ impl Drop for Changing<'_> {
 }
 
 impl RedisTier {
-    /// Remembers these keys now, and again when the change that this process is about to make is
-    /// over.
+    /// Remembers these keys now, and again when the change that this process makes is over.
     pub(super) fn changing<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Changing<'_>> {
         self.replicas.as_ref()?;
         let changing = Changing { tier: self, keys: keys.into_iter().cloned().collect() };
@@ -58,8 +57,7 @@ impl RedisTier {
         }
     }
 
-    /// Returns the fresh and valid values that replicas have of these keys. For any other key, the
-    /// primary must be queried.
+    /// Returns the fresh and valid values of replicas. For other keys, query the primary.
     async fn look_at_replicas(&self, keys: &[&Key], class: &str, patience: &mut Patience) -> Vec<Option<Looked>> {
         let mut found: Vec<Option<Looked>> = keys.iter().map(|_| None).collect();
         let Some(reads) = &self.replicas else { return found };

@@ -41,8 +41,7 @@ impl Scripts {
         let clock = &ClockPrelude::SERVER;
         Self {
             // Idempotent scripts only invalidate or take part: run twice, they invalidate no less.
-            // A fill is not idempotent: its second attempt could not distinguish its own first one
-            // from an invalidation.
+            // A fill is not: its second attempt would take the first for an invalidation.
             look: Script::new("cache look", include_str!("lua/look.lua")).idempotent(),
             fill: dating("cache fill", include_str!("lua/fill.lua")).refuse_oom(),
             release: Script::new("cache release", include_str!("lua/release.lua")),

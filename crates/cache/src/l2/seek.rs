@@ -1,5 +1,4 @@
-//! Query of L2 for one key: the result is a value, the right to load it, or a wait for the load
-//! that another caller runs.
+//! Query of L2 for one key: a value, the right to load it, or a wait for another caller's load.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -132,8 +131,7 @@ impl L2 {
         {
             return found;
         }
-        // A class without a lifetime leaves nothing in L2, so a wait would spare the waiter no
-        // load.
+        // A class without a lifetime leaves nothing in L2, so a wait would spare no load.
         let goes_alone = inquiry.is_alone.load(Ordering::SeqCst) || class.ttl.ttl().is_zero();
         let waiting = Waiting::new(if goes_alone { Duration::ZERO } else { self.wait_of(class) });
         let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));

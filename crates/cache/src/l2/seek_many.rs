@@ -125,8 +125,7 @@ impl L2 {
         patience: &mut Patience,
         found: Found<'_, V>,
     ) -> Vec<Fenced> {
-        // A class without a lifetime leaves nothing in L2, so a wait would spare the waiter no
-        // load.
+        // A class without a lifetime leaves nothing in L2, so a wait would spare no load.
         let waiting = Waiting::new(if class.ttl.ttl().is_zero() { Duration::ZERO } else { self.wait_of(class) });
         let fence = if will_load { format!("{:016x}", self.tier.next_id().0) } else { String::new() };
         let mut fences = Vec::new();
@@ -136,8 +135,7 @@ impl L2 {
             open.map(|(index, (_, inquiry))| Open { index, reject: reject(inquiry), may_be_stale: true }).collect();
         open = self.without_those_at_replicas(wanted, open, class, codec, patience, found).await;
         open = self.without_those_at_a_glance(wanted, open, codec, patience, found).await;
-        // All processes use one order. Then the first process is first at nearly all keys, and the
-        // others wait.
+        // All processes use one order, so the first process is first at nearly all keys.
         open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
         while !open.is_empty() {
             let before = patience.clone();
@@ -216,8 +214,7 @@ impl L2 {
         fences
     }
 
-    /// Passes on the results that need only the values, and returns the keys that need a full
-    /// query.
+    /// Passes on results that need only the values. Returns keys that need a full query.
     async fn without_those_at_a_glance<V: 'static>(
         self: &Arc<Self>,
         wanted: &[Wanted<'_>],
@@ -248,8 +245,7 @@ impl L2 {
         rest
     }
 
-    /// Passes on the values of replicas, and returns the keys for which the primary must be
-    /// queried.
+    /// Passes on values of replicas. Returns the keys that need a query of the primary.
     async fn without_those_at_replicas<V: 'static>(
         &self,
         wanted: &[Wanted<'_>],

@@ -100,8 +100,7 @@ impl L2 {
         }
     }
 
-    /// Whether this process receives notices of changes by others. After a gap, everything counts
-    /// as changed.
+    /// Whether this process receives notices. After a gap, everything counts as changed.
     pub(super) fn is_following(&self) -> bool {
         let mut following = self.following();
         let Some(complete) = following.as_mut() else { return false };

@@ -14,8 +14,7 @@ use super::tier::{RedisTier, millis};
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// Minimum time by which a generation outlives the entries that carry it, so that it is rarely
-/// extended.
+/// Minimum time by which a generation outlives its entries, so that it is rarely extended.
 const GENERATION_MARGIN: Duration = Duration::from_secs(60 * 60);
 
 impl RedisTier {

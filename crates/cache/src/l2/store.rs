@@ -19,8 +19,7 @@ use crate::ttl::TtlClass;
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl L2 {
-    /// The right to fill the result of a write that has not begun yet. It ends when any other
-    /// operation changes the key.
+    /// The right to fill a write's result. It ends when another operation changes the key.
     pub(crate) async fn fence(self: &Arc<Self>, key: &Key, patience: &mut Patience) -> Option<Ticket> {
         if self.owes() {
             return None;
@@ -71,15 +70,13 @@ impl L2 {
             Ok(Filled::Refused) => None,
             Err(error) => {
                 self.failed("fill", &error);
-                // As far as this process knows, the value is good. So L1 serves it for its capped
-                // time.
+                // As far as known, the value is good. So L1 serves it for its capped time.
                 alone
             }
         }
     }
 
-    /// Notifies the other processes that a fill changed the key, if Redis does not. Returns whether
-    /// they were notified.
+    /// Notifies others that a fill changed the key, if Redis does not. Returns whether it did.
     ///
     /// A load's fill needs no notice, because the values of other processes are still valid.
     pub(crate) async fn tell(&self, key: &Key, patience: &mut Patience) -> bool {
@@ -93,8 +90,7 @@ impl L2 {
     }
 
     /// Stores a value of a caller, if L1 accepted it. Otherwise, and if it cannot be stored, the
-    /// key is invalidated instead, at once or as soon as possible. Returns whether L2 was reached
-    /// at once.
+    /// key is invalidated, now or as soon as possible. Returns whether L2 was reached now.
     pub(crate) async fn put(self: &Arc<Self>, key: &Key, new: Option<New>) -> bool {
         let mut patience = self.patience();
         let left = patience.left();

@@ -1,5 +1,4 @@
-//! The right to fill: a fence that this process takes part in, and the epoch at the start of its
-//! load.
+//! The right to fill: a fence that this process takes part in, and the epoch when its load began.
 
 use std::future::Future;
 use std::mem;
@@ -53,8 +52,7 @@ impl Ticket {
         self.l2.renewing(&[(&self.key, &self.fence)], load).await
     }
 
-    /// Fills under the fence, which ends with it. If the fill is refused, fails or is too late, the
-    /// fence is given back.
+    /// Fills under the fence, which ends with it. If that fails, the fence is given back.
     pub(super) async fn fill(mut self, new: New) -> Result<Filled, Failure> {
         let filled = self.l2.tier.fill(&self.key, &self.fence, &self.epoch, new).await;
         if matches!(filled, Ok(Filled::Stored(_))) {
@@ -89,8 +87,7 @@ impl Drop for Ticket {
         if self.fence.is_empty() {
             return;
         }
-        // Without a runtime the fence expires by itself, and callers that wait for it give up
-        // sooner.
+        // Without a runtime the fence expires by itself, and waiting callers give up sooner.
         if let Ok(runtime) = Handle::try_current() {
             let (l2, key, fence) = (Arc::clone(&self.l2), self.key.clone(), mem::take(&mut self.fence));
             runtime.spawn(async move {

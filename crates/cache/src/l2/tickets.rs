@@ -14,8 +14,7 @@ use super::ticket::Fenced;
 use crate::key::Key;
 use crate::text::Prehashed;
 
-/// The right to fill several keys: the fences that their loads take part in, and the epoch at the
-/// start.
+/// The right to fill several keys: the fences of their loads, and the epoch at the start.
 ///
 /// Unused fences are given back when it is dropped, so that no caller waits for them.
 pub(crate) struct Tickets {
@@ -65,8 +64,7 @@ impl Drop for Tickets {
         if self.fences.is_empty() {
             return;
         }
-        // Without a runtime the fences expire by themselves, and callers that wait for them give up
-        // sooner.
+        // Without a runtime the fences expire by themselves, and waiting callers give up sooner.
         if let Ok(runtime) = Handle::try_current() {
             let l2 = Arc::clone(&self.l2);
             let fences: Vec<_> = mem::take(&mut self.fences).into_iter().collect();

@@ -105,8 +105,7 @@ impl RedisTier {
         self
     }
 
-    /// Receives changes over a channel (pub/sub) from the start, and publishes its own changes
-    /// there.
+    /// Receives and publishes changes over a channel (pub/sub) from the start.
     ///
     /// A process whose server refuses `CLIENT TRACKING` does so automatically. If that is so in
     /// some processes, set it in all of them: a process that tracks receives the changes of

@@ -1,5 +1,4 @@
-//! How processes receive one another's changes: from the server, or over a channel if the server
-//! refuses.
+//! How processes receive one another's changes: from the server, or else over a channel.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 

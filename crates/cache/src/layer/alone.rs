@@ -35,8 +35,7 @@ pub(super) enum Company {
 
 /// Keys whose last response must not be shared, separately for requests with and without an
 /// `Authorization`: a response that one group may not share, the other may. The table is separate
-/// from the cache, so that a client that requests a thousand such targets evicts nothing from the
-/// cache.
+/// from the cache: a client with a thousand such targets evicts nothing.
 pub(super) struct Alone {
     notes: Cache<(Key, bool), (Because, Duration)>,
     /// Keys of which authorized requests shared a response, and until when that is expected again.

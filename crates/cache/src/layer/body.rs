@@ -8,8 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
-/// Body of a response that went through a [`CacheLayer`](super::CacheLayer): a kept one, or that of
-/// the inner service.
+/// Body of a response of a [`CacheLayer`](super::CacheLayer): kept, or of the inner service.
 pub struct CachedBody<B: Body>(Inner<B>);
 
 enum Inner<B: Body> {

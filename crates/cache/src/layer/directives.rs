@@ -24,8 +24,7 @@ impl Directives {
         Self(found)
     }
 
-    /// Returns the directives of a request. `Pragma: no-cache` counts if there is no
-    /// `Cache-Control`.
+    /// Returns a request's directives. `Pragma: no-cache` counts without a `Cache-Control`.
     pub(super) fn of_request(headers: &HeaderMap) -> Self {
         let mut directives = Self::of_response(headers);
         let says_no_cache = |line: &http::HeaderValue| {
@@ -59,8 +58,7 @@ fn seconds(value: Option<&str>) -> Duration {
     digits.map_or(Duration::ZERO, |digits| Duration::from_secs(digits.parse().unwrap_or(LONGEST).min(LONGEST)))
 }
 
-/// Parses `name`, `name=token` and `name="text"`, separated by commas. A comma or an equals sign
-/// within quotes is text.
+/// Parses `name`, `name=token` and `name="text"`, separated by commas outside of quotes.
 fn read(line: &str, into: &mut Vec<(String, Option<String>)>) {
     let mut rest = line.chars();
     let (mut name, mut value) = (String::new(), None::<String>);

@@ -13,8 +13,7 @@ use super::vary::Selection;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are responses, and each lies in an `Arc` of its own")]
 pub(super) enum Entry {
-    /// A response that is private to its client. The waiting requests are notified, and no tier
-    /// keeps it.
+    /// A response that is private to its client. Waiting requests are notified; it is not kept.
     Unshared,
     /// A response that may be kept.
     Kept(Kept),
@@ -74,8 +73,7 @@ pub(super) fn weight(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
 }
 
-/// Returns the headers that may be kept: none of the connection, and with a `Date` (RFC 9110,
-/// 6.6.1).
+/// Returns headers to keep: none of the connection, and with a `Date` (RFC 9110, 6.6.1).
 pub(super) fn keepable(headers: &HeaderMap, now: SystemTime) -> HeaderMap {
     let mut kept = headers.clone();
     for line in headers.get_all(header::CONNECTION) {

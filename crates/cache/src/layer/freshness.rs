@@ -1,5 +1,4 @@
-//! Which responses may be kept, and how long each is fresh (RFC 9111, sections 3 and 4.2; RFC
-//! 5861).
+//! Which responses are kept, and how long each is fresh (RFC 9111, 3 and 4.2; RFC 5861).
 
 use std::time::{Duration, SystemTime};
 

@@ -27,8 +27,7 @@ use crate::tag::Tag;
 const MOST_HEADERS: usize = 64 << 10;
 /// Statuses that say the origin failed (RFC 5861, 4).
 pub(super) const FAILURES: [u16; 4] = [500, 502, 503, 504];
-/// Headers of a 304 that do not replace those of the kept response: they would describe another
-/// body (RFC 9111, 3.2).
+/// Headers of a 304 that describe another body, and replace no kept header (RFC 9111, 3.2).
 const OF_THE_BODY: [&str; 5] =
     ["content-encoding", "content-length", "content-range", "content-type", "transfer-encoding"];
 
@@ -37,8 +36,7 @@ const OF_THE_BODY: [&str; 5] =
 #[derive(Debug)]
 pub(super) struct Unserved(pub(super) StatusCode);
 
-/// The same in a load that only authorized requests join. A separate type, by which loads are
-/// distinguished.
+/// The same in a load of authorized requests only. A separate type, to distinguish the loads.
 #[derive(Debug)]
 pub(super) struct UnservedAuthorized(pub(super) StatusCode);
 
@@ -126,8 +124,7 @@ where
         let mut done = Done::forwarded(errand.why);
         let status = response.status();
         if status != StatusCode::NOT_MODIFIED && is_refusal(status) {
-            // The kept response stays: it may be served on failure, or be validated by the next
-            // request.
+            // The kept response stays, to be served on failure or validated by the next request.
             done.detail = (!FAILURES.contains(&status.as_u16())).then_some("status");
             rules.not_kept("status");
             self.leave(Ok(rules.pass(response, done)));

@@ -23,8 +23,7 @@ pub(super) type PassWhen = Box<dyn Fn(&request::Parts) -> bool + Send + Sync>;
 pub(super) type Lifetimes = Box<dyn Fn(StatusCode) -> Option<Duration> + Send + Sync>;
 pub(super) type Now = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// Tags that a handler gives its response, as an extension of the response. The kept response can
-/// be invalidated by them.
+/// Tags of a response, as its extension, set by the handler. They invalidate the kept response.
 #[derive(Debug, Clone, Default)]
 pub struct ResponseTags(pub Vec<Tag>);
 

@@ -1,5 +1,4 @@
-//! `Cache-Status` (RFC 9211): what this cache did with a request, appended to the values of the
-//! caches behind it.
+//! `Cache-Status` (RFC 9211): what this cache did, appended to the values of caches behind it.
 
 use std::fmt::Write;
 use std::time::SystemTime;

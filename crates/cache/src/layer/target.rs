@@ -40,8 +40,7 @@ pub(super) struct Target {
     scheme: &'static str,
     host: String,
     path: String,
-    /// Hash of the other data of the target that the origin receives, if any: the host in another
-    /// form, and the keyed headers.
+    /// Hash of other target data that the origin receives: the host as sent, keyed headers.
     digest: Option<String>,
 }
 

@@ -15,8 +15,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Returns the headers that chose a response to this request. `None` if its `Vary` cannot be
-    /// obeyed.
+    /// Returns the headers that chose this response. `None` if its `Vary` cannot be obeyed.
     pub(super) fn of(request: &HeaderMap, response: &HeaderMap) -> Option<Self> {
         let mut names = Vec::new();
         for line in response.get_all(VARY) {

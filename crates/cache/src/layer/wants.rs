@@ -11,8 +11,7 @@ use http::{Method, StatusCode, request};
 use super::directives::Directives;
 use super::entry::Kept;
 
-/// Reason why a request bypasses the cache, in the words of RFC 9211; or `body`, which is a
-/// `bypass`.
+/// Reason for a bypass of the cache, in the words of RFC 9211; or `body`, which is a `bypass`.
 pub(super) type Why = &'static str;
 
 /// Relation of a kept response to a request.
@@ -116,8 +115,7 @@ impl Wants {
     }
 }
 
-/// Turns a request into one that checks whether `kept` is still valid. The origin need not know
-/// which response the client has.
+/// Makes the request check whether `kept` is still valid, not the response of the client.
 pub(super) fn validate(headers: &mut HeaderMap, kept: Option<&Kept>) {
     headers.remove(IF_NONE_MATCH);
     headers.remove(IF_MODIFIED_SINCE);

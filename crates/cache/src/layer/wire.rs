@@ -3,7 +3,8 @@
 //! Numbers are little-endian; a text is its length and its bytes:
 //!
 //! ```text
-//! 1 status:u16 received:u64 (ms since 1970) lifetime:u64 while_revalidate:u64 if_error:u64 initial_age:u64 (ms)
+//! 1 status:u16 received:u64 (ms since 1970)
+//!   lifetime:u64 while_revalidate:u64 if_error:u64 initial_age:u64 (ms)
 //!   is_open:u8 names:u16 (text u16)* digest:[32] headers:u16 (name u16, value u32)* body: the rest
 //! ```
 

@@ -149,8 +149,7 @@ impl Tiers {
             class.counters.add(Count::Queued);
             self.notify(&Event::LoadQueued { class: class.ttl.name(), key });
         };
-        // The permit of the class first: a load that waits for it keeps none of the common permits
-        // from others.
+        // The permit of the class first: a load that waits for it takes no common permit yet.
         let mut held = Vec::new();
         for places in class.places.as_deref().into_iter().chain(&self.places) {
             held.extend(places.enter(flight, in_line).await?);

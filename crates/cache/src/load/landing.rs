@@ -16,8 +16,7 @@ use crate::slot::{Anything, Slot, State};
 use crate::tiers::Tiers;
 
 /// After a failed refresh, the value is served for this long before the next attempt. So readers do
-/// not send their full rate to a source in trouble. During a refresh, readers check for it less
-/// often.
+/// not send their full rate to a source in trouble. Also applies during one.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// How the task of a load ended.
@@ -99,8 +98,7 @@ impl Landing {
         }
     }
 
-    /// Returns the slot of the value, the effect of its insertion, and the value that it removed
-    /// without replacing it.
+    /// Returns the new slot, the effect of its insertion, and a value removed but not replaced.
     fn fill(&self, brought: Brought) -> (Slot, Inserted, Option<Slot>) {
         let (tiers, key, keep) = (&self.tiers, &self.key, brought.parcel.keep);
         let may_keep = brought.may_keep && keep == Keep::Value;
@@ -136,8 +134,7 @@ impl Landing {
         )
     }
 
-    /// Removes the value from before the load from L1. The caller holds the lock of the key's
-    /// flights.
+    /// Removes the older value from L1. The caller holds the lock of the key's flights.
     fn remove_older(&self) -> Option<Slot> {
         let (tiers, now) = (&self.tiers, self.tiers.clock.now().into());
         // Another load's, of another error type.

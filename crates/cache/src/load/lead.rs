@@ -63,8 +63,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     }
 }
 
-/// A caller that queries on its own. When it is dropped, whatever it found, a task does what no
-/// other caller does.
+/// A caller that queries on its own. When dropped, a task does what no other caller does.
 struct Leader<'a>(&'a Flight);
 
 impl Drop for Leader<'_> {

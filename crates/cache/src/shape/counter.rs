@@ -9,13 +9,11 @@ use crate::key::Key;
 pub struct CounterShape(pub(super) Bound);
 
 impl CounterShape {
-    /// Adds to the counter, which begins at zero. A negative number subtracts. Returns the new
-    /// number.
+    /// Adds to the counter, which begins at zero; negative numbers subtract. Returns the sum.
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Overflow`], or Redis cannot be reached. In that case the number may have been
-    /// added all the same.
+    /// [`ShapeError::Overflow`], or Redis cannot be reached; it may have been added all the same.
     pub async fn add(&self, key: &Key, by: i64) -> Result<i64, ShapeError> {
         self.0.store.counter_add(key, by, self.0.life).await
     }

@@ -21,8 +21,7 @@ pub enum ShapeError {
     /// The counter would leave the range of `i64`. Nothing was changed.
     #[error("the counter would leave the range of 64 bits")]
     Overflow,
-    /// The score, or the sum of an increment, is beyond 2^53 - 1 or its negative. Nothing was
-    /// changed.
+    /// The score, or an increment's sum, is beyond 2^53 - 1 or its negative: nothing changed.
     #[error("a score lies between -9007199254740991 and 9007199254740991")]
     Score,
     /// The text is not a [`ScoreCursor`](crate::ScoreCursor).

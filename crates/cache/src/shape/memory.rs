@@ -41,8 +41,7 @@ enum Data {
 struct Cell {
     until: Duration,
     data: Data,
-    /// Its key no longer holds it, or will not in a moment: a caller that found it must search
-    /// again.
+    /// Its key no longer holds it, or soon will not. A caller that found it searches again.
     is_gone: bool,
 }
 
@@ -69,8 +68,7 @@ impl MemoryShapes {
         Self { cells: Cache::new(keys.max(1)), clock, hasher: RandomState::new(), unswept }
     }
 
-    /// Changes a key, which is empty if it is new or expired. A change that fails must have changed
-    /// nothing.
+    /// Changes a key, empty if new or expired. A failed change must not have changed it.
     fn change<T>(
         &self,
         kind: Kind,
@@ -116,8 +114,7 @@ impl MemoryShapes {
         Ok(cell)
     }
 
-    /// Removes expired keys. It runs after as many new keys as there were, so a new key pays for at
-    /// most two old ones.
+    /// Removes expired keys, after as many new ones: a new key pays for two old ones at most.
     fn sweep(&self) {
         let now = self.clock.now();
         self.cells.retain(|_, cell| {

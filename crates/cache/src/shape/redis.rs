@@ -14,8 +14,7 @@ use crate::ttl::TtlClass;
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new("shape write", include_str!("lua/write.lua")));
 
-/// Limit of a write: the command that counts, the one that returns whether the item exists already,
-/// and the maximum.
+/// Limit of a write: a command that counts, one that checks for the item, and the maximum.
 type Limit = (&'static str, &'static str, usize);
 
 /// The shapes of one [`Shapes`](crate::Shapes).
@@ -204,8 +203,7 @@ impl ShapeStore for RedisShapes {
 
     async fn ttl(&self, kind: Kind, key: &Key) -> Result<Option<Duration>, ShapeError> {
         let left = self.read("PTTL", kind, key, None).await?.as_int()?;
-        // Negative if there is no such key, or one without an expiry, which this crate never
-        // writes.
+        // Negative without such a key, or without an expiry, which this crate never writes.
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
 

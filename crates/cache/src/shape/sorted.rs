@@ -141,8 +141,7 @@ impl SortedSetShape {
         self
     }
 
-    /// Adds a member or changes its score. Returns whether the member is new; `false` if its score
-    /// is too low to be kept.
+    /// Adds a member or changes its score. Returns whether it is new; `false` if it was not kept.
     ///
     /// A member that has this score already keeps its position.
     ///
@@ -243,8 +242,7 @@ impl SortedSetShape {
         self.write_many(keys, SortedWrite::Remove(&[member])).await
     }
 
-    /// Returns members by rank: `limit` of them after the first `offset`, counted in this
-    /// direction.
+    /// Returns members by rank: `limit` of them after the first `offset`, in this direction.
     ///
     /// # Errors
     ///
@@ -259,8 +257,7 @@ impl SortedSetShape {
         self.read(key, SortedRead::Ranks { direction, offset, limit }, limit).await
     }
 
-    /// Returns members by score: those with a score in `scores` (`..` for all), after the position
-    /// `after`, up to `limit`.
+    /// Returns up to `limit` members with a score in `scores` (`..` for all), after `after`.
     ///
     /// To continue, pass the [`cursor`](ScoredMember::cursor) of the last member. A page with fewer
     /// than `limit` members is the last. Members that arrive between two pages appear on later
@@ -300,8 +297,7 @@ impl SortedSetShape {
         Ok(around.map(|around| around.rank))
     }
 
-    /// Returns a member and up to `each_side` others before and after it, with their ranks; empty
-    /// if the set does not have it.
+    /// Returns a member and up to `each_side` others on both sides, with ranks; empty if missing.
     ///
     /// # Errors
     ///

@@ -4,8 +4,7 @@ use super::error::ShapeError;
 use super::store::{Bound, Kind, bounded, common};
 use crate::key::Key;
 
-/// Counts of distinct members under keys of one class, such as the visitors of a day, by
-/// `HyperLogLog`.
+/// Counts of distinct members per key of a class, such as visitors of a day, by `HyperLogLog`.
 ///
 /// A key takes 16 KiB at most, for any number of members (12 KiB in Redis). The standard deviation
 /// of the count is 0.81 %, so the error is less than 2.5 % in 99 of 100 cases. In memory the count

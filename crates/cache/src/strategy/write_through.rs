@@ -1,5 +1,4 @@
-//! Write-through: first the store, then the cache. The next read is a hit, and never older than the
-//! store.
+//! Write-through: the store first, then the cache. The next read is a hit, and never older.
 //!
 //! A write enters the fences of loads in L1 and L2 before it begins. It may fill only if nothing
 //! else filled, wrote or invalidated the key since. The first to fill ends the right of all others,
@@ -154,8 +153,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 let mut patience = l2.patience();
                 let began = flight.inquiry.noticed();
                 let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, (&flight.inquiry, began), &mut patience);
-                // Without an id, L2 may still hold the earlier value. Without a notice, other
-                // processes do.
+                // Without an id L2 may hold the old value; without a notice, others do.
                 if let Some(mark) = fill_l2.boxed().await.filter(|mark| mark.id.is_some())
                     && l2.tell(key, &mut patience).boxed().await
                 {
@@ -204,8 +202,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         let slot = tiers.slot(self.key, class, self.flight.since, parcel, mark);
         let mut is_doubtful = false;
         let (inserted, outdated) = tiers.flights.finish(self.key, &self.flight, |may_fill| {
-            // Usually it is the notice of this very write. So the value of L2 is kept and compared,
-            // as after a load.
+            // Usually this very write's notice. So the value of L2 is kept and compared.
             is_doubtful = Mark::noticed(mark) != self.flight.inquiry.noticed();
             let may_fill = may_fill && (!is_doubtful || slot.shared.is_some());
             let inserted = if may_fill { tiers.fill(self.key, &slot) } else { Inserted::default() };

@@ -32,13 +32,11 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_directory(path)
 }
 
-/// Creates a file that did not exist: nothing is written through a link that another account has
-/// created.
+/// Creates a new file: nothing is written through a link that another account has created.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    // Keys show which users are served and what is read. Only the account of the process may read
-    // them.
+    // Keys show users and their reads, so only the account of the process may read them.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
@@ -60,8 +58,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes files that saves to this path have left, as far as possible. No caller waits for it, and
-/// they do no harm.
+/// Removes what saves to this path have left, as far as possible; the files do no harm.
 pub(super) fn sweep(path: &Path) {
     let Some(name) = path.file_name() else { return };
     let Ok(entries) = fs::read_dir(directory_of(path)) else { return };

@@ -103,8 +103,7 @@ impl HotKeys {
         out.push_str(HEADER);
         out.push('\n');
         for hot in &self.0 {
-            // Writing to a string never fails. Control characters are escaped in keys already, and
-            // in classes here.
+            // Writing to a string never fails. Keys are escaped already, classes here.
             let _ = write!(out, "{}\t", hot.heat);
             let _ = text::push_escaped(&mut out, &hot.class);
             let _ = writeln!(out, "\t{}", hot.key);

@@ -34,8 +34,7 @@ pub(super) enum Warmed {
 
 type Load = Arc<dyn Fn(Key) -> BoxFuture<'static, Warmed> + Send + Sync>;
 
-/// Loaders by class, which load keys before the first request: at start or on demand. Cloning
-/// copies a pointer.
+/// Loaders by class, which load keys at start or on demand. Cloning copies a pointer.
 ///
 /// Every key goes through [`TypedCache::get_or_load`]: L1 and L2 are read first, callers that come
 /// meanwhile share the load, and an invalidation during the load keeps its value out.
@@ -89,8 +88,7 @@ impl WarmUp {
         self.with(None, values, loader)
     }
 
-    /// Loader for keys of this prefix within the class of the handle, if several kinds of keys
-    /// share a class.
+    /// Loader for keys of this prefix, if several kinds of keys share the handle's class.
     pub fn prefix<V, E, F, Fut>(self, prefix: &str, values: &TypedCache<V>, loader: F) -> Self
     where
         V: Send + Sync + 'static,
@@ -107,8 +105,7 @@ impl WarmUp {
         self
     }
 
-    /// Loads the keys in the background, hottest first. Dropping the handle does not stop it, but
-    /// [`WarmUpHandle::cancel`] does.
+    /// Loads the keys in the background, hottest first, until [`WarmUpHandle::cancel`].
     ///
     /// # Panics
     ///

@@ -9,8 +9,7 @@ use super::hot_keys::{HotKeys, SnapshotError};
 /// How long a snapshot stays that is not renewed: 7 days.
 const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// A snapshot under a name in Redis. Processes of one name share it, and the last one that saves
-/// wins. It may be evicted.
+/// A snapshot under a name in Redis. The last of several processes that saves wins. Evictable.
 #[derive(Debug, Clone)]
 pub struct RedisSnapshot {
     client: Client,
@@ -23,8 +22,7 @@ impl RedisSnapshot {
         Self { client, key: keyspace.group("chot", &[name]).as_str().to_owned() }
     }
 
-    /// Replaces the stored keys, for 7 days. One command of about 60 bytes per key: limit it to
-    /// about 10,000 keys.
+    /// Replaces the keys, for 7 days. One command, 60 bytes per key: limit it to 10,000 keys.
     ///
     /// # Errors
     ///

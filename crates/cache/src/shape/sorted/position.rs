@@ -89,8 +89,7 @@ pub struct ScoredMember {
     pub cursor: ScoreCursor,
 }
 
-/// The position of a member in a sorted set when it was read: its score, and its order among equal
-/// scores.
+/// The position of a member in a sorted set when it was read: score, and order among equals.
 ///
 /// It stays valid when the member is removed or gets another score. As text it has 32 hexadecimal
 /// digits, for the address of the next page. A cursor belongs to its key, and to memory or Redis.

@@ -32,8 +32,7 @@ static READ: LazyLock<Script> = LazyLock::new(|| {
 /// The names of a set's two keys.
 pub(in super::super) type Names = [String; 2];
 
-/// One step on each of the sets. In the order of `sets`: the answers, or the error of the script
-/// that wrote them.
+/// One step on each set. In the order of `sets`: the replies, or their script's error.
 pub(in super::super) async fn write(
     client: &Client,
     sets: Vec<Names>,

@@ -1,5 +1,4 @@
-//! The task that flushes: at intervals, when enough writes are pending, again after failures, and
-//! once at the end.
+//! The task that flushes: at intervals, at enough writes, after failures, and once at the end.
 
 use std::error::Error;
 use std::future::Future;
@@ -76,8 +75,7 @@ struct Work {
     counts: Counts,
 }
 
-/// A write that was admitted, so that the last flush includes it. It is dropped when the write was
-/// accepted or refused.
+/// A write that was admitted, for the last flush. Dropped once it was accepted or refused.
 pub(super) struct Admitted(Arc<Work>);
 
 impl Drop for Admitted {
@@ -122,8 +120,7 @@ impl Engine {
     pub(super) fn admit(&self) -> Result<Admitted, WriteBehindError> {
         self.work.admitted.fetch_add(1, Ordering::SeqCst);
         let admitted = Admitted(Arc::clone(&self.work));
-        // The write is counted first and the flag read second: a shutdown is either seen here or
-        // sees this write.
+        // Counts first, reads the flag second: one of write and shutdown sees the other.
         if self.work.closed.load(Ordering::SeqCst) { Err(WriteBehindError::Closed) } else { Ok(admitted) }
     }
 

@@ -18,8 +18,7 @@ pub enum WriteBehindError {
         /// How many may.
         limit: usize,
     },
-    /// The waiting values would exceed their maximum size, because the sink is slow or fails.
-    /// Nothing was taken.
+    /// The pending values would exceed their limit, because the sink is slow. Nothing was taken.
     #[error("values of {waiting} bytes wait for the store already, the limit is {limit}")]
     TooManyBytes {
         /// Bytes that wait.
@@ -75,14 +74,12 @@ pub enum WriteBehindReadError<E> {
     /// The loader failed.
     #[error("the loader failed")]
     Loader(#[source] E),
-    /// It is unknown whether a write waits. The store may be older than that write, so it was not
-    /// read.
+    /// It is unknown whether a write waits, so the store, which may be older, was not read.
     #[error("the waiting writes can't be read: {0}")]
     Pending(#[source] WriteBehindError),
 }
 
-/// Not everything could be flushed in time. In Redis it stays pending. In memory it is lost with
-/// the process.
+/// Not all was flushed in time. It stays pending in Redis, and is lost with the process's memory.
 #[derive(Debug, thiserror::Error)]
 #[error("not everything that waited could be written to the store in time")]
 #[non_exhaustive]

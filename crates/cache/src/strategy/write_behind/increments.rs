@@ -15,8 +15,7 @@ use super::sink::IncrementSink;
 use super::turn::Turn;
 use crate::key::Key;
 
-/// Counts that are added to the store a moment later: views, likes, points. Cloning copies a few
-/// pointers.
+/// Counts that the store gets a moment later: views, likes, points. Cloning copies few pointers.
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,8 +62,7 @@ pub struct Increments {
 }
 
 impl Increments {
-    /// Increments wait in the memory of this process. Those of the last interval are lost if it is
-    /// killed.
+    /// Increments wait in this process's memory. If it is killed, the last interval is lost.
     ///
     /// # Panics
     ///
@@ -133,8 +131,7 @@ impl Increments {
         self.pending.get(key).await
     }
 
-    /// Flushes now, for at most `within`. When it returns, the store has everything that was
-    /// pending at the call.
+    /// Flushes now, for at most `within`. When it returns, the store has all that was pending.
     ///
     /// # Errors
     ///
@@ -143,8 +140,7 @@ impl Increments {
         self.engine.flush(within).await
     }
 
-    /// Stops accepting increments from this process, flushes the pending ones, and ends. May be
-    /// called again after a failure.
+    /// Refuses new increments, flushes the pending ones, and ends. May be repeated after a failure.
     ///
     /// # Errors
     ///
@@ -153,8 +149,7 @@ impl Increments {
         self.engine.shut_down(within).await
     }
 
-    /// Returns the number of pending increments and the counters. Queries Redis if the increments
-    /// are there.
+    /// Returns pending increments and counters. Queries Redis if the increments are there.
     pub async fn status(&self) -> WriteBehindStatus {
         self.engine.status().await
     }

@@ -79,8 +79,7 @@ impl PendingIncrement {
         self.waiting.saturating_add(self.under_way.map_or(0, |(_, by)| by))
     }
 
-    /// Returns what to add to a value that was read in one transaction with the number of the
-    /// stream.
+    /// Returns what to add to a value read in one transaction with the stream's number.
     pub fn total_after(&self, number: u64) -> i64 {
         let missing = self.under_way.filter(|(batch, _)| *batch > number);
         self.waiting.saturating_add(missing.map_or(0, |(_, by)| by))

@@ -24,8 +24,7 @@ const CONFIRMED: Duration = Duration::from_millis(200);
 /// Reason why pending writes in Redis did not go to the sink.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
-    /// No replica has confirmed yet that these increments were taken. One that becomes primary now
-    /// would have them taken again.
+    /// No replica has confirmed these increments: a new primary would have them taken again.
     #[error("no replica confirmed in time that a batch was taken, so it was not added to the store yet")]
     NotReplicated,
     /// Some of a batch has names that are not keys. It was put aside.

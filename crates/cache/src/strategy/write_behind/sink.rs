@@ -31,8 +31,7 @@ pub trait ValueSink<V>: Send + Sync + 'static {
     /// Why a batch could not be written.
     type Error: Into<Box<dyn Error + Send + Sync>>;
 
-    /// Writes a batch: one write per key, the longest pending first. May be dropped half-way if it
-    /// takes too long.
+    /// Writes a batch: one write per key, longest pending first. Dropped if it takes too long.
     fn write(&self, writes: &[ValueWrite<V>]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
@@ -47,8 +46,7 @@ pub struct ValueWrite<V> {
     /// Version, higher than that of every earlier write of this name: microseconds since 1970, or
     /// one more than the last. Below 2^53.
     ///
-    /// In memory it is from this process's clock: if several processes write the same key, the
-    /// later clock wins.
+    /// In memory it is from this process's clock: of several writers, the later clock wins.
     pub version: u64,
 }
 

@@ -1,5 +1,4 @@
-//! Turns to flush: one process flushes at a time, so that no work is done twice. Nothing depends
-//! on it.
+//! Turns to flush: one process at a time, so that no work is done twice. Nothing depends on it.
 
 use std::time::Duration;
 

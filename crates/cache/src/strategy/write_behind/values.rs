@@ -90,14 +90,12 @@ pub struct WriteBehind<V> {
 pub struct Accepted {
     /// Version under which the sink gets it, unless a later write of the key replaces it.
     pub version: u64,
-    /// Invalidation that the cache's L2 has not received. Until it has, other processes may read
-    /// the earlier value.
+    /// Invalidation that the cache's L2 has not received: others may still read the old value.
     pub owed: Option<Owed>,
 }
 
 impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
-    /// Writes wait in the memory of this process. Those of the last interval are lost if it is
-    /// killed.
+    /// Writes wait in this process's memory. If it is killed, the last interval is lost.
     ///
     /// # Panics
     ///
@@ -107,8 +105,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         Self::start(values, pending, sink, None, options)
     }
 
-    /// Writes wait in Redis in the form of `codec`, for all processes that use the same keyspace
-    /// and name.
+    /// Writes wait in Redis, encoded by `codec`, for all processes with this keyspace and name.
     ///
     /// # Errors
     ///
@@ -146,8 +143,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         Self { values, pending, engine, tags: None }
     }
 
-    /// Sets the tags that a pending value gets when a read caches it, none by default. Use the tags
-    /// of the loader.
+    /// Sets the tags of a pending value that a read caches, none by default. Use the loader's.
     #[must_use]
     pub fn tags(mut self, tags: impl Fn(&Key, &V) -> Vec<Tag> + Send + Sync + 'static) -> Self {
         self.tags = Some(Arc::new(tags));
@@ -167,8 +163,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
     pub async fn write(&self, key: &Key, value: V) -> Result<Accepted, WriteBehindError> {
         let admitted = self.engine.admit()?;
         let (this, key) = (self.clone(), key.clone());
-        // In a task of its own, so that a caller that leaves cannot leave the old value in the
-        // cache.
+        // In its own task, so that a caller that leaves cannot leave the old value cached.
         let written = tokio::spawn(async move {
             let written = this.write_to_end(&key, value).await;
             drop(admitted);
@@ -232,8 +227,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         self.values.get_or_load(key, load).await
     }
 
-    /// Flushes now, for at most `within`. When it returns, the store has everything that was
-    /// pending at the call.
+    /// Flushes now, for at most `within`. When it returns, the store has all that was pending.
     ///
     /// # Errors
     ///
@@ -242,8 +236,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         self.engine.flush(within).await
     }
 
-    /// Stops accepting writes from this process, flushes the pending ones, and ends. May be called
-    /// again after a failure.
+    /// Refuses new writes, flushes the pending ones, and ends. May be repeated after a failure.
     ///
     /// # Errors
     ///
@@ -252,8 +245,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         self.engine.shut_down(within).await
     }
 
-    /// Returns the number of pending writes and the counters. Queries Redis if the writes are
-    /// there.
+    /// Returns pending writes and counters. Queries Redis if the writes are there.
     pub async fn status(&self) -> WriteBehindStatus {
         self.engine.status().await
     }
