@@ -77,7 +77,7 @@ fn key(number: u32) -> Key {
 fn filled(tags: impl Fn(u32) -> Vec<Tag>) -> TypedCache<Value> {
     let cache = TieredCache::builder().capacity(Capacity::Entries(CAPACITY)).build().typed(TtlClass::COMPUTATION);
     for number in 0..KEYS {
-        // With one tier it is ready at once.
+        // With one tier the call completes at once.
         let set = cache.set(&key(number), Fill::new([0; 256]).tags(tags(number))).now_or_never();
         assert_eq!(set, Some(true), "there is room");
     }

@@ -50,7 +50,7 @@ fn ours(trace: &Trace) -> f64 {
     let room = Capacity::Entries(trace.capacity as u64);
     let cache = TieredCache::builder().capacity(room).build().typed::<()>(TtlClass::COMPUTATION);
     let key = |number: u32| Key::builder("trace").part(number).build().expect("a good key");
-    // With one tier it is ready at once.
+    // With one tier the call completes at once.
     let set = |cache: &mut TypedCache<()>, number| {
         cache.set(&key(number), Fill::new(())).now_or_never().expect("one tier");
     };

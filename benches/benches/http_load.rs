@@ -49,7 +49,7 @@ fn main() {
     runtime().block_on(compare());
 }
 
-/// As the API has it.
+/// The same settings as the API.
 fn runtime() -> Runtime {
     Builder::new_multi_thread().enable_all().build().expect("a runtime")
 }
@@ -114,7 +114,7 @@ impl Side {
     }
 
     /// # Panics
-    /// Where an answer is not a good one.
+    /// If an answer is not a good one.
     fn measure(&self, turn: Duration) -> Measured {
         let before = self.processor_time();
         let output = Command::new("wrk")

@@ -124,7 +124,7 @@ fn record(criterion: &mut Criterion) {
     let theirs = peer();
     bench("AtomicHistogram(7, 64)", &|latency| increment(&theirs, latency));
 
-    // Two digits: an error of 1 %, where ours has 1.6 %.
+    // Two digits: an error of 1 %. Ours has 1.6 %.
     let theirs = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 137_000_000_000, 2).expect("good bounds");
     let theirs = Mutex::new(theirs);
     bench("Mutex<hdrhistogram>", &|latency| {

@@ -88,7 +88,7 @@ fn main() {
     println!("scrape, every endpoint used since the tick, out of the caches: {displaced}");
 }
 
-/// Lines of figures: of operations, of which there are none, ours has the headings.
+/// Lines of figures. Ours has the headings of operations, of which there are none.
 fn series(text: &str) -> usize {
     text.lines().filter(|line| !line.starts_with('#')).count()
 }

@@ -66,7 +66,7 @@ fn enqueue(criterion: &mut Criterion, runtime: &Runtime, store: Store) {
     }
 }
 
-/// Each step settles what the last one leased, and leases as much again.
+/// Each step settles the jobs that the last one leased, and leases as many again.
 fn ack_and_fetch(criterion: &mut Criterion, runtime: &Runtime, store: Store) {
     for batch in [1, 10, 100] {
         let mut group = criterion.benchmark_group(format!("settle and lease a batch of {batch}"));

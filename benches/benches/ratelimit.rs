@@ -263,7 +263,7 @@ fn bytes_per_key() {
         limiter
     }
     let minute = good(Quota::per_minute(u64::from(PLENTY)));
-    // Each keeps its memory, so that the next one asks the system for its own.
+    // Each keeps its memory, so that the next one requests its own from the system.
     let _kept = (
         line(FixedWindow::new(minute)),
         line(TokenBucket::new(minute)),
@@ -284,7 +284,7 @@ const BARE: &str = "local time = redis.call('TIME') \
     local before = redis.call('GET', KEYS[1]) or '' \
     redis.call('SET', KEYS[1], ARGV[11], 'PX', 60000) \
     return {1, 0, #before, time[1] + 0, 0, 0}";
-/// Checks under way at once, checks in a round, and rounds of which the middle one counts.
+/// Concurrent checks, checks in a round, and rounds of which the median counts.
 const TASKS: u32 = 64;
 const ROUND: u32 = 40_000;
 const ROUNDS: usize = 9;
@@ -350,7 +350,7 @@ struct Round {
     script: f64,
 }
 
-/// Checks by tasks that each have one under way, over 1,000 keys.
+/// Checks by tasks with one check in flight each, over 1,000 keys.
 async fn round(server: &RedisServer, work: &impl AsyncFn(&str)) -> Round {
     server.cli(&["CONFIG", "RESETSTAT"]).await;
     let stopwatch = Stopwatch::start();

@@ -1,4 +1,4 @@
-//! At the edge of Redis: what a remembered denial costs, and what a lease saves.
+//! In front of Redis: the cost of a remembered denial, and the saving of a lease.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -112,7 +112,7 @@ fn checks(limiter: &impl Limiter, key: &str) -> bool {
     black_box(decision.expect("one fits")).is_allowed()
 }
 
-/// In a period so short that one key never comes near the share that makes a suspect.
+/// The period is so short that a key never comes near the share that makes it a suspect.
 fn plenty() -> Quota {
     Quota::new(PLENTY, Duration::from_millis(10)).expect("a good quota")
 }

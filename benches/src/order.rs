@@ -24,13 +24,13 @@ impl Order {
         Self((0..LENGTH).map(|_| next()).collect())
     }
 
-    /// Walks through the order for ever. Walkers of different numbers start far apart.
+    /// Walks through the order endlessly. Walkers of different numbers start far apart.
     pub fn walk(&self, number: usize) -> Walk<'_> {
         Walk { order: &self.0, at: number * (LENGTH / 4) }
     }
 }
 
-/// A place in an [`Order`].
+/// A position in an [`Order`].
 pub struct Walk<'a> {
     order: &'a [u32],
     at: usize,

@@ -1,4 +1,4 @@
-//! The time that passes: a benchmark has no other subject, so it asks the machine.
+//! Elapsed time: a benchmark measures it, so this module reads the machine's clocks.
 
 use std::sync::Barrier;
 use std::thread;
@@ -23,10 +23,11 @@ impl Stopwatch {
     }
 }
 
-/// The time of day, since the Unix epoch: for what is due at a time.
+/// Returns the time of day, since the Unix epoch, for work that is due at a time.
 ///
 /// # Panics
-/// When the machine believes it is before 1970.
+///
+/// If the machine's clock is before 1970.
 pub fn time_of_day() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().expect("after 1970")
 }

@@ -3,7 +3,7 @@
 
 use crate::order::{SplitMix, Zipf};
 
-/// The keys that a cache is asked for, one after the other, and how many it may hold.
+/// The keys that a cache is queried for, one after the other, and its capacity.
 pub struct Trace {
     /// Name in the table.
     pub name: &'static str,
@@ -29,7 +29,7 @@ impl Trace {
         ]
     }
 
-    /// A million keys, of which few are asked for often and most hardly ever.
+    /// A million keys. Few are requested often, and most hardly ever.
     fn zipf(name: &'static str, exponent: f64, capacity: usize) -> Self {
         let (zipf, mut random) = (Zipf::new(1_000_000, exponent), SplitMix::new(11));
         Self { name, capacity, keys: (0..LENGTH).map(|_| zipf.draw(&mut random)).collect() }

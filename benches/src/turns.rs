@@ -67,9 +67,10 @@ impl std::fmt::Display for Comparison {
     }
 }
 
-/// The value below which a quarter lies, the middle one, and that below which three quarters lie.
+/// Returns the lower quartile, the median and the upper quartile.
 ///
 /// # Panics
+///
 /// Without values.
 pub fn quartiles(values: impl IntoIterator<Item = f64>) -> [f64; 3] {
     let mut values: Vec<f64> = values.into_iter().collect();

@@ -52,7 +52,7 @@ impl Peer for Apalis {
     }
 
     async fn enqueue_at(&self, job: &Noop, due: Duration) {
-        // It counts in seconds: the first one that isn't too early.
+        // It counts in seconds: the first one that is not too early.
         let due = due.as_secs() + u64::from(due.subsec_nanos() > 0);
         let task = TaskBuilder::new(job.clone()).run_at_timestamp(due).build();
         self.storage.clone().push_task(task).await.expect("enqueued");

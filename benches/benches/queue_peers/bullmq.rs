@@ -70,7 +70,8 @@ struct Running(Worker);
 #[async_trait]
 impl Working for Running {
     async fn stop(self: Box<Self>) {
-        // An idle worker waits for jobs for 5 s; it needs no longer than this for those it has.
+        // An idle worker waits for jobs for 5 s. It needs no longer than this for those in
+        // progress.
         self.0.close(200).await.expect("the worker ended");
     }
 }

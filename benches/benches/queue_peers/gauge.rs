@@ -1,4 +1,4 @@
-//! What a server and this process count of themselves.
+//! Counters of a server and of this process.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) struct Gauge(Client);
 /// Numbers since the server, and this process, started.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading {
-    /// Commands, those inside scripts too.
+    /// Commands, including those inside scripts.
     pub(crate) commands: f64,
     /// Calls of scripts.
     pub(crate) scripts: f64,

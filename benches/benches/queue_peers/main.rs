@@ -69,7 +69,7 @@ impl Measurement {
         }
     }
 
-    /// Whether it has a turn in this round. The first round warms up those that are over fast.
+    /// Whether it has a turn in this round. The first round warms up the short measurements.
     fn has_turn(self, round: usize, sizes: &Sizes) -> bool {
         match self {
             Self::Process(_) | Self::Bulk | Self::Single => round <= sizes.rounds,
@@ -78,7 +78,7 @@ impl Measurement {
         }
     }
 
-    /// Whether it matters what becomes of jobs that are done.
+    /// Whether the fate of completed jobs matters.
     fn finishes(self) -> bool {
         matches!(self, Self::Process(_))
     }

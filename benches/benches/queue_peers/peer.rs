@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The one queue. Between turns the server is emptied.
 pub(crate) const QUEUE: &str = "bench";
-/// The kind of job, where a peer wants one.
+/// The kind of job, for peers that require one.
 pub(crate) const KIND: &str = "noop";
 
 /// A job that does nothing but say that it has started.
