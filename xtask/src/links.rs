@@ -90,7 +90,8 @@ fn target(text: &str, end: char) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The file that a target names; `None` for other sites, addresses and places in the same document.
+/// Returns the file that a target names; `None` for other sites, addresses and anchors in the same
+/// document.
 fn file_of(target: &str) -> Option<&str> {
     let path = target.split(['#', '?']).next()?;
     let elsewhere = target.contains("://") || target.starts_with("mailto:");

@@ -45,7 +45,7 @@ enum Command {
     ///
     /// An ordinary test run has the same proofs at reduced size. Each takes less than ten minutes.
     Prove {
-        /// Part of a proof's name; none lists nothing out.
+        /// Part of a proof's name; without one, all proofs.
         name: Option<String>,
         /// Names the proofs and what each shows, and runs none.
         #[arg(long)]
@@ -70,9 +70,9 @@ enum Command {
     Topology,
     /// Checks the laws alone: imports, sizes and comments.
     ///
-    /// Which package may depend on which, where a library may be named, import cycles inside a
-    /// crate, lines of crates and files, width of comments. deny.toml and docs/architecture.md have
-    /// to say the same.
+    /// Which package may depend on which, which crates may name a library, import cycles inside a
+    /// crate, lines of crates and files, width of comments. deny.toml and docs/architecture.md must
+    /// say the same.
     Laws,
     /// Checks that each relative link of README.md and the other documents leads to a file.
     Links,

@@ -119,7 +119,7 @@ fn does_not_start(error: io::Error) -> String {
     format!("cargo does not start: {error}")
 }
 
-/// With one decimal.
+/// Formats a duration with one decimal.
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }

@@ -28,7 +28,7 @@ const CHECKS: &[Step] = &[
     },
     Step {
         name: "documentation tests",
-        // The benches have none, and what they compare with takes long to build.
+        // The benches have none, and their peers take long to build.
         action: Action::CargoTest {
             arguments: &[
                 "test",

@@ -1,4 +1,4 @@
-//! Tools that the checks need, and how each is installed where it is missing.
+//! Tools that the checks need, and how each is installed if it is missing.
 
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -39,7 +39,7 @@ const TOOLS: &[Tool] = &[
         probe: &["/usr/bin/python3", "-c", "import aiosmtpd"],
         source: Source::Packages(&["python3-aiosmtpd"]),
     },
-    // Pages are looked at in a browser.
+    // Tests open pages in a browser.
     Tool { name: "chromium", probe: &["chromium", "--version"], source: Source::Packages(&["chromium"]) },
     Tool {
         name: "chromedriver",
@@ -72,7 +72,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Installs every tool that is missing. Returns the names of those.
+/// Installs every missing tool. Returns their names.
 pub(crate) fn install_missing() -> Result<Vec<&'static str>, Missing> {
     let mut installed = Vec::new();
     for tool in TOOLS.iter().filter(|tool| !is_there(tool)) {

@@ -1,4 +1,4 @@
-//! The sum of what `cargo test` reports once for each test program.
+//! Sum of the results that `cargo test` reports once for each test program.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The rules, their limits, and what lies beyond one.
+//! The rules, their limits, and excesses over them.
 
 /// A measure of the law, with its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What one module's text says of other modules.
+//! References to other modules in one module's text.
 
 use std::collections::HashSet;
 
