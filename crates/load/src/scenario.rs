@@ -1,4 +1,4 @@
-//! What is known of each example: its requests, the figures to beat, and what must stay true.
+//! Facts about each example: its requests, the figures to beat, and what must stay true.
 
 mod checkout;
 mod coupons;
@@ -86,7 +86,7 @@ pub trait Scenario: Send + Sync + 'static {
     /// A request failed, or had a wrong answer.
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()>;
 
-    /// Compares the state after all runs with what the turns were answered.
+    /// Compares the state after all runs with the answers that the turns received.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ pub trait Scenario: Send + Sync + 'static {
     async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>>;
 }
 
-/// A run, and what its figures are held to.
+/// A run, and the targets of its figures.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// How requests follow one another.
@@ -154,7 +154,7 @@ pub fn find(name: &str) -> Option<Arc<dyn Scenario>> {
     all().into_iter().find(|scenario| scenario.name() == name)
 }
 
-/// A name that no other run has, for what the servers keep.
+/// Returns a name that no other run has, for data on the servers.
 fn unique() -> String {
     format!("{:x}", RandomState::new().build_hasher().finish())
 }

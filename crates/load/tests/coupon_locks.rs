@@ -9,7 +9,7 @@ use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{PostgresServer, Process, binary, poll_until};
 
 const LONG: Duration = Duration::from_secs(30);
-/// Its order is not that of bytes: `a` is before `B`.
+/// Its order differs from that of bytes: `a` is before `B`.
 const DATABASE: &str = "CREATE DATABASE icu LOCALE_PROVIDER icu ICU_LOCALE 'en' TEMPLATE template0";
 /// Statement of `settle` and of a batch for a row.
 const SETTLING: &str = "UPDATE coupons";
@@ -94,7 +94,7 @@ async fn a_batch_and_settling_lock_rows_in_the_same_order_whatever_that_of_sql_i
         let (process, api) = servers.process().await;
         // It has begun, and waits for `a`.
         servers.until_one_waits(SETTLING).await;
-        // The next batch is that of all who come while this one waits.
+        // The next batch has all callers that come while this one waits.
         let first = async {
             assert_eq!(issue(&api, "plug", "user-0").await.0, 201);
         };

@@ -19,8 +19,8 @@ use crate::{Answer, Api, Check};
 const USERS: u64 = 10_000;
 /// The campaign of each run, and its coupons: enough for all, for half of them, for all, for all.
 const CAMPAIGNS: [(&str, u64); 4] = [("100-users", 100), ("1000-users", 500), ("steady", USERS), ("closed", USERS)];
-/// In a run that the caller describes, each campaign has coupons for all users. A user who has one
-/// takes that of the next campaign.
+/// In a run that the caller describes, each campaign has coupons for all users. A user that has one
+/// takes one of the next campaign.
 const GIVEN: usize = 5;
 /// Number of users that want a coupon of one campaign one after the other, if the scenario has no
 /// run of its own. There are fewer coupons, and each user sends two requests.
@@ -109,7 +109,7 @@ impl Scenario for Coupons {
         self.begin_run(api, GIVEN).await
     }
 
-    /// Creates the campaigns. The users then ask for coupons of another one, so that the measured
+    /// Creates the campaigns. The users then request coupons of another one, so that the measured
     /// requests find the connections of a service that has been running.
     async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
         for (name, coupons) in CAMPAIGNS {

@@ -288,7 +288,7 @@ impl Scenario for Feed {
     }
 }
 
-/// Waits until no job is left, and returns what `/queue` says then.
+/// Waits until no job is left, and returns the answer of `/queue` then.
 async fn jobs_done(api: &Api) -> anyhow::Result<Value> {
     let is_done = |queue: &Value| queue["unannounced"] == 0 && queue["jobs"] == 0;
     Ok(settled(api, "/queue", SETTLED, is_done).await?.body)

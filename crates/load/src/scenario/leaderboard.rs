@@ -14,7 +14,7 @@ use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Api, Check};
 
-/// Players who get awards, and players who get one before the first turn and none after it.
+/// Players that get awards, and players that get one before the first turn and none after it.
 const PLAYERS: u64 = 150;
 const RESTING: u64 = 150;
 /// Points of a resting player at most: few, so that there are ties, also with others.
@@ -23,7 +23,7 @@ const PAGE: usize = 100;
 const EACH_SIDE: usize = 5;
 const WALK_EVERY: u64 = 16;
 const REPEAT_EVERY: u64 = 8;
-/// The run of a test; those that are measured have numbers from 0.
+/// The run of a test; measured runs have numbers from 0.
 const MIXED: usize = usize::MAX;
 
 /// Known state of a player. Moments are counts of the sent and acknowledged awards.

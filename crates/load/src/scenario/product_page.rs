@@ -149,7 +149,7 @@ impl ProductPage {
         };
         let ([cached, hits, micros], [uncached, _, uncached_micros]) = (of(CACHED), of(UNCACHED));
         let [fast, fast_hits, _] = of(FAST);
-        // Each page past the cache is one statement.
+        // Each page that bypasses the cache is one statement.
         let uncached = i64::try_from(uncached)?;
         let (made, pages) = (since.sum::<i64>() - uncached, i64::try_from(cached + fast)?);
         let hits = (hits + fast_hits) * 100 / (cached + fast).max(1);

@@ -99,7 +99,7 @@ impl Scenario for TimeSale {
             200 => {
                 self.paid.fetch_add(1, Ordering::Relaxed);
             }
-            // Too late: the piece has gone back.
+            // Too late: the piece was given back.
             409 => {}
             status => bail!("a payment was answered {status}: {}", answer.body),
         }
