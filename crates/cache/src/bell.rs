@@ -19,7 +19,7 @@ struct Rung {
 pub(crate) struct Bell {
     rung: Mutex<Rung>,
     changed: Condvar,
-    /// Real time, whatever the cache goes by.
+    /// Real time, independent of the cache's clock.
     clock: SystemClock,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum Call {
 }
 
 impl Bell {
-    /// Asks for a sweep soon.
+    /// Requests a sweep soon.
     pub(crate) fn sweep(&self) {
         self.rung().sweep = true;
         self.changed.notify_one();
@@ -51,14 +51,14 @@ impl Bell {
     /// Requests a check of the loads at this moment of real time.
     pub(crate) fn look_at(&self, overdue: Duration) {
         let mut rung = self.rung();
-        // Mostly an earlier load is due earlier, and the keeper sleeps on.
+        // Usually an earlier load is due first, and the keeper sleeps on.
         if rung.overdue.is_none_or(|known| overdue < known) {
             rung.overdue = Some(overdue);
             self.changed.notify_one();
         }
     }
 
-    /// Waits for a reason to do something, which a sweep is at `sweep_at`.
+    /// Waits for a reason to work. A sweep is one at `sweep_at`.
     pub(crate) fn wait(&self, sweep_at: Duration) -> Call {
         let mut rung = self.rung();
         loop {

@@ -59,7 +59,7 @@ impl TieredCache {
 }
 
 impl TieredCacheBuilder {
-    /// The most that is held in process memory.
+    /// Sets the maximum content in process memory.
     pub fn capacity(mut self, capacity: Capacity) -> Self {
         self.capacity = capacity;
         self
@@ -77,7 +77,7 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// How often dead entries are removed, in real time; at least 100 ms apart.
+    /// Sets how often dead entries are removed, in real time; at least 100 ms apart.
     pub fn sweep_every(mut self, interval: Duration) -> Self {
         self.sweep_every = interval.max(SHORTEST_SWEEP);
         self

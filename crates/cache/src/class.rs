@@ -59,7 +59,7 @@ impl Counters {
         self.stripes[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Whether the lookup that comes next on this thread should be timed.
+    /// Whether the next lookup on this thread should be timed.
     pub(crate) fn sample_due(&self) -> bool {
         let counts = &self.stripes[stripe()].0;
         let seen = |count: Count| counts[count as usize].load(Ordering::Relaxed);

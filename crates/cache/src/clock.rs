@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Monotonic time since a start of the clock's own choosing.
+/// Monotonic time since a start that the clock chooses.
 pub trait Clock: Send + Sync + 'static {
-    /// The time by which entries expire. Asked once per lookup, so cheap beats precise.
+    /// Returns the time by which entries expire. Called once per lookup, so it must be cheap.
     fn now(&self) -> Duration;
 
-    /// The time by which loads and sampled lookups are measured; may cost more than [`Clock::now`].
+    /// Returns the time that measures loads and sampled lookups. May be slower than [`Clock::now`].
     fn precise(&self) -> Duration {
         self.now()
     }
@@ -60,7 +60,7 @@ impl ManualClock {
         Self::default()
     }
 
-    /// Moves the clock on, in whole nanoseconds; it stops at 584 years.
+    /// Advances the clock, in whole nanoseconds; it stops at 584 years.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.0.update(Ordering::AcqRel, Ordering::Acquire, |now| now.saturating_add(by));

@@ -44,7 +44,7 @@ impl Format {
 /// Other processes read the bytes, perhaps of an older or newer build. Raise
 /// [`version`](Self::version) when the form changes: bytes of another version are a miss.
 pub trait Codec<V>: Send + Sync + 'static {
-    /// The version of the form, written in front of every value.
+    /// Returns the version of the form, written before every value.
     fn version(&self) -> u8;
 
     /// Returns the id of the codec, if several may share a key: bytes of another codec are a miss.
@@ -93,15 +93,15 @@ pub enum CodecError {
     /// The codec's own reason. Codecs of this crate state fault and position, but no value.
     #[error("the codec failed: {0}")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
-    /// Above [`Codec::limit`].
+    /// The value exceeds [`Codec::limit`].
     #[error("{length} bytes are more than the codec's limit of {limit}")]
     TooBig {
-        /// Bytes.
+        /// Length in bytes.
         length: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// Written by another codec.
+    /// Another codec wrote the bytes.
     #[error("written in form {found}, this codec reads form {expected}")]
     Form {
         /// Version of the bytes.
@@ -109,7 +109,7 @@ pub enum CodecError {
         /// Version of the codec.
         expected: u8,
     },
-    /// Written in another version of the form.
+    /// Another version of the codec wrote the bytes.
     #[error("written in version {found} of its form, this is version {expected}")]
     Version {
         /// Form of the bytes.
@@ -120,7 +120,7 @@ pub enum CodecError {
     /// This cache did not write the bytes around the value.
     #[error("not an entry of this cache: wrong at byte {at}")]
     NotAnEntry {
-        /// Index of the first byte that does not belong.
+        /// Index of the first byte that is wrong.
         at: usize,
     },
 }

@@ -13,7 +13,7 @@ impl Dice {
         Self(AtomicU64::new(seed))
     }
 
-    /// Seeded differently in every process.
+    /// Creates a counter that is seeded differently in every process.
     pub(crate) fn random() -> Self {
         Self::new(RandomState::new().hash_one(0))
     }
@@ -26,7 +26,7 @@ impl Dice {
         word ^ (word >> 31)
     }
 
-    /// Evenly from zero to `most`, both included.
+    /// Draws evenly from zero to `most`, both included.
     pub(crate) fn up_to(&self, most: u64) -> u64 {
         let product = u128::from(self.draw()) * (u128::from(most) + 1);
         // Below `most + 1` after the shift.

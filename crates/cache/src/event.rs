@@ -12,7 +12,7 @@ use crate::tag::Tag;
 ///
 /// A panic ends with the call: the cache continues as if the call had returned.
 pub trait Observer: Send + Sync + 'static {
-    /// Something happened. Does nothing by default.
+    /// Receives an event. Does nothing by default.
     fn on(&self, event: &Event<'_>) {
         let _ = event;
     }
@@ -23,7 +23,7 @@ pub(crate) fn tell(observer: &dyn Observer, event: &Event<'_>) {
     drop(catch_unwind(AssertUnwindSafe(|| observer.on(event))));
 }
 
-/// Something that the cache did.
+/// An event of the cache.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -48,7 +48,7 @@ pub enum Event<'a> {
         /// Time from the start of the loader to its end. If it returned no value, from the start of
         /// the load, including the wait for L2 and for a permit.
         elapsed: Duration,
-        /// How it ended.
+        /// Result of the load.
         result: LoadResult,
     },
     /// A value under this key is not of the requested type: two uses share a key. Counts as a miss.
@@ -63,20 +63,20 @@ pub enum Event<'a> {
     /// A tier that other processes share failed a step, or did not complete it in time. The read or
     /// invalidation continued without it.
     TierFailed {
-        /// The tier, such as `l2`.
+        /// Name of the tier, such as `l2`.
         tier: &'static str,
         /// Name of the operation, such as `look` or `invalidate`.
         operation: &'static str,
-        /// Why it could not.
+        /// Reason of the failure.
         error: &'a (dyn Error + 'static),
     },
-    /// A value could not be written as bytes, or bytes were no value; answered as a miss of L2.
+    /// A value could not be encoded, or bytes not decoded. Counts as a miss of L2.
     CodecFailed {
         /// Class of the reader.
         class: &'static str,
         /// The key.
         key: &'a Key,
-        /// Why.
+        /// Reason of the failure.
         error: &'a (dyn Error + 'static),
     },
     /// A write-behind wrote a batch to the store.
@@ -85,7 +85,7 @@ pub enum Event<'a> {
         name: &'a str,
         /// Writes in the batch, after coalescing.
         writes: usize,
-        /// How long it took.
+        /// Duration of the write.
         elapsed: Duration,
     },
     /// A write-behind could not write a batch. Its writes stay pending, for a retry after a pause.
@@ -94,10 +94,10 @@ pub enum Event<'a> {
         name: &'a str,
         /// Failures of this process so far.
         failures: u64,
-        /// Why.
+        /// Reason of the failure.
         error: &'a (dyn Error + 'static),
     },
-    /// Something was invalidated.
+    /// A scope was invalidated.
     Invalidated {
         /// Scope of the invalidation.
         scope: Scope<'a>,
@@ -125,7 +125,7 @@ pub enum Event<'a> {
     Evicted {
         /// The tier, such as `l1`.
         tier: &'static str,
-        /// The key that left.
+        /// The removed key.
         key: &'a Key,
     },
     /// An entry was removed for another reason than lack of room. An entry that died by its age, by
@@ -134,14 +134,14 @@ pub enum Event<'a> {
     Removed {
         /// The tier, such as `l1`.
         tier: &'static str,
-        /// The key that left.
+        /// The removed key.
         key: &'a Key,
-        /// Why.
+        /// Reason of the removal.
         cause: Removal,
     },
 }
 
-/// Why an entry left.
+/// Reason why an entry was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Removal {
@@ -183,9 +183,9 @@ pub enum LoadResult {
     Panicked,
     /// It did not end: its runtime was shut down.
     Aborted,
-    /// It took longer than it may, and was stopped.
+    /// It exceeded its limit, and was stopped.
     CutOff,
-    /// It did not get to run: too many others did.
+    /// It did not run: too many others did.
     Refused,
 }
 

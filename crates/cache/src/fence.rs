@@ -22,7 +22,7 @@ struct Latest(AtomicU64);
 pub(crate) struct Stamps {
     records: Records,
     cells: Cells,
-    /// Counted before anything was compared.
+    /// Counted before any comparison.
     seen: Seen,
 }
 
@@ -68,7 +68,7 @@ impl Fence {
         }
     }
 
-    /// The number to give to a load that starts now.
+    /// Returns the number for a load that starts now.
     pub(crate) fn now(&self) -> Generation {
         Generation(self.latest.0.load(Ordering::SeqCst))
     }
@@ -108,7 +108,7 @@ impl Fence {
             && self.classes[class.index() % CLASSES].load(Ordering::Acquire) <= since.0
     }
 
-    /// Whether nothing that covers the entry was invalidated since its load started.
+    /// Whether no scope of the entry was invalidated since its load started.
     pub(crate) fn admits(&self, class: ClassId, stamps: &Stamps, since: Generation) -> bool {
         self.admits_class(class, since) && stamps.admit(since)
     }

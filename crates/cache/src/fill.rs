@@ -34,7 +34,7 @@ pub(crate) enum Keep {
 }
 
 impl<V> Fill<V> {
-    /// A value with the lifetime of its class and no tags.
+    /// Creates a value with the lifetime of its class and no tags.
     pub fn new(value: V) -> Self {
         Self {
             value: Held::New(value),

@@ -34,7 +34,7 @@ impl Kind {
     }
 }
 
-/// How a load ended, for everyone who waited.
+/// Outcome of a load, for every caller that waited.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Loaded {
@@ -50,14 +50,14 @@ pub(crate) enum Outcome {
     Failed(Arc<dyn Any + Send + Sync>),
     Panicked,
     Aborted,
-    /// It took longer than it may.
+    /// It exceeded its limit.
     CutOff,
     /// It got no permit among the concurrent loads.
     Refused,
 }
 
 impl Outcome {
-    /// Whether it may be from before a change, given how many notices of changes had come.
+    /// Whether it may be from before a change, given the number of notices of changes.
     pub(crate) fn is_older_than(&self, heard: u64) -> bool {
         match self {
             Self::Loaded { noticed, .. } => *noticed < heard,
@@ -123,13 +123,13 @@ impl Flight {
         self.duty.take()
     }
 
-    /// Bounds the load: from `overdue_at` on it is to be stopped.
+    /// Bounds the load: from `overdue_at` on it must be stopped.
     pub(crate) fn bound(&self, overdue_at: Duration, abort: AbortHandle) {
         // Bounded once, when its task is created.
         let _ = self.limit.set((overdue_at, abort));
     }
 
-    /// Ends it for all who wait.
+    /// Ends it for all waiting callers.
     fn cut_off(&self) {
         self.fall_back();
         self.was_cut_off.store(true, Ordering::SeqCst);
@@ -174,7 +174,7 @@ impl Flight {
         *self.fallback() = Some(outcome);
     }
 
-    /// Goes without its stale value.
+    /// Gives up its stale value.
     pub(crate) fn forget_fallback(&self) {
         let outdated = self.fallback().take();
         drop(outdated); // here, not under the lock
@@ -208,7 +208,7 @@ impl Flight {
         is_by_tag || outcome.is_older_than(self.inquiry.noticed())
     }
 
-    /// Publishes the outcome and wakes everyone. Only the first call counts.
+    /// Publishes the outcome and wakes all waiting callers. Only the first call counts.
     pub(crate) fn end(&self, outcome: Outcome) {
         // Fails only if there is an outcome already.
         let _ = self.outcome.set(outcome);

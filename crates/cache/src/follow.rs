@@ -23,7 +23,7 @@ use crate::tiers::Tiers;
 const COMPARISONS: usize = 64;
 /// Maximum number of concurrent walks over L1. Each lets other tasks run.
 const WALKS: usize = 64;
-/// Between attempts to follow.
+/// Pause between attempts to follow.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Follows changes until the cache is gone. It uses the notices of the server. If the server
@@ -164,7 +164,7 @@ fn act(tiers: &Tiers, word: &Word) -> Left {
     Left::Nothing
 }
 
-/// The class of this process whose name is written so in a mark.
+/// Returns the class of this process that a mark names.
 fn class_named(tiers: &Tiers, mark: &str) -> Option<Arc<Class>> {
     tiers.classes.all().into_iter().find(|class| l2::is_named(class.ttl.name(), mark))
 }
@@ -200,7 +200,7 @@ async fn resolve(tiers: Weak<Tiers>, doubt: Doubt) {
 async fn compare(tiers: Weak<Tiers>, key: Key, mut slot: Slot) {
     let Some(tiers) = tiers.upgrade() else { return };
     while !is_held(&tiers, &key, &slot).await {
-        // Expired here meanwhile, it is called otherwise in L2 too. That happens to a slot once.
+        // If it expired here meanwhile, its id in L2 differs too. That happens to a slot once.
         match tiers.memory.peek(&key) {
             Some(now) if now.has_terms_like(slot.terms()) && now.shared != slot.shared => slot = now,
             _ => {

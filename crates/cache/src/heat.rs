@@ -9,7 +9,7 @@ use crate::text::Prehashed;
 /// Number of samples kept: those of about the last million lookups, in 128 KiB.
 const SAMPLES: usize = 16_384;
 
-/// Bits of which all must be zero for a lookup to be a sample: one in 64.
+/// Number of bits that must be zero in a sample: one lookup in 64.
 const SAMPLE_BITS: u32 = 6;
 
 /// Marks an empty slot. A key with this hash counts as never sampled.

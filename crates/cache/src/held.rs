@@ -22,7 +22,7 @@ use crate::slot::{Anything, Calm, Slot, Terms};
 pub(crate) struct Held {
     pub(crate) key: Key,
     pub(crate) terms: Arc<Terms>,
-    /// Up to here no invalidation covers the entry.
+    /// No invalidation covers the entry up to this count.
     seen: AtomicU64,
 }
 
@@ -74,7 +74,7 @@ impl Hit {
     }
 }
 
-/// Asks for a hit.
+/// Query for a hit.
 pub(crate) struct ForHit<'a> {
     key: &'a Key,
     seen: Cell<u64>,
@@ -107,7 +107,7 @@ impl Equivalent<Held> for ForHit<'_> {
     }
 }
 
-/// Asks for all that is held.
+/// Query for all that is held.
 pub(crate) struct ForAll<'a> {
     key: &'a Key,
     terms: OnceCell<Arc<Terms>>,
@@ -132,13 +132,13 @@ impl Hash for ForAll<'_> {
 
 impl Equivalent<Held> for ForAll<'_> {
     fn equivalent(&self, held: &Held) -> bool {
-        // A key is in the index once, so this is met once.
+        // A key is in the index once, so this runs once.
         let is_it = *self.key == held.key;
         is_it && self.terms.set(Arc::clone(&held.terms)).is_ok()
     }
 }
 
-/// Looks for the entry of this very fill.
+/// Query for the entry of this very fill.
 pub(crate) struct SameFill<'a> {
     pub(crate) key: &'a Key,
     pub(crate) slot: &'a Slot,

@@ -8,13 +8,13 @@ use crate::l2::EntryId;
 /// The part of a load that concerns L2.
 #[derive(Debug, Default)]
 pub(crate) struct Inquiry {
-    /// The entry of L2 that it is to replace.
+    /// The entry of L2 that it replaces.
     past: OnceLock<EntryId>,
     /// Whether it waits for no load of another process. Only L2 reads it.
     pub(crate) is_alone: AtomicBool,
     /// Whether L2 could not be queried.
     lacks_l2: AtomicBool,
-    /// How often others changed the key in L2 meanwhile, or this process itself.
+    /// How often others, or this process itself, changed the key in L2 meanwhile.
     noticed: AtomicU64,
 }
 
@@ -25,7 +25,7 @@ impl Inquiry {
         let _ = self.past.set(entry);
     }
 
-    /// The entry of L2 that it is to replace.
+    /// Returns the entry of L2 that it replaces.
     pub(crate) fn past(&self) -> Option<EntryId> {
         self.past.get().copied()
     }
@@ -51,7 +51,7 @@ impl Inquiry {
         self.noticed.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// How many notices of a change of its key came since it started.
+    /// Returns how many notices of a change of its key came since it started.
     pub(crate) fn noticed(&self) -> u64 {
         self.noticed.load(Ordering::SeqCst)
     }

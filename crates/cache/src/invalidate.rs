@@ -348,7 +348,7 @@ impl Tiers {
             }
             self.memory.amend(key, |terms| {
                 terms.times = times;
-                // The entry of L2 is called so too, then.
+                // The entry of L2 then has that id too.
                 if was_fresh {
                     terms.shared = terms.shared.and_then(crate::l2::EntryId::expired);
                 }
@@ -356,7 +356,7 @@ impl Tiers {
             Some((slot, false))
         });
         let Some((slot, is_gone)) = held else { return false };
-        // Above an L2 this is done twice, and changes something once.
+        // Above an L2 this runs twice, and changes something once.
         if !slot.times.is_expired()
             && let Some(class) = self.classes.by_id(slot.class)
         {

@@ -1,4 +1,4 @@
-//! Keys: built from parts, never from a format string, so that no two inputs meet in one key.
+//! Keys: built from parts, never from a format string, so that no two inputs share a key.
 
 use std::fmt;
 
@@ -64,7 +64,7 @@ impl Key {
             .collect()
     }
 
-    /// The key's text, as patterns see it.
+    /// Returns the key's text, as patterns see it.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -82,11 +82,11 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A part of a [`Key`], as it was given to its builder.
+/// A part of a [`Key`], as passed to its builder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyPart {
-    /// Its name, if it was given by [`KeyBuilder::named`].
+    /// Its name, if [`KeyBuilder::named`] added it.
     pub name: Option<String>,
     /// Its text.
     pub text: String,
@@ -187,11 +187,11 @@ impl KeyBuilder {
     }
 }
 
-/// Why a text or a list of parts is no key.
+/// Reason why a text or a list of parts is not a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// A tag that is read back has a text.
+    /// A parsed tag must have a text.
     #[error("the tag is empty")]
     EmptyTag,
     /// A key needs a prefix.
@@ -205,7 +205,7 @@ pub enum KeyError {
         /// The limit.
         limit: usize,
     },
-    /// Keys that are hashed would not keep these parts, so a pattern on them would miss some.
+    /// Hashed keys would not keep these parts, so a pattern on them would miss some.
     #[error("the parts are {length} characters long, a pattern on them can have {limit}")]
     TooLong {
         /// Characters after escaping.
@@ -222,13 +222,13 @@ pub enum KeyError {
     /// The `Display` of a part returned an error.
     #[error("part {part} of a key cannot be written as text")]
     Unformattable {
-        /// Which part, in the order given; 0 is the prefix.
+        /// Index of the part, in the given order; 0 is the prefix.
         part: usize,
     },
-    /// The text was not written by a key builder.
+    /// No key builder wrote the text.
     #[error("not a key: unexpected text at byte {at}")]
     NotAKey {
-        /// Byte index of the first thing that does not belong.
+        /// Byte index of the first wrong character.
         at: usize,
     },
 }

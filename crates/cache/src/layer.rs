@@ -38,7 +38,7 @@ use entry::Entry;
 use rules::{Lifetimes, Now, PassWhen, Rules, Scope};
 use wire::Wire;
 
-/// Largest body that is kept, unless a layer says otherwise.
+/// Largest kept body, unless a layer sets it.
 const MOST_BODY: usize = 1 << 20;
 /// How long a stale response is held for validation, if the class has no grace of its own.
 const HELD_STALE: Duration = Duration::from_secs(60 * 60);
@@ -93,7 +93,7 @@ pub struct CacheLayer {
 }
 
 impl CacheLayer {
-    /// A layer with the default settings.
+    /// Creates a layer with the default settings.
     pub fn new(cache: &TieredCache) -> Self {
         Self::builder(cache).build()
     }
@@ -175,7 +175,7 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Reads that pass the cache by: they are neither answered from it nor kept.
+    /// Selects reads that bypass the cache: it neither answers nor keeps them.
     pub fn pass_when(mut self, passes: impl Fn(&request::Parts) -> bool + Send + Sync + 'static) -> Self {
         self.pass_when = Box::new(passes);
         self
@@ -222,7 +222,7 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// The time of day, by which ages are counted; the system's unless set, for tests.
+    /// Sets the time of day by which ages are counted, for tests. By default the system's.
     pub fn now(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.now = Box::new(now);
         self
@@ -235,7 +235,7 @@ impl CacheLayerBuilder {
         }
         // The rules of HTTP alone decide about stale responses in L2: the origin is queried first.
         self.class = self.class.soft_timeout(self.class.limit());
-        // A name that stands here twice would be no key.
+        // A name that occurs twice would not be a valid key.
         self.keyed.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
         self.keyed.dedup();
         let mut cache = self.cache.typed::<Entry>(self.class);

@@ -14,7 +14,7 @@ type Listener = Arc<dyn Fn(&Key, &Anything, Removal) + Send + Sync>;
 /// The listeners of one cache, by class.
 #[derive(Default)]
 pub(crate) struct Listeners {
-    /// Whether there are any, to be read without the lock.
+    /// Whether there are any, readable without the lock.
     any: AtomicBool,
     all: RwLock<Vec<(ClassId, Listener)>>,
 }

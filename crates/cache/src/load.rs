@@ -32,7 +32,7 @@ pub(crate) use self::landing::{Ended, Landing};
 /// Answer to a reader that found nothing, if another caller stored a value meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Enough {
-    /// Whatever may be served.
+    /// Any servable value.
     Stale,
     /// Only a fresh value. A stale value of L2 is returned only if the load fails, as
     /// [`Source::Stale`]. This needs a class whose soft time-out is as long as its loads.
@@ -108,7 +108,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     return self.answer(flight.outcome().await, None);
                 }
                 Entered::Joined(flight) => {
-                    // Once a miss, though it may wait twice.
+                    // One miss, although it may wait twice.
                     if !std::mem::replace(&mut waited, true) {
                         self.class.counters.add(Count::Collapsed);
                     }

@@ -48,7 +48,7 @@ impl Weighter<Held, Hit> for SlotWeight {
     }
 }
 
-/// Hands out whatever leaves, so that no value is dropped under a lock.
+/// Hands out all removed values, so that no value is dropped under a lock.
 #[derive(Clone)]
 struct Leaving;
 

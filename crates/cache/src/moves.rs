@@ -29,7 +29,7 @@ const NOTHING: usize = 1;
 const FIRST_CLASS: usize = 2;
 const ANY_TAG: usize = FIRST_CLASS + CLASSES + APART;
 const FIRST_TAG: usize = ANY_TAG + APART;
-/// 32 KiB of them.
+/// Number of cells, 32 KiB in total.
 const TAG_CELLS: usize = 4096;
 const CELLS: usize = FIRST_TAG + TAG_CELLS;
 
@@ -62,7 +62,7 @@ impl Moves {
         Self((0..CELLS).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// How many were counted so far.
+    /// Returns how many were counted so far.
     #[inline]
     pub(crate) fn seen(&self, cells: Cells) -> Seen {
         // Each only grows, so two sums are equal only if no cell has changed.

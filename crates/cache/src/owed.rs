@@ -12,9 +12,9 @@ use std::error::Error;
 #[error("the shared tier could not be told of an invalidation, which is kept: {reason}")]
 #[non_exhaustive]
 pub struct Owed {
-    /// Live entries removed from L1, as the call would have returned.
+    /// Number of live entries removed from L1, which the call would have returned.
     pub removed: usize,
-    /// Why.
+    /// Reason of the failure.
     #[source]
     pub reason: Box<dyn Error + Send + Sync>,
 }

@@ -13,10 +13,10 @@ pub(crate) struct Parcel {
     pub(crate) value: Anything,
     pub(crate) tags: Vec<Tag>,
     pub(crate) ttl: Option<Duration>,
-    /// Whether it says that there is nothing.
+    /// Whether it states that there is no value.
     pub(crate) is_negative: bool,
     pub(crate) keep: Keep,
-    /// The grace that it came with from L2.
+    /// Its grace in L2, if it came from there.
     pub(crate) grace: Option<Duration>,
     pub(crate) bytes: usize,
     /// Duration of a load of it, as far as known.
@@ -29,7 +29,7 @@ pub(crate) struct Brought {
     pub(crate) source: Source,
     /// Whether L1 may keep it, as far as L2 knows.
     pub(crate) may_keep: bool,
-    /// How long the loader took, if it ran.
+    /// Duration of the loader, if it ran.
     pub(crate) loaded_in: Option<Duration>,
     pub(crate) mark: Option<Mark>,
 }

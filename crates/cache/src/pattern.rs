@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Longest pattern, in bytes: no key is longer than 200 characters, so more could only be waste.
+/// Longest pattern, in bytes: no key is longer than 200 characters, so more is never useful.
 const LONGEST: usize = 1024;
 
 /// A glob over key texts: `*` stands for any characters (separators too), `?` for one.
@@ -48,7 +48,7 @@ impl Pattern {
         matches(self.0.as_bytes(), text.as_bytes())
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -100,7 +100,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
     pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
-/// Bytes of the UTF-8 character that starts with `first`.
+/// Returns the number of bytes of the UTF-8 character that starts with `first`.
 fn width(first: u8) -> usize {
     match first {
         0..0xC0 => 1,
@@ -110,19 +110,19 @@ fn width(first: u8) -> usize {
     }
 }
 
-/// Why a text is no pattern.
+/// Reason why a text is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PatternError {
-    /// Nothing to match.
+    /// There is no text.
     #[error("the pattern is empty")]
     Empty,
-    /// Longer than any key could need.
+    /// Longer than any key needs.
     #[error("the pattern is {length} bytes long, the limit is {limit}")]
     TooLong {
-        /// Bytes.
+        /// Length in bytes.
         length: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
     /// No key contains this character.

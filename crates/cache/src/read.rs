@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The answer of [`TypedCache::get`](crate::TypedCache::get) and of its kin.
+/// Result of [`TypedCache::get`](crate::TypedCache::get) and similar methods.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lookup<V> {
     /// Within its lifetime.
@@ -17,7 +17,7 @@ pub enum Lookup<V> {
 }
 
 impl<V> Lookup<V> {
-    /// The value, fresh or stale.
+    /// Returns the value, fresh or stale.
     pub fn into_value(self) -> Option<Arc<V>> {
         match self {
             Self::Fresh(value) | Self::Stale(value) => Some(value),
@@ -36,7 +36,7 @@ impl<V> Lookup<V> {
     }
 }
 
-/// The answer of [`TypedCache::get_or_load`](crate::TypedCache::get_or_load).
+/// Result of [`TypedCache::get_or_load`](crate::TypedCache::get_or_load).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Read<V> {
@@ -81,7 +81,7 @@ pub enum Source {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError<E> {
-    /// The loader returned this error; every caller that waited for it shares it.
+    /// The loader returned this error. All callers that waited for it share it.
     #[error("the loader failed")]
     Loader(#[source] Arc<E>),
     /// The loader panicked; the panic ended its own task only.

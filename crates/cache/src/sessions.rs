@@ -35,10 +35,10 @@ use crate::ttl::TtlClass;
 
 use self::written::Written;
 
-/// Sessions that are saved at once in one process wait for one another if they share one of these.
+/// Number of locks. Concurrent saves in one process wait for one another if they share one.
 const LOCKS: usize = 64;
 
-/// How long it is remembered that a session ended: longer than any request that had it takes.
+/// How long the end of a session is remembered: longer than any request that had it takes.
 const ENDED: Duration = Duration::from_secs(60 * 60);
 
 /// A store for `tower-sessions` on a [`TieredCache`]: in this process, and with an L2 in all.
@@ -109,7 +109,7 @@ enum Held {
     Ended,
 }
 
-/// Why a session was not found.
+/// Reason why a session was not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
     /// There is no such session.
@@ -144,7 +144,7 @@ impl CacheSessions {
         self
     }
 
-    /// The time of day, by which sessions expire; the system's unless set, for tests.
+    /// Sets the time of day by which sessions expire, for tests. By default the system's.
     #[must_use]
     pub fn now(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.now = Arc::new(now);
@@ -182,7 +182,7 @@ impl CacheSessions {
     async fn put(&self, key: &Key, data: Data, expiry_date: OffsetDateTime) -> session_store::Result<()> {
         let left = expiry_date - OffsetDateTime::from((self.now)());
         let Some(left) = Duration::try_from(left).ok().filter(|left| !left.is_zero()) else {
-            // It is over already.
+            // It has expired already.
             return self.end(key).await;
         };
         let held = Held::Live { data, expires: expiry_date.unix_timestamp() };
@@ -201,7 +201,7 @@ impl CacheSessions {
                 if self.sessions.set_in_l1(key, since, fill, Some(mark)).stored
                     && let Some(slot) = tiers.memory.peek(key)
                 {
-                    // Word of an end that came before this found nothing here to compare.
+                    // A notice of an end that came before this found nothing here to compare.
                     recheck(tiers, key, &slot);
                 }
                 Ok(())
@@ -230,7 +230,7 @@ impl CacheSessions {
         room(self.sessions.set(key, fill).await)
     }
 
-    /// The same for both tiers.
+    /// Returns the same for both tiers.
     fn packed(&self, l2: &L2, key: &Key, mut fill: Fill<Held>) -> session_store::Result<(Fill<Held>, New, Mark)> {
         let class = &self.sessions.class;
         self.sessions.cache.tiers.settle(class, &mut fill);
@@ -327,7 +327,7 @@ impl Held {
         matches!(self, Self::Live { expires, .. } if *expires <= OffsetDateTime::from(now).unix_timestamp())
     }
 
-    /// Bytes that it takes, about.
+    /// Returns its approximate size in bytes.
     fn weight(&self) -> usize {
         let inside = match self {
             Self::Live { data, .. } => {

@@ -99,33 +99,33 @@ impl Shapes {
         Self { store: Arc::new(redis::RedisShapes::new(client, keyspace)) }
     }
 
-    /// Hashes: fields of type `V` under a key, read and written one by one.
+    /// Creates hashes: fields of type `V` under a key, read and written one by one.
     #[cfg(feature = "redis")]
     pub fn hash<V: 'static>(&self, class: TtlClass, codec: impl crate::codec::Codec<V>) -> HashShape<V> {
         HashShape::new(self.bound(class), Arc::new(codec))
     }
 
-    /// Counters: numbers that go up and down.
+    /// Creates counters: numbers that go up and down.
     pub fn counter(&self, class: TtlClass) -> CounterShape {
         CounterShape(self.bound(class))
     }
 
-    /// Sets of texts.
+    /// Creates sets of texts.
     pub fn set(&self, class: TtlClass) -> SetShape {
         SetShape::new(self.bound(class))
     }
 
-    /// Sorted sets of texts with scores: feeds and leaderboards.
+    /// Creates sorted sets of texts with scores: feeds and leaderboards.
     pub fn sorted_set(&self, class: TtlClass) -> SortedSetShape {
         SortedSetShape::new(self.bound(class))
     }
 
-    /// Bitmaps: one bit a number, such as the number of a pupil.
+    /// Creates bitmaps: one bit per number, such as the number of a pupil.
     pub fn bitmap(&self, class: TtlClass) -> BitmapShape {
         BitmapShape::new(self.bound(class))
     }
 
-    /// Counts of different members, about right in fixed memory.
+    /// Creates approximate counts of distinct members, in fixed memory.
     pub fn unique(&self, class: TtlClass) -> UniqueShape {
         UniqueShape(self.bound(class))
     }

@@ -56,7 +56,7 @@ impl Deref for Slot {
 /// Times that decide how a slot may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Times {
-    /// Before this a hit needs no second thought; never later than `fresh_until`.
+    /// Until then a hit needs no full check; never later than `fresh_until`.
     calm_until: Moment,
     fresh_until: Moment,
     stale_until: Moment,
@@ -72,7 +72,7 @@ pub(crate) struct Times {
     eager: ShortSpan,
 }
 
-/// The times of a hit that needs no second thought.
+/// Times of a hit that needs no full check.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Calm {
     until: Moment,
@@ -126,7 +126,7 @@ impl Times {
         Self { quiet_until, ..Self::new(now, &lifetime) }
     }
 
-    /// Finds the next moment that needs a second thought.
+    /// Finds the next moment that needs a full check.
     fn rest(&mut self, now: Moment) {
         let eager_from =
             if self.eager.is_zero() { Moment::NEVER } else { self.ends.before(self.eager() * EAGER_WINDOW) };
@@ -169,7 +169,7 @@ impl Times {
     /// Prevents reloads before `until`.
     pub(crate) fn postpone(&mut self, now: Moment, until: Moment) {
         self.quiet_until = until;
-        // The next attempt is settled: chance had its say.
+        // The next attempt is settled: the random draw was made.
         if !self.eager.is_zero() {
             self.eager = ShortSpan::default();
             self.ahead_from = self.ahead_from.min(until);
@@ -205,7 +205,7 @@ impl Times {
         was_fresh
     }
 
-    /// Whether there is nothing left to serve.
+    /// Whether no value is left to serve.
     pub(crate) fn is_over(&self, now: Moment) -> bool {
         now >= self.stale_until
     }
@@ -286,7 +286,7 @@ mod tests {
         let mut times = Times::new(seconds(100), &lifetime);
         assert!(times.may_slide(seconds(110)));
         assert!(times.expire(seconds(112)));
-        // A reader that took the time before, and comes to slide behind it.
+        // A reader that took the time before, and slides after it.
         assert!(!times.may_slide(seconds(111)));
         assert_eq!(times.left(seconds(112)), zero);
     }

@@ -36,7 +36,7 @@ pub struct TierStats {
     pub evictions: Option<u64>,
     /// Steps that failed or took too long. Zero for L1.
     pub errors: u64,
-    /// Values that could not be written as bytes or read from them. Zero for L1.
+    /// Values that could not be encoded or decoded. Zero for L1.
     pub codec_errors: u64,
     /// Invalidations that the tier has not processed. Until then it is not read. Zero for L1.
     pub owed: u64,

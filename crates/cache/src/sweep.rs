@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::bell::{Bell, Call};
 use crate::tiers::Tiers;
 
-/// After a walk over the loads that did not come to its end.
+/// Pause after a walk over the loads that was not completed.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Starts the keeper of a cache. It ends with the cache.

@@ -32,7 +32,7 @@ impl Tag {
             if index > 0 {
                 text.push(text::SEPARATOR);
             }
-            // Invalidation fails the same way, so the tags still meet: nothing is lost by going on.
+            // Invalidation fails the same way, so the tags still match: continuing loses nothing.
             let _ = text::push_escaped(&mut text, &part);
         }
         Self(HashedText::bounded(&text))
@@ -69,7 +69,7 @@ impl Tag {
         }
     }
 
-    /// The tag's text.
+    /// Returns the tag's text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }

@@ -12,7 +12,7 @@ use crate::text::Prehashed;
 
 const SHARDS: usize = 16;
 
-/// Cells for tags without a record. A collision makes one fill not be stored, at worst.
+/// Cells for tags without a record. At worst, a collision keeps one fill from being stored.
 const CELLS: usize = 4096;
 
 /// Records per shard below which pruning is not worth a walk.
@@ -91,7 +91,7 @@ impl TagTable {
         record
     }
 
-    /// Gives up the records that no entry holds; their marks move to their cells.
+    /// Drops the records that no entry holds. Their marks move to their cells.
     pub(crate) fn prune(&self) {
         for shard in &self.shards {
             self.prune_shard(&mut shard.lock().unwrap_or_else(PoisonError::into_inner));

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-/// Between segments.
+/// Separates segments.
 pub(crate) const SEPARATOR: char = ':';
 
 /// Maximum length of a key or tag, in characters; a longer text ends in a digest.
@@ -72,7 +72,7 @@ fn hash_of(text: &str) -> u64 {
     SEED.get_or_init(RandomState::new).hash_one(text)
 }
 
-/// Byte index at which the character number `characters` starts, if the text is longer than that.
+/// Returns the byte index of character number `characters`, if the text is longer than that.
 fn cut_at(text: &str, characters: usize) -> Option<usize> {
     if text.len() <= characters {
         return None;
@@ -177,7 +177,7 @@ pub(crate) fn is_whole_digest(segment: &str) -> bool {
     is_digest(segment) && segment.len() == 65 && segment.bytes().skip(1).all(is_upper_hex)
 }
 
-/// The byte index of the first thing in `text` that no builder would have written, if any.
+/// Returns the byte index of the first part of `text` that no builder would have written.
 pub(crate) fn first_foreign(text: &str) -> Option<usize> {
     if let Some(at) = cut_at(text, LONGEST) {
         return Some(at);

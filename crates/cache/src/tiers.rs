@@ -87,7 +87,7 @@ impl Tiers {
         (state != State::Dead).then_some((slot, state))
     }
 
-    /// The value that L1 holds, for a loader that may find that it still holds.
+    /// Returns the value of L1, for a loader that may confirm it.
     pub(crate) fn known<V: Send + Sync + 'static>(&self, key: &Key) -> Option<Known<V>> {
         let (slot, _) = self.peek(key)?;
         let tags = slot.stamps.tags();

@@ -40,12 +40,12 @@ impl Touched {
         self.tags.extend(other.tags);
     }
 
-    /// The keys, in the order in which they were added; a key may stand here twice.
+    /// Returns the keys, in the order in which they were added; a key may occur twice.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
         self.keys.iter()
     }
 
-    /// The tags, in the order in which they were added; a tag may stand here twice.
+    /// Returns the tags, in the order in which they were added; a tag may occur twice.
     pub fn tags(&self) -> impl ExactSizeIterator<Item = &Tag> {
         self.tags.iter()
     }

@@ -65,11 +65,11 @@ pub struct TtlClass {
 impl TtlClass {
     /// Sessions of users: 24 hours.
     pub const SESSION: Self = Self::new("session", hours(24));
-    /// Results that are costly to compute: 1 hour.
+    /// Results that are expensive to compute: 1 hour.
     pub const COMPUTATION: Self = Self::new("computation", hours(1));
     /// Answers of an API: 5 minutes.
     pub const API: Self = Self::new("api", Duration::from_secs(5 * 60));
-    /// Whatever has no class of its own: 5 minutes.
+    /// Values without a class of their own: 5 minutes.
     pub const DEFAULT: Self = Self::new("default", Duration::from_secs(5 * 60));
 
     /// A class of your own. Two classes of one name share statistics and invalidations.
@@ -243,12 +243,12 @@ impl TtlClass {
         self
     }
 
-    /// The name under which statistics are kept.
+    /// Returns the name under which statistics are kept.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The lifetime, unless the loader chooses another.
+    /// Returns the lifetime, unless the loader chooses another.
     pub const fn ttl(&self) -> Duration {
         self.ttl
     }
@@ -305,13 +305,13 @@ impl TtlClass {
         if is_negative { self.grace.min(believed) } else { self.grace }
     }
 
-    /// The grace of values.
+    /// Returns the grace of values.
     #[cfg(feature = "tower")]
     pub(crate) fn grace_period(&self) -> Duration {
         self.grace
     }
 
-    /// How long before its end a value is refreshed.
+    /// Returns how long before its end a value is refreshed.
     pub(crate) fn ahead(&self) -> Duration {
         self.ahead
     }
@@ -321,7 +321,7 @@ impl TtlClass {
         load.unwrap_or_default().min(LONGEST) * u32::from(self.eagerness) / 100
     }
 
-    /// The end of a sliding life, after the load.
+    /// Returns the end of a sliding life, after the load.
     pub(crate) fn cap(&self) -> Option<Duration> {
         self.sliding
     }

@@ -383,12 +383,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.cache.expire_key(key).await
     }
 
-    /// The class of this handle.
+    /// Returns the class of this handle.
     pub fn class(&self) -> &TtlClass {
         &self.class.ttl
     }
 
-    /// The cache behind this handle.
+    /// Returns the cache behind this handle.
     pub fn cache(&self) -> &TieredCache {
         &self.cache
     }

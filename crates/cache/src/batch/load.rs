@@ -93,7 +93,7 @@ struct Filled<V> {
     loaded_in: Duration,
     /// Number of notices that each flight had received when the loader was called.
     began: Vec<u64>,
-    /// Whether something of each key was there before.
+    /// Whether each key had a value before.
     was_there: Vec<bool>,
 }
 

@@ -26,7 +26,7 @@ use crate::text::Prehashed;
 /// The loader's error for batches that only read. Only such a batch joins their flights.
 enum Nobody {}
 
-/// The loader that such a batch doesn't have.
+/// The missing loader of such a batch.
 type NoLoader<V> = fn(Vec<Key>) -> std::future::Ready<Result<Vec<(Key, Fill<V>)>, Nobody>>;
 
 /// How the value of one key will be known.
@@ -204,7 +204,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if let Some(runtime) = runtime.as_ref().filter(|_| !own.is_empty())
             && let Some(loader) = loader.take()
         {
-            // The one call is made now, so nothing is waited for that may turn out too old.
+            // The one call is made now, so no flight is joined that may turn out too old.
             for (key, awaited) in &mut awaited {
                 if let Awaited::Others(_, Some(_)) = awaited {
                     *awaited = self.enter_many::<E>(key, &mut own, false);
@@ -240,7 +240,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     late.push(key.clone());
                 }
             }
-            // From here to the launch nothing is waited for, as above.
+            // No foreign code runs until the launch, as above.
             for key in late {
                 let read = self.enter_many::<E>(&key, &mut own, false);
                 if let Awaited::Own(flight) | Awaited::Others(flight, _) = &read {

@@ -94,7 +94,7 @@ impl<V, C: Codec<V>> Codec<V> for Compressed<C> {
                 let claimed = u32::from_be_bytes([*a, *b, *c, *d]);
                 let length = usize::try_from(claimed).unwrap_or(usize::MAX);
                 within(length, self.inner.limit())?;
-                // Never makes more room than it is allowed; more than that is an error of its own.
+                // Never allocates more than it may; a larger result is an error of its own.
                 let plain = decompress(small, length).map_err(CodecError::failed)?;
                 if plain.len() != length {
                     return Err(CodecError::failed("fewer bytes than were compressed"));
@@ -111,7 +111,7 @@ impl<V, C: Codec<V>> Codec<V> for Compressed<C> {
     }
 }
 
-/// One around another would have the other's form, and its bytes would be read for the other's.
+/// Nested compression would have the other's form, and its bytes would be read as the other's.
 fn is_compressed<V, C: Codec<V>>(inner: &C) -> bool {
     inner.form() & COMPRESSED != 0
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Has the load made in a task of its own.
+/// Starts the load in a task of its own.
 pub(crate) type GoOn = Box<dyn FnOnce() + Send>;
 
 /// A future runs only while it is polled, and its owner may hold it without polling it. So a load

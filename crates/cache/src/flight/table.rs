@@ -15,9 +15,9 @@ const SHARDS: usize = 64;
 /// Number of fenced loads below which a walk to remove ended ones is not worth it.
 const PRUNE_FROM: usize = 64;
 
-/// How a caller came in.
+/// Result of a caller's entry.
 pub(crate) enum Entered<T> {
-    /// The value was there after all.
+    /// The value existed after all.
     Found(T),
     /// Another caller's load is in progress.
     Joined(Arc<Flight>),
@@ -126,7 +126,7 @@ impl FlightTable {
     pub(crate) fn cut_off(&self, now: Duration) -> Option<Duration> {
         let (mut overdue, mut next) = (Vec::new(), None::<Duration>);
         let mut is_over = |flight: &Arc<Flight>| {
-            // One without a limit is about to get it, and rings then.
+            // A load without a limit is about to get it, and rings then.
             let Some((at, _)) = flight.limit.get() else { return false };
             if *at > now {
                 next = Some(next.map_or(*at, |next| next.min(*at)));
@@ -150,7 +150,7 @@ impl FlightTable {
         next
     }
 
-    /// Keeps hold of loads that are no longer in the table, so that they too are ended in time.
+    /// Keeps loads that are no longer in the table, so that they too are ended in time.
     fn run_on(&self, flights: impl IntoIterator<Item = Arc<Flight>>) {
         let mut flights = flights.into_iter().peekable();
         if flights.peek().is_none() {

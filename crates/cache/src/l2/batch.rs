@@ -19,10 +19,10 @@ use super::tier::{RedisTier, millis};
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// Tags whose generations one command reads.
+/// Number of tags whose generations one command reads.
 const TAGS: usize = 256;
 
-/// Longer than the client lets any command take.
+/// Longer than the client's limit of any command.
 pub(super) const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A key to read, with the head of an entry that is known to be invalid.
@@ -382,7 +382,7 @@ impl RedisTier {
     }
 }
 
-/// The names of the values that these items change.
+/// Returns the names of the values that these items change.
 pub(super) fn values_of(items: &[Item]) -> Vec<String> {
     items.iter().filter_map(|item| item.names.first().cloned()).collect()
 }

@@ -34,7 +34,7 @@ pub(super) struct Bounded {
     /// The names of the value and of its fence.
     pub(super) keys: [String; 2],
     pub(super) entry: Arg,
-    /// How long Redis keeps it, in ms.
+    /// Time that Redis keeps it, in ms.
     pub(super) ttl: Arg,
     /// Deadline until which it may be stored, in µs of the server's clock.
     pub(super) bound: Arg,
@@ -62,7 +62,7 @@ impl RedisTier {
         }
         let times = asked.into_iter().map(|(server, name)| async move {
             let time = self.time_of(name).await?;
-            // The answer is older than now by the way here at most.
+            // The reply is older than now by at most its travel time.
             let left = left.saturating_sub(begun.elapsed());
             Ok::<_, Error>((server, time.saturating_add(u64::try_from(left.as_micros()).unwrap_or(u64::MAX))))
         });

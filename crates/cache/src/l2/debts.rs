@@ -14,7 +14,7 @@ use crate::tag::Tag;
 
 /// If there are more, one debt that clears everything replaces them.
 const LIMIT: usize = 10_000;
-/// Something to be invalidated in L2.
+/// An invalidation for L2.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Debt {
     Key(Key),
@@ -24,7 +24,7 @@ pub(crate) enum Debt {
     Pattern(Pattern, Option<String>),
     Class(String),
     All,
-    /// No invalidation: an entry that is to be put there, and to stay.
+    /// Not an invalidation: an entry that must be stored, and stays.
     #[cfg(feature = "sessions")]
     End(End),
 }
@@ -62,7 +62,7 @@ struct Book {
 impl Book {
     fn owe(&mut self, debt: Debt) {
         self.next += 1;
-        // Everything covers whatever comes after it as well, since it is yet to be paid.
+        // Everything covers later debts as well, since it is not paid yet.
         let debt = if !debt.is_last() && self.debts.contains_key(&Debt::All) { Debt::All } else { debt };
         self.debts.insert(debt, self.next);
         if self.debts.len() > LIMIT {
@@ -79,7 +79,7 @@ impl Book {
 #[derive(Default)]
 pub(super) struct Debts {
     book: Mutex<Book>,
-    /// How many, to be read without the lock.
+    /// Number of debts, readable without the lock.
     count: AtomicUsize,
 }
 
@@ -88,7 +88,7 @@ impl Debts {
         self.count.load(Ordering::SeqCst) as u64
     }
 
-    /// Takes debts on.
+    /// Adds debts.
     pub(super) fn add(&self, debts: impl IntoIterator<Item = Debt>) {
         let mut book = self.book();
         debts.into_iter().for_each(|debt| book.owe(debt));
@@ -101,12 +101,12 @@ impl Debts {
         !book.debts.is_empty() && !mem::replace(&mut book.is_paying, true)
     }
 
-    /// Gives the payer's duty back, whatever is left.
+    /// Gives the payer's role back, whatever is left.
     pub(super) fn stop_paying(&self) {
         self.book().is_paying = false;
     }
 
-    /// Ends the payer's duty if nothing is left.
+    /// Ends the payer's role if nothing is left.
     pub(super) fn is_settled(&self) -> bool {
         let mut book = self.book();
         book.is_paying = !book.debts.is_empty();

@@ -1,4 +1,4 @@
-//! An entry that says that something is over.
+//! An entry that marks an end.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

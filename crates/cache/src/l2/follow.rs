@@ -29,7 +29,7 @@ impl Attempts {
     }
 }
 
-/// Hears of changes.
+/// Receives changes.
 pub(crate) struct Following {
     tracking: Tracking,
 }
@@ -44,7 +44,7 @@ impl Following {
     }
 }
 
-/// Whether a class is written so in a mark.
+/// Whether a mark names this class.
 pub(crate) fn is_named(class: &str, mark: &str) -> bool {
     names::escaped(class) == mark
 }
@@ -94,7 +94,7 @@ impl L2 {
         self.failed("follow", &Forbidden);
     }
 
-    /// Believes nothing that is remembered, until it is followed again.
+    /// Ignores all remembered replies until it is followed again.
     pub(crate) fn is_not_followed(&self) {
         self.follows(None);
         self.tier.recall.drop_all();
@@ -125,7 +125,7 @@ impl L2 {
         Some(meaning)
     }
 
-    /// Whether L2 still holds this very entry, by the one name or the other.
+    /// Whether L2 still holds exactly this entry, under either id.
     pub(crate) async fn holds(&self, key: &Key, id: EntryId, other: Option<EntryId>) -> bool {
         matches!(self.tier.holds(key, id, other).await, Ok(true))
     }

@@ -1,4 +1,4 @@
-//! Invalidation in L2, each kind one step; of a pattern in `pattern`, of many keys in `batch`.
+//! Invalidation in L2, each kind in one step; patterns are in `pattern`, many keys in `batch`.
 
 use futures_util::future::try_join_all;
 use tidegate_redis::{Arg, Client, Error, Topology};

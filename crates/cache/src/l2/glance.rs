@@ -100,7 +100,7 @@ impl RedisTier {
         let name = self.names.value(key);
         let server = self.server_of(&name);
         let get = async {
-            // A timer costs as much as all else here, and the client has its own.
+            // A timer is as slow as all the rest here, and the client has its own.
             if patience.left() >= self.client.timeout() {
                 return self.client.get(&name).await.ok().flatten();
             }

@@ -63,7 +63,7 @@ impl RedisTier {
         let is_cluster = self.client.topology() == Topology::Cluster;
         let mut by_slot: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (index, key) in keys.iter().enumerate() {
-            // The name's own tag is the key.
+            // The hash tag of the name is the key.
             let slot = if is_cluster { Client::slot_of(key.as_str()) } else { 0 };
             by_slot.entry(slot).or_default().push(index);
         }

@@ -53,7 +53,7 @@ impl Waiting {
     }
 }
 
-/// How long a miss of the class waits for another process, if the class says so.
+/// Returns how long a miss of the class waits for another process, if the class sets it.
 fn wait(class: &TtlClass) -> Option<Duration> {
     class.load_wait.or(class.hard())
 }
@@ -66,7 +66,7 @@ impl RedisTier {
 }
 
 impl L2 {
-    /// The most that a miss waits for the load of another process.
+    /// Returns the maximum time that a miss waits for the load of another process.
     pub(super) fn wait_of(&self, class: &Class) -> Duration {
         wait(&class.ttl).unwrap_or(self.tier.wait)
     }

@@ -15,7 +15,7 @@ const CELLS: u16 = 128;
 
 pub(super) struct Names {
     prefix: String,
-    /// Id in the marks of this process, which has acted on them before it makes them.
+    /// Id in the marks of this process, which has acted on them before it sets them.
     sender: String,
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Meaning {
     Class(String),
     Pattern(Pattern, Option<String>),
     All,
-    /// Something may have been missed.
+    /// A notice may have been missed.
     Unknown,
 }
 
@@ -74,12 +74,12 @@ impl Names {
         self.name(&["cn:", &self.sender, ":k:{", key.as_str(), "}"])
     }
 
-    /// The field of the epoch that counts the invalidations of a class.
+    /// Returns the field of the epoch that counts the invalidations of a class.
     pub(super) fn class_field(class: &str) -> String {
         format!("c:{class}")
     }
 
-    /// The class whose invalidations this field of the epoch counts.
+    /// Returns the class whose invalidations this field of the epoch counts.
     pub(super) fn class_of(field: &str) -> Option<&str> {
         field.strip_prefix("c:")
     }
@@ -107,7 +107,7 @@ impl Names {
         [self.name(&["cf:{", &glob, "}"]), self.name(&["c:{", &glob, "}"])]
     }
 
-    /// The key of the cache that a value's or fence's key stands for.
+    /// Returns the cache key of a value's or fence's name.
     pub(super) fn key_of(&self, name: &str) -> Option<Key> {
         let rest = self.rest(name)?;
         let key = rest.strip_prefix("c:{").or_else(|| rest.strip_prefix("cf:{"))?.strip_suffix('}')?;
@@ -154,10 +154,10 @@ impl Names {
     }
 }
 
-/// A class's name without anything that separates.
+/// Returns a class's name without separators.
 pub(super) fn escaped(class: &str) -> String {
     let mut name = String::with_capacity(class.len());
-    // A `str` can always be written.
+    // Writing a `str` never fails.
     let _ = text::push_escaped(&mut name, &class);
     name
 }

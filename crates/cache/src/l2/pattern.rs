@@ -11,9 +11,9 @@ use crate::pattern::Pattern;
 
 /// Approximate number of keys per step of a walk.
 const STEP: u64 = 1000;
-/// Keys that one `UNLINK` takes at most.
+/// Maximum number of keys of one `UNLINK`.
 const BATCH: usize = 256;
-/// Bytes from the start of an entry that surely hold the name of its class.
+/// Bytes from the start of an entry that certainly contain the name of its class.
 const START: u64 = 1023;
 /// Maximum number of walks, if keys move from one primary to another meanwhile.
 const WALKS: usize = 3;
@@ -58,7 +58,7 @@ impl RedisTier {
             cursor = answer.next().unwrap_or(Value::Nil).into_text()?;
             let mut found = Vec::new();
             for name in answer.next().unwrap_or(Value::Array(Vec::new())).into_array()? {
-                // A name that is no text was not written here.
+                // This crate does not write names that are not text.
                 let Ok(name) = name.into_text() else { continue };
                 if self.names.key_of(&name).is_some_and(|key| pattern.matches(key.as_str())) {
                     found.push(name);

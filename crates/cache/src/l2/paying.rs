@@ -52,7 +52,7 @@ impl L2 {
         owes
     }
 
-    /// Takes debts on and has them paid.
+    /// Adds debts and starts paying them.
     pub(super) fn owe(self: &Arc<Self>, debts: impl IntoIterator<Item = Debt>) {
         self.debts.add(debts);
         self.start_paying();
@@ -119,7 +119,7 @@ impl Drop for Owing {
     }
 }
 
-/// The task that pays; at most one.
+/// The only task that pays.
 struct Payer {
     l2: Weak<L2>,
     is_done: bool,

@@ -22,9 +22,9 @@ pub(super) const KEEP: Duration = Duration::from_millis(800);
 /// Age from which the first reader that needs a reply renews it, while the others use the old one.
 pub(super) const RENEW: Duration = Duration::from_millis(400);
 
-/// Tags that are remembered at most.
+/// Maximum number of remembered tags.
 const TAGS: usize = 16_384;
-/// Servers whose clock is remembered at most; a cluster has at most 1,000 of them.
+/// Maximum number of servers with a remembered clock. A cluster has at most 1,000 servers.
 const SERVERS: usize = 1024;
 /// Counters for moves of tags. At worst, tags of one counter drop each other's replies.
 const CELLS: usize = 64;
@@ -114,7 +114,7 @@ pub(super) struct Asked {
 pub(super) enum Said {
     /// They are in force; the clock of the epoch's server shows at most this number of µs.
     Valid(u64),
-    /// They are others, as far as is remembered.
+    /// They differ, according to memory.
     Other,
     /// Nothing is remembered.
     Nothing,
@@ -125,7 +125,7 @@ pub(super) enum Said {
 pub(super) enum Tagged {
     /// All known generations that it carries are in force; these tags must be queried.
     Unknown(Vec<(Tag, Bytes)>),
-    /// One of them is another, as far as is remembered.
+    /// One of them differs, according to memory.
     Other,
 }
 
@@ -147,7 +147,7 @@ impl Recall {
         }
     }
 
-    /// Whether an entry of this epoch and class, which had moved so often, is valid.
+    /// Whether an entry of this epoch and class, which had moved this often, is valid.
     pub(super) fn judge_epoch(&self, carried: &Bytes, class: &str, moves: u64) -> Said {
         let (memory, now) = (self.epoch(), Instant::now());
         let Some(told) = memory.told.as_ref().filter(|told| told.is_good(now)) else { return Said::Nothing };
@@ -217,7 +217,7 @@ impl Recall {
         memory.told.remove(tag);
     }
 
-    /// Words of moves may have been lost, or a server may have become another.
+    /// Notices of moves may have been lost, or a server may have been replaced.
     pub(super) fn drop_all(&self) {
         self.drop_epoch();
         {

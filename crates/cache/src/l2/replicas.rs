@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 pub(super) struct ReplicaReads {
     window: Duration,
     lately: Mutex<Lately>,
-    /// Looked for as soon as changes are followed, which needs a runtime as well.
+    /// Discovered as soon as changes are followed, which needs a runtime as well.
     replicas: OnceLock<Replicas>,
 }
 

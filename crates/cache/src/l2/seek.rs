@@ -22,7 +22,7 @@ use crate::fill::Fill;
 use crate::inquiry::Inquiry;
 use crate::key::Key;
 
-/// How often a value that was noticed to have changed is compared again, before L1 goes without it.
+/// Maximum number of comparisons of a changed value, before L1 does without it.
 pub(super) const CONFIRMATIONS: usize = 3;
 
 /// Result of a query of L2.
@@ -116,7 +116,7 @@ impl L2 {
         self.seek_until_known(key, class, codec, inquiry, (Some(past), false), patience).await
     }
 
-    /// `past` is an entry that is not wanted any more; then whether a stale one is.
+    /// `past` is an entry that must be replaced, with whether a stale one is accepted.
     async fn seek_until_known<V: 'static>(
         self: &Arc<Self>,
         key: &Key,

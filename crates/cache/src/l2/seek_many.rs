@@ -23,7 +23,7 @@ use crate::fill::Fill;
 use crate::inquiry::Inquiry;
 use crate::key::Key;
 
-/// Keys for whose steps a batch may wait as long as a single read may.
+/// Number of keys for which a batch may wait as long as a single read.
 const KEYS_A_PATIENCE: usize = 1000;
 
 /// A key of a batch, and its notices.
@@ -158,7 +158,7 @@ impl L2 {
                             Ok(fill) => candidates.push(Candidate { index, fill, id, left, is_stale: true, noticed }),
                             Err(error) => self.codec_failed(class, key, &error),
                         }
-                        // One is enough to fall back on.
+                        // One is enough as a fallback.
                         may_be_stale = false;
                         Some(id.head().to_vec())
                     }
@@ -328,7 +328,7 @@ impl L2 {
             if disturbed.is_empty() {
                 return known;
             }
-            // Changed once more after the last comparison that is made.
+            // Changed once more after the last comparison.
             if round == CONFIRMATIONS {
                 disturbed.iter().for_each(|at| known[*at] = None);
                 return known;

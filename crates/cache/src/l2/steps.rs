@@ -11,7 +11,7 @@ use super::patience::{Impatience, Patience};
 pub(super) const KEYS: usize = 64;
 /// Bytes of one step, or after which it gets no further value.
 pub(super) const BYTES: usize = 256 << 10;
-/// Keys on their way at once, so that the commands of others come through between them.
+/// Keys in flight at once, so that the commands of others run between them.
 pub(super) const UNDER_WAY: usize = 1024;
 
 /// Keys and arguments that one key of the cache adds to a script.
@@ -19,7 +19,7 @@ pub(super) struct Item {
     /// The keys in Redis, all of one slot.
     pub(super) names: Vec<String>,
     pub(super) args: Vec<Arg>,
-    /// About how long the arguments are.
+    /// Approximate length of the arguments.
     pub(super) bytes: usize,
 }
 
@@ -50,7 +50,7 @@ impl Servers<'_> {
     }
 }
 
-/// The answers of several steps, each of which may fail by itself.
+/// Replies of several steps, each of which may fail on its own.
 pub(super) struct Answered<T> {
     /// In the order of the items; `None` if a step failed.
     pub(super) answers: Vec<Option<T>>,
@@ -140,7 +140,7 @@ struct Group {
 }
 
 fn grouped(is_cluster: bool, items: Vec<Item>) -> Vec<Group> {
-    // Outside a cluster keys of all slots meet in one script.
+    // Outside a cluster, one script takes keys of all slots.
     let slot_of = |item: &Item| item.names.first().filter(|_| is_cluster).map_or(0, |name| Client::slot_of(name));
     let mut open: BTreeMap<u16, Group> = BTreeMap::new();
     let mut full = Vec::new();
@@ -174,7 +174,7 @@ mod tests {
         };
         assert_eq!(of(130, 10), [64, 64, 2]);
         assert_eq!(of(5, BYTES / 2), [2, 2, 1]);
-        // One that is too big by itself goes by itself.
+        // A key that is too large on its own has its own step.
         assert_eq!(of(3, BYTES * 2), [1, 1, 1]);
         assert_eq!(of(0, 0), [0; 0]);
     }

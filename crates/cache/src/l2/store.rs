@@ -15,7 +15,7 @@ use crate::inquiry::Inquiry;
 use crate::key::Key;
 use crate::ttl::TtlClass;
 
-/// The most that Redis keeps an entry, grace included: the epoch outlives it.
+/// Maximum time that Redis keeps an entry, grace included: the epoch outlives it.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl L2 {

@@ -47,7 +47,7 @@ impl Ticket {
         &self.key
     }
 
-    /// Runs the load, and renews the fence until it ends: other processes wait for it as long.
+    /// Runs the load, and renews its fence until it ends, because other processes wait as long.
     pub(crate) async fn renewed_during<T>(&self, load: impl Future<Output = T>) -> T {
         self.l2.renewing(&[(&self.key, &self.fence)], load).await
     }

@@ -47,13 +47,13 @@ impl Tickets {
         Some(Fenced { key: key.clone(), fence: self.fence(key)?, past: self.past.get(key).cloned() })
     }
 
-    /// Runs the load, and renews the fences until it ends: other processes wait for it as long.
+    /// Runs the load, and renews its fences until it ends, because other processes wait as long.
     pub(crate) async fn renewed_during<T>(&self, load: impl Future<Output = T>) -> T {
         let fences: Vec<(&Key, &str)> = self.fences.iter().map(|(key, fence)| (key, fence.as_str())).collect();
         self.l2.renewing(&fences, load).await
     }
 
-    /// Its fence does not stand any more.
+    /// Notes that its fence is no longer in force.
     pub(super) fn ended(&mut self, key: &Key) {
         self.fences.remove(key);
     }

@@ -43,7 +43,7 @@ pub struct RedisTier {
     /// How this process receives changes, and whether it also publishes them.
     pub(super) ways: Ways,
     ids: AtomicU64,
-    /// First of the ids.
+    /// The first id.
     first_id: u64,
     pub(super) patience: Duration,
     pub(super) wait: Duration,
@@ -53,7 +53,7 @@ pub struct RedisTier {
 }
 
 impl RedisTier {
-    /// A tier behind this client. Needs no round trip.
+    /// Creates a tier behind this client. Needs no round trip.
     pub fn new(client: Client, keyspace: &Keyspace) -> Self {
         let (names, first_id) = (Names::new(keyspace), rand::random());
         Self {
@@ -149,7 +149,7 @@ impl RedisTier {
         self
     }
 
-    /// A number that no other fill has.
+    /// Returns an id that no other fill has.
     pub(super) fn next_id(&self) -> EntryId {
         loop {
             // Every process counts from a random number.
@@ -176,7 +176,7 @@ pub(super) fn millis(duration: Duration) -> Arg {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1).into()
 }
 
-/// Whether another program keeps something of another type under the key. It counts as nothing.
+/// Whether another program stores another type under the key. It counts as no value.
 pub(super) fn is_foreign(error: &Error) -> bool {
     error.code() == Some("WRONGTYPE")
 }

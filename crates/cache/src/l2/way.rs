@@ -58,7 +58,7 @@ impl Ways {
         if self.was_silent.swap(false, Ordering::SeqCst) { self.channel.publish(all_mark).await } else { Ok(()) }
     }
 
-    /// Forgets the way, unless it was chosen: it is refused now.
+    /// Forgets the way, unless it was chosen, because it is refused now.
     pub(super) fn doubt(&self) {
         if self.may_track {
             self.take(Way::Unknown);

@@ -25,9 +25,9 @@ pub(super) enum Because {
 /// Requests that may share a query to the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Company {
-    /// All without an `Authorization`.
+    /// All requests without an `Authorization`.
     All,
-    /// All with one: the response said that they may share it (RFC 9111, 3.5).
+    /// All requests with one: the response said that they may share it (RFC 9111, 3.5).
     Authorized,
     /// No other request.
     None,
@@ -61,7 +61,7 @@ impl Alone {
         }
     }
 
-    /// A response says that authorized requests may share it; it is fresh until `end`.
+    /// Notes that authorized requests may share a response, which is fresh until `end`.
     pub(super) fn note_open(&self, key: &Key, end: Duration) {
         self.open.insert(key.clone(), end.saturating_add(REMEMBERED));
     }
@@ -70,7 +70,7 @@ impl Alone {
         self.open.get(key).is_some_and(|until| now < until)
     }
 
-    /// A response says that it may be shared: the next request is one for all who wait.
+    /// Notes that a response may be shared: the next request is one for all that wait.
     pub(super) fn forget(&self, key: &Key, is_authorized: bool) {
         self.notes.remove(&(key.clone(), is_authorized));
     }

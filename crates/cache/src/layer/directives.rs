@@ -1,4 +1,4 @@
-//! `Cache-Control`, as requests and responses write it.
+//! `Cache-Control` in requests and responses.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Directives {
         directives
     }
 
-    /// Whether it is there, with an argument or without.
+    /// Whether the directive is there, with an argument or without.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }

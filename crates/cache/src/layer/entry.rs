@@ -20,7 +20,7 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    /// Bytes that it takes, about.
+    /// Returns its approximate size in bytes.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Unshared => size_of::<Self>(),
@@ -40,7 +40,7 @@ pub(super) struct Kept {
     pub(super) selection: Selection,
 }
 
-/// Headers that speak of a connection, not of the response (RFC 9110, 7.6.1).
+/// Headers of a connection, not of the response (RFC 9110, 7.6.1).
 const OF_THE_CONNECTION: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -54,13 +54,13 @@ const OF_THE_CONNECTION: [HeaderName; 9] = [
 ];
 
 impl Kept {
-    /// RFC 9111, 4.2.3. A clock that was set back makes nothing younger than it came.
+    /// RFC 9111, 4.2.3. A clock that was set back makes no response younger than it came.
     pub(super) fn age(&self, now: SystemTime) -> Duration {
         let resident = now.duration_since(self.received).unwrap_or_default();
         self.freshness.initial_age.saturating_add(resident)
     }
 
-    /// Its headers as they are sent on now.
+    /// Returns its headers as they are sent now.
     pub(super) fn headers_at(&self, now: SystemTime) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.insert(AGE, HeaderValue::from(self.age(now).as_secs()));
@@ -68,7 +68,7 @@ impl Kept {
     }
 }
 
-/// Bytes that headers take, about.
+/// Returns the approximate size of headers in bytes.
 pub(super) fn weight(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
 }

@@ -7,7 +7,7 @@ use http::{StatusCode, response};
 
 use super::directives::Directives;
 
-/// Statuses whose meaning for a cache is known here. Partial content is not.
+/// Statuses that this cache understands. Partial content is not one of them.
 const UNDERSTOOD: [u16; 15] = [200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 451, 501];
 
 /// Whether a response of this status says nothing about the target for other clients: one client
@@ -33,7 +33,7 @@ pub(super) struct Freshness {
 }
 
 impl Freshness {
-    /// How much longer it is fresh once received.
+    /// Returns how much longer it is fresh once received.
     pub(super) fn left(&self) -> Duration {
         self.lifetime.saturating_sub(self.initial_age)
     }

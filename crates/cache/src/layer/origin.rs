@@ -1,4 +1,4 @@
-//! Asking the service behind the cache, once for all who wait.
+//! Queries to the service behind the cache, once for all waiting requests.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -23,9 +23,9 @@ use crate::fill::Fill;
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// Headers that take more than this are not kept.
+/// Headers above this size are not kept.
 const MOST_HEADERS: usize = 64 << 10;
-/// Statuses that say the origin failed (RFC 5861, 4).
+/// Statuses of a failed origin (RFC 5861, 4).
 pub(super) const FAILURES: [u16; 4] = [500, 502, 503, 504];
 /// Headers of a 304 that describe another body, and replace no kept header (RFC 9111, 3.2).
 const OF_THE_BODY: [&str; 5] =
@@ -218,7 +218,7 @@ pub(super) fn assess(
     if weight(&head.headers) > MOST_HEADERS { Err("size") } else { Ok((freshness, selection)) }
 }
 
-/// Whether a 304 speaks of this response (RFC 9111, 4.3.4).
+/// Whether a 304 confirms this response (RFC 9111, 4.3.4).
 fn still_holds(old: &Kept, headers: &HeaderMap) -> bool {
     match (old.headers.get(ETAG), headers.get(ETAG)) {
         (Some(old), Some(new)) => wants::is_same_tag(old, new),
@@ -249,7 +249,7 @@ fn renewed(old: &HeaderMap, new: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Whether the body has the length that the response said, if it said one.
+/// Whether the body has the length that the response states, if it states one.
 fn has_length(head: &response::Parts, length: usize) -> bool {
     head.headers.get_all(CONTENT_LENGTH).iter().all(|told| told.as_bytes() == length.to_string().as_bytes())
 }

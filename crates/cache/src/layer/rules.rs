@@ -46,7 +46,7 @@ pub(super) struct Rules {
 pub(super) enum Plan {
     /// No response is kept and none is dropped.
     Forward(Why),
-    /// A read of which nothing is kept, for this reason.
+    /// A read whose response is not kept, for this reason.
     Pass(Why, &'static str),
     /// It may change its target.
     Change(Target),
@@ -93,7 +93,7 @@ impl Rules {
         }
     }
 
-    /// The time by which the cache goes.
+    /// Returns the time of the cache's clock.
     pub(super) fn clock_time(&self) -> Duration {
         self.cache.cache().tiers.clock.now()
     }
@@ -109,7 +109,7 @@ impl Rules {
         tags
     }
 
-    /// The response that came, as it is sent on.
+    /// Returns the response as it is sent on.
     pub(super) fn pass<R>(&self, response: Response<R>, done: Done) -> Response<CachedBody<R>>
     where
         R: Body<Data = bytes::Bytes>,
@@ -120,7 +120,7 @@ impl Rules {
         Response::from_parts(head, CachedBody::through(body))
     }
 
-    /// The answer that a kept response is to a request.
+    /// Returns a kept response as the answer to a request.
     pub(super) fn answer<R>(&self, kept: &Kept, wants: &Wants, done: Done) -> Response<CachedBody<R>>
     where
         R: Body<Data = bytes::Bytes>,
@@ -140,7 +140,7 @@ impl Rules {
         response
     }
 
-    /// An answer of the cache's own.
+    /// Returns an answer of the cache itself.
     pub(super) fn refusal<R>(&self, status: StatusCode, done: Done) -> Response<CachedBody<R>>
     where
         R: Body<Data = bytes::Bytes>,

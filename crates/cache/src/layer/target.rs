@@ -54,7 +54,7 @@ impl Target {
         if let Some(authority) = authority.filter(|authority| *authority != host) {
             told.add("@authority", &[authority.as_bytes()]);
         }
-        // A framework builds links by the header, whatever else names the host.
+        // A framework builds links by the header, even if something else names the host.
         let lines = |name: &HeaderName| -> Vec<&[u8]> {
             request.headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
         };
@@ -68,7 +68,7 @@ impl Target {
         Self { scope, scheme, host, path: path_of(&request.uri), digest: told.digest() }
     }
 
-    /// The key of whatever answers first.
+    /// Returns the key of the first response.
     pub(super) fn key(&self) -> Option<Key> {
         self.build(None)
     }
@@ -90,7 +90,7 @@ impl Target {
         key.build().ok()
     }
 
-    /// The tag of all that is kept for the target, whatever headers chose it.
+    /// Returns the tag of all kept responses of the target, whatever headers chose them.
     pub(super) fn tag(&self) -> Tag {
         Tag::of(["http", self.scope.as_str(), self.scheme, &self.host, &self.path])
     }

@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 use http::header::{HeaderMap, HeaderName, VARY};
 use sha2::{Digest, Sha256};
 
-/// More headers than this make nearly every request another variant: such a response is not kept.
+/// With more headers than this, nearly every request is another variant, so it is not kept.
 const MOST: usize = 8;
 
 /// The headers that chose a response, and a hash of their values, which may be credentials.
@@ -35,12 +35,12 @@ impl Selection {
         Some(Self { names, digest })
     }
 
-    /// Whether a response that this chose answers the request too.
+    /// Whether a response with this selection answers the request too.
     pub(super) fn admits(&self, request: &HeaderMap) -> bool {
         self.names.is_empty() || self.digest == digest(&self.names, request)
     }
 
-    /// The name of the variant that this request wants.
+    /// Returns the name of the variant for this request.
     pub(super) fn variant(&self, request: &HeaderMap) -> String {
         HEXLOWER.encode(&digest(&self.names, request)[..16])
     }

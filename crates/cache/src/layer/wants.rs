@@ -17,17 +17,17 @@ pub(super) type Why = &'static str;
 /// Relation of a kept response to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Its answer.
+    /// It answers the request.
     Fresh,
-    /// Its answer, while another is fetched.
+    /// It answers the request, while another is fetched.
     Stale,
-    /// Its answer once the origin has said so.
+    /// It answers the request once the origin has confirmed it.
     Validate,
     /// Not usable for this request.
     Pass(Why),
 }
 
-/// The wishes of one request.
+/// The requirements of one request.
 #[derive(Debug)]
 pub(super) struct Wants {
     pub(super) is_head: bool,
@@ -51,7 +51,7 @@ impl Wants {
         if headers.contains_key(RANGE) || headers.contains_key(IF_RANGE) {
             return Err("partial");
         }
-        // Over HTTP/2 no header need say so.
+        // Over HTTP/2 no header has to state it.
         let has_body = has_body
             || headers.contains_key(TRANSFER_ENCODING)
             || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");

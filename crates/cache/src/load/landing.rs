@@ -137,7 +137,7 @@ impl Landing {
     /// Removes the older value from L1. The caller holds the lock of the key's flights.
     fn remove_older(&self) -> Option<Slot> {
         let (tiers, now) = (&self.tiers, self.tiers.clock.now().into());
-        // Another load's, of another error type.
+        // A value of another load with another error type.
         let is_new = matches!(tiers.peek(&self.key), Some((slot, State::Fresh(_))) if !slot.times.is_quiet(now));
         if is_new { None } else { tiers.memory.remove(&self.key) }
     }

@@ -1,4 +1,4 @@
-//! One bit a number.
+//! One bit per number.
 
 use super::error::ShapeError;
 use super::store::{Bound, Kind, common};
@@ -24,7 +24,7 @@ impl BitmapShape {
         Self { bound, highest: HIGHEST }
     }
 
-    /// The highest bit, up to 134,217,727 (16 MiB a key).
+    /// Sets the highest bit, up to 134,217,727 (16 MiB per key).
     #[must_use]
     pub fn highest(mut self, bit: u32) -> Self {
         self.highest = bit.min(HIGHEST_OF_ALL);

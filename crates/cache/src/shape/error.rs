@@ -1,13 +1,13 @@
 //! Errors of shapes.
 
-/// Why an operation on a shape was not done.
+/// Reason why an operation on a shape was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
-    /// The hash or set has as many fields or members as it may. Nothing was changed.
+    /// The hash or set has the maximum number of fields or members. Nothing was changed.
     #[error("a key holds {limit} fields or members at most")]
     Full {
-        /// How many it may have.
+        /// The maximum number.
         limit: usize,
     },
     /// The bit is above the highest that is allowed.
@@ -15,7 +15,7 @@ pub enum ShapeError {
     TooHigh {
         /// The requested bit.
         bit: u32,
-        /// The highest.
+        /// The highest bit.
         highest: u32,
     },
     /// The counter would leave the range of `i64`. Nothing was changed.
@@ -30,12 +30,12 @@ pub enum ShapeError {
     /// A field's or member's text is too long.
     #[error("{length} bytes are more than the {limit} of a field or member")]
     TooLong {
-        /// Bytes.
+        /// Length in bytes.
         length: usize,
-        /// How many it may have.
+        /// The maximum length in bytes.
         limit: usize,
     },
-    /// A value could not be written as bytes, or bytes were no value.
+    /// A value could not be encoded, or bytes not decoded.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Codec(#[from] crate::codec::CodecError),

@@ -25,7 +25,7 @@ impl<V: 'static> HashShape<V> {
         Self { bound, codec, limit: LIMIT }
     }
 
-    /// The most fields of one key.
+    /// Sets the maximum number of fields per key.
     #[must_use]
     pub fn limit(mut self, fields: usize) -> Self {
         self.limit = fields;

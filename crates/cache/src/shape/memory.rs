@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::key::Key;
 use crate::ttl::TtlClass;
 
-/// Different members that are counted exactly, before a sketch takes over.
+/// Distinct members that are counted exactly, before a sketch is used.
 const EXACT: usize = 256;
 
 /// Minimum number of new keys between two searches for expired ones.
@@ -130,7 +130,7 @@ impl MemoryShapes {
         self.cells.remove_if(place, |cell| Arc::ptr_eq(cell, gone));
     }
 
-    /// Looks at a key that is live.
+    /// Reads a live key.
     fn look<T>(&self, kind: Kind, key: &Key, look: impl FnOnce(&mut Cell) -> T) -> Option<T> {
         let cell = self.cells.get(&(kind, key.clone()))?;
         let mut cell = lock(&cell);
@@ -380,7 +380,7 @@ impl ShapeStore for MemoryShapes {
     }
 }
 
-/// Byte and mask of a bit, the highest bit of a byte first, as in Redis.
+/// Returns byte and mask of a bit, the highest bit of a byte first, as in Redis.
 fn place_of(bit: u32) -> (usize, u8) {
     (bit as usize / 8, 0x80 >> (bit % 8))
 }

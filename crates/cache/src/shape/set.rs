@@ -19,7 +19,7 @@ impl SetShape {
         Self { bound, limit: LIMIT }
     }
 
-    /// The most members of one set.
+    /// Sets the maximum number of members per set.
     #[must_use]
     pub fn limit(mut self, members: usize) -> Self {
         self.limit = members;

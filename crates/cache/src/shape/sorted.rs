@@ -1,4 +1,4 @@
-//! Members with scores, kept in the order of these.
+//! Members with scores, ordered by them.
 
 mod memory;
 mod position;
@@ -126,7 +126,7 @@ impl SortedSetShape {
         Self { bound, limit: LIMIT, is_lowest_first: false }
     }
 
-    /// The most members of one set, one at least. A write removes the last ones beyond it.
+    /// Sets the maximum number of members per set, at least one. Writes remove the last ones.
     #[must_use]
     pub fn limit(mut self, members: usize) -> Self {
         self.limit = members.max(1);
@@ -237,7 +237,7 @@ impl SortedSetShape {
         Ok(self.write(key, SortedWrite::Remove(&members)).await?.unsigned_abs())
     }
 
-    /// Removes one member from many sets. Returns for each key whether it was there, or the error.
+    /// Removes one member from many sets. Returns for each key whether it existed, or the error.
     pub async fn remove_from_many(&self, keys: &[Key], member: &str) -> Vec<Result<bool, ShapeError>> {
         self.write_many(keys, SortedWrite::Remove(&[member])).await
     }

@@ -30,7 +30,7 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Life {
     pub(super) ttl: Duration,
-    /// Whether every write begins the TTL anew.
+    /// Whether every write restarts the TTL.
     pub(super) renews: bool,
 }
 
@@ -68,7 +68,7 @@ pub(super) trait ShapeStore: Send + Sync + 'static {
 
     async fn unique_add(&self, key: &Key, member: &str, life: Life) -> Result<(), ShapeError>;
 
-    /// One step on each of several sorted sets; answers in their order.
+    /// Runs one step on each of several sorted sets. Returns the results in their order.
     async fn sorted_write(
         &self,
         kind: Kind,
@@ -87,7 +87,7 @@ pub(super) trait ShapeStore: Send + Sync + 'static {
         each_side: u32,
     ) -> Result<Option<Around>, ShapeError>;
 
-    /// Fields, members, set bits, different members; not for counters.
+    /// Counts fields, members, set bits or distinct members; not for counters.
     async fn count(&self, kind: Kind, key: &Key) -> Result<u64, ShapeError>;
     async fn ttl(&self, kind: Kind, key: &Key) -> Result<Option<Duration>, ShapeError>;
     async fn delete(&self, kind: Kind, key: &Key) -> Result<bool, ShapeError>;
@@ -106,7 +106,7 @@ impl std::fmt::Debug for Bound {
     }
 }
 
-/// A text that is short enough to be a field or a member.
+/// Returns a text that is short enough to be a field or a member.
 pub(super) fn bounded(text: &str) -> Result<&str, ShapeError> {
     if text.len() <= LONGEST { Ok(text) } else { Err(ShapeError::TooLong { length: text.len(), limit: LONGEST }) }
 }
@@ -114,7 +114,7 @@ pub(super) fn bounded(text: &str) -> Result<&str, ShapeError> {
 /// Methods that every kind of shape has, written once.
 macro_rules! common {
     ($kind:expr, $self:ident.$path:tt) => {
-        /// Begins the TTL of a key anew with each write to it, instead of with the first one alone.
+        /// Restarts the TTL of a key with each write to it, instead of with the first one alone.
         #[must_use]
         pub fn renewing(mut $self) -> Self {
             $self.$path.life.renews = true;

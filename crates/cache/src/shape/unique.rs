@@ -1,4 +1,4 @@
-//! How many different members there were, without keeping them.
+//! Counts of distinct members, without storing them.
 
 use super::error::ShapeError;
 use super::store::{Bound, Kind, bounded, common};

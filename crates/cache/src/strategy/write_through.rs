@@ -34,7 +34,7 @@ pub struct Written {
     pub cached: bool,
 }
 
-/// Why a write-through is not known to be done.
+/// Reason why a write-through is not known to be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError<E> {
@@ -188,7 +188,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         Self { values, key, flight, is_over: false }
     }
 
-    /// The cache stays as it is.
+    /// Leaves the cache unchanged.
     fn leave(mut self) {
         self.is_over = true;
         self.values.cache.tiers.flights.leave(self.key, &self.flight, |_| ());

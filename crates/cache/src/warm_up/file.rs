@@ -15,7 +15,7 @@ const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// Written beside it first, synced, then renamed: a crash leaves the old file or the new one.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Saves at once write beside one another.
+    // Numbers concurrent saves, so that each writes a file of its own.
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}-{}{ENDING}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));

@@ -9,13 +9,13 @@ use tokio::sync::watch;
 pub enum WarmUpState {
     /// Keys are left.
     Running,
-    /// Every key has had its turn.
+    /// Every key was processed.
     Done,
     /// It was cancelled, or its runtime was shut down, with keys left.
     Cancelled,
 }
 
-/// How far a warm-up has come.
+/// Progress of a warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WarmUpProgress {
@@ -29,7 +29,7 @@ pub struct WarmUpProgress {
     pub present: usize,
     /// Keys whose loader failed. The next reader loads them.
     pub failed: usize,
-    /// Keys for whose class there is no loader.
+    /// Keys whose class has no loader.
     pub unknown: usize,
     /// Time since its start.
     pub elapsed: Duration,
@@ -41,7 +41,7 @@ impl WarmUpProgress {
         Self { state, total, loaded: 0, present: 0, failed: 0, unknown: 0, elapsed: Duration::ZERO }
     }
 
-    /// Keys that have had their turn.
+    /// Returns the number of processed keys.
     pub fn done(&self) -> usize {
         self.loaded + self.present + self.failed + self.unknown
     }
@@ -55,17 +55,17 @@ pub struct WarmUpHandle {
 }
 
 impl WarmUpHandle {
-    /// How far it has come.
+    /// Returns its progress.
     pub fn progress(&self) -> WarmUpProgress {
         let mut seen = *self.progress.borrow();
-        // A runtime that was shut down dropped its task, which could say nothing any more.
+        // A runtime that was shut down has dropped its task, which could not report that.
         if seen.state == WarmUpState::Running && self.progress.has_changed().is_err() {
             seen.state = WarmUpState::Cancelled;
         }
         seen
     }
 
-    /// Hears of every key.
+    /// Returns a receiver that is notified of every key.
     pub fn follow(&self) -> watch::Receiver<WarmUpProgress> {
         self.progress.clone()
     }

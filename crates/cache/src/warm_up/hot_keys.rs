@@ -15,7 +15,7 @@ use crate::tiered::TieredCache;
 /// First line of a snapshot: its kind and version.
 const HEADER: &str = "tidegate hot keys 1";
 
-/// Most keys that a snapshot may hold: about 100 MB of the longest.
+/// Maximum number of keys in a snapshot: about 100 MB of the longest.
 const MOST: usize = 500_000;
 
 /// A key that is worth loading before the first request.
@@ -59,18 +59,18 @@ impl TieredCache {
 }
 
 impl HotKeys {
-    /// Keys of one class that were chosen otherwise, such as by a query, the most wanted first.
+    /// Creates a list of keys of one class, such as from a query, the most wanted first.
     pub fn of_class(class: &str, keys: impl IntoIterator<Item = Key>) -> Self {
         let keys = keys.into_iter().take(MOST);
         Self(keys.map(|key| HotKey { key, class: class.to_owned(), heat: 0 }).collect())
     }
 
-    /// The keys, hottest first.
+    /// Returns the keys, hottest first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &HotKey> {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -80,7 +80,7 @@ impl HotKeys {
         self.0.is_empty()
     }
 
-    /// Appends others behind these.
+    /// Appends other keys after these.
     pub fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
         self.0.truncate(MOST);
@@ -97,7 +97,7 @@ impl HotKeys {
         self
     }
 
-    /// The keys as text: a line each, of heat, class and key.
+    /// Returns the keys as text: a line each, with heat, class and key.
     pub fn to_text(&self) -> String {
         let mut out = String::with_capacity(32 + self.0.len() * 64);
         out.push_str(HEADER);

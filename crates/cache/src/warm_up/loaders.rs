@@ -72,12 +72,12 @@ pub struct WarmUp {
 }
 
 impl WarmUp {
-    /// Knows no loaders yet; 8 loads at once.
+    /// Creates a warm-up without loaders, with 8 concurrent loads.
     pub fn new() -> Self {
         Self { loaders: Arc::default(), concurrency: CONCURRENCY }
     }
 
-    /// How keys of this handle's class are loaded. The last loader given for a class counts.
+    /// Registers a loader for keys of this handle's class. The last loader for a class counts.
     pub fn class<V, E, F, Fut>(self, values: &TypedCache<V>, loader: F) -> Self
     where
         V: Send + Sync + 'static,
@@ -99,7 +99,7 @@ impl WarmUp {
         self.with(Some(prefix.to_owned()), values, loader)
     }
 
-    /// How many loads run at once; 8 by default, at least 1.
+    /// Sets the number of concurrent loads; 8 by default, at least 1.
     pub fn concurrency(mut self, loads: usize) -> Self {
         self.concurrency = loads.max(1);
         self

@@ -6,7 +6,7 @@ use tidegate_redis::{Client, Command, Keyspace};
 
 use super::hot_keys::{HotKeys, SnapshotError};
 
-/// How long a snapshot stays that is not renewed: 7 days.
+/// Lifetime of a snapshot that is not renewed: 7 days.
 const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A snapshot under a name in Redis. The last of several processes that saves wins. Evictable.
@@ -17,7 +17,7 @@ pub struct RedisSnapshot {
 }
 
 impl RedisSnapshot {
-    /// The snapshot of that name. Needs no round trip.
+    /// Opens the snapshot of that name. Needs no round trip.
     pub fn new(client: Client, keyspace: &Keyspace, name: &str) -> Self {
         Self { client, key: keyspace.group("chot", &[name]).as_str().to_owned() }
     }

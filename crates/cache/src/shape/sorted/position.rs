@@ -47,7 +47,7 @@ impl Position {
         Self(u128::from_be_bytes(bytes))
     }
 
-    /// The positions of these scores.
+    /// Returns the positions of these scores.
     pub(in super::super) fn of_scores(scores: impl RangeBounds<i64>) -> Range<Self> {
         let lowest = match scores.start_bound() {
             Bound::Included(score) => *score,
@@ -67,7 +67,7 @@ impl Position {
     }
 }
 
-/// Which end of a sorted set a read begins at.
+/// End of a sorted set at which a read begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// At the first member: the one with the highest score, or the lowest in a set that is

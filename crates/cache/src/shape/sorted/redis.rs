@@ -14,7 +14,7 @@ use crate::shape::store::Life;
 
 /// Sets that one script adds to: about a millisecond of the server's time.
 const STEP: usize = 64;
-/// Sets on their way at once, so that the commands of others come through between them.
+/// Sets in flight at once, so that the commands of others run between them.
 const UNDER_WAY: usize = 1024;
 
 const SHARED: &str = include_str!("../lua/sorted_set.lua");
@@ -91,7 +91,7 @@ fn grouped(client: &Client, sets: Vec<Names>, at_most: usize) -> Vec<(u16, Vec<(
     let mut slots: HashMap<u16, Vec<(usize, Names)>> = HashMap::new();
     let mut full = Vec::new();
     for (index, names) in sets.into_iter().enumerate() {
-        // Outside a cluster keys of all slots meet in one script.
+        // Outside a cluster, one script takes keys of all slots.
         let slot = if is_cluster { Client::slot_of(&names[0]) } else { 0 };
         let group = slots.entry(slot).or_default();
         group.push((index, names));
@@ -109,7 +109,7 @@ async fn run(client: &Client, names: &Names, args: Vec<Arg>) -> Result<Value, Er
 
 pub(in super::super) async fn count(client: &Client, names: &Names) -> Result<u64, ShapeError> {
     let fields = run(client, names, vec!["HLEN".into(), 2_u32.into()]).await?.as_count()?;
-    // One of them is no member.
+    // One of them is not a member.
     Ok(fields.saturating_sub(1))
 }
 
@@ -167,7 +167,7 @@ fn members_of(names: Value) -> Result<Vec<(Position, String)>, ShapeError> {
     let mut members = Vec::new();
     for name in names.into_array()? {
         let name = name.into_bytes()?;
-        // The empty name is no member.
+        // The empty name is not a member.
         if let Some(position) = name.first_chunk() {
             members.push((Position::from_bytes(*position), Value::Bytes(name.slice(16..)).into_text()?));
         }

@@ -18,14 +18,14 @@ use super::options::WriteBehindOptions;
 use super::turn::Turn;
 use crate::event::{Event, tell};
 
-/// How long to wait for another process that flushes, before asking again.
+/// How long to wait for another process that flushes, before the next check.
 const OTHERS: Duration = Duration::from_millis(50);
 
 /// Result of a batch.
 #[derive(Default)]
 pub(super) struct Flushed {
     pub(super) writes: usize,
-    /// Whether there is enough for another batch.
+    /// Whether there are enough writes for another batch.
     pub(super) more: bool,
 }
 
@@ -69,7 +69,7 @@ struct Work {
     round: tokio::sync::Mutex<()>,
     due: Notify,
     closed: AtomicBool,
-    /// Writes that were admitted and are not taken yet.
+    /// Writes that were admitted and are not accepted yet.
     admitted: AtomicUsize,
     all_taken: Notify,
     counts: Counts,
@@ -94,7 +94,7 @@ pub(super) struct Engine {
 
 enum Round {
     Done,
-    /// Another process is at it.
+    /// Another process flushes.
     Others,
 }
 
@@ -131,7 +131,7 @@ impl Engine {
         }
     }
 
-    /// Flushes all that waits, with pauses after failures, for as long as `within`.
+    /// Flushes all pending writes, with pauses after failures, for at most `within`.
     pub(super) async fn flush(&self, within: Duration) -> Result<(), NotFlushed> {
         let deadline = Instant::now() + within;
         let mut reason = None;
@@ -155,7 +155,7 @@ impl Engine {
         Err(NotFlushed { waiting, reason: reason.map(Into::into) })
     }
 
-    /// Takes nothing any more, flushes, and ends the task.
+    /// Stops accepting writes, flushes, and ends the task.
     pub(super) async fn shut_down(&self, within: Duration) -> Result<(), NotFlushed> {
         let deadline = Instant::now() + within;
         self.work.closed.store(true, Ordering::SeqCst);
@@ -283,7 +283,7 @@ impl Work {
     }
 }
 
-/// Calls a sink: whatever it does, this returns in time.
+/// Calls a sink: whatever the sink does, this returns in time.
 pub(super) async fn call<E: Into<Box<dyn Error + Send + Sync>>>(
     sink: impl Future<Output = Result<(), E>>,
     longest: Duration,

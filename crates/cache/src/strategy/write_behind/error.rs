@@ -13,17 +13,17 @@ pub enum WriteBehindError {
     /// taken. Try again later, or write to the store.
     #[error("{waiting} writes wait for the store already, the limit is {limit}")]
     Full {
-        /// Keys that wait.
+        /// Number of pending keys.
         waiting: u64,
-        /// How many may.
+        /// Maximum number of keys.
         limit: usize,
     },
     /// The pending values would exceed their limit, because the sink is slow. Nothing was taken.
     #[error("values of {waiting} bytes wait for the store already, the limit is {limit}")]
     TooManyBytes {
-        /// Bytes that wait.
+        /// Number of pending bytes.
         waiting: u64,
-        /// How many may.
+        /// Maximum number of bytes.
         limit: usize,
     },
     /// The sum of a key's waiting increments would leave the range of `i64`. Nothing was taken.
@@ -57,7 +57,7 @@ pub enum WriteBehindError {
 }
 
 impl WriteBehindError {
-    /// Whether the write may have been taken all the same.
+    /// Whether the write may have been accepted all the same.
     pub fn may_have_run(&self) -> bool {
         match self {
             #[cfg(feature = "redis")]
@@ -67,7 +67,7 @@ impl WriteBehindError {
     }
 }
 
-/// Why [`WriteBehind::get_or_load`](crate::WriteBehind::get_or_load) has no value.
+/// Reason why [`WriteBehind::get_or_load`](crate::WriteBehind::get_or_load) has no value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteBehindReadError<E> {
@@ -84,14 +84,14 @@ pub enum WriteBehindReadError<E> {
 #[error("not everything that waited could be written to the store in time")]
 #[non_exhaustive]
 pub struct NotFlushed {
-    /// Keys that wait, if that is known.
+    /// Number of pending keys, if known.
     pub waiting: Option<u64>,
     /// Reason why the last attempt failed; `None` if it was still in progress, or another node's.
     #[source]
     pub reason: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// Why a batch was not written.
+/// Reason why a batch was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FlushError {
     /// The sink failed, or the pending writes must not or cannot go to it.

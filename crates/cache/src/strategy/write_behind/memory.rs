@@ -23,7 +23,7 @@ fn next(last: &mut u64) -> u64 {
 struct Waiting<V> {
     value: V,
     version: u64,
-    /// The version of the first write that waited under the key.
+    /// Version of the first pending write of the key.
     since: u64,
     bytes: usize,
 }

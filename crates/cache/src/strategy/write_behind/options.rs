@@ -9,10 +9,10 @@ use crate::event::Observer;
 /// Maximum number of writes in one batch: about one millisecond of a Redis script.
 const LARGEST_BATCH: usize = 1_000;
 
-/// Most bytes that wait.
+/// Maximum number of pending bytes.
 const MOST_BYTES: usize = 64 << 20;
 
-/// How much may wait.
+/// Limits of pending writes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     pub(super) keys: usize,
@@ -51,13 +51,13 @@ impl WriteBehindOptions {
         }
     }
 
-    /// How long a write waits at most while the sink works; 10 ms or more.
+    /// Sets the maximum time that a write is pending while the sink works; 10 ms or more.
     pub fn every(mut self, interval: Duration) -> Self {
         self.every = interval.max(Duration::from_millis(10));
         self
     }
 
-    /// How many keys wait before they are flushed at once, and the most in one batch; 1 to 1,000.
+    /// Sets how many pending keys cause a flush at once, also the maximum of a batch; 1 to 1,000.
     pub fn count(mut self, writes: usize) -> Self {
         self.count = writes.clamp(1, LARGEST_BATCH);
         self
@@ -79,14 +79,14 @@ impl WriteBehindOptions {
         self
     }
 
-    /// The pause after a first failure of the sink, doubled with each further one up to `longest`.
+    /// Sets the pause after a failure of the sink, doubled with each further one up to `longest`.
     pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
         let first = first.max(Duration::from_millis(1));
         self.pauses = (first, longest.max(first));
         self
     }
 
-    /// How long one call of the sink may take before it is dropped and counts as failed.
+    /// Sets how long one call of the sink may take before it is dropped and counts as failed.
     pub fn sink_timeout(mut self, timeout: Duration) -> Self {
         self.sink_timeout = timeout;
         self

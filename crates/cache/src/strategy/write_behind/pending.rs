@@ -6,24 +6,24 @@ use super::error::{FlushError, WriteBehindError};
 use super::sink::{IncrementBatch, ValueWrite};
 use crate::key::Key;
 
-/// A write that was taken.
+/// An accepted write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Taken {
     pub(super) version: u64,
-    /// Keys that wait now.
+    /// Number of keys that are pending now.
     pub(super) waiting: u64,
 }
 
 /// The oldest pending writes.
 pub(super) struct Oldest<V> {
     pub(super) writes: Vec<ValueWrite<V>>,
-    /// Whether others wait that there was no room for.
+    /// Whether more are pending than there was room for.
     pub(super) more: bool,
     /// Reason why others cannot be read here; they stay pending, behind the rest.
     pub(super) unreadable: Option<FlushError>,
 }
 
-/// Values that wait: the last one of each key.
+/// Pending values: the last one of each key.
 #[async_trait]
 pub(super) trait PendingValues<V>: Send + Sync + 'static {
     async fn put(&self, key: &Key, value: V) -> Result<Taken, WriteBehindError>;
@@ -40,13 +40,13 @@ pub(super) trait PendingValues<V>: Send + Sync + 'static {
 /// A batch that was taken.
 pub(super) struct TakenBatch {
     pub(super) batch: IncrementBatch,
-    /// Whether more wait.
+    /// Whether more are pending.
     pub(super) more: bool,
     /// Names in it that are not keys, and the error that reports them.
     pub(super) unreadable: Option<(Vec<Vec<u8>>, FlushError)>,
 }
 
-/// Sums that wait, and the batch that is being added to the store.
+/// Pending sums, and the batch that is being added to the store.
 #[async_trait]
 pub(super) trait PendingIncrements: Send + Sync + 'static {
     /// Returns how many keys are pending now.

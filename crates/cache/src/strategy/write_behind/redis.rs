@@ -16,9 +16,9 @@ use super::turn::Turn;
 use crate::codec::{Codec, CodecError, versioned};
 use crate::key::Key;
 
-/// Most bytes that one step reads, unless a single value has more.
+/// Maximum number of bytes of one step, unless a single value has more.
 const STEP: usize = 256 << 10;
-/// How long a replica may take to confirm. The connection of the client stands still meanwhile.
+/// How long a replica may take to confirm. It blocks the client's connection meanwhile.
 const CONFIRMED: Duration = Duration::from_millis(200);
 
 /// Reason why pending writes in Redis did not go to the sink.
@@ -266,7 +266,7 @@ impl RedisIncrements {
             if had_replicas {
                 return Err(Unfit::NotReplicated.into());
             }
-            // Now it is known that one follows; the same batch is taken again.
+            // Now a replica is known to follow; the same batch is taken again.
         }
     }
 }
@@ -337,7 +337,7 @@ impl PendingIncrements for RedisIncrements {
     }
 }
 
-/// The first values of an array.
+/// Returns the first values of an array.
 fn some_of<const N: usize>(reply: Value) -> Result<[Value; N], Error> {
     let mut values = reply.into_array()?.into_iter();
     Ok(std::array::from_fn(|_| values.next().unwrap_or(Value::Nil)))

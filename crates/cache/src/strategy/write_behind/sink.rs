@@ -28,7 +28,7 @@ use crate::key::Key;
 /// A write to the same rows that bypasses the write-behind must raise the version too. Otherwise
 /// the next flush does not see it.
 pub trait ValueSink<V>: Send + Sync + 'static {
-    /// Why a batch could not be written.
+    /// Reason why a batch could not be written.
     type Error: Into<Box<dyn Error + Send + Sync>>;
 
     /// Writes a batch: one write per key, longest pending first. Dropped if it takes too long.
@@ -41,7 +41,7 @@ pub trait ValueSink<V>: Send + Sync + 'static {
 pub struct ValueWrite<V> {
     /// Key of the value.
     pub key: Key,
-    /// The last value that was written.
+    /// The last written value.
     pub value: V,
     /// Version, higher than that of every earlier write of this name: microseconds since 1970, or
     /// one more than the last. Below 2^53.
@@ -72,7 +72,7 @@ pub struct ValueWrite<V> {
 /// - Return `Ok` only if that transaction is committed, or found the number there. After an error,
 ///   including a lost connection at the commit, the same batch comes again.
 pub trait IncrementSink: Send + Sync + 'static {
-    /// Why a batch could not be added.
+    /// Reason why a batch could not be added.
     type Error: Into<Box<dyn Error + Send + Sync>>;
 
     /// Adds a batch, once. May be dropped half-way if it takes too long.
@@ -87,7 +87,7 @@ pub struct IncrementBatch {
     /// memory it also has a random number of the process, so that the store's rows of processes
     /// that have ended may be deleted.
     pub stream: String,
-    /// Higher than that of every earlier batch of the stream. Below 2^53.
+    /// Number, higher than that of every earlier batch of the stream. Below 2^53.
     pub number: u64,
     /// One increment per key.
     pub increments: Vec<Increment>,

@@ -84,7 +84,7 @@ pub struct WriteBehind<V> {
     tags: Option<TagsOf<V>>,
 }
 
-/// A write that was taken.
+/// An accepted write.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accepted {
@@ -250,7 +250,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         self.engine.status().await
     }
 
-    /// The cache through which reads go.
+    /// Returns the cache through which reads go.
     pub fn values(&self) -> &TypedCache<V> {
         &self.values
     }
