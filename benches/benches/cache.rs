@@ -1,11 +1,13 @@
-//! L1 hits and keys, beside bare `quick_cache` (on which L1 stands) and `moka`.
+//! L1 hits and keys, compared with bare `quick_cache` (on which L1 is built) and `moka`.
 //!
-//! 100,000 keys, all held; values of 256 bytes behind an `Arc`; accesses by Zipf's law with exponent 0.99. Keys are
-//! looked up by copies, as a request would, not by the very string that the cache holds.
+//! 100,000 keys, all held; values of 256 bytes behind an `Arc`; accesses by Zipf's law with
+//! exponent 0.99. Lookups use copies of the keys, as a request would, not the very string that the
+//! cache holds.
 //!
-//! `String` keys are hashed by the standard library's `RandomState` (`SipHash`), which is moka's default, ours when a
-//! key is built, and `quick_cache`'s with the features that this workspace enables. A Tidegate key carries its hash,
-//! so its lookup hashes nothing; "pre-hashed" `quick_cache` takes the same keys and is the floor that L1 stands on.
+//! `String` keys are hashed by the standard library's `RandomState` (`SipHash`). It is moka's
+//! default, ours when a key is built, and `quick_cache`'s with the features that this workspace
+//! enables. A Tidegate key carries its hash, so its lookup hashes nothing. "Pre-hashed"
+//! `quick_cache` takes the same keys and is the lower bound for L1.
 
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -169,7 +171,7 @@ fn filled(tags: impl Fn(u32) -> Vec<Tag>) -> TypedCache<Value> {
 fn filled_in(class: TtlClass, tags: impl Fn(u32) -> Vec<Tag>) -> TypedCache<Value> {
     let cache = TieredCache::builder().capacity(Capacity::Entries(CAPACITY)).build().typed(class);
     for number in 0..KEYS {
-        // With one tier it is ready at once.
+        // With one tier the call completes at once.
         let set = cache.set(&key(number), Fill::new([0; 256]).tags(tags(number))).now_or_never();
         assert_eq!(set, Some(true), "there is room");
     }

@@ -1,8 +1,9 @@
-//! Batches beside single calls over L2: 1,000 keys on one Redis server, values of 256 bytes as they are.
+//! Batches compared with single calls over L2: 1,000 keys on one Redis server, raw values of 256
+//! bytes.
 //!
-//! One by one means one after the other, as a loop in a request would. L1 is made too old before every round, by the cache's
-//! own clock, so that every read goes to L2. The aim is 20 times; each line shows the middle of the rounds' ratios and their
-//! quartiles.
+//! One by one means one after the other, as a loop in a request would. Before every round, the
+//! cache's own clock makes L1 too old, so that every read goes to L2. The target is 20 times. Each
+//! line shows the median of the rounds' ratios and their quartiles.
 
 #![expect(clippy::print_stdout, reason = "the table is what it is run for")]
 

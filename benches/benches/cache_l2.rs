@@ -1,9 +1,10 @@
-//! Hits in L2 beside the bare client's `GET` of as many bytes, on one server, in turns.
+//! Hits in L2 compared with the bare client's `GET` of as many bytes, on one server, in turns.
 //!
-//! A hit in L2 is a `get_or_load` that L1 has nothing for: what it holds here is too old after a millisecond, and every task goes
-//! through keys of its own, so many that it comes back later. It enters a flight, asks Redis for the value, compares epoch and
-//! class with what Redis said a moment ago, decodes, and fills L1. The bare client, fred, does nothing but `GET`; both have one
-//! connection. A ratio is of rates in one pair of turns: below 1 we are slower.
+//! A hit in L2 is a `get_or_load` without a value in L1. Values in L1 are too old after a
+//! millisecond, and every task has its own keys, enough of them to come back later than that. The
+//! call enters a flight, queries Redis for the value, compares epoch and class with the recent
+//! replies of Redis, decodes, and fills L1. The bare client, fred, does nothing but `GET`. Both
+//! have one connection. A ratio is of rates in one pair of turns: below 1 we are slower.
 
 #![expect(clippy::print_stdout, reason = "the table is what it is run for")]
 
@@ -25,12 +26,13 @@ const TURN: Duration = Duration::from_millis(700);
 /// The shortest time in L1 that there is.
 const BYTES: TtlClass = TtlClass::new("bytes", Duration::from_secs(3600)).l1_ttl(Duration::from_millis(1));
 const JSON: TtlClass = TtlClass::new("json", Duration::from_secs(3600)).l1_ttl(Duration::from_millis(1));
-/// Keys of all tasks: so many that no task comes back to one before L1 has let go of it, also when the others have ended.
+/// Keys of all tasks. There are enough that no task comes back to one before L1 has dropped it,
+/// even after the others have ended.
 const KEYS: usize = 65_536;
 /// Stored at once before the first turn.
 const BATCH: usize = 1024;
 
-/// What a service keeps: about 256 bytes of JSON.
+/// Value of a typical service: about 256 bytes of JSON.
 #[derive(Clone, Serialize, Deserialize)]
 struct Schedule {
     id: u64,
@@ -121,7 +123,8 @@ fn key(name: &str, index: usize) -> Key {
     Key::builder("bench").part(name).part(index).build().expect("a good key")
 }
 
-/// Calls a second with so many tasks that each go through keys of their own, one call after the other.
+/// Returns calls per second with this number of tasks. Each goes through keys of its own, one call
+/// after the other.
 async fn rate<F, Fut>(tasks: usize, call: F) -> f64
 where
     F: Fn(usize) -> Fut + Clone + Send + 'static,

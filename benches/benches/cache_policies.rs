@@ -1,8 +1,9 @@
-//! Which share of accesses a cache of a given size answers, on generated traces: L1 beside moka, bare `quick_cache`, LRU and the
-//! optimum. A hit ratio depends on the trace and the policy alone, not on the machine.
+//! Hit ratio of a cache of a given size on generated traces: L1 compared with moka, bare
+//! `quick_cache`, LRU and the optimum. A hit ratio depends on the trace and the policy alone, not
+//! on the machine.
 //!
-//! Each cache is asked for the key and given it when it hasn't got it, as with a loader. The traces are described in
-//! `benches/src/trace.rs`.
+//! Each cache is queried for the key and stores it after a miss, as with a loader.
+//! `benches/src/trace.rs` describes the traces.
 #![expect(clippy::print_stdout, reason = "the table is what it is run for")]
 
 use std::num::NonZeroUsize;
@@ -49,7 +50,7 @@ fn ours(trace: &Trace) -> f64 {
     let room = Capacity::Entries(trace.capacity as u64);
     let cache = TieredCache::builder().capacity(room).build().typed::<()>(TtlClass::COMPUTATION);
     let key = |number: u32| Key::builder("trace").part(number).build().expect("a good key");
-    // With one tier it is ready at once.
+    // With one tier the call completes at once.
     let set = |cache: &mut TypedCache<()>, number| {
         cache.set(&key(number), Fill::new(())).now_or_never().expect("one tier");
     };

@@ -1,11 +1,14 @@
-//! A cached `GET /api/schedules/{id}` of `tidegate-api`, with all that lies in front of it, beside a bare axum handler that returns
-//! the same bytes.
+//! A cached `GET /api/schedules/{id}` of `tidegate-api` with all its layers, compared with a bare
+//! axum handler that returns the same bytes.
 //!
-//! Three servers run at once, each a process of its own with a runtime of the same settings: the bare one, the API with its access log
-//! sampled, as it is by default, and one with the full log. wrk asks each in turn, with one thread and 64 connections, so that all have
-//! the same machine. The API finds the tenant by its key, charges the address and the tenant's minute, hour and day, looks whether another process has
-//! changed the database, and counts the request; its database is SQLite and it has no Redis. A ratio is of rates of one round: below 1 we are slower.
-//! Beside it stands the processor time that a server itself took for a request, which other work on the machine changes little.
+//! Three servers run at once, each a process of its own with a runtime of the same settings: the
+//! bare one, the API with its access log sampled (the default), and the API with the full log. wrk
+//! queries each in turn, with one thread and 64 connections, so that all have the same machine. The
+//! API finds the tenant by its key, charges the address and the tenant's minute, hour and day,
+//! checks whether another process has changed the database, and counts the request. Its database is
+//! SQLite and it has no Redis. A ratio is of rates of one round: below 1 we are slower. The table
+//! also shows the processor time of the server per request, which other work on the machine changes
+//! little.
 //!
 //! It builds the API itself, as `cargo build --release -p tidegate-api` does, and needs `wrk`.
 
@@ -30,7 +33,7 @@ const TURN: Duration = Duration::from_secs(5);
 /// Before the first round.
 const WARM_UP: Duration = Duration::from_secs(2);
 const CONNECTIONS: u32 = 64;
-/// What the bare handler returns; its process is this one, started again.
+/// Body of the bare handler. Its process is this program, started again.
 const BARE: &str = "TIDEGATE_BENCH_BARE";
 const DEADLINE: Duration = Duration::from_secs(60);
 /// More than any machine answers.
@@ -46,7 +49,7 @@ fn main() {
     runtime().block_on(compare());
 }
 
-/// As the API has it.
+/// The same settings as the API.
 fn runtime() -> Runtime {
     Builder::new_multi_thread().enable_all().build().expect("a runtime")
 }
@@ -65,7 +68,7 @@ fn build() {
     assert!(built.expect("cargo starts").success(), "the API is built");
 }
 
-/// What is asked, and of whom.
+/// A server and the request for it.
 struct Side {
     name: &'static str,
     url: String,
@@ -111,7 +114,7 @@ impl Side {
     }
 
     /// # Panics
-    /// Where an answer is not a good one.
+    /// If an answer is not a good one.
     fn measure(&self, turn: Duration) -> Measured {
         let before = self.processor_time();
         let output = Command::new("wrk")
@@ -136,7 +139,7 @@ impl Side {
         }
     }
 
-    /// What all threads of the server have taken so far, to a hundredth of a second.
+    /// Returns the processor time of all threads of the server so far, to a hundredth of a second.
     fn processor_time(&self) -> Duration {
         let pid = self.process.pid().expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux tells it");

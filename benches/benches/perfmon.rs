@@ -1,7 +1,8 @@
-//! Recording, beside `histogram::AtomicHistogram`, `hdrhistogram` under a mutex and two bare atomic additions; a tick; the layer.
+//! Recording, compared with `histogram::AtomicHistogram`, `hdrhistogram` under a mutex and two bare
+//! atomic additions; a tick; the layer.
 //!
-//! First the recorder and its nearest peer take turns, and a request with the layer and one without: ratios hold on a busy
-//! machine too.
+//! First the recorder and its nearest peer take turns, and so do a request with the layer and one
+//! without. So the ratios hold on a busy machine too.
 #![expect(clippy::print_stdout, reason = "this is what it is run for")]
 
 use std::convert::Infallible;
@@ -29,12 +30,14 @@ fn main() {
     criterion.final_summary();
 }
 
-/// 20 µs to 2 s, most of them short, as latencies are. No compiler may know where it came from: a clock gives it.
+/// Latencies of 20 µs to 2 s, most of them short. A clock provides them, so that the compiler
+/// cannot know them.
 fn latency(index: usize) -> Duration {
     black_box(Duration::from_nanos(20_000 * (index as u64 + 1)))
 }
 
-/// The peer of `docs/benchmarks.md`: an error of 0.8 % up to the end of 64 bits, no sum, no status class.
+/// The peer of `docs/benchmarks.md`: an error of 0.8 % up to the end of 64 bits, no sum, no status
+/// class.
 fn peer() -> AtomicHistogram {
     AtomicHistogram::new(7, 64).expect("good powers")
 }
@@ -76,7 +79,7 @@ fn beside_the_peer() {
     println!("Endpoint beside AtomicHistogram(7, 64), 2 threads: ratio {middle:.2} ({low:.2} to {high:.2})");
 }
 
-/// What the layer adds to a request, by the processor time of one thread.
+/// Cost of the layer per request, by the processor time of one thread.
 fn layer_beside_none() {
     let registry = Registry::builder().build();
     for number in 1..100 {
@@ -121,7 +124,7 @@ fn record(criterion: &mut Criterion) {
     let theirs = peer();
     bench("AtomicHistogram(7, 64)", &|latency| increment(&theirs, latency));
 
-    // Two digits: an error of 1 %, where ours has 1.6 %.
+    // Two digits: an error of 1 %. Ours has 1.6 %.
     let theirs = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 137_000_000_000, 2).expect("good bounds");
     let theirs = Mutex::new(theirs);
     bench("Mutex<hdrhistogram>", &|latency| {

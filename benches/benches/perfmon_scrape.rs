@@ -16,7 +16,8 @@ use prometheus_client::registry::Registry as Exposition;
 use tidegate_benches::Comparison;
 use tidegate_perfmon::{EXPOSITION_BOUNDS, Endpoint, Registry, StatusClass};
 
-/// With 13 bounds, `+Inf`, sum, count, one class and those under way each makes 18 lines: 10,008 series beside the two waits.
+/// Each endpoint has 18 lines: 13 bounds, `+Inf`, sum, count, one class and those in progress. That
+/// is 10,008 series besides the two waits.
 const ENDPOINTS: usize = 556;
 const ROUNDS: usize = 41;
 
@@ -78,7 +79,8 @@ fn main() {
         )
     };
     println!("scrape, every endpoint used since the tick: {}", used(&|| {}));
-    // A tick each second, and then other work, as on a node: whatever is read was last read a while ago.
+    // One tick per second and other work in between, as on a node: the data was last read a while
+    // ago.
     let displaced = used(&|| {
         ours.tick(ours.now());
         drop(scrape(&theirs.exposition));
@@ -86,7 +88,7 @@ fn main() {
     println!("scrape, every endpoint used since the tick, out of the caches: {displaced}");
 }
 
-/// Lines of figures: of operations, of which there are none, ours has the headings.
+/// Lines of figures. Ours has the headings of operations, of which there are none.
 fn series(text: &str) -> usize {
     text.lines().filter(|line| !line.starts_with('#')).count()
 }

@@ -1,7 +1,9 @@
-//! Brokers in memory and in SQLite under both durabilities: enqueueing, leasing and settling, whole runs.
+//! Brokers in memory and in SQLite with both durabilities: enqueueing, leasing and settling, whole
+//! runs.
 //!
-//! Each sample works on a broker of its own, filled outside the measurement, so that a queue never grows beyond what
-//! one sample put in. There is no peer in process to set beside: the others need a server.
+//! Each sample works on a broker of its own, filled outside the measurement, so that a queue never
+//! grows beyond the jobs of one sample. There is no peer in process to compare with: the others
+//! need a server.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -64,7 +66,7 @@ fn enqueue(criterion: &mut Criterion, runtime: &Runtime, store: Store) {
     }
 }
 
-/// Each step settles what the last one leased, and leases as much again.
+/// Each step settles the jobs that the last one leased, and leases as many again.
 fn ack_and_fetch(criterion: &mut Criterion, runtime: &Runtime, store: Store) {
     for batch in [1, 10, 100] {
         let mut group = criterion.benchmark_group(format!("settle and lease a batch of {batch}"));

@@ -1,11 +1,14 @@
-//! Decisions: the pure algorithms, the limiters around them, and governor (GCRA, as our token bucket).
+//! Decisions: the pure algorithms, the limiters around them, and governor (GCRA, as our token
+//! bucket).
 //!
-//! Both sides keep `String` keys under `SipHash`. Their clocks differ: governor's default reads the processor's time
-//! stamp (quanta), ours `clock_gettime`; the rows with clocks that stand still leave both out. governor answers yes
-//! or no here, ours also limit, remaining and reset, counts, and holds a cap on its keys.
+//! Both sides keep `String` keys under `SipHash`. Their clocks differ: governor's default reads the
+//! processor's time stamp (quanta), ours `clock_gettime`. The rows with fixed clocks exclude both.
+//! governor answers yes or no here. Ours also return limit, remaining and reset, count, and limit
+//! the number of keys.
 //!
-//! After the rows of criterion come lines of its own: bytes a key, and how many checks a second Redis decides beside a bare script
-//! of the same commands. Their ratios are those of rounds that take turns, so that both have the same machine.
+//! After the rows of criterion come lines of its own: bytes per key, and how many checks per second
+//! Redis decides compared with a bare script of the same commands. Their ratios are those of rounds
+//! that take turns, so that both have the same machine.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
@@ -87,7 +90,7 @@ fn pure(criterion: &mut Criterion) {
     group.bench_function("sliding window", |bencher| bencher.iter(decider(SlidingWindow::new(scarce), 0)));
 }
 
-/// A check of one key, each so many microseconds after the last.
+/// Checks one key, with this number of microseconds between two checks.
 fn decider<A: Algorithm>(algorithm: A, apart: u64) -> impl FnMut() -> Decision {
     let mut now = Timestamp::from_micros(START);
     let mut state = algorithm.initial(now);
@@ -149,7 +152,7 @@ fn keyed(criterion: &mut Criterion) {
     group.bench_function("governor QuantaClock", |bencher| bencher.iter(|| clock::Clock::now(&theirs)));
 }
 
-/// Time until each thread has made so many checks.
+/// Returns the time until each thread has made this number of checks.
 fn run(
     threads: usize,
     iterations: u64,
@@ -247,7 +250,7 @@ fn three_windows() -> Windows {
     Windows::new(Quotas::new(&quotas).expect("three periods"))
 }
 
-/// What a million keys with one charge each take of the process' memory.
+/// Measures the memory of the process for a million keys with one charge each.
 #[expect(clippy::print_stdout, reason = "this is what it is run for")]
 fn bytes_per_key() {
     fn line<A: Algorithm>(algorithm: A) -> MemoryLimiter<A> {
@@ -260,7 +263,7 @@ fn bytes_per_key() {
         limiter
     }
     let minute = good(Quota::per_minute(u64::from(PLENTY)));
-    // Each keeps its memory, so that the next one asks the system for its own.
+    // Each keeps its memory, so that the next one requests its own from the system.
     let _kept = (
         line(FixedWindow::new(minute)),
         line(TokenBucket::new(minute)),
@@ -281,7 +284,7 @@ const BARE: &str = "local time = redis.call('TIME') \
     local before = redis.call('GET', KEYS[1]) or '' \
     redis.call('SET', KEYS[1], ARGV[11], 'PX', 60000) \
     return {1, 0, #before, time[1] + 0, 0, 0}";
-/// Checks under way at once, checks in a round, and rounds of which the middle one counts.
+/// Concurrent checks, checks in a round, and rounds of which the median counts.
 const TASKS: u32 = 64;
 const ROUND: u32 = 40_000;
 const ROUNDS: usize = 9;
@@ -339,7 +342,7 @@ fn redis() {
     });
 }
 
-/// What many checks took.
+/// Cost of many checks.
 struct Round {
     /// Checks a second.
     rate: f64,
@@ -347,7 +350,7 @@ struct Round {
     script: f64,
 }
 
-/// Checks by tasks that each have one under way, over 1,000 keys.
+/// Checks by tasks with one check in flight each, over 1,000 keys.
 async fn round(server: &RedisServer, work: &impl AsyncFn(&str)) -> Round {
     server.cli(&["CONFIG", "RESETSTAT"]).await;
     let stopwatch = Stopwatch::start();

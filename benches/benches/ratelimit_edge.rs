@@ -1,4 +1,4 @@
-//! At the edge of Redis: what a remembered denial costs, and what a lease saves.
+//! In front of Redis: the cost of a remembered denial, and the saving of a lease.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -40,7 +40,8 @@ fn deny_cached(criterion: &mut Criterion) {
 /// Tasks that check one key at the same time.
 const TASKS: u64 = 64;
 
-/// One hot key over Redis from many tasks: one round trip for each check, and leases. Time for each check.
+/// One hot key over Redis from many tasks: one round trip for each check, and leases. Time for each
+/// check.
 fn leased(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let (_server, client) = runtime.block_on(async {
@@ -66,7 +67,7 @@ fn leased(criterion: &mut Criterion) {
     }
 }
 
-/// Time until all tasks together have made so many checks.
+/// Returns the time until all tasks together have made this number of checks.
 async fn all(limiter: &Arc<dyn Limiter>, checks: u64) -> Duration {
     let stopwatch = Stopwatch::start();
     let tasks: Vec<_> = (0..TASKS)

@@ -1,7 +1,8 @@
-//! What stands in front of the limits: the front door, the filter of new keys, permits.
+//! The stages before the limits: the front door, the filter of new keys, permits.
 //!
-//! Keys are texts of addresses under `SipHash`. "Many keys" are more than the sketch has cells in a row, in random order, and
-//! the row that only picks the key says what of a figure is the walk over them.
+//! Keys are texts of addresses under `SipHash`. "Many keys" are more than the sketch has cells in a
+//! row, in random order. The row that only picks the key shows which part of a figure is the walk
+//! over them.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
@@ -88,7 +89,7 @@ fn permits(criterion: &mut Criterion, keys: &[String]) {
     }
 }
 
-/// Time until each thread has made so many checks.
+/// Returns the time until each thread has made this number of checks.
 fn run(
     threads: usize,
     iterations: u64,
@@ -111,7 +112,7 @@ fn checks(limiter: &impl Limiter, key: &str) -> bool {
     black_box(decision.expect("one fits")).is_allowed()
 }
 
-/// In a period so short that one key never comes near the share that makes a suspect.
+/// The period is so short that a key never comes near the share that makes it a suspect.
 fn plenty() -> Quota {
     Quota::new(PLENTY, Duration::from_millis(10)).expect("a good quota")
 }

@@ -1,8 +1,10 @@
-//! Ours beside governor (GCRA, as our token bucket) in rounds that take turns, by the processor time of one thread: ratios
-//! that hold on a busy machine too. A ratio below 1 says that ours is faster.
+//! Ours compared with governor (GCRA, as our token bucket). Rounds take turns, and the processor
+//! time of one thread is measured, so the ratios hold on a busy machine too. A ratio below 1 means
+//! that ours is faster.
 //!
-//! Both sides have the same clock: one that stands still, then governor's own. governor answers yes or no; ours, keyed, the
-//! limit, what is left and when it is full again too, counts what it decided, and never holds more keys than its cap.
+//! Both sides have the same clock: a fixed one, then governor's own. governor answers yes or no.
+//! Ours, keyed, also returns the limit, the remaining quota and the time when it is full again,
+//! counts its decisions, and never holds more keys than its cap.
 #![expect(clippy::print_stdout, reason = "this is what it is run for")]
 
 use std::hint::black_box;

@@ -1,8 +1,8 @@
-//! What the narrow client costs beside the bare one, and what the primitives cost in round trips and beside a bare script
-//! of the same commands: on one server, in turns.
+//! Cost of the narrow client compared with the bare one, and of the primitives in round trips and
+//! compared with a bare script of the same commands: on one server, in turns.
 //!
-//! Both speak RESP3 over one connection. A ratio is of rates in one pair of turns; the table shows the median of the
-//! pairs and their range, since a machine is never as quiet as one would like.
+//! Both speak RESP3 over one connection. A ratio is of rates in one pair of turns. The table shows
+//! the median of the pairs and their range, because no machine is completely idle.
 
 #![expect(clippy::print_stdout, reason = "the table is what it is run for")]
 
@@ -94,7 +94,8 @@ async fn compare(ours: &Client, bare: &BareClient) {
     }
 }
 
-/// Reservations that succeed, each with an id of its own, beside the same commands without the decisions between them.
+/// Successful reservations, each with its own id, compared with the same commands without the
+/// decisions between them.
 async fn reserve(ours: &Client, bare: &BareClient) {
     let keys = Keyspace::new("bench").expect("a prefix");
     let store = Arc::new(RedisStore::new(ours.clone(), keys));
@@ -127,7 +128,7 @@ async fn reserve(ours: &Client, bare: &BareClient) {
     }
 }
 
-/// How long a lock that nobody wants takes, in round trips of the same connection.
+/// Measures how long an uncontended lock takes, in round trips of the same connection.
 async fn round_trips(ours: &Client) {
     let store = Arc::new(RedisStore::new(ours.clone(), Keyspace::new("bench").expect("a prefix")));
     let mut ratios = Vec::new();
@@ -160,7 +161,8 @@ async fn bare(url: &str) -> BareClient {
     client
 }
 
-/// Calls a second with so many tasks that each call one after the other.
+/// Returns calls per second with this number of tasks, each of which makes one call after the
+/// other.
 async fn rate<F, Fut>(tasks: usize, call: F) -> f64
 where
     F: Fn() -> Fut + Clone + Send + 'static,

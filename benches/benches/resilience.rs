@@ -1,5 +1,5 @@
-//! What each policy adds to a call that succeeds at once, in rounds that take turns, by the
-//! processor time of one thread. The breaker also stands beside two peers. A ratio below 1 says
+//! Cost of each policy for a call that succeeds at once, in rounds that take turns, by the
+//! processor time of one thread. The breaker is also compared with two peers. A ratio below 1 means
 //! that ours is faster.
 #![expect(clippy::print_stdout, reason = "this is what it is run for")]
 

@@ -1,6 +1,8 @@
-//! What the benchmarks share: the order of accesses, drawn before the measurement, the time that passes, and how long is measured.
+//! Shared code of the benchmarks: the order of accesses, drawn before the measurement, the elapsed
+//! time, and the length of a measurement.
 //!
-//! `cargo bench -p tidegate-benches` runs them; `docs/benchmarks.md` holds results and says what they mean.
+//! `cargo bench -p tidegate-benches` runs them. `docs/benchmarks.md` has the results and explains
+//! them.
 
 mod order;
 mod same_clock;

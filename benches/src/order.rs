@@ -1,4 +1,4 @@
-//! Which of many keys is asked for next, drawn in advance so that drawing costs the measurement nothing.
+//! Order of accesses to many keys, drawn in advance so that drawing costs the measurement nothing.
 
 /// Accesses until an order repeats; a power of two.
 const LENGTH: usize = 1 << 20;
@@ -13,8 +13,8 @@ impl Order {
         Self::draw(|| below(keys, random.fraction()))
     }
 
-    /// The key of rank `r` has weight `1 / r^exponent`. Which key has which rank is shuffled, so that popular keys
-    /// are no neighbours in memory.
+    /// The key of rank `r` has weight `1 / r^exponent`. The ranks of keys are shuffled, so that
+    /// popular keys are not neighbours in memory.
     pub fn zipf(keys: u32, exponent: f64) -> Self {
         let (zipf, mut random) = (Zipf::new(keys, exponent), SplitMix::new(2));
         Self::draw(|| zipf.draw(&mut random))
@@ -24,13 +24,13 @@ impl Order {
         Self((0..LENGTH).map(|_| next()).collect())
     }
 
-    /// Walks through the order for ever. Walkers of different numbers start far apart.
+    /// Walks through the order endlessly. Walkers of different numbers start far apart.
     pub fn walk(&self, number: usize) -> Walk<'_> {
         Walk { order: &self.0, at: number * (LENGTH / 4) }
     }
 }
 
-/// A place in an [`Order`].
+/// A position in an [`Order`].
 pub struct Walk<'a> {
     order: &'a [u32],
     at: usize,

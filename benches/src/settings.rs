@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
-/// Criterion for what takes nanoseconds: 20 samples within `measured` after a short warm-up, no plots, and what the command
-/// line says over it.
+/// Criterion for operations that take nanoseconds: 20 samples within `measured` after a short
+/// warm-up, no plots. The command line overrides it.
 pub fn brief(measured: Duration) -> Criterion {
     Criterion::default()
         .sample_size(20)

@@ -1,4 +1,4 @@
-//! The time that passes: a benchmark has no other subject, so it asks the machine.
+//! Elapsed time: a benchmark measures it, so this module reads the machine's clocks.
 
 use std::sync::Barrier;
 use std::thread;
@@ -23,26 +23,30 @@ impl Stopwatch {
     }
 }
 
-/// The time of day, since the Unix epoch: for what is due at a time.
+/// Returns the time of day, since the Unix epoch, for work that is due at a time.
 ///
 /// # Panics
-/// When the machine believes it is before 1970.
+///
+/// If the machine's clock is before 1970.
 pub fn time_of_day() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().expect("after 1970")
 }
 
-/// The processor time that this process, or this thread, has used.
+/// Returns the processor time that this process, or this thread, has used.
 ///
 /// # Panics
-/// By a clock that may stand before zero.
+///
+/// If the clock shows a time before zero.
 pub fn processor_time(of: ClockId) -> Duration {
     Duration::try_from(clock_gettime(of)).expect("no debt")
 }
 
-/// Runs `work` on so many threads at once, each with its number, and returns the time of the slowest.
+/// Runs `work` on this number of threads at once, each with its index, and returns the time of the
+/// slowest.
 ///
 /// # Panics
-/// When `work` does.
+///
+/// If `work` does.
 pub fn side_by_side(threads: usize, work: impl Fn(usize) + Sync) -> Duration {
     let start = Barrier::new(threads);
     let run = |number| {

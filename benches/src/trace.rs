@@ -1,10 +1,11 @@
-//! Sequences of keys as services ask for them, by which eviction policies are told apart. The same in every run.
+//! Sequences of keys as services request them, by which eviction policies can be distinguished. The
+//! same in every run.
 
 use crate::order::{SplitMix, Zipf};
 
-/// The keys that a cache is asked for, one after the other, and how many it may hold.
+/// The keys that a cache is queried for, one after the other, and its capacity.
 pub struct Trace {
-    /// What it is called in the table.
+    /// Name in the table.
     pub name: &'static str,
     /// Entries that the cache may hold.
     pub capacity: usize,
@@ -28,20 +29,21 @@ impl Trace {
         ]
     }
 
-    /// A million keys, of which few are asked for often and most hardly ever.
+    /// A million keys. Few are requested often, and most hardly ever.
     fn zipf(name: &'static str, exponent: f64, capacity: usize) -> Self {
         let (zipf, mut random) = (Zipf::new(1_000_000, exponent), SplitMix::new(11));
         Self { name, capacity, keys: (0..LENGTH).map(|_| zipf.draw(&mut random)).collect() }
     }
 
-    /// A thousand keys, over and over in the same order: a report, a scheduler's round. Room for half of them.
+    /// A thousand keys, repeated in the same order: a report, a scheduler's round. The cache holds
+    /// half of them.
     fn looping() -> Self {
         let keys = (0..1000).cycle().take(LENGTH as usize).collect();
         Self { name: "loop", capacity: 500, keys }
     }
 
-    /// Zipf's law over 100,000 keys, and after every 50,000 accesses 20,000 keys that nobody asked for before or will again: an export, a
-    /// crawler.
+    /// Zipf's law over 100,000 keys, and after every 50,000 accesses 20,000 keys that are requested
+    /// only once: an export, a crawler.
     fn scanned() -> Self {
         let (zipf, mut random) = (Zipf::new(100_000, 1.0), SplitMix::new(12));
         let mut keys = Vec::with_capacity(LENGTH as usize);
@@ -55,29 +57,33 @@ impl Trace {
         Self { name: "scan", capacity: 5_000, keys }
     }
 
-    /// Zipf's law over 100,000 keys, which after every 100,000 accesses are wholly others: the next sale, the next day.
+    /// Zipf's law over 100,000 keys, all of which are replaced after every 100,000 accesses: the
+    /// next sale, the next day.
     fn shifting() -> Self {
         let (zipf, mut random) = (Zipf::new(100_000, 1.0), SplitMix::new(13));
         let keys = (0..LENGTH).map(|at| at / 100_000 * 100_000 + zipf.draw(&mut random)).collect();
         Self { name: "shift, at once", capacity: 5_000, keys }
     }
 
-    /// Zipf's law over the latest 100,000 keys, of which one is new with every tenth access: news, messages.
+    /// Zipf's law over the latest 100,000 keys, of which one is new with every tenth access: news,
+    /// messages.
     fn drifting() -> Self {
         let (zipf, mut random) = (Zipf::new(100_000, 1.0), SplitMix::new(14));
         let keys = (0..LENGTH).map(|at| 100_000 + at / 10 - zipf.rank(&mut random)).collect();
         Self { name: "shift, steadily", capacity: 5_000, keys }
     }
 
-    /// The share of accesses that a cache of the capacity could have answered at best: it evicts the key whose next use is the furthest
-    /// away (Bélády 1966), and keeps no newcomer that is asked for later than all it holds.
+    /// Returns the best possible hit ratio of a cache of this capacity. It evicts the key whose
+    /// next use is the furthest away (Bélády 1966), and does not store a new key that is requested
+    /// later than all that it holds.
     pub fn optimum(&self) -> f64 {
         let mut next_use = vec![usize::MAX; self.keys.len()];
         let mut later = std::collections::HashMap::new();
         for (at, key) in self.keys.iter().enumerate().rev() {
             next_use[at] = later.insert(*key, at).unwrap_or(usize::MAX);
         }
-        // What is held, by its next use; the place in the trace makes keys that are never asked for again differ.
+        // The held keys by their next use. The position in the trace distinguishes keys that are
+        // never requested again.
         let mut held = std::collections::BTreeSet::new();
         let mut by_key = std::collections::HashMap::new();
         let mut hits = 0;
@@ -98,7 +104,8 @@ impl Trace {
         f64::from(hits) / self.keys.len() as f64
     }
 
-    /// The share of accesses that this cache answers: it is asked for each key in turn, and given what it did not hold.
+    /// Returns the hit ratio of this cache: it is queried for each key in turn, and stores each
+    /// missing one.
     pub fn hit_ratio<C>(
         &self,
         mut cache: C,

@@ -13,10 +13,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Lets both sides work so many rounds of so many steps each, in turns, and measures this thread's processor time: what
-    /// else the machine does takes none of it.
+    /// Lets both sides work this number of rounds of `steps` each, in turns. Measures this thread's
+    /// processor time, to which other work on the machine adds nothing.
     ///
     /// # Panics
+    ///
     /// Without rounds or steps.
     pub fn in_turns(rounds: usize, steps: u32, ours: impl FnMut(u32), theirs: impl FnMut(u32)) -> Self {
         Self::in_turns_after(|| {}, rounds, steps, ours, theirs)
@@ -37,7 +38,8 @@ impl Comparison {
         let mut times: Vec<(f64, f64)> = Vec::with_capacity(rounds);
         for round in 0..=rounds {
             before();
-            // Who comes first changes, so that neither always finds the other's data in the caches.
+            // The first side alternates, so that neither always finds the other's data in the
+            // caches.
             let pair = if round % 2 == 0 {
                 let first = time(&mut ours, steps);
                 (first, time(&mut theirs, steps))
@@ -65,9 +67,10 @@ impl std::fmt::Display for Comparison {
     }
 }
 
-/// The value below which a quarter lies, the middle one, and that below which three quarters lie.
+/// Returns the lower quartile, the median and the upper quartile.
 ///
 /// # Panics
+///
 /// Without values.
 pub fn quartiles(values: impl IntoIterator<Item = f64>) -> [f64; 3] {
     let mut values: Vec<f64> = values.into_iter().collect();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Begun when made.
+/// Starts when it is created.
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {

@@ -10,10 +10,10 @@ const PROGRAMS: [&str; 3] = ["tidegate-api", "tidegate-worker", CLI];
 const CLI: &str = "tidegate";
 /// Most bytes that one of them may have.
 const LARGEST: u64 = 45_000_000;
-/// Completions of a shell, and the name of the file that it looks for.
+/// Completions of a shell, and the file name that it expects.
 const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
 
-/// Builds the programs and packs them with what belongs to them.
+/// Builds the programs and packs them with the files that belong to them.
 pub(crate) fn run(root: &Path) -> Result<String, String> {
     let programs = PROGRAMS.iter().flat_map(|program| ["--bin", program]);
     let build = ["build", "--profile", "dist", "--locked"].into_iter().chain(programs);

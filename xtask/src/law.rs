@@ -65,14 +65,14 @@ impl<'a> Edge<'a> {
     }
 }
 
-/// What the law forbids, and the law.
+/// A forbidden import, and the law that forbids it.
 #[derive(Debug, PartialEq, Eq)]
 enum Breach<'a> {
     /// The package has no row in the table.
     Unknown { package: &'a str },
     /// The table has a row for a package that is not there.
     Vacant { package: &'static str },
-    /// Our own package, imported by one that may not.
+    /// A package of the workspace, imported by one that may not.
     Import { package: &'a str, dependency: &'a str, may_import: &'static [&'static str] },
     /// The testkit outside dev-dependencies.
     Testkit { package: &'a str },
@@ -98,7 +98,8 @@ fn vacant(packages: &[&str]) -> impl Iterator<Item = Breach<'static>> {
 
 /// Judges one dependency.
 ///
-/// Dev-dependencies obey the same law, but for the testkit and what a package may have as such.
+/// Dev-dependencies obey the same law, except the testkit and the dev-dependencies that a row
+/// permits.
 fn judge(edge: Edge<'_>) -> Option<Breach<'_>> {
     let Edge { package, dependency, kind } = edge;
     if let Some(law) = CONFINED.iter().find(|law| law.dependency == dependency) {
@@ -109,7 +110,7 @@ fn judge(edge: Edge<'_>) -> Option<Breach<'_>> {
     if dependency == TESTKIT && package != DRIVER {
         return (kind != DependencyKind::Development).then_some(Breach::Testkit { package });
     }
-    // Ours are those in the table; one that is missing there is reported as a package.
+    // The table lists the packages of the workspace. A missing one is reported as a package.
     ROWS.iter().find(|row| row.package == dependency)?;
     let may_import = ROWS.iter().find(|row| row.package == package)?.may_import;
     (!may_import.contains(&dependency)).then_some(Breach::Import { package, dependency, may_import })

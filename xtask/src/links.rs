@@ -67,7 +67,7 @@ fn links(text: &str) -> Vec<(usize, &str)> {
 
 fn links_of_line(line: &str) -> Vec<&str> {
     let mut targets = Vec::new();
-    // Parts between backquotes are code: every second one. "[`x`](target)" keeps its "](target)" outside.
+    // Every second part between backquotes is code. "[`x`](target)" keeps its "](target)" outside.
     for text in line.split('`').step_by(2) {
         for (position, _) in text.match_indices("](") {
             targets.extend(target(&text[position + 2..], ')'));
@@ -90,7 +90,8 @@ fn target(text: &str, end: char) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The file that a target names; `None` for other sites, addresses and places in the same document.
+/// Returns the file that a target names; `None` for other sites, addresses and anchors in the same
+/// document.
 fn file_of(target: &str) -> Option<&str> {
     let path = target.split(['#', '?']).next()?;
     let elsewhere = target.contains("://") || target.starts_with("mailto:");

@@ -25,11 +25,12 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
         }
         Some(_) => build(root, profile, &["--bin", "tidegate-api", "--bin", "tidegate-worker"], "the programs")?,
     }
-    // In place of this process, so that Ctrl-C returns when the driver has stopped its servers.
+    // Replaces this process, so that Ctrl-C returns when the driver has stopped its servers.
     let failed = Command::new("cargo")
         .current_dir(root)
         .args(["run", "--profile", profile, "--quiet", "-p", "tidegate-load", "--"])
-        // Scenarios with much data, such as a feed of 100,000 followers, are as large as in a proof.
+        // Scenarios with much data, such as a feed of 100,000 followers, are as large as in a
+        // proof.
         .env("TIDEGATE_PROOF", "full")
         .args(arguments)
         .exec();

@@ -31,18 +31,21 @@ struct Arguments {
 enum Command {
     /// Runs every check and test, installing what is missing.
     ///
-    /// In this order: format, laws, links, clippy, cargo-deny, build, deployment, documentation, tests (unit,
-    /// integration and end-to-end). It stops at the first step that fails, and names the command that repeats it.
+    /// In this order: format, laws, links, clippy, cargo-deny, build, deployment, documentation,
+    /// tests (unit, integration and end-to-end). It stops at the first step that fails, and names
+    /// the command that repeats it.
     ///
-    /// Missing tools are installed by the system's package manager (apt-get, as root or through sudo), by rustup
-    /// or by cargo. Tests run under cargo-nextest where it is installed, else under `cargo test`; its profile `ci` leaves
-    /// out repetitions that `cargo nextest run --workspace --all-features` has.
+    /// Missing tools are installed by the system's package manager (apt-get, as root or through
+    /// sudo), by rustup or by cargo. Tests run under cargo-nextest if it is installed, else under
+    /// `cargo test`. Its profile `ci` omits repetitions that
+    /// `cargo nextest run --workspace --all-features` has.
     Test,
-    /// Runs the long proofs at full size, in release: all of them, or those whose name contains what is given.
+    /// Runs the long proofs at full size, in release: all of them, or those whose name contains the
+    /// argument.
     ///
     /// An ordinary test run has the same proofs at reduced size. Each takes less than ten minutes.
     Prove {
-        /// Part of a proof's name; none lists nothing out.
+        /// Part of a proof's name; without one, all proofs.
         name: Option<String>,
         /// Names the proofs and what each shows, and runs none.
         #[arg(long)]
@@ -50,10 +53,9 @@ enum Command {
     },
     /// Puts an example or the whole fleet under load, in release, and prints the figures.
     ///
-    /// For an example it starts Redis and PostgreSQL, unless `REDIS_URL` and `DATABASE_URL` name them.
-    /// On the fleet of `cargo xtask topology` it runs `stages`, `spike`, `rolling`, `faults` and
-    /// `cost`.
-    /// `cargo xtask load --help` names the scenarios and options.
+    /// For an example it starts Redis and PostgreSQL, unless `REDIS_URL` and `DATABASE_URL` name
+    /// them. On the fleet of `cargo xtask topology` it runs `stages`, `spike`, `rolling`, `faults`
+    /// and `cost`. `cargo xtask load --help` names the scenarios and options.
     #[command(disable_help_flag = true)]
     Load {
         /// Scenario and options of the driver.
@@ -63,17 +65,18 @@ enum Command {
     /// Starts the fleet of deploy/compose.yaml as processes on this machine until Ctrl-C.
     ///
     /// nginx, three APIs, two workers, PostgreSQL with a follower, Redis with a replica and three
-    /// Sentinels, Prometheus. It prints the addresses and how to log in. Each run has its own tokens.
+    /// Sentinels, Prometheus. It prints the addresses and how to log in. Each run has its own
+    /// tokens.
     Topology,
     /// Checks the laws alone: imports, sizes and comments.
     ///
-    /// Which package may depend on which, where a library may be named, import cycles inside a
-    /// crate, lines of crates and files, width of comments. deny.toml and docs/architecture.md have
-    /// to say the same.
+    /// Which package may depend on which, which crates may name a library, import cycles inside a
+    /// crate, lines of crates and files, width of comments. deny.toml and docs/architecture.md must
+    /// say the same.
     Laws,
     /// Checks that each relative link of README.md and the other documents leads to a file.
     Links,
-    /// Checks every file under deploy/ with the program that it is for. It wants a built tidegate-api.
+    /// Checks every file under deploy/ with the program that reads it. Needs a built tidegate-api.
     Deploy {
         /// Instead builds both images with buildah, and runs them read-only. Half an hour, as root.
         #[arg(long)]
@@ -112,7 +115,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The workspace. Asked of cargo at run time: a binary in a shared target directory may come from another checkout.
+/// Returns the workspace. It queries cargo at run time, because a binary in a shared target
+/// directory may come from another checkout.
 fn root() -> Result<PathBuf, String> {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").ok_or("run it as `cargo xtask`")?;
     let root = Path::new(&manifest).parent().ok_or("xtask does not stand in a workspace")?;

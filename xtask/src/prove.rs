@@ -10,7 +10,7 @@ use crate::clock::Stopwatch;
 use crate::step::seconds;
 use crate::{load, tool};
 
-/// What the proofs are.
+/// Lists the proofs.
 pub(crate) fn list() -> String {
     PROOFS.iter().map(|proof| format!("{:<24} {}\n", proof.name, proof.shows)).collect()
 }

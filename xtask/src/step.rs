@@ -21,7 +21,7 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     /// Runs `cargo` with these arguments, in this environment.
     Cargo { environment: &'static [(&'static str, &'static str)], arguments: &'static [&'static str] },
-    /// The same for `cargo test`, whose results are one line for each of many programs: adds them up.
+    /// Like `cargo test`, but adds up the results, which are one line for each of many programs.
     CargoTest { arguments: &'static [&'static str] },
     /// Calls a function that `cargo xtask <name>` calls too.
     Own { name: &'static str, check: fn(&Path) -> Result<String, String> },
@@ -99,8 +99,8 @@ fn act(root: &Path, action: &Action) -> Result<(), String> {
 fn cargo(root: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(root);
-    // What the cargo that started this program says of it. Build scripts look at it, and all that stands on them would be built anew
-    // whenever one turns from `cargo xtask` to `cargo test` and back.
+    // Variables of the cargo that started this program. Build scripts read them, and everything
+    // that depends on these would be rebuilt at each switch between `cargo xtask` and `cargo test`.
     let of_this_program = |name: &OsString| {
         name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
     };
@@ -119,7 +119,7 @@ fn does_not_start(error: io::Error) -> String {
     format!("cargo does not start: {error}")
 }
 
-/// With one decimal.
+/// Formats a duration with one decimal.
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }

@@ -7,14 +7,16 @@ use crate::clock::Stopwatch;
 use crate::step::{self, Action, Step, seconds};
 use crate::{deploy, law, links, tool};
 
-/// What fails soonest comes first; the tests come last, so that their runner's summary ends the output.
+/// The steps that fail soonest come first. The tests come last, so that their runner's summary ends
+/// the output.
 const CHECKS: &[Step] = &[
     Step::cargo("format", &["fmt", "--all", "--check"]),
     Step { name: "laws", action: Action::Own { name: "laws", check: law::check } },
     Step { name: "links", action: Action::Own { name: "links", check: links::check } },
     Step::cargo("clippy", &["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"]),
     Step::cargo("cargo-deny", &["deny", "check", "bans", "licenses", "sources"]),
-    // Together and with all features, as the tests run: so everything has one set of features and is compiled once.
+    // Together and with all features, like the tests. So there is one set of features, and
+    // everything is compiled once.
     Step::cargo("build", &["build", "--workspace", "--all-features", "--bins", "--tests", "--examples"]),
     Step { name: "deployment", action: Action::Own { name: "deploy", check: deploy::check } },
     Step {
@@ -26,7 +28,7 @@ const CHECKS: &[Step] = &[
     },
     Step {
         name: "documentation tests",
-        // The benches have none, and what they compare with takes long to build.
+        // The benches have none, and their peers take long to build.
         action: Action::CargoTest {
             arguments: &[
                 "test",

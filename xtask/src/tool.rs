@@ -1,9 +1,9 @@
-//! Tools that the checks need, and how each is installed where it is missing.
+//! Tools that the checks need, and how each is installed if it is missing.
 
 use std::fmt;
 use std::process::{Command, Stdio};
 
-/// Where a tool comes from.
+/// Source of a tool.
 #[derive(Clone, Copy)]
 enum Source {
     /// Packages of Debian and Ubuntu.
@@ -39,7 +39,7 @@ const TOOLS: &[Tool] = &[
         probe: &["/usr/bin/python3", "-c", "import aiosmtpd"],
         source: Source::Packages(&["python3-aiosmtpd"]),
     },
-    // Pages are looked at in a browser.
+    // Tests open pages in a browser.
     Tool { name: "chromium", probe: &["chromium", "--version"], source: Source::Packages(&["chromium"]) },
     Tool {
         name: "chromedriver",
@@ -52,7 +52,8 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "cargo-deny",
         probe: &["cargo", "deny", "--version"],
-        // A debug build without the features for advisories and git: a quarter of the time, the same answers.
+        // A debug build without the features for advisories and git: a quarter of the time, the
+        // same answers.
         source: Source::Cargo(&["cargo-deny", "--locked", "--debug", "--no-default-features"]),
     },
 ];
@@ -71,14 +72,14 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Installs every tool that is missing. Returns the names of those.
+/// Installs every missing tool. Returns their names.
 pub(crate) fn install_missing() -> Result<Vec<&'static str>, Missing> {
     let mut installed = Vec::new();
     for tool in TOOLS.iter().filter(|tool| !is_there(tool)) {
         println!("`{}` is missing", tool.name);
         for line in commands(tool.source, privilege()) {
             println!("$ {}", line.join(" "));
-            // Whether it helped is told by the probe below.
+            // The probe below shows whether it helped.
             let _ = run(&line, Stdio::inherit);
         }
         if !is_there(tool) {
@@ -133,7 +134,7 @@ fn commands(source: Source, privilege: Privilege) -> Vec<Vec<String>> {
     }
 }
 
-/// What a reader can type.
+/// Returns the command that a reader can type.
 fn install_line(source: Source) -> String {
     let lines: Vec<String> = commands(source, Privilege::Sudo).iter().map(|words| words.join(" ")).collect();
     lines.join(" && ")

@@ -1,4 +1,4 @@
-//! The sum of what `cargo test` reports once for each test program.
+//! Sum of the results that `cargo test` reports once for each test program.
 
 use std::fmt;
 
@@ -12,7 +12,8 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Adds a line of output, if it is a result: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+    /// Adds a line of output, if it is a result:
+    /// `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
     pub(crate) fn add(&mut self, line: &str) {
         let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|result| result.split_once(". ")) else {
             return;

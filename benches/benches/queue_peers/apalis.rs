@@ -1,4 +1,5 @@
-//! `apalis-redis`: large batches, a short interval, and without what its documentation says costs time.
+//! `apalis-redis`: large batches, a short interval, and without the features that are slow
+//! according to its documentation.
 
 use std::io;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::peer::{Noop, OnStart, Peer, QUEUE, Working};
 
-/// How often it looks when there was nothing. It has no other way to learn of a job: every one is first put by as if it
-/// were delayed, and so never announced.
+/// Polling interval of an idle worker. It has no other way to learn of a job: each one is first
+/// stored like a delayed job, and so never announced.
 const INTERVAL: Duration = Duration::from_millis(10);
 /// Its script unpacks all that are due at once, and fails from 8,000.
 const MOST_WAITING: usize = 7_000;
@@ -51,7 +52,7 @@ impl Peer for Apalis {
     }
 
     async fn enqueue_at(&self, job: &Noop, due: Duration) {
-        // It counts in seconds: the first one that isn't too early.
+        // It counts in seconds: the first one that is not too early.
         let due = due.as_secs() + u64::from(due.subsec_nanos() > 0);
         let task = TaskBuilder::new(job.clone()).run_at_timestamp(due).build();
         self.storage.clone().push_task(task).await.expect("enqueued");

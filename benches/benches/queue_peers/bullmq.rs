@@ -17,7 +17,7 @@ pub(crate) struct BullMq {
 }
 
 impl BullMq {
-    /// With `removes` jobs that are done are removed at once; otherwise they are kept, as by default.
+    /// With `removes`, completed jobs are removed at once. Otherwise they are kept, as by default.
     pub(crate) async fn open(url: &str, removes: bool) -> Self {
         let connection = RedisConnectionOptions::new().url(url);
         let options = QueueOptions::new().connection(connection.clone());
@@ -70,7 +70,8 @@ struct Running(Worker);
 #[async_trait]
 impl Working for Running {
     async fn stop(self: Box<Self>) {
-        // An idle worker waits for jobs for 5 s; it needs no longer than this for those it has.
+        // An idle worker waits for jobs for 5 s. It needs no longer than this for those in
+        // progress.
         self.0.close(200).await.expect("the worker ended");
     }
 }

@@ -1,11 +1,11 @@
-//! What a server and this process count of themselves.
+//! Counters of a server and of this process.
 
 use std::time::Duration;
 
 use tidegate_benches::{ClockId, processor_time};
 use tidegate_redis::{Client, Command, Config, Role};
 
-/// Commands of this module, which are nobody's.
+/// Commands of this module, which count for no queue.
 const MINE: [&str; 2] = ["info", "flushall"];
 
 /// Reads a server's own numbers.
@@ -14,7 +14,7 @@ pub(crate) struct Gauge(Client);
 /// Numbers since the server, and this process, started.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading {
-    /// Commands, those inside scripts too.
+    /// Commands, including those inside scripts.
     pub(crate) commands: f64,
     /// Calls of scripts.
     pub(crate) scripts: f64,
@@ -76,7 +76,7 @@ impl Gauge {
 }
 
 impl Reading {
-    /// What came since.
+    /// Returns the growth since `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             commands: self.commands - earlier.commands,

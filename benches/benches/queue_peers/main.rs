@@ -1,11 +1,13 @@
-//! The queue on Redis beside its peers in Rust, `bullmq-official` and `apalis-redis`: on one server, in turns.
+//! The queue on Redis compared with its peers in Rust, `bullmq-official` and `apalis-redis`: on one
+//! server, in turns.
 //!
-//! Every turn empties the server and connects anew. A round gives each a turn at each measurement, and each round begins
-//! with another of them; the table shows medians of the rounds, and the ratios of turns of the same round. The server
-//! writes an append-only file, synced each second, for all alike.
+//! Every turn empties the server and connects anew. A round gives each a turn at each measurement,
+//! and each round begins with another of them. The table shows medians of the rounds, and the
+//! ratios of turns of the same round. The server writes an append-only file, synced each second,
+//! for all alike.
 //!
-//! Words on the command line pick measurements and queues by name: `-- process tidegate`. With `TIDEGATE_BENCH_QUICK=1`
-//! a reduced run shows that everything works.
+//! Words on the command line select measurements and queues by name: `-- process tidegate`. With
+//! `TIDEGATE_BENCH_QUICK=1` a reduced run shows that everything works.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table is what it is run for")]
 
@@ -67,7 +69,7 @@ impl Measurement {
         }
     }
 
-    /// Whether it has a turn in this round. The first round warms up those that are over fast.
+    /// Whether it has a turn in this round. The first round warms up the short measurements.
     fn has_turn(self, round: usize, sizes: &Sizes) -> bool {
         match self {
             Self::Process(_) | Self::Bulk | Self::Single => round <= sizes.rounds,
@@ -76,7 +78,7 @@ impl Measurement {
         }
     }
 
-    /// Whether it matters what becomes of jobs that are done.
+    /// Whether the fate of completed jobs matters.
     fn finishes(self) -> bool {
         matches!(self, Self::Process(_))
     }
@@ -106,7 +108,7 @@ fn main() {
 async fn run(measurements: &[Measurement], queues: &[Who], sizes: Sizes) {
     let server = RedisServer::builder()
         .set("appendfsync", "everysec")
-        // A rewrite would hit whoever's turn it is.
+        // A rewrite would disturb the turn that happens to run.
         .set("auto-aof-rewrite-percentage", "0")
         .start()
         .await;
@@ -137,7 +139,8 @@ async fn run(measurements: &[Measurement], queues: &[Who], sizes: Sizes) {
                 let (sizes, report) = if round == 0 { (Sizes::QUICK, &mut warm_up) } else { (sizes, &mut report) };
                 report.begin(round);
                 let turn = Turn { who, url: &url, gauge: &gauge, sizes, report };
-                // A peer may give up, as one of them does when the server takes half a second; the others go on.
+                // A peer may give up, as one of them does if the server takes half a second. The
+                // others continue.
                 if AssertUnwindSafe(measurement.take(turn)).catch_unwind().await.is_err() {
                     report.fail(&measurement.name(), who);
                 }
@@ -147,7 +150,7 @@ async fn run(measurements: &[Measurement], queues: &[Who], sizes: Sizes) {
     report.print();
 }
 
-/// Those that a word names, or all where none does.
+/// Returns the items that a word names, or all if no word does.
 fn picked<T: Copy>(all: &[T], words: &[String], name: impl Fn(&T) -> String) -> Vec<T> {
     let named: Vec<T> =
         all.iter().filter(|one| words.iter().any(|word| name(one).contains(word.as_str()))).copied().collect();

@@ -18,9 +18,9 @@ use crate::report::{Report, Row};
 pub(crate) struct Sizes {
     /// Turns of each measurement that takes seconds.
     pub(crate) rounds: usize,
-    /// Turns of those that wait for most of their time.
+    /// Turns of the measurements that wait for most of their time.
     pub(crate) slow_rounds: usize,
-    /// Turns of those that come out alike each time.
+    /// Turns of the measurements that give the same result each time.
     pub(crate) steady_rounds: usize,
     /// Jobs of a worker that runs one at once.
     pub(crate) alone: usize,
@@ -71,7 +71,7 @@ const TASKS: usize = 256;
 const IDLE_CONCURRENCY: usize = 10;
 /// Longer than anything here takes that works.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Until what went before has come to rest.
+/// Pause until the previous work has settled.
 const REST: Duration = Duration::from_millis(200);
 
 /// A turn of one measurement.
@@ -149,7 +149,7 @@ impl Turn<'_> {
         self.add_times(spent, jobs.len(), Row::SingleServer, Row::SingleClient);
     }
 
-    /// From the call that enqueues until the handler starts, on a worker that had nothing to do.
+    /// Time from the enqueue call until the handler starts, on an idle worker.
     pub(crate) async fn pick_up(&mut self) {
         let peer = self.open().await;
         let (sender, mut receiver) = mpsc::unbounded_channel();
@@ -180,7 +180,8 @@ impl Turn<'_> {
         let steps = u32::try_from(self.sizes.due.as_millis()).expect("some seconds");
         let order = Order::uniform(steps);
         let mut walk = order.walk(1);
-        // Whole milliseconds, which is how ours and BullMQ count. The first ones are due when all are enqueued.
+        // Whole milliseconds, the unit of ours and BullMQ. The first jobs are due when all are
+        // enqueued.
         let first = u64::try_from(time_of_day().as_millis()).expect("a time") + 1_500;
         let mut due = Vec::new();
         for job in Noop::many(self.sizes.samples, PAYLOAD) {
@@ -200,7 +201,7 @@ impl Turn<'_> {
         self.add_percentiles(late, Row::Late50, Row::Late99);
     }
 
-    /// What a job that waits takes of the server's memory.
+    /// Memory of the server that a pending job takes.
     pub(crate) async fn memory(&mut self, bytes: usize) {
         let peer = self.open().await;
         sleep(REST).await;
@@ -211,11 +212,11 @@ impl Turn<'_> {
         self.add(Row::Memory(bytes), taken / self.sizes.waiting as f64);
     }
 
-    /// What a worker that has nothing to do asks of the server.
+    /// Load of an idle worker on the server.
     pub(crate) async fn idle(&mut self) {
         let peer = self.open().await;
         let worker = peer.work(IDLE_CONCURRENCY, Arc::new(|_| ())).await;
-        // What it does once, at its start, is over.
+        // The work that it does once, at its start, is over.
         sleep(REST * 5).await;
         let before = self.gauge.read().await;
         sleep(self.sizes.idle).await;

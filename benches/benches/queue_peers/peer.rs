@@ -1,4 +1,4 @@
-//! What the measurements ask of a queue, whoever's it is.
+//! The interface of a queue for the measurements.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The one queue. Between turns the server is emptied.
 pub(crate) const QUEUE: &str = "bench";
-/// The kind of job, where a peer wants one.
+/// The kind of job, for peers that require one.
 pub(crate) const KIND: &str = "noop";
 
 /// A job that does nothing but say that it has started.
@@ -19,7 +19,7 @@ pub(crate) struct Noop {
 }
 
 impl Noop {
-    /// Jobs of so many bytes of JSON each, numbered from zero.
+    /// Returns jobs of this number of bytes of JSON each, numbered from zero.
     pub(crate) fn many(count: usize, bytes: usize) -> Vec<Self> {
         let plain = r#"{"number":0,"note":""}"#.len();
         (0_u64..)
@@ -35,7 +35,7 @@ impl Noop {
 /// Hears the number of each job as its handler starts.
 pub(crate) type OnStart = Arc<dyn Fn(u64) + Send + Sync>;
 
-/// Whose queue.
+/// Owner of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Who {
     Tidegate,
@@ -81,7 +81,7 @@ pub(crate) trait Peer: Send + Sync {
     async fn enqueue(&self, job: &Noop);
     /// Due at a time since the Unix epoch.
     async fn enqueue_at(&self, job: &Noop, due: Duration);
-    /// Starts a worker with so many jobs at once.
+    /// Starts a worker with this number of concurrent jobs.
     async fn work(&self, concurrency: usize, on_start: OnStart) -> Box<dyn Working>;
     /// Jobs that are not done.
     async fn left(&self, enqueued: usize) -> usize;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::peer::Who;
 
-/// What is measured. Numbers are jobs at once, or bytes of payload.
+/// Subject of a measurement. Numbers are concurrent jobs, or bytes of payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Row {
     Process(usize),
@@ -28,12 +28,12 @@ pub(crate) enum Row {
     IdleServer,
 }
 
-/// What ours is to reach.
+/// Target for ours.
 enum Aim {
-    /// So many times `BullMQ`'s rate in that row.
+    /// This multiple of `BullMQ`'s rate in that row.
     Times(f64, Row),
     AtMost(f64),
-    /// So much of `BullMQ`'s figure.
+    /// This share of `BullMQ`'s figure.
     Share(f64),
 }
 
@@ -158,7 +158,7 @@ impl Report {
         }
     }
 
-    /// By the ratios of rounds, as they are shown: those of medians may flatter.
+    /// Judges by the displayed ratios of rounds, because ratios of medians may be better.
     fn judge(&self, row: Row) -> (String, &'static str) {
         let Some(aim) = row.aim() else { return (String::new(), "") };
         let against_bullmq = |theirs| self.ratios(row, self.better_bullmq(theirs), theirs).map(|(_, middle, _)| middle);

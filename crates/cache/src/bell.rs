@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 struct Rung {
     sweep: bool,
     close: bool,
-    /// When the time of a load is over, in real time.
+    /// Deadline of a load, in real time.
     overdue: Option<Duration>,
 }
 
@@ -19,11 +19,11 @@ struct Rung {
 pub(crate) struct Bell {
     rung: Mutex<Rung>,
     changed: Condvar,
-    /// Real time, whatever the cache goes by.
+    /// Real time, independent of the cache's clock.
     clock: SystemClock,
 }
 
-/// What the keeper was woken for.
+/// Reason for which the keeper was woken.
 pub(crate) enum Call {
     Sweep,
     Overdue,
@@ -31,7 +31,7 @@ pub(crate) enum Call {
 }
 
 impl Bell {
-    /// Asks for a sweep soon.
+    /// Requests a sweep soon.
     pub(crate) fn sweep(&self) {
         self.rung().sweep = true;
         self.changed.notify_one();
@@ -43,22 +43,22 @@ impl Bell {
         self.changed.notify_one();
     }
 
-    /// The moment, in real time, that lies so far ahead.
+    /// Returns the moment in real time that is this far ahead.
     pub(crate) fn in_real_time(&self, ahead: Duration) -> Duration {
         self.clock.precise().saturating_add(ahead)
     }
 
-    /// Asks for a look at the loads at this moment of real time.
+    /// Requests a check of the loads at this moment of real time.
     pub(crate) fn look_at(&self, overdue: Duration) {
         let mut rung = self.rung();
-        // Mostly an earlier load is due earlier, and the keeper sleeps on.
+        // Usually an earlier load is due first, and the keeper sleeps on.
         if rung.overdue.is_none_or(|known| overdue < known) {
             rung.overdue = Some(overdue);
             self.changed.notify_one();
         }
     }
 
-    /// Waits for a reason to do something, which a sweep is at `sweep_at`.
+    /// Waits for a reason to work. A sweep is one at `sweep_at`.
     pub(crate) fn wait(&self, sweep_at: Duration) -> Call {
         let mut rung = self.rung();
         loop {

@@ -59,32 +59,31 @@ impl TieredCache {
 }
 
 impl TieredCacheBuilder {
-    /// The most that is held in process memory.
+    /// Sets the maximum content in process memory.
     pub fn capacity(mut self, capacity: Capacity) -> Self {
         self.capacity = capacity;
         self
     }
 
-    /// Who hears of events.
+    /// Sets the observer of events.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// Clock of the cache. Only the interval of the sweeper and the time-outs of loads use real
-    /// time.
+    /// Clock of the cache. The sweeper's interval and the time-outs of loads use real time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// How often dead entries are removed, in real time; at least 100 ms apart.
+    /// Sets how often dead entries are removed, in real time; at least 100 ms apart.
     pub fn sweep_every(mut self, interval: Duration) -> Self {
         self.sweep_every = interval.max(SHORTEST_SWEEP);
         self
     }
 
-    /// Makes chance repeatable, for tests: what spreads lifetimes and draws early refreshes.
+    /// Makes randomness repeatable, for tests: the spread of lifetimes and early refreshes.
     pub fn seed(mut self, seed: u64) -> Self {
         self.dice = Dice::new(seed);
         self
@@ -118,12 +117,11 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// Builds the cache and starts the thread of its sweeper. With an L2 also the task that follows
-    /// its changes.
+    /// Builds the cache, starts its sweeper thread and, with an L2, the task that follows changes.
     ///
     /// # Panics
     ///
-    /// With an L2, when there is no tokio runtime here.
+    /// With an L2, if there is no tokio runtime.
     pub fn build(self) -> TieredCache {
         let bell = Arc::new(Bell::default());
         let l2 = self.l2.map(|tier| L2::new(tier, Arc::clone(&self.clock), self.observer.clone()));

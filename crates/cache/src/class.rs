@@ -1,4 +1,4 @@
-//! The classes in use and what they count.
+//! The classes in use and their counters.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,13 +9,13 @@ use crate::moment::nanos;
 use crate::places::Places;
 use crate::ttl::TtlClass;
 
-/// Stripes of the counters; enough that cores seldom write to one line.
+/// Stripes of the counters; enough that cores rarely write to one line.
 const STRIPES: usize = 16;
 
 /// One lookup in this many is timed.
 const SAMPLE: u64 = 64;
 
-/// What a class counts.
+/// Counter of a class.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Count {
     Hit,
@@ -54,12 +54,12 @@ impl Counters {
         self.tick(count);
     }
 
-    /// Counts one, and tells how many this thread's stripe had counted before.
+    /// Counts one. Returns how many this thread's stripe had counted before.
     pub(crate) fn tick(&self, count: Count) -> u64 {
         self.stripes[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Whether the lookup that comes next on this thread should be timed.
+    /// Whether the next lookup on this thread should be timed.
     pub(crate) fn sample_due(&self) -> bool {
         let counts = &self.stripes[stripe()].0;
         let seen = |count: Count| counts[count as usize].load(Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Counters {
         self.last_load.store(nanos(load), Ordering::Relaxed);
     }
 
-    /// How long the last load took; none before the first.
+    /// Returns how long the last load took; `None` before the first.
     pub(crate) fn last_load(&self) -> Option<Duration> {
         Some(self.last_load.load(Ordering::Relaxed)).filter(|nanos| *nanos > 0).map(Duration::from_nanos)
     }
@@ -95,7 +95,7 @@ pub(crate) struct Class {
     pub(crate) id: ClassId,
     pub(crate) ttl: TtlClass,
     pub(crate) counters: Arc<Counters>,
-    /// Where its loads find a place, if the class bounds them.
+    /// Permits for its loads, if the class bounds them.
     pub(crate) places: Option<Arc<Places>>,
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct ClassTable(RwLock<Known>);
 #[derive(Default)]
 struct Known {
     classes: Vec<Arc<Class>>,
-    /// The places of each class, for each bound that it came with: handles of one bound share them.
+    /// The permits of each class, per bound: handles with one bound share them.
     places: Vec<(ClassId, (u32, Duration), Arc<Places>)>,
 }
 
@@ -123,8 +123,8 @@ impl Known {
 }
 
 impl ClassTable {
-    /// Returns the class of this name. If its times differ from the earlier ones, the new ones are
-    /// shown from now on.
+    /// Returns the class of this name. If its times differ from earlier ones, the new ones are
+    /// shown.
     pub(crate) fn enter(&self, ttl: TtlClass) -> Arc<Class> {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let (id, counters) = match all.classes.iter().find(|class| class.ttl.name() == ttl.name()) {

@@ -1,6 +1,6 @@
 //! The number of a class.
 
-/// A class's place in the table, for as long as the cache lives.
+/// Index of a class in the table, valid while the cache lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClassId(u32);
 

@@ -1,16 +1,16 @@
-//! Time, injected. The only file of this crate that asks the system for it.
+//! Time, injected. The only file of this crate that reads the system's clock.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Monotonic time since a start of the clock's own choosing.
+/// Monotonic time since a start that the clock chooses.
 pub trait Clock: Send + Sync + 'static {
-    /// The time by which entries expire. Asked once per lookup, so cheap beats precise.
+    /// Returns the time by which entries expire. Called once per lookup, so it must be cheap.
     fn now(&self) -> Duration;
 
-    /// The time by which loads and sampled lookups are measured; may cost more than [`Clock::now`].
+    /// Returns the time that measures loads and sampled lookups. May be slower than [`Clock::now`].
     fn precise(&self) -> Duration {
         self.now()
     }
@@ -18,8 +18,8 @@ pub trait Clock: Send + Sync + 'static {
 
 /// The system's monotonic clock.
 ///
-/// [`Clock::now`] reads the coarse clock (on Linux `CLOCK_MONOTONIC_COARSE`: 1 to 4 ms steps, a few nanoseconds a
-/// read), [`Clock::precise`] the fine one.
+/// [`Clock::now`] reads the coarse clock (on Linux `CLOCK_MONOTONIC_COARSE`: 1 to 4 ms steps, a few
+/// nanoseconds per read), [`Clock::precise`] the fine one.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     coarse: coarsetime::Instant,
@@ -50,17 +50,17 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told; clones share their time.
+/// A clock that moves only when the test advances it; clones share their time.
 #[derive(Clone, Default)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// A clock that stands at zero.
+    /// Returns a clock at zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Moves the clock on, in whole nanoseconds; it stops at 584 years.
+    /// Advances the clock, in whole nanoseconds; it stops at 584 years.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.0.update(Ordering::AcqRel, Ordering::Acquire, |now| now.saturating_add(by));
@@ -79,7 +79,7 @@ impl fmt::Debug for ManualClock {
     }
 }
 
-/// Microseconds since 1970 by the system's clock, for versions that must grow over restarts of the process.
+/// Microseconds since 1970 by the system's clock, for versions that must grow over restarts.
 #[expect(clippy::disallowed_methods, reason = "the crate's one clock")]
 pub(crate) fn unix_micros() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

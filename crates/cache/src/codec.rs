@@ -26,7 +26,7 @@ pub use raw::RawBytes;
 /// Largest value in the shared tier unless a codec says otherwise: 1 MiB.
 pub(crate) const LIMIT: usize = 1 << 20;
 
-/// The form and the version of bytes, as they stand in front of every value.
+/// Form and version of bytes, which precede every value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Format {
     pub(crate) form: u8,
@@ -41,44 +41,46 @@ impl Format {
 
 /// Turns values into bytes and back.
 ///
-/// The bytes are read by other processes, perhaps of an older or newer build: raise [`version`](Self::version) whenever
-/// the form changes, and bytes of another version are a miss instead of a wrong value.
+/// Other processes read the bytes, perhaps of an older or newer build. Raise
+/// [`version`](Self::version) when the form changes: bytes of another version are a miss.
 pub trait Codec<V>: Send + Sync + 'static {
-    /// The version of the form, written in front of every value.
+    /// Returns the version of the form, written before every value.
     fn version(&self) -> u8;
 
-    /// Which codec it is, as far as several may follow one another at one key: the bytes of another are a miss.
+    /// Returns the id of the codec, if several may share a key: bytes of another codec are a miss.
     ///
-    /// 0, the default, is for codecs of your own; below 16 and from 128 on are those of this crate.
+    /// 0, the default, is for your own codecs. This crate uses values below 16 and from 128 on.
     fn form(&self) -> u8 {
         0
     }
 
-    /// Writes a value.
+    /// Encodes a value.
     ///
     /// # Errors
     ///
-    /// When it can't be written; what a load brought then stays in L1 only, and what was
+    /// The value cannot be encoded. A loaded value then stays in L1 only, and a value that was
     /// [`set`](crate::TypedCache::set) is not kept at all.
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError>;
 
-    /// As [`encode`](Self::encode), for codecs whose values are bytes that can be shared instead of copied.
+    /// Like [`encode`](Self::encode), for values that are bytes and can be shared, not copied.
     ///
     /// # Errors
     ///
-    /// As [`encode`](Self::encode).
+    /// Those of [`encode`](Self::encode).
     fn encode_shared(&self, value: &V) -> Result<Bytes, CodecError> {
         self.encode(value).map(Bytes::from)
     }
 
-    /// Reads what [`encode`](Self::encode) wrote in the same version. Must not panic, whatever the bytes are.
+    /// Decodes the bytes that [`encode`](Self::encode) wrote in the same version. Must not panic
+    /// for any bytes.
     ///
     /// # Errors
     ///
-    /// When the bytes are no value; the read is then a miss, and reported.
+    /// The bytes are not a value. The read is then a miss, and is reported.
     fn decode(&self, bytes: &[u8]) -> Result<V, CodecError>;
 
-    /// The most bytes that a value may have; larger ones are neither written nor read. 1 MiB by default.
+    /// Returns the maximum size of a value in bytes, 1 MiB by default. Larger values are neither
+    /// written nor read.
     fn limit(&self) -> usize {
         LIMIT
     }
@@ -88,43 +90,43 @@ pub trait Codec<V>: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// The codec's own reason. That of this crate's codecs says what is wrong and where, and nothing of the value.
+    /// The codec's own reason. Codecs of this crate state fault and position, but no value.
     #[error("the codec failed: {0}")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
-    /// Above [`Codec::limit`].
+    /// The value exceeds [`Codec::limit`].
     #[error("{length} bytes are more than the codec's limit of {limit}")]
     TooBig {
-        /// Bytes.
+        /// Length in bytes.
         length: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// Written by another codec.
+    /// Another codec wrote the bytes.
     #[error("written in form {found}, this codec reads form {expected}")]
     Form {
-        /// Of the bytes.
+        /// Version of the bytes.
         found: u8,
-        /// Of the codec.
+        /// Version of the codec.
         expected: u8,
     },
-    /// Written in another version of the form.
+    /// Another version of the codec wrote the bytes.
     #[error("written in version {found} of its form, this is version {expected}")]
     Version {
-        /// Of the bytes.
+        /// Form of the bytes.
         found: u8,
-        /// Of the codec.
+        /// Form of the codec.
         expected: u8,
     },
-    /// What lies around the value was not written by this cache.
+    /// This cache did not write the bytes around the value.
     #[error("not an entry of this cache: wrong at byte {at}")]
     NotAnEntry {
-        /// Index of the first byte that does not belong.
+        /// Index of the first byte that is wrong.
         at: usize,
     },
 }
 
 impl CodecError {
-    /// Wraps the reason of a codec. It goes to events, and from there to logs: it must not quote the value.
+    /// Wraps the reason of a codec. Events pass it on to logs, so it must not quote the value.
     pub fn failed(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed(reason.into())
     }

@@ -1,9 +1,10 @@
-//! Chance: what spreads lifetimes and draws early refreshes. The same seed gives the same draws.
+//! Randomness for the spread of lifetimes and early refreshes. One seed always gives the same
+//! draws.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// `SplitMix64` over a shared counter: draws from any thread without a lock, good enough to spread and useless for secrets.
+/// `SplitMix64` over a shared counter: draws from any thread without a lock. Not for secrets.
 #[derive(Debug)]
 pub(crate) struct Dice(AtomicU64);
 
@@ -12,7 +13,7 @@ impl Dice {
         Self(AtomicU64::new(seed))
     }
 
-    /// Seeded differently in every process.
+    /// Creates a counter that is seeded differently in every process.
     pub(crate) fn random() -> Self {
         Self::new(RandomState::new().hash_one(0))
     }
@@ -25,14 +26,14 @@ impl Dice {
         word ^ (word >> 31)
     }
 
-    /// Evenly from zero to `most`, both included.
+    /// Draws evenly from zero to `most`, both included.
     pub(crate) fn up_to(&self, most: u64) -> u64 {
         let product = u128::from(self.draw()) * (u128::from(most) + 1);
         // Below `most + 1` after the shift.
         u64::try_from(product >> 64).unwrap_or(most)
     }
 
-    /// By the exponential distribution of mean 1, from zero to 37.
+    /// Draws from the exponential distribution of mean 1, from zero to 37.
     #[expect(clippy::cast_precision_loss, reason = "53 bits are what a fraction holds")]
     pub(crate) fn exponential(&self) -> f64 {
         let fraction = ((self.draw() >> 11) + 1) as f64 / (1_u64 << 53) as f64;

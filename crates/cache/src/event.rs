@@ -1,4 +1,4 @@
-//! Events, for whoever connects the cache to metrics and logs.
+//! Events, to connect the cache to metrics and logs.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,74 +8,75 @@ use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::tag::Tag;
 
-/// Hears of what the cache does. Called on the path of the reader, outside all locks: be quick, do not panic.
+/// Receives the events of the cache, on the path of the reader, outside all locks: be quick.
 ///
-/// A panic ends with the call: the cache goes on as if it had returned.
+/// A panic ends with the call: the cache continues as if the call had returned.
 pub trait Observer: Send + Sync + 'static {
-    /// Something happened. Does nothing by default.
+    /// Receives an event. Does nothing by default.
     fn on(&self, event: &Event<'_>) {
         let _ = event;
     }
 }
 
-/// Tells the observer. Its panic, which the panic hook reports, must end neither a load nor a thread of the cache.
+/// Notifies the observer. Its panic, which the hook reports, must end neither a load nor a thread.
 pub(crate) fn tell(observer: &dyn Observer, event: &Event<'_>) {
     drop(catch_unwind(AssertUnwindSafe(|| observer.on(event))));
 }
 
-/// Something that the cache did.
+/// An event of the cache.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A tier was asked for a key.
+    /// A tier was queried for a key.
     Lookup {
         /// Class of the reader.
         class: &'static str,
         /// The tier, such as `l1`.
         tier: &'static str,
-        /// What it held.
+        /// Outcome of the lookup.
         outcome: LookupOutcome,
-        /// How long it took; in L1 measured on one lookup in 64 or so, because measuring costs more than looking, in L2
-        /// on every one.
+        /// Duration of the lookup. In L1, about one lookup in 64 is measured, because measuring
+        /// costs more than the lookup. In L2, each one is measured.
         latency: Option<Duration>,
     },
     /// A load ended.
     Loaded {
         /// Class of the load.
         class: &'static str,
-        /// What was loaded.
+        /// Key of the load.
         key: &'a Key,
-        /// From the start of the loader to its end; where it brought no value, from the start of the load, the wait for L2 and for
-        /// a place included.
+        /// Time from the start of the loader to its end. If it returned no value, from the start of
+        /// the load, including the wait for L2 and for a permit.
         elapsed: Duration,
-        /// How it ended.
+        /// Result of the load.
         result: LoadResult,
     },
-    /// A value under this key is of another type than the one asked for: two uses share a key. Answered as a miss.
+    /// A value under this key is not of the requested type: two uses share a key. Counts as a miss.
     TypeMismatch {
         /// Class of the reader.
         class: &'static str,
         /// The key that two uses share.
         key: &'a Key,
-        /// The type that the reader asked for.
+        /// The type that the reader requested.
         expected: &'static str,
     },
-    /// A tier that other processes share could not do a step, or not in time. The read or invalidation went on without it.
+    /// A tier that other processes share failed a step, or did not complete it in time. The read or
+    /// invalidation continued without it.
     TierFailed {
-        /// The tier, such as `l2`.
+        /// Name of the tier, such as `l2`.
         tier: &'static str,
-        /// What it was asked to do, such as `look` or `invalidate`.
+        /// Name of the operation, such as `look` or `invalidate`.
         operation: &'static str,
-        /// Why it could not.
+        /// Reason of the failure.
         error: &'a (dyn Error + 'static),
     },
-    /// A value could not be written as bytes, or bytes were no value; answered as a miss of L2.
+    /// A value could not be encoded, or bytes not decoded. Counts as a miss of L2.
     CodecFailed {
         /// Class of the reader.
         class: &'static str,
         /// The key.
         key: &'a Key,
-        /// Why.
+        /// Reason of the failure.
         error: &'a (dyn Error + 'static),
     },
     /// A write-behind wrote a batch to the store.
@@ -84,38 +85,39 @@ pub enum Event<'a> {
         name: &'a str,
         /// Writes in the batch, after coalescing.
         writes: usize,
-        /// How long it took.
+        /// Duration of the write.
         elapsed: Duration,
     },
-    /// A write-behind could not write a batch. What waits waits on, and is tried again after a pause.
+    /// A write-behind could not write a batch. Its writes stay pending, for a retry after a pause.
     FlushFailed {
         /// Name of the write-behind.
         name: &'a str,
         /// Failures of this process so far.
         failures: u64,
-        /// Why.
+        /// Reason of the failure.
         error: &'a (dyn Error + 'static),
     },
-    /// Something was invalidated.
+    /// A scope was invalidated.
     Invalidated {
-        /// What.
+        /// Scope of the invalidation.
         scope: Scope<'a>,
-        /// Live entries removed; none for scopes that are invalidated by generation and removed later.
+        /// Number of live entries removed. `None` if the generation alone was moved.
         removed: Option<usize>,
     },
-    /// A load found no place among those that may run at once, and waits for its turn.
+    /// A load got no permit, because too many run at once, and waits for its turn.
     LoadQueued {
         /// Class of the load.
         class: &'static str,
-        /// What is to be loaded.
+        /// Key to load.
         key: &'a Key,
     },
-    /// A read went past a `CacheLayer`, or what it brought was not kept.
+    /// A read bypassed a `CacheLayer`, or its response was not kept.
     ResponseNotKept {
         /// Class of the layer.
         class: &'static str,
-        /// Why, as `Cache-Status` says it: of the request `bypass`, `body`, `partial` or `request`, of the response `no-store`, `private`,
-        /// `set-cookie`, `no lifetime`, `status` and others. `body` for reads that have none means that a layer outside wraps bodies and
+        /// The reason, as in `Cache-Status`: of the request `bypass`, `body`, `partial` or
+        /// `request`; of the response `no-store`, `private`, `set-cookie`, `no lifetime`, `status`
+        /// and others. `body` for reads without a body means that an outer layer wraps bodies and
         /// hides that.
         reason: &'static str,
     },
@@ -123,44 +125,45 @@ pub enum Event<'a> {
     Evicted {
         /// The tier, such as `l1`.
         tier: &'static str,
-        /// The key that left.
+        /// The removed key.
         key: &'a Key,
     },
-    /// An entry left for another reason than want of room. What died by its age or by a tag, a class or
-    /// [`TieredCache::clear`](crate::TieredCache::clear) leaves, and is told of, when it is next read or swept.
+    /// An entry was removed for another reason than lack of room. An entry that died by its age, by
+    /// a tag, by a class or by [`TieredCache::clear`](crate::TieredCache::clear) is removed and
+    /// reported when it is next read or swept.
     Removed {
         /// The tier, such as `l1`.
         tier: &'static str,
-        /// The key that left.
+        /// The removed key.
         key: &'a Key,
-        /// Why.
+        /// Reason of the removal.
         cause: Removal,
     },
 }
 
-/// Why an entry left.
+/// Reason why an entry was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Removal {
     /// Its lifetime was over, and its grace.
     Expired,
-    /// Another value came in its place.
+    /// Another value replaced it.
     Replaced,
     /// It was invalidated.
     Invalidated,
-    /// It had to make room for another: told to [`TypedCache::on_removal`](crate::TypedCache::on_removal); of events it is
-    /// [`Event::Evicted`].
+    /// It had to make room for another. Reported to
+    /// [`TypedCache::on_removal`](crate::TypedCache::on_removal); the event is [`Event::Evicted`].
     Evicted,
 }
 
-/// What a tier held.
+/// Result of a lookup in a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LookupOutcome {
     /// A fresh value.
     Hit,
     /// A value within its grace.
     Stale,
-    /// Nothing that could be served.
+    /// No value that could be served.
     Miss,
 }
 
@@ -168,31 +171,32 @@ pub enum LookupOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoadResult {
-    /// With a value that the cache kept.
+    /// With a value that the cache stored.
     Stored,
-    /// With a value that L1 did not keep: it was invalidated meanwhile, is too big, or is to be kept nowhere.
+    /// A value that L1 did not keep: invalidated meanwhile, too large, or not to be stored.
     NotStored,
-    /// With the word that there is no value: by the loader of a batch.
+    /// Without a value: the loader of a batch said so.
     Absent,
     /// With an error.
     Failed,
     /// With a panic.
     Panicked,
-    /// Not at all: its runtime was shut down.
+    /// It did not end: its runtime was shut down.
     Aborted,
-    /// It took longer than it may, and was stopped.
+    /// It exceeded its limit, and was stopped.
     CutOff,
-    /// It did not get to run: too many others did.
+    /// It did not run: too many others did.
     Refused,
 }
 
-/// What was invalidated.
+/// Scope of an invalidation.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Scope<'a> {
     /// One key.
     Key(&'a Key),
-    /// One key, of which what is there counts as stale from now on ([`TieredCache::expire_key`](crate::TieredCache::expire_key)).
+    /// One key, whose value counts as stale from now on
+    /// ([`TieredCache::expire_key`](crate::TieredCache::expire_key)).
     Expired(&'a Key),
     /// All entries with this tag.
     Tag(&'a Tag),

@@ -1,5 +1,4 @@
-//! A stale value from L2 that is served during its load: a process that has just started has the
-//! values of its predecessor.
+//! A stale value from L2 that is served during its load, also by a process that has just started.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::read::Source;
 use crate::slot::{Slot, Terms, Times};
 use crate::tiers::Tiers;
 
-/// While the load goes on, readers need not look for it more often than this.
+/// Minimum time between the checks of readers for the load while it runs.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Tiers {
@@ -34,7 +33,7 @@ impl Tiers {
         let Past { fill, id, left, noticed } = past;
         let parcel = pack(fill, form.weigh);
         let now = self.clock.now();
-        // Where it is only looked at, the next reader is to load it.
+        // After a mere read, the next reader loads it.
         let quiet_until = now.saturating_add(if will_load { PAUSE } else { Duration::ZERO });
         let terms = Terms {
             stamps: self.fence.stamps(class.id, &parcel.tags),
@@ -46,11 +45,9 @@ impl Tiers {
         };
         let slot = Slot::new(parcel.value, terms);
         let inserted = self.flights.amid(key, flight, |may_fill| {
-            // What L1 holds of the same entry is equally good. What it holds of another entry is
-            // newer.
+            // A value of the same entry in L1 is equally good. A value of another entry is newer.
             let is_better = self.peek(key).is_none();
-            // After a notice of a change, no caller may have the value. A later notice removes it
-            // again.
+            // After a notice, no caller may have the value. A later notice removes it again.
             let is_current = noticed == flight.inquiry.noticed();
             let inserted = (may_fill && is_better && is_current).then(|| self.fill(key, &slot));
             let stored = inserted.as_ref().is_some_and(|inserted| inserted.stored);

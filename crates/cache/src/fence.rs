@@ -1,8 +1,8 @@
-//! The order of loads and invalidations: what keeps a value that was read too early from being served.
+//! The order of loads and invalidations, which keeps a value that was read too early from readers.
 //!
-//! Every invalidation takes the next number of one counter. An entry carries the number that was current when its
-//! load started; it is valid while nothing that covers it was invalidated under a later number. The reader compares,
-//! so a fill that arrives late is harmless.
+//! Every invalidation takes the next number of one counter. An entry carries the number that was
+//! current when its load started. It is valid while no scope that covers it was invalidated under a
+//! later number. The reader compares, so a fill that arrives late is harmless.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,17 +12,17 @@ use crate::moves::{CLASSES, Cells, Moves, Seen};
 use crate::tag::Tag;
 use crate::tag_table::{Records, TagTable};
 
-/// A counter on a cache line of its own: what invalidations write must not slow down what reads compare.
+/// A counter on its own cache line: invalidations must not slow down readers' comparisons.
 #[derive(Default)]
 #[repr(align(128))]
 struct Latest(AtomicU64);
 
-/// What covers an entry, in the forms in which it is compared.
+/// The scopes that cover an entry, in the forms in which they are compared.
 #[derive(Debug, Clone)]
 pub(crate) struct Stamps {
     records: Records,
     cells: Cells,
-    /// Counted before anything was compared.
+    /// Counted before any comparison.
     seen: Seen,
 }
 
@@ -37,12 +37,12 @@ impl Stamps {
         self.records.admit(since)
     }
 
-    /// Where a hit looks.
+    /// Returns the cells that a hit reads.
     pub(crate) fn cells(&self) -> Cells {
         self.cells
     }
 
-    /// What had been counted there when these were made.
+    /// Returns the count of these cells when the stamps were made.
     pub(crate) fn seen(&self) -> Seen {
         self.seen
     }
@@ -68,7 +68,7 @@ impl Fence {
         }
     }
 
-    /// The number to give to a load that starts now.
+    /// Returns the number for a load that starts now.
     pub(crate) fn now(&self) -> Generation {
         Generation(self.latest.0.load(Ordering::SeqCst))
     }
@@ -88,15 +88,15 @@ impl Fence {
         self.moves.tag(tag);
     }
 
-    /// What covers an entry of this class with these tags.
+    /// Returns the stamps of an entry of this class with these tags.
     pub(crate) fn stamps(&self, class: ClassId, tags: &[Tag]) -> Stamps {
         let cells = Cells::of(class, tags);
         let seen = self.moves.seen(cells);
         Stamps { records: self.tags.records(tags), cells, seen }
     }
 
-    /// How many invalidations were counted so far where a hit looks. To be asked before [`Fence::admits`]: while it stays the
-    /// same, so does that answer, if it was yes.
+    /// Returns the number of invalidations counted so far in the cells that a hit reads. Call it
+    /// before [`Fence::admits`]: while it stays the same, a positive answer of that stays valid.
     #[inline]
     pub(crate) fn seen(&self, cells: Cells) -> Seen {
         self.moves.seen(cells)
@@ -108,7 +108,7 @@ impl Fence {
             && self.classes[class.index() % CLASSES].load(Ordering::Acquire) <= since.0
     }
 
-    /// Whether nothing that covers the entry was invalidated since its load started.
+    /// Whether no scope of the entry was invalidated since its load started.
     pub(crate) fn admits(&self, class: ClassId, stamps: &Stamps, since: Generation) -> bool {
         self.admits_class(class, since) && stamps.admit(since)
     }

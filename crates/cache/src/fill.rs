@@ -1,4 +1,4 @@
-//! What a loader brings back.
+//! Result of a loader.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::tag::Tag;
 
 /// A value to store, with the options that only its loader can know.
 ///
-/// `Ok(value.into())` when there are none.
+/// `Ok(value.into())` if there are none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Fill<V> {
@@ -17,24 +17,24 @@ pub struct Fill<V> {
     pub(crate) ttl: Option<Duration>,
     pub(crate) is_negative: bool,
     pub(crate) keep: Keep,
-    /// For how long past its end L2 serves it, where it came from there.
+    /// Time past its end for which L2 serves it, if it came from there.
     pub(crate) grace: Option<Duration>,
 }
 
-/// What the tiers hold of a key once a value for it is there.
+/// State of the tiers for a key once a value for it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
-    /// The value, in place of what was there.
+    /// The value, which replaces the old one.
     Value,
-    /// Nothing any more.
+    /// No value any more.
     Nothing,
-    /// What was there before.
+    /// The previous value.
     #[cfg(feature = "tower")]
     Former,
 }
 
 impl<V> Fill<V> {
-    /// A value with the lifetime of its class and no tags.
+    /// Creates a value with the lifetime of its class and no tags.
     pub fn new(value: V) -> Self {
         Self {
             value: Held::New(value),
@@ -82,7 +82,7 @@ impl<V> Fill<V> {
         self
     }
 
-    /// As [`uncached`](Self::uncached), but what was there stays.
+    /// Like [`uncached`](Self::uncached), but the old value stays.
     #[cfg(feature = "tower")]
     pub(crate) fn beside_the_former(mut self) -> Self {
         self.keep = Keep::Former;
@@ -96,7 +96,7 @@ impl<V> Fill<V> {
 
     /// Adds several tags.
     pub fn tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
-        // What is found to hold still again and again must not gather the same tags each time.
+        // A value that is confirmed again and again must not collect the same tags each time.
         let (has_some, before) = (matches!(self.value, Held::Known(_)), self.tags.len());
         for tag in tags {
             if !has_some || !self.tags[..before].contains(&tag) {
@@ -143,7 +143,7 @@ impl<V> Fill<Option<V>> {
         Self::new(None).negative()
     }
 
-    /// What a search found: [`Fill::new`] of something, or [`Fill::absent`].
+    /// Creates the result of a search: [`Fill::new`] for `Some`, [`Fill::absent`] for `None`.
     pub fn found(value: Option<V>) -> Self {
         if value.is_some() { Self::new(value) } else { Self::absent() }
     }
@@ -168,13 +168,13 @@ impl<V> Known<V> {
         Self { value, tags }
     }
 
-    /// The value, with what the source needs to compare it: an `ETag`, a version, a time of change.
+    /// Returns the value, with what the source compares: an `ETag`, a version, a time of change.
     pub fn value(&self) -> &Arc<V> {
         &self.value
     }
 
-    /// Answer of a source that has not changed: the value is fresh again from now on, with the tags
-    /// that it has.
+    /// Answer of a source that has not changed: the value is fresh again from now on, with its
+    /// tags.
     ///
     /// Tags can be added and the lifetime replaced, as with any fill. The default lifetime is that
     /// of the class. The lifetime that the loader chose before and [`negative`](Fill::negative) are
@@ -191,7 +191,7 @@ impl<V> Known<V> {
     }
 }
 
-/// A value of its own, or one that L1 holds already.
+/// A new value, or one that L1 holds already.
 #[derive(Debug, Clone)]
 pub(crate) enum Held<V> {
     New(V),

@@ -1,4 +1,4 @@
-//! One load under way: who it is for, how it ends, and what it hears meanwhile.
+//! One load in progress: its callers, its end, and the notices that it receives meanwhile.
 
 mod duty;
 mod table;
@@ -21,7 +21,7 @@ use crate::slot::Slot;
 use self::duty::{Duty, GoOn};
 pub(crate) use self::table::{Entered, FlightTable};
 
-/// The types of a load's value and error: callers share a load only when both agree.
+/// The types of a load's value and error. Callers share a load only if both are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind {
     value: TypeId,
@@ -34,7 +34,7 @@ impl Kind {
     }
 }
 
-/// How a load ended, for everyone who waited.
+/// Outcome of a load, for every caller that waited.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Loaded {
@@ -45,19 +45,19 @@ pub(crate) enum Outcome {
         /// was known to be the value of the key.
         noticed: u64,
     },
-    /// There is no value, said the loader of a batch, or L2 where nobody loads.
+    /// There is no value, according to the loader of a batch, or to L2 if no caller loads.
     Absent,
     Failed(Arc<dyn Any + Send + Sync>),
     Panicked,
     Aborted,
-    /// It took longer than it may.
+    /// It exceeded its limit.
     CutOff,
-    /// There was no place for it among the loads that run at once.
+    /// It got no permit among the concurrent loads.
     Refused,
 }
 
 impl Outcome {
-    /// Whether it may be from before a change, given how many notices of changes had come.
+    /// Whether it may be from before a change, given the number of notices of changes.
     pub(crate) fn is_older_than(&self, heard: u64) -> bool {
         match self {
             Self::Loaded { noticed, .. } => *noticed < heard,
@@ -72,25 +72,25 @@ impl Outcome {
 #[derive(Debug)]
 pub(crate) struct Flight {
     kind: Kind,
-    /// The class it fills, which need not be that of everybody who waits.
+    /// The class that it fills, which may differ from the classes of the waiting callers.
     pub(crate) class: ClassId,
-    /// When it started, in the order of invalidations.
+    /// Its start in the order of invalidations.
     pub(crate) since: Generation,
     outcome: OnceLock<Outcome>,
-    /// A stale value for those who wait, unless something better comes in time.
+    /// A stale value for the waiting callers, unless a better one comes in time.
     fallback: Mutex<Option<Outcome>>,
     ended: Notify,
-    /// When its time is over, and how to stop it.
+    /// Its deadline, and the handle to stop it.
     limit: OnceLock<(Duration, AbortHandle)>,
     was_cut_off: AtomicBool,
-    /// Whether it may run without a place of its own.
+    /// Whether it may run without a permit of its own.
     is_exempt: AtomicBool,
     exempted: Notify,
     /// The loads that its loader waits for.
     awaits: Mutex<Vec<Arc<Flight>>>,
-    /// Who sees to it while it has no task.
+    /// Responsible caller while the load has no task.
     duty: Duty,
-    /// What it asks of L2, and hears from there.
+    /// Its query to L2, and the notices from there.
     pub(crate) inquiry: Inquiry,
 }
 
@@ -113,31 +113,30 @@ impl Flight {
         })
     }
 
-    /// Lets the first caller query L2 by itself. If another caller waits already, calls `go_on` at
-    /// once and returns `false`.
+    /// Lets the first caller query L2. If another one waits, calls `go_on` and returns `false`.
     pub(crate) fn lead(&self, go_on: GoOn) -> bool {
         self.duty.lead(go_on)
     }
 
-    /// The duty to have it made, for whoever leads or waits: it is given once.
+    /// Takes the duty to have the load made, for a caller that leads or waits. It is given once.
     pub(crate) fn take_duty(&self) -> Option<GoOn> {
         self.duty.take()
     }
 
-    /// Bounds the load: from `overdue_at` on it is to be stopped.
+    /// Bounds the load: from `overdue_at` on it must be stopped.
     pub(crate) fn bound(&self, overdue_at: Duration, abort: AbortHandle) {
-        // Bounded once, when its task is made.
+        // Bounded once, when its task is created.
         let _ = self.limit.set((overdue_at, abort));
     }
 
-    /// Ends it for all who wait.
+    /// Ends it for all waiting callers.
     fn cut_off(&self) {
         self.fall_back();
         self.was_cut_off.store(true, Ordering::SeqCst);
         self.end(Outcome::CutOff);
     }
 
-    /// Stops its task where that can be stopped.
+    /// Stops its task, if possible.
     fn stop(&self) {
         if let Some((_, abort)) = self.limit.get() {
             abort.abort();
@@ -148,7 +147,7 @@ impl Flight {
         self.was_cut_off.load(Ordering::SeqCst)
     }
 
-    /// Lets it run without a place of its own: a load that has one waits for it.
+    /// Lets it run without a permit of its own, because a load with a permit waits for it.
     pub(crate) fn exempt(&self) {
         self.is_exempt.store(true, Ordering::SeqCst);
         // Kept for a task that does not listen yet.
@@ -175,13 +174,13 @@ impl Flight {
         *self.fallback() = Some(outcome);
     }
 
-    /// Goes without its stale value.
+    /// Gives up its stale value.
     pub(crate) fn forget_fallback(&self) {
         let outdated = self.fallback().take();
         drop(outdated); // here, not under the lock
     }
 
-    /// The stale value that nobody was given yet.
+    /// Returns the stale value that no caller has received yet.
     fn fallback_slot(&self) -> Option<Slot> {
         match &*self.fallback() {
             Some(Outcome::Loaded { slot, .. }) => Some(slot.clone()),
@@ -193,8 +192,7 @@ impl Flight {
         self.fallback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a stale value to all waiters, if there is one and no other outcome has come. The load
-    /// continues.
+    /// Gives a stale value, if any, to all waiters without an outcome. The load continues.
     pub(crate) fn fall_back(&self) {
         let outcome = self.fallback().take();
         if let Some(outcome) = outcome {
@@ -210,22 +208,22 @@ impl Flight {
         is_by_tag || outcome.is_older_than(self.inquiry.noticed())
     }
 
-    /// Publishes the outcome and wakes everyone. Only the first call counts.
+    /// Publishes the outcome and wakes all waiting callers. Only the first call counts.
     pub(crate) fn end(&self, outcome: Outcome) {
-        // Refused only when there is one already.
+        // Fails only if there is an outcome already.
         let _ = self.outcome.set(outcome);
         self.ended.notify_waiters();
     }
 
     /// Waits for the outcome, if there is none yet.
     pub(crate) async fn outcome(&self) -> &Outcome {
-        // Whoever brought it itself need not listen.
+        // The caller that loaded the value itself need not listen.
         if let Some(outcome) = self.outcome.get() {
             return outcome;
         }
         loop {
             let mut ended = pin!(self.ended.notified());
-            // Listen first, look second: an end between the two is not missed.
+            // Listen first, check second: an end between the two is not missed.
             ended.as_mut().enable();
             if let Some(outcome) = self.outcome.get() {
                 return outcome;

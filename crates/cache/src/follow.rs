@@ -1,4 +1,4 @@
-//! Keeps L1 true to what other processes, and other programs, do in L2.
+//! Keeps L1 consistent with the changes of other processes and programs in L2.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,19 +19,17 @@ use crate::pattern::Pattern;
 use crate::slot::Slot;
 use crate::tiers::Tiers;
 
-/// Maximum number of comparisons with L2 in progress. Further notices wait. If too many wait, all
-/// of L1 is dropped instead.
+/// Maximum number of comparisons with L2. If too many notices wait, all of L1 is dropped instead.
 const COMPARISONS: usize = 64;
-/// Walks over L1 under way at once, of which each lets others run.
+/// Maximum number of concurrent walks over L1. Each lets other tasks run.
 const WALKS: usize = 64;
-/// Between attempts to follow.
+/// Pause between attempts to follow.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Follows changes until the cache is gone. It uses the notices of the server. If the server
 /// refuses, it uses what processes publish.
 ///
-/// While it cannot follow, L1 is bounded by its capped lifetime. From the moment it can again,
-/// nothing older is served.
+/// While it cannot follow, L1 has its capped lifetime. Afterwards, nothing older is served.
 pub(crate) async fn follow(tiers: Weak<Tiers>) {
     let mut attempts = Attempts::default();
     while let Some(now) = tiers.upgrade() {
@@ -39,7 +37,7 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
         drop(now);
         if let Some(following) = l2.start_following(&mut attempts).await {
             let Some(now) = tiers.upgrade() else { return };
-            // What changed before was not heard.
+            // There were no notices of earlier changes.
             l2.forget_what_was_said();
             drop_all(&now);
             drop(now);
@@ -59,17 +57,17 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
         {
             l2.is_not_followed();
         }
-        // The other way at once; then both of them again, since what is allowed may change.
+        // Then the other way is tried, and later both again, since the permissions may change.
         if attempts.are_over() {
             sleep(PAUSE).await;
         }
     }
 }
 
-/// Why nothing is heard any more.
+/// Reason why there are no more notices.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// The cache is gone.
+    /// The cache was dropped.
     Gone,
     /// The server refuses.
     Refused,
@@ -77,13 +75,13 @@ enum End {
 
 async fn hear(mut following: Following, tiers: &Weak<Tiers>) -> End {
     let (mut comparisons, mut walks) = (FuturesUnordered::new(), FuturesUnordered::new());
-    // Without a cache nobody is left to hear.
+    // Without a cache, no receiver is left.
     while tiers.strong_count() > 0 {
         tokio::select! {
             word = following.next(), if comparisons.len() < COMPARISONS && walks.len() < WALKS => {
                 let Some(now) = tiers.upgrade() else { return End::Gone };
                 let Some(word) = word else {
-                    // What was heard is done all the same.
+                    // The received notices are processed all the same.
                     while walks.next().await.is_some() {}
                     return End::Refused;
                 };
@@ -110,15 +108,15 @@ fn drop_all(tiers: &Tiers) {
     tiers.notify(&Event::Invalidated { scope: Scope::All, removed: None });
 }
 
-/// What a notice leaves to be done while others are acted on.
+/// Remaining work of a notice, done while others are processed.
 enum Left {
     Nothing,
     Doubt(Doubt),
-    /// What matches, of one class perhaps, is still to be taken out of L1.
+    /// Entries that match, perhaps of one class, are still to be removed from L1.
     Walk(Pattern, Option<ClassId>),
 }
 
-/// What must be compared with L2, since its key was changed there.
+/// An entry that must be compared with L2, because its key was changed there.
 struct Doubt {
     key: Key,
     slot: Option<Slot>,
@@ -126,7 +124,7 @@ struct Doubt {
     stale: Vec<(Arc<Flight>, Slot)>,
 }
 
-/// Acts on a word of a change, and returns what takes longer.
+/// Processes a notice of a change, and returns the work that takes longer.
 fn act(tiers: &Tiers, word: &Word) -> Left {
     let Some(meaning) = tiers.l2.as_ref().and_then(|l2| l2.take_in(word)) else { return Left::Nothing };
     match meaning {
@@ -134,7 +132,7 @@ fn act(tiers: &Tiers, word: &Word) -> Left {
         Meaning::Value(key) => {
             // Fills are made under the same lock: a fill either sees the notice or is seen here.
             let (slot, stale) = tiers.flights.notice(&key, || tiers.memory.peek(&key));
-            // A notice may come late, or twice, and what L1 holds may be what L2 holds now.
+            // A notice may come late or twice, and L1 may hold the current value of L2.
             if slot.is_some() || !stale.is_empty() {
                 return Left::Doubt(Doubt { key, slot, stale });
             }
@@ -155,7 +153,7 @@ fn act(tiers: &Tiers, word: &Word) -> Left {
                 },
                 None => None,
             };
-            // At once: no load that is under way fills, however long the walk takes.
+            // At once: no load in progress may fill, however long the walk takes.
             tiers.flights.fence_matching(&pattern);
             return Left::Walk(pattern, class);
         }
@@ -166,16 +164,16 @@ fn act(tiers: &Tiers, word: &Word) -> Left {
     Left::Nothing
 }
 
-/// The class of this process whose name is written so in a mark.
+/// Returns the class of this process that a mark names.
 fn class_named(tiers: &Tiers, mark: &str) -> Option<Arc<Class>> {
     tiers.classes.all().into_iter().find(|class| l2::is_named(class.ttl.name(), mark))
 }
 
-/// Drops what L1 holds unless L2 holds the same, soon.
+/// Drops the value of L1 soon, unless L2 holds the same.
 pub(crate) fn recheck(tiers: &Arc<Tiers>, key: &Key, slot: &Slot) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(compare(Arc::downgrade(tiers), key.clone(), slot.clone()))),
-        // Nobody can ask.
+        // L2 cannot be queried.
         Err(_) => drop(tiers.memory.discard(key, slot)),
     }
 }
@@ -202,7 +200,7 @@ async fn resolve(tiers: Weak<Tiers>, doubt: Doubt) {
 async fn compare(tiers: Weak<Tiers>, key: Key, mut slot: Slot) {
     let Some(tiers) = tiers.upgrade() else { return };
     while !is_held(&tiers, &key, &slot).await {
-        // Expired here meanwhile, it is called otherwise in L2 too. That happens to a slot once.
+        // If it expired here meanwhile, its id in L2 differs too. That happens to a slot once.
         match tiers.memory.peek(&key) {
             Some(now) if now.has_terms_like(slot.terms()) && now.shared != slot.shared => slot = now,
             _ => {
@@ -219,7 +217,7 @@ async fn compare(tiers: Weak<Tiers>, key: Key, mut slot: Slot) {
 async fn is_held(tiers: &Tiers, key: &Key, slot: &Slot) -> bool {
     match (&tiers.l2, slot.shared) {
         (Some(l2), Some(id)) => {
-            // Expired here first, it is there as it was until L2 is told.
+            // It was expired here first. L2 has it unexpired, until it processes the expiry.
             let before = id.fresh().filter(|_| slot.times.is_expired());
             l2.holds(key, id, before).await
         }

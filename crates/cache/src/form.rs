@@ -1,4 +1,4 @@
-//! What a handle knows of its values.
+//! Functions of a handle for its type of values.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use crate::fill::Fill;
 use crate::parcel::Parcel;
 use crate::slot::Slot;
 
-/// What a handle knows of its values.
+/// The handle's functions for its values.
 pub(crate) struct Form<V> {
     pub(crate) weigh: fn(&V) -> usize,
-    /// Without one a value stays in L1.
+    /// Without a codec, values stay in L1.
     pub(crate) codec: Option<Arc<dyn Codec<V>>>,
 }
 

@@ -1,4 +1,4 @@
-//! The handle through which values of one type are read and filled: what it holds.
+//! The handle through which values of one type are read and filled: its state.
 //!
 //! Its operations are in other modules: `typed` for one key, `batch` for many, `load` for both.
 
@@ -10,6 +10,34 @@ use crate::form::Form;
 use crate::tiered::TieredCache;
 
 /// Values of type `V` in one TTL class of a [`TieredCache`]. Cloning copies a few pointers.
+///
+/// # Batches
+///
+/// Many keys in one call: [`TypedCache::get_many`], [`TypedCache::get_or_load_many`],
+/// [`TypedCache::set_many`] and [`TieredCache::invalidate_keys`]. One loader call loads all missing
+/// keys, and a thousand keys cost L2 a few round trips.
+///
+/// ```
+/// # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let users = TieredCache::builder().build().typed::<String>(TtlClass::SESSION);
+/// let keys = (1..=3).map(|id| Key::builder("user").part(id).build()).collect::<Result<Vec<_>, _>>()?;
+/// users.set(&keys[0], "Ada".to_owned()).await;
+///
+/// // `SELECT … WHERE id IN (…)`, with the keys that nobody has and nobody else is loading.
+/// let load = async |missing: Vec<Key>| {
+///     assert_eq!(missing.len(), 2);
+///     let rows = missing.into_iter().take(1).map(|key| (key, Fill::new("Bob".to_owned())));
+///     Ok::<_, std::io::Error>(rows.collect::<Vec<_>>())
+/// };
+/// let reads = users.get_or_load_many(&keys, load).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(*reads[0].as_ref().expect("held").value, "Ada");
+/// assert_eq!(*reads[1].as_ref().expect("loaded").value, "Bob");
+/// assert!(reads[2].is_none()); // the loader had nothing for it
+/// # Ok(())
+/// # }
+/// ```
 pub struct TypedCache<V> {
     pub(crate) cache: TieredCache,
     pub(crate) class: Arc<Class>,

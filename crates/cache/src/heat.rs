@@ -1,4 +1,4 @@
-//! Which keys are asked for most, told from a sample: no lock, no allocation, fixed memory.
+//! The most requested keys, estimated from a sample: no lock, no allocation, fixed memory.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::key::Key;
 use crate::text::Prehashed;
 
-/// Samples kept: those of about the last million lookups, in 128 KiB.
+/// Number of samples kept: those of about the last million lookups, in 128 KiB.
 const SAMPLES: usize = 16_384;
 
-/// Bits of which all must be zero for a lookup to be a sample: one in 64.
+/// Number of bits that must be zero in a sample: one lookup in 64.
 const SAMPLE_BITS: u32 = 6;
 
-/// No key, while a place is empty; a key whose hash it is counts as never sampled.
+/// Marks an empty slot. A key with this hash counts as never sampled.
 const EMPTY: u64 = 0;
 
 /// The hashes of the last keys that were sampled.
@@ -26,8 +26,8 @@ impl Heat {
         Self { samples: (0..SAMPLES).map(|_| AtomicU64::new(EMPTY)).collect(), next: AtomicUsize::new(0) }
     }
 
-    /// Whether the lookup of this number is a sample. A golden-ratio sequence: one in 64, without a period that a program which
-    /// reads its keys in turn could fall into.
+    /// Whether the lookup of this number is a sample. A golden-ratio sequence: one in 64, without a
+    /// period that a program which reads its keys in order could match.
     pub(crate) fn is_sample(nth: u64) -> bool {
         nth.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - SAMPLE_BITS) == 0
     }

@@ -1,8 +1,9 @@
-//! How the index holds an entry: in two lines of the processor's cache what a hit reads, and all else behind a pointer.
+//! How the index holds an entry: what a hit reads is in two cache lines, the rest behind a pointer.
 //!
-//! A hit in a cache that outgrew the processor's takes as long as the lines that it must wait for. `quick_cache` copies the
-//! value that it finds and leaves the key where it is. So what a hit takes along is the value, and what it doesn't is with
-//! the key: not even its count is touched. Whoever needs that too asks by a question that takes it along as it meets the key.
+//! In a cache that outgrew the processor's, a hit takes as long as the lines that it must wait for.
+//! `quick_cache` copies the value that it finds and leaves the key where it is. So the data that a
+//! hit needs is the value. All other data is with the key, and not even its reference count is
+//! touched. A caller that needs it too passes a query that copies it when it meets the key.
 
 use std::borrow::Borrow;
 use std::cell::{Cell, OnceCell};
@@ -16,12 +17,12 @@ use crate::key::Key;
 use crate::moves::{Cells, Seen};
 use crate::slot::{Anything, Calm, Slot, Terms};
 
-/// The key of an entry, with what is not for hits.
+/// The key of an entry, with the data that hits do not need.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) key: Key,
     pub(crate) terms: Arc<Terms>,
-    /// Up to here no invalidation covers the entry.
+    /// No invalidation covers the entry up to this count.
     seen: AtomicU64,
 }
 
@@ -58,12 +59,12 @@ impl Borrow<Key> for Held {
     }
 }
 
-/// What a hit takes along.
+/// Data that a hit copies.
 #[derive(Debug, Clone)]
 pub(crate) struct Hit {
     pub(crate) value: Anything,
     pub(crate) calm: Calm,
-    /// Where to look for invalidations.
+    /// Cells to check for invalidations.
     pub(crate) cells: Cells,
 }
 
@@ -73,7 +74,7 @@ impl Hit {
     }
 }
 
-/// Asks for a hit.
+/// Query for a hit.
 pub(crate) struct ForHit<'a> {
     key: &'a Key,
     seen: Cell<u64>,
@@ -84,7 +85,7 @@ impl<'a> ForHit<'a> {
         Self { key, seen: Cell::new(0) }
     }
 
-    /// Up to where no invalidation covers the entry that was found.
+    /// Returns the count up to which no invalidation covers the entry.
     pub(crate) fn seen(&self) -> Seen {
         Seen(self.seen.get())
     }
@@ -106,7 +107,7 @@ impl Equivalent<Held> for ForHit<'_> {
     }
 }
 
-/// Asks for all that is held.
+/// Query for all that is held.
 pub(crate) struct ForAll<'a> {
     key: &'a Key,
     terms: OnceCell<Arc<Terms>>,
@@ -117,7 +118,7 @@ impl<'a> ForAll<'a> {
         Self { key, terms: OnceCell::new() }
     }
 
-    /// What belongs to the hit that was found.
+    /// Returns the slot that belongs to the hit.
     pub(crate) fn with(self, hit: Hit) -> Option<Slot> {
         Some(Slot::of(hit.value, self.terms.into_inner()?))
     }
@@ -131,13 +132,13 @@ impl Hash for ForAll<'_> {
 
 impl Equivalent<Held> for ForAll<'_> {
     fn equivalent(&self, held: &Held) -> bool {
-        // A key is in the index once, so this is met once.
+        // A key is in the index once, so this runs once.
         let is_it = *self.key == held.key;
         is_it && self.terms.set(Arc::clone(&held.terms)).is_ok()
     }
 }
 
-/// Looks for the entry of this very fill.
+/// Query for the entry of this very fill.
 pub(crate) struct SameFill<'a> {
     pub(crate) key: &'a Key,
     pub(crate) slot: &'a Slot,
@@ -155,7 +156,7 @@ impl Equivalent<Held> for SameFill<'_> {
     }
 }
 
-/// Notes, where the terms are still these, that no invalidation up to there covers the entry.
+/// Notes, if the terms are unchanged, that no invalidation up to there covers the entry.
 pub(crate) struct Noting<'a> {
     pub(crate) key: &'a Key,
     pub(crate) slot: &'a Slot,
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_hit_fits_into_two_lines() {
-        // With the index's own: how it is used, and its neighbours.
+        // With the index's own data: usage and neighbours.
         assert!(size_of::<Held>() + size_of::<Hit>() + 16 <= 96);
     }
 }

@@ -1,4 +1,4 @@
-//! What a load asks of L2 for its key, and what it hears of that key meanwhile.
+//! The query of a load to L2 for its key, and the notices for that key meanwhile.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,24 +8,24 @@ use crate::l2::EntryId;
 /// The part of a load that concerns L2.
 #[derive(Debug, Default)]
 pub(crate) struct Inquiry {
-    /// The entry of L2 that it is to replace.
+    /// The entry of L2 that it replaces.
     past: OnceLock<EntryId>,
     /// Whether it waits for no load of another process. Only L2 reads it.
     pub(crate) is_alone: AtomicBool,
-    /// Whether L2 could not be asked.
+    /// Whether L2 could not be queried.
     lacks_l2: AtomicBool,
-    /// How often others changed the key in L2 meanwhile, or this process itself.
+    /// How often others, or this process itself, changed the key in L2 meanwhile.
     noticed: AtomicU64,
 }
 
 impl Inquiry {
-    /// Makes it one that replaces this entry of L2, though that is still good.
+    /// Makes it one that replaces this entry of L2, although the entry is still valid.
     pub(crate) fn replaces(&self, entry: EntryId) {
-        // Said once, when the load is made.
+        // Set once, when the load is created.
         let _ = self.past.set(entry);
     }
 
-    /// The entry of L2 that it is to replace.
+    /// Returns the entry of L2 that it replaces.
     pub(crate) fn past(&self) -> Option<EntryId> {
         self.past.get().copied()
     }
@@ -35,12 +35,12 @@ impl Inquiry {
         self.is_alone.store(true, Ordering::SeqCst);
     }
 
-    /// Notes that L2 could not be asked, so that nobody knows what it has.
+    /// Notes that L2 could not be queried, so its content is unknown.
     pub(crate) fn lacks_l2(&self) {
         self.lacks_l2.store(true, Ordering::SeqCst);
     }
 
-    /// Whether L2 could not be asked, though there is one.
+    /// Whether L2 exists but could not be queried.
     #[cfg(feature = "sessions")]
     pub(crate) fn is_without_l2(&self) -> bool {
         self.lacks_l2.load(Ordering::SeqCst)
@@ -51,7 +51,7 @@ impl Inquiry {
         self.noticed.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// How many notices of a change of its key came since it started.
+    /// Returns how many notices of a change of its key came since it started.
     pub(crate) fn noticed(&self) -> u64 {
         self.noticed.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! What L1 holds, for an operator to look at: never a value.
+//! Content of L1 for an operator: never a value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,25 +17,25 @@ pub struct Inspected {
     pub key: Key,
     /// The class that it was filled in.
     pub class: &'static str,
-    /// For how much longer this process serves it as fresh; none when it is stale and served within its grace.
+    /// Time for which this process still serves it as fresh. `None` if it is stale.
     pub fresh_for: Option<Duration>,
-    /// What it weighs, in entries or bytes.
+    /// Weight, in entries or bytes.
     pub weight: u64,
 }
 
 impl TieredCache {
-    /// What L1 holds under the key, if it is live. Counts as no lookup and makes the entry look no more used.
+    /// Returns the live value of L1 under the key. Neither counts as a lookup nor as a use.
     ///
-    /// Of L2 it says nothing: there another process's entry may lie that this one has not read yet.
+    /// Does not cover L2, which may hold an entry of another process that was not read here yet.
     pub fn inspect(&self, key: &Key) -> Option<Inspected> {
         let (slot, state) = self.tiers.peek(key)?;
         Some(Inspected::of(key.clone(), &slot, state, &self.tiers))
     }
 
-    /// The live entries of L1 whose key matches, ordered by key: the first `limit` behind `after`.
+    /// Returns the live entries of L1 whose key matches, by key: the first `limit` after `after`.
     ///
-    /// Walks over all entries, one short read lock each, and holds `limit` of them. What comes and goes meanwhile may be in
-    /// or not.
+    /// Walks over all entries with one short read lock each, and holds `limit` of them. Entries
+    /// that are added or removed meanwhile may be included or not.
     pub fn inspect_matching(&self, pattern: &Pattern, after: Option<&Key>, limit: usize) -> Vec<Inspected> {
         let mut first: BTreeMap<Box<str>, Inspected> = BTreeMap::new();
         let now = self.tiers.clock.now();

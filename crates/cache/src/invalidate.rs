@@ -24,21 +24,21 @@ use crate::touched::Touched;
 /// about ten to a hundred microseconds.
 const PIECE: usize = 1 << 16;
 
-/// What an entry costs besides.
+/// Cost of an entry in addition.
 const STEP: usize = 64;
 
 impl TieredCache {
-    /// Invalidates all that a store write touched. Call it after the commit.
+    /// Invalidates everything that a store write touched. Call it after the commit.
     ///
     /// As for every invalidation: after it returns, no later read sees a value that was loaded
     /// before it began, and no load in progress can bring one back. L1 is complete when the call is
     /// first polled, without waiting, except for a pattern over many entries. With L1 alone it
     /// waits for nothing. A cancelled call is completed: a pattern in a task of its own, which may
-    /// take a while longer.
+    /// take longer.
     ///
     /// # Errors
     ///
-    /// [`Owed`] when the shared tier could not be told. This process has invalidated all the same.
+    /// [`Owed`] if the shared tier could not be notified. This process has invalidated it.
     pub async fn invalidate(&self, touched: &Touched) -> Result<(), Owed> {
         let tags = touched.tags().map(Scope::Tag);
         let scopes: Vec<Scope<'_>> = tags.chain(touched.keys().map(Scope::Key)).collect();
@@ -46,27 +46,27 @@ impl TieredCache {
         Ok(())
     }
 
-    /// Invalidates one key; tells whether L1 held a live value.
+    /// Invalidates one key. Returns whether L1 held a live value.
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate).
+    /// Those of [`invalidate`](Self::invalidate).
     pub async fn invalidate_key(&self, key: &Key) -> Result<bool, Owed> {
         Ok(self.invalidate_scopes(&[Scope::Key(key)]).await? > 0)
     }
 
-    /// Invalidates several keys; tells how many held a live value in L1.
+    /// Invalidates several keys. Returns how many held a live value in L1.
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate).
+    /// Those of [`invalidate`](Self::invalidate).
     pub async fn invalidate_keys<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<usize, Owed> {
         let scopes: Vec<Scope<'_>> = keys.into_iter().map(Scope::Key).collect();
         self.invalidate_scopes(&scopes).await
     }
 
-    /// Makes the value under the key stale from now on, on every node and in both tiers. Returns
-    /// whether L1 held a live value.
+    /// Makes the key stale from now on, on every node and tier. Returns whether L1 held a live
+    /// value.
     ///
     /// The next read reloads it. The old value is still served within the grace of its class
     /// ([`TtlClass::grace`](crate::TtlClass::grace)), which begins now: during the load, as the
@@ -86,8 +86,7 @@ impl TieredCache {
         Ok(self.invalidate_scopes(&[Scope::Expired(key)]).await? > 0)
     }
 
-    /// Like [`expire_key`](Self::expire_key), for several keys. Returns of how many L1 held a live
-    /// value.
+    /// Like [`expire_key`](Self::expire_key), for several keys. Returns how many were live in L1.
     ///
     /// # Errors
     ///
@@ -107,7 +106,7 @@ impl TieredCache {
         Ok(())
     }
 
-    /// Removes exactly the entries whose key matches; tells how many of them were live in L1.
+    /// Removes exactly the entries whose key matches. Returns how many of them were live in L1.
     ///
     /// Walks over all entries of L1 and over all keys of L2. In L1 it takes one short read lock per
     /// entry, so readers are never blocked for long. It lets other tasks run about every hundred
@@ -117,13 +116,12 @@ impl TieredCache {
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate).
+    /// Those of [`invalidate`](Self::invalidate).
     pub async fn invalidate_pattern(&self, pattern: &Pattern) -> Result<usize, Owed> {
         self.invalidate_scopes(&[Scope::Pattern(pattern)]).await
     }
 
-    /// Like [`invalidate_pattern`](Self::invalidate_pattern), for one class. An unknown class has
-    /// no entries.
+    /// Like [`invalidate_pattern`](Self::invalidate_pattern), for one class. It may be unknown.
     ///
     /// Loads in progress with a matching key are fenced in all classes. At worst they run again.
     ///
@@ -134,8 +132,7 @@ impl TieredCache {
         self.invalidate_scopes(&[Scope::PatternOf(class, pattern)]).await
     }
 
-    /// Invalidates every entry of the class, in constant time. Returns whether this process knows
-    /// the class.
+    /// Invalidates every entry of the class, in constant time. Returns whether the class is known.
     ///
     /// # Errors
     ///
@@ -159,12 +156,11 @@ impl TieredCache {
         Ok(())
     }
 
-    /// L1 first, then the tiers behind it; while a long walk over L1 goes on, they are told.
+    /// Invalidates L1 first, then the tiers behind it, or during a long walk over L1.
     async fn invalidate_scopes(&self, scopes: &[Scope<'_>]) -> Result<usize, Owed> {
         let here = self.invalidate_here(scopes);
         if let Some(l2) = &self.tiers.l2 {
-            // A load that started after L1 was done may have read the old value while L2 still held
-            // it.
+            // A load that started after L1 was done may have read the old value from L2.
             let once_more = InL1 { tiers: &self.tiers, scopes, is_done: false };
             // Boxed, so that the size of a caller's future does not depend on Redis. Both run
             // concurrently, so that L2 owes the invalidation from the first poll on.
@@ -177,12 +173,12 @@ impl TieredCache {
         Ok(here.await)
     }
 
-    /// Invalidates in L1 and tells of it.
+    /// Invalidates in L1 and reports it.
     async fn invalidate_here(&self, scopes: &[Scope<'_>]) -> usize {
         let tell = |scope: Scope<'_>, count| {
             let is_counted =
                 matches!(scope, Scope::Key(_) | Scope::Expired(_) | Scope::Pattern(_) | Scope::PatternOf(..));
-            // A class that nobody here has is none of this process's business.
+            // A class that this process does not use does not concern it.
             if !matches!(scope, Scope::Class(class) if self.tiers.classes.by_name(class).is_none()) {
                 self.tiers.notify(&Event::Invalidated { scope, removed: is_counted.then_some(count) });
             }
@@ -190,15 +186,14 @@ impl TieredCache {
         InL1 { tiers: &self.tiers, scopes, is_done: false }.invalidate(tell).await
     }
 
-    /// Number of invalidations that the shared tier has not received yet. `None` if there is no
-    /// such tier.
+    /// Number of invalidations that the shared tier has not received. `None` without one.
     pub fn owed(&self) -> Option<u64> {
         self.tiers.l2.as_ref().map(|l2| l2.owed())
     }
 }
 
-/// What is to be invalidated in L1. It is completed even if its caller leaves during the walk over
-/// L1, or while L2 is notified. L2 then owes it.
+/// Scopes to invalidate in L1. The invalidation is completed even if its caller leaves during the
+/// walk over L1, or while L2 is notified. L2 then owes it.
 struct InL1<'a> {
     tiers: &'a Arc<Tiers>,
     scopes: &'a [Scope<'a>],
@@ -206,7 +201,7 @@ struct InL1<'a> {
 }
 
 impl InL1<'_> {
-    /// Tells how many live entries were removed, where they are counted, of each scope and in all.
+    /// Reports how many live entries were removed, if counted, for each scope and in total.
     async fn invalidate(mut self, tell: impl Fn(Scope<'_>, usize)) -> usize {
         let mut removed = 0;
         for scope in self.scopes {
@@ -256,17 +251,17 @@ struct Walk {
 }
 
 impl Walk {
-    /// No load that is under way fills what matches, from now on.
+    /// From now on, no load in progress fills a matching key.
     fn new(tiers: &Arc<Tiers>, pattern: &Pattern, class: Option<ClassId>) -> Self {
         tiers.flights.fence_matching(pattern);
         Self { tiers: Arc::clone(tiers), pattern: pattern.clone(), class, is_done: false }
     }
 
-    /// In a task of its own, that others may run; at once where there is no runtime.
+    /// Continues in a task of its own, so that others may run; at once if there is no runtime.
     fn carry_on(self) {
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
-                // Whole, so that it is carried through where the task is dropped.
+                // Moved as a whole, so that it is completed if the task is dropped.
                 let mut walk = self;
                 walk.tiers.remove_in_pieces(&walk.pattern, walk.class).await;
                 walk.is_done = true;
@@ -277,7 +272,7 @@ impl Walk {
 
 impl Drop for Walk {
     fn drop(&mut self) {
-        // Also where the runtime was shut down.
+        // Also if the runtime was shut down.
         if !self.is_done {
             self.tiers.remove_matching(&self.pattern, |slot| self.class.is_none_or(|class| class == slot.class));
         }
@@ -285,7 +280,7 @@ impl Drop for Walk {
 }
 
 impl Tiers {
-    /// Invalidates in L1 alone; tells how many live entries were removed, where they are counted.
+    /// Invalidates in L1 alone. Returns how many live entries were removed, if they are counted.
     pub(crate) fn drop_scope(&self, scope: Scope<'_>) -> usize {
         match scope {
             Scope::Key(key) => return usize::from(self.remove(key)),
@@ -310,13 +305,13 @@ impl Tiers {
     }
 
     fn remove_matching(&self, pattern: &Pattern, is_meant: impl Fn(&Slot) -> bool) -> usize {
-        // The fence first: a load that fills after this is one that started after it.
+        // The fence comes first: a load that fills after it has started after it.
         self.flights.fence_matching(pattern);
         let matching = self.memory.iter().filter(|(key, slot)| is_meant(slot) && pattern.matches(key.as_str()));
         matching.filter(|(key, _)| self.remove(key)).count()
     }
 
-    /// As `remove_matching`, of one class perhaps, with other tasks let in between.
+    /// Like `remove_matching`, perhaps of one class, but lets other tasks run in between.
     pub(crate) async fn remove_in_pieces(&self, pattern: &Pattern, class: Option<ClassId>) -> usize {
         self.flights.fence_matching(pattern);
         let (mut removed, mut left) = (0, PIECE);
@@ -339,8 +334,7 @@ impl Tiers {
         removed
     }
 
-    /// Ends the fresh life of the key in L1 and fences its loads. Returns whether L1 held a live
-    /// value.
+    /// Ends the key's fresh life in L1, fences its loads. Returns whether a live value was held.
     fn expire(&self, key: &Key) -> bool {
         let now = self.clock.now();
         let held = self.flights.fence(key, || {
@@ -354,7 +348,7 @@ impl Tiers {
             }
             self.memory.amend(key, |terms| {
                 terms.times = times;
-                // The entry of L2 is called so too, then.
+                // The entry of L2 then has that id too.
                 if was_fresh {
                     terms.shared = terms.shared.and_then(crate::l2::EntryId::expired);
                 }
@@ -362,7 +356,7 @@ impl Tiers {
             Some((slot, false))
         });
         let Some((slot, is_gone)) = held else { return false };
-        // Above an L2 this is done twice, and changes something once.
+        // Above an L2 this runs twice, and changes something once.
         if !slot.times.is_expired()
             && let Some(class) = self.classes.by_id(slot.class)
         {
@@ -374,7 +368,7 @@ impl Tiers {
         true
     }
 
-    /// Removes the key from L1 and fences its loads; tells whether a live value was held.
+    /// Removes the key from L1 and fences its loads. Returns whether a live value was held.
     fn remove(&self, key: &Key) -> bool {
         let Some(slot) = self.flights.fence(key, || self.memory.remove(key)) else { return false };
         let live = slot.state(self.clock.now(), &self.fence) != State::Dead;

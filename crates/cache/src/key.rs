@@ -1,4 +1,4 @@
-//! Keys: built from parts, never from a format string, so that no two inputs meet in one key.
+//! Keys: built from parts, never from a format string, so that no two inputs share a key.
 
 use std::fmt;
 
@@ -10,30 +10,32 @@ const LONGEST_PREFIX: usize = 100;
 
 /// The name of one cached value: `schedule:tenant-1:42:limit=50`.
 ///
-/// Building one costs two allocations and one hash; build it once per request and pass it by reference. Cloning
-/// copies a pointer, comparing and hashing use the stored hash.
+/// Building a key costs two allocations and one hash. Build it once per request and pass it by
+/// reference. Cloning copies a pointer; comparing and hashing use the stored hash.
 ///
 /// # Guarantees
 ///
-/// Different prefixes, parts or named parts give different keys (a property test holds this; above 200 characters it
-/// rests on SHA-256). Characters that mean something to patterns, Redis Cluster or terminals, control characters
-/// among them, are written as `%XX`. A key is at most 200 characters long: a longer one keeps its prefix and as many
-/// leading whole parts as fit into 134 characters, so that patterns on them still match, and ends in `#` and the
-/// SHA-256 of the full text.
+/// Different prefixes, parts or named parts give different keys (a property test checks this; above
+/// 200 characters it relies on SHA-256). Characters that have a meaning in patterns, Redis Cluster
+/// or terminals, including control characters, are written as `%XX`. A key is at most 200
+/// characters long. A longer one keeps its prefix and as many leading whole parts as fit into 134
+/// characters, so that patterns on them still match. It ends in `#` and the SHA-256 of the full
+/// text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key(pub(crate) HashedText);
 
 impl Key {
-    /// Starts a key. The prefix names what is cached, such as `schedule`.
+    /// Starts a key. The prefix names the cached data, such as `schedule`.
     pub fn builder(prefix: impl fmt::Display) -> KeyBuilder {
         KeyBuilder::new(&prefix)
     }
 
-    /// Reads back what [`Key::as_str`] gave, in this process or another.
+    /// Parses the text of [`Key::as_str`], from this process or another.
     ///
     /// # Errors
     ///
-    /// [`KeyError::NotAKey`] when the text is empty, longer than a key, or has a character that builders escape.
+    /// [`KeyError::NotAKey`] if the text is empty, too long, or has a character that builders
+    /// escape.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.is_empty() || text.starts_with(text::SEPARATOR) {
             return Err(KeyError::NotAKey { at: 0 });
@@ -44,10 +46,11 @@ impl Key {
         }
     }
 
-    /// The parts from which it was built, the prefix first, as they were given: for whoever loads a key that is not his own, such as
-    /// a [warm-up](crate::WarmUp). Named parts stand last, sorted by name.
+    /// Returns the parts from which the key was built, the prefix first, unescaped. For code that
+    /// loads keys that other code built, such as a [warm-up](crate::WarmUp). Named parts come last,
+    /// sorted by name.
     ///
-    /// None for a key above 200 characters, of which only a digest is left.
+    /// `None` for a key above 200 characters, of which only a digest is left.
     pub fn parts(&self) -> Option<Vec<KeyPart>> {
         let segments = self.as_str().split(text::SEPARATOR);
         segments
@@ -61,7 +64,7 @@ impl Key {
             .collect()
     }
 
-    /// The key's text, as patterns see it.
+    /// Returns the key's text, as patterns see it.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -79,11 +82,11 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A part of a [`Key`], as it was given to its builder.
+/// A part of a [`Key`], as passed to its builder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyPart {
-    /// Its name, if it was given by [`KeyBuilder::named`].
+    /// Its name, if [`KeyBuilder::named`] added it.
     pub name: Option<String>,
     /// Its text.
     pub text: String,
@@ -124,7 +127,7 @@ impl KeyBuilder {
         self
     }
 
-    /// Adds a named part. Named parts stand after the positional ones, sorted by name, in whatever order they came.
+    /// Adds a named part. Named parts come after the positional ones, always sorted by name.
     pub fn named(mut self, name: impl fmt::Display, value: impl fmt::Display) -> Self {
         let (mut escaped_name, mut escaped_value) = (String::new(), String::new());
         self.parts += 1;
@@ -142,18 +145,19 @@ impl KeyBuilder {
     ///
     /// # Errors
     ///
-    /// The prefix is empty or longer than 100 characters, a name was given twice, or a part's `Display` failed.
+    /// The prefix is empty or above 100 characters, a name is not unique, or a `Display` failed.
     pub fn build(self) -> Result<Key, KeyError> {
         self.full_text().map(|text| Key(HashedText::bounded(&text)))
     }
 
     /// Builds the pattern of every key that starts with these parts and has at least one more.
     ///
-    /// Ends at a separator: below `users` lies `users:7`, not `usersAbc`.
+    /// It ends at a separator: below `users` is `users:7`, not `usersAbc`.
     ///
     /// # Errors
     ///
-    /// As [`KeyBuilder::build`]; and [`KeyError::TooLong`] above 134 characters, which long keys do not keep.
+    /// Those of [`KeyBuilder::build`], and [`KeyError::TooLong`] above 134 characters, which long
+    /// keys do not keep.
     pub fn below(self) -> Result<Pattern, KeyError> {
         let text = self.full_text()?;
         let length = text.chars().count();
@@ -183,11 +187,11 @@ impl KeyBuilder {
     }
 }
 
-/// Why a text or a list of parts is no key.
+/// Reason why a text or a list of parts is not a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// A tag that is read back has a text.
+    /// A parsed tag must have a text.
     #[error("the tag is empty")]
     EmptyTag,
     /// A key needs a prefix.
@@ -201,7 +205,7 @@ pub enum KeyError {
         /// The limit.
         limit: usize,
     },
-    /// Keys that are hashed would not keep these parts, so a pattern on them would miss some.
+    /// Hashed keys would not keep these parts, so a pattern on them would miss some.
     #[error("the parts are {length} characters long, a pattern on them can have {limit}")]
     TooLong {
         /// Characters after escaping.
@@ -218,13 +222,13 @@ pub enum KeyError {
     /// The `Display` of a part returned an error.
     #[error("part {part} of a key cannot be written as text")]
     Unformattable {
-        /// Which part, in the order given; 0 is the prefix.
+        /// Index of the part, in the given order; 0 is the prefix.
         part: usize,
     },
-    /// The text was not written by a key builder.
+    /// No key builder wrote the text.
     #[error("not a key: unexpected text at byte {at}")]
     NotAKey {
-        /// Byte index of the first thing that does not belong.
+        /// Byte index of the first wrong character.
         at: usize,
     },
 }

@@ -38,7 +38,7 @@ use entry::Entry;
 use rules::{Lifetimes, Now, PassWhen, Rules, Scope};
 use wire::Wire;
 
-/// Largest body that is kept, unless a layer says otherwise.
+/// Largest kept body, unless a layer sets it.
 const MOST_BODY: usize = 1 << 20;
 /// How long a stale response is held for validation, if the class has no grace of its own.
 const HELD_STALE: Duration = Duration::from_secs(60 * 60);
@@ -93,7 +93,7 @@ pub struct CacheLayer {
 }
 
 impl CacheLayer {
-    /// A layer with the default settings.
+    /// Creates a layer with the default settings.
     pub fn new(cache: &TieredCache) -> Self {
         Self::builder(cache).build()
     }
@@ -161,8 +161,7 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Largest body that is kept, in bytes, 1 MiB by default. Each load in progress may take this
-    /// memory.
+    /// Largest kept body in bytes, 1 MiB by default. Each load in progress may take this memory.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.most_body = bytes;
         self
@@ -176,21 +175,20 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Reads that pass the cache by: they are neither answered from it nor kept.
+    /// Selects reads that bypass the cache: it neither answers nor keeps them.
     pub fn pass_when(mut self, passes: impl Fn(&request::Parts) -> bool + Send + Sync + 'static) -> Self {
         self.pass_when = Box::new(passes);
         self
     }
 
-    /// Lifetime of responses that name none, by status. By default they are not kept. Responses
-    /// that forbid it are never kept.
+    /// Sets the lifetime of responses that name none, by status. By default they are not kept.
+    /// Responses that forbid it are never kept.
     pub fn lifetime(mut self, of: impl Fn(StatusCode) -> Option<Duration> + Send + Sync + 'static) -> Self {
         self.lifetimes = Box::new(of);
         self
     }
 
-    /// Adds a request header to the key. Requests that differ in it share no response, whatever
-    /// `Vary` says.
+    /// Adds a request header to the key: requests that differ in it share no response.
     ///
     /// Headers by which clients choose host, path, scheme or method, such as `X-Forwarded-Host` and
     /// `X-Original-URL`, are in the key already. `Forwarded` is not, since it often names the
@@ -201,8 +199,7 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// The response header that names tags, separated by commas; `Cache-Tag` by default. It is not
-    /// sent on.
+    /// The response header with tags, separated by commas. `Cache-Tag` by default; not sent on.
     ///
     /// A colon separates the parts of a tag: `Cache-Tag: shop:7` names `Tag::of(["shop", "7"])`.
     /// Within a part, `%3A` stands for a colon and `%2C` for a comma, so the text of
@@ -219,14 +216,13 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Ignores `Cache-Control` and `Pragma` of requests, so that no client can bypass kept
-    /// responses.
+    /// Ignores `Cache-Control` and `Pragma` of requests, so that clients cannot bypass the cache.
     pub fn ignore_request_directives(mut self) -> Self {
         self.obeys_requests = false;
         self
     }
 
-    /// The time of day, by which ages are counted; the system's unless set, for tests.
+    /// Sets the time of day by which ages are counted, for tests. By default the system's.
     pub fn now(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.now = Box::new(now);
         self
@@ -239,7 +235,7 @@ impl CacheLayerBuilder {
         }
         // The rules of HTTP alone decide about stale responses in L2: the origin is queried first.
         self.class = self.class.soft_timeout(self.class.limit());
-        // A name that stands here twice would be no key.
+        // A name that occurs twice would not be a valid key.
         self.keyed.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
         self.keyed.dedup();
         let mut cache = self.cache.typed::<Entry>(self.class);

@@ -1,9 +1,8 @@
 //! A cache that serves a value from memory while it is valid, loads it once when it is not, and
 //! never brings back what an invalidation removed.
 //!
-//! A read needs a key, a class and a loader. Callers that miss together share one load. The load
-//! continues if callers leave. After a write that names what it [`Touched`], the next read loads
-//! again.
+//! A read takes a key, class and loader. Callers that miss together share one load, which continues
+//! if callers leave. After a write that names what it [`Touched`], the next read loads again.
 //!
 //! ```
 //! use tidegate_cache::{Fill, Key, Tag, TieredCache, Touched, TtlClass};
@@ -28,9 +27,23 @@
 //! # }
 //! ```
 //!
-//! Worked examples: [a product page][product_page], [loyalty points][points], [a social
-//! feed][feed], [a leaderboard][leaderboard], [an exchange rate of another service][exchange_rate]
-//! and [a checkout][checkout].
+//! [`TypedCache`] explains batches. [`TieredCache`] explains tiers, outages of Redis, and ways to
+//! write. Beside values, [`Shapes`] has hashes, counters, sets, sorted sets, bitmaps and counts of
+//! different members. After a restart, a [`WarmUp`] loads the [`HotKeys`] of the previous process,
+//! hottest first.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `redis` | `RedisTier`: a tier that processes share, and `Shapes`, `WriteBehind` on Redis |
+//! | `json`, `messagepack`, `zstd` | `redis` and a codec: `Json`, `MessagePack`, `Compressed` |
+//! | `tower` | `CacheLayer`: stores the responses of a service by RFC 9111 |
+//! | `sessions` | `CacheSessions`: a store for `tower-sessions` |
+//!
+//! `CacheLayer` and `CacheSessions` use the same tiers, keys, tags and classes.
+//!
+//! [What the cache guarantees, and what it does not][guarantees], is a page of its own. Worked
+//! examples: [a product page][product_page], [loyalty points][points], [a social feed][feed], [a
+//! leaderboard][leaderboard], [an exchange rate][exchange_rate] and [a checkout][checkout].
 //!
 //! [product_page]: https://github.com/tidegate/tidegate/blob/main/examples/product_page.rs
 //! [points]: https://github.com/tidegate/tidegate/blob/main/examples/points.rs
@@ -38,96 +51,6 @@
 //! [leaderboard]: https://github.com/tidegate/tidegate/blob/main/examples/leaderboard/main.rs
 //! [exchange_rate]: https://github.com/tidegate/tidegate/blob/main/examples/exchange_rate/main.rs
 //! [checkout]: https://github.com/tidegate/tidegate/blob/main/examples/checkout/main.rs
-//!
-//! # Batches
-//!
-//! Many keys in one call: [`TypedCache::get_many`], [`TypedCache::get_or_load_many`],
-//! [`TypedCache::set_many`] and [`TieredCache::invalidate_keys`]. One loader call brings all
-//! missing keys, and a thousand keys cost L2 a few round trips.
-//!
-//! ```
-//! # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let users = TieredCache::builder().build().typed::<String>(TtlClass::SESSION);
-//! let keys = (1..=3).map(|id| Key::builder("user").part(id).build()).collect::<Result<Vec<_>, _>>()?;
-//! users.set(&keys[0], "Ada".to_owned()).await;
-//!
-//! // `SELECT … WHERE id IN (…)`, with the keys that nobody has and nobody else is loading.
-//! let load = async |missing: Vec<Key>| {
-//!     assert_eq!(missing.len(), 2);
-//!     let rows = missing.into_iter().take(1).map(|key| (key, Fill::new("Bob".to_owned())));
-//!     Ok::<_, std::io::Error>(rows.collect::<Vec<_>>())
-//! };
-//! let reads = users.get_or_load_many(&keys, load).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-//! assert_eq!(*reads[0].as_ref().expect("held").value, "Ada");
-//! assert_eq!(*reads[1].as_ref().expect("loaded").value, "Bob");
-//! assert!(reads[2].is_none()); // the loader had nothing for it
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! # Tiers
-//!
-//! L1 is in process. With the feature `redis`, `TieredCacheBuilder::l2` adds a tier that processes
-//! share, for handles that have a codec. A miss in both tiers calls the loader, which fills L2 and
-//! L1.
-//!
-//! ```
-//! # #[cfg(feature = "json")]
-//! # mod example {
-//! use std::time::Duration;
-//!
-//! use tidegate_cache::{Json, RedisTier, TieredCache, TtlClass, TypedCache};
-//! use tidegate_redis::{Client, Keyspace};
-//!
-//! # pub
-//! fn schedules(redis: Client, keys: &Keyspace) -> TypedCache<Vec<u64>> {
-//!     let cache = TieredCache::builder().l2(RedisTier::new(redis, keys)).build();
-//!     cache.typed_with_codec(TtlClass::COMPUTATION.l2_ttl(Duration::from_mins(10)), Json::new())
-//! }
-//! # }
-//! ```
-//!
-//! A codec defines the form of a value in L2: `Json` (feature `json`), `MessagePack`
-//! (`messagepack`), `RawBytes`, or one of your own. `Compressed` (`zstd`) wraps any of them. Every
-//! entry names its codec and version. An entry of another codec or above the codec's limit is a
-//! miss, and is reported.
-//!
-//! A value past its lifetime, but within the grace of its class, is served as stale while it is
-//! reloaded, from L1 or L2. So a process that has just started need not wait for its first loads.
-//!
-//! While Redis is away, L2 is a miss that costs microseconds, and L1 continues to serve. An
-//! invalidation that does not reach Redis returns an error ([`Owed`]), is kept, and is sent before
-//! this process reads L2 again. If Redis refuses one for good (an account that may not `SCAN`, for
-//! a pattern), everything is invalidated instead, and an event reports it.
-//!
-//! # Writing
-//!
-//! - [`Touched`]: write to the store, then invalidate; the store is the truth.
-//! - [`TypedCache::expire`]: the same if an old value is better than none. The value is stale at
-//!   once, everywhere, and is served within its grace.
-//! - [`Fill::uncached`]: the callers get the value, no tier keeps it, and an earlier one is
-//!   removed.
-//! - [`TypedCache::write_through`]: write to the store, then cache what it holds.
-//! - [`WriteBehind`] and [`Increments`]: a write is done when it is kept, in memory or in Redis.
-//!   The store gets it a moment later.
-//!
-//! Beside values, [`Shapes`] has hashes, counters, sets, bitmaps and counts of different members.
-//! After a restart, a [`WarmUp`] loads the [`HotKeys`] of the previous process, hottest first.
-//!
-//! # HTTP
-//!
-//! With the feature `tower`, `CacheLayer` keeps the responses of a service by the rules of RFC
-//! 9111. With `sessions`, `CacheSessions` keeps the sessions of `tower-sessions`. Both use the same
-//! tiers, keys, tags and classes. Put the layer inside of access, limits and compression. If an
-//! outer layer wraps the bodies of requests without their `is_end_stream`, every GET bypasses the
-//! cache.
-//!
-//! # Guarantees
-//!
-//! [What the cache guarantees, and what it does not][guarantees], is a page of its own.
-//!
 //! [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/cache.md
 
 mod batch;

@@ -1,4 +1,4 @@
-//! Who hears of values that leave L1, with the value.
+//! Listeners for values that are removed from L1.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ type Listener = Arc<dyn Fn(&Key, &Anything, Removal) + Send + Sync>;
 /// The listeners of one cache, by class.
 #[derive(Default)]
 pub(crate) struct Listeners {
-    /// Whether there are any, to be read without the lock.
+    /// Whether there are any, readable without the lock.
     any: AtomicBool,
     all: RwLock<Vec<(ClassId, Listener)>>,
 }
@@ -25,7 +25,7 @@ impl Listeners {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Tells of a value that has left. A panic ends with the call. The caller holds no lock.
+    /// Reports a value that was removed. A panic ends with the call. The caller holds no lock.
     pub(crate) fn tell(&self, class: ClassId, key: &Key, value: &Anything, cause: Removal) {
         if !self.any.load(Ordering::Acquire) {
             return;

@@ -29,12 +29,12 @@ use crate::slot::{Slot, State};
 pub(crate) use self::bring::{Halted, L2Left};
 pub(crate) use self::landing::{Ended, Landing};
 
-/// What answers a reader that found nothing, if somebody stored it meanwhile.
+/// Answer to a reader that found nothing, if another caller stored a value meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Enough {
-    /// Whatever may be served.
+    /// Any servable value.
     Stale,
-    /// Only what is fresh. A stale value of L2 is returned only when the load fails, as
+    /// Only a fresh value. A stale value of L2 is returned only if the load fails, as
     /// [`Source::Stale`]. This needs a class whose soft time-out is as long as its loads.
     #[cfg(feature = "tower")]
     Fresh,
@@ -54,8 +54,7 @@ impl Enough {
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// The slow path of `get_or_load`. Waits for a load in progress or starts one. It takes no
-    /// longer than a reader may wait.
+    /// The slow path of `get_or_load`. Joins or starts a load, within a reader's time-out.
     pub(crate) async fn load<E, F, Fut>(&self, key: &Key, enough: Enough, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
@@ -63,7 +62,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
         let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
-        // Boxed, so that what a caller's future weighs does not depend on what a load takes.
+        // Boxed, so that the size of a caller's future does not depend on that of a load.
         let load = self.load_or_join(&runtime, key, enough, loader).boxed();
         let Some(wait) = self.class.ttl.hard() else { return load.await };
         timeout(wait, load).await.unwrap_or_else(|_| {
@@ -109,7 +108,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     return self.answer(flight.outcome().await, None);
                 }
                 Entered::Joined(flight) => {
-                    // Once a miss, though it may wait twice.
+                    // One miss, although it may wait twice.
                     if !std::mem::replace(&mut waited, true) {
                         self.class.counters.add(Count::Collapsed);
                     }
@@ -154,7 +153,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let due = || {
             let (slot, state) = self.cache.tiers.peek(key)?;
             match state {
-                // L2 holds it too, and would bring the same again.
+                // L2 holds it too, and would return the same again.
                 State::Waning(_) => past = slot.shared,
                 State::Stale => {}
                 _ => return Some(()),
@@ -214,13 +213,13 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if let Entered::Joined(flight) = &entered
             && let Some(go_on) = flight.take_duty()
         {
-            // Whoever looks by itself may not be polled while others wait.
+            // A caller that queries on its own may not be polled while others wait.
             go_on();
         }
         entered
     }
 
-    /// Has the load made in a task of its own; `left` is what it may still spend on L2.
+    /// Starts the load in a task of its own. `left` is the time that it may still spend on L2.
     pub(crate) fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, left: L2Left, loader: F)
     where
         E: Send + Sync + 'static,
@@ -232,8 +231,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let (key, form) = (key.clone(), self.form.clone());
         // User code may panic: the call of the loader and the weighing are both inside the catch.
         let work = async move { tiers.bring(&key, &class, &form, &flight, left, loader).await }.in_current_span();
-        // A runtime that shuts down drops the task unpolled. This drops the landing, which then
-        // reports.
+        // A runtime that shuts down drops the task unpolled. Then the dropped landing reports.
         let overdue_at = self.cache.tiers.bell.in_real_time(self.class.ttl.limit());
         let bounded = Arc::clone(&landing.flight);
         let task = runtime.spawn(async move {
@@ -269,7 +267,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 Err(LoadError::Loader(error.expect("callers share a load only when the error's type is the same")))
             }
             Outcome::Panicked => Err(LoadError::Panicked),
-            // A batch alone ends without a value, and asks about that first.
+            // Only a batch ends without a value, and it handles that first.
             Outcome::Absent | Outcome::Aborted => Err(LoadError::Aborted),
             Outcome::CutOff => Err(LoadError::CutOff),
             Outcome::Refused => Err(LoadError::Refused),

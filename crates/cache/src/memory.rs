@@ -1,5 +1,4 @@
-//! L1: values in the memory of this process, on `quick_cache` (a variant of Clock-PRO, close to
-//! S3-FIFO).
+//! L1: values in memory, on `quick_cache` (a variant of Clock-PRO, close to S3-FIFO).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,15 +17,14 @@ use crate::text::Prehashed;
 /// The tier's name in statistics and events.
 pub(crate) const NAME: &str = "l1";
 
-/// Bytes of an entry beside the text of its key and its value: the held structures, the index and
-/// the counts.
+/// Bytes of an entry besides key text and value: the held structures, the index, the counts.
 const OVERHEAD: u64 = (size_of::<Held>() + size_of::<Hit>() + size_of::<Terms>() + 80) as u64;
 
 /// Smallest shard, so that a value of some size still finds room in one.
 const SHARD_ENTRIES: u64 = 64;
 const SHARD_BYTES: u64 = 4 << 20;
 
-/// A guess that sizes the index; it grows when entries are smaller.
+/// An estimate that sizes the index, which grows if entries are smaller.
 const TYPICAL_ENTRY: u64 = 1024;
 
 /// How much the cache may hold in this process. Never exceeded; at least one.
@@ -50,7 +48,7 @@ impl Weighter<Held, Hit> for SlotWeight {
     }
 }
 
-/// Hands out whatever leaves, so that no value is dropped under a lock.
+/// Hands out all removed values, so that no value is dropped under a lock.
 #[derive(Clone)]
 struct Leaving;
 
@@ -62,28 +60,28 @@ impl Lifecycle<Held, Hit> for Leaving {
     }
 }
 
-/// What an insertion did.
+/// Effects of an insertion.
 #[derive(Default)]
 pub(crate) struct Inserted {
     pub(crate) stored: bool,
     /// Whether nothing but its size kept it out.
     pub(crate) too_big: bool,
-    /// What had to leave, the replaced value included.
+    /// Removed values, the replaced one included.
     leaving: Vec<(Held, Hit)>,
 }
 
 impl Inserted {
-    /// Whether the value may lie behind L1: it does in L1 too, or would if it were smaller.
+    /// Whether tiers behind L1 may hold the value: L1 holds it too, unless it is too large.
     pub(crate) fn is_current(&self) -> bool {
         self.stored || self.too_big
     }
 
-    /// Whether something else lay under `key`, which is gone.
+    /// Whether `key` held another value, which is gone.
     pub(crate) fn has_replaced(&self, key: &Key) -> bool {
         (self.stored || self.too_big) && self.leaving.iter().any(|(left, _)| left.key == *key)
     }
 
-    /// What had to leave, and whether it did so for another value of its own key.
+    /// Returns the removed values, and whether each was replaced by another value of its own key.
     pub(crate) fn left<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = (&'a Held, &'a Hit, bool)> {
         self.leaving.iter().map(move |(held, hit)| (held, hit, held.key == *key))
     }
@@ -110,8 +108,7 @@ impl Memory {
         };
         let wanted = available_parallelism().map_or(8, |cores| cores.get() as u64 * 4).next_power_of_two();
         let mut shards = wanted;
-        // quick_cache rounds the capacity of a shard up and halves shards below 32 entries. This
-        // choice avoids both.
+        // quick_cache rounds up shard capacities and halves shards below 32 entries. Avoid both.
         while shards > 1 && (room / shards < smallest_shard || entries / shards < 32) {
             shards /= 2;
         }
@@ -129,7 +126,7 @@ impl Memory {
         }
     }
 
-    /// What an entry counts for, given the number of its tags and the bytes of its value.
+    /// Returns the weight of an entry, given the number of its tags and the bytes of its value.
     pub(crate) fn weight(&self, key: &Key, tags: usize, value_bytes: usize) -> u64 {
         if self.by_bytes {
             let around = OVERHEAD + key.as_str().len() as u64 + tags as u64 * size_of::<usize>() as u64;
@@ -139,7 +136,7 @@ impl Memory {
         }
     }
 
-    /// What a hit needs, and up to where no invalidation covers it.
+    /// Returns the data that a hit needs, and the count up to which no invalidation covers it.
     #[inline]
     pub(crate) fn get(&self, key: &Key) -> Option<(Hit, Seen)> {
         let question = ForHit::new(key);
@@ -147,30 +144,29 @@ impl Memory {
         Some((hit, question.seen()))
     }
 
-    /// All that is held under the key, without making the entry look more used.
+    /// Returns all that is held under the key, without making the entry look more used.
     pub(crate) fn peek(&self, key: &Key) -> Option<Slot> {
         let question = ForAll::new(key);
         let hit = self.cache.peek(&question)?;
         question.with(hit)
     }
 
-    /// Notes up to where no invalidation covers the slot, where it is still held.
+    /// Notes up to which count no invalidation covers the slot, if it is still held.
     pub(crate) fn note(&self, key: &Key, slot: &Slot, seen: Seen) {
         self.cache.contains_key(&Noting { key, slot, seen });
     }
 
-    /// Stores the slot. The caller holds the lock of the key's flights, so there is no other writer
-    /// of this key.
+    /// Stores the slot. The caller holds the lock of the key's flights, so it alone writes.
     pub(crate) fn insert(&self, key: &Key, slot: &Slot) -> Inserted {
         let mut leaving = Vec::new();
         let mut stored = self.place(key, slot, &mut leaving);
         if !stored {
             // A value that outgrew its predecessor may be evicted at once. A new entry is not. If
-            // it is refused again, it is too big, and its predecessor is gone as it must be.
+            // it is refused again, it is too large, and its predecessor is removed, as it must be.
             leaving.extend(self.cache.remove(key));
             stored = self.place(key, slot, &mut leaving);
         }
-        // What was refused itself did not leave, and what was found to hold still is held still.
+        // A refused value was not removed, and a confirmed one is still held.
         leaving.retain(|(left, hit)| {
             let is_held = stored && left.key == *key && Arc::ptr_eq(&hit.value, &slot.value);
             !is_held && !Arc::ptr_eq(&left.terms, slot.terms())
@@ -189,22 +185,19 @@ impl Memory {
         !leaving[before..].iter().any(|(left, _)| Arc::ptr_eq(&left.terms, slot.terms()))
     }
 
-    /// Prevents loads of this key before `until`. Its value is still served. The caller holds the
-    /// lock of the key's flights.
+    /// Prevents loads of this key before `until`. The caller holds the key's flight lock.
     pub(crate) fn postpone_refresh(&self, key: &Key, now: Duration, until: Duration) {
         self.amend(key, |terms| terms.times.postpone(now.into(), until.into()));
     }
 
-    /// Changes the terms of an entry. The caller holds the lock of the key's flights, so there is
-    /// no other writer of this key.
+    /// Changes an entry's terms. The caller holds the key's flight lock, so it alone writes.
     pub(crate) fn amend(&self, key: &Key, change: impl FnOnce(&mut Terms)) {
         if let Some(slot) = self.peek(key) {
             let mut terms = Terms::clone(slot.terms());
             change(&mut terms);
             let slot = Slot::new(slot.value, terms);
-            // A soft replacement does not make the entry more popular. If the entry is gone, there
-            // is nothing to change. The replaced entry holds the same value, so this drops no
-            // value.
+            // A soft replacement does not make the entry more popular. A missing entry is skipped.
+            // The replaced one has the same value, so none is dropped.
             drop(self.cache.replace(Held::new(key.clone(), &slot), Hit::new(&slot), true));
         }
     }
@@ -235,12 +228,12 @@ impl Memory {
         self.cache.capacity()
     }
 
-    /// From now on it may weigh so much. Whoever has to leave by that leaves at once.
+    /// Sets the maximum weight. Entries that exceed it are removed at once.
     pub(crate) fn set_capacity(&self, room: u64) {
         let room = room.max(self.shards);
         let before = self.entries();
         self.cache.set_capacity(room - room % self.shards);
-        // What comes and goes meanwhile blurs this; it is a count for people.
+        // Concurrent changes make this imprecise; it is a count for operators.
         self.evictions.fetch_add(before.saturating_sub(self.entries()), Ordering::Relaxed);
     }
 

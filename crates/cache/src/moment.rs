@@ -20,7 +20,7 @@ impl Moment {
         Self(self.0.saturating_sub(nanos(duration)))
     }
 
-    /// How long after `earlier` this is; zero when it is not.
+    /// Returns the time since `earlier`; zero if that is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -32,7 +32,7 @@ impl From<Duration> for Moment {
     }
 }
 
-/// Nanoseconds from one moment to another, up to 584 years: half of what a `Duration` takes.
+/// Nanoseconds between two moments, up to 584 years: half the size of a `Duration`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Span(u64);
 
@@ -54,7 +54,7 @@ impl From<Span> for Duration {
     }
 }
 
-/// Microseconds, up to 71 minutes, and one at least where there is any: a quarter of what a `Duration` takes.
+/// Microseconds, from one (if not zero) up to 71 minutes: a quarter of the size of a `Duration`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct ShortSpan(u32);
 
@@ -76,7 +76,7 @@ impl From<ShortSpan> for Duration {
     }
 }
 
-/// The whole of it in nanoseconds, at most 584 years.
+/// Returns the duration in nanoseconds, at most 584 years.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

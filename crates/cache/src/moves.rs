@@ -1,13 +1,14 @@
-//! How many invalidations there were: what a hit looks at in place of the generations of all that covers its entry.
+//! Numbers of invalidations: a hit checks them in place of all generations that cover its entry.
 //!
-//! Everything, each class and each tag has a cell that counts its invalidations; many tags share one. An entry knows its
-//! cells, and their sum when it was last found to be covered by no invalidation: while the sum is the same, it still is not.
-//! When it is another, the [fence](crate::fence) is asked, which is exact, and the new sum kept.
+//! Everything, each class and each tag has a cell that counts its invalidations; many tags share
+//! one cell. An entry knows its cells, and their sum when it was last found to be covered by no
+//! invalidation. While the sum is the same, it still is not. If the sum differs, the
+//! [fence](crate::fence), which is exact, is queried, and the new sum is kept.
 //!
-//! An invalidation first moves its generation in the fence and then counts here, and a reader takes the sum before it asks the
-//! fence: so a sum that has counted an invalidation was kept by who saw its generation. Counts, and not the latest generation
-//! of each cell, because of two invalidations that share a cell, the one with the smaller number may be the later one to
-//! arrive: the greatest number would hide it.
+//! An invalidation first moves its generation in the fence and then counts here. A reader takes the
+//! sum before it queries the fence. So a reader that kept a sum with an invalidation has seen its
+//! generation. The cells hold counts and not the latest generation: of two invalidations that share
+//! a cell, the one with the smaller number may arrive later, and the greatest number would hide it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,18 +18,18 @@ use crate::tag::Tag;
 /// Fences of classes; classes beyond this many share one, which can only invalidate too much.
 pub(crate) const CLASSES: usize = 256;
 
-/// Tags with a cell of their own; beyond these an entry has that of all tags.
+/// Number of tags with a cell of their own. Beyond these, an entry has the cell of all tags.
 const TAGS: usize = 3;
 
-/// Cells between those that are written at different rates, so that they share no line.
+/// Distance of cells that are written at different rates, so that they share no line.
 const APART: usize = 16;
 const EVERYTHING: usize = 0;
-/// Never counts: what an entry has that has fewer tags.
+/// A cell that never counts, for entries that have fewer tags.
 const NOTHING: usize = 1;
 const FIRST_CLASS: usize = 2;
 const ANY_TAG: usize = FIRST_CLASS + CLASSES + APART;
 const FIRST_TAG: usize = ANY_TAG + APART;
-/// 32 KiB of them.
+/// Number of cells, 32 KiB in total.
 const TAG_CELLS: usize = 4096;
 const CELLS: usize = FIRST_TAG + TAG_CELLS;
 
@@ -61,10 +62,10 @@ impl Moves {
         Self((0..CELLS).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// How many were counted so far.
+    /// Returns how many were counted so far.
     #[inline]
     pub(crate) fn seen(&self, cells: Cells) -> Seen {
-        // Each only grows, so that two sums are equal only when no cell has changed.
+        // Each only grows, so two sums are equal only if no cell has changed.
         let count = |cell: usize| self.0[cell].load(Ordering::Acquire);
         Seen(cells.0.iter().fold(count(EVERYTHING), |sum, cell| sum.wrapping_add(count(usize::from(*cell)))))
     }
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn an_invalidation_that_arrives_behind_a_later_one_of_its_cell_still_counts() {
-        // Both drew their numbers, and the second was counted first: whoever looks between the two must look again.
+        // Both drew numbers, the second was counted first: a reader in between checks again.
         let moves = Moves::new();
         let tag = Tag::new("shared");
         let cells = [NOTHING, of_tag(&tag), NOTHING, NOTHING].map(|cell| u16::try_from(cell).unwrap());

@@ -10,15 +10,15 @@ tokio::task_local! {
     static LOADING: Arc<Flight>;
 }
 
-/// Orders the changes of who waits for whom, so that two that close a circle can't miss each other.
+/// Orders the changes of the waits, so that two that close a circle cannot miss each other.
 static ORDER: Mutex<()> = Mutex::new(());
 
-/// Runs a loader as that of its flight.
+/// Runs a loader as the loader of its flight.
 pub(crate) async fn within<F: Future>(flight: &Arc<Flight>, loader: F) -> F::Output {
     LOADING.scope(Arc::clone(flight), loader).await
 }
 
-/// Whether L2 could not be asked for what this task loads, so that it may have it all the same.
+/// Whether L2 could not be queried for the value that this task loads, so that L2 may have it.
 #[cfg(feature = "sessions")]
 pub(crate) fn is_without_l2() -> bool {
     LOADING.try_with(|flight| flight.inquiry.is_without_l2()).unwrap_or(false)
@@ -29,7 +29,7 @@ pub(crate) fn end_with(first: &Arc<Flight>, others: impl IntoIterator<Item = Arc
     let _order = ORDER.lock().unwrap_or_else(PoisonError::into_inner);
     for other in others {
         other.awaits().push(Arc::clone(first));
-        // Somebody may have begun to wait for it before.
+        // Another load may have begun to wait for it before.
         if other.is_exempt() {
             first.exempt();
         }
@@ -58,7 +58,7 @@ pub(crate) fn wait_for(awaited: &Arc<Flight>) -> Result<Option<Waiting>, Circle>
         waiter.awaits().push(Arc::clone(awaited));
     }
     awaited.exempt();
-    // Of a batch the first one has the place.
+    // The first key of a batch has the permit.
     awaited.awaits().iter().for_each(|flight| flight.exempt());
     Ok(Some(Waiting { waiter, awaited: Arc::clone(awaited) }))
 }

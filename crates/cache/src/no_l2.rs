@@ -1,4 +1,4 @@
-//! Stands in for L2 in a build without the feature `redis`.
+//! Replaces L2 in a build without the feature `redis`.
 //!
 //! The other modules name the same types and methods in both builds, so they need no `cfg`. Most
 //! types here have no value: code that needs one compiles to nothing.
@@ -54,7 +54,7 @@ macro_rules! never {
     };
 }
 
-/// In place of the codecs.
+/// Replaces the codecs.
 pub(crate) mod codec {
     /// Any value serves as a codec, because nothing is encoded.
     pub(crate) trait Codec<V>: Send + Sync + 'static {}
@@ -66,7 +66,7 @@ pub(crate) mod codec {
     pub(crate) struct CodecError;
 }
 
-/// In place of the codec of HTTP responses.
+/// Replaces the codec of HTTP responses.
 pub(crate) mod wire {
     pub(crate) struct Wire;
 
@@ -77,12 +77,12 @@ pub(crate) mod wire {
     }
 }
 
-/// In place of the codec of sessions.
+/// Replaces the codec of sessions.
 pub(crate) mod written {
     pub(crate) struct Written;
 }
 
-/// In place of the turns of a write-behind.
+/// Replaces the turns of a write-behind.
 pub(crate) mod turn {
     pub(crate) use super::Turn;
 }
@@ -98,13 +98,13 @@ pub(crate) struct Patience;
 #[derive(Clone)]
 pub(crate) struct Glancing;
 
-/// What is invalidated, of which no other process is notified.
+/// An invalidation, of which no other process is notified.
 pub(crate) enum Debt {
     Key(Key),
     Any,
 }
 
-/// What would be stored.
+/// Value that would be stored.
 pub(crate) struct New {
     pub(crate) id: EntryId,
 }

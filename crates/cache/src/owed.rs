@@ -1,19 +1,20 @@
-//! What an invalidation answers when not every tier heard of it.
+//! Result of an invalidation that did not reach every tier.
 
 use std::error::Error;
 
-/// The invalidation is done in this process, but the shared tier could not be told.
+/// The invalidation is done in this process, but the shared tier could not be notified.
 ///
-/// It is not lost: this process remembers it, does not read the shared tier until it has been told, and keeps trying.
-/// **Other processes may read the old value from the shared tier until then, and the promise ends with this process**: an
-/// invalidation that must survive a crash needs a second way, such as a table that is written with the rows.
+/// It is not lost: this process remembers it, keeps trying, and does not read the shared tier until
+/// it has succeeded. **Other processes may read the old value from the shared tier until then, and
+/// the guarantee ends with this process.** An invalidation that must survive a crash needs a second
+/// way, such as a table that is written with the rows.
 #[derive(Debug, thiserror::Error)]
 #[error("the shared tier could not be told of an invalidation, which is kept: {reason}")]
 #[non_exhaustive]
 pub struct Owed {
-    /// Live entries removed from L1, as the call would have returned.
+    /// Number of live entries removed from L1, which the call would have returned.
     pub removed: usize,
-    /// Why.
+    /// Reason of the failure.
     #[source]
     pub reason: Box<dyn Error + Send + Sync>,
 }

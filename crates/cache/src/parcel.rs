@@ -13,45 +13,45 @@ pub(crate) struct Parcel {
     pub(crate) value: Anything,
     pub(crate) tags: Vec<Tag>,
     pub(crate) ttl: Option<Duration>,
-    /// Whether it says that there is nothing.
+    /// Whether it states that there is no value.
     pub(crate) is_negative: bool,
     pub(crate) keep: Keep,
-    /// The grace that it came with from L2.
+    /// Its grace in L2, if it came from there.
     pub(crate) grace: Option<Duration>,
     pub(crate) bytes: usize,
-    /// How long a load of it takes, as far as is known.
+    /// Duration of a load of it, as far as known.
     pub(crate) cost: Option<Duration>,
 }
 
-/// What a miss in L1 brought.
+/// Result of a miss in L1.
 pub(crate) struct Brought {
     pub(crate) parcel: Parcel,
     pub(crate) source: Source,
     /// Whether L1 may keep it, as far as L2 knows.
     pub(crate) may_keep: bool,
-    /// How long the loader took, if it ran.
+    /// Duration of the loader, if it ran.
     pub(crate) loaded_in: Option<Duration>,
     pub(crate) mark: Option<Mark>,
 }
 
 impl Brought {
-    /// The notices that its flight had had when this was known to be what the key holds.
+    /// Returns the notices of its flight when this was known to be the value of the key.
     pub(crate) fn noticed(&self) -> u64 {
         Mark::noticed(self.mark)
     }
 
-    /// A loaded value that L1 may keep. L2 knows nothing of it.
+    /// Creates a loaded value that L1 may keep and that L2 does not have.
     pub(crate) fn loaded(mut parcel: Parcel, loaded_in: Duration) -> Self {
         parcel.cost = Some(loaded_in);
         Self { parcel, source: Source::Loaded, may_keep: true, loaded_in: Some(loaded_in), mark: None }
     }
 
-    /// A loaded value that L1 may keep if L2 has it: with a mark.
+    /// Creates a loaded value that L1 may keep if L2 has it: with a mark.
     pub(crate) fn stored(parcel: Parcel, loaded_in: Duration, mark: Option<Mark>) -> Self {
         Self { may_keep: mark.is_some(), mark, ..Self::loaded(parcel, loaded_in) }
     }
 
-    /// What was loaded for those who wait, and is kept in no tier.
+    /// Creates a value that was loaded for the waiting callers, and is kept in no tier.
     pub(crate) fn of_nowhere(parcel: Parcel, loaded_in: Duration, began: u64) -> Self {
         // As new as the notices that had come when its load began.
         let mark = Some(Mark { id: None, left: Duration::ZERO, noticed: began });

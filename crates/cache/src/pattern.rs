@@ -4,13 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Longest pattern, in bytes: no key is longer than 200 characters, so more could only be waste.
+/// Longest pattern, in bytes: no key is longer than 200 characters, so more is never useful.
 const LONGEST: usize = 1024;
 
 /// A glob over key texts: `*` stands for any characters (separators too), `?` for one.
 ///
-/// Everything else stands for itself, as it appears in [`Key::as_str`]: a colon inside a part is `%3A` there. To match
-/// text that users supply, build the pattern with [`KeyBuilder::below`], which escapes it.
+/// All other characters stand for themselves, as they appear in [`Key::as_str`]: a colon inside a
+/// part is `%3A` there. To match text that users supply, build the pattern with
+/// [`KeyBuilder::below`], which escapes it.
 ///
 /// [`Key::as_str`]: crate::Key::as_str
 /// [`KeyBuilder::below`]: crate::KeyBuilder::below
@@ -18,12 +19,12 @@ const LONGEST: usize = 1024;
 pub struct Pattern(Arc<str>);
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
     ///
-    /// It is empty, longer than 1024 bytes, or has a character that no key contains, which would match nothing and is
-    /// surely a mistake: `[`, `]`, `{`, `}`, `\` or a control character.
+    /// It is empty, longer than 1024 bytes, or has a character that no key contains, which would
+    /// match nothing and is surely a mistake: `[`, `]`, `{`, `}`, `\` or a control character.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::Empty);
@@ -42,12 +43,12 @@ impl Pattern {
         Self(format!("{escaped}:*").into())
     }
 
-    /// Whether the pattern stands for the whole of `text`. Costs at most the product of both lengths.
+    /// Whether the pattern matches the whole of `text`. Costs at most the product of both lengths.
     pub fn matches(&self, text: &str) -> bool {
         matches(self.0.as_bytes(), text.as_bytes())
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -67,8 +68,8 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Walks both once; on a mismatch the last `*` takes one character more. Both sides are UTF-8, and literal bytes are
-/// equal on both sides, so positions stay on character boundaries.
+/// Walks both once; on a mismatch the last `*` takes one character more. Both sides are UTF-8, and
+/// literal bytes are equal on both sides, so positions stay on character boundaries.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
@@ -99,7 +100,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
     pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
-/// Bytes of the UTF-8 character that starts with `first`.
+/// Returns the number of bytes of the UTF-8 character that starts with `first`.
 fn width(first: u8) -> usize {
     match first {
         0..0xC0 => 1,
@@ -109,19 +110,19 @@ fn width(first: u8) -> usize {
     }
 }
 
-/// Why a text is no pattern.
+/// Reason why a text is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PatternError {
-    /// Nothing to match.
+    /// There is no text.
     #[error("the pattern is empty")]
     Empty,
-    /// Longer than any key could need.
+    /// Longer than any key needs.
     #[error("the pattern is {length} bytes long, the limit is {limit}")]
     TooLong {
-        /// Bytes.
+        /// Length in bytes.
         length: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
     /// No key contains this character.

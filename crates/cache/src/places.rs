@@ -1,4 +1,4 @@
-//! Places for loads that run at once: who finds none waits in line, for a while.
+//! Permits for concurrent loads. A load without a permit waits in line for a while.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use tokio::time::timeout;
 
 use crate::flight::Flight;
 
-/// A number of places, given out in the order in which they were asked for.
+/// A number of permits, given out in the order of the requests.
 #[derive(Debug)]
 pub(crate) struct Places {
     free: Semaphore,
     wait: Duration,
 }
 
-/// There was no place for as long as a load may wait.
+/// There was no permit within the maximum waiting time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -26,8 +26,8 @@ impl Places {
         Self { free: Semaphore::new(count), wait }
     }
 
-    /// A place for the load of this flight, once there is one; none for a load that needs none, because one that has a
-    /// place waits for it. `in_line` is called before it waits.
+    /// Waits for a permit for the load of this flight. `None` for a load that needs no permit,
+    /// because a load with a permit waits for it. Calls `in_line` before it waits.
     pub(crate) async fn enter(
         &self,
         flight: &Flight,

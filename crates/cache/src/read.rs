@@ -1,23 +1,23 @@
-//! What a read of the cache answers.
+//! Results of a read of the cache.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The answer of [`TypedCache::get`](crate::TypedCache::get) and of its kin.
+/// Result of [`TypedCache::get`](crate::TypedCache::get) and similar methods.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lookup<V> {
     /// Within its lifetime.
     Fresh(Arc<V>),
     /// Past its lifetime, within the grace of its class.
     Stale(Arc<V>),
-    /// Not there, dead, invalidated, or of another type.
+    /// Missing, dead, invalidated, or of another type.
     Miss,
 }
 
 impl<V> Lookup<V> {
-    /// The value, fresh or stale.
+    /// Returns the value, fresh or stale.
     pub fn into_value(self) -> Option<Arc<V>> {
         match self {
             Self::Fresh(value) | Self::Stale(value) => Some(value),
@@ -25,7 +25,7 @@ impl<V> Lookup<V> {
         }
     }
 
-    /// The value within its lifetime, for a caller who wants none that is past it.
+    /// Returns the value within its lifetime, for a caller that does not accept an older one.
     pub fn into_fresh(self) -> Option<Arc<V>> {
         if let Self::Fresh(value) = self { Some(value) } else { None }
     }
@@ -36,18 +36,18 @@ impl<V> Lookup<V> {
     }
 }
 
-/// The answer of [`TypedCache::get_or_load`](crate::TypedCache::get_or_load).
+/// Result of [`TypedCache::get_or_load`](crate::TypedCache::get_or_load).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Read<V> {
     /// The value.
     pub value: Arc<V>,
-    /// Where it came from.
+    /// Source of the value.
     pub source: Source,
-    /// For how much longer the cache holds it fresh; zero when it is stale or was not stored.
+    /// Time for which the cache still holds it fresh; zero if it is stale or was not stored.
     pub fresh_for: Duration,
-    /// Whether L1 kept it. False when an invalidation overtook its load, when it was too big, and when it is to be kept nowhere
-    /// ([`Fill::uncached`](crate::Fill::uncached)).
+    /// Whether L1 kept the value. False if an invalidation overtook its load, if it was too large,
+    /// or if it is not to be kept ([`Fill::uncached`](crate::Fill::uncached)).
     pub stored: bool,
 }
 
@@ -61,27 +61,27 @@ impl<V> Read<V> {
     }
 }
 
-/// Where a value came from.
+/// Source of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
     /// From the cache, fresh.
     Hit,
-    /// From the cache, past its lifetime; it is being loaded anew.
+    /// From the cache, past its lifetime; it is being reloaded.
     Stale,
     /// From the tier that processes share.
     Shared,
     /// From the loader of this call.
     Loaded,
-    /// From the load of another call that was under way already.
+    /// From the load of another call that was in progress already.
     Collapsed,
 }
 
-/// Why a value could not be had. An error where `E` is one; for `anyhow::Error` and boxed errors there is [`DynError`].
+/// Reason for no value. It is an error if `E` is one; for boxed and `anyhow` ones see [`DynError`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError<E> {
-    /// The loader returned this error; every caller that waited for it shares it.
+    /// The loader returned this error. All callers that waited for it share it.
     #[error("the loader failed")]
     Loader(#[source] Arc<E>),
     /// The loader panicked; the panic ended its own task only.
@@ -93,25 +93,27 @@ pub enum LoadError<E> {
     /// A load must run detached, and there is no tokio runtime here to run it.
     #[error("a load needs a tokio runtime, and there is none here")]
     NoRuntime,
-    /// This caller has waited for as long as its class allows ([`TtlClass::hard_timeout`](crate::TtlClass::hard_timeout)).
-    /// The load goes on, and fills.
+    /// This caller has waited for the maximum time of its class
+    /// ([`TtlClass::hard_timeout`](crate::TtlClass::hard_timeout)). The load continues, and fills.
     #[error("the value was not there in time; its load goes on")]
     TimedOut,
-    /// The load took longer than one may ([`TtlClass::load_limit`](crate::TtlClass::load_limit)), and was stopped.
+    /// Stopped: the load exceeded [`TtlClass::load_limit`](crate::TtlClass::load_limit).
     #[error("the load took longer than it may, and was stopped")]
     CutOff,
-    /// There was no place for the load among those that run at once, for as long as it may wait.
+    /// The load got no permit within the maximum waiting time, because too many loads run at once.
     #[error("too many loads run already")]
     Refused,
-    /// The loader asked for what waits, by whatever detours, for its own end.
+    /// The loader requested a key that waits, directly or indirectly, for its own end.
     #[error("the load would wait for itself")]
     Circle,
 }
 
-/// Makes an error of what is none itself but holds one, such as `anyhow::Error` and `Box<dyn Error + Send + Sync>`.
+/// Turns a type that is not an error but holds one into an error, such as `anyhow::Error` and
+/// `Box<dyn Error + Send + Sync>`.
 ///
-/// [`LoadError<E>`] is an error where `E` is one, and these are not, by a rule of the language. A loader that fails with this in
-/// their place gives what `?` passes on, with all of its sources. `?` in the loader wraps by itself.
+/// [`LoadError<E>`] is an error if `E` is one. By a rule of the language, these types are not. A
+/// loader that fails with this type in their place returns an error that `?` passes on with all its
+/// sources. `?` in the loader wraps by itself.
 ///
 /// ```
 /// # use std::error::Error;

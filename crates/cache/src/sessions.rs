@@ -35,10 +35,10 @@ use crate::ttl::TtlClass;
 
 use self::written::Written;
 
-/// Sessions that are saved at once in one process wait for one another if they share one of these.
+/// Number of locks. Concurrent saves in one process wait for one another if they share one.
 const LOCKS: usize = 64;
 
-/// How long it is remembered that a session ended: longer than any request that had it takes.
+/// How long the end of a session is remembered: longer than any request that had it takes.
 const ENDED: Duration = Duration::from_secs(60 * 60);
 
 /// A store for `tower-sessions` on a [`TieredCache`]: in this process, and with an L2 in all.
@@ -64,7 +64,7 @@ const ENDED: Duration = Duration::from_secs(60 * 60);
 ///
 /// - The id of a session is in no key, value, event or log, here or in Redis. Its SHA-256 is. Read
 ///   access to Redis is not enough to take a session over.
-/// - A session is given to nobody after its expiry.
+/// - A session is never returned after its expiry.
 /// - A deleted session stays deleted. A request that had it and saves it afterwards changes
 ///   nothing, in any process, for an hour or for the maximum lifetime of its class, whichever is
 ///   shorter. Its end goes to L2 first. If L2 cannot be reached, the end is an error, and is kept
@@ -103,29 +103,28 @@ type Data = HashMap<String, serde_json::Value>;
 /// A session without its id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Held {
-    /// Until this time, in seconds since 1970.
+    /// Valid until this time, in seconds since 1970.
     Live { data: Data, expires: i64 },
     /// Deleted.
     Ended,
 }
 
-/// Why a session was not found.
+/// Reason why a session was not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
     /// There is no such session.
     Absent,
-    /// L2 could not be asked, which may have it.
+    /// L2, which may have it, could not be queried.
     Unknown,
 }
 
 impl CacheSessions {
-    /// A store in the class [`TtlClass::SESSION`]. Each session lives as long as its own expiry
-    /// says.
+    /// A store in the class [`TtlClass::SESSION`]. Each session lives until its own expiry.
     pub fn new(cache: &TieredCache) -> Self {
         Self::in_class(cache, TtlClass::SESSION)
     }
 
-    /// A store in this class, for its caps per tier; a grace of it is not used.
+    /// Creates a store in this class, which caps lifetimes per tier. Its grace is not used.
     pub fn in_class(cache: &TieredCache, class: TtlClass) -> Self {
         let class = class.grace(Duration::ZERO);
         let mut sessions = cache.typed::<Held>(class);
@@ -138,14 +137,14 @@ impl CacheSessions {
         }
     }
 
-    /// Keeps these sessions apart from those of other names in the same cache.
+    /// Separates these sessions from those of other names in the same cache.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into().into();
         self
     }
 
-    /// The time of day, by which sessions expire; the system's unless set, for tests.
+    /// Sets the time of day by which sessions expire, for tests. By default the system's.
     #[must_use]
     pub fn now(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.now = Arc::new(now);
@@ -162,7 +161,7 @@ impl CacheSessions {
         self.locks[usize::from(id.0.to_le_bytes()[0]) % LOCKS].lock().await
     }
 
-    /// What is held, live or ended.
+    /// Returns the held session, live or ended.
     async fn held(&self, key: &Key) -> session_store::Result<Option<Arc<Held>>> {
         let missing = async || {
             if nested::is_without_l2() {
@@ -183,7 +182,7 @@ impl CacheSessions {
     async fn put(&self, key: &Key, data: Data, expiry_date: OffsetDateTime) -> session_store::Result<()> {
         let left = expiry_date - OffsetDateTime::from((self.now)());
         let Some(left) = Duration::try_from(left).ok().filter(|left| !left.is_zero()) else {
-            // It is over already.
+            // It has expired already.
             return self.end(key).await;
         };
         let held = Held::Live { data, expires: expiry_date.unix_timestamp() };
@@ -202,13 +201,13 @@ impl CacheSessions {
                 if self.sessions.set_in_l1(key, since, fill, Some(mark)).stored
                     && let Some(slot) = tiers.memory.peek(key)
                 {
-                    // Word of an end that came before this found nothing here to compare.
+                    // A notice of an end that came before this found nothing here to compare.
                     recheck(tiers, key, &slot);
                 }
                 Ok(())
             }
             other => {
-                // What L2 holds is what counts.
+                // The value of L2 is the one that counts.
                 tiers.drop_scope(Scope::Key(key));
                 other.map(drop).map_err(|Untold| unreachable("told of the session"))
             }
@@ -231,7 +230,7 @@ impl CacheSessions {
         room(self.sessions.set(key, fill).await)
     }
 
-    /// The same for both tiers.
+    /// Returns the same for both tiers.
     fn packed(&self, l2: &L2, key: &Key, mut fill: Fill<Held>) -> session_store::Result<(Fill<Held>, New, Mark)> {
         let class = &self.sessions.class;
         self.sessions.cache.tiers.settle(class, &mut fill);
@@ -243,8 +242,7 @@ impl CacheSessions {
         Ok((fill, new, mark))
     }
 
-    /// Completes a change in a task of its own. Otherwise a caller that leaves could change only
-    /// one tier.
+    /// Completes a change in its own task, so that a caller that leaves changes both tiers.
     async fn carry_out<T, F>(&self, change: impl FnOnce(Self) -> F) -> session_store::Result<T>
     where
         T: Send + 'static,
@@ -321,7 +319,7 @@ impl SessionStore for CacheSessions {
     }
 }
 
-/// What [`Held::Ended`] is as bytes; no live session ends so.
+/// [`Held::Ended`] as bytes; no live session ends with them.
 const ENDING: &[u8] = b"\"Ended\"";
 
 impl Held {
@@ -329,7 +327,7 @@ impl Held {
         matches!(self, Self::Live { expires, .. } if *expires <= OffsetDateTime::from(now).unix_timestamp())
     }
 
-    /// Bytes that it takes, about.
+    /// Returns its approximate size in bytes.
     fn weight(&self) -> usize {
         let inside = match self {
             Self::Live { data, .. } => {

@@ -34,7 +34,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::ttl::TtlClass;
 use store::{Bound, Life, ShapeStore};
 
-/// Where shapes live, and what they are made from. Cloning copies a pointer.
+/// Creates shapes in one store, memory or Redis. Cloning copies a pointer.
 ///
 /// ```
 /// use tidegate_cache::{Key, Shapes, TtlClass};
@@ -88,45 +88,44 @@ impl Shapes {
         Self::in_memory_by(keys, SystemClock::new())
     }
 
-    /// As [`in_memory`](Self::in_memory), with the clock by which they expire.
+    /// Like [`in_memory`](Self::in_memory), with the clock by which they expire.
     pub fn in_memory_by(keys: usize, clock: impl Clock) -> Self {
         Self { store: Arc::new(memory::MemoryShapes::new(keys, Arc::new(clock))) }
     }
 
-    /// Shapes in Redis, for all processes with the same keyspace. A server of the cache role is
-    /// sufficient.
+    /// Shapes in Redis, for all processes with the same keyspace. The cache role is sufficient.
     #[cfg(feature = "redis")]
     pub fn on_redis(client: tidegate_redis::Client, keyspace: &tidegate_redis::Keyspace) -> Self {
         Self { store: Arc::new(redis::RedisShapes::new(client, keyspace)) }
     }
 
-    /// Hashes: fields of type `V` under a key, read and written one by one.
+    /// Creates hashes: fields of type `V` under a key, read and written one by one.
     #[cfg(feature = "redis")]
     pub fn hash<V: 'static>(&self, class: TtlClass, codec: impl crate::codec::Codec<V>) -> HashShape<V> {
         HashShape::new(self.bound(class), Arc::new(codec))
     }
 
-    /// Counters: numbers that go up and down.
+    /// Creates counters: numbers that go up and down.
     pub fn counter(&self, class: TtlClass) -> CounterShape {
         CounterShape(self.bound(class))
     }
 
-    /// Sets of texts.
+    /// Creates sets of texts.
     pub fn set(&self, class: TtlClass) -> SetShape {
         SetShape::new(self.bound(class))
     }
 
-    /// Sorted sets of texts with scores: feeds and leaderboards.
+    /// Creates sorted sets of texts with scores: feeds and leaderboards.
     pub fn sorted_set(&self, class: TtlClass) -> SortedSetShape {
         SortedSetShape::new(self.bound(class))
     }
 
-    /// Bitmaps: one bit a number, such as the number of a pupil.
+    /// Creates bitmaps: one bit per number, such as the number of a pupil.
     pub fn bitmap(&self, class: TtlClass) -> BitmapShape {
         BitmapShape::new(self.bound(class))
     }
 
-    /// Counts of different members, about right in fixed memory.
+    /// Creates approximate counts of distinct members, in fixed memory.
     pub fn unique(&self, class: TtlClass) -> UniqueShape {
         UniqueShape(self.bound(class))
     }

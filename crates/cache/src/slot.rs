@@ -1,4 +1,4 @@
-//! What L1 holds under a key.
+//! State of L1 for one key.
 
 use std::any::Any;
 use std::ops::Deref;
@@ -19,26 +19,24 @@ pub(crate) type Anything = Arc<dyn Any + Send + Sync>;
 /// this come once in nine million.
 const EAGER_WINDOW: u32 = 16;
 
-/// In place of the moment from which reads refresh a fresh value. A value that was expired by hand
-/// is no longer fresh.
+/// Replaces the start of refresh-ahead: a value that was expired by hand is no longer fresh.
 const EXPIRED: Moment = Moment::START;
 
-/// Divides the idle time of a sliding entry. A read extends the entry only after one such part, so
-/// that few reads write.
+/// Divides a sliding entry's idle time: only reads after such a part extend it, so few write.
 const SLIDE_STEPS: u32 = 16;
 
-/// A value and what decides whether it may be served. Copying it takes two counts.
+/// A value and the state that decides whether it may be served. A copy costs two counts.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) value: Anything,
     terms: Arc<Terms>,
 }
 
-/// What decides whether a value may be served, and what else is known of it.
+/// State that decides whether a value may be served, and other metadata of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     pub(crate) stamps: Stamps,
-    /// When its load started, in the order of invalidations.
+    /// Start of its load in the order of invalidations.
     pub(crate) since: Generation,
     pub(crate) times: Times,
     pub(crate) class: ClassId,
@@ -55,26 +53,26 @@ impl Deref for Slot {
     }
 }
 
-/// When a slot is good for what.
+/// Times that decide how a slot may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Times {
-    /// Before this a hit needs no second thought; never later than `fresh_until`.
+    /// Until then a hit needs no full check; never later than `fresh_until`.
     calm_until: Moment,
     fresh_until: Moment,
     stale_until: Moment,
-    /// The end of its fresh life, however much it is read and wherever it lies.
+    /// End of its fresh life, however often it is read and whichever tier holds it.
     ends: Moment,
-    /// From here on a read loads it anew, though it is fresh; `NEVER` without refresh-ahead.
+    /// Moment from which a read reloads it, although it is fresh; `NEVER` without refresh-ahead.
     ahead_from: Moment,
-    /// Until then nobody loads it anew: a load is under way, or failed a moment ago.
+    /// Until then it is not reloaded: a load is in progress, or failed a moment ago.
     quiet_until: Moment,
-    /// How long it lives unread; zero when reading does not prolong its life.
+    /// How long it lives unread; zero if reads do not extend its life.
     idle: Span,
-    /// How long a load takes, times the class's eagerness; zero when chance has no say.
+    /// Duration of a load, times the class's eagerness; zero if early refreshes are off.
     eager: ShortSpan,
 }
 
-/// The times of a hit that needs no second thought.
+/// Times of a hit that needs no full check.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Calm {
     until: Moment,
@@ -82,20 +80,19 @@ pub(crate) struct Calm {
 }
 
 impl Calm {
-    /// For how much longer it is fresh; none when a second thought is due.
+    /// Time for which it is still fresh; `None` if a full check is due.
     #[inline]
     pub(crate) fn left(self, now: Moment) -> Option<Duration> {
         (now < self.until).then(|| self.fresh_until.since(now))
     }
 }
 
-/// What decides the times of a slot.
+/// Values that decide the times of a slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lifetime {
-    /// For how long L1 serves it as fresh.
+    /// Time for which L1 serves it as fresh.
     pub(crate) fresh: Duration,
-    /// Total time for which the value is fresh. Longer than `fresh` above L2 and for sliding
-    /// entries.
+    /// Total time of freshness. Longer than `fresh` above L2 and for sliding entries.
     pub(crate) whole: Duration,
     pub(crate) grace: Duration,
     pub(crate) ahead: Duration,
@@ -122,15 +119,14 @@ impl Times {
         times
     }
 
-    /// Times of a value past its lifetime that may be served for `left` while its load is in
-    /// progress.
+    /// Times of a value past its lifetime, served for `left` while its load is in progress.
     pub(crate) fn stale(now: Moment, left: Duration, quiet_until: Moment) -> Self {
         let zero = Duration::ZERO;
         let lifetime = Lifetime { fresh: zero, whole: zero, grace: left, ahead: zero, idle: zero, eager: zero };
         Self { quiet_until, ..Self::new(now, &lifetime) }
     }
 
-    /// Finds the next moment that needs a second thought.
+    /// Finds the next moment that needs a full check.
     fn rest(&mut self, now: Moment) {
         let eager_from =
             if self.eager.is_zero() { Moment::NEVER } else { self.ends.before(self.eager() * EAGER_WINDOW) };
@@ -139,7 +135,7 @@ impl Times {
         self.calm_until = self.fresh_until.min(refresh_from).min(slide_from);
     }
 
-    /// What a hit looks at.
+    /// Returns the state that a hit checks.
     pub(crate) fn calm(&self) -> Calm {
         Calm { until: self.calm_until, fresh_until: self.fresh_until }
     }
@@ -170,10 +166,10 @@ impl Times {
         self.rest(now);
     }
 
-    /// Lets nobody load it anew before `until`.
+    /// Prevents reloads before `until`.
     pub(crate) fn postpone(&mut self, now: Moment, until: Moment) {
         self.quiet_until = until;
-        // The next attempt is settled: chance had its say.
+        // The next attempt is settled: the random draw was made.
         if !self.eager.is_zero() {
             self.eager = ShortSpan::default();
             self.ahead_from = self.ahead_from.min(until);
@@ -181,7 +177,7 @@ impl Times {
         self.rest(now);
     }
 
-    /// Whether a fresh value should be loaded anew now, by the clock or by chance.
+    /// Whether a fresh value should be reloaded now, by the clock or randomly.
     pub(crate) fn is_due(&self, now: Moment, dice: &Dice) -> bool {
         if now < self.quiet_until {
             return false;
@@ -196,48 +192,47 @@ impl Times {
         self.ahead_from == EXPIRED
     }
 
-    /// Ends its fresh life: its grace begins, and the next read loads. Returns whether it was fresh
-    /// until now, here or in L2.
+    /// Ends its fresh life: the next read loads. Returns whether it was fresh, here or in L2.
     pub(crate) fn expire(&mut self, now: Moment) -> bool {
         let was_fresh = now < self.ends && !self.is_expired();
         if now < self.fresh_until {
             let grace = self.stale_until.since(self.fresh_until);
             (self.fresh_until, self.stale_until) = (now, now.after(grace));
         }
-        // `ends` stays: it tells one fill from another.
+        // `ends` stays: it distinguishes one fill from another.
         (self.ahead_from, self.quiet_until) = (EXPIRED, Moment::default());
         self.rest(now);
         was_fresh
     }
 
-    /// Whether there is nothing left to serve.
+    /// Whether no value is left to serve.
     pub(crate) fn is_over(&self, now: Moment) -> bool {
         now >= self.stale_until
     }
 
-    /// Whether a load of it is under way, or failed a moment ago.
+    /// Whether a load of it is in progress, or failed a moment ago.
     pub(crate) fn is_quiet(&self, now: Moment) -> bool {
         now < self.quiet_until
     }
 
-    /// For how much longer it is fresh.
+    /// Returns how much longer it is fresh.
     pub(crate) fn left(&self, now: Moment) -> Duration {
         self.fresh_until.since(now)
     }
 }
 
-/// What a slot is good for.
+/// Permitted use of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// To be served, for this much longer.
+    /// Serve it; fresh for this much longer.
     Fresh(Duration),
-    /// To be served, for this much longer; a second thought is due, which may be to load it anew.
+    /// Serve it; fresh for this much longer. A full check is due, which may be to reload it.
     Waning(Duration),
-    /// To be served, and loaded anew.
+    /// Serve it and reload it.
     Stale,
-    /// To be served; a load is under way, or failed a moment ago.
+    /// Serve it; a load is in progress, or failed a moment ago.
     StaleQuiet,
-    /// For nothing.
+    /// Not usable.
     Dead,
 }
 
@@ -291,7 +286,7 @@ mod tests {
         let mut times = Times::new(seconds(100), &lifetime);
         assert!(times.may_slide(seconds(110)));
         assert!(times.expire(seconds(112)));
-        // A reader that took the time before, and comes to slide behind it.
+        // A reader that took the time before, and slides after it.
         assert!(!times.may_slide(seconds(111)));
         assert_eq!(times.left(seconds(112)), zero);
     }

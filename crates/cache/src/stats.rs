@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::class::{Class, Count};
 
-/// What the cache has done since it was built.
+/// Counters of the cache since it was built.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CacheStats {
-    /// Per tier, in the order in which they are asked.
+    /// Per tier, in the order in which they are queried.
     pub tiers: Vec<TierStats>,
     /// Per class, in the order in which they were first used.
     pub classes: Vec<ClassStats>,
@@ -20,11 +20,11 @@ pub struct CacheStats {
 pub struct TierStats {
     /// Its name: `l1` or `l2`.
     pub tier: &'static str,
-    /// Entries held; dead ones count until they are swept. None for L2: other processes fill it too.
+    /// Entries held; dead ones count until swept. `None` for L2, which other processes fill too.
     pub entries: Option<u64>,
-    /// The most that it may weigh, in entries or bytes; none for L2.
+    /// Maximum weight, in entries or bytes; `None` for L2.
     pub capacity: Option<u64>,
-    /// What it weighs, in entries or bytes; none for L2.
+    /// Weight, in entries or bytes; `None` for L2.
     pub weight: Option<u64>,
     /// Lookups that found a value, fresh or stale.
     pub hits: u64,
@@ -32,17 +32,17 @@ pub struct TierStats {
     pub misses: u64,
     /// Hits that a replica answered. Zero for L1.
     pub from_replicas: u64,
-    /// Entries that had to make room; none for L2.
+    /// Entries evicted to make room; `None` for L2.
     pub evictions: Option<u64>,
     /// Steps that failed or took too long. Zero for L1.
     pub errors: u64,
-    /// Values that could not be written as bytes or read from them. Zero for L1.
+    /// Values that could not be encoded or decoded. Zero for L1.
     pub codec_errors: u64,
-    /// Invalidations of which the tier has not heard yet; while there are any, it is not read. Zero for L1.
+    /// Invalidations that the tier has not processed. Until then it is not read. Zero for L1.
     pub owed: u64,
-    /// Whether the tier's changes by others are followed, so that L1 hears of them at once. True for L1.
+    /// Whether changes by others in the tier are noticed, so that L1 follows. True for L1.
     pub is_followed: bool,
-    /// Whether the tier can be asked, as far as is known.
+    /// Whether the tier can be reached, as far as known.
     pub is_available: bool,
 }
 
@@ -60,8 +60,9 @@ pub struct ClassStats {
     pub stale_hits: u64,
     /// Lookups that found nothing to serve.
     pub misses: u64,
-    /// Lookups behind those of L1 that found a value in the tier that processes share, fresh or stale: loads that were spared, or made
-    /// behind a stale value. Zero without such a tier.
+    /// Lookups after a miss in L1 that found a value in the tier that processes share, fresh or
+    /// stale: the number of loads that were saved, or made behind a stale value. Zero without such
+    /// a tier.
     pub shared_hits: u64,
     /// Loads started, refreshes of stale values among them.
     pub loads: u64,
@@ -75,12 +76,12 @@ pub struct ClassStats {
     pub timeouts: u64,
     /// Misses that waited for the load of another caller.
     pub collapsed: u64,
-    /// Live entries removed by key or pattern, and invalidations of the whole class. Tags and `clear` cost no walk,
-    /// so what they cover is not counted.
+    /// Live entries removed by key or pattern, and invalidations of the whole class. Tags and
+    /// `clear` need no walk, so their entries are not counted.
     pub invalidations: u64,
     /// Lookups that found a value of another type; they are misses too.
     pub type_mismatches: u64,
-    /// Share of lookups that found a value in L1, fresh or stale, from 0 to 1; none before the first.
+    /// Share of lookups with a value in L1, fresh or stale, from 0 to 1; `None` before the first.
     pub hit_rate: Option<f64>,
 }
 

@@ -1,7 +1,7 @@
-//! The keeper: a thread that gives back the space of dead entries and ends loads that take too long.
+//! The keeper: a thread that frees the space of dead entries and ends loads that take too long.
 //!
-//! A thread, not a task: it needs no runtime, outlives those that come and go, and a walk over many entries does not
-//! hold up tasks. A load that blocks its thread is ended all the same.
+//! It is a thread and not a task: it needs no runtime, outlives any, and a walk over many entries
+//! does not delay tasks. It also ends a load that blocks its thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -11,13 +11,13 @@ use std::time::Duration;
 use crate::bell::{Bell, Call};
 use crate::tiers::Tiers;
 
-/// After a walk over the loads that did not come to its end.
+/// Pause after a walk over the loads that was not completed.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Starts the keeper of a cache; it ends with the cache.
+/// Starts the keeper of a cache. It ends with the cache.
 ///
-/// Where the system has no thread to give, entries still leave by eviction and when a read finds them dead, and loads
-/// have no limit.
+/// If the system cannot start a thread, entries are still removed by eviction and when a read finds
+/// them dead, but loads have no limit.
 pub(crate) fn start(tiers: Weak<Tiers>, bell: Arc<Bell>, every: Duration) {
     let run = move || {
         let mut sweep_at = bell.in_real_time(every);
@@ -31,7 +31,7 @@ pub(crate) fn start(tiers: Weak<Tiers>, bell: Arc<Bell>, every: Duration) {
                 }
                 Call::Overdue => {
                     let now = bell.in_real_time(Duration::ZERO);
-                    // Looked at again soon where it could not be finished.
+                    // If it could not be finished, it is repeated soon.
                     let next = go_on_after(|| tiers.flights.cut_off(now)).unwrap_or(Some(now.saturating_add(AGAIN)));
                     if let Some(next) = next {
                         bell.look_at(next);
@@ -45,7 +45,7 @@ pub(crate) fn start(tiers: Weak<Tiers>, bell: Arc<Bell>, every: Duration) {
     drop(thread::Builder::new().name("tidegate-cache-sweep".to_owned()).spawn(run));
 }
 
-/// Values of users are dropped here: a panic of one must not end the thread, and with it the limits of all loads.
+/// Drops values of users. Their panic must not end the thread, and with it all load limits.
 fn go_on_after<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }

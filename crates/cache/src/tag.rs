@@ -5,23 +5,25 @@ use std::fmt;
 use crate::key::KeyError;
 use crate::text::{self, HashedText};
 
-/// A name that entries carry, such as `tenant:7`; invalidating it invalidates all of them, in constant time.
+/// A name that entries carry, such as `tenant:7`, to invalidate all of them in constant time.
 ///
-/// Different parts give different tags, by the same escaping and the same hashing above 200 characters as [`Key`].
+/// Different parts give different tags, escaped and, above 200 characters, hashed like [`Key`].
 ///
 /// [`Key`]: crate::Key
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Tag(pub(crate) HashedText);
 
 impl Tag {
-    /// A tag of one part. A separator in it is escaped: `Tag::new("a:b")` is not `Tag::of(["a", "b"])`.
+    /// Creates a tag of one part. A separator in it is escaped: `Tag::new("a:b")` is not
+    /// `Tag::of(["a", "b"])`.
     ///
     /// A `Display` that fails contributes what it wrote before it failed.
     pub fn new(name: impl fmt::Display) -> Self {
         Self::of([name])
     }
 
-    /// A tag of several parts: `Tag::of(["tenant", id])` reads `tenant:7`. No parts read as one empty part.
+    /// Creates a tag of several parts: `Tag::of(["tenant", id])` reads `tenant:7`. No parts read as
+    /// one empty part.
     ///
     /// A `Display` that fails contributes what it wrote before it failed.
     pub fn of(parts: impl IntoIterator<Item = impl fmt::Display>) -> Self {
@@ -30,27 +32,27 @@ impl Tag {
             if index > 0 {
                 text.push(text::SEPARATOR);
             }
-            // Invalidation fails the same way, so the tags still meet: nothing is lost by going on.
+            // Invalidation fails the same way, so the tags still match: continuing loses nothing.
             let _ = text::push_escaped(&mut text, &part);
         }
         Self(HashedText::bounded(&text))
     }
 
-    /// Reads back what [`Tag::as_str`] gave, in this process or another.
+    /// Parses the text of [`Tag::as_str`], from this process or another.
     ///
     /// # Errors
     ///
-    /// [`KeyError::EmptyTag`] when there is no text: it is more likely forgotten than meant. [`KeyError::NotAKey`] when the text is longer
-    /// than a tag or has a character that constructors escape.
+    /// [`KeyError::EmptyTag`] if the text is empty: that is probably a mistake.
+    /// [`KeyError::NotAKey`] if the text is longer than a tag or has a character that constructors
+    /// escape.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.is_empty() { Err(KeyError::EmptyTag) } else { Self::read(text) }
     }
 
-    /// The tag that a response header names: parts joined by `:`, raw or escaped as by
-    /// [`Tag::as_str`].
+    /// The tag in a response header: parts joined by `:`, raw or as in [`Tag::as_str`].
     #[cfg(feature = "tower")]
     pub(crate) fn named(text: &str) -> Self {
-        // The digest of a tag that was too long can't be made of its parts again.
+        // The digest of a tag that was too long cannot be computed again from its text.
         if text.rsplit(text::SEPARATOR).next().is_some_and(text::is_whole_digest)
             && let Ok(tag) = Self::parse(text)
         {
@@ -59,7 +61,7 @@ impl Tag {
         Self::of(text.split(text::SEPARATOR).map(|part| text::unescaped(part).unwrap_or_else(|| part.to_owned())))
     }
 
-    /// As [`parse`](Self::parse), of what may be the tag of one empty part.
+    /// Like [`parse`](Self::parse), for text that may be the tag of one empty part.
     pub(crate) fn read(text: &str) -> Result<Self, KeyError> {
         match text::first_foreign(text) {
             Some(at) => Err(KeyError::NotAKey { at }),
@@ -67,7 +69,7 @@ impl Tag {
         }
     }
 
-    /// The tag's text.
+    /// Returns the tag's text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }

@@ -1,4 +1,4 @@
-//! When each tag was last invalidated, in memory bounded by the tags that entries carry.
+//! The last invalidation of each tag, in memory that is bounded by the tags that entries carry.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::text::Prehashed;
 
 const SHARDS: usize = 16;
 
-/// Cells for tags without a record. A collision makes one fill not be stored, at worst.
+/// Cells for tags without a record. At worst, a collision keeps one fill from being stored.
 const CELLS: usize = 4096;
 
 /// Records per shard below which pruning is not worth a walk.
@@ -46,9 +46,10 @@ struct Shard {
     prune_at: usize,
 }
 
-/// Records for tags that entries carry; for all others an array of cells, indexed by hash, that remembers when any of
-/// them was last invalidated. A new record starts from its cell, so an invalidation that came before the record is not
-/// lost, and a load that was under way then is refused.
+/// Records for tags that entries carry. For all other tags, an array of cells, indexed by hash,
+/// that remembers when any of them was last invalidated. A new record starts from its cell, so an
+/// invalidation that came before the record is not lost, and a load that was in progress then is
+/// refused.
 pub(crate) struct TagTable {
     shards: Box<[Mutex<Shard>]>,
     cells: Box<[AtomicU64]>,
@@ -60,8 +61,9 @@ impl TagTable {
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), cells: (0..CELLS).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Marks the tag with the number that `next` draws. It is drawn under the lock, so that an entry stamped before
-    /// sees the mark in its record, and one stamped after sees it in its cell.
+    /// Marks the tag with the number that `next` draws. The number is drawn under the lock, so that
+    /// an entry stamped before sees the mark in its record, and one stamped after sees it in its
+    /// cell.
     pub(crate) fn invalidate(&self, tag: &Tag, next: impl FnOnce() -> u64) {
         let shard = self.shard(tag);
         let cell = match shard.records.get(tag) {
@@ -89,7 +91,7 @@ impl TagTable {
         record
     }
 
-    /// Gives up the records that no entry holds; their marks move to their cells.
+    /// Drops the records that no entry holds. Their marks move to their cells.
     pub(crate) fn prune(&self) {
         for shard in &self.shards {
             self.prune_shard(&mut shard.lock().unwrap_or_else(PoisonError::into_inner));
@@ -98,7 +100,7 @@ impl TagTable {
 
     fn prune_shard(&self, shard: &mut Shard) {
         shard.records.retain(|tag, record| {
-            // Only this table hands out records, under this lock: a count of one cannot grow meanwhile.
+            // Only this table hands out records, under this lock: a count of one cannot grow.
             let carried = Arc::strong_count(record) > 1;
             if !carried {
                 self.cell(tag).fetch_max(record.latest.load(Ordering::SeqCst), Ordering::SeqCst);

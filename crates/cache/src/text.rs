@@ -1,7 +1,8 @@
 //! The text of keys and tags: shared, hashed once, and unable to imitate another text.
 //!
-//! A text is segments joined by `:`. Every character with a meaning to a separator, a pattern, Redis Cluster's
-//! hash tags, this escaping itself or a terminal is written as `%XX` per UTF-8 byte, so that joining stays injective.
+//! A text consists of segments joined by `:`. Every character with a meaning to a separator, a
+//! pattern, Redis Cluster's hash tags, this escaping itself or a terminal is written as `%XX` per
+//! UTF-8 byte, so that joining stays injective.
 
 use std::collections::hash_map::RandomState;
 use std::fmt::{self, Write};
@@ -10,13 +11,13 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-/// Between segments.
+/// Separates segments.
 pub(crate) const SEPARATOR: char = ':';
 
-/// Longest text of a key or tag, in characters; what is longer ends in a digest.
+/// Maximum length of a key or tag, in characters; a longer text ends in a digest.
 pub(crate) const LONGEST: usize = 200;
 
-/// Characters of leading segments that always survive hashing: `LONGEST` less `:#` and 64 hexadecimal digits.
+/// Leading characters that survive hashing: `LONGEST` minus `:#` and 64 hexadecimal digits.
 pub(crate) const LONGEST_LEADING: usize = LONGEST - 66;
 
 /// Opens the digest segment; escaped everywhere else, so no plain text starts a segment with it.
@@ -30,7 +31,7 @@ pub(crate) struct HashedText {
 }
 
 impl HashedText {
-    /// Takes `text` as it is when it is short enough, else keeps the leading whole segments and ends in a digest.
+    /// Returns short text unchanged. Otherwise keeps leading whole segments and adds a digest.
     pub(crate) fn bounded(text: &str) -> Self {
         match cut_at(text, LONGEST) {
             None => Self::new(text),
@@ -65,13 +66,13 @@ impl Hash for HashedText {
     }
 }
 
-/// Hashes with a seed drawn once per process, so that nobody can choose keys that collide.
+/// Hashes with a seed drawn once per process, so that no client can choose keys that collide.
 fn hash_of(text: &str) -> u64 {
     static SEED: OnceLock<RandomState> = OnceLock::new();
     SEED.get_or_init(RandomState::new).hash_one(text)
 }
 
-/// Byte index at which the character number `characters` starts, if the text is longer than that.
+/// Returns the byte index of character number `characters`, if the text is longer than that.
 fn cut_at(text: &str, characters: usize) -> Option<usize> {
     if text.len() <= characters {
         return None;
@@ -116,7 +117,7 @@ const fn needs_escape(character: char) -> bool {
     matches!(character, '\0'..='\x1f' | '\x7f'..='\u{9f}' | ':' | '%' | '=' | '#' | '*' | '?' | '[' | ']' | '\\' | '{' | '}')
 }
 
-/// A writer that escapes what it is given, so that a `Display` value needs no string of its own.
+/// A writer that escapes its input, so that a `Display` value needs no string of its own.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
@@ -143,12 +144,12 @@ impl Write for Escaped<'_> {
 ///
 /// # Errors
 ///
-/// What the value's own `Display` returns; the part it wrote before that stays in `out`.
+/// The error of the value's own `Display`. The part that it wrote before stays in `out`.
 pub(crate) fn push_escaped(out: &mut String, value: &impl fmt::Display) -> fmt::Result {
     write!(Escaped(out), "{value}")
 }
 
-/// What `push_escaped` was given; none when it did not write this.
+/// Returns the argument of `push_escaped`. `None` if `push_escaped` did not write this text.
 pub(crate) fn unescaped(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -176,7 +177,7 @@ pub(crate) fn is_whole_digest(segment: &str) -> bool {
     is_digest(segment) && segment.len() == 65 && segment.bytes().skip(1).all(is_upper_hex)
 }
 
-/// The byte index of the first thing in `text` that no builder would have written, if any.
+/// Returns the byte index of the first part of `text` that no builder would have written.
 pub(crate) fn first_foreign(text: &str) -> Option<usize> {
     if let Some(at) = cut_at(text, LONGEST) {
         return Some(at);
@@ -218,7 +219,7 @@ impl Hasher for Taken {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Not reached by `HashedText`; still a valid hash (FNV-1a), should a type with more fields appear.
+        // Not reached by `HashedText`, but a valid hash (FNV-1a) if a type gets more fields.
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

@@ -1,4 +1,4 @@
-//! The tiers in order, and what guards them: what clones of a cache share.
+//! The tiers in order, and their guards: the state that clones of a cache share.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::memory::{self, Memory};
 use crate::places::Places;
 use crate::slot::{Anything, Slot, State};
 
-/// What clones of a cache share: the tiers in order, and what guards them.
+/// State that clones of a cache share: the tiers in order, and their guards.
 pub(crate) struct Tiers {
     pub(crate) memory: Memory,
     pub(crate) flights: FlightTable,
@@ -31,7 +31,7 @@ pub(crate) struct Tiers {
     pub(crate) listeners: Listeners,
     pub(crate) bell: Arc<Bell>,
     pub(crate) dice: Dice,
-    /// Where loads of all classes find a place, if they are bounded.
+    /// Permits for loads of all classes, if they are bounded.
     pub(crate) places: Option<Places>,
     pub(crate) l2: Option<Arc<L2>>,
 }
@@ -47,8 +47,7 @@ impl Tiers {
         fill.ttl = Some(ttl);
     }
 
-    /// Reads the tiers in order, counts and reports. Every hit takes this path: one read lock of a
-    /// shard, no allocation.
+    /// Reads the tiers in order, counts and reports. A hit takes one read lock, no allocation.
     pub(crate) fn look_up<T>(
         &self,
         key: &Key,
@@ -81,14 +80,14 @@ impl Tiers {
         }
     }
 
-    /// A second look, not counted, under the lock under which fills are made.
+    /// Reads without counting, under the lock under which fills are made.
     pub(crate) fn peek(&self, key: &Key) -> Option<(Slot, State)> {
         let slot = self.memory.peek(key)?;
         let state = slot.state(self.clock.now(), &self.fence);
         (state != State::Dead).then_some((slot, state))
     }
 
-    /// The value that L1 holds, for a loader that may find that it still holds.
+    /// Returns the value of L1, for a loader that may confirm it.
     pub(crate) fn known<V: Send + Sync + 'static>(&self, key: &Key) -> Option<Known<V>> {
         let (slot, _) = self.peek(key)?;
         let tags = slot.stamps.tags();

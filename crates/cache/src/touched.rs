@@ -1,11 +1,12 @@
-//! What a write to the store touches, carried from the write to the invalidation.
+//! Keys and tags that a write to the store touches, passed from the write to the invalidation.
 
 use crate::key::Key;
 use crate::tag::Tag;
 
 /// The keys and tags that a store write makes stale.
 ///
-/// A write returns one, and whoever commits hands it to [`TieredCache::invalidate`]: `#[must_use]` reminds who forgets.
+/// A write returns one, and the code that commits passes it to [`TieredCache::invalidate`].
+/// `#[must_use]` warns if it forgets.
 ///
 /// [`TieredCache::invalidate`]: crate::TieredCache::invalidate
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct Touched {
 }
 
 impl Touched {
-    /// Nothing touched yet.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
@@ -33,18 +34,18 @@ impl Touched {
         self
     }
 
-    /// Takes in what another write touched, for instance in the same transaction.
+    /// Adds the keys and tags that another write touched, for instance in the same transaction.
     pub fn extend(&mut self, other: Self) {
         self.keys.extend(other.keys);
         self.tags.extend(other.tags);
     }
 
-    /// The keys, in the order in which they were added; a key may stand here twice.
+    /// Returns the keys, in the order in which they were added; a key may occur twice.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
         self.keys.iter()
     }
 
-    /// The tags, in the order in which they were added; a tag may stand here twice.
+    /// Returns the tags, in the order in which they were added; a tag may occur twice.
     pub fn tags(&self) -> impl ExactSizeIterator<Item = &Tag> {
         self.tags.iter()
     }

@@ -1,4 +1,4 @@
-//! TTL classes: what kind of thing is cached, and how long it may be believed.
+//! TTL classes: the kind of cached data, and how long it is fresh.
 
 use std::time::Duration;
 
@@ -8,8 +8,7 @@ use crate::moment::nanos;
 /// Shortest lifetime: the clock of the hot path ticks every few milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Longest time in L1 of a value that is also in L2, unless the class says otherwise. It bounds the
-/// cost of a missed notice.
+/// Longest time in L1 of a value of L2, unless the class sets it. Bounds a missed notice's cost.
 const L1_ABOVE_L2: Duration = Duration::from_secs(60);
 
 /// Longest lifetime, one year: nothing is kept without an expiry.
@@ -18,8 +17,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Lifetime of "there is nothing", unless the class says otherwise.
 const NEGATIVE: Duration = Duration::from_secs(5 * 60);
 
-/// Longest run of a loader, unless the class says otherwise. A fence of L2 stands as long by
-/// default.
+/// Longest run of a loader, unless the class sets it. A fence of L2 stands as long by default.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
 
 /// A named lifetime and its options. Each class has its own statistics and can be invalidated.
@@ -67,11 +65,11 @@ pub struct TtlClass {
 impl TtlClass {
     /// Sessions of users: 24 hours.
     pub const SESSION: Self = Self::new("session", hours(24));
-    /// Results that are costly to compute: 1 hour.
+    /// Results that are expensive to compute: 1 hour.
     pub const COMPUTATION: Self = Self::new("computation", hours(1));
     /// Answers of an API: 5 minutes.
     pub const API: Self = Self::new("api", Duration::from_secs(5 * 60));
-    /// Whatever has no class of its own: 5 minutes.
+    /// Values without a class of their own: 5 minutes.
     pub const DEFAULT: Self = Self::new("default", Duration::from_secs(5 * 60));
 
     /// A class of your own. Two classes of one name share statistics and invalidations.
@@ -210,8 +208,7 @@ impl TtlClass {
         self
     }
 
-    /// Maximum time for which a miss waits for another process that loads the same key, before it
-    /// loads by itself.
+    /// Maximum wait of a miss for another process's load of the key, before it loads itself.
     ///
     /// By default this is the [hard time-out](Self::hard_timeout), or 10 s without one
     /// (`RedisTier::wait`). A process that dies while it loads is noticed within 2 s. Zero waits
@@ -227,8 +224,8 @@ impl TtlClass {
     /// again.
     ///
     /// A thread of the cache enforces it, even if the loader blocks its thread or its runtime is
-    /// stuck. Such a loader can't be stopped, but it loses its key, and its value is dropped. It is
-    /// real time, whatever the clock of the cache.
+    /// stuck. Such a loader cannot be stopped, but it loses its key, and its value is dropped. It
+    /// is real time, whatever the clock of the cache.
     #[must_use]
     pub const fn load_limit(mut self, limit: Duration) -> Self {
         self.load_limit = clamp(limit);
@@ -246,18 +243,17 @@ impl TtlClass {
         self
     }
 
-    /// The name under which statistics are kept.
+    /// Returns the name under which statistics are kept.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The lifetime, unless the loader chooses another.
+    /// Returns the lifetime, unless the loader chooses another.
     pub const fn ttl(&self) -> Duration {
         self.ttl
     }
 
-    /// Lifetime of one value: of the loader or of the class, shortened at random. Zero if it has
-    /// none.
+    /// Lifetime of a value: its own or the class's, shortened at random. Zero if none.
     pub(crate) fn lifetime(&self, asked: Option<Duration>, is_negative: bool, dice: &Dice) -> Duration {
         let own = if is_negative { self.negative_ttl.min(self.ttl) } else { self.ttl };
         let ttl = asked.unwrap_or(own);
@@ -279,15 +275,14 @@ impl TtlClass {
         if drawn <= cap {
             return drawn;
         }
-        // The upper half of a product with an odd number without a pattern (2^64 by the golden
-        // ratio) is as good as random.
+        // The top half of an odd number times 2^64 by the golden ratio is as good as random.
         let share = nanos(drawn).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let most = u128::from(nanos(cap) / 100 * u64::from(self.jitter));
         let off = u64::try_from((most * u128::from(share)) >> 32).unwrap_or_default();
         clamp(cap - Duration::from_nanos(off))
     }
 
-    /// The time in L1 of a value whose lifetime was drawn, or is that of the class.
+    /// Returns the time in L1 of a value with this lifetime, or that of the class.
     pub(crate) fn in_l1(&self, drawn: Option<Duration>) -> Duration {
         self.capped(drawn, self.l1_ttl.unwrap_or(LONGEST))
     }
@@ -298,7 +293,7 @@ impl TtlClass {
         left.min(self.spread(self.l1_ttl.unwrap_or(L1_ABOVE_L2), dice))
     }
 
-    /// The time in L2 of a value whose lifetime was drawn, or is that of the class.
+    /// Returns the time in L2 of a value with this lifetime, or that of the class.
     pub(crate) fn in_l2(&self, drawn: Option<Duration>) -> Duration {
         self.capped(drawn, self.l2_ttl)
     }
@@ -310,23 +305,23 @@ impl TtlClass {
         if is_negative { self.grace.min(believed) } else { self.grace }
     }
 
-    /// The grace of values.
+    /// Returns the grace of values.
     #[cfg(feature = "tower")]
     pub(crate) fn grace_period(&self) -> Duration {
         self.grace
     }
 
-    /// How long before its end a value is refreshed.
+    /// Returns how long before its end a value is refreshed.
     pub(crate) fn ahead(&self) -> Duration {
         self.ahead
     }
 
-    /// The span before the end by which chance goes, for a value whose load took so long.
+    /// Returns the span before the end for early refreshes of a value with this load time.
     pub(crate) fn eager(&self, load: Option<Duration>) -> Duration {
         load.unwrap_or_default().min(LONGEST) * u32::from(self.eagerness) / 100
     }
 
-    /// The end of a sliding life, after the load.
+    /// Returns the end of a sliding life, after the load.
     pub(crate) fn cap(&self) -> Option<Duration> {
         self.sliding
     }
@@ -356,7 +351,7 @@ const fn at_most_longest(duration: Duration) -> Duration {
     if duration.as_nanos() > LONGEST.as_nanos() { LONGEST } else { duration }
 }
 
-/// Zero stays what it is.
+/// Zero stays zero.
 const fn clamp_or_none(ttl: Duration) -> Duration {
     if ttl.is_zero() { ttl } else { clamp(ttl) }
 }

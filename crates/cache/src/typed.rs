@@ -237,8 +237,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// Whether [`get_local`](Self::get_local) would find a value now, fresh or stale.
     ///
-    /// Counts as no lookup, and extends no life. Reads only L1. Another caller may change it at any
-    /// time.
+    /// Neither counts as a lookup nor extends a life. Reads only L1, which may change anytime.
     pub fn contains(&self, key: &Key) -> bool {
         self.ttl(key).is_some()
     }
@@ -246,8 +245,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Returns for how long [`get_local`](Self::get_local) will find a fresh value, unless
     /// something changes. Zero for a stale value, `None` if there is none.
     ///
-    /// Counts as no lookup, and extends no life. It is the time in L1, which is shorter than that
-    /// in L2.
+    /// Neither counts as a lookup nor extends a life. It is the time in L1; that in L2 is longer.
     pub fn ttl(&self, key: &Key) -> Option<Duration> {
         let (slot, state) = self.cache.tiers.peek(key)?;
         if !slot.value.is::<V>() {
@@ -259,7 +257,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// What `get_or_load` does when there is more to do than to return what was found.
+    /// Completes `get_or_load` if there is more to do than to return the found value.
     async fn finish<E, F, Fut>(
         &self,
         key: &Key,
@@ -271,7 +269,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
-        // Without a runtime nothing can be loaded, and a stale value is still better than none.
+        // Without a runtime no load is possible, and a stale value is better than none.
         let runtime = Handle::try_current();
         Ok(match (state, runtime) {
             (State::Fresh(fresh_for), _) | (State::Waning(fresh_for), Err(_)) => Read::hit(value, fresh_for),
@@ -285,20 +283,20 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     }
 
     /// Stores a value in place of any other. Returns whether L1 kept it. The other value is gone
-    /// even if not. A value that is too big for L1 is kept in L2, if there is one.
+    /// even if not. A value that is too large for L1 is kept in L2, if there is one.
     ///
     /// Loads of this key in progress will not overwrite it. The value counts as read now. If an
     /// invalidation may come between the read from the store and this call, use
     /// [`TypedCache::get_or_load`].
     ///
-    /// A value that its codec can't encode, or that is [`uncached`](Fill::uncached), is not kept:
+    /// A value that its codec cannot encode, or that is [`uncached`](Fill::uncached), is not kept:
     /// the key is invalidated. L1 is done when the call is first polled, without waiting. If L2
-    /// can't be reached, the key counts there as invalidated until it can.
+    /// cannot be reached, the key counts there as invalidated until it can.
     pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
         let mut fill = fill.into();
         self.cache.tiers.settle(&self.class, &mut fill);
         if fill.keep != Keep::Value {
-            // What L2 can't be told of that, it owes.
+            // If L2 cannot be notified of it, the invalidation is owed.
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
@@ -309,7 +307,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         stored
     }
 
-    /// The part of [`set`](Self::set) that waits for nothing: L1, and what L2 is to be told.
+    /// The part of [`set`](Self::set) that waits for nothing: L1, and the value to store in L2.
     pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> (bool, Option<New>) {
         let since = self.cache.tiers.fence.now();
         let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else {
@@ -320,7 +318,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             Ok(new) => {
                 let mark = Mark { id: Some(new.id), left, noticed: 0 };
                 let inserted = self.set_in_l1(key, since, fill, Some(mark));
-                // L2 has room for what L1 has not.
+                // L2 has room for a value that is too large for L1.
                 (inserted.stored, inserted.is_current().then_some(new))
             }
             Err(error) => {
@@ -331,7 +329,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// L1 alone; `since` is from before what is set was known to hold.
+    /// Stores in L1 alone. `since` is from before the value was known to be current.
     pub(crate) fn set_in_l1(&self, key: &Key, since: Generation, fill: Fill<V>, mark: Option<Mark>) -> Inserted {
         let tiers = &self.cache.tiers;
         let slot = tiers.slot(key, &self.class, since, pack(fill, self.form.weigh), mark);
@@ -348,11 +346,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         inserted
     }
 
-    /// Invalidates the key; tells whether L1 held a live value.
+    /// Invalidates the key. Returns whether L1 held a live value.
     ///
     /// # Errors
     ///
-    /// As [`TieredCache::invalidate`].
+    /// Those of [`TieredCache::invalidate`].
     pub async fn remove(&self, key: &Key) -> Result<bool, Owed> {
         self.cache.invalidate_key(key).await
     }
@@ -385,12 +383,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.cache.expire_key(key).await
     }
 
-    /// The class of this handle.
+    /// Returns the class of this handle.
     pub fn class(&self) -> &TtlClass {
         &self.class.ttl
     }
 
-    /// The cache behind this handle.
+    /// Returns the cache behind this handle.
     pub fn cache(&self) -> &TieredCache {
         &self.cache
     }

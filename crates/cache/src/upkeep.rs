@@ -1,4 +1,4 @@
-//! What becomes of the entries of L1: how they are made, prolonged, and buried.
+//! Life of the entries of L1: how they are created, extended and removed.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::tiers::Tiers;
 impl Tiers {
     pub(crate) fn slot(&self, key: &Key, class: &Class, since: Generation, parcel: Parcel, mark: Option<Mark>) -> Slot {
         let own = class.ttl.in_l1(parcel.ttl);
-        // That there is nothing is believed for a time, however often it is asked.
+        // "There is nothing" is kept for a fixed time, however often it is requested.
         let (fresh, whole, idle) = match class.ttl.cap().filter(|_| !parcel.is_negative) {
             Some(cap) => (own.min(cap), cap, own),
             None => (own, own, Duration::ZERO),
         };
-        // What lies in L2 does not slide.
+        // Values in L2 do not slide.
         let (fresh, whole, idle) = mark.map_or((fresh, whole, idle), |mark| {
             (class.ttl.in_l1_above_l2(mark.left, &self.dice), mark.left, Duration::ZERO)
         });
@@ -39,7 +39,7 @@ impl Tiers {
         Slot::new(parcel.value, terms)
     }
 
-    /// Stores what a load or a caller brought. The caller holds the lock of the key's flights.
+    /// Stores a value of a load or a caller. The caller holds the lock of the key's flights.
     pub(crate) fn fill(&self, key: &Key, slot: &Slot) -> Inserted {
         if self.fence.admits(slot.class, &slot.stamps, slot.since) {
             self.memory.insert(key, slot)
@@ -48,7 +48,7 @@ impl Tiers {
         }
     }
 
-    /// Tells of what an insertion drove out.
+    /// Reports the values that an insertion removed.
     pub(crate) fn report_left(&self, key: &Key, inserted: &Inserted) {
         if let Some(observer) = &self.observer {
             for key in inserted.evicted(key) {
@@ -64,14 +64,14 @@ impl Tiers {
         }
     }
 
-    /// Tells of what was removed. The caller holds no lock.
+    /// Reports a removed value. The caller holds no lock.
     pub(crate) fn report_removed(&self, key: &Key, removed: &Slot, cause: Removal) {
         self.notify(&Event::Removed { tier: memory::NAME, key, cause });
         self.listeners.tell(removed.class, key, &removed.value, cause);
     }
 
-    /// Returns what to serve if a hit can't decide: its calm period is over, or an invalidation hit
-    /// something that shares a cell with its key, tags or class.
+    /// Returns the value to serve if a hit cannot decide: its calm period is over, or an
+    /// invalidation hit a tag, class or key that shares a cell with its own.
     #[cold]
     pub(crate) fn consider(&self, key: &Key, now: Duration) -> Option<(Anything, State)> {
         let slot = self.memory.peek(key)?;
@@ -91,8 +91,7 @@ impl Tiers {
         Some((slot.value, state))
     }
 
-    /// The second check of a fresh entry. Extends its life if that is due, and returns whether to
-    /// reload it.
+    /// The second check of a fresh entry: extends its life if due. Returns whether to reload.
     #[cold]
     pub(crate) fn tend(&self, key: &Key, slot: &Slot, now: Moment) -> State {
         let mut times = slot.times;
@@ -109,7 +108,7 @@ impl Tiers {
         if times.is_due(now, &self.dice) { State::Waning(left) } else { State::Fresh(left) }
     }
 
-    /// Removes a dead entry, unless there is another one by now; tells whether it did.
+    /// Removes a dead entry, unless another one has replaced it. Returns whether it did.
     #[cold]
     pub(crate) fn bury(&self, key: &Key, slot: &Slot) -> bool {
         let is_removed = self.memory.discard(key, slot);

@@ -1,4 +1,4 @@
-//! A start that is not cold: which keys were hottest, kept over a restart and loaded again, hottest first.
+//! A warm start: remembers the hottest keys over a restart and loads them again, hottest first.
 
 mod file;
 mod handle;

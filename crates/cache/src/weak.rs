@@ -9,8 +9,8 @@ use crate::handle::TypedCache;
 use crate::tiered::TieredCache;
 use crate::tiers::Tiers;
 
-/// A [`TypedCache`] that does not keep its cache alive: for what the cache itself holds, such as a listener of
-/// [`TypedCache::on_removal`].
+/// A [`TypedCache`] that does not keep its cache alive, for objects that the cache itself holds,
+/// such as a listener of [`TypedCache::on_removal`].
 pub struct WeakTypedCache<V> {
     tiers: Weak<Tiers>,
     class: Arc<Class>,
@@ -23,7 +23,7 @@ impl<V: Send + Sync + 'static> WeakTypedCache<V> {
         Self { tiers, class: Arc::clone(&handle.class), form: handle.form.clone() }
     }
 
-    /// The handle, as long as the cache lives. Drop it soon: while it is there, so is the cache.
+    /// Returns the handle, if the cache lives. Drop it soon, because it keeps the cache alive.
     pub fn upgrade(&self) -> Option<TypedCache<V>> {
         let cache = TieredCache { tiers: self.tiers.upgrade()? };
         Some(TypedCache { cache, class: Arc::clone(&self.class), form: self.form.clone() })

@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_cache::{Capacity, Fill, Key, Lookup, ManualClock, Tag, TierStats, TieredCache, TtlClass};
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }
@@ -81,7 +81,7 @@ fn the_capacity_changes_while_entries_are_held() {
     fill();
     assert!((1800..=2000).contains(&held(&alive)), "{}", held(&alive));
     assert!((1900..=2000).contains(&l1(&cache).capacity.unwrap()));
-    // Nothing at all can't be asked for: each shard keeps room for one.
+    // A capacity of zero is not possible: each shard keeps room for one.
     cache.set_l1_capacity(0);
     assert!(l1(&cache).capacity.unwrap() > 0);
 }

@@ -1,7 +1,9 @@
-//! Ten million operations on a full cache whose keys come again and again: its memory stays where its capacity put it.
+//! Ten million operations on a full cache whose keys come again and again: its memory stays within
+//! its capacity.
 //!
-//! Counted are the bytes that are allocated and not freed: pages of the process also hold the gaps between them. All on one
-//! thread, the sweeps too, because that is how they are counted.
+//! The test counts the bytes that are allocated and not freed, because the pages of the process
+//! also contain gaps. All work, including the sweeps, runs on one thread, because the count is per
+//! thread.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -51,7 +53,8 @@ impl Churn {
         let clock = ManualClock::new();
         let cache = TieredCache::builder().clock(clock.clone()).capacity(Capacity::Entries(entries as u64));
         let cache = cache.sweep_every(Duration::from_hours(24)).seed(1).build();
-        // Lifetimes at which some entries are evicted, some expire, some are refreshed ahead and some are prolonged.
+        // Lifetimes at which some entries are evicted, some expire, some are refreshed ahead and
+        // some are extended.
         let ttl = Duration::from_micros(1000 * entries as u64);
         let plain = cache.typed(TtlClass::new("plain", ttl * 4).grace(ttl).jitter(20));
         let ahead = cache.typed(TtlClass::new("ahead", ttl * 2).refresh_ahead(ttl).early_refresh(100));
@@ -65,7 +68,7 @@ impl Churn {
         self.clock.advance(Duration::from_micros(100));
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let draw = usize::try_from(self.random >> 33).unwrap();
-        // Four times what there is room for; the handle goes with the key.
+        // Four times the capacity; the handle depends on the key.
         let index = draw % (4 * self.entries);
         let (key, values) = (Key::builder("k").part(index).build().unwrap(), &self.handles[index % 3]);
         let (new, nth) = (Counted::new(&self.alive, 64 + draw % 256), self.nth);

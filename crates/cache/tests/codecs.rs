@@ -1,4 +1,5 @@
-//! Codecs: what was written is read, bytes of anybody are an error, and nothing makes more room than it may.
+//! Codecs: a decoded value equals the encoded one, foreign bytes are an error, and no decoder
+//! allocates more than it may.
 
 #![cfg(all(feature = "json", feature = "messagepack", feature = "zstd"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
@@ -63,7 +64,7 @@ fn cases() -> ProptestConfig {
     ProptestConfig::with_cases(u32::try_from(scale(64, 100_000)).unwrap())
 }
 
-/// Room for what a decoder may make besides what it reads: serde trusts a claimed length up to 1 MiB.
+/// Bytes that a decoder may allocate besides its input: serde trusts a claimed length up to 1 MiB.
 const ROOM: u64 = (1 << 20) + (64 << 10);
 
 /// Reads, and fails if that made more room at once than the bytes and their cap allow.
@@ -163,7 +164,7 @@ fn a_codec_reads_no_bytes_of_another() {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all.len(), 7);
-    // Where the bytes alone would not tell: `{` is 123 in MessagePack.
+    // A case that the bytes alone do not show: `{` is 123 in MessagePack.
     assert!(Codec::<u8>::decode(&MessagePack::new(), br#"{"a":1}"#).is_err());
 }
 
@@ -259,7 +260,7 @@ fn compressing_twice_is_compressing_once() {
     assert_eq!(Codec::<Bytes>::decode(&twice, &bytes).unwrap(), value);
 }
 
-/// Errors go to logs; what they say of a value that can't be read must not be the value.
+/// Errors go to logs, so they must not contain a value that cannot be decoded.
 #[test]
 fn no_error_quotes_a_value() {
     #[derive(Debug, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 const SCHEDULE: TtlClass = TtlClass::new("schedule", Duration::from_hours(2));
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }
@@ -43,7 +43,7 @@ impl Scene {
         Tag::of(["tenant", "t1"])
     }
 
-    /// Reads the row at once, then dawdles until told.
+    /// Reads the row at once, then waits for the signal.
     fn slow_read(&self) -> JoinHandle<Read<u32>> {
         let scene = self.clone();
         tokio::spawn(async move {
@@ -80,7 +80,7 @@ async fn race(invalidate: fn(&TieredCache)) {
     let new = scene.quick_read().await;
     assert_eq!((*new.value, new.source, new.stored), (2, Source::Loaded, true));
 
-    // The next reader comes while the old load is still under way.
+    // The next reader comes while the old load is still in progress.
     let scene = Scene::new();
     let slow = scene.slow_read();
     scene.read.notified().await;
@@ -142,7 +142,8 @@ async fn by_class() {
     race(|cache| assert!(now(cache.invalidate_class("schedule")).unwrap())).await;
 }
 
-/// Two handles may read one key in two classes; what counts is the class that the load fills.
+/// Two handles may read one key in two classes. The class that the load fills is the one that
+/// counts.
 #[tokio::test]
 async fn by_class_while_the_key_is_read_in_another() {
     let scene = Scene::new();
@@ -363,7 +364,7 @@ fn a_pattern_over_many_entries_lets_others_run_and_is_carried_through() {
         };
         assert_eq!((removed as u64, entries(&cache)), (held, 0));
     }
-    // Whoever leaves half-way leaves nothing half done.
+    // A caller that leaves half-way leaves no partial result.
     let (cache, pattern) = (fill(), Pattern::parse("k:*").unwrap());
     {
         let mut walk = Box::pin(cache.invalidate_pattern(&pattern));

@@ -1,4 +1,4 @@
-//! Single flight: one load for all, whoever leaves, however it ends.
+//! Single flight: one load for all callers, whichever caller leaves, however the load ends.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -12,7 +12,7 @@ use tidegate_cache::{Event, Fill, Key, LoadError, Lookup, Observer, Source, Tier
 use tokio::sync::{Barrier, Notify};
 use tokio::task::JoinSet;
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }
@@ -25,7 +25,7 @@ fn key() -> Key {
     Key::builder("k").part(1).build().unwrap()
 }
 
-/// A load that counts its starts and ends when told.
+/// A load that counts its starts and ends on a signal.
 #[derive(Clone, Default)]
 struct Gate {
     starts: Arc<AtomicUsize>,

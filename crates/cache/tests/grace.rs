@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidegate_cache::{Fill, Key, LoadError, Lookup, ManualClock, Read, Source, TieredCache, TtlClass, TypedCache};
 use tokio::sync::Notify;
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }

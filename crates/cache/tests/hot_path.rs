@@ -8,7 +8,7 @@ use allocation_counter::measure;
 use futures_util::FutureExt;
 use tidegate_cache::{Fill, Key, Lookup, Read, Tag, TieredCache, TtlClass, TypedCache};
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }

@@ -1,4 +1,4 @@
-//! What an operator may see of L1.
+//! The part of L1 that an operator may see.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is an answer")]
 

@@ -1,4 +1,5 @@
-//! Keys, tags and patterns: no two inputs share a key, hashing keeps what patterns need.
+//! Keys, tags and patterns: no two inputs share a key, and hashing keeps the parts that patterns
+//! need.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 

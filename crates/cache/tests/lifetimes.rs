@@ -1,4 +1,4 @@
-//! How long values live: spread, refreshed ahead, refreshed by chance, prolonged by reading, absent, found to hold still.
+//! Lifetimes: spread, refreshed ahead or randomly, extended by reads, absent, confirmed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -13,7 +13,7 @@ use tidegate_cache::{
 };
 use tokio::sync::Notify;
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }
@@ -48,7 +48,7 @@ impl Scene {
         Self { clock, cache, loads: Arc::default() }
     }
 
-    /// Reads key 1; a load takes `cost` and brings the number of loads so far.
+    /// Reads key 1. A load takes `cost` and returns the number of loads so far.
     async fn read_at_cost(&self, cost: Duration) -> Read<u32> {
         let (loads, clock) = (Arc::clone(&self.loads), self.clock.clone());
         let load = async move || {
@@ -192,7 +192,7 @@ async fn chance_refreshes_costly_values_sooner() {
             *mean += f64::from(u32::try_from(lead).unwrap()) / 30.0;
         }
     }
-    // With a draw a second, the first success lies at about β · δ · ln(β · δ) before the end.
+    // With a draw per second, the first success is at about β · δ · ln(β · δ) before the end.
     assert!((3.0..20.0).contains(&mean[0]), "{mean:?}");
     assert!((120.0..350.0).contains(&mean[1]), "{mean:?}");
     assert!((500.0..1300.0).contains(&mean[2]), "{mean:?}");
@@ -331,7 +331,7 @@ fn revalidating() -> (ManualClock, TypedCache<u32>) {
     (clock, cache)
 }
 
-/// Answers that the value still holds, if there is one, else brings 1 with a tag.
+/// Confirms the known value, if there is one. Otherwise returns 1 with a tag.
 async fn unchanged(known: Option<Known<u32>>) -> Result<Fill<u32>, &'static str> {
     Ok(known.map_or_else(|| Fill::new(1).tag(Tag::new("t")), Known::still_holds))
 }

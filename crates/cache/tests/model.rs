@@ -13,7 +13,7 @@ use tidegate_cache::{
     TypedCache,
 };
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }
@@ -35,7 +35,7 @@ const PATTERNS: [&str; 5] = ["k:0:*", "k:*:1", "k:?:?", "*", "k:1"];
 const MILLI: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MILLI;
 
-/// What a fill says.
+/// Options of a fill.
 #[derive(Debug, Clone)]
 struct Said {
     value: u32,
@@ -44,7 +44,7 @@ struct Said {
     is_negative: bool,
 }
 
-/// What a batch says of one of its keys: something, nothing, or the loader's error.
+/// Result of a batch for one of its keys: a value, nothing, or the loader's error.
 type Loaded<T> = Result<Option<T>, u32>;
 
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ enum Op {
         said: Said,
     },
     GetMany(Vec<usize>, usize),
-    /// With the keys that its loader has nothing for.
+    /// With the keys for which its loader has no value.
     LoadMany {
         keys: Vec<usize>,
         class: usize,
@@ -152,7 +152,7 @@ struct Entry {
     ends: u64,
     ahead_from: u64,
     quiet_until: u64,
-    /// None for what does not slide.
+    /// `None` for values that do not slide.
     idle: Option<u64>,
     slide_from: u64,
 }
@@ -235,7 +235,7 @@ impl Model {
         before - self.entries.len()
     }
 
-    /// A read of one key that may load; none when there is nothing to answer yet. The second says whether it loads.
+    /// Reads one key, and may load it. `None` if no answer is due yet. Returns whether it loads.
     fn look(&mut self, key: usize) -> (Option<(u32, Source)>, bool) {
         let now = self.now;
         let Some(entry) = self.entries.get_mut(&key) else { return (None, true) };
@@ -265,7 +265,7 @@ impl Model {
         found.map_or_else(|| loaded.map(|said| (said.value, Source::Loaded)), Ok)
     }
 
-    /// What a loader that compares says of what L1 still holds.
+    /// Answer of a loader that compares the value that L1 still holds.
     fn still(&self, key: usize) -> Option<Said> {
         let entry = self.entries.get(&key)?;
         Some(Said { value: entry.value, tags: entry.tags.clone(), ttl: None, is_negative: false })
@@ -313,7 +313,7 @@ impl Subject {
         let clock = ManualClock::new();
         let cache = TieredCache::builder().clock(clock.clone()).build();
         let handles = CLASSES.iter().map(|class| cache.typed(*class)).collect();
-        // Without timers: what doesn't ask for time-outs must not need them.
+        // Without timers: code without time-outs must not need them.
         Self { cache, clock, runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(), handles }
     }
 

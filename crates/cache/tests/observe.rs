@@ -1,4 +1,4 @@
-//! What the cache tells: statistics, events, and two types under one key.
+//! Reports of the cache: statistics, events, and two types under one key.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -15,7 +15,7 @@ use tidegate_cache::{
 /// No test waits longer for anything.
 const SOON: Duration = Duration::from_secs(20);
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }
@@ -216,7 +216,7 @@ async fn an_observer_that_panics_costs_a_batch_nothing() {
     assert_eq!(values, [Some(7), Some(7), Some(7), None]);
 }
 
-/// What panics where entries leave must not cost the loads their limit.
+/// A panic while entries are removed must not cost the loads their limit.
 #[tokio::test]
 async fn a_sweep_that_panics_is_not_the_last_thing_that_the_keeper_does() {
     struct Angry;
@@ -248,7 +248,7 @@ async fn a_sweep_that_panics_is_not_the_last_thing_that_the_keeper_does() {
 
 type Left = (Key, u32, Removal);
 
-/// A handle whose listener notes what leaves.
+/// Returns a handle whose listener records removed values.
 fn noting(cache: &TieredCache, class: TtlClass) -> (TypedCache<u32>, Arc<Mutex<Vec<Left>>>) {
     let left = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&left);
@@ -269,7 +269,7 @@ async fn a_listener_has_each_value_that_leaves_and_why() {
     assert_eq!(take(), [(key(1), 1, Removal::Replaced)]);
     now(values.remove(&key(1))).unwrap();
     assert_eq!(take(), [(key(1), 2, Removal::Invalidated)]);
-    // What is too big never lay there, and takes along what did.
+    // A value that is too large was never stored, and removes the old one.
     now(values.set(&key(1), 3));
     now(values.set(&key(1), 0));
     assert_eq!(take(), [(key(1), 3, Removal::Replaced)]);

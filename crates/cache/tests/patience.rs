@@ -15,7 +15,7 @@ use tidegate_cache::{
 };
 use tokio::time::{Instant, sleep};
 
-/// With L1 alone nothing is waited for.
+/// With L1 alone, no call waits.
 fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }
@@ -50,7 +50,7 @@ async fn on_the_soft_timeout_stale_is_served_and_the_load_goes_on_and_fills() {
     let started = Instant::now();
     let read = cache.get_or_load(&key(), || after(millis(100), 2)).await.unwrap();
     assert_eq!((*read.value, read.source, started.elapsed()), (1, Source::Stale, millis(50)));
-    // The others need not wait at all: a load is under way.
+    // The others need not wait at all, because a load is in progress.
     let read = cache.get_or_load(&key(), || after(millis(100), 3)).await.unwrap();
     assert_eq!((*read.value, read.source, started.elapsed()), (1, Source::Stale, millis(50)));
     sleep(millis(51)).await;
@@ -79,7 +79,7 @@ async fn a_value_that_was_invalidated_during_the_soft_timeout_gives_way_to_nothi
     let read = tokio::spawn(async move { reader.get_or_load(&wanted, || after(millis(100), 2)).await });
     sleep(millis(10)).await;
     now(cache.remove(&key())).unwrap();
-    // It asked before the invalidation, so it may have the old one. Nobody later may.
+    // It started before the invalidation, so it may have the old value. No later caller may.
     assert_eq!(*read.await.unwrap().unwrap().value, 1);
     sleep(millis(100)).await;
     assert_eq!(cache.get_local(&key()), Lookup::Miss);

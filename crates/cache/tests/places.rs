@@ -172,7 +172,8 @@ async fn a_load_in_line_runs_at_once_when_the_one_with_the_place_waits_for_it() 
         let load = async move || {
             begun.notify_one();
             open.notified().await;
-            // By now somebody else's load of this key is in line for the place that this one holds.
+            // By now another caller's load of this key is in line for the permit that this one
+            // holds.
             let read = inner.get_or_load(&key(2), || value(99)).await.unwrap();
             assert_eq!(read.source, Source::Collapsed);
             value(*read.value + 1).await
@@ -229,7 +230,8 @@ async fn a_loader_that_asks_for_its_own_key_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn loads_that_wait_for_each_other_are_told_so() {
-    // Each loads the next one around, all at once: whoever closes the circle is refused, and all others get an answer.
+    // Each loads the next one around, all at once: the load that closes the circle is refused, and
+    // all others get an answer.
     for _ in 0..50 {
         let cache = TieredCache::builder().build().typed::<usize>(TtlClass::DEFAULT);
         let (mut callers, barrier) = (JoinSet::new(), Arc::new(tokio::sync::Barrier::new(4)));

@@ -14,7 +14,7 @@ fn key(index: u32) -> Key {
     Key::builder("shape").part("t{1}").part(index).build().unwrap()
 }
 
-/// Where shapes live; a server of the test's own on Redis.
+/// Store of the shapes; on Redis, a server of the test's own.
 struct Place {
     shapes: Shapes,
     #[cfg(feature = "json")]
@@ -223,7 +223,7 @@ async fn what_is_counted_beside_deletions_counts_unless_it_was_deleted() {
         let added = likes.add(&key(round), 1).await.unwrap();
         assert!(deleted.await.unwrap());
         let left = likes.get(&key(round)).await.unwrap();
-        // Either it came first, and both are gone, or it began anew.
+        // Either it came first, and both are gone, or the key began anew.
         assert_eq!(left, if added == 2 { None } else { Some(1) }, "round {round}");
     }
 }
@@ -306,7 +306,8 @@ async fn on_a_cluster_and_over_a_failover_of_one_primary() {
     for round in 1..=2_u32 {
         for index in 0..KEYS {
             let key = spread(index);
-            // Once more where the primary was on its way out; what was done twice is a member, a bit and a visitor all the same.
+            // Repeated if the primary was being replaced. A repeated write still results in one
+            // member, bit and visitor.
             let write = async || {
                 members.add(&key, &round.to_string()).await.ok()?;
                 bits.set(&key, round, true).await.ok()?;

@@ -1,6 +1,8 @@
-//! Tenants: whatever characters their ids hold, nothing that is built with one tenant's id reaches another's.
+//! Tenants: whatever characters their ids contain, nothing that is built with one tenant's id
+//! reaches another's.
 //!
-//! Keys and tags as the documentation says: the tenant's id is a part of its own, right behind the prefix.
+//! Keys and tags follow the documentation: the tenant's id is a part of its own, right after the
+//! prefix.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -13,7 +15,8 @@ fn cases() -> ProptestConfig {
     ProptestConfig::with_cases(u32::try_from(scale(256, 500_000)).unwrap())
 }
 
-/// Ids as bad as they come: all that means something to a key, a pattern, a glob of Redis, a hash tag or a terminal.
+/// Hostile ids: all characters with a meaning in a key, a pattern, a glob of Redis, a hash tag or a
+/// terminal.
 fn id() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[ab*?\\[\\]{}\\\\:%=#^A3\\-\\n\u{0}\u{85}é]{0,6}",
@@ -34,7 +37,7 @@ fn two_ids() -> impl Strategy<Value = (String, String)> {
 
 type Rest = (Vec<String>, std::collections::BTreeMap<String, String>);
 
-/// What stands behind the tenant's id.
+/// The part after the tenant's id.
 fn rest() -> impl Strategy<Value = Rest> {
     (vec(id(), 0..3), btree_map(id(), id(), 0..2))
 }
@@ -91,7 +94,7 @@ proptest! {
             prop_assert_eq!(Pattern::parse(pattern.as_str()).unwrap(), pattern);
         }
         for text in [&text, &prefix] {
-            // What parses is the same again; what doesn't, says why.
+            // A text that parses is unchanged; any other text is an error with a reason.
             match Key::parse(text) {
                 Ok(key) => prop_assert_eq!(key.as_str(), text.as_str()),
                 Err(error) => prop_assert!(!error.to_string().is_empty()),

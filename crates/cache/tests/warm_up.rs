@@ -1,4 +1,4 @@
-//! A restart is not a cold start: the hottest keys are kept, and loaded before anybody asks.
+//! A restart is not a cold start: the hottest keys are kept, and loaded before the first request.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -21,7 +21,8 @@ fn index(key: &Key) -> usize {
     key.parts().unwrap()[1].text.parse().unwrap()
 }
 
-/// Ranks by Zipf's law with exponent 0.99, from a generator of its own, so that every run reads the same keys.
+/// Ranks by Zipf's law with exponent 0.99, from a generator of its own, so that every run reads the
+/// same keys.
 struct Zipf {
     cumulated: Vec<f64>,
     state: u64,
@@ -204,7 +205,7 @@ async fn saves_at_once_leave_a_whole_one_and_nothing_beside_it() {
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
 }
 
-/// Else each process that is killed while it saves would leave one for ever.
+/// Otherwise each process that is killed while it saves would leave one for ever.
 #[tokio::test]
 async fn what_killed_saves_left_is_removed_at_the_next_start() {
     let scratch = Scratch::new();

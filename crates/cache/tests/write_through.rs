@@ -1,4 +1,5 @@
-//! Write-through: what the store refused changes nothing, what it accepted is cached, and no older value stays.
+//! Write-through: a write that the store refused changes nothing, an accepted one is cached, and no
+//! older value stays.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -23,12 +24,13 @@ fn rows() -> TypedCache<u64> {
     TieredCache::builder().build().typed(CLASS)
 }
 
-/// A row of the store: a number that every write raises, as slow as it is told.
+/// A row of the store: a number that every write raises, with a configurable delay.
 #[derive(Clone, Default)]
 struct Row(Arc<AtomicU64>);
 
 impl Row {
-    /// Raises it and tells the new value, after some turns of other tasks before the commit and after it.
+    /// Raises it and returns the new value, after some turns of other tasks before the commit and
+    /// after it.
     async fn raise(&self, before: u64, after: u64) -> Result<Fill<u64>, Infallible> {
         for _ in 0..before {
             yield_now().await;
@@ -81,7 +83,7 @@ async fn what_the_store_refused_leaves_the_cache_as_it_was() {
     }
     assert_eq!(rows.get_local(&key(1)), Lookup::Fresh(Arc::new(7)));
     assert_eq!(rows.get_local(&key(2)), Lookup::Miss);
-    // Nor is it in the way of later loads.
+    // It does not block later loads either.
     let read = rows.get_or_load(&key(2), async || Ok::<_, Infallible>(Fill::new(8))).await.unwrap();
     assert!(read.stored);
 }
@@ -153,7 +155,7 @@ async fn an_invalidation_during_the_write_is_obeyed() {
     }
 }
 
-/// Writers and readers of one key at once; afterwards the cache has the store's value, or none.
+/// Writers and readers of one key at once. Afterwards the cache has the store's value, or none.
 async fn storm(nodes: &[TypedCache<u64>], index: u64, seed: u64) {
     let row = Row::default();
     let mut tasks = JoinSet::new();
@@ -251,7 +253,7 @@ mod shared {
         assert_eq!(*read.value, 2);
     }
 
-    /// Redis tells a process of its own writes as well, a moment later.
+    /// Redis notifies a process of its own writes as well, a moment later.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn a_write_that_was_alone_is_cached() {
         let server = RedisServer::start().await;

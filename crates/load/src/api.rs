@@ -30,7 +30,7 @@ pub struct Api {
     upstream: Option<Box<Self>>,
 }
 
-/// What a process answered.
+/// Answer of a process.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
@@ -70,8 +70,8 @@ impl Api {
         self.upstream.as_deref().unwrap_or(self)
     }
 
-    /// From now on, requests without an answer, and those answered 503, go to the next process,
-    /// with the same key, until one answers.
+    /// From now on, a request without an answer, or answered 503, is sent to the next process, with
+    /// the same key, until one answers.
     pub fn retry(&self, retries: bool) {
         self.retries.store(retries, Ordering::Relaxed);
     }
@@ -176,17 +176,17 @@ impl Answer {
         Ok(self)
     }
 
-    /// A number of the body.
+    /// Returns a number of the body.
     ///
     /// # Errors
     ///
-    /// There is none of that name.
+    /// There is no number of that name.
     pub fn number(&self, field: &str) -> anyhow::Result<i64> {
         self.body[field].as_i64().with_context(|| format!("no number `{field}` in {}", self.body))
     }
 }
 
-/// The address that a process of an example prints when it listens.
+/// Returns the address that a process of an example prints when it listens.
 pub(crate) async fn address(process: &mut Process) -> anyhow::Result<String> {
     const LISTENS: &str = "listening on ";
     let line = process.wait_for_line(LISTENS, START).await?;

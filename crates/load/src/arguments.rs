@@ -69,7 +69,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// Refuses files that can't be written, and a page that lacks one of the sections, before the
+    /// Refuses files that cannot be written, and a page that lacks one of the sections, before the
     /// run.
     pub(crate) fn ensure_writable(&self, sections: &[&str]) -> anyhow::Result<()> {
         if let Some(path) = &self.json {

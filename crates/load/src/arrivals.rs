@@ -38,7 +38,8 @@ impl Arrivals {
         Self { times: receiver }
     }
 
-    /// The next scheduled time, which is now or has passed. `None` at the end of the schedule.
+    /// Returns the next scheduled time, which is now or has passed. `None` at the end of the
+    /// schedule.
     pub(crate) async fn next(&mut self) -> Option<Instant> {
         self.times.recv().await
     }

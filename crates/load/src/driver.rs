@@ -18,17 +18,17 @@ use crate::{Answer, Api, Figures, Recorder, Scenario};
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// So many requests a second, on a schedule.
+    /// This number of requests per second, on a schedule.
     Open {
         /// Requests a second.
         rate: f64,
     },
-    /// So many users, each of whom sends the next request when the last one is answered.
+    /// This number of users. Each sends the next request when the last one is answered.
     Closed {
         /// Concurrent users.
         users: u64,
     },
-    /// So many users, all at the same moment, one request each.
+    /// This number of users, all at the same moment, one request each.
     AtOnce {
         /// Users.
         users: u64,

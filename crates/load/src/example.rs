@@ -8,15 +8,15 @@ use tidegate_testkit::{PostgresServer, Process, find_binary};
 use crate::api::address;
 use crate::{Api, Scenario};
 
-/// What is started.
+/// Options of the started example.
 #[derive(Clone, Copy, Debug)]
 pub struct ExampleOptions {
     /// Processes of the example.
     pub processes: usize,
     /// Whether they have no server: memory and SQLite. Only one process can do so.
     pub embedded: bool,
-    /// Whether Redis writes each command to the disk before it answers, so that a crash loses nothing.
-    /// If not, it does so each second.
+    /// Whether Redis writes each command to the disk before it answers, so that a crash loses
+    /// nothing. If not, it does so each second.
     pub fsync_always: bool,
 }
 

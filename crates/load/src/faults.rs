@@ -1,4 +1,4 @@
-//! What goes wrong during a run.
+//! Faults during a run.
 
 use std::time::Duration;
 

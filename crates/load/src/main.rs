@@ -23,7 +23,7 @@ use tidegate_load::{ExampleOptions, ExampleProcesses, Scenario};
 use self::arguments::Arguments;
 use self::fleet_proofs::FleetRun;
 
-/// The driver shares the machine with what it measures.
+/// The driver shares the machine with the measured processes.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
@@ -111,7 +111,7 @@ async fn measure(scenario: Arc<dyn Scenario>, arguments: &Arguments) -> anyhow::
     Ok(Report::new(&*scenario, runs, invariants))
 }
 
-/// The scenario's own runs, or the one that the arguments describe, which has no targets.
+/// Returns the scenario's own runs, or the one that the arguments describe, which has no targets.
 fn runs_of(scenario: &dyn Scenario, arguments: &Arguments) -> Vec<Measured> {
     let mode = match (arguments.rate, arguments.users) {
         (Some(rate), _) => Some(Mode::Open { rate }),

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tempfile::NamedTempFile;
 
-/// Refuses a file that can't be written, before a run of minutes and not after it. Changes nothing
-/// and leaves nothing. `create` says whether the file may be missing.
+/// Refuses a file that cannot be written, before a run of minutes and not after it. Changes nothing
+/// and leaves nothing. `create` states whether the file may be missing.
 pub(crate) fn ensure_writable(path: &Path, create: bool) -> anyhow::Result<()> {
     let tried = || match destination(path)? {
         Destination::Replaced { path, exists } => {
@@ -23,7 +23,7 @@ pub(crate) fn ensure_writable(path: &Path, create: bool) -> anyhow::Result<()> {
     tried().with_context(|| unwritable(path))
 }
 
-/// Replaces the content in one step: a file that can't be written completely stays as it is.
+/// Replaces the content in one step: a file that cannot be written completely stays unchanged.
 pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let written = || match destination(path)? {
         Destination::Replaced { path, exists } => {
@@ -47,9 +47,9 @@ fn unwritable(path: &Path) -> String {
 
 /// How a path is written.
 enum Destination {
-    /// By another file in its place. Symbolic links are followed, so that they stay.
+    /// Replaced by another file. Symbolic links are followed, so that they stay.
     Replaced { path: PathBuf, exists: bool },
-    /// As it is: a terminal, a pipe or another thing that is no file.
+    /// Written directly: a terminal, a pipe or another target that is not a file.
     Written,
 }
 
@@ -67,7 +67,7 @@ fn destination(path: &Path) -> io::Result<Destination> {
 /// A file beside another one. It is removed unless it replaces that one.
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    // As readable as any other new file; a temporary one is for its owner alone otherwise.
+    // As readable as any other new file. A temporary file is otherwise for its owner alone.
     let permissions = fs::Permissions::from_mode(0o666);
     tempfile::Builder::new().permissions(permissions).tempfile_in(directory.unwrap_or(Path::new(".")))
 }

@@ -27,12 +27,12 @@ pub struct Size {
     pub scale: f64,
     /// Most users.
     pub users: usize,
-    /// Settings of the nodes beside those of `compose.yaml` and of the proof itself.
+    /// Settings of the nodes besides those of `compose.yaml` and of the proof itself.
     pub settings: Vec<(String, String)>,
 }
 
 impl Size {
-    /// A topology with these settings, and with those that win over them.
+    /// Returns a topology with these settings, and with those that override them.
     fn topology(&self, settings: &[(&str, &str)]) -> TopologyOptions {
         let own = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         TopologyOptions { settings: own.chain(self.settings.iter().cloned()).collect(), ..TopologyOptions::default() }

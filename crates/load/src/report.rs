@@ -1,4 +1,4 @@
-//! What a run gave, as a table and as JSON.
+//! Result of a run, as a table and as JSON.
 
 use std::fmt::{self, Write as _};
 
@@ -17,11 +17,11 @@ pub struct Report {
     pub runs: Vec<Judged>,
     /// Comparisons of the runs.
     pub ratios: Vec<JudgedRatio>,
-    /// What must be true after all runs.
+    /// Checks of what must be true after all runs.
     pub invariants: Vec<Check>,
 }
 
-/// A run, and what its figures were held to.
+/// A run, and the targets of its figures.
 #[derive(Debug, Serialize)]
 pub struct Judged {
     /// The run.
@@ -33,7 +33,7 @@ pub struct Judged {
     pub missed: Vec<String>,
 }
 
-/// A ratio, and what it was held to.
+/// A ratio, and its target.
 #[derive(Debug, Serialize)]
 pub struct JudgedRatio {
     /// The bound.

@@ -1,4 +1,4 @@
-//! What is known of each example: its requests, the figures to beat, and what must stay true.
+//! Facts about each example: its requests, the figures to beat, and what must stay true.
 
 mod checkout;
 mod coupons;
@@ -59,8 +59,8 @@ pub trait Scenario: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Called before each of its own [runs](Self::runs) with the run's position, for a scenario whose
-    /// runs differ. Tests make one run without it, in which each kind of turn must occur.
+    /// Called before each of its own [runs](Self::runs) with the run's position, for a scenario
+    /// whose runs differ. Tests make one run without it, in which each kind of turn must occur.
     ///
     /// # Errors
     ///
@@ -69,8 +69,8 @@ pub trait Scenario: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Called before a run whose rate or users the caller has chosen. It has the turns of the first of
-    /// its own runs, and enough of what is sold for any number of requests.
+    /// Called before a run whose rate or users the caller has chosen. It has the turns of the first
+    /// of its own runs, and enough of what is sold for any number of requests.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ pub trait Scenario: Send + Sync + 'static {
     /// A request failed, or had a wrong answer.
     async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()>;
 
-    /// Compares the state after all runs with what the turns were answered.
+    /// Compares the state after all runs with the answers that the turns received.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ pub trait Scenario: Send + Sync + 'static {
     async fn check(&self, api: &Api) -> anyhow::Result<Vec<Check>>;
 }
 
-/// A run, and what its figures are held to.
+/// A run, and the targets of its figures.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// How requests follow one another.
@@ -110,7 +110,7 @@ pub struct Measured {
 pub struct Target {
     /// The operation.
     pub operation: &'static str,
-    /// What the reference measured, in words.
+    /// Measurement of the reference, in words.
     pub reference: &'static str,
     /// Highest mean latency.
     pub mean_ms: Option<f64>,
@@ -154,7 +154,7 @@ pub fn find(name: &str) -> Option<Arc<dyn Scenario>> {
     all().into_iter().find(|scenario| scenario.name() == name)
 }
 
-/// A name that no other run has, for what the servers keep.
+/// Returns a name that no other run has, for data on the servers.
 fn unique() -> String {
     format!("{:x}", RandomState::new().build_hasher().finish())
 }

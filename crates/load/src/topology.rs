@@ -34,12 +34,12 @@ pub struct TopologyOptions {
     pub workers: usize,
     /// Whether Prometheus scrapes them.
     pub prometheus: bool,
-    /// Settings of the nodes beside those of `compose.yaml`.
+    /// Settings of the nodes besides those of `compose.yaml`.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for TopologyOptions {
-    /// As `compose.yaml` has it.
+    /// The settings of `compose.yaml`.
     fn default() -> Self {
         Self { apis: 3, workers: 2, prometheus: true, settings: Vec::new() }
     }
@@ -71,7 +71,7 @@ impl Topology {
     ///
     /// # Errors
     ///
-    /// A program is not installed or not built, or does not start. The error says which, and how to
+    /// A program is not installed or not built, or does not start. The error names it, and how to
     /// get it.
     pub async fn start(options: &TopologyOptions) -> anyhow::Result<Self> {
         let nginx = programs::nginx()?;
@@ -124,8 +124,8 @@ impl Topology {
         self.postgres.bounce().await;
     }
 
-    /// Resources by process: `nginx`, `api1` and so on, `postgres` without its follower, `redis`
-    /// (the primary), and `driver`, which is this process.
+    /// Returns the resources by process: `nginx`, `api1` and so on, `postgres` without its
+    /// follower, `redis` (the primary), and `driver`, which is this process.
     pub async fn usage(&self) -> BTreeMap<String, Usage> {
         let nodes = self.apis.iter().chain(&self.workers).map(|node| (node.name().to_owned(), node.usage()));
         let servers = [
@@ -138,15 +138,15 @@ impl Topology {
         nodes.chain(servers).filter_map(|(name, usage)| Some((name, usage?))).collect()
     }
 
-    /// Starts one more API, whose database is not there. Returns whether it became ready, and ends
-    /// it.
+    /// Starts one more API, whose database does not exist. Returns whether it became ready, and
+    /// ends it.
     ///
     /// # Errors
     ///
-    /// It can't be started.
+    /// It cannot be started.
     pub async fn try_broken_canary(&self, patience: Duration) -> anyhow::Result<bool> {
         let mut setup = self.setup.clone();
-        // Port 1 is that of no server.
+        // No server uses port 1.
         setup.more.push(("DATABASE_URL".to_owned(), "postgres://tidegate@127.0.0.1:1/tidegate".to_owned()));
         let node = Node::start(Kind::Api, self.apis.len() + 1, &setup)?;
         Ok(poll_until(patience, async || node.is_ready().await.then_some(())).await.is_ok())
@@ -203,7 +203,7 @@ async fn stop(node: &mut Node) -> anyhow::Result<()> {
     if node.has_died() { Ok(()) } else { node.stop().await }
 }
 
-/// Starts the topology, prints where it is through `print`, and stops it at SIGINT or SIGTERM.
+/// Starts the topology, prints its addresses through `print`, and stops it at SIGINT or SIGTERM.
 ///
 /// # Errors
 ///

@@ -43,8 +43,8 @@ pub struct TrafficOptions {
     pub users: usize,
     /// Users of the crowd that comes in a spike.
     pub crowd: usize,
-    /// Whether a write that is answered 503, 429 or not at all is sent again with the same key until
-    /// it is acknowledged. Each attempt is a sample.
+    /// Whether a write that is answered 503, 429 or not at all is sent again with the same key
+    /// until it is acknowledged. Each attempt is a sample.
     pub repeats: bool,
 }
 
@@ -61,7 +61,7 @@ pub struct Stage {
     pub to: f64,
 }
 
-/// The users, what they sent and what they were answered. Cheap to clone.
+/// The users, their requests and the answers. Cheap to clone.
 #[derive(Clone)]
 pub struct Traffic(Arc<Shared>);
 
@@ -86,7 +86,7 @@ impl Traffic {
     ///
     /// # Errors
     ///
-    /// A tenant can't be created.
+    /// A tenant cannot be created.
     pub async fn prepare(topology: &Topology, options: TrafficOptions) -> anyhow::Result<Self> {
         let url = topology.proxy.url();
         let admin = topology.proxy.client()?.build()?;
@@ -199,11 +199,11 @@ impl Traffic {
         Ok(())
     }
 
-    /// A queue as operators see it.
+    /// Returns a queue as operators see it.
     ///
     /// # Errors
     ///
-    /// It can't be read.
+    /// It cannot be read.
     pub async fn queue(&self, name: &str) -> anyhow::Result<serde_json::Value> {
         let path = format!("/api/queue/{name}");
         self.0.operator_json(&path).await?.with_context(|| format!("GET {path} is answered 404"))
@@ -219,11 +219,11 @@ impl Traffic {
         lock(&self.0.examples).clone()
     }
 
-    /// Compares what the fleet holds with what it acknowledged.
+    /// Compares the data of the fleet with what it acknowledged.
     ///
     /// # Errors
     ///
-    /// A page can't be read.
+    /// A page cannot be read.
     pub async fn verify(&self) -> anyhow::Result<Verdict> {
         let tenants: Vec<&Tenant> = self.0.normal.iter().chain(&self.0.crowd).collect();
         ledger::verify(&self.0, &tenants).await
@@ -238,7 +238,7 @@ impl Shared {
         }
     }
 
-    /// Records an answer, which has come now. `from`: when the request was to be sent.
+    /// Records an answer, which has come now. `from` is the scheduled time of the request.
     fn record(&self, class: Class, group: Group, from: Instant, status: u16) -> Sample {
         let sample = Sample {
             at: from.duration_since(self.began).as_secs_f32(),
@@ -265,8 +265,8 @@ impl Shared {
     }
 }
 
-/// The JSON of a GET. `None` if it is answered 404. The request is sent again for two minutes
-/// while it is answered 429 or 503 or not at all.
+/// Returns the JSON of a GET. `None` if the answer is 404. If the answer is 429 or 503 or missing,
+/// the request is repeated for two minutes.
 async fn patient_json(
     path: &str,
     request: impl Fn() -> reqwest::RequestBuilder,

@@ -9,9 +9,9 @@ use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{PostgresServer, Process, binary, poll_until};
 
 const LONG: Duration = Duration::from_secs(30);
-/// Its order is not that of bytes: `a` is before `B`.
+/// Its order differs from that of bytes: `a` is before `B`.
 const DATABASE: &str = "CREATE DATABASE icu LOCALE_PROVIDER icu ICU_LOCALE 'en' TEMPLATE template0";
-/// What `settle` and a batch do to a row.
+/// Statement of `settle` and of a batch for a row.
 const SETTLING: &str = "UPDATE coupons";
 const BATCH: &str = "INSERT INTO coupons";
 
@@ -69,7 +69,7 @@ impl Servers {
         poll_until(LONG, async || (self.psql(&waiting).await == "1").then_some(())).await.unwrap();
     }
 
-    /// Waits until so many transactions keep a gate.
+    /// Waits until this number of transactions hold a gate.
     async fn until_held(&self, holders: &str) {
         let sleeping = "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE 'DO%' AND wait_event = 'PgSleep'";
         poll_until(LONG, async || (self.psql(sleeping).await == holders).then_some(())).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_batch_and_settling_lock_rows_in_the_same_order_whatever_that_of_sql_i
         let (process, api) = servers.process().await;
         // It has begun, and waits for `a`.
         servers.until_one_waits(SETTLING).await;
-        // The next batch is that of all who come while this one waits.
+        // The next batch has all callers that come while this one waits.
         let first = async {
             assert_eq!(issue(&api, "plug", "user-0").await.0, 201);
         };

@@ -74,7 +74,7 @@ async fn what_a_killed_process_has_begun_is_completed_or_given_back() {
         assert_eq!(settled["rows"], settled["issued"], "{settled}");
         assert!(settled["issued"].as_i64().unwrap() >= answered, "{settled} after {answered} answers");
 
-        // Those who come again have theirs, and those who had none get one.
+        // Users that come again have theirs, and users without one get one.
         assert_eq!(issue(&api, &campaign, || ()).await, i64::try_from(USERS).unwrap());
         let all = counts(&api, &campaign).await.unwrap();
         assert_eq!(

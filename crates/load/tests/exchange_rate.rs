@@ -1,4 +1,4 @@
-//! Three processes that call one service: it answers, is asked too much, fails, is slow, and comes
+//! Three processes that call one service: it answers, exceeds its quota, fails, is slow, and comes
 //! back. Each step is one that a test can wait for.
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
@@ -20,7 +20,7 @@ const CALLERS: usize = 100;
 const PROCESSES: usize = 3;
 /// Age from which the scenario's processes take a rate for stale.
 const TTL: Duration = Duration::from_secs(1);
-/// A caller without a rate gives up after 2 s, and the service answers after 30 when it is slow.
+/// A caller without a rate gives up after 2 s. The service answers after 30 s when it is slow.
 const NOT_HELD_UP: Duration = Duration::from_secs(4);
 
 async fn start() -> ExampleProcesses {
@@ -47,7 +47,7 @@ async fn rate(api: &Api, pair: &str) -> (u16, Value) {
     (answer.status.as_u16(), answer.body)
 }
 
-/// Waits until the breakers of all processes are in this state, while the pair is asked for.
+/// Waits until the breakers of all processes are in this state, while the pair is requested.
 async fn breakers_are(api: &Api, state: &str, pair: &str) {
     poll_until(LONG, || async {
         let mut breakers = BTreeMap::new();
@@ -74,7 +74,7 @@ async fn a_crowd_in_three_processes_makes_one_call() {
         assert_eq!((&answer["fetched_at_ms"], &answer["is_stale"]), (&first["fetched_at_ms"], &json!(false)));
     }
     let calls = calls(api).await;
-    // On a machine that takes so long the rate may have been loaded anew.
+    // On a machine that takes this long, the rate may have been reloaded.
     assert!(calls.len() == 1 || started.elapsed() > TTL / 2, "{calls:?}");
 }
 

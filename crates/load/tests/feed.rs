@@ -91,7 +91,7 @@ async fn a_post_of_a_killed_process_reaches_the_feeds_or_was_never_written() {
         let fanned_out = feeds.feed("bob").await;
         println!("{SOME} posts were acknowledged, {} more are in the feed", fanned_out.len() - before);
         assert!(acknowledged.iter().all(|post| fanned_out.contains(post)), "{acknowledged:?} and {fanned_out:?}");
-        // What SQL has is what was fanned out.
+        // The posts of SQL are those that were fanned out.
         feeds.expect(Method::DELETE, "/users/bob/feed", 200).await;
         assert_eq!(feeds.feed("bob").await, fanned_out);
     }
@@ -118,7 +118,7 @@ async fn a_feed_that_is_lost_while_posts_arrive_has_them_all() {
         let mut posts = Vec::new();
         for nth in 0..scale(25, 500) {
             posts.push(feeds.write(&nth.to_string()).await.unwrap());
-            // Also where the job has not run yet.
+            // Also if the job has not run yet.
             feeds.expect(Method::DELETE, "/users/bob/feed", 200).await;
             assert_eq!(feeds.feed("bob").await.first(), posts.last());
         }

@@ -86,7 +86,7 @@ async fn a_repeat_that_comes_with_the_first_request_is_answered_as_a_repeat() {
     let (redis, postgres) = (RedisServer::start().await, PostgresServer::start_tcp(&[]).await);
     let games = [Game::start(&redis, &postgres).await, Game::start(&redis, &postgres).await];
     postgres.psql("CREATE TABLE gate (is_open BOOLEAN)").await;
-    // All that a player can have: a second award of it would be refused.
+    // The maximum that a player can have: a second award of it would be refused.
     let award = async |game: &Game| game.award("ada", (1 << 19) - 1).await;
     let lock = "BEGIN; SELECT FROM last_award FOR UPDATE; DO $$ BEGIN
         WHILE NOT EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$; COMMIT";
@@ -116,7 +116,7 @@ async fn a_player_who_was_committed_and_not_shown_comes_to_the_board() {
     let (redis, postgres) = (RedisServer::start().await, PostgresServer::start_tcp(&[]).await);
     let game = Game::start(&redis, &postgres).await;
     assert_eq!(game.award("ada", 5).await, 201);
-    // As a process leaves it that dies between the two.
+    // State that a process leaves if it dies between the two.
     postgres.psql("UPDATE last_award SET number = 2; INSERT INTO players VALUES ('bob', 7, 2)").await;
     let is_there = async || (game.get("/players/bob").await.0 == 200).then_some(());
     poll_until(LONG, is_there).await.unwrap();
@@ -128,7 +128,7 @@ async fn a_board_that_another_process_rebuilds_is_not_shown_before_it_is_whole()
     let (redis, postgres) = (RedisServer::start().await, PostgresServer::start_tcp(&[]).await);
     // Makes the tables.
     drop(Game::start(&redis, &postgres).await);
-    // The first player of the board is the last one that is put there.
+    // The first player of the board is inserted last.
     let players = format!("INSERT INTO players SELECT 'p-' || n, n, n FROM generate_series(1, {MANY}) n");
     let number = format!("UPDATE last_award SET number = {MANY}");
     postgres.psql(&format!("{players}; {number}; CREATE TABLE gate (is_open BOOLEAN)")).await;

@@ -12,7 +12,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// Time that the provider takes for the caller that will be suspended.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// Starts the example; its provider takes so long.
+/// Starts the example; its provider takes this long.
 async fn start(redis: &RedisServer, postgres: &PostgresServer, provider: Duration) -> (Process, Api) {
     let process = Process::builder(binary("examples/payment")).env("PORT", "0").env("REDIS_URL", redis.url());
     let process = process.env("DATABASE_URL", postgres.url()).env("PROVIDER_MS", provider.as_millis().to_string());
@@ -49,7 +49,7 @@ async fn a_caller_that_is_suspended_past_its_lease_takes_no_money_when_it_goes_o
     assert_eq!((&payment["user"], &payment["paid"]), (&json!("user-2"), &json!(true)), "{payment}");
     assert!(payment["fence"].as_i64().unwrap() > token, "{payment} after {token}");
 
-    // The first goes on where it was: between the provider and SQL.
+    // The first process continues where it was: between the provider and SQL.
     process.resume().unwrap();
     let (status, refusal) = suspended.await.unwrap();
     assert_eq!((status, &refusal["error"]), (409, &json!("order `o-1` has been paid for")));
@@ -59,10 +59,10 @@ async fn a_caller_that_is_suspended_past_its_lease_takes_no_money_when_it_goes_o
     let totals = get(&first, "/totals").await;
     assert_eq!(totals, json!({ "payments": 1, "paid": 700, "debited": 700 }));
 
-    // The one who paid is answered the same again, by the other process too.
+    // The user that paid gets the same answer again, from the other process too.
     assert_eq!(pay(first.clone(), "second", "user-2").await, (201, receipt));
 
-    // Its key pays for no other order, also when Redis has forgotten it.
+    // Its key pays for no other order, even after Redis has forgotten it.
     redis.cli(&["FLUSHALL"]).await;
     let other = json!({ "order": "o-2", "user": "user-2", "amount": 700 });
     let refusal = first.post("/payments", Some("second"), &other).await.unwrap().body;

@@ -112,7 +112,7 @@ async fn a_killed_process_has_posted_an_entry_or_has_not() {
         println!("{count} of {REQUESTS} earnings were acknowledged with {acknowledged}, {balance} are in the account");
         assert!(balance >= acknowledged && balance <= 3 * REQUESTS as u64 / 2);
         assert!(shop.balance(&user, "").await >= acknowledged);
-        // Each client comes again: what was posted is not posted again.
+        // Each client comes again: a repeated request is not posted again.
         for nth in 0..REQUESTS {
             let (status, _) = shop.post(&path, nth.to_string(), 1 << (nth % 2)).await.unwrap();
             assert_eq!(status, 201);
@@ -130,7 +130,7 @@ async fn a_client_that_leaves_before_its_answer_leaves_no_old_balance_behind() {
     first.sign_up("ada").await;
     assert_eq!(second.balance("ada", "").await, 0);
 
-    // The posting is on its way when the client leaves.
+    // The posting is in flight when the client leaves.
     redis.hang().await;
     let earning = first.post("/users/ada/earnings?batch=off", "k".to_owned(), 300);
     assert!(timeout(Duration::from_millis(200), earning).await.is_err());

@@ -18,7 +18,7 @@ const PAGE: &str = "/products/7";
 struct Shop(Api);
 
 impl Shop {
-    /// Starts a process, and waits until it has looked for old pages.
+    /// Starts a process, and waits until it has searched for old pages.
     async fn start(redis: &RedisServer, postgres: &PostgresServer) -> (Process, Self) {
         let process = Process::builder(binary("examples/product_page")).env("PORT", "0");
         let process = process.env("REDIS_URL", redis.url()).env("DATABASE_URL", postgres.url());
@@ -50,7 +50,7 @@ async fn no_process_shows_an_older_page_after_an_update_was_answered() {
     let (mut process, reader) = Shop::start(&redis, &postgres).await;
     for price in 1..=UPDATES {
         let before = reader.version().await;
-        // The reader's process hears of nothing until it has a request to answer.
+        // The reader's process receives nothing until it has a request to answer.
         process.pause().await.unwrap();
         let version = writer.update(&price.to_string(), price).await;
         let other = reader.clone();

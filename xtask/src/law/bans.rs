@@ -1,7 +1,7 @@
-//! `deny.toml` repeats the law of imports, and has to say the same.
+//! `deny.toml` repeats the law of imports, and must be consistent with it.
 //!
-//! cargo-deny knows no kinds of dependencies. So a package that may have another for its tests
-//! alone is a wrapper of it there.
+//! cargo-deny does not distinguish kinds of dependencies. So a package that may import another for
+//! its tests alone is listed there as a wrapper.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,14 +18,14 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>, String> {
     compare(&law(), &text)
 }
 
-/// What the tables say.
+/// Content of the tables.
 fn law() -> Importers<'static> {
     let mut importers = Importers::new();
     for law in CONFINED {
         importers.entry(law.dependency).or_default().extend(law.only_in.iter().chain(law.dev_only_in));
     }
     for row in ROWS {
-        // That the testkit is for tests alone can't be said there.
+        // `deny.toml` cannot state that the testkit is for tests alone.
         for dependency in row.may_import.iter().filter(|&&dependency| dependency != TESTKIT) {
             importers.entry(dependency).or_default().insert(row.package);
         }

@@ -1,4 +1,4 @@
-//! What `docs/architecture.md` says of the laws and of the layers has to be what the code says.
+//! Compares the laws and layers in `docs/architecture.md` with those in the code.
 
 mod confined;
 mod imports;

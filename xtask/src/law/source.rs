@@ -39,7 +39,7 @@ fn judge(law: &ConfinedName, path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Permissions under which no file of `naming` stands, which are those that have the name.
+/// Returns permissions that no file of `naming` (the files with the name) uses.
 fn unused(law: &ConfinedName, naming: &[String]) -> Vec<String> {
     let unused = law.only_in.iter().filter(|allowed| !naming.iter().any(|path| path.starts_with(*allowed)));
     unused
@@ -49,12 +49,12 @@ fn unused(law: &ConfinedName, naming: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// The line without its comment: documents may name what the code may not.
+/// Returns the line without its comment: documents may name what the code may not.
 fn code(line: &str) -> &str {
     line.split_once("//").map_or(line, |(code, _)| code)
 }
 
-/// Whether `name` stands in `code` as a whole word, outside of texts in quotes.
+/// Whether `code` contains `name` as a whole word, outside of texts in quotes.
 fn names(code: &str, name: &str) -> bool {
     let words = |code: &str| {
         code.split(|character: char| !character.is_alphanumeric() && character != '_').any(|word| word == name)

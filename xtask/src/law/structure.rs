@@ -1,6 +1,6 @@
 //! The structure law: import cycles inside a crate, sizes of crates and files, width of comments.
 //!
-//! Breaches of before the law stand in [`known`], where a number may only shrink.
+//! [`known`] lists the breaches that are older than the law. Their numbers may only shrink.
 
 mod comments;
 mod cycle;

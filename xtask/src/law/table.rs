@@ -1,7 +1,7 @@
 //! The law as data. `deny.toml` repeats as much of it as it can, and [`super::bans`] compares.
 //!
-//! A row says exactly what the manifest of its package says. A permission that no manifest uses is
-//! a breach too: it is given when it is needed.
+//! A row matches the manifest of its package exactly. A permission that no manifest uses is a
+//! breach too: it is given when it is needed.
 
 /// One of our packages, and which others of ours it may import.
 pub(super) struct Row {
@@ -9,7 +9,7 @@ pub(super) struct Row {
     pub(super) may_import: &'static [&'static str],
 }
 
-/// A foreign package, and where alone it may be imported.
+/// A foreign package, and the only packages that may import it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Confined {
     pub(super) dependency: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct ConfinedName {
     pub(super) only_in: &'static [&'static str],
 }
 
-/// Any of ours may have it as a dev-dependency, and none otherwise but the driver.
+/// Every package may have it as a dev-dependency. Otherwise only the driver may have it.
 pub(super) const TESTKIT: &str = "tidegate-testkit";
 
 /// Puts the examples under load, and starts the servers that they need.
@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
             "tidegate-perfmon",
         ],
     },
-    // It runs a node, and asks it for all else.
+    // It runs a node, which provides all else.
     Row {
         package: "tidegate-worker",
         may_import: &["tidegate-node", "tidegate-server", "tidegate-settings", "tidegate-base"],
@@ -128,7 +128,7 @@ pub(super) const ROWS: &[Row] = &[
         package: "tidegate-outgoing",
         may_import: &["tidegate-settings", "tidegate-base", "tidegate-perfmon", "tidegate-redis"],
     },
-    // Knows nothing of what it serves.
+    // It does not know the services that use it.
     Row { package: "tidegate-server", may_import: &["tidegate-base", "tidegate-ratelimit", "tidegate-perfmon"] },
     Row {
         package: "tidegate-settings",
@@ -167,7 +167,7 @@ pub(super) const ROWS: &[Row] = &[
             "tidegate-sync",
         ],
     },
-    // As a user's service: the published crates alone.
+    // Like a user's service, it may import the published crates alone.
     Row {
         package: "tidegate-examples",
         may_import: &[
@@ -184,7 +184,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 pub(super) const CONFINED: &[Confined] = &[
-    // The client must stay replaceable; the benchmarks measure what our own layer costs over it.
+    // The client must stay replaceable. The benchmarks measure the cost of our own layer over it.
     Confined { dependency: "fred", only_in: REDIS, dev_only_in: BENCHES },
     Confined { dependency: "bb8", only_in: REDIS, dev_only_in: &[] },
     // Peers to compare with, and never to build on.
@@ -206,14 +206,14 @@ pub(super) const CONFINED: &[Confined] = &[
         only_in: &["tidegate-queue", "tidegate-settings", "tidegate-store"],
         dev_only_in: &["tidegate-examples", "tidegate-telemetry"],
     },
-    // Files are one interface. No other crate has to know where they lie.
+    // Files have one interface. No other crate needs to know where they are.
     Confined { dependency: "object_store", only_in: &["tidegate-domain", "tidegate-settings"], dev_only_in: &[] },
-    // Code that measures knows no protocol. The API's tests read what a collector is sent.
+    // Code that measures knows no protocol. The API's tests read the messages to a collector.
     Confined { dependency: "opentelemetry", only_in: TELEMETRY, dev_only_in: &[] },
     Confined { dependency: "opentelemetry-proto", only_in: TELEMETRY, dev_only_in: &["tidegate-api"] },
     Confined { dependency: "opentelemetry_sdk", only_in: TELEMETRY, dev_only_in: &[] },
     Confined { dependency: "tracing-opentelemetry", only_in: TELEMETRY, dev_only_in: &[] },
-    // A library emits events. The service says how they are written, and where.
+    // A library emits events. The service decides how and where they are written.
     Confined {
         dependency: "tracing-subscriber",
         only_in: &["tidegate-settings", "tidegate-telemetry"],
@@ -229,6 +229,6 @@ pub(super) const CONFINED_NAMES: &[ConfinedName] = &[
     ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite"] },
     // The page about the architecture lists the layers of single routes from there.
     ConfinedName { name: "route_layer", directory: "bins/api/src", only_in: &["openapi/routes"] },
-    // The settings know what a URL of PostgreSQL may say.
+    // The settings validate the parts of a PostgreSQL URL.
     ConfinedName { name: "sqlx", directory: "crates/service/settings/src", only_in: &["database_url"] },
 ];

@@ -3,10 +3,10 @@
 /// A test that shows more the longer it runs.
 pub(super) struct Proof {
     pub(super) name: &'static str,
-    /// What it shows at full size.
+    /// The claim that it proves at full size.
     pub(super) shows: &'static str,
     pub(super) package: &'static str,
-    /// What the package must be built with, for its tests of Redis.
+    /// Features that the package needs for its tests of Redis.
     pub(super) features: &'static [&'static str],
     /// The test's binary and its name there.
     pub(super) binary: &'static str,
@@ -24,8 +24,8 @@ const fn proof(
 }
 
 impl Proof {
-    /// Whether it starts `tidegate-api` or `tidegate-worker`, as tests of the API alone do: others need not wait for them to be
-    /// built.
+    /// Whether it starts `tidegate-api` or `tidegate-worker`, as tests of the API alone do. Other
+    /// proofs need not wait for their build.
     pub(super) fn drives_binaries(&self) -> bool {
         self.package == "tidegate-api"
     }

@@ -1,4 +1,4 @@
-//! The load of a batch: one task and one loader call for all keys that nobody else loads.
+//! The load of a batch: one task and one loader call for all keys that no other caller loads.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -28,17 +28,17 @@ use crate::tiers::Tiers;
 /// A key that this batch loads.
 pub(super) type Own = (Key, Arc<Flight>);
 
-/// What there is to bring.
+/// Work of a batch load.
 pub(super) enum Errand<F> {
-    /// What L2 has, and no more.
+    /// Read L2, and no more.
     Look,
     /// The rest with one call of the loader.
     Load(F),
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// Brings all keys in a task of its own, which outlives its callers. Each flight lands as soon
-    /// as its value is known.
+    /// Loads all keys in a task that outlives its callers. Each flight lands once its value is
+    /// known.
     pub(super) fn launch_many<E, F, Fut, I>(&self, runtime: &Handle, own: Vec<Own>, errand: Errand<F>)
     where
         E: Send + Sync + 'static,
@@ -54,11 +54,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let mut load = Load { landings, tiers: Arc::clone(tiers), class, form, own };
         let overdue_at = tiers.bell.in_real_time(self.class.ttl.limit());
         let span = Span::current();
-        // A runtime that shuts down drops the task unpolled. This drops the landings, which then
-        // report.
+        // A runtime that shuts down drops the task unpolled. Then the dropped landings report.
         let task = runtime.spawn(async move {
-            // User code may panic: the call of the loader and the weighing are both inside the
-            // catch.
+            // User code may panic: both the loader's call and the weighing are inside the catch.
             let ended = AssertUnwindSafe(load.run(errand).instrument(span)).catch_unwind().await;
             match ended {
                 Ok(Ok(loaded_in)) => load.land_others(|| Ended::Absent(loaded_in)),
@@ -82,25 +80,25 @@ struct Load<V> {
     class: Arc<Class>,
     form: Form<V>,
     own: Vec<Own>,
-    /// None where it has landed.
+    /// `None` once it has landed.
     landings: Vec<Option<Landing>>,
 }
 
-/// What was brought for the keys at these places.
+/// Result for the keys at these indexes.
 struct Filled<V> {
     places: Vec<usize>,
     fills: Vec<Fill<V>>,
-    /// For these there was nothing.
+    /// Keys without a value.
     absent: Vec<usize>,
     loaded_in: Duration,
-    /// The notices that each flight had had when the loader was called.
+    /// Number of notices that each flight had received when the loader was called.
     began: Vec<u64>,
-    /// Whether something of each key was there before.
+    /// Whether each key had a value before.
     was_there: Vec<bool>,
 }
 
 impl<V: Send + Sync + 'static> Load<V> {
-    /// Lands all that has a value; tells how long the loader took, if it ran.
+    /// Stores all results that have a value. Returns how long the loader took, if it ran.
     async fn run<E, F, Fut, I>(&mut self, errand: Errand<F>) -> Result<Option<Duration>, Halted<E>>
     where
         F: FnOnce(Vec<Key>) -> Fut + Send,
@@ -134,7 +132,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         Ok(Some(loaded_in))
     }
 
-    /// Calls the loader with all keys that have no value yet; none when there are no such keys.
+    /// Calls the loader with all keys that have no value yet. `None` if there are no such keys.
     async fn load<E, F, Fut, I>(&self, loader: F) -> Result<Option<Filled<V>>, Halted<E>>
     where
         F: FnOnce(Vec<Key>) -> Fut + Send,
@@ -181,7 +179,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         (flight.inquiry.noticed(), flight.inquiry.past().is_some() || self.tiers.memory.peek(key).is_some())
     }
 
-    /// Lands what L2 has, as soon as it is known.
+    /// Lands the results of L2 as soon as they are known.
     async fn seek(&mut self, l2: &Arc<L2>, will_load: bool, patience: &mut Patience) -> Option<Tickets> {
         let codec = self.form.codec.clone()?;
         let Self { tiers, class, form, own, landings } = self;
@@ -201,12 +199,12 @@ impl<V: Send + Sync + 'static> Load<V> {
         l2.seek_many(&wanted, class, &*codec, will_load, patience, found).await
     }
 
-    /// Stores in L2 what was loaded, and lands it.
+    /// Stores the loaded values in L2, and lands them.
     async fn share(&mut self, l2: &Arc<L2>, mut tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
         let Some(codec) = self.form.codec.clone() else { return };
         let Filled { places, fills, absent, loaded_in, began, was_there } = filled;
         if let Some(tickets) = &mut tickets {
-            // Before it lands: who reads next must not find it there again.
+            // Before the load ends: otherwise the next reader would find the value there again.
             l2.forget_absent(tickets, absent.iter().map(|place| &self.own[*place].0), patience).await;
         }
         let loaded = places.into_iter().zip(fills).zip(began.into_iter().zip(was_there));
@@ -235,7 +233,7 @@ impl<V: Send + Sync + 'static> Load<V> {
 
     fn land_others(self, ended: impl Fn() -> Ended) {
         for landing in self.landings.into_iter().flatten() {
-            // What panics while values are dropped must not keep the others from landing.
+            // A panic while values are dropped must not keep the others from landing.
             drop(catch_unwind(AssertUnwindSafe(|| landing.land(ended()))));
         }
     }

@@ -23,10 +23,10 @@ use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
 use crate::text::Prehashed;
 
-/// The loader's error for batches that only look. Only such a batch joins their flights.
+/// The loader's error for batches that only read. Only such a batch joins their flights.
 enum Nobody {}
 
-/// The loader that such a batch doesn't have.
+/// The missing loader of such a batch.
 type NoLoader<V> = fn(Vec<Key>) -> std::future::Ready<Result<Vec<(Key, Fill<V>)>, Nobody>>;
 
 /// How the value of one key will be known.
@@ -36,7 +36,7 @@ enum Awaited<V> {
     Others(Arc<Flight>, Option<Doubt>),
 }
 
-/// Whether a load that somebody else began is young enough is known at its end.
+/// A load that another caller began is known to be young enough only at its end.
 #[derive(Clone, Copy)]
 struct Doubt {
     arrived: Generation,
@@ -51,16 +51,16 @@ impl Doubt {
 
     fn is_confirmed_by(self, flight: &Flight, outcome: &Outcome) -> bool {
         let is_late = flight.since < self.arrived;
-        // Of what isn't there no tags are known.
+        // The tags of a missing value are not known.
         let is_overtaken = is_late && (matches!(outcome, Outcome::Absent) || overtaken(outcome, flight.since));
         is_overtaken || outcome.is_older_than(self.heard)
     }
 }
 
-/// What a batch knows of a key before it waits for anything.
+/// State of a key before the batch waits for anything.
 enum Answer<V> {
     Known(Read<V>),
-    /// A stale value, the load behind it, and what that had heard of changes when it was joined.
+    /// A stale value, the load behind it, and that load's notices when it was joined.
     Behind(Arc<V>, Arc<Flight>, u64),
     Awaited,
     NoRuntime,
@@ -85,7 +85,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         answers
     }
 
-    /// Asks L2 for what L1 doesn't have.
+    /// Queries L2 for the keys that L1 does not have.
     pub(crate) async fn look_behind(&self, keys: &[Key], answers: &mut [Lookup<V>]) {
         if self.cache.tiers.l2.is_none() || self.form.codec.is_none() {
             return;
@@ -139,14 +139,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// and the time-outs of the class apply to the whole batch.
     ///
     /// A caller that gets `Ok(None)` from a load that another call began gets the answer of that
-    /// call's loader. A single [`get_or_load`](Self::get_or_load) that waited calls its own loader
-    /// then.
+    /// call's loader. Then a single [`get_or_load`](Self::get_or_load) calls its own.
     ///
     /// A batch waits for loads of other processes only while it has no load of its own to run.
     /// While it has none, it also waits for two kinds of loads of this process: those that began
     /// before the last invalidation, and those whose key was changed since. It calls its loader for
-    /// the keys whose values come too late. If it has a load of its own, it loads such keys as
-    /// well.
+    /// the keys whose values come too late. If it has a load, it loads them too.
     ///
     /// # Errors
     ///
@@ -170,8 +168,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let runtime = Handle::try_current().ok();
         let (mut own, mut answers) = (Vec::new(), Vec::with_capacity(keys.len()));
         let mut awaited: HashMap<Key, Awaited<V>, Prehashed> = HashMap::default();
-        // From here to the launch no foreign code runs, so callers that join a flight of this batch
-        // can rely on its end.
+        // No foreign code runs until the launch, so callers may rely on the end of joined flights.
         for (key, found) in keys.iter().zip(found) {
             answers.push(match found {
                 Some((value, State::Fresh(fresh_for))) => Answer::Known(Read::hit(value, fresh_for)),
@@ -207,7 +204,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if let Some(runtime) = runtime.as_ref().filter(|_| !own.is_empty())
             && let Some(loader) = loader.take()
         {
-            // The one call is made now, so nothing is waited for that may turn out too old.
+            // The one call is made now, so no flight is joined that may turn out too old.
             for (key, awaited) in &mut awaited {
                 if let Awaited::Others(_, Some(_)) = awaited {
                     *awaited = self.enter_many::<E>(key, &mut own, false);
@@ -231,8 +228,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             }
         }
         if let (Some(runtime), Some(loader)) = (&runtime, loader) {
-            // Other callers load everything. The one call is kept for the values that they bring
-            // too late.
+            // Other callers load everything. The one call is kept for values that come too late.
             let mut late = Vec::new();
             for (key, read) in &awaited {
                 let (Awaited::Others(flight, Some(doubt)), Some(Ok(_))) = (read, waiting.get(key)) else { continue };
@@ -244,7 +240,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     late.push(key.clone());
                 }
             }
-            // From here to the launch nothing is waited for, as above.
+            // No foreign code runs until the launch, as above.
             for key in late {
                 let read = self.enter_many::<E>(&key, &mut own, false);
                 if let Awaited::Own(flight) | Awaited::Others(flight, _) = &read {
@@ -335,8 +331,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// The load of a value that is stale or soon will be: another caller's load, or one that this
-    /// batch must run.
+    /// The load of a value that is stale or soon will be: another caller's, or this batch's.
     fn enter_behind_many<E: 'static>(&self, key: &Key, own: &mut Vec<Own>) -> Option<Arc<Flight>> {
         match self.enter_behind::<E>(key, |_| true) {
             Entered::Found(()) => None,
@@ -348,7 +343,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// What the load behind a stale value brings in time, or that value.
+    /// Returns the value that the load behind a stale value returns in time, or the stale value.
     async fn newer_than<E: Send + Sync + 'static>(
         &self,
         value: Arc<V>,

@@ -12,8 +12,7 @@ use crate::key::Key;
 use crate::text::Prehashed;
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// Stores values, each like [`set`](Self::set). Returns for each whether L1 kept it, in the
-    /// given order.
+    /// Stores values, each like [`set`](Self::set). Returns for each, in order, whether L1 kept it.
     ///
     /// A key that comes twice gets its last value. The earlier value counts as not kept. L1 is
     /// complete when the call is first polled, without waiting. L2 is written in few round trips.
@@ -52,11 +51,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         };
         let clear = async {
             if !uncached.is_empty() {
-                // What L2 can't be told of that, it owes.
+                // If L2 cannot be notified of it, the invalidation is owed.
                 let _ = self.cache.invalidate_keys(&uncached).await;
             }
         };
-        // Side by side, so that L1 is done with both when this is first polled.
+        // Concurrent, so that L1 is done with both when this is first polled.
         join(clear, put).await;
         kept
     }

@@ -4,19 +4,20 @@ use zstd::bulk::{compress, decompress};
 
 use super::{Codec, CodecError};
 
-/// In the form of what is compressed, besides that of the inner codec.
+/// Bit in the form that marks compression, besides the form of the inner codec.
 const COMPRESSED: u8 = 128;
-/// In front of what is not compressed.
+/// Prefix of bytes that are not compressed.
 const PLAIN: u8 = 0;
-/// In front of what is, and of its length before.
+/// Prefix of compressed bytes, followed by their original length.
 const ZSTD: u8 = 1;
 /// The mark and the length.
 const HEADER: usize = 5;
 
 /// The bytes of another codec, compressed with Zstandard above a size.
 ///
-/// The limit of the inner codec holds for its own bytes, before compression and after decompression: what claims to be larger
-/// is refused before room is made for it ([`CodecError::TooBig`]), what turns out larger than it claims is refused as well.
+/// The limit of the inner codec applies to its own bytes, before compression and after
+/// decompression. Bytes that claim to be larger are refused before memory is allocated for them
+/// ([`CodecError::TooBig`]). Bytes that turn out larger than they claim are refused too.
 ///
 /// Around another `Compressed` it does nothing more than that one.
 #[derive(Debug, Clone, Copy)]
@@ -32,14 +33,14 @@ impl<C> Compressed<C> {
         Self { inner, above: 1024, level: 3 }
     }
 
-    /// Compresses values of more than so many bytes. What does not become smaller is stored as it is.
+    /// Compresses values above this number of bytes. A value that does not shrink is stored as is.
     #[must_use]
     pub const fn above(mut self, bytes: usize) -> Self {
         self.above = bytes;
         self
     }
 
-    /// The level of Zstandard, 1 (fast) to 19 (small) and below zero for faster yet; others are brought into its range.
+    /// Sets the Zstandard level: 1 (fast) to 19 (small), negative for faster. Clamped.
     #[must_use]
     pub const fn level(mut self, level: i32) -> Self {
         self.level = level;
@@ -93,7 +94,7 @@ impl<V, C: Codec<V>> Codec<V> for Compressed<C> {
                 let claimed = u32::from_be_bytes([*a, *b, *c, *d]);
                 let length = usize::try_from(claimed).unwrap_or(usize::MAX);
                 within(length, self.inner.limit())?;
-                // Never makes more room than it is allowed; more than that is an error of its own.
+                // Never allocates more than it may; a larger result is an error of its own.
                 let plain = decompress(small, length).map_err(CodecError::failed)?;
                 if plain.len() != length {
                     return Err(CodecError::failed("fewer bytes than were compressed"));
@@ -110,7 +111,7 @@ impl<V, C: Codec<V>> Codec<V> for Compressed<C> {
     }
 }
 
-/// One around another would have the other's form, and its bytes would be read for the other's.
+/// Nested compression would have the other's form, and its bytes would be read as the other's.
 fn is_compressed<V, C: Codec<V>>(inner: &C) -> bool {
     inner.form() & COMPRESSED != 0
 }

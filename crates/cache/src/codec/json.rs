@@ -18,12 +18,13 @@ impl Json {
         Self::version(0)
     }
 
-    /// JSON in this version of the value's shape: raise it whenever a field changes its meaning or can no longer be read.
+    /// JSON in this version of the value's shape. Raise the version whenever a field changes its
+    /// meaning or can no longer be read.
     pub const fn version(version: u8) -> Self {
         Self { version, limit: LIMIT }
     }
 
-    /// With another limit, in bytes.
+    /// Sets another limit, in bytes.
     #[must_use]
     pub const fn at_most(mut self, bytes: usize) -> Self {
         self.limit = bytes;

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Codec, CodecError, LIMIT, terse};
 
-/// Deepest nesting that is read, as in JSON: bytes of anybody must not exhaust the stack.
+/// Deepest nesting that is read, as in JSON: foreign bytes must not exhaust the stack.
 const DEPTH: usize = 128;
 
 /// Values as `MessagePack`, through serde: smaller than JSON, and faster to write and to read.
 ///
-/// Structs are written with the names of their fields, so that a field with a default can be added without a new version.
+/// Structs have the names of their fields: a field with a default needs no new version.
 #[derive(Debug, Clone, Copy)]
 pub struct MessagePack {
     version: u8,
@@ -24,13 +24,13 @@ impl MessagePack {
         Self::version(0)
     }
 
-    /// `MessagePack` in this version of the value's shape: raise it whenever a field changes its meaning or can no longer be
-    /// read.
+    /// `MessagePack` in this version of the value's shape. Raise the version whenever a field
+    /// changes its meaning or can no longer be read.
     pub const fn version(version: u8) -> Self {
         Self { version, limit: LIMIT }
     }
 
-    /// With another limit, in bytes.
+    /// Sets another limit, in bytes.
     #[must_use]
     pub const fn at_most(mut self, bytes: usize) -> Self {
         self.limit = bytes;
@@ -61,7 +61,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MessagePack {
         let mut reader = Deserializer::from_read_ref(bytes);
         reader.set_max_depth(DEPTH);
         let value = V::deserialize(&mut reader).map_err(|error| terse::message_pack(&error))?;
-        // The reader doesn't say where it stands, but nothing more can be read at the end.
+        // The reader does not report its position, but nothing more can be read at the end.
         match IgnoredAny::deserialize(&mut reader) {
             Err(Error::InvalidMarkerRead(_)) => Ok(value),
             _ => Err(CodecError::failed("bytes are left behind the value")),

@@ -6,8 +6,8 @@ use super::{Codec, CodecError, LIMIT};
 
 /// Bytes as they are: `Bytes`, `Vec<u8>`, and text as `String`.
 ///
-/// Writing `Bytes` copies nothing before the entry is put together. Reading copies once: what Redis answers shares its room
-/// with other answers, which a value in L1 would hold as well.
+/// An encode of `Bytes` copies nothing before the entry is put together. A decode copies once: a
+/// reply of Redis shares its memory with other replies, which a value in L1 would keep.
 #[derive(Debug, Clone, Copy)]
 pub struct RawBytes {
     limit: usize,
@@ -19,7 +19,7 @@ impl RawBytes {
         Self { limit: LIMIT }
     }
 
-    /// With another limit.
+    /// Sets another limit, in bytes.
     #[must_use]
     pub const fn at_most(mut self, bytes: usize) -> Self {
         self.limit = bytes;
@@ -33,7 +33,7 @@ impl Default for RawBytes {
     }
 }
 
-/// The form of all of them; what it means to the program is the program's business.
+/// One form for all of them, because the program interprets the bytes.
 const FORM: u8 = 3;
 
 impl Codec<Bytes> for RawBytes {

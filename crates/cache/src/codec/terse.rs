@@ -1,4 +1,4 @@
-//! What went wrong with a value, without what it says: errors go to events and logs, values may be anybody's secret.
+//! Errors of a codec without the value: errors go to events and logs, and values may be secret.
 
 use super::CodecError;
 

@@ -1,4 +1,4 @@
-//! A value behind one byte, its codec's version: for what lies in Redis in a place of its own, where no other codec writes.
+//! A value after its codec's version, one byte: for a Redis key that no other codec writes.
 
 use super::{Codec, CodecError};
 
@@ -14,7 +14,7 @@ pub(crate) fn pack<V: 'static>(codec: &dyn Codec<V>, value: &V) -> Result<Vec<u8
     Ok(packed)
 }
 
-/// `at` is where `packed` begins in what was read, for the error.
+/// `at` is the offset of `packed` in the bytes read, for the error.
 pub(crate) fn open<V: 'static>(codec: &dyn Codec<V>, packed: &[u8], at: usize) -> Result<V, CodecError> {
     let (found, value) = packed.split_first().ok_or(CodecError::NotAnEntry { at })?;
     match codec.version() {

@@ -1,31 +1,30 @@
-//! Which caller runs a load that its first caller tries to avoid: the first caller, until another
-//! one waits for the load.
+//! Which caller runs a load: the first caller, until another one waits for the load.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Has the load made in a task of its own.
+/// Starts the load in a task of its own.
 pub(crate) type GoOn = Box<dyn FnOnce() + Send>;
 
 /// A future runs only while it is polled, and its owner may hold it without polling it. So a load
-/// that others wait for must not depend on the future of one caller. The first of the waiters
-/// starts a task for it.
+/// that others wait for must not depend on the future of one caller. The first waiter starts a
+/// task.
 #[derive(Default)]
 pub(super) struct Duty(Mutex<State>);
 
 #[derive(Default)]
 enum State {
-    /// Nobody waits, and nobody has begun to look.
+    /// No caller waits, and none has begun to query.
     #[default]
     Open,
     Led(GoOn),
-    /// Somebody waits, or sees to it.
+    /// A caller waits, or takes care of it.
     Taken,
 }
 
 impl Duty {
-    /// Lets the first caller look by itself. If another caller waits already, a task starts at once
-    /// and the result is `false`.
+    /// Lets the first caller query by itself. If another caller waits already, a task starts at
+    /// once and the result is `false`.
     pub(super) fn lead(&self, go_on: GoOn) -> bool {
         {
             let mut state = self.state();
@@ -38,7 +37,7 @@ impl Duty {
         false
     }
 
-    /// Takes it over, from whoever leads.
+    /// Takes the duty over from the leader.
     pub(super) fn take(&self) -> Option<GoOn> {
         match std::mem::replace(&mut *self.state(), State::Taken) {
             State::Led(go_on) => Some(go_on),

@@ -1,4 +1,4 @@
-//! Loads under way: one table, so that misses on one key share one load.
+//! Loads in progress: one table, so that misses on one key share one load.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,14 +12,14 @@ use crate::text::Prehashed;
 
 const SHARDS: usize = 64;
 
-/// Fenced loads below which those that ended are not worth a walk.
+/// Number of fenced loads below which a walk to remove ended ones is not worth it.
 const PRUNE_FROM: usize = 64;
 
-/// How a caller came in.
+/// Result of a caller's entry.
 pub(crate) enum Entered<T> {
-    /// The value was there after all.
+    /// The value existed after all.
     Found(T),
-    /// Another caller's load is under way.
+    /// Another caller's load is in progress.
     Joined(Arc<Flight>),
     /// This caller must run the load.
     Started(Arc<Flight>),
@@ -32,7 +32,7 @@ type Shard = HashMap<Key, Vec<Arc<Flight>>, Prehashed>;
 /// keys.
 pub(crate) struct FlightTable {
     shards: Box<[Mutex<Shard>]>,
-    /// Those that run on, though they are no longer in the table.
+    /// Flights that continue although they are no longer in the table.
     fenced: Mutex<Vec<Weak<Flight>>>,
 }
 
@@ -58,8 +58,7 @@ impl FlightTable {
             return Entered::Found(found);
         }
         let flights = shard.entry(key.clone()).or_default();
-        // An inadmissible load started before an invalidation. No caller may join it, and it may
-        // not fill.
+        // An inadmissible load started before an invalidation: it may not be joined or fill.
         let fenced: Vec<_> = flights.extract_if(.., |flight| !admissible(flight) || flight.is_overtaken()).collect();
         self.run_on(fenced);
         if let Some(flight) = flights.iter().rfind(|flight| flight.kind == kind && is_joinable(flight)) {
@@ -70,7 +69,7 @@ impl FlightTable {
         Entered::Started(flight)
     }
 
-    /// Enters a flight that nobody joins: a write, which may fill only if nothing else did since.
+    /// Enters a flight that no caller joins: a write, which fills only if no other flight has.
     pub(crate) fn begin(&self, key: &Key, flight: &Arc<Flight>) {
         self.shard(key).entry(key.clone()).or_default().push(Arc::clone(flight));
     }
@@ -103,7 +102,7 @@ impl FlightTable {
         fill(present)
     }
 
-    /// Calls `fill` under the lock, with whether the load, which goes on, may fill.
+    /// Calls `fill` under the lock, with whether the load, which continues, may fill.
     pub(crate) fn amid<T>(&self, key: &Key, flight: &Arc<Flight>, fill: impl FnOnce(bool) -> T) -> T {
         let shard = self.shard(key);
         let may_fill = shard.get(key).is_some_and(|flights| flights.iter().any(|other| Arc::ptr_eq(other, flight)));
@@ -123,11 +122,11 @@ impl FlightTable {
         change()
     }
 
-    /// Ends the loads whose time is over; tells when that of the next one is.
+    /// Ends the loads whose time is over. Returns when that of the next one is.
     pub(crate) fn cut_off(&self, now: Duration) -> Option<Duration> {
         let (mut overdue, mut next) = (Vec::new(), None::<Duration>);
         let mut is_over = |flight: &Arc<Flight>| {
-            // One without a limit is about to get it, and rings then.
+            // A load without a limit is about to get it, and rings then.
             let Some((at, _)) = flight.limit.get() else { return false };
             if *at > now {
                 next = Some(next.map_or(*at, |next| next.min(*at)));
@@ -151,7 +150,7 @@ impl FlightTable {
         next
     }
 
-    /// Keeps hold of loads that are no longer in the table, so that they too are ended in time.
+    /// Keeps loads that are no longer in the table, so that they too are ended in time.
     fn run_on(&self, flights: impl IntoIterator<Item = Arc<Flight>>) {
         let mut flights = flights.into_iter().peekable();
         if flights.peek().is_none() {
@@ -169,8 +168,7 @@ impl FlightTable {
     }
 
     /// Notifies every load of the key that the key was changed in L2, then calls `look` under the
-    /// lock under which fills are made. Returns the loads with a stale value that may be older than
-    /// the change.
+    /// lock under which fills are made. Returns the loads whose stale value may be older.
     pub(crate) fn notice<T>(&self, key: &Key, look: impl FnOnce() -> T) -> (T, Vec<(Arc<Flight>, Slot)>) {
         let shard = self.shard(key);
         let mut stale = Vec::new();

@@ -1,4 +1,4 @@
-//! What a load brought nothing to keep for: what L2 still holds of it goes too, stale or about to be.
+//! Deletes from L2 the value of a key for which a load returned nothing: it is, or will be, stale.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::class::Class;
 use crate::key::Key;
 
 impl L2 {
-    /// Deletes what L2 holds of these keys, under the fences of the load that brought nothing for them. What was changed
-    /// meanwhile stays; where L2 can't be told, what it holds lasts until its time is over.
+    /// Deletes what L2 holds of these keys, under the fences of the load that returned nothing for
+    /// them. Values that changed meanwhile stay. If L2 is away, its value expires.
     pub(crate) async fn forget_absent(
         self: &Arc<Self>,
         tickets: &mut Tickets,
@@ -27,9 +27,12 @@ impl L2 {
         self.forget_loaded(tickets, keys.map(|key| (key, false)), patience).await;
     }
 
-    /// Deletes what L2 holds of a key whose load brought what is kept nowhere, and has all processes told. What was changed
-    /// meanwhile stays. What can't be told is owed, as an invalidation, where something is known to have been there: a mere read
-    /// owes nothing, else an outage would fill the book with keys that nobody ever kept, until everything is invalidated in their place.
+    /// Deletes what L2 holds of a key whose load returned a value that is not stored, and notifies
+    /// all processes. A value that changed meanwhile stays.
+    ///
+    /// If the notification fails, it is owed like an invalidation, provided that a value is known
+    /// to have existed. A mere read owes nothing. Otherwise an outage would fill the debts with
+    /// keys that were never stored, until they are replaced by an invalidation of everything.
     pub(crate) async fn clear(
         self: &Arc<Self>,
         key: &Key,
@@ -47,7 +50,7 @@ impl L2 {
         }
     }
 
-    /// As [`clear`](Self::clear), for several keys of a batch, each with whether something was there.
+    /// Like [`clear`](Self::clear), for several keys of a batch, each with whether L2 had a value.
     pub(crate) async fn clear_many(
         self: &Arc<Self>,
         class: &Class,
@@ -68,7 +71,8 @@ impl L2 {
         owing.settled_but(&keys.iter().filter(|(key, _)| !told.contains(key)).map(|(key, _)| key.clone()).collect());
     }
 
-    /// With each key comes whether all processes are told, whatever there was. Tells of which keys L2 has heard.
+    /// Each key comes with whether all processes are notified even if there was no value. Returns
+    /// the keys that L2 has processed.
     async fn forget_loaded<'a>(
         self: &Arc<Self>,
         tickets: &mut Tickets,
@@ -90,14 +94,15 @@ impl L2 {
     }
 }
 
-/// Whether other processes may hold values of the class of which this one knows nothing. Where it has no lifetime they are not told at
-/// each load, or whoever joins one of theirs would have to load again.
+/// Whether other processes may hold values of the class that this process does not know of. A class
+/// without a lifetime does not notify them at each load. Otherwise every caller that joins one of
+/// their loads would have to load again.
 fn is_kept(class: &Class) -> bool {
     !class.ttl.ttl().is_zero()
 }
 
 impl RedisTier {
-    /// Deletes values under these fences. The other processes are told of those that there were, or always where that is said.
+    /// Deletes values under these fences. Notifies others of those that existed, or always if set.
     pub(super) async fn forget_under(&self, fences: &[(Fenced, bool)], patience: &mut Patience) -> Answered<()> {
         let item = |(Fenced { key, fence, past }, always): &(Fenced, bool)| Item {
             names: vec![self.names.value(key), self.names.fence(key)],
@@ -105,7 +110,7 @@ impl RedisTier {
             bytes: 0,
         };
         let items = fences.iter().map(item).collect();
-        // A replica may hold on to what goes here.
+        // A replica may still hold the deleted value.
         let _changing = self.changing(fences.iter().map(|(fenced, _)| &fenced.key));
         let mut done = run_many(&self.client, &self.scripts.absent_many, &[], items, 1, patience).await;
         let is_to_tell = |answer: &Option<Vec<Value>>| {
@@ -117,7 +122,7 @@ impl RedisTier {
         if !names.is_empty()
             && let Err(error) = patience.spend(self.ways.tell_all(&names)).await
         {
-            // Not told, it counts as not done.
+            // A key whose notification failed counts as not done.
             done.answers.iter_mut().for_each(|answer| *answer = None);
             done.failures.push(error);
         }

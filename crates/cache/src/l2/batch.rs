@@ -1,4 +1,4 @@
-//! The steps of the protocol for many keys at once. Each does for every key what its single sibling does.
+//! The steps of the protocol for many keys. Each does for every key what its single-key step does.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -19,40 +19,40 @@ use super::tier::{RedisTier, millis};
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// Tags whose generations one command reads.
+/// Number of tags whose generations one command reads.
 const TAGS: usize = 256;
 
-/// Longer than the client lets any command take.
+/// Longer than the client's limit of any command.
 pub(super) const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A key to be looked at, with the head of an entry that turned out to be invalid.
+/// A key to read, with the head of an entry that is known to be invalid.
 pub(super) struct Look<'a> {
     pub(super) key: &'a Key,
     pub(super) reject: Option<Bytes>,
 }
 
-/// What a load brought, and the fence under which it may be stored.
+/// Result of a load, with the fence under which it may be stored.
 pub(super) struct FillOne {
     pub(super) key: Key,
     pub(super) fence: String,
     pub(super) new: New,
 }
 
-/// What a caller brought, with its place among the others and the names of value and fence.
+/// Value of a caller, with its index and the names of value and fence.
 struct Put {
     index: usize,
     names: [String; 2],
     new: New,
 }
 
-/// The answer of a look before its tags are compared.
+/// Result of a read before its tags are compared.
 pub(super) enum Seen {
     Entry { entry: Entry, left: Duration, head: Bytes },
     Done(Looked),
 }
 
 impl Seen {
-    /// What a replica answered, if it is an entry.
+    /// Reply of a replica. `None` if it is not an entry.
     pub(super) fn peeked(values: Vec<Value>) -> Option<Self> {
         let mut values = values.into_iter();
         let bytes = values.next()?.into_optional_bytes().ok()??;
@@ -63,7 +63,7 @@ impl Seen {
 }
 
 impl RedisTier {
-    /// Reads keys; with a `fence` it takes part in the loads of those that have no value, without one it only reads.
+    /// Reads keys. With a `fence`, also joins the loads of keys that have no value.
     pub(super) async fn look_many(
         &self,
         looks: &[Look<'_>],
@@ -110,7 +110,7 @@ impl RedisTier {
         }
     }
 
-    /// Compares what entries carry with what is in force.
+    /// Compares the marks of entries with those in force.
     pub(super) async fn judge(
         &self,
         seen: Vec<Option<Seen>>,
@@ -146,7 +146,7 @@ impl RedisTier {
         Ok(judged.collect())
     }
 
-    /// The generations of those tags that have one.
+    /// Returns the generations of those tags that have one.
     pub(super) async fn current(&self, tags: Vec<Tag>) -> Result<HashMap<Tag, Bytes>, Error> {
         let step = if self.client.topology() == Topology::Cluster { 1 } else { TAGS };
         let mut reads = Vec::with_capacity(tags.len().div_ceil(step));
@@ -165,7 +165,7 @@ impl RedisTier {
         Ok(generations)
     }
 
-    /// Stores what a load brought, but for what was invalidated meanwhile.
+    /// Stores loaded values, except those invalidated meanwhile.
     pub(super) async fn fill_many(
         &self,
         fills: Vec<FillOne>,
@@ -218,9 +218,9 @@ impl RedisTier {
         (answers, failures)
     }
 
-    /// Stores what a caller brought, whatever is there; tells for each key whether it is done.
+    /// Stores values of a caller unconditionally. Returns for each key whether it is stored.
     ///
-    /// What needs one server to be stored does not wait for another, so that one that hangs fails no more than what needs it.
+    /// Keys of one server do not wait for another, so a server that hangs fails only its own keys.
     pub(super) async fn put_many(
         &self,
         puts: Vec<(Key, New)>,
@@ -246,7 +246,7 @@ impl RedisTier {
         (done, failures)
     }
 
-    /// The servers without which this can't be stored, besides that of the epoch.
+    /// Returns the servers that are needed to store this, besides that of the epoch.
     fn needed_by(&self, name: &str, new: &New) -> Vec<String> {
         if self.client.topology() != Topology::Cluster {
             return Vec::new();
@@ -258,14 +258,14 @@ impl RedisTier {
         servers
     }
 
-    /// Tells which of them are stored, by their index.
+    /// Returns the indexes of the stored values.
     async fn put_group(&self, puts: Vec<Put>, patience: &mut Patience) -> (Vec<usize>, Vec<Impatience<Failure>>) {
         let (started, [mut one, mut two, mut three]) = (Instant::now(), [(); 3].map(|()| patience.clone()));
         let names: Vec<&str> = puts.iter().map(|put| put.names[0].as_str()).collect();
         let bounds = one.spend(self.bounds(&names, patience.left()));
         let carried = two.spend(self.carry(puts.iter().map(|put| &put.new)));
         let (carried, epoch, bounds) = join3(carried, three.spend(self.open_epoch()), bounds).await;
-        // Once, for what took longest of the three.
+        // Charged once, for the longest of the three.
         patience.charge(started.elapsed());
         let (carried, epoch, bounds) = match (carried, epoch, bounds) {
             (Ok(carried), Ok(epoch), Ok(bounds)) => (carried, epoch, bounds),
@@ -292,7 +292,7 @@ impl RedisTier {
         (done.collect(), failures)
     }
 
-    /// Deletes values and fences; tells for each key whether it is done.
+    /// Deletes values and fences. Returns for each key whether it is done.
     pub(super) async fn forget_many(&self, keys: &[&Key], patience: &mut Patience) -> Answered<()> {
         let _changing = self.changing(keys.iter().copied());
         let mut items = Vec::with_capacity(keys.len());
@@ -306,7 +306,7 @@ impl RedisTier {
         Answered { answers, failures: forgotten.failures }
     }
 
-    /// Tells the other processes of what was changed. Where that fails, it counts as not done.
+    /// Notifies the other processes of changes. If that fails, the change counts as not done.
     async fn tell<T>(&self, values: &[String], changed: &mut Answered<T>, patience: &mut Patience) {
         let done = values.iter().zip(&changed.answers).filter(|(_, answer)| answer.is_some());
         let names: Vec<&str> = done.map(|(value, _)| value.as_str()).collect();
@@ -318,7 +318,7 @@ impl RedisTier {
 
     /// Deletes values and fences, each step bounded by the client's time-out alone.
     ///
-    /// After an error it is not known of which keys L2 has heard.
+    /// After an error it is not known which keys L2 has processed.
     pub(super) async fn forget_all(&self, keys: &[&Key]) -> Result<(), Error> {
         if let [key] = keys {
             return self.forget(key).await;
@@ -326,7 +326,7 @@ impl RedisTier {
         self.forget_many(keys, &mut Patience::new(FOREVER)).await.heard()
     }
 
-    /// Gives fences back; tells for each key whether it was still in force.
+    /// Gives fences back. Returns for each key whether its fence was still in force.
     pub(super) async fn release_many(&self, fences: &[(Key, String)], patience: &mut Patience) -> Answered<bool> {
         let mut items = Vec::with_capacity(fences.len());
         for (key, fence) in fences {
@@ -337,7 +337,7 @@ impl RedisTier {
         Answered { answers, failures: released.failures }
     }
 
-    /// Whether what lies under the keys are these very entries.
+    /// Whether the keys hold exactly these entries.
     pub(super) async fn hold_many(&self, keys: &[(&Key, EntryId)], patience: &mut Patience) -> Answered<bool> {
         let mut items = Vec::with_capacity(keys.len());
         for (key, _) in keys {
@@ -352,7 +352,7 @@ impl RedisTier {
         Answered { answers: heads.answers.into_iter().zip(keys).map(is_same).collect(), failures: heads.failures }
     }
 
-    /// The generations of all tags that are about to be carried, made where they are missing, for the longest lifetime.
+    /// Generations of all tags to be carried, created if missing, for the longest lifetime.
     async fn carry(&self, news: impl Iterator<Item = &New>) -> Result<HashMap<Tag, Bytes>, Error> {
         let mut longest: HashMap<Tag, Duration> = HashMap::new();
         for new in news {
@@ -382,7 +382,7 @@ impl RedisTier {
     }
 }
 
-/// The names of the values that these items change.
+/// Returns the names of the values that these items change.
 pub(super) fn values_of(items: &[Item]) -> Vec<String> {
     items.iter().filter_map(|item| item.names.first().cloned()).collect()
 }
@@ -395,9 +395,9 @@ fn seen(values: Vec<Value>, fence: &str) -> Result<Seen, Error> {
         let in_force = second.into_text()?;
         return Ok(Seen::Done(Looked::Fenced { is_first: in_force == fence, fence: in_force }));
     };
-    // Below zero it has no expiry, which nobody here wrote.
+    // Negative if it has no expiry. This crate never writes such an entry.
     let left = Duration::from_millis(u64::try_from(second.as_int()?).unwrap_or_default());
-    // What somebody else wrote may be shorter.
+    // A foreign value may be shorter.
     let head = bytes.slice(..bytes.len().min(HEAD));
     Ok(match Entry::decode(&bytes) {
         Ok(entry) => Seen::Entry { entry, left, head },

@@ -1,4 +1,4 @@
-//! Invalidations that L2 has not heard of yet: one per key or tag, bounded, told again until it has.
+//! Invalidations that L2 has not processed: one per key or tag, bounded, retried until it has.
 
 use std::collections::HashMap;
 use std::mem;
@@ -12,25 +12,25 @@ use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::tag::Tag;
 
-/// More than this many are replaced by one that clears everything.
+/// If there are more, one debt that clears everything replaces them.
 const LIMIT: usize = 10_000;
-/// Something to be invalidated in L2.
+/// An invalidation for L2.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Debt {
     Key(Key),
-    /// What is there counts as stale from now on.
+    /// The value counts as stale from now on.
     Expired(Key),
     Tag(Tag),
     Pattern(Pattern, Option<String>),
     Class(String),
     All,
-    /// No invalidation: an entry that is to be put there, and to stay.
+    /// Not an invalidation: an entry that must be stored, and stays.
     #[cfg(feature = "sessions")]
     End(End),
 }
 
 impl Debt {
-    /// Whether it comes behind all others, which could undo it, and is covered by none.
+    /// Whether it is paid after all others, which could undo it, and is covered by none.
     fn is_last(&self) -> bool {
         #[cfg(feature = "sessions")]
         return matches!(self, Self::End(_));
@@ -53,7 +53,7 @@ impl Debt {
 
 #[derive(Default)]
 struct Book {
-    /// Numbered, so that what is owed anew while it is being paid stays owed.
+    /// Numbered, so that a debt that is added again while it is being paid stays.
     debts: HashMap<Debt, u64>,
     next: u64,
     is_paying: bool,
@@ -62,7 +62,7 @@ struct Book {
 impl Book {
     fn owe(&mut self, debt: Debt) {
         self.next += 1;
-        // Everything covers whatever comes after it as well, since it is yet to be paid.
+        // Everything covers later debts as well, since it is not paid yet.
         let debt = if !debt.is_last() && self.debts.contains_key(&Debt::All) { Debt::All } else { debt };
         self.debts.insert(debt, self.next);
         if self.debts.len() > LIMIT {
@@ -75,11 +75,11 @@ impl Book {
     }
 }
 
-/// What is owed, one per key or tag.
+/// Pending invalidations, one per key or tag.
 #[derive(Default)]
 pub(super) struct Debts {
     book: Mutex<Book>,
-    /// How many, to be read without the lock.
+    /// Number of debts, readable without the lock.
     count: AtomicUsize,
 }
 
@@ -88,25 +88,25 @@ impl Debts {
         self.count.load(Ordering::SeqCst) as u64
     }
 
-    /// Takes debts on.
+    /// Adds debts.
     pub(super) fn add(&self, debts: impl IntoIterator<Item = Debt>) {
         let mut book = self.book();
         debts.into_iter().for_each(|debt| book.owe(debt));
         self.count.store(book.debts.len(), Ordering::SeqCst);
     }
 
-    /// Takes the payer's duty, if there is something to pay and nobody has it.
+    /// Takes the payer's role if there is something to pay and no task has the role.
     pub(super) fn begin_paying(&self) -> bool {
         let mut book = self.book();
         !book.debts.is_empty() && !mem::replace(&mut book.is_paying, true)
     }
 
-    /// Gives the payer's duty back, whatever is left.
+    /// Gives the payer's role back, whatever is left.
     pub(super) fn stop_paying(&self) {
         self.book().is_paying = false;
     }
 
-    /// Ends the payer's duty if nothing is left.
+    /// Ends the payer's role if nothing is left.
     pub(super) fn is_settled(&self) -> bool {
         let mut book = self.book();
         book.is_paying = !book.debts.is_empty();

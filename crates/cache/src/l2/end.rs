@@ -1,4 +1,4 @@
-//! An entry that says that something is over.
+//! An entry that marks an end.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::new::New;
 use crate::key::Key;
 
-/// An entry that stays where it is put, and is owed as such: a deleted key in its place could be written again.
+/// An entry that stays, and is owed as such. A deleted key in its place could be written again.
 #[derive(Clone)]
 pub(crate) struct End {
     pub(super) key: Key,

@@ -1,12 +1,14 @@
-//! An entry of L2 as bytes: who wrote it under which generations, and the value.
+//! An entry of L2 as bytes: its author, its generations, and the value.
 //!
 //! ```text
-//! format 1 byte, id 8, class (length 2, text), epoch (length 2, bytes), moves of the class 8, ms of life 8, ms of grace 8,
-//! tags (count 2; each: length 2, text, generation (length 2, digits)), codec's form 1, its version 1, value,
-//! date (16 digits)
+//! format 1 byte, id 8, class (length 2, text), epoch (length 2, bytes), moves of the class 8,
+//! ms of life 8, ms of grace 8, tags (count 2; each: length 2, text, generation (length 2, digits)),
+//! codec's form 1, its version 1, value, date (16 digits)
 //! ```
-//! Numbers are big-endian. The date is the server's time in µs at which Redis lets go of the entry: who has no more than the
-//! bytes knows by it for how long they are good. It is the server's script that appends it.
+//!
+//! Numbers are big-endian. The date is the server's time in µs at which Redis expires the entry. A
+//! reader that has only the bytes knows from it how long they are valid. The server's script
+//! appends the date.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -16,16 +18,16 @@ use bytes::Bytes;
 use crate::codec::{CodecError, Format};
 use crate::tag::Tag;
 
-/// The form of what stands around the value.
+/// Form of the bytes around the value.
 pub(super) const FORMAT: u8 = 3;
 
-/// Bytes that tell one entry from every other: the format and the id.
+/// Bytes that distinguish one entry from every other: the format and the id.
 pub(crate) const HEAD: usize = 9;
 
 /// Digits of the date.
 const DATE: usize = 16;
 
-/// Names one fill, so that a process knows whether what lies in L2 is what it holds.
+/// Id of one fill. A process compares it to find out whether L2 holds the same entry as L1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntryId(pub(crate) NonZeroU64);
 
@@ -36,19 +38,19 @@ impl EntryId {
         head
     }
 
-    /// What the entry is called once it was expired by hand: the script adds one to the first byte. No two entries share what is
-    /// left, so that nobody takes one for the other.
+    /// Returns the id of the entry after it was expired by hand: the script adds one to the first
+    /// byte. No two entries share the remaining bytes, so they cannot be confused.
     pub(crate) fn expired(self) -> Option<Self> {
         NonZeroU64::new(self.0.get().wrapping_add(1 << 56)).map(Self)
     }
 
-    /// What an entry that was expired by hand was called before.
+    /// Returns the id that an entry had before it was expired by hand.
     pub(crate) fn fresh(self) -> Option<Self> {
         NonZeroU64::new(self.0.get().wrapping_sub(1 << 56)).map(Self)
     }
 }
 
-/// What an entry says of itself.
+/// Metadata of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) id: EntryId,
@@ -56,14 +58,14 @@ pub(super) struct Entry {
     pub(super) class: Bytes,
     pub(super) epoch: Bytes,
     pub(super) class_moves: u64,
-    /// The most that Redis keeps it, from when it was stored, or expired by hand.
+    /// Maximum time that Redis keeps it, from when it was stored or expired by hand.
     pub(super) life: Duration,
     /// The last part of its life in Redis, in which it is stale.
     pub(super) grace: Duration,
     pub(super) tags: Vec<(Tag, Bytes)>,
     pub(super) codec: Format,
     pub(super) value: Bytes,
-    /// The server's time in µs at the end of its life; what is to be stored has none yet.
+    /// The server's time in µs at the end of its life; a value to be stored has none yet.
     pub(super) date: u64,
 }
 
@@ -121,14 +123,14 @@ impl Entry {
         str::from_utf8(&self.class).unwrap_or_default()
     }
 
-    /// For how much longer Redis keeps it, when the server's clock shows `now`: never longer than it did at first, whatever that
-    /// clock has done since.
+    /// Returns how much longer Redis keeps the entry when the server's clock shows `now`. Never
+    /// more than its first lifetime, even if that clock was set back.
     pub(super) fn left(&self, now: u64) -> Duration {
         Duration::from_micros(self.date.saturating_sub(now)).min(self.life)
     }
 }
 
-/// The class in the first bytes of an entry, which need not be all of it.
+/// Returns the class in the first bytes of an entry, which may be incomplete.
 pub(super) fn class_of(start: &Bytes) -> Option<String> {
     let mut reader = Reader { bytes: start, at: HEAD, end: start.len() };
     str::from_utf8(reader.counted_bytes().ok()?).ok().map(str::to_owned)

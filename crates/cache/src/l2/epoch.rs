@@ -1,4 +1,4 @@
-//! The epoch: one hash that tells which entries belong to the installation as it is now, and what has moved in it.
+//! The epoch: one hash with the current installation of entries, and what has moved in it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::names::Names;
 /// The epoch outlives every entry.
 pub(super) const EPOCH: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// What the key `ce` said at one moment.
+/// Content of the key `ce` at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Epoch {
     id: Option<Bytes>,
@@ -27,7 +27,7 @@ impl Epoch {
         self.id.as_ref() == Some(carried)
     }
 
-    /// What an entry of it carries.
+    /// The id that entries of this epoch carry.
     pub(super) fn id(&self) -> Bytes {
         self.id.clone().unwrap_or_default()
     }
@@ -37,7 +37,7 @@ impl Epoch {
         self.id == other.id
     }
 
-    /// With other fields as well; of another epoch they make it one to which no entry belongs.
+    /// Merges other fields. Fields of another epoch result in one to which no entry belongs.
     pub(super) fn with(mut self, other: Self) -> Self {
         if self.id != other.id {
             self.id = None;
@@ -89,7 +89,7 @@ impl Epoch {
     }
 }
 
-/// A count as Redis writes it. What is no count is foreign and equals nothing that was counted.
+/// Parses a count that Redis wrote. Any other text is foreign and equals no count.
 fn number(digits: &Bytes) -> u64 {
     str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)
 }

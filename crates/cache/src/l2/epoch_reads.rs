@@ -1,4 +1,4 @@
-//! The epoch asked for: some fields of it, or the whole of it.
+//! Reads of the epoch: some of its fields, or all.
 
 use tidegate_redis::{Command, Error, Value};
 
@@ -6,12 +6,12 @@ use super::epoch::{EPOCH, Epoch};
 use super::tier::{RedisTier, is_foreign, millis};
 
 impl RedisTier {
-    /// Only these fields of the epoch, and the epoch itself.
+    /// Returns only these fields of the epoch, and the epoch itself.
     pub(super) async fn epoch_fields(&self, fields: &[&str]) -> Result<Epoch, Error> {
         let command = Command::new("HMGET").key(self.names.epoch()).arg("e").idempotent();
         let command = fields.iter().fold(command, |command, field| command.arg(*field));
         let mut values = match self.client.execute(command).await {
-            // To no epoch belongs no entry, and the next load makes one.
+            // No entry belongs to a missing epoch, and the next load creates one.
             Err(error) if is_foreign(&error) => Vec::new(),
             other => other?.into_array()?,
         }
@@ -34,7 +34,7 @@ impl RedisTier {
         Epoch::of(fields)
     }
 
-    /// The whole epoch as it is, which may be none, and what the clock of its server showed, in µs.
+    /// Returns the whole epoch, which may be missing, and the clock of its server in µs.
     pub(super) async fn read_epoch(&self) -> Result<(Epoch, u64), Error> {
         let answer = self.client.run(&self.scripts.epoch_read, &[self.names.epoch()], Vec::new()).await?;
         let mut answer = answer.into_array()?.into_iter();

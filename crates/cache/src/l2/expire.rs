@@ -10,9 +10,9 @@ use super::tier::RedisTier;
 use crate::key::Key;
 
 impl RedisTier {
-    /// Lets what lies under the keys count as stale, and deletes fences, each step bounded by the client's time-out alone.
+    /// Marks values as stale and deletes fences. The client's time-out bounds each step.
     ///
-    /// After an error it is not known of which keys L2 has heard.
+    /// After an error it is not known which keys L2 has processed.
     pub(super) async fn expire_all(&self, keys: &[&Key]) -> Result<(), Error> {
         if keys.is_empty() {
             return Ok(());

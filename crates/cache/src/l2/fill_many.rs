@@ -1,4 +1,4 @@
-//! What a batch stores in L2: under the fences of its loads, or because a caller says so.
+//! Values that a batch stores in L2, under the fences of its loads or for a caller.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::fill::Fill;
 use crate::key::Key;
 
 impl L2 {
-    /// Stores what a load brought for these keys. The answer of a key is `None` if L1 must not keep
+    /// Stores the loaded values of these keys. The result of a key is `None` if L1 must not keep
     /// its value either. `began` is as in [`fill`](Self::fill), for each key.
     pub(crate) async fn fill_many<V: 'static>(
         self: &Arc<Self>,
@@ -38,7 +38,7 @@ impl L2 {
         let Some(mut tickets) = tickets.filter(|_| !self.owes()) else { return marks };
         let (mut ready, mut indexes, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
         for (index, ((key, _), fill)) in wanted.iter().copied().zip(fills).enumerate() {
-            // Without a ticket L2 could not be asked for this key.
+            // Without a ticket, L2 could not be queried for this key.
             let Some(fence) = tickets.fence(key) else { continue };
             match self.pack(&class.ttl, codec, fill) {
                 Ok(new) => {
@@ -62,7 +62,7 @@ impl L2 {
             }
         }
         let (filled, failures) = self.tier.fill_many(ready, &tickets.epoch, patience).await;
-        // What can be known here says that those are good: so L1 serves on, for its capped time.
+        // As far as this process knows, the values are good. So L1 serves them for its capped time.
         failures.iter().for_each(|error| self.failed("fill", error));
         let mut asked: Vec<(usize, EntryId, u64)> = Vec::with_capacity(indexes.len());
         for (index, filled) in indexes.into_iter().zip(filled) {
@@ -71,8 +71,7 @@ impl L2 {
                     tickets.ended(wanted[index].0);
                     asked.push((index, id, noticed[index]));
                 }
-                // The fence still stands if a tag of it was invalidated, and may stand if L2 was
-                // not reached.
+                // The fence may be in force if a tag was invalidated or L2 was not reached.
                 Some(Filled::Refused) => marks[index] = None,
                 None => {}
             }
@@ -84,8 +83,8 @@ impl L2 {
         marks
     }
 
-    /// Stores what a caller brought, if L1 accepted it. Otherwise, and if it can't be stored, the
-    /// key is invalidated instead, at once or as soon as possible.
+    /// Stores the values of a caller, if L1 accepted them. Otherwise, and if a value cannot be
+    /// stored, its key is invalidated instead, at once or as soon as possible.
     pub(crate) async fn put_many(self: &Arc<Self>, puts: Vec<(Key, Option<New>)>) {
         let mut patience = self.patience_for(puts.len());
         let owing = self.owing(puts.iter().map(|(key, _)| Debt::Key(key.clone())).collect());

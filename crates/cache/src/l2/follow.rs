@@ -1,5 +1,4 @@
-//! Notices of changes in L2. They come from the server. If it refuses, they come from what
-//! processes publish.
+//! Notices of changes in L2, from the server, or from processes that publish if it refuses.
 
 use std::sync::Arc;
 
@@ -20,8 +19,7 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Notes that the current way failed. Returns whether both ways have failed, so that it is time
-    /// for a pause.
+    /// Notes that the current way failed. Returns whether both have, so that a pause is due.
     pub(crate) fn are_over(&mut self) -> bool {
         let were_both = std::mem::replace(&mut self.refused, self.tried).is_some();
         if were_both {
@@ -31,33 +29,33 @@ impl Attempts {
     }
 }
 
-/// Hears of changes.
+/// Receives changes.
 pub(crate) struct Following {
     tracking: Tracking,
 }
 
-/// Something that was heard.
+/// A received notice.
 pub(crate) struct Word(Notice);
 
 impl Following {
-    /// The next word; none where the server refuses, or whoever listened has ended.
+    /// Returns the next word. `None` if the server refuses, or the listener has ended.
     pub(crate) async fn next(&mut self) -> Option<Word> {
         self.tracking.recv().await.filter(|notice| *notice != Notice::Refused).map(Word)
     }
 }
 
-/// Whether a class is written so in a mark.
+/// Whether a mark names this class.
 pub(crate) fn is_named(class: &str, mark: &str) -> bool {
     names::escaped(class) == mark
 }
 
-/// What was allowed until now.
+/// The server refuses what it allowed until now.
 #[derive(Debug, thiserror::Error)]
 #[error("Redis does not let this process hear of changes any more")]
 struct Forbidden;
 
 impl L2 {
-    /// Tries to follow; none where that is refused, or Redis is away.
+    /// Tries to follow. `None` if the server refuses, or Redis cannot be reached.
     pub(crate) async fn start_following(self: &Arc<Self>, attempts: &mut Attempts) -> Option<Following> {
         let tier = &self.tier;
         tier.replicas.iter().for_each(|replicas| replicas.start(&tier.client));
@@ -81,31 +79,31 @@ impl L2 {
         }
     }
 
-    /// Forgets what was remembered of what is in force: what changed before was not heard.
+    /// Forgets all remembered replies, because notices of earlier changes were missed.
     pub(crate) fn forget_what_was_said(&self) {
         self.tier.recall.drop_all();
     }
 
-    /// From now on what is remembered may be believed.
+    /// From now on, remembered replies may be used.
     pub(crate) fn is_followed_by(&self, following: &Following) {
         self.follows(Some(following.tracking.watch_complete()));
     }
 
-    /// The server took back that this process may hear of changes.
+    /// The server has withdrawn the permission to follow.
     pub(crate) fn was_forbidden_to_follow(&self) {
         self.failed("follow", &Forbidden);
     }
 
-    /// Believes nothing that is remembered, until it is followed again.
+    /// Ignores all remembered replies until it is followed again.
     pub(crate) fn is_not_followed(&self) {
         self.follows(None);
         self.tier.recall.drop_all();
-        // Where publishing was chosen, it stays.
+        // If publishing was chosen, it stays.
         self.tier.ways.doubt();
     }
 
-    /// Takes in a notice before L1 drops what it covers. A read that used the earlier memory and
-    /// lands after the drop began before it.
+    /// Processes a notice before L1 drops the values that it covers. A read that used the earlier
+    /// memory and lands after the drop began before it.
     pub(crate) fn take_in(&self, word: &Word) -> Option<Meaning> {
         let Notice::Key(key) = &word.0 else {
             self.tier.changes_everything();
@@ -114,7 +112,7 @@ impl L2 {
         };
         let meaning = self.tier.names.meaning(key)?;
         match &meaning {
-            // Comparisons find what tags and classes touch.
+            // Comparisons find the values of tags and classes.
             Meaning::Tag(tag) => self.tier.recall.drop_tag(tag),
             Meaning::Class(_) => self.tier.recall.drop_epoch(),
             Meaning::Pattern(pattern, _) => self.tier.changes_matching(pattern),
@@ -127,7 +125,7 @@ impl L2 {
         Some(meaning)
     }
 
-    /// Whether L2 still holds this very entry, by the one name or the other.
+    /// Whether L2 still holds exactly this entry, under either id.
     pub(crate) async fn holds(&self, key: &Key, id: EntryId, other: Option<EntryId>) -> bool {
         matches!(self.tier.holds(key, id, other).await, Ok(true))
     }

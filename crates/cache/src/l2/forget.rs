@@ -1,4 +1,4 @@
-//! Invalidation in L2, each kind one step; of a pattern in `pattern`, of many keys in `batch`.
+//! Invalidation in L2, each kind in one step; patterns are in `pattern`, many keys in `batch`.
 
 use futures_util::future::try_join_all;
 use tidegate_redis::{Arg, Client, Error, Topology};
@@ -31,7 +31,7 @@ impl RedisTier {
             let slot = Client::slot_of(&epoch);
             let pairs = tags.iter().flat_map(|tag| [self.names.generation(tag), self.names.tag_mark(tag)]);
             let all = std::iter::once(epoch).chain(pairs).map(Arg::from).chain(cells).collect();
-            // Of several slots, which do not exist on one server.
+            // The keys have several slots, which does not matter on one server.
             self.client.run_in(slot, &self.scripts.tags_move, 1 + 2 * tags.len(), all).await?;
         } else {
             self.client.run(&self.scripts.epoch_move, &[self.names.epoch()], cells.collect()).await?;

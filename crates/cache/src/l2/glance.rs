@@ -1,6 +1,6 @@
-//! The short way to a hit: a plain `GET`, judged by what Redis said a moment ago.
+//! The short way to a hit: a plain `GET`, compared with recent replies of Redis.
 //!
-//! Everything else is left to the full query, which gets all from Redis at once: a missing value,
+//! Everything else is left to the full query, which reads all from Redis at once: a missing value,
 //! an epoch, class or tag that differs from memory, a value past its lifetime.
 
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use crate::inquiry::Inquiry;
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// What a glance found.
+/// Result of a glance.
 pub(crate) struct Glance<V> {
     pub(crate) fill: Fill<V>,
-    /// None when L1 must not keep it.
+    /// `None` if L1 must not keep it.
     pub(crate) mark: Option<Mark>,
 }
 
-/// A glance under way, and what it may spend.
+/// A glance in progress, and its remaining time.
 #[derive(Clone)]
 pub(crate) struct Glancing {
     patience: Patience,
@@ -40,7 +40,7 @@ pub(crate) struct Glancing {
 }
 
 impl Glancing {
-    /// What it left.
+    /// Returns the time that the glance left.
     pub(crate) fn left(&self) -> Patience {
         let mut patience = self.patience.clone();
         patience.charge(self.started.elapsed());
@@ -49,7 +49,7 @@ impl Glancing {
 }
 
 impl L2 {
-    /// Whether a plain `GET` can be believed. Where replicas may be read, they are asked first.
+    /// Whether a plain `GET` can be trusted. If replicas may be read, they are queried first.
     pub(crate) fn may_glance(self: &Arc<Self>) -> bool {
         self.tier.replicas.is_none() && !self.owes() && self.is_following()
     }
@@ -58,7 +58,7 @@ impl L2 {
         Glancing { patience: self.patience(), started: Instant::now() }
     }
 
-    /// Returns what a plain `GET` can tell, and counts a hit. `None` if a full query is needed.
+    /// Returns the result of a plain `GET`, and counts a hit. `None` if a full query is needed.
     pub(crate) async fn glance<V: 'static>(
         &self,
         key: &Key,
@@ -95,13 +95,12 @@ impl L2 {
 }
 
 impl RedisTier {
-    /// Returns the entry under the key if it is fresh and valid. Works only while changes are
-    /// followed.
+    /// Returns the entry of the key if fresh and valid. Works only while changes are followed.
     async fn glance(&self, key: &Key, patience: &mut Patience) -> Option<Looked> {
         let name = self.names.value(key);
         let server = self.server_of(&name);
         let get = async {
-            // A timer costs as much as all else here, and the client has its own.
+            // A timer is as slow as all the rest here, and the client has its own.
             if patience.left() >= self.client.timeout() {
                 return self.client.get(&name).await.ok().flatten();
             }
@@ -134,15 +133,15 @@ impl RedisTier {
         Some((entry, now))
     }
 
-    /// Asks for what is to be remembered, where it is this caller's turn.
+    /// Renews remembered replies, if it is this caller's turn.
     pub(super) fn renewing<'a>(&'a self, name: &'a str, server: &'a str) -> Option<impl Future<Output = ()> + 'a> {
         let epoch = self.recall.epoch_due();
-        // Where there is one server, its time comes with the epoch.
+        // If there is one server, its time comes with the epoch.
         let clock = if server.is_empty() { None } else { self.recall.clock_due(server) };
         if epoch.is_none() && clock.is_none() {
             return None;
         }
-        // What fails leaves what is known, which gets too old.
+        // A failure leaves the remembered reply, which gets too old.
         let epoch = async move {
             let Some(asked) = epoch else { return };
             if let Ok((epoch, micros)) = self.read_epoch().await {
@@ -158,8 +157,7 @@ impl RedisTier {
         Some(join(epoch, clock).map(drop))
     }
 
-    /// Whether these generations are in force as far as is remembered. Queries those that are
-    /// unknown.
+    /// Whether these generations are in force according to memory. Queries those that are unknown.
     async fn admits_tags(&self, carried: &[(Tag, Bytes)], patience: &mut Patience) -> bool {
         let Tagged::Unknown(unknown) = self.recall.judge_tags(carried) else { return false };
         if unknown.is_empty() {

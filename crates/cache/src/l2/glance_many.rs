@@ -1,4 +1,4 @@
-//! Many keys at a glance: their values alone, judged by what Redis said a moment ago.
+//! Many keys at a glance: only their values, compared with recent replies of Redis.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,16 +17,16 @@ use crate::tag::Tag;
 use crate::text::Prehashed;
 
 impl RedisTier {
-    /// What lies under these keys, where it is an entry that is fresh and valid. Only while changes are followed.
+    /// Returns the entries of these keys that are fresh and valid. Only while changes are followed.
     pub(super) async fn glance_many(&self, keys: &[&Key], patience: &mut Patience) -> Vec<Option<Looked>> {
         let servers = self.servers_of(keys);
         let one_each: HashMap<&str, &Key> = servers.iter().map(String::as_str).zip(keys.iter().copied()).collect();
         let one_each: Vec<_> = one_each.into_iter().map(|(server, key)| (server, self.names.value(key))).collect();
         let renewing = join_all(one_each.iter().filter_map(|(server, name)| self.renewing(name, server)));
         let (renewing, begun, mut aside) = (timeout(patience.left(), renewing), Instant::now(), patience.clone());
-        // What fails here is asked again, and told of if that fails too.
+        // A step that fails here is repeated by the full query, which reports a failure.
         let (read, _) = join(self.read_values(keys, &mut aside), renewing).await;
-        // Once, for what took longer of the two.
+        // Charged once, for the longer of the two.
         patience.charge(begun.elapsed());
         let mut pending = Vec::new();
         let judged = read.into_iter().enumerate().map(|(index, bytes)| {
@@ -51,19 +51,19 @@ impl RedisTier {
         judged
     }
 
-    /// The server of each key; none at all where there is only one.
+    /// Returns the server of each key; empty if there is only one server.
     fn servers_of(&self, keys: &[&Key]) -> Vec<String> {
         let is_cluster = self.client.topology() == Topology::Cluster;
         let asked = if is_cluster { keys } else { &keys[..keys.len().min(1)] };
         asked.iter().map(|key| self.server_of(&self.names.value(key))).collect()
     }
 
-    /// What lies under each key, in steps as those of scripts; none also where a step failed.
+    /// Returns the value of each key, in the same steps as scripts. `None` also if a step failed.
     async fn read_values(&self, keys: &[&Key], patience: &mut Patience) -> Vec<Option<Bytes>> {
         let is_cluster = self.client.topology() == Topology::Cluster;
         let mut by_slot: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (index, key) in keys.iter().enumerate() {
-            // The name's own tag is the key.
+            // The hash tag of the name is the key.
             let slot = if is_cluster { Client::slot_of(key.as_str()) } else { 0 };
             by_slot.entry(slot).or_default().push(index);
         }
@@ -86,14 +86,14 @@ impl RedisTier {
 
     async fn read_step(&self, slot: u16, keys: &[&Key], indexes: &[usize]) -> Result<Vec<Option<Bytes>>, Error> {
         let mut values = Vec::with_capacity(indexes.len());
-        // The script stops where its bytes are enough.
+        // The script stops when its bytes are reached.
         while values.len() < indexes.len() {
             let rest = &indexes[values.len()..];
             let names = rest.iter().map(|index| Arg::from(self.names.value(keys[*index])));
             let all = names.chain([Arg::from(BYTES)]).collect();
             let answer = self.client.run_in(slot, &self.scripts.glance_many, rest.len(), all).await?.into_array()?;
             if answer.is_empty() {
-                // No answer is not the one that was asked for.
+                // A missing reply is an error.
                 Value::Nil.into_bytes()?;
             }
             for value in answer {
@@ -103,7 +103,7 @@ impl RedisTier {
         Ok(values)
     }
 
-    /// Asks for tags that are not remembered, and remembers what is in force.
+    /// Queries the tags that are not remembered, and remembers the generations in force.
     async fn ask_tags(
         &self,
         pending: &[(usize, Vec<(Tag, Bytes)>)],

@@ -1,4 +1,4 @@
-//! What was changed a moment ago, as far as this process knows: a replica may not have it yet.
+//! Keys that changed recently, as far as this process knows: a replica may not have the change yet.
 
 use std::collections::HashSet;
 use std::mem;
@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use crate::key::Key;
 use crate::pattern::Pattern;
 
-/// Keys that are remembered by themselves; with more of them everything counts as changed.
+/// Number of keys that are remembered. If there are more, everything counts as changed.
 const KEYS: usize = 20_000;
 /// The same for patterns, each of which every read compares.
 const PATTERNS: usize = 32;
 
-/// Changes of the last moment, in two halves of which the older one goes as a whole.
+/// Recent changes, in two halves. The older one is dropped as a whole.
 #[derive(Debug)]
 pub(super) struct Lately {
     window: Duration,
@@ -43,7 +43,7 @@ impl Changes {
 }
 
 impl Lately {
-    /// Remembers for the window at least, and for two at most.
+    /// Remembers for one to two windows.
     pub(super) fn new(window: Duration, now: Instant) -> Self {
         Self { window, begun: now, now: Changes::default(), before: Changes::default() }
     }

@@ -1,5 +1,4 @@
-//! The lease of a load on its keys: their fences, renewed while the load runs, so that other
-//! processes know that it lives.
+//! The lease of a load on its keys: fences, renewed while it runs, so that others know it lives.
 
 use std::future::Future;
 use std::pin::pin;
@@ -17,13 +16,13 @@ use crate::class::Class;
 use crate::key::Key;
 use crate::ttl::TtlClass;
 
-/// How long a fence counts as that of a live load after it was taken or renewed.
+/// Time for which a fence counts as that of a live load after it was taken or renewed.
 const LEASE: Duration = Duration::from_secs(2);
 
 /// Pause between two renewals. A load that is over sooner never renews.
 const RENEWAL: Duration = Duration::from_millis(500);
 
-/// Shortest and longest pause between two looks while another process loads.
+/// Shortest and longest pause between two queries while another process loads.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
 /// Maximum wait for another load of the same process.
@@ -46,29 +45,28 @@ impl Waiting {
         self.since.elapsed() >= if is_own { self.most.min(OWN) } else { self.most }
     }
 
-    /// Pauses before the next look, for a twentieth of what was waited: a quick load is noticed at
-    /// once, a slow one costs few looks.
+    /// Pauses before the next query, for a twentieth of the time waited so far: a quick load is
+    /// noticed at once, a slow one costs few queries.
     pub(super) async fn pause(&self) {
         let left = self.most.saturating_sub(self.since.elapsed());
         sleep((self.since.elapsed() / 20).clamp(PAUSES.0, PAUSES.1).min(left)).await;
     }
 }
 
-/// How long a miss of the class waits for another process, if the class says so.
+/// Returns how long a miss of the class waits for another process, if the class sets it.
 fn wait(class: &TtlClass) -> Option<Duration> {
     class.load_wait.or(class.hard())
 }
 
 impl RedisTier {
-    /// Lifetime of a fence in ms below which no load renews it any more: the next process to look
-    /// takes it over.
+    /// Lifetime of a fence in ms below which its load is dead and the next process takes it over.
     pub(super) fn abandoned_below(&self) -> Arg {
         millis(self.fence.saturating_sub(LEASE))
     }
 }
 
 impl L2 {
-    /// The most that a miss waits for the load of another process.
+    /// Returns the maximum time that a miss waits for the load of another process.
     pub(super) fn wait_of(&self, class: &Class) -> Duration {
         wait(&class.ttl).unwrap_or(self.tier.wait)
     }

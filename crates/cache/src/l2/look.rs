@@ -1,4 +1,4 @@
-//! One key looked at the long way: in one step with its fence, and compared with what Redis says now.
+//! The full query for one key: value and fence in one step, compared with the state of Redis.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::tier::{RedisTier, is_foreign, millis};
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// What a look at a key found.
+/// Result of a query for a key.
 pub(super) enum Looked {
     Found {
         entry: Entry,
@@ -33,7 +33,7 @@ pub(super) enum Looked {
         head: Bytes,
         error: crate::codec::CodecError,
     },
-    /// Nothing, and the fence to load under; whether nobody took part in it before.
+    /// No value; the fence to load under, and whether no load took part in it before.
     Fenced {
         fence: String,
         is_first: bool,
@@ -41,12 +41,13 @@ pub(super) enum Looked {
 }
 
 impl Looked {
-    /// An entry that is valid, and for how much longer Redis keeps it: by a clock that was set back for longer than the entry says.
+    /// Returns a valid entry with the time that Redis keeps it. If the clock was set back, that
+    /// time may exceed the one in the entry.
     pub(super) fn of(entry: Entry, left: Duration) -> Self {
         let left = left.min(entry.life);
         match left.checked_sub(entry.grace) {
             Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
-            // Redis counts whole milliseconds; in its last one an entry without a grace would be served as stale.
+            // In the last whole millisecond, an entry without a grace would be served as stale.
             _ if left.is_zero() => Self::Invalid { head: Bytes::copy_from_slice(&entry.id.head()) },
             _ => Self::Stale { entry, left },
         }
@@ -54,7 +55,7 @@ impl Looked {
 }
 
 impl RedisTier {
-    /// Reads a key, or takes part in its load. `reject` is the head of an entry that turned out to be invalid.
+    /// Reads a key, or takes part in its load. `reject` is the head of a known invalid entry.
     pub(super) async fn look(&self, key: &Key, class: &str, reject: Option<&Bytes>) -> Result<Looked, Error> {
         let fence = format!("{:016x}", self.next_id().0);
         let head = reject.cloned().unwrap_or_default();
@@ -70,9 +71,9 @@ impl RedisTier {
             let in_force = second.into_text()?;
             return Ok(Looked::Fenced { is_first: in_force == fence, fence: in_force });
         };
-        // Below zero it has no expiry, which nobody here wrote.
+        // Negative if it has no expiry. This crate never writes such an entry.
         let left = Duration::from_millis(u64::try_from(second.as_int()?).unwrap_or_default());
-        // What somebody else wrote may be shorter.
+        // A foreign value may be shorter.
         let head = bytes.slice(..bytes.len().min(HEAD));
         let entry = match Entry::decode(&bytes) {
             Ok(entry) => entry,
@@ -113,7 +114,7 @@ impl RedisTier {
         }
     }
 
-    /// Whether what lies under the key is this very entry, by the one name or the other.
+    /// Whether the key holds exactly this entry, under either id.
     pub(super) async fn holds(&self, key: &Key, id: EntryId, other: Option<EntryId>) -> Result<bool, Error> {
         let end = HEAD as u64 - 1;
         let range = Command::new("GETRANGE").key(self.names.value(key)).arg(0_u64).arg(end).idempotent();

@@ -1,7 +1,7 @@
-//! The keys of the tier, and what a notice about one of them means.
+//! The keys of the tier, and the meaning of a notice about one of them.
 //!
 //! Two prefixes are followed: `c:` (values) and `cn:` (marks of invalidations). Fences, generations
-//! and the epoch have others, since they change at every load.
+//! and the epoch have other prefixes, since they change at every load.
 
 use tidegate_redis::{Client, Keyspace};
 
@@ -10,17 +10,16 @@ use crate::pattern::Pattern;
 use crate::tag::Tag;
 use crate::text;
 
-/// Cells that remember invalidations of tags for loads in progress. At worst, tags of one cell
-/// refuse fills of one another.
+/// Cells for invalidations of tags. At worst, tags of one cell refuse one another's fills.
 const CELLS: u16 = 128;
 
 pub(super) struct Names {
     prefix: String,
-    /// Id in the marks of this process, which has acted on them before it makes them.
+    /// Id in the marks of this process, which has acted on them before it sets them.
     sender: String,
 }
 
-/// What a notice of a change stands for. Classes have the names of their marks.
+/// Subject of a change notice. Classes have the names of their marks.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     Value(Key),
@@ -28,7 +27,7 @@ pub(crate) enum Meaning {
     Class(String),
     Pattern(Pattern, Option<String>),
     All,
-    /// Something may have been missed.
+    /// A notice may have been missed.
     Unknown,
 }
 
@@ -70,34 +69,33 @@ impl Names {
         self.name(&["cn:", &self.sender, ":p:{e}:", &class, ":", pattern.as_str()])
     }
 
-    /// Of a key that was expired while Redis had nothing of it.
+    /// Mark of a key that was expired while Redis had no value for it.
     pub(super) fn expired_mark(&self, key: &Key) -> String {
         self.name(&["cn:", &self.sender, ":k:{", key.as_str(), "}"])
     }
 
-    /// The field of the epoch that counts the invalidations of a class.
+    /// Returns the field of the epoch that counts the invalidations of a class.
     pub(super) fn class_field(class: &str) -> String {
         format!("c:{class}")
     }
 
-    /// The class whose invalidations this field of the epoch counts.
+    /// Returns the class whose invalidations this field of the epoch counts.
     pub(super) fn class_of(field: &str) -> Option<&str> {
         field.strip_prefix("c:")
     }
 
-    /// Field of the epoch that counts the invalidations of this tag and of those that share its
-    /// cell.
+    /// Field of the epoch that counts the invalidations of this tag and others of its cell.
     pub(super) fn cell_field(tag: &Tag) -> String {
-        // Of all hashes here the one that every process computes alike.
+        // The only hash here that every process computes alike.
         format!("t:{}", Client::slot_of(tag.as_str()) % CELLS)
     }
 
-    /// The channel for processes that can't follow; no key.
+    /// Channel for processes that cannot follow; not a key.
     pub(super) fn channel(&self) -> String {
         self.name(&["cw"])
     }
 
-    /// What is to be followed.
+    /// Names to follow.
     pub(super) fn followed(&self) -> [String; 2] {
         [self.name(&["c:"]), self.name(&["cn:"])]
     }
@@ -109,14 +107,14 @@ impl Names {
         [self.name(&["cf:{", &glob, "}"]), self.name(&["c:{", &glob, "}"])]
     }
 
-    /// The key of the cache that a value's or fence's key stands for.
+    /// Returns the cache key of a value's or fence's name.
     pub(super) fn key_of(&self, name: &str) -> Option<Key> {
         let rest = self.rest(name)?;
         let key = rest.strip_prefix("c:{").or_else(|| rest.strip_prefix("cf:{"))?.strip_suffix('}')?;
         Key::parse(key).ok()
     }
 
-    /// None for keys that nobody here writes, and for marks of this process.
+    /// `None` for keys that this crate does not write, and for marks of this process.
     pub(super) fn meaning(&self, name: &[u8]) -> Option<Meaning> {
         let name = str::from_utf8(name).ok()?;
         let rest = self.rest(name)?;
@@ -156,10 +154,10 @@ impl Names {
     }
 }
 
-/// A class's name without anything that separates.
+/// Returns a class's name without separators.
 pub(super) fn escaped(class: &str) -> String {
     let mut name = String::with_capacity(class.len());
-    // A `str` can always be written.
+    // Writing a `str` never fails.
     let _ = text::push_escaped(&mut name, &class);
     name
 }

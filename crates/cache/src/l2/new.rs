@@ -1,4 +1,4 @@
-//! What is to be stored, and how that can end.
+//! A value to store, and the outcomes of storing it.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::codec::{CodecError, Format};
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
 
-/// What is about to be stored.
+/// Value that is about to be stored.
 #[derive(Clone)]
 pub(crate) struct New {
     pub(crate) id: EntryId,
     pub(super) class: TtlClass,
     pub(super) tags: Vec<Tag>,
-    /// How long Redis keeps it, the grace at the end included.
+    /// Time that Redis keeps it, including the grace at the end.
     pub(super) ttl: Duration,
     pub(super) grace: Duration,
     pub(super) codec: Format,
@@ -26,7 +26,7 @@ pub(crate) struct New {
 }
 
 impl New {
-    /// The bytes of its entry, under this epoch and the generations of its tags.
+    /// Returns the bytes of its entry, under this epoch and the generations of its tags.
     pub(super) fn encode(self, epoch: &Epoch, tags: Vec<(Tag, Bytes)>) -> Result<Vec<u8>, CodecError> {
         let class = self.class.name();
         let entry = Entry {
@@ -51,7 +51,7 @@ pub(super) enum Filled {
     Refused,
 }
 
-/// Why something could not be stored.
+/// Reason why a value could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]

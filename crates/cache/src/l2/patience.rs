@@ -1,4 +1,4 @@
-//! What one read may wait for L2, over all of its steps.
+//! Time that one read may wait for L2, over all of its steps.
 
 use std::error::Error;
 use std::future::Future;
@@ -8,7 +8,8 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// One deadline for a read, in place of a time-out at every step. Only waiting for Redis is charged, not the loader.
+/// One deadline for a read, in place of a time-out at every step. It charges only the time that the
+/// read waits for Redis, not the time of the loader.
 #[derive(Debug, Clone)]
 pub(crate) struct Patience {
     whole: Duration,
@@ -29,23 +30,23 @@ impl Patience {
         Self { whole, left: whole }
     }
 
-    /// What is left.
+    /// Remaining time.
     pub(super) fn left(&self) -> Duration {
         self.left
     }
 
-    /// Half of what is left, for what the read can do without.
+    /// Returns half of the remaining time, for a step that the read does not need.
     pub(super) fn half(&self) -> Self {
         Self { whole: self.whole, left: self.left / 2 }
     }
 
-    /// Takes away what was waited.
+    /// Subtracts the time waited.
     pub(super) fn charge(&mut self, waited: Duration) {
         self.left = self.left.saturating_sub(waited);
     }
 
-    /// Waits for a step, for as long as is left. After one that took too long nothing is, so that no further one is waited
-    /// for; one that fails sooner leaves the rest to the next.
+    /// Waits for a step for at most the remaining time. A step that takes too long leaves no time
+    /// for further ones; one that fails sooner does.
     pub(super) async fn spend<T, E: Error + 'static>(
         &mut self,
         step: impl Future<Output = Result<T, E>>,
@@ -62,7 +63,7 @@ impl Patience {
         }
     }
 
-    /// Waits for several steps, `at_once` of them at a time, each of which answers or fails by itself.
+    /// Waits for several steps, `at_once` at a time. Each of them succeeds or fails on its own.
     pub(super) async fn spend_each<T, E: Error + 'static>(
         &mut self,
         at_once: usize,
@@ -73,7 +74,7 @@ impl Patience {
         let mut bounded = Vec::with_capacity(steps.len());
         for step in steps {
             bounded.push(async move {
-                // What can't end in time is not begun.
+                // A step that cannot end in time is not started.
                 if Instant::now() >= deadline {
                     return Err(Impatience::Over(whole));
                 }

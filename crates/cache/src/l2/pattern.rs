@@ -9,27 +9,28 @@ use super::entry;
 use super::tier::{RedisTier, is_foreign};
 use crate::pattern::Pattern;
 
-/// Keys that one step of a walk looks at, about.
+/// Approximate number of keys per step of a walk.
 const STEP: u64 = 1000;
-/// Keys that one `UNLINK` takes at most.
+/// Maximum number of keys of one `UNLINK`.
 const BATCH: usize = 256;
-/// Bytes from the start of an entry that surely hold the name of its class.
+/// Bytes from the start of an entry that certainly contain the name of its class.
 const START: u64 = 1023;
-/// Walks at most, where keys go from one primary to another meanwhile.
+/// Maximum number of walks, if keys move from one primary to another meanwhile.
 const WALKS: usize = 3;
 
 impl RedisTier {
-    /// Deletes the entries whose key matches, of one class where one is named, and the fences of all loads of such keys.
+    /// Deletes entries with a matching key (of one class if named), and fences of such loads.
     ///
-    /// The fences go first, in a walk of their own: a load that could still fill once the values are walked over has
-    /// started after the call. `SCAN` shows everything that was there from its start to its end, on each node. Where keys
-    /// moved from one node to another meanwhile, or could have, all is walked over again: one that moves once, and slipped
-    /// through the first time, stands still the second time.
+    /// The fences go first, in a walk of their own. So a load that can still fill during the walk
+    /// over the values has started after the call. On each node, `SCAN` shows everything that
+    /// existed from its start to its end. If keys moved from one node to another meanwhile, or
+    /// could have, the whole walk is repeated. A key that moves once and slipped through the first
+    /// walk is found by the second.
     pub(super) async fn forget_matching(&self, pattern: &Pattern, class: Option<&str>) -> Result<(), Error> {
         self.changes_matching(pattern);
         let [fences, values] = self.names.globs(pattern);
         for _ in 0..WALKS {
-            // An account that may not ask does not know, and walks as if all moved.
+            // An account without that permission does not know, and walks as if all keys moved.
             let before = self.client.layout().await.ok();
             let nodes = self.client.primaries();
             for node in &nodes {
@@ -57,7 +58,7 @@ impl RedisTier {
             cursor = answer.next().unwrap_or(Value::Nil).into_text()?;
             let mut found = Vec::new();
             for name in answer.next().unwrap_or(Value::Array(Vec::new())).into_array()? {
-                // A name that is no text was not written here.
+                // This crate does not write names that are not text.
                 let Ok(name) = name.into_text() else { continue };
                 if self.names.key_of(&name).is_some_and(|key| pattern.matches(key.as_str())) {
                     found.push(name);
@@ -76,7 +77,7 @@ impl RedisTier {
     async fn of_class(&self, names: Vec<String>, class: &str) -> Result<Vec<String>, Error> {
         let kept = try_join_all(names.into_iter().map(|name| async move {
             let range = Command::new("GETRANGE").key(&name).arg(0_u64).arg(START).idempotent();
-            // What can't be read serves nobody.
+            // A value that cannot be read is no use to any reader.
             let start = match self.client.execute(range).await {
                 Err(error) if is_foreign(&error) => return Ok(Some(name)),
                 other => other?.into_bytes()?,

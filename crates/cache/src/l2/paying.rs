@@ -1,4 +1,4 @@
-//! Invalidations and their debts: told at once, or owed and told again until L2 has heard of them.
+//! Invalidations and their debts: sent at once, or owed and sent again until L2 has processed them.
 
 use std::collections::HashSet;
 use std::error::Error as StdError;
@@ -17,14 +17,15 @@ use super::tier::RedisTier;
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// Told at once.
+/// Number of invalidations in one step.
 const BATCH: usize = 256;
-/// Between attempts while Redis is away: this much, twice, three times this much, and so on up to `LONGEST_PAUSE`.
+/// Pause between attempts during an outage of Redis. It grows linearly (once, twice, three times
+/// this value) up to `LONGEST_PAUSE`.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl L2 {
-    /// Invalidates in L2. What could not be told, or was cancelled, is kept and told later.
+    /// Invalidates in L2. An invalidation that fails or is cancelled is kept and sent later.
     pub(crate) async fn invalidate(self: &Arc<Self>, debts: Vec<Debt>) -> Result<(), Box<dyn StdError + Send + Sync>> {
         if debts.is_empty() {
             return Ok(());
@@ -42,7 +43,7 @@ impl L2 {
         }
     }
 
-    /// Whether invalidations wait to be told; then somebody tells them, and L2 is not read.
+    /// Whether invalidations are pending. If so, a task sends them, and L2 is not read.
     pub(super) fn owes(self: &Arc<Self>) -> bool {
         let owes = self.debts.count() > 0;
         if owes {
@@ -51,13 +52,13 @@ impl L2 {
         owes
     }
 
-    /// Takes debts on and has them paid.
+    /// Adds debts and starts paying them.
     pub(super) fn owe(self: &Arc<Self>, debts: impl IntoIterator<Item = Debt>) {
         self.debts.add(debts);
         self.start_paying();
     }
 
-    /// Debts that are taken on unless they are settled, also when the caller is cancelled.
+    /// Returns debts that are recorded unless they are settled, also if the caller is cancelled.
     pub(super) fn owing(self: &Arc<Self>, debts: Vec<Debt>) -> Owing {
         Owing { l2: Arc::clone(self), debts, late: Duration::ZERO }
     }
@@ -70,16 +71,16 @@ impl L2 {
     }
 }
 
-/// Debts that somebody is about to pay.
+/// Debts that a task is about to pay.
 pub(super) struct Owing {
     l2: Arc<L2>,
     debts: Vec<Debt>,
-    /// How long what they are to undo may still be on its way.
+    /// How long the writes that they undo may still arrive.
     late: Duration,
 }
 
 impl Owing {
-    /// Debts that are paid twice: at once, and when what they are to undo can't come any more.
+    /// Marks debts that are paid twice: now, and when the writes they undo can no longer arrive.
     pub(super) fn again_after(mut self, late: Duration) -> Self {
         self.late = late;
         self
@@ -93,7 +94,7 @@ impl Owing {
         self.debts.clear();
     }
 
-    /// Those of these keys stay owed, all others are settled.
+    /// Keeps the debts of these keys and settles all others.
     pub(super) fn settled_but(mut self, unsettled: &HashSet<Key>) {
         self.debts.retain(|debt| matches!(debt, Debt::Key(key) if unsettled.contains(key)));
     }
@@ -118,7 +119,7 @@ impl Drop for Owing {
     }
 }
 
-/// The task that pays; at most one.
+/// The only task that pays.
 struct Payer {
     l2: Weak<L2>,
     is_done: bool,
@@ -139,7 +140,7 @@ impl Payer {
             drop(l2);
             tokio::select! {
                 () = sleep(pause) => {}
-                // A closed channel means that the client is gone, and the cache with it.
+                // A closed channel means that the client was dropped, and the cache with it.
                 _ = availability.changed() => {}
             }
             pause = (pause + PAUSE).min(LONGEST_PAUSE);
@@ -149,7 +150,7 @@ impl Payer {
 
 impl Drop for Payer {
     fn drop(&mut self) {
-        // Its runtime was shut down: the next one to ask starts another on its own.
+        // Its runtime was shut down: the next caller starts another on its own.
         if !self.is_done
             && let Some(l2) = self.l2.upgrade()
         {
@@ -175,14 +176,15 @@ async fn pay_all(l2: &L2) -> bool {
     true
 }
 
-/// Redis will not do what was asked, now or later.
+/// Redis refuses this operation for good.
 #[derive(Debug, thiserror::Error)]
 #[error("Redis refuses that invalidation, so everything was invalidated instead")]
 struct Refused(#[source] Error);
 
-/// Tells L2. What it refuses for good is not owed for ever: everything is invalidated instead, and that is told of.
+/// Sends the debts to L2. A debt that L2 refuses for good is not owed for ever: everything is
+/// invalidated instead, which is reported.
 ///
-/// After an error it is not known of which it has heard.
+/// After an error it is not known which of them L2 has processed.
 async fn settle(l2: &L2, operation: &'static str, debts: &[Debt]) -> Result<(), Error> {
     if debts.contains(&Debt::All) {
         return l2.tier.move_all().await;

@@ -1,4 +1,4 @@
-//! Writes that are to be known: for values that nothing but L2 has, such as sessions, and for their ends, which stay.
+//! Writes with a known outcome, for values that only L2 has, such as sessions, and their ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use super::shared::L2;
 use super::tier::RedisTier;
 use crate::key::Key;
 
-/// L2 could not be told, or not for certain, or owes invalidations: what was there may be there still.
+/// L2 was not reached, or not for certain, or owes invalidations: the old value may still be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Untold;
 
 impl L2 {
-    /// Stores a value, unless the entry that is there ends so; tells whether it did. In place of a debt there is an error, and
-    /// what did not come by then never does.
+    /// Stores a value, unless the existing entry ends with `ending`. Returns whether it did. A
+    /// failure is an error and not a debt: a write that has not arrived by then never arrives.
     pub(crate) async fn put_unless(self: &Arc<Self>, key: &Key, new: New, ending: &[u8]) -> Result<bool, Untold> {
         if self.owes() {
             return Err(Untold);
@@ -32,7 +32,8 @@ impl L2 {
         })
     }
 
-    /// Stores an end, also while invalidations are owed. Where L2 can't be told now it owes the end itself, and tells it later.
+    /// Stores an end, also while invalidations are owed. If L2 cannot be reached now, the end
+    /// itself is owed and stored later.
     pub(crate) async fn put_end(self: &Arc<Self>, key: &Key, new: New) -> Result<(), Untold> {
         let end = End { key: key.clone(), new: Arc::new(new) };
         let owing = self.owing(vec![Debt::End(end.clone())]);
@@ -40,7 +41,7 @@ impl L2 {
         let put = self.tier.put_end(key, New::clone(&end.new), patience.left());
         match patience.spend(put).await {
             Ok(()) => {
-                // What is owed besides may take it away again: then it is put once more, behind that.
+                // Another debt may delete it again. If so, it is stored once more after that.
                 if !self.owes() {
                     owing.settled();
                 }
@@ -53,7 +54,7 @@ impl L2 {
         }
     }
 
-    /// Puts the ends among these debts. Where Redis refuses one for good, or has no room, what is there goes at least.
+    /// Stores the ends among these debts. If Redis refuses one or is full, deletes the value.
     pub(super) async fn put_ends(&self, debts: &[Debt]) -> Result<(), Failure> {
         let ends = debts.iter().filter_map(|debt| if let Debt::End(end) = debt { Some(end) } else { None });
         let put = ends.map(|end| async move {

@@ -1,9 +1,10 @@
-//! What Redis said a moment ago of the epoch, of tags and of its clock, so that not every read asks for it.
+//! Recent replies of Redis about the epoch, tags and its clock, so that not every read queries it.
 //!
-//! Redis tells every process that follows of each move. So a word of one, and each move that this process makes, drops what is
-//! remembered of it, and what was asked before that is not remembered after it. What no word comes of (a flush, an evicted
-//! generation, a lost notice) is found out by age: nothing is believed for longer than [`KEEP`], below two heartbeats. And while
-//! this process does not follow, nothing is believed at all.
+//! Redis notifies every process that follows of each move. A notice of a move, and each move that
+//! this process makes, drops what is remembered of it; a reply to a query that started before is
+//! not remembered. Changes without a notice (a flush, an evicted generation, a lost notice) are
+//! found by age: a reply is used for at most [`KEEP`], which is less than two heartbeats. While
+//! this process does not follow, no reply is used.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,19 +17,19 @@ use super::epoch::Epoch;
 use crate::tag::Tag;
 use crate::text::Prehashed;
 
-/// The longest that anything is believed, from before it was asked.
+/// Maximum age of a reply, counted from before its query.
 pub(super) const KEEP: Duration = Duration::from_millis(800);
-/// From this age on the first reader who needs it asks anew, while the others go on with what there is.
+/// Age from which the first reader that needs a reply renews it, while the others use the old one.
 pub(super) const RENEW: Duration = Duration::from_millis(400);
 
-/// Tags that are remembered at most.
+/// Maximum number of remembered tags.
 const TAGS: usize = 16_384;
-/// Servers whose clock is remembered at most; a cluster has at most 1,000 of them.
+/// Maximum number of servers with a remembered clock. A cluster has at most 1,000 servers.
 const SERVERS: usize = 1024;
-/// Counters of moves of tags. Those that share one make one another's answers be forgotten, at worst.
+/// Counters for moves of tags. At worst, tags of one counter drop each other's replies.
 const CELLS: usize = 64;
 
-/// What is remembered.
+/// The remembered replies.
 #[derive(Debug, Default)]
 pub(super) struct Recall {
     epoch: Mutex<EpochMemory>,
@@ -36,12 +37,12 @@ pub(super) struct Recall {
     clocks: Mutex<ClockMemory>,
 }
 
-/// What Redis said, and when it was asked.
+/// Reply of Redis, and the time of its query.
 #[derive(Debug, Clone)]
 struct Told<T> {
     what: T,
     asked: Instant,
-    /// Since when somebody asks for it anew.
+    /// Time since when a caller renews it.
     renewed: Option<Instant>,
 }
 
@@ -54,12 +55,13 @@ impl<T> Told<T> {
         now.saturating_duration_since(self.asked) < KEEP
     }
 
-    /// How long ago it was asked, in µs.
+    /// Returns the age of its query, in µs.
     fn age(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.asked).as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Whether the caller is the one to ask anew. Should it leave before it has, another one is after the same time.
+    /// Whether the caller is the one to renew the reply. If that caller leaves before it has,
+    /// another one does so after the same time.
     fn is_due(&mut self, now: Instant) -> bool {
         let since = self.renewed.unwrap_or(self.asked);
         let is_due = !self.is_good(now) || now.saturating_duration_since(since) >= RENEW;
@@ -73,7 +75,7 @@ impl<T> Told<T> {
 #[derive(Debug, Default)]
 struct EpochMemory {
     moves: u64,
-    /// With what the clock of its server showed, in µs.
+    /// With the clock of its server, in µs.
     told: Option<Told<(Epoch, u64)>>,
 }
 
@@ -96,39 +98,39 @@ impl Default for TagMemory {
 }
 
 fn cell(tag: &Tag) -> usize {
-    // The upper bits: the lower ones choose the place in the map.
+    // The upper bits: the lower ones choose the position in the map.
     (tag.hash() >> 32) as usize % CELLS
 }
 
-/// A question that is about to be asked: when, and how many moves had come by then.
+/// A query to be sent: its time, and how many moves had come by then.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     at: Instant,
     moves: u64,
 }
 
-/// What memory says of the epoch and the class that an entry carries.
+/// Remembered state of the epoch and of the class that an entry carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
-    /// They are in force; the clock of the epoch's server shows so many µs at most.
+    /// They are in force; the clock of the epoch's server shows at most this number of µs.
     Valid(u64),
-    /// They are others, as far as is remembered.
+    /// They differ, according to memory.
     Other,
-    /// It doesn't know.
+    /// Nothing is remembered.
     Nothing,
 }
 
-/// What memory says of tags.
+/// Remembered state of tags.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tagged {
-    /// All carried generations that are known are in force; these tags are to be asked for.
+    /// All known generations that it carries are in force; these tags must be queried.
     Unknown(Vec<(Tag, Bytes)>),
-    /// One of them is another, as far as is remembered.
+    /// One of them differs, according to memory.
     Other,
 }
 
 impl Recall {
-    /// The question for the epoch, where nobody else asks it and it is time to.
+    /// Returns the query for the epoch, if it is due and no other caller runs it.
     pub(super) fn epoch_due(&self) -> Option<Asked> {
         let mut memory = self.epoch();
         let now = Instant::now();
@@ -136,7 +138,7 @@ impl Recall {
         is_due.then_some(Asked { at: now, moves: memory.moves })
     }
 
-    /// Remembers the answer, with what the clock of its server showed, unless the epoch or a class has moved since it was asked for.
+    /// Remembers reply and server clock, unless epoch or class have moved since the query.
     pub(super) fn epoch_is(&self, epoch: Epoch, micros: u64, asked: Asked) {
         let mut memory = self.epoch();
         let is_newer = memory.told.as_ref().is_none_or(|told| told.asked <= asked.at);
@@ -145,7 +147,7 @@ impl Recall {
         }
     }
 
-    /// Whether an entry of this epoch and class, which had moved so often, is valid.
+    /// Whether an entry of this epoch and class, which had moved this often, is valid.
     pub(super) fn judge_epoch(&self, carried: &Bytes, class: &str, moves: u64) -> Said {
         let (memory, now) = (self.epoch(), Instant::now());
         let Some(told) = memory.told.as_ref().filter(|told| told.is_good(now)) else { return Said::Nothing };
@@ -184,13 +186,13 @@ impl Recall {
         Tagged::Unknown(unknown)
     }
 
-    /// A question for these tags, which is asked now.
+    /// Returns a query for these tags, which is sent now.
     pub(super) fn asking_tags<'a>(&self, tags: impl IntoIterator<Item = &'a Tag>) -> Vec<Asked> {
         let (memory, at) = (self.tags(), Instant::now());
         tags.into_iter().map(|tag| Asked { at, moves: memory.moves[cell(tag)] }).collect()
     }
 
-    /// Remembers the answer, unless the tag has moved since it was asked for.
+    /// Remembers the reply, unless the tag has moved since the query.
     pub(super) fn tag_is(&self, tag: &Tag, generation: &[u8], asked: Asked) {
         let mut memory = self.tags();
         if memory.moves[cell(tag)] != asked.moves {
@@ -203,7 +205,7 @@ impl Recall {
                 memory.told.clear();
             }
         }
-        // Copied, since what was read may be a part of a large reply.
+        // Copied, because the bytes may be a part of a large reply.
         let generation = Bytes::copy_from_slice(generation);
         memory.told.insert(tag.clone(), Told::new(generation, asked.at));
     }
@@ -215,7 +217,7 @@ impl Recall {
         memory.told.remove(tag);
     }
 
-    /// Words of moves may have been lost, or a server may have become another.
+    /// Notices of moves may have been lost, or a server may have been replaced.
     pub(super) fn drop_all(&self) {
         self.drop_epoch();
         {
@@ -228,21 +230,21 @@ impl Recall {
         memory.told.clear();
     }
 
-    /// What the clock of this server shows, at most: it is ahead by the way of the answer.
+    /// Returns the upper bound of this server's clock: it is ahead by the travel time of the reply.
     pub(super) fn clock(&self, server: &str) -> Option<u64> {
         let (memory, now) = (self.clocks(), Instant::now());
         let told = memory.told.get(server).filter(|told| told.is_good(now))?;
         Some(told.what.saturating_add(told.age(now)))
     }
 
-    /// The question for the time of this server, where nobody else asks it and it is time to.
+    /// Returns the query for the time of this server, if it is due and no other caller runs it.
     pub(super) fn clock_due(&self, server: &str) -> Option<Asked> {
         let (mut memory, at) = (self.clocks(), Instant::now());
         let is_due = memory.told.get_mut(server).is_none_or(|told| told.is_due(at));
         is_due.then_some(Asked { at, moves: memory.losses })
     }
 
-    /// Remembers what a clock showed after it was asked.
+    /// Remembers the time of a clock in a reply.
     pub(super) fn clock_is(&self, server: String, micros: u64, asked: Asked) {
         let mut memory = self.clocks();
         if memory.losses != asked.moves {
@@ -267,7 +269,7 @@ impl Recall {
     }
 }
 
-/// A move of this process: what is remembered goes before it is sent, and again when it is over, however it ends.
+/// A move of this process: drops the remembered replies before it is sent, and when it ends.
 pub(super) struct Moving<F: Fn()>(F);
 
 impl<F: Fn()> Moving<F> {
@@ -358,7 +360,7 @@ mod tests {
         assert!(recall.epoch_due().is_none() && recall.clock_due("").is_none());
         assert_eq!(recall.clock(""), Some(201_000));
         advance(RENEW / 2).await;
-        // One is to ask, and the others go on.
+        // One caller queries, and the others continue.
         assert!(recall.epoch_due().is_some() && recall.epoch_due().is_none());
         assert!(recall.clock_due("").is_some() && recall.clock_due("").is_none());
         assert_eq!((says(&recall, &tag, "1"), says(&recall, &tag, "1")), (None, Some(true)));

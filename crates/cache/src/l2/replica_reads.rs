@@ -27,7 +27,7 @@ impl Drop for Changing<'_> {
 }
 
 impl RedisTier {
-    /// Remembers these keys now, and when the change that this process is about to make is over.
+    /// Remembers these keys now, and again when the change that this process makes is over.
     pub(super) fn changing<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Changing<'_>> {
         self.replicas.as_ref()?;
         let changing = Changing { tier: self, keys: keys.into_iter().cloned().collect() };
@@ -43,21 +43,21 @@ impl RedisTier {
         }
     }
 
-    /// As [`changes`](Self::changes), of keys that match.
+    /// Like [`changes`](Self::changes), for matching keys.
     pub(super) fn changes_matching(&self, pattern: &Pattern) {
         if let Some(reads) = &self.replicas {
             reads.lately().pattern(pattern, Instant::now());
         }
     }
 
-    /// As [`changes`](Self::changes), of whatever there is.
+    /// Like [`changes`](Self::changes), for all keys.
     pub(super) fn changes_everything(&self) {
         if let Some(reads) = &self.replicas {
             reads.lately().everything(Instant::now());
         }
     }
 
-    /// What replicas have of these keys that is fresh and valid. For anything else the primary is to be asked.
+    /// Returns the fresh and valid values of replicas. For other keys, query the primary.
     async fn look_at_replicas(&self, keys: &[&Key], class: &str, patience: &mut Patience) -> Vec<Option<Looked>> {
         let mut found: Vec<Option<Looked>> = keys.iter().map(|_| None).collect();
         let Some(reads) = &self.replicas else { return found };
@@ -78,9 +78,9 @@ impl RedisTier {
         let (begun, mut own, mut aside) = (Instant::now(), patience.clone(), patience.clone());
         let peeked = run_many(servers, &self.scripts.peek_many, &common, items.collect(), 2, &mut own);
         let (peeked, epoch) = join(peeked, aside.spend(self.epoch_fields(&fields))).await;
-        // Once, for what took longer of the two.
+        // Charged once, for the longer of the two.
         patience.charge(begun.elapsed());
-        // What fails here is asked of the primary, and is told of if that fails too.
+        // A query that fails here is repeated on the primary, and reported if it fails there too.
         let Ok(epoch) = epoch else { return found };
         let seen = peeked.answers.into_iter().map(|answer| Seen::peeked(answer?)).collect();
         let Ok(judged) = self.judge(seen, class, epoch, patience).await else { return found };
@@ -92,8 +92,9 @@ impl RedisTier {
 }
 
 impl L2 {
-    /// What replicas have of these keys that is fresh and valid; nothing where they may not be read. They may take half of
-    /// what the read may wait, so that the primary can be asked behind one that hangs.
+    /// Returns the fresh and valid values that replicas have of these keys; none if replicas may
+    /// not be read. They may take half of the time that the read may wait, so that the primary can
+    /// be queried after a replica that hangs.
     pub(super) async fn found_at_replicas(
         &self,
         keys: &[&Key],

@@ -1,9 +1,10 @@
 //! Values read from replicas.
 //!
-//! What an entry carries (epoch, class, tags) is compared with what the primary says, so an invalidation of these holds
-//! however far behind the replica is. An invalidation of a key or a pattern, and what was stored instead, is in the value
-//! itself: so whatever this process has changed or heard of is read from the primary for the lag window, and a replica is
-//! read only while it is known to have all that its primary had a window ago.
+//! The reader compares what an entry carries (epoch, class, tags) with the primary. So an
+//! invalidation of these holds however far behind the replica is. An invalidation of a key or a
+//! pattern, and a value that replaced it, are in the value itself. So keys that this process has
+//! changed, or received a notice of, are read from the primary for the lag window. A replica is
+//! read only while it is known to have everything that its primary had one window ago.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -13,18 +14,18 @@ use tokio::time::Instant;
 
 use super::lately::Lately;
 
-/// How long the primary is read after a change, unless told otherwise.
+/// Default time for which the primary is read after a change.
 pub(super) const WINDOW: Duration = Duration::from_secs(1);
 
-/// A replica that is further behind is none.
+/// Maximum lag of a replica that is used.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// The replicas of a tier, and what they may not have yet.
+/// The replicas of a tier, and the keys that they may not have yet.
 #[derive(Debug)]
 pub(super) struct ReplicaReads {
     window: Duration,
     lately: Mutex<Lately>,
-    /// Looked for as soon as changes are followed, which needs a runtime as well.
+    /// Discovered as soon as changes are followed, which needs a runtime as well.
     replicas: OnceLock<Replicas>,
 }
 
@@ -39,7 +40,7 @@ impl ReplicaReads {
         self.replicas.get_or_init(|| Replicas::of(client, self.window));
     }
 
-    /// The replicas there are, once they were looked for.
+    /// Returns the known replicas, once they have been discovered.
     pub(super) fn found(&self) -> Option<&Replicas> {
         self.replicas.get().filter(|replicas| replicas.count() > 0)
     }

@@ -8,7 +8,7 @@ pub(super) struct Scripts {
     pub(super) fill: Script,
     pub(super) release: Script,
     pub(super) put: Script,
-    /// As `put`, also on a full server: the mark of an ended session replaces the session.
+    /// Like `put`, also on a full server: the mark of an ended session replaces the session.
     #[cfg(feature = "sessions")]
     pub(super) put_end: Script,
     #[cfg(feature = "sessions")]
@@ -40,8 +40,8 @@ impl Scripts {
     pub(super) fn new() -> Self {
         let clock = &ClockPrelude::SERVER;
         Self {
-            // Idempotent are those that invalidate or only take part: done twice they invalidate no less. A fill is not:
-            // its second attempt could not tell its own first one from an invalidation.
+            // Idempotent scripts only invalidate or take part: run twice, they invalidate no less.
+            // A fill is not: its second attempt would take the first for an invalidation.
             look: Script::new("cache look", include_str!("lua/look.lua")).idempotent(),
             fill: dating("cache fill", include_str!("lua/fill.lua")).refuse_oom(),
             release: Script::new("cache release", include_str!("lua/release.lua")),
@@ -75,16 +75,16 @@ impl Scripts {
     }
 }
 
-/// A script that asks for the time and knows a generation from what is foreign.
+/// Returns a script that reads the time and distinguishes a generation from foreign values.
 fn of_generations(name: &'static str, body: &str) -> Script {
     let body = format!("{}\n{body}", include_str!("lua/is_generation.lua"));
     Script::timed(name, &body, &ClockPrelude::SERVER)
 }
 
-/// A script that stores entries, each with the date of its end.
+/// Returns a script that stores entries, each with the date of its end.
 ///
-/// It deletes a fence first, and after a deletion a full server accepts all commands of a script. So
-/// scripts that store the values of callers and loads are refused as a whole.
+/// It deletes a fence first, and after a deletion a full server accepts all commands of a script.
+/// So scripts that store the values of callers and loads are refused as a whole.
 fn dating(name: &'static str, body: &str) -> Script {
     let body = format!("{}\n{body}", include_str!("lua/dated.lua"));
     Script::timed(name, &body, &ClockPrelude::SERVER)

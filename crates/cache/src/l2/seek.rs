@@ -1,4 +1,4 @@
-//! One key asked of L2: a value, the right to load it, or a while of waiting for whoever has that.
+//! Query of L2 for one key: a value, the right to load it, or a wait for another caller's load.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,18 +22,18 @@ use crate::fill::Fill;
 use crate::inquiry::Inquiry;
 use crate::key::Key;
 
-/// How often a value that was noticed to have changed is compared again, before L1 goes without it.
+/// Maximum number of comparisons of a changed value, before L1 does without it.
 pub(super) const CONFIRMATIONS: usize = 3;
 
-/// What L2 had.
+/// Result of a query of L2.
 pub(crate) enum Sought<V> {
     Found {
         fill: Fill<V>,
         mark: Option<Mark>,
     },
-    /// Only a value past its lifetime, in its grace.
+    /// Only a value past its lifetime, within its grace.
     Stale(Past<V>),
-    /// Nothing; with a ticket to fill, unless L2 could not be asked.
+    /// No value; with a ticket to fill, unless L2 could not be queried.
     Absent(Option<Ticket>),
 }
 
@@ -41,9 +41,9 @@ pub(crate) enum Sought<V> {
 pub(crate) struct Past<V> {
     pub(crate) fill: Fill<V>,
     pub(crate) id: EntryId,
-    /// For how much longer it may be served.
+    /// Time for which it may still be served.
     pub(crate) left: Duration,
-    /// Notices of the key that the flight had had when this was true.
+    /// Number of notices of the key that the flight had received when this was true.
     pub(crate) noticed: u64,
 }
 
@@ -59,13 +59,13 @@ impl L2 {
         has_glanced: bool,
         patience: &mut Patience,
     ) -> Sought<V> {
-        // Its values may be older than an invalidation that it hasn't heard of.
+        // Its values may be older than an invalidation that it has not processed.
         if self.owes() {
             return Sought::Absent(None);
         }
         let started = self.clock.precise();
         let past = inquiry.past();
-        // What is to be replaced needs a fence, not a glance.
+        // A value to be replaced needs a fence, not a glance.
         let glance = if has_glanced || past.is_some() || !self.may_glance() {
             None
         } else {
@@ -88,7 +88,7 @@ impl L2 {
         sought
     }
 
-    /// Counts a look and tells of it.
+    /// Counts a query and reports it.
     pub(super) fn looked(&self, class: &Class, outcome: LookupOutcome, started: Duration) {
         let is_miss = outcome == LookupOutcome::Miss;
         let count = if is_miss { &self.counts.misses } else { &self.counts.hits };
@@ -116,7 +116,7 @@ impl L2 {
         self.seek_until_known(key, class, codec, inquiry, (Some(past), false), patience).await
     }
 
-    /// `past` is an entry that is not wanted any more; then whether a stale one is.
+    /// `past` is an entry that must be replaced, with whether a stale one is accepted.
     async fn seek_until_known<V: 'static>(
         self: &Arc<Self>,
         key: &Key,
@@ -131,8 +131,7 @@ impl L2 {
         {
             return found;
         }
-        // A class without a lifetime leaves nothing in L2, so a wait would spare the waiter no
-        // load.
+        // A class without a lifetime leaves nothing in L2, so a wait would spare no load.
         let goes_alone = inquiry.is_alone.load(Ordering::SeqCst) || class.ttl.ttl().is_zero();
         let waiting = Waiting::new(if goes_alone { Duration::ZERO } else { self.wait_of(class) });
         let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));
@@ -184,7 +183,7 @@ impl L2 {
                     break fence;
                 }
                 Looked::Fenced { .. } => {
-                    // Redis answered in time: what is waited for is the other load.
+                    // Redis replied in time. The wait is for the other load.
                     *patience = before;
                     waiting.pause().await;
                 }
@@ -199,7 +198,7 @@ impl L2 {
         }
     }
 
-    /// What a replica has; none where the primary is to be asked.
+    /// Returns the value of a replica. `None` if the primary must be queried.
     async fn seek_at_replica<V: 'static>(
         &self,
         key: &Key,
@@ -216,7 +215,7 @@ impl L2 {
         };
         let id = entry.id;
         let fill = unpack(codec, entry).ok()?;
-        // What was heard of meanwhile is asked of the primary, as is what it brought instead.
+        // Keys with notices meanwhile are queried on the primary, and so are their replacements.
         let noticed = self.confirm(key, id, inquiry, noticed, patience).await?;
         self.counts.from_replicas.fetch_add(1, Ordering::Relaxed);
         Some(Sought::Found { fill, mark: Some(Mark { id: Some(id), left, noticed }) })

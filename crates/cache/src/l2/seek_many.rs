@@ -1,4 +1,4 @@
-//! Many keys asked of L2 at once.
+//! Query of L2 for many keys at once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,21 +23,21 @@ use crate::fill::Fill;
 use crate::inquiry::Inquiry;
 use crate::key::Key;
 
-/// Keys for whose steps a batch may wait as long as a single read may.
+/// Number of keys for which a batch may wait as long as a single read.
 const KEYS_A_PATIENCE: usize = 1000;
 
-/// A key that a batch wants, and what is heard of it meanwhile.
+/// A key of a batch, and its notices.
 pub(crate) type Wanted<'a> = (&'a Key, &'a Inquiry);
 
-/// What L2 has for a key.
+/// Result of L2 for one key of a batch.
 pub(crate) enum News<V> {
-    /// A value, and what L1 must know of it; none when L1 must not keep it.
+    /// A value, and the state that L1 must keep of it; `None` if L1 must not keep it.
     Found(Fill<V>, Option<Mark>),
-    /// Only a value past its lifetime: more may follow.
+    /// Only a value past its lifetime: another result may follow.
     Stale(Past<V>),
 }
 
-/// Whom to tell of it.
+/// Callback that receives each result.
 type Found<'a, V> = &'a mut (dyn FnMut(usize, News<V>) + Send);
 
 /// A key that is not known yet.
@@ -58,7 +58,7 @@ struct Candidate<V> {
 }
 
 impl L2 {
-    /// What a batch of so many keys may spend on L2 in all.
+    /// Returns the total time that a batch of this size may spend on L2.
     pub(crate) fn patience_for(&self, keys: usize) -> Patience {
         let steps = u32::try_from(keys.div_ceil(KEYS_A_PATIENCE).max(1)).unwrap_or(u32::MAX);
         Patience::new(self.tier.patience.saturating_mul(steps))
@@ -79,7 +79,7 @@ impl L2 {
         patience: &mut Patience,
         mut found: impl FnMut(usize, News<V>) + Send,
     ) -> Option<Tickets> {
-        // Its values may be older than an invalidation that it hasn't heard of.
+        // Its values may be older than an invalidation that it has not processed.
         if wanted.is_empty() || self.owes() {
             return None;
         }
@@ -88,7 +88,7 @@ impl L2 {
         let mut hand_over = |index: usize, news: News<V>| {
             outcomes[index] = match (&news, outcomes[index]) {
                 (News::Found(..), LookupOutcome::Miss) => LookupOutcome::Hit,
-                // Counted once: what comes behind a stale value is of the same read.
+                // Counted once: a later result after a stale value belongs to the same read.
                 _ => LookupOutcome::Stale,
             };
             found(index, news);
@@ -125,8 +125,7 @@ impl L2 {
         patience: &mut Patience,
         found: Found<'_, V>,
     ) -> Vec<Fenced> {
-        // A class without a lifetime leaves nothing in L2, so a wait would spare the waiter no
-        // load.
+        // A class without a lifetime leaves nothing in L2, so a wait would spare no load.
         let waiting = Waiting::new(if class.ttl.ttl().is_zero() { Duration::ZERO } else { self.wait_of(class) });
         let fence = if will_load { format!("{:016x}", self.tier.next_id().0) } else { String::new() };
         let mut fences = Vec::new();
@@ -136,8 +135,7 @@ impl L2 {
             open.map(|(index, (_, inquiry))| Open { index, reject: reject(inquiry), may_be_stale: true }).collect();
         open = self.without_those_at_replicas(wanted, open, class, codec, patience, found).await;
         open = self.without_those_at_a_glance(wanted, open, codec, patience, found).await;
-        // All processes use one order. Then the first process is first at nearly all keys, and the
-        // others wait.
+        // All processes use one order, so the first process is first at nearly all keys.
         open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
         while !open.is_empty() {
             let before = patience.clone();
@@ -160,7 +158,7 @@ impl L2 {
                             Ok(fill) => candidates.push(Candidate { index, fill, id, left, is_stale: true, noticed }),
                             Err(error) => self.codec_failed(class, key, &error),
                         }
-                        // One is enough to fall back on.
+                        // One is enough as a fallback.
                         may_be_stale = false;
                         Some(id.head().to_vec())
                     }
@@ -206,7 +204,7 @@ impl L2 {
                     fences.extend(elsewhere.into_iter().map(fenced));
                     return fences;
                 }
-                // Redis answered in time: what is waited for is the other loads.
+                // Redis replied in time. The wait is for the other loads.
                 *patience = before;
                 waiting.pause().await;
             }
@@ -216,7 +214,7 @@ impl L2 {
         fences
     }
 
-    /// Passes on what the values alone can tell, and returns the keys that need a full query.
+    /// Passes on results that need only the values. Returns keys that need a full query.
     async fn without_those_at_a_glance<V: 'static>(
         self: &Arc<Self>,
         wanted: &[Wanted<'_>],
@@ -247,7 +245,7 @@ impl L2 {
         rest
     }
 
-    /// Hands over what replicas have, and gives back the keys of which the primary is to be asked.
+    /// Passes on values of replicas. Returns the keys that need a query of the primary.
     async fn without_those_at_replicas<V: 'static>(
         &self,
         wanted: &[Wanted<'_>],
@@ -269,7 +267,7 @@ impl L2 {
                 _ => rest.push(open),
             }
         }
-        // What was heard of meanwhile is asked of the primary, as is what it brought instead.
+        // Keys with notices meanwhile are queried on the primary, and so are their replacements.
         let asked = candidates.iter().map(|(open, id, _, noticed, _)| (open.index, *id, *noticed)).collect();
         let confirmed = self.confirmed(wanted, asked, patience).await;
         for ((open, id, left, _, fill), noticed) in candidates.into_iter().zip(confirmed) {
@@ -284,7 +282,7 @@ impl L2 {
         rest
     }
 
-    /// Hands over what was found, with the notices of it that came meanwhile looked into.
+    /// Passes on the results, after a check of the notices that came meanwhile.
     async fn confirm_many<V>(
         &self,
         wanted: &[Wanted<'_>],
@@ -298,7 +296,7 @@ impl L2 {
             let Candidate { index, fill, id, left, is_stale, .. } = candidate;
             match noticed {
                 Some(noticed) if is_stale => found(index, News::Stale(Past { fill, id, left, noticed })),
-                // Not to be served, since it may be replaced by now.
+                // Not served, because it may have been replaced by now.
                 None if is_stale => {}
                 noticed => {
                     found(index, News::Found(fill, noticed.map(|noticed| Mark { id: Some(id), left, noticed })));
@@ -308,7 +306,7 @@ impl L2 {
     }
 
     /// Returns for each entry the number of notices seen while L2 still held it. `None` if L2 does
-    /// not hold it or can't be reached.
+    /// not hold it or cannot be reached.
     pub(super) async fn confirmed(
         &self,
         wanted: &[Wanted<'_>],
@@ -330,7 +328,7 @@ impl L2 {
             if disturbed.is_empty() {
                 return known;
             }
-            // Changed once more after the last comparison that is made.
+            // Changed once more after the last comparison.
             if round == CONFIRMATIONS {
                 disturbed.iter().for_each(|at| known[*at] = None);
                 return known;

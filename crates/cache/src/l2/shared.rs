@@ -42,19 +42,19 @@ pub(crate) struct L2 {
     pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
-/// What L1 must know of a value that lies in L2 too, or should.
+/// State that L1 keeps of a value that L2 has too, or should have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
-    /// None when L2 could not be told.
+    /// `None` if L2 could not be reached.
     pub(crate) id: Option<EntryId>,
     pub(crate) left: Duration,
-    /// Notices of the key that the flight had had when this was true.
+    /// Number of notices of the key that the flight had received when this was true.
     pub(crate) noticed: u64,
 }
 
 impl Mark {
-    /// The notices that the flight had had when the value was known to be what the key holds: none where there is no mark, as for a
-    /// value that goes to L1 alone.
+    /// Number of notices that the flight had received when the value was known to be the one of the
+    /// key. Zero without a mark, as for a value that goes to L1 alone.
     pub(crate) fn noticed(mark: Option<Self>) -> u64 {
         mark.map_or(0, |mark| mark.noticed)
     }
@@ -72,7 +72,7 @@ impl L2 {
         })
     }
 
-    /// What one read may spend on L2 in all.
+    /// Returns the total time that one read may spend on L2.
     pub(crate) fn patience(&self) -> Patience {
         Patience::new(self.tier.patience)
     }
@@ -100,11 +100,11 @@ impl L2 {
         }
     }
 
-    /// Whether changes by others are heard of. If they were not for a while, everything counts as changed.
+    /// Whether this process receives notices. After a gap, everything counts as changed.
     pub(super) fn is_following(&self) -> bool {
         let mut following = self.following();
         let Some(complete) = following.as_mut() else { return false };
-        // Whoever heard is gone, with its runtime perhaps.
+        // The listener has ended, perhaps with its runtime.
         let Ok(has_changed) = complete.has_changed() else { return false };
         if has_changed {
             self.tier.changes_everything();

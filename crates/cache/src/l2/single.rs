@@ -1,4 +1,4 @@
-//! The steps of the protocol for one key: its fence, its fill, and what a caller puts there.
+//! The steps of the protocol for one key: its fence, its fill, and the values that callers set.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::tier::{RedisTier, millis};
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// A generation outlives the entries that carry it by this much at least, so that it is seldom prolonged.
+/// Minimum time by which a generation outlives its entries, so that it is rarely extended.
 const GENERATION_MARGIN: Duration = Duration::from_secs(60 * 60);
 
 impl RedisTier {
@@ -29,7 +29,7 @@ impl RedisTier {
         }
     }
 
-    /// Stores what a load brought, if nothing invalidated it meanwhile.
+    /// Stores a loaded value, unless it was invalidated meanwhile.
     pub(super) async fn fill(&self, key: &Key, fence: &str, epoch: &Epoch, new: New) -> Result<Filled, Failure> {
         let tags = self.generations(&new.tags, new.ttl).await?;
         if !tags.is_empty() {
@@ -47,12 +47,12 @@ impl RedisTier {
         Ok(if stored.as_int()? == 1 { Filled::Stored(id) } else { Filled::Refused })
     }
 
-    /// Stores what a caller brought, whatever is there, but not when more than `left` has passed.
+    /// Stores a value of a caller unconditionally, but not after `left` has passed.
     pub(super) async fn put(&self, key: &Key, new: New, left: Duration) -> Result<(), Failure> {
         self.put_by(&self.scripts.put, key, new, left).await
     }
 
-    /// As [`put`](Self::put), by that script.
+    /// Like [`put`](Self::put), with that script.
     pub(super) async fn put_by(&self, script: &Script, key: &Key, new: New, left: Duration) -> Result<(), Failure> {
         let Bounded { keys, entry, ttl, bound } = self.bounded(key, new, left).await?;
         let _changing = self.changing([key]);
@@ -73,7 +73,7 @@ impl RedisTier {
         try_join_all(read).await
     }
 
-    /// Gives a fence back; tells whether it was still in force.
+    /// Gives a fence back. Returns whether it was still in force.
     pub(super) async fn release(&self, key: &Key, fence: &str) -> Result<bool, Error> {
         let released = self.client.run(&self.scripts.release, &[self.names.fence(key)], vec![fence.into()]).await?;
         Ok(released.as_int()? == 1)

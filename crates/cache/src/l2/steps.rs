@@ -1,5 +1,5 @@
-//! Scripts over many keys, in steps that are short for Redis: of one slot in a cluster, bounded in keys and in bytes, many of
-//! them on their way at once.
+//! Scripts over many keys, in steps that are short for Redis: of one slot in a cluster, bounded in
+//! keys and in bytes, many of them in flight at once.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use super::patience::{Impatience, Patience};
 
 /// Keys of the cache in one step: some hundred microseconds of the server's time.
 pub(super) const KEYS: usize = 64;
-/// Bytes that one step brings, or after which it gets no further value.
+/// Bytes of one step, or after which it gets no further value.
 pub(super) const BYTES: usize = 256 << 10;
-/// Keys on their way at once, so that the commands of others come through between them.
+/// Keys in flight at once, so that the commands of others run between them.
 pub(super) const UNDER_WAY: usize = 1024;
 
-/// What one key of the cache adds to a script.
+/// Keys and arguments that one key of the cache adds to a script.
 pub(super) struct Item {
     /// The keys in Redis, all of one slot.
     pub(super) names: Vec<String>,
     pub(super) args: Vec<Arg>,
-    /// About how long the arguments are.
+    /// Approximate length of the arguments.
     pub(super) bytes: usize,
 }
 
-/// Who is asked.
+/// Servers that run the script.
 pub(super) enum Servers<'a> {
     Primaries(&'a Client),
     /// For scripts that only read.
@@ -50,15 +50,15 @@ impl Servers<'_> {
     }
 }
 
-/// The answers of several steps, each of which may fail by itself.
+/// Replies of several steps, each of which may fail on its own.
 pub(super) struct Answered<T> {
-    /// In the order of the items; none where a step failed.
+    /// In the order of the items; `None` if a step failed.
     pub(super) answers: Vec<Option<T>>,
     pub(super) failures: Vec<Impatience<Error>>,
 }
 
 impl<T> Answered<T> {
-    /// The first error, if there is one; a patience that is over is none.
+    /// Returns the first error, if there is one. An exceeded patience is not an error.
     pub(super) fn heard(self) -> Result<(), Error> {
         for failure in self.failures {
             if let Impatience::Failed(error) = failure {
@@ -69,8 +69,9 @@ impl<T> Answered<T> {
     }
 }
 
-/// Runs the script over all items; `common` are the arguments that stand before theirs, and of the answer `width` values
-/// belong to each item. A script may answer for the first items only, and is asked for the others again.
+/// Runs the script over all items. `common` holds the arguments that come before those of the
+/// items. Each item has `width` values in the reply. A script may reply for the first items only,
+/// and then runs again for the others.
 pub(super) async fn run_many<'a>(
     servers: impl Into<Servers<'a>>,
     script: &Script,
@@ -124,7 +125,7 @@ async fn step(
             answers.push(values.by_ref().take(width).collect());
         }
         if answers.len() == before {
-            // No answer is not the one that was asked for.
+            // A missing reply is an error.
             Value::Nil.into_bytes()?;
         }
     }
@@ -139,7 +140,7 @@ struct Group {
 }
 
 fn grouped(is_cluster: bool, items: Vec<Item>) -> Vec<Group> {
-    // Outside a cluster keys of all slots meet in one script.
+    // Outside a cluster, one script takes keys of all slots.
     let slot_of = |item: &Item| item.names.first().filter(|_| is_cluster).map_or(0, |name| Client::slot_of(name));
     let mut open: BTreeMap<u16, Group> = BTreeMap::new();
     let mut full = Vec::new();
@@ -173,7 +174,7 @@ mod tests {
         };
         assert_eq!(of(130, 10), [64, 64, 2]);
         assert_eq!(of(5, BYTES / 2), [2, 2, 1]);
-        // One that is too big by itself goes by itself.
+        // A key that is too large on its own has its own step.
         assert_eq!(of(3, BYTES * 2), [1, 1, 1]);
         assert_eq!(of(0, 0), [0; 0]);
     }

@@ -1,4 +1,4 @@
-//! What a load, a write or a caller stores in L2.
+//! Values that a load, a write or a caller stores in L2.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,11 @@ use crate::inquiry::Inquiry;
 use crate::key::Key;
 use crate::ttl::TtlClass;
 
-/// The most that Redis keeps an entry, grace included: the epoch outlives it.
+/// Maximum time that Redis keeps an entry, grace included: the epoch outlives it.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl L2 {
-    /// The right to fill what a write that has not begun yet will leave. It ends when anything else
-    /// changes the key.
+    /// The right to fill a write's result. It ends when another operation changes the key.
     pub(crate) async fn fence(self: &Arc<Self>, key: &Key, patience: &mut Patience) -> Option<Ticket> {
         if self.owes() {
             return None;
@@ -36,7 +35,7 @@ impl L2 {
         }
     }
 
-    /// Stores what the load brought. `None` if L1 must not keep it either. `began` is the number of
+    /// Stores a loaded value. `None` if L1 must not keep it either. `began` is the number of
     /// notices that the flight had received when the loader was called. If L2 is not reached, only
     /// this number shows whether the value is older than a change.
     pub(crate) async fn fill<V: 'static>(
@@ -71,17 +70,15 @@ impl L2 {
             Ok(Filled::Refused) => None,
             Err(error) => {
                 self.failed("fill", &error);
-                // As far as this process knows, the value is good. So L1 serves it for its capped
-                // time.
+                // As far as known, the value is good. So L1 serves it for its capped time.
                 alone
             }
         }
     }
 
-    /// Notifies the other processes that a fill changed the key, where Redis does not. Returns
-    /// whether they were notified.
+    /// Notifies others that a fill changed the key, if Redis does not. Returns whether it did.
     ///
-    /// A load's fill needs none: what they hold is as good as before.
+    /// A load's fill needs no notice, because the values of other processes are still valid.
     pub(crate) async fn tell(&self, key: &Key, patience: &mut Patience) -> bool {
         match patience.spend(self.tier.ways.tell(&self.tier.names.value(key))).await {
             Ok(()) => true,
@@ -92,9 +89,8 @@ impl L2 {
         }
     }
 
-    /// Stores what a caller brought, if L1 accepted it. Otherwise, and if it can't be stored, the
-    /// key is invalidated instead, at once or as soon as possible. Returns whether L2 was reached
-    /// at once.
+    /// Stores a value of a caller, if L1 accepted it. Otherwise, and if it cannot be stored, the
+    /// key is invalidated, now or as soon as possible. Returns whether L2 was reached now.
     pub(crate) async fn put(self: &Arc<Self>, key: &Key, new: Option<New>) -> bool {
         let mut patience = self.patience();
         let left = patience.left();
@@ -115,7 +111,7 @@ impl L2 {
         }
     }
 
-    /// What is to be stored, as bytes.
+    /// Returns the bytes to store.
     pub(crate) fn pack<V: 'static>(
         &self,
         class: &TtlClass,

@@ -1,4 +1,4 @@
-//! The right to fill: a fence that this process takes part in, and the epoch at the start of its load.
+//! The right to fill: a fence that this process takes part in, and the epoch when its load began.
 
 use std::future::Future;
 use std::mem;
@@ -18,18 +18,18 @@ use crate::key::Key;
 pub(super) struct Fenced {
     pub(super) key: Key,
     pub(super) fence: String,
-    /// The head of what L2 held all the same.
+    /// Head of the value that L2 held all the same.
     pub(super) past: Option<Bytes>,
 }
 
-/// Dropped while its fence may stand, by a load that failed, panicked, was stopped or refused, it gives that back, so that nobody
-/// waits for it.
+/// If it is dropped while its fence may be in force (the load failed, panicked, was stopped or
+/// refused), it gives the fence back, so that no caller waits for it.
 pub(crate) struct Ticket {
     l2: Arc<L2>,
     key: Key,
     fence: String,
     epoch: Epoch,
-    /// The head of what L2 held all the same, past its lifetime or unfit.
+    /// Head of the value that L2 held all the same, past its lifetime or unsuitable.
     past: Option<Bytes>,
 }
 
@@ -38,7 +38,7 @@ impl Ticket {
         Self { l2: Arc::clone(l2), key: key.clone(), fence, epoch, past }
     }
 
-    /// Whether L2 held something when it gave the fence.
+    /// Whether L2 held a value when it gave the fence.
     pub(super) fn replaces(&self) -> bool {
         self.past.is_some()
     }
@@ -47,12 +47,12 @@ impl Ticket {
         &self.key
     }
 
-    /// Runs the load, and renews the fence until it ends: other processes wait for it as long.
+    /// Runs the load, and renews its fence until it ends, because other processes wait as long.
     pub(crate) async fn renewed_during<T>(&self, load: impl Future<Output = T>) -> T {
         self.l2.renewing(&[(&self.key, &self.fence)], load).await
     }
 
-    /// Fills under the fence, which ends with it; refused, not told or not in time, it is given back.
+    /// Fills under the fence, which ends with it. If that fails, the fence is given back.
     pub(super) async fn fill(mut self, new: New) -> Result<Filled, Failure> {
         let filled = self.l2.tier.fill(&self.key, &self.fence, &self.epoch, new).await;
         if matches!(filled, Ok(Filled::Stored(_))) {
@@ -61,7 +61,8 @@ impl Ticket {
         filled
     }
 
-    /// Deletes what L2 holds under the fence, which ends with it, and has all processes told, where there was something or always; what was changed meanwhile stays.
+    /// Deletes what L2 holds under the fence, which ends with it. Notifies all processes if there
+    /// was a value, or always if the flag is set. A value that changed meanwhile stays.
     pub(super) async fn clear(mut self, always_tells: bool, patience: &mut Patience) -> bool {
         let fenced = Fenced { key: self.key.clone(), fence: self.fence.clone(), past: self.past.clone() };
         let told = self.l2.tier.forget_under(&[(fenced, always_tells)], patience).await;
@@ -73,7 +74,7 @@ impl Ticket {
         is_told
     }
 
-    /// Gives the fence back; tells whether it was still in force.
+    /// Gives the fence back. Returns whether it was still in force.
     pub(super) async fn give_up(mut self) -> Result<bool, Error> {
         let released = self.l2.tier.release(&self.key, &self.fence).await?;
         self.fence.clear();
@@ -86,7 +87,7 @@ impl Drop for Ticket {
         if self.fence.is_empty() {
             return;
         }
-        // Without a runtime the fence runs out by itself, and whoever waits for it gives up sooner.
+        // Without a runtime the fence expires by itself, and waiting callers give up sooner.
         if let Ok(runtime) = Handle::try_current() {
             let (l2, key, fence) = (Arc::clone(&self.l2), self.key.clone(), mem::take(&mut self.fence));
             runtime.spawn(async move {

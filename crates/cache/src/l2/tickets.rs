@@ -14,13 +14,13 @@ use super::ticket::Fenced;
 use crate::key::Key;
 use crate::text::Prehashed;
 
-/// The right to fill several keys: the fences that their loads take part in, and the epoch at the start.
+/// The right to fill several keys: the fences of their loads, and the epoch at the start.
 ///
-/// Those that are not used are given back at its end, so that nobody waits for them.
+/// Unused fences are given back when it is dropped, so that no caller waits for them.
 pub(crate) struct Tickets {
     l2: Arc<L2>,
     fences: HashMap<Key, String, Prehashed>,
-    /// The heads of what L2 held all the same, past its lifetime or unfit.
+    /// Heads of the values that L2 held all the same, past their lifetime or unsuitable.
     past: HashMap<Key, Bytes, Prehashed>,
     pub(super) epoch: Epoch,
 }
@@ -32,28 +32,28 @@ impl Tickets {
         Self { l2: Arc::clone(l2), fences, past, epoch }
     }
 
-    /// Whether L2 held something of the key when it gave the fence.
+    /// Whether L2 held a value of the key when it gave the fence.
     pub(super) fn replaces(&self, key: &Key) -> bool {
         self.past.contains_key(key)
     }
 
-    /// The fence of a key; none where L2 could not be asked for it.
+    /// Returns the fence of a key. `None` if L2 could not be queried for it.
     pub(super) fn fence(&self, key: &Key) -> Option<String> {
         self.fences.get(key).cloned()
     }
 
-    /// As [`fence`](Self::fence), with what L2 held.
+    /// Like [`fence`](Self::fence), with the value that L2 held.
     pub(super) fn fenced(&self, key: &Key) -> Option<Fenced> {
         Some(Fenced { key: key.clone(), fence: self.fence(key)?, past: self.past.get(key).cloned() })
     }
 
-    /// Runs the load, and renews the fences until it ends: other processes wait for it as long.
+    /// Runs the load, and renews its fences until it ends, because other processes wait as long.
     pub(crate) async fn renewed_during<T>(&self, load: impl Future<Output = T>) -> T {
         let fences: Vec<(&Key, &str)> = self.fences.iter().map(|(key, fence)| (key, fence.as_str())).collect();
         self.l2.renewing(&fences, load).await
     }
 
-    /// Its fence does not stand any more.
+    /// Notes that its fence is no longer in force.
     pub(super) fn ended(&mut self, key: &Key) {
         self.fences.remove(key);
     }
@@ -64,7 +64,7 @@ impl Drop for Tickets {
         if self.fences.is_empty() {
             return;
         }
-        // Without a runtime the fences run out by themselves, and whoever waits for them gives up sooner.
+        // Without a runtime the fences expire by themselves, and waiting callers give up sooner.
         if let Ok(runtime) = Handle::try_current() {
             let l2 = Arc::clone(&self.l2);
             let fences: Vec<_> = mem::take(&mut self.fences).into_iter().collect();

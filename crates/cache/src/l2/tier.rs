@@ -1,18 +1,22 @@
-//! L2 itself: entries in Redis, each step of the protocol one call.
+//! L2 itself: entries in Redis. Each step of the protocol is one call.
 //!
-//! What keeps an old value out:
+//! These keep an old value out:
 //!
-//! - **Fence.** A load takes part in the fence of its key before it starts; its fill compares and sets on it. To
-//!   invalidate a key is to delete value and fence in one step, so a load that began before can't fill. All loads under
-//!   one fence began after the last invalidation, so any of them may fill; the first one that does ends the fence.
-//! - **Generations.** An entry carries the generation of each tag, of its class and the epoch of everything; the reader
-//!   compares for equality. What is missing is invalid, so nothing that a flush or an eviction takes can come back.
-//! - **Cells.** The tags of a load are known only at its end. So an invalidation of a tag moves one of 128 cells first
-//!   and the generation second, and a load notes the cells at its start, reads the generations at its end and then the
-//!   cells again: if a cell of its tags moved, it does not fill.
-//! - **Memory.** Loads and fills ask Redis for epoch, generations and cells each time. A hit compares with what Redis said of them
-//!   less than a second ago (`recall`), unless word of a move has come since or this process has made one: so a process always
-//!   sees its own invalidations, and others' as soon as word of them comes. Without words there is no memory.
+//! - **Fence.** A load takes part in the fence of its key before it starts. Its fill compares the
+//!   fence and sets the value in one step. An invalidation of a key deletes value and fence in one
+//!   step, so a load that began before it cannot fill. All loads under one fence began after the
+//!   last invalidation, so any of them may fill. The first fill ends the fence.
+//! - **Generations.** An entry carries the generation of each tag, of its class and the epoch of
+//!   everything. The reader compares for equality. A missing generation makes the entry invalid, so
+//!   nothing that a flush or an eviction removes can come back.
+//! - **Cells.** The tags of a load are known only at its end. So an invalidation of a tag moves one
+//!   of 128 cells first and the generation second. A load notes the cells at its start, reads the
+//!   generations at its end, and then reads the cells again. If a cell of its tags moved, it does
+//!   not fill.
+//! - **Memory.** Loads and fills query Redis for epoch, generations and cells each time. A hit
+//!   compares with what Redis replied less than a second ago (`recall`), unless a notice of a move
+//!   has come since or this process has made one. So a process always sees its own invalidations,
+//!   and those of others as soon as the notice arrives. Without notices, nothing is remembered.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -36,10 +40,10 @@ pub struct RedisTier {
     pub(super) client: Client,
     pub(super) names: Names,
     pub(super) scripts: Scripts,
-    /// How changes are heard of, and whether they are told of besides.
+    /// How this process receives changes, and whether it also publishes them.
     pub(super) ways: Ways,
     ids: AtomicU64,
-    /// First of the ids.
+    /// The first id.
     first_id: u64,
     pub(super) patience: Duration,
     pub(super) wait: Duration,
@@ -49,7 +53,7 @@ pub struct RedisTier {
 }
 
 impl RedisTier {
-    /// A tier behind this client. Needs no round trip.
+    /// Creates a tier behind this client. Needs no round trip.
     pub fn new(client: Client, keyspace: &Keyspace) -> Self {
         let (names, first_id) = (Names::new(keyspace), rand::random());
         Self {
@@ -67,7 +71,8 @@ impl RedisTier {
         }
     }
 
-    /// The most that one read may wait for Redis, over all of its steps; the client's time-out of a command by default.
+    /// Maximum total time that one read waits for Redis, over all of its steps. The default is the
+    /// client's time-out of a command.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience.min(LONGEST);
@@ -100,45 +105,51 @@ impl RedisTier {
         self
     }
 
-    /// Hears of changes over a channel (pub/sub) from the start, and tells of its own ones there.
+    /// Receives and publishes changes over a channel (pub/sub) from the start.
     ///
-    /// A process that the server refuses `CLIENT TRACKING` does so by itself. Say it in all processes when that is so in some
-    /// of them: one that tracks hears those that publish, and is not heard by them. Over a channel only what a process
-    /// invalidates or sets here is heard of, no eviction, no expiry and no writes of other programs.
+    /// A process whose server refuses `CLIENT TRACKING` does so automatically. If that is so in
+    /// some processes, set it in all of them: a process that tracks receives the changes of
+    /// processes that publish, but they do not receive its changes. Over a channel, a process
+    /// receives only what processes invalidate or set through this crate: no eviction, no expiry
+    /// and no writes of other programs.
     #[must_use]
     pub fn published(mut self) -> Self {
         self.ways.only_published();
         self
     }
 
-    /// Reads values from replicas where there are any, from the primary else. Off by default.
+    /// Reads values from replicas if there are any, else from the primary. Off by default.
     ///
-    /// Replicas are found by asking each primary, with or without Sentinels and in a cluster. What entries carry (epoch,
-    /// class, generations of tags) is still asked of the primary, so invalidations of tags, classes and everything hold as
-    /// ever; so does every write. An invalidation of a **key or a pattern** holds from the moment when this process has
-    /// made it or heard of it: for the [lag window](Self::lag_window) it reads from the primary what was touched, and it
-    /// reads no replica that is not known to have all that its primary had a window ago.
+    /// Replicas are found by querying each primary, with or without Sentinels and in a cluster.
+    /// What entries carry (epoch, class, generations of tags) is still read from the primary. So
+    /// invalidations of tags, classes and everything hold as before, and so does every write. An
+    /// invalidation of a **key or a pattern** holds from the moment when this process has made it
+    /// or received its notice. For the [lag window](Self::lag_window), it reads the touched keys
+    /// from the primary. It reads no replica that is not known to have everything that its primary
+    /// had one window ago.
     ///
-    /// What is given up: until word of another process's change has come, mostly within a millisecond, a read may find in a
-    /// replica what is gone from the primary. It does not stay in L1, since the word makes this process compare. And what is
-    /// not told of is late by as much as the replica: over a channel ([`published`](Self::published)) that is what other
-    /// programs write. While changes are not heard of, everything is read from the primary. A miss costs a round trip more.
+    /// Cost: until the notice of another process's change arrives, mostly within a millisecond, a
+    /// read may find in a replica a value that the primary no longer has. That value does not stay
+    /// in L1, because the notice makes this process compare. Changes without a notice are late by
+    /// the lag of the replica: over a channel ([`published`](Self::published)) these are the writes
+    /// of other programs. While this process receives no notices, everything is read from the
+    /// primary. A miss costs one more round trip.
     #[must_use]
     pub fn read_replicas(mut self) -> Self {
         self.replicas.get_or_insert_with(|| ReplicaReads::new(WINDOW));
         self
     }
 
-    /// Reads values from replicas, as [`read_replicas`](Self::read_replicas) does, with a lag window of this length in place
-    /// of 1 s: for so long, up to twice, a key that was touched is read from the primary, and no replica is read that may be
-    /// further behind.
+    /// Reads values from replicas, like [`read_replicas`](Self::read_replicas), with a lag window
+    /// of this length in place of 1 s. For one to two windows, a touched key is read from the
+    /// primary. No replica is read that may be further behind than the window.
     #[must_use]
     pub fn lag_window(mut self, window: Duration) -> Self {
         self.replicas = Some(ReplicaReads::new(window));
         self
     }
 
-    /// A number that no other fill has.
+    /// Returns an id that no other fill has.
     pub(super) fn next_id(&self) -> EntryId {
         loop {
             // Every process counts from a random number.
@@ -165,7 +176,7 @@ pub(super) fn millis(duration: Duration) -> Arg {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1).into()
 }
 
-/// Whether another program keeps something of another type under the key. It counts as nothing.
+/// Whether another program stores another type under the key. It counts as no value.
 pub(super) fn is_foreign(error: &Error) -> bool {
     error.code() == Some("WRONGTYPE")
 }

@@ -1,4 +1,4 @@
-//! From an entry back to a value.
+//! Conversion of an entry to a value.
 
 use super::entry::Entry;
 use crate::codec::{Codec, CodecError, Format};

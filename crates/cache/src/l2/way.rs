@@ -1,4 +1,4 @@
-//! The way by which processes hear of one another's changes: from the server, or where it refuses, over a channel.
+//! How processes receive one another's changes: from the server, or else over a channel.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -9,11 +9,11 @@ use tidegate_redis::{Channel, Client, Error, Tracking};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Way {
-    /// Nobody knows yet which one it will be.
+    /// Not yet known.
     Unknown,
-    /// The server tells everybody.
+    /// The server notifies all processes.
     Tracked,
-    /// Whoever changes something says so on the channel.
+    /// A process that changes something publishes it on the channel.
     Published,
 }
 
@@ -21,7 +21,7 @@ pub(super) enum Way {
 pub(super) struct Ways {
     channel: Channel,
     now: AtomicU8,
-    /// Whether changes were told to nobody on the channel, since the server was believed to tell.
+    /// Whether changes were not published on the channel because the server was believed to notify.
     was_silent: AtomicBool,
     may_track: bool,
 }
@@ -36,7 +36,7 @@ impl Ways {
         self.take(Way::Published);
     }
 
-    /// The way to try first, or after `refused` was refused: the other one, where it may be taken.
+    /// Returns the way to try first. After `refused` was refused, the other one, if allowed.
     pub(super) fn next(&self, refused: Option<Way>) -> Way {
         match refused {
             Some(Way::Tracked) => Way::Published,
@@ -52,13 +52,13 @@ impl Ways {
         }
     }
 
-    /// Says on the channel that everything may have changed, if this process was silent there: others may have turned to it
-    /// before, and have not heard of what was changed since.
+    /// Publishes on the channel that everything may have changed, if this process did not publish
+    /// before: other processes may have subscribed to it earlier, and have missed changes since.
     pub(super) async fn make_up_for_silence(&self, all_mark: &str) -> Result<(), Error> {
         if self.was_silent.swap(false, Ordering::SeqCst) { self.channel.publish(all_mark).await } else { Ok(()) }
     }
 
-    /// Forgets the way, unless it was chosen: it is refused now.
+    /// Forgets the way, unless it was chosen, because it is refused now.
     pub(super) fn doubt(&self) {
         if self.may_track {
             self.take(Way::Unknown);
@@ -72,23 +72,23 @@ impl Ways {
         }
     }
 
-    /// Whether the server tells everybody, so that nothing is said on the channel.
+    /// Whether the server notifies all processes, so that nothing is published on the channel.
     fn is_silent(&self) -> bool {
         self.now.load(Ordering::SeqCst) == Way::Tracked as u8
     }
 
-    /// Says on the channel what was changed, after it was, unless all others hear it from the server.
+    /// Publishes a change that was made, unless all others receive it from the server.
     pub(super) async fn tell(&self, name: &str) -> Result<(), Error> {
         let now = self.now.load(Ordering::SeqCst);
         if now == Way::Tracked as u8 {
             return Ok(());
         }
         let told = self.channel.publish(name).await;
-        // Where it turns out that the server tells, nobody was listening there.
+        // If it turns out that the server notifies, no process was subscribed to the channel.
         if now == Way::Published as u8 { told } else { Ok(()) }
     }
 
-    /// As [`tell`](Self::tell), of many changes.
+    /// Like [`tell`](Self::tell), for many changes.
     pub(super) async fn tell_all(&self, names: &[&str]) -> Result<(), Error> {
         if self.is_silent() {
             return Ok(());

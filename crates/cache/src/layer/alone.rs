@@ -1,5 +1,6 @@
-//! Who may wait for whom: nobody where a response was its asker's alone when it was last asked for, and requests with an
-//! `Authorization` for one another where it said that they may share it.
+//! Which requests may wait for one another. None may if the last response of the target was private
+//! to its client. Requests with an `Authorization` may only if the response said that they may
+//! share it.
 
 use std::time::Duration;
 
@@ -7,37 +8,38 @@ use quick_cache::sync::Cache;
 
 use crate::key::Key;
 
-/// For how long that is remembered after the last response that was so.
+/// Time for which this is remembered after the last such response.
 const REMEMBERED: Duration = Duration::from_secs(60);
-/// Of so many keys.
+/// Maximum number of remembered keys.
 const MOST: usize = 4_096;
 
-/// Why a response was its asker's alone.
+/// Reason why a response was private to its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Because {
     /// Its status or its headers say so.
     Head,
-    /// Of its body, which nobody knows before it was read: it is too long, broke off, or has trailers.
+    /// Its body, which is not known before it was read: it is too long, broke off, or has trailers.
     Body,
 }
 
-/// With whom a request may ask the origin.
+/// Requests that may share a query to the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Company {
-    /// All without an `Authorization`.
+    /// All requests without an `Authorization`.
     All,
-    /// All with one: the response said that they may share it (RFC 9111, 3.5).
+    /// All requests with one: the response said that they may share it (RFC 9111, 3.5).
     Authorized,
-    /// Nobody.
+    /// No other request.
     None,
 }
 
-/// Keys whose last response must not be shared, apart for those with an `Authorization` and those without: what one of them may not
-/// share the others may. In a table of its own, so that whoever asks for a thousand such targets drives nothing out of the cache.
+/// Keys whose last response must not be shared, separately for requests with and without an
+/// `Authorization`: a response that one group may not share, the other may. The table is separate
+/// from the cache: a client with a thousand such targets evicts nothing.
 pub(super) struct Alone {
     notes: Cache<(Key, bool), (Because, Duration)>,
-    /// Keys of which authorized requests shared a response, and until when it is expected that they may again. Each answer is
-    /// judged anew: one that may not be shared is given to its asker alone.
+    /// Keys of which authorized requests shared a response, and until when that is expected again.
+    /// Each response is judged anew: one that may not be shared goes to its client alone.
     open: Cache<Key, Duration>,
 }
 
@@ -46,7 +48,7 @@ impl Alone {
         Self { notes: Cache::new(MOST), open: Cache::new(MOST) }
     }
 
-    /// Why this request is to be made for its asker alone, if it is.
+    /// Returns why this request must be sent for its client alone, if so.
     pub(super) fn because(&self, key: &Key, is_authorized: bool, now: Duration) -> Option<Because> {
         let (because, until) = self.notes.get(&(key.clone(), is_authorized))?;
         (now < until).then_some(because)
@@ -59,7 +61,7 @@ impl Alone {
         }
     }
 
-    /// A response says that authorized requests may share it; it is fresh until `end`.
+    /// Notes that authorized requests may share a response, which is fresh until `end`.
     pub(super) fn note_open(&self, key: &Key, end: Duration) {
         self.open.insert(key.clone(), end.saturating_add(REMEMBERED));
     }
@@ -68,7 +70,7 @@ impl Alone {
         self.open.get(key).is_some_and(|until| now < until)
     }
 
-    /// A response says that it may be shared: the next request is one for all who wait.
+    /// Notes that a response may be shared: the next request is one for all that wait.
     pub(super) fn forget(&self, key: &Key, is_authorized: bool) {
         self.notes.remove(&(key.clone(), is_authorized));
     }

@@ -1,4 +1,4 @@
-//! Bodies: kept ones, and those that stream through.
+//! Bodies: kept ones, and those that are streamed through.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
-/// The body of a response that came through a [`CacheLayer`](super::CacheLayer): one that is kept, or that of the service behind it.
+/// Body of a response of a [`CacheLayer`](super::CacheLayer): kept, or of the inner service.
 pub struct CachedBody<B: Body>(Inner<B>);
 
 enum Inner<B: Body> {
     Whole(Option<Bytes>),
-    /// What was read before it was clear that the body won't be kept, and the rest.
+    /// The part that was read before it was clear that the body will not be kept, and the rest.
     Through {
         read: VecDeque<Result<Frame<Bytes>, B::Error>>,
         rest: B,
@@ -30,7 +30,7 @@ impl<B: Body<Data = Bytes>> CachedBody<B> {
     }
 }
 
-/// What came of reading a body.
+/// Result of reading a body.
 pub(super) enum Collected<B: Body> {
     Whole(Bytes),
     /// It is longer than allowed, broke off, or has trailers.

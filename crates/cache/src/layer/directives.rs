@@ -1,21 +1,21 @@
-//! `Cache-Control`, as requests and responses write it.
+//! `Cache-Control` in requests and responses.
 
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, HeaderMap, PRAGMA};
 
-/// Longest time that a directive can name: what overflows means this (RFC 9111, 1.2.2).
+/// Longest time that a directive can name; larger values are clamped to it (RFC 9111, 1.2.2).
 const LONGEST: u64 = 1 << 31;
 
 /// The directives of all `Cache-Control` lines, names in lower case.
 ///
-/// Text that is no directive is skipped, text that is no ASCII still tells its directives: what says `private` must not be
-/// overheard for the sake of a character beside it.
+/// Text that is not a directive is skipped. Text that is not ASCII still yields its directives: a
+/// `private` must not be missed because of a character beside it.
 #[derive(Debug, Default)]
 pub(super) struct Directives(Vec<(String, Option<String>)>);
 
 impl Directives {
-    /// Of a response.
+    /// Returns the directives of a response.
     pub(super) fn of_response(headers: &HeaderMap) -> Self {
         let mut found = Vec::new();
         for line in headers.get_all(CACHE_CONTROL) {
@@ -24,7 +24,7 @@ impl Directives {
         Self(found)
     }
 
-    /// Of a request, where `Pragma: no-cache` stands for a `Cache-Control` that isn't there.
+    /// Returns a request's directives. `Pragma: no-cache` counts without a `Cache-Control`.
     pub(super) fn of_request(headers: &HeaderMap) -> Self {
         let mut directives = Self::of_response(headers);
         let says_no_cache = |line: &http::HeaderValue| {
@@ -38,13 +38,13 @@ impl Directives {
         directives
     }
 
-    /// Whether it is there, with an argument or without.
+    /// Whether the directive is there, with an argument or without.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }
 
-    /// The seconds that it names. What is no number counts as zero, and so does a name that says two different things:
-    /// both mean "already stale".
+    /// Returns the seconds of a directive. A value that is not a number counts as zero, and so do
+    /// two different values: both mean "already stale".
     pub(super) fn seconds(&self, name: &str) -> Option<Duration> {
         let mut named = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| seconds(value.as_deref()));
         let first = named.next()?;
@@ -54,11 +54,11 @@ impl Directives {
 
 fn seconds(value: Option<&str>) -> Duration {
     let digits = value.map(str::trim).filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
-    // All digits and yet no number is one that is too big.
+    // Only digits, but not a number: it is too large.
     digits.map_or(Duration::ZERO, |digits| Duration::from_secs(digits.parse().unwrap_or(LONGEST).min(LONGEST)))
 }
 
-/// Reads `name`, `name=token` and `name="text"`, separated by commas; a comma or an equals sign within quotes is text.
+/// Parses `name`, `name=token` and `name="text"`, separated by commas outside of quotes.
 fn read(line: &str, into: &mut Vec<(String, Option<String>)>) {
     let mut rest = line.chars();
     let (mut name, mut value) = (String::new(), None::<String>);

@@ -1,4 +1,4 @@
-//! What is kept of a response.
+//! The kept data of a response.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,18 +9,18 @@ use http::{StatusCode, header};
 use super::freshness::Freshness;
 use super::vary::Selection;
 
-/// What a load brings.
+/// Result of a load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are responses, and each lies in an `Arc` of its own")]
 pub(super) enum Entry {
-    /// A response that is its asker's alone. It is told to those who wait, and kept nowhere.
+    /// A response that is private to its client. Waiting requests are notified; it is not kept.
     Unshared,
     /// A response that may be kept.
     Kept(Kept),
 }
 
 impl Entry {
-    /// Bytes that it takes, about.
+    /// Returns its approximate size in bytes.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Unshared => size_of::<Self>(),
@@ -29,7 +29,7 @@ impl Entry {
     }
 }
 
-/// A response that may be given to whoever its selection admits.
+/// A response that may go to every request that its selection admits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) status: StatusCode,
@@ -40,7 +40,7 @@ pub(super) struct Kept {
     pub(super) selection: Selection,
 }
 
-/// Headers that speak of a connection, not of the response (RFC 9110, 7.6.1).
+/// Headers of a connection, not of the response (RFC 9110, 7.6.1).
 const OF_THE_CONNECTION: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -54,13 +54,13 @@ const OF_THE_CONNECTION: [HeaderName; 9] = [
 ];
 
 impl Kept {
-    /// RFC 9111, 4.2.3. A clock that was set back makes nothing younger than it came.
+    /// RFC 9111, 4.2.3. A clock that was set back makes no response younger than it came.
     pub(super) fn age(&self, now: SystemTime) -> Duration {
         let resident = now.duration_since(self.received).unwrap_or_default();
         self.freshness.initial_age.saturating_add(resident)
     }
 
-    /// Its headers as they are sent on now.
+    /// Returns its headers as they are sent now.
     pub(super) fn headers_at(&self, now: SystemTime) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.insert(AGE, HeaderValue::from(self.age(now).as_secs()));
@@ -68,12 +68,12 @@ impl Kept {
     }
 }
 
-/// Bytes that headers take, about.
+/// Returns the approximate size of headers in bytes.
 pub(super) fn weight(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
 }
 
-/// The headers that may be kept: none of the connection, and with a `Date` (RFC 9110, 6.6.1).
+/// Returns headers to keep: none of the connection, and with a `Date` (RFC 9110, 6.6.1).
 pub(super) fn keepable(headers: &HeaderMap, now: SystemTime) -> HeaderMap {
     let mut kept = headers.clone();
     for line in headers.get_all(header::CONNECTION) {

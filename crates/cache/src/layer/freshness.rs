@@ -1,4 +1,4 @@
-//! Which responses may be kept, and for how long each may be believed (RFC 9111, sections 3 and 4.2; RFC 5861).
+//! Which responses are kept, and how long each is fresh (RFC 9111, 3 and 4.2; RFC 5861).
 
 use std::time::{Duration, SystemTime};
 
@@ -7,23 +7,24 @@ use http::{StatusCode, response};
 
 use super::directives::Directives;
 
-/// Statuses whose meaning for a cache is known here. Partial content is not.
+/// Statuses that this cache understands. Partial content is not one of them.
 const UNDERSTOOD: [u16; 15] = [200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 451, 501];
 
-/// Whether an answer of this status says nothing of what its target has for others: one client was refused, or it is not known
-/// here what it means. Failures of the origin are such answers as well.
+/// Whether a response of this status says nothing about the target for other clients: one client
+/// was refused, or the meaning of the status is not known. Failures of the origin are such
+/// responses too.
 pub(super) fn is_refusal(status: StatusCode) -> bool {
     !UNDERSTOOD.contains(&status.as_u16())
 }
 
-/// For how long a kept response may be used, counted in its age.
+/// Times for which a kept response may be used, counted in its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Freshness {
     /// Fresh until this age.
     pub(super) lifetime: Duration,
-    /// Served for so long after that while it is loaded anew.
+    /// Time after its lifetime for which it is served while it is reloaded.
     pub(super) while_revalidate: Duration,
-    /// Served for so long after its lifetime when the origin fails.
+    /// Time after its lifetime for which it is served if the origin fails.
     pub(super) if_error: Duration,
     /// Its age when it was received.
     pub(super) initial_age: Duration,
@@ -32,13 +33,13 @@ pub(super) struct Freshness {
 }
 
 impl Freshness {
-    /// How much longer it is fresh once received.
+    /// Returns how much longer it is fresh once received.
     pub(super) fn left(&self) -> Duration {
         self.lifetime.saturating_sub(self.initial_age)
     }
 }
 
-/// What asked for a response, as far as it matters to whether the response may be kept.
+/// Properties of the request for a response that decide whether the response may be kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub(super) is_authorized: bool,
@@ -85,7 +86,7 @@ pub(super) fn judge(
     let date = time(headers, &DATE).flatten();
     let lifetime = match (says.seconds("s-maxage"), says.seconds("max-age"), time(headers, &EXPIRES)) {
         (Some(lifetime), ..) | (None, Some(lifetime), _) => lifetime,
-        // A date that can't be read is one that has passed.
+        // A date that cannot be parsed counts as passed.
         (None, None, Some(expires)) => expires.map_or(Duration::ZERO, |expires| since(expires, date.unwrap_or(now))),
         (None, None, None) => otherwise(status).ok_or("no lifetime")?,
     };
@@ -107,13 +108,13 @@ fn initial_age(headers: &HeaderMap, date: Option<SystemTime>, asked: SystemTime,
     let told = headers.get(AGE).and_then(|age| age.to_str().ok()).map_or(Duration::ZERO, |age| {
         let age = age.split(',').next().unwrap_or_default().trim();
         let is_number = !age.is_empty() && age.bytes().all(|byte| byte.is_ascii_digit());
-        // Too big to be read is very old; what is no number says nothing.
+        // A number that is too large means very old. Any other text is ignored.
         if is_number { Duration::from_secs(age.parse::<u32>().unwrap_or(u32::MAX).into()) } else { Duration::ZERO }
     });
     apparent.max(told.saturating_add(since(now, asked)))
 }
 
-/// None where there is no such header, `Some(None)` where it is no time or there are several.
+/// `None` if there is no such header, `Some(None)` if it is not a time or there are several.
 fn time(headers: &HeaderMap, name: &HeaderName) -> Option<Option<SystemTime>> {
     let mut lines = headers.get_all(name).iter();
     let line = lines.next()?;

@@ -1,4 +1,4 @@
-//! Asking the service behind the cache, once for all who wait.
+//! Queries to the service behind the cache, once for all waiting requests.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -23,24 +23,24 @@ use crate::fill::Fill;
 use crate::key::Key;
 use crate::tag::Tag;
 
-/// Headers that take more than this are not kept.
+/// Headers above this size are not kept.
 const MOST_HEADERS: usize = 64 << 10;
-/// Statuses that say the origin failed (RFC 5861, 4).
+/// Statuses of a failed origin (RFC 5861, 4).
 pub(super) const FAILURES: [u16; 4] = [500, 502, 503, 504];
-/// Headers of a 304 that don't replace those of what is kept: they would describe another body (RFC 9111, 3.2).
+/// Headers of a 304 that describe another body, and replace no kept header (RFC 9111, 3.2).
 const OF_THE_BODY: [&str; 5] =
     ["content-encoding", "content-length", "content-range", "content-type", "transfer-encoding"];
 
-/// A load in which the origin failed or refused the one who asked; what it said lies on that one's desk. The others are told the
-/// status alone: the rest may be nobody else's business.
+/// A load in which the origin failed or refused the client. Its response is on the desk of that
+/// client. The waiting clients get the status alone, because the rest may be confidential.
 #[derive(Debug)]
 pub(super) struct Unserved(pub(super) StatusCode);
 
-/// The same in a load that authorized requests alone join. A type of its own, by which loads are told apart.
+/// The same in a load of authorized requests only. A separate type, to distinguish the loads.
 #[derive(Debug)]
 pub(super) struct UnservedAuthorized(pub(super) StatusCode);
 
-/// The same in a load that nobody joins.
+/// The same in a load that no request joins.
 #[derive(Debug)]
 pub(super) struct UnservedAlone(pub(super) StatusCode);
 
@@ -54,13 +54,13 @@ impl Unserved {
     }
 }
 
-/// What a load is about.
+/// Subject of a load.
 #[derive(Clone)]
 pub(super) struct Errand {
     pub(super) key: Key,
     /// The tag of the target.
     pub(super) target: Tag,
-    /// What is kept and no longer fresh.
+    /// Kept response that is no longer fresh.
     pub(super) old: Option<Arc<Entry>>,
     pub(super) why: &'static str,
 }
@@ -72,10 +72,11 @@ pub(super) struct Order<S, B> {
     pub(super) body: B,
 }
 
-/// What came for one caller alone.
+/// Response for one caller alone.
 pub(super) type Answer<S, R, B> = Result<Response<CachedBody<R>>, <S as Service<Request<B>>>::Error>;
 
-/// Where a caller leaves its order for a load, takes it back when another's load answered, and finds what is its alone.
+/// A caller leaves its order for a load here, takes it out again if another's load answered, and
+/// finds the response that is for it alone.
 pub(super) struct Desk<S: Service<Request<B>>, B, R: Body> {
     order: Mutex<Option<Order<S, B>>>,
     answer: Mutex<Option<Answer<S, R, B>>>,
@@ -110,7 +111,7 @@ where
         let old = errand.old.as_deref().and_then(|old| if let Entry::Kept(kept) = old { Some(kept) } else { None });
         let asked = Asked::by(&parts.headers, (rules.now)());
         wants::validate(&mut parts.headers, old);
-        // A body is kept whole, so that HEAD can be answered by it.
+        // The whole body is kept, so that it can answer HEAD too.
         parts.method = Method::GET;
         let requested = parts.headers.clone();
         let response = match service.call(Request::from_parts(parts, body)).await {
@@ -123,7 +124,7 @@ where
         let mut done = Done::forwarded(errand.why);
         let status = response.status();
         if status != StatusCode::NOT_MODIFIED && is_refusal(status) {
-            // What is kept stays: it may stand in, or be validated by the next who asks.
+            // The kept response stays, to be served on failure or validated by the next request.
             done.detail = (!FAILURES.contains(&status.as_u16())).then_some("status");
             rules.not_kept("status");
             self.leave(Ok(rules.pass(response, done)));
@@ -177,7 +178,8 @@ where
         Ok(Fill::new(Entry::Kept(kept)).tags(tags).ttl(freshness.left()))
     }
 
-    /// Leaves a response to the one who asked, and a note that there is nothing to wait for. What is kept of the target holds no more.
+    /// Leaves a response for its client, and a note not to wait for this target. The kept response
+    /// of the target is no longer valid.
     async fn alone(
         &self,
         rules: &Rules,
@@ -190,20 +192,20 @@ where
         rules.not_kept(done.detail.unwrap_or("bypass"));
         self.leave(Ok(Response::from_parts(head, body)));
         rules.alone.note(&errand.key, asked.is_authorized, because, rules.clock_time());
-        // What one with an authorization may not share says nothing of what the others got.
+        // A response that authorized requests may not share says nothing about those of the others.
         if errand.old.is_some() && !asked.is_authorized {
-            // What could not be told is kept by the cache and told later.
+            // An invalidation that fails is owed by the cache and sent later.
             let _ = rules.cache.remove(&errand.key).await;
         }
         Fill::new(Entry::Unshared).beside_the_former()
     }
 }
 
-/// How long a response may be used and what chose it, as its head says.
+/// Returns how long a response may be used and which headers chose it, according to its head.
 ///
 /// # Errors
 ///
-/// Why it may not be kept, in a word for `Cache-Status`.
+/// Reason why it may not be kept, in a word for `Cache-Status`.
 pub(super) fn assess(
     asked: Asked,
     head: &response::Parts,
@@ -216,7 +218,7 @@ pub(super) fn assess(
     if weight(&head.headers) > MOST_HEADERS { Err("size") } else { Ok((freshness, selection)) }
 }
 
-/// Whether a 304 speaks of this response (RFC 9111, 4.3.4).
+/// Whether a 304 confirms this response (RFC 9111, 4.3.4).
 fn still_holds(old: &Kept, headers: &HeaderMap) -> bool {
     match (old.headers.get(ETAG), headers.get(ETAG)) {
         (Some(old), Some(new)) => wants::is_same_tag(old, new),
@@ -229,10 +231,10 @@ fn still_holds(old: &Kept, headers: &HeaderMap) -> bool {
     }
 }
 
-/// The kept headers with what a 304 says in place of what they said (RFC 9111, 3.2).
+/// Returns the kept headers, updated with those of a 304 (RFC 9111, 3.2).
 fn renewed(old: &HeaderMap, new: &HeaderMap) -> HeaderMap {
     let mut headers = old.clone();
-    // They told of the old exchange.
+    // They described the old exchange.
     headers.remove(AGE);
     headers.remove(DATE);
     let names = || new.keys().filter(|name| !OF_THE_BODY.contains(&name.as_str()));
@@ -247,12 +249,12 @@ fn renewed(old: &HeaderMap, new: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Whether the body has the length that the response said, if it said one.
+/// Whether the body has the length that the response states, if it states one.
 fn has_length(head: &response::Parts, length: usize) -> bool {
     head.headers.get_all(CONTENT_LENGTH).iter().all(|told| told.as_bytes() == length.to_string().as_bytes())
 }
 
-/// A weak one: what lies in front may still compress the body.
+/// Adds a weak validator: an outer layer may still compress the body.
 fn add_validator(status: StatusCode, headers: &mut HeaderMap, body: &Bytes) {
     if status != StatusCode::OK || headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED) {
         return;

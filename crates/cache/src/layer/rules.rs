@@ -1,4 +1,4 @@
-//! The settings of a layer, and what follows from them alone.
+//! The settings of a layer, and the decisions that follow from them alone.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -23,7 +23,7 @@ pub(super) type PassWhen = Box<dyn Fn(&request::Parts) -> bool + Send + Sync>;
 pub(super) type Lifetimes = Box<dyn Fn(StatusCode) -> Option<Duration> + Send + Sync>;
 pub(super) type Now = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// Tags that a handler gives its response, as an extension of the response: what is kept of it can be invalidated by them.
+/// Tags of a response, as its extension, set by the handler. They invalidate the kept response.
 #[derive(Debug, Clone, Default)]
 pub struct ResponseTags(pub Vec<Tag>);
 
@@ -42,26 +42,26 @@ pub(super) struct Rules {
     pub(super) now: Now,
 }
 
-/// What is to be done with a request.
+/// Way in which a request is handled.
 pub(super) enum Plan {
-    /// Nothing is kept and nothing dropped.
+    /// No response is kept and none is dropped.
     Forward(Why),
-    /// A read of which nothing is kept, for this reason.
+    /// A read whose response is not kept, for this reason.
     Pass(Why, &'static str),
     /// It may change its target.
     Change(Target),
-    /// It may be answered by what is kept.
+    /// A kept response may answer it.
     Look(Target, Wants),
 }
 
 impl Rules {
-    /// What is to be done with a request, which has a body or none.
+    /// Returns how to handle a request, with or without a body.
     pub(super) fn plan(&self, request: &request::Parts, has_body: bool) -> Plan {
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         if !is_read && request.method.is_safe() {
             return Plan::Forward("method");
         }
-        // A change drops what is kept even where it wouldn't be read itself.
+        // A change drops the kept responses even if the target would not be cached.
         let passes = is_read && (self.pass_when)(request);
         let Some(scope) = (self.scope)(request).filter(|_| !passes) else {
             return if is_read { Plan::Pass("bypass", "bypass") } else { Plan::Forward("bypass") };
@@ -72,19 +72,19 @@ impl Rules {
         }
         match Wants::of(request, has_body, self.obeys_requests) {
             Ok(wants) => Plan::Look(target, wants),
-            // A word of its own for what may be the fault of a layer.
+            // A word of its own, because a layer may be the cause.
             Err("body") => Plan::Pass("bypass", "body"),
             Err(why) => Plan::Pass(why, why),
         }
     }
 
-    /// Tells why nothing is kept of a read.
+    /// Reports why the response to a read is not kept.
     pub(super) fn not_kept(&self, reason: &'static str) {
         let class = self.cache.class().name();
         self.cache.cache().tiers.notify(&Event::ResponseNotKept { class, reason });
     }
 
-    /// With whom a request for this key may ask the origin.
+    /// Returns the requests that may share a query to the origin for this key.
     pub(super) fn company(&self, key: &Key, is_authorized: bool) -> Company {
         match is_authorized {
             false => Company::All,
@@ -93,12 +93,12 @@ impl Rules {
         }
     }
 
-    /// The time by which the cache goes.
+    /// Returns the time of the cache's clock.
     pub(super) fn clock_time(&self) -> Duration {
         self.cache.cache().tiers.clock.now()
     }
 
-    /// Takes the tags out of a response: they are nobody else's business.
+    /// Removes the tags from a response, because they are internal.
     pub(super) fn take_tags(&self, response: &mut http::response::Parts) -> Vec<Tag> {
         let mut tags = response.extensions.remove::<ResponseTags>().unwrap_or_default().0;
         for line in response.headers.get_all(&self.tag_header) {
@@ -109,7 +109,7 @@ impl Rules {
         tags
     }
 
-    /// The response that came, as it is sent on.
+    /// Returns the response as it is sent on.
     pub(super) fn pass<R>(&self, response: Response<R>, done: Done) -> Response<CachedBody<R>>
     where
         R: Body<Data = bytes::Bytes>,
@@ -120,7 +120,7 @@ impl Rules {
         Response::from_parts(head, CachedBody::through(body))
     }
 
-    /// The answer that a kept response is to a request.
+    /// Returns a kept response as the answer to a request.
     pub(super) fn answer<R>(&self, kept: &Kept, wants: &Wants, done: Done) -> Response<CachedBody<R>>
     where
         R: Body<Data = bytes::Bytes>,
@@ -140,7 +140,7 @@ impl Rules {
         response
     }
 
-    /// An answer of the cache's own.
+    /// Returns an answer of the cache itself.
     pub(super) fn refusal<R>(&self, status: StatusCode, done: Done) -> Response<CachedBody<R>>
     where
         R: Body<Data = bytes::Bytes>,

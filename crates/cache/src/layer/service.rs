@@ -1,4 +1,4 @@
-//! The way of a request: kept response, load, or past the cache.
+//! Handling of one request: a kept response, a load, or a bypass of the cache.
 
 use std::future::Future;
 use std::mem::replace;
@@ -28,7 +28,7 @@ use crate::key::Key;
 use crate::load::Enough;
 use crate::read::{LoadError, Lookup, Source};
 
-/// How often a request is tried together with others, variants and origins that fail included, before it goes by itself.
+/// How often a request joins the loads of others, before it is sent alone.
 const ROUNDS: usize = 4;
 
 /// A service behind a [`CacheLayer`](super::CacheLayer).
@@ -57,7 +57,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let clone = self.inner.clone();
-        // The one that was made ready, not its clone.
+        // The service that was made ready, not its clone.
         let service = replace(&mut self.inner, clone);
         let (parts, body) = request.into_parts();
         let visit = Visit { rules: Arc::clone(&self.rules), order: Order { service, parts, body } };
@@ -65,18 +65,18 @@ where
     }
 }
 
-/// One request on its way.
+/// One request in progress.
 struct Visit<S, B> {
     rules: Arc<Rules>,
     order: Order<S, B>,
 }
 
-/// What a load left.
+/// Result of a load.
 #[expect(clippy::large_enum_variant, reason = "it is taken apart where it is returned to")]
 enum Landed<S, B, A> {
     /// The answer.
     Answered(A),
-    /// Nothing for this request, which is still to be made.
+    /// Nothing for this request, which must still be sent.
     Open(Order<S, B>, Next),
 }
 
@@ -112,16 +112,16 @@ where
         }
     }
 
-    /// Past the cache.
+    /// Bypasses the cache.
     async fn forward(self, done: Done) -> Answer<S, R, B> {
         let Self { rules, order: Order { mut service, parts, body } } = self;
         let response = service.call(Request::from_parts(parts, body)).await?;
         Ok(rules.pass(response, done))
     }
 
-    /// Past the cache, and whatever is kept for the target goes before the answer is given (RFC 9111, 4.4).
+    /// Bypasses the cache, and drops what it keeps of the target first (RFC 9111, 4.4).
     ///
-    /// In a task of its own: a client that leaves can neither end a change half-way nor keep its end from being known.
+    /// It runs in a task of its own: a client that leaves neither stops it nor hides its end.
     async fn change(self, target: Target) -> Answer<S, R, B> {
         let rules = Arc::clone(&self.rules);
         let keeping = Arc::clone(&rules);
@@ -132,7 +132,7 @@ where
                     Some(response.headers().clone())
                 }
                 Ok(_) => None,
-                // Nobody knows whether it was made: the answer to it may be what was lost.
+                // It is not known whether the change was made: only the answer may have been lost.
                 Err(_) => Some(HeaderMap::new()),
             };
             if let Some(headers) = headers {
@@ -148,7 +148,7 @@ where
         })
     }
 
-    /// Past the cache, where the last response was its asker's alone. What comes now may say otherwise.
+    /// Bypasses the cache after a response that was private. The new one may be shared.
     async fn forward_alone(self, key: &Key, because: Because, why: &'static str) -> Answer<S, R, B> {
         let Self { rules, order: Order { mut service, parts, body } } = self;
         let asked = Asked::by(&parts.headers, (rules.now)());
@@ -171,7 +171,7 @@ where
         let Some(mut key) = target.key() else { return self.forward(Done::forwarded("bypass")).await };
         let mut why = "uri-miss";
         let mut has_failed = false;
-        // The first response of a target, and the variant that this request wants beside it; and once more where others' failed.
+        // The first response of a target, the variant for this request, a retry after a failure.
         for _ in 0..ROUNDS {
             let now = (rules.now)();
             let (found, is_fresh) = match rules.cache.get_local(&key) {
@@ -222,9 +222,9 @@ where
                             };
                             (key, why) = (variant, "vary-miss");
                         }
-                        // What one request made fail need not fail for the others, who ask once more, together. Then they are
-                        // told, so that an origin that fails isn't asked by all who wait. What it refuses one of them it must
-                        // refuse each by itself.
+                        // One failed request need not fail the others. They are sent once more,
+                        // together, and then get its status, to protect a failing origin. If the
+                        // origin refuses one of them, it must refuse each by itself.
                         Next::Again(_) if !has_failed => has_failed = true,
                         Next::Again(status) if !FAILURES.contains(&status.as_u16()) => break,
                         Next::Again(status) => {
@@ -239,7 +239,7 @@ where
         self.forward(Done::forwarded(why)).await
     }
 
-    /// Fetches behind a stale answer, unless that is under way.
+    /// Fetches behind a stale answer, unless a fetch is in progress.
     fn refresh(self, key: &Key, old: Option<Arc<Entry>>, target: &Target, wants: &Wants) {
         let Ok(runtime) = Handle::try_current() else { return };
         let rules = Arc::clone(&self.rules);
@@ -258,7 +258,7 @@ where
         }
     }
 
-    /// Asks the origin together with all who want the same; with an `Authorization` together with such alone, or with nobody.
+    /// Queries the origin once for all that want the same and may share (see `Company`).
     async fn load(self, errand: Errand, wants: &Wants) -> Landed<S, B, Answer<S, R, B>> {
         let Self { rules, order } = self;
         let (arrived, old) = ((rules.now)(), errand.old.clone());
@@ -285,14 +285,14 @@ where
             }
         };
         let order = desk.take_order();
-        // What L2 has that is stale comes only where the load brought nothing. It lies in L1 now, and may stand in next time,
-        // for whom it is.
+        // L2 returns a stale response only if the load failed. L1 now holds it for the next
+        // failure, for requests that it fits.
         let landed = match landed {
             Ok(read) if read.source == Source::Stale => Err(Fault::Origin(StatusCode::BAD_GATEWAY)),
             landed => landed,
         };
         match (landed, order) {
-            // The load was this caller's.
+            // This caller ran the load.
             (Ok(read), None) => match &*read.value {
                 Entry::Kept(kept) => {
                     done.is_stored = read.stored;
@@ -317,14 +317,14 @@ where
                 }
                 Landed::Answered(answer.unwrap_or_else(|| Ok(rules.refusal(fault.status(), done))))
             }
-            // Another's, or L2 had it.
+            // Another caller ran it, or L2 had a value.
             (Ok(read), Some(order)) => match &*read.value {
                 Entry::Kept(kept) if !kept.selection.admits(&order.parts.headers) => {
                     Landed::Open(order, Next::Variant(Arc::clone(&read.value)))
                 }
                 Entry::Kept(kept) => {
                     let judged = wants.judge(kept, (rules.now)());
-                    // What was fetched meanwhile is new enough, however short it lives.
+                    // A response fetched meanwhile is new enough, even with a short lifetime.
                     let is_new = kept.received >= arrived && judged == Use::Validate;
                     if is_new || matches!(judged, Use::Fresh | Use::Stale) {
                         let is_shared = read.source == Source::Shared;
@@ -342,7 +342,7 @@ where
                     done = Done { is_collapsed: true, detail: Some("stale-if-error"), ..done };
                     Landed::Answered(Ok(rules.answer(stale, wants, done)))
                 }
-                // Who waited for too long, or found no place, must not ask the same origin by itself.
+                // After a time-out or without a permit, a request must not go there by itself.
                 (None, Fault::Overload(status)) => Landed::Answered(Ok(rules.refusal(status, done))),
                 (None, Fault::Origin(status)) => Landed::Open(order, Next::Again(status)),
                 (None, Fault::NoLoad) => Landed::Open(order, Next::Alone),
@@ -351,14 +351,14 @@ where
     }
 }
 
-/// Why a load brought nothing.
+/// Reason why a load returned nothing.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     /// The origin failed, or refused another, with this status.
     Origin(StatusCode),
     /// It took too long, or there are too many.
     Overload(StatusCode),
-    /// There could be none.
+    /// No load was possible.
     NoLoad,
 }
 
@@ -373,12 +373,12 @@ impl Fault {
         }
     }
 
-    /// Whether what is kept may stand in.
+    /// Whether the kept response may be served instead.
     fn is_failure(self) -> bool {
         !matches!(self, Self::Origin(status) if !FAILURES.contains(&status.as_u16()))
     }
 
-    /// What a client is told.
+    /// Status that the client gets.
     fn status(self) -> StatusCode {
         match self {
             Self::Origin(status) | Self::Overload(status) => status,
@@ -387,14 +387,14 @@ impl Fault {
     }
 }
 
-/// The old response, if it may stand in for an origin that failed.
+/// Returns the old response, if it may replace that of an origin that failed.
 fn in_error<'a>(old: Option<&'a Entry>, rules: &Rules) -> Option<&'a Kept> {
     let Some(Entry::Kept(kept)) = old else { return None };
     let until = kept.freshness.lifetime.saturating_add(kept.freshness.if_error);
     (kept.age((rules.now)()) < until).then_some(kept)
 }
 
-/// Whether the new response has the body of the old one itself: the origin said that it still holds.
+/// Whether the new response shares the old one's body, because the origin confirmed it.
 fn is_of(old: &Entry, new: &Kept) -> bool {
     matches!(old, Entry::Kept(old) if !old.body.is_empty() && old.body.as_ptr() == new.body.as_ptr())
 }

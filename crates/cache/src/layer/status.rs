@@ -1,4 +1,4 @@
-//! `Cache-Status` (RFC 9211): what this cache did with a request, appended to what caches behind it say.
+//! `Cache-Status` (RFC 9211): what this cache did, appended to the values of caches behind it.
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -9,14 +9,14 @@ use super::entry::Kept;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// What was done.
+/// Action of the cache.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Done {
     /// Answered without the origin.
     pub(super) is_hit: bool,
-    /// Why the origin was asked.
+    /// Reason for the request to the origin.
     pub(super) forwarded: Option<&'static str>,
-    /// What it said, where that isn't the answer's status.
+    /// Status of the origin, if it differs from that of the answer.
     pub(super) origin_status: Option<u16>,
     pub(super) is_stored: bool,
     pub(super) is_collapsed: bool,
@@ -32,13 +32,13 @@ impl Done {
         Self { forwarded: Some(why), ..Self::default() }
     }
 
-    /// Adds the header; `kept` is what was answered with, if it was kept.
+    /// Adds the header. `kept` is the kept response that was returned, if any.
     pub(super) fn write(&self, name: &str, headers: &mut HeaderMap, kept: Option<(&Kept, SystemTime)>) {
         let mut text = name.to_owned();
         if self.is_hit {
             text.push_str("; hit");
         }
-        // Writing to a string can't fail.
+        // Writing to a string never fails.
         if let Some(why) = self.forwarded {
             let _ = write!(text, "; fwd={why}");
         }

@@ -1,4 +1,4 @@
-//! What a request is for, as a key and a tag of the cache.
+//! The target of a request, as a key and a tag of the cache.
 
 use data_encoding::HEXLOWER;
 use http::header::{HOST, HeaderMap, HeaderName};
@@ -9,8 +9,9 @@ use super::vary::Selection;
 use crate::key::{Key, KeyBuilder};
 use crate::tag::Tag;
 
-/// Headers by which frameworks and proxies let a client choose host, path, scheme or method. An origin that heeds one and
-/// doesn't say so in `Vary` would otherwise answer everybody with what one client chose: so they are part of the key.
+/// Headers by which frameworks and proxies let a client choose host, path, scheme or method. An
+/// origin that obeys one without naming it in `Vary` would otherwise answer all clients with the
+/// choice of one client. So they are part of the key.
 pub(super) const TRICKY: [&str; 14] = [
     "x-forwarded-host",
     "x-forwarded-port",
@@ -30,16 +31,16 @@ pub(super) const TRICKY: [&str; 14] = [
 
 /// The target of a request within its scope.
 ///
-/// For the tag, by which a change drops all that is kept of a target, scheme and host are written in lower case, without user
-/// information and a default port, and an empty path is `/`. In the key nothing is made alike: what the origin can tell apart,
-/// the key tells apart.
+/// In the tag, by which a change drops all kept responses of a target, scheme and host are in lower
+/// case, without user information and a default port, and an empty path is `/`. The key is not
+/// normalized: targets that the origin can distinguish have different keys.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     scope: String,
     scheme: &'static str,
     host: String,
     path: String,
-    /// Of what else the origin is told of the target, if there is anything: the host in another form, and the keyed headers.
+    /// Hash of other target data that the origin receives: the host as sent, keyed headers.
     digest: Option<String>,
 }
 
@@ -53,7 +54,7 @@ impl Target {
         if let Some(authority) = authority.filter(|authority| *authority != host) {
             told.add("@authority", &[authority.as_bytes()]);
         }
-        // A framework builds links by the header, whatever else names the host.
+        // A framework builds links by the header, even if something else names the host.
         let lines = |name: &HeaderName| -> Vec<&[u8]> {
             request.headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
         };
@@ -67,12 +68,12 @@ impl Target {
         Self { scope, scheme, host, path: path_of(&request.uri), digest: told.digest() }
     }
 
-    /// The key of whatever answers first.
+    /// Returns the key of the first response.
     pub(super) fn key(&self) -> Option<Key> {
         self.build(None)
     }
 
-    /// The key of the variant that this request wants, beside one that it can't have.
+    /// Returns the key of the variant for this request, beside one that does not match it.
     pub(super) fn variant(&self, selection: &Selection, request: &HeaderMap) -> Option<Key> {
         self.build(Some(selection.variant(request)))
     }
@@ -89,12 +90,12 @@ impl Target {
         key.build().ok()
     }
 
-    /// The tag of all that is kept for the target, whatever headers chose it.
+    /// Returns the tag of all kept responses of the target, whatever headers chose them.
     pub(super) fn tag(&self) -> Tag {
         Tag::of(["http", self.scope.as_str(), self.scheme, &self.host, &self.path])
     }
 
-    /// What a `Location` or `Content-Location` names, if it is of the same origin.
+    /// Returns the target of a `Location` or `Content-Location`, if it is of the same origin.
     pub(super) fn beside(&self, location: &str) -> Option<Self> {
         let uri: Uri = location.parse().ok()?;
         match (uri.scheme_str(), uri.authority()) {
@@ -121,8 +122,8 @@ fn plain_host(host: &str, scheme: &str) -> String {
     host.strip_suffix(default).map_or(host.clone(), str::to_owned)
 }
 
-/// What the origin is told, as a hash: header values may be credentials. Each length stands before its text, so that no two
-/// requests meet in one hash.
+/// Data that the origin receives, as a hash: header values may be credentials. Each length precedes
+/// its text, so that no two requests have the same input.
 #[derive(Default)]
 struct Told(Option<Sha256>);
 

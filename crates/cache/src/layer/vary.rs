@@ -4,10 +4,10 @@ use data_encoding::HEXLOWER;
 use http::header::{HeaderMap, HeaderName, VARY};
 use sha2::{Digest, Sha256};
 
-/// More headers than this make nearly every request another variant: such a response is not kept.
+/// With more headers than this, nearly every request is another variant, so it is not kept.
 const MOST: usize = 8;
 
-/// The headers that chose a response, and what they said. Kept as a hash: they may be credentials.
+/// The headers that chose a response, and a hash of their values, which may be credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Selection {
     pub(super) names: Vec<HeaderName>,
@@ -15,7 +15,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// What a response to this request was chosen by; none where its `Vary` can't be kept to.
+    /// Returns the headers that chose this response. `None` if its `Vary` cannot be obeyed.
     pub(super) fn of(request: &HeaderMap, response: &HeaderMap) -> Option<Self> {
         let mut names = Vec::new();
         for line in response.get_all(VARY) {
@@ -35,19 +35,19 @@ impl Selection {
         Some(Self { names, digest })
     }
 
-    /// Whether a response that this chose answers the request too.
+    /// Whether a response with this selection answers the request too.
     pub(super) fn admits(&self, request: &HeaderMap) -> bool {
         self.names.is_empty() || self.digest == digest(&self.names, request)
     }
 
-    /// The name of the variant that this request wants.
+    /// Returns the name of the variant for this request.
     pub(super) fn variant(&self, request: &HeaderMap) -> String {
         HEXLOWER.encode(&digest(&self.names, request)[..16])
     }
 }
 
-/// All lines of each header, joined as one, blanks around commas left out; absent is not the same as empty. Each
-/// length stands before its text, so that no two requests meet in one hash.
+/// Hashes all lines of each header, joined as one, without blanks around commas. Absent is not the
+/// same as empty. Each length precedes its text, so that no two requests have the same input.
 fn digest(names: &[HeaderName], request: &HeaderMap) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! What a request says about how it wants to be answered.
+//! Requirements of a request for its response.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,23 +11,23 @@ use http::{Method, StatusCode, request};
 use super::directives::Directives;
 use super::entry::Kept;
 
-/// Why a request goes past the cache, in the words of RFC 9211; or `body`, which is a `bypass`.
+/// Reason for a bypass of the cache, in the words of RFC 9211; or `body`, which is a `bypass`.
 pub(super) type Why = &'static str;
 
-/// What a kept response is to a request.
+/// Relation of a kept response to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Its answer.
+    /// It answers the request.
     Fresh,
-    /// Its answer, while another is fetched.
+    /// It answers the request, while another is fetched.
     Stale,
-    /// Its answer once the origin has said so.
+    /// It answers the request once the origin has confirmed it.
     Validate,
-    /// Not for this request.
+    /// Not usable for this request.
     Pass(Why),
 }
 
-/// The wishes of one request.
+/// The requirements of one request.
 #[derive(Debug)]
 pub(super) struct Wants {
     pub(super) is_head: bool,
@@ -41,17 +41,17 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    /// What a GET or HEAD wants.
+    /// Returns the requirements of a GET or HEAD.
     ///
     /// # Errors
     ///
-    /// Why it must go to the origin, whatever is kept.
+    /// Reason why it must go to the origin, whatever is kept.
     pub(super) fn of(request: &request::Parts, has_body: bool, obeys: bool) -> Result<Self, Why> {
         let headers = &request.headers;
         if headers.contains_key(RANGE) || headers.contains_key(IF_RANGE) {
             return Err("partial");
         }
-        // Over HTTP/2 no header need say so.
+        // Over HTTP/2 no header has to state it.
         let has_body = has_body
             || headers.contains_key(TRANSFER_ENCODING)
             || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
@@ -115,7 +115,7 @@ impl Wants {
     }
 }
 
-/// Makes a request that asks whether `kept` still holds; of what the client itself has, the origin need not know.
+/// Makes the request check whether `kept` is still valid, not the response of the client.
 pub(super) fn validate(headers: &mut HeaderMap, kept: Option<&Kept>) {
     headers.remove(IF_NONE_MATCH);
     headers.remove(IF_MODIFIED_SINCE);

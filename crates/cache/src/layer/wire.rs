@@ -3,7 +3,8 @@
 //! Numbers are little-endian; a text is its length and its bytes:
 //!
 //! ```text
-//! 1 status:u16 received:u64 (ms since 1970) lifetime:u64 while_revalidate:u64 if_error:u64 initial_age:u64 (ms)
+//! 1 status:u16 received:u64 (ms since 1970)
+//!   lifetime:u64 while_revalidate:u64 if_error:u64 initial_age:u64 (ms)
 //!   is_open:u8 names:u16 (text u16)* digest:[32] headers:u16 (name u16, value u32)* body: the rest
 //! ```
 
@@ -20,7 +21,7 @@ use crate::codec::{Codec, CodecError};
 
 /// Raised with every change of the form.
 const VERSION: u8 = 1;
-/// Room for what stands around a body.
+/// Space for the data around a body.
 const AROUND: usize = 128 << 10;
 
 /// Writes and reads [`Entry`].
@@ -42,7 +43,7 @@ impl Codec<Entry> for Wire {
 
     fn encode(&self, entry: &Entry) -> Result<Vec<u8>, CodecError> {
         match entry {
-            // Never asked for: it is given to those who wait, and kept nowhere.
+            // Never requested: it goes to the waiting requests, and no tier keeps it.
             Entry::Unshared => Err(CodecError::failed("nothing to share")),
             Entry::Kept(kept) => write(kept).ok_or_else(|| CodecError::failed("a header is too long")),
         }

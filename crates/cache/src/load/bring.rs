@@ -1,4 +1,4 @@
-//! What a load does in its task: it asks L2, else runs the loader, and fills L2.
+//! The work of a load in its task: it queries L2, else runs the loader, and fills L2.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::read::Source;
 use crate::slot::Anything;
 use crate::tiers::Tiers;
 
-/// What a load may still spend on L2, where its caller has looked at a glance already.
+/// Time that a load may still spend on L2 after the glance of its caller.
 #[derive(Default)]
 pub(crate) struct L2Left(Option<Patience>);
 
@@ -30,7 +30,7 @@ impl L2Left {
     }
 }
 
-/// Why a load brought nothing.
+/// Reason why a load returned nothing.
 pub(crate) enum Halted<E> {
     /// The loader's own error.
     Failed(E),
@@ -45,7 +45,7 @@ impl<E> From<Full> for Halted<E> {
 }
 
 impl Tiers {
-    /// Brings what L1 doesn't have: from L2, else from the loader, which then fills L2.
+    /// Returns the value that L1 does not have: from L2, else from the loader, which then fills L2.
     pub(crate) async fn bring<V, E, F, Fut>(
         &self,
         key: &Key,
@@ -88,7 +88,7 @@ impl Tiers {
                 }
             };
             let began = flight.inquiry.noticed();
-            // Dead or not: whatever L1 holds of it, others may hold as well.
+            // Dead or not: if L1 holds a value, others may hold one too.
             was_there |= self.memory.peek(key).is_some();
             let running = self.run(key, class, flight, loader);
             let (fill, loaded_in) = match &ticket {
@@ -99,7 +99,7 @@ impl Tiers {
                 if fill.keep == Keep::Nothing {
                     l2.clear(key, class, ticket, was_there, &mut patience).boxed().await;
                 }
-                // With a ticket that is left the fence goes back.
+                // If a ticket is left, its fence is given back.
                 return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in, began));
             }
             let mark = l2.fill(ticket, class, codec, &fill, (&flight.inquiry, began), &mut patience).boxed().await;
@@ -113,7 +113,7 @@ impl Tiers {
         Ok(Brought::loaded(pack(fill, form.weigh), loaded_in))
     }
 
-    /// Runs the loader, once there is a place for it; and tells what it brought, and in what time.
+    /// Runs the loader once it has a permit. Returns its result and its duration.
     async fn run<V, E, F, Fut>(
         &self,
         key: &Key,
@@ -133,7 +133,7 @@ impl Tiers {
         Ok((fill, loaded_in))
     }
 
-    /// Runs a loader, of one key or of a batch that begins with it, once there is a place for it.
+    /// Runs a loader, of one key or of a batch that begins with it, once it has a permit.
     pub(crate) async fn run_placed<T, E, F, Fut>(
         &self,
         key: &Key,
@@ -149,7 +149,7 @@ impl Tiers {
             class.counters.add(Count::Queued);
             self.notify(&Event::LoadQueued { class: class.ttl.name(), key });
         };
-        // That of the class first: whoever waits for it keeps no place from the others.
+        // The permit of the class first: a load that waits for it takes no common permit yet.
         let mut held = Vec::new();
         for places in class.places.as_deref().into_iter().chain(&self.places) {
             held.extend(places.enter(flight, in_line).await?);
@@ -161,7 +161,7 @@ impl Tiers {
         Ok((loaded.map_err(Halted::Failed)?, self.clock.precise().saturating_sub(started)))
     }
 
-    /// What L1 holds of a key that its handle has no form for in L2, where there is one.
+    /// Returns the value of L1 for a key whose handle has no form for L2, if there is an L2.
     pub(crate) fn held_above_l2(&self, key: &Key) -> Option<Anything> {
         self.l2.as_ref()?;
         self.memory.peek(key).map(|slot| slot.value)
@@ -177,7 +177,7 @@ impl Tiers {
         let gone =
             before.into_iter().filter(|(key, before)| before.as_ref().is_some_and(|before| is_there(key, before)));
         let gone = gone.map(|(key, _)| Debt::Key(key.clone())).collect();
-        // What could not be told is owed.
+        // An invalidation that fails is owed.
         drop(l2.invalidate(gone).await);
     }
 }

@@ -1,4 +1,4 @@
-//! The end of a load: what it brought goes to L1 and to everybody who waits.
+//! The end of a load: its result goes to L1 and to all waiting callers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,13 @@ use crate::slot::{Anything, Slot, State};
 use crate::tiers::Tiers;
 
 /// After a failed refresh, the value is served for this long before the next attempt. So readers do
-/// not send their full rate to a source in trouble. During a refresh, readers check for it less
-/// often.
+/// not send their full rate to a source in trouble. Also applies during one.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// How the task of a load ended.
 pub(crate) enum Ended {
     Brought(Brought),
-    /// There is none: the loader said so, after this time, or L2 where nobody loads.
+    /// There is no value: the loader said so, after this time, or L2 if no caller loads.
     Absent(Option<Duration>),
     Failed(Anything),
     Panicked,
@@ -54,7 +53,7 @@ impl Landing {
     fn settle(&mut self, ended: Ended) {
         let mut elapsed = Some(self.tiers.clock.precise().saturating_sub(self.started));
         let (mut inserted, mut outdated) = (Inserted::default(), None);
-        // Said by the loader, that there is nothing holds for what is stale too.
+        // If the loader says that there is no value, that holds for the stale one too.
         let is_gone = matches!(ended, Ended::Absent(Some(_)));
         let (outcome, result) = match ended {
             Ended::Brought(brought) => {
@@ -93,13 +92,13 @@ impl Landing {
         // them panics or is slow, the waiters already have their answer.
         self.tiers.report_left(&self.key, &inserted);
         self.report_older(outdated);
-        // What L2 had was not loaded.
+        // A value of L2 was not loaded.
         if let Some(elapsed) = elapsed {
             self.tiers.notify(&Event::Loaded { class: self.class.ttl.name(), key: &self.key, elapsed, result });
         }
     }
 
-    /// The value as a slot, what its insertion did, and what it took away without taking its place.
+    /// Returns the new slot, the effect of its insertion, and a value removed but not replaced.
     fn fill(&self, brought: Brought) -> (Slot, Inserted, Option<Slot>) {
         let (tiers, key, keep) = (&self.tiers, &self.key, brought.parcel.keep);
         let may_keep = brought.may_keep && keep == Keep::Value;
@@ -125,7 +124,7 @@ impl Landing {
         (slot, inserted, outdated)
     }
 
-    /// Where the loader has nothing any more, what it was to replace is not served on.
+    /// If the loader no longer has a value, the old one is no longer served.
     fn leave_absent(&self, was_loaded: bool) -> Option<Slot> {
         let flights = &self.tiers.flights;
         flights.leave(
@@ -135,11 +134,10 @@ impl Landing {
         )
     }
 
-    /// Takes what was there before the load out of L1. The caller holds the lock of the key's
-    /// flights.
+    /// Removes the older value from L1. The caller holds the lock of the key's flights.
     fn remove_older(&self) -> Option<Slot> {
         let (tiers, now) = (&self.tiers, self.tiers.clock.now().into());
-        // Another load's, of another error type.
+        // A value of another load with another error type.
         let is_new = matches!(tiers.peek(&self.key), Some((slot, State::Fresh(_))) if !slot.times.is_quiet(now));
         if is_new { None } else { tiers.memory.remove(&self.key) }
     }

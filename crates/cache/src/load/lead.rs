@@ -24,8 +24,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.form.codec.is_some() && self.cache.tiers.l2.as_ref().is_some_and(L2::may_glance)
     }
 
-    /// Brings what L2 has, or starts a task that does. The task starts if the first query finds
-    /// nothing, if another caller joins meanwhile, and if this caller leaves.
+    /// Returns the value of L2, or starts a task that does. The task starts if the first query
+    /// finds nothing, if another caller joins meanwhile, and if this caller leaves.
     pub(super) async fn lead<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
     where
         E: Send + Sync + 'static,
@@ -43,7 +43,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             return;
         }
         let leader = Leader(flight);
-        // What user code may panic in, decoding and weighing, stands inside the catch.
+        // Decoding and weighing are inside the catch, because user code may panic there.
         let glance = async {
             let Glance { fill, mark } = l2.glance(key, &self.class, &**codec, &flight.inquiry, &glancing).await?;
             let mut parcel = pack(fill, self.form.weigh);
@@ -56,14 +56,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             Ok(None) => return drop(leader),
             Err(_) => Ended::Panicked,
         };
-        // Where somebody else has it made, that counts.
+        // If another caller has it made, that one counts.
         if flight.take_duty().is_some() {
             Landing::new(Arc::clone(&self.cache.tiers), Arc::clone(&self.class), key, flight).land(ended);
         }
     }
 }
 
-/// Looks by itself. When it goes, whatever it found, a task sees to what nobody else does.
+/// A caller that queries on its own. When dropped, a task does what no other caller does.
 struct Leader<'a>(&'a Flight);
 
 impl Drop for Leader<'_> {

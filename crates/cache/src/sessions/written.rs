@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::{Codec, CodecError, terse};
 
-/// Sessions as JSON, whatever other codecs this crate was built with.
+/// Sessions as JSON, whichever other codecs this crate was built with.
 pub(super) struct Written;
 
 impl<V: Serialize + DeserializeOwned> Codec<V> for Written {

@@ -9,20 +9,20 @@ use crate::key::Key;
 pub struct CounterShape(pub(super) Bound);
 
 impl CounterShape {
-    /// Adds to the counter, which begins at zero; below zero it takes off. Tells the new number.
+    /// Adds to the counter, which begins at zero; negative numbers subtract. Returns the sum.
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Overflow`], or Redis can't be asked; then it may have been added all the same.
+    /// [`ShapeError::Overflow`], or Redis cannot be reached; it may have been added all the same.
     pub async fn add(&self, key: &Key, by: i64) -> Result<i64, ShapeError> {
         self.0.store.counter_add(key, by, self.0.life).await
     }
 
-    /// The number; none when nothing was added yet, or all is gone.
+    /// Returns the number. `None` if nothing was added yet, or the key has expired or was evicted.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn get(&self, key: &Key) -> Result<Option<i64>, ShapeError> {
         self.0.store.counter_get(key).await
     }

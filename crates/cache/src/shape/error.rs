@@ -1,28 +1,27 @@
-//! What can go wrong with a shape.
+//! Errors of shapes.
 
-/// Why an operation on a shape was not done.
+/// Reason why an operation on a shape was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
-    /// The hash or set has as many fields or members as it may. Nothing was changed.
+    /// The hash or set has the maximum number of fields or members. Nothing was changed.
     #[error("a key holds {limit} fields or members at most")]
     Full {
-        /// How many it may have.
+        /// The maximum number.
         limit: usize,
     },
-    /// The bit lies above the highest that is allowed.
+    /// The bit is above the highest that is allowed.
     #[error("bit {bit} is above the highest, {highest}")]
     TooHigh {
-        /// The bit that was asked for.
+        /// The requested bit.
         bit: u32,
-        /// The highest.
+        /// The highest bit.
         highest: u32,
     },
     /// The counter would leave the range of `i64`. Nothing was changed.
     #[error("the counter would leave the range of 64 bits")]
     Overflow,
-    /// The score, or the sum of an increment, is beyond 2^53 - 1 or its negative. Nothing was
-    /// changed.
+    /// The score, or an increment's sum, is beyond 2^53 - 1 or its negative: nothing changed.
     #[error("a score lies between -9007199254740991 and 9007199254740991")]
     Score,
     /// The text is not a [`ScoreCursor`](crate::ScoreCursor).
@@ -31,16 +30,16 @@ pub enum ShapeError {
     /// A field's or member's text is too long.
     #[error("{length} bytes are more than the {limit} of a field or member")]
     TooLong {
-        /// Bytes.
+        /// Length in bytes.
         length: usize,
-        /// How many it may have.
+        /// The maximum length in bytes.
         limit: usize,
     },
-    /// A value could not be written as bytes, or bytes were no value.
+    /// A value could not be encoded, or bytes not decoded.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Codec(#[from] crate::codec::CodecError),
-    /// Redis could not be asked, or refused.
+    /// Redis could not be reached, or refused.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] tidegate_redis::Error),

@@ -9,11 +9,11 @@ use super::store::{Bound, Kind, bounded, common};
 use crate::codec::{Codec, versioned};
 use crate::key::Key;
 
-/// Most fields of a hash, unless told otherwise.
+/// Maximum number of fields of a hash by default.
 const LIMIT: usize = 1_000;
 
-/// Hashes under keys of one class: fields with values of type `V`. At most 1,000 fields a key unless told otherwise, with names of up to 512
-/// bytes, and values as long as the codec allows.
+/// Hashes under keys of one class: fields with values of type `V`. By default at most 1,000 fields
+/// per key, with names of up to 512 bytes, and values as long as the codec allows.
 pub struct HashShape<V> {
     bound: Bound,
     codec: Arc<dyn Codec<V>>,
@@ -25,28 +25,30 @@ impl<V: 'static> HashShape<V> {
         Self { bound, codec, limit: LIMIT }
     }
 
-    /// The most fields of one key.
+    /// Sets the maximum number of fields per key.
     #[must_use]
     pub fn limit(mut self, fields: usize) -> Self {
         self.limit = fields;
         self
     }
 
-    /// Sets a field; tells whether it is new.
+    /// Sets a field. Returns whether it is new.
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Full`], [`ShapeError::TooLong`], [`ShapeError::Codec`], or Redis can't be asked.
+    /// [`ShapeError::Full`], [`ShapeError::TooLong`], [`ShapeError::Codec`], or Redis cannot be
+    /// reached.
     pub async fn set(&self, key: &Key, field: &str, value: &V) -> Result<bool, ShapeError> {
         let packed = versioned::pack(&*self.codec, value)?;
         self.bound.store.hash_set(key, bounded(field)?, packed, self.bound.life, self.limit).await
     }
 
-    /// One field.
+    /// Returns one field.
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Codec`] when it can't be read, such as one that another build wrote, or Redis can't be asked.
+    /// [`ShapeError::Codec`] if the value cannot be decoded, such as one that another build wrote,
+    /// or Redis cannot be reached.
     pub async fn get(&self, key: &Key, field: &str) -> Result<Option<V>, ShapeError> {
         let packed = self.bound.store.hash_get(key, field).await?;
         Ok(packed.map(|packed| versioned::open(&*self.codec, &packed, 0)).transpose()?)
@@ -62,20 +64,20 @@ impl<V: 'static> HashShape<V> {
         fields.into_iter().map(|(field, packed)| Ok((field, versioned::open(&*self.codec, &packed, 0)?))).collect()
     }
 
-    /// Removes a field; tells whether it was there. The last one takes the key with it.
+    /// Removes a field. Returns whether it existed. Removing the last one removes the key.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn remove(&self, key: &Key, field: &str) -> Result<bool, ShapeError> {
         self.bound.store.hash_remove(key, field).await
     }
 
-    /// How many fields there are.
+    /// Returns the number of fields.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
         self.bound.store.count(Kind::Hash, key).await
     }

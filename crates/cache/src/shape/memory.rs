@@ -17,10 +17,10 @@ use crate::clock::Clock;
 use crate::key::Key;
 use crate::ttl::TtlClass;
 
-/// Different members that are counted exactly, before a sketch takes over.
+/// Distinct members that are counted exactly, before a sketch is used.
 const EXACT: usize = 256;
 
-/// New keys after which what has expired is looked for, at least.
+/// Minimum number of new keys between two searches for expired ones.
 const SWEPT_AFTER: usize = 64;
 
 /// 2^14 registers, as in Redis.
@@ -41,7 +41,7 @@ enum Data {
 struct Cell {
     until: Duration,
     data: Data,
-    /// It lies under its key no longer, or will not in a moment: whoever found it looks again.
+    /// Its key no longer holds it, or soon will not. A caller that found it searches again.
     is_gone: bool,
 }
 
@@ -68,7 +68,7 @@ impl MemoryShapes {
         Self { cells: Cache::new(keys.max(1)), clock, hasher: RandomState::new(), unswept }
     }
 
-    /// Changes a key, which is empty when it is new or expired. A change that fails must have changed nothing.
+    /// Changes a key, empty if new or expired. A failed change must not have changed it.
     fn change<T>(
         &self,
         kind: Kind,
@@ -98,7 +98,7 @@ impl MemoryShapes {
         }
     }
 
-    /// The cell under a key, new where there was none.
+    /// Returns the cell of a key, a new one if there was none.
     fn cell(&self, place: &Place) -> Result<Shared, ShapeError> {
         let mut is_new = false;
         let cell = self.cells.get_or_insert_with(place, || {
@@ -114,11 +114,11 @@ impl MemoryShapes {
         Ok(cell)
     }
 
-    /// Forgets what has expired. It comes by after as many new keys as there were, so a new key pays for two old ones at most.
+    /// Removes expired keys, after as many new ones: a new key pays for two old ones at most.
     fn sweep(&self) {
         let now = self.clock.now();
         self.cells.retain(|_, cell| {
-            // Who holds it uses it.
+            // A locked cell is in use.
             let Ok(mut locked) = cell.try_lock() else { return true };
             locked.is_gone = now >= locked.until;
             !locked.is_gone
@@ -130,7 +130,7 @@ impl MemoryShapes {
         self.cells.remove_if(place, |cell| Arc::ptr_eq(cell, gone));
     }
 
-    /// Looks at a key that is live.
+    /// Reads a live key.
     fn look<T>(&self, kind: Kind, key: &Key, look: impl FnOnce(&mut Cell) -> T) -> Option<T> {
         let cell = self.cells.get(&(kind, key.clone()))?;
         let mut cell = lock(&cell);
@@ -145,7 +145,7 @@ impl MemoryShapes {
         found.flatten()
     }
 
-    /// Takes one thing out of a live key, which goes when it is empty.
+    /// Removes one item from a live key. The key is removed if it is empty.
     fn take(&self, kind: Kind, key: &Key, take: impl FnOnce(&mut Data) -> (bool, bool)) -> bool {
         let taken = self.look(kind, key, |cell| {
             let (was_there, is_empty) = take(&mut cell.data);
@@ -158,7 +158,7 @@ impl MemoryShapes {
     }
 }
 
-/// The data as one kind; another kind can't lie there, and would be begun anew.
+/// Returns the data as one kind. A cell cannot have another kind; if it did, it would start anew.
 macro_rules! as_kind {
     ($data:expr, $kind:path, $new:expr) => {{
         if !matches!($data, $kind(_)) {
@@ -372,7 +372,7 @@ impl ShapeStore for MemoryShapes {
         let Some(cell) = self.cells.get(&place) else { return Ok(false) };
         let was_live = {
             let mut cell = lock(&cell);
-            // Whoever writes from now on writes into a cell of its own.
+            // Later writes go to a cell of their own.
             !std::mem::replace(&mut cell.is_gone, true) && self.clock.now() < cell.until
         };
         self.remove(&place, &cell);
@@ -380,7 +380,7 @@ impl ShapeStore for MemoryShapes {
     }
 }
 
-/// Byte and mask of a bit, the highest bit of a byte first, as in Redis.
+/// Returns byte and mask of a bit, the highest bit of a byte first, as in Redis.
 fn place_of(bit: u32) -> (usize, u8) {
     (bit as usize / 8, 0x80 >> (bit % 8))
 }

@@ -14,7 +14,7 @@ use crate::ttl::TtlClass;
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new("shape write", include_str!("lua/write.lua")));
 
-/// What a write must not exceed: the command that counts, the one that tells whether it is there already, and the most.
+/// Limit of a write: a command that counts, one that checks for the item, and the maximum.
 type Limit = (&'static str, &'static str, usize);
 
 /// The shapes of one [`Shapes`](crate::Shapes).
@@ -48,7 +48,7 @@ impl RedisShapes {
         [names, format!("{}:{area}:{{{key}}}", self.prefix)]
     }
 
-    /// A command that changes a key, and its expiry with it. `args` are what follows the key.
+    /// Runs a command that changes a key, and sets its expiry. `args` follow the key.
     async fn write(
         &self,
         kind: Kind,
@@ -77,7 +77,7 @@ impl RedisShapes {
         self.client.execute(arg.into_iter().fold(command, Command::arg)).await
     }
 
-    /// Sent once: a second attempt would not know what the first one found.
+    /// Sent once: a second attempt would not know the result of the first one.
     async fn take(&self, command: &'static str, kind: Kind, key: &Key, arg: Option<Arg>) -> Result<bool, ShapeError> {
         let command = Command::new(command).key(self.name(kind, key));
         let command = arg.into_iter().fold(command, Command::arg);
@@ -203,7 +203,7 @@ impl ShapeStore for RedisShapes {
 
     async fn ttl(&self, kind: Kind, key: &Key) -> Result<Option<Duration>, ShapeError> {
         let left = self.read("PTTL", kind, key, None).await?.as_int()?;
-        // Below zero there is no such key, or one without expiry, which nobody here wrote.
+        // Negative without such a key, or without an expiry, which this crate never writes.
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
 

@@ -4,10 +4,10 @@ use super::error::ShapeError;
 use super::store::{Bound, Kind, bounded, common};
 use crate::key::Key;
 
-/// Most members of a set, unless told otherwise.
+/// Maximum number of members of a set by default.
 const LIMIT: usize = 10_000;
 
-/// Sets under keys of one class: at most 10,000 members of 512 bytes each, unless told otherwise.
+/// Sets under keys of one class: by default at most 10,000 members of 512 bytes each.
 #[derive(Debug, Clone)]
 pub struct SetShape {
     bound: Bound,
@@ -19,27 +19,27 @@ impl SetShape {
         Self { bound, limit: LIMIT }
     }
 
-    /// The most members of one set.
+    /// Sets the maximum number of members per set.
     #[must_use]
     pub fn limit(mut self, members: usize) -> Self {
         self.limit = members;
         self
     }
 
-    /// Adds a member; tells whether it is new.
+    /// Adds a member. Returns whether it is new.
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Full`], [`ShapeError::TooLong`], or Redis can't be asked.
+    /// [`ShapeError::Full`], [`ShapeError::TooLong`], or Redis cannot be reached.
     pub async fn add(&self, key: &Key, member: &str) -> Result<bool, ShapeError> {
         self.bound.store.set_add(key, bounded(member)?, self.bound.life, self.limit).await
     }
 
-    /// Removes a member; tells whether it was there. The last one takes the key with it.
+    /// Removes a member. Returns whether it existed. Removing the last one removes the key.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn remove(&self, key: &Key, member: &str) -> Result<bool, ShapeError> {
         self.bound.store.set_remove(key, member).await
     }
@@ -48,25 +48,25 @@ impl SetShape {
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn contains(&self, key: &Key, member: &str) -> Result<bool, ShapeError> {
         self.bound.store.set_has(key, member).await
     }
 
-    /// All members, in no order.
+    /// Returns all members, in no particular order.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn members(&self, key: &Key) -> Result<Vec<String>, ShapeError> {
         self.bound.store.set_all(key).await
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
         self.bound.store.count(Kind::Set, key).await
     }

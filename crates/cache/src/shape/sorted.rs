@@ -1,4 +1,4 @@
-//! Members with scores, kept in the order of these.
+//! Members with scores, ordered by them.
 
 mod memory;
 mod position;
@@ -100,8 +100,8 @@ const LIMIT: usize = 10_000;
 ///
 /// In Redis each operation is one script and one round trip. `add_to_many` sends one script for 64
 /// keys (in a cluster: for the keys of one slot), `remove_from_many` one for each key; both have up
-/// to 1,024 keys under way at once. A key takes about 15 µs of the server's time. `n` is the size of
-/// the set, `k` the number of members that are written or returned:
+/// to 1,024 keys in flight at once. A key takes about 15 µs of the server's time. `n` is the size
+/// of the set, `k` the number of members that are written or returned:
 ///
 /// | operation | in Redis | in memory |
 /// |---|---|---|
@@ -126,7 +126,7 @@ impl SortedSetShape {
         Self { bound, limit: LIMIT, is_lowest_first: false }
     }
 
-    /// The most members of one set, one at least. A write removes the last ones beyond it.
+    /// Sets the maximum number of members per set, at least one. Writes remove the last ones.
     #[must_use]
     pub fn limit(mut self, members: usize) -> Self {
         self.limit = members.max(1);
@@ -141,14 +141,13 @@ impl SortedSetShape {
         self
     }
 
-    /// Adds a member or changes its score. Returns whether the member is new; `false` if its score
-    /// is too low to be kept.
+    /// Adds a member or changes its score. Returns whether it is new; `false` if it was not kept.
     ///
     /// A member that has this score already keeps its position.
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Score`], [`ShapeError::TooLong`], or Redis can't be asked.
+    /// [`ShapeError::Score`], [`ShapeError::TooLong`], or Redis cannot be reached.
     pub async fn add(&self, key: &Key, member: &str, score: i64) -> Result<bool, ShapeError> {
         Ok(self.add_many(key, &[(member, score)]).await? == 1)
     }
@@ -176,8 +175,8 @@ impl SortedSetShape {
     }
 
     /// Adds one member to many sets, such as a post to the feeds of all followers. Returns for each
-    /// key whether the member is new there, or the error; after an error it may have been added all
-    /// the same. Adding it again to all keys changes nothing where it is.
+    /// key whether the member is new there, or the error. After an error it may have been added all
+    /// the same. Adding it again to all keys changes nothing where it exists.
     ///
     /// # Errors
     ///
@@ -215,20 +214,20 @@ impl SortedSetShape {
         Ok(self.signed(score))
     }
 
-    /// Removes a member; returns whether it was there. The last one takes the key with it.
+    /// Removes a member. Returns whether it existed. Removing the last one removes the key.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn remove(&self, key: &Key, member: &str) -> Result<bool, ShapeError> {
         Ok(self.remove_many(key, &[member]).await? == 1)
     }
 
-    /// Removes members in one step; returns how many were there.
+    /// Removes members in one step. Returns how many existed.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn remove_many(&self, key: &Key, members: &[&str]) -> Result<u64, ShapeError> {
         let mut seen = HashSet::with_capacity(members.len());
         let members: Vec<&str> = members.iter().copied().filter(|member| seen.insert(*member)).collect();
@@ -238,16 +237,16 @@ impl SortedSetShape {
         Ok(self.write(key, SortedWrite::Remove(&members)).await?.unsigned_abs())
     }
 
-    /// Removes one member from many sets. Returns for each key whether it was there, or the error.
+    /// Removes one member from many sets. Returns for each key whether it existed, or the error.
     pub async fn remove_from_many(&self, keys: &[Key], member: &str) -> Vec<Result<bool, ShapeError>> {
         self.write_many(keys, SortedWrite::Remove(&[member])).await
     }
 
-    /// Members by rank: `limit` of them behind the first `offset`, counted in this direction.
+    /// Returns members by rank: `limit` of them after the first `offset`, in this direction.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn range(
         &self,
         key: &Key,
@@ -258,16 +257,15 @@ impl SortedSetShape {
         self.read(key, SortedRead::Ranks { direction, offset, limit }, limit).await
     }
 
-    /// Members by score: those with a score in `scores` (`..` for all), behind the position
-    /// `after`, up to `limit`.
+    /// Returns up to `limit` members with a score in `scores` (`..` for all), after `after`.
     ///
-    /// To continue, give the [`cursor`](ScoredMember::cursor) of the last member. A page with fewer
+    /// To continue, pass the [`cursor`](ScoredMember::cursor) of the last member. A page with fewer
     /// than `limit` members is the last. Members that arrive between two pages appear on later
-    /// pages only if they are behind the cursor.
+    /// pages only if they are after the cursor.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn page(
         &self,
         key: &Key,
@@ -289,22 +287,21 @@ impl SortedSetShape {
         self.read(key, SortedRead::Positions { direction, range, limit }, limit).await
     }
 
-    /// The rank of a member, 0 for the first; `None` if it is not there.
+    /// Returns the rank of a member, 0 for the first; `None` if the set does not have it.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn rank(&self, key: &Key, member: &str) -> Result<Option<u64>, ShapeError> {
         let around = self.bound.store.sorted_around(self.kind(), key, member, 0).await?;
         Ok(around.map(|around| around.rank))
     }
 
-    /// A member and up to `each_side` others before and behind it, with their ranks; empty if it is
-    /// not there.
+    /// Returns a member and up to `each_side` others on both sides, with ranks; empty if missing.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn neighbours(
         &self,
         key: &Key,
@@ -317,21 +314,21 @@ impl SortedSetShape {
         Ok((around.first..).zip(around.members.into_iter().map(|found| self.scored(found))).collect())
     }
 
-    /// The score of a member; `None` if it is not there.
+    /// Returns the score of a member; `None` if the set does not have it.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn score(&self, key: &Key, member: &str) -> Result<Option<i64>, ShapeError> {
         let around = self.bound.store.sorted_around(self.kind(), key, member, 0).await?;
         Ok(around.and_then(|around| Some(self.signed(around.members.first()?.0.score()))))
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
         self.bound.store.count(self.kind(), key).await
     }

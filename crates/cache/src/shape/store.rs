@@ -1,4 +1,4 @@
-//! What every kind of shape needs of the place where it lives.
+//! Operations that every kind of shape needs of its store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +26,11 @@ pub(super) enum Kind {
     Lowest,
 }
 
-/// When a key expires.
+/// Expiry of a key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Life {
     pub(super) ttl: Duration,
-    /// Whether every write begins the TTL anew.
+    /// Whether every write restarts the TTL.
     pub(super) renews: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) trait ShapeStore: Send + Sync + 'static {
     /// The TTL of a class here.
     fn lifetime(&self, class: &TtlClass) -> Duration;
 
-    /// Tells whether the field is new.
+    /// Returns whether the field is new.
     async fn hash_set(
         &self,
         key: &Key,
@@ -52,23 +52,23 @@ pub(super) trait ShapeStore: Send + Sync + 'static {
     async fn hash_all(&self, key: &Key) -> Result<Vec<(String, Vec<u8>)>, ShapeError>;
     async fn hash_remove(&self, key: &Key, field: &str) -> Result<bool, ShapeError>;
 
-    /// Tells the new number.
+    /// Returns the new number.
     async fn counter_add(&self, key: &Key, by: i64, life: Life) -> Result<i64, ShapeError>;
     async fn counter_get(&self, key: &Key) -> Result<Option<i64>, ShapeError>;
 
-    /// Tells whether the member is new.
+    /// Returns whether the member is new.
     async fn set_add(&self, key: &Key, member: &str, life: Life, limit: usize) -> Result<bool, ShapeError>;
     async fn set_has(&self, key: &Key, member: &str) -> Result<bool, ShapeError>;
     async fn set_all(&self, key: &Key) -> Result<Vec<String>, ShapeError>;
     async fn set_remove(&self, key: &Key, member: &str) -> Result<bool, ShapeError>;
 
-    /// Tells the bit before.
+    /// Returns the previous value of the bit.
     async fn bit_set(&self, key: &Key, bit: u32, value: bool, life: Life) -> Result<bool, ShapeError>;
     async fn bit_get(&self, key: &Key, bit: u32) -> Result<bool, ShapeError>;
 
     async fn unique_add(&self, key: &Key, member: &str, life: Life) -> Result<(), ShapeError>;
 
-    /// One step on each of several sorted sets; answers in their order.
+    /// Runs one step on each of several sorted sets. Returns the results in their order.
     async fn sorted_write(
         &self,
         kind: Kind,
@@ -87,13 +87,13 @@ pub(super) trait ShapeStore: Send + Sync + 'static {
         each_side: u32,
     ) -> Result<Option<Around>, ShapeError>;
 
-    /// Fields, members, set bits, different members; not for counters.
+    /// Counts fields, members, set bits or distinct members; not for counters.
     async fn count(&self, kind: Kind, key: &Key) -> Result<u64, ShapeError>;
     async fn ttl(&self, kind: Kind, key: &Key) -> Result<Option<Duration>, ShapeError>;
     async fn delete(&self, kind: Kind, key: &Key) -> Result<bool, ShapeError>;
 }
 
-/// A place, and how long things live there.
+/// A store, and the lifetime of its keys.
 #[derive(Clone)]
 pub(super) struct Bound {
     pub(super) store: Arc<dyn ShapeStore>,
@@ -106,35 +106,35 @@ impl std::fmt::Debug for Bound {
     }
 }
 
-/// A text that is short enough to be a field or a member.
+/// Returns a text that is short enough to be a field or a member.
 pub(super) fn bounded(text: &str) -> Result<&str, ShapeError> {
     if text.len() <= LONGEST { Ok(text) } else { Err(ShapeError::TooLong { length: text.len(), limit: LONGEST }) }
 }
 
-/// What every kind of shape can do, written once.
+/// Methods that every kind of shape has, written once.
 macro_rules! common {
     ($kind:expr, $self:ident.$path:tt) => {
-        /// Begins the TTL of a key anew with each write to it, instead of with the first one alone.
+        /// Restarts the TTL of a key with each write to it, instead of with the first one alone.
         #[must_use]
         pub fn renewing(mut $self) -> Self {
             $self.$path.life.renews = true;
             $self
         }
 
-        /// How much longer the key lives; none when there is no such key.
+        /// Returns how much longer the key lives; `None` if there is no such key.
         ///
         /// # Errors
         ///
-        /// [`ShapeError`](crate::ShapeError) when Redis can't be asked.
+        /// [`ShapeError`](crate::ShapeError) if Redis cannot be reached.
         pub async fn ttl(&$self, key: &crate::key::Key) -> Result<Option<std::time::Duration>, crate::ShapeError> {
             $self.$path.store.ttl($kind, key).await
         }
 
-        /// Removes the key and all that it holds; tells whether there was any.
+        /// Removes the key and its content. Returns whether it existed.
         ///
         /// # Errors
         ///
-        /// [`ShapeError`](crate::ShapeError) when Redis can't be asked.
+        /// [`ShapeError`](crate::ShapeError) if Redis cannot be reached.
         pub async fn delete(&$self, key: &crate::key::Key) -> Result<bool, crate::ShapeError> {
             $self.$path.store.delete($kind, key).await
         }

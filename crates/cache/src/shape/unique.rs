@@ -1,13 +1,14 @@
-//! How many different members there were, without keeping them.
+//! Counts of distinct members, without storing them.
 
 use super::error::ShapeError;
 use super::store::{Bound, Kind, bounded, common};
 use crate::key::Key;
 
-/// Counts of different members under keys of one class: visitors of a day, by `HyperLogLog`.
+/// Counts of distinct members per key of a class, such as visitors of a day, by `HyperLogLog`.
 ///
-/// A key takes 16 KiB at most, however many members came (12 KiB in Redis). The count is off by 0.81 % as a standard deviation, so by
-/// less than 2.5 % 99 times of 100; in memory it is exact up to 256 members, in Redis nearly.
+/// A key takes 16 KiB at most, for any number of members (12 KiB in Redis). The standard deviation
+/// of the count is 0.81 %, so the error is less than 2.5 % in 99 of 100 cases. In memory the count
+/// is exact up to 256 members, in Redis nearly.
 #[derive(Debug, Clone)]
 pub struct UniqueShape(pub(super) Bound);
 
@@ -16,16 +17,16 @@ impl UniqueShape {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::TooLong`] above 512 bytes, or Redis can't be asked.
+    /// [`ShapeError::TooLong`] above 512 bytes, or Redis cannot be reached.
     pub async fn add(&self, key: &Key, member: &str) -> Result<(), ShapeError> {
         self.0.store.unique_add(key, bounded(member)?, self.0.life).await
     }
 
-    /// About how many different members were added.
+    /// Returns approximately how many different members were added.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] when Redis can't be asked.
+    /// [`ShapeError`] if Redis cannot be reached.
     pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
         self.0.store.count(Kind::Unique, key).await
     }

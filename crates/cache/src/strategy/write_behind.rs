@@ -1,5 +1,4 @@
-//! Write-behind: a write is done when it is kept here. The store gets it a moment later, many
-//! writes at once.
+//! Write-behind: a write is done when it is kept here. The store gets many at once, a moment later.
 //!
 //! [`WriteBehind`] keeps values: the last one of a key counts. [`Increments`] keeps sums, which add
 //! up. Waiting writes are coalesced by key and bounded. They go to a sink of the program every 5 s

@@ -1,5 +1,4 @@
-//! Write-through: first the store, then the cache. The next read is a hit, and never older than the
-//! store.
+//! Write-through: the store first, then the cache. The next read is a hit, and never older.
 //!
 //! A write enters the fences of loads in L1 and L2 before it begins. It may fill only if nothing
 //! else filled, wrote or invalidated the key since. The first to fill ends the right of all others,
@@ -35,7 +34,7 @@ pub struct Written {
     pub cached: bool,
 }
 
-/// Why a write-through is not known to be done.
+/// Reason why a write-through is not known to be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError<E> {
@@ -54,7 +53,7 @@ pub enum WriteError<E> {
     NoRuntime,
 }
 
-/// Types that nobody loads, so that no load is joined with a write.
+/// Types that no caller loads, so that no load is joined with a write.
 struct Nothing;
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
@@ -114,7 +113,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             (Some(l2), Some(_)) => l2.fence(key, &mut l2.patience()).boxed().await,
             _ => None,
         };
-        // What user code may panic in, the call itself included, stands inside the catch.
+        // The call itself is inside the catch, because user code may panic there.
         let writing = AssertUnwindSafe(async { write().await }).catch_unwind();
         let written = match &ticket {
             Some(ticket) => ticket.renewed_during(writing).await,
@@ -132,19 +131,19 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             }
             Err(_) => {
                 drop(under_way);
-                // What L2 can't be told of that, it owes.
+                // If L2 cannot be notified of it, the invalidation is owed.
                 let _ = self.cache.invalidate_key(key).await;
                 Err(WriteError::Panicked)
             }
         }
     }
 
-    /// Tells whether the value is cached; else the key is invalidated.
+    /// Returns whether the value is cached. If not, the key is invalidated.
     async fn cache_written(&self, under_way: UnderWay<'_, V>, fill: Fill<V>, ticket: Option<Ticket>) -> bool {
         let key = under_way.key;
         if fill.keep != Keep::Value {
             drop(under_way);
-            // What L2 can't be told, it owes.
+            // If L2 cannot be notified, the invalidation is owed.
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
@@ -154,8 +153,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 let mut patience = l2.patience();
                 let began = flight.inquiry.noticed();
                 let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, (&flight.inquiry, began), &mut patience);
-                // Without an id, L2 may still hold the earlier value. Without a notice, other
-                // processes do.
+                // Without an id L2 may hold the old value; without a notice, others do.
                 if let Some(mark) = fill_l2.boxed().await.filter(|mark| mark.id.is_some())
                     && l2.tell(key, &mut patience).boxed().await
                 {
@@ -165,7 +163,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             // Without a codec, other processes cannot get the value. The notice that their value is
             // old would also reach this process.
             drop(under_way);
-            // What L2 can't be told, it owes.
+            // If L2 cannot be notified, the invalidation is owed.
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
@@ -190,7 +188,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         Self { values, key, flight, is_over: false }
     }
 
-    /// The cache stays as it is.
+    /// Leaves the cache unchanged.
     fn leave(mut self) {
         self.is_over = true;
         self.values.cache.tiers.flights.leave(self.key, &self.flight, |_| ());
@@ -204,8 +202,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         let slot = tiers.slot(self.key, class, self.flight.since, parcel, mark);
         let mut is_doubtful = false;
         let (inserted, outdated) = tiers.flights.finish(self.key, &self.flight, |may_fill| {
-            // Usually it is the notice of this very write. So what L2 holds is kept and compared,
-            // as with a load.
+            // Usually this very write's notice. So the value of L2 is kept and compared.
             is_doubtful = Mark::noticed(mark) != self.flight.inquiry.noticed();
             let may_fill = may_fill && (!is_doubtful || slot.shared.is_some());
             let inserted = if may_fill { tiers.fill(self.key, &slot) } else { Inserted::default() };
@@ -220,7 +217,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         if is_doubtful && inserted.stored {
             recheck(tiers, self.key, &slot);
         }
-        // L2 has room for what L1 has not.
+        // L2 has room for a value that is too large for L1.
         inserted.stored || (inserted.too_big && slot.shared.is_some())
     }
 }

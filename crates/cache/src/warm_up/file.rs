@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How the name of a file ends that is yet to take its place, behind `.<process>-<number>`.
+/// Suffix of a file that has not replaced its target yet, after `.<process>-<number>`.
 const ENDING: &str = ".new";
 
-/// No save takes so long: what is older was left by a process that was killed.
+/// No save takes this long: an older file was left by a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
-/// Beside it first, on the disk, then in its place: a crash leaves the old one or the new one.
+/// Written beside it first, synced, then renamed: a crash leaves the old file or the new one.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Saves at once write beside one another.
+    // Numbers concurrent saves, so that each writes a file of its own.
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}-{}{ENDING}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
@@ -25,22 +25,22 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         file.sync_all()
     });
     if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
-        // What it left is of no use, and may be nothing.
+        // The partial file is of no use, and may not exist.
         let _ = fs::remove_file(&beside);
         return Err(error);
     }
     sync_directory(path)
 }
 
-/// A file that was not there before: nothing is written through a link that somebody else has put there.
+/// Creates a new file: nothing is written through a link that another account has created.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    // Keys tell who is served, and what is read: that is for the account of the process alone.
+    // Keys show users and their reads, so only the account of the process may read them.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        // Left by a process of the same number, or planted. What a link names stays.
+        // Left by a process with the same number, or planted. The target of a link is not touched.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(path)?;
             options.open(path)
@@ -49,7 +49,7 @@ fn create(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The new name is on the disk only when its directory is.
+/// The new name is on the disk only after its directory is.
 fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(directory_of(path))?.sync_all()?;
@@ -58,7 +58,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what saves to this path have left, as far as that can be done: nobody waits for it, and it is only in the way.
+/// Removes what saves to this path have left, as far as possible; the files do no harm.
 pub(super) fn sweep(path: &Path) {
     let Some(name) = path.file_name() else { return };
     let Ok(entries) = fs::read_dir(directory_of(path)) else { return };
@@ -69,7 +69,7 @@ pub(super) fn sweep(path: &Path) {
     }
 }
 
-/// Whether a save to a file called `name` writes to one that is called so first.
+/// Whether a save to a file called `name` first writes to a file with this name.
 fn is_beside(other: &OsStr, name: &OsStr) -> bool {
     let rest = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
     let Some(number) = rest.and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(ENDING.as_bytes())) else {
@@ -81,7 +81,7 @@ fn is_beside(other: &OsStr, name: &OsStr) -> bool {
 }
 
 fn is_abandoned(entry: &DirEntry) -> bool {
-    // Of the file itself: where it is a link, somebody else has put it there.
+    // Metadata of the file itself: if it is a link, another program has created it.
     let Ok(found) = entry.metadata() else { return false };
     let age = found.modified().ok().and_then(|written| written.elapsed().ok());
     found.is_file() && age.is_some_and(|age| age > ABANDONED)

@@ -12,13 +12,13 @@ use crate::slot::State;
 use crate::text;
 use crate::tiered::TieredCache;
 
-/// First line of a snapshot: what it is, and the version of its form.
+/// First line of a snapshot: its kind and version.
 const HEADER: &str = "tidegate hot keys 1";
 
-/// Most keys that a snapshot may hold: about 100 MB of the longest.
+/// Maximum number of keys in a snapshot: about 100 MB of the longest.
 const MOST: usize = 500_000;
 
-/// A key that is worth loading before anybody asks.
+/// A key that is worth loading before the first request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HotKey {
@@ -26,7 +26,8 @@ pub struct HotKey {
     pub key: Key,
     /// Name of the class that it was filled in.
     pub class: String,
-    /// How often it was among the last 16,384 sampled lookups; one lookup in 64 is sampled. Zero: held, and not sampled.
+    /// How often the key was among the last 16,384 sampled lookups; one lookup in 64 is sampled.
+    /// Zero means held and not sampled.
     pub heat: u64,
 }
 
@@ -35,10 +36,11 @@ pub struct HotKey {
 pub struct HotKeys(Vec<HotKey>);
 
 impl TieredCache {
-    /// The hottest keys that L1 holds, `limit` at most: those sampled most first, then the others, which the policy has kept.
+    /// Returns the hottest keys that L1 holds, `limit` at most: those sampled most first, then the
+    /// others, which the policy has kept.
     ///
-    /// Walks over L1 with one short read lock an entry, and sorts: some milliseconds for 10,000 entries. What lookups pay for it is
-    /// one store by one lookup in 64, without a lock.
+    /// Walks over L1 with one short read lock per entry, and sorts: some milliseconds for 10,000
+    /// entries. The cost for lookups is one store by one lookup in 64, without a lock.
     pub fn hot_keys(&self, limit: usize) -> HotKeys {
         let (tiers, counts) = (&self.tiers, self.tiers.heat.counts());
         let now = tiers.clock.now();
@@ -57,28 +59,28 @@ impl TieredCache {
 }
 
 impl HotKeys {
-    /// Keys of one class that were chosen otherwise, such as by a query, the most wanted first.
+    /// Creates a list of keys of one class, such as from a query, the most wanted first.
     pub fn of_class(class: &str, keys: impl IntoIterator<Item = Key>) -> Self {
         let keys = keys.into_iter().take(MOST);
         Self(keys.map(|key| HotKey { key, class: class.to_owned(), heat: 0 }).collect())
     }
 
-    /// The keys, hottest first.
+    /// Returns the keys, hottest first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &HotKey> {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Appends others behind these.
+    /// Appends other keys after these.
     pub fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
         self.0.truncate(MOST);
@@ -88,20 +90,20 @@ impl HotKeys {
         self.0
     }
 
-    /// Of these the first so many, which are the hottest.
+    /// Keeps the hottest of these keys, up to this number.
     #[must_use]
     pub fn first(mut self, count: usize) -> Self {
         self.0.truncate(count);
         self
     }
 
-    /// The keys as text: a line each, of heat, class and key.
+    /// Returns the keys as text: a line each, with heat, class and key.
     pub fn to_text(&self) -> String {
         let mut out = String::with_capacity(32 + self.0.len() * 64);
         out.push_str(HEADER);
         out.push('\n');
         for hot in &self.0 {
-            // A string can always be written to; control characters are escaped in keys already, so are they in classes.
+            // Writing to a string never fails. Keys are escaped already, classes here.
             let _ = write!(out, "{}\t", hot.heat);
             let _ = text::push_escaped(&mut out, &hot.class);
             let _ = writeln!(out, "\t{}", hot.key);
@@ -109,11 +111,12 @@ impl HotKeys {
         out
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote.
+    /// Parses the text of [`to_text`](Self::to_text).
     ///
     /// # Errors
     ///
-    /// [`SnapshotError::NotASnapshot`] with the first line that is wrong, [`SnapshotError::TooMany`] above 500,000 keys.
+    /// [`SnapshotError::NotASnapshot`] with the first wrong line, [`SnapshotError::TooMany`] above
+    /// 500,000 keys.
     pub fn parse(snapshot: &str) -> Result<Self, SnapshotError> {
         let mut lines = snapshot.lines().zip(1..);
         if lines.next().is_none_or(|(header, _)| header != HEADER) {
@@ -129,23 +132,23 @@ impl HotKeys {
         Ok(Self(keys))
     }
 
-    /// Writes them to a file, in place of what it held, in one step: nobody finds half of them, nor after a crash. A link that lies there is
-    /// replaced, not followed.
+    /// Writes the keys to a file, in place of its content, in one step: no reader finds half of
+    /// them, not even after a crash. If the path is a link, the link is replaced, not followed.
     ///
     /// # Errors
     ///
-    /// [`SnapshotError::File`] when it can't be written, or there is no tokio runtime left to do it on.
+    /// [`SnapshotError::File`] if the file cannot be written, or there is no tokio runtime for it.
     pub async fn save(&self, path: impl Into<PathBuf>) -> Result<(), SnapshotError> {
         let (path, text) = (path.into(), self.to_text());
         blocking(move || file::replace(&path, text.as_bytes())).await
     }
 
-    /// Reads them from a file; none when there is no such file, as at the first start. Removes what saves that were killed in
-    /// their midst have left beside it, more than an hour ago.
+    /// Reads the keys from a file. Empty if there is no such file, as at the first start. Removes
+    /// files beside it that killed saves have left more than an hour ago.
     ///
     /// # Errors
     ///
-    /// [`SnapshotError::File`] when it can't be read, otherwise as [`parse`](Self::parse).
+    /// [`SnapshotError::File`] if the file cannot be read, and those of [`parse`](Self::parse).
     pub async fn load(path: impl Into<PathBuf>) -> Result<Self, SnapshotError> {
         let path = path.into();
         let read = move || {
@@ -175,7 +178,7 @@ async fn blocking<T: Send + 'static>(
     done.map_err(SnapshotError::File)
 }
 
-/// Why there is no snapshot to read, or none could be written.
+/// Reason why a snapshot could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
@@ -194,7 +197,7 @@ pub enum SnapshotError {
         /// The limit.
         limit: usize,
     },
-    /// Redis could not be asked, or refused.
+    /// Redis could not be reached, or refused.
     #[cfg(feature = "redis")]
     #[error("the snapshot in Redis can't be used: {0}")]
     Redis(#[from] tidegate_redis::Error),

@@ -1,4 +1,4 @@
-//! What a warm-up knows: for each class, how its keys are loaded.
+//! Loaders of a warm-up: for each class, how its keys are loaded.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,13 +16,13 @@ use crate::key::Key;
 use crate::read::Source;
 use crate::text;
 
-/// Loads that run at once, unless told otherwise.
+/// Maximum number of concurrent loads by default.
 const CONCURRENCY: usize = 8;
 
-/// What became of one key.
+/// Outcome for one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Warmed {
-    /// A loader brought it.
+    /// A loader loaded it.
     Loaded,
     /// It was in a tier already, or another caller loaded it.
     Present,
@@ -34,8 +34,7 @@ pub(super) enum Warmed {
 
 type Load = Arc<dyn Fn(Key) -> BoxFuture<'static, Warmed> + Send + Sync>;
 
-/// Loaders by class, which load keys before the first request: at start or on demand. Cloning
-/// copies a pointer.
+/// Loaders by class, which load keys at start or on demand. Cloning copies a pointer.
 ///
 /// Every key goes through [`TypedCache::get_or_load`]: L1 and L2 are read first, callers that come
 /// meanwhile share the load, and an invalidation during the load keeps its value out.
@@ -67,18 +66,18 @@ type Load = Arc<dyn Fn(Key) -> BoxFuture<'static, Warmed> + Send + Sync>;
 #[derive(Clone)]
 #[must_use = "nothing is loaded until `start`"]
 pub struct WarmUp {
-    /// By class, and by the prefix of keys where it was given.
+    /// By class, and by the prefix of keys if given.
     loaders: Arc<HashMap<(String, Option<String>), Load>>,
     concurrency: usize,
 }
 
 impl WarmUp {
-    /// Knows no loaders yet; 8 loads at once.
+    /// Creates a warm-up without loaders, with 8 concurrent loads.
     pub fn new() -> Self {
         Self { loaders: Arc::default(), concurrency: CONCURRENCY }
     }
 
-    /// How keys of this handle's class are loaded. The last loader given for a class counts.
+    /// Registers a loader for keys of this handle's class. The last loader for a class counts.
     pub fn class<V, E, F, Fut>(self, values: &TypedCache<V>, loader: F) -> Self
     where
         V: Send + Sync + 'static,
@@ -89,8 +88,7 @@ impl WarmUp {
         self.with(None, values, loader)
     }
 
-    /// Loader for keys of this prefix within the class of the handle, if several kinds of keys
-    /// share a class.
+    /// Loader for keys of this prefix, if several kinds of keys share the handle's class.
     pub fn prefix<V, E, F, Fut>(self, prefix: &str, values: &TypedCache<V>, loader: F) -> Self
     where
         V: Send + Sync + 'static,
@@ -101,14 +99,13 @@ impl WarmUp {
         self.with(Some(prefix.to_owned()), values, loader)
     }
 
-    /// How many loads run at once; 8 by default, at least 1.
+    /// Sets the number of concurrent loads; 8 by default, at least 1.
     pub fn concurrency(mut self, loads: usize) -> Self {
         self.concurrency = loads.max(1);
         self
     }
 
-    /// Loads the keys in the background, hottest first. Dropping the handle doesn't stop it,
-    /// [`WarmUpHandle::cancel`] does.
+    /// Loads the keys in the background, hottest first, until [`WarmUpHandle::cancel`].
     ///
     /// # Panics
     ///

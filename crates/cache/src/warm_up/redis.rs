@@ -6,10 +6,10 @@ use tidegate_redis::{Client, Command, Keyspace};
 
 use super::hot_keys::{HotKeys, SnapshotError};
 
-/// How long a snapshot stays that is not renewed: 7 days.
+/// Lifetime of a snapshot that is not renewed: 7 days.
 const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// A snapshot under a name in Redis. Processes of one name share it, and the last one that saves wins. It may be evicted.
+/// A snapshot under a name in Redis. The last of several processes that saves wins. Evictable.
 #[derive(Debug, Clone)]
 pub struct RedisSnapshot {
     client: Client,
@@ -17,12 +17,12 @@ pub struct RedisSnapshot {
 }
 
 impl RedisSnapshot {
-    /// The snapshot of that name. Needs no round trip.
+    /// Opens the snapshot of that name. Needs no round trip.
     pub fn new(client: Client, keyspace: &Keyspace, name: &str) -> Self {
         Self { client, key: keyspace.group("chot", &[name]).as_str().to_owned() }
     }
 
-    /// Puts the keys in place of what was there, for 7 days. One command of about 60 bytes a key: keep it to some 10,000 keys.
+    /// Replaces the keys, for 7 days. One command, 60 bytes per key: limit it to 10,000 keys.
     ///
     /// # Errors
     ///
@@ -33,11 +33,11 @@ impl RedisSnapshot {
         Ok(())
     }
 
-    /// The keys; none when nothing was saved, or it is gone.
+    /// Returns the keys; empty if nothing was saved, or the snapshot has expired or was evicted.
     ///
     /// # Errors
     ///
-    /// [`SnapshotError::Redis`]; otherwise as [`HotKeys::parse`].
+    /// [`SnapshotError::Redis`], and those of [`HotKeys::parse`].
     pub async fn load(&self) -> Result<HotKeys, SnapshotError> {
         let get = Command::new("GET").key(self.key.as_str()).idempotent();
         match self.client.execute(get).await? {

@@ -27,7 +27,7 @@ async fn run(
     let started = Instant::now();
     let warmed = stream::iter(keys.into_keys()).map(|hot| warm_up.warm(hot)).buffer_unordered(concurrency);
     let stopped = async move {
-        // Without a handle left nobody can cancel any more.
+        // Without a handle, no caller can cancel any more.
         if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
             std::future::pending::<()>().await;
         }

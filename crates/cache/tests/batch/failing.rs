@@ -68,7 +68,8 @@ async fn what_is_invalidated_while_a_batch_loads_is_not_kept() {
             "class" => drop(cache.invalidate_class("things").await.unwrap()),
             _ => cache.clear().await.unwrap(),
         }
-        // Who asks now gets a load of its own, which started later; where it was a tag, once it is known to be one of the value's.
+        // A caller from now on gets a load of its own, which started later. For a tag, that is so
+        // once it is known to be a tag of the value.
         let later = Store::default();
         let read = tokio::spawn({
             let (things, later) = (things.clone(), later.clone());

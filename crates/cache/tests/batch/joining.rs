@@ -1,4 +1,4 @@
-//! Batches and single callers that ask for the same keys.
+//! Batches and single callers that request the same keys.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ async fn single_callers_join_the_load_of_a_batch() {
     store.open();
     let (found, absent) = (found.await.unwrap(), absent.await.unwrap());
     assert_eq!((*found.value, found.source), (10, Source::Collapsed));
-    // The batch's loader had nothing: that is no answer for one who has a loader.
+    // The batch's loader had no value. That is not an answer for a caller with a loader of its own.
     assert_eq!((*absent.value, absent.source), (1, Source::Loaded));
     assert_eq!(many.await.unwrap(), [Some(10), None]);
 }
@@ -91,7 +91,8 @@ async fn a_loader_of_a_batch_may_load_others_in_its_place_but_not_wait_for_itsel
     let things: TypedCache<u32> = TieredCache::builder().max_loads(1, Duration::from_secs(3600)).build().typed(CLASS);
     let inner = things.clone();
     let load = async move |asked: Vec<Key>| {
-        // In a batch with another one, and alone: the last key is not that under which the load was counted.
+        // In a batch with another key, and alone: the last key is not the one under which the load
+        // was counted.
         let nested = Store::default();
         let reads = inner.get_or_load_many(keys([2, 5]), |keys| nested.load(keys)).await;
         assert!(matches!(reads[0], Err(LoadError::Circle)), "{reads:?}");
@@ -146,7 +147,8 @@ async fn a_batch_joins_a_load_that_began_before_an_invalidation_of_something_els
         things.cache().invalidate_tag(&Tag::new("unrelated")).await.unwrap();
         tokio::task::yield_now().await;
     }
-    // With something else to load it loads this too, rather than wait for what may be too late.
+    // If it has another key to load, it loads this one too, rather than wait for a load that may be
+    // too old.
     let busy = Store::default();
     assert_eq!(busy.read(&things, &keys([1, 2])).await, [Some(10), Some(20)]);
     let mut asked = busy.asked().concat();

@@ -1,4 +1,4 @@
-//! What one call brings and keeps.
+//! Values that one call loads and stores.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

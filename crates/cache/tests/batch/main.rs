@@ -1,4 +1,4 @@
-//! Batches over L1: one loader call for what is missing, shared with whoever asks meanwhile.
+//! Batches over L1: one loader call for missing keys, shared with callers that come meanwhile.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -33,12 +33,12 @@ fn things() -> (TypedCache<u32>, ManualClock) {
     (TieredCache::builder().clock(clock.clone()).build().typed(CLASS), clock)
 }
 
-/// Answers every key with ten times its number, below 100; remembers what it was asked for.
+/// Answers every key with ten times its number, below 100, and remembers the requested keys.
 #[derive(Clone, Default)]
 struct Store {
     asked: Arc<Mutex<Vec<Vec<u32>>>>,
     started: Arc<Notify>,
-    /// Loads wait for it, when there is one.
+    /// Gate that loads wait for, if there is one.
     gate: Option<Arc<Semaphore>>,
 }
 

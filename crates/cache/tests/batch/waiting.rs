@@ -1,4 +1,4 @@
-//! How long a batch waits, and how many places it takes.
+//! How long a batch waits, and how many permits it takes.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -74,7 +74,7 @@ async fn a_batch_waits_no_longer_than_one_read_and_fills_all_the_same() {
     let reads = things.get_or_load_many(keys(1..4), move |keys| loading.load(keys)).await;
     assert!(reads.iter().all(|read| matches!(read, Err(LoadError::TimedOut))), "{reads:?}");
     store.open();
-    // A reader of a load that goes on.
+    // A reader of a load that continues.
     let read = things.get_or_load(&key(2), async || Ok::<_, Infallible>(Fill::new(0))).await.unwrap();
     assert_eq!((*read.value, things.get_local(&key(3)).into_value().as_deref()), (20, Some(&30)));
 }
@@ -107,7 +107,7 @@ async fn a_batch_in_a_loader_waits_for_no_place_that_is_held_for_it() {
     let (things, sums) = (cache.typed::<u32>(CLASS), cache.typed::<u32>(TtlClass::DEFAULT));
     let slow = things.clone();
     let load = async move || {
-        // Somebody else's, which takes longer than anybody waits for a place.
+        // Another caller's load, which takes longer than any caller waits for a permit.
         let others = tokio::spawn(async move {
             let load = async || {
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,4 +1,4 @@
-//! What is expired by hand is stale at once, and no load from before makes it fresh.
+//! A value that is expired by hand is stale at once, and no load from before makes it fresh.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
@@ -111,7 +111,8 @@ pub(crate) async fn a_load_from_before_makes_nothing_fresh(ground: Ground) {
                 Ok::<_, Infallible>(Fill::new(old))
             }
         };
-        // What is stale in L1 may be fresh in L2 for a moment more, and is found there before anything is loaded.
+        // A value that is stale in L1 may be fresh in L2 for a moment more, and is found there
+        // before a load starts.
         let is_changed = async || {
             one.get_or_load(&key(index), load.clone()).await.unwrap();
             (store.row.load(Ordering::SeqCst) == 2).then_some(())

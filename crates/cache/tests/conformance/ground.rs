@@ -1,4 +1,4 @@
-//! Two nodes: two processes as far as the cache is concerned, or one and the same where there is no L2.
+//! Two nodes: two processes as far as the cache is concerned, or the same one if there is no L2.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl Ground {
     }
 }
 
-/// What can lie in every tier.
+/// A type that every tier can hold.
 pub(crate) trait Valued: Sized + Send + Sync + 'static {
     fn handle(cache: &TieredCache, class: TtlClass) -> TypedCache<Self>;
 }
@@ -139,7 +139,7 @@ impl Store {
         node.get_or_load(key, load).await.unwrap()
     }
 
-    /// Waits until this is what a node reads, from wherever.
+    /// Waits until a node reads this value, from any tier.
     pub(crate) async fn until_read(&self, node: &TypedCache<u32>, key: &Key, expected: u32) {
         let is_read = async || (*self.through(node, key, &[]).await.value == expected).then_some(());
         poll_until(SOON, is_read).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is invalidated is gone: at once where it was, soon elsewhere.
+//! An invalidated value is gone: at once on the same node, soon on others.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
@@ -40,7 +40,8 @@ impl Scene {
         Self { one, other, others }
     }
 
-    /// Which are still there, without any load, on the node that invalidated; the other one must come to the same.
+    /// Returns the keys that still exist on the invalidating node, without any load. The other node
+    /// must have the same.
     async fn left(&self) -> Vec<u32> {
         let left = async |node: &TypedCache<u32>, others: &TypedCache<u32>| {
             let found = node.get_many(keys(0..6)).await.into_iter().chain(others.get_many([stranger()]).await);

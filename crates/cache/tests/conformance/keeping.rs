@@ -1,4 +1,4 @@
-//! What is to be kept nowhere is nowhere, in place of what was there.
+//! A value that must not be kept is in no tier, and the old one is gone.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(crate) async fn what_a_load_finds_not_to_be_kept_takes_the_old_value_along(g
         poll_until(SOON, read).await.unwrap();
         until_gone(both, &key(index)).await;
     }
-    // So does one of a batch, and it alone.
+    // So does a value of a batch, and only that one.
     let short = |value| Fill::new(value).ttl(Duration::from_millis(50));
     one.set_many((10..13).map(|index| (key(index), short(index)))).await;
     let read = async || {

@@ -1,4 +1,4 @@
-//! What time does to a value, by the clocks of the machine and the server.
+//! Effects of time on a value, by the clocks of the machine and the server.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ pub(crate) async fn what_still_holds_is_fresh_again(ground: Ground) {
     };
     poll_until(SOON, is_fresh).await.unwrap();
     assert!(held.load(Ordering::SeqCst) >= 1);
-    // The other node finds what was renewed.
+    // The other node finds the renewed value.
     let read = async || {
         let load = async || Ok::<_, Infallible>(Fill::new(9));
         let read = nodes[1].get_or_load(&key(1), load).await.unwrap();

@@ -1,4 +1,4 @@
-//! Values that loaders bring.
+//! Values of loaders.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub(crate) async fn a_batch_asks_once_for_all_that_is_missing(ground: Ground) {
     }
     let mut asked = asked.lock().unwrap().clone();
     asked[0].sort_by_key(ToString::to_string);
-    // What a loader does not answer for is asked for again.
+    // A key that a loader does not answer is requested again.
     assert_eq!(asked, [keys([2, 3]), keys([3])]);
 }
 

@@ -1,5 +1,6 @@
-//! What the cache promises whatever its tiers: one suite, over L1 alone, bounded in entries and in bytes, and over two nodes
-//! that share an L2, followed by tracking and over a channel, on one server and in a cluster.
+//! The guarantees of the cache for all tiers. One suite runs over L1 alone, bounded in entries and
+//! in bytes, and over two nodes that share an L2, followed by tracking and over a channel, on one
+//! server and in a cluster.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
@@ -11,7 +12,8 @@ mod lifetimes;
 mod loading;
 mod storing;
 
-/// Makes a test of each case over each arrangement; those that take long to start run all cases in one test.
+/// Creates a test of each case over each arrangement. Arrangements that are slow to start run all
+/// cases in one test.
 macro_rules! suite {
     ($($room:ident: $($case:ident),+;)+) => {
         mod entries {

@@ -1,4 +1,4 @@
-//! Values that callers bring.
+//! Values of callers.
 
 use std::convert::Infallible;
 

@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 type Origin = BoxCloneSyncService<Asked, Answer, Infallible>;
 
-/// A service that answers nobody before its gate is opened.
+/// A service that answers no request before its gate is opened.
 struct Gated {
     cache: TieredCache,
     clock: ManualClock,
@@ -78,12 +78,12 @@ impl Gated {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Until the service was asked so often, which it is while its gate is shut only by those who don't wait for one another.
+    /// Until this many requests came. With a shut gate, only requests that do not wait come.
     async fn asked(&self, times: usize) {
         poll_until(SOON, async || (self.calls() >= times).then_some(())).await.unwrap();
     }
 
-    /// Until so many callers have come in, as far as the cache counts them.
+    /// Until this many callers have arrived, as far as the cache counts them.
     async fn waiting(&self, callers: u64) {
         loop {
             let class = self.cache.stats().classes.remove(0);
@@ -223,7 +223,7 @@ async fn a_response_that_a_change_overtook_is_not_kept() {
     while ground.calls() < 4 {
         tokio::task::yield_now().await;
     }
-    // One permit to each, in the order in which they came; the change is answered after the read was made.
+    // One permit each, in order of arrival; the change is answered after the read.
     ground.gate.add_permits(2);
     assert_eq!((reading.await.unwrap().1, change.await.unwrap()), ("2".to_owned(), 204));
     ground.gate.add_permits(1);
@@ -253,7 +253,7 @@ async fn an_origin_that_fails_is_not_asked_by_all_who_waited() {
         ground.gate.add_permits(200);
         let answers = callers.join_all().await;
         assert!(answers.iter().all(|(told, ..)| *told == status), "{answers:?}");
-        // Those who came in after an answer ask anew, with all who came with them.
+        // Requests that came after an answer query again, together with all that came with them.
         assert!(ground.calls() <= 10, "{}", ground.calls());
     }
 }
@@ -266,7 +266,7 @@ async fn a_target_that_is_known_to_be_private_holds_nobody_up() {
     ground.gate.add_permits(1);
     assert_eq!(ground.ask("ann").await.1, "ann");
     for times in 0..3 {
-        // Much longer than a moment, while it is still asked for.
+        // Much longer than a moment, while requests for it continue.
         ground.clock.advance(Duration::from_secs(40));
         let slow = tokio::spawn(ground.ask("mallory"));
         ground.asked(2 + times * 2).await;
@@ -305,14 +305,14 @@ async fn requests_with_an_authorization_wait_for_nobody_and_nobody_for_them() {
     assert!(ground.ask_with("authorization", "e").await.2.contains("hit"), "what is public is kept all the same");
 }
 
-/// RFC 9111, 3.5: what is public, or must be validated, those with an authorization may share as well.
+/// RFC 9111, 3.5: authorized requests may share public and revalidated responses too.
 #[tokio::test]
 async fn rfc9111_3_5_requests_with_an_authorization_are_one_where_a_response_said_that_they_may_share_it() {
     let ground = Gated::new(|_, call| answer(call, &[("cache-control", "s-maxage=60")]));
     ground.gate.add_permits(1);
     assert_eq!(ground.ask_with("authorization", "first").await.1, "0");
     for calls in 2..4 {
-        // The origin is to be asked again.
+        // The origin must be queried again.
         ground.cache.clear().await.unwrap();
         let before = ground.cache.stats().classes[0].collapsed;
         let mut callers = JoinSet::new();
@@ -371,7 +371,7 @@ async fn what_is_its_askers_alone_takes_no_place() {
     assert_eq!(ground.get_at("http://example.com/").await.body, "0");
 }
 
-/// What an answer of this kind says is about one client, so that others ask once more, together.
+/// Such an answer concerns one client, so the others are sent once more, together.
 #[tokio::test]
 async fn a_refusal_of_one_client_does_not_end_the_sharing() {
     for status in [400, 401, 403, 429, 431, 511] {

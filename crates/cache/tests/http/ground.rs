@@ -1,4 +1,4 @@
-//! A service behind the layer that answers as it is told and counts how often it is asked.
+//! A service behind the layer. Its answers are configured, and it counts its requests.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) fn start() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-/// A time as headers write it, so many seconds after the start.
+/// Returns a time in the form of headers, this many seconds after the start.
 pub(crate) fn date(seconds: i64) -> String {
     let by = Duration::from_secs(seconds.unsigned_abs());
     httpdate::fmt_http_date(if seconds < 0 { start() - by } else { start() + by })
@@ -33,7 +33,7 @@ pub(crate) struct Ground {
     service: BoxCloneService<Asked, Response<CachedBody<Full<Bytes>>>, Infallible>,
 }
 
-/// What came back.
+/// The received response.
 #[derive(Debug)]
 pub(crate) struct Got {
     pub(crate) status: StatusCode,
@@ -46,7 +46,7 @@ impl Got {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// What the layer says it did, without its name.
+    /// Returns what the layer reports in `Cache-Status`, without its name.
     pub(crate) fn did(&self) -> &str {
         self.header("cache-status").unwrap().strip_prefix("Tidegate; ").unwrap()
     }
@@ -87,7 +87,7 @@ impl Ground {
         Self { cache, clock, calls, service: BoxCloneService::new(layer.layer(origin)) }
     }
 
-    /// How often the service was asked.
+    /// Returns how often the service was called.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
@@ -119,7 +119,8 @@ impl Ground {
         self.send(Method::GET, uri, &[]).await
     }
 
-    /// Waits until the service was asked so often, which a refresh behind an answer does in its own time.
+    /// Waits until the service received this many requests. A refresh behind an answer takes its
+    /// own time.
     pub(crate) async fn asked(&self, times: usize) {
         for _ in 0..10_000 {
             if self.calls() >= times {
@@ -131,7 +132,7 @@ impl Ground {
     }
 }
 
-/// A response of these headers, with a body that tells it from others.
+/// Returns a response with these headers, and a body that distinguishes it from others.
 pub(crate) fn answer(body: impl std::fmt::Display, headers: &[(&str, &str)]) -> Answer {
     let mut response = Response::builder();
     for (name, value) in headers {

@@ -1,4 +1,4 @@
-//! Those who would have others see what is not theirs, or nothing at all.
+//! Attackers that try to show other clients wrong responses, or none.
 
 use http::Request;
 use http_body_util::Full;
@@ -81,7 +81,7 @@ fn form(method: &str, target: &str, host: Option<&str>) -> crate::ground::Asked 
     request.body(Full::default()).unwrap()
 }
 
-/// Ways to ask for `/` of one host, of which a service can tell each from the others.
+/// Forms of a request for `/` of one host that a service can distinguish.
 const FORMS: [(&str, Option<&str>); 9] = [
     ("/", Some("example.com")),
     ("/", Some("evil.example/@example.com")),
@@ -94,7 +94,7 @@ const FORMS: [(&str, Option<&str>); 9] = [
     ("http://example.com/", Some("evil.example:80")),
 ];
 
-/// As frameworks do: by the header where there is one.
+/// Like frameworks: by the header if there is one.
 fn linking() -> Ground {
     Ground::new(|request, _| {
         let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
@@ -229,7 +229,8 @@ async fn a_get_with_a_body_passes() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Whatever either side says, nothing breaks, and what says `private` or `no-store` anywhere is never given twice.
+    /// Nothing breaks for any input of either side, and a response with `private` or `no-store`
+    /// anywhere is never returned twice.
     #[test]
     fn no_headers_make_the_layer_panic_or_share_what_is_private(
         control in "[ -~é]{0,40}",

@@ -1,4 +1,4 @@
-//! What drops a kept response: RFC 9111, section 4.4, tags, and the cache itself.
+//! Events that drop a kept response: RFC 9111, section 4.4, tags, and the cache itself.
 
 use http::{Method, Request};
 use http_body_util::Full;

@@ -1,10 +1,10 @@
-//! What is kept and what isn't: RFC 9111, section 3.
+//! Which responses are kept: RFC 9111, section 3.
 
 use http::Method;
 
 use crate::ground::{Ground, always, answer, date, with_status};
 
-/// Whether a second request is answered from what the first one brought.
+/// Whether the response to the first request answers the second one.
 async fn is_kept(headers: &'static [(&'static str, &'static str)]) -> bool {
     let ground = always(headers);
     ground.get(&[]).await;

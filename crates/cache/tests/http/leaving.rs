@@ -1,4 +1,4 @@
-//! Changes whose client leaves: what is kept goes exactly when the origin has made them.
+//! Changes whose client leaves: kept responses are dropped exactly when the origin has made them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +56,7 @@ impl Ground {
         String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }
 
-    /// Begins a change, and leaves when the origin has it.
+    /// Begins a change, and leaves when the origin has received it.
     async fn change_and_leave(&self) {
         let request = Request::post("http://example.com/thing").body(Full::default()).unwrap();
         let change = tokio::spawn(self.service.clone().oneshot(request));
@@ -71,7 +71,7 @@ async fn rfc9111_4_4_a_change_goes_on_when_its_client_leaves_and_drops_what_is_k
     let ground = Ground::new(Some(204));
     assert_eq!(ground.read().await, "0");
     ground.change_and_leave().await;
-    // Nobody knows yet whether it is allowed.
+    // It is not known yet whether it is allowed.
     assert_eq!(ground.read().await, "0");
     ground.gate.add_permits(1);
     poll_until(SOON, async || (ground.read().await == "1").then_some(())).await.unwrap();
@@ -85,7 +85,8 @@ async fn rfc9111_4_4_a_change_that_is_refused_drops_nothing_though_its_client_le
         ground.change_and_leave().await;
         assert_eq!(ground.read().await, "0", "{status:?}");
         ground.gate.add_permits(1);
-        // The origin is done with it when the gate has been passed; what follows an answer needs a few turns.
+        // The origin is done once the request passed the gate. The work after an answer needs a few
+        // turns.
         poll_until(SOON, async || (ground.gate.available_permits() == 0).then_some(())).await.unwrap();
         for _ in 0..100 {
             tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! The HTTP layer against the rules of RFC 9111, RFC 9211 and RFC 5861, and against those who would misuse it.
+//! The HTTP layer against the rules of RFC 9111, RFC 9211 and RFC 5861, and against attackers.
 #![cfg(feature = "tower")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 

@@ -1,4 +1,4 @@
-//! Answers that say nothing of what is kept: a client was refused, or the status is not known here.
+//! Answers that do not affect kept responses: a client was refused, or the status is unknown.
 
 use http::StatusCode;
 
@@ -20,7 +20,7 @@ async fn rfc9111_4_3_3_a_refusal_leaves_what_is_kept() {
         let got = ground.get(&[]).await;
         assert_eq!((got.status.as_u16(), got.header("retry-after")), (status, Some("7")));
         assert_eq!(got.did(), "fwd=stale; detail=\"status\"");
-        // The next one validates what is still there.
+        // The next request validates the response that is still kept.
         let got = ground.get(&[]).await;
         assert_eq!((got.body.as_str(), got.did()), ("body", "fwd=stale; fwd-status=304; ttl=60; stored"), "{status}");
     }

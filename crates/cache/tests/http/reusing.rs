@@ -1,4 +1,4 @@
-//! How what is kept is used: RFC 9111, sections 4 and 5; RFC 5861; RFC 9211.
+//! Use of kept responses: RFC 9111, sections 4 and 5; RFC 5861; RFC 9211.
 
 use http::Method;
 

@@ -57,7 +57,8 @@ async fn what_one_process_fetched_another_gives_with_all_its_headers() {
     }
 }
 
-/// Over one Redis: a response that says `says`, and a service that fails from its second call on if `fails`.
+/// Over one Redis: a response with the header `says`, and a service that fails from its second call
+/// on if `fails`.
 async fn told(url: &str, says: &'static str, fails: bool) -> Ground {
     let client = Client::connect(&Config::parse(&format!("{url}?timeout=5s")).unwrap(), Role::Cache).await.unwrap();
     let clock = ManualClock::new();

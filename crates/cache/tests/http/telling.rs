@@ -1,4 +1,4 @@
-//! Why something is not kept is told: in `Cache-Status`, and by an event.
+//! The reason why a response is not kept is reported in `Cache-Status` and by an event.
 
 use std::sync::{Arc, Mutex};
 
@@ -49,7 +49,7 @@ async fn each_response_that_is_not_kept_is_told_with_its_reason() {
         ("/kept", vec![], vec![]),
         ("/kept", vec![], vec![]),
         ("/private", vec![], vec!["private"]),
-        // Also where that is known by now.
+        // Also after the target is known to be private.
         ("/private", vec![], vec!["private"]),
         ("/cookie", vec![], vec!["set-cookie"]),
         ("/any", vec![], vec!["no lifetime"]),
@@ -64,7 +64,7 @@ async fn each_response_that_is_not_kept_is_told_with_its_reason() {
     assert_eq!(listener.take(), [""; 0], "a change is no read");
 }
 
-/// A layer outside that wraps bodies, and does not pass on that there is none.
+/// An outer layer that wraps bodies, and does not report that there is none.
 #[tokio::test]
 async fn a_layer_that_hides_that_a_read_has_no_body_is_told_of() {
     let listener = Arc::new(Listener::default());

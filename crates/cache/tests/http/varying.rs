@@ -2,7 +2,7 @@
 
 use crate::ground::{Ground, answer};
 
-/// Answers with the language asked for, and says that it varies by it.
+/// Answers in the requested language, and states in `Vary` that it does.
 fn by_language() -> Ground {
     Ground::new(|request, call| {
         let language: Vec<_> =

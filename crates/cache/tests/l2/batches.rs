@@ -30,7 +30,7 @@ fn own_tag(index: u32) -> Tag {
 
 type Answer = Result<Vec<(Key, Fill<u32>)>, Infallible>;
 
-/// A loader that brings the number of each key plus `more`, with two tags, and counts the keys.
+/// A loader that returns the number of each key plus `more`, with two tags, and counts the keys.
 fn loader(more: u32, loaded: &Arc<AtomicU32>) -> impl FnOnce(Vec<Key>) -> std::future::Ready<Answer> + Send + 'static {
     let loaded = Arc::clone(loaded);
     move |keys| {
@@ -85,7 +85,7 @@ async fn one_stores_and_the_other_finds(one: &Node, other: &Node, count: u32) {
     poll_until(SOON, async || (0..count).all(|index| !other.has(index)).then_some(())).await.unwrap();
     let found = other.things.get_many(&wanted).await;
     assert!(found.into_iter().zip(0..).all(|(found, index)| found == Lookup::Fresh(Arc::new(index))));
-    // Fewer, where word of what the other one stored came late.
+    // Fewer, if the notice of the other node's values came late.
     assert!(one.cache.invalidate_keys(&wanted).await.unwrap() <= count as usize);
     assert!((0..count).all(|index| !one.has(index)));
     poll_until(SOON, async || (0..count).all(|index| !other.has(index)).then_some(())).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_redis_that_hangs_costs_a_batch_one_time_out_and_nothing_stored_is_for
     assert!(reads.iter().all(|(_, source)| *source == Source::Loaded));
     // Two would be too many.
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
-    // A batch's patience may end a moment before its last command is given up, by which the server is known to hang.
+    // The patience of a batch may end just before its last command does, which shows the hang.
     one.until(|l2| !l2.is_available).await;
     let started = Instant::now();
     assert_eq!(one.things.get_many(many(0..1000)).await.iter().filter(|found| **found != Lookup::Miss).count(), 0);
@@ -279,7 +279,7 @@ async fn a_shard_that_hangs_takes_nothing_from_what_others_have_just_stored() {
     }
 }
 
-/// What is remembered of the epoch is renewed beside the values, by a server that may hang while theirs do not.
+/// The remembered epoch is renewed beside the values, even if its server alone hangs.
 #[tokio::test]
 async fn a_batch_waits_once_for_the_shard_of_the_epoch() {
     const PATIENCE: Duration = Duration::from_millis(900);
@@ -293,7 +293,7 @@ async fn a_batch_waits_once_for_the_shard_of_the_epoch() {
             elsewhere.push(key);
         }
     }
-    // Its first word of the epoch has long become too old, as if nobody had read for a while.
+    // Its first reply about the epoch is too old, as if there had been no read for a while.
     sleep(Duration::from_secs(1)).await;
     one.outlive_l1();
     cluster.nodes()[epoch].hang().await;
@@ -339,8 +339,8 @@ async fn read_somehow(node: &Node, store: &Store) -> Vec<u32> {
     reads.into_iter().map(|read| *read.unwrap().unwrap().value).collect()
 }
 
-/// As `fencing`, for batches: every read looks past its own L1, and none goes back behind an invalidation that has returned, or, of
-/// another node's tag or class, of which it has heard.
+/// Like `fencing`, for batches: every read bypasses its own L1. None returns a value from before an
+/// invalidation that has returned or, for another node's tag or class, was noticed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn batches_never_bring_an_old_value_back() {
     let writes = u32::try_from(tidegate_testkit::scale(400, 20_000)).unwrap();
@@ -374,7 +374,7 @@ async fn batches_never_bring_an_old_value_back() {
         }
         known[writer].store(write, Ordering::SeqCst);
         for (other, known) in nodes.iter().zip(&known).enumerate().filter_map(|(at, it)| (at != writer).then_some(it)) {
-            // Of keys nobody is told later than the call returns: they are gone from L2.
+            // Changes of keys need no notice after the call returns: they are gone from L2.
             if write % 4 < 2 {
                 heard(other, node).await;
             }
@@ -390,7 +390,7 @@ async fn batches_never_bring_an_old_value_back() {
     assert!(nodes.iter().all(|node| node.l2().errors == 0), "{:?}", nodes[0].listener.0);
 }
 
-/// The ratio at full speed is a matter of the benchmarks; here it is far below that, and other tests run beside.
+/// The benchmarks measure the full ratio. Here it is far lower, and other tests run too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_costs_a_fraction_of_as_many_single_calls() {
     let (_server, [one]) = server_and_nodes().await;
@@ -425,7 +425,7 @@ async fn a_batch_of_a_process_that_starts_is_served_what_its_predecessor_left() 
     let handle = |node: &Node| node.cache.typed_with_codec::<u32>(BRIEF, Json::new());
     handle(&one).set_many(many(0..100).into_iter().map(|key| (key, 7))).await;
     sleep(Duration::from_millis(5)).await;
-    // Only looked at, it is stale, and stays so.
+    // After a mere read it is stale, and stays so.
     let found = handle(&other).get_many(many(0..50)).await;
     assert!(found.iter().all(|found| *found == Lookup::Stale(Arc::new(7))), "{found:?}");
     // Loaded, it is served meanwhile. Of the last one there is nothing.
@@ -453,7 +453,7 @@ async fn a_batch_of_a_process_that_starts_is_served_what_its_predecessor_left() 
     assert_eq!(missing, [(8, Source::Loaded)]);
 }
 
-/// What a loader leaves out of a batch is gone, also where only L2 held it, stale or still fresh.
+/// A key that the loader of a batch omits is gone, even if only L2 held it, stale or fresh.
 #[tokio::test]
 async fn what_a_batch_has_nothing_for_goes_from_l2_too() {
     const STALE: TtlClass = TtlClass::new("things", Duration::from_millis(1)).grace(Duration::from_secs(600));
@@ -472,7 +472,7 @@ async fn what_a_batch_has_nothing_for_goes_from_l2_too() {
             sleep(Duration::from_millis(5)).await;
         }
         let read = there.get_or_load_many(&wanted, async |_| Ok::<_, Infallible>(Vec::new())).await.remove(0).unwrap();
-        // Who has something to serve at once serves it.
+        // A caller with a servable value serves it at once.
         assert_eq!(read.map(|read| *read.value), (index > 0).then_some(7), "{class:?}");
         poll_until(SOON, async || (there.get_many(&wanted).await == [Lookup::Miss]).then_some(())).await.unwrap();
         one.outlive_l1();

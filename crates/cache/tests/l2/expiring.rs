@@ -1,4 +1,4 @@
-//! What is expired by hand: its fallback in both tiers, and what Redis could not be told of it.
+//! Expiry by hand: the fallback in both tiers, and expiries that Redis could not be notified of.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -34,14 +34,14 @@ async fn what_is_expired_is_left_for_its_grace_and_word_of_it_takes_it_from_nobo
         let left = foreign(&one.client, &["PTTL", name]).await.as_int().unwrap();
         assert!(left > 0 && left <= 60_000, "{name}: {left}");
     }
-    // Whoever has heard of what came later has heard of this too, and has compared.
+    // A node that has a later notice has this one too, and has compared.
     here.set(&key(2), 1).await;
     until_stale(&there).await;
     there.set(&key(2), 2).await;
     let has_heard = async || (here.get_local(&key(2)) != Lookup::Fresh(1.into())).then_some(());
     poll_until(SOON, has_heard).await.unwrap();
     assert_eq!(here.get_local(&key(1)), Lookup::Stale(7.into()), "it holds what L2 holds");
-    // In time it is over, here.
+    // Its grace is over, by this node's clock.
     one.clock.advance(GRACE);
     assert_eq!(here.get_local(&key(1)), Lookup::Miss);
 }
@@ -77,7 +77,8 @@ async fn what_is_no_entry_goes() {
     }
 }
 
-/// What L1 alone has is no other than what was expired: word of that takes it from the others, not from who expired it.
+/// An expired value that only L1 has is the expired one. The notice removes it from the others, not
+/// from the node that expired it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_expires_keeps_what_redis_never_had() {
     let (_server, [one, other]) = server_and_nodes().await;
@@ -90,20 +91,21 @@ async fn whoever_expires_keeps_what_redis_never_had() {
     here.expire(&key(1)).await.unwrap();
     let is_gone = async || (there.get_local(&key(1)) == Lookup::Miss).then_some(());
     poll_until(SOON, is_gone).await.unwrap();
-    // Whoever has heard of what came later has heard of this too, and has compared.
+    // A node that has a later notice has this one too, and has compared.
     handle(&other).set(&key(2), 2).await;
     let has_heard = async || (marker.get_local(&key(2)) != Lookup::Fresh(1.into())).then_some(());
     poll_until(SOON, has_heard).await.unwrap();
     assert_eq!(here.get_local(&key(1)), Lookup::Stale(7.into()));
     let read = here.get_or_load(&key(1), async || Err::<Fill<u32>, _>("no")).await.unwrap();
     assert_eq!((*read.value, read.source), (7, Source::Stale));
-    // What others do to the key holds for it as ever.
+    // Changes of the key by others apply to it as before.
     there.remove(&key(1)).await.unwrap();
     let is_gone = async || (here.get_local(&key(1)) == Lookup::Miss).then_some(());
     poll_until(SOON, is_gone).await.unwrap();
 }
 
-/// A clock that is set back, of this server or of the next primary, gives what was expired a longer life.
+/// A clock that is set back, of this server or of the next primary, gives an expired entry a longer
+/// life.
 #[tokio::test]
 async fn a_clock_that_is_set_back_makes_nothing_fresh_that_was_expired() {
     let (_server, [one, other]) = server_and_nodes().await;

@@ -1,4 +1,5 @@
-//! Loads and invalidations of several nodes in random order: no read goes back behind an invalidation that has returned.
+//! Loads and invalidations of several nodes in random order: no read returns a value from before an
+//! invalidation that has returned.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -44,8 +45,9 @@ async fn dawdling_read(node: &Node, store: &Store) -> u32 {
     *node.things.get_or_load(&key(1), load).await.unwrap().value
 }
 
-/// L2 alone: the invalidation is made on one node only, and every read looks past its own L1. What a node remembers of tags, classes
-/// and of everything goes when it hears of the change; a value that is gone from L2 needs no word.
+/// L2 alone: the invalidation is made on one node only, and every read bypasses its own L1. The
+/// remembered tags, classes and epoch of a node are dropped when it receives the notice. A value
+/// that is gone from L2 needs no notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn l2_never_gives_an_old_value_to_any_node() {
     let (_server, nodes) = server_and_nodes::<4>().await;
@@ -85,7 +87,8 @@ async fn l2_never_gives_an_old_value_to_any_node() {
     assert_eq!(nodes.iter().map(|node| node.l2().errors).sum::<u64>(), 0);
 }
 
-/// L1 and L2, with the rule of the application: a node hears of a commit before it answers a read that began after it.
+/// L1 and L2, with the rule of the application: a node learns of a commit before it answers a read
+/// that began after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_node_that_applies_foreign_invalidations_first_never_reads_an_old_value() {
     let (_server, nodes) = server_and_nodes::<3>().await;
@@ -118,7 +121,8 @@ async fn a_node_that_applies_foreign_invalidations_first_never_reads_an_old_valu
     }
 }
 
-/// The race for which the cells are there: a tag that is known only at the end of the load, invalidated meanwhile.
+/// The race for which the cells exist: a tag that is known only at the end of the load, invalidated
+/// meanwhile.
 #[tokio::test]
 async fn a_tag_that_was_invalidated_during_the_load_refuses_the_fill() {
     let (_server, [one, other]) = server_and_nodes().await;
@@ -140,7 +144,7 @@ async fn a_tag_that_was_invalidated_during_the_load_refuses_the_fill() {
     }
 }
 
-/// Whoever misses next loads at once, and doesn't wait for a load that has ended.
+/// The next caller that misses loads at once, and does not wait for a load that has ended.
 #[tokio::test]
 async fn a_fill_that_was_refused_leaves_no_fence() {
     let (_server, [one, other]) = server_and_nodes().await;

@@ -1,4 +1,4 @@
-//! What others do in L2 reaches L1.
+//! Changes of others in L2 reach L1.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ async fn a_tracking_connection_that_is_killed_costs_l1_and_nothing_else() {
         }
         let kill = Command::new("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
         stranger.execute(kill).await.unwrap();
-        // Nobody may hear of this one through the connection that is gone.
+        // No node may be notified of this one through the connection that was closed.
         foreign(&stranger, &["DEL", &format!("tg:c:{{thing:t1:{round}}}")]).await;
         for node in &nodes {
             node.until_gone(round).await;
@@ -98,7 +98,7 @@ async fn a_tracking_connection_that_is_killed_costs_l1_and_nothing_else() {
 async fn an_invalidation_reaches_l1_even_where_l2_held_nothing() {
     let (server, [one, other]) = server_and_nodes().await;
     let stranger = client(&server.url()).await;
-    // As after an eviction that went unnoticed: L1 has what L2 has not.
+    // As after an unnoticed eviction: L1 has a value that L2 has not.
     let unshared = other.cache.typed::<u32>(CLASS);
     unshared.set(&key(1), Fill::new(1).tag(tag())).await;
     unshared.set(&key(2), Fill::new(1).tag(tag())).await;
@@ -110,7 +110,8 @@ async fn an_invalidation_reaches_l1_even_where_l2_held_nothing() {
     drop(stranger);
 }
 
-/// Word of an invalidation comes once: what is loaded after it is not dropped by a second one when a mark runs out.
+/// The notice of an invalidation comes once: an expiring mark does not cause a second one that
+/// drops a later load.
 #[tokio::test]
 async fn an_invalidation_is_told_once_and_leaves_nothing_to_expire() {
     let (server, [one]) = server_and_nodes().await;
@@ -146,7 +147,8 @@ async fn an_invalidation_is_told_once_and_leaves_nothing_to_expire() {
     }
 }
 
-/// Word of what a node does itself comes back to it, since Redis tells of what scripts do whoever asked: it changes nothing.
+/// A node receives the notices of its own changes too, because Redis reports the effects of scripts
+/// to all. They change nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_read_after_an_own_change_is_kept() {
     let (_server, [one, _other]) = server_and_nodes().await;
@@ -215,7 +217,8 @@ async fn a_pattern_of_another_process_lets_others_run() {
         local.set(&key(index), index).await;
     }
     let entries = || other.cache.stats().tiers[0].entries.unwrap();
-    // Told by a task of its own: the walk may begin before whoever tells it has its answer, and each of its turns is to be seen.
+    // A task of its own sends it: the walk may begin before the sender has its answer, and each of
+    // its turns must be observed.
     let told = one.cache.clone();
     let telling = tokio::spawn(async move { told.invalidate_pattern(&Pattern::parse("thing:*").unwrap()).await });
     let (mut before, mut turns) = (5_000, 0);

@@ -1,5 +1,5 @@
-//! A server that has reached `maxmemory` and does not evict: it takes nothing more to be cached, and
-//! does all that frees, renews or ends.
+//! A server that has reached `maxmemory` and does not evict: it accepts no more values, but runs
+//! all that frees, renews or ends.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ async fn a_full_server_stores_nothing() {
     assert_eq!((values(&server).await.as_str(), refusals(&node)), ("", 1));
     node.until(|l2| l2.owed == 0).await;
 
-    // Its memory ran out while these loads were under way.
+    // Its memory ran out while these loads were in progress.
     node.cache.clear().await.unwrap();
     for single in [true, false] {
         server.cli(ROOM).await;
@@ -80,7 +80,7 @@ async fn a_full_server_lets_values_expire_and_loads_end() {
         (node.cache.typed_with_codec::<u32>(KIND, Json::new()), other.cache.typed_with_codec(KIND, Json::new()));
     here.set(&key(1), 1).await;
     here.set(&key(2), 2).await;
-    // A load is under way as the memory runs out: it goes on to renew its fence, and gives it back.
+    // A load is in progress when the memory runs out: it still renews its fence, and gives it back.
     let fence = "tg:cf:{thing:t1:3}";
     let is_over = Arc::new(Semaphore::new(0));
     let waits = is_over.clone();
@@ -103,7 +103,7 @@ async fn a_full_server_lets_values_expire_and_loads_end() {
     let is_gone = async || (server.cli(&["EXISTS", fence]).await == "0").then_some(());
     poll_until(SOON, is_gone).await.unwrap();
 
-    // So does one that brings what is kept nowhere.
+    // So does a load whose value is not kept.
     server.cli(ROOM).await;
     let port = server.port();
     let load = async move || {

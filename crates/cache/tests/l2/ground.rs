@@ -31,7 +31,7 @@ pub(crate) async fn client(url: &str) -> Client {
     Client::connect(&Config::parse(url).unwrap(), Role::Cache).await.unwrap()
 }
 
-/// The URL of a server from which nobody expects quick answers while other tests run.
+/// URL of a server from which no quick answers are expected while other tests run.
 pub(crate) fn patient(url: &str) -> String {
     format!("{url}?timeout=5s")
 }
@@ -111,7 +111,8 @@ impl Node {
         poll_until(SOON, async || (!self.has(index)).then_some(())).await.unwrap();
     }
 
-    /// Changes the row and clears the cache, again until Redis takes it: after a failover the first tries may fail.
+    /// Changes the row and clears the cache, repeatedly until Redis accepts it: after a failover
+    /// the first tries may fail.
     pub(crate) async fn clear_at_last(&self, store: &Store) {
         poll_until(SOON, async || {
             store.row.fetch_add(1, Ordering::SeqCst);
@@ -125,7 +126,7 @@ impl Node {
         self.things.get_local(&key(index)).into_value().is_some()
     }
 
-    /// Makes everything in L1 too old, so that the next read asks L2.
+    /// Makes everything in L1 too old, so that the next read queries L2.
     pub(crate) fn outlive_l1(&self) {
         self.clock.advance(Duration::from_secs(61));
     }
@@ -135,8 +136,8 @@ impl Node {
 const CANARIES: TtlClass =
     TtlClass::new("canaries", Duration::from_secs(60)).grace(Duration::from_secs(365 * 24 * 3600));
 
-/// Returns when `node` has heard of all that `writer` did before: word of a tag, a class or everything reaches others behind
-/// the call that sent it.
+/// Returns when `node` has the notices of all that `writer` did before. The notice of a tag, a
+/// class or everything may arrive after the call that sent it.
 pub(crate) async fn heard(node: &Node, writer: &Node) {
     let canaries = node.cache.typed_with_codec::<u32>(CANARIES, Json::new());
     let canary = Key::builder("canary").build().unwrap();
@@ -188,7 +189,7 @@ impl Store {
     }
 }
 
-/// What another program does to the server.
+/// Runs a command as another program.
 pub(crate) async fn foreign(client: &Client, words: &[&str]) -> Value {
     let name = match words[0] {
         "SET" => "SET",

@@ -1,8 +1,10 @@
-//! A load that began before an invalidation and ends after it: its value stays readable on no node, in no tier.
+//! A load that began before an invalidation and ends after it: its value stays readable on no node,
+//! in no tier.
 //!
-//! Every interleaving draws an order for the steps of one load, of a second one, of the write and of its invalidation, by
-//! key, tag, pattern, class or of everything, on nodes of which some hold the old value; some steps wait for the one before
-//! to have its effect, others race it. A load that begins on a node which has heard of the invalidation, or made it, is not
+//! Every interleaving draws an order for the steps of one load, of a second one, of the write and
+//! of its invalidation. The invalidation is by key, tag, pattern, class or of everything, on nodes
+//! of which some hold the old value. Some steps wait for the effect of the previous one, others
+//! race it. A load that begins on a node which made the invalidation, or has its notice, is not
 //! even answered the old value.
 
 use std::convert::Infallible;
@@ -21,7 +23,7 @@ use tokio::time::{Instant, sleep};
 use crate::ground::{CLASS, Node, SOON, patient};
 
 const NODES: usize = 3;
-/// Rounds under way at once, each with an installation of its own.
+/// Concurrent rounds, each with an installation of its own.
 const LANES: usize = 16;
 /// How long a load waits for another process's, which here may not end before it does.
 const WAIT: Duration = Duration::from_millis(4);
@@ -48,7 +50,7 @@ impl Gate {
     }
 }
 
-/// A load whose loader reads the row and returns when it is told to.
+/// A load whose loader reads the row and returns on a signal.
 struct Load {
     node: usize,
     has_begun: Arc<Gate>,
@@ -108,7 +110,7 @@ enum Step {
     End(usize),
     Write,
     Invalidate,
-    /// The node of the second load hears of it.
+    /// The node of the second load receives the notice.
     Hear,
 }
 
@@ -153,7 +155,8 @@ impl Lane {
         self.nodes[node].things.get_local(&self.key()).into_value().map(|value| *value)
     }
 
-    /// Returns when the node has heard of all that was changed before, and holds nothing of it any more.
+    /// Returns when the node has the notices of all earlier changes, and holds none of the old
+    /// values.
     async fn hear(&self, node: usize, writer: usize, old: u32, place: &str) {
         let canary = Key::builder("canary").part(node).build().unwrap();
         let things = &self.nodes[node].things;
@@ -168,12 +171,13 @@ impl Lane {
         }
     }
 
-    /// Tells whether a load that had read the old value ended after the invalidation had returned.
+    /// Returns whether a load that had read the old value ended after the invalidation had
+    /// returned.
     async fn interleave(&mut self) -> bool {
         self.round += 1;
         let (old, new) = (self.row.load(Ordering::SeqCst), self.row.load(Ordering::SeqCst) + 1);
         let place = format!("round {}, invalidation {}", self.round, self.round % 5);
-        // The first load must run; the others may hold something in L1 that no other process can see.
+        // The first load must run. The others may hold a value in L1 that no other process can see.
         let mut at: Vec<usize> = (0..NODES).collect();
         at.shuffle(&mut rand::rng());
         self.nodes[at[0]].cache.invalidate_key(&self.key()).await.unwrap();
@@ -258,7 +262,8 @@ impl Lane {
             }
         }
         for (at, node) in self.nodes.iter().enumerate() {
-            // What it remembers of tags, classes and the epoch goes by the same words as what L1 holds.
+            // Its remembered tags, classes and epoch are dropped by the same notices as the values
+            // of L1.
             if at != writer {
                 self.hear(at, writer, old, place).await;
             }
@@ -273,7 +278,8 @@ impl Lane {
     }
 }
 
-/// The steps in some order in which each load begins, reads and ends, the first one around write and invalidation.
+/// Returns the steps in an order in which each load begins, reads and ends, the first one around
+/// write and invalidation.
 fn order() -> Vec<Step> {
     use Step::{Begin, End, Hear, Invalidate, Read, Write};
     let mut before = vec![
@@ -289,7 +295,7 @@ fn order() -> Vec<Step> {
     match rand::random_range(0..4) {
         0 => before.push((Write, Begin(1))),
         1 => before.push((Read(1), Write)),
-        // While the first one, which read the old value, is still under way.
+        // While the first one, which read the old value, is still in progress.
         2 => before.extend([(Hear, Begin(1)), (Begin(1), End(0))]),
         _ => {}
     }

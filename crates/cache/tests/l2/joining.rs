@@ -1,4 +1,5 @@
-//! Word of a change that comes while a load runs: who asks later isn't answered by that load, unless it was in time.
+//! A notice of a change during a load: that load does not answer later callers, unless it was in
+//! time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::ground::{Node, SOON, foreign, key, nodes_on, patient, server_and_nodes};
 
-/// A load that ends when it is told to.
+/// A load that ends on a signal.
 struct Load {
     go_on: Arc<Notify>,
     call: JoinHandle<Result<(u32, Source), &'static str>>,
@@ -47,13 +48,13 @@ impl Load {
     }
 }
 
-/// Changes the key elsewhere, and returns when `here` has heard of it and drawn its conclusions.
+/// Changes the key elsewhere, and returns when `here` has received and processed the notice.
 async fn change_elsewhere(other: &Node, here: &Node) {
     other.cache.invalidate_key(&key(1)).await.unwrap();
     all_is_heard(other, here).await;
 }
 
-/// One word after the other comes on one connection: once these have come, those before have too.
+/// Notices arrive in order on one connection: once these have come, the earlier ones have too.
 async fn all_is_heard(other: &Node, here: &Node) {
     for index in 100..102 {
         assert!(here.things.set(&key(index), 1).await);
@@ -94,7 +95,7 @@ async fn a_read_that_begins_after_word_of_a_change_is_not_answered_by_a_load_fro
     }
 }
 
-/// Word of what was there before it began doesn't cost a load its readers.
+/// A notice of a change before its start does not cost a load its readers.
 #[tokio::test]
 async fn a_load_that_began_after_the_change_answers_whoever_joins() {
     let (_server, [here, other]) = server_and_nodes().await;
@@ -120,7 +121,7 @@ const BRIEF: TtlClass = TtlClass::new("brief", Duration::from_millis(1)).grace(D
 async fn a_stale_value_that_was_changed_elsewhere_is_no_fallback() {
     let (_server, [here, other]) = server_and_nodes().await;
     let things = |node: &Node, class| node.cache.typed_with_codec::<u32>(class, Json::new());
-    // When its time-out is far and when it is none.
+    // With a distant time-out and without one.
     for soft in [SOON, Duration::ZERO] {
         let there = things(&here, BRIEF.soft_timeout(soft));
         assert!(things(&other, BRIEF).set(&key(1), 1).await);
@@ -144,7 +145,8 @@ async fn a_stale_value_that_was_changed_elsewhere_is_no_fallback() {
     }
 }
 
-/// Who begins a load looks into L2 itself, and may leave meanwhile: whether L2 has the value or not, those who joined get it.
+/// The caller that begins a load queries L2 itself, and may leave meanwhile. Whether L2 has the
+/// value or not, the callers that joined get it.
 #[tokio::test]
 async fn who_joins_a_look_is_served_when_its_leader_leaves() {
     let server = RedisServer::start().await;
@@ -157,7 +159,7 @@ async fn who_joins_a_look_is_served_when_its_leader_leaves() {
         if is_held {
             assert!(other.things.set(&wanted, 1).await);
         }
-        // The heartbeat was answered a moment ago, so that the look is a plain one.
+        // The heartbeat got a reply a moment ago, so the query is a plain one.
         here.until(|l2| l2.is_followed && l2.is_available).await;
         let calls = joined(&here);
         proxy.hold();
@@ -176,13 +178,13 @@ async fn who_joins_a_look_is_served_when_its_leader_leaves() {
         assert!(leader.await.is_err_and(|error| error.is_cancelled()));
         proxy.restore();
         let value = timeout(SOON, follower).await.unwrap().unwrap().unwrap();
-        // Where L2 has nothing it is the loader of the one who left that runs on.
+        // If L2 has no value, the loader of the caller that left continues.
         assert_eq!(value, if is_held { 1 } else { 2 });
         poll_until(SOON, async || here.things.get_local(&wanted).into_value()).await.unwrap();
     }
 }
 
-/// A future that nobody polls drives nothing: whoever asks besides is not left to it.
+/// A future that is not polled makes no progress: other callers must not depend on it.
 #[tokio::test]
 async fn who_joins_a_look_is_served_though_its_leader_is_not_polled() {
     let (_server, [here, other]) = server_and_nodes().await;
@@ -200,10 +202,10 @@ async fn who_joins_a_look_is_served_though_its_leader_is_not_polled() {
         assert!(leader.as_mut().now_or_never().is_none(), "it looks");
         let many = here.things.get_many([&wanted]);
         let (value, found) = timeout(SOON, join(read(3), many)).await.unwrap();
-        // Where L2 has nothing it is the loader of the first one that runs.
+        // If L2 has no value, the loader of the first caller runs.
         let expected = if is_held { 1 } else { 2 };
         assert_eq!(value.unwrap(), expected);
-        // Without a loader nobody waits for that of another.
+        // Without a loader, a caller does not wait for another's load.
         assert_eq!(found[0].is_hit(), is_held, "{found:?}");
         assert_eq!(timeout(SOON, leader).await.unwrap().unwrap(), expected);
     }

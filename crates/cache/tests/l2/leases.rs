@@ -108,7 +108,7 @@ async fn a_load_of_this_process_that_is_too_old_by_now_holds_up_no_later_read() 
         things.get_or_load(&key(1), load).await
     });
     begun.await.unwrap();
-    // What the load brings is older than this, and its fence stands all the same.
+    // The loaded value is older than this, but its fence is still in force.
     node.cache.invalidate_class(CLASS.name()).await.unwrap();
     let read = timeout(SOON, node.read(1, &Store::default())).await.unwrap();
     assert_eq!(read.source, Source::Loaded);

@@ -1,4 +1,5 @@
-//! Lifetimes that reach through L2: refreshed ahead, absent, found to hold still; and one deadline over all of it.
+//! Lifetimes through L2: refreshed ahead, absent, confirmed by the source; and one deadline over
+//! all of it.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
@@ -33,7 +34,7 @@ async fn a_refresh_ahead_replaces_what_l2_holds_and_runs_once_for_all_nodes() {
     for node in &nodes {
         node.clock.advance(Duration::from_secs(401));
     }
-    // Each is asked for what it holds, which is good still, and begins to replace it.
+    // Each node reads a value that is still fresh, and begins to replace it.
     for things in &things {
         assert_eq!(read(things, &store).await, (0, Source::Hit));
     }
@@ -74,7 +75,8 @@ async fn what_is_found_to_hold_still_is_prolonged_in_l2() {
     for name in keys(&one.client).await.iter().filter(|name| name.contains("thing")) {
         foreign(&one.client, &["DEL", name]).await; // as if its time in L2 were over
     }
-    // The deletion is noticed too; whichever comes first, what L1 offers is revalidated or loaded, and L2 has it again.
+    // The deletion is noticed too. Whichever comes first, the value of L1 is revalidated or loaded,
+    // and L2 has it again.
     mine.get_or_revalidate(&key(1), load).await.unwrap();
     poll_until(SOON, async || {
         let read = theirs.get_or_load(&key(1), async || Err::<Fill<u32>, _>("nothing in L2")).await;

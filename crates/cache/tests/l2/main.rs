@@ -1,4 +1,5 @@
-//! L2: several nodes on one Redis. Each node here is what a process would be: a client, an L1 and a follower of its own.
+//! L2: several nodes on one Redis. Each node here stands for a process: it has its own client, L1
+//! and follower.
 
 #![cfg(all(feature = "redis", feature = "json"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "in a test a panic is an answer")]

@@ -20,7 +20,7 @@ async fn quick_server_and_nodes<const N: usize>() -> (RedisServer, [Node; N]) {
     (server, nodes)
 }
 
-/// Reads new keys, of which the first may wait for one time-out and the others for none.
+/// Reads new keys. The first may wait for one time-out, the others for none.
 async fn reads_go_on(node: &Node, from: u32, store: &Store) {
     let started = Instant::now();
     let read = timeout(SOON, node.read(from, store)).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_redis_that_hangs_costs_one_time_out_and_no_invalidation_is_lost() {
     assert_eq!((*one.read(1, &store).await.value, one.l2().is_available), (1, false));
     server.resume();
     one.until(|l2| l2.owed == 0 && l2.is_available).await;
-    // The other one never heard of it but through Redis.
+    // The other node learns of it only through Redis.
     other.until(|l2| l2.is_available).await;
     for index in [1, 2, 3] {
         poll_until(SOON, async || (!other.has(index)).then_some(())).await.unwrap();
@@ -69,7 +69,8 @@ async fn a_redis_that_hangs_costs_one_time_out_and_no_invalidation_is_lost() {
     .unwrap();
 }
 
-/// The first read after Redis stopped pays one time-out at most, the others and hits in L1 nothing that one would notice.
+/// The first read after Redis stopped waits for at most one time-out. The others, and hits in L1,
+/// have no noticeable delay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_hangs_slows_down_one_read() {
     let (mut server, [one]) = quick_server_and_nodes().await;
@@ -163,7 +164,7 @@ async fn too_many_invalidations_become_one() {
     server.resume();
     one.until(|l2| l2.owed == 0).await;
     store.row.store(1, Ordering::SeqCst);
-    // A key that nobody named is gone as well.
+    // A key that the invalidation does not name is gone as well.
     poll_until(SOON, async || {
         other.outlive_l1();
         (*other.read(1, &store).await.value == 1).then_some(())
@@ -172,7 +173,8 @@ async fn too_many_invalidations_become_one() {
     .unwrap();
 }
 
-/// Every reply may be lost: what was invalidated stays so, and nothing goes wrong but the number of loads.
+/// Every reply may be lost: an invalidated value stays invalidated, and only the number of loads
+/// grows.
 #[tokio::test]
 async fn lost_replies_bring_nothing_back() {
     let server = RedisServer::start().await;
@@ -184,7 +186,8 @@ async fn lost_replies_bring_nothing_back() {
         other.read(1, &store).await;
         proxy.drop_next_reply();
         store.row.store(round, Ordering::SeqCst);
-        // Whether it was heard is not known to everybody: what is owed is paid before L2 is believed again.
+        // Not every node knows whether it was notified: owed invalidations are sent before L2 is
+        // trusted again.
         let told = match round % 3 {
             0 => one.cache.invalidate_tag(&tag()).await,
             1 => one.cache.invalidate_key(&key(1)).await.map(drop),
@@ -210,7 +213,7 @@ async fn scripts_run(server: &RedisServer) -> u64 {
     count.unwrap_or_default()
 }
 
-/// A connection that hangs may deliver what it was given when its sender has long been told that it failed.
+/// A connection that hangs may deliver a write long after its sender received an error.
 #[tokio::test]
 async fn what_was_set_and_comes_too_late_is_refused() {
     let server = RedisServer::start().await;

@@ -1,4 +1,4 @@
-//! Processes, not only nodes: thousands of callers in each ask for a key that nobody has.
+//! Processes, not only nodes: thousands of callers in each request a key that no process has.
 
 use std::env;
 use std::time::Duration;
@@ -26,9 +26,10 @@ async fn count(client: &Client, name: &str) -> u64 {
     count.map_or(0, |digits| str::from_utf8(&digits).unwrap().parse().unwrap())
 }
 
-/// What each process does.
+/// Work of each process.
 async fn ask(url: &str) {
-    // How long losers wait for the winner is not what is shown here; on a busy machine a second can be short.
+    // This test does not measure how long losers wait for the winner. On a busy machine a second
+    // can be short.
     let node = Node::start_in(&patient(url), "tg", |tier| tier.wait(SOON)).await;
     let callers = scale(700, 10_000);
     for index in 0..KEYS {

@@ -1,4 +1,4 @@
-//! How soon a node goes without what another one changed, and without what it may have missed a change of.
+//! How soon a node drops a value that another node changed, or whose change it may have missed.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -46,7 +46,7 @@ async fn a_write_on_one_node_is_seen_on_the_other_within_milliseconds() {
             1 => one.cache.invalidate_tag(&tag()).await.unwrap(),
             _ => assert!(one.things.set(&key(index), Fill::new(round + 1).tag(tag())).await),
         }
-        // From here on the old value is one too many.
+        // From here on the old value must not be served.
         delays.push(until_gone(&other, index).await);
         assert_eq!(*other.read(index, &store).await.value, round + 1);
     }
@@ -55,8 +55,8 @@ async fn a_write_on_one_node_is_seen_on_the_other_within_milliseconds() {
     assert!(high <= if is_full() { Duration::from_millis(5) } else { SOON }, "{high:?}");
 }
 
-/// Brings a value into both nodes' L1, which `lose` then makes old without their hearing of it, and tells how long that of
-/// each was served on. Once it is gone, nobody reads it again.
+/// Stores a value in both nodes' L1. `lose` then makes it old without a notice to them. Returns how
+/// long each node still served it. Once it is gone, neither node reads it again.
 async fn noticed(nodes: [&Node; 2], index: u32, store: &Store, lose: impl AsyncFnOnce()) -> Duration {
     for node in nodes {
         let kept = poll_until(SOON, async || node.read(index, store).await.stored.then_some(()));
@@ -122,7 +122,8 @@ async fn a_burst_of_ten_thousand_is_over_within_two_heartbeats() {
     report("burst", noticed([&one, &other], 1, &store, lose).await);
 }
 
-/// A generation that is lost, by eviction, invalidates what carried it; its successor admits nothing that is older.
+/// A generation that is lost by eviction invalidates the entries that carried it. Its successor
+/// admits no older entry.
 #[tokio::test]
 async fn a_lost_generation_of_a_tag_brings_nothing_back() {
     let (server, [one, other]) = server_and_nodes().await;
@@ -132,7 +133,7 @@ async fn a_lost_generation_of_a_tag_brings_nothing_back() {
         one.cache.invalidate_tag(&tag()).await.unwrap();
     };
     report("lost generation", noticed([&one, &other], 1, &store, lose).await);
-    // Also where nobody invalidates: what the generation vouched for is not believed for longer than that.
+    // Also without an invalidation: entries of the generation are not trusted for longer than that.
     for round in 0..3 {
         let [index, beside] = [10 + round, 20 + round];
         other.read(beside, &store).await;
@@ -166,12 +167,13 @@ async fn a_lost_generation_of_a_tag_brings_nothing_back() {
 /// The longest pause of a client between two attempts to connect.
 const RECONNECT: Duration = Duration::from_millis(500);
 
-/// When a server that hangs is known to, though nobody but the heartbeat asks it: two heartbeats go unanswered, each of which takes
-/// a time-out, and the connection is given up after 2 s more, when a probe's time-out ends.
+/// Time after which a hanging server is known to hang if only the heartbeat queries it. Two
+/// heartbeats get no reply, each takes a time-out, and the connection is closed 2 s later, when a
+/// probe's time-out ends.
 const HANGS: Duration = Duration::from_secs(6);
 
-/// Changes a row behind the backs of both nodes, as soon as the Sentinels agree on another primary, and reports how long either
-/// served what was before.
+/// Changes a row without a notice to either node, as soon as the Sentinels agree on another
+/// primary. Returns how long either node served the old value.
 async fn fail_over(
     sentinels: &mut Sentinels,
     index: u32,
@@ -188,7 +190,7 @@ async fn fail_over(
     choose(sentinels).await;
     let chosen = Instant::now();
     let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
-    // Told to the new primary by somebody else, before anybody here may know that primary.
+    // Another client changes it on the new primary before a node here can know that primary.
     sentinels.primary().await.cli(&["DEL", &format!("tg:c:{{thing:t1:{index}}}")]).await;
     for node in [&one, &other] {
         until_gone(node, index).await;
@@ -202,14 +204,15 @@ async fn fail_over(
     }
 }
 
-/// No more than that, over the longest pause of the client before it finds the new primary. No node is asked for anything
-/// meanwhile: whatever is noticed, the heartbeat notices.
+/// No more than that, over the longest pause of the client before it finds the new primary. Neither
+/// node is queried meanwhile, so only the heartbeat can notice.
 #[tokio::test]
 async fn what_changed_in_a_failover_is_served_for_two_heartbeats_at_most() {
     let mut sentinels = Sentinels::start().await;
     let bound = two_heartbeats() + RECONNECT;
     for index in 0..u32::try_from(scale(1, 3)).unwrap() {
-        // It returns when the old primary is a replica, which is when it lets go of its clients.
+        // It returns when the old primary is a replica, which is when it closes the connections of
+        // its clients.
         fail_over(&mut sentinels, index, ("ordered", bound), async |sentinels| sentinels.failover().await).await;
     }
     let hang = async |sentinels: &mut Sentinels| {
@@ -231,7 +234,7 @@ async fn what_changed_in_a_failover_is_served_for_two_heartbeats_at_most() {
     fail_over(&mut sentinels, 9, ("killed", bound), kill).await;
 }
 
-/// The server is away for a while, and what changed meanwhile was not told to anybody.
+/// The server is away for a while, and no process was notified of the changes meanwhile.
 #[tokio::test]
 async fn what_a_restart_lost_is_not_served_once_the_server_answers() {
     let mut server = RedisServer::start().await;

@@ -1,4 +1,4 @@
-//! A server that refuses `CLIENT TRACKING`: nodes tell one another over a channel.
+//! A server that refuses `CLIENT TRACKING`: nodes notify one another over a channel.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
@@ -38,7 +38,7 @@ async fn changes_reach(one: &Node, other: &Node) {
             }
             _ => assert!(one.things.set(&key(1), Fill::new(new).tag(tag())).await),
         }
-        // Nothing comes back to the one that did it: what it reads next is kept.
+        // The node gets no notice of its own change, so its next value is kept.
         let read = one.read(1, &store).await;
         assert_eq!((*read.value, read.stored), (new, true), "round {round}");
         other.until_gone(1).await;
@@ -53,7 +53,7 @@ async fn nodes_that_may_not_track_tell_one_another() {
     let [one, other] = nodes_on(&url).await;
     changes_reach(&one, &other).await;
     changes_reach(&other, &one).await;
-    // Said once, so that somebody knows.
+    // Reported once, for the operator.
     let heard = one.listener.0.lock().unwrap().clone();
     assert!(heard.len() == 1 && heard[0].contains("follow") && heard[0].contains("NOPERM"), "{heard:?}");
 }
@@ -98,8 +98,8 @@ async fn tracking_that_is_forbidden_later_is_replaced_by_the_channel() {
     changes_reach(&one, &other).await;
 }
 
-/// Of two nodes that are forbidden to track one finds out first: what the other does until it finds out as well, and believes
-/// that the server tells, is made up for.
+/// Two nodes are forbidden to track, and one finds out first. Changes of the other, made while it
+/// still believes that the server notifies, are made up for.
 #[tokio::test]
 async fn what_was_changed_before_the_last_node_took_the_channel_is_not_served_on() {
     let (server, url) = server().await;
@@ -110,13 +110,13 @@ async fn what_was_changed_before_the_last_node_took_the_channel_is_not_served_on
     let [last] = nodes_on(&patient(&proxy.url().replace("redis://", "redis://late:secret@"))).await;
     let store = Store::default();
     last.read(1, &store).await;
-    // A heartbeat of the last one has been told that it tracks, and waits.
+    // A heartbeat of the last node has received the reply that it tracks, and waits.
     proxy.hold();
     poll_until(SOON, async || (proxy.held() > 0).then_some(())).await.unwrap();
     for user in ["app", "late"] {
         server.cli(&["ACL", "SETUSER", user, "-client|tracking", "-client|trackinginfo"]).await;
     }
-    // What a connection tracks it goes on tracking, so the first one loses its own.
+    // A connection keeps its tracking, so the first node loses its connection.
     server.cli(&["CLIENT", "KILL", "USER", "app"]).await;
     first.until(|l2| l2.errors > 0 && l2.is_followed).await;
     assert_eq!(*first.read(1, &store).await.value, 0);

@@ -1,4 +1,5 @@
-//! What Redis will not do: it is said, nothing stale is served, and L2 is read on.
+//! Operations that Redis refuses: they are reported, nothing stale is served, and reads of L2
+//! continue.
 
 use std::sync::atomic::Ordering;
 
@@ -11,7 +12,8 @@ fn pattern() -> Pattern {
     Pattern::parse("thing:*").unwrap()
 }
 
-/// Everything that invalidates, one after the other: nothing stays owed, nobody reads what was there before.
+/// Runs every kind of invalidation, one after the other: none stays owed, and no node reads the old
+/// value.
 async fn every_invalidation_is_told(one: &Node, other: &Node) {
     let store = Store::default();
     for round in 0..7 {
@@ -54,7 +56,8 @@ async fn a_foreign_value_in_a_class_is_no_debt() {
     assert_eq!((one.l2().errors, other.l2().errors), (0, 0), "{:?}", one.listener.0);
 }
 
-/// What is foreign at a key of a value, a fence, a generation or the epoch counts as nothing, and is replaced.
+/// A foreign value at a key of a value, a fence, a generation or the epoch counts as none, and is
+/// replaced.
 #[tokio::test]
 async fn foreign_values_at_keys_of_the_cache_count_as_nothing() {
     let (server, [one, other]) = server_and_nodes().await;
@@ -83,7 +86,7 @@ async fn foreign_values_at_keys_of_the_cache_count_as_nothing() {
             }
         }
     }
-    // While the foreign value lies there.
+    // While the foreign value exists.
     for name in keys {
         server.cli(&["DEL", name]).await;
         server.cli(&["RPUSH", name, "foreign"]).await;
@@ -107,7 +110,7 @@ async fn a_full_server_that_does_not_evict_is_told_of_invalidations() {
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]).await;
     assert_eq!(other.read(50, &store).await.source, Source::Shared, "it is read");
     every_invalidation_is_told(&one, &other).await;
-    // What a caller sets can't be stored, and what was there before is gone all the same.
+    // A caller's value cannot be stored, but the old one is gone all the same.
     store.row.store(1000, Ordering::SeqCst);
     one.things.set(&key(1), Fill::new(1000).tag(tag())).await;
     one.until(|l2| l2.owed == 0).await;
@@ -127,7 +130,7 @@ async fn an_account_that_may_not_scan_invalidates_everything_instead() {
     let [one, other] = nodes_on(&patient(&format!("redis://app:secret@127.0.0.1:{}", server.port()))).await;
     every_invalidation_is_told(&one, &other).await;
     l2_is_read(&one, &other, 100).await;
-    // Each of the two that were more than was asked is told of once.
+    // Each of the two that covered more than requested is reported once.
     let heard = one.listener.0.lock().unwrap().clone();
     assert_eq!(heard.len(), 2, "{heard:?}");
     assert!(heard.iter().all(|event| event.contains("invalidate") && event.contains("NOPERM")), "{heard:?}");

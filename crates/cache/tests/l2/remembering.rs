@@ -1,4 +1,5 @@
-//! Hits in L2 go by what Redis said a moment ago of the epoch and of tags: for how long, and until which word of a move.
+//! Hits in L2 rely on recent replies of Redis about the epoch and tags: for how long, and until
+//! which notice of a move.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,7 +33,7 @@ async fn read_l2(node: &Node, index: u32, store: &Store) -> (u32, Source) {
     (*read.value, read.source)
 }
 
-/// Everything by which one node makes what all of its entries carry old, but for keys.
+/// All operations, except those on keys, by which one node invalidates the marks of its entries.
 async fn invalidate(node: &Node, round: u32) {
     match round % 3 {
         0 => node.cache.invalidate_tag(&tag()).await.unwrap(),
@@ -52,7 +53,7 @@ async fn a_hit_costs_redis_one_command() {
     for _ in 0..HITS {
         assert_eq!(read_l2(&other, 1, &store).await, (0, Source::Shared));
     }
-    // What is remembered is renewed now and then, here by a script and by a `GET` of the tag.
+    // Remembered replies are renewed from time to time, here by a script and by a `GET` of the tag.
     let renewals = 2 * (2 + u64::try_from(begun.elapsed().as_millis()).unwrap() / 400);
     let (gets, scripts) = (calls(&server, "get").await, calls(&server, "evalsha").await);
     assert!((HITS..=HITS + renewals).contains(&gets), "{gets} GET");
@@ -64,7 +65,7 @@ async fn a_hit_costs_redis_one_command() {
 async fn a_process_sees_its_own_invalidations_at_once() {
     let (_server, [one]) = server_and_nodes().await;
     let store = Store::default();
-    // Others keep asking, so that there is always an answer under way or remembered.
+    // Other readers continue, so that there is always a reply in flight or remembered.
     let busy: Vec<_> = (0..4)
         .map(|index| {
             let (node, store) = (one.clone(), store.clone());
@@ -106,7 +107,7 @@ async fn a_process_that_has_heard_of_a_move_goes_by_it() {
     busy.abort();
 }
 
-/// A move of which no word comes: the generation, a class or the epoch is changed by hand, or flushed.
+/// A move without a notice: the generation, a class or the epoch is changed by hand, or flushed.
 #[tokio::test]
 async fn a_move_that_nobody_was_told_of_is_noticed_within_two_heartbeats() {
     let (server, [one]) = server_and_nodes().await;
@@ -149,7 +150,7 @@ async fn a_process_that_hears_of_nothing_remembers_nothing() {
     }
 }
 
-/// The date that an entry carries tells what Redis itself would have said.
+/// The date in an entry is the one that Redis itself would return.
 #[tokio::test]
 async fn an_entry_is_fresh_for_as_long_as_redis_keeps_it() {
     const TTL: Duration = Duration::from_millis(400);

@@ -25,7 +25,7 @@ async fn replicated() -> (RedisServer, RedisServer) {
     (primary, replica)
 }
 
-/// Reads what L2 has until a replica answers.
+/// Reads the value of L2 until a replica answers.
 async fn until_a_replica_answers(node: &Node, index: u32, store: &Store) {
     poll_until(SOON, async || {
         let before = node.l2().from_replicas;
@@ -60,7 +60,7 @@ const OTHERS: TtlClass = TtlClass::new("others", Duration::from_secs(600));
 const OF_OTHERS: u32 = 10;
 const TAGGED: u32 = 11;
 
-/// Reads what is in the store, the row that is its only one.
+/// Reads the value of the store, its only row.
 async fn read(node: &Node, index: u32, row: u32) -> u32 {
     let load = async move || {
         let fill = Fill::new(row);
@@ -71,7 +71,8 @@ async fn read(node: &Node, index: u32, row: u32) -> u32 {
     *handle.get_or_load(&key(index), load).await.unwrap().value
 }
 
-/// Whatever is done, by this process or by another of which it has heard: a replica that has not got it is not asked.
+/// After any change of this process, or of another with a received notice: a replica without the
+/// change is not queried.
 #[tokio::test]
 async fn what_a_replica_has_not_got_yet_is_read_from_the_primary() {
     let primary = RedisServer::start().await;
@@ -83,7 +84,7 @@ async fn what_a_replica_has_not_got_yet_is_read_from_the_primary() {
     for index in changed.into_iter().chain([98, 99]) {
         read(&third, index, 0).await;
     }
-    // Both hold in L1 what the replica has.
+    // Both hold in L1 the value of the replica.
     let hold_all = async |node: &Node| {
         let from_the_replica = async || {
             let before = node.l2().from_replicas;
@@ -105,7 +106,7 @@ async fn what_a_replica_has_not_got_yet_is_read_from_the_primary() {
     };
     one.cache.invalidate_key(&key(1)).await.unwrap();
     are_new(&[1]).await;
-    // The replica is read on, and has what it had.
+    // Reads of the replica continue, and it has its old values.
     for (node, index) in [(&one, 98), (&other, 99)] {
         let before = node.l2().from_replicas;
         assert_eq!((read(node, index, 1).await, node.l2().from_replicas), (0, before + 1), "{index}");
@@ -126,7 +127,7 @@ async fn what_a_replica_has_not_got_yet_is_read_from_the_primary() {
     are_new(&[TAGGED]).await;
     one.cache.invalidate_class("others").await.unwrap();
     are_new(&[OF_OTHERS]).await;
-    // Until it is given up, and after.
+    // Until it is abandoned, and after that.
     let until = Instant::now() + WINDOW * 3 / 2;
     while Instant::now() < until {
         for node in [&one, &other] {
@@ -168,7 +169,7 @@ async fn a_replica_that_hangs_or_dies_or_stands_alone_is_not_waited_for() {
     assert_eq!(one.l2().errors, 0, "{:?}", one.listener.0);
 }
 
-/// How far behind a replica is would tell only seconds later; that it does not answer tells at once.
+/// The lag of a replica would show only seconds later. A replica that does not reply shows at once.
 #[tokio::test]
 async fn of_many_reads_only_the_first_waits_for_a_replica_that_hangs() {
     let (primary, mut replica) = replicated().await;
@@ -213,7 +214,7 @@ async fn what_a_batch_found_gone_is_not_brought_back_by_a_replica() {
     .await
     .unwrap();
     relay.stop_replies();
-    // It lies in L1 and is about to be loaded anew, which finds that there is nothing any more.
+    // L1 holds it, and it is about to be reloaded, which finds that there is no value any more.
     one.clock.advance(HALF);
     assert_eq!(waning.get_or_load_many([key(1)], gone).await.len(), 1);
     poll_until(SOON, async || (primary.cli(&["EXISTS", "tg:c:{thing:t1:1}"]).await.trim() == "0").then_some(()))
@@ -257,7 +258,7 @@ async fn in_a_cluster_each_shard_has_its_replica() {
     .unwrap();
     until_a_replica_answers(&one, 1, &store).await;
     assert_eq!(store.reads(), 60);
-    // What is invalidated is gone at once for who did it.
+    // An invalidated value is gone at once for the node that invalidated it.
     store.row.store(1, Ordering::SeqCst);
     one.cache.invalidate_keys(&keys).await.unwrap();
     for index in 0..60 {

@@ -1,4 +1,4 @@
-//! What steps cost Redis, counted by Redis.
+//! Cost of the steps for Redis, counted by Redis.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ async fn a_tag_of_many_entries_is_invalidated_in_one_round_trip() {
     let (server, [one, other]) = server_and_nodes().await;
     let store = Store::default();
     one.read(0, &store).await;
-    // As many copies of a real entry, which carries the tag.
+    // This number of copies of a real entry that carries the tag.
     let copy = "local entry = redis.call('GET', 'tg:c:{thing:t1:0}') \
         for i = ARGV[1], ARGV[2] do redis.call('SET', 'tg:c:{thing:t1:' .. i .. '}', entry, 'PX', 600000) end return 1";
     for from in (1..=entries).step_by(STEP) {
@@ -44,7 +44,7 @@ async fn a_tag_of_many_entries_is_invalidated_in_one_round_trip() {
     let calls = calls(&server).await;
     println!("{entries} entries: {calls:?}");
     assert_eq!((calls.get("evalsha"), calls.get("eval")), (Some(&1), None));
-    // In the script, and by heartbeats and probes meanwhile; nothing for an entry.
+    // In the script, and by heartbeats and probes meanwhile. Entries cause no calls.
     assert!(calls.values().sum::<u64>() < 60, "{calls:?}");
 
     let loads = store.reads();

@@ -1,4 +1,4 @@
-//! What one node loads, the others find; and what one stores, invalidates or breaks.
+//! A value that one node loads is found by the others; so is a change that one node makes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,7 +39,8 @@ async fn every_key_has_an_expiry() {
     one.cache.invalidate_pattern(&Pattern::parse("x:*").unwrap()).await.unwrap();
     one.cache.clear().await.unwrap();
     let keys = keys(&one.client).await;
-    // Marks and what an invalidated key leaves are gone already: their end would be told as a change.
+    // Marks and placeholders of invalidated keys are deleted already: their expiry would be
+    // reported as a change.
     assert!(keys.len() >= 4 && !keys.iter().any(|key| key.starts_with("tg:cn:")), "{keys:?}");
     for key in keys {
         let left = foreign(&one.client, &["PTTL", &key]).await.as_int().unwrap();
@@ -81,7 +82,7 @@ fn a_node_that_is_gone_holds_nobody_up_for_long() {
     let started =
         gone.spawn(async move { drop(tokio::time::timeout(Duration::from_millis(200), one.read(1, &never)).await) });
     gone.block_on(started).unwrap();
-    // No task of it runs on, not even one that would give the fence back.
+    // None of its tasks continues, not even one that would give the fence back.
     gone.shutdown_background();
     stays.block_on(async {
         let other = Node::start(&server.url()).await;
@@ -151,7 +152,7 @@ async fn tags_classes_and_everything_are_invalidated_on_all_nodes() {
         assert!(!one.has(1));
         tidegate_testkit::poll_until(crate::ground::SOON, async || (!other.has(1)).then_some(())).await.unwrap();
     }
-    // What is not covered stays.
+    // Other values stay.
     one.read(1, &store).await;
     one.cache.invalidate_tag(&Tag::new("other")).await.unwrap();
     one.cache.invalidate_class("other").await.unwrap();
@@ -242,7 +243,7 @@ async fn bytes_that_cannot_be_read_are_reported_and_replaced() {
         "{:?}",
         other.listener.0
     );
-    // Somebody else's bytes.
+    // Bytes of another program.
     foreign(&one.client, &["SET", "tg:c:{thing:t1:1}", "nonsense"]).await;
     tidegate_testkit::poll_until(crate::ground::SOON, async || (!other.has(1)).then_some(())).await.unwrap();
     let read = new.get_or_load(&key(1), async || Ok::<_, ()>(Fill::new(5))).await.unwrap();
@@ -251,7 +252,7 @@ async fn bytes_that_cannot_be_read_are_reported_and_replaced() {
     other.outlive_l1();
     let read = new.get_or_load(&key(1), async || Ok::<_, ()>(Fill::new(6))).await.unwrap();
     assert_eq!((*read.value, read.source), (5, Source::Shared));
-    // Too big for L2: not shared, and the smaller one that was there is gone.
+    // Too large for L2: not shared, and the old smaller value is gone.
     assert!(!new.set(&key(1), 101).await);
     assert_eq!(new.get_local(&key(1)), Lookup::Miss);
     other.outlive_l1();

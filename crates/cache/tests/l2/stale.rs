@@ -1,4 +1,5 @@
-//! What L2 holds past its lifetime: served while it is loaded anew, by a process that never had it as well.
+//! Values of L2 past their lifetime: served while they are reloaded, also by a process that never
+//! had them.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -58,7 +59,7 @@ async fn a_load_that_fails_leaves_the_stale_value() {
         poll_until(SOON, async || (other.cache.stats().classes[1].load_failures == u64::from(round) + 1).then_some(()))
             .await
             .unwrap();
-        // It is still there for others, and may be loaded by whoever can.
+        // It is still there for others, and may be loaded by any caller that can.
         one.outlive_l1();
         one.cache.invalidate_key(&key(1)).await.unwrap();
     }
@@ -72,7 +73,7 @@ async fn a_soft_time_out_waits_for_the_fresh_value() {
     quick.row.store(8, Ordering::SeqCst);
     let fresh = read(&things(&other, BRIEF.soft_timeout(SOON / 2)), &quick).await;
     assert_eq!((*fresh.value, fresh.source), (8, Source::Loaded));
-    // Until it is over.
+    // Until the grace is over.
     other.cache.clear().await.unwrap();
     leave_stale(&one, BRIEF, 9).await;
     let stale = read(&things(&other, BRIEF.soft_timeout(Duration::from_millis(50))), &slow).await;
@@ -107,7 +108,7 @@ async fn grace_ends_in_l2_too() {
     poll_until(SOON, async || (left().await == -2).then_some(())).await.unwrap();
     let store = Store::default();
     assert_eq!(read(&things(&other, short), &store).await.source, Source::Loaded);
-    // The whole of it is what Redis keeps.
+    // Redis keeps it for its whole time.
     leave_stale(&one, BRIEF, 7).await;
     let left = left().await;
     assert!((500_000..=600_001).contains(&left), "{left} ms");
@@ -131,7 +132,8 @@ async fn what_was_invalidated_is_not_served_stale() {
     }
 }
 
-/// The load behind a stale value goes on when its tag is invalidated; who comes then waits for a load of their own.
+/// The load behind a stale value continues when its tag is invalidated. Later callers wait for a
+/// load of their own.
 #[tokio::test]
 async fn a_tag_invalidated_behind_a_stale_value_is_obeyed() {
     let (_server, [one, other]) = server_and_nodes().await;

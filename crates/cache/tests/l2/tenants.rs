@@ -45,7 +45,7 @@ async fn stored(node: &Node, keys: &BTreeSet<String>) {
     node.things.set_many(keys.iter().map(|key| (Key::parse(key).unwrap(), 1))).await;
 }
 
-/// Those that are held, in L1, or in L2 where L1 is too old.
+/// Returns the keys that are held, in L1, or in L2 if L1 is too old.
 async fn held(node: &Node, keys: &BTreeSet<String>) -> BTreeSet<String> {
     let found = node.things.get_many(keys.iter().map(|key| Key::parse(key).unwrap())).await;
     keys.iter().zip(found).filter(|(_, found)| *found != Lookup::Miss).map(|(key, _)| key.clone()).collect()
@@ -73,7 +73,7 @@ fn a_pattern_matches_in_l2_exactly_what_it_matches_in_l1() {
         let rest: BTreeSet<String> = keys.iter().filter(|key| !pattern.matches(key)).cloned().collect();
         stored(one, &keys).await;
         one.cache.invalidate_pattern(&pattern).await.unwrap();
-        // L1 may hold fewer, where word of an earlier case came late.
+        // L1 may hold fewer, if the notice of an earlier case came late.
         let in_l1: BTreeSet<String> = keys
             .iter()
             .filter(|key| one.things.get_local(&Key::parse(key).unwrap()) != Lookup::Miss)
@@ -133,7 +133,7 @@ fn no_tenant_reads_counts_or_invalidates_what_is_anothers() {
                 prop_assert!(found.into_iter().all(|found| found.into_value().is_some_and(|value| *value == 2)));
             }
         }
-        // Nothing is left to a case of the same ids.
+        // Clean up for a later case with the same ids.
         one.cache.invalidate_keys(&of(&(&their_keys | &my_keys))).await.unwrap();
         Ok(())
     });

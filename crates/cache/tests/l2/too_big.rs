@@ -1,4 +1,4 @@
-//! What is too big for L1 lies in L2 alone, and nothing of what was there before lies anywhere.
+//! A value that is too large for L1 is in L2 alone, and its old value is in no tier.
 
 use std::convert::Infallible;
 
@@ -48,7 +48,7 @@ async fn what_is_too_big_for_l1_is_stored_in_l2() {
     let written = small.write_through(&key(3), async move || Ok::<_, Infallible>(Fill::new(value))).await.unwrap();
     assert!(written.cached, "in L2");
     seen(3, big("c")).await;
-    // What loads bring, of one key and of several.
+    // Values of loads, of one key and of several.
     let value = big("d");
     let read = small.get_or_load(&key(10), async move || Ok::<_, Infallible>(Fill::new(value))).await.unwrap();
     assert_eq!((read.source, read.stored), (Source::Loaded, false));

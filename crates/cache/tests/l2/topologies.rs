@@ -9,7 +9,7 @@ use tidegate_testkit::redis::{Cluster, RedisServer, Sentinels};
 
 use crate::ground::{Node, SOON, Store, client, foreign, key, nodes_on, patient, tag};
 
-/// Keys that lie in many slots.
+/// Keys in many slots.
 const KEYS: u32 = 60;
 
 async fn read_all(node: &Node, store: &Store) {
@@ -81,7 +81,8 @@ async fn scans(server: &RedisServer) -> u64 {
     count.unwrap_or_default()
 }
 
-/// A walk over the nodes of a cluster has left one of them behind when a slot moves there from one that it has not come to.
+/// A walk over the nodes of a cluster has passed one of them when a slot moves there from one that
+/// it has not reached.
 #[tokio::test]
 async fn a_pattern_finds_what_moves_behind_its_back() {
     let mut cluster = Cluster::start().await;

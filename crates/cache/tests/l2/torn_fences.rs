@@ -1,5 +1,4 @@
-//! What a torn append-only file leaves of fences holds up no load for longer than a dead process
-//! does.
+//! Fences that a torn append-only file leaves delay no load for longer than a dead process does.
 
 use std::convert::Infallible;
 use std::sync::Arc;

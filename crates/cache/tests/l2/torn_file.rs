@@ -1,8 +1,8 @@
-//! What the scripts leave when a crash tears the append-only file: no prefix of their effects undoes
-//! an invalidation that was acknowledged, or makes one value out of two.
+//! State after a crash that tears the append-only file within a script: no prefix of its effects
+//! undoes an acknowledged invalidation, or mixes two values.
 //!
 //! The server forgets the script that a crash has torn, but keeps its first effects in the file.
-//! They run at the next restart, in front of all that was acknowledged since.
+//! They run at the next restart, before all that was acknowledged since.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::ground::{SOON, client, key, patient, tag};
 
 const KIND: TtlClass = TtlClass::new("kind", Duration::from_secs(600)).grace(Duration::from_secs(60));
 
-// Of different lengths, so that a part of one shows in another.
+// Values of different lengths, so that a part of one is visible in another.
 const BEFORE: &str = "before";
 const TORN: &str = "torn, and much longer than any other of the values that these tests keep under the key";
 const NEXT: &str = "the next one of them";
@@ -25,9 +25,9 @@ const NEXT: &str = "the next one of them";
 enum Step {
     Load(&'static str),
     LoadMany(&'static str),
-    /// A load that brings what is kept nowhere.
+    /// A load whose value is not kept.
     LoadUncached,
-    /// A load that brings nothing.
+    /// A load that returns no value.
     LoadNone,
     Set(&'static str),
     SetMany(&'static str),
@@ -45,7 +45,7 @@ use Step::{
     SetMany,
 };
 
-/// What comes after the torn script.
+/// Steps that follow the torn script.
 const NEXTS: [Step; 13] = [
     Load(NEXT),
     LoadMany(NEXT),
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    /// Takes a step, and returns what its scripts wrote of the cache.
+    /// Runs a step, and returns what its scripts wrote of the cache.
     async fn record(&self, step: Step) -> Vec<Transaction> {
         let before = self.server.append_only_file().transactions().len();
         self.run(step).await;
@@ -131,7 +131,7 @@ impl World {
         written
     }
 
-    /// Holds a fence under which a load of another process is under way.
+    /// Holds a fence under which a load of another process is in progress.
     async fn take_fence(&self) {
         for fence in ["tg:cf:{thing:t1:1}", "tg:cf:{thing:t1:2}"] {
             assert_eq!(self.server.cli(&["SET", fence, "0123456789abcdef", "PX", "120000"]).await, "OK");
@@ -143,8 +143,8 @@ fn is_of_cache(effect: &Effect) -> bool {
     effect.args().get(1).is_some_and(|key| key.starts_with(b"tg:c"))
 }
 
-/// Replays each prefix of each script of the step `torn`, alone and in front of each other step, which
-/// knew nothing of it, and looks at what a process that starts then finds.
+/// Replays each prefix of each script of the step `torn`, alone and before each other step, which
+/// does not know of it. Then checks what a process that starts afterwards finds.
 async fn tear(before: &[Step], is_fenced: bool, torn: Step) {
     for world in World::both().await {
         for step in before {
@@ -158,7 +158,7 @@ async fn tear(before: &[Step], is_fenced: bool, torn: Step) {
         world.server.replay(&base).await;
         let mut torn_scripts = 0;
         for script in world.record(torn).await {
-            // What is one command is there or is not.
+            // A single command is written as a whole or not at all.
             if script.is_wrapped {
                 torn_scripts += 1;
                 tear_script(&world, &base, &script.effects, torn).await;
@@ -171,7 +171,7 @@ async fn tear(before: &[Step], is_fenced: bool, torn: Step) {
 
 async fn tear_script(world: &World, base: &[Effect], lost: &[Effect], torn: Step) {
     let stores = matches!(torn, Load(_) | LoadMany(_) | Set(_) | SetMany(_));
-    // What a torn fill brings back is not found by a pattern: docs/torn-aof.md says so.
+    // A pattern does not find a value that a torn fill brings back, see docs/torn-aof.md.
     let nexts = NEXTS.into_iter().filter(|next| !(stores && *next == RemovePattern)).map(Some);
     for next in nexts.chain([None]) {
         world.server.replay(base).await;

@@ -24,8 +24,8 @@ async fn write_each(shapes: &Shapes, key: &Key, number: u32) -> Result<(), Shape
     shapes.unique(DAY).add(key, &number.to_string()).await
 }
 
-/// The torn write may count: its caller was told so. The next one counts, and sets the expiry that the
-/// torn one may lack.
+/// The torn write may count, because its caller received a success. The next one counts, and sets
+/// the expiry that the torn one may lack.
 #[tokio::test]
 async fn an_acknowledged_write_to_a_shape_counts_behind_a_torn_one() {
     let (server, shapes) = start().await;

@@ -1,4 +1,4 @@
-//! What is kept nowhere, while Redis can be told and while it can't.
+//! Values that no tier keeps, while Redis can be reached and while it cannot.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ async fn load_uncached(things: &TypedCache<u32>, index: u32) {
     assert_eq!((*read.value, read.source, read.stored), (7, Source::Loaded, false));
 }
 
-/// Until no more is left of what lies in L2 than its grace.
+/// Until L2 keeps the value only for its grace.
 async fn until_stale(node: &Node, name: &str) {
     let is_stale = async || {
         let left = foreign(&node.client, &["PTTL", name]).await.as_int().unwrap();
@@ -132,7 +132,7 @@ async fn what_was_to_go_goes_though_its_fence_has_run_out() {
     poll_until(SOON, is_gone).await.unwrap();
 }
 
-/// What is kept in memory alone, above an L2, goes from the memory of others as well.
+/// A value above an L2 that is kept in memory alone is removed from the memory of others as well.
 #[tokio::test]
 async fn what_a_handle_without_a_codec_does_not_keep_goes_everywhere() {
     let (_server, [one, other]) = server_and_nodes::<2>().await;

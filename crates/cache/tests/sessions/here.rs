@@ -1,4 +1,4 @@
-//! One process: what lives, what ends, and who shares nothing.
+//! One process: sessions that live, sessions that end, and stores that share none.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

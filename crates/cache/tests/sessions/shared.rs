@@ -57,7 +57,7 @@ async fn a_session_is_known_to_every_process_and_ends_in_all() {
     poll_until(SOON, async || b.load(&session.id).await.unwrap().is_none().then_some(())).await.unwrap();
     b.save(&session).await.unwrap();
     assert!(a.load(&session.id).await.unwrap().is_none());
-    // Another process that starts afterwards knows no more of it.
+    // Another process that starts afterwards does not know it either.
     let (c, ..) = node(&server.url(), &clock).await;
     assert!(c.load(&session.id).await.unwrap().is_none());
 }
@@ -167,7 +167,8 @@ async fn a_process_that_owes_tells_redis_of_an_end_all_the_same() {
     assert_eq!(c.load(&session.id).await.unwrap(), None);
 }
 
-/// Wherever the caller of a save leaves, its process believes no session that another one has ended.
+/// At whichever point the caller of a save leaves, its process accepts no session that another one
+/// has ended.
 #[tokio::test]
 async fn a_save_whose_caller_leaves_keeps_no_ended_session() {
     let server = RedisServer::start().await;
@@ -197,7 +198,7 @@ async fn a_save_whose_caller_leaves_keeps_no_ended_session() {
     }
 }
 
-/// A connection that hangs may deliver a save when its sender has long been told that it failed.
+/// A connection that hangs may deliver a save long after its sender received an error.
 #[tokio::test]
 async fn a_save_that_comes_too_late_replaces_no_later_one() {
     let server = RedisServer::start().await;
@@ -295,7 +296,7 @@ async fn a_full_server_saves_no_session_and_ends_them() {
     assert!(matches!(a.save(&changed(&session, 2)).await, Err(Error::Backend(_))));
     assert!(matches!(a.create(&mut record(&clock, 3, 600)).await, Err(Error::Backend(_))));
     assert_eq!(stored(&client).await, before);
-    // The mark of an end takes the place of the session.
+    // The mark of an end replaces the session.
     a.delete(&session.id).await.unwrap();
     assert_eq!((cache.owed(), stored(&client).await.len()), (Some(0), 1));
     b.save(&session).await.unwrap();

@@ -30,7 +30,7 @@ async fn a_score_is_incremented_from_zero() {
             assert_eq!(board.increment(&key(1), "ada", -7).await.unwrap(), -2);
             assert_eq!(board.increment(&key(1), "ben", 0).await.unwrap(), 0);
             assert_eq!(board.increment(&key(1), "ada", 2).await.unwrap(), 0);
-            // Both have none, and ben had it first.
+            // Both have zero points, and ben had them first.
             assert_eq!(board.rank(&key(1), "ben").await.unwrap(), Some(0));
             assert_eq!(board.increment(&key(1), "ben", 0).await.unwrap(), 0);
             assert_eq!(board.rank(&key(1), "ben").await.unwrap(), Some(0));

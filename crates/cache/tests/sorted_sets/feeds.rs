@@ -55,7 +55,7 @@ async fn pages_have_no_gaps_and_no_repeats_while_posts_arrive_and_go() {
                 let page = feed.page(&key(1), direction, .., after, 7).await.unwrap();
                 seen.extend(page.iter().map(|post| post.member.clone()));
                 let Some(last) = page.last() else { break };
-                // As it goes through the address of the next page.
+                // In the form that the address of the next page has.
                 after = Some(last.cursor.to_string().parse::<ScoreCursor>().unwrap());
                 // The post at the cursor goes, and the next page continues all the same.
                 if last.member.starts_with("new") {

@@ -1,4 +1,4 @@
-//! What all tests of sorted sets need.
+//! Shared code of all tests of sorted sets.
 
 use std::time::Duration;
 

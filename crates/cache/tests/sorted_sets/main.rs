@@ -1,4 +1,4 @@
-//! Sorted sets: one suite, run in memory and on Redis, and what only Redis has.
+//! Sorted sets: one suite that runs in memory and on Redis, and the features that only Redis has.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 

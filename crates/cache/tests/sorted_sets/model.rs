@@ -35,7 +35,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step, 1..30)
 }
 
-/// Members, scores, and when these were reached.
+/// Members, scores, and the order in which these were reached.
 struct Model {
     members: Vec<(String, i64, u64)>,
     reached: u64,

@@ -1,4 +1,4 @@
-//! What only Redis has: keys and their expiry, a full server, processes and clusters.
+//! Features that only Redis has: keys and their expiry, a full server, processes and clusters.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! What the scripts leave when a crash tears the append-only file.
+//! State after a crash that tears the append-only file within a script.
 //!
 //! The server forgets the script that a crash has torn, but keeps its first effects in the file.
-//! They run at the next restart, in front of all that was acknowledged since.
+//! They run at the next restart, before all that was acknowledged since.
 
 use std::collections::HashSet;
 
@@ -71,8 +71,8 @@ const BOTH_AGREE: &str = "for _, name in ipairs(redis.call('KEYS', 'tg:csz:*')) 
     end
     return ''";
 
-/// Checks that every key expires, even if nothing looks at it, that no member is there twice, and
-/// that both keys agree once the set was read.
+/// Checks that every key expires, even if it is never read, that no member is there twice, and that
+/// both keys agree once the set was read.
 async fn check(server: &RedisServer, sets: &SortedSetShape, of: &str) {
     assert_eq!(server.cli(&["EVAL", WITHOUT_EXPIRY, "0"]).await, "", "after {of}");
     for key in [key(1), key(2)] {
@@ -88,8 +88,8 @@ async fn check(server: &RedisServer, sets: &SortedSetShape, of: &str) {
     assert_eq!(server.cli(&["EVAL", BOTH_AGREE, "0"]).await, "", "after {of}");
 }
 
-/// Replays each prefix of the effects of `torn`, alone and in front of those of `next`, which knew
-/// nothing of it, and of an addition behind that.
+/// Replays each prefix of the effects of `torn`, alone and before those of `next`, which does not
+/// know of it, and of an addition after that.
 async fn tear(before: &[Step], torns: &[Step], nexts: &[Step]) {
     let place = Place::redis().await;
     let (sets, server) = (place.sets().limit(4), place.server.as_ref().unwrap());
@@ -125,7 +125,7 @@ async fn tear(before: &[Step], torns: &[Step], nexts: &[Step]) {
                     if name != "nothing" && !matches!(next, RemoveOthers) {
                         assert_eq!(sets.score(&key(1), "a").await.unwrap(), score, "after {of}");
                     }
-                    // What was left goes on.
+                    // The remaining set is still usable.
                     sets.add(&key(1), "new", 99).await.unwrap();
                     assert_eq!(sets.rank(&key(1), "new").await.unwrap(), Some(0), "after {of}");
                     assert!(sets.count(&key(1)).await.unwrap() <= 4, "after {of}");

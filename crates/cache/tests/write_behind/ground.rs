@@ -1,4 +1,4 @@
-//! A store that does what sinks must do, and fails when it is told to.
+//! A store that does what sinks must do, and fails on demand.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ pub(crate) struct Store {
     pub(crate) rows: Arc<Mutex<HashMap<Key, (u64, u64)>>>,
     pub(crate) totals: Arc<Mutex<HashMap<Key, i64>>>,
     numbers: Arc<Mutex<HashMap<String, u64>>>,
-    /// Sizes of the batches that came, those that failed included.
+    /// Sizes of the received batches, failed ones included.
     pub(crate) batches: Arc<Mutex<Vec<usize>>>,
     /// How many calls are to fail before anything was done.
     pub(crate) failing: Arc<AtomicUsize>,
@@ -43,7 +43,7 @@ pub(crate) struct Store {
     pub(crate) forgetful: Arc<AtomicBool>,
     pub(crate) panics: Arc<AtomicBool>,
     pub(crate) hangs: Arc<AtomicBool>,
-    /// What the next call waits for before it does anything.
+    /// Gate that the next call waits for before it does anything.
     pub(crate) gate: Arc<Mutex<Option<Arc<Semaphore>>>>,
 }
 
@@ -125,7 +125,7 @@ impl IncrementSink for Store {
     }
 }
 
-/// Where writes wait; a server of the test's own on Redis.
+/// Location of pending writes; on Redis, a server of the test's own.
 pub(crate) enum Place {
     Memory,
     #[cfg(feature = "json")]

@@ -80,7 +80,7 @@ async fn a_batch_under_way_is_told_apart() {
         assert_eq!(views.pending(&key(2)).await.unwrap().under_way, None);
         assert_eq!(views.status().await.waiting, Some(3));
         store.failing.store(0, Ordering::SeqCst);
-        // The batch that failed is as it was, and what came later follows.
+        // The failed batch is unchanged, and later increments follow.
         views.flush(SOON).await.unwrap();
         assert_eq!((store.total(1), store.total(2)), (7, 5));
         assert_eq!(store.batches.lock().unwrap().last(), Some(&2));

@@ -1,6 +1,6 @@
-//! Two nodes that write and flush, each a process that is ended with kill -9 again and again: no value is lost or turned back, and
-//! increments add up exactly. The children are this same test binary; the store is a Redis of its own, with the conditions that SQL
-//! would have.
+//! Two nodes that write and flush, each a process that is ended with kill -9 again and again: no
+//! value is lost or reverted, and increments add up exactly. The children are this same test
+//! binary. The store is a Redis of its own, with the conditions that SQL would have.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -23,7 +23,7 @@ const TEST: &str = "killed::two_nodes_lose_nothing_turn_nothing_back_and_count_e
 /// Which of all processes of the test it is: ids of processes come again.
 const NUMBER: &str = "TIDEGATE_CACHE_TEST_NUMBER";
 const KEYS: usize = 8;
-/// What two writes take in a book, about.
+/// Approximate size of two writes in a book.
 const LINES: u64 = 95;
 /// Longer than any proof runs.
 const LONG: Duration = Duration::from_secs(120);
@@ -55,7 +55,8 @@ impl Shared {
     }
 }
 
-/// Sometimes long enough that another node flushes meanwhile, and that a kill comes before or after the commit.
+/// Sometimes waits so long that another node flushes meanwhile, and that a kill comes before or
+/// after the commit.
 async fn dawdle(number: u64) {
     tokio::time::sleep(Duration::from_millis(number * 7 % 40)).await;
 }
@@ -90,7 +91,8 @@ fn options() -> WriteBehindOptions {
     WriteBehindOptions::new("rows").every(Duration::from_millis(20)).count(4).lease(Duration::from_millis(300))
 }
 
-/// What a child was about to do, and has done: one line each, in a file that no other process writes.
+/// Record of the intended and completed writes of a child: one line each, in a file that no other
+/// process writes.
 struct Book(std::fs::File);
 
 impl Book {
@@ -152,12 +154,12 @@ fn written(directory: &Path) -> u64 {
     books(directory).iter().map(|book| std::fs::metadata(book).unwrap().len()).sum()
 }
 
-/// What all books together say.
+/// Content of all books together.
 #[derive(Default)]
 struct Verdict {
     /// By key: version and value of the latest write that was acknowledged.
     latest: HashMap<usize, (u64, u64)>,
-    /// Writes of which nobody knows, since their process was killed during them.
+    /// Writes with an unknown outcome, because their process was killed during them.
     open_writes: HashMap<usize, Vec<u64>>,
     added: HashMap<usize, i64>,
     open_adds: HashMap<usize, Vec<i64>>,
@@ -206,7 +208,7 @@ impl Verdict {
         assert!((found_version, found) == (version, value) || (open && found_version > version), "{index}: {row:?}");
     }
 
-    /// What was acknowledged, and of what was open any part.
+    /// Checks that the total has all acknowledged increments, and any part of the open ones.
     fn check_total(&self, index: usize, total: i64) {
         let mut possible = vec![self.added.get(&index).copied().unwrap_or_default()];
         for by in self.open_adds.get(&index).into_iter().flatten() {
@@ -230,14 +232,14 @@ async fn two_nodes_lose_nothing_turn_nothing_back_and_count_exactly() {
     let kills = scale(6, 200);
     let mut nodes = [Node::start(scratch.path(), 0), Node::start(scratch.path(), 1)];
     for kill in 0..kills {
-        // Killed at the earliest when there were some writes more.
+        // Killed no earlier than after some more writes.
         let wanted = written(scratch.path()) + LINES * (15 + kill as u64 * 37 % 50);
         poll_until(LONG, async || (written(scratch.path()) >= wanted).then_some(())).await.unwrap();
         nodes[kill % 2] = Node::start(scratch.path(), kill + 2);
     }
     drop(nodes);
 
-    // The last of what the killed ones left is flushed by a node that never wrote.
+    // A node that never wrote flushes the last writes of the killed ones.
     let client = durable(&waits.url()).await;
     let url = store.url();
     let shared = || Shared::at(&url);

@@ -1,4 +1,4 @@
-//! What only Redis has: nodes that share what waits, and keys.
+//! Features that only Redis has: nodes that share pending writes, and keys.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -60,7 +60,8 @@ async fn what_one_node_writes_the_other_reads_and_flushes() {
     assert_eq!(nodes[0].status().await.waiting, Some(0));
 }
 
-/// A write waits until the cache has been told of it, too: whoever was to tell it may be gone by then.
+/// A write also stays pending until the cache has been notified of it, because its writer may have
+/// ended by then.
 #[tokio::test]
 async fn a_write_of_which_the_cache_was_not_told_waits_on() {
     let (mut shared, waiting) = (RedisServer::start().await, RedisServer::start().await);
@@ -84,7 +85,7 @@ async fn a_write_of_which_the_cache_was_not_told_waits_on() {
     shared.hang().await;
     assert!(writer.write(&key(1), 2).await.unwrap().owed.is_some());
     let not_flushed = writer.flush(Duration::from_secs(1)).await.map_err(|error| error.waiting);
-    // It ends before it has told anybody, and its debts with it.
+    // It ends before it has notified any process, and its debts with it.
     drop(writer);
     shared.resume();
     let other = node("5s").await;
@@ -155,7 +156,7 @@ async fn values_of_a_newer_build_wait_for_it_and_hold_nobody_up() {
     let newer = |store: &Store| {
         WriteBehind::on_redis(cached(), Json::version(1), store.clone(), &client, &keyspace(), options()).unwrap()
     };
-    // Nobody flushes this one: its own sink is away.
+    // This one is not flushed: its own sink is away.
     let away = Store::default();
     away.failing.store(usize::MAX, Ordering::SeqCst);
     let new = newer(&away);
@@ -169,7 +170,8 @@ async fn values_of_a_newer_build_wait_for_it_and_hold_nobody_up() {
     assert_eq!(store.row(1), Some(1));
 }
 
-/// A process that is killed between taking a write and telling the cache: its cache has no L2, so it tells nobody.
+/// A process that is killed between accepting a write and notifying the cache: its cache has no L2,
+/// so it sends no notice.
 #[tokio::test]
 async fn what_a_process_took_that_was_killed_before_it_told_the_cache_is_read_once_it_is_flushed() {
     let server = RedisServer::start().await;
@@ -202,7 +204,7 @@ async fn versions_and_numbers_grow_also_when_the_server_comes_back_with_less() {
     let rows = place.values(&store, options()).await;
     let views = place.increments(&store, options()).await;
     let Place::Redis(server) = &place else { unreachable!("as it was made") };
-    // A server whose clock is ahead, and then another that never heard of it.
+    // A server whose clock is ahead, and then another that does not know of it.
     let ahead = 4_000_000_000_000_000_u64;
     server.cli(&["SET", "tg:{wv:test}:clock", &ahead.to_string()]).await;
     server.cli(&["SET", "tg:{wi:test}:clock", &ahead.to_string()]).await;
@@ -255,7 +257,7 @@ async fn a_batch_of_large_values_is_read_in_steps() {
     assert_eq!(rows.status().await.waiting, Some(0));
 }
 
-/// Tells how large the batches were.
+/// Records how large the batches were.
 struct Sizes(Arc<std::sync::Mutex<Vec<usize>>>);
 
 impl tidegate_cache::ValueSink<String> for Sizes {
@@ -305,7 +307,8 @@ async fn every_key_is_in_one_slot_and_named_on_the_page() {
     for name in names {
         let (group, kind) = name.strip_prefix("tg:{").unwrap().split_once("}:").unwrap();
         assert!(["wv:test", "wi:a%7D%3A%7Bb"].contains(&group), "{name}");
-        // A program may put a part of its own before the group, as the application does with its database.
+        // A program may put a part of its own before the group, as the application does with its
+        // database.
         assert!(page.contains(&format!(":{{{}:<name>}}:{kind}`", &group[..2])), "{name}");
     }
 }

@@ -9,7 +9,7 @@ use tidegate_testkit::{poll_until, scale};
 use crate::ground::{NEVER, SOON, Store, cached, key};
 use crate::redis::{durable, keyspace};
 
-/// Names that lie in slots of all primaries.
+/// Names in slots of all primaries.
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 /// Longer than a failover takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
@@ -18,7 +18,7 @@ fn options(name: &str) -> WriteBehindOptions {
     WriteBehindOptions::new(name).every(NEVER).pauses(Duration::from_millis(20), Duration::from_millis(200))
 }
 
-/// One use on one node, what was acknowledged of it, and what nobody knows.
+/// One use on one node, with its acknowledged writes and those with an unknown outcome.
 struct Use {
     rows: WriteBehind<u64>,
     views: Increments,
@@ -35,7 +35,8 @@ impl Use {
         Self { rows: rows.unwrap(), views: views.unwrap(), store, acknowledged: 0, open: 0 }
     }
 
-    /// Counts once, and writes this value; again until both are taken, as a program would after an outage.
+    /// Counts once, and writes this value. Repeats until both are accepted, as a program would
+    /// after an outage.
     async fn write(&mut self, value: u64) {
         poll_until(LONG, async || {
             match self.views.add(&key(1), 1).await {
@@ -57,7 +58,7 @@ impl Use {
         self.views.flush(LONG).await.unwrap();
     }
 
-    /// Nothing is counted twice; and nothing is lost, as far as the servers lost nothing.
+    /// No write is counted twice, and none is lost, as far as the servers lost none.
     fn check(&self, value: u64, at_least: i64) {
         let total = self.store.total(1);
         let possible = at_least..=self.acknowledged + self.open;
@@ -83,7 +84,7 @@ async fn on_a_cluster_and_over_a_failover_of_one_primary() {
             }
         }
         if round == 1 {
-            // In good order, so that nothing is lost: what waits does so on the new primary.
+            // An orderly failover, so that nothing is lost: pending writes are on the new primary.
             cluster.failover(3).await;
         }
     }
@@ -103,7 +104,7 @@ async fn through_sentinel_and_over_failovers_nothing_is_counted_twice_or_turned_
         }
         let flushed = one.store.total(1);
         sentinels.failover().await;
-        // What was written after it is there for certain, and what had been added is added once.
+        // Later writes are there for certain, and earlier increments are added once.
         one.write(round * 100 + 99).await;
         one.flush().await;
         one.check(round * 100 + 99, flushed + 1);

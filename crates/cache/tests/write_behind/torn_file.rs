@@ -1,8 +1,8 @@
-//! What the scripts leave when a crash tears the append-only file, and what they do on a full
+//! State after a crash that tears the append-only file within a script, and the behaviour on a full
 //! server.
 //!
 //! The server forgets the script that a crash has torn, but keeps its first effects in the file.
-//! They run at the next restart, in front of all that was acknowledged since.
+//! They run at the next restart, before all that was acknowledged since.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tidegate_testkit::redis::{Effect, RedisServer};
 use crate::ground::{Away, SOON, Store, cached, key, options};
 use crate::redis::{durable, keyspace};
 
-/// Never dropped: what waits would be flushed then.
+/// Never dropped, because a drop would flush the pending writes.
 fn views(client: &Client, store: &Store) -> &'static Increments {
     Box::leak(Box::new(Increments::on_redis(store.clone(), client, &keyspace(), options()).unwrap()))
 }
@@ -25,9 +25,9 @@ fn rows(client: &Client, store: &Store) -> &'static WriteBehind<u64> {
     Box::leak(Box::new(rows.unwrap()))
 }
 
-/// Replays each prefix of the effects of `torn`, alone and in front of those of `next`, which knew
-/// nothing of it. Then everything is flushed, and `holds` looks at the store; its argument is
-/// whether `next` was acknowledged.
+/// Replays each prefix of the effects of `torn`, alone and before those of `next`, which does not
+/// know of it. Then everything is flushed, and `holds` checks the store; its argument is whether
+/// `next` was acknowledged.
 async fn tear(
     before: impl AsyncFn(&Client, &Store),
     torn: impl AsyncFn(&Client, &Store),
@@ -86,7 +86,7 @@ async fn take(client: &Client, store: &Store) {
     take_by(client, store).await;
 }
 
-/// Takes a batch that stays under way, whatever the sink does with it.
+/// Takes a batch that stays in progress, whatever the sink does with it.
 async fn take_by(client: &Client, sink: impl IncrementSink) {
     let views = Increments::on_redis(sink, client, &keyspace(), options()).unwrap();
     poll_until(SOON, async || {
@@ -166,7 +166,7 @@ async fn acknowledged_increments_count_once_behind_a_torn_addition() {
     .await;
 }
 
-/// The store has the batch, and Redis is told so.
+/// The store has the batch, and Redis is notified.
 #[tokio::test]
 async fn acknowledged_increments_count_once_behind_a_torn_settling_of_a_batch() {
     let before = async |client: &Client, store: &Store| {
@@ -190,7 +190,7 @@ async fn acknowledged_increments_count_once_behind_a_torn_settling_of_a_batch() 
     }
 }
 
-/// Flushes as a process of another build, which can't read the waiting values and puts them behind
+/// Flushes as a process of another build, which cannot read the pending values and puts them behind
 /// all others.
 async fn put_behind(client: &Client, store: &Store) {
     let other = WriteBehind::<u64>::on_redis(cached(), Json::version(1), store.copy(), client, &keyspace(), options());

@@ -44,7 +44,7 @@ const FAULTS: &[Fault] = &[
 ///
 /// # Errors
 ///
-/// The topology does not start, does not come back, or what it holds can't be read.
+/// The topology does not start, does not recover, or its data cannot be read.
 pub async fn faults(size: &Size, length: Duration) -> anyhow::Result<ProofReport> {
     let users = size.users;
     let period = Duration::from_secs_f64((length.as_secs_f64() / FAULTS.len() as f64).min(PERIOD));
@@ -147,7 +147,7 @@ async fn inflict(
             Fault::SuspendRedis => topology.redis.suspend_primary(SUSPENDED).await?,
             Fault::FailOverRedis => topology.redis.fail_over().await?,
         }
-        // Until the next one, the fleet is to find itself again.
+        // Until the next one, the fleet must have recovered.
         next = (next + period).max(Instant::now() + period / 3);
         done.faults.push((fault, from, traffic.now() + period.as_secs_f64() / 3.0));
         round += 1;

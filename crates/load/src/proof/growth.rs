@@ -6,16 +6,16 @@ use std::time::Duration;
 use crate::Check;
 use crate::topology::Usage;
 
-/// After so much time a process has the memory that it needs; from then on it does not grow.
+/// Time after which a process has the memory that it needs. From then on it does not grow.
 const MEMORY_SETTLED: Duration = Duration::from_secs(240);
 /// Most growth of the memory of a settled process.
 const MEMORY_FACTOR: f64 = 1.25;
-/// After so much time a process has its pools of connections. Short enough for a run of a minute.
+/// Time after which a process has its pools of connections. Short enough for a run of a minute.
 const DESCRIPTORS_SETTLED: Duration = Duration::from_secs(15);
-/// The lowest number of descriptors in so much time counts: a burst of connections is no leak.
+/// Time whose lowest number of descriptors counts: a burst of connections is not a leak.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Fewest readings of which the lowest counts. There are none while a fault is handled, so that a
-/// process that ends does not count with the descriptors that it has left.
+/// Minimum number of readings of which the lowest counts. There are none while a fault is handled,
+/// so that the remaining descriptors of an ending process do not count.
 const READINGS: usize = 3;
 /// Most growth of that number: connections of pools, and idle ones of the proxy.
 const DESCRIPTORS: u64 = 32;
@@ -55,7 +55,7 @@ impl Growth {
             ),
             grown.is_empty(),
         );
-        // Of a run below a minute, parts as large as those of a minute.
+        // A run below a minute has parts in the same proportion.
         let (settled, window) = (DESCRIPTORS_SETTLED.min(length / 4), WINDOW.min(length / 6));
         let (judged, grown) = self.judge(|readings| {
             let (first, last) = readings.descriptors(settled, window)?;
@@ -74,8 +74,8 @@ impl Growth {
         [memory, descriptors]
     }
 
-    /// The number of processes that ran long enough for `judge`, and how those of them that are too
-    /// large have grown.
+    /// Returns the number of processes that ran long enough for `judge`, and the growth of those
+    /// that are too large.
     fn judge(&self, judge: impl Fn(&Readings) -> Option<Option<String>>) -> (usize, Vec<String>) {
         let judged: Vec<_> = self.0.values().filter_map(|readings| Some((&readings.name, judge(readings)?))).collect();
         let count = judged.len();
@@ -88,7 +88,7 @@ fn listed(grown: &[String]) -> String {
 }
 
 impl Readings {
-    /// Bytes when the process was settled, and at its end. `None` if it ended before.
+    /// Returns the bytes when the process was settled, and at its end. `None` if it ended before.
     fn memory(&self) -> Option<(u64, u64)> {
         let settled = self.by_time.iter().find(|(at, _)| *at >= MEMORY_SETTLED)?;
         Some((settled.1.rss_bytes, self.by_time.last()?.1.rss_bytes))
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_process_is_judged_though_a_fault_took_all_of_its_first_window() {
-        // Nothing is read from 15 s to 25 s, nor up to the second window.
+        // There are no readings from 15 s to 25 s, nor up to the second window.
         for second_reading in [26, 40] {
             let seconds = || (0..15).chain(second_reading..=60);
             let check = descriptors_in(seconds(), |_| 40);

@@ -1,4 +1,4 @@
-//! What a proof gave, as a table and as JSON.
+//! Result of a proof, as a table and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -43,7 +43,7 @@ pub struct Stretch {
     pub seconds: f64,
     /// All requests, without opened streams and events.
     pub requests: Summary,
-    /// By class.
+    /// Figures by class.
     pub classes: BTreeMap<Class, Summary>,
 }
 

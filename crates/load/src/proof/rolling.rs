@@ -34,7 +34,7 @@ const AT_MOST: f64 = 3_600.0;
 ///
 /// # Errors
 ///
-/// The topology does not start, a node does not come back, or what the fleet holds can't be read.
+/// The topology does not start, a node does not come back, or the fleet's data cannot be read.
 pub async fn rolling(size: &Size) -> anyhow::Result<ProofReport> {
     let mut report = ProofReport::new("rolling", size.users);
     report.did.push("SIGTERM, wait, start, wait for /readyz: each worker, then each API".into());

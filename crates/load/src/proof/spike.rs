@@ -32,7 +32,7 @@ const GROWTH: f64 = 1.2;
 ///
 /// # Errors
 ///
-/// The topology does not start, or what it holds can't be read.
+/// The topology does not start, or its data cannot be read.
 pub async fn spike(size: &Size) -> anyhow::Result<ProofReport> {
     let [warm_up, before, length, after] = [WARM_UP, BEFORE, SPIKE, AFTER].map(|seconds| seconds * size.scale);
     // Scaled, it is still long enough to be over the recovery.

@@ -12,7 +12,7 @@ const REFERENCE_P95_MS: f64 = 500.0;
 ///
 /// # Errors
 ///
-/// The topology does not start, or what it holds can't be read.
+/// The topology does not start, or its data cannot be read.
 pub async fn stages(size: &Size) -> anyhow::Result<ProofReport> {
     let users = size.users as f64;
     let few = users / 5.0;

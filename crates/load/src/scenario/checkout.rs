@@ -1,4 +1,5 @@
-//! Users that take a coupon, earn points, read their balance and order, also while one service is slow.
+//! Users that take a coupon, earn points, read their balance and order, also while one service is
+//! slow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -26,12 +27,12 @@ const EARNED: i64 = 150;
 
 /// Time that a call of the slow service takes longer.
 const SLOW: Duration = Duration::from_millis(600);
-/// Calls of the slow service at once: more than all processes have places for.
+/// Concurrent calls of the slow service: more than all processes have permits for.
 const FLOOD: u64 = 300;
 /// Calls of each other service that are measured meanwhile.
 const SAMPLES: usize = 20;
-/// What may be added to three times the median of the others, which wait for more if they share
-/// anything with the slow one.
+/// Tolerance above three times the median of the others, which wait for more if they share anything
+/// with the slow one.
 const NOISE: Duration = Duration::from_millis(100);
 
 /// Processes at most.
@@ -51,7 +52,7 @@ pub(super) struct Checkout {
     probes: AtomicU64,
 }
 
-/// What the users were answered.
+/// Answers that the users received.
 #[derive(Default)]
 struct Known {
     balances: BTreeMap<String, i64>,
@@ -78,7 +79,7 @@ impl Checkout {
         Ok(answer)
     }
 
-    /// Notes what a wish for a coupon was answered.
+    /// Records the answer to a request for a coupon.
     fn note_coupon(&self, user: &str, answer: &Answer) -> anyhow::Result<()> {
         match answer.status.as_u16() {
             201 => {
@@ -103,7 +104,7 @@ impl Checkout {
         Ok(())
     }
 
-    /// Notes what an order of one piece was answered. Returns whether it was made.
+    /// Records the answer to an order of one piece. Returns whether it was made.
     fn note_order(&self, user: &str, answer: Answer) -> anyhow::Result<bool> {
         // Sold out; or killed processes held it up for longer than a reservation lasts.
         if answer.status == 409 {
@@ -118,7 +119,7 @@ impl Checkout {
         lock(&self.known).balances.get(user).copied().unwrap_or_default()
     }
 
-    /// What was posted is not posted again, and what can't be is refused.
+    /// Checks that a repeated request is not posted again, and that an impossible one is refused.
     async fn repeats(&self, turn: &mut Turn, user: &str) -> anyhow::Result<()> {
         let (api, balance) = (turn.api.clone(), self.expected(user));
         let (earnings, orders) = (format!("/users/{user}/earnings"), format!("/users/{user}/orders"));
@@ -166,7 +167,7 @@ impl Checkout {
         Ok(latencies[latencies.len() / 2])
     }
 
-    /// Measures the other services alone, and while more callers than there are places wait for a
+    /// Measures the other services alone, and while more callers than there are permits wait for a
     /// coupon.
     async fn compare(&self, api: &Api) -> anyhow::Result<Check> {
         let alone = self.probe(api).await?;
@@ -177,7 +178,7 @@ impl Checkout {
             let (api, path) = (api.clone(), format!("/users/{}-nobody-{number}/coupon", self.prefix));
             flood.spawn(async move {
                 loop {
-                    // Refused for want of a place, the caller tries again.
+                    // If it is refused because there is no permit, the caller tries again.
                     let _ = api.post(&path, None, &Value::Null).await;
                 }
             });
@@ -342,7 +343,7 @@ async fn full(api: &Api) -> anyhow::Result<()> {
 enum Breakers {
     /// None has ever tripped.
     Closed,
-    /// One has tripped, and none is open now.
+    /// A breaker has tripped, and none is open now.
     Tripped,
     /// One is open, with the health of its process.
     Open(String),

@@ -19,11 +19,11 @@ use crate::{Answer, Api, Check};
 const USERS: u64 = 10_000;
 /// The campaign of each run, and its coupons: enough for all, for half of them, for all, for all.
 const CAMPAIGNS: [(&str, u64); 4] = [("100-users", 100), ("1000-users", 500), ("steady", USERS), ("closed", USERS)];
-/// In a run that the caller describes, each campaign has coupons for all users. A user who has one
-/// takes that of the next campaign.
+/// In a run that the caller describes, each campaign has coupons for all users. A user that has one
+/// takes one of the next campaign.
 const GIVEN: usize = 5;
-/// Without a run of its own, so many users after one another want a coupon of one campaign. There
-/// are fewer coupons, and each user sends two requests.
+/// Number of users that want a coupon of one campaign one after the other, if the scenario has no
+/// run of its own. There are fewer coupons, and each user sends two requests.
 const MIXED: usize = 4;
 const MIXED_USERS: u64 = 100;
 const MIXED_COUPONS: u64 = 75;
@@ -32,7 +32,7 @@ const WARM_UP_USERS: u64 = 500;
 /// Time after which everything is settled: a reservation expires after two seconds.
 const SETTLED: Duration = Duration::from_secs(15);
 
-/// What the users of a campaign were answered.
+/// Answers that the users of a campaign received.
 #[derive(Default)]
 struct Campaign {
     coupons: u64,
@@ -109,7 +109,7 @@ impl Scenario for Coupons {
         self.begin_run(api, GIVEN).await
     }
 
-    /// Creates the campaigns. The users then ask for coupons of another one, so that the measured
+    /// Creates the campaigns. The users then request coupons of another one, so that the measured
     /// requests find the connections of a service that has been running.
     async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
         for (name, coupons) in CAMPAIGNS {
@@ -189,7 +189,7 @@ impl Scenario for Coupons {
 }
 
 impl Campaign {
-    /// What is wrong, if the counts of the example don't fit the answers.
+    /// Returns the violations, if the counts of the example do not fit the answers.
     fn broken(&self, counts: &Answer) -> anyhow::Result<Vec<String>> {
         let [issued, remaining, reserved, rows, unsettled] =
             ["issued", "remaining", "reserved", "rows", "unsettled_rows"].map(|field| counts.number(field));

@@ -1,4 +1,4 @@
-//! Rates of a service with a quota: crowds that ask for the same one, and outages of the service.
+//! Rates of a service with a quota: crowds that request the same rate, and outages of the service.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -24,8 +24,8 @@ const TTL_MS: u64 = 1_000;
 const CALL_TIMEOUT_MS: u64 = 1_000;
 /// Calls that the service allows in any second.
 const QUOTA: usize = 50;
-/// Currencies of the example. Pairs of the first ones are asked for all the time, the others by
-/// one crowd each.
+/// Currencies of the example. Pairs of the first ones are requested all the time, the others by one
+/// crowd each.
 const CODES: [&str; 24] = [
     "EUR", "USD", "GBP", "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "HKD", "HUF", "INR", "JPY", "MXN", "NOK",
     "NZD", "PLN", "RON", "SEK", "SGD", "THB", "TRY", "ZAR",
@@ -44,7 +44,7 @@ const SLOW: usize = 1;
 const DOWN: usize = 2;
 const MIXED: usize = 3;
 
-/// An answer, and when it was asked for and came.
+/// An answer, with the times of its request and arrival.
 struct Seen {
     pair: String,
     rate: u64,
@@ -68,7 +68,7 @@ pub(super) struct ExchangeRate {
     outage: RwLock<()>,
     outages: AtomicU64,
     answers: Mutex<Vec<Seen>>,
-    /// Pairs that a crowd asked for, and between which moments.
+    /// Pairs that a crowd requested, and between which moments.
     crowds: Mutex<Vec<(String, (u64, u64))>>,
 }
 
@@ -85,7 +85,7 @@ impl Default for ExchangeRate {
     }
 }
 
-/// Pairs by number; those below [`HOT`] are of the first three currencies.
+/// Returns a pair by number. Numbers below [`HOT`] are of the first three currencies.
 fn pair(number: u64) -> Option<String> {
     let ordered = (1..CODES.len()).flat_map(|one| (0..one).flat_map(move |other| [(one, other), (other, one)]));
     let (from, to) = ordered.skip(usize::try_from(number).ok()?).map(|(from, to)| (CODES[from], CODES[to])).next()?;
@@ -121,7 +121,7 @@ impl ExchangeRate {
         self.note(pair, asked_at_ms, answer)
     }
 
-    /// 100 callers of a pair that nobody has asked for.
+    /// 100 callers of a pair that was not requested before.
     async fn crowd(&self, turn: &mut Turn) -> anyhow::Result<()> {
         let _calm = self.outage.read().await;
         let Some(pair) = pair(self.next_pair.fetch_add(1, Ordering::Relaxed)) else { return Ok(()) };

@@ -21,7 +21,7 @@ use crate::{Answer, Api, Check};
 /// Users that follow all authors and the celebrity.
 const READERS: u64 = 8;
 const AUTHORS: u64 = 4;
-/// One turn in so many is a post of the celebrity.
+/// Interval, in turns, between posts of the celebrity.
 const CELEBRITY_EVERY: u64 = 100;
 /// Pages of a whole feed.
 const PAGES: usize = 5;
@@ -41,7 +41,7 @@ pub(super) struct Feed {
     sent: AtomicU64,
 }
 
-/// What the answers say.
+/// Content of the answers.
 #[derive(Default)]
 struct Known {
     /// Author and text of each acknowledged post.
@@ -125,8 +125,8 @@ impl Feed {
         Ok((ids, answer.body["next"].as_i64()))
     }
 
-    /// Reads a feed from its newest post to its oldest one. All that its reader must see is in it, but
-    /// for what newer posts have displaced.
+    /// Reads a feed from its newest post to its oldest one. All that its reader must see is in it,
+    /// but for what newer posts have displaced.
     async fn walk(&self, turn: &mut Turn, reader: &str, must: &BTreeSet<i64>) -> anyhow::Result<()> {
         let (api, limit) = (turn.api.clone(), self.kept / PAGES);
         let (mut walked, mut next) = (BTreeSet::new(), Some(i64::MAX));
@@ -288,7 +288,7 @@ impl Scenario for Feed {
     }
 }
 
-/// Waits until no job is left, and returns what `/queue` says then.
+/// Waits until no job is left, and returns the answer of `/queue` then.
 async fn jobs_done(api: &Api) -> anyhow::Result<Value> {
     let is_done = |queue: &Value| queue["unannounced"] == 0 && queue["jobs"] == 0;
     Ok(settled(api, "/queue", SETTLED, is_done).await?.body)

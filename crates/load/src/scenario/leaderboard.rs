@@ -14,7 +14,7 @@ use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Api, Check};
 
-/// Players who get awards, and players who get one before the first turn and none after it.
+/// Players that get awards, and players that get one before the first turn and none after it.
 const PLAYERS: u64 = 150;
 const RESTING: u64 = 150;
 /// Points of a resting player at most: few, so that there are ties, also with others.
@@ -23,10 +23,10 @@ const PAGE: usize = 100;
 const EACH_SIDE: usize = 5;
 const WALK_EVERY: u64 = 16;
 const REPEAT_EVERY: u64 = 8;
-/// The run of a test; those that are measured have numbers from 0.
+/// The run of a test; measured runs have numbers from 0.
 const MIXED: usize = usize::MAX;
 
-/// What is known of a player. Moments are counts of what has been sent and acknowledged.
+/// Known state of a player. Moments are counts of the sent and acknowledged awards.
 #[derive(Clone, Copy, Default)]
 struct Known {
     sum: i64,
@@ -211,7 +211,7 @@ impl Scenario for Leaderboard {
         };
         let wrong_points: Vec<String> = players.iter().filter_map(differs).collect();
 
-        // A player who had the points before another one's award was sent stands before that one.
+        // A player who had the points before another one's award was sent ranks before that one.
         let (mut ties, mut wrong) = (0, Vec::new());
         let known = board.iter().filter_map(|(player, points)| Some((player, points, players.get(player)?)));
         let known: Vec<_> = known.collect();

@@ -19,7 +19,7 @@ const USERS: u64 = 1_000;
 /// Locks for [`LOCKERS`] users: about 15 % of the acquisitions find theirs held.
 const LOCKS: u64 = 4;
 const LOCKERS: u64 = 2;
-/// Without a run of its own, one turn in so many is a payment.
+/// Interval between payments, in turns, if the scenario has no run of its own.
 const PAYMENT_EVERY: u64 = 20;
 
 /// The run in progress.
@@ -27,7 +27,7 @@ const PAYING: usize = 0;
 const LOCKING: usize = 1;
 const MIXED: usize = 2;
 
-/// What the callers were answered.
+/// Answers that the callers received.
 pub(super) struct Payment {
     prefix: String,
     run: AtomicUsize,
@@ -88,8 +88,8 @@ impl Payment {
     }
 
     async fn lock(&self, turn: &mut Turn) -> anyhow::Result<()> {
-        // While processes are killed each second, a queue of waiters would hardly move: one that died
-        // holds the others up for a second.
+        // While processes are killed each second, a queue of waiters would hardly move: one that
+        // died holds the others up for a second.
         let name = if self.run.load(Ordering::Relaxed) == MIXED { turn.number } else { turn.shuffled() % LOCKS };
         let before = lock(&self.tokens).entry(name).or_default().last().copied();
         let path = format!("/locks/{}-{name}", self.prefix);

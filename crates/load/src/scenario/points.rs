@@ -1,4 +1,4 @@
-//! Users that earn and use points and look at their balance, alone and several for one account.
+//! Users that earn and use points and read their balance, alone and several for one account.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -22,14 +22,14 @@ const OPENING: i64 = 1_000;
 /// Users whose points several requests use at once, and whose earnings come from all turns.
 const SHARED: u64 = 4;
 const AT_ONCE: u64 = 4;
-/// In a steady run, one turn in so many.
+/// Interval, in turns, between uses of shared points in a steady run.
 const SHARED_EVERY: u64 = 10;
 
 /// The run in progress.
 const STEADY: usize = 0;
 const BATCHED: usize = 1;
 const ONE_BY_ONE: usize = 2;
-/// As the steady run, with as many requests as there can be, and no user whom two turns share.
+/// Like the steady run, with as many requests as possible, and no user that two turns share.
 const CLOSED: usize = 3;
 const MIXED: usize = 4;
 
@@ -119,7 +119,7 @@ impl Points {
         turn.call("refusal", api.post(&path, Some(key), &body)).await?.expect(use_of.1).map(drop)
     }
 
-    /// Each process that is asked must know of the last write of this user.
+    /// Each queried process must know of the last write of this user.
     async fn read(&self, turn: &mut Turn, user: &str, expected: i64) -> anyhow::Result<()> {
         let (api, path) = (turn.api.clone(), format!("/users/{user}/balance"));
         let uncached = format!("{path}?cache=off");
@@ -158,7 +158,7 @@ impl Points {
         ensure!(self.use_points(turn, &user, "4", 40).await? == 300, "40 of 340 were used");
         self.read(turn, &user, 300).await?;
         self.refusal(turn, &user, "5", (301, 409)).await?;
-        // The answers of before, and none for another body.
+        // The earlier answers, and none for another body.
         let body = json!({ "points": 250 });
         let again = turn.call("repeat", api.post(&format!("/users/{user}/earnings"), Some("3"), &body)).await?;
         ensure!(again.expect(201)?.number("balance")? == 340, "a repeat has the balance of the first time");
@@ -171,8 +171,8 @@ impl Points {
         self.read(turn, &user, 0).await
     }
 
-    /// Several requests use points of one user at once. They are earned again by a user of whom
-    /// all turns know.
+    /// Several requests use points of one user at once. A user that all turns know earns them
+    /// again.
     async fn together(&self, turn: &mut Turn) -> anyhow::Result<()> {
         let (api, number) = (turn.api.clone(), turn.number);
         let user = self.user("shared", number % SHARED);

@@ -19,7 +19,7 @@ use crate::{Answer, Api, Check};
 /// Products that the example creates. The first of them are read again and again.
 const PRODUCTS: u64 = 1_000;
 const HOT: u64 = 20;
-/// Of 100 turns so many read a page that is in no cache. One more is an update.
+/// Percentage of turns that read a page that is in no cache. One more percent is updates.
 const COLD_PERCENT: u64 = 13;
 
 /// The run in progress.
@@ -30,7 +30,7 @@ const MIXED: usize = 3;
 
 /// Processes at most.
 const PROCESSES: usize = 6;
-/// Time after which each process has the newest page, also without being told its version.
+/// Time after which each process has the newest page, even without a notice of its version.
 const MOMENT: Duration = Duration::from_secs(10);
 
 /// Pages of one run.
@@ -41,7 +41,7 @@ struct Pages {
     micros: AtomicU64,
 }
 
-/// What readers and writers know of one product.
+/// Knowledge of readers and writers about one product.
 #[derive(Default)]
 struct Product {
     /// Version before the first turn.
@@ -149,7 +149,7 @@ impl ProductPage {
         };
         let ([cached, hits, micros], [uncached, _, uncached_micros]) = (of(CACHED), of(UNCACHED));
         let [fast, fast_hits, _] = of(FAST);
-        // Each page past the cache is one statement.
+        // Each page that bypasses the cache is one statement.
         let uncached = i64::try_from(uncached)?;
         let (made, pages) = (since.sum::<i64>() - uncached, i64::try_from(cached + fast)?);
         let hits = (hits + fast_hits) * 100 / (cached + fast).max(1);

@@ -14,7 +14,7 @@ use crate::driver::{Mode, Turn};
 use crate::{Answer, Api, Check};
 
 const USERS: u64 = 1_000;
-/// One order in so many is not paid for, and gives its piece back.
+/// Interval, in orders, between orders that are not paid for. Such an order gives its piece back.
 const UNPAID: u64 = 8;
 
 const PIECES: i64 = 10_000;
@@ -24,7 +24,7 @@ const LAST: usize = 2;
 /// Time in which unpaid orders give their pieces back.
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(30);
 
-/// What the orders were answered.
+/// Answers to the orders.
 #[derive(Default)]
 pub(super) struct TimeSale {
     paid: AtomicI64,
@@ -99,7 +99,7 @@ impl Scenario for TimeSale {
             200 => {
                 self.paid.fetch_add(1, Ordering::Relaxed);
             }
-            // Too late: the piece has gone back.
+            // Too late: the piece was given back.
             409 => {}
             status => bail!("a payment was answered {status}: {}", answer.body),
         }

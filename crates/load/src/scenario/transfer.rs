@@ -1,4 +1,5 @@
-//! Users that send amounts to one another, some of them to nobody and some more than there is.
+//! Users that send amounts to one another. Some amounts go to a missing account and some exceed all
+//! that there is.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -16,9 +17,10 @@ const ACCOUNTS: usize = 64;
 /// Opening balance of each account.
 const OPENING: u64 = 1_000;
 const MAX_AMOUNT: u64 = 100;
-/// One transfer in so many goes to an account that does not exist, or is above all that there is.
+/// Interval between transfers that go to an account that does not exist, or exceed all that there
+/// is.
 const REFUSED_EVERY: u64 = 16;
-/// One transfer in so many is sent again.
+/// Interval between transfers that are sent again.
 const REPEATED_EVERY: u64 = 8;
 /// Time after which nothing that killed processes have left is in transit.
 const SETTLED: Duration = Duration::from_secs(15);
@@ -30,7 +32,7 @@ pub(super) struct Transfer {
     answered: Mutex<Answered>,
 }
 
-/// What the answers say.
+/// Content of the answers.
 struct Answered {
     transfers: u64,
     /// Change of each account.

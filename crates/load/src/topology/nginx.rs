@@ -49,11 +49,11 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// A client that trusts the certificate.
+    /// Returns a client that trusts the certificate.
     ///
     /// # Errors
     ///
-    /// The certificate can't be read.
+    /// The certificate cannot be read.
     pub fn client(&self) -> anyhow::Result<ClientBuilder> {
         let authority = self.certificates.authority();
         let pem = std::fs::read(&authority).with_context(|| format!("{} can't be read", authority.display()))?;
@@ -137,7 +137,8 @@ fn write(
     std::fs::write(directory.join("nginx.conf"), text).context("nginx.conf can't be written")
 }
 
-/// The file of the deployment, with this machine's ports and paths in place of the containers'.
+/// Returns the file of the deployment, with this machine's ports and paths in place of the
+/// containers'.
 fn here(
     text: &str,
     directory: &Path,

@@ -33,7 +33,7 @@ pub(super) struct Setup {
     /// The settings file with the secrets.
     pub(super) settings: PathBuf,
     pub(super) data: PathBuf,
-    /// Settings of the run beside those of `compose.yaml`.
+    /// Settings of the run besides those of `compose.yaml`.
     pub(super) more: Vec<(String, String)>,
 }
 
@@ -62,7 +62,7 @@ impl Node {
         self.process.name()
     }
 
-    /// Its port on 127.0.0.1: that of the API, or that of a worker's probes.
+    /// Returns its port on 127.0.0.1: that of the API, or that of a worker's probes.
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-/// A program, the directories beside `PATH` where Debian puts it, and its package.
+/// A program, the directories besides `PATH` where Debian installs it, and its package.
 struct Program {
     name: &'static str,
     directories: &'static [&'static str],

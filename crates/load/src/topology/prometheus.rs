@@ -12,7 +12,7 @@ const RECORDING: &str = include_str!("../../../../deploy/prometheus/recording.ym
 const ALERTS: &str = include_str!("../../../../deploy/prometheus/alerts.yml");
 const START: Duration = Duration::from_secs(60);
 
-/// A Prometheus that scrapes all nodes, or the sentence that says why there is none.
+/// A Prometheus that scrapes all nodes, or the reason why there is none.
 pub(super) enum Prometheus {
     Running { process: Box<Process>, port: u16 },
     Missing(String),
@@ -44,7 +44,7 @@ impl Prometheus {
         Ok(Self::Running { process: Box::new(process), port })
     }
 
-    /// Its address, or why there is none.
+    /// Returns its address, or why there is none.
     pub(super) fn address(&self) -> String {
         match self {
             Self::Running { port, .. } => format!("http://127.0.0.1:{port}"),
@@ -60,7 +60,7 @@ impl Prometheus {
     }
 }
 
-/// The file of the deployment, with this machine's ports in place of the containers' names.
+/// Returns the file of the deployment, with this machine's ports in place of the containers' names.
 fn here(text: &str, own: u16, apis: &[u16], workers: &[u16]) -> String {
     let named = |kind: &'static str, port: u16, ports: &[u16]| {
         let names = ports

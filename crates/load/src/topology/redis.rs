@@ -165,7 +165,7 @@ fn start(root: &Path, role: &str, name: &str, port: u16, primary: u16, password:
     Ok(Server { process, port })
 }
 
-/// A file of `deploy/redis`, with this machine's addresses in place of the containers'.
+/// Returns a file of `deploy/redis`, with this machine's addresses in place of the containers'.
 fn here(text: &str, port: u16, data: &Path, primary: u16) -> String {
     let lines = text.lines().map(|line| match line.split_once(' ') {
         Some(("port", _)) => format!("port {port}\nbind 127.0.0.1"),

@@ -31,7 +31,7 @@ impl Usage {
         Some(usage)
     }
 
-    /// The figures of this process, without those that it has started.
+    /// Returns the figures of this process, without its child processes.
     pub(super) fn of_this_process() -> Option<Self> {
         Self::of_one(&Process::myself().ok()?)
     }

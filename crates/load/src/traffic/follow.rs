@@ -44,7 +44,7 @@ impl Followers {
     }
 }
 
-/// Follows one tenant as long as its users are there, and comes back where a stream ends.
+/// Follows one tenant as long as its users are there, and reconnects if a stream ends.
 async fn follow(shared: &Shared, place: usize, mut stopped: watch::Receiver<bool>) {
     let tenant = &shared.normal[place];
     let mut users = shared.following.subscribe();

@@ -1,4 +1,4 @@
-//! What was acknowledged, and whether the fleet still holds it.
+//! Acknowledged writes, and whether the fleet still has them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -26,7 +26,7 @@ pub(super) struct Ledger(Mutex<Entries>);
 #[derive(Default)]
 struct Entries {
     tenants: BTreeMap<String, OfTenant>,
-    /// When the request that enqueues a notice was to be sent.
+    /// Scheduled time of the request that enqueues a notice.
     started: HashMap<u64, Instant>,
     streams: Streams,
 }
@@ -95,7 +95,7 @@ impl Ledger {
         lock(&self.0).started.insert(number, at);
     }
 
-    /// When the request was to be sent whose notice has come.
+    /// Returns the scheduled time of the request whose notice has come.
     pub(super) fn started(&self, number: u64) -> Option<Instant> {
         lock(&self.0).started.get(&number).copied()
     }
@@ -181,7 +181,7 @@ async fn check_schedules(tenant: &Tenant, entry: &OfTenant, verdict: &mut Verdic
     loop {
         let page = page(tenant, &path).await?;
         for title in page["items"].as_array().into_iter().flatten().filter_map(|item| item["title"].as_str()) {
-            // `w7 v2` is the second replacement of what request 7 created.
+            // `w7 v2` is the second replacement of the schedule that request 7 created.
             let (name, version) = title.split_once(" v").unwrap_or((title, "0"));
             let (count, newest) = found.entry(name.to_owned()).or_default();
             *count += 1;

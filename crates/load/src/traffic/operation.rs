@@ -101,7 +101,7 @@ impl Call<'_> {
             self.shared.ledger.written(&self.tenant.id, new.number, new.version);
             self.tenant.keep(new);
         }
-        // Without an answer its version is not known, and it is not replaced again.
+        // Without an answer its version is not known, so it is not replaced again.
     }
 
     async fn enqueue(&self) {

@@ -28,14 +28,14 @@ pub enum Class {
 pub enum Group {
     /// One of the usual users.
     Normal,
-    /// One of those who come in a spike.
+    /// A user that comes in a spike.
     Crowd,
 }
 
 /// One answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// When it was to be sent, in seconds since the start.
+    /// Scheduled time, in seconds since the start.
     pub at: f32,
     /// Milliseconds from then to the end of the answer.
     pub latency_ms: f32,
@@ -64,7 +64,7 @@ impl Sample {
 pub struct Summary {
     /// Answers.
     pub count: usize,
-    /// Answers by status; 0: none came.
+    /// Answers by status; 0 for no answer.
     pub statuses: BTreeMap<u16, usize>,
     /// Answers in one second.
     pub per_second: f64,

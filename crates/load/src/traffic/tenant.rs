@@ -80,8 +80,8 @@ impl Tenant {
     }
 }
 
-/// The client of one tenant's users. Each tenant has an address of its own among those of the
-/// loopback network, so that limits by address count them apart.
+/// Returns the client of one tenant's users. Each tenant has an address of its own among those of
+/// the loopback network, so that limits by address count them apart.
 pub(super) fn client(builder: ClientBuilder, network: u8, number: usize) -> anyhow::Result<Client> {
     let (third, fourth) = (number / 250, number % 250);
     let address = Ipv4Addr::new(127, network, u8::try_from(third)?, u8::try_from(fourth)? + 1);

@@ -21,7 +21,7 @@ async fn coupons_refuse_unknown_users_and_more_than_there_are() {
     let wish = (Method::POST, "/campaigns/spring/coupons");
     let user = |user: &str| json!({ "user": user });
     refuses(api, wish.clone(), None, user("user-1"), (404, "there is no stock `spring`")).await;
-    // What was refused is in no table.
+    // A refused campaign is in no table.
     refuses(api, (Method::GET, "/campaigns/spring"), None, Value::Null, (404, "no campaign `spring`")).await;
     refuses(api, (Method::GET, "/campaigns/%FF"), None, Value::Null, (400, "Invalid UTF-8")).await;
 

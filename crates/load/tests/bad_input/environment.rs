@@ -21,7 +21,7 @@ async fn does_not_start(name: &str, variables: &[(&str, &str)], reason: &str) {
 
 #[tokio::test]
 async fn an_example_that_has_one_of_two_servers_does_not_start() {
-    // No server listens there: none is needed to see that the other one is missing.
+    // No server listens there. None is needed to detect that the other one is missing.
     let servers = [("REDIS_URL", "redis://127.0.0.1:1"), ("DATABASE_URL", "postgres://postgres@127.0.0.1:1/postgres")];
     for name in ["coupons", "feed", "leaderboard", "payment", "product_page"] {
         for server in servers {

@@ -44,7 +44,7 @@ async fn a_leaderboard_refuses_names_points_and_cursors_that_cannot_be() {
     api.post("/players/ada/awards", Some("k"), &points(json!(MOST))).await.unwrap().expect(201).unwrap();
     refuses(api, award.clone(), Some("k"), points(json!(5)), (422, "used for another award")).await;
     refuses(api, award, Some("l"), points(json!(1)), (409, "`ada` would have 524288 points")).await;
-    // The key of another player is another key, and what was refused has taken no number.
+    // The key of another player is another key, and a refused award has taken no number.
     let bob = api.post("/players/bob/awards", Some("k"), &points(json!(5))).await.unwrap().expect(201).unwrap();
     assert_eq!(bob.body, json!({ "player": "bob", "points": 5, "number": 2 }));
     let board = api.get("/board").await.unwrap();

@@ -1,4 +1,4 @@
-//! What an example can't do is refused with a reason, and changes nothing.
+//! An impossible request to an example is refused with a reason, and changes nothing.
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 mod checkout;

@@ -4,7 +4,7 @@ use tidegate_load::{ExampleOptions, ExampleProcesses, scenario};
 
 use crate::refuses;
 
-/// One process of an example, on PostgreSQL. It refuses what SQLite would take.
+/// One process of an example, on PostgreSQL, which refuses some input that SQLite would accept.
 async fn start_on_servers(name: &str) -> ExampleProcesses {
     let scenario = scenario::find(name).unwrap();
     ExampleProcesses::start(&*scenario, ExampleOptions { processes: 1, embedded: false, fsync_always: true })

@@ -7,8 +7,8 @@ use crate::law::table::{Confined, ConfinedName};
 
 /// Compares the laws with the rows of the page.
 ///
-/// The cells are: the library, the packages that import it, those that have it as a
-/// dev-dependency, and the files where not all of a package may name it.
+/// The cells are: the library, the packages that import it, those that have it as a dev-dependency,
+/// and the files if not all of a package may name it.
 pub(super) fn compare(laws: &[Confined], files: &[ConfinedName], page: &[Row<'_>]) -> Vec<String> {
     let mut differences = Vec::new();
     for law in laws {

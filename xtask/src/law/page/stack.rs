@@ -10,11 +10,11 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 pub(super) struct Common {
     /// Around the probes too.
     pub(super) of_all: Vec<String>,
-    /// Within those, around all but the probes.
+    /// Layers within those, around all routes but the probes.
     pub(super) within: Vec<String>,
 }
 
-/// Reads `fn outermost` and what `fn router` gives it for the routes that are no probes.
+/// Reads `fn outermost` and the routes that `fn router` passes to it, without the probes.
 pub(super) fn common(text: &str) -> Result<Common, String> {
     let file = tokens(text)?;
     let (outermost, router) = (body(&file, "outermost")?, body(&file, "router")?);
@@ -73,14 +73,14 @@ pub(super) fn pages(text: &str, own: &str) -> Result<Vec<String>, String> {
             && let Some(given) = group(&pair[1], Delimiter::Parenthesis)
         {
             let name = if text_of(&given).ends_with(",layer)") { own.to_owned() } else { name_of(&given, &[])? };
-            // Each is around those before it.
+            // Each layer is around those before it.
             found.insert(0, name);
         }
     }
     Ok(found)
 }
 
-/// The names of the modules of which a `layer` is used, and those of helpers, in their order.
+/// Returns the names of the modules of which a `layer` is used, and those of helpers, in order.
 fn layers_in(tokens: &[TokenTree], helpers: &BTreeMap<String, Vec<String>>) -> Result<Vec<String>, String> {
     let is_call = |word: &TokenTree| is_word(word, "route_layer") || is_word(word, "layer");
     let is_chain = |four: &[TokenTree]| is_call(&four[0]) && is_mark(&four[2], '.') && is_call(&four[3]);
@@ -172,7 +172,7 @@ fn tuple_of(tokens: &[TokenTree]) -> Option<Vec<Vec<TokenTree>>> {
     group(tuple, Delimiter::Parenthesis).map(|parts| split(&parts))
 }
 
-/// What stands between commas.
+/// Splits the tokens at commas.
 fn split(tokens: &[TokenTree]) -> Vec<Vec<TokenTree>> {
     tokens.split(|token| is_mark(token, ',')).filter(|part| !part.is_empty()).map(<[_]>::to_vec).collect()
 }

@@ -8,7 +8,7 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The names in backquotes of a cell, in their order; none where there is no such cell.
+    /// Returns the names in backquotes of a cell, in order; none if there is no such cell.
     pub(super) fn names(&self, cell: usize) -> Vec<&'a str> {
         self.cells.get(cell).into_iter().flat_map(|text| text.split('`').skip(1).step_by(2)).collect()
     }
@@ -34,7 +34,7 @@ pub(super) fn short(package: &str) -> &str {
     package.strip_prefix("tidegate-").unwrap_or(package)
 }
 
-/// Names in backquotes, or a word for none.
+/// Returns names in backquotes, or a word for none.
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }

@@ -1,13 +1,14 @@
 //! Comments that are too wide.
 //!
-//! What is neither a token nor blank is a comment, so that a `//` in a string isn't taken for one.
+//! Text that is neither a token nor blank is a comment, so a `//` in a string does not count as
+//! one.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 
 use super::rule::{Excess, MAX_COMMENT, Rule};
 use super::scan;
 
-/// How many places a message names.
+/// Number of places that a message names.
 const NAMED: usize = 10;
 
 /// Counts the wide comments of a crate.
@@ -50,7 +51,7 @@ fn cover(code: &mut [usize], tokens: TokenStream) {
     for token in tokens {
         match token {
             TokenTree::Group(group) => {
-                // The brackets of a documentation comment have its place too.
+                // The brackets of a documentation comment have its span too.
                 if !is_comment(group.span()) {
                     end(code, group.span_open());
                     end(code, group.span_close());

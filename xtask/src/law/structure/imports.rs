@@ -1,9 +1,9 @@
-//! Which file imports which: paths, led to the file that defines what they name.
+//! Imports between files: paths, resolved to the file that defines their target.
 
 use super::modules::{Module, Tree};
 use super::scope::Use;
 
-/// One file that names what another has.
+/// One file that names an item of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Import {
     pub(super) from: String,
@@ -11,12 +11,12 @@ pub(super) struct Import {
     pub(super) to: String,
 }
 
-/// Where a path leads.
+/// Target of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
-    /// To a module itself.
+    /// A module itself.
     Module(usize),
-    /// To an item in it.
+    /// An item of a module.
     Item(usize),
 }
 
@@ -51,11 +51,11 @@ impl Tree {
         let (Target::Module(at) | Target::Item(at)) = target;
         let words = &module.scope.words;
         let is_named = used.name.as_ref().is_some_and(|name| words.contains(name));
-        // What a parent only passes on, it does not use.
+        // A parent does not use the names that it only passes on.
         if used.public && !is_named && self.modules[at].path.starts_with(&module.path) {
             return None;
         }
-        // Paths that begin with the name of a module say what of it is used.
+        // Paths that begin with the name of a module show which of its items are used.
         let leads_on = |name: &String| module.scope.mentions.iter().any(|mention| mention.path[0] == *name);
         if matches!(target, Target::Module(_)) && used.name.as_ref().is_some_and(leads_on) {
             return None;
@@ -63,7 +63,7 @@ impl Tree {
         Some(at)
     }
 
-    /// Follows `path` as it stands in the module `from`; `None` where it leads out of the crate.
+    /// Follows `path` from the module `from`; `None` if it leads out of the crate.
     fn resolve(&self, from: &[String], path: &[String], depth: usize) -> Option<Target> {
         let (first, rest) = path.split_first()?;
         let start = match first.as_str() {
@@ -93,7 +93,8 @@ impl Tree {
         }
     }
 
-    /// What `name` is in a module: a module below it, an item of its own, or what a `use` binds.
+    /// Resolves `name` in a module: a module below it, an item of its own, or a name that a `use`
+    /// binds.
     fn lookup(&self, at: usize, name: &str, depth: usize) -> Option<Target> {
         let Module { path, scope, .. } = &self.modules[at];
         let below = [path.as_slice(), &[name.to_owned()]].concat();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::scan;
 use super::scope::Scope;
 
-/// A crate's modules without those of its tests.
+/// Modules of a crate, without those of its tests.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     pub(super) modules: Vec<Module>,

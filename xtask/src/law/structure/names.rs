@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, TokenTree};
 
 use super::scope::Use;
 
-/// Takes what stands between `use` and its semicolon apart.
+/// Parses the tokens between `use` and its semicolon.
 pub(super) fn of_use(tokens: &[TokenTree], public: bool, line: usize) -> Vec<Use> {
     let mut found = Vec::new();
     branch(tokens, &[], &mut |path, name, glob| found.push(Use { path, name, glob, public, line }));

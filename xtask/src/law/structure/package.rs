@@ -13,7 +13,7 @@ pub(super) struct Sources {
     pub(super) files: Vec<(String, String)>,
 }
 
-/// What lies beyond a limit.
+/// Returns the excesses over a limit.
 pub(super) fn judge(sources: &Sources) -> Result<Vec<Excess>, String> {
     let tree = modules::read(&sources.roots, &sources.files)?;
     let mut found = Vec::new();

@@ -1,11 +1,11 @@
-//! What is found, against what is known: a number may only shrink.
+//! Compares found breaches with known ones: a number may only shrink.
 
 use super::known::Known;
 use super::rule::{Excess, MAX_COMMENT, MAX_CYCLE, Rule};
 
 const TABLE: &str = "xtask/src/law/structure/known.rs";
 
-/// Returns what is new or has grown, and the rows that must be lowered or dropped.
+/// Returns new and grown breaches, and the rows that must be lowered or dropped.
 pub(super) fn compare(known: &[Known], found: &[Excess]) -> Vec<String> {
     let same = |row: &Known, excess: &Excess| row.rule == excess.rule && row.place == excess.place;
     let mut breaches = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn compare(known: &[Known], found: &[Excess]) -> Vec<String> {
 }
 
 impl Rule {
-    /// What the number counts.
+    /// Describes what the number counts.
     fn what(self) -> String {
         match self {
             Self::Cycle => format!("modules in import cycles of more than {MAX_CYCLE}"),

@@ -1,6 +1,6 @@
-//! The rules, their limits, and what lies beyond one.
+//! The rules, their limits, and excesses over them.
 
-/// What the law measures, each with its limit.
+/// A measure of the law, with its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// Modules of a crate in import cycles of more than [`MAX_CYCLE`] modules.
@@ -32,6 +32,6 @@ pub(super) struct Excess {
     /// Package directory or file, relative to the workspace.
     pub(super) place: String,
     pub(super) number: usize,
-    /// Where exactly, and what to do.
+    /// Exact location and advice.
     pub(super) advice: String,
 }

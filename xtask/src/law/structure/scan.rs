@@ -1,6 +1,7 @@
 //! Reads one file's tokens: modules, names, paths, and the lines of tests.
 //!
-//! Tokens, not a syntax tree: paths stand in the arguments of macros too, of which no tree is made.
+//! It reads tokens and not a syntax tree, because paths also occur in the arguments of macros,
+//! which have no tree.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
@@ -33,7 +34,7 @@ impl Scanned {
         self.walk(tokens, at, true);
     }
 
-    /// Walks over what stands in the scope `at`; `top` is false inside its items.
+    /// Walks over the tokens of the scope `at`; `top` is false inside its items.
     fn walk(&mut self, tokens: &TokenStream, at: usize, top: bool) {
         let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
         let (mut next, mut public, mut file) = (0, false, None);
@@ -193,7 +194,7 @@ fn defines(word: &str) -> bool {
     ["const", "enum", "fn", "macro_rules", "mod", "static", "struct", "trait", "type", "union"].contains(&word)
 }
 
-/// The name that stands behind a word that defines.
+/// Returns the name after a word that defines.
 fn defined(rest: &[TokenTree]) -> Option<String> {
     let is_word = |token: &&TokenTree| matches!(token, TokenTree::Ident(_));
     let name = rest.iter().take(2).find(is_word)?.to_string();

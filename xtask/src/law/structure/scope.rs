@@ -1,4 +1,4 @@
-//! What one module's text says of other modules.
+//! References to other modules in one module's text.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ pub(super) struct Scope {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Declaration {
     pub(super) name: String,
-    /// Of the attribute `path`.
+    /// Value of the attribute `path`.
     pub(super) path: Option<String>,
 }
 

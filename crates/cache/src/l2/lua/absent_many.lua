@@ -1,9 +1,12 @@
--- Deletes what there is of keys for which a load brought nothing to keep, but for those of which an invalidation removed the fence.
--- Where the fence is gone, because it ran out or was evicted, what the load was to replace goes all the same if it still lies there.
+-- Deletes values of keys for which a load returned nothing to store. Keys whose fence an
+-- invalidation removed are skipped. If the fence is gone because it expired or was evicted, the
+-- value that the load was to replace is deleted if it is still there.
 -- KEYS for each key: value, fence
--- ARGV for each key: the load's fence, the head of the value that lay there when it was given, or '', and 1 when every process that
--- follows is to be told, also where there was no value: then one comes and goes, as in `forget`
--- Returns for each key 2 when all others are to be told, 1 when there was nothing to tell, 0 when refused.
+-- ARGV for each key: the load's fence; the head of the value that existed when the fence was given,
+-- or ''; 1 if every process that follows must be notified even if there was no value. Such a key is
+-- written and deleted, as in `forget`.
+-- Returns for each key 2 if all others must be notified, 1 if there is nothing to notify, 0 if
+-- refused.
 local answers = {}
 for i = 1, #KEYS / 2 do
   local value, fence = KEYS[2 * i - 1], KEYS[2 * i]

@@ -1,8 +1,9 @@
--- Moves fields of the epoch: a class, or the cells of tags. Without an epoch nothing is valid, so nothing need move.
--- KEYS[1] epoch, KEYS[2] mark that processes follow, which comes and goes (absent for cells)
+-- Moves fields of the epoch: a class, or the cells of tags. Without an epoch no entry is valid, so
+-- nothing need move. A no-op deletion comes first: a full server refuses a script only until its
+-- first write.
+-- KEYS[1] epoch, KEYS[2] mark that processes follow, which is set and deleted (absent for cells)
 -- ARGV fields
 -- Returns 1.
--- A deletion comes first, of nothing: a server that is full refuses a script only until it has written.
 redis.pcall('HDEL', KEYS[1], '')
 if redis.pcall('HEXISTS', KEYS[1], 'e') == 1 then
   for i = 1, #ARGV do

@@ -1,5 +1,5 @@
 -- Invalidates everything: a new random epoch, to which no entry belongs.
--- KEYS[1] epoch, KEYS[2] mark that processes follow, which comes and goes
+-- KEYS[1] epoch, KEYS[2] mark that processes follow, which is set and deleted
 -- ARGV[1] the epoch, ARGV[2] its lifetime in ms
 -- Returns 1.
 redis.call('DEL', KEYS[1])

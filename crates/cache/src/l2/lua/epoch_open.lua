@@ -1,4 +1,5 @@
--- The epoch for a load that is about to start; created where it is missing, or where something foreign lies.
+-- The epoch for a load that is about to start; created if it is missing, or if the key holds
+-- something foreign.
 -- KEYS[1] epoch
 -- ARGV[1] a new random epoch, ARGV[2] lifetime in ms
 -- Returns the hash: `e` the epoch, `c:<class>` moves of a class, `t:<cell>` moves of tags.

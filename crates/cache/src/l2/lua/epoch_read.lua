@@ -1,4 +1,5 @@
--- The epoch as it is, for a process that remembers it for a moment, and the time. What is no hash is foreign, and counts as none.
+-- The current epoch, for a process that remembers it for a moment, and the time. A value that is
+-- not a hash is foreign, and counts as no epoch.
 -- KEYS[1] epoch
 -- Returns {microseconds, the hash as a list}.
 local fields = redis.pcall('HGETALL', KEYS[1])

@@ -1,16 +1,17 @@
--- Ends the fresh life of values: their grace begins now, and loads under way may no longer fill. What has no grace, or is no entry,
--- goes, as in `forget`. An entry that was fresh gets another head, one more in the first byte of its id, so that whoever holds it
--- as fresh finds that this is not what lies here. Its grace becomes the life that it speaks of, so that no clock that is set back
--- makes it fresh. Every process that follows is told in any case: where there is nothing by a mark
--- that comes and goes, which whoever set it knows as its own.
+-- Ends the fresh life of values: their grace begins now, and loads in progress may no longer fill.
+-- A value without a grace, or that is not an entry, is deleted, as in `forget`. A fresh entry gets
+-- another head: one more in the first byte of its id. So a process that holds it as fresh finds
+-- that the stored value is another one. The grace becomes the life that the entry states, so that
+-- no clock that is set back makes it fresh. Every process that follows is always notified. If there
+-- is no value, a mark is set and deleted, which the process that set it knows as its own.
 --
--- A torn append-only file can bring back another value in front of this script. So the script writes
--- a value as a whole, not in part. It writes the removal of a value even if there is none: one
--- command removes the value and the mark, which exists.
+-- A torn append-only file can bring back another value in front of this script. So the script
+-- writes a value as a whole, not in part. It writes the removal of a value even if there is none:
+-- one command removes the value and the mark, which exists.
 --
 -- KEYS for each key: value, fence, mark
 -- ARGV[1] the form of entries, ARGV[2] bytes after which no further value is read
--- Returns for each key 1; of the first keys only when their bytes are enough.
+-- Returns 1 for each key; if the bytes are reached, for the first keys only.
 local function number(entry, at, bytes)
   if #entry < at + bytes - 1 then
     return nil
@@ -22,7 +23,8 @@ local function number(entry, at, bytes)
   return sum
 end
 
--- ms of the grace and of the life, and where that stands: behind class and epoch, and the moves of the class.
+-- ms of the grace and of the life, and their offset: behind class, epoch and the moves of the
+-- class.
 local function spans_of(entry)
   if number(entry, 1, 1) ~= tonumber(ARGV[1]) then
     return 0, 0
@@ -37,7 +39,7 @@ local function spans_of(entry)
   return grace, number(entry, at, 8), at
 end
 
--- The entry as stale, with its grace in place of its life.
+-- The stale entry, with its grace in place of its life.
 local function expired(entry, at, date)
   local head = string.sub(entry, 1, 1) .. string.char((string.byte(entry, 2) + 1) % 256)
   local grace = string.sub(entry, at + 8, at + 15)

@@ -1,7 +1,7 @@
--- Stores what a load brought, unless an invalidation removed the fence under which it started.
+-- Stores a loaded value, unless an invalidation removed the fence under which its load started.
 -- KEYS[1] value, KEYS[2] fence
 -- ARGV[1] the load's fence, ARGV[2] entry, ARGV[3] its lifetime in ms
--- Returns 1 when stored, 0 when refused.
+-- Returns 1 if stored, 0 if refused.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 0
 end

@@ -1,7 +1,8 @@
--- Stores what a load of several keys brought, but for those of which an invalidation removed the fence.
+-- Stores the values that a load of several keys returned. Keys whose fence an invalidation removed
+-- are skipped.
 -- KEYS for each key: value, fence
 -- ARGV for each key: the load's fence, entry, its lifetime in ms
--- Returns for each key 1 when stored, 0 when refused.
+-- Returns for each key 1 if stored, 0 if refused.
 local answers, now = {}, now_us()
 for i = 1, #KEYS / 2 do
   local value, fence = KEYS[2 * i - 1], KEYS[2 * i]

@@ -1,5 +1,6 @@
--- Invalidates a key: value and fence go in one step. Where there was no value, one comes and goes, so that Redis tells every
--- process that follows, also those that hold a value which Redis does not. Nothing stays whose end would be told as well.
+-- Invalidates a key: deletes value and fence in one step. If there was no value, one is set and
+-- deleted, so that Redis notifies every process that follows, also those that hold a value which
+-- Redis does not. Nothing stays whose expiry would cause a notice too.
 -- KEYS[1] value, KEYS[2] fence
 -- Returns 1.
 redis.call('UNLINK', KEYS[2])

@@ -1,5 +1,6 @@
--- Invalidates keys: value and fence go in one step. Where there was no value, one comes and goes, so that Redis tells every
--- process that follows, also those that hold a value which Redis does not.
+-- Invalidates keys: deletes value and fence in one step. If there was no value, one is set and
+-- deleted, so that Redis notifies every process that follows, also those that hold a value which
+-- Redis does not.
 -- KEYS for each key: value, fence
 -- Returns for each key 1.
 local answers = {}

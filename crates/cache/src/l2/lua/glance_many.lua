@@ -1,7 +1,7 @@
--- Reads values, and nothing else. What is no string is foreign, and counts as nothing.
+-- Reads values, and nothing else. A value that is not a string is foreign, and counts as no value.
 -- KEYS values
 -- ARGV[1] bytes after which no further value is read
--- Returns for each key its value, or nil; of the first keys only when their bytes are enough.
+-- Returns for each key its value, or nil. If the bytes are reached, for the first keys only.
 local answers, bytes, most = {}, 0, tonumber(ARGV[1])
 for i = 1, #KEYS do
   if bytes >= most then

@@ -1,7 +1,7 @@
--- The first bytes of values, which tell one entry from every other.
+-- The first bytes of values, which distinguish one entry from every other.
 -- KEYS for each key: value
 -- ARGV[1] index of the last byte wanted
--- Returns for each key its bytes, '' where there is no value, or something foreign.
+-- Returns for each key its bytes, '' if there is no value or a foreign one.
 local answers = {}
 for i, value in ipairs(KEYS) do
   local head = redis.pcall('GETRANGE', value, 0, ARGV[1])

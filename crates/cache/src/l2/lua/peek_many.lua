@@ -1,7 +1,9 @@
--- Reads values on a replica, and writes nothing. What is no string is foreign, and counts as nothing.
+-- Reads values on a replica, and writes nothing. A value that is not a string is foreign, and
+-- counts as no value.
 -- KEYS values
 -- ARGV[1] bytes after which no further value is read
--- Returns for each key value and ms left, or nil twice; of the first keys only when their bytes are enough.
+-- Returns for each key value and ms left, or nil twice. If the bytes are reached, for the first
+-- keys only.
 local answers, bytes, most = {}, 0, tonumber(ARGV[1])
 for i = 1, #KEYS do
   if bytes >= most then

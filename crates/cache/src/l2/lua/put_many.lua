@@ -1,8 +1,9 @@
--- Stores what a caller brought; loads of these keys that are under way may no longer fill. What comes too late does nothing, as
--- in `put`.
+-- Stores values of a caller; loads of these keys that are in progress may no longer fill. A write
+-- that arrives too late does nothing, as in `put`.
 -- KEYS for each key: value, fence
--- ARGV for each key: entry, its lifetime in ms, the server's time in µs until which it counts
--- Returns for each key 1, or 0 when it is too late.
+-- ARGV for each key: entry, its lifetime in ms, the server's time in µs until which the write
+-- counts
+-- Returns for each key 1, or 0 if it is too late.
 local answers, now = {}, now_us()
 for i = 1, #KEYS / 2 do
   if now > tonumber(ARGV[3 * i]) then

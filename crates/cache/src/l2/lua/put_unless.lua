@@ -1,9 +1,10 @@
--- Stores what a caller brought, unless what is there ends so, before its date; loads under way may no longer fill. What comes
--- too late does nothing, as in `put`.
+-- Stores a value of a caller, unless the existing entry ends, before its date, with the bytes in
+-- ARGV[3]. Loads in progress may no longer fill. A write that arrives too late does nothing, as in
+-- `put`.
 -- KEYS[1] value, KEYS[2] fence
 -- ARGV[1] entry, ARGV[2] its lifetime in ms, ARGV[3] the end of an entry that stays
--- ARGV[4] the server's time in µs until which it counts
--- Returns 1 when stored, 0 when refused, -1 when it is too late.
+-- ARGV[4] the server's time in µs until which the write counts
+-- Returns 1 if stored, 0 if refused, -1 if it is too late.
 if now_us() > tonumber(ARGV[4]) then
   return -1
 end

@@ -1,7 +1,7 @@
--- Takes back the fences of loads that brought nothing to store.
+-- Gives back the fences of loads that returned nothing to store.
 -- KEYS for each key: fence
 -- ARGV for each key: the load's fence
--- Returns for each key 1 when it was still in force, 0 when an invalidation or another load removed it.
+-- Returns for each key 1 if it was still in force, 0 if an invalidation or another load removed it.
 local answers = {}
 for i, fence in ipairs(KEYS) do
   if redis.call('GET', fence) == ARGV[i] then

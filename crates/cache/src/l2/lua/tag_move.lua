@@ -1,7 +1,8 @@
--- Invalidates a tag: moves its generation, if there is one; where there is none, no valid entry carries the tag.
--- KEYS[1] generation, KEYS[2] mark that processes follow, which comes and goes
+-- Invalidates a tag: moves its generation, if there is one. Without a generation, no valid entry
+-- carries the tag. A no-op deletion comes first: a full server refuses a script only until its
+-- first write.
+-- KEYS[1] generation, KEYS[2] mark that processes follow, which is set and deleted
 -- Returns 1.
--- A deletion comes first, of nothing: a server that is full refuses a script only until it has written.
 redis.call('DEL', KEYS[2])
 local generation = redis.pcall('GET', KEYS[1])
 if is_generation(generation) then

@@ -1,6 +1,7 @@
--- The generation of a tag for an entry that is about to carry it; created where it is missing, or where something foreign lies.
+-- The generation of a tag for an entry that is about to carry it; created if it is missing, or if
+-- the key holds something foreign.
 -- KEYS[1] generation
--- ARGV[1] ms that it must live on at least, ARGV[2] ms that it gets when it would not
+-- ARGV[1] minimum lifetime in ms, ARGV[2] lifetime in ms that it gets if less is left
 -- Returns the generation.
 local generation = redis.pcall('GET', KEYS[1])
 if not is_generation(generation) then

@@ -1,9 +1,9 @@
--- Invalidates tags where one server has it all: moves the cells first and then the generations, as `epoch_move` and `tag_move`
--- do one after the other.
--- KEYS[1] epoch, then for each tag its generation and its mark, which comes and goes
+-- Invalidates tags if one server has all keys: moves the cells first and then the generations, as
+-- `epoch_move` and `tag_move` do one after the other. A no-op deletion comes first: a full server
+-- refuses a script only until its first write.
+-- KEYS[1] epoch, then for each tag its generation and its mark, which is set and deleted
 -- ARGV cells
 -- Returns 1.
--- A deletion comes first, of nothing: a server that is full refuses a script only until it has written.
 redis.pcall('HDEL', KEYS[1], '')
 if redis.pcall('HEXISTS', KEYS[1], 'e') == 1 then
   for i = 1, #ARGV do

@@ -1,9 +1,11 @@
--- Changes a shape within its limit, and sees to its expiry.
+-- Changes a shape within its limit, and sets its expiry.
 -- KEYS[1] the shape
--- ARGV[1] its lifetime in ms, ARGV[2] 1 when each write begins it anew
--- ARGV[3] command that counts what it holds, or '', ARGV[4] command that tells whether it holds ARGV[7], ARGV[5] the most it may hold
--- ARGV[6] command that changes it, ARGV[7..] what follows the key
--- Returns {1, the command's answer}; {0} when it is full, {2} when a number would leave 64 bits. Then nothing was changed.
+-- ARGV[1] its lifetime in ms, ARGV[2] 1 if each write restarts it
+-- ARGV[3] command that counts its items, or '', ARGV[4] command that returns whether it has
+-- ARGV[7], ARGV[5] maximum number of items
+-- ARGV[6] command that changes it, ARGV[7..] arguments after the key
+-- Returns {1, the command's reply}; {0} if it is full, {2} if a number would leave 64 bits. In both
+-- cases nothing was changed.
 if ARGV[3] ~= '' and redis.call(ARGV[3], KEYS[1]) >= tonumber(ARGV[5])
   and redis.call(ARGV[4], KEYS[1], ARGV[7]) == 0 then
   return {0}

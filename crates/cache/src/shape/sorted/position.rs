@@ -1,4 +1,4 @@
-//! Where a member stands, and what a read returns.
+//! Positions of members, and results of reads.
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
@@ -47,7 +47,7 @@ impl Position {
         Self(u128::from_be_bytes(bytes))
     }
 
-    /// The positions of these scores.
+    /// Returns the positions of these scores.
     pub(in super::super) fn of_scores(scores: impl RangeBounds<i64>) -> Range<Self> {
         let lowest = match scores.start_bound() {
             Bound::Included(score) => *score,
@@ -67,7 +67,7 @@ impl Position {
     }
 }
 
-/// Which end of a sorted set a read begins at.
+/// End of a sorted set at which a read begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// At the first member: the one with the highest score, or the lowest in a set that is
@@ -85,12 +85,11 @@ pub struct ScoredMember {
     pub member: String,
     /// Its score.
     pub score: i64,
-    /// Its position, from which the next page goes on.
+    /// Its position, after which the next page begins.
     pub cursor: ScoreCursor,
 }
 
-/// The position of a member in a sorted set when it was read: its score, and its order among equal
-/// scores.
+/// The position of a member in a sorted set when it was read: score, and order among equals.
 ///
 /// It stays valid when the member is removed or gets another score. As text it has 32 hexadecimal
 /// digits, for the address of the next page. A cursor belongs to its key, and to memory or Redis.

@@ -14,7 +14,7 @@ use crate::shape::store::Life;
 
 /// Sets that one script adds to: about a millisecond of the server's time.
 const STEP: usize = 64;
-/// Sets on their way at once, so that the commands of others come through between them.
+/// Sets in flight at once, so that the commands of others run between them.
 const UNDER_WAY: usize = 1024;
 
 const SHARED: &str = include_str!("../lua/sorted_set.lua");
@@ -23,7 +23,7 @@ static WRITE: LazyLock<Script> = LazyLock::new(|| {
     let body = format!("{SHARED}\n{}", include_str!("../lua/sorted_write.lua"));
     Script::timed("sorted set write", &body, &ClockPrelude::SERVER)
 });
-/// A full server refuses what adds before it runs.
+/// A full server refuses scripts that add before it runs them.
 static ADD: LazyLock<Script> = LazyLock::new(|| WRITE.clone().refuse_oom());
 static READ: LazyLock<Script> = LazyLock::new(|| {
     Script::new("sorted set read", format!("{SHARED}\n{}", include_str!("../lua/sorted_read.lua"))).idempotent()
@@ -32,8 +32,7 @@ static READ: LazyLock<Script> = LazyLock::new(|| {
 /// The names of a set's two keys.
 pub(in super::super) type Names = [String; 2];
 
-/// One step on each of the sets. In the order of `sets`: the answers, or the error of the script
-/// that wrote them.
+/// One step on each set. In the order of `sets`: the replies, or their script's error.
 pub(in super::super) async fn write(
     client: &Client,
     sets: Vec<Names>,
@@ -53,7 +52,7 @@ pub(in super::super) async fn write(
         SortedWrite::Increment(member, by) => scored("increment", &mut std::iter::once((member, by))),
         SortedWrite::Remove(members) => scored("remove", &mut members.iter().map(|member| (*member, 0))),
     }
-    // What removes the last member must be alone in its script.
+    // A command that removes the last member must be alone in its script.
     let (script, at_most) = if matches!(step, SortedWrite::Remove(_)) { (&*WRITE, 1) } else { (&*ADD, STEP) };
     let (count, groups) = (sets.len(), grouped(client, sets, at_most));
     let at_once = (UNDER_WAY * groups.len()).div_ceil(count.max(1)).max(1);
@@ -81,7 +80,7 @@ fn number(answer: Option<&Value>) -> Result<i64, ShapeError> {
     match answer {
         Some(Value::Nil) => Err(ShapeError::Score),
         Some(answer) => Ok(answer.as_int()?),
-        // No answer is not the one that was asked for.
+        // A missing reply is an error.
         None => Ok(Value::Nil.as_int()?),
     }
 }
@@ -92,7 +91,7 @@ fn grouped(client: &Client, sets: Vec<Names>, at_most: usize) -> Vec<(u16, Vec<(
     let mut slots: HashMap<u16, Vec<(usize, Names)>> = HashMap::new();
     let mut full = Vec::new();
     for (index, names) in sets.into_iter().enumerate() {
-        // Outside a cluster keys of all slots meet in one script.
+        // Outside a cluster, one script takes keys of all slots.
         let slot = if is_cluster { Client::slot_of(&names[0]) } else { 0 };
         let group = slots.entry(slot).or_default();
         group.push((index, names));
@@ -110,7 +109,7 @@ async fn run(client: &Client, names: &Names, args: Vec<Arg>) -> Result<Value, Er
 
 pub(in super::super) async fn count(client: &Client, names: &Names) -> Result<u64, ShapeError> {
     let fields = run(client, names, vec!["HLEN".into(), 2_u32.into()]).await?.as_count()?;
-    // One of them is no member.
+    // One of them is not a member.
     Ok(fields.saturating_sub(1))
 }
 
@@ -124,7 +123,7 @@ pub(in super::super) async fn read(
         SortedRead::Ranks { direction, offset, limit } => {
             let command = if *direction == Direction::Forward { "ZREVRANGE" } else { "ZRANGE" };
             // From the other end the empty name comes first. Beyond 2^62 there is nothing, and the
-            // server reads numbers of 64 bits.
+            // server parses numbers of 64 bits.
             let skipped = u64::from(*direction == Direction::Backward);
             let first = (*offset).min(1 << 62) + skipped;
             let last = first + (*limit as u64).clamp(1, 1 << 62) - 1;
@@ -168,7 +167,7 @@ fn members_of(names: Value) -> Result<Vec<(Position, String)>, ShapeError> {
     let mut members = Vec::new();
     for name in names.into_array()? {
         let name = name.into_bytes()?;
-        // The empty name is no member.
+        // The empty name is not a member.
         if let Some(position) = name.first_chunk() {
             members.push((Position::from_bytes(*position), Value::Bytes(name.slice(16..)).into_text()?));
         }

@@ -1,4 +1,4 @@
-//! What a sorted set is asked to do, in memory and in Redis alike. The highest score stands first.
+//! Operations of a sorted set, for memory and Redis alike. The highest score comes first.
 
 use std::ops::Range;
 
@@ -7,13 +7,13 @@ use super::position::{Direction, Position};
 /// One step on a set, with different members.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) enum SortedWrite<'a> {
-    /// Answers how many are new.
+    /// Returns how many are new.
     Add(&'a [(&'a str, i64)]),
-    /// Answers 1 when the score is higher than before, or the member is new.
+    /// Returns 1 if the score is higher than before, or the member is new.
     Improve(&'a str, i64),
-    /// Answers the new score.
+    /// Returns the new score.
     Increment(&'a str, i64),
-    /// Answers how many were there.
+    /// Returns how many existed.
     Remove(&'a [&'a str]),
 }
 

@@ -1,5 +1,4 @@
-//! The task that flushes: at intervals, when enough writes wait, again after failures, and once at
-//! the end.
+//! The task that flushes: at intervals, at enough writes, after failures, and once at the end.
 
 use std::error::Error;
 use std::future::Future;
@@ -19,37 +18,37 @@ use super::options::WriteBehindOptions;
 use super::turn::Turn;
 use crate::event::{Event, tell};
 
-/// How long to wait for another process that flushes, before asking again.
+/// How long to wait for another process that flushes, before the next check.
 const OTHERS: Duration = Duration::from_millis(50);
 
-/// What a batch did.
+/// Result of a batch.
 #[derive(Default)]
 pub(super) struct Flushed {
     pub(super) writes: usize,
-    /// Whether there is enough for another batch.
+    /// Whether there are enough writes for another batch.
     pub(super) more: bool,
 }
 
-/// Flushes what waits, a batch at a time.
+/// Flushes the pending writes, a batch at a time.
 #[async_trait]
 pub(super) trait Batches: Send + Sync + 'static {
     async fn flush(&self) -> Result<Flushed, FlushError>;
     async fn waiting(&self) -> Result<u64, WriteBehindError>;
 }
 
-/// What a write-behind has done in this process, and what waits.
+/// Counters of a write-behind in this process, and the number of pending writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WriteBehindStatus {
-    /// Keys that wait, whichever process wrote them; none when Redis can't be asked.
+    /// Pending keys, whichever process wrote them; `None` if Redis cannot be reached.
     pub waiting: Option<u64>,
     /// Writes that this process has flushed, after coalescing.
     pub written: u64,
-    /// In how many batches.
+    /// Number of batches.
     pub batches: u64,
     /// Batches that failed.
     pub failures: u64,
-    /// Why the last attempt failed; none when it didn't.
+    /// Reason why the last attempt failed; `None` if it succeeded.
     pub last_error: Option<String>,
 }
 
@@ -63,21 +62,20 @@ struct Counts {
 
 struct Work {
     batches: Box<dyn Batches>,
-    /// `None` if no other process flushes what waits here.
+    /// `None` if no other process flushes these writes.
     turn: Option<Turn>,
     options: WriteBehindOptions,
     /// One round at a time in this process.
     round: tokio::sync::Mutex<()>,
     due: Notify,
     closed: AtomicBool,
-    /// Writes that were admitted and are not taken yet.
+    /// Writes that were admitted and are not accepted yet.
     admitted: AtomicUsize,
     all_taken: Notify,
     counts: Counts,
 }
 
-/// A write that was admitted, so that the last flush includes it. It is dropped when the write was
-/// taken or refused.
+/// A write that was admitted, for the last flush. Dropped once it was accepted or refused.
 pub(super) struct Admitted(Arc<Work>);
 
 impl Drop for Admitted {
@@ -96,7 +94,7 @@ pub(super) struct Engine {
 
 enum Round {
     Done,
-    /// Another process is at it.
+    /// Another process flushes.
     Others,
 }
 
@@ -122,18 +120,18 @@ impl Engine {
     pub(super) fn admit(&self) -> Result<Admitted, WriteBehindError> {
         self.work.admitted.fetch_add(1, Ordering::SeqCst);
         let admitted = Admitted(Arc::clone(&self.work));
-        // Counted first, looked second: whoever shuts down either is seen here or sees this.
+        // Counts first, reads the flag second: one of write and shutdown sees the other.
         if self.work.closed.load(Ordering::SeqCst) { Err(WriteBehindError::Closed) } else { Ok(admitted) }
     }
 
-    /// Tells how many wait: when they are enough, they are flushed at once.
+    /// Records the number of pending writes. If there are enough, they are flushed at once.
     pub(super) fn told(&self, waiting: u64) {
         if waiting >= self.work.options.count as u64 {
             self.work.due.notify_one();
         }
     }
 
-    /// Flushes all that waits, with pauses after failures, for as long as `within`.
+    /// Flushes all pending writes, with pauses after failures, for at most `within`.
     pub(super) async fn flush(&self, within: Duration) -> Result<(), NotFlushed> {
         let deadline = Instant::now() + within;
         let mut reason = None;
@@ -152,19 +150,19 @@ impl Engine {
         if flushed.await.is_ok() {
             return Ok(());
         }
-        // In memory this asks nobody, and Redis answers within its own time-out.
+        // In memory this sends no request. Redis replies within its own time-out.
         let waiting = self.work.batches.waiting().await.ok();
         Err(NotFlushed { waiting, reason: reason.map(Into::into) })
     }
 
-    /// Takes nothing any more, flushes, and ends the task.
+    /// Stops accepting writes, flushes, and ends the task.
     pub(super) async fn shut_down(&self, within: Duration) -> Result<(), NotFlushed> {
         let deadline = Instant::now() + within;
         self.work.closed.store(true, Ordering::SeqCst);
         let taken = async {
             loop {
                 let mut taken = pin!(self.work.all_taken.notified());
-                // Listen first, look second.
+                // Listen first, check second.
                 taken.as_mut().enable();
                 if self.work.admitted.load(Ordering::SeqCst) == 0 {
                     return;
@@ -199,7 +197,7 @@ async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
         tokio::select! {
             // Stopped, or the last handle was dropped.
             () = async { let _ = stopped.wait_for(|stopped| *stopped).await; } => {
-                // What it can't flush is told by its event.
+                // A failed flush is reported by its event.
                 let _ = apart(&work).await;
                 return;
             }
@@ -208,8 +206,8 @@ async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
         }
         match apart(&work).await {
             Ok(Round::Done) => failures = 0,
-            // The other process most likely flushes what is due here. So check again soon, not only
-            // after an interval.
+            // The other process most likely flushes the writes that are due here. So check again
+            // soon, not only after an interval.
             Ok(Round::Others) => {
                 sleep(OTHERS).await;
                 work.due.notify_one();
@@ -285,7 +283,7 @@ impl Work {
     }
 }
 
-/// Calls a sink: whatever it does, this returns in time.
+/// Calls a sink: whatever the sink does, this returns in time.
 pub(super) async fn call<E: Into<Box<dyn Error + Send + Sync>>>(
     sink: impl Future<Output = Result<(), E>>,
     longest: Duration,

@@ -1,11 +1,11 @@
-//! What can go wrong with a write-behind.
+//! Errors of a write-behind.
 
 use std::error::Error;
 
 use crate::key::Key;
 use crate::owed::Owed;
 
-/// Why a write was not taken, or what waits could not be read.
+/// Reason why a write was not accepted, or the pending writes could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteBehindError {
@@ -13,18 +13,17 @@ pub enum WriteBehindError {
     /// taken. Try again later, or write to the store.
     #[error("{waiting} writes wait for the store already, the limit is {limit}")]
     Full {
-        /// Keys that wait.
+        /// Number of pending keys.
         waiting: u64,
-        /// How many may.
+        /// Maximum number of keys.
         limit: usize,
     },
-    /// The waiting values would exceed their maximum size, because the sink is slow or fails.
-    /// Nothing was taken.
+    /// The pending values would exceed their limit, because the sink is slow. Nothing was taken.
     #[error("values of {waiting} bytes wait for the store already, the limit is {limit}")]
     TooManyBytes {
-        /// Bytes that wait.
+        /// Number of pending bytes.
         waiting: u64,
-        /// How many may.
+        /// Maximum number of bytes.
         limit: usize,
     },
     /// The sum of a key's waiting increments would leave the range of `i64`. Nothing was taken.
@@ -36,7 +35,7 @@ pub enum WriteBehindError {
     /// It was shut down. Nothing was taken.
     #[error("the write-behind is shut down")]
     Closed,
-    /// The client is not of the durable role: its server may evict what waits.
+    /// The client does not have the durable role: its server may evict pending writes.
     #[cfg(feature = "redis")]
     #[error(
         "writes may wait only on a Redis of the durable role, which never evicts; this client has the role {role:?}"
@@ -45,7 +44,7 @@ pub enum WriteBehindError {
         /// The client's role.
         role: tidegate_redis::Role,
     },
-    /// A value could not be written as bytes, or what waits could not be read.
+    /// A value could not be encoded, or a pending one not decoded.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Codec(#[from] crate::codec::CodecError),
@@ -58,7 +57,7 @@ pub enum WriteBehindError {
 }
 
 impl WriteBehindError {
-    /// Whether the write may have been taken all the same.
+    /// Whether the write may have been accepted all the same.
     pub fn may_have_run(&self) -> bool {
         match self {
             #[cfg(feature = "redis")]
@@ -68,36 +67,34 @@ impl WriteBehindError {
     }
 }
 
-/// Why [`WriteBehind::get_or_load`](crate::WriteBehind::get_or_load) has no value.
+/// Reason why [`WriteBehind::get_or_load`](crate::WriteBehind::get_or_load) has no value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteBehindReadError<E> {
     /// The loader failed.
     #[error("the loader failed")]
     Loader(#[source] E),
-    /// It is unknown whether a write waits. The store may be older than that write, so it was not
-    /// read.
+    /// It is unknown whether a write waits, so the store, which may be older, was not read.
     #[error("the waiting writes can't be read: {0}")]
     Pending(#[source] WriteBehindError),
 }
 
-/// Not everything could be flushed in time. In Redis it continues to wait. In memory it is lost
-/// with the process.
+/// Not all was flushed in time. It stays pending in Redis, and is lost with the process's memory.
 #[derive(Debug, thiserror::Error)]
 #[error("not everything that waited could be written to the store in time")]
 #[non_exhaustive]
 pub struct NotFlushed {
-    /// Keys that wait, if that is known.
+    /// Number of pending keys, if known.
     pub waiting: Option<u64>,
-    /// Why the last attempt failed; none when it was still under way, or another node's.
+    /// Reason why the last attempt failed; `None` if it was still in progress, or another node's.
     #[source]
     pub reason: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// Why a batch was not written.
+/// Reason why a batch was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FlushError {
-    /// The sink failed, or what waits must not or cannot go to it.
+    /// The sink failed, or the pending writes must not or cannot go to it.
     #[error("{0}")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
     #[error("the flush panicked")]
@@ -106,7 +103,7 @@ pub(super) enum FlushError {
     TooSlow,
     #[error(transparent)]
     Pending(#[from] WriteBehindError),
-    /// The store has it, and others may still read from L2 what was there before.
+    /// The store has it, but others may still read the old value from L2.
     #[error("a batch was written to the store, and waits on until the cache can be told of it: {0}")]
     Untold(#[source] Owed),
 }

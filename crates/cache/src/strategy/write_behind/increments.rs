@@ -15,8 +15,7 @@ use super::sink::IncrementSink;
 use super::turn::Turn;
 use crate::key::Key;
 
-/// Counts that are added to the store a moment later: views, likes, points. Cloning copies a few
-/// pointers.
+/// Counts that the store gets a moment later: views, likes, points. Cloning copies few pointers.
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,8 +62,7 @@ pub struct Increments {
 }
 
 impl Increments {
-    /// Increments wait in the memory of this process. Those of the last interval are lost if it is
-    /// killed.
+    /// Increments wait in this process's memory. If it is killed, the last interval is lost.
     ///
     /// # Panics
     ///
@@ -109,11 +107,12 @@ impl Increments {
         Self { pending, engine }
     }
 
-    /// Adds to a key's count; below zero it takes off.
+    /// Adds to a key's count. A negative number subtracts.
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError`]: nothing was taken, unless it says that nobody knows.
+    /// [`WriteBehindError`]: the increment was not accepted, unless the error says that the outcome
+    /// is unknown.
     pub async fn add(&self, key: &Key, by: i64) -> Result<(), WriteBehindError> {
         let _admitted = self.engine.admit()?;
         let waiting = self.pending.add(key, by).await?;
@@ -121,37 +120,36 @@ impl Increments {
         Ok(())
     }
 
-    /// Returns what the store may not have yet. Read it **before** the store. Then nothing is
-    /// missed, but what is flushed in between may count twice in the displayed sum.
+    /// Returns the increments that the store may not have yet. Read it **before** the store. Then
+    /// nothing is missed, but increments that are flushed in between may count twice in the
+    /// displayed sum.
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError`] when Redis can't be asked.
+    /// [`WriteBehindError`] if Redis cannot be reached.
     pub async fn pending(&self, key: &Key) -> Result<PendingIncrement, WriteBehindError> {
         self.pending.get(key).await
     }
 
-    /// Flushes now, for at most `within`. When it returns, the store has everything that waited at
-    /// the call.
+    /// Flushes now, for at most `within`. When it returns, the store has all that was pending.
     ///
     /// # Errors
     ///
-    /// [`NotFlushed`] when the time was too short or the sink fails.
+    /// [`NotFlushed`] if the time was too short or the sink fails.
     pub async fn flush(&self, within: Duration) -> Result<(), NotFlushed> {
         self.engine.flush(within).await
     }
 
-    /// Takes no more increments from this process, flushes what waits, and ends. May be called
-    /// again after a failure.
+    /// Refuses new increments, flushes the pending ones, and ends. May be repeated after a failure.
     ///
     /// # Errors
     ///
-    /// [`NotFlushed`] as [`flush`](Self::flush).
+    /// [`NotFlushed`] as in [`flush`](Self::flush).
     pub async fn shut_down(&self, within: Duration) -> Result<(), NotFlushed> {
         self.engine.shut_down(within).await
     }
 
-    /// What waits, and what was done. Asks Redis where the increments wait there.
+    /// Returns pending increments and counters. Queries Redis if the increments are there.
     pub async fn status(&self) -> WriteBehindStatus {
         self.engine.status().await
     }
@@ -185,7 +183,7 @@ impl<S: IncrementSink> Batches for IncrementBatches<S> {
             call(async { self.sink.add(&taken.batch).await }, self.longest).await?;
         }
         self.pending.settle(&taken).await?;
-        // Only now: what can be added is.
+        // Only now, after the readable increments were added.
         if let Some((_, error)) = taken.unreadable {
             return Err(error);
         }

@@ -1,4 +1,4 @@
-//! What waits in the memory of this process.
+//! Pending writes in the memory of this process.
 
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +14,7 @@ use super::sink::{Increment, IncrementBatch, ValueWrite};
 use crate::clock;
 use crate::key::Key;
 
-/// A number above all before it, also of processes that are gone.
+/// Returns a number above all earlier ones, including those of processes that have ended.
 fn next(last: &mut u64) -> u64 {
     *last = (*last + 1).max(clock::unix_micros());
     *last
@@ -23,7 +23,7 @@ fn next(last: &mut u64) -> u64 {
 struct Waiting<V> {
     value: V,
     version: u64,
-    /// The version of the first write that waited under the key.
+    /// Version of the first pending write of the key.
     since: u64,
     bytes: usize,
 }
@@ -143,7 +143,7 @@ pub(super) struct MemoryIncrements {
 
 impl MemoryIncrements {
     pub(super) fn new(name: &str, limit: usize) -> Self {
-        // Numbers of two processes can't be compared, so each has a stream of its own.
+        // Numbers of two processes cannot be compared, so each has a stream of its own.
         let process = RandomState::new().hash_one(clock::unix_micros());
         Self { sums: Mutex::default(), stream: format!("{name}:{process:016x}"), limit }
     }

@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use crate::event::Observer;
 
-/// Most writes in one batch: what one script of Redis moves in a millisecond or so.
+/// Maximum number of writes in one batch: about one millisecond of a Redis script.
 const LARGEST_BATCH: usize = 1_000;
 
-/// Most bytes that wait.
+/// Maximum number of pending bytes.
 const MOST_BYTES: usize = 64 << 20;
 
-/// How much may wait.
+/// Limits of pending writes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     pub(super) keys: usize,
     pub(super) bytes: usize,
 }
 
-/// Settings of a [`WriteBehind`](crate::WriteBehind) or of [`Increments`](crate::Increments): a flush every 5 s or as soon as 100
-/// writes wait, 10,000 and 64 MiB that wait at most, pauses of 100 ms to 30 s between failures, 30 s for the sink.
+/// Settings of a [`WriteBehind`](crate::WriteBehind) or of [`Increments`](crate::Increments).
+/// Defaults: a flush every 5 s or as soon as 100 writes are pending, at most 10,000 pending writes
+/// and 64 MiB, pauses of 100 ms to 30 s between failures, 30 s for the sink.
 #[derive(Clone)]
 #[must_use]
 pub struct WriteBehindOptions {
@@ -35,8 +36,8 @@ pub struct WriteBehindOptions {
 }
 
 impl WriteBehindOptions {
-    /// The defaults under a name. On Redis the writes of one name wait together, whichever process made them; so give each use
-    /// a name of its own, the same one in all processes.
+    /// Creates the defaults under a name. On Redis, all processes share the pending writes of one
+    /// name. So give each use a name of its own, the same one in all processes.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -50,60 +51,63 @@ impl WriteBehindOptions {
         }
     }
 
-    /// How long a write waits at most while the sink works; 10 ms or more.
+    /// Sets the maximum time that a write is pending while the sink works; 10 ms or more.
     pub fn every(mut self, interval: Duration) -> Self {
         self.every = interval.max(Duration::from_millis(10));
         self
     }
 
-    /// How many keys wait before they are flushed at once, and the most in one batch; 1 to 1,000.
+    /// Sets how many pending keys cause a flush at once, also the maximum of a batch; 1 to 1,000.
     pub fn count(mut self, writes: usize) -> Self {
         self.count = writes.clamp(1, LARGEST_BATCH);
         self
     }
 
-    /// How many keys may wait; the next key is refused as [`Full`](crate::WriteBehindError::Full), at least 1. Another write to a
-    /// key that waits takes no place.
+    /// Sets the maximum number of pending keys, at least 1. The next key is refused as
+    /// [`Full`](crate::WriteBehindError::Full). Another write to a pending key does not count.
     pub fn limit(mut self, keys: usize) -> Self {
         self.room.keys = keys.max(1);
         self
     }
 
-    /// How many bytes the waiting values may have, 64 MiB by default; a write beyond it is refused as
-    /// [`TooManyBytes`](crate::WriteBehindError::TooManyBytes), unless it makes the value that waits under its key shorter. On Redis as the
-    /// codec writes them, in memory as [`TypedCache::weigh`](crate::TypedCache::weigh) says. Increments are bounded by their keys.
+    /// Sets the maximum number of bytes of the pending values, 64 MiB by default. A write beyond it
+    /// is refused as [`TooManyBytes`](crate::WriteBehindError::TooManyBytes), unless it makes the
+    /// pending value of its key shorter. On Redis the size is that of the codec, in memory that of
+    /// [`TypedCache::weigh`](crate::TypedCache::weigh). Increments are bounded by their keys.
     pub fn limit_bytes(mut self, bytes: usize) -> Self {
         self.room.bytes = bytes;
         self
     }
 
-    /// The pause after a first failure of the sink, doubled with each further one up to `longest`.
+    /// Sets the pause after a failure of the sink, doubled with each further one up to `longest`.
     pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
         let first = first.max(Duration::from_millis(1));
         self.pauses = (first, longest.max(first));
         self
     }
 
-    /// How long one call of the sink may take before it is dropped and counts as failed.
+    /// Sets how long one call of the sink may take before it is dropped and counts as failed.
     pub fn sink_timeout(mut self, timeout: Duration) -> Self {
         self.sink_timeout = timeout;
         self
     }
 
-    /// On Redis: how long the others leave a node alone that flushes, 10 s by default, at least 100 ms. So much later they take over from
-    /// a node that was killed in the middle of it. It only saves work: two that flush at once do no harm.
+    /// On Redis: sets how long the other nodes wait for a node that flushes, 10 s by default, at
+    /// least 100 ms. After this time they take over from a node that was killed during a flush. It
+    /// only saves work: two nodes that flush at once do no harm.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Duration::from_millis(100));
         self
     }
 
-    /// Who hears of [`Event::Flushed`](crate::Event::Flushed) and [`Event::FlushFailed`](crate::Event::FlushFailed).
+    /// Sets the observer of [`Event::Flushed`](crate::Event::Flushed) and
+    /// [`Event::FlushFailed`](crate::Event::FlushFailed).
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// The pause after so many failures in a row.
+    /// Returns the pause after this number of failures in a row.
     pub(super) fn pause(&self, failures: u32) -> Duration {
         let (first, longest) = self.pauses;
         first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(longest)

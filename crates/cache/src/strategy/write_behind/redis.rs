@@ -1,4 +1,4 @@
-//! What waits in Redis. All keys of a name share a slot, so that each step is one script.
+//! Pending writes in Redis. All keys of a name share a slot, so that each step is one script.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,22 +16,21 @@ use super::turn::Turn;
 use crate::codec::{Codec, CodecError, versioned};
 use crate::key::Key;
 
-/// Most bytes that one step reads, unless a single value has more.
+/// Maximum number of bytes of one step, unless a single value has more.
 const STEP: usize = 256 << 10;
-/// How long a replica may take to confirm. The connection of the client stands still meanwhile.
+/// How long a replica may take to confirm. It blocks the client's connection meanwhile.
 const CONFIRMED: Duration = Duration::from_millis(200);
 
-/// Why what waits in Redis did not go to the sink.
+/// Reason why pending writes in Redis did not go to the sink.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
-    /// No replica has confirmed yet that these increments were taken. One that becomes primary now
-    /// would have them taken again.
+    /// No replica has confirmed these increments: a new primary would have them taken again.
     #[error("no replica confirmed in time that a batch was taken, so it was not added to the store yet")]
     NotReplicated,
     /// Some of a batch has names that are not keys. It was put aside.
     #[error("{count} waiting increments have no key that can be read, and were put aside: {reason}")]
     PutAside { count: usize, reason: CodecError },
-    /// Some of what waits has a form that this process can't read. It is kept for others.
+    /// Some pending writes have a form that this process cannot read. They are kept for others.
     #[error("{count} waiting writes can't be read by this process and wait on: {reason}")]
     Unreadable { count: usize, reason: CodecError },
 }
@@ -73,7 +72,7 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
         oldest: Script::new("write-behind oldest", include_str!("lua/oldest.lua")).idempotent(),
         settle: Script::new("write-behind settle", include_str!("lua/settle.lua")).idempotent().allow_oom(),
         defer: Script::timed("write-behind defer", include_str!("lua/defer.lua"), clock).idempotent().allow_oom(),
-        // What waits is copied for a while, at most one batch of it, and gone afterwards.
+        // The copy of a batch exists for a short time, and there is at most one.
         take: Script::timed("write-behind take", &of_batch(include_str!("lua/take.lua")), clock)
             .idempotent()
             .allow_oom(),
@@ -85,7 +84,7 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
     }
 });
 
-/// Where the writes of one name wait.
+/// Location of the pending writes of one name.
 pub(super) struct Place {
     client: Client,
     group: KeyGroup,
@@ -235,7 +234,7 @@ pub(super) struct RedisIncrements {
     limit: usize,
     /// The highest number that this process has seen.
     floor: AtomicU64,
-    /// Whether a replica followed when a batch was last taken.
+    /// Whether there was a replica when a batch was last taken.
     has_replicas: AtomicBool,
 }
 
@@ -245,8 +244,8 @@ impl RedisIncrements {
         Self { place, stream, limit, floor: AtomicU64::new(0), has_replicas: AtomicBool::new(false) }
     }
 
-    /// Takes a batch, or finds the one that was taken. If a replica follows, makes sure that it has
-    /// the batch. Otherwise a replica that becomes primary right after it would hold these sums
+    /// Takes a batch, or finds the one that was taken. If there is a replica, makes sure that it
+    /// has the batch. Otherwise a replica that becomes primary right after it would hold these sums
     /// again, and give them another number.
     async fn take_for_good(&self, count: usize) -> Result<[Value; 2], FlushError> {
         let names = ["sums", "order", "clock"].map(|name| self.place.group.key(name));
@@ -267,7 +266,7 @@ impl RedisIncrements {
             if had_replicas {
                 return Err(Unfit::NotReplicated.into());
             }
-            // Now it is known that one follows; the same batch is taken again.
+            // Now a replica is known to follow; the same batch is taken again.
         }
     }
 }
@@ -338,7 +337,7 @@ impl PendingIncrements for RedisIncrements {
     }
 }
 
-/// The first values of an array.
+/// Returns the first values of an array.
 fn some_of<const N: usize>(reply: Value) -> Result<[Value; N], Error> {
     let mut values = reply.into_array()?.into_iter();
     Ok(std::array::from_fn(|_| values.next().unwrap_or(Value::Nil)))

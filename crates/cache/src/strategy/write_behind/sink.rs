@@ -1,4 +1,4 @@
-//! What the program brings: how a batch is written to its store.
+//! Interfaces that the program implements: how a batch is written to its store.
 
 use std::error::Error;
 use std::future::Future;
@@ -9,8 +9,8 @@ use crate::key::Key;
 ///
 /// # What it must do
 ///
-/// - Write a value only where the store's version of that key is **lower**. A batch may come twice, and one that a suspended node still
-///   held may come after a later one. With SQL a column does it:
+/// - Write a value only if the store's version of that key is **lower**. A batch may come twice,
+///   and one that a suspended node still held may come after a later one. With SQL, use a column:
 ///
 ///   ```sql
 ///   INSERT INTO profile (id, body, version) VALUES ($1, $2, $3)
@@ -18,30 +18,35 @@ use crate::key::Key;
 ///   WHERE profile.version < excluded.version
 ///   ```
 ///
-///   To delete is to write too: let `V` be an `Option`, and keep the row with its version for longer than a write may wait.
-/// - Return `Ok` only when all of it is written or refused for its version, for good (committed). An error means that the whole batch comes again.
-/// - Return `Ok` for what can never be written, after having put it aside: a write that fails for ever holds up all others.
+///   A deletion is a write too: let `V` be an `Option`, and keep the row with its version for
+///   longer than a write may be pending.
+/// - Return `Ok` only if the whole batch is committed, or refused for its version. After an error
+///   the whole batch comes again.
+/// - Return `Ok` for a write that can never succeed, after storing it elsewhere. A write that
+///   always fails blocks all others.
 ///
-/// A write to the same rows past the write-behind must raise the version too, or the next flush does not see it.
+/// A write to the same rows that bypasses the write-behind must raise the version too. Otherwise
+/// the next flush does not see it.
 pub trait ValueSink<V>: Send + Sync + 'static {
-    /// Why a batch could not be written.
+    /// Reason why a batch could not be written.
     type Error: Into<Box<dyn Error + Send + Sync>>;
 
-    /// Writes a batch: one write a key, those that have waited longest first. May be dropped half-way when it takes too long.
+    /// Writes a batch: one write per key, longest pending first. Dropped if it takes too long.
     fn write(&self, writes: &[ValueWrite<V>]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
-/// A value that waited.
+/// A pending value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ValueWrite<V> {
-    /// Where it belongs.
+    /// Key of the value.
     pub key: Key,
-    /// The last value that was written.
+    /// The last written value.
     pub value: V,
-    /// Higher than that of every earlier write of this name: microseconds since 1970, or one more than the last. Below 2^53.
+    /// Version, higher than that of every earlier write of this name: microseconds since 1970, or
+    /// one more than the last. Below 2^53.
     ///
-    /// In memory by this process's clock: between processes that write the same key, the later clock wins.
+    /// In memory it is from this process's clock: of several writers, the later clock wins.
     pub version: u64,
 }
 
@@ -49,8 +54,9 @@ pub struct ValueWrite<V> {
 ///
 /// # What it must do
 ///
-/// - Add a batch only where the store's number of its stream is **lower**, and keep that number in the same transaction. A batch may
-///   come twice, but always under its number and with the same content, and never before the one with the lower number is done:
+/// - Add a batch only if the store's number of its stream is **lower**, and store the new number in
+///   the same transaction. A batch may come twice, but always under its number and with the same
+///   content, and never before the one with the lower number is done:
 ///
 ///   ```sql
 ///   -- CREATE TABLE increments_done (stream TEXT PRIMARY KEY, number BIGINT NOT NULL)
@@ -63,13 +69,13 @@ pub struct ValueWrite<V> {
 ///   ```
 ///
 ///   The row's lock makes two nodes that try at once wait for one another.
-/// - Return `Ok` only when that transaction is committed, or found the number there. After an error, a lost connection at the commit
-///   included, the same batch comes again.
+/// - Return `Ok` only if that transaction is committed, or found the number there. After an error,
+///   including a lost connection at the commit, the same batch comes again.
 pub trait IncrementSink: Send + Sync + 'static {
-    /// Why a batch could not be added.
+    /// Reason why a batch could not be added.
     type Error: Into<Box<dyn Error + Send + Sync>>;
 
-    /// Adds a batch, once. May be dropped half-way when it takes too long.
+    /// Adds a batch, once. May be dropped half-way if it takes too long.
     fn add(&self, batch: &IncrementBatch) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
@@ -77,16 +83,17 @@ pub trait IncrementSink: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IncrementBatch {
-    /// Whose batches are numbered together. On Redis the name of the options; in memory that and a random number of the process,
-    /// so that the store's rows of processes that are gone may be deleted.
+    /// Stream whose batches are numbered together. On Redis it is the name of the options. In
+    /// memory it also has a random number of the process, so that the store's rows of processes
+    /// that have ended may be deleted.
     pub stream: String,
-    /// Higher than that of every earlier batch of the stream. Below 2^53.
+    /// Number, higher than that of every earlier batch of the stream. Below 2^53.
     pub number: u64,
-    /// One a key.
+    /// One increment per key.
     pub increments: Vec<Increment>,
 }
 
-/// What is to be added to one key.
+/// Increment of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Increment {

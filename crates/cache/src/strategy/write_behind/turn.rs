@@ -1,5 +1,4 @@
-//! Turns to flush: one process flushes at a time, so that no work is done twice. Nothing depends
-//! on it.
+//! Turns to flush: one process at a time, so that no work is done twice. Nothing depends on it.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ pub(super) struct Turn {
     pub(super) lease: Duration,
 }
 
-/// The turn while this process has it. Dropped, it is given back in the background.
+/// The turn of this process. If it is dropped, it is given back in the background.
 pub(super) struct Held {
     /// `None` if the server was full and took no lock.
     mutex: Option<(Mutex, Duration)>,
@@ -25,7 +24,7 @@ impl Turn {
     pub(super) async fn begin(&self) -> Result<Option<Held>, WriteBehindError> {
         match Mutex::try_acquire(&self.client, &self.key, &Mutex::token(), self.lease).await {
             Ok(mutex) => Ok(mutex.map(|mutex| Held { mutex: Some((mutex, self.lease)) })),
-            // A flush frees what a full server needs, and is right without its turn.
+            // A flush frees memory on a full server, and is correct without its turn.
             Err(error) if error.is_full() => Ok(Some(Held { mutex: None })),
             Err(error) => Err(error.into()),
         }
@@ -44,7 +43,7 @@ impl Held {
     /// Gives the turn to the next process.
     pub(super) async fn end(mut self) {
         if let Some((mutex, _)) = self.mutex.take() {
-            // Where Redis can't be told, it expires.
+            // If Redis cannot be reached, it expires.
             let _ = mutex.release().await;
         }
     }

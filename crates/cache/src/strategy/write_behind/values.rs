@@ -84,20 +84,18 @@ pub struct WriteBehind<V> {
     tags: Option<TagsOf<V>>,
 }
 
-/// A write that was taken.
+/// An accepted write.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accepted {
-    /// The version under which the sink gets it, if no later write of the key takes its place.
+    /// Version under which the sink gets it, unless a later write of the key replaces it.
     pub version: u64,
-    /// Invalidation that the cache's L2 has not received. Until it has, other processes may read
-    /// the earlier value.
+    /// Invalidation that the cache's L2 has not received: others may still read the old value.
     pub owed: Option<Owed>,
 }
 
 impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
-    /// Writes wait in the memory of this process. Those of the last interval are lost if it is
-    /// killed.
+    /// Writes wait in this process's memory. If it is killed, the last interval is lost.
     ///
     /// # Panics
     ///
@@ -107,8 +105,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         Self::start(values, pending, sink, None, options)
     }
 
-    /// Writes wait in Redis in the form of `codec`, for all processes that use the same keyspace
-    /// and name.
+    /// Writes wait in Redis, encoded by `codec`, for all processes with this keyspace and name.
     ///
     /// # Errors
     ///
@@ -146,15 +143,14 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         Self { values, pending, engine, tags: None }
     }
 
-    /// Tags that a waiting value gets when a read caches it, none by default. Use the tags of the
-    /// loader.
+    /// Sets the tags of a pending value that a read caches, none by default. Use the loader's.
     #[must_use]
     pub fn tags(mut self, tags: impl Fn(&Key, &V) -> Vec<Tag> + Send + Sync + 'static) -> Self {
         self.tags = Some(Arc::new(tags));
         self
     }
 
-    /// Takes a value, in place of any that waits under the key.
+    /// Accepts a value, in place of any pending one of the key.
     ///
     /// A cancelled call continues in the background. Two writes of a key are ordered by when they
     /// were taken, on all nodes. The cache keeps neither value, so their answers may come in any
@@ -162,11 +158,12 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError`]: nothing was taken, unless it says that nobody knows.
+    /// [`WriteBehindError`]: the value was not accepted, unless the error says that the outcome is
+    /// unknown.
     pub async fn write(&self, key: &Key, value: V) -> Result<Accepted, WriteBehindError> {
         let admitted = self.engine.admit()?;
         let (this, key) = (self.clone(), key.clone());
-        // In a task of its own, so that a caller who leaves can't leave the old value in the cache.
+        // In its own task, so that a caller that leaves cannot leave the old value cached.
         let written = tokio::spawn(async move {
             let written = this.write_to_end(&key, value).await;
             drop(admitted);
@@ -184,7 +181,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
             }
             Err(error) => {
                 if error.may_have_run() {
-                    // What the cache can't tell others of that, it keeps.
+                    // If the cache cannot notify others of it, the invalidation is owed.
                     let _ = self.values.remove(key).await;
                 }
                 Err(error)
@@ -192,21 +189,21 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         }
     }
 
-    /// The value that waits under the key, if any.
+    /// Returns the pending value of the key, if any.
     ///
     /// # Errors
     ///
-    /// [`WriteBehindError`] when Redis can't be asked.
+    /// [`WriteBehindError`] if Redis cannot be reached.
     pub async fn pending(&self, key: &Key) -> Result<Option<V>, WriteBehindError> {
         self.pending.get(key).await
     }
 
-    /// Returns the value under the key: the cached one, else the waiting one, else the loader's.
+    /// Returns the value under the key: the cached one, else the pending one, else the loader's.
     /// Apart from that it is like [`TypedCache::get_or_load`].
     ///
     /// # Errors
     ///
-    /// [`LoadError`]. Its loader error tells whether the loader failed or the waiting writes could
+    /// [`LoadError`]. Its loader error states whether the loader failed or the pending writes could
     /// not be read.
     pub async fn get_or_load<E, F, Fut>(
         &self,
@@ -224,38 +221,36 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
                 let tags = tags.map(|tags| tags(&wanted, &value)).unwrap_or_default();
                 Ok(Fill::new(value).tags(tags))
             }
-            // Flushed meanwhile means that the store has it.
+            // If it was flushed meanwhile, the store has it.
             None => loader().await.map_err(WriteBehindReadError::Loader),
         };
         self.values.get_or_load(key, load).await
     }
 
-    /// Flushes now, for at most `within`. When it returns, the store has everything that waited at
-    /// the call.
+    /// Flushes now, for at most `within`. When it returns, the store has all that was pending.
     ///
     /// # Errors
     ///
-    /// [`NotFlushed`] when the time was too short or the sink fails.
+    /// [`NotFlushed`] if the time was too short or the sink fails.
     pub async fn flush(&self, within: Duration) -> Result<(), NotFlushed> {
         self.engine.flush(within).await
     }
 
-    /// Takes no more writes from this process, flushes what waits, and ends. May be called again
-    /// after a failure.
+    /// Refuses new writes, flushes the pending ones, and ends. May be repeated after a failure.
     ///
     /// # Errors
     ///
-    /// [`NotFlushed`] as [`flush`](Self::flush).
+    /// [`NotFlushed`] as in [`flush`](Self::flush).
     pub async fn shut_down(&self, within: Duration) -> Result<(), NotFlushed> {
         self.engine.shut_down(within).await
     }
 
-    /// What waits, and what was done. Asks Redis where the writes wait there.
+    /// Returns pending writes and counters. Queries Redis if the writes are there.
     pub async fn status(&self) -> WriteBehindStatus {
         self.engine.status().await
     }
 
-    /// The cache through which reads go.
+    /// Returns the cache through which reads go.
     pub fn values(&self) -> &TypedCache<V> {
         &self.values
     }
@@ -304,7 +299,7 @@ impl<V: Send + Sync + 'static, S: ValueSink<V>> Batches for ValueBatches<V, S> {
             }
             self.pending.settle(&writes).await?;
         }
-        // Only now: what can be written is.
+        // Only now, after the readable writes were written.
         oldest.unreadable.map_or(Ok(()), Err)?;
         Ok(Flushed { writes: writes.len(), more: oldest.more })
     }

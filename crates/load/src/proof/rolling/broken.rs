@@ -51,9 +51,9 @@ async fn answer(mut connection: TcpStream, count: Arc<AtomicUsize>) {
     let mut request = vec![0; REQUEST];
     let Ok(1..) = connection.read(&mut request).await else { return };
     count.fetch_add(1, Ordering::Relaxed);
-    // A client that has gone needs no answer.
+    // A client that has disconnected needs no answer.
     let _ = connection.write_all(ANSWER).await;
     let _ = connection.shutdown().await;
-    // What is left of the request is read, so that the client gets to see the answer.
+    // The rest of the request is read, so that the client sees the answer.
     while matches!(connection.read(&mut request).await, Ok(1..)) {}
 }

@@ -14,7 +14,7 @@ fn imports(texts: &[(&str, &str)]) -> Vec<String> {
     found
 }
 
-/// What `a` imports in a crate with `b`, `b/c`, `b/e` and `d`.
+/// Returns the imports of `a` in a crate with `b`, `b/c`, `b/e` and `d`.
 ///
 /// `lib` re-exports `Two` and `Four`.
 fn of_a(text: &str) -> Vec<String> {

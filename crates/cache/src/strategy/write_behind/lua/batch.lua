@@ -1,16 +1,16 @@
--- The batch of increments that is on its way to the store. In front of the scripts that know of it.
+-- The batch of increments that is being written to the store. Prepended to the scripts that use it.
 --
--- KEYS[1] sums: HASH key -> what the store may not have yet, the batch included; the field '' holds the batch, packed:
--- its number, key, sum, key, sum …
+-- KEYS[1] sums: HASH key -> what the store may not have yet, the batch included. The field '' holds
+-- the batch, packed: its number, key, sum, key, sum …
 --
--- So one HSET settles a batch: it takes the sums of the batch off and forgets the batch. Where the append-only file is
--- torn, that has happened or has not.
+-- So one HSET settles a batch: it subtracts the sums of the batch and deletes the batch. If the
+-- append-only file is torn, that has happened as a whole or not at all.
 local function batch()
   local packed = redis.call('HGET', KEYS[1], '')
   if packed and packed ~= '' then return cmsgpack.unpack(packed) end
 end
 
--- A number of up to 64 bits as its sign, its last nine digits and those in front of them.
+-- A number of up to 64 bits as its sign, its last nine digits and those before them.
 local function halves(text)
   local minus, digits = string.match(text, '^(-?)(%d+)$')
   if not digits then return 0, 0 end

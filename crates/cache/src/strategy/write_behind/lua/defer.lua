@@ -1,4 +1,4 @@
--- Puts keys behind all others, since their values can't be read by the process that asks.
+-- Moves keys behind all others, because the calling process cannot read their values.
 -- KEYS[1] order
 -- ARGV keys
 -- Returns 1.

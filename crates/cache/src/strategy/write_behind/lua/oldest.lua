@@ -1,8 +1,9 @@
--- The values that have waited longest. They wait on. A key without a value, which a torn append-only file can leave, is removed
--- from the order.
+-- The values that have been pending longest. They stay pending. A key without a value, which a torn
+-- append-only file can leave, is removed from the order.
 -- KEYS[1] values, KEYS[2] order
--- ARGV[1] how many at most, ARGV[2] how many bytes, which one value alone may exceed
--- Returns {{key, value, key, value …}, whether more wait}.
+-- ARGV[1] maximum number of values, ARGV[2] maximum number of bytes, which a single value may
+-- exceed
+-- Returns {{key, value, key, value …}, whether more are pending}.
 local found, bytes, keys = {}, 0
 repeat
   keys = redis.call('ZRANGE', KEYS[2], 0, ARGV[1] - 1)

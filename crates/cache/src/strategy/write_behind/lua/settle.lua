@@ -1,7 +1,7 @@
--- Forgets values that were written to the store, unless a later write has taken their place.
+-- Deletes values that were written to the store, unless a later write has replaced them.
 -- KEYS[1] values, KEYS[2] order, KEYS[3] bytes of all values
 -- ARGV key, version, key, version …
--- Returns how many were forgotten.
+-- Returns how many were deleted.
 local forgotten, bytes = 0, 0
 for i = 1, #ARGV, 2 do
   local value = redis.call('HGET', KEYS[1], ARGV[i])
@@ -13,7 +13,7 @@ for i = 1, #ARGV, 2 do
   end
 end
 local left = tonumber(redis.call('GET', KEYS[3]) or '0') - bytes
--- Below zero: values of a build that didn't count, or that a torn append-only file has brought back.
+-- Negative: values of a build that did not count, or that a torn append-only file has brought back.
 if redis.call('EXISTS', KEYS[1]) == 0 or left < 0 then
   redis.call('DEL', KEYS[3])
 elseif bytes > 0 then

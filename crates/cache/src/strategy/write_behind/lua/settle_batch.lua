@@ -1,7 +1,7 @@
--- Forgets the batch that was added to the store, and puts aside what could not be read in it.
--- KEYS[1] sums, KEYS[2] order, KEYS[3] what was put aside
+-- Deletes the batch that was added to the store, and puts its unreadable increments aside.
+-- KEYS[1] sums, KEYS[2] order, KEYS[3] unreadable increments
 -- ARGV[1] its number, then the keys that could not be read
--- Returns 1 when it was there, 0 when it was settled before.
+-- Returns 1 if it was there, 0 if it was settled before.
 local taken = batch()
 if not taken or taken[1] ~= ARGV[1] then
   return 0
@@ -15,8 +15,8 @@ for i = 2, #taken, 2 do
   if rest == '0' then
     gone[#gone + 1] = key
   else
-    -- Behind the keys that waited when the batch was taken: a key that is always counted must not
-    -- hold them up.
+    -- Behind the keys that were pending when the batch was taken: a key that is always counted must
+    -- not delay them.
     redis.call('ZADD', KEYS[2], 'XX', taken[1], key)
   end
 end

@@ -1,8 +1,9 @@
--- The batch that is on its way to the store: the one that was taken and not settled, else a new one of the oldest sums. It never
--- changes again, and the next one is taken when it is settled.
+-- The batch that is being written to the store: the one that was taken and not settled, else a new
+-- one of the oldest sums. It never changes again, and the next one is taken when it is settled.
 -- KEYS[1] sums, KEYS[2] order, KEYS[3] last number
--- ARGV[1] most keys in a batch, ARGV[2] a number that was given before
--- Returns {the batch, whether more wait, replicas that follow}; the batch is key, sum, key, sum …, with its number under the empty key.
+-- ARGV[1] maximum number of keys in a batch, ARGV[2] a number that was given before
+-- Returns {the batch, whether more are pending, replicas that follow}; the batch is key, sum, key,
+-- sum …, with its number under the empty key.
 local taken, more = batch(), true
 if not taken then
   local full

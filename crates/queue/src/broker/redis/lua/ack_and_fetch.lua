@@ -16,7 +16,7 @@ if #odd > 0 then
     local number, id, run, result = unpack(ack)
     local entry = redis.call('HGET', K.lease, id)
     if entry and (entry == run or string.sub(entry, 1, #run + 1) == run .. ' ') then
-      -- Other jobs hang on it.
+      -- Other jobs depend on it.
       if result and not FULL then
         redis.call('HSET', K.result, id, result)
       end
@@ -62,7 +62,8 @@ local function give(id, delivery, ready_at, failures, checkpoint, envelope)
   end
 end
 
--- What this worker was given by a reply that it never saw. It counts from now. Returns whether that is all.
+-- Hands over the jobs of a reply that this worker never received. Their time counts from now.
+-- Returns whether that is all.
 local function hand_over()
   local mine = ARGV[1] .. '-'
   local found = {}

@@ -1,15 +1,18 @@
--- Settles successes, then leases what is next by level, time and age. This first half does what is usual; where
--- something isn't, the second goes on from there.
--- ARGV  worker; most jobs; length of a lease in ms; number of this request;
+-- Settles successes, then leases the next jobs by level, time and age. This first half handles the
+-- usual case; the second half continues in any other.
+-- ARGV  worker; maximum number of jobs; length of a lease in ms; number of this request;
 --       count and numbers of earlier requests of this worker whose reply was lost;
---       for each run of successes of one fetch: "delivery nonce", count, 1 where results follow the ids; ids (and results)
--- Returns the time; "delivery nonce" of the jobs that are plain; one digit for each success (0 now, 1 before,
---         2 superseded), or nothing where all are settled now;
---         for each job, its id and envelope; before the envelope stands "|delivery failures ready_at|" where they aren't
---         1, 0 and the time at which it was enqueued;
---         1 where all that the lost replies gave is among them; 1 where a full server gives out no more jobs.
+--       for each run of successes of one fetch: "delivery nonce", count, 1 if results follow the
+--       ids; ids (and results)
+-- Returns the time; "delivery nonce" of the jobs that are plain; one digit for each success (0 now,
+--         1 before, 2 superseded), or nothing if all are settled now;
+--         for each job, its id and envelope; "|delivery failures ready_at|" precedes the envelope
+--         if they are not 1, 0 and the time at which it was enqueued;
+--         1 if all jobs of the lost replies are among them; 1 if a full server gives out no more
+--         jobs.
 local call = redis.call
--- A field of its own keeps the hash from being a small one, which the server would look through from the start.
+-- An extra field keeps the hash from being a small one, which the server would search from the
+-- start.
 local WIDE = string.rep('-', 65)
 local now = math.floor(now_us() / 1000)
 local stamp = string.format('%.0f', now)
@@ -25,7 +28,7 @@ if FULL then
   meta[7] = false
 end
 
--- What is not settled in bulk: {number, id, token, result}.
+-- Successes that are not settled in bulk: {number, id, token, result}.
 local odd = {}
 local acks, completed, done_length = 0, 0, 0
 local at = first_ack
@@ -75,7 +78,7 @@ while at <= #ARGV do
   end
   if #ids > 0 then
     if not meta[8] then
-      -- An older release counted all jobs that are done here.
+      -- An older release counted all completed jobs here.
       meta[8] = string.format('%.0f', (call('HGET', META, 'completed') or 0) - call('HLEN', ENDED))
       call('HSET', META, 'over', meta[8])
     end
@@ -85,8 +88,9 @@ while at <= #ARGV do
       pair = pair + 2
       ended[pair] = record
     end
-    -- A full server refuses the first write of a script, and lets the later ones pass. The first one takes memory,
-    -- whichever it is (of results, of `over`, of ended jobs or of leases): so a refusal changes nothing.
+    -- A full server refuses the first write of a script, and accepts the later ones. Each possible
+    -- first write (of results, of `over`, of ended jobs or of leases) takes memory, so a refusal
+    -- changes nothing.
     local new = call('HSET', ENDED, unpack(ended))
     if new ~= #ids then
       -- Some were named twice, or had ended before.
@@ -125,12 +129,13 @@ while at <= #ARGV do
   at = last + 1
 end
 if completed > 0 then
-  -- What is kept is trimmed exactly by upkeep, now and then; in between it grows no further than this.
+  -- Maintenance trims the kept jobs exactly, from time to time. In between they grow up to this
+  -- number only.
   local excess = meta[4] and done_length - meta[4] - 1000 or 0
   if excess > 0 and call('EXISTS', LOG) == 0 then
     local oldest = call('LRANGE', DONE, 0, (excess < 500 and excess or 500) - 1)
-    -- An id may be in the list twice, and counts once. A torn removal may have left the end of an earlier job of
-    -- the same id, and so the record is read, as many as fit into a step.
+    -- An id may be in the list twice, and counts once. A torn removal may have left the end of an
+    -- earlier job of the same id. So the records are read, as many as fit into a step.
     local old, stale, taken, ended = {}, {}, {}, call('HMGET', ENDED, unpack(oldest))
     local looked, bytes = 0, 0
     while looked < #oldest and bytes < 1048576 do
@@ -153,7 +158,7 @@ if completed > 0 then
       call('HDEL', STATE, unpack(old))
       call('HDEL', CHECKPOINT, unpack(old))
     end
-    -- The record goes before what says that its job has ended.
+    -- The record is deleted before the field that states the end of its job.
     if #old > 0 then
       call('HSET', META, 'over', string.format('%.0f', meta[8] + #old))
       call('HDEL', JOB, unpack(old))
@@ -169,8 +174,8 @@ end
 local reply, given = {}, 0
 local wants = meta[1] and meta[2] ~= '1' and need > 0
 
--- Whether work has added much to a full server since it was full. Not all that ends frees memory: dead jobs stay. Jobs
--- that are done are bounded by retention, and come on top.
+-- Whether work has added much to a full server since it was full. Not every ended job frees memory:
+-- dead jobs stay. Completed jobs are bounded by retention, and come on top.
 local function has_outgrown()
   local info = redis.pcall('INFO', 'memory')
   local used = type(info) == 'string' and string.match(info, 'used_memory:(%d+)')
@@ -181,7 +186,7 @@ local function has_outgrown()
   if not meta[9] then
     call('HSET', META, 'full_memory', string.format('%.0f', used))
   end
-  -- Buffers and scripts come and go, which counts for a small server.
+  -- Buffers and scripts come and go, which matters on a small server.
   return meta[9] and used > meta[9] + math.max(meta[9] * 0.05, 262144)
 end
 
@@ -189,14 +194,14 @@ local is_kept_back = FULL and wants and call('EXISTS', BACK, READY0, READY1, REA
   and has_outgrown()
 wants = wants and not is_kept_back
 
--- A server that takes a write is no longer full.
+-- A server that accepts a write is no longer full.
 local function forget_full()
   if meta[9] and not FULL and (given > 0 or completed > 0) then
     call('HDEL', META, 'full_memory')
   end
 end
 
--- How many may begin to run, by the settings of the queue.
+-- Number of jobs that may start, by the settings of the queue.
 local tokens, most_running, rate = math.huge, nil, nil
 if meta[5] then
   local limits = call('HMGET', META, 'max_running', 'rate_jobs', 'rate_per', 'full_at')
@@ -216,8 +221,8 @@ local function room_now()
 end
 local room = room_now()
 
--- Of ids at the front of a list: those that have no other place, each once, with their envelopes.
--- A torn append-only file leaves others there.
+-- Returns those ids at the front of a list that have no other place, each once, with their
+-- envelopes. A torn append-only file leaves others there.
 local function in_no_other_place(ids, envelopes, held, ended)
   local latest, cancelled = call('HMGET', LATEST, unpack(ids)), call('ZMSCORE', CANCELLED, unpack(ids))
   local kept, kept_envelopes, taken = {}, {}, {}
@@ -225,7 +230,7 @@ local function in_no_other_place(ids, envelopes, held, ended)
     local id, envelope = ids[nth], envelopes[nth]
     local is_free = envelope and not taken[id] and not held[nth] and not latest[nth]
     if is_free and (ended[nth] or cancelled[nth]) then
-      -- Of an earlier job of this id?
+      -- Belongs to an earlier job of this id?
       local created = tonumber(string.match(envelope, '^l?%d+ (%d+)') or 0)
       is_free = tonumber(string.match(ended[nth] or cancelled[nth], '^%d+')) < created
     end
@@ -307,7 +312,7 @@ if wants and ARGV[5] == '0' and #odd == 0 and call('EXISTS', BACK, TOMB) == 0 th
     end
   else
     call('LREM', WAKE, 0, 'r')
-    -- Whoever took the last tokens is at work, and so waits for no others.
+    -- The worker that took the last tokens is busy, and so does not wait for others.
     if rate and given == need and tokens <= need and call('EXISTS', READY0, READY1, READY2, READY3, READY4) > 0
       and not call('LPOS', WAKE, 'd') then
       call('RPUSH', WAKE, 'd')
@@ -315,7 +320,7 @@ if wants and ARGV[5] == '0' and #odd == 0 and call('EXISTS', BACK, TOMB) == 0 th
   end
 elseif meta[5] and completed > 0 and need == 0 and room > 0 and meta[2] ~= '1'
   and call('EXISTS', BACK, READY0, READY1, READY2, READY3, READY4) > 0 and not call('LPOS', WAKE, 'r') then
-  -- Somebody may be kept from ready jobs by those that ended.
+  -- A worker may be waiting for ready jobs that the ended ones blocked.
   call('RPUSH', WAKE, 'r')
 end
 
@@ -326,7 +331,7 @@ local function take_tokens(taken)
   end
 end
 
--- No lease ends before this time: what reclaim has to look at.
+-- No lease ends before this time, which reclaim checks.
 if given > 0 then
   if not meta[3] then
     call('HSET', LEASE, '', WIDE)

@@ -1,6 +1,7 @@
--- Records that a worker is alive. With a new one, some of those that were silent for long are forgotten.
+-- Records that a worker is alive. A new worker also causes the removal of some that have been
+-- silent for long.
 -- KEYS  workers
--- ARGV  worker; what it says of itself; how long a silent one is remembered, in ms
+-- ARGV  worker; its description of itself; how long a silent one is remembered, in ms
 local now = now_ms()
 if redis.call('HSET', K.workers, ARGV[1], whole(now) .. ' ' .. ARGV[2]) == 1 then
   local some = redis.call('HRANDFIELD', K.workers, 100, 'WITHVALUES')

@@ -1,5 +1,5 @@
--- Reads records, and returns the jobs that should be in a list: the only places that can't be
--- searched by id.
+-- Reads records, and returns the jobs that should be in a list, the only kind of place that cannot
+-- be searched by id.
 -- KEYS  as change
 -- ARGV  cursor
 -- Returns the next cursor; for each such job, its id and the list: "done" or the level.

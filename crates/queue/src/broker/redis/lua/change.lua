@@ -1,5 +1,6 @@
--- Cancels a job, or makes one ready that waits or has ended.
--- KEYS  meta, job, latest, state, lease, ended, back, tomb, delayed, dead, cancelled, wake, those of links, ready0 … ready4
+-- Cancels a job, or makes a waiting or ended one ready.
+-- KEYS  meta, job, latest, state, lease, ended, back, tomb, delayed, dead, cancelled, wake, those
+--       of links, ready0 … ready4
 -- ARGV  id; cancel or retry
 -- Returns applied, requested, missing, or the state that does not allow it.
 local id = ARGV[1]

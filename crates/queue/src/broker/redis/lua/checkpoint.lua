@@ -1,8 +1,8 @@
--- Stores what a job's next run should go on from.
+-- Stores the point from which a job's next run should continue. A full server keeps the old
+-- checkpoint if the new one is longer, and counts the new one as dropped.
 -- KEYS  meta, lease, checkpoint
 -- ARGV  id, "delivery nonce", text
--- A full server keeps the one before, if the new one is longer, and counts the new one as dropped.
--- Returns 1 where the lease is held, else 0.
+-- Returns 1 if the lease is held, else 0.
 if not held_by(ARGV[1], ARGV[2]) then
   return 0
 end

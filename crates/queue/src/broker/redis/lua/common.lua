@@ -1,33 +1,39 @@
--- What the scripts of one partition share. In front of it stand now_us() and K, the declared keys by name.
+-- Shared code of the scripts of one partition. now_us() and K, the declared keys by name, precede
+-- it.
 --
--- job     id -> "[l]base created[/run_at] nth level[extras] version max_attempts timeout_ms kind payload"   never changes;
---               base + nth is the running number seq, the l says that other jobs hang on this one
--- lease   id -> "delivery nonce[ until ready_at[ l]]"   the jobs that are at workers. The nonce is
---               "worker-request-started-length"; until, where it isn't 0, replaces started + length
--- ended   id -> "ended delivery nonce"   the jobs that are done; done lists their ids as they ended
--- latest  id -> "delivery nonce"   of jobs whose lease ended otherwise; nonce "-": it was taken away
--- state   id -> MessagePack of failures, lost, furthest, cancel, history, percent, message, note, run_at
--- ready:L id, jobs as enqueued;  back "seq.level.id" -> level * LEVEL + ready since, those that came back
+-- job     id -> "[l]base created[/run_at] nth level[extras] version max_attempts timeout_ms kind
+--               payload"   never changes; base + nth is the running number seq, the l marks a job
+--               on which other jobs depend
+-- lease   id -> "delivery nonce[ until ready_at[ l]]"   the jobs at workers. The nonce is
+--               "worker-request-started-length"; until, if it is not 0, replaces started + length
+-- ended   id -> "ended delivery nonce"   the completed jobs; done lists their ids as they ended
+-- latest  id -> "delivery nonce"   of jobs whose lease ended otherwise; nonce "-": it was revoked
+-- state   id -> MessagePack of failures, lost, furthest, cancel, history, percent, message, note,
+--               run_at
+-- ready:L id, jobs as enqueued
+-- back    "seq.level.id" -> level * LEVEL + ready since, jobs that came back
 -- tomb    id -> "created seq", elements of ready:L whose job was cancelled
 -- waiting "seq.level.id" -> created, of jobs behind another one of their ordering key
--- lines   ordering key -> id of its active job;  behind  "key NUL seq.level.id", all of score 0, those that wait for it
+-- lines   ordering key -> id of its active job
+-- behind  "key NUL seq.level.id", all of score 0, the jobs that wait for the active one
 -- unique  unique key -> "id[ until]";  held  unique key -> until
 -- groups  "group total", "group done", "group dead", "group cancelled" -> count
 -- events  a stream; the field e is "time id what"
--- The extras of an envelope are JSON: o ordering key, u unique key, d what a duplicate does, h for how many ms the key is
--- held, g group; t, x and e are the workers' alone.
--- Times are whole milliseconds.
+-- The extras of an envelope are JSON: o ordering key, u unique key, d what a duplicate does, h for
+-- how many ms the key is held, g group. Only the workers use t, x and e. Times are whole
+-- milliseconds.
 --
--- A crash can tear a script's effects in the append-only file, so that after two restarts any
--- first part of them has run, beside later scripts that saw none of it. Therefore each script
--- writes a job's new place before it removes the old one, and writes totals as absolute values. Only
--- `seq`, which may skip numbers, the lines of a log, and `dropped`, which may count a drop twice, are
--- increments. A job in two places is resolved when it is met; the audit finds a job in none.
+-- A crash can tear a script's effects in the append-only file. After two restarts, any first part
+-- of them may have run, beside later scripts that saw none of it. Therefore each script writes a
+-- job's new place before it removes the old one, and writes totals as absolute values. Only three
+-- values are increments: `seq`, which may skip numbers, the lines of a log, and `dropped`, which
+-- may count a drop twice. A job in two places is resolved when a script meets it. The audit finds a
+-- job in none.
 local LEVEL = 281474976710656 -- 2^48, above any time
 local LAST_TIME = 253402300799999
 local CHUNK = 1000 -- unpack takes no more, and pairs stay together
--- As in standing.rs: bytes of the errors of a history kept as they came, and of each one before
--- those. A full server keeps less.
+-- As in standing.rs: bytes of the errors of a history that are kept unchanged, and of each one
+-- before those. A full server keeps less.
 local HISTORY, HISTORY_BYTES, HISTORY_LEAST = 32, 6144, 64
 if FULL then
   HISTORY, HISTORY_BYTES = 4, 256
@@ -43,27 +49,28 @@ local function now_ms()
   return math.floor(now_us() / 1000)
 end
 
--- The answer to whoever knows another layout than this queue's: nothing is touched. None where there is no queue yet.
+-- Answer to a client that expects another layout than this queue's: nothing is changed. None if
+-- there is no queue yet.
 local function refusal(layout)
   if layout and layout ~= LAYOUT then
     return redis.error_reply('LAYOUT ' .. layout .. ' of this queue is not ' .. LAYOUT)
   end
 end
 
--- Makes the queue. Nothing was leased before.
+-- Creates the queue. Nothing was leased before.
 local function make_queue(now)
   redis.call('HSET', K.meta, 'layout', LAYOUT, 'scripts', SCRIPTS, 'maintained', whole(now), 'reclaim_from', whole(now),
     'server', '', 'over', '0')
 end
 
--- Keeps an audit that goes on from other processes, unless its queue was deleted.
+-- Keeps an audit that continues from other processes, unless its queue was deleted.
 local function hold_audit(now)
   if redis.call('HEXISTS', K.meta, 'layout') == 1 then
     redis.call('HSET', K.meta, 'auditing', whole(now + AUDIT))
   end
 end
 
--- Runs a command that counts, on many arguments.
+-- Runs a command that counts, with many arguments.
 local function bulk(command, key, args)
   local total = 0
   for from = 1, #args, CHUNK do
@@ -72,7 +79,7 @@ local function bulk(command, key, args)
   return total
 end
 
--- Runs a command that answers each argument, on many.
+-- Runs a command that returns one reply per argument, with many.
 local function collect(command, key, args)
   if #args <= CHUNK then
     return #args > 0 and redis.call(command, key, unpack(args)) or {}
@@ -86,13 +93,13 @@ local function collect(command, key, args)
   return all
 end
 
--- The member of a waiting job: those of one time are ordered by age.
+-- The member of a waiting job: jobs of one time are ordered by age.
 local function place(seq, level, id)
   return string.format('%012.0f.%s.%s', seq, level, id)
 end
 
--- seq, created, run_at, level and extras of an envelope. One that somebody else wrote must not stop those around it: no
--- worker can read it, so that it ends among the dead.
+-- seq, created, run_at, level and extras of an envelope. A foreign envelope must not block its
+-- neighbours: no worker can read it, so its job ends among the dead.
 local function head(envelope)
   local base, created, run_at, nth, level, extras = string.match(envelope, '^l?(%d+) (%d+)/?(%d*) (%d+) ([0-4])(%S*) ')
   if not base then
@@ -101,7 +108,7 @@ local function head(envelope)
   return base + nth, tonumber(created), tonumber(run_at) or tonumber(created), level, extras
 end
 
--- What hangs on a job, or nothing.
+-- The links of a job, or nothing.
 local function links(envelope)
   if string.byte(envelope) ~= 108 then
     return nil
@@ -115,7 +122,7 @@ local function token_parts(token)
   return string.match(token, '^(%d+) (.-)%-%d+%-(%d+)%-(%d+)')
 end
 
--- What an entry of lease says. `token` is "delivery nonce".
+-- Fields of an entry of lease. `token` is "delivery nonce".
 local function read_lease(entry)
   local token, more = string.match(entry, '^(%d+ %S+)(.*)$')
   local until_ms, ready_at, mark = string.match(more, '^ (%d+) (%d+)(.*)$')
@@ -148,14 +155,15 @@ local function save_state(id, state)
   redis.call('HSET', K.state, id, cmsgpack.pack(state))
 end
 
--- At most one token of a kind waits: "r" for ready jobs, "d" where it is worth to look, as for an earlier due time.
+-- At most one token of a kind waits: "r" for ready jobs, "d" if a check is due, as for an earlier
+-- due time.
 local function wake(kind)
   if not redis.call('LPOS', K.wake, kind) then
     redis.call('RPUSH', K.wake, kind)
   end
 end
 
--- Where settings bound what may run, who waits looks for himself.
+-- If settings limit how many jobs may run, waiting workers check by themselves.
 local function wake_for_ready()
   local paused, limits = unpack(redis.call('HMGET', K.meta, 'paused', 'limits'))
   if paused ~= '1' then
@@ -168,7 +176,7 @@ local function make_ready(id, seq, level, since)
   wake_for_ready()
 end
 
--- Somebody may be kept from ready jobs by those that run.
+-- Running jobs may block a worker that waits for ready ones.
 local function wake_if_limited()
   if redis.call('HGET', K.meta, 'limits')
     and redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
@@ -176,7 +184,7 @@ local function wake_if_limited()
   end
 end
 
--- How many jobs are at workers, without the field that keeps the hash wide.
+-- Number of jobs at workers, without the field that keeps the hash wide.
 local function leased_count()
   return redis.call('HLEN', K.lease) - redis.call('HEXISTS', K.lease, '')
 end
@@ -186,8 +194,9 @@ local function add_to(key, field, count)
   redis.call('HSET', key, field, whole((redis.call('HGET', key, field) or 0) + count))
 end
 
--- Counts jobs that are done before their records go. All jobs done are these and those in `ended`,
--- so that one command ends a job and counts it. An older release counted all in `completed`.
+-- Counts completed jobs before their records are deleted. All completed jobs are these and those in
+-- `ended`, so that one command ends a job and counts it. An older release counted all in
+-- `completed`.
 local function count_over(jobs)
   local over = redis.call('HGET', K.meta, 'over')
   if not over or jobs > 0 then
@@ -196,8 +205,8 @@ local function count_over(jobs)
   end
 end
 
--- Whether a time, which may be followed by more, is that of a job's end. One from before the job
--- belongs to an earlier job of the same id.
+-- Whether a time, which may be followed by more, is that of a job's end. A time before the job was
+-- created belongs to an earlier job of the same id.
 local function is_end_of(at, envelope)
   local ended = at and tonumber(string.match(at, '^%d+'))
   return ended ~= nil and ended ~= false and ended >= tonumber(string.match(envelope, '^l?%d+ (%d+)') or 0)
@@ -213,7 +222,8 @@ local function tell(now, id, what)
   end
 end
 
--- Delays jobs given as pairs of due time and place, and tells who waits when one of them is the next due.
+-- Delays jobs given as pairs of due time and place. Wakes a waiting worker if one of them is the
+-- next due.
 local function delay_all(pairs_of_due)
   local first = redis.call('ZRANGE', K.delayed, 0, 0)[1]
   bulk('ZADD', K.delayed, pairs_of_due)
@@ -231,7 +241,7 @@ local function place_at(id, seq, level, due, now)
   end
 end
 
--- The first bytes of a text, not within a character.
+-- Returns the first bytes of a text, without cutting a character.
 local function cut(text, most)
   if #text <= most then
     return text
@@ -257,7 +267,7 @@ local function remember(state, started, now, failure)
   state.history = history
 end
 
--- For a token that holds no lease: 1 where it names the latest lease, 2 where it is superseded.
+-- For a token without a lease: 1 if it names the latest lease, 2 if it is superseded.
 local function unsettled(id, token)
   if not redis.call('HGET', K.lease, id) then
     local ended = redis.call('HGET', K.ended, id)

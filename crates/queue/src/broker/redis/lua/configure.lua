@@ -1,8 +1,8 @@
--- Sets what holds for all workers.
+-- Sets the settings for all workers.
 -- KEYS  meta, wake, back, ready0 … ready4
--- ARGV  the settings as JSON; this partition's share of the jobs that may run, or ""; of the rate: jobs, or "", and ms
---       for them; 1 to keep events
--- Returns 1 where the queue is new, else 0.
+-- ARGV  the settings as JSON; this partition's share of the jobs that may run, or ""; of the rate:
+--       jobs, or "", and ms for them; 1 to keep events
+-- Returns 1 if the queue is new, else 0.
 local is_new = redis.call('EXISTS', K.meta) == 0
 local now = now_ms()
 if is_new then
@@ -22,7 +22,7 @@ set('limits', (ARGV[2] ~= '' or ARGV[3] ~= '') and '1' or '')
 if ARGV[3] == '' then
   redis.call('HDEL', K.meta, 'rate_jobs', 'rate_per', 'full_at')
 elseif ARGV[3] ~= old[1] or ARGV[4] ~= old[2] then
-  -- The tokens stay, as far as they fit.
+  -- The tokens stay, up to the new limit.
   local jobs = tonumber(ARGV[3])
   local tokens = jobs
   if old[1] then

@@ -1,8 +1,8 @@
 -- Counts.
 -- KEYS  meta, job, lease, back, tomb, delayed, waiting, ended, dead, cancelled, ready0 … ready4
--- Returns nothing where there is no queue, else: ready, delayed, leased, done, dead, cancelled, age of the oldest ready job
--- in ms or nothing, paused, totals of completed, failed, retried, reclaimed, stale, waiting,
--- recovered, and dropped.
+-- Returns nothing if there is no queue, else: ready, delayed, leased, done, dead, cancelled, age of
+--         the oldest ready job in ms or nothing, paused, totals of completed, failed, retried,
+--         reclaimed, stale, waiting, recovered, and dropped.
 local meta = redis.call('HMGET', K.meta, 'layout', 'paused', 'completed', 'failed', 'retried', 'reclaimed', 'stale',
   'recovered', 'dropped', 'over')
 if not meta[1] then

@@ -1,7 +1,8 @@
 -- Cancels jobs that have not started: those next in line, then the delayed, then the waiting ones.
 -- KEYS  as change
--- ARGV  most jobs
--- Returns how many; 1 where more tombstones were met than one step skips, so that it is worth another one.
+-- ARGV  maximum number of jobs
+-- Returns how many; 1 if there were more tombstones than one step skips, so that another step is
+--         worth it.
 local now = now_ms()
 local left = tonumber(ARGV[1])
 local before = left
@@ -30,7 +31,7 @@ local function drain_set(set)
   return before_set > left
 end
 
--- Those that come forward behind one that went are next, also in a set that was empty before.
+-- Jobs that move up behind a cancelled one are next, also in a set that was empty before.
 local goes_on = left > 0
 while goes_on do
   local picked

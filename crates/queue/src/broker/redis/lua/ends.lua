@@ -1,4 +1,4 @@
--- What the end of a job means to others: those behind it, its unique key, its group.
+-- Effects of the end of a job: on the jobs behind it, its unique key, its group.
 
 -- Whether a job is the active one of its ordering key; else it waits.
 local function join_line(key, id, seq, level, created)
@@ -16,7 +16,7 @@ local function is_over(id, envelope)
     or is_end_of(redis.call('ZSCORE', K.cancelled, id), envelope)
 end
 
--- Makes a job ready or delayed that waited in its line, unless it is there already.
+-- Makes a job that waited in its line ready or delayed, unless it is there already.
 local function come_forward(id, envelope, member, now)
   if redis.call('HEXISTS', K.lease, id) == 1 or redis.call('ZSCORE', K.back, member)
     or redis.call('ZSCORE', K.delayed, member) then
@@ -58,8 +58,8 @@ local function leave_line(key, id, now)
   end
 end
 
--- A group that begins in this step. A job of that name which ends in the same step belonged to the
--- forgotten group, and is not counted.
+-- A group that begins in this step. A job of that name that ends in the same step belonged to the
+-- deleted group, and is not counted.
 local new_group
 
 -- `how` is done, dead or cancelled.
@@ -75,7 +75,7 @@ local function has_ended(id, envelope, how, now)
   if link.o then
     leave_line(link.o, id, now)
   end
-  -- Last, since a repetition counts again.
+  -- Last, because a repetition counts again.
   if link.g and link.g ~= new_group and redis.call('HEXISTS', K.groups, link.g .. ' total') == 1 then
     add_to(K.groups, link.g .. ' ' .. how, 1)
   end

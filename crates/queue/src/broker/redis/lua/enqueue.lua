@@ -1,7 +1,9 @@
--- Adds plain jobs of one priority that are due at once: the usual case, so it shares nothing and builds little.
+-- Adds plain jobs of one priority that are due at once. This is the usual case, so it shares
+-- nothing and builds little.
 -- KEYS  meta, job, wake, tomb, back, events, ready
 -- ARGV  level; ids, no two alike; for each of them the rest of its envelope
--- Returns 1 where the queue is new, else 0; one digit for each job (0 new, 1 known), or nothing where all are new.
+-- Returns 1 if the queue is new, else 0; one digit for each job (0 new, 1 known), or nothing if all
+--         are new.
 local call, floor = redis.call, math.floor
 local now = string.format('%.0f', floor(now_us() / 1000))
 local meta = call('HMGET', KEYS[1], 'layout', 'paused', 'events', 'limits')
@@ -48,7 +50,8 @@ for from = 2, count + 1, 500 do
       else
         digits[nth - 1] = '0'
         call('HSET', KEYS[2], id, head .. ARGV[nth + count])
-        -- While an element of a list is the tombstone of an earlier job of this id, the job waits elsewhere.
+        -- While an element of a list is the tombstone of an earlier job of this id, the job waits
+        -- elsewhere.
         if has_tombs and call('HEXISTS', KEYS[4], id) == 1 then
           local seq = base + string.match(ARGV[nth + count], '^%d+')
           call('ZADD', KEYS[5], string.format('%.0f', ARGV[1] * 281474976710656 + now),

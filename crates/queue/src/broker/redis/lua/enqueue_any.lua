@@ -1,8 +1,9 @@
 -- Adds jobs of any priority and due time.
 -- KEYS  meta, job, back, tomb, delayed, wake, events, ready0 … ready4
--- ARGV  for each job, no two ids alike: id; level, followed by "+delay" or "=due" where it isn't due at once; rest of the
---       envelope
--- Returns 1 where the queue is new, else 0; one digit for each job (0 new, 1 known), or nothing where all are new.
+-- ARGV  for each job, no two ids alike: id; level, followed by "+delay" or "=due" if it is not due
+--       at once; rest of the envelope
+-- Returns 1 if the queue is new, else 0; one digit for each job (0 new, 1 known), or nothing if all
+--         are new.
 local now = now_ms()
 local stamp = whole(now)
 local layout = redis.call('HGET', K.meta, 'layout')

@@ -1,9 +1,9 @@
 -- Adds jobs one after the other, some of which have a unique key, an ordering key or a group.
 -- KEYS  as change, and held
--- ARGV  for each job: id; level, followed by "+delay" or "=due" where it isn't due at once; rest of the
---       envelope; 1 where other jobs hang on it
--- Returns 1 where the queue is new, else 0; for each job: 0 new, 1 known, 2 and the id of the job that has its unique key,
---       3 and the id of the job that it replaces.
+-- ARGV  for each job: id; level, followed by "+delay" or "=due" if it is not due at once; rest of
+--       the envelope; 1 if other jobs depend on it
+-- Returns 1 if the queue is new, else 0; for each job: 0 new, 1 known, 2 and the id of the job that
+--         has its unique key, 3 and the id of the job that it replaces.
 local now = now_ms()
 local stamp = whole(now)
 local layout = redis.call('HGET', K.meta, 'layout')
@@ -83,10 +83,10 @@ local function add(id, when, rest, is_linked)
         if link.d == 'replace' then
           run_at = load_state(other).run_at or select(3, head(envelope))
           ready_at = where == 'ready' and tonumber(at) or nil
-          -- One that is overdue is promoted like others.
+          -- An overdue job is promoted like others.
           is_delayed = where == 'delayed' or (where == 'waiting' and run_at > now)
         end
-        -- Not into the list where the old job leaves a mark behind, see take_out().
+        -- Not into the list in which the old job leaves a mark, see take_out().
         is_behind = where == 'ready' and not is_first_in_list(other, envelope)
         replaced, replaced_in = envelope, where
       end
@@ -117,7 +117,7 @@ local function add(id, when, rest, is_linked)
     redis.call('RPUSH', K['ready' .. level], id)
     wake_for_ready()
   end
-  -- The job that it replaces goes last: a part of this step leaves one of the two.
+  -- The replaced job is removed last: a part of this step leaves one of the two.
   if replaced then
     local other = string.sub(answer, 2)
     give_up(other, replaced, 'replaced by ' .. id, now)

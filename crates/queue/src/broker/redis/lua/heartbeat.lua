@@ -1,7 +1,7 @@
 -- Extends leases.
 -- KEYS  lease, state
 -- ARGV  length of a lease in ms; for each lease: id, "delivery nonce"
--- Returns one digit for each lease: 0 extended, 1 extended and somebody wants it cancelled, 2 lost.
+-- Returns one digit for each lease: 0 extended, 1 extended and a cancellation is requested, 2 lost.
 local deadline = whole(math.min(now_ms() + ARGV[1], LAST_TIME))
 local ids = {}
 for at = 2, #ARGV, 2 do

@@ -1,7 +1,7 @@
 -- Reads one job.
 -- KEYS  job, latest, state, lease, back, delayed, ended, dead, cancelled, result
 -- ARGV  id
--- Returns what show() does, or nothing.
+-- Returns the result of show(), or nothing.
 local envelope = redis.call('HGET', K.job, ARGV[1])
 if not envelope then
   return false

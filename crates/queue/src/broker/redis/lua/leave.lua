@@ -1,5 +1,6 @@
--- Takes a job out of the place where it waits to start; `where` is what standing() said. Returns whether one that
--- replaces it would leave a tombstone in the list when its turn comes to be replaced: so it goes elsewhere.
+-- Removes a job from the place where it waits to start; `where` is the result of standing().
+-- Returns whether a job that replaces it would leave a tombstone in the list when it is replaced in
+-- turn. If so, it goes elsewhere.
 local function take_out(id, envelope, where)
   local seq, created, _, level = head(envelope)
   local member = place(seq, level, id)
@@ -11,7 +12,7 @@ local function take_out(id, envelope, where)
   elseif redis.call('ZREM', K.back, member) == 1 then
     return true
   else
-    -- Taking it out of a long list would take long: it stays, marked, unless it is the first.
+    -- Removal from a long list is slow. So the element stays, marked, unless it is the first.
     local list = K['ready' .. level]
     if redis.call('LINDEX', list, 0) ~= id then
       redis.call('HSET', K.tomb, id, whole(created) .. ' ' .. whole(seq))
@@ -29,7 +30,7 @@ local function take_out(id, envelope, where)
   end
 end
 
--- Cancels a job, which is then to be taken out of its place.
+-- Cancels a job, which must then be removed from its place.
 local function give_up(id, envelope, why, now)
   if why then
     local state = load_state(id)

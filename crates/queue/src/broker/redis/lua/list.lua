@@ -1,8 +1,8 @@
 -- Reads jobs of one state that a sorted set orders.
 -- KEYS  job, latest, state, result, and as `set` one of delayed, waiting, dead, cancelled
--- ARGV  state; "up" or "down"; where to begin, as a score or "(score", or "" for the first; how many of that score to
---       skip; most jobs
--- Returns what show() does, for each.
+-- ARGV  state; "up" or "down"; where to begin, as a score or "(score", or "" for the first; how
+--       many of that score to skip; maximum number of jobs
+-- Returns the result of show() for each.
 local where, from = ARGV[1], ARGV[3]
 local members
 if ARGV[2] == 'up' then

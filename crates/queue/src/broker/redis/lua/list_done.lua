@@ -1,7 +1,8 @@
--- Reads jobs that are done, the latest first.
+-- Reads completed jobs, the latest first.
 -- KEYS  job, latest, state, result, done, ended
--- ARGV  where to begin, as a time or "(time", or "" for the latest; how many of that time to skip; most jobs
--- Returns what show() does, for each.
+-- ARGV  where to begin, as a time or "(time", or "" for the latest; how many of that time to skip;
+--       maximum number of jobs
+-- Returns the result of show() for each.
 local from, skip, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function record(index)
@@ -14,7 +15,7 @@ local function record(index)
   return id, at, token
 end
 
--- The list is sorted by time: the number of those up to the place, or below it.
+-- The list is sorted by time: the number of jobs up to the place, or below it.
 local count = redis.call('LLEN', K.done)
 if from ~= '' then
   local is_open = string.sub(from, 1, 1) == '('

@@ -1,7 +1,8 @@
--- Reads jobs that are at workers, the next deadline first. Their number is that of the runs of all workers.
+-- Reads jobs at workers, the next deadline first. Their number is that of the runs of all workers.
 -- KEYS  job, latest, state, result, lease
--- ARGV  where to begin, as a deadline or "(deadline", or "" for the first; how many of that deadline to skip; most jobs
--- Returns what show() does, for each.
+-- ARGV  where to begin, as a deadline or "(deadline", or "" for the first; how many of that
+--       deadline to skip; maximum number of jobs
+-- Returns the result of show() for each.
 local from, skip, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local is_open = string.sub(from, 1, 1) == '('
 local bound = tonumber(is_open and string.sub(from, 2) or from) or -1

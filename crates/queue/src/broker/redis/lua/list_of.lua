@@ -1,5 +1,5 @@
--- The list in which a job should stand, "done" or its level; none where it has another place. A job
--- that is done may still have its lease, which reclaim removes.
+-- The list in which a job should be, "done" or its level; none if it has another place. A completed
+-- job may still have its lease, which reclaim removes.
 local function list_of(id, envelope)
   if is_end_of(redis.call('HGET', K.ended, id), envelope) then
     return 'done'

@@ -1,7 +1,7 @@
 -- Reads ready jobs, in the order in which they will be leased.
 -- KEYS  job, latest, state, result, back, tomb, ready0 … ready4
--- ARGV  the place to begin behind: level, ready since, age; most jobs
--- Returns what show() does, for each.
+-- ARGV  the place after which to begin: level, ready since, age; maximum number of jobs
+-- Returns the result of show() for each.
 local MOST_SKIPPED = 100000 -- tombstones passed by in one page
 local most = tonumber(ARGV[4])
 local jobs = {}
@@ -30,7 +30,7 @@ local function fresh(list, index)
   return { since = created, seq = seq, id = id, envelope = envelope }
 end
 
--- The first index behind the place. The list is sorted by age, and so by time.
+-- The first index after the place. The list is sorted by age, and so by time.
 local function first_fresh(list)
   local low, high = 0, redis.call('LLEN', list)
   while low < high do

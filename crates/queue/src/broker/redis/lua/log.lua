@@ -1,7 +1,8 @@
--- Adds lines to a job's log, a ring of fields: "id" counts the lines, "id#n" is "time delivery line".
+-- Adds lines to a job's log, a ring of fields: "id" counts the lines, "id#n" is "time delivery
+-- line".
 -- KEYS  meta, lease, log
 -- ARGV  id, "delivery nonce", lines
--- Returns 1 where the lease is held, else 0.
+-- Returns 1 if the lease is held, else 0.
 local id = ARGV[1]
 local run = held_by(id, ARGV[2])
 if not run then

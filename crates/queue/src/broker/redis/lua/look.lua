@@ -1,8 +1,9 @@
--- Tells whether there is something to lease or to promote. Gives back a token that nobody could use.
+-- Checks whether there are jobs to lease or to promote. Gives back a token that no worker could
+-- use. No tombstone stays at the front of a list, so that any job found is worth a fetch.
 -- KEYS  meta, lease, back, delayed, wake, ready0 … ready4
 -- ARGV  1 to give a token back
--- Returns 1 where jobs are ready, else 0; ms until the next delayed one is due or one may begin to run, or nothing.
--- No tombstone stays in front of a list, so that what is there is worth a fetch.
+-- Returns 1 if jobs are ready, else 0; ms until the next delayed one is due or one may begin to
+--         run, or nothing.
 local is_ready = redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0
 local due = redis.call('ZRANGE', K.delayed, 0, 0, 'WITHSCORES')[2]
 if not is_ready and not due then
@@ -29,7 +30,7 @@ if ARGV[1] == '1' then
   if is_ready then
     wake('r')
   end
-  -- Who waits keeps a timer only for what was due when he last looked.
+  -- A waiting worker keeps a timer only for the due time of its last check.
   if due then
     wake('d')
   end

@@ -1,5 +1,6 @@
 -- Settles leases that did not succeed.
--- KEYS  meta, lease, ended, latest, job, state, back, delayed, dead, cancelled, wake, those of links, ready0 … ready4
+-- KEYS  meta, lease, ended, latest, job, state, back, delayed, dead, cancelled, wake, those of
+--       links, ready0 … ready4
 -- ARGV  for each lease: id, "delivery nonce", action, delay in ms, text.
 --       Actions: retry, snooze (an empty text is no note), dead, release, discard
 -- Returns one digit for each lease: 0 now, 1 before, 2 superseded.
@@ -23,7 +24,7 @@ local function apply(id, token, run, action, delay, text)
   elseif action == 'discard' then
     state.note = text
   end
-  -- A job with a cancel request does not go back.
+  -- A job with a cancel request is not requeued.
   local set = action == 'dead' and 'dead' or action == 'discard' and 'cancelled' or nil
   if not set and state.cancel then
     state.note = 'cancelled while running'

@@ -1,7 +1,7 @@
--- What is next in line, as {id, ready_at, envelope}, up to `most`. Tombstones in the list are
--- skipped, a thousand in one call, and so are jobs that have another place. All stay in line until
--- leave_line_up(), which follows once the jobs that were picked have their new place. Records are read
--- one by one, and so many bytes of them at most. Returns also whether that, or what was skipped, ended it.
+-- Returns the next jobs in line, as {id, ready_at, envelope}, up to `most`. It skips tombstones in
+-- the list, a thousand in one call, and jobs that have another place. All stay in line until
+-- leave_line_up(), which follows once the picked jobs have their new place. Records are read one by
+-- one, up to MOST_READ bytes. Returns also whether that limit, or the skipped elements, ended it.
 local MOST_READ = 4194304
 local passed
 
@@ -25,7 +25,7 @@ local function next_in_line(most)
     return #picked < most and skipped < CHUNK and read < MOST_READ
   end
 
-  -- What is known of jobs beside their place in line and their record.
+  -- Known data of jobs besides their place in line and their record.
   local function facts(ids)
     return {
       ids = ids, envelope = {}, lease = collect('HMGET', K.lease, ids),
@@ -113,7 +113,7 @@ local function next_in_line(most)
       end
       at_list, at_back = at_list + from_list, at_back + from_back
     end
-    -- No tombstone stays in front, where it would pass for the oldest job.
+    -- No tombstone stays at the front, where it would count as the oldest job.
     while mixed and skipped < CHUNK do
       local front = redis.call('LINDEX', list, at_list)
       if not front or not is_tomb(front, redis.call('HEXISTS', K.tomb, front) == 1) then
@@ -128,7 +128,7 @@ local function next_in_line(most)
   return picked, skipped >= CHUNK or read >= MOST_READ
 end
 
--- Removes from the line what the last next_in_line() passed.
+-- Removes the elements that the last next_in_line() passed from the line.
 local function leave_line_up()
   for _, list in ipairs(passed.counts) do
     redis.call('LPOP', list[1], list[2])

@@ -1,3 +1,3 @@
--- Tells the time.
+-- Returns the time.
 -- KEYS  names
 return whole(now_ms())

@@ -1,7 +1,7 @@
--- Removes places whose job has no record, and what else is kept of such a job. Gives an ordering key
--- whose active job has ended to its next job.
+-- Removes places whose job has no record, and other data of such a job. Gives an ordering key whose
+-- active job has ended to its next job.
 -- KEYS  as change, and result, checkpoint, log
--- ARGV  place, or what else is kept; cursor
+-- ARGV  place, or the name of the other data; cursor
 -- Returns the next cursor; how many were removed.
 local name = ARGV[1]
 local now = now_ms()

@@ -1,7 +1,7 @@
 -- Stops or allows leasing.
 -- KEYS  meta, back, wake, ready0 … ready4
 -- ARGV  1 to stop, 0 to allow
--- Returns 1 where the queue is new, else 0.
+-- Returns 1 if the queue is new, else 0.
 local is_new = redis.call('EXISTS', K.meta) == 0
 if is_new then
   make_queue(now_ms())

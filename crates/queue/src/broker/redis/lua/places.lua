@@ -1,7 +1,7 @@
--- Where jobs stand that have not started, and how they leave there.
+-- Places of jobs that have not started, and how they leave them.
 
--- A job's state, the time that orders it there, and its latest token. A torn removal may have left
--- the end of an earlier job of this id.
+-- A job's state, the time that orders it in that state, and its latest token. A torn removal may
+-- have left the end of an earlier job of this id.
 local function standing(id, envelope)
   local entry = redis.call('HGET', K.lease, id)
   if entry then

@@ -1,8 +1,9 @@
--- Stores how far a leased job has come. A run that comes further than all before it forgets the leases lost.
--- A full server keeps the message before, if the new one is longer, and counts the new one.
+-- Stores the progress of a leased job. A run with more progress than all before it resets the count
+-- of lost leases. A full server keeps the old message if the new one is longer, and counts the new
+-- one.
 -- KEYS  meta, lease, state, events
 -- ARGV  id, "delivery nonce", percent, message
--- Returns 1 where the lease is held, else 0.
+-- Returns 1 if the lease is held, else 0.
 local id, percent = ARGV[1], tonumber(ARGV[3])
 if not held_by(id, ARGV[2]) then
   return 0

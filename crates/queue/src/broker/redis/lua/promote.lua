@@ -1,6 +1,6 @@
--- Makes delayed jobs ready whose time has come.
+-- Makes due delayed jobs ready.
 -- KEYS  meta, delayed, back, wake
--- ARGV  most jobs
+-- ARGV  maximum number of jobs
 -- Returns how many, and when the next one is due, or nothing.
 local due = redis.call('ZRANGE', K.delayed, '-inf', whole(now_ms()), 'BYSCORE', 'LIMIT', 0, ARGV[1], 'WITHSCORES')
 local places, ready = {}, {}

@@ -1,7 +1,7 @@
--- Writes or removes a document, if nobody has changed it.
+-- Writes or removes a document, unless it was changed.
 -- KEYS  collection, revision
--- ARGV  name; the revision expected, or "" for none; 1 to write, 0 to remove; body
--- Returns 1 where that was its revision, else 0.
+-- ARGV  name; the expected revision, or "" for none; 1 to write, 0 to remove; body
+-- Returns 1 if that was its revision, else 0.
 local stored = redis.call('HGET', K.collection, ARGV[1])
 if (stored and string.match(stored, '^%d+') or '') ~= ARGV[2] then
   return 0

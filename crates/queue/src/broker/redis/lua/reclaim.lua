@@ -1,10 +1,13 @@
--- Takes back leases that expired, unless their holders may not have had a chance to be heard: maintenance paused, the
--- clock jumped, or this is not the server, or not the start of it, that the last maintenance saw.
--- Also wakes who waits where jobs do too and no token says so: it may have died with the process that took it.
--- KEYS  meta, lease, ended, latest, job, state, back, delayed, dead, cancelled, wake, those of links, ready0 … ready4
--- ARGV  length of a lease in ms; gap that counts as a pause in ms; leases a job may lose; most jobs
--- Returns 1 where nothing was looked at, else 0; ids that are ready; dead; cancelled; ms until the next lease may run out,
---         or nothing; where the queue is to be audited, the server's history.
+-- Reclaims expired leases, unless their holders may not have had a chance to report: maintenance
+-- paused, the clock jumped, or this is another server, or another start of it, than the last
+-- maintenance saw. Also wakes waiting workers if jobs wait too and there is no token: it may have
+-- been lost with the process that took it.
+-- KEYS  meta, lease, ended, latest, job, state, back, delayed, dead, cancelled, wake, those of
+--       links, ready0 … ready4
+-- ARGV  length of a lease in ms; gap that counts as a pause in ms; leases a job may lose; maximum
+--       number of jobs
+-- Returns 1 if nothing was checked, else 0; ids that are ready; dead; cancelled; ms until the next
+--         lease may expire, or nothing; if the queue must be audited, the server's history.
 local LOOKS = 20000 -- leases looked at in one step
 local there = redis.call('EXISTS', K.meta, K.lease, K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4, K.delayed)
 if there == 0 then
@@ -18,8 +21,9 @@ if refused then
   return refused
 end
 
--- A restart and a failover begin a new history of replication. Where the server doesn't tell, the
--- other signs must do. A process that audits an earlier history keeps none from auditing this one.
+-- A restart and a failover begin a new history of replication. If the server does not report it,
+-- the other signs must do. A process that audits an earlier history does not keep others from
+-- auditing this one.
 local info = redis.pcall('INFO', 'replication')
 local this_server = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
 local audit = layout and this_server ~= '' and audited ~= this_server
@@ -29,13 +33,13 @@ if audit then
   redis.call('HSET', K.meta, 'auditing', whole(now + AUDIT), 'auditing_server', this_server)
 end
 
--- Nobody has to be heard where nothing is leased.
+-- If nothing is leased, no holder has to report.
 local function begin_anew(server)
   redis.call('HSET', K.meta, 'maintained', whole(now), 'reclaim_from', whole(now), 'server', server)
   return { 0, {}, {}, {}, false, audit }
 end
 
--- What an idle queue is asked most often.
+-- The usual check of an idle queue.
 if there == 1 then
   return begin_anew('')
 end
@@ -60,8 +64,9 @@ local is_elsewhere = server ~= '' and this_server ~= server
 local backward = last and now < last
 if not last or backward or now - last > tonumber(ARGV[2]) or is_elsewhere then
   from = longest
-  -- Elsewhere a cursor means nothing, and after a jump no time does. A torn file may also have kept
-  -- the begin of a look at leases without its end, and so a time at which none is looked for.
+  -- On another server a cursor means nothing, and after a jump no time does. A torn file may also
+  -- have kept the start of a walk over leases without its end, and so a time at which none is
+  -- searched.
   if cursor or is_elsewhere then
     cursor, soonest, expiry = nil, nil, whole(now)
     redis.call('HDEL', K.meta, 'scan', 'soonest')
@@ -70,7 +75,7 @@ if not last or backward or now - last > tonumber(ARGV[2]) or is_elsewhere then
 end
 redis.call('HSET', K.meta, 'maintained', whole(now), 'reclaim_from', whole(from), 'server', this_server)
 if backward then
-  -- As many as workers run at once.
+  -- As many as concurrent runs of workers.
   local entries = redis.call('HGETALL', K.lease)
   local cut = {}
   for at = 1, #entries, 2 do
@@ -81,7 +86,7 @@ if backward then
     end
   end
   bulk('HSET', K.lease, cut)
-  -- Also where none is cut: those that were renewed since the jump end before what is known.
+  -- Also if none is shortened: leases renewed since the jump end before the known time.
   expiry = whole(now)
   redis.call('HSET', K.meta, 'expiry', expiry)
 end
@@ -103,7 +108,7 @@ local function expire(id, run)
     redis.call('HDEL', K.lease, id)
     return
   end
-  -- Where a job has ended too, as a torn append-only file leaves it, the end holds.
+  -- If a job has ended too, as after a torn append-only file, the end holds.
   local ended = redis.call('HGET', K.ended, id)
   if is_end_of(ended, envelope) then
     if string.match(ended, '^%d+ (.*)$') == run.token then
@@ -151,8 +156,9 @@ local function expire(id, run)
   redis.call('HDEL', K.lease, id)
 end
 
--- No lease ends before `expiry`; once it has passed, all are looked at, some thousand in one step, and it is set anew.
--- What is leased while the look goes on may be missed by it: so `expiry` begins as never, and fetches lower it.
+-- No lease ends before `expiry`. Once it has passed, all leases are checked, some thousand per
+-- step, and it is set again. The walk may miss jobs that are leased meanwhile. So `expiry` begins
+-- as never, and fetches lower it.
 if not cursor then
   if expiry and now < tonumber(expiry) then
     return { 0, {}, {}, {}, next_in(), audit }

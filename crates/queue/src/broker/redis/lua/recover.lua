@@ -1,9 +1,9 @@
--- Puts jobs that have a record and no place back into the line, under a new lease number. A job
--- that is done goes back to the list of those, where retention finds it.
+-- Puts jobs that have a record and no place back into the line, under a new lease number. A
+-- completed job goes back to the list of completed jobs, where retention finds it.
 -- KEYS  as change, and done
--- ARGV  the server's history where the audit ends with this step, or ""; ids
--- Returns how many of the ids were looked at: a list is searched from one end to the other; how many
--- are in line again.
+-- ARGV  the server's history if the audit ends with this step, or ""; ids
+-- Returns how many of the ids were checked, because a list is searched from one end to the other;
+--         how many are in line again.
 local MOST_SEARCHED = 1000000 -- elements of lists, in one step
 local now = now_ms()
 local recovered, searched = 0, 0
@@ -35,7 +35,7 @@ for nth = 2, #ARGV do
   local envelope = redis.call('HGET', K.job, id)
   local list = envelope and list_of(id, envelope)
   if list == 'done' then
-    -- From its end: jobs whose end was torn are near it.
+    -- From its end: jobs with a torn end are near it.
     if not is_in(K.done, id, 'RANK', -1) then
       redis.call('LPUSH', K.done, id)
     end

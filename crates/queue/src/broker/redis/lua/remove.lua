@@ -1,9 +1,10 @@
--- Removes the oldest of finished jobs, record and all.
--- KEYS  meta, job, latest, state, result, checkpoint, log, done, ended, dead, cancelled, unique, held
--- ARGV  most jobs of each state; 1 where this is what is kept from now on; for each state: its name, the least age in ms,
---       how many may be kept, or "" for any
--- Returns how many went; 1 where there may be more, since jobs have logs, which take long to remove,
---       or large records.
+-- Removes the oldest finished jobs with their records.
+-- KEYS  meta, job, latest, state, result, checkpoint, log, done, ended, dead, cancelled, unique,
+--       held
+-- ARGV  maximum number of jobs of each state; 1 if this is the retention from now on; for each
+--       state: its name, the minimum age in ms, how many may be kept, or "" for any
+-- Returns how many were removed; 1 if there may be more, because jobs have logs, which are slow to
+--         remove, or large records.
 local MOST_LOGGED = 500
 local MOST_BYTES = 4194304 -- of records looked at in one step
 if redis.call('EXISTS', K.done, K.dead, K.cancelled, K.held) == 0 then
@@ -15,12 +16,13 @@ local removed, bytes = 0, 0
 local has_more = redis.call('EXISTS', K.result, K.latest, K.state, K.checkpoint) > 0
 local has_logs = redis.call('EXISTS', K.log) == 1
 
--- How many more may go in this step.
+-- Returns how many more may be removed in this step.
 local function at_most(count)
   return has_logs and math.max(math.min(count, MOST_LOGGED - removed), 0) or count
 end
 
--- The record goes after all that hangs on it, and before what says that its job has ended.
+-- The record is deleted after all data that belongs to it, and before the field that states the end
+-- of its job.
 local function forget(ids)
   if has_more then
     for _, hash in ipairs({ 'latest', 'state', 'result', 'checkpoint' }) do
@@ -42,7 +44,7 @@ local function forget(ids)
   removed = removed + #ids
 end
 
--- Looks at the first of these jobs, in the order given, as many as fit into a step. Returns how many;
+-- Checks the first of these jobs, in the given order, as many as fit into a step. Returns how many;
 -- those that have ended, each once; those whose record is gone or of a later job. A torn removal
 -- leaves the latter.
 local function sort_out(ids, ends)
@@ -70,7 +72,7 @@ local function remove(set, ids)
   removed = removed + #stale
 end
 
--- How many of the oldest that are done have ended by then.
+-- How many of the oldest completed jobs have ended by then.
 local function done_by(bound)
   local count = 0
   while count < most do

@@ -1,10 +1,11 @@
--- Removes finished jobs by id, record and all.
--- KEYS  meta, job, latest, state, result, checkpoint, log, done, ended, dead, cancelled, and those of standing()
+-- Removes finished jobs by id, with their records.
+-- KEYS  meta, job, latest, state, result, checkpoint, log, done, ended, dead, cancelled, and those
+--       of standing()
 -- ARGV  ids
 -- Returns for each: removed, missing, or the state that does not allow it.
 --
--- The record goes after all that belongs to it, and before the place: a step that is cut off leaves
--- no record without a place, which would look like a lost job.
+-- The record is deleted after all data that belongs to it, and before the place. A step that is cut
+-- off leaves no record without a place, which would look like a lost job.
 local answers = {}
 for nth, id in ipairs(ARGV) do
   local envelope = redis.call('HGET', K.job, id)

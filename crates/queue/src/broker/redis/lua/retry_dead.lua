@@ -1,7 +1,7 @@
 -- Makes dead jobs ready, the oldest first.
 -- KEYS  as change
--- ARGV  most jobs
--- Returns how many; 1 where there may be more, since their records are large.
+-- ARGV  maximum number of jobs
+-- Returns how many; 1 if there may be more, because their records are large.
 local MOST_BYTES = 4194304 -- of records, each of which is written again
 local now = now_ms()
 local count, bytes = 0, 0

@@ -1,4 +1,4 @@
--- Makes a job ready that is delayed, dead or cancelled; the latter two with fresh attempts.
+-- Makes a job ready that is delayed, dead or cancelled. Dead and cancelled jobs get new attempts.
 local function revive(id, envelope, where, token, now)
   local seq, created, _, level = head(envelope)
   local state = load_state(id)

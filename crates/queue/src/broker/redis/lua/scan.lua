@@ -1,7 +1,6 @@
--- Scans a hash or a sorted set from a cursor on, until a step has looked at enough: at 500 entries, or
--- at a mebibyte of them. A call of SCAN returns whole entries, and so few are asked for in each.
--- `each` gets a field and its value, and returns how many more bytes it has read. Returns the next
--- cursor.
+-- Scans a hash or a sorted set from a cursor, until a step has read enough: 500 entries, or a
+-- mebibyte of them. A call of SCAN returns whole entries, so each call requests only a few. `each`
+-- gets a field and its value, and returns how many more bytes it has read. Returns the next cursor.
 local MOST_ENTRIES, MOST_BYTES, AT_ONCE = 500, 1048576, 8
 
 local function scan(command, key, cursor, each)

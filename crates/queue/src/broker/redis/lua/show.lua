@@ -1,6 +1,7 @@
--- One job as readers see it; in front of the scripts that read.
--- Flat: id, state, time that orders it there, envelope, delivery, started, failures, run_at or "", percent or -1, message,
--- note or nothing, result or nothing, checkpoint or nothing, history as {started, ended, error}.
+-- One job in the form for readers. Prepended to the scripts that read. The list is flat: id, state,
+-- time that orders it in that state, envelope, delivery, started, failures, run_at or "", percent
+-- or -1, message, note or nothing, result or nothing, checkpoint or nothing, history as {started,
+-- ended, error}.
 local function show(id, where, at, envelope, token)
   local state = load_state(id)
   local history = {}

@@ -1,7 +1,7 @@
 -- Reads the workers seen lately.
 -- KEYS  workers
 -- ARGV  how long a silent one is remembered, in ms
--- Returns for each: when it was seen, and what it says of itself.
+-- Returns for each: when it was last seen, and its description of itself.
 local after = now_ms() - ARGV[1]
 local answer = {}
 for _, entry in ipairs(redis.call('HVALS', K.workers)) do
