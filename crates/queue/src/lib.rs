@@ -154,7 +154,6 @@ mod name;
 mod options;
 mod producer;
 mod record;
-mod registry;
 mod result;
 mod retry;
 mod scan;

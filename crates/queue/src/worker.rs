@@ -21,12 +21,11 @@ use crate::broker::{Broker, WorkerInfo};
 use crate::clock::{Clock, SystemClock};
 use crate::cron::Scheduler;
 use crate::error::WorkerError;
-use crate::event::{Event, Observer, tell};
+use crate::event::Event;
 use crate::group::EndedMembers;
-use crate::handler::{Context, Provided};
+use crate::handler::{Context, HandlerService, Registered, Registry, Resources, Running};
 use crate::id::WorkerId;
 use crate::maintenance::{LeaseBook, LoopState, Maintenance, Served};
-use crate::registry::Registry;
 
 pub use builder::{QueueOptions, WorkerBuilder};
 pub use concurrency::Concurrency;
@@ -50,10 +49,9 @@ pub struct Worker {
 /// State shared by all parts of a worker.
 pub(crate) struct Shared {
     pub(crate) id: WorkerId,
-    pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) handlers: Registry,
-    pub(crate) data: Provided,
+    pub(crate) resources: Arc<Resources>,
+    pub(crate) handlers: Arc<Registry>,
+    pub(crate) layers: Option<HandlerService>,
     pub(crate) lease: Duration,
     pub(crate) patience: Duration,
     pub(crate) unknown_delay: Duration,
@@ -68,7 +66,15 @@ pub(crate) struct Shared {
 impl Shared {
     /// Passes an event to the observer. Catches its panics, so that work and heartbeats continue.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        tell(&*self.observer, event);
+        self.resources.tell(event);
+    }
+
+    /// Runs a job through the layers, if there are any.
+    pub(crate) fn run(&self, handler: &Registered, context: Context) -> Running {
+        match &self.layers {
+            None => handler.run_bare(context),
+            Some(layers) => layers.run(context),
+        }
     }
 }
 
@@ -115,7 +121,7 @@ impl Worker {
             Maintenance::start(self.shared.clone(), queues.clone(), info).map_err(WorkerError::Heartbeat)?;
         // On this runtime: computing a catch-up must not delay heartbeats.
         let scheduler = self.schedules.then(|| {
-            let (scheduler, shutdown) = (Scheduler::new(self.shared.broker.clone()), shutdown.clone());
+            let (scheduler, shutdown) = (Scheduler::new(self.shared.resources.broker.clone()), shutdown.clone());
             AbortOnDropHandle::new(tokio::spawn(async move { scheduler.run(shutdown).await }))
         });
         let (mut loops, stop) = (Loops::default(), shutdown.child_token());
@@ -150,7 +156,7 @@ impl Worker {
         // Ended before the withdrawal. Otherwise a late announcement could register the ended
         // worker again.
         maintenance.end().await;
-        if let Err(error) = self.shared.broker.withdraw(&self.shared.id).await {
+        if let Err(error) = self.shared.resources.broker.withdraw(&self.shared.id).await {
             tracing::warn!(%error, "the worker could not be withdrawn");
         }
         fault.map_or(Ok(report), Err)

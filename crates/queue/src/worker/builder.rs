@@ -16,11 +16,11 @@ use crate::event::{LogEvents, Observer};
 use crate::group::EndedMembers;
 use crate::handler::{
     BoxError, Context, ErasedHandler, ErasedLayer, HandlerOptions, HandlerService, IntoHandler, Outcome, Provided,
+    Registry, Resources,
 };
 use crate::id::WorkerId;
 use crate::maintenance::LeaseBook;
 use crate::name::check_queue_name;
-use crate::registry::Registry;
 use crate::retry::RetryPolicy;
 
 /// Options for serving one queue. Cheap to clone.
@@ -282,7 +282,7 @@ impl WorkerBuilder {
     ///
     /// # Errors
     /// [`BuildError`] names the fault.
-    pub fn build(mut self) -> Result<Worker, BuildError> {
+    pub fn build(self) -> Result<Worker, BuildError> {
         if self.queues.is_empty() {
             return Err(BuildError::NoQueue);
         }
@@ -306,16 +306,15 @@ impl WorkerBuilder {
         self.handlers
             .check(&self.data)
             .map_err(|(kind, missing)| BuildError::MissingData { kind, type_name: missing.type_name })?;
-        self.handlers.wrap(HandlerService::stack(self.layers).as_ref());
         if self.lease < Duration::from_millis(100) {
             return Err(BuildError::LeaseTooShort);
         }
+        let handlers = Arc::new(self.handlers);
         let shared = Shared {
             id: WorkerId::generate(),
-            broker: self.broker,
-            observer: self.observer,
-            handlers: self.handlers,
-            data: self.data,
+            resources: Arc::new(Resources { broker: self.broker, observer: self.observer, data: self.data }),
+            layers: HandlerService::stack(self.layers, &handlers),
+            handlers,
             lease: self.lease,
             patience: self.patience,
             unknown_delay: self.unknown_delay,

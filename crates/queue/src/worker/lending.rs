@@ -182,7 +182,7 @@ impl Lending {
 
     /// Waits for work, and promotes due jobs.
     fn wait(&self) -> BoxFuture<'static, Result<Wake, BrokerError>> {
-        let (broker, queue) = (self.shared.broker.clone(), self.queue.clone());
+        let (broker, queue) = (self.shared.resources.broker.clone(), self.queue.clone());
         Box::pin(async move {
             let woken = broker.wait(&[queue.as_ref().to_owned()], LONGEST_WAIT).await?;
             if woken == Wake::Due {
