@@ -149,7 +149,6 @@ mod handler;
 mod id;
 mod job;
 mod lease;
-mod maintenance;
 mod name;
 mod options;
 mod producer;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Shared;
 use super::run::{Answer, Settlement};
+use super::shared::Shared;
 use crate::broker::Fetch;
 use crate::clock::Monotonic;
 use crate::error::BrokerError;

@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
+use super::Worker;
 use super::exchange::{Batch, exchange};
+use super::maintenance::PROMOTE_CHUNK;
+use super::options::QueueOptions;
 use super::outbox::Outbox;
 use super::run::{Answer, ending};
 use super::runs::Runs;
-use super::{QueueOptions, Shared, Worker};
+use super::shared::Shared;
 use crate::clock::Monotonic;
 use crate::error::BrokerError;
 use crate::event::Ending;
 use crate::group::settled;
 use crate::lease::{LeasedJob, NackAction};
-use crate::maintenance::PROMOTE_CHUNK;
 
 pub(crate) struct ManualWorker {
     pub(crate) shared: Arc<Shared>,

@@ -9,13 +9,14 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{Instrument, Span};
 
-use super::{QueueOptions, Shared};
+use super::lease_book::{HeldLease, RunId, StopReason};
+use super::options::QueueOptions;
+use super::shared::Shared;
 use crate::clock::Monotonic;
 use crate::event::{Ending, Event};
 use crate::handler::{Context, Outcome, Registered, Verdict};
 use crate::id::GroupId;
 use crate::lease::{LeasedJob, NackAction};
-use crate::maintenance::{HeldLease, RunId, StopReason};
 use crate::retry::{FailedAttempt, FailureCause, RetryPolicy};
 
 /// Largest result kept, in bytes of JSON.

@@ -9,13 +9,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::lease_book::{HeldLease, RunId, StopReason};
+use super::options::QueueOptions;
 use super::run::{Answer, Ended, HandlerEnd, Limits, Settlement, announce, ending, handle};
-use super::{QueueOptions, Shared};
+use super::shared::Shared;
 use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::handler::{Context, Verdict};
 use crate::lease::{LeasedJob, NackAction};
-use crate::maintenance::{HeldLease, RunId, StopReason};
 
 /// Most ends taken from the channel in one call.
 const BATCH: usize = 256;

@@ -9,12 +9,13 @@ use std::time::Duration;
 use futures_util::future::{join_all, join5};
 use tokio::time::Instant;
 
-use super::{Served, beat_of};
+use super::beat::beat_of;
 use crate::broker::{Reclaim, WorkerInfo};
 use crate::error::BrokerError;
 use crate::event::Event;
 use crate::group::tend;
-use crate::worker::Shared;
+use crate::worker::served::Served;
+use crate::worker::shared::Shared;
 
 /// Most jobs promoted in one step. Keeps each transaction short.
 pub(crate) const PROMOTE_CHUNK: usize = 500;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::beat_of;
-use super::lease_book::{RunId, StopReason};
+use super::beat::beat_of;
 use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::lease::LeaseToken;
-use crate::worker::Shared;
+use crate::worker::lease_book::{RunId, StopReason};
+use crate::worker::shared::Shared;
 
 pub(super) async fn run(shared: &Shared) {
     let interval = beat_of(shared.lease);
