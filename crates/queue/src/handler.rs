@@ -16,7 +16,10 @@ mod options;
 mod outcome;
 mod progress;
 mod provided;
+mod registry;
+mod resources;
 mod service;
+mod verdict;
 
 use async_trait::async_trait;
 
@@ -40,8 +43,10 @@ pub use service::HandlerService;
 
 pub(crate) use service::ErasedLayer;
 
-pub(crate) use chain::in_chain;
 pub(crate) use function::{ErasedHandler, Running};
+pub(crate) use registry::{Registered, Registry};
+pub(crate) use resources::Resources;
+pub(crate) use verdict::Verdict;
 
 /// Runs jobs of one kind. For types that have their own state; an async function is a handler by
 /// itself, see [`IntoHandler`].

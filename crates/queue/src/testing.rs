@@ -53,13 +53,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, Fetch, MemoryBroker, NewJob};
 use crate::clock::{Clock, ManualClock, Timestamp};
-use crate::handler::{Context, Outcome};
+use crate::handler::{Context, Outcome, Verdict};
 use crate::id::{JobId, WorkerId};
 use crate::job::Job;
 use crate::lease::{Ack, LeasedJob};
 use crate::options::EnqueueOptions;
 use crate::producer::{DEFAULT_PAYLOAD_LIMIT, Producer};
-use crate::registry::Verdict;
 use crate::worker::{ManualWorker, WorkerBuilder};
 
 pub use ran::Ran;
@@ -180,19 +179,20 @@ impl TestQueue {
     /// # Panics
     /// If the worker has no handler for the job, or the handler panics.
     pub async fn perform<J: Job>(&self, job: &J) -> Outcome {
-        let handler = self.worker.shared.handlers.get(J::KIND);
+        let shared = &self.worker.shared;
+        let handler = shared.handlers.get(J::KIND);
         let handler = handler.unwrap_or_else(|| missing_handler(J::KIND));
         let job = NewJob::of(job, EnqueueOptions::new(), DEFAULT_PAYLOAD_LIMIT).expect("the job is well-formed");
         self.broker.enqueue(PERFORMED, vec![job]).await.expect("the memory broker takes it");
         let leased = self.exchange(Vec::new()).await.pop().expect("it was just enqueued");
         let token = leased.token.clone();
         let cancel = CancellationToken::new();
-        let shared = self.worker.shared.clone();
-        let verdict = Verdict::of(handler.run(Context::new(shared, PERFORMED.into(), leased, cancel)).await);
+        let context = Context::new(shared.resources.clone(), PERFORMED.into(), leased, cancel);
+        let verdict = Verdict::of(shared.run(handler, context).await);
         self.exchange(vec![Ack { token, result: "null".to_owned() }]).await;
         match verdict {
             Verdict::Ended(outcome) => outcome,
-            Verdict::NotForUs(note) => Outcome::Snooze { delay: self.worker.shared.unknown_delay, note: Some(note) },
+            Verdict::NotForUs(note) => Outcome::Snooze { delay: shared.unknown_delay, note: Some(note) },
         }
     }
 

@@ -3,11 +3,17 @@
 mod builder;
 mod concurrency;
 mod exchange;
+mod lease_book;
 mod lending;
+mod maintenance;
 mod manual;
+mod options;
 mod outbox;
+mod report;
 mod run;
 mod runs;
+mod served;
+mod shared;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,21 +23,21 @@ use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::broker::{Broker, WorkerInfo};
+use crate::broker::WorkerInfo;
 use crate::clock::{Clock, SystemClock};
 use crate::cron::Scheduler;
 use crate::error::WorkerError;
-use crate::event::{Event, Observer, tell};
-use crate::group::EndedMembers;
-use crate::handler::{Context, Provided};
 use crate::id::WorkerId;
-use crate::maintenance::{LeaseBook, LoopState, Maintenance, Served};
-use crate::registry::Registry;
 
-pub use builder::{QueueOptions, WorkerBuilder};
+pub use builder::WorkerBuilder;
 pub use concurrency::Concurrency;
 use lending::Lending;
+use maintenance::Maintenance;
 pub(crate) use manual::{ManualWorker, Step};
+pub use options::QueueOptions;
+pub use report::ShutdownReport;
+use served::{LoopState, Served};
+use shared::Shared;
 
 /// Leases jobs from queues and runs their handlers.
 ///
@@ -47,49 +53,7 @@ pub struct Worker {
     schedules: bool,
 }
 
-/// State shared by all parts of a worker.
-pub(crate) struct Shared {
-    pub(crate) id: WorkerId,
-    pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) handlers: Registry,
-    pub(crate) data: Provided,
-    pub(crate) lease: Duration,
-    pub(crate) patience: Duration,
-    pub(crate) unknown_delay: Duration,
-    /// Creates the span of a run.
-    pub(crate) span: Box<dyn Fn(&Context) -> tracing::Span + Send + Sync>,
-    pub(crate) leases: LeaseBook,
-    pub(crate) ended_members: EndedMembers,
-    /// Cancelled when the grace period of a shutdown has ended.
-    pub(crate) stop: CancellationToken,
-}
-
-impl Shared {
-    /// Passes an event to the observer. Catches its panics, so that work and heartbeats continue.
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        tell(&*self.observer, event);
-    }
-}
-
-/// Result of a shutdown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShutdownReport {
-    /// Runs that were settled after their handler had ended, since the worker started.
-    pub settled: u64,
-    /// Runs whose job was released to the queue at the end of the grace period, without using up an
-    /// attempt.
-    pub released: u64,
-    /// Runs whose settlement did not reach the broker. Their jobs will run again.
-    pub abandoned: u64,
-}
-
 impl Worker {
-    /// Creates a builder.
-    pub fn builder(broker: Arc<dyn Broker>) -> WorkerBuilder {
-        WorkerBuilder::new(broker)
-    }
-
     /// Id of this worker, as in [`workers`](crate::Broker::workers).
     pub fn id(&self) -> &WorkerId {
         &self.shared.id
@@ -115,7 +79,7 @@ impl Worker {
             Maintenance::start(self.shared.clone(), queues.clone(), info).map_err(WorkerError::Heartbeat)?;
         // On this runtime: computing a catch-up must not delay heartbeats.
         let scheduler = self.schedules.then(|| {
-            let (scheduler, shutdown) = (Scheduler::new(self.shared.broker.clone()), shutdown.clone());
+            let (scheduler, shutdown) = (Scheduler::new(self.shared.resources.broker.clone()), shutdown.clone());
             AbortOnDropHandle::new(tokio::spawn(async move { scheduler.run(shutdown).await }))
         });
         let (mut loops, stop) = (Loops::default(), shutdown.child_token());
@@ -150,7 +114,7 @@ impl Worker {
         // Ended before the withdrawal. Otherwise a late announcement could register the ended
         // worker again.
         maintenance.end().await;
-        if let Err(error) = self.shared.broker.withdraw(&self.shared.id).await {
+        if let Err(error) = self.shared.resources.broker.withdraw(&self.shared.id).await {
             tracing::warn!(%error, "the worker could not be withdrawn");
         }
         fault.map_or(Ok(report), Err)

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{LeaseLost, MissingData};
+use super::resources::Resources;
 use crate::error::BrokerError;
 use crate::id::JobId;
 use crate::lease::LeasedJob;
 use crate::record::{Progress, shortened};
-use crate::worker::Shared;
 
 /// The context of a run, besides the job. Cheap to clone.
 ///
@@ -35,7 +35,7 @@ use crate::worker::Shared;
 pub struct Context(Arc<Run>);
 
 struct Run {
-    shared: Arc<Shared>,
+    resources: Arc<Resources>,
     queue: Arc<str>,
     job: LeasedJob,
     cancelled: CancellationToken,
@@ -47,12 +47,17 @@ struct Run {
 const UNTOLD: u8 = u8::MAX;
 
 impl Context {
-    pub(crate) fn new(shared: Arc<Shared>, queue: Arc<str>, job: LeasedJob, cancelled: CancellationToken) -> Self {
-        Self(Arc::new(Run { shared, queue, job, cancelled, told: AtomicU8::new(UNTOLD) }))
+    pub(crate) fn new(
+        resources: Arc<Resources>,
+        queue: Arc<str>,
+        job: LeasedJob,
+        cancelled: CancellationToken,
+    ) -> Self {
+        Self(Arc::new(Run { resources, queue, job, cancelled, told: AtomicU8::new(UNTOLD) }))
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.0.shared
+    pub(crate) fn resources(&self) -> &Resources {
+        &self.0.resources
     }
 
     /// The job as leased: kind, payload as JSON, priority and times.
@@ -106,7 +111,7 @@ impl Context {
     /// # Errors
     /// [`MissingData`] if the worker was given no data of this type.
     pub fn data<T: Clone + Send + Sync + 'static>(&self) -> Result<&T, MissingData> {
-        self.0.shared.data.get()
+        self.0.resources.data.get()
     }
 
     /// Stores the progress of the run. A percentage above 100 counts as 100, and 4 KiB of the
@@ -119,7 +124,7 @@ impl Context {
         let progress = Progress { percent: percent.min(100), message: shortened(message.into()) };
         let run = &*self.0;
         run.told.store(progress.percent, Ordering::Relaxed);
-        self.held(run.shared.broker.progress(&run.queue, &run.job.token, progress).await, "progress")
+        self.held(run.resources.broker.progress(&run.queue, &run.job.token, progress).await, "progress")
     }
 
     /// Writes a line to the job's log, which keeps the last 100 lines of up to 4 KiB. One write to
@@ -129,12 +134,12 @@ impl Context {
     /// [`LeaseLost`]: stop.
     pub async fn log(&self, line: impl Into<String> + Send) -> Result<(), LeaseLost> {
         let run = &*self.0;
-        self.held(run.shared.broker.log(&run.queue, &run.job.token, vec![line.into()]).await, "a line of the log")
+        self.held(run.resources.broker.log(&run.queue, &run.job.token, vec![line.into()]).await, "a line of the log")
     }
 
     pub(super) async fn store_checkpoint(&self, text: String) -> Result<bool, BrokerError> {
         let run = &*self.0;
-        run.shared.broker.checkpoint(&run.queue, &run.job.token, text).await
+        run.resources.broker.checkpoint(&run.queue, &run.job.token, text).await
     }
 
     pub(super) fn last_percent(&self) -> Option<u8> {

@@ -11,6 +11,7 @@ use super::class::BoxError;
 use super::context::Context;
 use super::function::Running;
 use super::outcome::Outcome;
+use super::registry::Registry;
 
 /// The service that a layer wraps: all handlers of a worker, with the inner layers. Cheap to clone,
 /// always ready.
@@ -52,11 +53,11 @@ trait Stacked: Send + Sync {
     fn run(&self, context: Context) -> Running;
 }
 
-struct Innermost;
+struct Innermost(Arc<Registry>);
 
 impl Stacked for Innermost {
     fn run(&self, context: Context) -> Running {
-        match context.shared().handlers.get(context.kind()) {
+        match self.0.get(context.kind()) {
             Some(registered) => registered.run_bare(context.clone()),
             // Unexpected: the worker looks the handler up first.
             None => Box::pin(async move { Err(format!("no handler for kind {}", context.kind()).into()) }),
@@ -82,12 +83,14 @@ where
 }
 
 impl HandlerService {
-    /// Applies the layers. The first layer is the outermost. `None` if there are none.
-    pub(crate) fn stack(layers: Vec<ErasedLayer>) -> Option<Self> {
+    /// Applies the layers to the handlers. The first layer is the outermost. `None` if there are
+    /// none. All kinds share one stack, so a layer counts or limits over all kinds.
+    pub(crate) fn stack(layers: Vec<ErasedLayer>, handlers: &Arc<Registry>) -> Option<Self> {
         if layers.is_empty() {
             return None;
         }
-        Some(layers.into_iter().rev().fold(Self(Arc::new(Innermost)), |inner, layer| layer(inner)))
+        let innermost = Self(Arc::new(Innermost(handlers.clone())));
+        Some(layers.into_iter().rev().fold(innermost, |inner, layer| layer(inner)))
     }
 
     pub(crate) fn erase<L>(layer: L) -> ErasedLayer

@@ -69,7 +69,7 @@ async fn steps<S: Scan, K: Sink<S> + Send>(
 ) -> Result<K::Report, Outcome> {
     let mut checkpoint = Checkpoint::<Mark<S::Position>>::from_context(context).await.map_err(failed)?;
     let progress = ProgressReporter::new(context);
-    let mut pause = Pause::new(&*context.shared().broker, context.kind(), options.pause);
+    let mut pause = Pause::new(&*context.resources().broker, context.kind(), options.pause);
     let mut mark = match checkpoint.take() {
         Some(mark) => mark,
         None => Mark { total: scan.count(job).await.map_err(failed)?, ..Mark::default() },

@@ -117,11 +117,11 @@ struct Jobs<'a, S> {
 
 impl<S: FanOut> Jobs<'_, S> {
     fn broker(&self) -> &dyn Broker {
-        &*self.context.shared().broker
+        &*self.context.resources().broker
     }
 
     fn groups(&self) -> Groups {
-        Groups::new(self.context.shared().broker.clone())
+        Groups::new(self.context.resources().broker.clone())
     }
 
     async fn open(&mut self, job: &S::Job) -> Result<(), Failure> {
@@ -169,7 +169,7 @@ impl<S: FanOut> Sink<S> for Jobs<'_, S> {
             let chunk = std::mem::replace(&mut jobs, rest);
             let stored = self.broker().enqueue(queue, chunk).await?;
             let count = stored.iter().filter(|stored| stored.is_new()).count();
-            self.context.shared().tell(&Event::Enqueued { queue, count });
+            self.context.resources().tell(&Event::Enqueued { queue, count });
         }
         self.pending += made;
         tally.jobs += made;

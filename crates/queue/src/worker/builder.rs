@@ -9,89 +9,20 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Span;
 
-use super::{Concurrency, Shared, Worker, run};
-use crate::broker::{Broker, Retention};
+use super::lease_book::LeaseBook;
+use super::options::QueueOptions;
+use super::shared::Shared;
+use super::{Worker, run};
+use crate::broker::Broker;
 use crate::error::BuildError;
 use crate::event::{LogEvents, Observer};
 use crate::group::EndedMembers;
 use crate::handler::{
     BoxError, Context, ErasedHandler, ErasedLayer, HandlerOptions, HandlerService, IntoHandler, Outcome, Provided,
+    Registry, Resources,
 };
 use crate::id::WorkerId;
-use crate::maintenance::LeaseBook;
 use crate::name::check_queue_name;
-use crate::registry::Registry;
-use crate::retry::RetryPolicy;
-
-/// Options for serving one queue. Cheap to clone.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct QueueOptions {
-    pub(crate) concurrency: Concurrency,
-    pub(crate) timeout: Duration,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) max_lost_leases: u32,
-    pub(crate) retention: Retention,
-}
-
-impl QueueOptions {
-    /// 10 concurrent jobs, 30 minutes per run, the default retry policy, 5 lost leases, default
-    /// retention.
-    pub fn new() -> Self {
-        Self {
-            concurrency: Concurrency::new(10),
-            timeout: Duration::from_secs(30 * 60),
-            retry: RetryPolicy::default(),
-            max_lost_leases: 5,
-            retention: Retention::default(),
-        }
-    }
-
-    /// Sets how many jobs this worker runs concurrently. Zero counts as one.
-    pub fn concurrency(mut self, jobs: usize) -> Self {
-        self.concurrency = Concurrency::new(jobs);
-        self
-    }
-
-    /// Sets the concurrency to a number that can be changed while the worker runs. Queues that
-    /// share one `Concurrency` each run that many jobs.
-    pub fn adjustable(mut self, concurrency: Concurrency) -> Self {
-        self.concurrency = concurrency;
-        self
-    }
-
-    /// Sets the longest run time, for jobs that set none. A run that exceeds it has failed.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// Sets the retry policy. A job may set its own number of attempts.
-    pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.retry = policy;
-        self
-    }
-
-    /// Sets how many leases a job may lose. After that it is assumed to kill its workers and
-    /// becomes dead. Zero counts as one. The count restarts when a run's progress exceeds the
-    /// highest percentage so far.
-    pub fn max_lost_leases(mut self, leases: u32) -> Self {
-        self.max_lost_leases = leases.max(1);
-        self
-    }
-
-    /// Sets how long finished jobs are kept.
-    pub fn retention(mut self, retention: Retention) -> Self {
-        self.retention = retention;
-        self
-    }
-}
-
-impl Default for QueueOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// Builds a [`Worker`].
 #[must_use]
@@ -111,8 +42,15 @@ pub struct WorkerBuilder {
     schedules: bool,
 }
 
+impl Worker {
+    /// Creates a builder.
+    pub fn builder(broker: Arc<dyn Broker>) -> WorkerBuilder {
+        WorkerBuilder::new(broker)
+    }
+}
+
 impl WorkerBuilder {
-    pub(super) fn new(broker: Arc<dyn Broker>) -> Self {
+    fn new(broker: Arc<dyn Broker>) -> Self {
         Self {
             broker,
             observer: Arc::new(LogEvents),
@@ -282,7 +220,7 @@ impl WorkerBuilder {
     ///
     /// # Errors
     /// [`BuildError`] names the fault.
-    pub fn build(mut self) -> Result<Worker, BuildError> {
+    pub fn build(self) -> Result<Worker, BuildError> {
         if self.queues.is_empty() {
             return Err(BuildError::NoQueue);
         }
@@ -306,16 +244,15 @@ impl WorkerBuilder {
         self.handlers
             .check(&self.data)
             .map_err(|(kind, missing)| BuildError::MissingData { kind, type_name: missing.type_name })?;
-        self.handlers.wrap(HandlerService::stack(self.layers).as_ref());
         if self.lease < Duration::from_millis(100) {
             return Err(BuildError::LeaseTooShort);
         }
+        let handlers = Arc::new(self.handlers);
         let shared = Shared {
             id: WorkerId::generate(),
-            broker: self.broker,
-            observer: self.observer,
-            handlers: self.handlers,
-            data: self.data,
+            resources: Arc::new(Resources { broker: self.broker, observer: self.observer, data: self.data }),
+            layers: HandlerService::stack(self.layers, &handlers),
+            handlers,
             lease: self.lease,
             patience: self.patience,
             unknown_delay: self.unknown_delay,

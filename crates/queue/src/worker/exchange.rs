@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Shared;
 use super::run::{Answer, Settlement};
+use super::shared::Shared;
 use crate::broker::Fetch;
 use crate::clock::Monotonic;
 use crate::error::BrokerError;
@@ -74,7 +74,7 @@ async fn give_back(shared: &Shared, queue: &str, sent: &[Settlement]) -> Result<
         Answer::Nack(action) => Some(Nack { token: held.token().clone(), action: action.clone() }),
         Answer::Ack(_) => None,
     });
-    shared.broker.nack(queue, nacks.collect()).await
+    shared.resources.broker.nack(queue, nacks.collect()).await
 }
 
 async fn fetch(
@@ -91,5 +91,5 @@ async fn fetch(
         Answer::Nack(_) => None,
     });
     let fetch = Fetch { worker: shared.id.clone(), max: wanted, lease: shared.lease };
-    shared.broker.ack_and_fetch(queue, acks.collect(), fetch).await
+    shared.resources.broker.ack_and_fetch(queue, acks.collect(), fetch).await
 }

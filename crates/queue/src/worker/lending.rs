@@ -14,13 +14,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::{Exchanged, exchange};
+use super::maintenance::PROMOTE_CHUNK;
 use super::outbox::{Outbox, broker_pause};
+use super::report::ShutdownReport;
 use super::runs::Runs;
-use super::{Shared, ShutdownReport};
+use super::served::{LoopState, Served};
+use super::shared::Shared;
 use crate::broker::Wake;
 use crate::error::BrokerError;
 use crate::event::Event;
-use crate::maintenance::{LoopState, PROMOTE_CHUNK, Served};
 
 /// Longest wait for work before the next fetch.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -182,7 +184,7 @@ impl Lending {
 
     /// Waits for work, and promotes due jobs.
     fn wait(&self) -> BoxFuture<'static, Result<Wake, BrokerError>> {
-        let (broker, queue) = (self.shared.broker.clone(), self.queue.clone());
+        let (broker, queue) = (self.shared.resources.broker.clone(), self.queue.clone());
         Box::pin(async move {
             let woken = broker.wait(&[queue.as_ref().to_owned()], LONGEST_WAIT).await?;
             if woken == Wake::Due {

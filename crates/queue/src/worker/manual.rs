@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
+use super::Worker;
 use super::exchange::{Batch, exchange};
+use super::maintenance::PROMOTE_CHUNK;
+use super::options::QueueOptions;
 use super::outbox::Outbox;
 use super::run::{Answer, ending};
 use super::runs::Runs;
-use super::{QueueOptions, Shared, Worker};
+use super::shared::Shared;
 use crate::clock::Monotonic;
 use crate::error::BrokerError;
 use crate::event::Ending;
 use crate::group::settled;
 use crate::lease::{LeasedJob, NackAction};
-use crate::maintenance::PROMOTE_CHUNK;
 
 pub(crate) struct ManualWorker {
     pub(crate) shared: Arc<Shared>,
@@ -43,7 +45,7 @@ impl ManualWorker {
     /// Runs the next due job of the first queue that has one.
     pub(crate) async fn step(&self) -> Result<Option<(Arc<str>, Step)>, BrokerError> {
         for (queue, options) in &self.queues {
-            while self.shared.broker.promote(queue, PROMOTE_CHUNK).await?.moved == PROMOTE_CHUNK {}
+            while self.shared.resources.broker.promote(queue, PROMOTE_CHUNK).await?.moved == PROMOTE_CHUNK {}
             let ask = Batch { wanted: 1, ..Batch::default() };
             let asked = exchange(self.shared.clone(), queue.clone(), ask).await.heard()?;
             if let Some(job) = asked.leased.into_iter().next() {
@@ -71,7 +73,7 @@ impl ManualWorker {
         let step = Step { job, ending: ending(answer), text: answer.and_then(text) };
         exchange(self.shared.clone(), queue.clone(), outbox.batch(0)).await.heard()?;
         if let Some(group) = &step.job.group {
-            settled(&*self.shared.broker, queue, group).await;
+            settled(&*self.shared.resources.broker, queue, group).await;
         }
         Ok(step)
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::exchange::Batch;
+use super::report::ShutdownReport;
 use super::run::{Answer, Settlement};
-use super::{Shared, ShutdownReport};
+use super::shared::Shared;
 use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::lease::{NackAction, Settled};

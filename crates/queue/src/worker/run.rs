@@ -2,20 +2,21 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{Instrument, Span};
 
-use super::{QueueOptions, Shared};
+use super::lease_book::{HeldLease, RunId, StopReason};
+use super::options::QueueOptions;
+use super::shared::Shared;
 use crate::clock::Monotonic;
 use crate::event::{Ending, Event};
-use crate::handler::{Context, Outcome};
+use crate::handler::{Context, Outcome, Registered, Verdict};
 use crate::id::GroupId;
 use crate::lease::{LeasedJob, NackAction};
-use crate::maintenance::{HeldLease, RunId, StopReason};
-use crate::registry::{Registered, Verdict};
 use crate::retry::{FailedAttempt, FailureCause, RetryPolicy};
 
 /// Largest result kept, in bytes of JSON.
@@ -72,17 +73,17 @@ pub(super) enum HandlerEnd {
 }
 
 /// Runs the handler. Its end is sent to `ends` in every case.
-pub(super) async fn handle(context: Context, run: RunId, ends: UnboundedSender<Ended>) {
+pub(super) async fn handle(shared: Arc<Shared>, context: Context, run: RunId, ends: UnboundedSender<Ended>) {
     let started = Monotonic::now();
     let mut report = Report { run, how: HandlerEnd::Aborted, started, ends };
     // The handler is called inside the future, so that a panic of a layer is caught too.
     let verdict = async {
-        match context.shared().handlers.get(context.kind()) {
-            Some(handler) => Verdict::of(handler.run(context.clone()).await),
+        match shared.handlers.get(context.kind()) {
+            Some(handler) => Verdict::of(shared.run(handler, context.clone()).await),
             None => Verdict::NotForUs(format!("no handler for kind {}", context.kind())),
         }
     };
-    let span = (context.shared().span)(&context);
+    let span = (shared.span)(&context);
     report.how = match AssertUnwindSafe(verdict).catch_unwind().instrument(span).await {
         Ok(verdict) => HandlerEnd::Verdict(verdict),
         Err(panic) => HandlerEnd::Panicked(panic_message(&*panic)),
@@ -188,8 +189,8 @@ impl<'a> Limits<'a> {
 }
 
 /// Reports to the observer what happens to a job that was not done.
-pub(super) fn announce(context: &Context, action: &NackAction, is_unknown: bool) {
-    let (shared, queue, kind, id) = (context.shared(), context.queue(), context.kind(), context.id());
+pub(super) fn announce(shared: &Shared, context: &Context, action: &NackAction, is_unknown: bool) {
+    let (queue, kind, id) = (context.queue(), context.kind(), context.id());
     match action {
         NackAction::Retry { delay, error } => {
             shared.tell(&Event::Retried { queue, kind, id, delay: *delay, error });

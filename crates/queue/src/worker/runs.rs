@@ -9,14 +9,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::lease_book::{HeldLease, RunId, StopReason};
+use super::options::QueueOptions;
 use super::run::{Answer, Ended, HandlerEnd, Limits, Settlement, announce, ending, handle};
-use super::{QueueOptions, Shared};
+use super::shared::Shared;
 use crate::clock::Monotonic;
 use crate::event::Event;
-use crate::handler::Context;
+use crate::handler::{Context, Verdict};
 use crate::lease::{LeasedJob, NackAction};
-use crate::maintenance::{HeldLease, RunId, StopReason};
-use crate::registry::Verdict;
 
 /// Most ends taken from the channel in one call.
 const BATCH: usize = 256;
@@ -91,10 +91,10 @@ impl Runs {
         let run = held.run();
         let timeout = Limits::of(&job, self.shared.handlers.get(&job.kind), &self.options).timeout;
         let queue_wait = job.leased_at.since(job.ready_at);
-        let context = Context::new(self.shared.clone(), self.queue.clone(), job, held.cancel().clone());
+        let context = Context::new(self.shared.resources.clone(), self.queue.clone(), job, held.cancel().clone());
         let (queue, kind, id) = (context.queue(), context.kind(), context.id());
         self.shared.tell(&Event::Started { queue, kind, id, queue_wait });
-        let task = tokio::spawn(handle(context.clone(), run, self.ends.0.clone())).abort_handle();
+        let task = tokio::spawn(handle(self.shared.clone(), context.clone(), run, self.ends.0.clone())).abort_handle();
         self.watch(run, now + timeout.min(LONGEST_TIMEOUT));
         self.under_way.insert(run, Run { held, context, task, timeout, patience: None });
         None
@@ -182,7 +182,7 @@ impl Runs {
         let limits = Limits::of(job, self.shared.handlers.get(kind), &self.options);
         let answer = limits.decide(&self.shared, how, held.end_run());
         if let Some(Answer::Nack(action)) = &answer {
-            announce(&context, action, is_unknown);
+            announce(&self.shared, &context, action, is_unknown);
         }
         let outcome = ending(answer.as_ref());
         let queue_wait = job.leased_at.since(job.ready_at);

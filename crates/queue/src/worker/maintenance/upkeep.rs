@@ -9,12 +9,13 @@ use std::time::Duration;
 use futures_util::future::{join_all, join5};
 use tokio::time::Instant;
 
-use super::{Served, beat_of};
+use super::beat::beat_of;
 use crate::broker::{Reclaim, WorkerInfo};
 use crate::error::BrokerError;
 use crate::event::Event;
 use crate::group::tend;
-use crate::worker::Shared;
+use crate::worker::served::Served;
+use crate::worker::shared::Shared;
 
 /// Most jobs promoted in one step. Keeps each transaction short.
 pub(crate) const PROMOTE_CHUNK: usize = 500;
@@ -48,7 +49,7 @@ pub(super) async fn run(shared: &Shared, queues: &[Served], info: WorkerInfo) {
         join_all(queues.iter().map(|queue| take_back(shared, queue))),
         join_all(queues.iter().map(|queue| promote(shared, queue))),
         join_all(queues.iter().map(|queue| trim(shared, queue))),
-        tend(&*shared.broker, &shared.ended_members, &names),
+        tend(&*shared.resources.broker, &shared.ended_members, &names),
     )
     .await;
 }
@@ -61,7 +62,7 @@ async fn announce(shared: &Shared, mut info: WorkerInfo) {
         let running = shared.leases.len();
         if last.is_none_or(|(then, at)| then != running || at.elapsed() >= longest_silence) {
             info.running = running;
-            match shared.broker.announce(info.clone()).await {
+            match shared.resources.broker.announce(info.clone()).await {
                 Ok(()) => last = Some((running, Instant::now())),
                 Err(error) => tracing::warn!(%error, "the worker could not be announced"),
             }
@@ -76,7 +77,7 @@ async fn take_back(shared: &Shared, Served { queue, options, .. }: &Served) {
     let max_lost = options.max_lost_leases;
     let request = Reclaim { lease: shared.lease, pause: tick * 2, max_lost, limit: RECLAIM_CHUNK };
     loop {
-        let next = match shared.broker.reclaim(queue, request).await {
+        let next = match shared.resources.broker.reclaim(queue, request).await {
             Ok(answer) => {
                 let (ready, dead) = (answer.ready.len(), answer.dead.len());
                 let taken = ready + dead + answer.cancelled.len();
@@ -105,7 +106,7 @@ async fn promote(shared: &Shared, Served { queue, state, .. }: &Served) {
 }
 
 async fn moved(shared: &Shared, queue: &str) -> Result<usize, BrokerError> {
-    shared.broker.promote(queue, PROMOTE_CHUNK).await.map(|promoted| promoted.moved)
+    shared.resources.broker.promote(queue, PROMOTE_CHUNK).await.map(|promoted| promoted.moved)
 }
 
 /// Trims ended jobs. Runs on its own, since there may be many, and due jobs must not wait for it.
@@ -114,7 +115,7 @@ async fn trim(shared: &Shared, Served { queue, options, state }: &Served) {
     loop {
         let ended = state.ended();
         if trimmed.0.elapsed() >= PRUNE_TICK || ended - trimmed.1 >= ENOUGH_TO_PRUNE {
-            let went = shared.broker.prune(queue, options.retention, PRUNE_CHUNK).await;
+            let went = shared.resources.broker.prune(queue, options.retention, PRUNE_CHUNK).await;
             match heard(shared, queue, went) {
                 Some(PRUNE_CHUNK..) => continue,
                 Some(_) => trimmed = (Instant::now(), ended),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::worker::QueueOptions;
+use super::options::QueueOptions;
 
 /// A queue that a worker serves.
 #[derive(Clone)]

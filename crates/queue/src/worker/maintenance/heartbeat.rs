@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::beat_of;
-use super::lease_book::{RunId, StopReason};
+use super::beat::beat_of;
 use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::lease::LeaseToken;
-use crate::worker::Shared;
+use crate::worker::lease_book::{RunId, StopReason};
+use crate::worker::shared::Shared;
 
 pub(super) async fn run(shared: &Shared) {
     let interval = beat_of(shared.lease);
@@ -27,7 +27,7 @@ async fn beat(shared: &Shared, queue: Arc<str>, held: Vec<(RunId, LeaseToken)>, 
     // The broker starts the new lease when it receives the heartbeat, which is not before `sent`.
     let sent = Monotonic::now();
     let tokens = held.iter().map(|(_, token)| token.clone()).collect();
-    let call = shared.broker.heartbeat(queue, tokens, shared.lease);
+    let call = shared.resources.broker.heartbeat(queue, tokens, shared.lease);
     let lost = match tokio::time::timeout(patience, call).await {
         Ok(Ok(answer)) => {
             let (lost, cancelled): (HashSet<_>, HashSet<_>) =

@@ -1,30 +1,19 @@
 //! Maintenance of the store, on a thread and runtime of its own: heartbeats, promotion, reclaim,
 //! trimming, announcements.
 
+mod beat;
 mod heartbeat;
-mod lease_book;
-mod served;
 mod upkeep;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::served::Served;
+use super::shared::Shared;
 use crate::broker::WorkerInfo;
-use crate::worker::Shared;
 
-pub(crate) use lease_book::{HeldLease, LeaseBook, RunId, StopReason};
-pub(crate) use served::{LoopState, Served};
-pub(crate) use upkeep::PROMOTE_CHUNK;
-
-/// Longest time between two heartbeats.
-const LONGEST_BEAT: Duration = Duration::from_secs(5);
-
-/// Time between two heartbeats for leases of this length.
-fn beat_of(lease: Duration) -> Duration {
-    (lease / 3).min(LONGEST_BEAT)
-}
+pub(super) use upkeep::PROMOTE_CHUNK;
 
 /// The running thread. Dropping it stops the thread.
 pub(crate) struct Maintenance {

@@ -1,0 +1,21 @@
+//! What a worker gives to each of its runs.
+
+use std::sync::Arc;
+
+use super::provided::Provided;
+use crate::broker::Broker;
+use crate::event::{Event, Observer, tell};
+
+/// What a worker gives to each of its runs.
+pub(crate) struct Resources {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) data: Provided,
+}
+
+impl Resources {
+    /// Passes an event to the observer. Catches its panics, so that work and heartbeats continue.
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        tell(&*self.observer, event);
+    }
+}
