@@ -44,7 +44,7 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// During a failover all nodes lose the notifications of the database at the same time. Each still
 /// answers correctly, from the tables.
-const UNTOLD: &str = "ready, degraded: the database tells of no changes; nothing is answered from the cache\n";
+const UNTOLD: &str = "ready, degraded: no change notifications from the database; the cache is not used\n";
 
 const GONE: &str = "the data directory was deleted, moved or replaced: restart this process\n";
 

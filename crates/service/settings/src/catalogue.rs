@@ -267,12 +267,7 @@ pub const CATALOGUE: &[Setting] = &[
         "first block of an address and account that exceed limits.auth; 0s: none",
     ),
     setting("limits.auth_mode", "TIDEGATE_LIMIT_AUTH_MODE", Some("on"), MODE),
-    setting(
-        "limits.report",
-        "TIDEGATE_LIMIT_REPORT",
-        Some("10/hour"),
-        "limit on exports and reports per user; at most 1000",
-    ),
+    setting("limits.report", "TIDEGATE_LIMIT_REPORT", Some("10/hour"), "exports and reports per user; at most 1000"),
     setting(
         "limits.report_block",
         "TIDEGATE_LIMIT_REPORT_BLOCK",
@@ -280,17 +275,12 @@ pub const CATALOGUE: &[Setting] = &[
         "first block of a user that exceeds limits.report; 0s: none",
     ),
     setting("limits.report_mode", "TIDEGATE_LIMIT_REPORT_MODE", Some("on"), MODE),
-    setting(
-        "limits.api",
-        "TIDEGATE_LIMIT_API",
-        Some("100/minute"),
-        "limit on anonymous and per-user application requests",
-    ),
+    setting("limits.api", "TIDEGATE_LIMIT_API", Some("100/minute"), "limit on anonymous and per-user requests"),
     setting(
         "limits.api_block",
         "TIDEGATE_LIMIT_API_BLOCK",
         Some("1m"),
-        "first block of a client that exceeds limits.api; 0s: none",
+        "first block of a client over limits.api; 0s: none",
     ),
     setting("limits.api_mode", "TIDEGATE_LIMIT_API_MODE", Some("on"), MODE),
     setting("limits.tenant_mode", "TIDEGATE_LIMIT_TENANT_MODE", Some("on"), MODE),
@@ -407,12 +397,7 @@ pub const CATALOGUE: &[Setting] = &[
         "maximum number of backups that one process runs at a time",
     ),
     setting("backup.timeout", "TIDEGATE_BACKUP_TIMEOUT", Some("1h"), "timeout of one run of a backup"),
-    setting(
-        "backup.keep",
-        "TIDEGATE_BACKUP_KEEP",
-        Some("7"),
-        "number of backups to keep; beyond it the oldest ones are removed",
-    ),
+    setting("backup.keep", "TIDEGATE_BACKUP_KEEP", Some("7"), "backups to keep; older ones are removed"),
     setting("import.timeout", "TIDEGATE_IMPORT_TIMEOUT", Some("6h"), "timeout of one run of an import"),
     setting(
         "queue.email_concurrency",
@@ -488,12 +473,7 @@ pub const CATALOGUE: &[Setting] = &[
     ),
     setting("email.from", "TIDEGATE_EMAIL_FROM", Some("Tidegate <tidegate@localhost>"), "sender address of mails"),
     setting("email.timeout", "TIDEGATE_EMAIL_TIMEOUT", Some("10s"), "timeout of one mail"),
-    setting(
-        "email.max_recipients",
-        "TIDEGATE_EMAIL_MAX_RECIPIENTS",
-        Some("50"),
-        "maximum number of recipients per mail",
-    ),
+    setting("email.max_recipients", "TIDEGATE_EMAIL_MAX_RECIPIENTS", Some("50"), "maximum recipients per mail"),
     setting(
         "notifications.keep",
         "TIDEGATE_NOTIFICATIONS_KEEP",

@@ -26,7 +26,7 @@ pub enum UrlError {
     #[error("wants a URL such as postgres://user:password@host:5432/database")]
     NotPostgres,
     /// It has several hosts.
-    #[error("takes one host: put a name or a proxy in front that leads to the server that can be written")]
+    #[error("must have one host: use a name or a proxy that leads to the writable server")]
     SeveralHosts,
     /// An unknown parameter, which the driver would ignore.
     #[error("parameter number {0} behind `?` is not known")]

@@ -221,7 +221,7 @@ impl Handler<DeliverNotification> for DeliverHandler {
         };
         let told = match self.store.notification(&tenant, seq).await {
             Ok(Some(told)) => told,
-            Ok(None) => return Outcome::discard("what the tenant was told is not kept any more"),
+            Ok(None) => return Outcome::discard("the notification is no longer stored"),
             Err(error) => return again(&error),
         };
         let Ok(url) = webhook.url.reveal().parse::<Url>() else { return Outcome::bury("the URL can't be read") };
