@@ -203,7 +203,7 @@ async fn authenticate(
             // A browser sends the cookie with requests from any site. Only this origin may make
             // changes.
             if !method.is_safe() && !is_same_origin(headers) {
-                return Err(Stranger::Failed(Problem::forbidden("a session changes nothing from another site")));
+                return Err(Stranger::Failed(Problem::forbidden("a session may not make changes from another site")));
             }
             let unknown =
                 || Stranger::NotKnown(Problem::unauthorized("the session is over or not known; log in again"));

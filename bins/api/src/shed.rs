@@ -61,7 +61,7 @@ fn admit(app: App, request: Request) -> Result<(Seat, Request), Problem> {
 }
 
 fn overloaded() -> Problem {
-    Problem::unavailable("overloaded", "too many requests are under way; nothing was done; try again later")
+    Problem::unavailable("overloaded", "too many requests are in flight; nothing was done; try again later")
         .header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
 }
 

@@ -181,7 +181,7 @@ impl IncrementSink for Sink {
             match Named::of(&increment.key) {
                 Some(Named::Views(tenant, day)) => views.push(DayViews { tenant, day, count: increment.by }),
                 // Another version wrote it. An error would block all others for ever.
-                _ => tracing::warn!(key = %increment.key, "an increment that is none of views is left out"),
+                _ => tracing::warn!(key = %increment.key, "an increment that is not for views is ignored"),
             }
         }
         self.0.add_views(&batch.stream, batch.number, &views).await

@@ -54,7 +54,7 @@ impl Operation {
     /// Adds a part of the path.
     pub(crate) fn part(self, name: &str, schema: Value, example: impl Into<Value>) -> Self {
         let part = json!({"name": name, "in": "path", "required": true, "schema": schema, "example": example.into()});
-        self.parameter(part).fails(404, "There is no such thing, or it is somebody else's.")
+        self.parameter(part).fails(404, "It does not exist, or belongs to another tenant.")
     }
 
     /// Adds an optional query parameter.
@@ -110,7 +110,7 @@ impl Operation {
 
     fn sends(mut self, is_required: bool, content: Value) -> Self {
         self.body = Some(json!({"required": is_required, "content": content}));
-        self.fails(408, "The body came too slowly.")
+        self.fails(408, "The body was too slow.")
             .fails(413, "The body is too large.")
             .fails(415, "The body is of another type, or it has a `Content-Encoding` other than `identity`.")
             .fails(422, "A value is not acceptable; `fields` names it where a field is at fault.")
@@ -179,9 +179,9 @@ impl Operation {
         }
         if self.circle != Circle::Public {
             self = self
-                .fails(401, "The client has not shown who it is.")
+                .fails(401, "The client is not authenticated.")
                 .fails(403, "The client may not do this.")
-                .fails(429, "Too many requests; `Retry-After` says when to come again.");
+                .fails(429, "Too many requests; `Retry-After` says when to retry.");
         }
         // A probe defines its own responses, also for a failure.
         if self.answers.contains_key(&503) { self } else { self.fails(503, "It can't be done now; try again later.") }

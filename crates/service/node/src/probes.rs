@@ -270,7 +270,7 @@ impl IntoResponse for Closed {
                 (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], told).into_response()
             }
             Self::Forbidden => {
-                (StatusCode::FORBIDDEN, "the service token may only ask for decisions\n").into_response()
+                (StatusCode::FORBIDDEN, "the service token may only request decisions\n").into_response()
             }
         }
     }

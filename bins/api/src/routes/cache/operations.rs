@@ -35,7 +35,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                     json!({"type": "schedule", "limit": 10}),
                 )
                 .accepted(begun)
-                .fails(409, "A warm-up is under way."),
+                .fails(409, "A warm-up is in progress."),
             warm_up::start,
         )
         .add(

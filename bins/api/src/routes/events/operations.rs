@@ -21,7 +21,11 @@ pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes 
     routes.add(
         get("followEvents", "/api/events", Circle::Reader, "What happens, as server-sent events")
             .query("topics", topics(), "Topics with commas between; all but `queues` and `jobs` without it.")
-            .header("Last-Event-ID", text(), "The last event that was seen: what was missed since is told first.")
+            .header(
+                "Last-Event-ID",
+                text(),
+                "The id of the last event that was received: events since then are sent first.",
+            )
             .answers_as(200, &[("text/event-stream", stream)]),
         follow.layer(Extension(Stop(stop))),
     )

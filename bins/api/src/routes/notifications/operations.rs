@@ -21,10 +21,15 @@ pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes 
     let stream = told(text(), "Events `notification` and `gap`.");
     routes
         .add(
-            get("listNotifications", "/api/notifications", Circle::Tenant, "What the tenant was told, oldest first")
-                .query("after", count(), "Only those behind this `seq`.")
-                .query("limit", between(1, 200), "How many at most.")
-                .ok(page),
+            get(
+                "listNotifications",
+                "/api/notifications",
+                Circle::Tenant,
+                "The notifications of the tenant, oldest first",
+            )
+            .query("after", count(), "Only those behind this `seq`.")
+            .query("limit", between(1, 200), "How many at most.")
+            .ok(page),
             list,
         )
         .add(
@@ -32,7 +37,7 @@ pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes 
                 "followNotifications",
                 "/api/notifications/events",
                 Circle::Tenant,
-                "What it is told, as server-sent events",
+                "The notifications as server-sent events",
             )
             .query("after", count(), "Begins behind this `seq`.")
             .header("Last-Event-ID", text(), "The last event that was seen; it goes before `after`.")

@@ -34,7 +34,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             show,
         )
         .add(
-            post("silenceAlert", "/api/performance/silences", Circle::Admin, "Has nobody told of an alert for a while")
+            post("silenceAlert", "/api/performance/silences", Circle::Admin, "Silences an alert for a while")
                 .body(
                     object([
                         ("rule", text()),

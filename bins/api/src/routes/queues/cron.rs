@@ -53,7 +53,7 @@ pub(super) async fn replace(
     Json(mut body): Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     if body.get("name").is_some_and(|other| *other != name) {
-        return Err(Problem::unprocessable("bad-schedule", "`name` is another than that of the path"));
+        return Err(Problem::unprocessable("bad-schedule", "`name` differs from the name in the path"));
     }
     body.insert("name".to_owned(), name.into());
     let schedule = read(body)?;

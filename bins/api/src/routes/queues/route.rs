@@ -37,7 +37,7 @@ impl Route {
 pub(super) fn apart() -> Problem {
     Problem::unprocessable(
         "different-partitions",
-        "the queue has several partitions, and jobs of different ids or keys may lie in different ones, where all or \
-         none can't be promised: send only jobs of one key, or such as have neither `id` nor key, or send them one by one",
+        "the queue has several partitions, and jobs of different ids or keys may be in different ones, where all or none \
+         can't be guaranteed: send only jobs of one key, or only jobs with neither `id` nor key, or send them one by one",
     )
 }

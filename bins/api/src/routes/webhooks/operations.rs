@@ -12,13 +12,13 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         ("url", text()),
         ("kinds", many(text())),
         ("created_at", time()),
-        ("disabled_at", told(or_null(time()), "Since when it is told nothing more, by its own wish.")),
+        ("disabled_at", told(or_null(time()), "Since when nothing is sent to it, because it asked for that.")),
     ]);
     let mut created = webhook.clone();
     created["properties"]["secret"] = told(text(), "By which deliveries are signed; shown this once.");
     routes
         .add(
-            get("listWebhooks", "/api/webhooks", Circle::Tenant, "Where the tenant wants to be told")
+            get("listWebhooks", "/api/webhooks", Circle::Tenant, "The webhooks of the tenant")
                 .ok(object([("items", many(webhook))])),
             list,
         )
