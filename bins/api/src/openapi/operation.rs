@@ -81,10 +81,10 @@ impl Operation {
 
     /// Adds the parameters of a page: its length, and where it begins.
     pub(crate) fn paged(self, most: i64) -> Self {
-        self.query("limit", super::schema::between(1, most), "How many at most.").query(
+        self.query("limit", super::schema::between(1, most), "Maximum number of items.").query(
             "cursor",
             super::schema::text(),
-            "Where to go on: `next_cursor` of the page before.",
+            "Where to continue: `next_cursor` of the previous page.",
         )
     }
 
@@ -180,7 +180,7 @@ impl Operation {
         if self.circle != Circle::Public {
             self = self
                 .fails(401, "The client is not authenticated.")
-                .fails(403, "The client may not do this.")
+                .fails(403, "The client is not permitted to do this.")
                 .fails(429, "Too many requests; `Retry-After` says when to retry.");
         }
         // A probe defines its own responses, also for a failure.

@@ -19,8 +19,8 @@ fn topics() -> Value {
 pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes {
     let stream = told(text(), "Events `alert`, `health`, `queue`, `job` and `gap`; for an hour at most.");
     routes.add(
-        get("followEvents", "/api/events", Circle::Reader, "What happens, as server-sent events")
-            .query("topics", topics(), "Topics with commas between; all but `queues` and `jobs` without it.")
+        get("followEvents", "/api/events", Circle::Reader, "Events of the service, as server-sent events")
+            .query("topics", topics(), "Topics, separated by commas; without it, all but `queues` and `jobs`.")
             .header(
                 "Last-Event-ID",
                 text(),

@@ -24,7 +24,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             begin,
         )
         .add(
-            get("showSession", PATH, Circle::Tenant, "Who is logged in, by the cookie")
+            get("showSession", PATH, Circle::Tenant, "The user of the session cookie")
                 .ok(named("Session"))
                 .fails(404, "The request has no session."),
             show,
