@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(places.in_flight(), 0);
         let other = places.take().expect("the place is free");
         send.send("piece").await.unwrap();
-        assert!(body.next().await.unwrap().is_ok(), "who was let in goes on");
+        assert!(body.next().await.unwrap().is_ok(), "an admitted request continues");
         drop(other);
         drop(send);
         assert!(body.next().await.is_none());

@@ -92,6 +92,6 @@ mod tests {
         assert!(places.take("a").is_ok());
         assert_eq!(places.taken(), 63);
         drop((greedy, others));
-        assert_eq!((places.taken(), lock(&places.taken).len()), (0, 0), "who is gone is forgotten");
+        assert_eq!((places.taken(), lock(&places.taken).len()), (0, 0), "a client without a stream is removed");
     }
 }

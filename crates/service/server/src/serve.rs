@@ -300,7 +300,7 @@ where
         }
     }
 
-    /// Waits for the first bytes. Unless they are there at the first poll, the wait is the client's.
+    /// Waits for the first bytes. Unless they are there at once, the wait is the client's.
     async fn first_bytes(&self, protocol: impl Future<Output = std::io::Result<Protocol>>) -> Option<Protocol> {
         let mut opening = pin!(self.opens(protocol));
         if let Poll::Ready(found) = poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await {

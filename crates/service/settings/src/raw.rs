@@ -59,7 +59,7 @@ pub struct RawSettings {
 impl RawSettings {
     /// Reads the settings file, if any, and applies the environment on top of it.
     ///
-    /// `file` must exist if given. Without it, `tidegate.toml` in the working directory is optional.
+    /// `file` must exist if given. The default is an optional `./tidegate.toml`.
     ///
     /// # Errors
     ///
@@ -324,7 +324,7 @@ fn is_meant_for_us(name: &str) -> bool {
     })
 }
 
-/// Where and why a text is not TOML. The parser's message shows the line, maybe with a token.
+/// Position and reason of a syntax error. The parser's message shows the line, maybe with a token.
 fn place_and_reason(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);

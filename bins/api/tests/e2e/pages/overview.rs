@@ -133,7 +133,7 @@ async fn a_rule_is_silenced_and_the_silence_is_lifted() {
 
     let lifted = [("rule", RULE), ("subject", "GET+/a")];
     let shown = act(&mut visit, "/dashboard", "/dashboard/lift-silence", &lifted).await;
-    assert!(shown.contains("The silence is over") && !shown.contains(">Lift"), "{shown}");
+    assert!(shown.contains("The silence has ended") && !shown.contains(">Lift"), "{shown}");
     let shown = act(&mut visit, LIMITS, "/dashboard/lift-silence", &lifted).await;
     assert!(shown.contains("no such silence"), "{shown}");
 
