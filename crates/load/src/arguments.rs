@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Parser, value_parser};
+use tidegate_load::page;
 
 use crate::output;
 
 /// Options of a run of an example.
 pub(crate) const OF_EXAMPLES: &[&str] =
-    &["--rate", "--users", "--duration", "--processes", "--embedded", "--json", "--page"];
+    &["--rate", "--users", "--duration", "--processes", "--embedded", "--fsync-always", "--json", "--page"];
 
 /// Puts an example or a whole fleet under load, and prints the figures beside the reference's.
 ///
@@ -48,6 +49,9 @@ pub(crate) struct Arguments {
     /// Starts no Redis and no PostgreSQL: one process on memory and SQLite.
     #[arg(long, conflicts_with = "processes")]
     pub(crate) embedded: bool,
+    /// Redis syncs its append-only file before each answer, in place of once a second.
+    #[arg(long, conflicts_with = "embedded")]
+    pub(crate) fsync_always: bool,
     /// Also writes the figures to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
@@ -65,10 +69,20 @@ impl Arguments {
         Ok(())
     }
 
-    /// Refuses files that can't be written, before the run.
-    pub(crate) fn ensure_writable(&self) -> anyhow::Result<()> {
-        let mut files = self.json.iter().map(|path| (path, true)).chain(self.page.iter().map(|path| (path, false)));
-        files.try_for_each(|(path, create)| output::ensure_writable(path, create))
+    /// Refuses files that can't be written, and a page that lacks one of the sections, before the
+    /// run.
+    pub(crate) fn ensure_writable(&self, sections: &[&str]) -> anyhow::Result<()> {
+        if let Some(path) = &self.json {
+            output::ensure_writable(path, true)?;
+        }
+        if let Some(path) = &self.page {
+            output::ensure_writable(path, false)?;
+            let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+            for section in sections {
+                page::put(&text, section, "").with_context(|| path.display().to_string())?;
+            }
+        }
+        Ok(())
     }
 
     fn given(&self) -> impl Iterator<Item = &'static str> {
@@ -81,6 +95,7 @@ impl Arguments {
             ("--duration", self.duration.is_some()),
             ("--processes", self.processes.is_some()),
             ("--embedded", self.embedded),
+            ("--fsync-always", self.fsync_always),
             ("--json", self.json.is_some()),
             ("--page", self.page.is_some()),
         ];

@@ -59,7 +59,7 @@ impl FleetRun {
 /// Runs it. Returns whether everything held.
 pub(crate) async fn run(which: FleetRun, arguments: &Arguments) -> anyhow::Result<bool> {
     arguments.ensure_effect(which.options())?;
-    arguments.ensure_writable()?;
+    arguments.ensure_writable(&[which.name()])?;
     let size = |users: u64| -> anyhow::Result<Size> {
         let users = usize::try_from(arguments.users.unwrap_or(users))?;
         ensure!((10..=2_500).contains(&users), "--users is {users}, and must be from 10 to 2500");

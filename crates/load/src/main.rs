@@ -48,7 +48,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         name => vec![scenario::find(name).with_context(|| unknown(name))?],
     };
     arguments.ensure_effect(arguments::OF_EXAMPLES)?;
-    arguments.ensure_writable()?;
+    let sections: Vec<_> = scenarios.iter().map(|scenario| scenario.name()).collect();
+    arguments.ensure_writable(&sections)?;
     let mut reports = Vec::new();
     for scenario in scenarios {
         let report = measure(scenario, &arguments).await?;
@@ -81,7 +82,7 @@ fn put_section(path: &Path, name: &str, section: &str) -> anyhow::Result<()> {
 
 async fn measure(scenario: Arc<dyn Scenario>, arguments: &Arguments) -> anyhow::Result<Report> {
     let processes = arguments.processes.map_or(1, usize::from);
-    let options = ExampleOptions { processes, embedded: arguments.embedded, fsync_always: false };
+    let options = ExampleOptions { processes, embedded: arguments.embedded, fsync_always: arguments.fsync_always };
     let example = ExampleProcesses::start(&*scenario, options).await?;
     scenario.prepare(example.api()).await?;
     let driver = Driver::new(scenario.clone(), example.api().clone());

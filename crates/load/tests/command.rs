@@ -38,7 +38,8 @@ async fn a_run_of_the_caller_has_coupons_for_all_and_is_compared_with_none() {
 async fn a_run_that_fails_leaves_no_file_and_changes_none() {
     let scratch = Scratch::new();
     let (json, page) = (scratch.join("figures.json"), scratch.join("page.md"));
-    std::fs::write(&page, "old").unwrap();
+    let old = "<!-- spike -->\nold\n<!-- /spike -->\n";
+    std::fs::write(&page, old).unwrap();
     // The fleet has no use for 9 users: the run fails behind the check of its files.
     let arguments = ["spike", "--users", "9", "--json", json.to_str().unwrap(), "--page", page.to_str().unwrap()];
     let program = load(&arguments).await;
@@ -46,7 +47,20 @@ async fn a_run_that_fails_leaves_no_file_and_changes_none() {
     assert!(lines.iter().any(|line| line.text.contains("--users is 9")), "{lines:?}");
     let files = std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(files.collect::<Vec<_>>(), ["page.md"]);
-    assert_eq!(std::fs::read_to_string(&page).unwrap(), "old");
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), old);
+}
+
+#[tokio::test]
+async fn a_page_without_the_section_is_refused_before_the_run() {
+    let scratch = Scratch::new();
+    let page = scratch.join("page.md");
+    std::fs::write(&page, "<!-- coupons -->\n").unwrap();
+    for (scenario, line) in [("coupons", "<!-- /coupons -->"), ("spike", "<!-- spike -->")] {
+        let program = load(&[scenario, "--page", page.to_str().unwrap()]).await;
+        let lines = program.log().lines();
+        let refused = format!("error: {}: the page has no line `{line}`", page.display());
+        assert!(lines.len() == 1 && lines[0].text == refused, "{lines:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The store of jobs: a trait in which each method is one atomic step of the store.
 
+pub(crate) mod admission;
 mod counts;
 pub(crate) mod documents;
 mod events;
@@ -15,6 +16,7 @@ mod settings;
 pub(crate) mod sqlite;
 mod standing;
 mod wait;
+mod worker_info;
 
 use std::time::Duration;
 
@@ -26,7 +28,6 @@ use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
-use crate::worker::WorkerInfo;
 
 pub use counts::QueueCounts;
 pub use documents::{Document, Documents};
@@ -37,6 +38,7 @@ pub use overview::QueueOverview;
 pub use page::{Cursor, CursorError, Page};
 pub use request::{Change, CleanableState, Fetch, GroupCounts, Promoted, Reclaim, Reclaimed, Retention, Stored, Wake};
 pub use settings::{QueueSettings, Rate, RateError};
+pub use worker_info::WorkerInfo;
 pub(crate) use {events::EVENTS_KEPT, settings::Throttle};
 
 /// A store of jobs.

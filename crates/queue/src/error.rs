@@ -1,7 +1,6 @@
 //! Errors of brokers, producers and workers.
 
-use crate::group::GroupRefusal;
-use crate::id::{IdError, JobId};
+use crate::id::{GroupId, IdError, JobId};
 use crate::name::NameError;
 
 /// A broker operation failed.
@@ -67,6 +66,25 @@ impl BrokerError {
     pub fn may_have_run(&self) -> bool {
         matches!(self, Self::Store { may_have_run: true, .. })
     }
+}
+
+/// A group does not accept a job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupRefusal {
+    /// The group takes no more members.
+    #[error("group {0} is sealed")]
+    Sealed(GroupId),
+    /// The job goes to a queue that is not the group's.
+    #[error("group {group} is in queue {queue:?}, the job goes to {other:?}")]
+    OtherQueue {
+        /// The group.
+        group: GroupId,
+        /// Its queue.
+        queue: String,
+        /// The queue of the job.
+        other: String,
+    },
 }
 
 /// A job was not enqueued.

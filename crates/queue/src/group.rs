@@ -5,7 +5,6 @@
 //! collections, so that maintenance reads only groups that may still complete. The broker keeps the
 //! counts: they change in the same step as the jobs.
 
-mod admission;
 mod completion;
 mod error;
 mod groups;
@@ -14,12 +13,10 @@ mod progress;
 mod store;
 mod upkeep;
 
-pub use admission::GroupRefusal;
 pub use completion::{Completion, CompletionPolicy};
 pub use error::GroupError;
 pub use groups::{Groups, NewGroup};
 pub use progress::{CompletionJob, GroupProgress};
 
-pub(crate) use admission::admit;
 pub(crate) use members::EndedMembers;
 pub(crate) use upkeep::{settled, tend};

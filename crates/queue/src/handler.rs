@@ -1,34 +1,46 @@
 //! Handlers: user code that runs jobs, its arguments and its results.
 
+mod chain;
 mod checkpoint;
+mod class;
+mod classes;
+mod classify;
 mod context;
 mod data;
+mod error;
 mod extract;
 mod failure;
 mod function;
+mod into_outcome;
 mod options;
 mod outcome;
 mod progress;
+mod provided;
 mod service;
 
 use async_trait::async_trait;
 
 use crate::job::Job;
 
-pub use checkpoint::{Checkpoint, CheckpointError};
-pub use context::{Context, LeaseLost};
-pub use data::{Data, MissingData, Provided};
+pub use checkpoint::Checkpoint;
+pub use class::{BoxError, ErrorClass, JobError};
+pub use classify::{Classed, Classify};
+pub use context::Context;
+pub use data::Data;
+pub use error::{CheckpointError, LeaseLost, MissingData, PayloadTooNew};
 pub use extract::{AttemptNumber, FromContext, TraceParent};
-pub use failure::{BoxError, Classed, Classify, ErrorClass, Failure, IntoFailure, JobError};
+pub use failure::{Failure, IntoFailure};
 pub use function::{Function, IntoHandler};
+pub use into_outcome::IntoOutcome;
 pub use options::HandlerOptions;
-pub use outcome::{IntoOutcome, Outcome};
+pub use outcome::Outcome;
 pub use progress::ProgressReporter;
-pub use service::{HandlerService, PayloadTooNew};
+pub use provided::Provided;
+pub use service::HandlerService;
 
 pub(crate) use service::ErasedLayer;
 
-pub(crate) use failure::in_chain;
+pub(crate) use chain::in_chain;
 pub(crate) use function::{ErasedHandler, Running};
 
 /// Runs jobs of one kind. For types that have their own state; an async function is a handler by

@@ -170,18 +170,16 @@ pub use broker::sqlite::{Durability, OpenError, OpenFile, SqliteBroker, SqliteOp
 pub use broker::{
     Broker, Change, CleanableState, Cursor, CursorError, Document, Documents, EventCursor, EventPage, Fetch,
     GroupCounts, JobEvent, JobEventKind, MemoryBroker, NewJob, Page, Promoted, QueueCounts, QueueOverview,
-    QueueSettings, Rate, RateError, Reclaim, Reclaimed, Retention, Stored, Wake,
+    QueueSettings, Rate, RateError, Reclaim, Reclaimed, Retention, Stored, Wake, WorkerInfo,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use cron::{
     BrokenSchedule, CatchUp, CronField, ExpressionError, LastRun, Listing, Overlap, Recurrence, Schedule,
     ScheduleError, ScheduleState, ScheduledRun, Scheduler, Schedules, Ticked, Triggered,
 };
-pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
+pub use error::{BrokerError, BuildError, EnqueueError, GroupRefusal, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, LogEvents, Observer};
-pub use group::{
-    Completion, CompletionJob, CompletionPolicy, GroupError, GroupProgress, GroupRefusal, Groups, NewGroup,
-};
+pub use group::{Completion, CompletionJob, CompletionPolicy, GroupError, GroupProgress, Groups, NewGroup};
 pub use handler::{
     AttemptNumber, BoxError, Checkpoint, CheckpointError, Classed, Classify, Context, Data, ErrorClass, Failure,
     FromContext, Function, Handler, HandlerOptions, HandlerService, IntoFailure, IntoHandler, IntoOutcome, JobError,
@@ -202,4 +200,4 @@ pub use scan::{
 };
 pub use state::{Priority, PriorityError, State, StateError};
 pub use unique::Unique;
-pub use worker::{Concurrency, QueueOptions, ShutdownReport, Worker, WorkerBuilder, WorkerInfo};
+pub use worker::{Concurrency, QueueOptions, ShutdownReport, Worker, WorkerBuilder};

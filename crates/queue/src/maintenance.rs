@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::worker::{Shared, WorkerInfo};
+use crate::broker::WorkerInfo;
+use crate::worker::Shared;
 
 pub(crate) use lease_book::{HeldLease, LeaseBook, RunId, StopReason};
 pub(crate) use served::{LoopState, Served};

@@ -3,7 +3,6 @@
 mod builder;
 mod concurrency;
 mod exchange;
-mod info;
 mod lending;
 mod manual;
 mod outbox;
@@ -18,7 +17,7 @@ use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, WorkerInfo};
 use crate::clock::{Clock, SystemClock};
 use crate::cron::Scheduler;
 use crate::error::WorkerError;
@@ -31,7 +30,6 @@ use crate::registry::Registry;
 
 pub use builder::{QueueOptions, WorkerBuilder};
 pub use concurrency::Concurrency;
-pub use info::WorkerInfo;
 use lending::Lending;
 pub(crate) use manual::{ManualWorker, Step};
 

@@ -1,4 +1,4 @@
-//! Every figure that the service reports equals the effect of a scripted run, exactly.
+//! Every number that the service tells of itself equals what a scripted run did, exactly.
 
 pub(crate) mod exposition;
 mod metrics;
@@ -132,18 +132,18 @@ pub(crate) async fn the_queue_counts_its_jobs_by_what_became_of_them() {
     let names = json!(names);
     let at = names.as_array().and_then(|names| names.iter().position(|name| name == "import")).expect("the imports");
     let workers = queues["items"][at]["workers"].take();
-    // The inner worker ran each once, and reports it when the store has it.
+    // The inner worker ran each job once. Two meters time the runs, and a read between their updates
+    // sees one without the other, so both are polled.
     let ended = json!(script.queue["completed_total"] + script.queue["failed_total"]);
     let mut runs = queues["items"][at]["latency"].take();
     let timed = poll_until(DEADLINE, async || {
-        if runs["run_time_ms"]["samples"] != ended {
+        if ["run_time_ms", "queue_wait_ms"].iter().any(|name| runs[name]["samples"] != ended) {
             runs = read(&mut script, "/api/queue").await["items"][at]["latency"].take();
             return None;
         }
         Some(())
     });
     assert!(timed.await.is_ok(), "{ended} runs: {runs}");
-    assert_eq!(runs["queue_wait_ms"]["samples"], ended);
     queues["items"][at]["rates"].take();
     for name in ["workers", "latency", "rates"] {
         expected.insert(name.to_owned(), Value::Null);

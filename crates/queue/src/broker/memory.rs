@@ -10,22 +10,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use crate::broker::admission::admit;
 use crate::broker::documents::{check_body, check_size};
 use crate::broker::wait::wait;
 use crate::broker::{
     Broker, CHECKPOINT_LIMIT, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
     GroupCounts, NewJob, Page, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Stored,
-    WORKER_MEMORY, Wake,
+    WORKER_MEMORY, Wake, WorkerInfo,
 };
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::BrokerError;
-use crate::group::admit;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::name::check_queue_name;
 use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
-use crate::worker::WorkerInfo;
 use queue::Queue;
 
 /// Jobs in memory. They are lost when the process ends. Every step holds one lock, for O(batch ×

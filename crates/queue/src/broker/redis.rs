@@ -38,18 +38,17 @@ use futures_util::future::{try_join, try_join_all};
 use tidegate_redis::{BlockingPool, Client, Keyspace};
 use tokio::runtime::Handle;
 
+use crate::broker::admission::admit;
 use crate::broker::{
     Broker, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch, GroupCounts, NewJob,
-    Page, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, Retention, Stored, Wake,
+    Page, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, Retention, Stored, Wake, WorkerInfo,
 };
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
-use crate::group::admit;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
-use crate::worker::WorkerInfo;
 use audit::Audits;
 pub use durability::{NotDurable, RedisDurability};
 use gather::Carrier;

@@ -34,22 +34,21 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 use tokio::sync::watch;
 
+use crate::broker::admission::admit;
 use crate::broker::documents::{check_body, check_size};
 use crate::broker::wait::wait;
 use crate::broker::{
     Broker, CHECKPOINT_LIMIT, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
     GroupCounts, NewJob, Page, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, Retention,
-    Stored, Wake,
+    Stored, Wake, WorkerInfo,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::error::BrokerError;
-use crate::group::admit;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::name::check_queue_name;
 use crate::record::{JobRecord, LogLine, Progress, shortened};
 use crate::state::State;
-use crate::worker::WorkerInfo;
 pub use in_place::OpenFile;
 pub use open::{Durability, OpenError, SqliteOptions};
 use writer::Writer;

@@ -1,7 +1,6 @@
 //! Errors of groups.
 
 use crate::error::{BrokerError, EnqueueError};
-use crate::handler::{ErrorClass, JobError};
 use crate::id::GroupId;
 
 /// A group was refused, or could not be read or changed.
@@ -44,17 +43,4 @@ pub enum GroupError {
     /// The broker failed.
     #[error("{0}")]
     Broker(#[from] BrokerError),
-}
-
-/// The class of the inner error, if there is one. [`Contended`](GroupError::Contended) is retried,
-/// any other error buries the job.
-impl JobError for GroupError {
-    fn class(&self) -> ErrorClass {
-        match self {
-            Self::Enqueue(error) => error.class(),
-            Self::Broker(error) => error.class(),
-            Self::Contended(_) => ErrorClass::Retry,
-            _ => ErrorClass::Bury,
-        }
-    }
 }

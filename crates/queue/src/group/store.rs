@@ -5,14 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::completion::Completion;
 use super::error::GroupError;
 use super::progress::{CompletionJob, GroupProgress};
+use crate::broker::admission::{COMPLETED, OPEN};
 use crate::broker::{Broker, Document, GroupCounts, Stored};
 use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
-
-/// Collection of groups that have not completed.
-pub(super) const OPEN: &str = "groups.open";
-/// Collection of groups that have completed.
-pub(super) const COMPLETED: &str = "groups.completed";
 
 /// The stored document. Unknown fields make it unreadable: a newer version wrote it and has to
 /// process it.

@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::error::GroupError;
 use super::groups::forget;
 use super::members::EndedMembers;
-use super::store::{COMPLETED, Entry, OPEN};
+use super::store::Entry;
 use crate::broker::Broker;
+use crate::broker::admission::{COMPLETED, OPEN};
 use crate::id::GroupId;
 
 /// Time between a member's end and the check of its group, so that ends close together cost one

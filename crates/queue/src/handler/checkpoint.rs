@@ -3,40 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::context::{Context, LeaseLost};
+use super::context::Context;
+use super::error::{CheckpointError, LeaseLost};
 use super::extract::FromContext;
-use super::failure::{ErrorClass, JobError};
-use crate::error::BrokerError;
-
-/// Why a checkpoint could not be read or stored.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointError {
-    /// The lease is lost: stop. Another worker may run the job.
-    #[error(transparent)]
-    LeaseLost(#[from] LeaseLost),
-    /// The stored checkpoint is of another type.
-    #[error("the stored checkpoint does not fit its type")]
-    Decode(#[source] serde_json::Error),
-    /// The checkpoint can't be written as JSON.
-    #[error("the checkpoint can't be serialized")]
-    Encode(#[source] serde_json::Error),
-    /// The checkpoint is too large, or the broker failed.
-    #[error("the checkpoint was not stored")]
-    Store(#[from] BrokerError),
-}
-
-/// Bury if the checkpoint can't be read, written or is too large, since a retry would not help.
-/// Otherwise the class of the inner error.
-impl JobError for CheckpointError {
-    fn class(&self) -> ErrorClass {
-        match self {
-            Self::LeaseLost(error) => error.class(),
-            Self::Decode(_) | Self::Encode(_) | Self::Store(BrokerError::TooLarge { .. }) => ErrorClass::Bury,
-            Self::Store(error) => error.class(),
-        }
-    }
-}
 
 /// Extracts the state that an earlier run of the job saved, and saves state for the next run: up to
 /// 64 KiB of JSON.

@@ -5,21 +5,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-use super::data::MissingData;
-use super::failure::JobError;
+use super::error::{LeaseLost, MissingData};
 use crate::error::BrokerError;
 use crate::id::JobId;
 use crate::lease::LeasedJob;
 use crate::record::{Progress, shortened};
 use crate::worker::Shared;
-
-/// The lease is lost: stop. Another worker may run the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the lease of this job is no longer held")]
-pub struct LeaseLost;
-
-/// Retried by class. In fact the outcome of a run that lost its lease is discarded.
-impl JobError for LeaseLost {}
 
 /// The context of a run, besides the job. Cheap to clone.
 ///

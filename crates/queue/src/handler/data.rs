@@ -1,54 +1,12 @@
 //! Data that all handlers of a worker share, by type.
 
-use std::any::{Any, TypeId, type_name};
 use std::convert::Infallible;
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
 
 use super::context::Context;
+use super::error::MissingData;
 use super::extract::FromContext;
-use super::failure::{ErrorClass, JobError};
-
-/// Delay of a job whose handler extracts data that the worker lacks.
-const MISSING_PAUSE: Duration = Duration::from_secs(30);
-
-/// The worker was not given the data that a handler extracts.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the worker was given no data of type {type_name}")]
-pub struct MissingData {
-    /// The missing type.
-    pub type_name: &'static str,
-}
-
-/// Snoozed for 30 s: another worker may have the data.
-impl JobError for MissingData {
-    fn class(&self) -> ErrorClass {
-        ErrorClass::Snooze(MISSING_PAUSE)
-    }
-}
-
-/// The data given to a worker with [`WorkerBuilder::data`](crate::WorkerBuilder::data).
-// A list, since it is short and read for each run.
-#[derive(Default)]
-pub struct Provided(Vec<(TypeId, Box<dyn Any + Send + Sync>)>);
-
-impl Provided {
-    /// Adds data. Returns whether the type was new.
-    pub(crate) fn add<T: Clone + Send + Sync + 'static>(&mut self, data: T) -> bool {
-        let is_new = self.get::<T>().is_err();
-        self.0.push((TypeId::of::<T>(), Box::new(data)));
-        is_new
-    }
-
-    /// Returns the data of this type.
-    ///
-    /// # Errors
-    /// [`MissingData`] if there is none.
-    pub fn get<T: Clone + Send + Sync + 'static>(&self) -> Result<&T, MissingData> {
-        let found = self.0.iter().find(|(id, _)| *id == TypeId::of::<T>());
-        found.and_then(|(_, data)| data.downcast_ref()).ok_or(MissingData { type_name: type_name::<T>() })
-    }
-}
+use super::provided::Provided;
 
 /// Extracts data that the worker was given, by its type: a pool, a client, settings.
 ///

@@ -5,8 +5,9 @@ use std::convert::Infallible;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::data::{MissingData, Provided};
+use super::error::MissingData;
 use super::failure::IntoFailure;
+use super::provided::Provided;
 use crate::id::JobId;
 
 /// An argument of a handler function, besides its job.

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::Handler;
+use super::class::BoxError;
 use super::context::Context;
-use super::data::{MissingData, Provided};
+use super::error::{MissingData, PayloadTooNew};
 use super::extract::FromContext;
-use super::failure::{BoxError, Failure, IntoFailure};
-use super::outcome::{IntoOutcome, Outcome};
-use super::service::PayloadTooNew;
+use super::failure::{Failure, IntoFailure};
+use super::into_outcome::IntoOutcome;
+use super::outcome::Outcome;
+use super::provided::Provided;
 use crate::job::{DecodeError, Job, decode};
 
 /// A running handler. A [`PayloadTooNew`] error leaves the job to other workers; any other error is

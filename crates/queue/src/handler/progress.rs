@@ -1,6 +1,7 @@
 //! Reporting the progress of a run. Each percentage is written once.
 
-use super::context::{Context, LeaseLost};
+use super::context::Context;
+use super::error::LeaseLost;
 use super::extract::FromContext;
 use std::convert::Infallible;
 

@@ -7,22 +7,10 @@ use std::task::Poll;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::class::BoxError;
 use super::context::Context;
-use super::failure::BoxError;
 use super::function::Running;
 use super::outcome::Outcome;
-
-/// The payload has a newer version than this handler knows. The job is put back with a delay and a
-/// note, for a worker that knows the version. Layers see this error and must pass it on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("payload version {found} is newer than {supported}")]
-#[non_exhaustive]
-pub struct PayloadTooNew {
-    /// Version of the stored payload.
-    pub found: u32,
-    /// Version of the job's type.
-    pub supported: u32,
-}
 
 /// The service that a layer wraps: all handlers of a worker, with the inner layers. Cheap to clone,
 /// always ready.

@@ -10,11 +10,11 @@ use futures_util::future::{join_all, join5};
 use tokio::time::Instant;
 
 use super::{Served, beat_of};
-use crate::broker::Reclaim;
+use crate::broker::{Reclaim, WorkerInfo};
 use crate::error::BrokerError;
 use crate::event::Event;
 use crate::group::tend;
-use crate::worker::{Shared, WorkerInfo};
+use crate::worker::Shared;
 
 /// Most jobs promoted in one step. Keeps each transaction short.
 pub(crate) const PROMOTE_CHUNK: usize = 500;

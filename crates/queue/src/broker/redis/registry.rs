@@ -6,9 +6,9 @@ use super::RedisBroker;
 use super::envelope::milliseconds;
 use super::reply::{Fields, Unreadable, failed, unreadable};
 use crate::broker::WORKER_MEMORY;
+use crate::broker::WorkerInfo;
 use crate::error::BrokerError;
 use crate::id::WorkerId;
-use crate::worker::WorkerInfo;
 
 const QUEUES: &str = "list queues";
 const ANNOUNCE: &str = "announce";

@@ -8,10 +8,10 @@ use sqlx::SqlitePool;
 use super::writer::{Operation, Step};
 use super::{failed, sql};
 use crate::broker::WORKER_MEMORY;
+use crate::broker::WorkerInfo;
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::WorkerId;
-use crate::worker::WorkerInfo;
 
 pub(super) struct Announce {
     pub(super) worker: WorkerInfo,

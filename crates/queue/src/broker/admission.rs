@@ -3,29 +3,15 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::store::{COMPLETED, OPEN};
-use crate::broker::{Broker, NewJob};
-use crate::error::BrokerError;
+use super::Broker;
+use super::new_job::NewJob;
+use crate::error::{BrokerError, GroupRefusal};
 use crate::id::GroupId;
 
-/// A group does not accept a job.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GroupRefusal {
-    /// The group takes no more members.
-    #[error("group {0} is sealed")]
-    Sealed(GroupId),
-    /// The job goes to a queue that is not the group's.
-    #[error("group {group} is in queue {queue:?}, the job goes to {other:?}")]
-    OtherQueue {
-        /// The group.
-        group: GroupId,
-        /// Its queue.
-        queue: String,
-        /// The queue of the job.
-        other: String,
-    },
-}
+/// Collection of groups that have not completed.
+pub(crate) const OPEN: &str = "groups.open";
+/// Collection of groups that have completed.
+pub(crate) const COMPLETED: &str = "groups.completed";
 
 /// Fields of a stored group that decide about admission. Reads groups of newer versions too.
 #[derive(Default, Deserialize)]
@@ -38,7 +24,7 @@ struct Terms {
 /// Checks the groups of jobs that are to be enqueued. Costs one or two document reads for each
 /// group named, and none for jobs without a group. A group that was never created accepts any job.
 /// A job that is already stored may be enqueued again.
-pub(crate) async fn admit(broker: &dyn Broker, queue: &str, jobs: &[NewJob]) -> Result<(), BrokerError> {
+pub(super) async fn admit(broker: &dyn Broker, queue: &str, jobs: &[NewJob]) -> Result<(), BrokerError> {
     let mut admitted: Option<&GroupId> = None;
     for job in jobs {
         let Some(group) = job.group.as_ref().filter(|group| admitted != Some(*group)) else { continue };
