@@ -95,7 +95,7 @@ pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -
         }
         _ => Err(Problem::bad_request(
             "unexpected-json",
-            "the body wants either `tenant_id` with `tier` and `limits`, or `limiter` and `quota`",
+            "the body must have either `tenant_id` with `tier` and `limits`, or `limiter` and `quota`",
         )),
     }
 }

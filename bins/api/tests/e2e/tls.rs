@@ -63,8 +63,8 @@ async fn check_says_what_is_wrong_with_a_certificate() {
         assert_eq!(ended.code, Some(2), "{}", ended.err);
         assert!(ended.err.contains(words), "{words}: {}", ended.err);
     };
-    refused(&FILES[..1], "wants tls.key (TIDEGATE_TLS_KEY)").await;
-    refused(&FILES[1..], "wants tls.certificate (TIDEGATE_TLS_CERTIFICATE)").await;
+    refused(&FILES[..1], "requires tls.key (TIDEGATE_TLS_KEY)").await;
+    refused(&FILES[1..], "requires tls.certificate (TIDEGATE_TLS_CERTIFICATE)").await;
     refused(&FILES, "can't be read").await;
     authority.issue(scratch.path(), |_| {});
     let good = check(&FILES).await;

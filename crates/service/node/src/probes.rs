@@ -204,7 +204,7 @@ impl Question {
         let reason = match tokio::time::timeout(PATIENCE, question).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("nothing came within {} s", PATIENCE.as_secs()),
+            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
         };
         if let Some(unlogged) = self.complaints.count() {
             tracing::warn!(reason = %mask(&reason), unlogged, "{}", self.otherwise.trim_end());

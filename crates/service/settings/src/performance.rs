@@ -188,7 +188,7 @@ fn addresses(raw: &Reader<'_>) -> Result<Vec<String>, SettingsError> {
     let Some((text, _)) = raw.text(KEY) else { return Ok(Vec::new()) };
     let most = raw.count("email.max_recipients", 1..=1000)?;
     let wanted =
-        || raw.invalid(KEY, format!("wants 1 to {most} addresses such as ops@example.com, with commas between"));
+        || raw.invalid(KEY, format!("must be 1 to {most} addresses such as ops@example.com, separated by commas"));
     let addresses: Mailboxes = text.parse().map_err(|_| wanted())?;
     let addresses: Vec<_> = addresses.into_iter().map(|address| address.to_string()).collect();
     if (1..=most).contains(&addresses.len()) { Ok(addresses) } else { Err(wanted()) }
@@ -247,7 +247,7 @@ const LONGEST_VALUE: usize = 256;
 
 fn resource(raw: &Reader<'_>) -> Result<Vec<(String, String)>, SettingsError> {
     const KEY: &str = "otlp.resource";
-    let wanted = "`name=value` with commas between, such as deployment.environment.name=production, none twice; \
+    let wanted = "`name=value` separated by commas, such as deployment.environment.name=production, none twice; \
                   service.version and service.instance.id are the process's own";
     let told = raw.optional(KEY, wanted, |text| {
         let pairs: Option<Vec<_>> = text.split(',').map(attribute).collect();

@@ -218,7 +218,7 @@ impl RawSettings {
                 self.faults.push(SettingsError::Invalid {
                     setting: setting.key,
                     origin: source,
-                    reason: "wants a text, a number, true, false, or a list of texts".to_owned(),
+                    reason: "must be a text, a number, true, false, or a list of texts".to_owned(),
                 });
                 continue;
             };

@@ -216,7 +216,7 @@ impl Handler<DeliverNotification> for DeliverHandler {
         let DeliverNotification { tenant, seq, webhook: id } = job;
         let webhook = match self.store.webhook(&tenant, id).await {
             Ok(Some(webhook)) if webhook.disabled_at.is_none() => webhook,
-            Ok(_) => return Outcome::discard("the webhook is gone, or its receiver wants nothing more"),
+            Ok(_) => return Outcome::discard("the webhook is gone, or its receiver has disabled it"),
             Err(error) => return again(&error),
         };
         let told = match self.store.notification(&tenant, seq).await {
