@@ -75,10 +75,8 @@ fn shown<B>(app: &App, request: &axum::http::Request<B>) -> Rights {
     }
 }
 
-/// Path of the decision service.
 pub(crate) const CHECK_PATH: &str = "/api/rate-limit/check";
 
-/// The right that an operation requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// Reading what operators see: the read token.

@@ -67,7 +67,6 @@ fn overloaded() -> Problem {
 
 /// The permit of a running request.
 enum Seat {
-    /// It needs none.
     None,
     /// It waits only for the server.
     Kept(Permit),

@@ -83,7 +83,6 @@ impl Counts {
     }
 }
 
-/// Counts views of schedules.
 #[derive(Debug)]
 pub(crate) struct Views {
     counts: Counts,
@@ -169,7 +168,6 @@ impl Views {
     }
 }
 
-/// Adds batches to the tables.
 struct Sink(Store);
 
 impl IncrementSink for Sink {

@@ -30,17 +30,14 @@ pub(crate) fn get(id: &'static str, path: &'static str, circle: Circle, summary:
     Operation::new(id, Method::GET, path, circle, summary)
 }
 
-/// Creates a POST at `path`.
 pub(crate) fn post(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::POST, path, circle, summary)
 }
 
-/// Creates a PUT at `path`.
 pub(crate) fn put(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::PUT, path, circle, summary)
 }
 
-/// Creates a DELETE at `path`.
 pub(crate) fn delete(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::DELETE, path, circle, summary)
 }
@@ -51,7 +48,6 @@ impl Operation {
         Self { id, method, path, circle, summary, parameters, body: None, answers, is_unhurried: false }
     }
 
-    /// Adds a part of the path.
     pub(crate) fn part(self, name: &str, schema: Value, example: impl Into<Value>) -> Self {
         let part = json!({"name": name, "in": "path", "required": true, "schema": schema, "example": example.into()});
         self.parameter(part).fails(404, "It does not exist, or belongs to another tenant.")
@@ -69,7 +65,6 @@ impl Operation {
         self.parameter(parameter)
     }
 
-    /// Adds an optional header.
     pub(crate) fn header(self, name: &str, schema: Value, description: &str) -> Self {
         self.parameter(json!({"name": name, "in": "header", "description": description, "schema": schema}))
     }
@@ -88,12 +83,10 @@ impl Operation {
         )
     }
 
-    /// Sets the JSON body.
     pub(crate) fn body(self, schema: Value, example: Value) -> Self {
         self.sends(true, json!({"application/json": {"schema": schema, "example": example}}))
     }
 
-    /// Sets an optional JSON body.
     pub(crate) fn optional_body(self, schema: Value, example: Value) -> Self {
         self.sends(false, json!({"application/json": {"schema": schema, "example": example}}))
     }
@@ -160,7 +153,6 @@ impl Operation {
         self.header("If-None-Match", super::schema::text(), "The `ETag` of the copy that the client has.").silent(304)
     }
 
-    /// Adds a problem with that status.
     pub(crate) fn fails(mut self, status: u16, when: &str) -> Self {
         let problem =
             json!({"description": when, "content": {"application/problem+json": {"schema": named("Problem")}}});

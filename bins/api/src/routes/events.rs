@@ -111,7 +111,6 @@ fn event(told: &Told) -> Event {
     }
 }
 
-/// Parses names separated by commas.
 fn topics(text: &str) -> Result<Vec<Topic>, Problem> {
     let topic = |name: &str| Topic::ALL.into_iter().find(|topic| topic.name() == name);
     text.split(',').map(topic).collect::<Option<_>>().ok_or_else(|| {

@@ -74,7 +74,6 @@ pub(super) async fn begin(
     Ok((StatusCode::CREATED, [(header::SET_COOKIE, cookie)], axum::Json(body)).into_response())
 }
 
-/// The user who is logged in.
 pub(super) async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, Problem> {
     let none =
         || Problem::not_found("this request has no session: it used an API key, or is for the tenant as a whole");

@@ -25,7 +25,6 @@ const REQUESTS: u64 = 20;
 const LONGEST_APART: u64 = 3_600_000;
 const KEY: &str = "somebody";
 
-/// The outcome of one request.
 pub(super) struct Outcome {
     at: Duration,
     /// `None` if there is no decision, because the cost can never fit.

@@ -72,7 +72,6 @@ pub(crate) async fn begin(app: &App, class: Option<&str>, limit: Option<usize>) 
     })
 }
 
-/// Formats the progress of a warm-up.
 pub(super) fn shown(progress: &WarmUpProgress) -> Value {
     let state = match progress.state {
         WarmUpState::Running => "running",

@@ -10,7 +10,6 @@ use super::{Stop, follow};
 use crate::openapi::schema::{pattern, text, told};
 use crate::openapi::{Circle, Routes, get};
 
-/// Names of topics.
 fn topics() -> Value {
     let names = Topic::ALL.map(Topic::name).join("|");
     pattern(&format!("^(?:{names})(?:,(?:{names}))*$"))

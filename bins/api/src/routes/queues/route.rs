@@ -27,13 +27,11 @@ impl Route {
         Self(stem.map_or_else(|| format!("{:08x}", Uuid::new_v4().as_fields().0), |stem| stem.route().to_owned()))
     }
 
-    /// An id on this route.
     pub(super) fn of_id(&self, id: &JobId) -> Result<JobId, Problem> {
         JobId::new(format!("{id}~{}", self.0)).map_err(|_| apart())
     }
 }
 
-/// The problem of jobs in different partitions.
 pub(super) fn apart() -> Problem {
     Problem::unprocessable(
         "different-partitions",

@@ -169,7 +169,6 @@ fn flagged() -> Value {
     ])
 }
 
-/// The limits that bind a tenant.
 fn effective_limits() -> Value {
     object([
         ("per_minute", count()),

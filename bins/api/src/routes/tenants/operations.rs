@@ -63,7 +63,6 @@ fn tenant() -> Value {
     ])
 }
 
-/// Keys and users of a tenant.
 fn members(routes: Routes) -> Routes {
     const KEYS: &str = "/api/tenants/{id}/keys";
     const USERS: &str = "/api/tenants/{id}/users";
