@@ -75,10 +75,8 @@ fn shown<B>(app: &App, request: &axum::http::Request<B>) -> Rights {
     }
 }
 
-/// Path of the decision service.
 pub(crate) const CHECK_PATH: &str = "/api/rate-limit/check";
 
-/// The right that an operation requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// Reading what operators see: the read token.
@@ -120,12 +118,12 @@ fn check(app: &App, need: Need, extensions: &Extensions, headers: &HeaderMap) ->
         Need::Read if is_reader => Ok(None),
         Need::Decide if is_service => Ok(None),
         Need::Read | Need::Change if is_service => {
-            Err(Problem::forbidden("the service token may only ask for decisions"))
+            Err(Problem::forbidden("the service token may only request decisions"))
         }
         Need::Change if is_reader => {
             Err(Problem::forbidden("the read token may not do this, which needs the admin token"))
         }
-        Need::Decide if is_reader => Err(Problem::forbidden("the read token may not charge anybody")),
+        Need::Decide if is_reader => Err(Problem::forbidden("the read token may not charge a key")),
         _ => Ok(Some(Problem::unauthorized("the token is not known"))),
     }
 }

@@ -66,7 +66,7 @@ impl AccessLog {
         if settings != AccessLogSettings::Off {
             let thread = std::thread::Builder::new().name("access-log".to_owned());
             if let Err(error) = thread.spawn(move || write_all(&lines, write)) {
-                tracing::error!(%error, "the access log has no thread, and loses its lines");
+                tracing::error!(%error, "the access log can't start its thread, and drops its lines");
             }
         }
         Self(Box::leak(Box::new(Parts { settings, now: Box::new(now), queue, dropped: AtomicU64::new(0) })))

@@ -39,7 +39,7 @@ pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
         } else if let Some(too_slow) = TooSlow::cause_of(&*error) {
             Problem::too_slow(too_slow.to_string())
         } else {
-            Problem::bad_request("body-broke-off", "the body broke off before its end")
+            Problem::bad_request("body-broke-off", "the body was aborted before its end")
         }
     })?;
     Ok(read.to_bytes())

@@ -78,7 +78,6 @@ async fn serve(app: App, mut request: Request, behind: impl Behind) -> Result<Re
 /// A caller whose quota has been charged.
 pub(crate) struct Admitted {
     pub(crate) caller: Caller,
-    /// The remaining quota.
     quota: Option<TenantDecision>,
     /// Remaining requests of the limiter `api`, if that also counts the request.
     client: Option<Decision>,
@@ -136,7 +135,6 @@ pub(crate) async fn still_speaks_for(app: &App, headers: &HeaderMap, extensions:
 
 /// How the tenant was named.
 enum Credential {
-    /// By an API key.
     Key(KeyDigest),
     /// By `X-Tenant-Id`, without proof.
     Open(TenantId),
@@ -203,7 +201,7 @@ async fn authenticate(
             // A browser sends the cookie with requests from any site. Only this origin may make
             // changes.
             if !method.is_safe() && !is_same_origin(headers) {
-                return Err(Stranger::Failed(Problem::forbidden("a session changes nothing from another site")));
+                return Err(Stranger::Failed(Problem::forbidden("a session may not make changes from another site")));
             }
             let unknown =
                 || Stranger::NotKnown(Problem::unauthorized("the session is over or not known; log in again"));

@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 
 use crate::problem::Problem;
 
-/// Responds to an unknown path.
 pub(crate) async fn unknown(request: Request) -> Problem {
     Problem::not_found(format!("there is nothing at {}", request.uri().path()))
 }

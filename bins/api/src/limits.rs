@@ -32,7 +32,6 @@ use crate::problem::Problem;
 /// Name of the tenants' quota among the limiters.
 pub(crate) const TENANT: &str = "tenant";
 
-/// Every limiter of the API.
 pub(crate) struct Limiters {
     /// All requests except probes, by client address.
     pub ddos: Named,

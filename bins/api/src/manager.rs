@@ -21,7 +21,6 @@ use crate::problem::Problem;
 /// The manager of the tenant in the path. Only routes behind [`layer`] have one.
 #[derive(Debug, Clone)]
 pub(crate) struct Manager {
-    /// The tenant that the path names.
     pub(crate) tenant: Arc<Tenant>,
     /// The user that sent the request. `None` for operators and for the tenant itself.
     user: Option<Uuid>,

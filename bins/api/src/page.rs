@@ -6,9 +6,7 @@ use serde::Deserialize;
 
 use crate::problem::Problem;
 
-/// Default number of items per page.
 pub(crate) const DEFAULT: usize = 50;
-/// Maximum number of items per page.
 pub(crate) const MOST: usize = 200;
 
 /// `?limit=&cursor=`.

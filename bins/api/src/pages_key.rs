@@ -5,7 +5,6 @@ use sha2::{Digest, Sha256};
 use tidegate_settings::{Settings, Tokens};
 use uuid::Uuid;
 
-/// The key that signs sessions and forms.
 pub(crate) struct PagesKey {
     /// `None` if no token is set.
     tokens: Option<Tokens>,

@@ -19,7 +19,6 @@ pub(crate) use self::of_stores::may_be_enqueued;
 const MAX_DETAIL: usize = 1000;
 /// Detail of a failure of the server.
 const OF_OURS: &str = "the server failed; the log has the cause under this request_id";
-/// Type of the problem for a full job store.
 const JOB_STORE_FULL: &str = "job-store-full";
 /// Type of the problem for a lost reply to an enqueue.
 const OUTCOME_UNKNOWN: &str = "outcome-unknown";
@@ -68,7 +67,6 @@ impl Problem {
         }))
     }
 
-    /// The request cannot be parsed.
     pub(crate) fn bad_request(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, detail)
     }
@@ -99,7 +97,6 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
-    /// The body is larger than `limit` bytes.
     pub(crate) fn too_large(limit: u64) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("the body is larger than {limit} bytes"))
             // Only as much of the body is read as the client needs to see this response
@@ -107,7 +104,6 @@ impl Problem {
             .header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
-    /// The body took too long.
     pub(crate) fn too_slow(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail)
             // As above.
@@ -152,7 +148,6 @@ impl Problem {
         self
     }
 
-    /// Keeps the cause for the log.
     pub(crate) fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
         // The text of these errors contains their causes.
         self.0.cause = Some(error.to_string());
@@ -179,7 +174,6 @@ impl Problem {
         &self.0.detail
     }
 
-    /// The cause, for the log.
     pub(crate) fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }

@@ -82,7 +82,6 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// A representation that did not use the cache.
     pub(crate) fn past_the_cache(representation: Representation) -> Self {
         Self { value: Arc::new(Some(representation)), status: HeaderValue::from_static("tidegate; fwd=bypass") }
     }

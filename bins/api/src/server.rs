@@ -68,7 +68,7 @@ async fn serve_node(
     banner::print(address, node);
     tracing::info!(%address, "serving");
     if !node.settings.trusted_proxies.is_empty() && node.settings.tokens.admin.is_none() {
-        tracing::warn!("behind a proxy, operations want a token: set TIDEGATE_ADMIN_TOKEN, or they stay closed");
+        tracing::warn!("behind a proxy, operations need a token: set TIDEGATE_ADMIN_TOKEN, otherwise they are refused");
     }
 
     let served = CancellationToken::new();
@@ -123,14 +123,14 @@ fn start_worker(node: &Node, shutdown: &CancellationToken) -> Result<Option<Join
     Ok(Some(tokio::spawn(async move {
         match worker.run(shutdown).await {
             Ok(report) => tracing::info!(?report, "the inner worker ended"),
-            Err(error) => tracing::error!(%error, "the inner worker failed: jobs wait for another"),
+            Err(error) => tracing::error!(%error, "the inner worker failed: jobs wait for another worker"),
         }
     })))
 }
 
 async fn ended(who: &str, task: JoinHandle<()>) {
     if let Err(error) = task.await {
-        tracing::error!(%error, "{who} did not end well");
+        tracing::error!(%error, "{who} failed");
     }
 }
 

@@ -20,7 +20,6 @@ const MOST_COOKIES: usize = 4;
 /// A missing session is cached only for a short time: guesses must not fill the cache.
 const UNKNOWN: Duration = Duration::from_secs(5);
 
-/// Cached reads of sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct Sessions {
     store: Store,
@@ -90,7 +89,6 @@ pub(crate) fn begin(token: &SessionToken, lasts: Duration, headers: &HeaderMap) 
     cookie(token.expose(), lasts, headers)
 }
 
-/// Returns the cookie that ends the session.
 pub(crate) fn end(headers: &HeaderMap) -> HeaderValue {
     cookie("", Duration::ZERO, headers)
 }

@@ -61,13 +61,12 @@ fn admit(app: App, request: Request) -> Result<(Seat, Request), Problem> {
 }
 
 fn overloaded() -> Problem {
-    Problem::unavailable("overloaded", "too many requests are under way; nothing was done; try again later")
+    Problem::unavailable("overloaded", "too many requests are in flight; nothing was done; try again later")
         .header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
 }
 
 /// The permit of a running request.
 enum Seat {
-    /// It needs none.
     None,
     /// It waits only for the server.
     Kept(Permit),
@@ -152,7 +151,7 @@ mod tests {
         assert_eq!(places.in_flight(), 0);
         let other = places.take().expect("the place is free");
         send.send("piece").await.unwrap();
-        assert!(body.next().await.unwrap().is_ok(), "who was let in goes on");
+        assert!(body.next().await.unwrap().is_ok(), "an admitted request continues");
         drop(other);
         drop(send);
         assert!(body.next().await.is_none());

@@ -18,7 +18,7 @@ use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
 /// A running commit completes, even if its caller has given up.
-const OUTCOME_UNKNOWN: &str = "; whether it has changed anything is not known: look before you send it again";
+const OUTCOME_UNKNOWN: &str = "; it may have made changes: check before you send it again";
 
 /// Layer that returns 503 in place of a route that does not finish in time. It returns 408 if the
 /// route still waits for its client's body: then the server was not slow, and nothing has changed.
@@ -67,7 +67,7 @@ async fn in_time<T>(app: &App, work: impl Future<Output = T>, outcome: &str) -> 
 
 fn body_too_slow(app: &App) -> Problem {
     let limit = app.settings().http.request_timeout.as_secs_f64();
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", format!("the body was not there within {limit} s"))
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", format!("the body did not arrive within {limit} s"))
         // The rest of the body is not read, so the connection can't be used again.
         .header(header::CONNECTION, HeaderValue::from_static("close"))
 }

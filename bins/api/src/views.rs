@@ -83,7 +83,6 @@ impl Counts {
     }
 }
 
-/// Counts views of schedules.
 #[derive(Debug)]
 pub(crate) struct Views {
     counts: Counts,
@@ -169,7 +168,6 @@ impl Views {
     }
 }
 
-/// Adds batches to the tables.
 struct Sink(Store);
 
 impl IncrementSink for Sink {
@@ -181,7 +179,7 @@ impl IncrementSink for Sink {
             match Named::of(&increment.key) {
                 Some(Named::Views(tenant, day)) => views.push(DayViews { tenant, day, count: increment.by }),
                 // Another version wrote it. An error would block all others for ever.
-                _ => tracing::warn!(key = %increment.key, "an increment that is none of views is left out"),
+                _ => tracing::warn!(key = %increment.key, "an increment that is not for views is ignored"),
             }
         }
         self.0.add_views(&batch.stream, batch.number, &views).await

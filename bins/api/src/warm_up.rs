@@ -57,7 +57,7 @@ struct Kept {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotBegun {
     /// A warm-up is in progress.
-    #[error("a warm-up is under way: {} of {} keys had their turn", .0.done(), .0.total)]
+    #[error("a warm-up is in progress: {} of {} keys were processed", .0.done(), .0.total)]
     Running(WarmUpProgress),
     /// The keys to load are not known.
     #[error(transparent)]

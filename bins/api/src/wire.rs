@@ -124,7 +124,6 @@ fn tell_apart(headers: &mut HeaderMap) {
     }
 }
 
-/// Adds the security headers to a response.
 fn harden(headers: &mut HeaderMap) {
     for (name, value) in ALWAYS {
         headers.insert(name, value);

@@ -57,7 +57,7 @@ async fn work(node: &Arc<Node>, listener: Option<TcpListener>, shutdown: Cancell
     if let Some(answering) = answering
         && let Err(error) = answering.await
     {
-        tracing::error!(%error, "the probes did not end well");
+        tracing::error!(%error, "the probes failed");
     }
     let report = ended?;
     tracing::info!(?report, "the worker ended");

@@ -86,7 +86,6 @@ impl<S> Layer<S> for AccessLog {
     }
 }
 
-/// A service whose requests are logged.
 #[derive(Clone)]
 pub(crate) struct Logged<S> {
     log: AccessLog,

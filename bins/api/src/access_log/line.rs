@@ -16,7 +16,6 @@ pub(super) struct Line {
     pub(super) bytes: u64,
     /// Time from the head to the last byte of the response.
     pub(super) elapsed: Duration,
-    /// Whether the response was sent completely.
     pub(super) whole: bool,
     pub(super) id: Option<HeaderValue>,
     pub(super) trace: Option<TraceContext>,

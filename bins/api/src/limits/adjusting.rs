@@ -8,7 +8,6 @@ use tidegate_node::node::Node;
 use tidegate_perfmon::action::{Actuator, Refused};
 use tidegate_ratelimit::{Adjustment, DynamicQuota, Limiter};
 
-/// Minimum part of the quota.
 const LEAST: f64 = 0.5;
 /// The health score from which on the quota rises, and the time between two steps. A change from
 /// advice is judged after five minutes, before the first step.

@@ -32,7 +32,6 @@ const FRONT_SEGMENTS: NonZeroU16 = NonZeroU16::new(20).expect("20 is not zero");
 const STRIKE_DECAY: Duration = Duration::from_secs(3600);
 /// Clients of one limiter whose rate is remembered for leases.
 const MAX_LEASED: usize = 10_000;
-/// Tenants that are remembered.
 const MAX_TENANTS: usize = 100_000;
 
 impl Limiters {

@@ -166,7 +166,7 @@ mod tests {
     async fn the_door_does_not_shorten_a_block_of_another_node() {
         let clock = ManualClock::default();
         let guarded = guarded(&clock);
-        assert!(is_allowed(&guarded, "who takes the only place").await);
+        assert!(is_allowed(&guarded, "the key that takes the only place").await);
         while is_allowed(&guarded, "flood").await {}
         guarded.behind.inner().block("flood", Duration::from_secs(3_600)).await.unwrap();
         let denial = Denial {
@@ -185,7 +185,7 @@ mod tests {
     async fn what_another_node_resets_does_not_go_on_at_the_door() {
         let clock = ManualClock::default();
         let guarded = guarded(&clock);
-        assert!(is_allowed(&guarded, "who takes the only place").await);
+        assert!(is_allowed(&guarded, "the key that takes the only place").await);
         while is_allowed(&guarded, "flood").await {}
         // As another node does it. The sketch here does not see that.
         assert!(guarded.behind.inner().reset("flood").await.unwrap());

@@ -27,7 +27,7 @@ pub(crate) fn counted_as<'a>(limiter: &str, key: &'a str, prefix: Ipv6Prefix) ->
         None if limiter == "ddos" => {
             let bits = prefix.bits();
             let detail = format!(
-                "`key`: `ddos` counts addresses: it wants one such as 203.0.113.7 or 2001:db8::7, or the /{bits} of an IPv6 address"
+                "`key`: `ddos` counts addresses: use one such as 203.0.113.7 or 2001:db8::7, or the /{bits} of an IPv6 address"
             );
             Err(Problem::unprocessable("bad-key", detail))
         }

@@ -13,7 +13,6 @@ type Stats = Arc<dyn Fn() -> LimiterStats + Send + Sync>;
 /// Returns the refusal of a key that this process knows without a request to Redis.
 type Remembered = Box<dyn Fn(&str) -> Option<Decision> + Send + Sync>;
 
-/// A limiter of the API.
 pub(crate) struct Named {
     name: &'static str,
     limiter: Arc<dyn Limiter>,
@@ -69,7 +68,6 @@ impl Named {
         self
     }
 
-    /// Its name, as in headers and settings.
     pub(crate) fn name(&self) -> &'static str {
         self.name
     }
@@ -115,7 +113,6 @@ impl Named {
         move || stats()
     }
 
-    /// Returns the name of its algorithm.
     pub(crate) fn algorithm(&self) -> &'static str {
         self.algorithm
     }
@@ -130,7 +127,6 @@ impl Named {
         self.settings.block
     }
 
-    /// The settings that it was built from.
     pub(super) fn settings(&self) -> &LimitSettings {
         &self.settings
     }

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-/// The audience of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Circle {
     /// Every client. An operation that requires more checks it itself.

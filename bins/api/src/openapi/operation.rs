@@ -30,17 +30,14 @@ pub(crate) fn get(id: &'static str, path: &'static str, circle: Circle, summary:
     Operation::new(id, Method::GET, path, circle, summary)
 }
 
-/// Creates a POST at `path`.
 pub(crate) fn post(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::POST, path, circle, summary)
 }
 
-/// Creates a PUT at `path`.
 pub(crate) fn put(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::PUT, path, circle, summary)
 }
 
-/// Creates a DELETE at `path`.
 pub(crate) fn delete(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
     Operation::new(id, Method::DELETE, path, circle, summary)
 }
@@ -51,10 +48,9 @@ impl Operation {
         Self { id, method, path, circle, summary, parameters, body: None, answers, is_unhurried: false }
     }
 
-    /// Adds a part of the path.
     pub(crate) fn part(self, name: &str, schema: Value, example: impl Into<Value>) -> Self {
         let part = json!({"name": name, "in": "path", "required": true, "schema": schema, "example": example.into()});
-        self.parameter(part).fails(404, "There is no such thing, or it is somebody else's.")
+        self.parameter(part).fails(404, "It does not exist, or belongs to another tenant.")
     }
 
     /// Adds an optional query parameter.
@@ -69,7 +65,6 @@ impl Operation {
         self.parameter(parameter)
     }
 
-    /// Adds an optional header.
     pub(crate) fn header(self, name: &str, schema: Value, description: &str) -> Self {
         self.parameter(json!({"name": name, "in": "header", "description": description, "schema": schema}))
     }
@@ -81,19 +76,17 @@ impl Operation {
 
     /// Adds the parameters of a page: its length, and where it begins.
     pub(crate) fn paged(self, most: i64) -> Self {
-        self.query("limit", super::schema::between(1, most), "How many at most.").query(
+        self.query("limit", super::schema::between(1, most), "Maximum number of items.").query(
             "cursor",
             super::schema::text(),
-            "Where to go on: `next_cursor` of the page before.",
+            "Where to continue: `next_cursor` of the previous page.",
         )
     }
 
-    /// Sets the JSON body.
     pub(crate) fn body(self, schema: Value, example: Value) -> Self {
         self.sends(true, json!({"application/json": {"schema": schema, "example": example}}))
     }
 
-    /// Sets an optional JSON body.
     pub(crate) fn optional_body(self, schema: Value, example: Value) -> Self {
         self.sends(false, json!({"application/json": {"schema": schema, "example": example}}))
     }
@@ -110,7 +103,7 @@ impl Operation {
 
     fn sends(mut self, is_required: bool, content: Value) -> Self {
         self.body = Some(json!({"required": is_required, "content": content}));
-        self.fails(408, "The body came too slowly.")
+        self.fails(408, "The body was too slow.")
             .fails(413, "The body is too large.")
             .fails(415, "The body is of another type, or it has a `Content-Encoding` other than `identity`.")
             .fails(422, "A value is not acceptable; `fields` names it where a field is at fault.")
@@ -160,7 +153,6 @@ impl Operation {
         self.header("If-None-Match", super::schema::text(), "The `ETag` of the copy that the client has.").silent(304)
     }
 
-    /// Adds a problem with that status.
     pub(crate) fn fails(mut self, status: u16, when: &str) -> Self {
         let problem =
             json!({"description": when, "content": {"application/problem+json": {"schema": named("Problem")}}});
@@ -179,9 +171,9 @@ impl Operation {
         }
         if self.circle != Circle::Public {
             self = self
-                .fails(401, "The client has not shown who it is.")
-                .fails(403, "The client may not do this.")
-                .fails(429, "Too many requests; `Retry-After` says when to come again.");
+                .fails(401, "The client is not authenticated.")
+                .fails(403, "The client is not permitted to do this.")
+                .fails(429, "Too many requests; `Retry-After` says when to retry.");
         }
         // A probe defines its own responses, also for a failure.
         if self.answers.contains_key(&503) { self } else { self.fails(503, "It can't be done now; try again later.") }

@@ -18,7 +18,6 @@ use crate::problem::Problem;
 use crate::representation::{self, Found, IfNoneMatch, Representation};
 use crate::{caller, manager, timeout};
 
-/// Path of the document.
 const PATH: &str = "/openapi.json";
 
 /// The routes of the API, each with its operation.

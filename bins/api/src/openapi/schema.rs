@@ -4,12 +4,10 @@
 
 use serde_json::{Map, Value, json};
 
-/// Any JSON at all.
 pub(crate) fn anything() -> Value {
     json!(true)
 }
 
-/// A text.
 pub(crate) fn text() -> Value {
     json!({"type": "string"})
 }
@@ -24,7 +22,6 @@ pub(crate) fn pattern(pattern: &str) -> Value {
     json!({"type": "string", "pattern": pattern})
 }
 
-/// The form of a tenant's id.
 pub(crate) fn tenant_id() -> Value {
     pattern("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 }
@@ -43,12 +40,10 @@ pub(crate) fn any_of<const N: usize>(schemas: [Value; N]) -> Value {
     json!({"anyOf": schemas.to_vec()})
 }
 
-/// One of these words.
 pub(crate) fn one_of(words: &[&str]) -> Value {
     json!({"type": "string", "enum": words})
 }
 
-/// A UUID as text.
 pub(crate) fn uuid() -> Value {
     json!({"type": "string", "format": "uuid"})
 }
@@ -58,7 +53,6 @@ pub(crate) fn time() -> Value {
     json!({"type": "string", "format": "date-time"})
 }
 
-/// A boolean.
 pub(crate) fn flag() -> Value {
     json!({"type": "boolean"})
 }
@@ -73,12 +67,10 @@ pub(crate) fn between(least: i64, most: i64) -> Value {
     json!({"type": "integer", "minimum": least, "maximum": most})
 }
 
-/// A number.
 pub(crate) fn number() -> Value {
     json!({"type": "number"})
 }
 
-/// The schema, or `null`.
 pub(crate) fn or_null(schema: Value) -> Value {
     let mut schema = schema;
     match schema.get("type").cloned() {
@@ -90,7 +82,6 @@ pub(crate) fn or_null(schema: Value) -> Value {
     }
 }
 
-/// Any number of these.
 pub(crate) fn list(items: Value) -> Value {
     json!({"type": "array", "items": items})
 }
@@ -139,7 +130,6 @@ pub(crate) fn page(items: Value) -> Value {
     object([("items", list(items)), ("next_cursor", or_null(text()))])
 }
 
-/// Adds a description.
 pub(crate) fn told(mut schema: Value, description: &str) -> Value {
     if let Some(fields) = schema.as_object_mut() {
         fields.insert("description".to_owned(), description.into());

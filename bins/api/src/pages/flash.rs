@@ -46,8 +46,8 @@ const SAYINGS: [(&str, &str, &str); 33] = [
     ("warming", "The warm-up has begun.", ""),
     ("invalidated", "Dropped on every node; # entries of this one.", ""),
     ("invalidated-all", "Dropped on every node.", ""),
-    ("silenced", "Nobody is told of it for that long; the alert itself goes on.", ""),
-    ("silence-lifted", "The silence is over: whoever is told of alerts is told again.", ""),
+    ("silenced", "No notifications are sent for that long; the alert itself continues.", ""),
+    ("silence-lifted", "The silence has ended: notifications are sent again.", ""),
     ("not-silenced", "There was no such silence any more.", ""),
     ("nothing-ticked", "Nothing was ticked, and nothing is changed.", ""),
 ];

@@ -201,7 +201,7 @@ async fn sample(app: App, latest: watch::Sender<Arc<str>>, stop: CancellationTok
         }
         match serde_json::to_string(&Figures::take(&app)) {
             Ok(figures) => drop(latest.send_replace(figures.into())),
-            Err(error) => tracing::warn!(%error, "the dashboard's figures can't be told"),
+            Err(error) => tracing::warn!(%error, "the dashboard's figures can't be written as JSON"),
         }
     }
 }

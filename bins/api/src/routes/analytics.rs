@@ -13,7 +13,6 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::query::Query;
 
-/// Maximum number of days per response.
 const MOST_DAYS: u64 = 400;
 /// Number of days up to `to`, if the request has no `from`.
 const USUAL_DAYS: u64 = 30;

@@ -129,7 +129,7 @@ fn warnings_of(tier: &TierStats) -> impl Iterator<Item = String> {
     let warnings = [
         says(!tier.is_available, "it does not answer, and is gone without"),
         says(tier.is_available && !tier.is_followed, "changes by other processes are not heard of at once"),
-        says(tier.owed > 0, "it has not been told of all invalidations yet, and is not read until then"),
+        says(tier.owed > 0, "it has not received all invalidations yet, and is not read until then"),
     ];
     warnings.into_iter().flatten()
 }

@@ -111,12 +111,11 @@ fn event(told: &Told) -> Event {
     }
 }
 
-/// Parses names separated by commas.
 fn topics(text: &str) -> Result<Vec<Topic>, Problem> {
     let topic = |name: &str| Topic::ALL.into_iter().find(|topic| topic.name() == name);
     text.split(',').map(topic).collect::<Option<_>>().ok_or_else(|| {
         let known: Vec<_> = Topic::ALL.iter().map(|topic| format!("`{}`", topic.name())).collect();
         let known = known.join(", ");
-        Problem::unprocessable("bad-topic", format!("`topics` takes {known}, with commas between"))
+        Problem::unprocessable("bad-topic", format!("`topics` must be {known}, separated by commas"))
     })
 }

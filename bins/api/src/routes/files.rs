@@ -36,7 +36,8 @@ pub(super) async fn show(
     } else {
         let (_, pieces) = node.files.read(&file.at).await.map_err(|error| not_read(&error, missing))?;
         // The head is already sent. The client sees fewer bytes than the announced length.
-        let pieces = pieces.inspect_err(move |error| tracing::error!(%error, file = %id, "a file broke off"));
+        let pieces = pieces
+            .inspect_err(move |error| tracing::error!(%error, file = %id, "reading a file failed during its download"));
         content(&file, Body::from_stream(pieces))?
     };
     let headers = response.headers_mut();
@@ -61,7 +62,7 @@ fn content(file: &StoredFile, body: Body) -> Result<Response, Problem> {
 fn not_read(error: &FilesError, missing: impl FnOnce() -> Problem) -> Problem {
     if error.is_missing() {
         // The database was restored elsewhere, or an operator deleted the file.
-        tracing::warn!(%error, "a row names a file that is not there");
+        tracing::warn!(%error, "a row names a file that does not exist");
         return missing();
     }
     if error.is_transient() {

@@ -116,7 +116,7 @@ async fn second(
     if first.file != job.file
         && let Err(error) = app.node().spool.remove(upload).await
     {
-        tracing::warn!(%error, upload = %record.id, "an upload that no job reads can't be removed; the sweep will");
+        tracing::warn!(%error, upload = %record.id, "an upload that no job reads can't be removed; the sweep will do it");
     }
     if let (Some(first), Some(file)) = (&first.file, &job.file)
         && first.sha256 != file.sha256

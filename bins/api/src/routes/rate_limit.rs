@@ -95,12 +95,11 @@ pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -
         }
         _ => Err(Problem::bad_request(
             "unexpected-json",
-            "the body wants either `tenant_id` with `tier` and `limits`, or `limiter` and `quota`",
+            "the body must have either `tenant_id` with `tier` and `limits`, or `limiter` and `quota`",
         )),
     }
 }
 
-/// Changes of a tenant's plan.
 pub(crate) struct NewPlan {
     pub(crate) tenant_id: String,
     /// Unchanged if absent.
@@ -172,7 +171,6 @@ pub(super) async fn usage(State(app): State<App>, Path(id): Path<String>) -> Res
     Ok(axum::Json(body))
 }
 
-/// Returns a tenant and its usage.
 pub(crate) async fn used_by(app: &App, id: &str) -> Result<(Arc<Tenant>, TenantUsage), Problem> {
     let tenant = keys::known_tenant(app, id).await?;
     let usage = app.limiters().tenants.usage(tenant.id.as_str(), &tenant.plan).await;

@@ -74,9 +74,9 @@ pub(super) async fn begin(
     Ok((StatusCode::CREATED, [(header::SET_COOKIE, cookie)], axum::Json(body)).into_response())
 }
 
-/// The user who is logged in.
 pub(super) async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, Problem> {
-    let none = || Problem::not_found("this request has no session: it came by an API key or for a tenant as a whole");
+    let none =
+        || Problem::not_found("this request has no session: it used an API key, or is for the tenant as a whole");
     let session = caller.session.ok_or_else(none)?;
     // A deleted user has no session any more, except between these two lookups.
     let gone = || Problem::unauthorized("the session is over or not known; log in again");

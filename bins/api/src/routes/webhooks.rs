@@ -52,7 +52,7 @@ pub(super) async fn create(
         Refused::Kinds(detail) => Problem::unprocessable("bad-kinds", format!("`kinds`: {detail}")),
     })?;
     if !app.node().store.create_webhook(&caller.tenant.id, &webhook, settings.per_tenant).await? {
-        let detail = format!("the tenant has {} webhooks, which is as many as it may have", settings.per_tenant);
+        let detail = format!("the tenant has {} webhooks, which is the maximum", settings.per_tenant);
         return Err(Problem::conflict("too-many-webhooks", detail));
     }
     let mut body = shown(&webhook);

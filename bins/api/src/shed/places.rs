@@ -28,7 +28,6 @@ impl Places {
         Self(Arc::new(ConcurrencyLimiter::builder(ALL, Concurrency::Fixed(most)).build()))
     }
 
-    /// Takes a permit, if one is free.
     pub(super) fn take(&self) -> Option<Permit> {
         self.0.try_acquire(ALL).ok()
     }

@@ -102,6 +102,6 @@ async fn off_is_off_and_a_sampled_log_tells_of_failures() {
     assert!(line_of(&few, "a-failure").await.contains("status=500"));
     // By then the other API has logged its failure, without an access line.
     let is_told = async || silent.process.log().find(|line| line.contains("a-failure")).map(drop);
-    poll_until(DEADLINE, is_told).await.expect("the cause is told");
+    poll_until(DEADLINE, is_told).await.expect("the cause is logged");
     assert!(lines(&silent).is_empty(), "{:?}", lines(&silent));
 }

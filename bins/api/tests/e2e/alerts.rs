@@ -245,14 +245,17 @@ async fn health_goes_by_nothing_that_a_stranger_is_answered() {
         let told = told("overall").await;
         (told["overall"]["refused"].as_u64() >= Some(30)).then_some(told)
     });
-    let overall = refused.await.expect("they are told");
+    let overall = refused.await.expect("they are sent");
     let asked = overall["overall"]["count"].as_u64().expect("a count");
     assert!(asked <= own, "only what was asked here itself, {own} times: {overall}");
     let endpoints = told("endpoints").await;
     assert_eq!(endpoints["dropped"], 0);
     for endpoint in endpoints["items"].as_array().expect("a list") {
         let is_served = ["GET", "HEAD", "POST", "PUT", "DELETE"].iter().any(|served| endpoint["method"] == *served);
-        assert!(is_served || endpoint["route"] == "__unmatched__", "a stranger made a series: {endpoint}");
+        assert!(
+            is_served || endpoint["route"] == "__unmatched__",
+            "an unauthenticated client made a series: {endpoint}"
+        );
     }
 }
 

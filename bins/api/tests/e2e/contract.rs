@@ -13,7 +13,7 @@ const NOT_BY_EXAMPLE: &[(&str, u16, &str)] = &[
     ("promoteJob", 409, "the job was cancelled with its queue and made ready again: none waits for its time"),
     ("showSession", 404, "a tenant asks, and no user"),
     ("readFile", 404, "no worker has written one"),
-    ("deleteWebhook", 404, "its id is told in the body alone"),
+    ("deleteWebhook", 404, "its id is only in the body"),
     ("revertAction", 404, "nothing was changed on advice"),
 ];
 

@@ -162,7 +162,7 @@ impl Operation {
     /// The example of a part of the path.
     pub(crate) fn example(&self, name: &str) -> String {
         let part = self.parameters("path").find(|part| part["name"] == name);
-        plain(&part.expect("every part of a path is told of")["example"])
+        plain(&part.expect("every part of a path is described")["example"])
     }
 
     /// The request of its examples.

@@ -100,7 +100,7 @@ pub(crate) async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_ar
     assert_eq!((&tenant["allowed"], &tenant["denied"]), (&json!(60), &json!(160)));
     assert_eq!(tenant["top_denied"], json!([["small", 160]]));
     let api_stats = stats(&api, "api").await;
-    assert_eq!(api_stats["allowed"], 60, "who is refused by the quota is not charged here either");
+    assert_eq!(api_stats["allowed"], 60, "a client that the quota refuses is not charged here either");
     assert_eq!((&api_stats["denied"], &api_stats["blocked_keys"]), (&json!(0), &json!(0)), "nor struck");
 }
 

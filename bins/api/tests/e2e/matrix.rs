@@ -86,7 +86,7 @@ fn expected(circle: &str, is_read: bool, names_something: bool, sender: Sender) 
                 Forbidden
             }
         }
-        _ => unreachable!("nobody says who is in the circle {circle}"),
+        _ => unreachable!("the circle {circle} is not described"),
     }
 }
 

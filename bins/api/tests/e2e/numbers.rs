@@ -23,7 +23,7 @@ async fn the_cache_counts_what_was_found_and_what_was_not() {
 
     let classes = cache["classes"].as_array().expect("classes");
     let asked: Vec<_> = classes.iter().filter(|class| class["hits"] != 0 || class["misses"] != 0).collect();
-    assert_eq!((classes.len(), asked.len()), (4, 2), "users' are there too, and nobody has asked for them: {cache}");
+    assert_eq!((classes.len(), asked.len()), (4, 2), "users' are there too, without a request for them: {cache}");
     for (name, ttl_seconds, lookups) in [("tenant", 600, tenants), ("schedule", 7_200, schedules)] {
         let mut found = named(&cache["classes"], "class", name).clone();
         let settings = found.as_object_mut().expect("an object").remove("settings").expect("settings");

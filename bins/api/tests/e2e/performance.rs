@@ -120,7 +120,11 @@ async fn changes_on_advice_are_an_admins_to_switch_and_to_take_back() {
         problem(post(path).json(&body).send().await.unwrap(), 401, "unauthorized").await;
         problem(post(path).json(&body).bearer_auth(READ).send().await.unwrap(), 403, "forbidden").await;
     }
-    assert_eq!(enabled().await, false, "off unless the settings say so, and nobody who may not has changed it");
+    assert_eq!(
+        enabled().await,
+        false,
+        "off unless the settings enable it, and unchanged by callers without permission"
+    );
     for on in [true, false] {
         let switched = success_json(post("").json(&json!({"enabled": on})).bearer_auth(ADMIN)).await;
         assert_eq!((&switched, enabled().await), (&json!({"enabled": on}), json!(on)));

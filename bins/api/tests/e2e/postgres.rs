@@ -212,7 +212,7 @@ async fn an_instance_that_is_told_of_no_changes_says_so_and_answers_from_the_tab
              WHERE usename = 'app' AND query = 'SELECT pg_is_in_recovery()'",
         )
         .await;
-    ready("ready, degraded: the database tells of no changes").await;
+    ready("ready, degraded: no change notifications from the database").await;
     for _ in 0..5 {
         assert!(!is_hit().await, "nothing is answered from a cache that may be stale");
     }

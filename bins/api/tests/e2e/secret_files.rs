@@ -45,7 +45,7 @@ async fn a_token_in_a_file_changes_without_a_restart() {
     for bad in ["", "short", "with spaces in between it"] {
         write(secrets.path(), "admin", bad);
         hang_up(&api.process).await;
-        let told = api.process.wait_for_line("the secret before goes on", DEADLINE).await.expect("a warning");
+        let told = api.process.wait_for_line("the previous secret stays in use", DEADLINE).await.expect("a warning");
         assert!(told.contains("tokens.admin") && !told.contains("between"), "{told}");
         let status = api.request(Method::GET, "/api/tenants").bearer_auth(SECOND).send().await;
         assert_eq!(status.unwrap().status(), 200, "after {bad:?}");

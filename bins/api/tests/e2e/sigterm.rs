@@ -56,7 +56,7 @@ async fn client(address: String, nth: usize, gone: Option<Arc<AtomicBool>>, answ
         }
         let mut open = match connection.take() {
             Some(open) => open,
-            None => TcpStream::connect(&address).await.expect("nobody was told to stay away"),
+            None => TcpStream::connect(&address).await.expect("the process still accepts connections"),
         };
         let answer = ask(&mut open, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
@@ -120,7 +120,7 @@ async fn end_under_load(delay: Option<&str>) {
     let (ended, ()) = tokio::join!(api.process.stop(), balancer);
     assert_eq!(ended.expect("it ends").code(), Some(0));
     while let Some(is_told) = load.join_next().await {
-        assert!(is_told.expect("nothing is lost"), "a client was not told that its connection ends");
+        assert!(is_told.expect("nothing is lost"), "a client was not notified that its connection ends");
     }
     assert!(api.process.log().find(|line| line.contains("cut off")).is_none());
 

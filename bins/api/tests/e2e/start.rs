@@ -209,7 +209,7 @@ async fn no_secret_reaches_the_log_even_at_trace() {
     let log = api.process.log();
     assert_eq!(log.dropped(), 0, "the whole log was read");
     let has = |text: &str| log.lines().iter().any(|line| line.text.contains(text));
-    assert!(has("a connection ended early"), "the log tells everything");
+    assert!(has("a connection ended early"), "the log has everything");
     assert!(!has("INSERT INTO api_key"), "but statements, which may hold anything");
     for secret in [ADMIN, READ, key.as_str(), guessed] {
         let told = log.lines().into_iter().find(|line| line.text.contains(secret));
@@ -227,7 +227,7 @@ async fn sigterm_turns_it_unready_while_it_serves_on_and_ends_it_well() {
     let served = async {
         says_unready(&url).await;
         let late = client().get(format!("{url}/api/tenants/acme")).send().await.unwrap();
-        assert_eq!(late.status(), 200, "who was sent here before the balancer knew is served");
+        assert_eq!(late.status(), 200, "a client that the balancer sent here before it knew is served");
     };
     let (status, ()) = tokio::join!(api.process.stop(), served);
     assert_eq!(status.unwrap().code(), Some(0));
@@ -273,7 +273,7 @@ async fn metrics_want_a_token_when_told_so() {
             let health: Value = health.json().await.ok()?;
             health["checks"].is_object().then_some(())
         });
-        judged.await.expect("the reader is told all");
+        judged.await.expect("the reader sees all");
         let wrong = &READ[..READ.len() - 1];
         for (token, wanted) in
             [(None, 401), (Some(wrong), 401), (Some(service), 403), (Some(READ), 200), (Some(ADMIN), 200)]

@@ -63,24 +63,24 @@ async fn check_says_what_is_wrong_with_a_certificate() {
         assert_eq!(ended.code, Some(2), "{}", ended.err);
         assert!(ended.err.contains(words), "{words}: {}", ended.err);
     };
-    refused(&FILES[..1], "wants tls.key (TIDEGATE_TLS_KEY)").await;
-    refused(&FILES[1..], "wants tls.certificate (TIDEGATE_TLS_CERTIFICATE)").await;
+    refused(&FILES[..1], "requires tls.key (TIDEGATE_TLS_KEY)").await;
+    refused(&FILES[1..], "requires tls.certificate (TIDEGATE_TLS_CERTIFICATE)").await;
     refused(&FILES, "can't be read").await;
     authority.issue(scratch.path(), |_| {});
     let good = check(&FILES).await;
-    assert_eq!((good.code, good.out.as_str(), good.err.as_str()), (Some(0), "the settings are good\n", ""));
+    assert_eq!((good.code, good.out.as_str(), good.err.as_str()), (Some(0), "Settings OK\n", ""));
     let certificate = scratch.path().join("certificate.pem");
     let kept = fs::read(&certificate).unwrap();
     fs::write(&certificate, "nothing\n").unwrap();
-    refused(&FILES, "has no certificate in it").await;
+    refused(&FILES, "contains no certificate").await;
     authority.issue(scratch.path(), |_| {});
     fs::write(&certificate, kept).unwrap();
-    refused(&FILES, "is no key for the certificate in").await;
+    refused(&FILES, "does not match the certificate in").await;
     authority.issue(scratch.path(), |params| params.not_after = date_time_ymd(2020, 2, 3));
     fs::set_permissions(scratch.path().join("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
     let warned = check(&FILES).await;
     assert_eq!(warned.code, Some(0), "{}", warned.err);
-    for words in ["has expired on 2020-02-03", "is open to every user", "the settings are good"] {
+    for words in ["has expired on 2020-02-03", "is readable by every user", "Settings OK"] {
         assert!(warned.out.contains(words), "{words}: {}", warned.out);
     }
 }

@@ -83,7 +83,7 @@ async fn one_trace_from_request_through_job_to_sql() {
         assert!(has_parent || sent.parent() == CALLER, "{sent:#?} hangs on nothing");
     }
 
-    assert!(spans.iter().all(|sent| sent.trace() != unrecorded), "nobody recorded that one");
+    assert!(spans.iter().all(|sent| sent.trace() != unrecorded), "no service recorded that one");
     let received = collector.received();
     assert!(received.iter().all(|message| message.headers["x-collector-key"] == "k1"
         && message.headers["x-team"] == "tide"
@@ -169,7 +169,7 @@ async fn metrics_arrive_at_a_collector() {
     }
     for metric in metrics {
         let family = format!("# TYPE {} ", metric.name);
-        assert!(scraped.contains(&family), "{} is told to no scraper", metric.name);
+        assert!(scraped.contains(&family), "no scraper gets {}", metric.name);
     }
     // The collector gets the same metrics as a scraper.
     let families = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
@@ -298,7 +298,7 @@ async fn no_secret_reaches_a_collector() {
     api.process.stop().await.expect("it ends");
 
     let (received, spans) = (collector.received(), collector.spans());
-    assert!(spans.iter().any(|sent| sent.span.name == "INSERT"), "statements were told");
+    assert!(spans.iter().any(|sent| sent.span.name == "INSERT"), "statements were reported");
     assert!(spans.iter().any(|sent| sent.text("url.path").is_some_and(|path| path.starts_with("/api/tenants/"))));
     assert!(spans.iter().all(|sent| sent.span.events.is_empty()), "no line of the log");
     for secret in [ADMIN, PASSWORD, COOKIE, EMAIL, CARD, GUESSED, SENT_ALONG, key.as_str()] {

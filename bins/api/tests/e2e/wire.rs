@@ -100,7 +100,7 @@ fn decoded(coding: &str, bytes: &[u8]) -> Vec<u8> {
         "gzip" => drop(flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain).expect("gzip")),
         "br" => drop(brotli::Decompressor::new(bytes, 4096).read_to_end(&mut plain).expect("brotli")),
         "zstd" => plain = zstd::decode_all(bytes).expect("zstd"),
-        other => assert_eq!(other, "", "an encoding that nobody asked for"),
+        other => assert_eq!(other, "", "an encoding that was not requested"),
     }
     plain
 }

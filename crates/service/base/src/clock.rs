@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 /// Returns the current time in whole milliseconds, the precision of the tables.
-#[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is told to use")]
+#[expect(clippy::disallowed_methods, reason = "all other code must use this clock")]
 pub fn now() -> DateTime<Utc> {
     from_ms(Utc::now().timestamp_millis())
 }

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[non_exhaustive]
 pub enum TooManyFollowers {
     /// The limit of the process is reached.
-    #[error("{0} follow the events of this process, which is as many as may")]
+    #[error("{0} streams of events are open on this process, which is the maximum")]
     InAll(usize),
     /// The limit of this client is reached.
-    #[error("{0} of this client follow the events of this process, which is as many as may")]
+    #[error("{0} streams of events of this client are open on this process, which is the maximum")]
     OfClient(usize),
 }
 
@@ -92,6 +92,6 @@ mod tests {
         assert!(places.take("a").is_ok());
         assert_eq!(places.taken(), 63);
         drop((greedy, others));
-        assert_eq!((places.taken(), lock(&places.taken).len()), (0, 0), "who is gone is forgotten");
+        assert_eq!((places.taken(), lock(&places.taken).len()), (0, 0), "a client without a stream is removed");
     }
 }

@@ -29,7 +29,7 @@ pub fn directory(path: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let path = path.display();
                 tracing::warn!(
-                    "others on this machine may list {path}, which belongs to another account: `chmod 700` ends that"
+                    "other users of this machine can list {path}, which belongs to another account: `chmod 700` prevents that"
                 );
             }
             changed => changed?,

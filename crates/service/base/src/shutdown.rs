@@ -22,7 +22,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("shutting down: finishing what runs; a second signal ends it at once");
+        tracing::info!("shutting down: completing running work; a second signal ends the process at once");
         cancelled.cancel();
         tokio::select! {
             _ = terminate.recv() => {}
@@ -49,7 +49,7 @@ pub fn hangups_or_warn(files: &'static str) -> Option<Signal> {
     let hangups = hangups();
     hangups
         .inspect_err(
-            |error| tracing::warn!(%error, files, "SIGHUP can't be heard: files are looked at by the clock alone"),
+            |error| tracing::warn!(%error, files, "SIGHUP can't be received: files are only checked at intervals"),
         )
         .ok()
 }

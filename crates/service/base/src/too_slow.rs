@@ -4,7 +4,7 @@ use std::error::Error;
 
 /// The body was slower than the minimum rate while the server waited for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the body brought less than {rate} bytes a second")]
+#[error("the body was slower than {rate} bytes per second")]
 pub struct TooSlow {
     /// Minimum rate in bytes per second.
     pub rate: u64,

@@ -22,7 +22,7 @@ pub async fn change_plan<E: From<StoreError>>(
 ) -> Result<Option<Plan>, E> {
     let Some(plan) = store.change_plan(id, change).await? else { return Ok(None) };
     if let Err(error) = limiter.set_plan(id.as_str(), &plan).await {
-        tracing::warn!(%error, "the limiter of tenants was not told of a changed plan; nodes apply it as they read it");
+        tracing::warn!(%error, "the tenants' limiter could not be updated with a changed plan; nodes apply the plan when they read it");
     }
     Ok(Some(plan))
 }

@@ -76,7 +76,7 @@ pub enum SpoolError {
         limit: u64,
     },
     /// No data arrived for too long.
-    #[error("no data came for {} seconds", waited.as_secs())]
+    #[error("no data arrived for {} seconds", waited.as_secs())]
     Stalled {
         /// How long no data arrived.
         waited: Duration,
@@ -94,19 +94,19 @@ pub enum SpoolError {
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// The client aborted the upload.
-    #[error("the upload broke off: {reason}")]
+    #[error("the upload was aborted: {reason}")]
     BrokeOff {
         /// The error of the connection.
         reason: String,
     },
     /// An upload with the same id and other content is already stored.
-    #[error("an upload with this id is there already, and has another content")]
+    #[error("an upload with this id and other content exists")]
     Taken,
     /// The disk refused the data.
-    #[error("the upload can't be kept: {0}")]
+    #[error("the upload can't be stored: {0}")]
     Io(#[from] io::Error),
     /// The bucket refused the data or did not respond.
-    #[error("the upload can't be kept: {0}")]
+    #[error("the upload can't be stored: {0}")]
     Files(#[from] FilesError),
 }
 

@@ -94,7 +94,7 @@ where
         let login = settings.as_ref().map(|settings| Files::check_login(&settings.files.place));
         faults.extend(login.and_then(Result::err).map(StartError::from));
         if faults.is_empty() {
-            return Ok(say("the settings are good")?);
+            return Ok(say("Settings OK")?);
         }
     }
     let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(Faults(faults)) };
@@ -105,7 +105,7 @@ where
         for table in runtime.block_on(backup::restore(&settings, &request))? {
             say(&format!("{:<20} {:>12} rows  sha256 {}", table.table, table.rows, table.sha256))?;
         }
-        return Ok(say("restored; jobs are in no backup, and files that were exported lie where they lay")?);
+        return Ok(say("restored; a backup contains no jobs, and exported files stay where they were")?);
     }
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))?)
 }
@@ -154,14 +154,14 @@ fn print_completions(program: &Program, shell: Shell) -> ExitCode {
 }
 
 fn environment_help() -> String {
-    let mut text = String::from("Environment (over the settings file):\n");
+    let mut text = String::from("Environment (overrides the settings file):\n");
     for setting in CATALOGUE {
         let default = setting.default.map(|default| format!(" [{default}]")).unwrap_or_default();
         text.push_str(&format!("  {:<34} {}{default}\n", setting.variable, setting.meaning));
     }
     text.push_str(
-        "\nEach secret can come from a file, whose name is set by the variable with _FILE behind it, such as \
-         REDIS_URL_FILE. It is read again when it changes.\n",
+        "\nEach secret can come from a file: set the variable with the suffix _FILE to its path, such as \
+         REDIS_URL_FILE. The file is read again when it changes.\n",
     );
     text.push_str(
         "\nExit codes: 0 ended well, 1 other failure, 2 settings, 3 data directory or database, 4 address in use, \

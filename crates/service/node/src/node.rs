@@ -134,7 +134,7 @@ pub enum StartError {
     #[error("the worker ended: {0}")]
     Ended(#[from] WorkerError),
     /// The server ended without a shutdown request.
-    #[error("nobody is served any more: {reason}")]
+    #[error("the server no longer serves requests: {reason}")]
     NotServing {
         /// How it ended.
         reason: String,

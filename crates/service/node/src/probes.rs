@@ -44,7 +44,7 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// During a failover all nodes lose the notifications of the database at the same time. Each still
 /// answers correctly, from the tables.
-const UNTOLD: &str = "ready, degraded: the database tells of no changes; nothing is answered from the cache\n";
+const UNTOLD: &str = "ready, degraded: no change notifications from the database; the cache is not used\n";
 
 const GONE: &str = "the data directory was deleted, moved or replaced: restart this process\n";
 
@@ -204,7 +204,7 @@ impl Question {
         let reason = match tokio::time::timeout(PATIENCE, question).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("nothing came within {} s", PATIENCE.as_secs()),
+            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
         };
         if let Some(unlogged) = self.complaints.count() {
             tracing::warn!(reason = %mask(&reason), unlogged, "{}", self.otherwise.trim_end());
@@ -270,7 +270,7 @@ impl IntoResponse for Closed {
                 (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], told).into_response()
             }
             Self::Forbidden => {
-                (StatusCode::FORBIDDEN, "the service token may only ask for decisions\n").into_response()
+                (StatusCode::FORBIDDEN, "the service token may only request decisions\n").into_response()
             }
         }
     }

@@ -60,7 +60,7 @@ impl SecretWatch {
         let read = move || files.into_iter().map(|file| (file.read(), file)).collect::<Vec<_>>();
         match tokio::task::spawn_blocking(read).await {
             Ok(read) => read.into_iter().for_each(|(text, file)| self.look(&file, text)),
-            Err(error) => tracing::error!(%error, "a look at the secrets did not end well"),
+            Err(error) => tracing::error!(%error, "the check of the secrets failed"),
         }
     }
 
@@ -73,13 +73,13 @@ impl SecretWatch {
         let text = match text {
             Ok(text) => text,
             Err(error) => {
-                return tracing::warn!(setting, %path, %error, "the secret before goes on: its file is no good");
+                return tracing::warn!(setting, %path, %error, "the previous secret stays in use: its file is not valid");
             }
         };
         match self.change(setting, &text) {
-            Change::Taken => tracing::info!(setting, %path, "the secret was read again, and is used from now on"),
+            Change::Taken => tracing::info!(setting, %path, "the secret was reloaded, and is used from now on"),
             Change::Refused(reason) => {
-                tracing::warn!(setting, %path, reason, "the secret before goes on");
+                tracing::warn!(setting, %path, reason, "the previous secret stays in use");
             }
         }
     }

@@ -114,7 +114,7 @@ pub async fn start(
         if let Some(answering) = answering
             && let Err(error) = answering.await
         {
-            tracing::error!(%error, "the probes of the start did not end well");
+            tracing::error!(%error, "the probes of the start failed");
         }
     };
     if started.as_ref().is_ok_and(Option::is_some) {
@@ -124,7 +124,7 @@ pub async fn start(
     }
     ended.await;
     if started.is_ok() {
-        tracing::info!("ended before it had started");
+        tracing::info!("stopped before the start was complete");
     }
     started
 }

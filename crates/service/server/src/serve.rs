@@ -1,11 +1,7 @@
 //! Serves HTTP/1.1 and HTTP/2 over TCP or TLS, and bounds everything that a client can hold on to.
 //!
-//! This loop replaces `axum::serve`, which has none of these bounds:
-//!
-//! - It sets no timer, so a request head that never ends keeps its connection open for ever.
-//! - It does not limit connections, not even those of a single client.
-//! - It waits for ever for a client that does not read its response.
-//! - It leaves connections open that outlive the shutdown.
+//! `axum::serve` waits for ever for a request head and for a client that does not read, limits no
+//! connections, not even of one client, and leaves those open that outlive the shutdown.
 
 mod accept;
 mod admission;
@@ -64,8 +60,7 @@ use crate::tls::Certificates;
 
 /// Pause before the next attempt to make room if all connections were busy.
 const NEXT_LOOK: Duration = Duration::from_millis(50);
-/// How long an idle connection stays open after `stop`. Its client may have sent a request before
-/// it saw that the connection ends.
+/// How long an idle connection stays open after `stop`, for a request that is already on its way.
 const LAST_CALL: Duration = Duration::from_millis(250);
 /// How long an idle HTTP/2 connection stays open for its client to see GOAWAY.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -86,18 +81,15 @@ pub struct ServeSettings {
 /// Bounds on what a client can hold on to, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Maximum time for a request head to arrive, and for an idle connection to wait for its next
-    /// request. The connection is closed after that.
+    /// Maximum time for a request head to arrive, and between two requests of a connection.
     pub header_timeout: Duration,
     /// How long a client may read nothing of its response before its connection is cut off.
     pub write_timeout: Duration,
     /// Minimum rate of a request body in bytes per second, after ten seconds of grace.
     pub min_rate: u64,
-    /// Maximum number of open connections. Beyond it, the connection that has been idle longest
-    /// makes room.
+    /// Maximum number of open connections. Beyond it, the longest idle one makes room.
     pub max_connections: usize,
-    /// Maximum number of connections per IPv4 address or IPv6 prefix. Further connections are
-    /// closed as they arrive. Trusted proxies are not counted.
+    /// Maximum connections per address or IPv6 prefix, except trusted proxies. More are closed.
     pub max_connections_per_address: usize,
     /// How long a shutdown waits for requests in flight.
     pub drain_timeout: Duration,
@@ -120,12 +112,11 @@ impl Default for Ending {
     }
 }
 
-/// Maximum size of a request head in bytes: more than any proxy lets through, and a third of
-/// hyper's own limit.
+/// Maximum request head in bytes: more than any proxy permits, and a third of hyper's own limit.
 const LARGEST_HEAD: usize = 128 << 10;
 
-/// Size of a connection's send buffer in the kernel, which doubles it. Without a limit the kernel
-/// grows the buffer to 4 MiB per connection, and no process is charged for that memory.
+/// Size of a connection's send buffer, which the kernel doubles. Without it, the buffer could grow
+/// to 4 MiB per connection, which is not counted as memory of the process.
 const SEND_BUFFER: u32 = 128 << 10;
 
 /// Connections that wait to be accepted. The kernel may allow fewer.
@@ -138,7 +129,7 @@ const BACKLOG: u32 = 1_024;
 /// If the kernel refuses, for example because the address is in use or is not this machine's.
 pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Otherwise a restart would have to wait until the kernel has forgotten the old connections.
+    // Otherwise a restart would wait until the kernel has forgotten the old connections.
     socket.set_reuseaddr(true)?;
     // Accepted connections inherit it from the listener.
     socket.set_send_buffer_size(SEND_BUFFER)?;
@@ -151,8 +142,7 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Each request has these extensions:
 ///
 /// - `ConnectInfo<SocketAddr>`: the address of the client.
-/// - [`ReceivedAt`]: when the request was received, on the clock `now`. For a pipelined request
-///   this is the end of the response before it.
+/// - [`ReceivedAt`]: when it arrived, on the clock `now`. If pipelined, when its turn came.
 /// - [`BodyWait`], if the request has a body: how long the server has waited for the body.
 /// - [`ByTls`], if the request came over TLS.
 ///
@@ -201,8 +191,7 @@ where
                     }
                 }
             }
-            // All connections were busy, or the one that was asked to leave had just received a
-            // request.
+            // All were busy, or the one that was asked to leave had just received a request.
             () = sleep(NEXT_LOOK), if next.is_some() => {
                 open.admission.make_room();
             }
@@ -311,8 +300,7 @@ where
         }
     }
 
-    /// Waits for the client's first bytes. The time until they arrive is the client's, unless the
-    /// bytes are there at the first poll.
+    /// Waits for the first bytes. Unless they are there at once, the wait is the client's.
     async fn first_bytes(&self, protocol: impl Future<Output = std::io::Result<Protocol>>) -> Option<Protocol> {
         let mut opening = pin!(self.opens(protocol));
         if let Poll::Ready(found) = poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await {
@@ -323,8 +311,7 @@ where
         found
     }
 
-    /// Waits for what precedes the first request of a connection. `None` if it fails or takes too
-    /// long.
+    /// Waits for what precedes the first request. `None` if it fails or takes too long.
     async fn opens<T>(&self, opening: impl Future<Output = std::io::Result<T>>) -> Option<T> {
         let opened = tokio::select! {
             () = self.leave.notified() => return None,
@@ -365,8 +352,7 @@ where
                 if arrivals.idle_since().is_some() {
                     break;
                 }
-                // A request has just arrived. Its response closes the connection. If that response
-                // is already sent, the next one does.
+                // A request has just arrived. Its response, or the next one, closes the connection.
                 announced.cancel();
             }
         };
@@ -420,8 +406,7 @@ where
         };
         let is_announced = async {
             ending.announced.cancelled().await;
-            // A client without a request so far has only just connected. Its first request is
-            // answered.
+            // A client without a request has only just connected. Its first request is answered.
             streams.asked().await;
         };
         let http = streams::builder(self.tasks.clone());
@@ -434,7 +419,7 @@ where
             useless = streams.useless(settings.header_timeout) => match useless {
                 Useless::Idle => None,
                 Useless::Harmful => {
-                    tracing::debug!(%peer, "a connection was ended: its client takes back what it asks for, or takes nothing of the answers");
+                    tracing::debug!(%peer, "a connection was closed: its client resets its requests, or does not read the responses");
                     return;
                 }
             },
@@ -443,8 +428,7 @@ where
         let ended = match ended {
             Some(ended) => ended,
             None => {
-                // This sends GOAWAY. Requests that the client sends before it sees GOAWAY are
-                // answered.
+                // Requests that the client sends before it sees GOAWAY are answered.
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     () = streams.farewell(FAREWELL) => return,
@@ -463,8 +447,7 @@ where
 
     async fn is_over(&self) {
         self.ending.stop.cancelled().await;
-        // A client that does not know of the end yet may have sent a request. That one is answered,
-        // then its connection ends.
+        // A request that the client has sent meanwhile is answered. Then its connection ends.
         sleep(LAST_CALL.min(self.settings.drain_timeout)).await;
     }
 
@@ -504,8 +487,7 @@ where
     request
 }
 
-/// Waits for requests in flight, but at most for `patience`. Then it cuts the rest off, so a client
-/// that never ends its request cannot block the shutdown.
+/// Waits for requests in flight. After `patience` it cuts the rest off, such as endless requests.
 async fn drain(mut connections: JoinSet<()>, patience: Duration) {
     let all_end = async {
         while let Some(ended) = connections.join_next().await {
@@ -520,7 +502,7 @@ async fn drain(mut connections: JoinSet<()>, patience: Duration) {
 
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a request panicked, and its connection with it");
+        tracing::error!(%error, "a request panicked, which closed its connection");
     }
 }
 

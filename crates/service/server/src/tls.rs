@@ -67,7 +67,7 @@ pub enum TlsError {
         reason: &'static str,
     },
     /// The key belongs to another certificate, or the type of one of the two is not supported.
-    #[error("tls.key: {key} is no key for the certificate in {certificate}: {source}", key = key.display(), certificate = certificate.display())]
+    #[error("tls.key: {key} does not match the certificate in {certificate}: {source}", key = key.display(), certificate = certificate.display())]
     Unfit {
         /// The file of the certificate.
         certificate: PathBuf,
@@ -103,7 +103,8 @@ pub fn load(settings: &TlsFiles) -> Result<Pair, TlsError> {
         );
     }
     if is_open_to_others(&settings.key) {
-        warnings.push(format!("warning: tls.key: {} is open to every user of this machine", settings.key.display()));
+        warnings
+            .push(format!("warning: tls.key: {} is readable by every user of this machine", settings.key.display()));
     }
     let unfit =
         |source| TlsError::Unfit { certificate: settings.certificate.clone(), key: settings.key.clone(), source };
@@ -122,8 +123,8 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let unusable = |reason| TlsError::Unusable { setting: "tls.certificate", path: path.to_owned(), reason };
     let text = read("tls.certificate", path)?;
     let chain: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain = chain.map_err(|_| unusable("is broken off, or no PEM"))?;
-    if chain.is_empty() { Err(unusable("has no certificate in it")) } else { Ok(chain) }
+    let chain = chain.map_err(|_| unusable("is incomplete or not PEM"))?;
+    if chain.is_empty() { Err(unusable("contains no certificate")) } else { Ok(chain) }
 }
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
@@ -132,8 +133,8 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         setting: "tls.key",
         path: path.to_owned(),
         reason: match error {
-            pem::Error::NoItemsFound => "has no private key in it (one under a pass phrase can't be read)",
-            _ => "is broken off, or no PEM",
+            pem::Error::NoItemsFound => "contains no private key (an encrypted key can't be read)",
+            _ => "is incomplete or not PEM",
         },
     })
 }
@@ -194,7 +195,7 @@ impl Certificates {
             // The files may be on a slow file system.
             let looked = tokio::task::spawn_blocking(move || this.look(is_told)).await;
             if let Err(error) = looked {
-                tracing::error!(%error, "a look at the certificate did not end well");
+                tracing::error!(%error, "the check of the certificate failed");
             }
         }
     }
@@ -213,9 +214,9 @@ impl Certificates {
             Ok(pair) => {
                 pair.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 *self.config.write().unwrap_or_else(PoisonError::into_inner) = pair.config;
-                tracing::info!("the certificate was read again: new connections get it");
+                tracing::info!("the certificate was reloaded: new connections use it");
             }
-            Err(error) => tracing::warn!(%error, "the certificate was not read again: the one before goes on"),
+            Err(error) => tracing::warn!(%error, "the certificate was not reloaded: the previous one stays in use"),
         }
     }
 }

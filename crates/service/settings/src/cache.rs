@@ -79,7 +79,7 @@ impl ClassSettings {
             let time = |least: Duration, most: Duration| {
                 let wanted = || {
                     format!(
-                        "`{name}` wants a time from {} to {}, such as 30s or 2h, and not `{value}`",
+                        "`{name}` must be a time from {} to {}, such as 30s or 2h, and not `{value}`",
                         format_duration(least),
                         format_duration(most)
                     )
@@ -95,7 +95,7 @@ impl ClassSettings {
                     self.early_refresh = match value {
                         "on" => true,
                         "off" => false,
-                        _ => return Err(format!("`{name}` wants `on` or `off`, and not `{value}`")),
+                        _ => return Err(format!("`{name}` must be `on` or `off`, and not `{value}`")),
                     };
                 }
                 "sliding" => {
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_wrong_option_is_named() {
         for (text, reason) in [
-            ("ttl=0s", "`ttl` wants a time from 1s"),
+            ("ttl=0s", "`ttl` must be a time from 1s"),
             ("ttl=soon", "and not `soon`"),
             ("life=1h", "no option `life`"),
             ("2h", "not an option such as ttl=2h"),

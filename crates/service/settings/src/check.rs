@@ -212,7 +212,7 @@ fn redis(raw: &Reader<'_>) -> Result<Option<RedisSettings>, SettingsError> {
     let (url, cache_url) = (raw.redis_url("redis.url")?, raw.redis_url("redis.cache_url")?);
     let Some(url) = url else {
         return match cache_url {
-            Some(_) => Err(raw.invalid("redis.cache_url", "wants redis.url (REDIS_URL) too".to_owned())),
+            Some(_) => Err(raw.invalid("redis.cache_url", "requires redis.url (REDIS_URL) too".to_owned())),
             None => Ok(None),
         };
     };

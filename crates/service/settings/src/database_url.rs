@@ -23,16 +23,16 @@ pub struct DatabaseUrl {
 #[non_exhaustive]
 pub enum UrlError {
     /// It is not such a URL.
-    #[error("wants a URL such as postgres://user:password@host:5432/database")]
+    #[error("must be a URL such as postgres://user:password@host:5432/database")]
     NotPostgres,
     /// It has several hosts.
-    #[error("takes one host: put a name or a proxy in front that leads to the server that can be written")]
+    #[error("must have one host: use a name or a proxy that leads to the writable server")]
     SeveralHosts,
     /// An unknown parameter, which the driver would ignore.
-    #[error("parameter number {0} behind `?` is not known")]
+    #[error("parameter number {0} after `?` is unknown")]
     UnknownParameter(usize),
     /// The port or a parameter has an invalid value.
-    #[error("its port or the value of a parameter behind `?` can't be used")]
+    #[error("its port or the value of a parameter after `?` is invalid")]
     Unusable,
 }
 

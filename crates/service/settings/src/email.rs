@@ -48,7 +48,7 @@ pub enum Security {
     None,
 }
 
-const WANTED: &str = "wants a URL such as smtp://user:password@mail.example.com:587 or smtps://mail.example.com, \
+const WANTED: &str = "must be a URL such as smtp://user:password@mail.example.com:587 or smtps://mail.example.com, \
                       for smtp: with ?tls=required, ?tls=offered or ?tls=none if need be";
 
 pub(super) fn email(raw: &Reader<'_>) -> Result<EmailSettings, SettingsError> {

@@ -48,7 +48,7 @@ pub(super) fn files(raw: &Reader<'_>) -> Result<FilesSettings, SettingsError> {
         None => FilesPlace::Directory,
         Some((text, _)) => bucket(text).ok_or_else(|| {
             // Not repeated: an operator who expects another kind of URL may have put a key into it.
-            let reason = "wants s3://BUCKET or s3://BUCKET/PREFIX, with the login in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+            let reason = "must be s3://BUCKET or s3://BUCKET/PREFIX, with the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
             raw.invalid("files_url", reason.to_owned())
         })?,
     };

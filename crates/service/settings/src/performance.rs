@@ -80,8 +80,7 @@ impl Default for AlertSettings {
 /// An OpenTelemetry collector.
 #[derive(Debug, Clone)]
 pub struct OtlpSettings {
-    /// Base URL, to which `/v1/traces` and `/v1/metrics` are added. For some collectors its path is
-    /// a key.
+    /// Base URL for `/v1/traces` and `/v1/metrics`. For some collectors its path is a key.
     pub endpoint: Hidden,
     /// Additional headers as `name=value`, separated by commas.
     pub headers: Option<Hidden>,
@@ -189,7 +188,7 @@ fn addresses(raw: &Reader<'_>) -> Result<Vec<String>, SettingsError> {
     let Some((text, _)) = raw.text(KEY) else { return Ok(Vec::new()) };
     let most = raw.count("email.max_recipients", 1..=1000)?;
     let wanted =
-        || raw.invalid(KEY, format!("wants 1 to {most} addresses such as ops@example.com, with commas between"));
+        || raw.invalid(KEY, format!("must be 1 to {most} addresses such as ops@example.com, separated by commas"));
     let addresses: Mailboxes = text.parse().map_err(|_| wanted())?;
     let addresses: Vec<_> = addresses.into_iter().map(|address| address.to_string()).collect();
     if (1..=most).contains(&addresses.len()) { Ok(addresses) } else { Err(wanted()) }
@@ -203,9 +202,7 @@ fn metrics_need_token(raw: &Reader<'_>, tokens: &Tokens) -> Result<bool, Setting
         _ => None,
     })?;
     if need && tokens.read.is_none() && tokens.admin.is_none() {
-        return Err(
-            raw.invalid(KEY, "`token` wants tokens.read or tokens.admin to be set: nobody could ask".to_owned())
-        );
+        return Err(raw.invalid(KEY, "`token` needs tokens.read or tokens.admin for any access".to_owned()));
     }
     Ok(need)
 }
@@ -226,8 +223,7 @@ fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
     Ok(endpoint.map(|endpoint| OtlpSettings { endpoint, headers, sample, interval, resource }))
 }
 
-/// Limited by the windows of the error budget: an hour of only bad responses must exceed their
-/// thresholds.
+/// High enough that an hour of only bad responses exceeds the thresholds of the error budget.
 fn objective(raw: &Reader<'_>) -> Result<f64, SettingsError> {
     raw.required(
         "alerts.objective",
@@ -251,7 +247,7 @@ const LONGEST_VALUE: usize = 256;
 
 fn resource(raw: &Reader<'_>) -> Result<Vec<(String, String)>, SettingsError> {
     const KEY: &str = "otlp.resource";
-    let wanted = "`name=value` with commas between, such as deployment.environment.name=production, none twice; \
+    let wanted = "`name=value` separated by commas, such as deployment.environment.name=production, none twice; \
                   service.version and service.instance.id are the process's own";
     let told = raw.optional(KEY, wanted, |text| {
         let pairs: Option<Vec<_>> = text.split(',').map(attribute).collect();

@@ -59,8 +59,7 @@ pub struct RawSettings {
 impl RawSettings {
     /// Reads the settings file, if any, and applies the environment on top of it.
     ///
-    /// If `file` is given, it must exist. Otherwise `tidegate.toml` in the working directory is
-    /// read if it exists.
+    /// `file` must exist if given. The default is an optional `./tidegate.toml`.
     ///
     /// # Errors
     ///
@@ -219,7 +218,7 @@ impl RawSettings {
                 self.faults.push(SettingsError::Invalid {
                     setting: setting.key,
                     origin: source,
-                    reason: "wants a text, a number, true, false, or a list of texts".to_owned(),
+                    reason: "must be a text, a number, true, false, or a list of texts".to_owned(),
                 });
                 continue;
             };
@@ -257,8 +256,7 @@ impl RawSettings {
         }
     }
 
-    /// A variable overrides the settings file. It also overrides a file that the settings file
-    /// names for the secret.
+    /// A variable overrides the settings file, and a file that it names for the secret.
     fn set(&mut self, setting: &'static Setting, text: String, source: Source) {
         let is_set = !text.trim().is_empty();
         let before = self.values.insert(setting.key, (text, source.clone()));
@@ -272,8 +270,7 @@ impl RawSettings {
         }
     }
 
-    /// Records the file of a secret. Until it is read, the source of its text is the setting that
-    /// names it.
+    /// Records the file of a secret. Its source is the setting that names it until it is read.
     fn set_secret_file(&mut self, setting: &'static Setting, path: &str, source: Source) {
         if path.trim().is_empty() {
             return;
@@ -312,16 +309,14 @@ impl RawSettings {
         }
     }
 
-    /// A bad token is one fault. Otherwise the open address, which needs a token, would be reported
-    /// as a second one.
+    /// Otherwise a bad token would also be reported as an open address without a token.
     fn take_any_admin_token(&mut self) {
         self.values.insert(ADMIN_TOKEN, ("a-token-in-its-place".to_owned(), Source::Default));
     }
 }
 
-/// Whether a variable that is not a setting is probably a misspelt setting. Kubernetes sets
-/// variables of its own for a service named `tidegate`, such as `TIDEGATE_SERVICE_HOST` and
-/// `TIDEGATE_PORT_8080_TCP`.
+/// Whether a variable is probably a misspelt setting. Kubernetes sets its own for a service named
+/// `tidegate`, such as `TIDEGATE_SERVICE_HOST` and `TIDEGATE_PORT_8080_TCP`.
 fn is_meant_for_us(name: &str) -> bool {
     let is_of_command_line = OF_COMMAND_LINE.contains(&name);
     name.strip_prefix(PREFIX).filter(|_| !is_of_command_line).is_some_and(|rest| {
@@ -329,8 +324,7 @@ fn is_meant_for_us(name: &str) -> bool {
     })
 }
 
-/// Returns where a text stops being TOML, and why. The parser's own message also shows the line,
-/// which may contain a token.
+/// Position and reason of a syntax error. The parser's message shows the line, maybe with a token.
 fn place_and_reason(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);

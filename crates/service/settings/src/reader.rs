@@ -23,7 +23,7 @@ pub(super) struct Reader<'a>(pub(super) &'a RawSettings);
 /// Returns why a text is not a token. `None` if it is one.
 pub fn token_fault(text: &str) -> Option<String> {
     let is_token = text.len() >= MIN_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
-    (!is_token).then(|| format!("wants {MIN_TOKEN} or more visible ASCII characters without spaces"))
+    (!is_token).then(|| format!("must be {MIN_TOKEN} or more visible ASCII characters without spaces"))
 }
 
 /// Returns a word of a log filter that is almost a level. `None` if there is none. The filter would
@@ -66,7 +66,7 @@ impl Reader<'_> {
         wanted: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, SettingsError> {
-        self.optional(key, wanted, parse)?.ok_or_else(|| self.invalid(key, format!("is empty; it wants {wanted}")))
+        self.optional(key, wanted, parse)?.ok_or_else(|| self.invalid(key, format!("is empty; it must be {wanted}")))
     }
 
     pub(super) fn token(&self, key: &'static str) -> Result<Option<Secret>, SettingsError> {
@@ -120,7 +120,7 @@ impl Reader<'_> {
             .split_once('?')
             .is_some_and(|(_, query)| query.split('&').any(|parameter| parameter.split('=').next() == Some("timeout")));
         if asks_for_timeout {
-            let reason = "`timeout` behind `?` is not taken here: set redis.timeout and redis.request_timeout";
+            let reason = "`timeout` after `?` is not supported: set redis.timeout and redis.request_timeout";
             return Err(self.invalid(key, reason.to_owned()));
         }
         tidegate_redis::Config::parse(text).map(Some).map_err(|error| self.invalid(key, error.to_string()))
@@ -141,7 +141,7 @@ impl Reader<'_> {
         mode: &'static str,
     ) -> Result<LimitSettings, SettingsError> {
         let (text, _) =
-            self.text(quota).ok_or_else(|| self.invalid(quota, "wants a rate such as 100/minute".to_owned()))?;
+            self.text(quota).ok_or_else(|| self.invalid(quota, "must be a rate such as 100/minute".to_owned()))?;
         // No limiter of the API has a burst.
         let parsed = text.parse::<Quota>().and_then(|parsed| parsed.ensure_no_burst().map(|()| parsed));
         Ok(LimitSettings {
@@ -228,7 +228,7 @@ impl Reader<'_> {
     /// Like [`Self::secret_url`], for a URL that a path is appended to. So it has no query,
     /// fragment, user or password.
     pub(super) fn secret_base_url(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
-        let wanted = "a URL such as http://127.0.0.1:4318, without user, password and anything behind `?` or `#`";
+        let wanted = "a URL such as http://127.0.0.1:4318, without user, password, `?` and `#`";
         self.checked_url(key, wanted, |url| {
             url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
         })
@@ -246,7 +246,7 @@ impl Reader<'_> {
         if text.parse::<Url>().is_ok_and(is_http) {
             return Ok(Some(Hidden::new(text)));
         }
-        Err(self.invalid(key, format!("wants {wanted}")))
+        Err(self.invalid(key, format!("must be {wanted}")))
     }
 
     /// Headers as `name=value`, separated by commas. Their values are secrets, and errors do not
@@ -261,6 +261,6 @@ impl Reader<'_> {
         if text.split(',').all(is_header) {
             return Ok(Some(Hidden::new(text)));
         }
-        Err(self.invalid(key, "wants `name=value`, with commas between".to_owned()))
+        Err(self.invalid(key, "must be `name=value`, separated by commas".to_owned()))
     }
 }

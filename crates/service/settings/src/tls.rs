@@ -20,9 +20,9 @@ pub(super) fn tls(raw: &Reader<'_>) -> Result<Option<TlsSettings>, SettingsError
     match (path("tls.certificate"), path("tls.key")) {
         (Some(certificate), Some(key)) => Ok(Some(TlsSettings { certificate, key })),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(raw.invalid("tls.certificate", "wants tls.key (TIDEGATE_TLS_KEY) too".to_owned())),
+        (Some(_), None) => Err(raw.invalid("tls.certificate", "requires tls.key (TIDEGATE_TLS_KEY) too".to_owned())),
         (None, Some(_)) => {
-            Err(raw.invalid("tls.key", "wants tls.certificate (TIDEGATE_TLS_CERTIFICATE) too".to_owned()))
+            Err(raw.invalid("tls.key", "requires tls.certificate (TIDEGATE_TLS_CERTIFICATE) too".to_owned()))
         }
     }
 }
@@ -40,7 +40,7 @@ mod tests {
         let both = check_with(&[certificate, key]).unwrap().tls.unwrap();
         assert_eq!((both.certificate.as_path(), both.key.as_path()), (Path::new("chain.pem"), Path::new("key.pem")));
         let missing = |set| check_with(&[set]).unwrap_err().to_string();
-        assert!(missing(certificate).contains("wants tls.key (TIDEGATE_TLS_KEY)"), "{}", missing(certificate));
-        assert!(missing(key).contains("wants tls.certificate (TIDEGATE_TLS_CERTIFICATE)"), "{}", missing(key));
+        assert!(missing(certificate).contains("requires tls.key (TIDEGATE_TLS_KEY)"), "{}", missing(certificate));
+        assert!(missing(key).contains("requires tls.certificate (TIDEGATE_TLS_CERTIFICATE)"), "{}", missing(key));
     }
 }

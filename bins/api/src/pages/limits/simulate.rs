@@ -25,7 +25,6 @@ const REQUESTS: u64 = 20;
 const LONGEST_APART: u64 = 3_600_000;
 const KEY: &str = "somebody";
 
-/// The outcome of one request.
 pub(super) struct Outcome {
     at: Duration,
     /// `None` if there is no decision, because the cost can never fit.
@@ -67,7 +66,7 @@ pub(super) fn show(limiters: &[Value], query: &LimitsQuery, outcomes: Option<&[O
     let chosen = |name: &str| query.simulate.as_deref() == Some(name);
     html! {
         section.card aria-labelledby="try" {
-            div.head { h2 #try { "Simulate 20 requests" } span.note { "on a limiter of its own in memory: nobody is charged" } }
+            div.head { h2 #try { "Simulate 20 requests" } span.note { "on a separate limiter in memory: no client is charged" } }
             form.row method="get" action={ (Here::Limits.path()) "#try" } {
                 div {
                     label for="simulate" { "Limiter or tier" }

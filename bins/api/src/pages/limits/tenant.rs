@@ -131,7 +131,7 @@ fn plan_form(frame: &Frame, tenant: &Tenant, again: &Again) -> Markup {
     };
     let tier = again.typed("plan", "tier").unwrap_or(tenant.plan.tier().name());
     html! {
-        h3.below { "Plan: a limit of its own stands in place of the tier's, nothing for that of the tier" }
+        h3.below { "Plan: a tenant's own limit replaces that of the tier; leave it empty for that of the tier" }
         form.row method="post" action={ (Here::Limits.path()) "/plan" } data-confirm={ "Give tenant " (tenant.id.as_str()) " this plan on every node?" } {
             (frame.field())
             input type="hidden" name="tenant" value=(tenant.id.as_str());

@@ -19,7 +19,6 @@ use crate::routes::queues::actions::budget;
 use crate::routes::queues::jobs::{self, Act};
 use crate::routes::queues::known;
 
-/// Maximum number of selected jobs.
 pub(super) const MOST_TICKED: usize = 200;
 
 /// A list of fields, because `id` occurs once per selected job, and serde's structs accept a name

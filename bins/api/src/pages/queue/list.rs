@@ -10,7 +10,6 @@ use super::query::address;
 
 pub(super) struct Listed {
     pub(super) jobs: Vec<JobRecord>,
-    /// Cursor of the next page.
     pub(super) next: Option<String>,
 }
 

@@ -18,7 +18,6 @@ use crate::pages::here::{Here, LOGIN};
 use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
 
-/// A visitor who may see the pages.
 #[derive(Debug, Clone)]
 pub(in crate::pages) struct Visitor {
     pub(in crate::pages) role: Role,

@@ -17,9 +17,9 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         ("views", told(count(), "Schedules read, one by one. Up to two seconds late.")),
     ]);
     routes.add(
-        get("showAnalytics", "/api/analytics", Circle::Tenant, "What the tenant did, by day")
-            .query("from", day(), "The first day; 30 days up to `to` without it.")
-            .query("to", day(), "The last day; today without it.")
+        get("showAnalytics", "/api/analytics", Circle::Tenant, "The usage of the tenant, by day")
+            .query("from", day(), "The first day; without it, 30 days up to `to`.")
+            .query("to", day(), "The last day; without it, today.")
             .ok(object([("from", day()), ("to", day()), ("items", list(tally))])),
         show,
     )

@@ -12,7 +12,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             list,
         )
         .add(
-            post("createBackup", "/api/backups", Circle::Admin, "Has a job write all tables into a backup")
+            post("createBackup", "/api/backups", Circle::Admin, "Starts a job that writes a backup of all tables")
                 .repeatable("The same request, sent again with the same key, makes no second backup.")
                 .accepted(object([("job_id", text()), ("location", text())])),
             create,

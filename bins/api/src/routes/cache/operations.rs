@@ -24,7 +24,8 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes
         .schema("WarmUp", warm_up)
         .add(
-            get("showCache", "/api/cache", Circle::Reader, "What the cache did, by tier and by class").ok(report()),
+            get("showCache", "/api/cache", Circle::Reader, "The figures of the cache, by tier and by class")
+                .ok(report()),
             show,
         )
         .add(
@@ -35,7 +36,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                     json!({"type": "schedule", "limit": 10}),
                 )
                 .accepted(begun)
-                .fails(409, "A warm-up is under way."),
+                .fails(409, "A warm-up is in progress."),
             warm_up::start,
         )
         .add(
@@ -43,7 +44,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "purgeCache",
                 "/api/cache",
                 Circle::Admin,
-                "Drops from the caches of all nodes what the body selects",
+                "Removes the selected entries from the caches of all nodes",
             )
             .body(
                 object([
@@ -55,7 +56,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 ]),
                 json!({"pattern": "schedule:*", "type": "schedule"}),
             )
-            .ok(object([("removed", told(or_null(count()), "None where nothing was counted."))])),
+            .ok(object([("removed", told(or_null(count()), "`null` if nothing was counted."))])),
             purge::drop_selected,
         )
         .add(
@@ -65,7 +66,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 Circle::Admin,
                 "Keys that this process holds in memory, never their values",
             )
-            .query("key", text(), "One key, and nothing else beside it.")
+            .query("key", text(), "A single key. No other field may be present.")
             .query("pattern", text(), "Keys that match.")
             .paged(200)
             .ok(json!({"anyOf": [page(named("CacheKey")), named("CacheKey")]}))
@@ -127,7 +128,7 @@ fn report() -> serde_json::Value {
         ("classes", list(class)),
         ("low_hit_rate", list(text())),
         ("warm_up", or_null(named("WarmUp"))),
-        ("redis", told(or_null(list(map(anything()))), "What is known of each Redis server in use.")),
+        ("redis", told(or_null(list(map(anything()))), "The state of each Redis server in use.")),
         ("warnings", list(text())),
     ])
 }

@@ -71,7 +71,6 @@ pub(crate) fn matching(app: &App, pattern: &str, most: usize) -> Result<Vec<Key>
 }
 
 impl Selection {
-    /// All keys that match a pattern.
     pub(crate) fn of_pattern(pattern: String) -> Self {
         Self { pattern: Some(pattern), ..Self::nothing() }
     }

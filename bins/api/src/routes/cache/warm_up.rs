@@ -38,7 +38,7 @@ pub(in crate::routes) async fn start(
     request: Request,
 ) -> Result<(StatusCode, axum::Json<Value>), Problem> {
     if action.as_deref() != Some("warmup") {
-        return Err(Problem::bad_request("bad-query", "say what to do: `?action=warmup` is all that there is"));
+        return Err(Problem::bad_request("bad-query", "`?action=warmup` is the only action"));
     }
     let Json(wanted) = if request.body().is_end_stream() {
         Json(Wanted::default())
@@ -72,7 +72,6 @@ pub(crate) async fn begin(app: &App, class: Option<&str>, limit: Option<usize>) 
     })
 }
 
-/// Formats the progress of a warm-up.
 pub(super) fn shown(progress: &WarmUpProgress) -> Value {
     let state = match progress.state {
         WarmUpState::Running => "running",

@@ -10,7 +10,6 @@ use super::{Stop, follow};
 use crate::openapi::schema::{pattern, text, told};
 use crate::openapi::{Circle, Routes, get};
 
-/// Names of topics.
 fn topics() -> Value {
     let names = Topic::ALL.map(Topic::name).join("|");
     pattern(&format!("^(?:{names})(?:,(?:{names}))*$"))
@@ -19,9 +18,13 @@ fn topics() -> Value {
 pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes {
     let stream = told(text(), "Events `alert`, `health`, `queue`, `job` and `gap`; for an hour at most.");
     routes.add(
-        get("followEvents", "/api/events", Circle::Reader, "What happens, as server-sent events")
-            .query("topics", topics(), "Topics with commas between; all but `queues` and `jobs` without it.")
-            .header("Last-Event-ID", text(), "The last event that was seen: what was missed since is told first.")
+        get("followEvents", "/api/events", Circle::Reader, "Events of the service, as server-sent events")
+            .query("topics", topics(), "Topics, separated by commas; without it, all but `queues` and `jobs`.")
+            .header(
+                "Last-Event-ID",
+                text(),
+                "The id of the last event that was received: events since then are sent first.",
+            )
             .answers_as(200, &[("text/event-stream", stream)]),
         follow.layer(Extension(Stop(stop))),
     )

@@ -14,7 +14,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "exportSchedules",
                 "/api/schedules/export",
                 Circle::Tenant,
-                "Has a job write all schedules into a file",
+                "Starts a job that exports all schedules into a file",
             )
             .repeatable("The same request, sent again, answers with the same export.")
             .body(object([("format", one_of(&["csv", "ndjson"]))]), json!({"format": "csv"}))
@@ -26,7 +26,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "showExport",
                 "/api/schedules/export/{id}",
                 Circle::Tenant,
-                "How far an export is, and where its file lies",
+                "The progress of an export, and the location of its file",
             )
             .part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")
             .ok(file_runs::view()),

@@ -26,7 +26,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "importSchedules",
                 "/api/schedules/import",
                 Circle::Tenant,
-                "Takes a file of schedules, which a job reads",
+                "Uploads a file of schedules, which a job imports",
             )
             .repeatable("The same request, sent again, answers with the same import; its file is not read.")
             .upload(&[("text/csv", CSV), ("application/x-ndjson", NDJSON)])
@@ -38,7 +38,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "showImport",
                 "/api/schedules/import/{id}",
                 Circle::Tenant,
-                "How far an import is, and what became of it",
+                "The progress of an import, and its result",
             ))
             .ok(import),
             show,
@@ -48,7 +48,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "listRejects",
                 "/api/schedules/import/{id}/rejects",
                 Circle::Tenant,
-                "All bad lines of an import, as a file",
+                "All rejected lines of an import, as a file",
             ))
             .answers_as(200, &[("text/csv", text())]),
             rejects,

@@ -16,7 +16,6 @@ pub(crate) struct ImportView {
     created_at: Timestamp,
     finished_at: Option<Timestamp>,
     result: Option<Value>,
-    /// Why it is dead.
     reason: Option<Reason>,
 }
 

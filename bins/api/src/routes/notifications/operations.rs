@@ -14,17 +14,22 @@ pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes 
         object([("seq", count()), ("kind", text()), ("user", or_null(text())), ("at", time()), ("body", anything())]);
     let page = object([
         ("items", many(notification)),
-        ("next_after", told(or_null(count()), "Where the next page begins; null behind the last.")),
-        ("last", told(count(), "The newest there is.")),
-        ("gone", told(count(), "Up to here they are kept no more.")),
+        ("next_after", told(or_null(count()), "Where the next page begins; null after the last one.")),
+        ("last", told(count(), "The newest `seq`.")),
+        ("gone", told(count(), "Notifications up to this `seq` are no longer stored.")),
     ]);
     let stream = told(text(), "Events `notification` and `gap`.");
     routes
         .add(
-            get("listNotifications", "/api/notifications", Circle::Tenant, "What the tenant was told, oldest first")
-                .query("after", count(), "Only those behind this `seq`.")
-                .query("limit", between(1, 200), "How many at most.")
-                .ok(page),
+            get(
+                "listNotifications",
+                "/api/notifications",
+                Circle::Tenant,
+                "The notifications of the tenant, oldest first",
+            )
+            .query("after", count(), "Only those after this `seq`.")
+            .query("limit", between(1, 200), "Maximum number of items.")
+            .ok(page),
             list,
         )
         .add(
@@ -32,10 +37,10 @@ pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes 
                 "followNotifications",
                 "/api/notifications/events",
                 Circle::Tenant,
-                "What it is told, as server-sent events",
+                "The notifications as server-sent events",
             )
-            .query("after", count(), "Begins behind this `seq`.")
-            .header("Last-Event-ID", text(), "The last event that was seen; it goes before `after`.")
+            .query("after", count(), "Begins after this `seq`.")
+            .header("Last-Event-ID", text(), "The id of the last event that was received; it overrides `after`.")
             .answers_as(200, &[("text/event-stream", stream)]),
             follow.layer(Extension(Stop(stop))),
         )

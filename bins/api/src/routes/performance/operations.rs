@@ -14,15 +14,15 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes
         .schema("Silence", silence())
         .add(
-            get("showPerformance", "/api/performance", Circle::Reader, "How fast the routes are, and the verdict")
+            get("showPerformance", "/api/performance", Circle::Reader, "The latency of the routes, and the health verdict")
                 .query("type", text(), what)
-                .query("window", one_of(&["1m", "5m", "1h", "24h"]), "How far back the figures look; `5m` by default.")
+                .query("window", one_of(&["1m", "5m", "1h", "24h"]), "The window of the figures; `5m` by default.")
                 .query(
                     "sort",
                     one_of(&["p99", "p95", "mean", "count", "errors", "rate", "route"]),
-                    "By which figure endpoints and operations are listed.",
+                    "The figure by which endpoints and operations are sorted.",
                 )
-                .query("limit", between(1, 100), "Longest that a list may be.")
+                .query("limit", between(1, 100), "Maximum length of a list.")
                 .query("format", one_of(&["json", "csv"]), "`json` by default.")
                 .answers_as(
                     200,
@@ -34,7 +34,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             show,
         )
         .add(
-            post("silenceAlert", "/api/performance/silences", Circle::Admin, "Has nobody told of an alert for a while")
+            post("silenceAlert", "/api/performance/silences", Circle::Admin, "Silences an alert for a while")
                 .body(
                     object([
                         ("rule", text()),
@@ -50,7 +50,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         .add(
             delete("liftSilence", "/api/performance/silences", Circle::Admin, "Ends a silence before its time")
                 .needs("rule", text(), "p99")
-                .query("subject", text(), "As it was silenced.")
+                .query("subject", text(), "The same subject as when it was silenced.")
                 .ok(object([("lifted", text())]))
                 .fails(404, "There is no such silence."),
             silences::lift,
@@ -62,7 +62,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             actions::switch,
         )
         .add(
-            post("revertAction", "/api/performance/actions/{id}/revert", Circle::Admin, "Sets the value before a change again")
+            post("revertAction", "/api/performance/actions/{id}/revert", Circle::Admin, "Reverts a change")
                 .part("id", count(), 1)
                 .ok(open(object([
                     ("id", count()),
@@ -74,7 +74,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                     ("evidence", list(anything())),
                     ("outcome", map(anything())),
                 ])))
-                .fails(409, "The change is not in force, or was overtaken."),
+                .fails(409, "The change is not active, or a later one has replaced it."),
             actions::revert,
         )
 }

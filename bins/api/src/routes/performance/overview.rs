@@ -37,7 +37,6 @@ pub(super) fn show(app: &App, asked: &Asked, sections: &Sections) -> Result<Resp
     .into_response())
 }
 
-/// The totals of one endpoint since the start.
 fn total(endpoint: &EndpointTotals) -> Value {
     json!({
         "method": endpoint.method,

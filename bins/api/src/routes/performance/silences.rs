@@ -55,7 +55,6 @@ pub(crate) struct WhichSilence {
     subject: Option<String>,
 }
 
-/// Ends a silence before its time.
 pub(crate) async fn lift(
     State(app): State<App>,
     Query(which): Query<WhichSilence>,

@@ -17,7 +17,6 @@ pub(super) enum Sort {
     Route,
 }
 
-/// An item of a list that can be sorted.
 pub(super) trait Sortable {
     fn latency(&self) -> &LatencySummary;
     fn count(&self) -> u64;

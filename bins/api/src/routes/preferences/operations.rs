@@ -12,15 +12,20 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let preferences = || map(anything());
     routes
         .add(
-            of_user(get("showPreferences", PATH, Circle::Tenant, "What a user prefers"))
+            of_user(get("showPreferences", PATH, Circle::Tenant, "The preferences of a user"))
                 .revalidates()
                 .ok(preferences()),
             show,
         )
         .add(
-            of_user(put("replacePreferences", PATH, Circle::Tenant, "Sets all that a user prefers, up to 64 KiB"))
-                .body(preferences(), json!({"theme": "dark"}))
-                .ok(preferences()),
+            of_user(put(
+                "replacePreferences",
+                PATH,
+                Circle::Tenant,
+                "Replaces the preferences of a user, up to 64 KiB",
+            ))
+            .body(preferences(), json!({"theme": "dark"}))
+            .ok(preferences()),
             replace,
         )
 }

@@ -45,7 +45,6 @@ pub(super) async fn drain(State(app): State<App>, Path(queue): Path<String>) -> 
     Ok(axum::Json(json!({"queue": queue, "moved": jobs, "more": more})))
 }
 
-/// Cancels all jobs that have not started.
 pub(crate) async fn drain_queue(app: &App, queue: &str) -> Result<Changed, Problem> {
     let queue = known(queue)?;
     steps(app, usize::MAX, |limit| app.node().broker.drain(queue, limit)).await
@@ -78,7 +77,6 @@ pub(crate) struct Clean {
 }
 
 impl Clean {
-    /// Checks both fields.
     pub(crate) fn check(&self) -> Result<(CleanableState, Duration), Problem> {
         let state = self.state.parse::<JobState>().ok().and_then(|state| CleanableState::try_from(state).ok());
         let state = state.ok_or_else(|| {
@@ -116,9 +114,7 @@ pub(super) async fn clean_at_most(app: &App, queue: &str, clean: &Clean, most: u
 /// Result of a change of a queue that was made within the time of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Changed {
-    /// Number of jobs changed.
     pub(crate) jobs: usize,
-    /// Whether there may be more.
     pub(crate) more: bool,
 }
 

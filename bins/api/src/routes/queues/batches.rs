@@ -23,7 +23,6 @@ use crate::problem::Problem;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewBatch {
-    /// Queue of its jobs.
     queue: String,
     id: Option<String>,
     completion: Option<NewCompletion>,

@@ -51,7 +51,7 @@ pub(super) async fn create(
         }
         Some(Stored::Known) if stem.is_some() => Err(reused()),
         Some(Stored::Known) => {
-            Err(Problem::conflict("exists", format!("the job `{id}` is there, and is another")).with("id", id.as_str()))
+            Err(Problem::conflict("exists", format!("a different job `{id}` exists")).with("id", id.as_str()))
         }
         _ => Ok(created(StatusCode::CREATED, queue, &id)),
     }

@@ -46,14 +46,13 @@ pub(super) async fn create(State(app): State<App>, Json(body): Json<Map<String, 
     Ok(created(&state, location))
 }
 
-/// Creates or replaces a schedule.
 pub(super) async fn replace(
     State(app): State<App>,
     Path(name): Path<String>,
     Json(mut body): Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     if body.get("name").is_some_and(|other| *other != name) {
-        return Err(Problem::unprocessable("bad-schedule", "`name` is another than that of the path"));
+        return Err(Problem::unprocessable("bad-schedule", "`name` differs from the name in the path"));
     }
     body.insert("name".to_owned(), name.into());
     let schedule = read(body)?;
@@ -69,7 +68,6 @@ pub(super) async fn remove(State(app): State<App>, Path(name): Path<String>) -> 
     delete(&app, &name).await.map(|()| StatusCode::NO_CONTENT)
 }
 
-/// Deletes a schedule. Its jobs stay.
 pub(crate) async fn delete(app: &App, name: &str) -> Result<(), Problem> {
     match schedules(app).remove(name).await {
         Ok(true) => Ok(()),
@@ -92,7 +90,6 @@ pub(super) async fn resume(
     set_paused(&app, &name, false).await.map(axum::Json)
 }
 
-/// Pauses or resumes a schedule.
 pub(crate) async fn set_paused(app: &App, name: &str, paused: bool) -> Result<ScheduleState, Problem> {
     let schedules = schedules(app);
     let state = if paused { schedules.pause(name).await } else { schedules.resume(name).await };
@@ -104,7 +101,6 @@ pub(super) async fn trigger(State(app): State<App>, Path(name): Path<String>) ->
     Ok((StatusCode::ACCEPTED, axum::Json(json!({"job_id": id}))).into_response())
 }
 
-/// Enqueues a job of the schedule now.
 pub(crate) async fn run_now(app: &App, name: &str) -> Result<JobId, Problem> {
     match schedules(app).trigger(name).await.map_err(|error| of_path(error, name))? {
         Triggered::Enqueued(id) => Ok(id),

@@ -13,7 +13,6 @@ use crate::query::Query;
 
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
-/// Maximum length of a cursor.
 const LONGEST_CURSOR: usize = 4_096;
 
 #[derive(Debug, Deserialize)]

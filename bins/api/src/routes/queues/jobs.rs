@@ -39,7 +39,6 @@ pub(super) async fn list(
     page(&app, &queue, query).await.map(axum::Json)
 }
 
-/// A page of the jobs in a state.
 pub(crate) async fn page(app: &App, queue: &str, query: JobsQuery) -> Result<Page, Problem> {
     let queue = known(queue)?;
     let bad =
@@ -125,7 +124,6 @@ pub(super) async fn promote(
     act(&app, &queue, &id, Act::Promote).await.map(Done::status)
 }
 
-/// An action on one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
     /// Makes a dead, cancelled or delayed job ready at once.
@@ -134,16 +132,13 @@ pub(crate) enum Act {
     Cancel,
     /// Makes a delayed job ready at once, and no other.
     Promote,
-    /// Removes a job that has ended.
     Remove,
     /// Cancels a job that has not ended, removes one that has.
     Delete,
 }
 
-/// The result of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Done {
-    /// The action is done.
     Now,
     /// The worker was notified.
     Asked,

@@ -19,7 +19,6 @@ const LONGEST_MS: i64 = 10 * 366 * 86_400_000;
 /// Maximum duration of a run: a week.
 const LONGEST_RUN_MS: i64 = 7 * 86_400_000;
 const MOST_ATTEMPTS: i64 = 1_000;
-/// Maximum number of faults in one response.
 const FAULTS_SHOWN: usize = 20;
 
 /// A job as it was sent. Numbers are wider than their range, so that a number out of range has its
@@ -45,7 +44,6 @@ pub(super) struct RawJob {
 /// A job with valid fields.
 #[derive(Debug)]
 pub(super) struct Draft {
-    /// The id that the client chose.
     pub(super) id: Option<JobId>,
     kind: String,
     payload: Value,
@@ -59,7 +57,6 @@ pub(super) struct Draft {
     options: EnqueueOptions,
 }
 
-/// Faults by field.
 #[derive(Debug, Default)]
 pub(super) struct Faults(BTreeMap<String, String>);
 

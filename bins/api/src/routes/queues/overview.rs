@@ -22,7 +22,6 @@ pub(super) async fn show(State(app): State<App>, Path(queue): Path<String>) -> R
     one(&app, &queue).await.map(|overview| axum::Json(overview.json()))
 }
 
-/// A queue as a whole.
 pub(crate) struct Overview {
     pub(crate) queue: &'static str,
     pub(crate) counts: QueueCounts,

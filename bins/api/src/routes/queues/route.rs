@@ -27,17 +27,15 @@ impl Route {
         Self(stem.map_or_else(|| format!("{:08x}", Uuid::new_v4().as_fields().0), |stem| stem.route().to_owned()))
     }
 
-    /// An id on this route.
     pub(super) fn of_id(&self, id: &JobId) -> Result<JobId, Problem> {
         JobId::new(format!("{id}~{}", self.0)).map_err(|_| apart())
     }
 }
 
-/// The problem of jobs in different partitions.
 pub(super) fn apart() -> Problem {
     Problem::unprocessable(
         "different-partitions",
-        "the queue has several partitions, and jobs of different ids or keys may lie in different ones, where all or \
-         none can't be promised: send only jobs of one key, or such as have neither `id` nor key, or send them one by one",
+        "the queue has several partitions, and jobs of different ids or keys may be in different ones, where all or none \
+         can't be guaranteed: send only jobs of one key, or only jobs with neither `id` nor key, or send them one by one",
     )
 }

@@ -30,7 +30,6 @@ fn named<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<i64>>, D::
     Option::deserialize(value).map(Some)
 }
 
-/// Kinds of jobs that are scans.
 pub(super) const KINDS: [&str; 1] = [ReindexSchedules::KIND];
 
 pub(super) async fn show(State(app): State<App>, Path(kind): Path<String>) -> Result<axum::Json<Value>, Problem> {

@@ -20,7 +20,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         .schema("OwnLimits", own_limits())
         .schema("Decision", decision())
         .add(
-            get("showLimiters", "/api/rate-limit", Circle::Reader, "Each limiter, and what it decided")
+            get("showLimiters", "/api/rate-limit", Circle::Reader, "Each limiter with its decisions")
                 .ok(object([("limiters", list(limiter())), ("flagged", list(flagged()))])),
             show,
         )
@@ -63,7 +63,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "blockKey",
                 "/api/rate-limit/block",
                 Circle::Admin,
-                "Refuses everything from a key for a time, on every node",
+                "Blocks a key for a time, on every node",
             )
             .body(
                 object([("limiter", text()), ("key", text()), ("seconds", between(1, LONGEST_BLOCK))]),
@@ -78,7 +78,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "unblockKey",
                 "/api/rate-limit/block",
                 Circle::Admin,
-                "Ends a key's block and forgets its strikes",
+                "Ends a key's block and forgets its violations",
             ))
             .ok(object([(
                 "unblocked",
@@ -91,7 +91,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             unblock,
         )
         .add(
-            post("checkLimit", CHECK_PATH, Circle::Service, "Charges a key, or only looks, and says whether it may")
+            post("checkLimit", CHECK_PATH, Circle::Service, "Decides about a request of a key, with or without a charge")
                 .body(
                     object([
                         ("limiter", text()),
@@ -110,7 +110,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "showUsage",
                 "/api/rate-limit/tenants/{id}",
                 Circle::Reader,
-                "A tenant's plan in force, and what it has used",
+                "The current plan of a tenant, and its usage",
             )
             .part("id", text(), "acme")
             .ok(used()),
@@ -163,19 +163,18 @@ fn flagged() -> Value {
     object([
         ("tenant_id", text()),
         ("since", time()),
-        ("requests", told(count(), "Requests that it had sent in the interval when it was flagged, to this process.")),
-        ("usual", told(number(), "Its usual number of requests in an interval.")),
+        ("requests", told(count(), "Number of its requests to this process in the interval when it was flagged.")),
+        ("usual", told(number(), "Its usual number of requests per interval.")),
         ("interval_seconds", number()),
     ])
 }
 
-/// The limits that bind a tenant.
 fn effective_limits() -> Value {
     object([
         ("per_minute", count()),
         ("per_hour", count()),
         ("per_day", count()),
-        ("max_users", told(or_null(count()), "None for any number.")),
+        ("max_users", told(or_null(count()), "`null` for any number.")),
     ])
 }
 
@@ -195,7 +194,7 @@ fn seats() -> Value {
 /// Either a tenant's plan, or a limiter's quota.
 fn changes() -> Value {
     let changed =
-        |schema: Value| told(or_null(schema), "`null` takes the tenant's own limit back, so that the tier's holds.");
+        |schema: Value| told(or_null(schema), "`null` removes the tenant's own limit, so that the tier's applies.");
     let windows =
         || [("per_minute?", changed(limit())), ("per_hour?", changed(limit())), ("per_day?", changed(limit()))];
     let limits = |users| {
@@ -209,7 +208,7 @@ fn changes() -> Value {
             ("limits?", any_of([limits("max_users?"), told(limits("users?"), "`users` is the same as `max_users`.")])),
         ])
     };
-    let quota = told(or_null(quota()), "Such as `100/minute`; `null` for that of the settings.");
+    let quota = told(or_null(quota()), "For example `100/minute`; `null` for the quota from the settings.");
     any_of([
         of_tenant("tenant_id"),
         told(of_tenant("tenantId"), "`tenantId` is the same as `tenant_id`."),
@@ -235,7 +234,7 @@ fn decision() -> Value {
         ("reset_after_ms", count()),
         ("retry_after_ms", or_null(count())),
         ("blocked_until", or_null(time())),
-        ("window?", told(text(), "Of a tenant: the window that binds.")),
+        ("window?", told(text(), "For a tenant: the binding window.")),
     ])
 }
 

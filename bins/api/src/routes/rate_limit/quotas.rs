@@ -30,7 +30,7 @@ pub(crate) async fn set(app: &App, limiter: &str, quota: Option<&str>) -> Result
     app.limiters().set_quota(named, read).await.map_err(|error| match error {
         SetQuotaError::Quota(error) => wrong(quota, &error),
         SetQuotaError::Unavailable => {
-            let detail = "the other nodes can't be told of the quota now; it is as it was here";
+            let detail = "the other nodes can't be notified of the quota now; it is unchanged here";
             Problem::unavailable("unavailable", detail)
         }
     })?;

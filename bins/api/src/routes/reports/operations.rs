@@ -13,21 +13,31 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         told(text(), "A day, which begins in UTC, or an RFC 3339 time. A report of kind `usage` counts whole days.");
     let to = told(
         text(),
-        &format!("The same, behind `from` and by at most {LONGEST_DAYS} days. It is not in the report itself."),
+        &format!("Like `from`, and later by at most {LONGEST_DAYS} days. The report does not include this time."),
     );
     let asked = object([("kind", one_of(&ReportKind::ALL.map(ReportKind::name))), ("from", from), ("to", to)]);
     routes
         .add(
-            post("makeReport", "/api/reports", Circle::Tenant, "Has a job make a report, as a page and as a table")
-                .repeatable("The same request, sent again, answers with the same report.")
-                .body(asked, json!({"kind": "schedules", "from": "2030-01-01", "to": "2030-02-01"}))
-                .accepted(object([("job_id", text()), ("location", text())])),
+            post(
+                "makeReport",
+                "/api/reports",
+                Circle::Tenant,
+                "Starts a job that creates a report, as a page and as a table",
+            )
+            .repeatable("The same request, sent again, answers with the same report.")
+            .body(asked, json!({"kind": "schedules", "from": "2030-01-01", "to": "2030-02-01"}))
+            .accepted(object([("job_id", text()), ("location", text())])),
             create,
         )
         .add(
-            get("showReport", "/api/reports/{id}", Circle::Tenant, "How far a report is, and where its files lie")
-                .part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")
-                .ok(file_runs::view()),
+            get(
+                "showReport",
+                "/api/reports/{id}",
+                Circle::Tenant,
+                "The progress of a report, and the locations of its files",
+            )
+            .part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")
+            .ok(file_runs::view()),
             show,
         )
 }

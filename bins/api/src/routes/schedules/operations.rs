@@ -31,7 +31,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         )
         .add(of_one(get("showSchedule", ONE, Circle::Tenant, "One schedule")).revalidates().ok(named("Schedule")), show)
         .add(
-            of_one(put("replaceSchedule", ONE, Circle::Tenant, "Gives a schedule another content"))
+            of_one(put("replaceSchedule", ONE, Circle::Tenant, "Replaces the content of a schedule"))
                 .body(named("NewSchedule"), example())
                 .ok(named("Schedule")),
             replace,

@@ -20,11 +20,11 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 .created(named("Session"))
                 .fails(401, "There is no user of that tenant with that e-mail and password.")
                 .fails(403, "The request was sent from another site.")
-                .fails(429, "Too many attempts; `Retry-After` says when to come again."),
+                .fails(429, "Too many attempts; `Retry-After` says when to retry."),
             begin,
         )
         .add(
-            get("showSession", PATH, Circle::Tenant, "Who is logged in, by the cookie")
+            get("showSession", PATH, Circle::Tenant, "The user of the session cookie")
                 .ok(named("Session"))
                 .fails(404, "The request has no session."),
             show,
@@ -33,7 +33,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             delete("endSession", PATH, Circle::Public, "Logs out, on every instance")
                 .silent(204)
                 .fails(403, "The request was sent from another site.")
-                .fails(429, "Too many sessions that are none."),
+                .fails(429, "Too many invalid sessions."),
             end,
         )
 }

@@ -15,7 +15,6 @@ use crate::manager::Manager;
 use crate::path::Path;
 use crate::problem::Problem;
 
-/// Longest name in characters.
 const MAX_NAME: usize = 100;
 
 #[derive(Debug, Deserialize)]

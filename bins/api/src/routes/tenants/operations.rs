@@ -16,14 +16,14 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         ("limits?", named("OwnLimits")),
     ]);
     let mut created = tenant();
-    created["properties"]["api_key"] = told(text(), "The first key, shown this once.");
+    created["properties"]["api_key"] = told(text(), "The first key; shown only once.");
     let routes = routes
         .schema("Tenant", tenant())
         .add(
             post("createTenant", "/api/tenants", Circle::Admin, "Creates a tenant, with its first API key")
                 .body(body, json!({"id": "acme", "name": "Acme", "tier": "enterprise"}))
                 .created(created)
-                .fails(409, "There is one of this id."),
+                .fails(409, "A tenant with this id exists."),
             create,
         )
         .add(
@@ -31,7 +31,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             list,
         )
         .add(
-            get("showTenant", "/api/tenants/{id}", Circle::TenantOrReader, "A tenant, and its plan")
+            get("showTenant", "/api/tenants/{id}", Circle::TenantOrReader, "A tenant with its plan")
                 .part("id", text(), "acme")
                 .ok(named("Tenant")),
             show,
@@ -41,7 +41,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             "reindexTenant",
             "/api/tenants/{id}/reindex",
             Circle::Admin,
-            "Has jobs work out anew when all schedules of a tenant are due, and drop what is cached of them",
+            "Starts a job that computes anew when the schedules of a tenant are due, and removes them from the cache",
         )
         .part("id", text(), "acme")
         .accepted(object([("job_id", text()), ("location", text())]))
@@ -63,7 +63,6 @@ fn tenant() -> Value {
     ])
 }
 
-/// Keys and users of a tenant.
 fn members(routes: Routes) -> Routes {
     const KEYS: &str = "/api/tenants/{id}/keys";
     const USERS: &str = "/api/tenants/{id}/users";
@@ -74,7 +73,7 @@ fn members(routes: Routes) -> Routes {
     let of_user = |operation: Operation| of_tenant(operation).part("user", uuid(), SOME_ID);
     let key = object([("id", uuid()), ("name", text()), ("created_at", time())]);
     let mut made = key.clone();
-    made["properties"]["api_key"] = told(text(), "The key, shown this once.");
+    made["properties"]["api_key"] = told(text(), "The key; shown only once.");
     let new_user = object([("email", text()), ("name", text()), ("password", text())]);
     let user = json!({"email": "ada@example.org", "name": "Ada", "password": PASSWORD});
     routes
@@ -83,11 +82,11 @@ fn members(routes: Routes) -> Routes {
             of_tenant(post("createKey", KEYS, Circle::TenantOrOperator, "Issues another API key"))
                 .body(object([("name", text_of(1, 100))]), json!({"name": "backup"}))
                 .created(made)
-                .fails(409, "The tenant has as many as it may have."),
+                .fails(409, "The tenant has reached its maximum."),
             keys::create,
         )
         .add(
-            of_tenant(get("listKeys", KEYS, Circle::TenantOrOperator, "API keys, never the keys themselves"))
+            of_tenant(get("listKeys", KEYS, Circle::TenantOrOperator, "The API keys, without their values"))
                 .ok(page(key)),
             keys::list,
         )
@@ -106,7 +105,7 @@ fn members(routes: Routes) -> Routes {
             of_tenant(post("createUser", USERS, Circle::TenantOrOperator, "Adds a user"))
                 .body(new_user, user)
                 .created(named("User"))
-                .fails(409, "There is one of this e-mail, or no seat is left."),
+                .fails(409, "A user with this e-mail exists, or no seat is left."),
             users::create,
         )
         .add(
@@ -134,7 +133,7 @@ fn members(routes: Routes) -> Routes {
                 "Sets a password, and ends the user's sessions",
             ))
             .body(
-                object([("password", text()), ("current?", told(or_null(text()), "What a user has to know."))]),
+                object([("password", text()), ("current?", told(or_null(text()), "Required from a user."))]),
                 json!({"password": PASSWORD}),
             )
             .silent(204)

@@ -106,10 +106,7 @@ pub(super) async fn set_password(
 async fn current(app: &App, manager: &Manager, user: Uuid, said: Option<&str>) -> Result<StoredPassword, Problem> {
     let wrong = || Problem::forbidden("`current` is not the password of this user");
     let Some(said) = said else {
-        return Err(Problem::unprocessable(
-            "bad-password",
-            "`current` is the password so far, which a user has to know",
-        ));
+        return Err(Problem::unprocessable("bad-password", "a user must send the current password as `current`"));
     };
     let auth = &app.limiters().auth;
     let key = format!("user|{user}");

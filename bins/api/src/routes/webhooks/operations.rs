@@ -12,28 +12,31 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         ("url", text()),
         ("kinds", many(text())),
         ("created_at", time()),
-        ("disabled_at", told(or_null(time()), "Since when it is told nothing more, by its own wish.")),
+        ("disabled_at", told(or_null(time()), "Since when nothing is sent to it, because it asked for that.")),
     ]);
     let mut created = webhook.clone();
-    created["properties"]["secret"] = told(text(), "By which deliveries are signed; shown this once.");
+    created["properties"]["secret"] = told(text(), "The key that signs deliveries; shown only once.");
     routes
         .add(
-            get("listWebhooks", "/api/webhooks", Circle::Tenant, "Where the tenant wants to be told")
+            get("listWebhooks", "/api/webhooks", Circle::Tenant, "The webhooks of the tenant")
                 .ok(object([("items", many(webhook))])),
             list,
         )
         .add(
-            post("createWebhook", "/api/webhooks", Circle::Tenant, "Has notifications sent there")
+            post("createWebhook", "/api/webhooks", Circle::Tenant, "Creates a webhook for notifications")
                 .body(
-                    object([("url", text()), ("kinds?", told(many(text()), "Of which kinds; of all without it."))]),
+                    object([
+                        ("url", text()),
+                        ("kinds?", told(many(text()), "Kinds of notifications; all without it.")),
+                    ]),
                     json!({"url": "https://hooks.example/tidegate", "kinds": []}),
                 )
                 .created(created)
-                .fails(409, "The tenant has as many as it may have."),
+                .fails(409, "The tenant has reached its maximum."),
             create,
         )
         .add(
-            delete("deleteWebhook", "/api/webhooks/{id}", Circle::Tenant, "Has nothing more sent there")
+            delete("deleteWebhook", "/api/webhooks/{id}", Circle::Tenant, "Deletes a webhook")
                 .part("id", uuid(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")
                 .silent(204),
             remove,

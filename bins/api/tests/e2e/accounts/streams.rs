@@ -33,7 +33,7 @@ async fn a_user_is_told_what_concerns_it_and_what_concerns_all() {
     for (user, what) in [(Some(&bob), "for Bob"), (Some(&ada), "for Ada"), (None, "for all")] {
         tell(&api, "acme", user.map(String::as_str), what).await;
         // One after the other, since two workers may swap two jobs.
-        assert_eq!(text(&mut all).await, what, "the tenant itself is told everything");
+        assert_eq!(text(&mut all).await, what, "the tenant itself gets everything");
     }
     // A notification for Bob would come first.
     assert_eq!((text(&mut hers).await, text(&mut hers).await), (json!("for Ada"), json!("for all")));

@@ -96,11 +96,11 @@ impl Receiver {
 
     /// The ids of the events, try by try.
     pub(crate) fn tries(&self) -> Vec<String> {
-        self.seen.tries.lock().expect("nobody panics with it").clone()
+        self.seen.tries.lock().expect("it is not poisoned").clone()
     }
 
     pub(crate) fn taken(&self) -> Vec<Delivery> {
-        self.seen.taken.lock().expect("nobody panics with it").clone()
+        self.seen.taken.lock().expect("it is not poisoned").clone()
     }
 }
 
@@ -109,7 +109,7 @@ async fn take(State(seen): State<Arc<Seen>>, headers: HeaderMap, text: String) -
         |name: &str| headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default();
     let id = header("x-tidegate-event");
     let number = {
-        let mut tries = seen.tries.lock().expect("nobody panics with it");
+        let mut tries = seen.tries.lock().expect("it is not poisoned");
         tries.push(id.clone());
         tries.len()
     };
@@ -124,6 +124,6 @@ async fn take(State(seen): State<Arc<Seen>>, headers: HeaderMap, text: String) -
     let (timestamp, signature) = (header("x-tidegate-timestamp"), header("x-tidegate-signature"));
     let trace = header("traceparent");
     let body = serde_json::from_str(&text).expect("JSON");
-    seen.taken.lock().expect("nobody panics with it").push(Delivery { id, body, timestamp, signature, trace, text });
+    seen.taken.lock().expect("it is not poisoned").push(Delivery { id, body, timestamp, signature, trace, text });
     StatusCode::NO_CONTENT
 }

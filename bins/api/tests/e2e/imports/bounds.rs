@@ -49,7 +49,7 @@ async fn a_tenant_has_so_many_imports_at_a_time_and_others_are_not_concerned() {
     api.import_csv("acme", csv(3, &[])).await;
 
     let refused = problem(upload(&api, "acme", "text/csv", csv(3, &[])).await, 429, "too-many-imports").await;
-    assert_eq!(refused["detail"], "2 imports are under way already; wait for one to end");
+    assert_eq!(refused["detail"], "2 imports are already in progress; wait for one to end");
     assert_eq!(files_in(&api.scratch.join("spool")), 2);
     api.import_csv("globex", csv(3, &[])).await;
 

@@ -174,6 +174,6 @@ pub(crate) async fn no_secret_becomes_a_key() {
     }
     assert!(told.contains("\"key:"), "a denied key is listed, by its hash");
     for secret in [&key[3..], "s3cr3t"] {
-        assert!(!told.contains(secret), "{secret} is told");
+        assert!(!told.contains(secret), "{secret} is shown");
     }
 }

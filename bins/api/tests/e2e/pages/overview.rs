@@ -125,7 +125,7 @@ async fn a_rule_is_silenced_and_the_silence_is_lifted() {
     let silence = [("rule", RULE), ("subject", "GET+/a"), ("minutes", "30"), ("reason", "Ada:+<b>deploy</b>")];
     // The overview has no form while nothing fires: any page's form field is good for all.
     let shown = act(&mut visit, LIMITS, "/dashboard/silence", &silence).await;
-    for part in ["Nobody is told of it", "error_rate · GET /a", "Ada: &lt;b&gt;deploy", ">Lift"] {
+    for part in ["No notifications are sent", "error_rate · GET /a", "Ada: &lt;b&gt;deploy", ">Lift"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let told = api.json("/api/performance?type=alerts").await;
@@ -133,7 +133,7 @@ async fn a_rule_is_silenced_and_the_silence_is_lifted() {
 
     let lifted = [("rule", RULE), ("subject", "GET+/a")];
     let shown = act(&mut visit, "/dashboard", "/dashboard/lift-silence", &lifted).await;
-    assert!(shown.contains("The silence is over") && !shown.contains(">Lift"), "{shown}");
+    assert!(shown.contains("The silence has ended") && !shown.contains(">Lift"), "{shown}");
     let shown = act(&mut visit, LIMITS, "/dashboard/lift-silence", &lifted).await;
     assert!(shown.contains("no such silence"), "{shown}");
 

@@ -127,7 +127,7 @@ pub(super) async fn health_when(api: &Api, when: impl Fn(&Value) -> bool) -> Val
         api.json("/api/queue").await;
         Some(api.json("/health").await).filter(&when)
     });
-    told.await.expect("health comes to tell it")
+    told.await.expect("health reports it")
 }
 
 pub(super) fn reason_of_the_queue(health: &Value) -> Option<&Value> {

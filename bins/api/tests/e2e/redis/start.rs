@@ -70,7 +70,7 @@ async fn the_cache_may_have_a_server_of_its_own_that_evicts() {
     let report = super::report(&api).await;
     assert_eq!(report["uses"][2]["url"], format!("redis://127.0.0.1:{}", cache.port()), "{report}");
     assert_ne!(report["uses"][0]["url"], report["uses"][2]["url"], "{report}");
-    assert!(cache.cli(&["KEYS", "*"]).await.contains("tidegate:"), "values lie there");
+    assert!(cache.cli(&["KEYS", "*"]).await.contains("tidegate:"), "values are there");
     assert!(!cache.cli(&["KEYS", "*"]).await.contains("{q:"), "jobs don't");
 }
 

@@ -79,7 +79,7 @@ pub enum FormatError {
         source: io::Error,
     },
     /// The file is not a backup, or was changed.
-    #[error("the backup is damaged or none (line {line}): {reason}")]
+    #[error("the file is damaged or not a backup (line {line}): {reason}")]
     Damaged {
         /// The line.
         line: u64,
@@ -287,7 +287,7 @@ impl<R: Read> Reader<R> {
         let rest = self.lines.fill_buf().map(<[u8]>::len);
         match rest {
             Ok(0) => Ok(()),
-            Ok(_) => Err(self.damaged("something stands behind its end")),
+            Ok(_) => Err(self.damaged("there is data after its end")),
             Err(source) => Err(FormatError::Read { line: self.number, source }),
         }
     }

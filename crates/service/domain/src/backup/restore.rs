@@ -42,7 +42,7 @@ pub struct RestoredTable {
 #[non_exhaustive]
 pub enum RestoreError {
     /// There is no such file, and the name is not the id of a backup.
-    #[error("there is no file {0}, and it is no id of a backup")]
+    #[error("there is no file {0}, and this is not the id of a backup")]
     Unknown(String),
     /// The backup cannot be downloaded.
     #[error(transparent)]
@@ -69,13 +69,13 @@ pub enum RestoreError {
         known: i64,
     },
     /// The backup has a table or column that this version does not know.
-    #[error("the backup has a table `{0}` that this version can't take")]
+    #[error("the backup has a table `{0}` that this version does not support")]
     Foreign(String),
     /// The tables cannot be written.
     #[error(transparent)]
     Target(#[from] TargetError),
     /// The data that was read back differs from the backup. The transaction was rolled back.
-    #[error("table {0} was not restored as it was; all is as before")]
+    #[error("table {0} differs from the backup after the restore; nothing was changed")]
     Differs(String),
 }
 

@@ -14,7 +14,7 @@ const MOST_CODE: usize = 48;
 #[non_exhaustive]
 pub enum FilesError {
     /// The file does not exist.
-    #[error("can't {operation} a file: it is not there")]
+    #[error("can't {operation} a file: it does not exist")]
     Missing {
         /// The operation that failed.
         operation: &'static str,

@@ -24,11 +24,11 @@ const LOOK: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoginError {
     #[error(
-        "the bucket has no login: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or both with _FILE behind their \
-         names; this machine gives none by itself ({0})"
+        "the bucket has no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or both with the suffix \
+         _FILE; this machine provides none ({0})"
     )]
     NotGiven(String),
-    #[error("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together, and {missing} is not set")]
+    #[error("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set together, and {missing} is not set")]
     Half { missing: &'static str },
     #[error("{variable} and {variable}_FILE are both set: set only one")]
     Twice { variable: &'static str },
@@ -113,12 +113,12 @@ impl CredentialProvider for ReadAgain {
             match tokio::task::spawn_blocking(move || keys.read()).await {
                 Ok(Ok(login)) => {
                     if login != *read.1 {
-                        tracing::info!("the login of the bucket was read again, and is used from now on");
+                        tracing::info!("the bucket's credentials were reloaded, and are used from now on");
                         read.1 = Arc::new(login);
                     }
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "the login of the bucket before goes on"),
-                Err(error) => tracing::error!(%error, "a look at the login of the bucket did not end well"),
+                Ok(Err(error)) => tracing::warn!(%error, "the bucket's previous credentials stay in use"),
+                Err(error) => tracing::error!(%error, "the check of the bucket's credentials failed"),
             }
         }
         Ok(Arc::clone(&read.1))

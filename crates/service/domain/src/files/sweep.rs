@@ -53,7 +53,7 @@ impl FilesSweep {
         loop {
             let swept = [
                 ("files whose time is over", self.expired().await),
-                ("files of nobody", self.orphans(GRACE).await),
+                ("files without a row", self.orphans(GRACE).await),
                 ("unfinished files", self.files.remove_unfinished(UNFINISHED).await.map_err(Into::into)),
                 ("old runs", self.runs(HANDED_OVER).await),
             ];
@@ -102,7 +102,7 @@ impl FilesSweep {
                 let is_old = SystemTime::from(clock::now()).duration_since(file.written).unwrap_or_default() >= age;
                 if is_old && !self.store.knows_file(file.at.id).await? {
                     self.files.remove(&file.at).await?;
-                    tracing::info!(file = %file.at.id, "removed a file that nobody knows");
+                    tracing::info!(file = %file.at.id, "removed a file without a row");
                 }
             }
         }
@@ -157,7 +157,7 @@ fn remove_unfinished(directory: &Path, age: Duration) -> std::io::Result<()> {
         } else if entry.file_name().to_string_lossy().contains('#') {
             let is_old = SystemTime::from(clock::now()).duration_since(metadata.modified()?).unwrap_or_default() >= age;
             if is_old && std::fs::remove_file(entry.path()).is_ok() {
-                tracing::info!("removed what was left of a file that was never finished");
+                tracing::info!("removed the remains of an unfinished file");
             }
         }
     }

@@ -93,7 +93,7 @@ async fn what_a_killed_process_left_is_removed_once_it_is_old() {
     let left = directory.path().join(format!("files/export/acme/{}#1", FileId::generate()));
     std::fs::write(&left, "half").unwrap();
     files.remove_unfinished(Duration::from_secs(3600)).await.unwrap();
-    assert!(left.exists(), "somebody may be writing it");
+    assert!(left.exists(), "a process may be writing it");
     assert_eq!(listed(&files, FileKind::Export).await, std::slice::from_ref(&at), "half a file is not listed");
     files.remove_unfinished(Duration::ZERO).await.unwrap();
     assert!(!left.exists());

@@ -93,7 +93,7 @@ impl Drop for NewFile {
         runtime.spawn(async move {
             if let Err(error) = upload.abort().await {
                 let error = FilesError::of("give up", &error);
-                tracing::warn!(%error, file = %id, "what was written of a file could not be thrown away");
+                tracing::warn!(%error, file = %id, "the written part of a file could not be discarded");
             }
         });
     }

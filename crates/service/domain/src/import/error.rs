@@ -15,7 +15,7 @@ pub enum ImportError {
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// The position to resume at is after the end, so this is not the file that was being read.
-    #[error("the import is to go on at byte {byte}, the file has {length}")]
+    #[error("the import must resume at byte {byte}, but the file has {length}")]
     PastEnd {
         /// Byte to resume at.
         byte: u64,

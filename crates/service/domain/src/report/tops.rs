@@ -84,6 +84,6 @@ mod tests {
         }
         tops.add("0".to_owned(), String::new(), sum(1, 1));
         assert!(tops.has_left_out() && tops.known.len() < 17);
-        assert_eq!(tops.most()[0].1, sum(2, 2), "whoever is known is counted on");
+        assert_eq!(tops.most()[0].1, sum(2, 2), "a known name is still counted");
     }
 }

@@ -101,7 +101,7 @@ impl Rule<'_> {
         }
         self.name = name;
         if !self.cursor.take(':') {
-            return Err(self.fault("a colon behind the name"));
+            return Err(self.fault("a colon after the name"));
         }
         if all.changes.contains_key(&self.name) || all.own.iter().any(|own| own.name == self.name) {
             self.cursor = begin;
@@ -208,7 +208,7 @@ impl Rule<'_> {
             }
             let is_negated = self.cursor.take('!');
             if !self.cursor.take('=') {
-                return Err(self.fault("`=` or `!=` behind the name of a label"));
+                return Err(self.fault("`=` or `!=` after the name of a label"));
             }
             let value = if self.cursor.take('"') {
                 self.cursor.take_until('"')
@@ -221,7 +221,7 @@ impl Rule<'_> {
                 return Ok(labels);
             }
             if !self.cursor.take(',') {
-                return Err(self.fault("`,` or `}` behind a label"));
+                return Err(self.fault("`,` or `}` after a label"));
             }
         }
     }

@@ -22,10 +22,10 @@ pub enum NoOccurrences {
     #[error("the rule can't be read: {0}")]
     Unreadable(String),
     /// For example a rule for every second, a hundred million times.
-    #[error("more than {MOST_STEPS} occurrences would have to be counted to come to the next one")]
+    #[error("the search for the next occurrence would take more than {MOST_STEPS} steps")]
     TooFar,
     /// A bug in the crate that expands it.
-    #[error("following the rule panicked")]
+    #[error("expanding the rule panicked")]
     Panicked,
 }
 

@@ -12,7 +12,7 @@ pub(super) fn command() -> Command {
             Arg::new("backup")
                 .value_name("BACKUP")
                 .required(true)
-                .help("Path of a backup, or its id as GET /api/backups tells it"),
+                .help("Path of a backup, or its id from GET /api/backups"),
         )
         .arg(
             Arg::new("replace")

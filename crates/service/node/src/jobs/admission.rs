@@ -28,7 +28,7 @@ pub struct Ticket {
 #[non_exhaustive]
 pub enum NotAdmitted {
     /// The tenant has reached the limit on pending imports.
-    #[error("{most} imports are under way already; wait for one to end")]
+    #[error("{most} imports are already in progress; wait for one to end")]
     TooMany {
         /// The limit.
         most: u32,
@@ -114,12 +114,12 @@ impl Ticket {
         if (is_mine_alone || !self.upload.is_shared())
             && let Err(error) = spool.remove(&self.upload).await
         {
-            tracing::warn!(%error, upload = %id, "a refused upload can't be removed; the sweep will");
+            tracing::warn!(%error, upload = %id, "a refused upload can't be removed; the sweep will do it");
         }
         if self.is_first
             && let Err(error) = store.release_import(id.as_str()).await
         {
-            tracing::warn!(%error, upload = %id, "the place of a refused upload can't be given back; the sweep will");
+            tracing::warn!(%error, upload = %id, "the slot of a refused upload can't be released; the sweep will do it");
         }
     }
 }

@@ -36,7 +36,7 @@ impl std::fmt::Debug for FilePlace<'_> {
 #[non_exhaustive]
 pub enum FilesNotAdmitted {
     /// The tenant has reached the limit on pending runs.
-    #[error("{most} {}s are under way already; wait for one to end", kind.name())]
+    #[error("{most} {}s are already in progress; wait for one to end", kind.name())]
     TooMany {
         /// Kind of the files.
         kind: FileKind,

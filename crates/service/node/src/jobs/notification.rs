@@ -216,12 +216,12 @@ impl Handler<DeliverNotification> for DeliverHandler {
         let DeliverNotification { tenant, seq, webhook: id } = job;
         let webhook = match self.store.webhook(&tenant, id).await {
             Ok(Some(webhook)) if webhook.disabled_at.is_none() => webhook,
-            Ok(_) => return Outcome::discard("the webhook is gone, or its receiver wants nothing more"),
+            Ok(_) => return Outcome::discard("the webhook is gone, or its receiver has disabled it"),
             Err(error) => return again(&error),
         };
         let told = match self.store.notification(&tenant, seq).await {
             Ok(Some(told)) => told,
-            Ok(None) => return Outcome::discard("what the tenant was told is not kept any more"),
+            Ok(None) => return Outcome::discard("the notification is no longer stored"),
             Err(error) => return again(&error),
         };
         let Ok(url) = webhook.url.reveal().parse::<Url>() else { return Outcome::bury("the URL can't be read") };

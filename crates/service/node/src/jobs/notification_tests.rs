@@ -267,7 +267,7 @@ async fn a_private_address_is_refused_whatever_leads_there() {
         assert_eq!((job.state, job.attempts.len()), (State::Dead, 1), "{host}: {job:?}");
         assert!(error(&job).contains("the address is private, and webhook.private_addresses is off"), "{job:?}");
     }
-    assert!(receiver.seen.lock().unwrap().is_empty(), "somebody came");
+    assert!(receiver.seen.lock().unwrap().is_empty(), "a request arrived");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub(crate) async fn keep_enqueueing<J: Regular>(producer: Producer, stop: Cancel
             return;
         }
         if let Err(error) = enqueue::<J>(&producer, next).await {
-            tracing::warn!(%error, kind = J::KIND, "a job is left to its next time");
+            tracing::warn!(%error, kind = J::KIND, "a regular job can't be enqueued: it waits for its next period");
         }
     }
 }

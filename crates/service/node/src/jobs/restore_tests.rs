@@ -101,7 +101,7 @@ async fn import(store: &Store, tenant: &TenantId, rows: usize) {
     while !progress.is_finished {
         let chunk = read.next_chunk(500).unwrap();
         let Advanced::To(next) = store.advance_import("done", tenant, progress, &chunk).await.unwrap() else {
-            panic!("nobody else imports")
+            panic!("no other import runs")
         };
         progress = next;
     }
@@ -229,7 +229,7 @@ async fn a_running_node_forbids_a_restore_and_a_restore_a_node() {
         // A server notices with a delay that the holder of its lock is gone.
         let alone =
             poll_until(Duration::from_secs(60), async || Target::open(&place.settings, Present::Replace).await.ok());
-        let alone = alone.await.expect("nobody holds it any more");
+        let alone = alone.await.expect("no process holds it any more");
         match &place.settings.database {
             None => {
                 let starting = tidegate_store::running::hold(place.directory.path());

@@ -187,7 +187,7 @@ impl ExpandHandler {
             for (tenant, refused) in prepared.refused {
                 done.over_the_bound += refused;
                 let most = self.reminders.per_tenant_day;
-                tracing::warn!(%tenant, refused, most, "occurrences get no reminder: the tenant has all of the day");
+                tracing::warn!(%tenant, refused, most, "occurrences get no reminder: the tenant has reached its daily limit");
             }
             self.tell(context, 30, format!("{} schedules looked at", done.schedules)).await?;
         }

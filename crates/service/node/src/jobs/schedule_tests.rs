@@ -81,7 +81,7 @@ impl Ground {
 
     async fn are_told(&self, count: usize) {
         let told = async || (self.told().await >= count).then_some(());
-        poll_until(PATIENCE, told).await.expect("they are told");
+        poll_until(PATIENCE, told).await.expect("they are sent");
     }
 
     /// Waits until no job of the queue is ready or running.
@@ -128,7 +128,7 @@ async fn each_occurrence_is_told_once_however_often_it_is_looked_for_and_whereve
     let looks = futures_util::future::join_all(looks).await;
     assert!(looks.iter().all(|look| look.state == State::Done), "{looks:?}");
     let prepared_now = looks.iter().map(|look| look.result.as_ref().unwrap()["prepared"].as_u64().unwrap());
-    assert_eq!(prepared_now.sum::<u64>(), 2, "the third, and the one that is told later");
+    assert_eq!(prepared_now.sum::<u64>(), 2, "the third, and the one that is sent later");
     ground.are_told(3).await;
     // Like a job that is delivered again.
     let again = RemindOfSchedule { tenant: tenant.clone(), schedule: sent, at };

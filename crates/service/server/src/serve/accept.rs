@@ -43,7 +43,7 @@ impl Door {
                 Err(error) if is_about_one_client(&error) => tracing::debug!(%error, "a client left early"),
                 Err(error) => {
                     if let Some(unlogged) = self.complaints.count() {
-                        tracing::error!(%error, unlogged, "no connection can be accepted; raise the limit of open files");
+                        tracing::error!(%error, unlogged, "connections cannot be accepted; raise the limit of open files");
                     }
                     self.shut_until = Some(Instant::now() + BACK_OFF);
                     return None;

@@ -91,7 +91,7 @@ impl Admission {
                 tracing::warn!(
                     address = network,
                     unlogged,
-                    "an address has {} connections that are all busy, and gets no more; if it is a proxy, name it in TIDEGATE_TRUSTED_PROXIES",
+                    "an address has {} connections that are all busy; further ones are refused; if it is a proxy, add it to TIDEGATE_TRUSTED_PROXIES",
                     self.most_of_one
                 );
             }

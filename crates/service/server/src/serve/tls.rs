@@ -45,7 +45,7 @@ pub(super) async fn open(
             stream.write_all(IN_CLEAR).await?;
             stream.shutdown().await?;
         }
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "no handshake of TLS"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a TLS handshake"));
     }
     // The bounds are below TLS, so that they also apply to the handshake and to the closing alert.
     let stream = TlsAcceptor::from(config).accept(patient(stream)).await?;

@@ -14,12 +14,12 @@ fn what_is_wrong_with_a_pair_is_told_and_nothing_of_a_key() {
 
     let cut = &made.certificate[..made.certificate.len() / 2];
     for (certificate, key, words) in [
-        ("", made.key.as_str(), "certificate.pem has no certificate in it"),
-        (&made.key, &made.key, "certificate.pem has no certificate in it"),
-        (cut, &made.key, "certificate.pem is broken off"),
-        (&made.certificate, &made.certificate, "key.pem has no private key in it"),
-        (&made.certificate, &made.key[..made.key.len() / 2], "key.pem is broken off"),
-        (&made.certificate, &other.key, "is no key for the certificate in"),
+        ("", made.key.as_str(), "certificate.pem contains no certificate"),
+        (&made.key, &made.key, "certificate.pem contains no certificate"),
+        (cut, &made.key, "certificate.pem is incomplete"),
+        (&made.certificate, &made.certificate, "key.pem contains no private key"),
+        (&made.certificate, &made.key[..made.key.len() / 2], "key.pem is incomplete"),
+        (&made.certificate, &other.key, "does not match the certificate in"),
     ] {
         files.write("certificate.pem", certificate);
         files.write("key.pem", key);
@@ -41,6 +41,6 @@ fn a_key_that_everybody_can_read_is_told() {
     for (mode, is_told) in [(0o600, false), (0o640, false), (0o644, true)] {
         fs::set_permissions(files.path("key.pem"), fs::Permissions::from_mode(mode)).unwrap();
         let warnings = load(&files.settings()).unwrap().warnings;
-        assert_eq!(warnings.iter().any(|warning| warning.contains("is open to every user")), is_told, "{mode:o}");
+        assert_eq!(warnings.iter().any(|warning| warning.contains("is readable by every user")), is_told, "{mode:o}");
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn warning(certificate: &[u8], now: DateTime<Utc>) -> Option<String> 
     } else if end < text(now + SOON) {
         Some(format!("expires on {}", day(&end)?))
     } else if begin > text(now) {
-        Some(format!("does not count before {}", day(&begin)?))
+        Some(format!("is not valid before {}", day(&begin)?))
     } else {
         None
     }
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_does_not_count_yet_is_told() {
-        assert_eq!(told((2030, 3, 1), (2031, 1, 1), 0).as_deref(), Some("does not count before 2030-03-01"));
+        assert_eq!(told((2030, 3, 1), (2031, 1, 1), 0).as_deref(), Some("is not valid before 2030-03-01"));
     }
 
     #[test]

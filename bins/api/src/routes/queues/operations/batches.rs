@@ -11,10 +11,10 @@ use crate::openapi::{Circle, Operation, Routes, delete, get, post};
 /// Adds the operation that shows a group.
 pub(super) fn show(routes: Routes) -> Routes {
     routes.add(
-        get("showBatch", "/api/queue/batches/{id}", Circle::Reader, "How far a group of jobs has come")
+        get("showBatch", "/api/queue/batches/{id}", Circle::Reader, "The progress of a group of jobs")
             .part("id", text(), SOME_GROUP)
             .ok(batch())
-            .fails(409, "What is kept of it can't be read."),
+            .fails(409, "The stored group can't be read."),
         batches::show,
     )
 }
@@ -38,11 +38,11 @@ pub(super) fn change(routes: Routes) -> Routes {
                 "Closes a group: it completes when its last job has ended",
             ))
             .ok(batch())
-            .fails(409, "Others change it, or what is kept of it can't be read."),
+            .fails(409, "It was changed at the same time, or the stored group can't be read."),
             batches::seal,
         )
         .add(
-            of_batch(delete("forgetBatch", "/api/queue/batches/{id}", Circle::Admin, "Forgets a group; its jobs stay"))
+            of_batch(delete("forgetBatch", "/api/queue/batches/{id}", Circle::Admin, "Deletes a group; its jobs stay"))
                 .silent(204),
             batches::forget,
         )
@@ -61,7 +61,7 @@ fn new_batch() -> Value {
     ]);
     object([
         ("queue", one_of(QUEUES)),
-        ("id?", told(or_null(group_id()), "The client's own; not together with `Idempotency-Key`.")),
+        ("id?", told(or_null(group_id()), "An id that the client chooses; not together with `Idempotency-Key`.")),
         ("completion?", told(or_null(completion), "The job that is enqueued once when the group has completed.")),
     ])
 }

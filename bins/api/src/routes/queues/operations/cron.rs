@@ -19,7 +19,8 @@ pub(super) fn add(routes: Routes) -> Routes {
     const ONE: &str = "/api/queue/cron/{name}";
     let of_one = |operation: Operation| operation.part("name", text(), SOME_CRON);
     let act = |id, path, summary| {
-        of_one(post(id, path, Circle::Admin, summary)).fails(409, "Others change it, or it can't be read.")
+        of_one(post(id, path, Circle::Admin, summary))
+            .fails(409, "It was changed at the same time, or it can't be read.")
     };
     let example = |name: Option<&str>| {
         let mut example =
@@ -32,7 +33,7 @@ pub(super) fn add(routes: Routes) -> Routes {
     let broken = object([("name", text()), ("fault", text())]);
     routes
         .add(
-            get("listCron", ALL, Circle::Reader, "Schedules that enqueue jobs again and again").ok(object([
+            get("listCron", ALL, Circle::Reader, "Schedules of recurring jobs").ok(object([
                 ("items", list(named("CronSchedule"))),
                 ("broken", list(broken)),
                 ("next_cursor", or_null(text())),
@@ -40,10 +41,10 @@ pub(super) fn add(routes: Routes) -> Routes {
             cron::list,
         )
         .add(
-            post("createCron", ALL, Circle::Admin, "Adds a schedule")
+            post("createCron", ALL, Circle::Admin, "Creates a schedule")
                 .body(new_cron("name"), example(Some(SOME_CRON)))
                 .created(named("CronSchedule"))
-                .fails(409, "There is one of this name."),
+                .fails(409, "A schedule with this name exists."),
             cron::create,
         )
         .add(
@@ -53,40 +54,43 @@ pub(super) fn add(routes: Routes) -> Routes {
             cron::show,
         )
         .add(
-            of_one(put("replaceCron", ONE, Circle::Admin, "Adds a schedule, or gives it other terms"))
+            of_one(put("replaceCron", ONE, Circle::Admin, "Creates or replaces a schedule"))
                 .body(new_cron("name?"), example(None))
                 .ok(named("CronSchedule"))
                 .created(named("CronSchedule"))
-                .fails(409, "Others change it."),
+                .fails(409, "It was changed at the same time."),
             cron::replace,
         )
         .add(
-            of_one(delete("deleteCron", ONE, Circle::Admin, "Forgets a schedule; its jobs stay"))
+            of_one(delete("deleteCron", ONE, Circle::Admin, "Deletes a schedule; its jobs stay"))
                 .silent(204)
-                .fails(409, "Others change it."),
+                .fails(409, "It was changed at the same time."),
             cron::remove,
         )
         .add(
-            act("pauseCron", "/api/queue/cron/{name}/pause", "Has it make no jobs").ok(named("CronSchedule")),
+            act("pauseCron", "/api/queue/cron/{name}/pause", "Pauses a schedule").ok(named("CronSchedule")),
             cron::pause,
         )
         .add(
-            act("resumeCron", "/api/queue/cron/{name}/resume", "Has it make jobs again").ok(named("CronSchedule")),
+            act("resumeCron", "/api/queue/cron/{name}/resume", "Resumes a schedule").ok(named("CronSchedule")),
             cron::resume,
         )
         .add(
-            act("triggerCron", "/api/queue/cron/{name}/trigger", "Enqueues a job of it out of turn")
+            act("triggerCron", "/api/queue/cron/{name}/trigger", "Enqueues a job of the schedule now")
                 .accepted(object([("job_id", text())])),
             cron::trigger,
         )
 }
 
 fn cron_terms() -> Value {
-    let all = object([("all", object([("at_most", told(between(1, 500), "Of the latest missed times."))]))]);
+    let all = object([(
+        "all",
+        object([("at_most", told(between(1, 500), "How many of the latest missed times are made up."))]),
+    )]);
     object([
         ("name?", pattern("^[A-Za-z0-9_.:-]{1,64}$")),
-        ("expression?", told(expression(), "Of cron, with `zone`; in its place `every_ms`.")),
-        ("zone?", told(zone(), "Of the IANA; UTC by default.")),
+        ("expression?", told(expression(), "A cron expression, with `zone`; alternatively `every_ms`.")),
+        ("zone?", told(zone(), "A time zone of the IANA; UTC by default.")),
         ("every_ms?", between(1_000, 100 * 366 * 86_400_000)),
         ("queue", one_of(QUEUES)),
         ("kind?", pattern("^[A-Za-z0-9_.:/-]{1,128}$")),

@@ -11,12 +11,10 @@ pub(super) const SOME_JOB: &str = "job-7";
 pub(super) const SOME_CRON: &str = "nightly";
 pub(super) const SOME_GROUP: &str = "group-7";
 
-/// The form of a job's id.
 pub(super) fn job_id() -> Value {
     pattern("^[A-Za-z0-9_.:~-]{1,128}$")
 }
 
-/// The form of a group's id.
 pub(super) fn group_id() -> Value {
     pattern("^[A-Za-z0-9_.:-]{1,64}$")
 }

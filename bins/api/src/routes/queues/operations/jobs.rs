@@ -31,7 +31,7 @@ pub(super) fn add(routes: Routes) -> Routes {
     let act = |id, path, summary| {
         of_job(post(id, path, Circle::Admin, summary)).silent(204).silent(202).fails(409, "Its state doesn't allow it.")
     };
-    let made = "A job of this name or unique key is there, and is another, or its group takes no such job.";
+    let made = "A different job with this id or unique key exists, or its group takes no such job.";
     let bulk_answer = object([
         ("ids", list(text())),
         ("known", list(count())),
@@ -105,7 +105,7 @@ pub(super) fn add(routes: Routes) -> Routes {
                 "listJobLogs",
                 "/api/queue/{queue}/jobs/{id}/logs",
                 Circle::Reader,
-                "The last lines that its runs wrote",
+                "The last log lines of a job",
             ))
             .ok(page(object([("at", time()), ("delivery", count()), ("text", text())]))),
             jobs::logs,
@@ -115,11 +115,11 @@ pub(super) fn add(routes: Routes) -> Routes {
                 "cancelJob",
                 "/api/queue/{queue}/jobs/{id}/cancel",
                 Circle::Admin,
-                "Cancels a job that has not ended; sent again it changes nothing",
+                "Cancels a job that has not ended; a repetition changes nothing",
             ))
             .ok(object([("id", text()), ("state", named("JobState"))]))
             .accepted(object([("id", text()), ("state", named("JobState"))]))
-            .fails(409, "It is done or dead."),
+            .fails(409, "The job is done or dead."),
             jobs::cancel,
         )
         .add(
@@ -178,6 +178,6 @@ fn new_job() -> Value {
         ("expires_in_ms?", or_null(between(1, LONGEST_MS))),
         ("timeout_ms?", or_null(between(1, 7 * 86_400_000))),
         ("group?", told(or_null(group_id()), "Counted under `/api/queue/batches/{group}`.")),
-        ("id?", told(or_null(job_id()), "The client's own; not together with `Idempotency-Key`.")),
+        ("id?", told(or_null(job_id()), "An id that the client chooses; not together with `Idempotency-Key`.")),
     ])
 }

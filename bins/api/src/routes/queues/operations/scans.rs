@@ -18,7 +18,7 @@ pub(super) fn add(routes: Routes) -> Routes {
             of_scan(put("replaceScan", SCAN, Circle::Admin, "Sets the pause between two pages of scans of a kind"))
                 .body(object([("pause_ms", or_null(between(0, scans::LONGEST_PAUSE_MS)))]), json!({"pause_ms": 200}))
                 .ok(scan())
-                .fails(409, "Others change it, or it can't be read."),
+                .fails(409, "It was changed at the same time, or it can't be read."),
             scans::replace,
         )
 }
@@ -28,5 +28,5 @@ fn of_scan(operation: Operation) -> Operation {
 }
 
 fn scan() -> Value {
-    object([("kind", text()), ("pause_ms", told(or_null(count()), "`null` for that of the worker."))])
+    object([("kind", text()), ("pause_ms", told(or_null(count()), "`null` for the pause of the worker."))])
 }

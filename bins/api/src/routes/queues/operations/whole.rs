@@ -22,41 +22,40 @@ pub(super) fn add(routes: Routes) -> Routes {
         .add(get("listQueues", "/api/queue", Circle::Reader, "Every queue").ok(page(named("Queue"))), overview::list)
         .add(read("showQueue", "/api/queue/{queue}", "One queue").ok(named("Queue")), overview::show)
         .add(
-            read("showQueueSettings", "/api/queue/{queue}/settings", "What holds for all workers of a queue")
+            read("showQueueSettings", "/api/queue/{queue}/settings", "The settings of a queue, for all its workers")
                 .ok(named("QueueSettings")),
             settings::show,
         )
         .add(
-            of_queue(put("replaceQueueSettings", "/api/queue/{queue}/settings", Circle::Admin, "Sets them all"))
-                .body(
-                    queue_settings(&[]),
-                    json!({"max_running": 8, "rate": {"jobs": 100, "per_ms": 1000}, "events": true}),
-                )
-                .ok(named("QueueSettings")),
+            of_queue(put(
+                "replaceQueueSettings",
+                "/api/queue/{queue}/settings",
+                Circle::Admin,
+                "Replaces all settings",
+            ))
+            .body(queue_settings(&[]), json!({"max_running": 8, "rate": {"jobs": 100, "per_ms": 1000}, "events": true}))
+            .ok(named("QueueSettings")),
             settings::replace,
         )
         .add(
-            read(
-                "listQueueEvents",
-                "/api/queue/{queue}/events",
-                "What happened in a queue whose settings have `events`",
-            )
-            .query("after", text(), "`next_cursor` of the page before; without it only where to go on from.")
-            .query("limit", between(1, 1_000), "How many at most.")
-            .ok(object([("items", list(event())), ("next_cursor", text()), ("enabled", flag())])),
+            read("listQueueEvents", "/api/queue/{queue}/events", "The events of a queue whose settings have `events`")
+                .query(
+                    "after",
+                    text(),
+                    "`next_cursor` of the previous page; without it, only the cursor to continue from.",
+                )
+                .query("limit", between(1, 1_000), "Maximum number of items.")
+                .ok(object([("items", list(event())), ("next_cursor", text()), ("enabled", flag())])),
             events::list,
         )
-        .add(change("pauseQueue", "/api/queue/{queue}/pause", "Has workers take nothing").ok(paused()), actions::pause)
+        .add(change("pauseQueue", "/api/queue/{queue}/pause", "Pauses a queue").ok(paused()), actions::pause)
+        .add(change("resumeQueue", "/api/queue/{queue}/resume", "Resumes a queue").ok(paused()), actions::resume)
         .add(
-            change("resumeQueue", "/api/queue/{queue}/resume", "Has workers take jobs again").ok(paused()),
-            actions::resume,
-        )
-        .add(
-            change("drainQueue", "/api/queue/{queue}/drain", "Cancels all that has not started").ok(moved()),
+            change("drainQueue", "/api/queue/{queue}/drain", "Cancels all jobs that have not started").ok(moved()),
             actions::drain,
         )
         .add(
-            change("retryDead", "/api/queue/{queue}/retry-dead", "Makes those ready that are dead now").ok(moved()),
+            change("retryDead", "/api/queue/{queue}/retry-dead", "Makes all dead jobs ready").ok(moved()),
             actions::retry_dead,
         )
         .add(
@@ -119,8 +118,14 @@ fn queue() -> Value {
 fn queue_settings(required: &[&str]) -> Value {
     let rate = object([("jobs", between(1, u32::MAX.into())), ("per_ms", between(1, 86_400_000))]);
     let mut settings = object([
-        ("max_running?", told(or_null(between(1, u32::MAX.into())), "Jobs that run at a time; any number without it.")),
-        ("rate?", told(or_null(rate), "Jobs that begin within a time.")),
+        (
+            "max_running?",
+            told(
+                or_null(between(1, u32::MAX.into())),
+                "Maximum number of jobs that run at a time; without it any number.",
+            ),
+        ),
+        ("rate?", told(or_null(rate), "The number of jobs that may start within a time.")),
         ("events?", told(flag(), "Whether events are kept.")),
     ]);
     settings["required"] = json!(required);

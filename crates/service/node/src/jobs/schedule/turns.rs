@@ -69,7 +69,7 @@ impl Turns {
             *spent += one.elapsed();
             if *spent >= OF_A_TENANT {
                 let tenant = &occurring.schedule.tenant;
-                tracing::warn!(%tenant, "its recurrence rules are dear to follow: the rest of its schedules waits for the next look");
+                tracing::warn!(%tenant, "expanding this tenant's recurrence rules is slow: the rest of its schedules waits for the next run");
             }
             found += occurring.within.len();
             followed.unreadable += u64::from(!is_readable);

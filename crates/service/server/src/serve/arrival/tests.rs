@@ -51,7 +51,7 @@ async fn time_in_the_accept_queue_counts() {
     hand.set(5);
     assert_eq!(look(&mut server).await, 5);
     hand.set(9);
-    assert_eq!(arrivals.request().0, at(1), "it was there before anybody looked");
+    assert_eq!(arrivals.request().0, at(1), "it was there before the first poll");
 }
 
 #[tokio::test]
@@ -105,14 +105,14 @@ async fn what_is_left_of_a_body_is_no_next_request() {
     client.write_all(b"head").await.unwrap();
     look(&mut server).await;
     let exchange = arrivals.request().1;
-    let asking = exchange.asking(Body::from("a body that nobody reads"));
+    let asking = exchange.asking(Body::from("a body that is not read"));
     drop((asking, exchange.answering(Body::empty())));
     hand.set(2);
     client.write_all(b"the rest").await.unwrap();
     assert_eq!(look(&mut server).await, 8);
     hand.set(3_600);
     let (received, exchange) = arrivals.request();
-    assert_eq!(received, None, "nobody knows when its first came");
+    assert_eq!(received, None, "its first byte is not known");
 
     // The arrival of the request after that is known again.
     drop((exchange.asking(Body::empty()), exchange.answering(Body::empty())));

@@ -310,7 +310,7 @@ async fn who_speaks_h2_is_told_of_the_end_and_answered() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(DEADLINE, told).await.expect("it is told to ask nothing more");
+    timeout(DEADLINE, told).await.expect("it gets GOAWAY");
     go_on.notify_one();
     assert_eq!(body(answer.await.unwrap().into_body()).await, b"at last");
     timeout(DEADLINE, connection).await.expect("it ends").unwrap().expect("and well");

@@ -209,7 +209,7 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
     connection.read_u8().await.unwrap();
     server.ending.stop.cancel();
     let gone = poll_until(DEADLINE, async || server.serving.is_finished().then_some(())).await;
-    assert!(gone.is_ok(), "nobody waits for it without end");
+    assert!(gone.is_ok(), "the server does not wait for it for ever");
     let mut bytes = Vec::new();
     let end = connection.read_to_end(&mut bytes).await;
     assert!(end.is_err() && bytes.len() < LARGE, "{end:?}, {} bytes", bytes.len());
