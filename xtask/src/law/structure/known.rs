@@ -65,7 +65,7 @@ pub(super) const KNOWN: &[Known] = &[
     row("bins/worker", CommentWidth, 4),
     row("crates/cache", CommentWidth, 406),
     row("crates/load", CommentWidth, 7),
-    row("crates/queue", CommentWidth, 33),
+    row("crates/queue", CommentWidth, 27),
     row("crates/redis", CommentWidth, 2),
     row("crates/service/base", CommentWidth, 4),
     row("crates/service/domain", CommentWidth, 34),
