@@ -42,7 +42,6 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/queue/src/broker/memory/queue.rs", FileLines, 559),
     row("crates/queue/src/broker/redis/gather.rs", FileLines, 437),
     row("crates/queue/src/cron/schedule.rs", FileLines, 419),
-    row("crates/queue/src/handler/failure.rs", FileLines, 622),
     row("crates/queue/tests/handlers.rs", FileLines, 911),
     row("crates/queue/tests/redis.rs", FileLines, 972),
     row("crates/queue/tests/worker.rs", FileLines, 638),
