@@ -39,7 +39,6 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/cache/tests/l2/batches.rs", FileLines, 497),
     row("crates/cache/tests/lifetimes.rs", FileLines, 444),
     row("crates/cache/tests/model.rs", FileLines, 467),
-    row("crates/queue/src/broker/memory/queue.rs", FileLines, 559),
     row("crates/queue/tests/handlers.rs", FileLines, 911),
     row("crates/queue/tests/redis.rs", FileLines, 972),
     row("crates/queue/tests/worker.rs", FileLines, 638),
