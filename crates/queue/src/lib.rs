@@ -72,72 +72,7 @@
 //! - **Queues**: [settings](QueueSettings) for all workers (concurrency limit, rate, events),
 //!   pause, drain, clean, retry.
 //!
-//! # States of a job
-//!
-//! A job goes `Ready → Leased → Done`. It is `Delayed` while its due time is in the future (first
-//! run, retry, snooze), `Dead` after it failed for good, and `Cancelled` if an operator or its
-//! handler gave it up. A lease is named by a token `id.delivery.nonce`. The delivery number grows
-//! with each lease and fences off earlier holders. The answer to an acknowledgement is *settled
-//! now*, *settled before* or *superseded* ([`Settled`]). A failure uses up an attempt; a lost
-//! lease, a release and a snooze don't. Lost leases have a limit of their own, so a job that kills
-//! its workers becomes dead.
-//!
-//! # What can be lost
-//!
-//! SQLite is used with [`Durability::Full`] (the default) or [`Durability::Normal`], Redis with an
-//! append-only file.
-//!
-//! | event | SQLite, `Full` | SQLite, `Normal` | Redis | memory |
-//! |---|---|---|---|---|
-//! | worker process killed | nothing (1) | nothing (1) | nothing (1) | everything |
-//! | producer killed before `enqueue` returns | (2) | (2) | (2) | everything |
-//! | Redis killed, or stopped for over a lease | – | – | (3) | – |
-//! | power failure, kernel panic | nothing (4) | the last moments (5) | (6) | everything |
-//! | failover to a replica | – | – | (7) | – |
-//! | disk or memory full | nothing (8) | nothing (8) | nothing (9) | – |
-//! | database lost or damaged, `FLUSHALL` | its jobs (10) | its jobs (10) | its jobs (11) | – |
-//!
-//! 1. Its jobs become ready again when their leases have expired.
-//! 2. The job is stored or not. A batch is never stored in part; on Redis this holds within a
-//!    partition.
-//! 3. Nothing with `appendfsync always`, even if the crash tore the append-only file: the queue is
-//!    audited after a restart. With `everysec`, Redis loses the writes that it had not written to
-//!    the file while an fsync was in progress: 2 s at most. No job is reclaimed for one lease after
-//!    the restart.
-//! 4. Nothing that was acknowledged, if the disk honours fsync.
-//! 5. The file stays consistent.
-//! 6. Nothing with `appendfsync always`, else the last second.
-//! 7. The writes that the replica had not received. This includes the writes that an old primary
-//!    acknowledges until it learns of the failover. `RedisDurability::Replicas` reduces the loss.
-//! 8. Writes fail with [`BrokerError::Full`].
-//! 9. Enqueues fail with [`BrokerError::Full`]. Jobs run and are settled, but their results are
-//!    dropped while the server is full. Ready jobs wait once running jobs have added 5 % to the
-//!    server's memory.
-//! 10. A damaged file is refused at open.
-//! 11. Workers continue.
-//!
-//! `docs/torn-aof.md` explains a fault of Redis and Valkey that can lose acknowledged writes after
-//! two crashes.
-//!
-//! Killing a process tests log replay, not fsync. Only a power failure tests the row "power
-//! failure".
-//!
-//! # What is not guaranteed
-//!
-//! - **Exactly once.** A job runs *at least* once. If a worker dies or loses its lease after the
-//!   side effect and before the acknowledgement, the job runs again. Make handlers idempotent, for
-//!   example with the job's id as key.
-//! - **Order.** Jobs of one priority start oldest first, but run concurrently, and a retried job
-//!   goes to the end. A steady stream of high-priority jobs holds back lower priorities for as long
-//!   as it lasts.
-//! - **Idempotent enqueues for ever.** Enqueueing an id again is a no-op only while the record is
-//!   kept. Once [`Retention`] has removed it, the same id makes a new job.
-//! - **Stopping code that doesn't yield.** Time-outs and cancellation take effect at the handler's
-//!   next `.await`. The lease of a handler that never yields is still settled, and the handler's
-//!   later result is fenced off.
-//! - **Correct times on a wrong clock.** Due times follow the machine's wall clock. If it jumps,
-//!   jobs run too late or too early; leases survive the jump (see [`Clock`]).
-//! - **Network file systems.** SQLite's write-ahead log needs shared memory: one machine only.
+#![doc = include_str!("guarantees.md")]
 
 mod broker;
 mod clock;

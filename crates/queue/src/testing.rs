@@ -6,42 +6,7 @@
 //! the waiting are left out. Nothing sleeps: delays pass by moving the clock, so a job that is
 //! retried over days is tested in microseconds.
 //!
-//! ```
-//! use std::time::Duration;
-//! use tidegate_queue::testing::TestQueue;
-//! use tidegate_queue::{AttemptNumber, Job, QueueOptions, Worker};
-//!
-//! #[derive(serde::Serialize, serde::Deserialize)]
-//! struct Greet { name: String }
-//!
-//! impl Job for Greet {
-//!     const KIND: &'static str = "greet";
-//!     const QUEUE: &'static str = "email";
-//! }
-//!
-//! async fn greet(job: Greet, AttemptNumber(attempt): AttemptNumber) -> Result<String, String> {
-//!     if attempt == 1 { Err("the server is busy".into()) } else { Ok(format!("hello {}", job.name)) }
-//! }
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
-//! // The closure may well be the function that describes your real worker.
-//! let queue = TestQueue::new(|broker| {
-//!     Worker::builder(broker).queue("email", QueueOptions::new()).handler(greet)
-//! });
-//! let id = queue.enqueue(&Greet { name: "Ada".into() }).await;
-//! queue.assert_enqueued::<Greet>(|job| job.name == "Ada");
-//!
-//! queue.drain().await; // what is due now: the first attempt, which fails
-//! queue.assert_retried(&id, 1);
-//! queue.drain_through(Duration::from_secs(10)).await;
-//! let record = queue.assert_done(&id);
-//! assert_eq!(record.result, Some("hello Ada".into()));
-//! # }
-//! ```
-//!
-//! If a handler sleeps or has a time-out, Tokio's clock must be paused too:
-//! `#[tokio::test(start_paused = true)]`.
+#![doc = include_str!("testing.md")]
 
 mod assertions;
 mod ran;

@@ -7,12 +7,16 @@
 //! while a caller waits.
 
 mod actions;
+mod chunk;
 mod documents;
+mod error;
 mod events;
 mod fetch;
 #[cfg(test)]
 mod fuzz;
 mod in_place;
+mod insert;
+mod keyed;
 mod links;
 mod open;
 mod read;
@@ -22,10 +26,10 @@ mod row;
 mod schema;
 mod settle;
 mod sql;
+mod transition;
 mod workers;
 mod writer;
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +54,7 @@ use crate::name::check_queue_name;
 use crate::record::{JobRecord, LogLine, Progress, shortened};
 use crate::state::State;
 pub use in_place::OpenFile;
+use open::Opened;
 pub use open::{Durability, OpenError, SqliteOptions};
 use writer::Writer;
 
@@ -74,7 +79,8 @@ impl SqliteBroker {
     /// # Errors
     /// [`OpenError`] says what is wrong with the file. The file is left unchanged.
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
-        open::open(path.as_ref(), options).await
+        let Opened { clock, readers, writer, changes, file } = open::open(path.as_ref(), options).await?;
+        Ok(Self { clock, readers, writer, changes, file })
     }
 
     /// Returns an error if the file was deleted, moved or replaced while it is open: data written
@@ -282,22 +288,4 @@ impl Broker for SqliteBroker {
     async fn workers(&self) -> Result<Vec<WorkerInfo>, BrokerError> {
         workers::seen(&self.readers, self.clock.now()).await
     }
-}
-
-/// Converts the store's error.
-pub(super) fn failed(operation: &'static str, error: Arc<sqlx::Error>) -> BrokerError {
-    if matches!(*error, sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed) {
-        return BrokerError::Closed;
-    }
-    let code = open::primary_code(&error);
-    if code == Some(open::FULL) {
-        return BrokerError::Full { operation, source: Box::new(error) };
-    }
-    let transient = matches!(*error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_))
-        || matches!(code, Some(open::BUSY | open::LOCKED | open::IO));
-    // A failed transaction is rolled back. Only two kinds of failed commits may be visible to other
-    // processes or after a restart: the disk failed, or the file was deleted meanwhile.
-    let gone_after_commit = matches!(&*error, sqlx::Error::Io(error) if error.kind() == ErrorKind::Other);
-    let may_have_run = code == Some(open::IO) || gone_after_commit;
-    BrokerError::Store { operation, transient, may_have_run, source: Box::new(error) }
 }

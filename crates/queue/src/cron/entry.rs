@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::error::ScheduleError;
+use super::missed::Overlap;
 use super::plan::Plan;
-use super::schedule::{Overlap, Schedule};
+use super::schedule::Schedule;
 use crate::broker::{Document, NewJob};
 use crate::clock::Timestamp;
 use crate::error::EnqueueError;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::schedule::{CatchUp, Schedule};
+use super::missed::CatchUp;
+use super::schedule::Schedule;
 use super::timetable::Timetable;
 use crate::clock::Timestamp;
 

@@ -1,12 +1,13 @@
 //! The definition of a schedule.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::ScheduleError;
+use super::missed::{CatchUp, Overlap};
+use super::recurrence::Recurrence;
 use super::timetable::Timetable;
 use crate::clock::Timestamp;
 use crate::job::Job;
@@ -23,96 +24,6 @@ const CATCH_UP_LIMIT: u32 = 500;
 const LONGEST_GRACE: Duration = Duration::from_secs(86_400);
 /// Default grace.
 const GRACE: Duration = Duration::from_secs(60);
-
-/// When a schedule is due.
-///
-/// Daylight saving: if the hour field matches every hour, a cron expression follows real time
-/// (`*/15 * * * *` is due every 15 minutes). Otherwise it names times of the day, due once a day:
-/// the first of two if the clock shows a time twice, directly after the gap if it skips the time.
-///
-/// ```
-/// use tidegate_queue::{Recurrence, Timestamp};
-///
-/// let nightly = Recurrence::cron("30 2 * * *", "Europe/Berlin");
-/// let before = serde_json::from_str::<Timestamp>("\"2026-03-28T12:00:00Z\"")?;
-/// let times: Vec<_> = nightly.upcoming(before, 2)?.iter().map(ToString::to_string).collect();
-/// // On 29 March the clock goes from 02:00 to 03:00: the run comes at 03:00, which is 01:00 UTC.
-/// assert_eq!(times, ["2026-03-29T01:00:00.000Z", "2026-03-30T00:30:00.000Z"]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Recurrence {
-    /// At the times of a cron expression in a time zone.
-    Cron {
-        /// Five fields (minute, hour, day of month, month, day of week), six with seconds first, or
-        /// a nickname such as `@daily`. If both day fields are restricted, one match is enough.
-        /// With `+` before the days of the week, both must match.
-        expression: String,
-        /// Name in the IANA time zone database, such as `Europe/Berlin`.
-        zone: String,
-    },
-    /// At a fixed interval, counted in milliseconds from the time the schedule was put.
-    Every(Duration),
-}
-
-impl Recurrence {
-    /// At the times of a cron expression in a time zone such as `Europe/Berlin` or `UTC`.
-    pub fn cron(expression: impl Into<String>, zone: impl Into<String>) -> Self {
-        Self::Cron { expression: expression.into(), zone: zone.into() }
-    }
-
-    /// The next times after `after`, `count` at most. Intervals count from `after`.
-    ///
-    /// # Errors
-    /// [`ScheduleError`] if the recurrence can't be read.
-    pub fn upcoming(&self, after: Timestamp, count: usize) -> Result<Vec<Timestamp>, ScheduleError> {
-        let timetable = Timetable::new(self)?;
-        let following = |due: &Timestamp| timetable.next(*due, *due);
-        Ok(std::iter::successors(timetable.first(after), following).take(count).collect())
-    }
-}
-
-impl fmt::Display for Recurrence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cron { expression, zone } => write!(f, "cron expression {expression:?} in {zone}"),
-            Self::Every(interval) => write!(f, "an interval of {interval:?}"),
-        }
-    }
-}
-
-/// How to treat times that passed while no scheduler ran (or the queue's store was unreachable).
-///
-/// A time is *missed* if it is older than the schedule's grace. A younger one is late, and runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum CatchUp {
-    /// Missed times don't run.
-    #[default]
-    Skip,
-    /// The latest missed time runs, for all of them. No missed time runs if a late one does.
-    Once,
-    /// Each missed time runs; if there are more than `at_most`, the latest ones.
-    All {
-        /// Most runs, 1 to 500.
-        at_most: u32,
-    },
-}
-
-/// Whether a run may start while an earlier one of the schedule is not finished.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Overlap {
-    /// Each time makes a job.
-    #[default]
-    Allow,
-    /// A time makes no job while one of this schedule waits, runs or is to be retried. A dead job
-    /// that an operator retries does not count.
-    Skip,
-}
 
 /// A job that is enqueued periodically.
 ///

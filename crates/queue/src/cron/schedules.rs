@@ -45,47 +45,7 @@ pub struct Listing {
 /// The schedules of a broker. They can be read and changed from any process while
 /// [`Scheduler`](crate::Scheduler)s run. Cheap to clone.
 ///
-/// # Guarantees
-///
-/// Each time of a schedule that is neither missed nor skipped makes one job, for any number of
-/// schedulers, and whenever they crash. Times are computed from the stored schedule. A scheduler
-/// notices a change within its poll time, 5 s by default, so the first time of a new schedule may
-/// run that much late.
-///
-/// # Limits
-///
-/// - A time may be enqueued once more in two cases. A scheduler pauses between its last read of a
-///   schedule and its enqueue, while others run the time and the job's record is removed. Or a
-///   scheduler catches up with a time whose job was enqueued by a scheduler that crashed directly
-///   after. In both cases an hour must pass in between. If runs don't overlap, also the time for
-///   which finished jobs are kept (see [`Retention`](crate::Retention)).
-/// - A scheduler that read a schedule before it was removed or paused may still make the job that
-///   was due by then.
-/// - The broker's clock decides. If it is set forward, the times in between count as missed. If it
-///   is set back by less than three hours, a schedule waits until the clock has caught up. If it is
-///   set back by more, the schedule restarts from now.
-/// - On Redis, a failover that loses the latest writes may lose a time's job and keep the
-///   schedule's step, or the other way round. That time is lost, or it runs again if the record of
-///   its job is lost too.
-/// - A job that was enqueued on time runs when a worker leases it, and like any job at least once.
-///
-/// ```
-/// use std::sync::Arc;
-/// use tidegate_queue::{Broker, MemoryBroker, Recurrence, Schedule, Schedules};
-///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
-/// let schedules = Schedules::new(broker);
-/// let report = Schedule::new("report", Recurrence::cron("0 6 * * MON", "Europe/Berlin"), "report", "report.weekly");
-/// schedules.put(report).await?;
-/// schedules.trigger("report").await?; // now, beside its times
-/// schedules.pause("report").await?;
-/// assert_eq!(schedules.get("report").await?.expect("it is there").next, None);
-/// assert!(schedules.remove("report").await?);
-/// # Ok(())
-/// # }
-/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
-/// ```
+#[doc = include_str!("schedules.md")]
 #[derive(Clone)]
 pub struct Schedules {
     broker: Arc<dyn Broker>,

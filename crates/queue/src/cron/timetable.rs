@@ -18,7 +18,7 @@ use croner::Cron;
 
 use super::error::ScheduleError;
 use super::expression;
-use super::schedule::Recurrence;
+use super::recurrence::Recurrence;
 use crate::clock::Timestamp;
 
 /// Characters of an unknown zone's name that are compared and shown.
@@ -43,6 +43,18 @@ pub(super) enum Timetable {
     },
     /// Milliseconds.
     Every(i64),
+}
+
+impl Recurrence {
+    /// The next times after `after`, `count` at most. Intervals count from `after`.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] if the recurrence can't be read.
+    pub fn upcoming(&self, after: Timestamp, count: usize) -> Result<Vec<Timestamp>, ScheduleError> {
+        let timetable = Timetable::new(self)?;
+        let following = |due: &Timestamp| timetable.next(*due, *due);
+        Ok(std::iter::successors(timetable.first(after), following).take(count).collect())
+    }
 }
 
 impl Timetable {

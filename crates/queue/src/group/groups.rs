@@ -57,65 +57,7 @@ impl NewGroup {
 /// enqueued with [`EnqueueOptions::group`](crate::EnqueueOptions::group), also by other members.
 /// Seal the group after all calls that add members have returned.
 ///
-/// # Guarantees
-///
-/// The completion job is enqueued once, even if many workers see the last member end, and whenever
-/// they crash. A worker that settled a member checks the group about 100 ms later. If no worker did
-/// so (the last member was cancelled, or its worker crashed), the workers of the queue check open
-/// groups every few seconds.
-///
-/// # Limits
-///
-/// - A process may pause while it completes a group that others complete meanwhile. If it resumes
-///   more than a day later and the completion job's record has been removed, it enqueues the job
-///   again.
-/// - A job that names a sealed or completed group, or a group in another queue, is
-///   [refused](crate::BrokerError::Group). A job that is enqueued while the group is being sealed
-///   may still be accepted: it runs and is counted, but the group may already have completed.
-/// - A dead member that an operator retries changes the counts again. The group does not complete a
-///   second time.
-/// - Completed groups are kept for a day, the latest 1,000 of them. A group that is never sealed is
-///   kept until it is [forgotten](Self::forget).
-/// - Each open group costs a few reads every few seconds. Keep the number of open groups to
-///   hundreds.
-/// - A group that jobs only name has counts and nothing else. The counts stay for ever, a few dozen
-///   bytes each.
-/// - A completion job with [`CompletionPolicy::Succeeded`](crate::CompletionPolicy) is decided by
-///   the counts at the end of the last member. A member that is retried later does not enqueue it.
-/// - On Redis, a failover that loses the latest writes may lose members, their ends, or the group.
-///
-/// ```
-/// use std::sync::Arc;
-/// use tidegate_queue::{Broker, Completion, Groups, Job, MemoryBroker, NewGroup};
-///
-/// #[derive(serde::Serialize, serde::Deserialize)]
-/// struct Resize { image: u64 }
-///
-/// impl Job for Resize {
-///     const KIND: &'static str = "resize";
-///     const QUEUE: &'static str = "images";
-/// }
-///
-/// #[derive(serde::Serialize, serde::Deserialize)]
-/// struct Publish { album: u64 }
-///
-/// impl Job for Publish {
-///     const KIND: &'static str = "publish";
-///     const QUEUE: &'static str = "albums";
-/// }
-///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
-/// let groups = Groups::new(broker);
-/// let publish = Completion::job(&Publish { album: 7 })?;
-/// let id = groups.create(NewGroup::new("images").completion(publish)).await?;
-/// groups.add_all(&id, &[Resize { image: 1 }, Resize { image: 2 }]).await?;
-/// groups.seal(&id).await?;
-/// assert_eq!(groups.progress(&id).await?.pending, 2);
-/// # Ok(())
-/// # }
-/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
-/// ```
+#[doc = include_str!("groups.md")]
 #[derive(Clone)]
 pub struct Groups {
     broker: Arc<dyn Broker>,

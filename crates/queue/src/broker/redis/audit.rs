@@ -15,7 +15,6 @@ use tidegate_redis::{Arg, Client, Value};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::RedisBroker;
 use super::keys::{Part, PartitionKeys};
 use super::reply::{Fields, failed, unreadable};
 use super::scripts::Scripts;
@@ -66,15 +65,19 @@ impl Audits {
     pub(super) fn new(runtime: Handle) -> Self {
         Self { runtime, under_way: Mutex::default() }
     }
-}
-
-impl RedisBroker {
     /// Starts the audit of one partition. `server` identifies the history of the server that is
     /// audited.
-    pub(super) fn begin_audit(&self, queue: &str, keys: &PartitionKeys, server: String) {
-        let (client, scripts, keys) = (self.client.clone(), self.scripts.clone(), keys.clone());
+    pub(super) fn begin(
+        &self,
+        client: &Client,
+        scripts: &Arc<Scripts>,
+        queue: &str,
+        keys: &PartitionKeys,
+        server: String,
+    ) {
+        let (client, scripts, keys) = (client.clone(), scripts.clone(), keys.clone());
         let (audit, queue) = (Audit { client, scripts, keys }, queue.to_owned());
-        let mut under_way = self.audits.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         while under_way.try_join_next().is_some() {}
         under_way.spawn_on(
             async move {
@@ -82,7 +85,7 @@ impl RedisBroker {
                     tracing::warn!(queue, %error, "the audit after a restart of Redis failed; it is repeated");
                 }
             },
-            &self.audits.runtime,
+            &self.runtime,
         );
     }
 }

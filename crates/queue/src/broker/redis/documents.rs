@@ -2,7 +2,7 @@
 
 use tidegate_redis::{Command, Value};
 
-use super::RedisBroker;
+use super::broker::RedisBroker;
 use super::reply::{Unreadable, failed, unreadable};
 use crate::broker::Document;
 use crate::broker::documents::check_body;

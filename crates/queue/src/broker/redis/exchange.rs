@@ -2,7 +2,7 @@
 
 use tidegate_redis::{Arg, Error};
 
-use super::RedisBroker;
+use super::broker::RedisBroker;
 use super::envelope::milliseconds;
 use super::queue::Partition;
 use super::reply::{Fields, Unreadable, failed, leased_job, settled, token_text, unreadable};

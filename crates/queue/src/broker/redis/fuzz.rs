@@ -8,10 +8,10 @@ use tidegate_testkit::scale;
 
 use super::documents::parsed;
 use super::envelope::Envelope;
-use super::gather::stored;
 use super::read::counts_of;
 use super::reply::{Fields, leased_job, settled, shown};
 use super::settings::{event, line};
+use super::stored::stored;
 use super::upkeep::moved_and_due;
 use crate::clock::Timestamp;
 use crate::id::WorkerId;

@@ -3,7 +3,7 @@
 use futures_util::future::try_join_all;
 use tidegate_redis::{Arg, Value};
 
-use super::RedisBroker;
+use super::broker::RedisBroker;
 use super::keys::Part;
 use super::queue::Partition;
 use super::reply::{Fields, Shown, Unreadable, failed, shown, unreadable};

@@ -2,7 +2,7 @@
 
 use tidegate_redis::{Command, Value};
 
-use super::RedisBroker;
+use super::broker::RedisBroker;
 use super::envelope::milliseconds;
 use super::reply::{Fields, Unreadable, failed, unreadable};
 use crate::broker::WORKER_MEMORY;

@@ -3,7 +3,7 @@
 use futures_util::future::try_join_all;
 use tidegate_redis::{Arg, Command, Value};
 
-use super::RedisBroker;
+use super::broker::RedisBroker;
 use super::keys::Part;
 use super::reply::{Unreadable, failed, unreadable};
 use crate::broker::{EventCursor, EventPage, GroupCounts, JobEvent, JobEventKind, QueueSettings, Rate};

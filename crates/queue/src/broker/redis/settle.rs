@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tidegate_redis::Arg;
 
-use super::RedisBroker;
+use super::broker::RedisBroker;
 use super::envelope::milliseconds;
 use super::reply::{failed, settled, token_text, unreadable};
 use crate::broker::CHECKPOINT_LIMIT;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate_redis::{Arg, Error};
 
-use super::RedisBroker;
+use super::broker::RedisBroker;
 use super::envelope::milliseconds;
 use super::queue::Partition;
 use super::reply::{Fields, Unreadable, failed, unreadable};
@@ -87,7 +87,7 @@ impl RedisBroker {
             let next_in = reply.milliseconds_if_any().map_err(unreadable(RECLAIM))?;
             all.next_in = [all.next_in, next_in].into_iter().flatten().min();
             if let Some(server) = reply.text_if_any().map_err(unreadable(RECLAIM))? {
-                self.begin_audit(name, &partition.keys, server);
+                self.audits.begin(&self.client, &self.scripts, name, &partition.keys, server);
             }
         }
         failure.map_or(Ok(all), |error| Err(failed(RECLAIM)(error)))

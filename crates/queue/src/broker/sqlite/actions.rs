@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::row::{StoredJob, limit, milliseconds, number};
-use super::settle::{load, transition};
+use super::transition::{give_up, load, transition};
 use super::writer::{Operation, Step};
-use super::{events, links, sql};
+use super::{events, sql};
 use crate::broker::{Change, JobEventKind, QueueSettings, Rate, Retention};
 use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
@@ -137,7 +137,7 @@ impl Operation for Drain {
             // Cancelling a job may have released a waiting one.
             at = if jobs.is_empty() { at + 1 } else { 0 };
             for job in jobs {
-                links::give_up(step, &queue, job, "drained".to_owned()).await?;
+                give_up(step, &queue, job, "drained".to_owned()).await?;
                 drained += 1;
             }
         }

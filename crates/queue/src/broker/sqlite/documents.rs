@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 
+use super::error::failed;
+use super::sql;
 use super::writer::{Operation, Step};
-use super::{failed, sql};
 use crate::broker::Document;
 use crate::error::BrokerError;
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use sqlx::{Row, SqlitePool};
 
+use super::error::failed;
 use super::row::{limit as bound, time, unreadable};
+use super::sql;
 use super::writer::{QueueRow, Step};
-use super::{failed, sql};
 use crate::broker::{EVENTS_KEPT, EventCursor, EventPage, JobEvent, JobEventKind};
 use crate::error::BrokerError;
 use crate::id::JobId;

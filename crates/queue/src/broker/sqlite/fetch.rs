@@ -5,37 +5,17 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use sqlx::Row;
 
-use super::row::{Links, id, limit, maybe_time, milliseconds, priority, time};
+use super::chunk::chunks;
+use super::insert::{has_key, insert};
+use super::row::{Links, id, limit, maybe_time, priority, time};
 use super::settle::tokens_json;
 use super::writer::{Operation, QueueRow, Step};
-use super::{events, links, sql};
+use super::{events, keyed, links, sql};
 use crate::broker::standing::Standing;
 use crate::broker::{Fetch, JobEventKind, NewJob, Stored};
-use crate::clock::Timestamp;
 use crate::id::GroupId;
 use crate::lease::{Ack, LeaseToken, LeasedJob, Settled};
 use crate::state::State;
-
-/// Most rows in one statement.
-pub(super) const CHUNK: usize = 500;
-/// Most bytes of payloads or results in one statement, except for its first row: SQLite refuses
-/// JSON above 1 GB.
-const CHUNK_BYTES: usize = 8 << 20;
-
-/// Splits rows into the chunks that one statement takes.
-fn chunks<T>(mut rows: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let mut total = 0;
-        let fits = rows.iter().take(CHUNK).take_while(|row| {
-            total += bytes(row);
-            total <= CHUNK_BYTES
-        });
-        let count = fits.count().max(1).min(rows.len());
-        let (chunk, rest) = rows.split_at(count);
-        rows = rest;
-        (count > 0).then_some(chunk)
-    })
-}
 
 pub(super) struct Enqueue {
     pub(super) queue: String,
@@ -55,7 +35,7 @@ impl Operation for Enqueue {
             for run in chunk.chunk_by(|a, b| has_key(a) == has_key(b)) {
                 if has_key(&run[0]) {
                     for job in run {
-                        stored.push(links::enqueue(step, &queue, job).await?);
+                        stored.push(keyed::enqueue(step, &queue, job).await?);
                     }
                 } else {
                     add_plain(step, &queue, run, &mut stored).await?;
@@ -64,10 +44,6 @@ impl Operation for Enqueue {
         }
         Ok(stored)
     }
-}
-
-fn has_key(job: &NewJob) -> bool {
-    job.ordering_key.is_some() || job.unique.is_some()
 }
 
 async fn add_plain(
@@ -96,53 +72,6 @@ async fn add_plain(
     events::add(step, queue, new().map(|job| (&job.id, JobEventKind::Enqueued))).await?;
     stored.extend(is_new.iter().map(|is_new| if *is_new { Stored::New } else { Stored::Known }));
     Ok(())
-}
-
-/// Inserts jobs, numbered in this order in any state. Returns how many were new.
-pub(super) async fn insert(
-    step: &mut Step<'_>,
-    queue: i64,
-    jobs: &[(&NewJob, &Standing)],
-) -> Result<usize, sqlx::Error> {
-    let now = step.now;
-    let rows: Vec<_> = jobs.iter().map(|(job, standing)| row(job, standing, now)).collect();
-    let rows = serde_json::to_string(&rows).map_err(super::row::unreadable("jobs"))?;
-    let done = sqlx::query(sql::ENQUEUE).bind(rows).bind(queue).bind(now.unix_ms()).execute(&mut *step.conn).await?;
-    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
-}
-
-/// A row in the form that the statement reads.
-type NewRow<'a> = (i64, &'a str, u8, i64, i64, &'a str, u32, &'a str, Option<u32>, Option<i64>, Option<Extras<'a>>);
-type Extras<'a> = (Option<i64>, Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>, u8);
-
-fn row<'a>(job: &'a NewJob, standing: &Standing, now: Timestamp) -> NewRow<'a> {
-    (
-        super::row::number(standing.state),
-        job.id.as_str(),
-        job.priority.level(),
-        standing.at.unix_ms(),
-        standing.run_at.unix_ms(),
-        &job.kind,
-        job.version,
-        &job.payload,
-        job.max_attempts,
-        job.timeout.map(milliseconds),
-        extras(job, now),
-    )
-}
-
-fn extras(job: &NewJob, now: Timestamp) -> Option<Extras<'_>> {
-    let is_plain = job.expiry.is_none() && job.group.is_none() && job.trace_parent.is_none() && !has_key(job);
-    (!is_plain).then(|| {
-        (
-            job.expires_at(now).map(Timestamp::unix_ms),
-            job.group.as_ref().map(GroupId::as_str),
-            job.trace_parent.as_deref(),
-            job.ordering_key.as_deref(),
-            job.unique.as_ref().map(|unique| unique.key.as_str()),
-            u8::from(job.unique.as_ref().is_some_and(|unique| unique.hold.is_none())),
-        )
-    })
 }
 
 pub(super) struct AckAndFetch {
@@ -258,18 +187,4 @@ async fn lease(step: &mut Step<'_>, queue: &QueueRow, fetch: &Fetch) -> Result<V
     let jobs: Vec<_> = jobs.into_iter().map(|(_, job)| job).collect();
     events::add(step, queue, jobs.iter().map(|job| (&job.token.id, JobEventKind::Started))).await?;
     Ok(jobs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_statement_takes_so_many_rows_and_bytes_but_always_one() {
-        let cut = |rows: &[usize]| chunks(rows, |bytes| *bytes).map(<[usize]>::len).collect::<Vec<_>>();
-        assert_eq!(cut(&[]), [0; 0]);
-        assert_eq!(cut(&[1; 1_001]), [500, 500, 1]);
-        assert_eq!(cut(&[1 << 20; 20]), [8, 8, 4]);
-        assert_eq!(cut(&[CHUNK_BYTES + 1, 1, CHUNK_BYTES, usize::MAX >> 1]), [1, 1, 1, 1]);
-    }
 }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
+use tokio::sync::watch;
 
+use super::error::{BUSY, CANNOT_OPEN, CORRUPT, FULL, LOCKED, NOT_A_DATABASE, PERMISSION, READ_ONLY, primary_code};
 use super::in_place::OpenFile;
-use super::{SqliteBroker, Writer, schema};
+use super::schema;
+use super::writer::Writer;
 use crate::clock::{Clock, SystemClock};
 
 /// How durable a commit is when it is reported.
@@ -162,23 +165,16 @@ pub enum OpenError {
 /// Longest wait of SQLite for the lock, before the writer tries again.
 const TURN: Duration = Duration::from_millis(10);
 
-pub(super) const BUSY: i32 = 5;
-pub(super) const LOCKED: i32 = 6;
-const PERMISSION: i32 = 3;
-const READ_ONLY: i32 = 8;
-pub(super) const IO: i32 = 10;
-const CORRUPT: i32 = 11;
-pub(super) const FULL: i32 = 13;
-const CANNOT_OPEN: i32 = 14;
-const NOT_A_DATABASE: i32 = 26;
-
-/// SQLite's primary result code.
-pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+/// An open file: the parts of a broker.
+pub(super) struct Opened {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) readers: SqlitePool,
+    pub(super) writer: Writer,
+    pub(super) changes: watch::Receiver<()>,
+    pub(super) file: OpenFile,
 }
 
-pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBroker, OpenError> {
+pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenError> {
     let fault = |error: sqlx::Error| classify(path, error);
     make_private(path);
     let connect = SqliteConnectOptions::new()
@@ -216,7 +212,7 @@ pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBr
     let file = OpenFile::at(path).map_err(other)?;
     let (writer, changes) =
         Writer::start(conn, listener, file.clone(), options.clock.clone(), options.busy_timeout).map_err(other)?;
-    Ok(SqliteBroker { clock: options.clock, readers, writer, changes, file })
+    Ok(Opened { clock: options.clock, readers, writer, changes, file })
 }
 
 /// Creates an empty file that only the account can read, if there is none: it will contain

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 
+use super::error::failed;
 use super::row::{StoredJob, limit as bound, maybe_time, number, settings as settings_of};
-use super::{failed, sql};
+use super::sql;
 use crate::broker::{Cursor, GroupCounts, Page, QueueCounts, QueueOverview};
 use crate::clock::Timestamp;
 use crate::error::BrokerError;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::row::{StoredJob, limit};
-use super::settle::transition;
+use super::transition::transition;
 use super::writer::{Operation, QueueRow, Step};
 use super::{events, sql};
 use crate::broker::{JobEventKind, Promoted, Reclaim, Reclaimed};

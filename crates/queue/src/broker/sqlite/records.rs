@@ -5,9 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::{Row, SqlitePool};
 
+use super::error::failed;
 use super::row::{limit, time};
+use super::sql;
 use super::writer::{Operation, Step};
-use super::{failed, sql};
 use crate::error::BrokerError;
 use crate::id::JobId;
 use crate::lease::LeaseToken;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 
+use super::error::failed;
+use super::sql;
 use super::writer::{Operation, Step};
-use super::{failed, sql};
 use crate::broker::WORKER_MEMORY;
 use crate::broker::WorkerInfo;
 use crate::clock::Timestamp;

@@ -12,9 +12,9 @@ use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::error::{BUSY, failed, primary_code};
 use super::in_place::OpenFile;
-use super::open::{BUSY, primary_code};
-use super::{failed, sql};
+use super::sql;
 use crate::broker::counts::Tally;
 use crate::broker::{QueueSettings, Throttle};
 use crate::clock::{Clock, Monotonic, Timestamp};
