@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{PostgresServer, Process, Scratch, poll_until};
 
@@ -105,7 +105,19 @@ async fn a_password_of_redis_changes_without_a_lost_job() {
     poll_until(DEADLINE, read).await.expect("the new login");
     // Each connection has to log in again.
     server.cli(&["CLIENT", "KILL", "USER", "app"]).await;
-    let id = api.import_csv("acme", crate::harness::csv(10, &[])).await;
+    // A request whose connection to Redis is cut is answered 503, for the client to send again.
+    let accepted = poll_until(DEADLINE, async || {
+        let request = api.request(Method::POST, "/api/schedules/import").header("x-tenant-id", "acme");
+        let request = request.header("content-type", "text/csv").body(crate::harness::csv(10, &[]));
+        let answer = request.send().await.expect("an answer");
+        if answer.status() == 503 {
+            return None;
+        }
+        assert_eq!(answer.status(), 202);
+        Some(answer.json::<Value>().await.expect("JSON"))
+    });
+    let accepted = accepted.await.expect("the job store is reached again");
+    let id = accepted["job_id"].as_str().expect("a job id").to_owned();
     api.job_in_state(&id, "done").await;
     let lines = format!("{:?}", api.process.log().lines());
     assert!(!lines.contains("WRONGPASS"), "{lines}");

@@ -66,7 +66,7 @@ pub trait JobError: Into<BoxError> {
     ///
     /// A plain `?` in a function that returns `Result<T, Failure>` drops the class without warning:
     /// it can't see that the error is a `JobError`, and the job is retried. To keep the class,
-    /// return the type of the error, or call [`classed`](Classed::classed) before the `?`.
+    /// return the type of the error, or call [`classed`](crate::Classed::classed) before the `?`.
     ///
     /// ```
     /// use tidegate_queue::{Classed, ErrorClass, Failure, JobError, Outcome};

@@ -85,7 +85,7 @@ impl<T, E: Into<BoxError>> Classify<T> for Result<T, E> {
     }
 }
 
-/// Keeps the class of a [`JobError`] when it becomes a [`Failure`].
+/// Keeps the class of a [`JobError`](crate::JobError) when it becomes a [`Failure`].
 ///
 /// ```
 /// use tidegate_queue::{Classed, ErrorClass, Failure, JobError};

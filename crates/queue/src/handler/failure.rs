@@ -14,11 +14,12 @@ use crate::group::GroupError;
 ///
 /// An error is retried. Exceptions:
 ///
-/// - [`Classify`] sets the class explicitly: `.or_bury()?`, `.or_snooze(delay)?` and so on.
+/// - [`Classify`](crate::Classify) sets the class explicitly: `.or_bury()?`, `.or_snooze(delay)?`
+///   and so on.
 /// - A [`Failure`] and the errors of this crate keep their class.
 /// - A [`JobError`] keeps its class if the handler returns that type (`Result<T, ChargeError>`), or
-///   after [`classed`](Classed::classed). A plain `?` into a `Failure` cannot see the class and
-///   retries.
+///   after [`classed`](crate::Classed::classed). A plain `?` into a `Failure` cannot see the class
+///   and retries.
 ///
 /// A `Failure` is not a [`std::error::Error`], as in other types that accept every error.
 /// [`into_error`](Self::into_error) makes it one and keeps the class.

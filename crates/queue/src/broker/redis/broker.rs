@@ -37,6 +37,12 @@ use super::scripts::Scripts;
 /// the same route. The numbers of [`Retention`] and the limits of [`QueueSettings`] are divided
 /// among the partitions, at least one job each. If a partition fails, the calls that involve it
 /// fail, although other partitions may have done their part.
+///
+/// [`RedisDurability`]: crate::RedisDurability
+/// [`BrokerError::Full`]: crate::BrokerError::Full
+/// [`QueueCounts::dropped_total`]: crate::QueueCounts::dropped_total
+/// [`Retention`]: crate::Retention
+/// [`QueueSettings`]: crate::QueueSettings
 pub struct RedisBroker {
     pub(super) client: Client,
     pub(super) keyspace: Keyspace,
