@@ -317,7 +317,10 @@ async fn one_client_follows_eight_times_at_most() {
     let refused = api.request(Method::GET, "/api/events").send().await.expect("an answer");
     assert_eq!(refused.headers()["retry-after"], "5");
     let told = problem(refused, 429, "too-many-followers").await;
-    assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("8 streams of events of this client")), "{told}");
+    assert!(
+        told["detail"].as_str().is_some_and(|detail| detail.contains("8 streams of events of this client")),
+        "{told}"
+    );
     all.pop();
     let again = poll_until(DEADLINE, async || {
         let answer = api.request(Method::GET, "/api/events").send().await.ok()?;
