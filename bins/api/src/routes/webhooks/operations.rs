@@ -2,33 +2,22 @@
 
 use serde_json::json;
 
-use super::{create, delete as remove, list};
-use crate::openapi::schema::{list as many, object, or_null, text, time, told, uuid};
+use super::{CreatedWebhook, NewBody, Webhooks, create, delete as remove, list};
+use crate::openapi::derived::{of_request, of_response};
+use crate::openapi::schema::uuid;
 use crate::openapi::{Circle, Routes, delete, get, post};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
-    let webhook = object([
-        ("id", uuid()),
-        ("url", text()),
-        ("kinds", many(text())),
-        ("created_at", time()),
-        ("disabled_at", told(or_null(time()), "Since when it is told nothing more, by its own wish.")),
-    ]);
-    let mut created = webhook.clone();
-    created["properties"]["secret"] = told(text(), "By which deliveries are signed; shown this once.");
     routes
         .add(
             get("listWebhooks", "/api/webhooks", Circle::Tenant, "Where the tenant wants to be told")
-                .ok(object([("items", many(webhook))])),
+                .ok(of_response::<Webhooks<'_>>()),
             list,
         )
         .add(
             post("createWebhook", "/api/webhooks", Circle::Tenant, "Has notifications sent there")
-                .body(
-                    object([("url", text()), ("kinds?", told(many(text()), "Of which kinds; of all without it."))]),
-                    json!({"url": "https://hooks.example/tidegate", "kinds": []}),
-                )
-                .created(created)
+                .body(of_request::<NewBody>(), json!({"url": "https://hooks.example/tidegate", "kinds": []}))
+                .created(of_response::<CreatedWebhook<'_>>())
                 .fails(409, "The tenant has as many as it may have."),
             create,
         )
