@@ -39,7 +39,8 @@ impl PagesKey {
         digest.finalize().into()
     }
 
-    /// Returns the key of a purpose. The crate's signature does not cover a cookie's name, so each purpose has its own key.
+    /// Returns the key of a purpose. Each purpose has its own, because the crate's signature does not
+    /// cover the name of a cookie.
     fn of(&self, purpose: &str) -> Key {
         // 512 bits, because that is the length of a `Key`.
         let mut digest = Sha512::new();

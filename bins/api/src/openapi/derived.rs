@@ -74,7 +74,7 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Sample {
         count: u64,
-        /// Of the sample.
+        /// Share of the sample.
         share: Option<f64>,
         #[schemars(schema_with = "job_state")]
         state: String,
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(written["required"], json!(["count", "share", "state"]));
         assert_eq!(sent["required"], json!(["count", "state"]));
         for schema in [written, sent] {
-            let share = json!({"type": ["number", "null"], "description": "Of the sample."});
+            let share = json!({"type": ["number", "null"], "description": "Share of the sample."});
             assert_eq!(schema["properties"]["share"], share);
             assert_eq!(schema["properties"]["count"], json!({"type": "integer", "minimum": 0}));
             assert_eq!(schema["properties"]["state"], json!({"$ref": "#/components/schemas/JobState"}));
