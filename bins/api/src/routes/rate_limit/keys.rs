@@ -30,8 +30,7 @@ pub(crate) struct KeyOfLimiter {
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Reset {
-    /// Whether it was known. On this process it holds at once; on Redis, each other process may
-    /// repeat a refusal that it remembers for up to a second.
+    /// Whether it was known. On Redis, another process may repeat a refusal for up to a second.
     reset: bool,
 }
 
@@ -97,8 +96,7 @@ pub(crate) async fn shut_out(app: &App, new: &NewBlock) -> Result<Blocked, Probl
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Unblocked {
-    /// Whether it was blocked. On this process it holds at once; on Redis, each other process may
-    /// repeat a refusal that it remembers for up to a second.
+    /// Whether it was blocked. On Redis, another process may repeat a refusal for up to a second.
     unblocked: bool,
 }
 
