@@ -146,6 +146,8 @@ pub(super) const ROWS: &[Row] = &[
         may_import: &["tidegate-base", "tidegate-cache", "tidegate-queue", "tidegate-ratelimit", "tidegate-perfmon"],
     },
     Row { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
+    // Below all others.
+    Row { package: "tidegate-clock", may_import: &[] },
     // Never one another.
     Row { package: "tidegate-cache", may_import: REDIS },
     Row { package: "tidegate-ratelimit", may_import: REDIS },
