@@ -312,7 +312,7 @@ impl Store {
     }
 
     /// Runs one statement in a separate transaction.
-    async fn alone(&self, sql: &'static super::Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
+    async fn alone(&self, sql: &'static super::sql::Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let mut change = self.begin_once().await?;
         let written = change.run(sql, values, Touched::new()).await?;
         change.commit().await?;

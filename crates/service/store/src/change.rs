@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::db::Write;
-use super::purge::{Invalidation, NOBODY};
+use super::error::StoreError;
+use super::purge::{Invalidation, NOBODY, OWED};
 use super::sql::Sql;
+use super::store::Store;
 use super::value::{Row, Value};
-use super::{OWED, Store, StoreError};
 
 /// An open write transaction. Dropping it without [`commit`](Self::commit) rolls it back.
 ///

@@ -17,13 +17,18 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tidegate_cache::{TieredCache, Touched};
 use tidegate_model::cache_keys;
+use tidegate_settings::DatabaseUrl;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::purge::{Invalidation, Purge};
+use super::db::Db;
+use super::error::StoreError;
+use super::news::News;
+use super::origins::Origins;
+use super::purge::{Invalidation, OWED, Purge};
 use super::sql::invalidations::{BEHIND, LAST};
+use super::store::Store;
 use super::value::Row;
-use super::{DatabaseUrl, Db, News, Origins, Store, StoreError};
 use listen::Listening;
 pub use listen::Lost;
 use wal_index::Known;
@@ -253,7 +258,7 @@ impl Hearers {
         }
         if let Err(owed) = self.cache.invalidate(&touched).await {
             // Until the shared cache has it, this process reads nothing from there.
-            if let Some(unlogged) = super::OWED.count() {
+            if let Some(unlogged) = OWED.count() {
                 tracing::warn!(error = %owed, unlogged, "invalidations wait until the shared cache can be told");
             }
         }

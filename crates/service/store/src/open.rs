@@ -13,12 +13,16 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tidegate_cache::TieredCache;
 use tidegate_queue::OpenFile;
 
+use super::coherence::Coherence;
 use super::db::Db;
+use super::error::StoreError;
 use super::migrations::SQLITE as MIGRATIONS;
 use super::news::News;
+use super::origins::Origins;
 use super::pool::Connections;
+use super::prune;
 use super::sql::tenants::INSTALLATION;
-use super::{Coherence, Origins, Store, StoreError, prune};
+use super::store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use postgres::{ServerError, ServerFault};

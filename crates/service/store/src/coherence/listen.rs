@@ -15,15 +15,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::postgres::{PgListener, PgNotification};
 use sqlx::{Error, Executor};
+use tidegate_settings::DatabaseUrl;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::super::db::{connect_apart, is_follower, is_lost};
+use super::super::db::{connect_apart, is_follower};
+use super::super::error::{StoreError, is_lost};
 use super::super::notice::{self, Notice};
 use super::super::purge::Invalidation;
 use super::super::sql::invalidations::BEHIND;
-use super::super::{DatabaseUrl, Store, StoreError};
+use super::super::store::Store;
 use super::{Hearers, WatchEnded, Written};
 
 /// Interval of checks whether the server still answers.

@@ -14,12 +14,16 @@ use tidegate_settings::DatabaseSettings;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::super::coherence::Coherence;
 use super::super::coherence::Lost;
-use super::super::db::{Db, Server, is_follower, is_lost};
+use super::super::db::{Db, Server, is_follower};
+use super::super::error::{StoreError, is_lost};
 use super::super::migrations::POSTGRES as MIGRATIONS;
 use super::super::news::News;
+use super::super::origins::Origins;
 use super::super::sql::tenants::INSTALLATION;
-use super::super::{Coherence, Origins, Store, StoreError, prune, running};
+use super::super::store::Store;
+use super::super::{prune, running};
 use super::{OpenError, newest};
 
 /// Advisory lock of the database that a process holds while it inspects and migrates the schema:
