@@ -69,13 +69,15 @@ impl Store {
     /// Runs one idempotent statement that makes nothing stale, in a separate transaction, with
     /// retries.
     pub(super) async fn write_alone(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let write = || async {
-            let mut change = self.begin_once().await?;
-            let written = change.run(sql, values, Touched::new()).await?;
-            change.commit().await?;
-            Ok(written)
-        };
-        self.db.insist(write).await
+        self.db.insist(|| self.write_once(sql, values)).await
+    }
+
+    /// Like [`write_alone`](Self::write_alone), without retries.
+    pub(super) async fn write_once(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        let mut change = self.begin_once().await?;
+        let written = change.run(sql, values, Touched::new()).await?;
+        change.commit().await?;
+        Ok(written)
     }
 }
 

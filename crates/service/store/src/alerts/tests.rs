@@ -1,10 +1,18 @@
+//! Tests of shared alerts, on both databases.
+
 use std::time::Duration;
 
-use tidegate_perfmon::{AlertRule, Alerts, Observation, Severity};
+use tidegate_perfmon::{Alert, AlertRule, Alerts, Observation, Severity, Silence};
 use tidegate_testkit::poll_until;
 
+use tidegate_base::identity::Identity;
+
+use super::values::text;
 use super::*;
+use crate::Store;
 use crate::ground::Ground;
+use crate::sql::alerts::PUT_STATE;
+use crate::value::Value;
 
 fn alert(rule: &str, subject: &str) -> Alert {
     let rule = AlertRule::new(rule.to_owned(), Severity::Critical).hold(Duration::ZERO);
@@ -80,7 +88,7 @@ pub(crate) async fn lost_reports_are_noticed_and_written_anew(ground: &Ground) {
 pub(crate) async fn an_unreadable_alert_is_named_and_can_be_removed(ground: &Ground) {
     let (store, _) = ground.place().await.open().await;
     let values = [text("p99"), text("a"), Value::from(1_i64), text("{}"), text("{}")];
-    store.alone(&PUT_STATE, &values).await.unwrap();
+    store.write_once(&PUT_STATE, &values).await.unwrap();
     let (states, unreadable) = store.alert_states().await.unwrap();
     assert_eq!((states, &unreadable), (vec![], &vec![("p99".to_owned(), "a".to_owned())]));
     let seen = store.alert_sender().await.unwrap();
