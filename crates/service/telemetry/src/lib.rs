@@ -10,7 +10,7 @@
 //! the node registers with the [`Board`] what its parts have to show.
 //!
 //! **Start reading** at `pulse.rs`, which runs once a second, then at `board.rs`, then at
-//! `alerts.rs`, which turns a verdict into alerts.
+//! `alerts/beat.rs`, which turns a verdict into alerts. `start.rs` puts the parts together.
 
 mod access_log;
 mod alerts;

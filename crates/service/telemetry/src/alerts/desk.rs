@@ -19,7 +19,8 @@ use crate::own_rules::OwnRules;
 /// Maximum number of ended alerts and transitions that are remembered.
 const HISTORY: usize = 200;
 
-/// Keeps the alerts of this process and announces them. All texts are masked by [`mask`](tidegate_perfmon::mask).
+/// Keeps the alerts of this process and announces them. All texts are masked by
+/// [`mask`](tidegate_perfmon::mask).
 pub struct AlertDesk {
     pub(super) state: Mutex<State>,
     pub(super) objective: BurnRate,
