@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::db::Write;
-use super::purge::{Invalidation, NOBODY};
+use super::error::StoreError;
+use super::purge::{Invalidation, NOBODY, OWED};
 use super::sql::Sql;
+use super::store::Store;
 use super::value::{Row, Value};
-use super::{OWED, Store, StoreError};
 
 /// An open write transaction. Dropping it without [`commit`](Self::commit) rolls it back.
 ///
@@ -68,13 +69,15 @@ impl Store {
     /// Runs one idempotent statement that makes nothing stale, in a separate transaction, with
     /// retries.
     pub(super) async fn write_alone(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let write = || async {
-            let mut change = self.begin_once().await?;
-            let written = change.run(sql, values, Touched::new()).await?;
-            change.commit().await?;
-            Ok(written)
-        };
-        self.db.insist(write).await
+        self.db.insist(|| self.write_once(sql, values)).await
+    }
+
+    /// Like [`write_alone`](Self::write_alone), without retries.
+    pub(super) async fn write_once(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        let mut change = self.begin_once().await?;
+        let written = change.run(sql, values, Touched::new()).await?;
+        change.commit().await?;
+        Ok(written)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The only module that distinguishes the databases: SQLite in a file, or a PostgreSQL server.
 
+mod follower;
 mod lent;
 mod losses;
 mod replicas;
@@ -14,16 +15,15 @@ use tidegate_cache::Tag;
 use tidegate_queue::OpenFile;
 use tokio::time::Instant;
 
-use super::StoreError;
+use super::error::StoreError;
 use super::pool::{Connections, WatchedPool};
 use super::sql::Sql;
 use super::value::{Row, Value};
 
-use tidegate_settings::DatabaseUrl;
-
-pub(super) use lent::Lent;
+pub(super) use follower::is_follower;
+use lent::Lent;
 use replicas::Replicas;
-pub(super) use server::{Server, connect_apart, is_busy, is_follower, is_lost};
+pub(super) use server::{Server, connect_apart};
 pub use server_watch::{ReplicaState, ServerState, ServerWatch};
 
 /// Pause after the second attempt. The first retry is immediate, since a stale connection is no

@@ -4,6 +4,7 @@
 //! The statements are generated from one list. A test compares the list with the schema of both
 //! databases, so that no table or column is missing.
 
+mod error;
 mod tables;
 mod target;
 
@@ -17,9 +18,9 @@ use super::sql::Sql;
 use super::value::{Row, Value};
 use super::{Store, StoreError};
 
+pub use error::TargetError;
 use tables::Kind;
 pub use tables::{TABLES, Table};
-pub use target::TargetError;
 pub use target::{Inserts, Present, Target};
 
 /// Number of rows that one page reads.
@@ -138,7 +139,7 @@ impl Snapshot {
 impl Store {
     /// The number of the newest schema that this program knows. Open tables have this schema.
     pub fn schema() -> i64 {
-        super::open::schema()
+        super::migrations::schema()
     }
 }
 

@@ -52,6 +52,16 @@ fn migration(file: &'static str, sql: &'static str) -> Migration {
     Migration::new(version, description, MigrationType::Simple, SqlStr::from_static(sql), false)
 }
 
+/// Returns the newest schema version among these migrations.
+pub(super) fn newest(migrations: &Migrator) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+/// The newest schema version that this program knows. It is the same for both databases.
+pub(super) fn schema() -> i64 {
+    newest(&SQLITE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

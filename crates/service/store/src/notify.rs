@@ -12,7 +12,8 @@ use tidegate_model::tenant::TenantId;
 use tidegate_settings::NotificationSettings;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{Following, Notification, Store, StoreError};
+use crate::news::Following;
+use crate::{Notification, Store, StoreError};
 
 /// Maximum duration of a subscription. A client that still wants notifications subscribes again.
 const MOST_AGE: Duration = Duration::from_secs(3_600);

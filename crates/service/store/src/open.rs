@@ -1,27 +1,32 @@
 //! Opens the database: creates, checks and migrates it, or fails with a precise error.
 
+mod directory;
+mod error;
 pub(super) mod postgres;
 
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 use tidegate_cache::TieredCache;
 use tidegate_queue::OpenFile;
 
+use super::coherence::Coherence;
 use super::db::Db;
-use super::migrations::SQLITE as MIGRATIONS;
+use super::error::StoreError;
+use super::migrations::{SQLITE as MIGRATIONS, newest};
 use super::news::News;
+use super::origins::Origins;
 use super::pool::Connections;
+use super::prune;
 use super::sql::tenants::INSTALLATION;
-use super::{Coherence, Origins, Store, StoreError, prune};
+use super::store::Store;
 use tokio_util::sync::CancellationToken;
 
-pub use postgres::{ServerError, ServerFault};
+pub(super) use directory::{PRIVATE, lock_directory, make_private};
+pub use error::{OpenError, ServerError, ServerFault};
 
 /// Number of read connections. In WAL mode, SQLite's readers run in parallel with the writer.
 const READERS: u32 = 4;
@@ -30,72 +35,11 @@ const READERS: u32 = 4;
 const WRITERS: u32 = 1;
 /// How long a writer waits for the writer of another process.
 const BUSY: Duration = Duration::from_secs(10);
-/// File mode: only the account of this process may read and write.
-pub(super) const PRIVATE: u32 = 0o600;
-/// Permission bits of group and others.
-const OTHERS: u32 = 0o077;
 /// `application_id` of the file: "TIDE" in ASCII.
 const APPLICATION_ID: i64 = 0x5449_4445;
 /// Maximum size in bytes of a file that is checked page by page at start. Of a larger file only the
 /// structure is read.
 const CHECKED_AT_START: u64 = 256 << 20;
-
-/// The database can't be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The directory can't be created or written.
-    #[error("data directory {path} can't be used: {source}", path = path.display())]
-    Directory {
-        /// Path of the directory.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The file is damaged, or is not a database.
-    #[error("{path} is damaged or not a database ({reason}); restore it from a backup, or move it away to start empty", path = path.display())]
-    Corrupt {
-        /// Path of the file.
-        path: PathBuf,
-        /// SQLite's message.
-        reason: String,
-    },
-    /// The file belongs to another program.
-    #[error("{path} is a database of another program; choose another data directory", path = path.display())]
-    Foreign {
-        /// Path of the file.
-        path: PathBuf,
-    },
-    /// A newer version of Tidegate wrote the file.
-    #[error("{path} was written by a newer version of Tidegate (schema {found}, this one knows {known}); start that version", path = path.display())]
-    Newer {
-        /// Path of the file.
-        path: PathBuf,
-        /// Schema version of the file.
-        found: i64,
-        /// Newest schema version that this program knows.
-        known: i64,
-    },
-    /// A migration failed. The schema is unchanged by it.
-    #[error("{path} can't be brought to this version: {source}", path = path.display())]
-    Migration {
-        /// Path of the file.
-        path: PathBuf,
-        /// The cause.
-        source: Box<MigrateError>,
-    },
-    /// Any other failure to open.
-    #[error("{path} can't be opened: {source}", path = path.display())]
-    Database {
-        /// Path of the file.
-        path: PathBuf,
-        /// The cause.
-        source: sqlx::Error,
-    },
-    /// A PostgreSQL server can't be used.
-    #[error("database {0}")]
-    Server(#[from] ServerError),
-}
 
 impl Store {
     /// Opens the SQLite database at `path`, creates it if it does not exist, and migrates it to the
@@ -188,40 +132,6 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         })
 }
 
-/// Creates the directory and takes its lock. So processes that start together migrate one after the
-/// other.
-pub(super) async fn lock_directory(directory: PathBuf) -> std::io::Result<std::fs::File> {
-    let wait = move || {
-        // The files contain tenants' data: no other account of the machine may read them.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        if std::fs::metadata(&directory)?.permissions().mode() & OTHERS != 0 {
-            let directory = directory.display();
-            tracing::warn!(
-                "others on this machine may look into {directory}, which was not made here: its files are closed to them, \
-                 their names are not; `chmod 700` ends that"
-            );
-        }
-        let mut options = std::fs::File::options();
-        let lock = options.create(true).truncate(false).write(true).mode(PRIVATE).open(directory.join(".lock"))?;
-        if lock.try_lock().is_err() {
-            tracing::info!("waiting for another process that is opening {}", directory.display());
-            lock.lock()?;
-        }
-        Ok(lock)
-    };
-    tokio::task::spawn_blocking(wait).await.map_err(std::io::Error::other)?
-}
-
-/// Creates an empty file that only this account can access, if there is none. SQLite would create
-/// it with the umask. It gives its additional files the mode of this file.
-pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
-    let made = std::fs::File::options().write(true).create_new(true).mode(PRIVATE).open(path);
-    match made {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Inspects the file without changing it: whether it is intact, belongs to Tidegate, and is not of
 /// a newer version.
 pub(super) async fn inspect(path: &Path) -> Result<(), OpenError> {
@@ -259,10 +169,6 @@ pub(super) async fn inspect(path: &Path) -> Result<(), OpenError> {
     connection.close().await.map_err(failed)
 }
 
-fn newest(migrations: &Migrator) -> i64 {
-    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
-}
-
 /// Sets the `application_id` of a new file before its first table is created.
 async fn claim(writer: &sqlx::SqlitePool, path: &Path) -> Result<(), OpenError> {
     let statement = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
@@ -274,11 +180,6 @@ async fn migrate(writer: &sqlx::SqlitePool, path: &Path) -> Result<(), OpenError
         .run(writer)
         .await
         .map_err(|source| OpenError::Migration { path: path.to_owned(), source: Box::new(source) })
-}
-
-/// The newest schema version that this program knows. It is the same for both databases.
-pub(super) fn schema() -> i64 {
-    newest(&MIGRATIONS)
 }
 
 /// Creates all tables in a new file and sets its `application_id`.

@@ -6,8 +6,9 @@ use tidegate_model::cache_keys;
 use tidegate_model::tenant::TenantId;
 use uuid::Uuid;
 
+use super::origins::Origins;
 use super::sql::accounts::{PASSWORD, PREFERENCES, PUT_PREFERENCES};
-use super::{Origins, Store, StoreError};
+use super::{Store, StoreError};
 
 /// Preferences of a user who has not set any.
 const NONE: &str = "{}";

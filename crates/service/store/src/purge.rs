@@ -1,13 +1,14 @@
-//! Invalidation without a write: requested by an operator, for every node.
+//! Sets of cache entries to drop, and their rows in the invalidation table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidegate_base::clock;
+use tidegate_base::Seldom;
 use tidegate_cache::{Key, KeyError, Pattern, PatternError, Tag, TieredCache, Touched};
 
-use super::db::{Db, Write};
-use super::sql::invalidations::{INSERT, NOTIFY};
-use super::{Store, StoreError, notice};
+/// Limits the log lines about invalidations that the shared cache still has to receive to one in
+/// ten seconds. During an outage, each write adds such an invalidation.
+pub(super) static OWED: Seldom = Seldom::new(Duration::from_secs(10));
 
 /// Selects the entries to drop from the caches of all nodes.
 #[derive(Debug, Clone)]
@@ -82,7 +83,7 @@ impl Purge {
         let removed = done.unwrap_or_else(|owed| {
             // Not lost: this process keeps it and sends it later. Until then it reads nothing from
             // the shared cache.
-            if let Some(unlogged) = super::OWED.count() {
+            if let Some(unlogged) = OWED.count() {
                 tracing::warn!(error = %owed, unlogged, "a purge waits until the shared cache can be told");
             }
             owed.removed
@@ -90,7 +91,8 @@ impl Purge {
         is_counted.then_some(removed)
     }
 
-    fn rows(&self) -> Vec<Invalidation<'_>> {
+    /// Returns the rows that describe it.
+    pub(super) fn rows(&self) -> Vec<Invalidation<'_>> {
         let row = |kind, name, class| Invalidation { kind, name, class };
         match self {
             Self::Keys(keys) => keys.iter().map(|key| row("key", key.as_str(), None)).collect(),
@@ -99,55 +101,5 @@ impl Purge {
             Self::Class(class) => vec![row("class", class, None)],
             Self::All => vec![row("all", "", None)],
         }
-    }
-}
-
-impl Store {
-    /// Drops the entries from this node's cache at once, and from every other node's before its
-    /// next read.
-    ///
-    /// Returns how many entries were dropped here. `None` if a generation was moved and nothing was
-    /// counted.
-    ///
-    /// # Errors
-    ///
-    /// Any [`StoreError`] if the other nodes can't be notified. The cache of this node is purged
-    /// all the same.
-    pub async fn purge(&self, purge: &Purge) -> Result<Option<usize>, StoreError> {
-        self.db.changed_everything();
-        let removed = purge.apply(&self.cache).await;
-        self.db
-            .insist(|| async {
-                let mut write = self.db.begin().await?;
-                self.tell(&mut write, purge.rows(), self.origins.own()).await?;
-                write.commit().await
-            })
-            .await?;
-        Ok(removed)
-    }
-
-    /// Publishes invalidations to other processes in the given transaction. `origin` is the process
-    /// that has already applied them.
-    pub(super) async fn tell<'a>(
-        &self,
-        write: &mut Write,
-        invalidations: impl IntoIterator<Item = Invalidation<'a>>,
-        origin: i64,
-    ) -> Result<(), StoreError> {
-        let invalidations: Vec<_> = invalidations.into_iter().collect();
-        // PostgreSQL notifies the other processes itself. The table is for the shared cache, which
-        // may need the invalidations again.
-        let is_kept = matches!(self.db, Db::Sqlite { .. }) || self.cache.owed().is_some();
-        for invalidation in invalidations.iter().filter(|_| is_kept) {
-            let Invalidation { kind, name, class } = *invalidation;
-            let values = [origin.into(), kind.into(), name.into(), class.into(), clock::now().into()];
-            write.run(&INSERT, &values).await?;
-        }
-        if matches!(self.db, Db::Postgres(_)) {
-            for notice in notice::of(origin, &invalidations) {
-                write.one(&NOTIFY, &[notice::channel(&self.installation).into(), notice.into()]).await?;
-            }
-        }
-        Ok(())
     }
 }

@@ -4,6 +4,8 @@
 //! connection of a node takes a shared advisory lock, named after the schema. Both are released
 //! when the process ends, however it ends.
 
+mod connection;
+
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,8 +15,12 @@ use sqlx::{ConnectOptions, PgConnection};
 use tidegate_settings::DatabaseSettings;
 
 use super::dump::TargetError;
+use super::error::StoreError;
 use super::open::{OpenError, PRIVATE, lock_directory};
-use super::{StoreError, sql::running};
+use super::sql::running;
+use super::value::Row;
+
+pub(super) use connection::join;
 
 /// Keeps a restore out of the tables until it is dropped.
 #[derive(Debug)]
@@ -61,19 +67,10 @@ pub(super) async fn alone_in(directory: &Path) -> Result<Alone, TargetError> {
 pub(super) async fn alone_on(settings: &DatabaseSettings) -> Result<Alone, TargetError> {
     let mut connection = settings.url.options().connect().await.map_err(StoreError::from)?;
     let alone = running::ALONE.with_on_postgres(&[]).fetch_one(&mut connection).await.map_err(StoreError::from)?;
-    if super::value::Row::from(alone).int("taken")? == 1 {
+    if Row::from(alone).int("taken")? == 1 {
         return Ok(Alone::Server { _connection: Box::new(connection) });
     }
     Err(TargetError::InUse { place: settings.url.to_string() })
-}
-
-/// Registers a connection of a node. Fails while a restore writes.
-pub(super) async fn join(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let joined = running::JOIN.with_on_postgres(&[]).fetch_one(connection).await?;
-    match super::value::Row::from(joined).int("taken") {
-        Ok(1) => Ok(()),
-        _ => Err(sqlx::Error::Configuration("a restore writes this database; start when it is done".into())),
-    }
 }
 
 fn file(directory: &Path) -> io::Result<File> {

@@ -1,11 +1,7 @@
 //! Reads many pages of one state of the tables.
 
-use tidegate_model::tenant::TenantId;
-
 use super::db::Write;
-use super::schedules::{Cursor, Page, page_of, page_values};
 use super::sql::Sql;
-use super::sql::schedules::PAGE;
 use super::value::{Row, Value};
 use super::{Store, StoreError};
 
@@ -44,28 +40,12 @@ impl Snapshot {
         self.read.all(sql, values).await
     }
 
-    /// Like [`Store::schedules`].
+    /// Returns the row that a statement finds.
     ///
     /// # Errors
     ///
-    /// Fails if the database can't be read.
-    pub async fn schedules(
-        &mut self,
-        tenant: &TenantId,
-        limit: usize,
-        after: Option<Cursor>,
-    ) -> Result<Page, StoreError> {
-        page_of(&self.all(&PAGE, &page_values(tenant, limit, after)).await?, limit)
-    }
-
-    /// Returns how many schedules the tenant has.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the database can't be read.
-    pub async fn count_schedules(&mut self, tenant: &TenantId) -> Result<u64, StoreError> {
-        let row = self.read.one(&super::sql::schedules::COUNT, &[tenant.as_str().into()]).await?;
-        let rows = row.map_or(Ok(0), |row| row.int("rows"))?;
-        Ok(u64::try_from(rows).unwrap_or(0))
+    /// Fails if it can't be read. The snapshot is then unusable.
+    pub(super) async fn one(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
+        self.read.one(sql, values).await
     }
 }

@@ -9,7 +9,7 @@ use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
 use tidegate_base::clock;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::error::StoreError;
 
 /// A parameter of a statement. `None` is NULL.
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 //! The log, and the other subscribers to the events of the process.
 
+mod boxed;
+
 use std::io::IsTerminal;
 
 use tidegate_settings::{LogFormat, Settings};
@@ -15,10 +17,7 @@ use super::line_fields::LineFields;
 use super::log_filter;
 use super::statements::{self, STATEMENT_TARGET, Statements};
 use crate::otlp;
-
-/// A listener with a separate filter: without one, a layer would be called for all events that any
-/// other layer needs.
-pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+pub(crate) use boxed::BoxedLayer;
 
 /// Starts the log and the other listeners, including the recorder for the facade `metrics`.
 ///

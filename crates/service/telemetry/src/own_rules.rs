@@ -13,7 +13,7 @@ use tidegate_perfmon::Observation;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Sample, Telemetry};
+use super::exposition::Sample;
 use series::AllSeries;
 
 /// Interval of the readings.
@@ -43,20 +43,18 @@ impl OwnRules {
         Self { rules: rules.to_vec(), state: Mutex::new(state) }
     }
 
-    /// Reads the metrics periodically until `shutdown`. Does nothing if there are no rules.
-    pub(super) fn start(self: Arc<Self>, telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
-        if self.rules.is_empty() {
-            return;
+    /// Whether there are no rules.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Reads the text of `/metrics` periodically until `shutdown`.
+    pub(super) async fn run(self: Arc<Self>, text: impl AsyncFn() -> String, shutdown: CancellationToken) {
+        let mut beat = interval_at(Instant::now() + PERIOD, PERIOD);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while shutdown.run_until_cancelled(beat.tick()).await.is_some() {
+            self.take(&text().await, Instant::now());
         }
-        let observed = Arc::clone(&self);
-        telemetry.alerts().watch(move || observed.observations(Instant::now()));
-        tokio::spawn(async move {
-            let mut beat = interval_at(Instant::now() + PERIOD, PERIOD);
-            beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while shutdown.run_until_cancelled(beat.tick()).await.is_some() {
-                self.take(&telemetry.exposition().await, Instant::now());
-            }
-        });
     }
 
     /// Processes the text of `/metrics`.

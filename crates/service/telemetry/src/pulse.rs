@@ -3,6 +3,8 @@
 //! Queries to the broker run separately, and the last known answer is judged: a broker that hangs
 //! does not delay the health report.
 
+mod asked;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -16,7 +18,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::board::taken;
+use super::reading::is_so;
 use super::{Beat, Named, Telemetry};
+
+pub(super) use asked::Asked;
 
 const BEAT: Duration = Duration::from_secs(1);
 /// A job store that doesn't answer within this time counts as unreachable.
@@ -24,15 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Readings that are unknown if the requests can't be judged.
 const REQUESTS: &[Named] = &[Named::critical("error_rate"), Named::critical("aborted"), Named::critical("p99")];
-
-/// The last answer of the job store.
-#[derive(Debug, Clone)]
-pub(super) struct Asked {
-    /// Time on the registry's clock.
-    at: Duration,
-    /// Queues without a live worker. `None` if there was no answer.
-    unserved: Option<Vec<&'static str>>,
-}
 
 pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
     let (asking, until) = (Arc::clone(&telemetry), shutdown.clone());
@@ -131,11 +127,6 @@ impl Telemetry {
         let is_served = |queue: &str| workers.iter().any(|worker| queues::is_served_by(queue, worker, now));
         Ok(QUEUES.iter().copied().filter(|queue| !is_served(queue)).collect())
     }
-}
-
-/// Makes a reading of a yes-or-no question. The threshold between the two is one half.
-pub(super) fn is_so(name: &'static str, answer: bool) -> Reading {
-    Reading::new(name, if answer { 1.0 } else { 0.0 }, 0.5)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod figures;
 mod limits;
 mod rates;
 mod runs;
+mod samples;
 mod stopwatch;
 mod stream;
 

@@ -1,6 +1,7 @@
 //! Statistics of statements from sqlx's events: which run, how long they take, and which one
 //! request repeats.
 
+mod database;
 mod event;
 mod figures;
 mod layer;
@@ -17,8 +18,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tidegate_base::Times;
 use tidegate_base::clock;
 use tidegate_perfmon::{By, Fingerprint, OperationHandle, Queries, QueryConfig, QueryStats, Registry, Repeated, Seen};
-use tidegate_queue::SqliteOptions;
 
+use self::database::Database;
+pub(super) use self::event::STATEMENT_TARGET;
 pub(crate) use self::event::Statement;
 use self::figures::Figures;
 pub(super) use self::layer::layer;
@@ -27,9 +29,6 @@ pub use self::request::set_request_trace;
 use self::section::SlowQueriesSection;
 use self::slow_log::{Line, SlowLog};
 use super::{Board, Named, Operations};
-
-/// Target of sqlx's events about statements.
-pub(super) const STATEMENT_TARGET: &str = "sqlx::query";
 
 /// The statistics of this process: several nodes in it share a subscriber, and so these.
 static OF_PROCESS: OnceLock<Arc<Statements>> = OnceLock::new();
@@ -46,30 +45,6 @@ pub(super) struct Statements {
     repeated: AtomicU64,
     /// Shapes of the job store. An operator can't change them, so there is no advice about them.
     of_job_store: Mutex<BTreeSet<Fingerprint>>,
-}
-
-/// The owner of the tables of a statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Database {
-    App,
-    Queue,
-}
-
-impl Database {
-    const ALL: [Self; 2] = [Self::App, Self::Queue];
-
-    /// sqlx does not report the database, but it reports on the thread of the connection.
-    fn of_this_thread() -> Self {
-        let is_queue = std::thread::current().name().is_some_and(|name| name.starts_with(SqliteOptions::THREADS));
-        if is_queue { Self::Queue } else { Self::App }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::App => "app",
-            Self::Queue => "queue",
-        }
-    }
 }
 
 impl Statements {
@@ -144,6 +119,11 @@ impl Statements {
         self.repeated.fetch_add(repeated, Ordering::Relaxed);
     }
 
+    fn figures(&self) -> Figures {
+        let times = Database::ALL.map(|database| (database.name(), self.times[database as usize].totals()));
+        Figures { times, repeated: self.repeated.load(Ordering::Relaxed) }
+    }
+
     /// Logs the slow statements that were not logged yet.
     pub(super) fn log_slow(&self) {
         self.slow_log.write();
@@ -155,6 +135,6 @@ pub(super) fn hang_up(statements: &Arc<Statements>, board: &Board, min_samples: 
     board.section(Arc::new(SlowQueriesSection(statements.queries.clone())));
     let (judged, counted, logged) = (statements.queries.clone(), Arc::clone(statements), Arc::clone(statements));
     board.readings([Named::warning("slow_statements")], move || judged.readings(min_samples));
-    board.figures(move || Box::new(Figures::of(&counted)));
+    board.figures(move || Box::new(counted.figures()));
     board.every_second(move |_| logged.log_slow());
 }

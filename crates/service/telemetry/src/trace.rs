@@ -1,17 +1,17 @@
 //! The trace of a request or a job: read from the caller, and passed on to everything it causes.
 
+mod context;
+mod target;
+
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::Context;
 use tracing::Span;
 
 use crate::otlp;
-
-/// Target of the span of each request. Listeners select it by this name. The log includes it at
-/// level `debug`.
-pub const REQUEST_TARGET: &str = "tidegate::request";
-/// Target of the span of each run of a job.
-pub const JOB_TARGET: &str = "tidegate::job";
+pub use context::below;
+use context::unrecorded;
+pub use target::{JOB_TARGET, REQUEST_TARGET};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -63,21 +63,6 @@ pub fn job_span(context: &Context) -> Span {
         otlp::name_job(&span, context.queue());
     }
     span
-}
-
-/// Returns a context below that trace for a request of the node, whose span is not recorded.
-/// Without a trace, the root of a new one.
-pub fn below(trace: Option<u128>) -> TraceContext {
-    let place = trace.and_then(|trace| TraceContext::new(trace, rand::random(), false));
-    place.unwrap_or_else(unrecorded)
-}
-
-fn unrecorded() -> TraceContext {
-    loop {
-        if let Some(context) = TraceContext::new(rand::random(), rand::random(), false) {
-            return context;
-        }
-    }
 }
 
 #[cfg(test)]

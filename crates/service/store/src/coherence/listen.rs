@@ -15,59 +15,24 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::postgres::{PgListener, PgNotification};
 use sqlx::{Error, Executor};
+use tidegate_settings::DatabaseUrl;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::super::db::{connect_apart, is_follower, is_lost};
+use super::super::db::{connect_apart, is_follower};
 use super::super::notice::{self, Notice};
 use super::super::purge::Invalidation;
 use super::super::sql::invalidations::BEHIND;
-use super::super::{DatabaseUrl, Store, StoreError};
-use super::{Hearers, WatchEnded, Written};
+use super::super::store::Store;
+use super::hearers::Hearers;
+use super::lost::{Lost, SILENCE, WatchEnded};
+use super::written::Written;
 
 /// Interval of checks whether the server still answers.
 const PULSE: Duration = Duration::from_secs(1);
-/// Timeout of that check.
-const SILENCE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Reason why this process receives no notifications.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Lost {
-    /// The connection broke.
-    #[error("{0}")]
-    Database(#[from] Error),
-    /// The invalidations that the shared cache still has to receive can't be read.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// The connection is open but delivers nothing.
-    #[error("it was silent for {} s", SILENCE.as_secs())]
-    Silent,
-    /// The server answers statements, but notifications do not arrive.
-    #[error(
-        "its notifications don't come through: behind a pooler that lends connections by transaction, LISTEN does nothing; \
-         give the server's own address"
-    )]
-    Deaf,
-    /// The server has become a replica.
-    #[error("it has become a follower of another server")]
-    Follower,
-}
-
-impl Lost {
-    /// Whether the server may become usable without a change of settings.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Database(error) => is_lost(error),
-            Self::Store(error) => error.is_transient(),
-            Self::Silent | Self::Follower => true,
-            Self::Deaf => false,
-        }
-    }
-}
 
 /// Whether this process receives notifications. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -271,136 +236,4 @@ async fn is_follower_now(listener: &mut PgListener) -> Result<bool, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tidegate_cache::TieredCache;
-    use tidegate_model::cache_keys;
-    use tidegate_model::tenant::ApiKey;
-    use tidegate_testkit::{PostgresServer, Relay, poll_until};
-
-    use super::*;
-    use crate::Purge;
-    use crate::ground::{LONG, Place, Process, acme, settings, tenant};
-
-    async fn on(url: &str) -> Process {
-        Process::at(&Place::Server(Box::new(settings(url)))).await
-    }
-
-    async fn until_current(process: &Process, is_current: bool) {
-        let reached = async || (process.coherence.is_current() == is_current).then_some(());
-        poll_until(LONG, reached).await.unwrap();
-    }
-
-    async fn change(by: &Process) {
-        let changed = by.store.change_plan(&acme(), |plan| Ok::<_, StoreError>(*plan)).await;
-        assert!(changed.unwrap().is_some());
-    }
-
-    /// Two processes, the second behind a relay.
-    async fn two() -> (PostgresServer, Relay, Process, Process) {
-        let server = PostgresServer::start_tcp(&[]).await;
-        let relay = Relay::start(server.port()).await;
-        let one = on(&server.url()).await;
-        one.store.create_tenant(&tenant(&acme()), &ApiKey::generate()).await.unwrap();
-        let url = server.url().replace(&server.port().to_string(), &relay.port().to_string());
-        let other = on(&url).await;
-        (server, relay, one, other)
-    }
-
-    #[tokio::test]
-    async fn what_another_process_commits_is_heard_and_nothing_else() {
-        let (_server, _relay, one, other) = two().await;
-        for _ in 0..20 {
-            other.remember().await;
-            change(&one).await;
-            poll_until(LONG, async || (!other.knows_tenant()).then_some(())).await.unwrap();
-            assert!(other.knows_list(), "what was not touched stays");
-        }
-        assert!(other.coherence.is_watching());
-        other.coherence.catch_up().await.unwrap();
-        assert!(other.knows_list());
-
-        let pattern = "schedules:acme:*".parse().unwrap();
-        other.remember().await;
-        one.store.purge(&Purge::Pattern(pattern, None)).await.unwrap();
-        poll_until(LONG, async || (!other.knows_list()).then_some(())).await.unwrap();
-        assert!(other.knows_tenant());
-        // A process does not apply its own purge twice: values cached after it stay.
-        other.store.purge(&Purge::All).await.unwrap();
-        other.remember().await;
-        one.store.purge(&Purge::Tags(vec![cache_keys::schedules_of(&acme())])).await.unwrap();
-        poll_until(LONG, async || (!other.knows_list()).then_some(())).await.unwrap();
-        assert!(other.knows_tenant());
-    }
-
-    #[tokio::test]
-    async fn a_lost_listener_serves_nothing_stale_and_is_built_anew() {
-        let (server, relay, one, other) = two().await;
-        other.remember().await;
-        // No server listens on that port.
-        let nowhere = tidegate_testkit::free_port();
-        for lose in [Relay::reset, Relay::stop_replies] {
-            relay.turn_to(nowhere);
-            lose(&relay);
-            until_current(&other, false).await;
-            for _ in 0..3 {
-                // Filled with values from before the commit, whose notification does not arrive.
-                other.remember().await;
-                change(&one).await;
-                other.coherence.catch_up().await.unwrap();
-                assert!(!other.knows_tenant() && !other.knows_list());
-            }
-            other.remember().await;
-            change(&one).await;
-            relay.turn_to(server.port());
-            relay.go_on();
-            until_current(&other, true).await;
-            assert!(!other.knows_tenant(), "what was missed is in no cache");
-            other.remember().await;
-            other.coherence.catch_up().await.unwrap();
-            assert!(other.knows_tenant(), "the cache is believed again");
-            change(&one).await;
-            poll_until(LONG, async || (!other.knows_tenant()).then_some(())).await.unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn a_commit_is_heard_promptly() {
-        let (_server, _relay, one, other) = two().await;
-        let mut waits = Vec::new();
-        for _ in 0..200 {
-            other.remember().await;
-            change(&one).await;
-            let since = tokio::time::Instant::now();
-            let heard = async {
-                while other.knows_tenant() {
-                    tokio::task::yield_now().await;
-                }
-            };
-            timeout(LONG, heard).await.unwrap();
-            waits.push(since.elapsed());
-        }
-        waits.sort_unstable();
-        let (median, p99) = (waits[100], waits[198]);
-        eprintln!("behind the commit: median {median:?}, P99 {p99:?}, longest {:?}", waits[199]);
-        // The limit is the cost of a broken link. A busy machine takes only a part of it.
-        assert!(p99 < SILENCE, "{p99:?}");
-    }
-
-    #[tokio::test]
-    async fn many_callers_share_the_clearing_and_whoever_asks_after_the_end_is_told() {
-        let server = PostgresServer::start(&[]).await;
-        let shutdown = CancellationToken::new();
-        let cache = TieredCache::builder().build();
-        let opened = Store::connect(&settings(&server.url()), |_| cache, shutdown.clone()).await;
-        let (_store, coherence) = opened.unwrap();
-        let super::super::Means::Listening(listening) = &coherence.0 else { panic!("it is PostgreSQL") };
-        listening.0.is_current.store(false, Ordering::SeqCst);
-        let answers = futures_util::future::join_all((0..1000).map(|_| coherence.catch_up())).await;
-        assert!(answers.iter().all(Result::is_ok));
-        assert_eq!(*listening.0.cleared.lock().await, 1000);
-        shutdown.cancel();
-        coherence.ended().await;
-        assert_eq!(coherence.catch_up().await, Err(WatchEnded));
-        assert!(!coherence.is_watching() && !coherence.is_current());
-    }
-}
+mod tests;

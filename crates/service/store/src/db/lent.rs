@@ -15,11 +15,10 @@ use sqlx::{Error, Executor, Postgres};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::super::StoreError;
+use super::super::error::{StoreError, is_lost};
 use super::super::sql::Sql;
 use super::super::value::Value;
-use super::replicas::Replica;
-use super::server::is_lost;
+use super::replicas::ReplicaHealth;
 
 /// Timeout for the return of a connection to the pool.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -33,7 +32,7 @@ pub(crate) struct Lent {
     patience: Duration,
     state: State,
     /// The replica that is notified of failures. `None` for a connection to the primary.
-    replica: Option<Arc<Replica>>,
+    replica: Option<Arc<ReplicaHealth>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +52,11 @@ impl Lent {
         Self { connection: Some(connection), patience, state: State::Idle, replica: None }
     }
 
-    pub(super) fn of_replica(connection: PoolConnection<Postgres>, patience: Duration, replica: Arc<Replica>) -> Self {
+    pub(super) fn of_replica(
+        connection: PoolConnection<Postgres>,
+        patience: Duration,
+        replica: Arc<ReplicaHealth>,
+    ) -> Self {
         let mut lent = Self::new(connection, patience);
         lent.replica = Some(replica);
         lent

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use sqlx::Error;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
-use tidegate_settings::DatabaseSettings;
+use tidegate_settings::{DatabaseSettings, DatabaseUrl};
 use tokio::time::timeout;
 
 use super::super::pool::{Connections, WatchedPool};
-use super::super::running;
+use super::super::running::join;
+use super::follower::is_follower;
+use super::lent::Lent;
 use super::losses::Losses;
 use super::replicas::Replicas;
-use super::{DatabaseUrl, Lent};
 
 /// How long closing waits for a server that hangs.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -115,32 +116,5 @@ async fn greet(connection: &mut PgConnection) -> Result<(), Error> {
     if is_follower(connection).await? {
         return Err(Error::Configuration("this server follows another and can't be written".into()));
     }
-    running::join(connection).await
-}
-
-pub(crate) async fn is_follower(connection: &mut PgConnection) -> Result<bool, Error> {
-    sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await
-}
-
-/// Whether the server is unreachable, shutting down, starting up, or not the primary. The same
-/// statement may succeed in a moment.
-pub(crate) fn is_lost(error: &Error) -> bool {
-    match error {
-        Error::Io(_) | Error::PoolTimedOut => true,
-        Error::Database(error) => error.code().is_some_and(|code| {
-            // Class 08 is a connection error. Class 40 is a rollback because of another
-            // transaction.
-            code.len() == 5 && (code.starts_with("08") || code.starts_with("40") || AWAY.contains(&&*code))
-        }),
-        _ => false,
-    }
-}
-
-/// Read-only (a primary that has become a replica); too many connections; shutdown, crash,
-/// start-up.
-const AWAY: [&str; 5] = ["25006", "53300", "57P01", "57P02", "57P03"];
-
-/// Whether waiting may help: the disk or memory is full, or another transaction holds a lock.
-pub(crate) fn is_busy(code: &str) -> bool {
-    matches!(code, "53000" | "53100" | "53200" | "55P03" | "57014")
+    join(connection).await
 }

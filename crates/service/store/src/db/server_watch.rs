@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Server;
 use super::replicas::without_head;
-use crate::StoreError;
+use super::server::Server;
+use crate::error::StoreError;
 use crate::sql::server::USE;
 use crate::value::Row;
 

@@ -8,54 +8,15 @@ use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
 use tidegate_base::clock;
 use tidegate_settings::{DatabaseSettings, Settings};
 
+use super::error::TargetError;
 use super::tables::{Column, TABLES, Table};
 use super::{Cells, MANY, OwnedValue, PAGES, cells_of, names, page_values, placeholders, value};
 use crate::StoreError;
-use crate::open::{self, OpenError};
+use crate::open;
 use crate::running::{self, Alone};
 use crate::sql::Sql;
 use crate::sql::restored::{CLEAR_TOLD, CLOSE_IMPORTS, CLOSE_RUNS, IDENTIFY, RENEW_PLANS, SKIP_NUMBERS};
 use crate::value::{Row, Value};
-
-/// The tables can't be restored into.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TargetError {
-    /// A process uses them.
-    #[error("a running tidegate uses {place}: stop every tidegate-api and tidegate-worker on it first")]
-    InUse {
-        /// The directory, or the database without its login.
-        place: String,
-    },
-    /// They contain data.
-    #[error("{place} holds data (table {table}); with --replace it is replaced")]
-    NotEmpty {
-        /// The file, or the database without its login.
-        place: String,
-        /// The first table that has rows.
-        table: &'static str,
-    },
-    /// They can't be opened or migrated to this version.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A statement failed. Nothing was changed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A file can't be created or moved.
-    #[error("{path}: {source}", path = path.display())]
-    File {
-        /// Path of the file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// A row of the backup does not fit its table.
-    #[error("a row of table {table} does not fit it")]
-    Misfit {
-        /// Name of the table.
-        table: &'static str,
-    },
-}
 
 /// Tables that are being written. Dropping it before [`commit`](Self::commit) changes nothing.
 pub struct Target {

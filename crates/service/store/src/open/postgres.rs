@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 use tidegate_base::Seldom;
@@ -14,93 +13,19 @@ use tidegate_settings::DatabaseSettings;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::super::coherence::Lost;
-use super::super::db::{Db, Server, is_follower, is_lost};
-use super::super::migrations::POSTGRES as MIGRATIONS;
+use super::super::coherence::Coherence;
+use super::super::db::{Db, Server, is_follower};
+use super::super::migrations::{POSTGRES as MIGRATIONS, newest};
 use super::super::news::News;
+use super::super::origins::Origins;
 use super::super::sql::tenants::INSTALLATION;
-use super::super::{Coherence, Origins, Store, StoreError, prune, running};
-use super::{OpenError, newest};
+use super::super::store::Store;
+use super::super::{prune, running};
+use super::error::{OpenError, ServerError, ServerFault};
 
 /// Advisory lock of the database that a process holds while it inspects and migrates the schema:
 /// "TIDE" in ASCII.
 const LOCK: i64 = 0x5449_4445;
-
-/// A PostgreSQL server can't be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{place}: {reason}")]
-pub struct ServerError {
-    /// Address and database, without login.
-    pub place: String,
-    /// The cause.
-    #[source]
-    pub reason: ServerFault,
-}
-
-/// Reason why a PostgreSQL server can't be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerFault {
-    /// It can't be reached, refuses the login, or a statement failed.
-    #[error("{0}")]
-    Database(#[from] sqlx::Error),
-    /// Like [`Database`](Self::Database), reported by the store.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// The server is a replica of another one.
-    #[error("this server follows another and can't be written")]
-    Follower,
-    /// No schema exists for the tables.
-    #[error("there is no schema for the tables; make that of `search_path`")]
-    NoSchema,
-    /// The schema contains tables of another program.
-    #[error(
-        "schema `{schema}` holds tables of another program; give another database, or a schema by `?options[search_path]=…`"
-    )]
-    Foreign {
-        /// Name of the schema.
-        schema: String,
-    },
-    /// A newer version of Tidegate migrated the schema.
-    #[error(
-        "it was written by a newer version of Tidegate (schema {found}, this one knows {known}); start that version"
-    )]
-    Newer {
-        /// Schema version that was found.
-        found: i64,
-        /// Newest schema version that this program knows.
-        known: i64,
-    },
-    /// A migration failed. The schema is unchanged by it.
-    #[error("it can't be brought to this version: {0}")]
-    Migration(#[from] MigrateError),
-    /// Listening for the commits of other processes failed.
-    #[error("it tells of no changes: {0}")]
-    Deaf(#[from] Lost),
-}
-
-impl ServerFault {
-    /// Whether the server may become usable without a change of settings.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Database(error) => is_lost(error),
-            Self::Store(error) => error.is_transient(),
-            // A failover is in progress, or the name still resolves to the former primary.
-            Self::Follower => true,
-            Self::Deaf(lost) => lost.is_transient(),
-            _ => false,
-        }
-    }
-
-    /// Whether the server refuses the login.
-    pub fn refuses_login(&self) -> bool {
-        /// SQLSTATE class of invalid authorization.
-        const AUTHORIZATION: &str = "28";
-        let (Self::Database(error) | Self::Store(StoreError::Database(error))) = self else { return false };
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        code.is_some_and(|code| code.starts_with(AUTHORIZATION))
-    }
-}
 
 impl Store {
     /// Opens the tables on the server and migrates them to the schema of this version. If the
@@ -295,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_newest_schema_has_one_number_on_both_databases() {
-        assert_eq!(newest(&MIGRATIONS), newest(&super::super::MIGRATIONS));
+        assert_eq!(newest(&MIGRATIONS), newest(&crate::migrations::SQLITE));
     }
 
     #[tokio::test]

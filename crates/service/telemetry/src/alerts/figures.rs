@@ -7,8 +7,9 @@ use std::time::Duration;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
-use tidegate_perfmon::{Health, Severity};
+use tidegate_perfmon::{Health, OutboxCounts, Severity};
 
+use super::desk::AlertDesk;
 use crate::exposition::Family;
 
 const STATES: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Unhealthy, Health::Unknown];
@@ -17,13 +18,39 @@ const STATES: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Unhealth
 #[derive(Debug)]
 pub(crate) struct AlertFigures {
     /// Current health. `Unknown` if there is no report.
-    pub(super) health: (Health, Option<u8>),
+    health: (Health, Option<u8>),
     /// Age of the last report.
-    pub(super) age: Duration,
+    age: Duration,
     /// Number of firing alerts of each rule.
-    pub(super) firing: BTreeMap<(String, Severity), u64>,
+    firing: BTreeMap<(String, Severity), u64>,
     /// Number of deliveries by channel and outcome.
-    pub(super) deliveries: Vec<(&'static str, &'static str, u64)>,
+    deliveries: Vec<(&'static str, &'static str, u64)>,
+}
+
+impl AlertDesk {
+    pub(crate) fn figures(&self) -> AlertFigures {
+        let state = self.state();
+        let rules = state.alerts.rules().iter();
+        let mut firing: BTreeMap<_, _> = rules.map(|rule| ((rule.id.to_string(), rule.severity), 0)).collect();
+        for alert in state.alerts.firing() {
+            *firing.entry((alert.rule.clone(), alert.severity)).or_default() += 1;
+        }
+        let (health, age) = (self.latest.told(), self.latest.age());
+        AlertFigures { health, age, firing, deliveries: self.deliveries(state.logged) }
+    }
+
+    /// Returns the numbers of deliveries by channel and outcome.
+    pub(in crate::alerts) fn deliveries(&self, logged: u64) -> Vec<(&'static str, &'static str, u64)> {
+        let mut all = vec![("log", "delivered", logged)];
+        let (delivered, dropped) = self.stream.counts();
+        all.extend([("stream", "delivered", delivered), ("stream", "dropped", dropped)]);
+        for receiver in self.receivers() {
+            let (way, OutboxCounts { delivered, failed, given_up, dropped, .. }) = (receiver.way(), receiver.counts());
+            let outcomes = [("delivered", delivered), ("failed", failed), ("given_up", given_up), ("dropped", dropped)];
+            all.extend(outcomes.map(|(outcome, count)| (way, outcome, count)));
+        }
+        all
+    }
 }
 
 impl Collector for AlertFigures {

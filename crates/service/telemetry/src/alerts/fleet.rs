@@ -11,23 +11,18 @@ mod lease;
 mod merge;
 mod own;
 mod sightings;
-mod task;
+pub(super) mod task;
 mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidegate_outgoing::webhook::WebhookError;
-use tidegate_perfmon::{Registry, Silence};
-use tidegate_settings::Settings;
+use tidegate_perfmon::Silence;
 use tidegate_store::{Store, StoreError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-use super::AlertDesk;
-use super::receivers::{self, Receiver};
-use task::Task;
+use super::receivers::Receiver;
 use view::View;
 
 /// Timeout for releasing the lease when a process ends.
@@ -46,27 +41,21 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Shares the alerts of a desk until `shutdown`.
-    pub(super) fn start(
-        desk: &Arc<AlertDesk>,
-        settings: &Settings,
-        store: &Store,
-        registry: &Registry,
-        shutdown: CancellationToken,
-    ) -> Result<Arc<Self>, WebhookError> {
-        let wake = Arc::new(Notify::new());
-        let receivers = receivers::start(settings, store.installation(), registry, &wake, &shutdown)?;
-        let fleet = Arc::new(Self {
-            store: store.clone(),
+    /// `wake` wakes the task, which is also what the receivers do.
+    pub(super) fn new(store: Store, receivers: Vec<Arc<Receiver>>, wake: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self {
+            store,
             receivers,
             wake,
             view: Mutex::default(),
             silencing: tokio::sync::Mutex::default(),
             task: Mutex::default(),
-        });
-        let task = Task::new(Arc::clone(&fleet), Arc::clone(desk));
-        *fleet.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(task.run(shutdown)));
-        Ok(fleet)
+        })
+    }
+
+    /// Starts the task, whose end [`ended`](Self::ended) awaits.
+    pub(super) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(task));
     }
 
     pub(super) fn wake(&self) {
@@ -80,15 +69,6 @@ impl Fleet {
     /// The last state of the fleet that this process has read.
     pub(super) fn view(&self) -> MutexGuard<'_, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the silences of all processes and applies them to the desk. Removes the expired ones.
-    async fn adopt_silences(&self, desk: &AlertDesk) -> Result<(), StoreError> {
-        let _silencing = self.silencing.lock().await;
-        for over in desk.adopt_silences(self.store.alert_silences().await?) {
-            self.store.end_alert_silence(&over).await?;
-        }
-        Ok(())
     }
 
     /// Stores a silence for all processes. `apply` also applies it to the desk.

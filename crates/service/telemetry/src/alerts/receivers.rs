@@ -1,5 +1,7 @@
 //! The receivers of alerts. Each has a separate queue of notices and a separate task.
 
+mod channel;
+mod context;
 mod email;
 mod failure;
 mod pagerduty;
@@ -18,9 +20,9 @@ use tidegate_settings::{AlertSettings, Settings};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::notice::Notice;
+use channel::Channel;
+use context::Context;
 use email::Email;
-use failure::Failure;
 use pagerduty::PagerDuty;
 pub(super) use receiver::Receiver;
 use slack::Slack;
@@ -28,57 +30,6 @@ use webhook::Webhook;
 
 /// Timeout of one attempt, from the name resolution to the headers of the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The part of a message that is the same for every alert.
-#[derive(Debug, Clone)]
-pub(super) struct Context {
-    /// Id of the installation.
-    installation: Arc<str>,
-    /// URL of the dashboard.
-    dashboard: Option<Arc<str>>,
-}
-
-/// The channel of a receiver.
-#[derive(Debug)]
-enum Channel {
-    Webhook(Webhook),
-    Slack(Slack),
-    PagerDuty(PagerDuty),
-    Email(Email),
-}
-
-impl Channel {
-    /// Its name in metrics and the log.
-    const fn way(&self) -> &'static str {
-        match self {
-            Self::Webhook(_) => "webhook",
-            Self::Slack(_) => "slack",
-            Self::PagerDuty(_) => "pagerduty",
-            Self::Email(_) => "email",
-        }
-    }
-
-    /// Returns the setting that has its URL, the URL, and its sender. `None` for mail.
-    fn posts_to(&self) -> Option<(&'static str, Url, Sender)> {
-        match self {
-            Self::Webhook(Webhook { url, sender, .. }) => Some(("alerts.webhook", url.clone(), sender.clone())),
-            Self::Slack(Slack { url, sender }) => Some(("alerts.slack_url", url.clone(), sender.clone())),
-            Self::PagerDuty(PagerDuty { url, sender, .. }) => {
-                Some(("alerts.pagerduty_url", url.clone(), sender.clone()))
-            }
-            Self::Email(_) => None,
-        }
-    }
-
-    async fn send(&self, notice: &Notice, context: &Context) -> Result<(), Failure> {
-        match self {
-            Self::Webhook(webhook) => webhook.send(notice).await,
-            Self::Slack(slack) => slack.send(notice, context).await,
-            Self::PagerDuty(pagerduty) => pagerduty.send(notice, context).await,
-            Self::Email(email) => email.send(notice, context).await,
-        }
-    }
-}
 
 /// Starts the configured receivers. Each delivers until `shutdown`, and wakes `progress` after each
 /// notice.

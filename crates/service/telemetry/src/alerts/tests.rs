@@ -1,9 +1,19 @@
+//! Tests of the alerts of one process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate_base::clock::unix_ms;
 use tidegate_perfmon::{
     CallOutcome, Dialect, HealthConfig, HealthMonitor, HealthReport, Queries, QueryConfig, Reading, Registry, Seen,
-    TraceContext,
+    Silence, TraceContext,
 };
+use tidegate_settings::AlertSettings;
 
 use super::*;
+use crate::board::{Beat, Section};
+use crate::latest::Latest;
 
 /// A desk and its inputs, second by second.
 struct Ground {

@@ -1,15 +1,10 @@
-//! Announces the news of a minute in the log and in the event stream.
+//! The news of a minute.
 
-use serde_json::{Value, json};
-use tidegate_perfmon::action::{Entry, Outcome};
+use tidegate_perfmon::action::Entry;
 use tidegate_perfmon::advice::Advice;
-use tidegate_perfmon::mask;
 use tidegate_perfmon::outlook::ToldAnomaly;
 
-use super::OutlookWatch;
 use super::limits::InMinutes;
-use super::sections::told_of_advice;
-use crate::alerts::{AlertDesk, Topic};
 
 /// The news of a minute.
 #[derive(Debug, Default)]
@@ -27,55 +22,4 @@ pub(super) struct Near {
     pub(super) value: f64,
     pub(super) limit: f64,
     pub(super) reach: InMinutes,
-}
-
-impl OutlookWatch {
-    /// Announces all news, first in the log.
-    pub(super) fn tell(&self, news: &News, desk: &AlertDesk) {
-        for told in &news.anomalies {
-            let item = self.told_of_anomaly(told);
-            let (side, value, usual) = (&told.anomaly.side, told.anomaly.value, told.anomaly.usual);
-            tracing::warn!(figure = %told.name, ?side, value, usual, "a figure left its own past");
-            desk.announce(Topic::Outlook, "anomaly", &item);
-        }
-        for near in &news.near {
-            let Near { name, value, limit, reach } = near;
-            let InMinutes { expected, latest, .. } = reach;
-            let latest = latest.unwrap_or(*expected);
-            tracing::warn!(figure = %name, value, limit, expected, latest, "a figure reaches its limit in so many minutes");
-            let item = json!({"name": name, "value": value, "limit": limit, "reach": reach});
-            desk.announce(Topic::Outlook, "forecast", &item);
-        }
-        for advice in &news.advice {
-            let Advice { id, confidence, .. } = advice;
-            let (target, text) = (mask(&advice.target), mask(&advice.text));
-            tracing::info!(advice = id, %target, confidence, "{text}");
-            desk.announce(Topic::Advice, "advice", &told_of_advice(advice));
-        }
-        for entry in &news.done {
-            self.tell_of(entry, desk);
-        }
-    }
-
-    /// Announces a change or its outcome.
-    pub(super) fn tell_of(&self, entry: &Entry, desk: &AlertDesk) {
-        log(entry);
-        let item: Value = self.told_of_change(entry);
-        desk.announce(Topic::Advice, "change", &item);
-    }
-}
-
-pub(super) fn log(entry: &Entry) {
-    let Entry { id, actuator, from, to, advice, .. } = entry;
-    match &entry.outcome {
-        Outcome::OnTrial => tracing::info!(id, actuator, from, to, advice, "changed on advice, and on trial"),
-        Outcome::Kept => tracing::info!(id, actuator, from, to, advice, "the change is kept"),
-        Outcome::Reverted { reason, .. } => {
-            tracing::info!(id, actuator, from, to, advice, reason = %mask(reason), "the change was taken back");
-        }
-        Outcome::Refused { reason } | Outcome::Left { reason } => {
-            tracing::warn!(id, actuator, from, to, advice, reason = %mask(reason), "the change could not be made, or unmade");
-        }
-        _ => tracing::info!(id, actuator, from, to, advice, "a change"),
-    }
 }

@@ -8,7 +8,7 @@ use tidegate_perfmon::advice::Advice;
 use tidegate_perfmon::mask;
 use tidegate_perfmon::outlook::ToldAnomaly;
 
-use super::{Known, OutlookWatch};
+use super::watch::{Known, OutlookWatch};
 use crate::board::{Board, Section, Table};
 
 pub(super) fn hang_up(board: &Board, watch: &Arc<OutlookWatch>) {

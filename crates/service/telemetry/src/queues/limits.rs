@@ -4,7 +4,7 @@ use tidegate_model::alert_rules::Measurement;
 use tidegate_queue::QueueCounts;
 use tokio::time::Instant;
 
-use super::rates::{PERIOD, Samples, float};
+use super::samples::{PERIOD, Samples, float};
 
 /// Minimum number of runs within five minutes. With fewer, the share of failures is not meaningful.
 const FEWEST_RUNS: u64 = 20;

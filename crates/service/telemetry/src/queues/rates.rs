@@ -1,9 +1,8 @@
 //! Rates of the queues. They are computed from totals of the job store, which are read every few
 //! seconds, and so cover all processes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use serde::Serialize;
 use tidegate_model::alert_rules::Measurement;
@@ -14,15 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::limits;
-use crate::pulse::is_so;
-
-/// Window of a rate.
-const WINDOW: Duration = Duration::from_secs(60);
-/// How long totals are kept.
-const KEPT: Duration = Duration::from_secs(300);
-/// Interval of the readings. Rates are rarely queried, and an idle queue should cost almost
-/// nothing.
-pub(super) const PERIOD: Duration = Duration::from_secs(5);
+use super::samples::{PERIOD, Samples, float};
+use crate::reading::is_so;
 
 /// Recent events per second.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -44,36 +36,6 @@ pub struct Rates {
 #[derive(Debug, Default)]
 pub(crate) struct RateWatch {
     samples: Mutex<BTreeMap<&'static str, Samples>>,
-}
-
-/// The readings of a queue, newest last.
-#[derive(Debug, Default)]
-pub(super) struct Samples(VecDeque<(Instant, QueueCounts)>);
-
-impl Samples {
-    fn push(&mut self, now: Instant, counts: QueueCounts) {
-        // The first reading that is too old is kept until the next one is too old as well.
-        while self.0.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= KEPT) {
-            self.0.pop_front();
-        }
-        self.0.push_back((now, counts));
-    }
-
-    pub(super) fn last(&self) -> Option<&(Instant, QueueCounts)> {
-        self.0.back()
-    }
-
-    /// Returns the oldest reading that is kept, about five minutes before the last one.
-    pub(super) fn first(&self) -> Option<&(Instant, QueueCounts)> {
-        self.0.front()
-    }
-
-    /// Returns the reading a minute before the last one, or the oldest.
-    fn a_minute_before(&self) -> Option<&(Instant, QueueCounts)> {
-        let last = self.last()?.0;
-        let is_before = |(at, _): &&(Instant, QueueCounts)| last.duration_since(*at) >= WINDOW;
-        self.0.iter().rev().find(is_before).or(self.0.front())
-    }
 }
 
 impl RateWatch {
@@ -156,13 +118,10 @@ impl Rates {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "jobs of a minute")]
-pub(super) fn float(count: u64) -> f64 {
-    count as f64
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tidegate_queue::{EnqueueOptions, MemoryBroker, NewJob};
 
     use super::*;

@@ -9,6 +9,8 @@ use tokio::runtime::Handle;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
+/// Target of sqlx's events about statements.
+pub(crate) const STATEMENT_TARGET: &str = "sqlx::query";
 /// Maximum capacity that a thread keeps for the next statement. A longer text is freed.
 const LONGEST_KEPT: usize = 64 << 10;
 

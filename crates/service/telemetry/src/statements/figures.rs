@@ -1,28 +1,22 @@
 //! Metrics of statements, for `/metrics`.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use tidegate_perfmon::Totals;
 
-use super::{Database, Statements};
+use super::database::Database;
 use crate::exposition::Family;
 
 /// Statements at one moment.
 #[derive(Debug)]
 pub(super) struct Figures {
-    times: [(&'static str, Totals); Database::ALL.len()],
-    repeated: u64,
-}
-
-impl Figures {
-    pub(super) fn of(statements: &Statements) -> Self {
-        let times = Database::ALL.map(|database| (database.name(), statements.times[database as usize].totals()));
-        Self { times, repeated: statements.repeated.load(Ordering::Relaxed) }
-    }
+    /// Durations by database.
+    pub(super) times: [(&'static str, Totals); Database::ALL.len()],
+    /// Number of statements that a request repeated.
+    pub(super) repeated: u64,
 }
 
 impl Collector for Figures {

@@ -9,9 +9,10 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::event::Statement;
+use super::Statements;
+use super::database::Database;
+use super::event::{STATEMENT_TARGET, Statement};
 use super::request::Request;
-use super::{Database, STATEMENT_TARGET, Statements};
 use crate::otlp::StatementSpans;
 use crate::trace::{JOB_TARGET, REQUEST_TARGET};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_perfmon::{Fingerprint, Seen, TraceContext, fingerprint};
 
-use super::Database;
+use super::database::Database;
 
 /// Maximum number of shapes that are logged in one second.
 const LINES: usize = 8;

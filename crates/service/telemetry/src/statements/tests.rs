@@ -4,6 +4,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tidegate_perfmon::{Kind, QueryStats, Repeated};
+use tidegate_queue::SqliteOptions;
 use tidegate_settings::LogFormat;
 use tidegate_testkit::Page;
 use tracing::{Instrument, Span};

@@ -17,8 +17,9 @@ use super::lease::{BELIEVES, Claim, Lease};
 use super::merge::{Merged, merge};
 use super::own::{Own, key};
 use super::sightings::{Living, Sightings};
-use super::{FAREWELL, Fleet, View, is_silenced};
-use crate::alerts::AlertDesk;
+use super::view::View;
+use super::{FAREWELL, Fleet, is_silenced};
+use crate::alerts::desk::AlertDesk;
 use crate::alerts::notice::Notice;
 
 /// Interval of the sender's turns, and of each process's reads of its own alerts.
@@ -33,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(5);
 static FAILURES: Seldom = Seldom::new(Duration::from_secs(60));
 
 /// State of the fleet that one process knows. Times are since the start of the task.
-pub(super) struct Task {
+pub(in crate::alerts) struct Task {
     fleet: Arc<Fleet>,
     desk: Arc<AlertDesk>,
     began: Instant,
@@ -51,7 +52,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(fleet: Arc<Fleet>, desk: Arc<AlertDesk>) -> Self {
+    pub(in crate::alerts) fn new(fleet: Arc<Fleet>, desk: Arc<AlertDesk>) -> Self {
         Self {
             fleet,
             desk,
@@ -67,7 +68,8 @@ impl Task {
         }
     }
 
-    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+    /// Shares the alerts until `shutdown`.
+    pub(in crate::alerts) async fn run(mut self, shutdown: CancellationToken) {
         let mut turns = interval(TURN);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let wake = Arc::clone(&self.fleet.wake);
@@ -133,7 +135,7 @@ impl Task {
         if !self.lease.is_held(now) && !is_due {
             return Ok(());
         }
-        self.fleet.adopt_silences(&self.desk).await?;
+        self.adopt_silences().await?;
         let reports = self.fleet.store.alert_reports().await?;
         let living = self.sightings.look(self.now(), reports);
         let sender = self.claim().await?;
@@ -148,6 +150,15 @@ impl Task {
         *self.fleet.view() = View::of(&living.reports, &states, &sender);
         self.told = states.into_iter().filter(|state| state.is_told).map(|state| key(&state.alert)).collect();
         self.looked_at = Some(self.now());
+        Ok(())
+    }
+
+    /// Reads the silences of all processes and applies them to the desk. Removes the expired ones.
+    async fn adopt_silences(&self) -> Result<(), StoreError> {
+        let _silencing = self.fleet.silencing.lock().await;
+        for over in self.desk.adopt_silences(self.fleet.store.alert_silences().await?) {
+            self.fleet.store.end_alert_silence(&over).await?;
+        }
         Ok(())
     }
 

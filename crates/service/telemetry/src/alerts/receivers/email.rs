@@ -3,7 +3,8 @@
 use tidegate_base::clock;
 use tidegate_outgoing::email::{Mail, Mailer};
 
-use super::{Context, Failure};
+use super::context::Context;
+use super::failure::Failure;
 use crate::alerts::notice::Notice;
 use crate::alerts::sentence;
 

@@ -7,8 +7,8 @@ use tidegate_outgoing::webhook::{Message, Sender};
 use tidegate_perfmon::Phase;
 use tidegate_settings::Hidden;
 
-use super::failure::taken;
-use super::{Context, Failure};
+use super::context::Context;
+use super::failure::{Failure, taken};
 use crate::alerts::notice::Notice;
 use crate::alerts::sentence;
 

@@ -10,8 +10,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::failure::Next;
-use super::{Channel, Context, Failure};
+use super::channel::Channel;
+use super::context::Context;
+use super::failure::{Failure, Next};
 use crate::alerts::notice::Notice;
 use crate::operations;
 

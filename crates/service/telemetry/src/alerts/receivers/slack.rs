@@ -6,8 +6,8 @@ use serde_json::json;
 use tidegate_outgoing::webhook::{Message, Sender};
 use tidegate_perfmon::{Phase, Severity};
 
-use super::failure::taken;
-use super::{Context, Failure};
+use super::context::Context;
+use super::failure::{Failure, taken};
 use crate::alerts::notice::Notice;
 use crate::alerts::sentence;
 

@@ -8,6 +8,7 @@ use tidegate_settings::test_ground::check_with;
 use tidegate_testkit::poll_until;
 use tokio::net::TcpListener;
 
+use super::failure::Failure;
 use super::*;
 use crate::alerts::test_alert::{alert, notice};
 

@@ -7,8 +7,7 @@ use tidegate_outgoing::webhook::{Message, Sender};
 use tidegate_perfmon::Transition;
 use tidegate_settings::Hidden;
 
-use super::Failure;
-use super::failure::taken;
+use super::failure::{Failure, taken};
 use crate::alerts::notice::Notice;
 
 #[derive(Debug)]

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use tidegate_cache::{Capacity, Fill, Key, TieredCache, TtlClass};
-use tidegate_perfmon::action::Outcome;
+use tidegate_perfmon::action::{Outcome, RevertError};
 use tidegate_perfmon::{By, Dialect, Queries, QueryConfig, Registry, RequestQueries, Seen, Window};
 use tidegate_queue::Concurrency;
 use tidegate_ratelimit::LimiterStats;
 use tidegate_settings::AlertSettings;
 use tidegate_settings::test_ground::check_with;
 
+use super::super::{CacheRoom, JobsAtOnce, counters, sections};
 use super::*;
 use crate::board::members;
 use crate::latest::Latest;
