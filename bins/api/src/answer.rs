@@ -2,14 +2,37 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tidegate_model::tenant::ApiKey;
 use tidegate_queue::JobId;
 
+/// A job that will do what was requested.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Accepted<'a> {
+    #[schemars(with = "String")]
+    pub(crate) job_id: &'a JobId,
+    pub(crate) location: &'a str,
+}
+
+/// All items of a collection that has only one page.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct OnlyPage<T> {
+    items: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+impl<T> OnlyPage<T> {
+    pub(crate) const fn of(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+}
+
 pub(crate) fn accepted(job: &JobId, location: String) -> Response {
-    let body = json!({"job_id": job, "location": location});
-    at(location, (StatusCode::ACCEPTED, axum::Json(body)).into_response())
+    let body = axum::Json(Accepted { job_id: job, location: &location });
+    let response = (StatusCode::ACCEPTED, body).into_response();
+    at(location, response)
 }
 
 pub(crate) fn created(made: &impl Serialize, location: String) -> Response {

@@ -1,8 +1,16 @@
-//! The cookies of a request, and whether the request came over TLS.
+//! The cookies of requests and responses, and whether a request came over TLS.
+//!
+//! The sessions of users and of the dashboard set and read their cookies here.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use cookie::SameSite;
+
+/// Maximum number of cookies with one name that are checked. A browser sends one per path. A
+/// request with more only tries to use up time.
+pub(crate) const MOST_COOKIES: usize = 4;
 
 /// Never sent. It is one of the headers because the code that needs it has only those.
 const BY_TLS: HeaderName = HeaderName::from_static("tidegate-by-tls");
@@ -19,6 +27,35 @@ pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterato
 /// plant its own session, and see what the user does in it.
 pub(crate) fn own_name<'a>(name: &'a str, headers: &HeaderMap) -> Cow<'a, str> {
     if came_by_tls(headers) { format!("__Host-{name}").into() } else { name.into() }
+}
+
+/// A cookie to set. Scripts cannot read it.
+pub(crate) struct NewCookie<'a> {
+    /// Name without the prefix that TLS adds.
+    pub(crate) name: &'a str,
+    /// Value of characters that a header may hold, without a semicolon.
+    pub(crate) value: &'a str,
+    /// Path to which the browser sends the cookie.
+    pub(crate) path: &'a str,
+    /// Lifetime in the browser. Zero deletes the cookie.
+    pub(crate) lasts: Duration,
+    /// Whether requests from other sites carry the cookie.
+    pub(crate) same_site: SameSite,
+}
+
+impl NewCookie<'_> {
+    /// Returns the value of `Set-Cookie` for the answer to a request with these headers. Its
+    /// `Debug` output does not show the cookie.
+    pub(crate) fn header(&self, headers: &HeaderMap) -> HeaderValue {
+        // A cookie that is bound to this host must have the path `/`.
+        let (path, secure) = if came_by_tls(headers) { ("/", "; Secure") } else { (self.path, "") };
+        let (name, seconds, site) = (own_name(self.name, headers), self.lasts.as_secs(), self.same_site);
+        let value = self.value;
+        let text = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite={site}{secure}");
+        let mut header = HeaderValue::try_from(text).expect("names and values are of visible characters");
+        header.set_sensitive(true);
+        header
+    }
 }
 
 /// Records whether the request came over the server's own TLS, whatever its client claims.

@@ -1,7 +1,7 @@
 //! The key with which the dashboard signs sessions and forms.
 
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
+use cookie::{Cookie, CookieJar, Key};
+use sha2::{Digest, Sha256, Sha512};
 use tidegate_settings::{Settings, Tokens};
 use uuid::Uuid;
 
@@ -38,13 +38,28 @@ impl PagesKey {
         digest.finalize().into()
     }
 
-    /// Returns the code of `text` for that purpose only.
-    pub(crate) fn sign(&self, purpose: &str, text: &str) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.bytes()).expect("HMAC takes keys of any length");
-        mac.update(purpose.as_bytes());
-        mac.update(&[0]);
-        mac.update(text.as_bytes());
-        mac.finalize().into_bytes().into()
+    /// Returns the key of a purpose. Each purpose has its own, because the crate's signature does not
+    /// cover the name of a cookie.
+    fn of(&self, purpose: &str) -> Key {
+        // 512 bits, because that is the length of a `Key`.
+        let mut digest = Sha512::new();
+        digest.update(self.bytes());
+        digest.update(purpose);
+        Key::from(&digest.finalize())
+    }
+
+    /// Returns `text` with its signature for that purpose only, as a value for a cookie.
+    pub(crate) fn sign(&self, purpose: &str, text: &str) -> String {
+        let mut jar = CookieJar::new();
+        jar.signed_mut(&self.of(purpose)).add((purpose.to_owned(), text.to_owned()));
+        jar.get(purpose).map(|signed| signed.value().to_owned()).unwrap_or_default()
+    }
+
+    /// Returns the text if it was signed for that purpose. Takes constant time.
+    pub(crate) fn verify(&self, purpose: &str, signed: &str) -> Option<String> {
+        let cookie = Cookie::new(purpose.to_owned(), signed.to_owned());
+        let verified = CookieJar::new().signed(&self.of(purpose)).verify(cookie)?;
+        Some(verified.value().to_owned())
     }
 
     #[cfg(test)]
@@ -68,5 +83,19 @@ mod tests {
         assert_eq!(key("a"), key("a"), "every instance of one has the same");
         assert_ne!(key("a"), key("b"));
         assert_ne!(key("a"), settings.tokens.derive("pages"));
+    }
+    #[test]
+    fn a_signature_counts_for_its_purpose_alone() {
+        let key = PagesKey::with_salt([1; 32]);
+        let signed = key.sign("session", "admin.1.abc");
+        assert_eq!(key.verify("session", &signed).as_deref(), Some("admin.1.abc"));
+        assert_eq!(key.verify("form", &signed), None);
+        assert_eq!(PagesKey::with_salt([2; 32]).verify("session", &signed), None);
+        // The first characters are the signature: 32 bytes in base64.
+        for at in 0..signed.len() {
+            let mut changed = signed.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            assert_eq!(key.verify("session", std::str::from_utf8(&changed).unwrap()), None, "{at}");
+        }
     }
 }

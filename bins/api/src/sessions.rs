@@ -3,20 +3,19 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
+use cookie::SameSite;
 use tidegate_base::clock;
 use tidegate_cache::{Fill, Key, TieredCache, TtlClass, TypedCache, WarmUp};
 use tidegate_model::cache_keys::{self, Named};
 use tidegate_model::session::{Session, SessionDigest, SessionToken};
 use tidegate_store::{Store, StoreError};
 
-use crate::cookie::{came_by_tls, cookies, own_name};
+use crate::cookie::{MOST_COOKIES, NewCookie, cookies, own_name};
 use crate::problem::Problem;
 
 /// Name of the cookie. It is sent only to the API, and scripts cannot read it. The dashboard has
 /// its own cookie.
 pub(crate) const NAME: &str = "tidegate_user";
-/// Maximum number of cookies with one name that are checked.
-const MOST_COOKIES: usize = 4;
 /// A missing session is cached only for a short time: guesses must not fill the cache.
 const UNKNOWN: Duration = Duration::from_secs(5);
 
@@ -94,13 +93,7 @@ pub(crate) fn end(headers: &HeaderMap) -> HeaderValue {
 }
 
 fn cookie(value: &str, lasts: Duration, headers: &HeaderMap) -> HeaderValue {
-    // A cookie that is bound to this host must have the path `/`.
-    let (path, secure) = if came_by_tls(headers) { ("/", "; Secure") } else { ("/api", "") };
-    let (name, seconds) = (own_name(NAME, headers), lasts.as_secs());
-    let text = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
-    let mut cookie = HeaderValue::try_from(text).expect("a cookie is of hexadecimal digits, and of what stands here");
-    cookie.set_sensitive(true);
-    cookie
+    NewCookie { name: NAME, value, path: "/api", lasts, same_site: SameSite::Strict }.header(headers)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 #![allow(clippy::print_stdout, reason = "it prints the answer")]
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -16,10 +15,10 @@ fn route(request: &Request<()>) -> Option<&str> {
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), Infallible> {
-    let clock = Arc::new(ManualClock::new());
-    let registry = Registry::builder().clock(Arc::clone(&clock)).slow_call(Duration::from_millis(500)).build();
+    let clock = ManualClock::new();
+    let registry = Registry::builder().clock(clock.clone()).slow_call(Duration::from_millis(500)).build();
     let handler = service_fn(|_: Request<()>| {
-        let clock = Arc::clone(&clock);
+        let clock = clock.clone();
         async move {
             clock.advance(Duration::from_millis(501)); // where a real one would wait
             Ok::<_, Infallible>(Response::new(()))

@@ -2,15 +2,14 @@
 
 #![allow(clippy::print_stdout, reason = "it prints the answer")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_perfmon::{Kind, ManualClock, Registry, RunOutcome};
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() {
-    let clock = Arc::new(ManualClock::new()); // so that it takes no time; leave it out in a service
-    let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+    let clock = ManualClock::new(); // so that it takes no time; leave it out in a service
+    let registry = Registry::builder().clock(clock.clone()).build();
 
     let query = async {
         clock.advance(Duration::from_millis(120));

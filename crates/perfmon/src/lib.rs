@@ -122,5 +122,6 @@ pub use request::refused::Refused;
 pub use request::trace_context::{TraceContext, TraceContextError};
 pub use series::slot::Slot;
 pub use slow::{SlowCall, SlowOperation};
-pub use time::clock::{Clock, ManualClock, SystemClock};
 pub use time::window::Window;
+
+pub use tidegate_clock::{Clock, ManualClock};

@@ -25,6 +25,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tidegate_clock::Clock;
+
 pub use self::config::QueryConfig;
 pub use self::dialect::Dialect;
 use self::entry::{Call, Entry};
@@ -41,7 +43,6 @@ use self::table::Table;
 use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
 use crate::request::trace_context::TraceContext;
-use crate::time::clock::{Clock, SystemClock};
 
 /// Figures of the statements that have run: no values, in bounded memory. Clones are cheap and
 /// share the figures.
@@ -63,7 +64,7 @@ pub struct Queries(Arc<Inner>);
 
 struct Inner {
     config: QueryConfig,
-    clock: Box<dyn Clock>,
+    clock: Clock,
     layout: Arc<Layout>,
     table: Table,
     slow: Mutex<SlowQueries>,
@@ -74,14 +75,14 @@ impl Queries {
     /// None seen yet.
     #[must_use]
     pub fn new(config: QueryConfig) -> Self {
-        Self::with_clock(config, SystemClock::new())
+        Self::with_clock(config, Clock::system())
     }
 
     /// Does the same as [`new`](Self::new), with a clock for the minutes of
     /// [`readings`](Self::readings). The default is the machine's clock.
     #[must_use]
-    pub fn with_clock(config: QueryConfig, clock: impl Clock) -> Self {
-        let clock = Box::new(clock);
+    pub fn with_clock(config: QueryConfig, clock: impl Into<Clock>) -> Self {
+        let clock = clock.into();
         let layout = Arc::new(Layout::new(EXPOSITION_BOUNDS));
         let table = Table::new(config.shapes);
         let slow = Mutex::new(SlowQueries::new(config.slow_entries));

@@ -19,6 +19,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tidegate_clock::Clock;
+
 use crate::health::config::HealthConfig;
 use crate::histogram::layout::Layout;
 use crate::record::endpoint::Endpoint;
@@ -32,7 +34,6 @@ use crate::series::Series;
 use crate::series::delta::Scratch;
 use crate::slow::slowest_calls::SlowestCalls;
 use crate::slow::{SlowCall, SlowLog, SlowOperation};
-use crate::time::clock::Clock;
 use crate::time::timeline::Timeline;
 
 /// Endpoints, operations and their windows. Clones share one registry.
@@ -42,7 +43,7 @@ pub struct Registry {
 }
 
 pub(crate) struct Inner {
-    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) clock: Clock,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) layout: Arc<Layout>,
     pub(crate) thresholds: Vec<Duration>,

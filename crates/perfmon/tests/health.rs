@@ -1,6 +1,5 @@
 //! From records and readings to a report.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -86,8 +85,8 @@ fn a_slow_endpoint_is_named_and_an_outlier_is_not() {
 
 #[tokio::test]
 async fn slow_queries_count_once_there_are_queries() {
-    let clock = Arc::new(ManualClock::new());
-    let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+    let clock = ManualClock::new();
+    let registry = Registry::builder().clock(clock.clone()).build();
     registry.measure(Kind::Api, "call", async { clock.advance(secs(9)) }).await;
     assert!(first(&registry).components.iter().all(|component| component.name != "slow_query"));
     for _ in 0..20 {

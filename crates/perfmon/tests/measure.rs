@@ -2,15 +2,14 @@
 
 use std::future::{Future, pending};
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tidegate_perfmon::{Kind, ManualClock, OTHER, Registry, RunOutcome, Window};
 
-fn manual() -> (Arc<ManualClock>, Registry) {
-    let clock = Arc::new(ManualClock::new());
-    (Arc::clone(&clock), Registry::builder().clock(clock).build())
+fn manual() -> (ManualClock, Registry) {
+    let clock = ManualClock::new();
+    (clock.clone(), Registry::builder().clock(clock).build())
 }
 
 #[tokio::test]
@@ -34,9 +33,9 @@ async fn each_kind_warns_just_above_its_threshold() {
 
 #[tokio::test]
 async fn a_threshold_of_ones_own() {
-    let clock = Arc::new(ManualClock::new());
+    let clock = ManualClock::new();
     let threshold = Duration::from_micros(12_345);
-    let registry = Registry::builder().clock(Arc::clone(&clock)).slow_operation(Kind::Database, threshold).build();
+    let registry = Registry::builder().clock(clock.clone()).slow_operation(Kind::Database, threshold).build();
     for nanos in [0, 1] {
         registry
             .measure(Kind::Database, "work", async { clock.advance(threshold + Duration::from_nanos(nanos)) })
@@ -120,7 +119,7 @@ async fn a_slow_run_says_how_it_ended() {
         assert!(hanging.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         clock.advance(late);
     }
-    let advanced = Arc::clone(&clock);
+    let advanced = clock.clone();
     let panicking = registry.measure(Kind::Cache, "get", async move {
         advanced.advance(late);
         panic!("in the midst")

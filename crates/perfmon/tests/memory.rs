@@ -58,8 +58,8 @@ fn output<F: Future>(future: F) -> Option<F::Output> {
 fn never_scraped_memory_stays() {
     const HOUR: usize = 3_600;
     let tick_secs = scale(60, 1);
-    let clock = Arc::new(ManualClock::new());
-    let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+    let clock = ManualClock::new();
+    let registry = Registry::builder().clock(clock.clone()).build();
     let endpoints: Vec<Arc<Endpoint>> =
         (0..scale(24, 512)).map(|number| registry.endpoint("GET", &format!("/route/{number}"))).collect();
     let mut random = Random::new(25);

@@ -1,6 +1,5 @@
 //! Meters: times with the windows of a registry.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_perfmon::{EXPOSITION_BOUNDS, Grain, ManualClock, Meter, OTHER, Registry, Window};
@@ -8,9 +7,9 @@ use tidegate_perfmon::{EXPOSITION_BOUNDS, Grain, ManualClock, Meter, OTHER, Regi
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-fn manual() -> (Arc<ManualClock>, Registry) {
-    let clock = Arc::new(ManualClock::new());
-    (Arc::clone(&clock), Registry::builder().clock(clock).meters(3).build())
+fn manual() -> (ManualClock, Registry) {
+    let clock = ManualClock::new();
+    (clock.clone(), Registry::builder().clock(clock).meters(3).build())
 }
 
 #[test]

@@ -63,8 +63,8 @@ proptest! {
         seconds in prop::collection::vec(prop::collection::vec((0.0..1.0, 0.0..1.0), 0..60), 1..50),
         units in 1u8..=60,
     ) {
-        let clock = Arc::new(ManualClock::new());
-        let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+        let clock = ManualClock::new();
+        let registry = Registry::builder().clock(clock.clone()).build();
         let endpoint = registry.endpoint("GET", "/");
         let mut filed = Vec::new();
         for (second, draws) in (1u64..).zip(&seconds) {

@@ -100,7 +100,6 @@ mod redis;
 mod semaphore;
 mod stock;
 
-pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{AcquireError, QuantityError, StoreError};
 pub use fence::Fence;
 pub use hold::LeaseOptions;
@@ -117,3 +116,5 @@ pub use permit::{Acquire, Acquired, PermitStore, Place, PlaceKind};
 pub use redis::{RedisStore, Redlock, RedlockError, RedlockGuard};
 pub use semaphore::{Permit, Semaphore};
 pub use stock::{Added, Counts, Ended, Reserve, Reserving, Stock, StockError, StockId, StockStore, Swept};
+
+pub use tidegate_clock::{Clock, ManualClock};

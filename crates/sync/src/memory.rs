@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::clock::{Clock, SystemClock};
+use tidegate_clock::Clock;
+
 use crate::permit::Place;
 
 /// Stores everything in this process, for tests and for services with one process. It gives tasks
 /// the same guarantees that the Redis store gives processes. Its contents end with the process.
 pub struct MemoryStore {
-    clock: Box<dyn Clock>,
+    clock: Clock,
     permits: Mutex<permits::Permits<Place>>,
     once: Mutex<once::Records>,
     stocks: Mutex<HashMap<String, stock::State>>,
@@ -25,13 +26,13 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// Creates an empty store with the machine's clock.
     pub fn new() -> Self {
-        Self::with_clock(SystemClock::new())
+        Self::with_clock(Clock::system())
     }
 
     /// Creates an empty store with another clock.
-    pub fn with_clock(clock: impl Clock) -> Self {
+    pub fn with_clock(clock: impl Into<Clock>) -> Self {
         Self {
-            clock: Box::new(clock),
+            clock: clock.into(),
             permits: Mutex::default(),
             once: Mutex::default(),
             stocks: Mutex::default(),
@@ -39,8 +40,9 @@ impl MemoryStore {
         }
     }
 
+    /// Microseconds since the Unix epoch, which never go back.
     fn now(&self) -> u64 {
-        self.clock.now_us()
+        u64::try_from(self.clock.steady().as_micros()).unwrap_or(u64::MAX)
     }
 }
 

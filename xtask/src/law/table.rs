@@ -146,12 +146,14 @@ pub(super) const ROWS: &[Row] = &[
         may_import: &["tidegate-base", "tidegate-cache", "tidegate-queue", "tidegate-ratelimit", "tidegate-perfmon"],
     },
     Row { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
+    // Below all others.
+    Row { package: "tidegate-clock", may_import: &[] },
     // Never one another.
     Row { package: "tidegate-cache", may_import: REDIS },
     Row { package: "tidegate-ratelimit", may_import: REDIS },
     Row { package: "tidegate-queue", may_import: REDIS },
-    Row { package: "tidegate-sync", may_import: REDIS },
-    Row { package: "tidegate-perfmon", may_import: &[] },
+    Row { package: "tidegate-sync", may_import: &["tidegate-clock", "tidegate-redis"] },
+    Row { package: "tidegate-perfmon", may_import: &["tidegate-clock"] },
     Row { package: "tidegate-redis", may_import: &[] },
     Row { package: "tidegate-resilience", may_import: &[] },
     Row { package: TESTKIT, may_import: &[] },

@@ -1,7 +1,7 @@
 //! The session of a visitor of the pages.
 //!
-//! It is a cookie with role, start and nonce, signed (HMAC-SHA256) with a key from the tokens and
-//! the installation. It is not stored, so it is valid on every instance and while the database is
+//! It is a cookie with role, start and nonce, signed with a key from the tokens and the
+//! installation. It is not stored, so it is valid on every instance and while the database is
 //! down. It ends after twelve hours, with a logout, or when a token changes. It is valid only for
 //! the pages, never for `/api`.
 //!
@@ -11,19 +11,20 @@ pub(super) mod form_token;
 pub(super) mod next;
 pub(super) mod visitor;
 
+use std::time::Duration;
+
 use axum::http::{HeaderMap, HeaderValue};
-use data_encoding::HEXLOWER;
-use subtle::ConstantTimeEq;
+use cookie::SameSite;
 use tidegate_settings::Settings;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::cookie::{came_by_tls, cookies, own_name};
+use crate::cookie::{MOST_COOKIES, NewCookie, cookies, own_name};
 use crate::pages_key::PagesKey;
 
 const SESSION: &str = "tidegate_session";
-/// Maximum number of cookies with one name that are checked.
-const MOST_COOKIES: usize = 4;
+/// What the signature of a session is for.
+const PURPOSE: &str = "session";
 const LASTS_SECONDS: i64 = 12 * 60 * 60;
 /// Maximum difference to the clock of another instance.
 const SKEW_SECONDS: i64 = 60;
@@ -88,23 +89,16 @@ pub(super) fn end(headers: &HeaderMap) -> HeaderValue {
 }
 
 fn issue(key: &PagesKey, role: Role, at: i64, nonce: &str) -> String {
-    let said = format!("{}.{at}.{nonce}", role.name());
-    let code = HEXLOWER.encode(&key.sign("session", &said));
-    format!("{said}.{code}")
+    key.sign(PURPOSE, &format!("{}.{at}.{nonce}", role.name()))
 }
 
 /// Returns the session of the request's cookie.
 fn session(key: &PagesKey, headers: &HeaderMap, now: i64) -> Option<Session> {
-    // A browser sends one per path. A request with more only tries to use up time.
     cookies(headers, &own_name(SESSION, headers)).take(MOST_COOKIES).find_map(|text| read(key, text, now))
 }
 
 fn read(key: &PagesKey, text: &str, now: i64) -> Option<Session> {
-    let (said, code) = text.rsplit_once('.')?;
-    let expected = HEXLOWER.encode(&key.sign("session", said));
-    if !bool::from(expected.as_bytes().ct_eq(code.as_bytes())) {
-        return None;
-    }
+    let said = key.verify(PURPOSE, text)?;
     let mut parts = said.split('.');
     let (role, at, nonce) = (Role::of(parts.next()?)?, parts.next()?.parse::<i64>().ok()?, parts.next()?);
     (at - SKEW_SECONDS..at + LASTS_SECONDS).contains(&now).then(|| Session { role, nonce: nonce.to_owned() })
@@ -113,10 +107,8 @@ fn read(key: &PagesKey, text: &str, now: i64) -> Option<Session> {
 /// `Lax`, so that a link in a mail opens the page for a visitor with a session. Only forms with
 /// their token make changes. A client that lies about TLS only loses its own cookie.
 fn cookie(name: &str, value: &str, max_age: i64, headers: &HeaderMap) -> HeaderValue {
-    let secure = if came_by_tls(headers) { "; Secure" } else { "" };
-    let name = own_name(name, headers);
-    let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
-    HeaderValue::from_str(&text).expect("names and values are of hexadecimal digits, dots and letters")
+    let lasts = Duration::from_secs(max_age.unsigned_abs());
+    NewCookie { name, value, path: "/", lasts, same_site: SameSite::Lax }.header(headers)
 }
 
 #[cfg(test)]

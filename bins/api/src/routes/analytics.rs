@@ -4,9 +4,10 @@ pub(super) mod operations;
 
 use axum::extract::State;
 use chrono::{Days, NaiveDate};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tidegate_base::clock;
+use tidegate_store::Tally;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -24,27 +25,32 @@ pub(super) struct Span {
     to: Option<String>,
 }
 
+/// What a tenant did on each day of a span.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Usage {
+    from: NaiveDate,
+    to: NaiveDate,
+    items: Vec<DayOfUsage>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct DayOfUsage {
+    day: NaiveDate,
+    #[serde(flatten)]
+    tally: Tally,
+}
+
 /// Each day from `from` to `to`, both included, in UTC.
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
     Query(span): Query<Span>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<Usage>, Problem> {
     let (from, to) = days(&span, clock::now().date_naive())?;
     let known = app.node().store.analytics(&caller.tenant.id, from, to).await?;
     let each = from.iter_days().take_while(|day| *day <= to);
-    let items: Vec<Value> = each
-        .map(|day| {
-            let mut item = json!({ "day": day });
-            if let (Value::Object(item), Value::Object(tally)) =
-                (&mut item, json!(known.get(&day).copied().unwrap_or_default()))
-            {
-                item.extend(tally);
-            }
-            item
-        })
-        .collect();
-    Ok(axum::Json(json!({ "from": from, "to": to, "items": items })))
+    let items = each.map(|day| DayOfUsage { day, tally: known.get(&day).copied().unwrap_or_default() }).collect();
+    Ok(axum::Json(Usage { from, to, items }))
 }
 
 fn days(span: &Span, today: NaiveDate) -> Result<(NaiveDate, NaiveDate), Problem> {

@@ -5,17 +5,31 @@ pub(super) mod operations;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use serde_json::{Value, json};
-use tidegate_domain::files::{FileKind, FilesError, Stored};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tidegate_domain::files::{FileId, FileKind, FilesError, Stored};
 use tidegate_node::jobs::MakeBackup;
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{EnqueueOptions, Job, JobId, Timestamp};
+use uuid::Uuid;
 
+use crate::answer::{Accepted, OnlyPage};
 use crate::app::App;
 use crate::idempotency::{IdempotencyKey, REPLAYED};
 use crate::problem::Problem;
 use crate::routes::queues::Stem;
+
+/// A backup that exists.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Backup {
+    #[schemars(with = "Uuid")]
+    id: FileId,
+    bytes: u64,
+    #[schemars(with = "DateTime<Utc>")]
+    created_at: Timestamp,
+}
 
 /// Responds with the job that makes the next one.
 pub(super) async fn create(State(app): State<App>, key: IdempotencyKey, request: Request) -> Result<Response, Problem> {
@@ -28,7 +42,8 @@ pub(super) async fn create(State(app): State<App>, key: IdempotencyKey, request:
         None => EnqueueOptions::new(),
     };
     let location = format!("/api/queue/{}/jobs/{id}", MakeBackup::QUEUE);
-    let accepted = || (StatusCode::ACCEPTED, axum::Json(json!({"job_id": id, "location": location}))).into_response();
+    let body = || Accepted { job_id: &id, location: &location };
+    let accepted = || (StatusCode::ACCEPTED, axum::Json(body())).into_response();
     if key.is_some() && app.node().broker.job(MakeBackup::QUEUE, &id).await?.is_some() {
         return Ok(([REPLAYED], accepted()).into_response());
     }
@@ -41,7 +56,7 @@ pub(super) async fn create(State(app): State<App>, key: IdempotencyKey, request:
 }
 
 /// Existing backups, newest first, on one page: there are only as many as are kept.
-pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
+pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<OnlyPage<Backup>>, Problem> {
     let listed: Result<Vec<Stored>, FilesError> = app.node().files.list(FileKind::Backup).try_collect().await;
     let mut backups = listed.map_err(|error| {
         if error.is_transient() {
@@ -52,7 +67,7 @@ pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Value>, Pr
     backups.sort_unstable_by_key(|backup| std::cmp::Reverse(backup.at.id));
     let item = |backup: &Stored| {
         let made = Timestamp::from_unix_ms(i64::try_from(backup.at.id.made_at_ms()).unwrap_or(i64::MAX));
-        json!({"id": backup.at.id, "bytes": backup.bytes, "created_at": made})
+        Backup { id: backup.at.id, bytes: backup.bytes, created_at: made }
     };
-    Ok(axum::Json(json!({"items": backups.iter().map(item).collect::<Vec<_>>(), "next_cursor": null})))
+    Ok(axum::Json(OnlyPage::of(backups.iter().map(item).collect())))
 }

@@ -3,6 +3,8 @@
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_domain::files::FileKind;
@@ -16,32 +18,26 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
 use crate::limits;
-use crate::openapi::schema::{anything, named, object, or_null, text, time};
+use crate::openapi::derived::{job_state, progress_or_null};
 use crate::problem::{Problem, may_be_enqueued};
 use crate::routes::queues::Stem;
 
 /// A job as its tenant sees it. Errors of its attempts are for the operators.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct RunView {
+    #[schemars(with = "String")]
     id: JobId,
+    #[schemars(schema_with = "job_state")]
     state: JobState,
+    #[schemars(schema_with = "progress_or_null")]
     progress: Option<Progress>,
+    #[schemars(with = "DateTime<Utc>")]
     created_at: Timestamp,
+    #[schemars(with = "Option<DateTime<Utc>>")]
     finished_at: Option<Timestamp>,
     /// The result, once there is one.
+    #[schemars(with = "Value")]
     result: Option<Value>,
-}
-
-/// The schema of [`RunView`].
-pub(super) fn view() -> Value {
-    object([
-        ("id", text()),
-        ("state", named("JobState")),
-        ("progress", or_null(named("Progress"))),
-        ("created_at", time()),
-        ("finished_at", or_null(time())),
-        ("result", anything()),
-    ])
 }
 
 /// The parts of a request beside its body.

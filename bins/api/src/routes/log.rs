@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_telemetry::{LogFilter, LogFilterNow, log_filter};
 
 use crate::json::Json;
-use crate::openapi::schema::{between, named, object, or_null, text, text_of, time};
+use crate::openapi::derived::{of_request, of_response};
+use crate::openapi::schema::named;
 use crate::openapi::{Circle, Routes, delete, get, put};
 use crate::problem::Problem;
 
@@ -16,12 +18,11 @@ const MOST_MINUTES: i64 = 1_440;
 const LONGEST_FILTER: usize = 1_000;
 
 pub(super) fn add(routes: Routes) -> Routes {
-    let filter = object([("filter", text()), ("until", or_null(time())), ("of_settings", text())]);
-    let body = object([("filter", text_of(1, LONGEST_FILTER)), ("minutes", between(1, MOST_MINUTES))]);
+    let body = of_request::<NewFilter>();
     let example = json!({"filter": "info,tidegate_queue=debug", "minutes": 10});
     let path = "/api/log";
     routes
-        .schema("LogFilter", filter)
+        .schema("LogFilter", of_response::<LogFilterNow>())
         .add(get("showLogFilter", path, Circle::Reader, "What this process logs").ok(named("LogFilter")), show)
         .add(
             put("setLogFilter", path, Circle::Admin, "Changes what this process logs, for a while")
@@ -36,10 +37,12 @@ pub(super) fn add(routes: Routes) -> Routes {
 }
 
 /// Numbers are wider than their range, so that a number out of range has its own error.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewFilter {
+    #[schemars(length(min = 1, max = LONGEST_FILTER))]
     filter: String,
+    #[schemars(range(min = 1, max = MOST_MINUTES))]
     minutes: i64,
 }
 

@@ -6,17 +6,19 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tidegate_model::session::SessionToken;
 use tidegate_model::tenant::TenantId;
-use tidegate_model::user::Email;
+use tidegate_model::user::{Email, User};
 
 use crate::app::App;
 use crate::caller::Caller;
 use crate::client::ClientKey;
 use crate::json::Json;
 use crate::limits;
+use crate::openapi::derived;
 use crate::origin::is_same_origin;
 use crate::problem::Problem;
 use crate::sessions;
@@ -29,6 +31,16 @@ pub(super) struct Login {
     tenant_id: String,
     email: String,
     password: String,
+}
+
+/// A session as its user sees it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct SessionView<'a> {
+    #[schemars(with = "String")]
+    tenant_id: &'a TenantId,
+    #[schemars(schema_with = "derived::user")]
+    user: &'a User,
+    expires_at: DateTime<Utc>,
 }
 
 /// Begins a session, and sets its cookie.
@@ -69,19 +81,21 @@ pub(super) async fn begin(
     let before = sessions::sent(&headers);
     let session = store.begin_session(&token.digest(), (&tenant, user.id), &password, lasts, before.as_ref()).await?;
     let session = session.ok_or_else(refused)?;
-    let body = json!({ "tenant_id": tenant, "user": user, "expires_at": session.expires_at });
+    let body = SessionView { tenant_id: &tenant, user: &user, expires_at: session.expires_at };
     let cookie = sessions::begin(&token, lasts, &headers);
     Ok((StatusCode::CREATED, [(header::SET_COOKIE, cookie)], axum::Json(body)).into_response())
 }
 
-pub(super) async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, Problem> {
+/// The user who is logged in.
+pub(super) async fn show(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
     let none =
         || Problem::not_found("this request has no session: it used an API key, or is for the tenant as a whole");
     let session = caller.session.ok_or_else(none)?;
     // A deleted user has no session any more, except between these two lookups.
     let gone = || Problem::unauthorized("the session is over or not known; log in again");
     let user = app.node().store.user(&session.tenant, session.user).await?.ok_or_else(gone)?;
-    Ok(axum::Json(json!({ "tenant_id": session.tenant, "user": user, "expires_at": session.expires_at })))
+    let body = SessionView { tenant_id: &session.tenant, user: &user, expires_at: session.expires_at };
+    Ok(axum::Json(body).into_response())
 }
 
 /// Ends the session in every process and clears the cookie. A missing session is not an error.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use tidegate_clock::Clock;
+
 use crate::health::config::HealthConfig;
 use crate::histogram::bounds::EXPOSITION_BOUNDS;
 use crate::histogram::layout::Layout;
@@ -15,12 +17,11 @@ use crate::registry::{Inner, Registry};
 use crate::series::Series;
 use crate::slow::SlowLog;
 use crate::slow::slowest_calls::SlowestCalls;
-use crate::time::clock::{Clock, SystemClock};
 use crate::time::timeline::Timeline;
 
 /// Builds a [`Registry`]. Every setting has a default, no value is refused.
 pub struct RegistryBuilder {
-    clock: Box<dyn Clock>,
+    clock: Clock,
     observer: Option<Arc<dyn Observer>>,
     cap: usize,
     meters: usize,
@@ -42,7 +43,7 @@ impl Registry {
 impl RegistryBuilder {
     fn new() -> Self {
         Self {
-            clock: Box::new(SystemClock::new()),
+            clock: Clock::system(),
             observer: None,
             cap: 512,
             meters: 512,
@@ -56,9 +57,41 @@ impl RegistryBuilder {
     }
 
     /// The source of time; by default the machine's clock.
+    ///
+    /// A test sets how long work takes, instead of waiting for it. A handler that moves the clock takes
+    /// that long:
+    ///
+    /// ```
+    /// # #[cfg(feature = "tower")]
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use std::{convert::Infallible, time::Duration};
+    /// use http::{Request, Response};
+    /// use tidegate_perfmon::{ManualClock, PerfLayer, Registry, Window};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// let clock = ManualClock::new();
+    /// let registry = Registry::builder().clock(&clock).build();
+    /// let handler = service_fn(|_: Request<()>| async {
+    ///     clock.advance(Duration::from_secs(3)); // where the real one would wait
+    ///     Ok::<_, Infallible>(Response::new(()))
+    /// });
+    /// fn route(_: &Request<()>) -> Option<&str> {
+    ///     Some("/report")
+    /// }
+    /// PerfLayer::new(registry.clone(), route).layer(handler).oneshot(Request::new(())).await.unwrap();
+    ///
+    /// assert_eq!(registry.slow_calls(1)[0].elapsed, Duration::from_secs(3));
+    /// registry.tick(registry.now()); // files it, as of the clock's second
+    /// assert_eq!(registry.overall(Window::Minutes(5)).latency.over[1].count, 1); // over 2 s
+    /// # });
+    /// ```
+    ///
+    /// A real handler is blocked at a lock or a channel of the test while the clock moves.
+    /// `Registry::spawn_ticks` uses tokio's time and not this clock: tests call
+    /// [`Registry::tick`](crate::Registry::tick) themselves.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Box::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tidegate_clock::Clock;
+
 use crate::outcome::call::CallOutcome;
 use crate::outcome::run::RunOutcome;
 use crate::outcome::status::StatusClass;
@@ -76,7 +78,7 @@ impl Registry {
             route: endpoint.route().to_owned(),
             elapsed,
             outcome,
-            at_unix_ms: self.inner.clock.unix_millis(),
+            at_unix_ms: unix_millis(&self.inner.clock),
             request_id: request_id().map(|id| id[..id.floor_char_boundary(LONGEST_REQUEST_ID)].to_owned()),
             trace_id: trace.map(|trace| format!("{:032x}", trace.trace_id())),
         };
@@ -127,7 +129,7 @@ impl Registry {
             outcome,
             elapsed,
             threshold,
-            at_unix_ms: self.inner.clock.unix_millis(),
+            at_unix_ms: unix_millis(&self.inner.clock),
         };
         self.notify(&Event::SlowOperation(&slow));
         self.inner.slow_operations.push(slow);
@@ -142,4 +144,9 @@ impl Registry {
     pub(crate) fn waited_for_body(&self, wait: Duration) {
         self.inner.body_waits.record(0, wait);
     }
+}
+
+/// The date of an entry in a slow list.
+fn unix_millis(clock: &Clock) -> u64 {
+    u64::try_from(clock.unix().as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 /// A service whose seconds pass when told.
 pub(crate) struct Service {
     pub(crate) registry: Registry,
-    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) clock: ManualClock,
     pub(crate) monitor: HealthMonitor,
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) at: u64,
@@ -31,8 +31,8 @@ pub(crate) enum Load {
 
 impl Service {
     pub(crate) fn new() -> Self {
-        let clock = Arc::new(ManualClock::new());
-        let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+        let clock = ManualClock::new();
+        let registry = Registry::builder().clock(clock.clone()).build();
         let monitor = HealthMonitor::new(registry.health_config());
         let endpoint = registry.endpoint("GET", "/");
         Self { registry, clock, monitor, endpoint, at: 0, hanging: 0, state: 1 }

@@ -24,10 +24,10 @@ impl Observer for Heard {
 
 #[tokio::test]
 async fn slow_calls_are_listed_newest_first_and_told() {
-    let clock = Arc::new(ManualClock::new());
+    let clock = ManualClock::new();
     let heard = Arc::new(Heard::default());
     let observer: Arc<dyn Observer> = Arc::clone(&heard) as _;
-    let registry = Registry::builder().clock(Arc::clone(&clock)).observer(observer).slow_entries(2).build();
+    let registry = Registry::builder().clock(clock.clone()).observer(observer).slow_entries(2).build();
     let service = PerfLayer::new(registry.clone(), route).layer(service_fn(|request: Request<()>| {
         let millis: u64 = request.headers()["takes"].to_str().unwrap().parse().unwrap();
         clock.advance(Duration::from_millis(millis));
@@ -91,8 +91,8 @@ async fn slow_and_failed_calls_name_their_trace() {
 
 #[test]
 fn many_that_are_hardly_slow_do_not_push_out_the_slowest() {
-    let clock = Arc::new(ManualClock::new());
-    let registry = Registry::builder().clock(Arc::clone(&clock)).slow_entries(5).build();
+    let clock = ManualClock::new();
+    let registry = Registry::builder().clock(clock.clone()).slow_entries(5).build();
     let endpoint = registry.endpoint("GET", "/");
     let finish = |elapsed| {
         clock.advance(Duration::from_secs(1));

@@ -1,7 +1,6 @@
 //! Requests with a route, and a registry with a manual clock.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -23,9 +22,9 @@ pub(crate) fn request(route: Option<&'static str>) -> Request<()> {
     request
 }
 
-pub(crate) fn manual() -> (Arc<ManualClock>, Registry) {
-    let clock = Arc::new(ManualClock::new());
-    let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+pub(crate) fn manual() -> (ManualClock, Registry) {
+    let clock = ManualClock::new();
+    let registry = Registry::builder().clock(clock.clone()).build();
     (clock, registry)
 }
 

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -38,7 +37,7 @@ async fn time_runs_from_where_the_request_was_received() {
 async fn waiting_for_the_client_is_no_time_of_a_request_and_working_is() {
     let (clock, registry) = manual();
     let service = PerfLayer::new(registry.clone(), route).layer(service_fn(|request: Request<()>| {
-        let (clock, registry) = (Arc::clone(&clock), registry.clone());
+        let (clock, registry) = (clock.clone(), registry.clone());
         async move {
             let body = request.extensions().get::<BodyWait>().unwrap();
             clock.advance(20 * MS);

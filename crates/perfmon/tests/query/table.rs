@@ -1,6 +1,5 @@
 //! What is kept of the statements that have run.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -218,9 +217,9 @@ fn what_is_repeated_stays_bounded() {
 }
 
 /// Statements on a clock that stands until it is told to move.
-fn on_a_clock() -> (Arc<ManualClock>, Queries) {
-    let clock = Arc::new(ManualClock::new());
-    (Arc::clone(&clock), Queries::with_clock(QueryConfig::default(), clock))
+fn on_a_clock() -> (ManualClock, Queries) {
+    let clock = ManualClock::new();
+    (clock.clone(), Queries::with_clock(QueryConfig::default(), clock))
 }
 
 fn state_of(queries: &Queries) -> Option<Health> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -89,11 +90,12 @@ pub fn password(text: &str) -> Result<&str, BadField> {
 }
 
 /// A user as it is sent, without the password.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct User {
     /// Its id.
     pub id: Uuid,
     /// Its address, unique in its tenant.
+    #[schemars(with = "String")]
     pub email: Email,
     /// Its display name.
     pub name: String,

@@ -677,7 +677,7 @@ pub const CATALOGUE: &[Setting] = &[
         "alerts.rules",
         "TIDEGATE_ALERTS_RULES",
         None,
-        "alert rules, separated by commas: `backlog: > 5000 for 5m` changes one, `backlog: off` switches it off, `NAME: METRIC{label=value} > 500 for 2m critical` adds one on any metric of /metrics (docs/operations.md)",
+        "alert rules, separated by commas: `backlog: > 5000 for 5m` changes one, `backlog: off` switches it off, `NAME: METRIC{label=value} > 500 for 2m critical` adds one on any metric of /metrics (docs/operations/alerts.md)",
     ),
     // For some collectors the path contains the key.
     secret(

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_base::clock;
 use tidegate_cache::Touched;
@@ -49,7 +50,7 @@ impl Activity {
 }
 
 /// Number of activities of each kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Tally {
     /// Schedules created individually.
     pub created: u64,
@@ -59,7 +60,7 @@ pub struct Tally {
     pub imported: u64,
     /// Reminders sent.
     pub reminders_sent: u64,
-    /// Schedules read individually.
+    /// Schedules read individually. Up to two seconds late.
     pub views: u64,
 }
 

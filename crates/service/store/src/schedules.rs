@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_base::clock;
 use tidegate_cache::Touched;
@@ -23,7 +24,7 @@ use super::{Activity, Change, Store, StoreError};
 const PAGE_BYTES: usize = 1 << 20;
 
 /// A schedule as it is stored and sent.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Schedule {
     /// Its id.
     pub id: Uuid,

@@ -56,7 +56,6 @@ fn is_fresh(at: Duration, now: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use tidegate_perfmon::{HealthConfig, HealthMonitor, ManualClock, Reading};
 
@@ -64,8 +63,8 @@ mod tests {
 
     #[test]
     fn an_old_verdict_is_none() {
-        let clock = Arc::new(ManualClock::new());
-        let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+        let clock = ManualClock::new();
+        let registry = Registry::builder().clock(clock.clone()).build();
         let latest = Latest::new(&registry);
         clock.advance(Duration::from_secs(3));
         assert_eq!((latest.told(), latest.age()), ((Health::Unknown, None), Duration::from_secs(3)));

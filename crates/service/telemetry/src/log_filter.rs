@@ -27,7 +27,7 @@ struct Temporary {
 }
 
 /// The state of the log filter.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct LogFilterNow {
     /// The active filter.
     pub filter: String,

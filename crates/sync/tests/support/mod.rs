@@ -6,7 +6,7 @@ pub mod eventful;
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidegate_sync::{
     Ledger, LedgerId, LedgerStore, Lock, ManualClock, MemoryStore, Once, OnceStore, PermitStore, Place, PlaceKind,
@@ -35,9 +35,14 @@ enum Time {
     Key(tidegate_redis::Client),
 }
 
+/// The time of every clock at the start.
+fn start() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
 impl Bench {
     pub fn memory() -> Self {
-        let clock = ManualClock::default();
+        let clock = ManualClock::at(start());
         Self {
             store: Arc::new(MemoryStore::with_clock(clock.clone())),
             clock: Time::Manual(clock),
@@ -50,12 +55,12 @@ impl Bench {
     #[cfg(feature = "redis")]
     pub async fn redis() -> Self {
         use tidegate_redis::{ClockPrelude, Command};
-        use tidegate_sync::{Clock, RedisStore};
+        use tidegate_sync::RedisStore;
 
         let server = tidegate_testkit::redis::RedisServer::start().await;
         let client = connect(server.url()).await;
-        let now = ManualClock::default().now_us();
-        client.execute(Command::new("SET").key("clock").arg(now)).await.unwrap();
+        let now = start().duration_since(UNIX_EPOCH).unwrap().as_micros();
+        client.execute(Command::new("SET").key("clock").arg(u64::try_from(now).unwrap())).await.unwrap();
         let store = RedisStore::with_clock(client.clone(), keyspace(), &ClockPrelude::from_key("clock"));
         Self { store: Arc::new(store), clock: Time::Key(client), _server: Some(server) }
     }

@@ -3,8 +3,7 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use rand::Rng;
 use uuid::Uuid;
 
 use super::{LASTS_SECONDS, cookie, session};
@@ -13,11 +12,14 @@ use crate::pages_key::PagesKey;
 
 /// Cookie in place of a session: before the login, and if none is needed.
 const NONCE: &str = "tidegate_form";
+/// What the signature of a form is for.
+const PURPOSE: &str = "form";
 
 /// The value that a form has to send back. It is bound to the browser's cookie.
 #[derive(Debug, Clone)]
 pub(in crate::pages) struct FormToken {
-    code: [u8; 32],
+    /// The nonce with its signature.
+    signed: String,
     /// To be set if the browser had none.
     cookie: Option<HeaderValue>,
 }
@@ -25,18 +27,20 @@ pub(in crate::pages) struct FormToken {
 impl FormToken {
     /// Bound to the session, or else to the nonce that the browser has or gets now.
     pub(in crate::pages) fn of(key: &PagesKey, headers: &HeaderMap) -> Self {
-        if let Some(code) = sent_code(key, headers) {
-            return Self { code, cookie: None };
+        if let Some(nonce) = sent_nonce(key, headers) {
+            return Self { signed: key.sign(PURPOSE, &nonce), cookie: None };
         }
         let nonce = Uuid::new_v4().simple().to_string();
-        Self { code: key.sign("form", &nonce), cookie: Some(cookie(NONCE, &nonce, LASTS_SECONDS, headers)) }
+        let cookie = cookie(NONCE, &nonce, LASTS_SECONDS, headers);
+        Self { signed: key.sign(PURPOSE, &nonce), cookie: Some(cookie) }
     }
 
     /// Returns the value of the field, masked with a new pad each time. A compressed response must
     /// not repeat a secret beside text that an attacker chose.
     pub(in crate::pages) fn field(&self) -> String {
-        let pad: [u8; 32] = Sha256::digest(Uuid::new_v4()).into();
-        let padded: Vec<u8> = pad.iter().zip(self.code).map(|(pad, byte)| pad ^ byte).collect();
+        let mut pad = vec![0; self.signed.len()];
+        rand::rng().fill_bytes(&mut pad);
+        let padded: Vec<u8> = pad.iter().zip(self.signed.bytes()).map(|(pad, byte)| pad ^ byte).collect();
         HEXLOWER.encode(&[&pad[..], &padded].concat())
     }
 
@@ -50,28 +54,29 @@ impl FormToken {
 
 /// Whether a form was made for this browser.
 pub(in crate::pages) fn is_own(key: &PagesKey, headers: &HeaderMap, field: &str) -> bool {
-    let Some(expected) = sent_code(key, headers) else { return false };
-    let Some(sent) = unmask(field) else { return false };
-    sent.ct_eq(&expected).into()
+    let Some(expected) = sent_nonce(key, headers) else { return false };
+    // Only the server can sign a nonce, so the time of this comparison helps no client to guess.
+    unmask(field).and_then(|sent| key.verify(PURPOSE, &sent)) == Some(expected)
 }
 
-/// Returns the code for the request's cookies: for the session's cookie if there is one.
-fn sent_code(key: &PagesKey, headers: &HeaderMap) -> Option<[u8; 32]> {
+/// Returns the nonce of the request's cookies: the session's if there is one.
+fn sent_nonce(key: &PagesKey, headers: &HeaderMap) -> Option<String> {
     if let Some(session) = session(key, headers, tidegate_base::clock::now().timestamp()) {
-        return Some(key.sign("form", &session.nonce));
+        return Some(session.nonce);
     }
     let name = own_name(NONCE, headers);
-    let nonce = cookies(headers, &name).find(|nonce| nonce.len() == 32)?;
-    Some(key.sign("form", nonce))
+    cookies(headers, &name).find(|nonce| nonce.len() == 32).map(str::to_owned)
 }
 
-fn unmask(field: &str) -> Option<[u8; 32]> {
+fn unmask(field: &str) -> Option<String> {
     let bytes: Vec<u8> = (0..field.len() / 2)
         .map(|at| field.get(2 * at..2 * at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
         .collect::<Option<_>>()?;
-    let (pad, masked) = bytes.split_at_checked(32)?;
-    let code: Vec<u8> = pad.iter().zip(masked).map(|(pad, byte)| pad ^ byte).collect();
-    if masked.len() == 32 { code.try_into().ok() } else { None }
+    if !bytes.len().is_multiple_of(2) {
+        return None;
+    }
+    let (pad, masked) = bytes.split_at(bytes.len() / 2);
+    String::from_utf8(pad.iter().zip(masked).map(|(pad, byte)| pad ^ byte).collect()).ok()
 }
 
 #[cfg(test)]

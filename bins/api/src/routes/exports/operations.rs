@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::{create, show};
+use crate::answer::Accepted;
+use crate::openapi::derived::of_response;
 use crate::openapi::schema::{object, one_of, text};
 use crate::openapi::{Circle, Routes, get, post};
 use crate::routes::file_runs;
@@ -18,7 +20,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             )
             .repeatable("The same request, sent again, answers with the same export.")
             .body(object([("format", one_of(&["csv", "ndjson"]))]), json!({"format": "csv"}))
-            .accepted(object([("job_id", text()), ("location", text())])),
+            .accepted(of_response::<Accepted<'_>>()),
             create,
         )
         .add(
@@ -29,7 +31,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "The progress of an export, and the location of its file",
             )
             .part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")
-            .ok(file_runs::view()),
+            .ok(of_response::<file_runs::RunView>()),
             show,
         )
 }

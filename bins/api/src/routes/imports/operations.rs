@@ -1,7 +1,10 @@
 //! Operations of `/api/schedules/import`.
 
+use super::view::ImportView;
 use super::{create, rejects, show};
-use crate::openapi::schema::{anything, named, object, or_null, text, time};
+use crate::answer::Accepted;
+use crate::openapi::derived::of_response;
+use crate::openapi::schema::text;
 use crate::openapi::{Circle, Operation, Routes, get, post};
 
 const CSV: &str = "title,starts_at,ends_at,recurrence,attendees\n\
@@ -11,15 +14,6 @@ const NDJSON: &str =
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let of_one = |operation: Operation| operation.part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab");
-    let import = object([
-        ("id", text()),
-        ("state", named("JobState")),
-        ("progress", or_null(named("Progress"))),
-        ("created_at", time()),
-        ("finished_at", or_null(time())),
-        ("result", anything()),
-        ("reason", or_null(object([("kind", text()), ("detail", text())]))),
-    ]);
     routes
         .add(
             post(
@@ -30,7 +24,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             )
             .repeatable("The same request, sent again, answers with the same import; its file is not read.")
             .upload(&[("text/csv", CSV), ("application/x-ndjson", NDJSON)])
-            .accepted(object([("job_id", text()), ("location", text())])),
+            .accepted(of_response::<Accepted<'_>>()),
             create,
         )
         .add(
@@ -40,7 +34,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 Circle::Tenant,
                 "The progress of an import, and its result",
             ))
-            .ok(import),
+            .ok(of_response::<ImportView>()),
             show,
         )
         .add(

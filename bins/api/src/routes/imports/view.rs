@@ -2,24 +2,34 @@
 //!
 //! It is not the job's record: the errors of its attempts can name paths, workers and databases.
 
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_queue::{JobId, JobRecord, Progress, State, Timestamp};
 use tidegate_store::{FailedImport, ImportFailure};
 
+use crate::openapi::derived::{job_state, progress_or_null};
+
 /// An import as its tenant sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ImportView {
+    #[schemars(with = "String")]
     id: JobId,
+    #[schemars(schema_with = "job_state")]
     state: State,
+    #[schemars(schema_with = "progress_or_null")]
     progress: Option<Progress>,
+    #[schemars(with = "DateTime<Utc>")]
     created_at: Timestamp,
+    #[schemars(with = "Option<DateTime<Utc>>")]
     finished_at: Option<Timestamp>,
+    #[schemars(with = "Value")]
     result: Option<Value>,
     reason: Option<Reason>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Reason {
     kind: &'static str,
     detail: String,

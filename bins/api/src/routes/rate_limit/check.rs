@@ -1,8 +1,9 @@
 //! Decisions for services in any language.
 
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tidegate_base::clock;
 use tidegate_model::tenant::Plan;
 use tidegate_ratelimit::{CheckError, Decision, TenantDecision};
@@ -14,15 +15,32 @@ use crate::json::Json;
 use crate::limits;
 use crate::problem::Problem;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Question {
     limiter: String,
     key: String,
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     cost: u64,
     #[serde(default)]
     peek: bool,
+}
+
+/// The response to a [`Question`].
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Answer {
+    allowed: bool,
+    limiter: String,
+    limit: u64,
+    remaining: u64,
+    reset_after_ms: u64,
+    retry_after_ms: Option<u64>,
+    blocked_until: Option<DateTime<Utc>>,
+    /// Of a tenant: the window that binds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    window: Option<&'static str>,
 }
 
 fn one() -> u64 {
@@ -34,7 +52,7 @@ fn one() -> u64 {
 pub(crate) async fn check(
     State(app): State<App>,
     Json(question): Json<Question>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<Answer>, Problem> {
     if question.cost == 0 {
         let detail = "`cost` is at least 1; to look without charging, set `peek`";
         return Err(Problem::unprocessable("bad-cost", detail));
@@ -63,7 +81,7 @@ pub(crate) async fn check(
 }
 
 /// Decides by the plan of the tenant whose id is the key. The response has the binding window.
-async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, Problem> {
+async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Answer>, Problem> {
     let tenant = known_tenant(app, &question.key).await?;
     let id = &tenant.id;
     let (limiter, plan, cost) = (&*app.limiters().tenants, &tenant.plan, question.cost);
@@ -98,14 +116,13 @@ async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, 
 }
 
 /// Admits a tenant whose quota is off, with the per-minute limit of its plan.
-fn uncounted(plan: &Plan) -> axum::Json<Value> {
+fn uncounted(plan: &Plan) -> axum::Json<Answer> {
     let limit = plan.limits().per_minute();
     with_window("minute", told(limits::TENANT, true, limit, [limit, 0], None, None))
 }
 
-fn with_window(name: &str, axum::Json(mut body): axum::Json<Value>) -> axum::Json<Value> {
-    body["window"] = name.into();
-    axum::Json(body)
+fn with_window(name: &'static str, axum::Json(answer): axum::Json<Answer>) -> axum::Json<Answer> {
+    axum::Json(Answer { window: Some(name), ..answer })
 }
 
 fn unanswered(error: &CheckError) -> Problem {
@@ -124,16 +141,17 @@ fn told(
     [remaining, reset_after_ms]: [u64; 2],
     retry_after_ms: Option<u64>,
     blocked_for: Option<std::time::Duration>,
-) -> axum::Json<Value> {
-    axum::Json(json!({
-        "allowed": allowed,
-        "limiter": limiter,
-        "limit": limit,
-        "remaining": remaining,
-        "reset_after_ms": reset_after_ms,
-        "retry_after_ms": retry_after_ms,
-        "blocked_until": blocked_for.map(|left| clock::now() + left),
-    }))
+) -> axum::Json<Answer> {
+    axum::Json(Answer {
+        allowed,
+        limiter: limiter.to_owned(),
+        limit,
+        remaining,
+        reset_after_ms,
+        retry_after_ms,
+        blocked_until: blocked_for.map(|left| clock::now() + left),
+        window: None,
+    })
 }
 
 /// Rounded up, so that an obedient client is never early.

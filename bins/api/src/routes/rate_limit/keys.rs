@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tidegate_base::clock;
 use tidegate_model::tenant::{Tenant, TenantId};
 use tidegate_ratelimit::CheckError;
@@ -27,11 +28,17 @@ pub(crate) struct KeyOfLimiter {
     pub(crate) key: String,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Reset {
+    /// Whether it was known. On Redis, another process may repeat a refusal for up to a second.
+    reset: bool,
+}
+
 pub(crate) async fn reset(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
-) -> Result<axum::Json<Value>, Problem> {
-    Ok(axum::Json(json!({"reset": forget(&app, &query).await?})))
+) -> Result<axum::Json<Reset>, Problem> {
+    Ok(axum::Json(Reset { reset: forget(&app, &query).await? }))
 }
 
 /// Forgets a key's usage, its block and its violations. Returns whether the key was known.
@@ -48,21 +55,29 @@ pub(crate) async fn forget(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem
     was_known.map_err(|error| wrong_key(&error))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBlock {
     pub(crate) limiter: String,
     pub(crate) key: String,
     /// At least one, at most 366 days.
+    #[schemars(range(min = 1, max = MAX_BLOCK_SECONDS))]
     pub(crate) seconds: u64,
 }
 
-pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> Result<axum::Json<Value>, Problem> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Blocked {
+    limiter: String,
+    key: String,
+    blocked_until: DateTime<Utc>,
+}
+
+pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> Result<axum::Json<Blocked>, Problem> {
     shut_out(&app, &new).await.map(axum::Json)
 }
 
 /// Refuses all requests of a key for a time, on every node.
-pub(crate) async fn shut_out(app: &App, new: &NewBlock) -> Result<Value, Problem> {
+pub(crate) async fn shut_out(app: &App, new: &NewBlock) -> Result<Blocked, Problem> {
     let limiter = app.limiters();
     let named = (new.limiter != limits::TENANT).then(|| limiter.named(&new.limiter)).transpose()?;
     if !(1..=MAX_BLOCK_SECONDS).contains(&new.seconds) {
@@ -76,14 +91,20 @@ pub(crate) async fn shut_out(app: &App, new: &NewBlock) -> Result<Value, Problem
         None => limiter.tenants.block(&key, length).await,
     };
     blocked.map_err(|error| wrong_key(&error))?;
-    Ok(json!({"limiter": new.limiter, "key": key, "blocked_until": clock::now() + length}))
+    Ok(Blocked { limiter: new.limiter.clone(), key: key.into_owned(), blocked_until: clock::now() + length })
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Unblocked {
+    /// Whether it was blocked. On Redis, another process may repeat a refusal for up to a second.
+    unblocked: bool,
 }
 
 pub(crate) async fn unblock(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
-) -> Result<axum::Json<Value>, Problem> {
-    Ok(axum::Json(json!({"unblocked": let_in(&app, &query).await?})))
+) -> Result<axum::Json<Unblocked>, Problem> {
+    Ok(axum::Json(Unblocked { unblocked: let_in(&app, &query).await? }))
 }
 
 /// Ends a key's block and forgets its violations. Its usage stays. Returns whether it was blocked.

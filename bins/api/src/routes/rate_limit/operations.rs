@@ -3,22 +3,22 @@
 use serde_json::{Value, json};
 use tidegate_ratelimit::Quota;
 
+use super::check::{Answer, Question};
+use super::keys::{Blocked, NewBlock, Reset, Unblocked};
 use super::{block, change, check, reset, show, unblock, usage};
 use crate::access::CHECK_PATH;
+use crate::openapi::derived::{of_request, of_response};
 use crate::openapi::schema::{
-    any_of, between, count, flag, list, named, number, object, one_of, or_null, tenant_id, text, time, told,
+    any_of, between, count, list, named, number, object, one_of, or_null, tenant_id, text, time, told,
 };
 use crate::openapi::{Circle, Operation, Routes, delete, get, post};
-
-/// 366 days.
-const LONGEST_BLOCK: i64 = 366 * 24 * 3600;
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes
         .schema("Tier", one_of(&["free", "basic", "premium", "enterprise"]))
         .schema("EffectiveLimits", effective_limits())
         .schema("OwnLimits", own_limits())
-        .schema("Decision", decision())
+        .schema("Decision", of_response::<Answer>())
         .add(
             get("showLimiters", "/api/rate-limit", Circle::Reader, "Each limiter with its decisions")
                 .ok(object([("limiters", list(limiter())), ("flagged", list(flagged()))])),
@@ -48,14 +48,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "Forgets what a key has used, its block and its strikes. On Redis, another process may repeat a refusal that it \
                  remembers for up to a second",
             ))
-            .ok(object([(
-                "reset",
-                told(
-                    flag(),
-                    "Whether it was known. On this process it holds at once; on Redis, each other process may repeat a refusal \
-                     that it remembers for up to a second.",
-                ),
-            )])),
+            .ok(of_response::<Reset>()),
             reset,
         )
         .add(
@@ -65,11 +58,8 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 Circle::Admin,
                 "Blocks a key for a time, on every node",
             )
-            .body(
-                object([("limiter", text()), ("key", text()), ("seconds", between(1, LONGEST_BLOCK))]),
-                json!({"limiter": "api", "key": "203.0.113.7", "seconds": 60}),
-            )
-            .ok(object([("limiter", text()), ("key", text()), ("blocked_until", time())]))
+            .body(of_request::<NewBlock>(), json!({"limiter": "api", "key": "203.0.113.7", "seconds": 60}))
+            .ok(of_response::<Blocked>())
             .fails(404, "There is no such limiter or tenant."),
             block,
         )
@@ -80,27 +70,12 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 Circle::Admin,
                 "Ends a key's block and forgets its violations",
             ))
-            .ok(object([(
-                "unblocked",
-                told(
-                    flag(),
-                    "Whether it was blocked. On this process it holds at once; on Redis, each other process may repeat a refusal \
-                     that it remembers for up to a second.",
-                ),
-            )])),
+            .ok(of_response::<Unblocked>()),
             unblock,
         )
         .add(
             post("checkLimit", CHECK_PATH, Circle::Service, "Decides about a request of a key, with or without a charge")
-                .body(
-                    object([
-                        ("limiter", text()),
-                        ("key", text()),
-                        ("cost?", json!({"type": "integer", "minimum": 1, "default": 1})),
-                        ("peek?", json!({"type": "boolean", "default": false})),
-                    ]),
-                    json!({"limiter": "api", "key": "user-7"}),
-                )
+                .body(of_request::<Question>(), json!({"limiter": "api", "key": "user-7"}))
                 .ok(named("Decision"))
                 .fails(404, "There is no such limiter or tenant."),
             check,
@@ -223,19 +198,6 @@ fn quota() -> Value {
         "pattern": "^(?:[1-9][0-9]{0,2}/(?:second|minute|hour|day)| *[0-9]+ */ *[0-9]* *[A-Za-z]+ *)$",
         "examples": ["100/minute", "5/second"],
     })
-}
-
-fn decision() -> Value {
-    object([
-        ("allowed", flag()),
-        ("limiter", text()),
-        ("limit", count()),
-        ("remaining", count()),
-        ("reset_after_ms", count()),
-        ("retry_after_ms", or_null(count())),
-        ("blocked_until", or_null(time())),
-        ("window?", told(text(), "For a tenant: the binding window.")),
-    ])
 }
 
 fn used() -> Value {

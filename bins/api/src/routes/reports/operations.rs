@@ -4,6 +4,8 @@ use serde_json::json;
 use tidegate_domain::report::{LONGEST_DAYS, ReportKind};
 
 use super::{create, show};
+use crate::answer::Accepted;
+use crate::openapi::derived::of_response;
 use crate::openapi::schema::{object, one_of, text, told};
 use crate::openapi::{Circle, Routes, get, post};
 use crate::routes::file_runs;
@@ -26,7 +28,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             )
             .repeatable("The same request, sent again, answers with the same report.")
             .body(asked, json!({"kind": "schedules", "from": "2030-01-01", "to": "2030-02-01"}))
-            .accepted(object([("job_id", text()), ("location", text())])),
+            .accepted(of_response::<Accepted<'_>>()),
             create,
         )
         .add(
@@ -37,7 +39,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "The progress of a report, and the locations of its files",
             )
             .part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")
-            .ok(file_runs::view()),
+            .ok(of_response::<file_runs::RunView>()),
             show,
         )
 }

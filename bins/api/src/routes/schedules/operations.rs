@@ -1,9 +1,12 @@
 //! Operations of `/api/schedules`.
 
 use serde_json::{Value, json};
+use tidegate_model::schedule::RawSchedule;
+use tidegate_store::Schedule;
 
 use super::{create, delete as remove, list, replace, show};
-use crate::openapi::schema::{list as many, list_of, named, object, or_null, page, text, text_of, time, told, uuid};
+use crate::openapi::derived::{of_request, of_response};
+use crate::openapi::schema::{named, page, uuid};
 use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
 
 /// An id that exists only if a test created it.
@@ -13,8 +16,8 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     const ONE: &str = "/api/schedules/{id}";
     let of_one = |operation: Operation| operation.part("id", uuid(), SOME_ID);
     routes
-        .schema("Schedule", schedule())
-        .schema("NewSchedule", new_schedule())
+        .schema("Schedule", of_response::<Schedule>())
+        .schema("NewSchedule", of_request::<RawSchedule>())
         .add(
             get("listSchedules", "/api/schedules", Circle::Tenant, "The tenant's schedules, by start")
                 .paged(200)
@@ -47,27 +50,4 @@ fn example() -> Value {
         "recurrence": "FREQ=WEEKLY;COUNT=10",
         "attendees": ["ada@example.org"],
     })
-}
-
-fn new_schedule() -> Value {
-    object([
-        ("title", text_of(1, 200)),
-        ("starts_at", time()),
-        ("ends_at", told(time(), "Later than the start.")),
-        ("recurrence?", told(or_null(text()), "An RRULE of RFC 5545.")),
-        ("attendees?", list_of(0, 200, told(text(), "An e-mail address or a name."))),
-    ])
-}
-
-fn schedule() -> Value {
-    object([
-        ("id", uuid()),
-        ("title", text()),
-        ("starts_at", time()),
-        ("ends_at", time()),
-        ("recurrence", or_null(text())),
-        ("attendees", many(text())),
-        ("created_at", time()),
-        ("updated_at", time()),
-    ])
 }

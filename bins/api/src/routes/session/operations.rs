@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{begin, end, show};
-use crate::openapi::schema::{any_of, named, object, text, time, told};
+use super::{SessionView, begin, end, show};
+use crate::openapi::derived::of_response;
+use crate::openapi::schema::{any_of, named, object, text, told};
 use crate::openapi::{Circle, Routes, delete, get, post};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
@@ -13,7 +14,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let login = any_of([login_with("tenant_id"), other_name]);
     let example = json!({"tenant_id": "acme", "email": "ada@example.org", "password": "correct horse battery staple"});
     routes
-        .schema("Session", object([("tenant_id", text()), ("user", named("User")), ("expires_at", time())]))
+        .schema("Session", of_response::<SessionView<'_>>())
         .add(
             post("beginSession", PATH, Circle::Public, "Logs a user in: the answer sets the cookie of a session")
                 .body(login, example)

@@ -1,8 +1,11 @@
 //! Operations of `/api/tenants`.
 
 use serde_json::{Value, json};
+use tidegate_model::user::User;
 
 use super::{MAX_NAME, create, keys, list, reindex, show, users};
+use crate::answer::Accepted;
+use crate::openapi::derived::of_response;
 use crate::openapi::schema::{
     count, name_of, named, object, or_null, page, tenant_id, text, text_of, time, told, uuid,
 };
@@ -44,7 +47,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             "Starts a job that computes anew when the schedules of a tenant are due, and removes them from the cache",
         )
         .part("id", text(), "acme")
-        .accepted(object([("job_id", text()), ("location", text())]))
+        .accepted(of_response::<Accepted<'_>>())
         .fails(409, "A job reindexes this tenant already."),
         reindex::create,
     );
@@ -77,7 +80,7 @@ fn members(routes: Routes) -> Routes {
     let new_user = object([("email", text()), ("name", text()), ("password", text())]);
     let user = json!({"email": "ada@example.org", "name": "Ada", "password": PASSWORD});
     routes
-        .schema("User", object([("id", uuid()), ("email", text()), ("name", text()), ("created_at", time())]))
+        .schema("User", of_response::<User>())
         .add(
             of_tenant(post("createKey", KEYS, Circle::TenantOrOperator, "Issues another API key"))
                 .body(object([("name", text_of(1, 100))]), json!({"name": "backup"}))

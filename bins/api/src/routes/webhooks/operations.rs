@@ -2,36 +2,22 @@
 
 use serde_json::json;
 
-use super::{create, delete as remove, list};
-use crate::openapi::schema::{list as many, object, or_null, text, time, told, uuid};
+use super::{CreatedWebhook, NewBody, Webhooks, create, delete as remove, list};
+use crate::openapi::derived::{of_request, of_response};
+use crate::openapi::schema::uuid;
 use crate::openapi::{Circle, Routes, delete, get, post};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
-    let webhook = object([
-        ("id", uuid()),
-        ("url", text()),
-        ("kinds", many(text())),
-        ("created_at", time()),
-        ("disabled_at", told(or_null(time()), "Since when nothing is sent to it, because it asked for that.")),
-    ]);
-    let mut created = webhook.clone();
-    created["properties"]["secret"] = told(text(), "The key that signs deliveries; shown only once.");
     routes
         .add(
             get("listWebhooks", "/api/webhooks", Circle::Tenant, "The webhooks of the tenant")
-                .ok(object([("items", many(webhook))])),
+                .ok(of_response::<Webhooks<'_>>()),
             list,
         )
         .add(
             post("createWebhook", "/api/webhooks", Circle::Tenant, "Creates a webhook for notifications")
-                .body(
-                    object([
-                        ("url", text()),
-                        ("kinds?", told(many(text()), "Kinds of notifications; all without it.")),
-                    ]),
-                    json!({"url": "https://hooks.example/tidegate", "kinds": []}),
-                )
-                .created(created)
+                .body(of_request::<NewBody>(), json!({"url": "https://hooks.example/tidegate", "kinds": []}))
+                .created(of_response::<CreatedWebhook<'_>>())
                 .fails(409, "The tenant has reached its maximum."),
             create,
         )

@@ -1,6 +1,7 @@
 //! The checked content of a schedule, and the form in which it is sent.
 
 use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::attendee::{self, Attendee};
@@ -15,20 +16,24 @@ pub const MAX_TITLE_CHARS: usize = 200;
 ///
 /// In JSON, `title`, `starts_at` and `ends_at` are required, unknown names are errors, `recurrence`
 /// may be missing, null or empty, and `attendees` may be missing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSchedule {
     /// Title of the schedule.
+    #[schemars(length(min = 1, max = MAX_TITLE_CHARS))]
     pub title: String,
     /// RFC 3339 time with an offset.
+    #[schemars(with = "DateTime<Utc>")]
     pub starts_at: String,
-    /// RFC 3339 time with an offset.
+    /// RFC 3339 time with an offset. It is later than the start.
+    #[schemars(with = "DateTime<Utc>")]
     pub ends_at: String,
     /// RFC 5545 RRULE.
     #[serde(default)]
     pub recurrence: Option<String>,
     /// E-mail addresses or names.
     #[serde(default)]
+    #[schemars(length(max = attendee::MAX_ATTENDEES))]
     pub attendees: Vec<String>,
 }
 

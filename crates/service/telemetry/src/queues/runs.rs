@@ -300,8 +300,8 @@ mod tests {
 
     #[test]
     fn a_job_store_that_was_found_full_counts_as_full_until_it_has_room() {
-        let clock = Arc::new(ManualClock::new());
-        let watch = JobWatch::new(Registry::builder().clock(Arc::clone(&clock)).build());
+        let clock = ManualClock::new();
+        let watch = JobWatch::new(Registry::builder().clock(clock.clone()).build());
         assert!(!watch.is_full());
         watch.found_full();
         watch.confirm_full(true);

@@ -42,15 +42,14 @@ impl Stopwatch {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use tidegate_perfmon::ManualClock;
 
     use super::*;
 
-    fn watch() -> (Arc<ManualClock>, Registry, Stopwatch) {
-        let clock = Arc::new(ManualClock::new());
-        let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+    fn watch() -> (ManualClock, Registry, Stopwatch) {
+        let clock = ManualClock::new();
+        let registry = Registry::builder().clock(clock.clone()).build();
         let watch = Stopwatch::new(&registry, "jobs".to_owned());
         (clock, registry, watch)
     }
