@@ -81,9 +81,9 @@ async function renew() {
   return true;
 }
 
-const live = () => say(held ? "live, but for what is in use" : "live");
+const live = () => say(held ? "live, except parts in use" : "live");
 
-// Whoever is refused comes back later and later, and not all at the same time.
+// A refused client waits longer each time, with jitter.
 function later() {
   const wait = Math.min(LONGEST_MS, SHORTEST_MS * 2 ** failures) * (0.5 + Math.random() / 2);
   failures += 1;
@@ -177,7 +177,7 @@ function ask(question, yes, then) {
     then();
   });
   const not = document.createElement("button");
-  not.textContent = "Leave it as it is";
+  not.textContent = "Go back";
   not.autofocus = true;
   not.addEventListener("click", () => dialog.close());
   buttons.append(sure, not);
@@ -192,7 +192,7 @@ document.addEventListener("submit", (event) => {
   const question = by?.dataset.confirm ?? form.dataset.confirm;
   if (!question || form.elements.sure) return;
   event.preventDefault();
-  ask(question, by?.textContent ?? "Do it", () => {
+  ask(question, by?.textContent ?? "Continue", () => {
     const sure = document.createElement("input");
     Object.assign(sure, { type: "hidden", name: "sure", value: "yes" });
     form.append(sure);

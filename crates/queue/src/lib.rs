@@ -3,16 +3,11 @@
 //!
 //! A [`Producer`] enqueues [`Job`]s into named queues of a [`Broker`]. A [`Worker`] leases them,
 //! runs their handlers and renews the leases. It turns each [`Outcome`] into exactly one of: done,
-//! ready again, delayed, dead or cancelled. Three brokers pass one conformance suite:
-//!
-//! - `SqliteBroker`: durable, shared by the processes of one machine;
-//! - `RedisBroker` (feature `redis`): shared by many machines;
-//! - [`MemoryBroker`]: for tests.
+//! ready again, delayed, dead or cancelled.
 //!
 //! ```
-//! use std::sync::Arc;
-//! use tidegate_queue::{Broker, Classify, Data, Failure, Job, MemoryBroker, Producer, QueueOptions, Worker};
-//! use tokio_util::sync::CancellationToken;
+//! use std::{sync::Arc, time::Duration};
+//! use tidegate_queue::{Broker, Classify, Failure, Job, MemoryBroker, Producer, QueueOptions, Worker};
 //!
 //! #[derive(serde::Serialize, serde::Deserialize)]
 //! struct Greet { name: String }
@@ -22,14 +17,10 @@
 //!     const QUEUE: &'static str = "email";
 //! }
 //!
-//! #[derive(Clone)]
-//! struct Greeting(&'static str);
-//!
-//! // The job comes first, then what the handler wants to know, in any order.
-//! async fn greet(job: Greet, Data(greeting): Data<Greeting>) -> Result<String, Failure> {
-//!     job.name.chars().next().ok_or("no name").or_bury()?; // hopeless: dead at once
-//!     std::fs::metadata("/")?;                             // any other error: tried again
-//!     Ok(format!("{} {}", greeting.0, job.name))           // kept as the result
+//! async fn greet(job: Greet) -> Result<String, Failure> {
+//!     job.name.chars().next().ok_or("no name").or_bury()?; // cannot succeed: dead at once
+//!     std::fs::metadata("/")?;                             // any other error: retried
+//!     Ok(format!("hello {}", job.name))                    // stored as the result
 //! }
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,42 +28,36 @@
 //! let producer = Producer::new(broker.clone());
 //! let id = producer.enqueue(&Greet { name: "Ada".into() }).await?;
 //!
-//! let stop = CancellationToken::new();
-//! let worker = Worker::builder(broker)
-//!     .queue("email", QueueOptions::new().concurrency(4))
-//!     .data(Greeting("hello"))
-//!     .handler(greet)
-//!     .build()?;
+//! let stop = tokio_util::sync::CancellationToken::new();
+//! let email = QueueOptions::new().concurrency(4);
+//! let worker = Worker::builder(broker).queue("email", email).handler(greet).build()?;
 //! let worker = tokio::spawn(worker.run(stop.clone()));
 //!
-//! let result: String = producer.wait_for("email", &id, std::time::Duration::from_secs(5)).await?;
+//! let result: String = producer.wait_for("email", &id, Duration::from_secs(5)).await?;
 //! assert_eq!(result, "hello Ada");
-//! stop.cancel(); // lets running jobs end, gives the rest back
+//! stop.cancel(); // running jobs may end, the others are released
 //! worker.await??;
 //! # Ok(())
 //! # }
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 //!
-//! Complete examples: [a social feed][feed] and [a checkout][checkout].
+//! | feature | adds |
+//! |---|---|
+//! | `sqlite` (default) | `SqliteBroker`: durable, shared by the processes of one machine |
+//! | `redis` | `RedisBroker`: shared by many machines |
+//!
+//! [`MemoryBroker`] is for tests. All three brokers pass one conformance suite. [What the queue
+//! guarantees, and what it does not][guarantees], is a page of its own.
+//!
+//! [Handlers](Handler) take [extractors](FromContext) and [layers](WorkerBuilder::layer), and have
+//! [retry policies](RetryPolicy). [Settings](QueueSettings) limit a queue for all its workers.
+//! [`Schedules`], [`Groups`] and [`Scan`]s enqueue many jobs. [`testing`] runs handlers on a
+//! virtual clock. Complete examples: [a social feed][feed] and [a checkout][checkout].
 //!
 //! [feed]: https://github.com/tidegate/tidegate/blob/main/examples/feed/main.rs
 //! [checkout]: https://github.com/tidegate/tidegate/blob/main/examples/checkout/main.rs
-//!
-//! # Features
-//!
-//! - **Handlers**: async functions with [extractors](FromContext), or types with [`Handler`].
-//!   Errors have a [class](ErrorClass). [Retry policies](RetryPolicy) are set per queue, handler or
-//!   job. tower [layers](WorkerBuilder::layer) wrap handlers. [`testing`] runs handlers on a
-//!   virtual clock.
-//! - **Enqueueing**: one job, or many in one step. [Options](EnqueueOptions) set a delay, a time, a
-//!   priority, an expiry, an ordering key or a unique key. [`Schedules`] enqueue jobs periodically.
-//! - **Many jobs**: [`Groups`] enqueue a completion job when all members have ended. [`Scan`]s read
-//!   tables page by page and resume after a crash.
-//! - **Queues**: [settings](QueueSettings) for all workers (concurrency limit, rate, events),
-//!   pause, drain, clean, retry.
-//!
-#![doc = include_str!("guarantees.md")]
+//! [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/queue.md
 
 mod broker;
 mod clock;

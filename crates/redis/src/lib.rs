@@ -17,45 +17,29 @@
 //! # }
 //! ```
 //!
+//! | part | what it does |
+//! |---|---|
+//! | [`Config`], [`Topology`] | one server, Sentinels or a cluster, from a URL, with or without TLS |
+//! | [`Client`], [`Command`] | pipelined commands over one connection to each primary |
+//! | [`Script`] | a Lua script, sent by its digest; its source is sent if the server lacks it |
+//! | [`Availability`] | the state of the circuit breaker |
+//! | [`BlockingPool`] | blocking commands, each on a connection of its own |
+//! | [`Tracking`] | notices of changed keys, from the server or over a channel, with a heartbeat |
+//! | [`Replicas`] | reads from replicas within a maximum lag |
+//! | [`Scan`] | all keys of all primaries, page by page |
+//! | [`Mutex`] | a lock that saves duplicate work, without a fencing token |
+//! | [`Keyspace`] | key names under one prefix, grouped by slot |
+//! | [`NodeInfo`], [`SlowCommand`] | figures of each server, their warnings, and its slow commands |
+//!
+//! The crate has no Cargo features. [How it behaves during faults, and what it does not
+//! guarantee][guarantees], is a page of its own.
+//!
 //! Complete examples: [all of them][examples] connect with this crate, [a product
 //! page][product_page] with two roles.
 //!
 //! [product_page]: https://github.com/tidegate/tidegate/blob/main/examples/product_page.rs
 //! [examples]: https://github.com/tidegate/tidegate/blob/main/examples/README.md
-//!
-//! # Behaviour during faults
-//!
-//! | event | result for callers |
-//! |---|---|
-//! | the server hangs | commands in progress time out; later ones fail in microseconds (1) |
-//! | the server crashes | commands in progress fail at once (2), later ones in microseconds (1) |
-//! | the server is back | a background probe closes the breaker; no caller has to act |
-//! | a failover | errors (3) until the new primary serves; the client finds it |
-//! | a slot of a cluster moves | none: redirections are followed |
-//! | one shard of a cluster is unavailable | only commands for its slots fail |
-//! | `SCRIPT FLUSH`, a new server | none: an unknown script is sent with its source |
-//! | more than 65,536 commands wait | `Busy`; nothing was sent |
-//!
-//! 1. Kind `Unavailable`.
-//! 2. Kind `Disconnected`.
-//! 3. Kind `ReadOnly`, `Loading` or `Disconnected`.
-//!
-//! # What is not guaranteed
-//!
-//! - **That a failed command did not run.** After a time-out or a lost connection this is unknown
-//!   ([`Error::may_have_run`]). A command that must not run twice needs an id that a script checks.
-//! - **That an acknowledged write survives.** Redis answers before the write is on its disk and its
-//!   replicas, unless it is configured otherwise (`appendfsync always`, `WAIT`). A failover loses
-//!   the writes that the new primary had not received.
-//! - **Order between tasks.** Commands of one task reach a server in the order in which they were
-//!   awaited. Nothing else is ordered.
-//! - **Fairness.** All commands share one connection to each server. A slow script or a large reply
-//!   delays the commands after it. If it takes longer than the time-out, it opens the breaker.
-//! - **Reads from replicas.** Every command goes to a primary. Only reads through [`Replicas`] go
-//!   to replicas, and may return old data.
-//! - **Certainty during a slot migration.** A command that is redirected by `ASK` may lose its
-//!   connection to the old node. It fails with `Disconnected`, and whether it ran on the new node
-//!   is unknown.
+//! [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/redis.md
 
 mod append_only;
 mod availability;

@@ -34,7 +34,7 @@ impl Question<'_> {
                     @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
                     div.buttons {
                         button.danger name="sure" value="yes" { (self.yes) }
-                        a.button href=(self.back) { "Leave it as it is" }
+                        a.button href=(self.back) { "Go back" }
                     }
                 }
             },

@@ -42,13 +42,13 @@ fn page(app: &App, query: &CacheQuery, frame: &Frame, again: &Again) -> Response
     let told = cache::told(app);
     let classes = items(&told, "classes");
     let body = html! {
-        section.card data-part="at-a-glance" aria-label="At a glance" { (glance(&told, classes)) }
+        section.card data-part="at-a-glance" aria-label="Summary" { (glance(&told, classes)) }
         section.card data-part="tiers" aria-labelledby="tiers" {
-            div.head { h2 #tiers { "Tiers" } span.note { "of this process since its start; times of the last 5 minutes" } }
+            div.head { h2 #tiers { "Tiers" } span.note { "This process, since its start; times of the last 5 minutes" } }
             (tiers(items(&told, "tiers")))
         }
         section.card data-part="classes" aria-labelledby="classes" {
-            div.head { h2 #classes { "Classes" } span.note { "a lookup is a hit that any tier answered" } }
+            div.head { h2 #classes { "Classes" } span.note { "A lookup that any tier answers is a hit" } }
             (classes_table(classes))
         }
         section.card data-part="class-settings" aria-labelledby="class-settings" {
@@ -63,7 +63,7 @@ fn page(app: &App, query: &CacheQuery, frame: &Frame, again: &Again) -> Response
             }
             @if frame.may_change() {
                 section.card aria-labelledby="drop" {
-                    div.head { h2 #drop { "Drop from the cache" } span.note { "on every node" } }
+                    div.head { h2 #drop { "Invalidate" } span.note { "On every node" } }
                     (forms(frame, classes, again))
                 }
             }
@@ -93,7 +93,7 @@ fn glance(told: &Value, classes: &[Value]) -> Markup {
             (figure("Lookups", lookups.to_string()))
             (figure("Loads", sum("loads").to_string()))
             (figure("Failed loads", sum("load_failures").to_string()))
-            (figure("Spared loads", sum("collapsed").to_string()))
+            (figure("Coalesced loads", sum("collapsed").to_string()))
             (figure("Invalidations", sum("invalidations").to_string()))
         }
         @if !warnings.is_empty() {
@@ -117,7 +117,7 @@ fn tiers(tiers: &[Value]) -> Markup {
         ("State", NAME),
         ("Entries", NUMBER),
         ("Memory", NUMBER),
-        ("Of at most", NUMBER),
+        ("Capacity", NUMBER),
         ("Hits", NUMBER),
         ("Misses", NUMBER),
         ("Hit rate", NUMBER),
@@ -133,9 +133,9 @@ fn tiers(tiers: &[Value]) -> Markup {
         &columns,
         tiers.iter().map(|tier| {
             let (state, word) = match (tier["is_available"].as_bool(), tier["is_followed"].as_bool()) {
-                (Some(false), _) => ("bad", "does not answer"),
-                (_, Some(false)) => ("warn", "not followed"),
-                _ => ("ok", "serves"),
+                (Some(false), _) => ("bad", "down"),
+                (_, Some(false)) => ("warn", "no notices"),
+                _ => ("ok", "up"),
             };
             let samples = count(&tier["latency_us"], "samples");
             let time = |name: &str| if samples < text::FEW { text::NONE.to_owned() } else { micros(&tier["latency_us"][name]) };
@@ -160,7 +160,7 @@ fn tiers(tiers: &[Value]) -> Markup {
 fn classes_table(classes: &[Value]) -> Markup {
     let columns = [
         ("Class", NAME),
-        ("Lives", NUMBER),
+        ("TTL", NUMBER),
         ("Hits", NUMBER),
         ("Stale", NUMBER),
         ("Misses", NUMBER),
@@ -168,7 +168,7 @@ fn classes_table(classes: &[Value]) -> Markup {
         ("Hit rate", NUMBER),
         ("Loads", NUMBER),
         ("Failed", NUMBER),
-        ("Spared", NUMBER),
+        ("Coalesced", NUMBER),
         ("Invalidations", NUMBER),
     ];
     table(
@@ -198,13 +198,13 @@ fn classes_table(classes: &[Value]) -> Markup {
 fn settings_table(classes: &[Value]) -> Markup {
     let columns = [
         ("Class", NAME),
-        ("Lifetime", NUMBER),
+        ("TTL", NUMBER),
         ("Grace", NUMBER),
         ("Soft time-out", NUMBER),
         ("Refresh ahead", NUMBER),
         ("Early refresh", NAME),
-        ("Sliding, at most", NUMBER),
-        ("Wait for another's load", NUMBER),
+        ("Max sliding TTL", NUMBER),
+        ("Wait for another load", NUMBER),
     ];
     let row = |class: &Value| {
         let settings = &class["settings"];
@@ -236,14 +236,14 @@ fn warm_up(told: &Value) -> Markup {
     let turned = ["loaded", "present", "failed", "unknown"].iter().map(|name| count(told, name)).sum::<u64>();
     html! {
         @if told.is_null() {
-            p.none { "There was none." }
+            p.none { "Never run." }
         } @else {
             p {
                 span.state { (told["state"].as_str().unwrap_or(text::NONE)) } " "
                 @if total > 0 { progress max=(total) value=(turned) aria-label="Progress of the warm-up" {} }
                 " " (turned) " of " (total) " keys in " (text::span(Duration::from_millis(count(told, "elapsed_ms"))))
             }
-            p.note { (count(told, "loaded")) " loaded, " (count(told, "present")) " were there, " (count(told, "failed")) " failed, " (count(told, "unknown")) " of no known kind" }
+            p.note { (count(told, "loaded")) " loaded, " (count(told, "present")) " already cached, " (count(told, "failed")) " failed, " (count(told, "unknown")) " of unknown kind" }
         }
     }
 }
@@ -259,7 +259,7 @@ fn warm_up_form(frame: &Frame, again: &Again) -> Markup {
                 select #warm-class name="class" { option { "all" } @for of in CLASSES { option selected[class == Some(of)] { (of) } } }
             }
             div {
-                label for="warm-limit" { "Keys at most, the hottest first" }
+                label for="warm-limit" { "Max keys, hottest first" }
                 (again.message("warm-up", "limit"))
                 input #warm-limit type="number" name="limit" min="1" max="100000" value=(again.typed("warm-up", "limit").unwrap_or("1000")) required autofocus[again.is_at("warm-up", "limit")] aria-describedby=[again.described_by("warm-up", "limit")];
             }
@@ -271,25 +271,25 @@ fn warm_up_form(frame: &Frame, again: &Again) -> Markup {
 fn forms(frame: &Frame, classes: &[Value], again: &Again) -> Markup {
     let path = Here::Cache.path();
     let clear = format!("{path}/clear");
-    let asks = "Drop everything from the caches of all nodes? What is asked next is loaded from the database.";
+    let asks = "Clear the caches of all nodes? The next reads load from the database.";
     html! {
         form.row method="post" action={ (path) "/invalidate" } {
             (frame.field())
             div.grow {
-                label for="pattern" { "Keys that match, such as schedule:*; shown before they go" }
+                label for="pattern" { "Key pattern, such as schedule:*; the matches are shown first" }
                 (again.message("invalidate", "pattern"))
                 input #pattern name="pattern" maxlength="512" required value=[again.typed("invalidate", "pattern")] autofocus[again.is_at("invalidate", "pattern")] aria-describedby=[again.described_by("invalidate", "pattern")];
             }
             button { "Invalidate…" }
         }
-        form.row method="post" action={ (path) "/class" } data-confirm="Drop all of that class on every node?" {
+        form.row method="post" action={ (path) "/class" } data-confirm="Invalidate this class on every node?" {
             (frame.field())
             div {
-                label for="class" { "A whole class" }
+                label for="class" { "Whole class" }
                 (again.message("class", "class"))
                 select #class name="class" { @for class in classes.iter().filter_map(|class| class["class"].as_str()) { option { (class) } } }
             }
-            button.danger { "Drop class" }
+            button.danger { "Invalidate class" }
         }
         div.buttons { (frame.button(&Button { action: &clear, label: "Clear everything", about: "", asks: Some(asks) }, &[])) }
     }
@@ -299,10 +299,10 @@ fn redis(told: &Value) -> Markup {
     let columns = [
         ("Server", TEXT),
         ("Memory", NUMBER),
-        ("Of at most", NUMBER),
+        ("Capacity", NUMBER),
         ("Resident", NUMBER),
         ("Fragmentation", NUMBER),
-        ("Processor", NUMBER),
+        ("CPU", NUMBER),
         ("Clients", NUMBER),
         ("Commands", NUMBER),
         ("Hit rate", NUMBER),
@@ -312,7 +312,7 @@ fn redis(told: &Value) -> Markup {
     let bytes = |value: &Value| html! { (text::or_none(value.as_f64().filter(|bytes| *bytes > 0.0), text::bytes)) };
     let number = |value: &Value| html! { (text::or_none(value.as_u64(), |number| number.to_string())) };
     let servers = table(
-        "Servers of Redis",
+        "Redis servers",
         &columns,
         items(told, "servers").iter().map(|server| {
             vec![
@@ -331,8 +331,8 @@ fn redis(told: &Value) -> Markup {
         }),
     );
     let slow = table(
-        "Commands that took Redis long",
-        &[("Command", TEXT), ("Took", NUMBER), ("When, UTC", NUMBER)],
+        "Slow Redis commands",
+        &[("Command", TEXT), ("Duration", NUMBER), ("Time, UTC", NUMBER)],
         items(told, "slow_commands").iter().take(MOST_SLOW).map(|slow| {
             vec![
                 html! { code { (text::beginning(&text::visible(slow["command"].as_str().unwrap_or(text::NONE)), 160)) } },

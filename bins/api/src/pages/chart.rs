@@ -33,8 +33,8 @@ pub(super) fn peak(slots: &[Slot]) -> String {
 pub(super) fn sparkline(key: &str, what: &str, points: &str, peak: &str) -> Markup {
     html! {
         div.trace {
-            svg.spark viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label={ "Requests a second to " (what) " in the last minute" } {
-                title { "Requests a second to " (what) " in the last minute" }
+            svg.spark viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label={ "Requests per second to " (what) " in the last 60 s" } {
+                title { "Requests per second to " (what) " in the last 60 s" }
                 polyline points=(points) data-live-points=(key) {}
             }
             span.note data-live={ "peak " (key) } { (peak) }
@@ -74,7 +74,7 @@ pub(super) fn heat_map(minutes: &[Slot]) -> Markup {
             } @else {
                 div.wide tabindex="0" role="region" aria-label="Requests by latency and minute" {
                     table {
-                        caption.visually-hidden { "Requests by latency and minute; minutes without requests are left out" }
+                        caption.visually-hidden { "Requests by latency and minute, without empty minutes" }
                         thead { tr { th scope="col" { "Minute" } @for label in &labels { th.number scope="col" { (label) } } } }
                         tbody {
                             @for (x, slot) in minutes.iter().enumerate().rev().filter(|(_, slot)| slot.count > 0) {

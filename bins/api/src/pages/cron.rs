@@ -42,12 +42,12 @@ async fn page(app: &App, query: &CronQuery, frame: &Frame, refused: Option<Probl
     let now = app.node().broker.now().await?;
     let body = html! {
         section.card data-part="schedules" aria-labelledby="schedules" {
-            div.head { h2 #schedules { "Schedules" } span.note { "times in UTC; an expression is of its own zone" } }
+            div.head { h2 #schedules { "Schedules" } span.note { "Times in UTC; expressions use their own time zone" } }
             (schedules(frame, &listing.schedules, now))
         }
         @if !listing.broken.is_empty() {
             section.card data-part="broken" aria-labelledby="broken" {
-                div.head { h2 #broken { "What can't be read" } span.note { "maybe a newer version wrote it" } }
+                div.head { h2 #broken { "Unreadable schedules" } span.note { "Possibly written by a newer version" } }
                 (broken(frame, &listing.broken))
             }
         }
@@ -111,7 +111,7 @@ fn last(queue: &str, last: Option<&LastRun>) -> Markup {
         @match last {
             Some(last) => {
                 (moment(last.at)) " "
-                a href={ (queue_path(queue)) "/jobs/" (last.job.as_str()) } { (if last.skipped { "skipped for a job" } else { "job" }) }
+                a href={ (queue_path(queue)) "/jobs/" (last.job.as_str()) } { (if last.skipped { "skipped: still running" } else { "job" }) }
             },
             None => (text::NONE),
         }
@@ -120,8 +120,8 @@ fn last(queue: &str, last: Option<&LastRun>) -> Markup {
 
 fn broken(frame: &Frame, broken: &[BrokenSchedule]) -> Markup {
     table(
-        "Schedules that can't be read",
-        &[("Name", TEXT), ("Fault", TEXT), ("Delete", ACTION)],
+        "Unreadable schedules",
+        &[("Name", TEXT), ("Error", TEXT), ("Delete", ACTION)],
         broken.iter().map(|broken| {
             vec![
                 html! { code { (text::visible(&broken.name)) } },
@@ -182,9 +182,8 @@ pub(super) async fn change(
 }
 
 fn ask(name: &str, frame: &Frame) -> Response {
-    let text =
-        html! { p { "The schedule " code { (text::visible(name)) } " makes no more jobs; those that it made stay." } };
+    let text = html! { p { "Schedule " code { (text::visible(name)) } " will enqueue no more jobs. Its existing jobs stay." } };
     let (action, back) = (format!("{}/delete", Here::Cron.path()), Here::Cron.path());
-    let question = Question { title: "Delete the schedule?", text: &text, yes: "Delete it", action: &action, back };
+    let question = Question { title: "Delete the schedule?", text: &text, yes: "Delete", action: &action, back };
     question.page(frame, &[("name", name)])
 }

@@ -12,44 +12,44 @@ pub(super) struct Flash {
     left: u64,
 }
 
-const LEFT: &str = " # are left as they are: their state doesn't allow it, they are gone, or the time was over.";
-const MORE: &str = " The time was over: there may be more, so do it again.";
+const LEFT: &str = " # are unchanged: wrong state, already gone, or no time left.";
+const MORE: &str = " No time left: repeat it if there are more.";
 
 /// Code, text, and the text for remaining items. `#` stands for the count.
 const SAYINGS: [(&str, &str, &str); 33] = [
-    ("queue-paused", "Paused: workers take no more of its jobs; those that run go on.", ""),
-    ("queue-resumed", "Resumed: workers take its jobs again.", ""),
+    ("queue-paused", "Queue paused. Running jobs will finish.", ""),
+    ("queue-resumed", "Queue resumed.", ""),
     ("drained", "Cancelled # jobs that had not started.", MORE),
     ("revived", "Made # dead jobs ready, with fresh attempts.", MORE),
-    ("cleaned", "Removed # finished jobs.", MORE),
-    ("retried", "Made # of the ticked jobs ready.", LEFT),
-    ("cancelled", "Cancelled # of the ticked jobs; one that runs is asked to stop.", LEFT),
-    ("promoted", "Made # of the ticked jobs ready before their time.", LEFT),
-    ("removed", "Deleted # of the ticked jobs.", LEFT),
-    ("job-removed", "The job is deleted.", ""),
+    ("cleaned", "Deleted # finished jobs.", MORE),
+    ("retried", "Made # of the selected jobs ready.", LEFT),
+    ("cancelled", "Cancelled # of the selected jobs; running ones are asked to stop.", LEFT),
+    ("promoted", "Made # of the selected jobs ready before they are due.", LEFT),
+    ("removed", "Deleted # of the selected jobs.", LEFT),
+    ("job-removed", "Job deleted.", ""),
     ("job-retried", "The job is ready again.", ""),
-    ("job-cancelled", "The job is cancelled.", ""),
-    ("job-asked", "Its worker is asked to stop.", ""),
-    ("job-promoted", "The job is ready, before its time.", ""),
-    ("no-job", "There is no such job, and none among the first 1,000 of this state whose id or kind holds that.", ""),
-    ("schedule-paused", "Paused: it makes no jobs.", ""),
-    ("schedule-resumed", "Resumed: it makes jobs again.", ""),
-    ("triggered", "A job of it is enqueued.", ""),
-    ("schedule-deleted", "Deleted; the jobs that it made stay.", ""),
-    ("blocked", "Blocked, on every node.", ""),
-    ("unblocked", "The block is ended, and its strikes are forgotten.", ""),
-    ("not-blocked", "That key was not blocked; its strikes, if any, are forgotten.", ""),
-    ("forgotten", "What that key had used is forgotten, with block and strikes.", ""),
-    ("not-known", "Nothing was counted under that key.", ""),
-    ("quota-set", "The limiter has another quota; what was charged stays charged.", ""),
-    ("plan-set", "The tenant's plan is changed, on every node.", ""),
-    ("warming", "The warm-up has begun.", ""),
-    ("invalidated", "Dropped on every node; # entries of this one.", ""),
-    ("invalidated-all", "Dropped on every node.", ""),
-    ("silenced", "No notifications are sent for that long; the alert itself continues.", ""),
-    ("silence-lifted", "The silence has ended: notifications are sent again.", ""),
-    ("not-silenced", "There was no such silence any more.", ""),
-    ("nothing-ticked", "Nothing was ticked, and nothing is changed.", ""),
+    ("job-cancelled", "Job cancelled.", ""),
+    ("job-asked", "The worker of the job is asked to stop.", ""),
+    ("job-promoted", "The job is ready, before it is due.", ""),
+    ("no-job", "No job found with this ID, nor among the first 1,000 of this state with this text in ID or kind.", ""),
+    ("schedule-paused", "Schedule paused: it enqueues no jobs.", ""),
+    ("schedule-resumed", "Schedule resumed.", ""),
+    ("triggered", "Enqueued a job of the schedule.", ""),
+    ("schedule-deleted", "Schedule deleted. Its existing jobs stay.", ""),
+    ("blocked", "Key blocked on every node.", ""),
+    ("unblocked", "Key unblocked, and its strikes are reset.", ""),
+    ("not-blocked", "The key was not blocked; any strikes are reset.", ""),
+    ("forgotten", "Usage, block and strikes of the key are reset.", ""),
+    ("not-known", "The key has no usage.", ""),
+    ("quota-set", "Quota changed. Usage so far still counts.", ""),
+    ("plan-set", "The tenant's plan is changed on every node.", ""),
+    ("warming", "Warm-up started.", ""),
+    ("invalidated", "Invalidated on every node; # entries on this one.", ""),
+    ("invalidated-all", "Invalidated on every node.", ""),
+    ("silenced", "Alert silenced: no notifications, but it keeps firing.", ""),
+    ("silence-lifted", "Silence ended: notifications are sent again.", ""),
+    ("not-silenced", "This silence no longer exists.", ""),
+    ("nothing-ticked", "No job was selected; nothing changed.", ""),
 ];
 
 impl Flash {
@@ -93,8 +93,8 @@ mod tests {
     fn an_address_says_what_is_known_alone() {
         assert!(Flash::of(Some("<script>"), None, None).is_none() && Flash::of(None, Some(1), None).is_none());
         let shown = Flash::of(Some("cancelled"), Some(7), Some(2)).unwrap().show().into_string();
-        assert!(shown.contains("Cancelled 7 of") && shown.contains("2 are left"), "{shown}");
+        assert!(shown.contains("Cancelled 7 of") && shown.contains("2 are unchanged"), "{shown}");
         let shown = Flash::of(Some("queue-paused"), None, None).unwrap().show().into_string();
-        assert!(!shown.contains("are left"), "{shown}");
+        assert!(!shown.contains("are unchanged"), "{shown}");
     }
 }

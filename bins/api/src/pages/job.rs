@@ -43,16 +43,16 @@ pub(super) async fn show(
     let now = app.node().broker.now().await?;
     let body = html! {
         section.card data-part="facts" aria-labelledby="facts" {
-            div.head { h2 #facts { "Where it stands" } }
+            div.head { h2 #facts { "Status" } }
             (facts(&job, now))
             @if frame.may_change() { (buttons(&frame, &job)) }
         }
         section.card data-part="runs" aria-labelledby="runs" {
-            div.head { h2 #runs { "Runs" } span.note { (job.deliveries) " leases, " (job.failures) " failures" } }
+            div.head { h2 #runs { "Runs" } span.note { "Leases: " (job.deliveries) " · failures: " (job.failures) } }
             (runs(&job.attempts))
         }
         section.card data-part="log" aria-labelledby="log" {
-            div.head { h2 #log { "Log" } span.note { "the last 100 lines" } }
+            div.head { h2 #log { "Log" } span.note { "Last 100 lines" } }
             (log(&lines))
         }
         @if let Some(result) = &job.result {
@@ -60,7 +60,7 @@ pub(super) async fn show(
         }
         @if frame.may_change() {
             section.card aria-labelledby="payload" {
-                div.head { h2 #payload { "Payload" } span.note { "version " (job.version) "; what looks like a secret is masked" } }
+                div.head { h2 #payload { "Payload" } span.note { "Version " (job.version) "; likely secrets are masked" } }
                 (payload::show("Payload", &job.payload))
             }
         }
@@ -82,12 +82,12 @@ fn facts(job: &JobRecord, now: Timestamp) -> Markup {
         dl.facts {
             (fact("State", html! { span.state data-state=[state_of(job.state)] { (state) } }))
             (fact("Kind", html! { code { (job.kind) } }))
-            (fact("Priority", html! { (u8::from(job.priority)) " of 0 to 4" }))
+            (fact("Priority", html! { (u8::from(job.priority)) " (0–4)" }))
             (fact("Enqueued", html! { (time(job.created_at)) " (" (text::span(now.since(job.created_at))) " ago)" }))
             (fact("Due", time(job.run_at)))
             @if let Some(end) = job.finished_at { (fact("Ended", time(end))) }
-            @if let Some(end) = job.expires_at { (fact("Begins no later than", time(end))) }
-            @if let Some(most) = job.max_attempts { (fact("Attempts at most", html! { (most) })) }
+            @if let Some(end) = job.expires_at { (fact("Expires", time(end))) }
+            @if let Some(most) = job.max_attempts { (fact("Max attempts", html! { (most) })) }
             @if let Some(key) = &job.ordering_key { (fact("Ordering key", html! { bdi { (text::beginning(&text::visible(key), 128)) } })) }
             @if let Some(key) = &job.unique_key { (fact("Unique key", html! { bdi { (text::beginning(&text::visible(key), 128)) } })) }
             @if let Some(group) = &job.group { (fact("Group", html! { code { (group.as_str()) } })) }
@@ -98,9 +98,9 @@ fn facts(job: &JobRecord, now: Timestamp) -> Markup {
 }
 
 fn runs(runs: &[Attempt]) -> Markup {
-    let columns = [("Began, UTC", TEXT), ("Took", NUMBER), ("Came to", TEXT)];
+    let columns = [("Started, UTC", TEXT), ("Duration", NUMBER), ("Outcome", TEXT)];
     table(
-        "Runs of the job, the latest first",
+        "Runs of the job, newest first",
         &columns,
         runs.iter().rev().map(|run| {
             vec![
@@ -110,7 +110,7 @@ fn runs(runs: &[Attempt]) -> Markup {
                     @match (&run.error, run.ended_at) {
                         (Some(error), _) => pre { (text::visible(error)) },
                         (None, Some(_)) => span data-state="ok" { "success" },
-                        (None, None) => "runs",
+                        (None, None) => "running",
                     }
                 },
             ]
@@ -183,10 +183,9 @@ pub(super) async fn cancel(
         return change(&app, &queue, &id, Act::Cancel, "job-cancelled").await;
     }
     let job = jobs::record(&app, known(&queue)?, &id).await?;
-    let (back, text) = (
-        path(&job),
-        html! { p { "Job " code { (job.id.as_str()) } " is cancelled; where it runs, its worker is asked to stop." } },
-    );
+    let (back, id) = (path(&job), job.id.as_str());
+    let text =
+        html! { p { "Job " code { (id) } " will be cancelled. If it is running, its worker is asked to stop." } };
     let action = format!("{back}/cancel");
     let question =
         Question { title: "Cancel the job?", text: &text, yes: "Cancel the job", action: &action, back: &back };
@@ -204,7 +203,7 @@ pub(super) async fn remove(
         return Ok(said(&format!("{}?state={}", queue_path(&queue), job.state), "job-removed").into_response());
     }
     let (back, text) =
-        (path(&job), html! { p { "Job " code { (job.id.as_str()) } " is deleted, with its result and log." } });
+        (path(&job), html! { p { "Job " code { (job.id.as_str()) } " will be deleted, with its result and log." } });
     let action = format!("{back}/remove");
     let question =
         Question { title: "Delete the job?", text: &text, yes: "Delete the job", action: &action, back: &back };

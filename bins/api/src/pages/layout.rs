@@ -151,9 +151,9 @@ impl<'a> Page<'a> {
                             (self.title)
                         }
                         div.note.now {
-                            "As of " span data-live="at" { (tidegate_base::clock::now().format("%H:%M:%S UTC").to_string()) }
+                            "Updated " span data-live="at" { (tidegate_base::clock::now().format("%H:%M:%S UTC").to_string()) }
                             span data-stream-status role="status" {}
-                            a data-refresh href=(self.path) { "refresh" }
+                            a data-refresh href=(self.path) { "Refresh" }
                             button data-pause type="button" aria-pressed="false" hidden { "Pause" }
                         }
                     }
@@ -171,9 +171,9 @@ impl<'a> Page<'a> {
     fn header(&self, frame: &Frame) -> Markup {
         let visitor = &frame.visitor;
         let role = match (visitor.has_session, visitor.role) {
-            (false, _) => "open on this machine",
-            (true, Role::Admin) => "admin",
-            (true, Role::Reader) => "read only",
+            (false, _) => "No login (localhost only)",
+            (true, Role::Admin) => "Admin",
+            (true, Role::Reader) => "Read only",
         };
         html! {
             (nav(self.here))

@@ -64,13 +64,13 @@ async fn page(app: &App, query: &LimitsQuery, frame: &Frame, mut again: Again) -
     let outcomes = again.catch("simulate", &typed, simulate::run(app, query).await)?.flatten();
     let body = html! {
         section.card data-part="limiters" aria-labelledby="limiters" {
-            div.head { h2 #limiters { "Limiters" } span.note { "decisions of this process since its start" } }
+            div.head { h2 #limiters { "Limiters" } span.note { "Decisions of this process since its start" } }
             (limiters_table(limiters))
         }
         (flagged(items(&told, "flagged")))
         @if frame.may_change() { (quota_form(frame, limiters, &again)) }
         section.card data-part="refused" aria-labelledby="refused" {
-            div.head { h2 #refused { "Keys refused most often" } span.note { "with what is left of their blocks; any other key is looked up below" } }
+            div.head { h2 #refused { "Most refused keys" } span.note { "With the time left of their blocks; look up any other key below" } }
             (refused_table(frame, &refused))
         }
         (key::show(frame, limiters, query, found.as_ref(), &again))
@@ -91,14 +91,14 @@ fn limiters_table(limiters: &[Value]) -> Markup {
         ("Mode", NAME),
         ("Allowed", NUMBER),
         ("Refused", NUMBER),
-        ("Share", NUMBER),
-        ("Undecided", NUMBER),
+        ("Refused %", NUMBER),
+        ("Errors", NUMBER),
         ("Keys", NUMBER),
         ("Blocked", NUMBER),
     ];
     let word = |value: &Value| html! { (value.as_str().unwrap_or(text::NONE)) };
     table(
-        "Limiters, and what they decided",
+        "Limiters and their decisions",
         &columns,
         limiters.iter().map(|limiter| {
             let stats = &limiter["stats"];
@@ -133,7 +133,7 @@ fn flagged(flagged: &[Value]) -> Markup {
     html! {
         @if !flagged.is_empty() {
             section.card data-part="flagged" aria-labelledby="flagged" {
-                div.head { h2 #flagged { "Unusual rates" } span.note { "tenants that send this process far more requests than usual" } }
+                div.head { h2 #flagged { "Unusual rates" } span.note { "Tenants that send this process far more requests than usual" } }
                 (table("Tenants with an unusual rate", &columns, flagged.iter().map(|flag| {
                     let tenant = flag["tenant_id"].as_str().unwrap_or_default();
                     let interval = Duration::from_secs_f64(flag["interval_seconds"].as_f64().unwrap_or_default());
@@ -154,12 +154,12 @@ fn quota_form(frame: &Frame, limiters: &[Value], again: &Again) -> Markup {
     let limiter = again.typed("quota", "limiter");
     html! {
         section.card aria-labelledby="quota" {
-            h2 #quota { "Another quota" }
-            form.row method="post" action={ (Here::Limits.path()) "/quota" } data-confirm="Give this limiter another quota on every node?" {
+            h2 #quota { "Change quota" }
+            form.row method="post" action={ (Here::Limits.path()) "/quota" } data-confirm="Change the quota of this limiter on every node?" {
                 (frame.field())
                 div { label for="quota-limiter" { "Limiter" } (again.message("quota", "limiter")) (choice("quota-limiter", limiters, limiter, false)) }
                 div {
-                    label for="quota-text" { "Quota, such as 100/minute; nothing for that of the settings" }
+                    label for="quota-text" { "Quota, such as 100/minute; empty for the quota of the settings" }
                     (again.message("quota", "quota"))
                     input #quota-text name="quota" maxlength="64" value=[again.typed("quota", "quota")] autofocus[again.is_at("quota", "quota")] aria-describedby=[again.described_by("quota", "quota")];
                 }
@@ -197,9 +197,9 @@ async fn refused(app: &App, limiters: &[Value]) -> Vec<Refused> {
 
 fn refused_table(frame: &Frame, refused: &[Refused]) -> Markup {
     let columns =
-        [("Key", TEXT), ("Limiter", NAME), ("Refused", NUMBER), ("Blocked for", NUMBER), ("Unblock or forget", ACTION)];
+        [("Key", TEXT), ("Limiter", NAME), ("Refused", NUMBER), ("Blocked for", NUMBER), ("Unblock or reset", ACTION)];
     table(
-        "Keys refused most often",
+        "Most refused keys",
         &columns,
         refused.iter().map(|Refused { limiter, key, denied, blocked_for }| {
             vec![

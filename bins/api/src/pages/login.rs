@@ -76,7 +76,7 @@ pub(super) async fn begin(
         _ => {
             let attempt = limits::enforce(&app.limiters().auth, &format!("{client}|operations")).await;
             let problem = match attempt {
-                Ok(_) => Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "That token is not known."),
+                Ok(_) => Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unknown token."),
                 Err(problem) if problem.is_of_client() => problem,
                 Err(problem) => return Err(problem),
             };
@@ -105,7 +105,7 @@ fn form(app: &App, headers: &HeaderMap, next: Option<&Next>, refused: Option<Pro
         &html! {},
         &html! {
             @if let Some(problem) = &refused { p.flash role="alert" { (problem.detail()) } }
-            p.note { "With the token of TIDEGATE_ADMIN_TOKEN, or of TIDEGATE_READ_TOKEN to look only. A session lasts twelve hours." }
+            p.note { "Use the token of TIDEGATE_ADMIN_TOKEN, or of TIDEGATE_READ_TOKEN for read-only access. A session lasts twelve hours." }
             form method="post" action=(LOGIN) {
                 input type="hidden" name="form" value=(form.field());
                 @if let Some(Next(path)) = next { input type="hidden" name="next" value=(path); }

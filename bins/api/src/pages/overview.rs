@@ -38,7 +38,7 @@ fn page(app: &App, query: &OverviewQuery, frame: &Frame, again: &Again) -> Respo
         (requests(&figures))
         section.card data-part="endpoints" aria-labelledby="endpoints" { (endpoints(&figures)) }
         section.card data-part="heat" aria-labelledby="heat" {
-            div.head { h2 #heat { "Latency of all requests" } span.note { "60 minutes, each by 12 ranges" } }
+            div.head { h2 #heat { "Latency of all requests" } span.note { "Last 60 minutes, in 12 latency ranges" } }
             (chart::heat_map(&app.node().telemetry.registry().slots(None, Window::Minutes(60))))
         }
         div.columns {
@@ -63,12 +63,12 @@ fn verdict(app: &App, figures: &Figures) -> Markup {
                     div.state data-live="health" data-live-state="health" data-state=(figures.state("health")) { (figures.text("health")) }
                 }
                 div data-part="why" {
-                    h2 { "Why" }
+                    h2 { "Reasons" }
                     @if let Some(hint) = waiting(app) { p.note { (hint) } }
                     ul.reasons {
                         @match &report {
                             Some(report) => @for reason in &report.reasons { li { (reason.message) } },
-                            None => li { "Nothing has been judged within the last seconds." },
+                            None => li { "No health check has run in the last seconds." },
                         }
                     }
                 }
@@ -82,7 +82,7 @@ fn waiting(app: &App) -> Option<String> {
     let (telemetry, needed) = (&app.node().telemetry, app.settings().performance.health.min_samples);
     let count = telemetry.registry().overall(live::WINDOW).count;
     (count < needed).then(|| {
-        format!("Errors and latency are judged from {needed} requests within 5 minutes; so far there were {count}.")
+        format!("Not enough traffic yet to judge errors and latency: {count} requests in 5 minutes, {needed} needed.")
     })
 }
 
@@ -99,9 +99,9 @@ fn requests(figures: &Figures) -> Markup {
                 (plain("P50", "p50"))
                 (plain("P95", "p95"))
                 (plain("P99", "p99"))
-                (plain("Under way", "in-flight"))
+                (plain("In flight", "in-flight"))
                 (figure("Alerts firing", "alerts"))
-                div { dt { "Last minute" } dd.small { (chart::sparkline("all", "all endpoints", figures.points("all"), figures.text("peak all"))) } }
+                div { dt { "Requests, last 60 s" } dd.small { (chart::sparkline("all", "all endpoints", figures.points("all"), figures.text("peak all"))) } }
             }
         }
     }
@@ -109,12 +109,12 @@ fn requests(figures: &Figures) -> Markup {
 
 fn endpoints(figures: &Figures) -> Markup {
     html! {
-        div.head { h2 #endpoints { "Endpoints" } span.note { "last 5 minutes; the lines show the last 60 seconds" } }
+        div.head { h2 #endpoints { "Endpoints" } span.note { "Last 5 minutes; the lines show the last 60 s" } }
         @if figures.endpoints.is_empty() {
             p.none { "No requests in the last 5 minutes." }
         } @else {
             table.stack role="table" {
-                caption.visually-hidden { "Rate, errors and latency of each endpoint; a dash stands for fewer than " (text::FEW) " requests" }
+                caption.visually-hidden { "Rate, errors and latency of each endpoint; a dash means fewer than " (text::FEW) " requests" }
                 thead role="rowgroup" {
                     tr role="row" {
                         th scope="col" role="columnheader" { "Endpoint" }
@@ -155,13 +155,13 @@ fn advice(app: &App) -> Markup {
     let items = items(&told, "items");
     html! {
         @if items.is_empty() {
-            p.none { "None: nothing seen in the last 35 minutes speaks for a change." }
+            p.none { "None: the last 35 minutes give no reason for a change." }
         } @else {
             ul.items {
                 @for item in items {
                     li {
                         p { (said(&item["text"])) }
-                        p.note { (said(&item["target"])) " · " (said(&item["gain"])) " · sure by " (text::percent(item["confidence"].as_f64().unwrap_or(0.0))) }
+                        p.note { (said(&item["target"])) " · " (said(&item["gain"])) " · confidence " (text::percent(item["confidence"].as_f64().unwrap_or(0.0))) }
                     }
                 }
             }

@@ -31,7 +31,7 @@ pub(super) async fn show(State(app): State<App>, frame: Frame) -> Response {
     let body = html! {
         section.card data-part="process" aria-labelledby="process" { h2 #process { "Process" } (process_figures(&process)) }
         section.card data-part="statements" aria-labelledby="statements" {
-            div.head { h2 #statements { "Statements by time" } span.note { "since the start" } }
+            div.head { h2 #statements { "Statements by time" } span.note { "Since the start" } }
             (statements(items(&queries, "top_by_total")))
         }
         section.card data-part="slow-queries" aria-labelledby="slow-queries" {
@@ -43,14 +43,14 @@ pub(super) async fn show(State(app): State<App>, frame: Frame) -> Response {
             (slow_calls(&registry.slow_calls(MOST)))
         }
         section.card data-part="operations" aria-labelledby="operations" {
-            div.head { h2 #operations { "Operations" } span.note { "last 5 minutes" } }
+            div.head { h2 #operations { "Operations" } span.note { "Last 5 minutes" } }
             (operations_table(&operations))
         }
         section.card data-part="trends" aria-labelledby="trends" { h2 #trends { "Trends" } (trends_table(items(&trends, "items"))) }
         section.card data-part="pools" aria-labelledby="pools" { h2 #pools { "Connection pools" } (pools_table(items(&pools, "items"))) }
         section.card aria-labelledby="export" {
             h2 #export { "Export" }
-            p.note { "Everything that is measured and judged, without what these lists leave out." }
+            p.note { "All figures and their verdicts, complete." }
             div.buttons {
                 a.button href="/dashboard/performance/export?format=csv" { "Download CSV" }
                 a.button href="/dashboard/performance/export?format=json" { "Download JSON" }
@@ -76,8 +76,8 @@ fn process_figures(told: &Value) -> Markup {
     html! {
         dl.figures {
             (figure("Resident memory", text::or_none(process["resident_bytes"].as_f64(), text::bytes)))
-            (figure("Processor time", text::or_none(process["cpu_seconds"].as_f64(), |seconds| format!("{} s", text::places(seconds)))))
-            (figure("Descriptors", count(&process["open_descriptors"])))
+            (figure("CPU time", text::or_none(process["cpu_seconds"].as_f64(), |seconds| format!("{} s", text::places(seconds)))))
+            (figure("File descriptors", count(&process["open_descriptors"])))
             (figure("Threads", count(&process["threads"])))
             (figure("Workers", count(&runtime["workers"])))
             (figure("Tasks", count(&runtime["tasks"])))
@@ -129,11 +129,11 @@ fn statements(items: &[Value]) -> Markup {
         ("Total", NUMBER),
         ("Mean", NUMBER),
         ("P99", NUMBER),
-        ("Share", NUMBER),
+        ("Share of time", NUMBER),
     ];
     let share = |value: &Value| html! { (text::or_none(value.as_f64(), text::percent)) };
     table(
-        "Statements by the time that they took in all",
+        "Statements by total time",
         &columns,
         items.iter().map(|item| {
             vec![
@@ -150,9 +150,9 @@ fn statements(items: &[Value]) -> Markup {
 }
 
 fn slow_statements(items: &[Value]) -> Markup {
-    let columns = [("Statement", TEXT), ("Took", NUMBER), ("Route", TEXT), ("When, UTC", NUMBER)];
+    let columns = [("Statement", TEXT), ("Duration", NUMBER), ("Route", TEXT), ("Time, UTC", NUMBER)];
     table(
-        "Statements that were slow, the newest first",
+        "Slow statements, newest first",
         &columns,
         items.iter().map(|item| {
             vec![statement(&item["text"]), ms(&item["elapsed_ms"]), code(&item["route"]), when(&item["at_unix_ms"])]
@@ -161,14 +161,15 @@ fn slow_statements(items: &[Value]) -> Markup {
 }
 
 fn slow_calls(calls: &[SlowCall]) -> Markup {
-    let columns = [("Endpoint", NAME), ("Took", NUMBER), ("Status", NUMBER), ("When, UTC", NUMBER), ("Request", TEXT)];
+    let columns =
+        [("Endpoint", NAME), ("Duration", NUMBER), ("Status", NUMBER), ("Time, UTC", NUMBER), ("Request", TEXT)];
     let status = |outcome| match outcome {
         CallOutcome::Status(code) => code.to_string(),
         CallOutcome::Failed => "failed".to_owned(),
         CallOutcome::Aborted => "aborted".to_owned(),
     };
     table(
-        "Requests that were slow, the newest first",
+        "Slow requests, newest first",
         &columns,
         calls.iter().map(|call| {
             vec![
@@ -193,7 +194,7 @@ fn operations_table(operations: &[OperationSnapshot]) -> Markup {
         ("P99", NUMBER),
     ];
     table(
-        "Operations, and how long they take",
+        "Operations and their durations",
         &columns,
         operations.iter().map(|operation| {
             vec![
@@ -213,15 +214,15 @@ fn trends_table(items: &[Value]) -> Markup {
     let columns = [
         ("Figure", NAME),
         ("Now", NUMBER),
-        ("A minute", NUMBER),
-        ("In an hour at most", NUMBER),
+        ("Per minute", NUMBER),
+        ("Forecast 1 h", NUMBER),
         ("Limit", NUMBER),
-        ("Reached in", NUMBER),
+        ("Time to limit", NUMBER),
     ];
     let minutes =
         |value: &Value| html! { (text::or_none(value.as_f64(), |minutes| format!("{} min", text::places(minutes)))) };
     table(
-        "Figures that are followed, and where they lead",
+        "Figures with their trends and forecasts",
         &columns,
         items.iter().map(|item| {
             vec![
@@ -241,7 +242,7 @@ fn pools_table(items: &[Value]) -> Markup {
         ("Pool", NAME),
         ("In use", NUMBER),
         ("Open", NUMBER),
-        ("Most", NUMBER),
+        ("Max", NUMBER),
         ("Waiting", NUMBER),
         ("Longest wait", NUMBER),
         ("Failed", NUMBER),

@@ -71,18 +71,18 @@ async fn page(app: &App, queue: &str, query: &QueueQuery, frame: &Frame, again: 
     let is_first = query.cursor.is_none();
     let here = address(queue, state, query.cursor.as_deref(), sought);
     let body = html! {
-        section.card data-part="figures" aria-label="The queue as a whole" { (figures(&overview)) }
+        section.card data-part="figures" aria-label="Queue summary" { (figures(&overview)) }
         section.card aria-labelledby="jobs" {
-            div.head { h2 #jobs { "Jobs" } span.note { "those next in line first; of finished ones the latest" } }
+            div.head { h2 #jobs { "Jobs" } span.note { "Sorted by next run, newest finished first" } }
             div data-part="states" { (states(&overview, state)) }
             (search::form(queue, state, sought))
             div data-part="jobs" { (list::show(frame, queue, state, &listed, now, is_first)) }
         }
         @if frame.may_change() {
-            section.card aria-labelledby="whole" { h2 #whole { "All of the queue" } (whole::show(frame, &overview, &again)) }
+            section.card aria-labelledby="whole" { h2 #whole { "Queue actions" } (whole::show(frame, &overview, &again)) }
         }
         section.card data-part="cron" aria-labelledby="cron" {
-            div.head { h2 #cron { "Schedules" } a href=(Here::Cron.path()) { "all schedules" } }
+            div.head { h2 #cron { "Schedules" } a href=(Here::Cron.path()) { "All schedules" } }
             (schedules(app, queue).await?)
         }
     };
@@ -96,20 +96,20 @@ fn figures(queue: &Overview) -> Markup {
     let rate = |per_second: Option<f64>| text::or_none(per_second, text::rate);
     html! {
         dl.figures {
-            div { dt { "State" } dd.state data-state=(if counts.paused { "warn" } else { "ok" }) { (if counts.paused { "paused" } else { "open" }) } }
+            div { dt { "State" } dd.state data-state=(if counts.paused { "warn" } else { "ok" }) { (if counts.paused { "paused" } else { "running" }) } }
             (figure("Oldest ready", &text::or_none(counts.oldest_ready_age, text::span)))
-            (figure("In", &rate(rates.map(|rates| rates.enqueued_per_second))))
-            (figure("Done", &rate(rates.map(|rates| rates.completed_per_second))))
-            (figure("Died", &rate(rates.map(|rates| rates.failed_per_second))))
-            (figure("Waited P99", &millis(latency.and_then(|latency| latency.queue_wait_ms.p99))))
-            (figure("Ran P99", &millis(latency.and_then(|latency| latency.run_time_ms.p99))))
+            (figure("Enqueued", &rate(rates.map(|rates| rates.enqueued_per_second))))
+            (figure("Completed", &rate(rates.map(|rates| rates.completed_per_second))))
+            (figure("Failed", &rate(rates.map(|rates| rates.failed_per_second))))
+            (figure("Wait P99", &millis(latency.and_then(|latency| latency.queue_wait_ms.p99))))
+            (figure("Run P99", &millis(latency.and_then(|latency| latency.run_time_ms.p99))))
             (figure("Workers", &queue.live_workers().to_string()))
         }
         p.note.below {
-            "At once: " (text::or_none(queue.settings.max_running, |most| most.to_string()))
-            " · rate: " (text::or_none(queue.settings.rate, |rate| format!("{} in {}", rate.jobs(), text::span(rate.per()))))
-            " · done " (counts.completed_total) ", died " (counts.failed_total) ", tried again " (counts.retried_total)
-            ", taken back " (counts.reclaimed_total) " since it began"
+            "Concurrency limit: " (queue.settings.max_running.map_or_else(|| "none".to_owned(), |most| most.to_string()))
+            " · rate limit: " (queue.settings.rate.map_or_else(|| "none".to_owned(), |rate| format!("{} per {}", rate.jobs(), text::span(rate.per()))))
+            " · completed " (counts.completed_total) " · failed " (counts.failed_total) " · retried " (counts.retried_total)
+            " · reclaimed " (counts.reclaimed_total) " (all time)"
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) async fn show(
     let running = jobs::running(&app, MOST_RUNNING).await?;
     let body = html! {
         section.card data-part="queues" aria-labelledby="queues" {
-            div.head { h2 #queues { "Queues" } span.note { "rates of the last minute; times of jobs that this process ran" } }
+            div.head { h2 #queues { "Queues" } span.note { "Rates of the last minute; times of jobs that this process ran" } }
             (overviews(&queues, &frame))
         }
         section.card data-part="workers" aria-labelledby="workers" {
@@ -70,12 +70,12 @@ fn overviews(queues: &[Overview], frame: &Frame) -> Markup {
         ("Waiting", NUMBER),
         ("Running", NUMBER),
         ("Dead", NUMBER),
-        ("Oldest", NUMBER),
-        ("In", NUMBER),
-        ("Done", NUMBER),
-        ("Died", NUMBER),
-        ("Waited P99", NUMBER),
-        ("Ran P99", NUMBER),
+        ("Oldest ready", NUMBER),
+        ("Enqueued", NUMBER),
+        ("Completed", NUMBER),
+        ("Failed", NUMBER),
+        ("Wait P99", NUMBER),
+        ("Run P99", NUMBER),
         ("Workers", NUMBER),
         ("Pause or resume", ACTION),
     ];
@@ -126,11 +126,11 @@ fn workers_table(workers: &[SeenWorker], now: Timestamp) -> Markup {
         ("Process", NUMBER),
         ("Queues", TEXT),
         ("Running", NUMBER),
-        ("Up for", NUMBER),
+        ("Uptime", NUMBER),
         ("Last seen", NUMBER),
     ];
     table(
-        "Workers that were seen within the last hour",
+        "Workers seen in the last hour",
         &columns,
         workers.iter().map(|SeenWorker { info: worker, lost }| {
             vec![
@@ -146,9 +146,9 @@ fn workers_table(workers: &[SeenWorker], now: Timestamp) -> Markup {
 }
 
 fn running_table(running: &[JobRecord], now: Timestamp) -> Markup {
-    let columns = [("Job", TEXT), ("Queue", NAME), ("Kind", TEXT), ("Progress", TEXT), ("For", NUMBER)];
+    let columns = [("Job", TEXT), ("Queue", NAME), ("Kind", TEXT), ("Progress", TEXT), ("Running for", NUMBER)];
     table(
-        "Jobs that run now",
+        "Running jobs",
         &columns,
         running.iter().map(|job| {
             vec![

@@ -1,4 +1,4 @@
-//! What a worker gives to each of its runs.
+//! Values of a worker that its runs use.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::provided::Provided;
 use crate::broker::Broker;
 use crate::event::{Event, Observer, tell};
 
-/// What a worker gives to each of its runs.
+/// Values of a worker that each of its runs uses.
 pub(crate) struct Resources {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) observer: Arc<dyn Observer>,

@@ -29,7 +29,7 @@ use super::registry::Registry;
 /// # async fn greet(job: Greet) {}
 /// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
 ///
-/// let told = layer_fn(|inner: HandlerService| {
+/// let logged = layer_fn(|inner: HandlerService| {
 ///     service_fn(move |context: Context| {
 ///         let inner = inner.clone();
 ///         async move {
@@ -40,7 +40,7 @@ use super::registry::Registry;
 ///         }
 ///     })
 /// });
-/// let worker = Worker::builder(broker).queue("email", QueueOptions::new()).layer(told).handler(greet).build()?;
+/// let worker = Worker::builder(broker).queue("email", QueueOptions::new()).layer(logged).handler(greet).build()?;
 /// # Ok::<(), tidegate_queue::BuildError>(())
 /// ```
 #[derive(Clone)]

@@ -87,16 +87,16 @@ pub(in crate::pages) async fn invalidate(
     }
     let listed = &keys[..keys.len().min(MOST_LISTED)];
     let text = html! {
-        p { "What matches " bdi { code { (text::beginning(&text::visible(&pattern), 200)) } } " is dropped on every node." }
+        p { "Entries that match " bdi { code { (text::beginning(&text::visible(&pattern), 200)) } } " are invalidated on every node." }
         p {
             @if keys.len() > MOST_COUNTED { "More than " (MOST_COUNTED) } @else { (keys.len()) }
-            " of the keys in the memory of this process match" @if keys.is_empty() { "; others may hold some." } @else { ":" }
+            " of the keys in the memory of this process match" @if keys.is_empty() { "; other processes may hold some." } @else { ":" }
         }
         @if !listed.is_empty() { pre { @for key in listed { (text::visible(key.as_str())) "\n" } @if keys.len() > listed.len() { "…" } } }
     };
     let action = format!("{}/invalidate", Here::Cache.path());
     let question = Question {
-        title: "Invalidate these?",
+        title: "Invalidate the entries?",
         text: &text,
         yes: "Invalidate",
         action: &action,
@@ -119,10 +119,10 @@ pub(in crate::pages) async fn class(
         };
         return dropped.or_else(|problem| refused(&app, &frame, Again::of("class", &[("class", &class)], problem)));
     }
-    let text = html! { p { "All of the class " b { (text::beginning(&text::visible(&class), 64)) } " is dropped on every node." } };
+    let text = html! { p { "All entries of class " b { (text::beginning(&text::visible(&class), 64)) } " are invalidated on every node." } };
     let action = format!("{}/class", Here::Cache.path());
-    let question =
-        Question { title: "Drop the class?", text: &text, yes: "Drop it", action: &action, back: Here::Cache.path() };
+    let (title, yes, back) = ("Invalidate the class?", "Invalidate", Here::Cache.path());
+    let question = Question { title, text: &text, yes, action: &action, back };
     Ok(question.page(&frame, &[("class", &class)]))
 }
 
@@ -133,10 +133,9 @@ pub(in crate::pages) async fn clear(
     if is_sure(wanted.sure.as_deref()) {
         return dropped(&app, Selection::of_class("all".to_owned())).await;
     }
-    let text = html! { p { "Everything is dropped from the caches of all nodes. What is asked next is loaded from the database." } };
-    let action = format!("{}/clear", Here::Cache.path());
-    let question =
-        Question { title: "Clear the cache?", text: &text, yes: "Clear it", action: &action, back: Here::Cache.path() };
+    let text = html! { p { "The caches of all nodes are cleared. The next reads load from the database." } };
+    let (action, back) = (format!("{}/clear", Here::Cache.path()), Here::Cache.path());
+    let question = Question { title: "Clear the cache?", text: &text, yes: "Clear", action: &action, back };
     Ok(question.page(&frame, &[]))
 }
 

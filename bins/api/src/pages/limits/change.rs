@@ -87,8 +87,8 @@ pub(in crate::pages) async fn forget(
     Change { wanted, frame }: Change<OneKey>,
 ) -> Result<Response, Problem> {
     if !is_sure(wanted.sure.as_deref()) {
-        let text = "What it has used is forgotten, with its block and its strikes.";
-        return Ok(ask(&frame, [&wanted.limiter, &wanted.key], &[], ("Forget the key?", text, "Forget it", "forget")));
+        let question = ("Reset the usage?", "Its usage, block and strikes are reset.", "Reset usage", "forget");
+        return Ok(ask(&frame, [&wanted.limiter, &wanted.key], &[], question));
     }
     let key = wanted.of();
     let code = if keys::forget(&app, &key).await? { "forgotten" } else { "not-known" };
@@ -102,9 +102,9 @@ pub(in crate::pages) async fn block(
     let Block { limiter, key, seconds, sure, .. } = wanted;
     let blocked = match number("seconds", &seconds) {
         Ok(_) if !is_sure(sure.as_deref()) => {
-            let text = format!("Everything from it is refused for {seconds} s, on every node.");
+            let text = format!("All its requests are refused for {seconds} s on every node.");
             let more = [("seconds", &*seconds)];
-            return Ok(ask(&frame, [&limiter, &key], &more, ("Block the key?", &text, "Block it", "block")));
+            return Ok(ask(&frame, [&limiter, &key], &more, ("Block the key?", &text, "Block", "block")));
         }
         Ok(seconds) => {
             let new = NewBlock { limiter: limiter.clone(), key: key.clone(), seconds };
@@ -139,9 +139,9 @@ pub(in crate::pages) async fn quota(
     let checked = quotas::check(&app, &limiter, wanted).map(|(named, _)| named.quota().to_string());
     let set = match checked {
         Ok(before) if !is_sure(sure.as_deref()) => {
-            let after = wanted.unwrap_or("that of the settings");
+            let after = wanted.unwrap_or("the quota of the settings");
             let text = html! {
-                p { "Limiter " b { (limiter) } " has the quota " code { (before) } "; it becomes " code { (after) } ", on every node. What was charged stays charged." }
+                p { "Limiter " b { (limiter) } ": the quota changes from " code { (before) } " to " code { (after) } " on every node. Usage so far still counts." }
             };
             let (action, back) = (format!("{}/quota", Here::Limits.path()), Here::Limits.path());
             let question = Question { title: "Set the quota?", text: &text, yes: "Set quota", action: &action, back };
@@ -163,10 +163,10 @@ pub(in crate::pages) async fn plan(
     let set = match wanted.limits() {
         Ok(_) if !is_sure(wanted.sure.as_deref()) => {
             let text = html! {
-                p { "Tenant " code { (text::visible(&wanted.tenant)) } " gets the tier " b { (text::visible(&wanted.tier)) } ", on every node." }
+                p { "Tenant " code { (text::visible(&wanted.tenant)) } " gets tier " b { (text::visible(&wanted.tier)) } " on every node." }
                 ul.items {
                     @for (name, limit) in &wanted.fields()[1..] {
-                        li { (name.replace('_', " ")) ": " (if limit.is_empty() { "that of the tier" } else { limit }) }
+                        li { (name.replace('_', " ")) ": " (if limit.is_empty() { "limit of the tier" } else { limit }) }
                     }
                 }
             };

@@ -50,11 +50,11 @@ pub(super) fn show(
 ) -> Markup {
     html! {
         section.card aria-labelledby="one-key" {
-            h2 #one-key { "One key" }
+            h2 #one-key { "Look up a key" }
             form.row method="get" action=(Here::Limits.path()) {
                 div { label for="key-limiter" { "Limiter" } (again.message("key", "limiter")) (choice("key-limiter", limiters, query.limiter.as_deref(), false)) }
                 div.grow {
-                    label for="key" { "Key: an address, or as it is listed above" }
+                    label for="key" { "Key: an address, or a key as listed above" }
                     (again.message("key", "key"))
                     input #key name="key" maxlength="512" required value=[query.key.as_deref()] aria-describedby=[again.described_by("key", "key")];
                 }
@@ -71,18 +71,18 @@ fn facts(frame: &Frame, Found { limiter, key, decision }: &Found, again: &Again)
     html! {
         dl.facts {
             (fact("Counted as", html! { bdi { code { (text::beginning(&text::visible(key), 120)) } } }))
-            (fact("Left", html! { (decision.remaining()) " of " (decision.limit()) }))
-            (fact("All is left again in", html! { (text::span(decision.reset_after())) }))
+            (fact("Remaining", html! { (decision.remaining()) " of " (decision.limit()) }))
+            (fact("Full quota in", html! { (text::span(decision.reset_after())) }))
             (fact("Blocked for", html! { span data-state=[blocked.map(|_| "bad")] { (text::or_none(blocked, text::span)) } }))
         }
         @if frame.may_change() {
             div.buttons.below { (key_buttons(frame, limiter, key, blocked.is_some())) }
-            form.row.below method="post" action={ (Here::Limits.path()) "/block" } data-confirm={ "Refuse everything from " (text::beginning(&text::visible(key), 64)) "?" } {
+            form.row.below method="post" action={ (Here::Limits.path()) "/block" } data-confirm={ "Refuse all requests of " (text::beginning(&text::visible(key), 64)) "?" } {
                 (frame.field())
                 input type="hidden" name="limiter" value=(limiter);
                 input type="hidden" name="key" value=(key);
                 div {
-                    label for="block-seconds" { "Seconds" }
+                    label for="block-seconds" { "Block for, in seconds" }
                     (again.message("block", "seconds"))
                     input #block-seconds type="number" name="seconds" min="1" max="31622400" value=(again.typed("block", "seconds").unwrap_or("900")) required autofocus[again.is_at("block", "seconds")] aria-describedby=[again.described_by("block", "seconds")];
                 }

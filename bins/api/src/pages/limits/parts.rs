@@ -24,9 +24,9 @@ pub(super) fn key_buttons(frame: &Frame, limiter: &str, key: &str, is_blocked: b
         let action = format!("{}/{act}", Here::Limits.path());
         frame.button(&Button { action: &action, label, about: &shown, asks }, &[("limiter", limiter), ("key", key)])
     };
-    let asks = format!("Forget what {} has used, its block and its strikes?", text::beginning(&shown, 64));
+    let asks = format!("Reset the usage, block and strikes of {}?", text::beginning(&shown, 64));
     html! {
         @if is_blocked { (button("unblock", "Unblock", None)) }
-        (button("forget", "Forget", Some(&asks)))
+        (button("forget", "Reset usage", Some(&asks)))
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn show(limiters: &[Value], query: &LimitsQuery, outcomes: Option<&[O
     let chosen = |name: &str| query.simulate.as_deref() == Some(name);
     html! {
         section.card aria-labelledby="try" {
-            div.head { h2 #try { "Simulate 20 requests" } span.note { "on a separate limiter in memory: no client is charged" } }
+            div.head { h2 #try { "Simulate 20 requests" } span.note { "On a separate limiter in memory: no client is charged" } }
             form.row method="get" action={ (Here::Limits.path()) "#try" } {
                 div {
                     label for="simulate" { "Limiter or tier" }
@@ -76,8 +76,8 @@ pub(super) fn show(limiters: &[Value], query: &LimitsQuery, outcomes: Option<&[O
                         @for tier in Tier::ALL { option value=(tier.name()) selected[chosen(tier.name())] { "tier " (tier.name()) } }
                     }
                 }
-                div { label for="cost" { "Each costs" } (again.message("simulate", "cost")) input #cost type="number" name="cost" min="1" value=(cost) required aria-describedby=[again.described_by("simulate", "cost")]; }
-                div { label for="apart" { "Milliseconds between" } (again.message("simulate", "apart")) input #apart type="number" name="apart" min="0" max=(LONGEST_APART) value=(apart) required aria-describedby=[again.described_by("simulate", "apart")]; }
+                div { label for="cost" { "Cost" } (again.message("simulate", "cost")) input #cost type="number" name="cost" min="1" value=(cost) required aria-describedby=[again.described_by("simulate", "cost")]; }
+                div { label for="apart" { "Interval (ms)" } (again.message("simulate", "apart")) input #apart type="number" name="apart" min="0" max=(LONGEST_APART) value=(apart) required aria-describedby=[again.described_by("simulate", "apart")]; }
                 button { "Simulate" }
             }
             @if let Some(outcomes) = outcomes { (shown(outcomes)) }
@@ -143,11 +143,12 @@ impl Decided {
 fn shown(outcomes: &[Outcome]) -> Markup {
     let allowed =
         outcomes.iter().filter(|outcome| outcome.decided.as_ref().is_some_and(|decided| decided.allowed)).count();
-    let columns = [("Request", NAME), ("At", NUMBER), ("Decision", NAME), ("Left", NUMBER), ("Again in", NUMBER)];
+    let columns =
+        [("Request", NAME), ("At", NUMBER), ("Decision", NAME), ("Remaining", NUMBER), ("Retry after", NUMBER)];
     html! {
         p role="status" { b { (allowed) " of " (outcomes.len()) " allowed" } }
         (table(
-            "What became of each request",
+            "Decision for each request",
             &columns,
             outcomes.iter().enumerate().map(|(number, Outcome { at, decided })| {
                 let decided = decided.as_ref();

@@ -36,12 +36,12 @@ pub(super) async fn show(
             div.below {
                 @match &listed {
                     Some(listed) => (list(listed)),
-                    None => p.none { "Tenants can't be listed now: the database does not answer." },
+                    None => p.none { "Tenants can't be listed now: the database is unavailable." },
                 }
             }
             form.row.below method="get" action=(Here::Limits.path()) {
                 div.grow {
-                    label for="tenant" { "Id of a tenant" }
+                    label for="tenant" { "Tenant ID" }
                     (again.message("tenant", "tenant"))
                     input #tenant name="tenant" maxlength="64" required value=[id] autofocus[again.is_at("tenant", "tenant")] aria-describedby=[again.described_by("tenant", "tenant")];
                 }
@@ -56,13 +56,13 @@ pub(super) async fn show(
 }
 
 fn list(page: &TenantPage) -> Markup {
-    let columns = [("Tenant", TEXT), ("Name", TEXT), ("Tier", NAME), ("Limits of its own", NAME), ("Since", NUMBER)];
+    let columns = [("Tenant", TEXT), ("Name", TEXT), ("Tier", NAME), ("Overrides", NAME), ("Created", NUMBER)];
     let own = |tenant: &Tenant| tenant.plan.overrides() != Overrides::default();
     html! {
         @if page.items.is_empty() {
             p.none { "No tenants yet: POST /api/tenants creates one." }
         } @else {
-            (table("Tenants by id", &columns, page.items.iter().map(|tenant| {
+            (table("Tenants by ID", &columns, page.items.iter().map(|tenant| {
                 vec![
                     html! { a href=(look_up(TENANT, tenant.id.as_str())) { code { (tenant.id.as_str()) } } },
                     html! { bdi { (text::beginning(&text::visible(&tenant.name), 80)) } },
@@ -72,16 +72,17 @@ fn list(page: &TenantPage) -> Markup {
                 ]
             })))
             @if page.next_cursor.is_some() {
-                p.note { "The first " (MOST_LISTED) " by id; GET /api/tenants lists all, and any is looked up below." }
+                p.note { "The first " (MOST_LISTED) " by ID. GET /api/tenants lists all; look up any other below." }
             }
         }
     }
 }
 
 fn tiers() -> Markup {
-    let columns = [("Tier", NAME), ("A minute", NUMBER), ("An hour", NUMBER), ("A day", NUMBER), ("Users", NUMBER)];
+    let columns =
+        [("Tier", NAME), ("Per minute", NUMBER), ("Per hour", NUMBER), ("Per day", NUMBER), ("Users", NUMBER)];
     table(
-        "What each tier grants",
+        "Limits of each tier",
         &columns,
         Tier::ALL.into_iter().map(|tier| {
             let limits = tier.limits();
@@ -105,9 +106,9 @@ fn usage_of(frame: &Frame, tenant: &Tenant, usage: &TenantUsage) -> Markup {
             (fact("Name", html! { bdi { (text::visible(&tenant.name)) } }))
             (fact("Tier", html! { (usage.plan.tier().name()) }))
             @for window in &usage.windows {
-                (fact(&format!("Used of the {}", window.window), html! {
+                (fact(&format!("Used per {}", window.window), html! {
                     (window.used) " of " (window.limit)
-                    @if window.used > 0 { span.note { ", none counts in " (text::span(window.reset_after)) } }
+                    @if window.used > 0 { span.note { ", resets in " (text::span(window.reset_after)) } }
                 }))
             }
             (fact("Blocked for", html! { span data-state=[blocked.map(|_| "bad")] { (text::or_none(blocked, text::span)) } }))
@@ -131,8 +132,8 @@ fn plan_form(frame: &Frame, tenant: &Tenant, again: &Again) -> Markup {
     };
     let tier = again.typed("plan", "tier").unwrap_or(tenant.plan.tier().name());
     html! {
-        h3.below { "Plan: a tenant's own limit replaces that of the tier; leave it empty for that of the tier" }
-        form.row method="post" action={ (Here::Limits.path()) "/plan" } data-confirm={ "Give tenant " (tenant.id.as_str()) " this plan on every node?" } {
+        h3.below { "Plan: overrides replace the limits of the tier; empty means no override" }
+        form.row method="post" action={ (Here::Limits.path()) "/plan" } data-confirm={ "Set this plan for tenant " (tenant.id.as_str()) " on every node?" } {
             (frame.field())
             input type="hidden" name="tenant" value=(tenant.id.as_str());
             div {
@@ -140,9 +141,9 @@ fn plan_form(frame: &Frame, tenant: &Tenant, again: &Again) -> Markup {
                 (again.message("plan", "tier"))
                 select #tier name="tier" { @for of in Tier::ALL { option selected[of.name() == tier] { (of.name()) } } }
             }
-            (number("per_minute", "A minute", own.per_minute))
-            (number("per_hour", "An hour", own.per_hour))
-            (number("per_day", "A day", own.per_day))
+            (number("per_minute", "Per minute", own.per_minute))
+            (number("per_hour", "Per hour", own.per_hour))
+            (number("per_day", "Per day", own.per_day))
             (number("max_users", "Users", own.max_users.map(u64::from)))
             button { "Set plan" }
         }

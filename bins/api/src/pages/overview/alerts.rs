@@ -40,7 +40,7 @@ fn fires(frame: Option<&Frame>, alert: &Value, again: &Again) -> Markup {
     html! {
         p { span.state data-state="bad" { (said(&alert["severity"])) } " " (name(alert)) }
         p.note {
-            (number(&alert["value"])) " against " (number(&alert["threshold"]))
+            (number(&alert["value"])) ", threshold " (number(&alert["threshold"]))
             @if let Some(since) = alert["fired_at_unix_ms"].as_u64() { ", since " (text::moment(since)) " UTC" }
             @if is_silenced { ", silenced" }
             @if let Some(processes) = alert["processes"].as_array().filter(|processes| !processes.is_empty()) {
@@ -81,7 +81,7 @@ fn silence_form(frame: &Frame, alert: &Value, again: &Again) -> Markup {
                     input id=(minutes) type="number" name="minutes" min="1" max=(silences::MOST_MINUTES) value=(again.typed(FORM, "minutes").unwrap_or("60")) required autofocus[again.is_at(FORM, "minutes")] aria-describedby=[again.described_by(FORM, "minutes")];
                 }
                 div.grow {
-                    label for=(reason) { "Who, and why" }
+                    label for=(reason) { "Comment" }
                     (again.message(FORM, "reason"))
                     input id=(reason) name="reason" maxlength="256" required value=[again.typed(FORM, "reason")] autofocus[again.is_at(FORM, "reason")] aria-describedby=[again.described_by(FORM, "reason")];
                 }
@@ -94,7 +94,7 @@ fn silence_form(frame: &Frame, alert: &Value, again: &Again) -> Markup {
 fn silenced(frame: Option<&Frame>, silence: &Value) -> Markup {
     let mut fields = vec![("rule", said(&silence["rule"]))];
     fields.extend(silence["subject"].as_str().map(|subject| ("subject", subject)));
-    let lift = Button { action: "/dashboard/lift-silence", label: "Lift", about: fields[0].1, asks: None };
+    let lift = Button { action: "/dashboard/lift-silence", label: "End silence", about: fields[0].1, asks: None };
     html! {
         p { (name(silence)) }
         p.note {
@@ -186,7 +186,7 @@ mod tests {
             "critical",
             "error_rate",
             "&lt;script&gt;",
-            "0.25 against 0.05",
+            "0.25, threshold 0.05",
             "since 03-17 17:46:40 UTC",
             "silenced",
             "reported by one on a, two on b, three on c and 1 more",

@@ -49,14 +49,14 @@ impl TryFrom<Vec<(String, String)>> for Ticked {
                 "act" => &mut act,
                 "state" => &mut state,
                 "sure" => &mut sure,
-                _ => return Err("there is a field that this form doesn't have".to_owned()),
+                _ => return Err("the form has an unknown field".to_owned()),
             };
             if place.replace(value).is_some() {
-                return Err(format!("`{name}` is there twice"));
+                return Err(format!("`{name}` occurs twice"));
             }
         }
         if ids.len() > MOST_TICKED {
-            return Err(format!("{} jobs are ticked, and {MOST_TICKED} may be at once", ids.len()));
+            return Err(format!("{} jobs are selected, above the limit of {MOST_TICKED}", ids.len()));
         }
         let missing = |name: &str| format!("`{name}` is missing");
         Ok(Self {
@@ -85,10 +85,10 @@ pub(in crate::pages) async fn change(
 ) -> Result<Response, Problem> {
     let queue = known(&queue)?;
     let (act, code, yes, title) = match wanted.act.as_str() {
-        "retry" => (Act::Retry, "retried", "Retry them", "Retry the ticked jobs?"),
-        "cancel" => (Act::Cancel, "cancelled", "Cancel them", "Cancel the ticked jobs?"),
-        "promote" => (Act::Promote, "promoted", "Promote them", "Promote the ticked jobs?"),
-        "remove" => (Act::Remove, "removed", "Delete them", "Delete the ticked jobs?"),
+        "retry" => (Act::Retry, "retried", "Retry them", "Retry the selected jobs?"),
+        "cancel" => (Act::Cancel, "cancelled", "Cancel them", "Cancel the selected jobs?"),
+        "promote" => (Act::Promote, "promoted", "Promote them", "Promote the selected jobs?"),
+        "remove" => (Act::Remove, "removed", "Delete them", "Delete the selected jobs?"),
         _ => return Err(Problem::unprocessable("bad-form", "`act` is retry, cancel, promote or remove")),
     };
     let state: JobState =
@@ -100,7 +100,7 @@ pub(in crate::pages) async fn change(
     if !is_sure(wanted.sure.as_deref()) {
         let action = format!("{}/bulk", path(queue));
         let text = html! {
-            p { (wanted.ids.len()) " of queue " b { (queue) } ":" }
+            p { (wanted.ids.len()) " selected in queue " b { (queue) } ":" }
             ul.items { @for id in &wanted.ids { li { code { (id) } } } }
         };
         let mut fields = vec![("act", wanted.act.as_str()), ("state", state.as_str())];

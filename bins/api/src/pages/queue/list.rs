@@ -15,10 +15,10 @@ pub(super) struct Listed {
 
 /// Actions on jobs of a state, each with its question.
 fn acts(state: JobState) -> &'static [(&'static str, &'static str, &'static str)] {
-    const RETRY: (&str, &str, &str) = ("retry", "Retry ticked", "Make the ticked jobs ready at once?");
-    const PROMOTE: (&str, &str, &str) = ("promote", "Promote ticked", "Run the ticked jobs before their time?");
-    const CANCEL: (&str, &str, &str) = ("cancel", "Cancel ticked", "Cancel the ticked jobs?");
-    const REMOVE: (&str, &str, &str) = ("remove", "Delete ticked", "Delete the ticked jobs and their logs?");
+    const RETRY: (&str, &str, &str) = ("retry", "Retry selected", "Make the selected jobs ready at once?");
+    const PROMOTE: (&str, &str, &str) = ("promote", "Promote selected", "Run the selected jobs before they are due?");
+    const CANCEL: (&str, &str, &str) = ("cancel", "Cancel selected", "Cancel the selected jobs?");
+    const REMOVE: (&str, &str, &str) = ("remove", "Delete selected", "Delete the selected jobs and their logs?");
     match state {
         JobState::Ready | JobState::Waiting | JobState::Leased => &[CANCEL],
         JobState::Delayed => &[PROMOTE, CANCEL],
@@ -75,25 +75,25 @@ fn rows(jobs: &[JobRecord], now: Timestamp, ticks: bool) -> Markup {
             thead role="rowgroup" {
                 tr role="row" {
                     @if ticks {
-                        th.tick scope="col" role="columnheader" { input type="checkbox" data-tick-all hidden aria-label="Tick all"; }
+                        th.tick scope="col" role="columnheader" { input type="checkbox" data-tick-all hidden aria-label="Select all"; }
                     }
                     (column("text", "Job")) (column("text", "Kind")) (column("number", "Priority"))
-                    (column("number", "Runs")) (column("number", "Age")) (column("text", "When, UTC")) (column("text", "What is known"))
+                    (column("number", "Runs")) (column("number", "Age")) (column("text", "Time, UTC")) (column("text", "Error or note"))
                 }
             }
             tbody role="rowgroup" {
                 @for job in jobs {
                     tr role="row" {
                         @if ticks {
-                            td.tick role="cell" { input type="checkbox" name="id" value=(job.id.as_str()) aria-label={ "Tick " (job.id.as_str()) }; }
+                            td.tick role="cell" { input type="checkbox" name="id" value=(job.id.as_str()) aria-label={ "Select " (job.id.as_str()) }; }
                         }
                         th.text scope="row" role="rowheader" { (link(job)) }
                         (cell("text", "Kind", html! { code { (job.kind) } }))
                         (cell("number", "Priority", html! { (u8::from(job.priority)) }))
                         (cell("number", "Runs", html! { (job.deliveries) }))
                         (cell("number", "Age", html! { (text::span(now.since(job.created_at))) }))
-                        (cell("text", "When, UTC", html! { (when(job)) }))
-                        (cell("text", "What is known", what(job)))
+                        (cell("text", "Time, UTC", html! { (when(job)) }))
+                        (cell("text", "Error or note", what(job)))
                     }
                 }
             }
@@ -105,7 +105,7 @@ fn when(job: &JobRecord) -> String {
     match (job.state, job.finished_at) {
         (JobState::Delayed, _) => format!("due {}", moment(job.run_at)),
         (_, Some(end)) => format!("ended {}", moment(end)),
-        _ => format!("since {}", moment(job.created_at)),
+        _ => format!("enqueued {}", moment(job.created_at)),
     }
 }
 

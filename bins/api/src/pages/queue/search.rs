@@ -37,7 +37,7 @@ pub(super) fn form(queue: &str, state: JobState, sought: Option<&str>) -> Markup
         form.row method="get" action=(path(queue)) role="search" {
             input type="hidden" name="state" value=(state.as_str());
             div.grow {
-                label for="q" { "Id of a job, or a part of id or kind among the first 1,000" }
+                label for="q" { "Job ID, or part of an ID or kind among the first 1,000" }
                 input #q name="q" maxlength="128" value=[sought];
             }
             button { "Search" }

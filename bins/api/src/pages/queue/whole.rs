@@ -42,17 +42,17 @@ pub(super) fn show(frame: &Frame, queue: &Overview, again: &Again) -> Markup {
                 (frame.button(&Button { action: &drain, label: "Drain", about: "", asks: Some(&ask_drain) }, &[]))
             }
         }
-        form.row.below method="post" action=(action("clean")) data-confirm={ "Remove those finished jobs of " (name) " for good?" } {
+        form.row.below method="post" action=(action("clean")) data-confirm={ "Permanently delete these finished jobs of " (name) "?" } {
             (frame.field())
             div {
-                label for="clean-state" { "Remove jobs that are" }
+                label for="clean-state" { "Delete jobs that are" }
                 (again.message("clean", "state"))
                 select #clean-state name="state" {
                     @for of in ["done", "dead", "cancelled"] { option selected[state == Some(of)] { (of) } }
                 }
             }
             div {
-                label for="clean-age" { "for more than, in hours" }
+                label for="clean-age" { "Older than, in hours" }
                 (again.message("clean", "hours"))
                 input #clean-age type="number" name="hours" min="0" max="87600" value=(again.typed("clean", "hours").unwrap_or("24")) required autofocus[again.is_at("clean", "hours")] aria-describedby=[again.described_by("clean", "hours")];
             }
@@ -87,7 +87,7 @@ pub(in crate::pages) async fn drain(
     let queue = known(&queue)?;
     if !is_sure(wanted.sure.as_deref()) {
         let text =
-            html! { p { "All jobs of " b { (queue) } " that have not started are cancelled. Those that run go on." } };
+            html! { p { "All jobs of " b { (queue) } " that have not started are cancelled. Running jobs continue." } };
         return Ok(ask(queue, &frame, ("Drain the queue?", "Drain", "drain"), &text, &[]));
     }
     Ok(whole_done(queue, "drained", JobState::Cancelled, actions::drain_queue(&app, queue).await?))
@@ -101,7 +101,7 @@ pub(in crate::pages) async fn retry_dead(
     let queue = known(&queue)?;
     if !is_sure(wanted.sure.as_deref()) {
         let text = html! { p { "All dead jobs of " b { (queue) } " become ready, with fresh attempts." } };
-        return Ok(ask(queue, &frame, ("Retry all dead jobs?", "Retry them", "retry-dead"), &text, &[]));
+        return Ok(ask(queue, &frame, ("Retry all dead jobs?", "Retry all", "retry-dead"), &text, &[]));
     }
     Ok(whole_done(queue, "revived", JobState::Dead, actions::revive(&app, queue).await?))
 }
@@ -127,10 +127,10 @@ pub(in crate::pages) async fn clean(
     };
     if !is_sure(wanted.sure.as_deref()) {
         let text = html! {
-            p { "Jobs of " b { (queue) } " that are " b { (cleaned.as_str()) } " for more than " (text::span(age)) " are removed for good, with their logs." }
+            p { "Jobs of " b { (queue) } " that are " b { (cleaned.as_str()) } " for more than " (text::span(age)) " are permanently deleted, with their logs." }
         };
         let fields = [("state", cleaned.as_str()), ("hours", &*hours)];
-        return Ok(ask(queue, &frame, ("Remove finished jobs?", "Remove them", "clean"), &text, &fields));
+        return Ok(ask(queue, &frame, ("Delete finished jobs?", "Delete them", "clean"), &text, &fields));
     }
     Ok(whole_done(queue, "cleaned", cleaned, actions::clean_queue(&app, queue, &clean).await?))
 }

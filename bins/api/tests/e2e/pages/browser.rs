@@ -169,17 +169,17 @@ async fn jobs_are_ticked_and_cancelled_by_the_mouse() {
     browser.open(&format!("{}/dashboard/queues/import?state=delayed", api.url)).await;
     click(&browser, "[data-tick-all]").await;
     // What is ticked stays ticked while the rest is kept as it is.
-    says(&browser, "live, but for what is in use").await;
+    says(&browser, "live, except parts in use").await;
     assert_eq!(browser.script("return document.querySelectorAll('[name=id]:checked').length").await, 3);
     click(&browser, "[name=id]").await;
     click(&browser, "button[value=cancel]").await;
-    shows(&browser, "Cancel the ticked jobs?").await;
+    shows(&browser, "Cancel the selected jobs?").await;
     click(&browser, "dialog button:not([data-yes])").await;
     assert_eq!(browser.script("return document.querySelector('dialog').open").await, false);
     assert_eq!(api.json("/api/queue/import").await["delayed"], 3, "nothing is done before it is wanted");
     click(&browser, "button[value=cancel]").await;
     click(&browser, "dialog [data-yes]").await;
-    shows(&browser, "Cancelled 2 of the ticked jobs").await;
+    shows(&browser, "Cancelled 2 of the selected jobs").await;
     let counts = api.json("/api/queue/import").await;
     assert_eq!((&counts["delayed"], &counts["cancelled"]), (&json!(1), &json!(2)));
     // What was said is not said again.
@@ -198,13 +198,13 @@ async fn a_queue_is_paused_and_drained_by_keys() {
     browser.open(&format!("{}/dashboard/queues/import", api.url)).await;
     browser.script("document.querySelector('[action$=\"/pause\"] button').focus()").await;
     press(&browser, Key::Enter).await;
-    shows(&browser, "workers take no more of its jobs").await;
+    shows(&browser, "Queue paused").await;
     assert_eq!(api.json("/api/queue/import").await["paused"], true);
     browser.script("document.querySelector('[action$=\"/drain\"] button').focus()").await;
     press(&browser, Key::Enter).await;
     shows(&browser, "Cancel all 1 jobs of import").await;
     // The way out has the focus, and Escape is one too.
-    assert_eq!(browser.script("return document.activeElement.textContent").await, "Leave it as it is");
+    assert_eq!(browser.script("return document.activeElement.textContent").await, "Go back");
     press(&browser, Key::Escape).await;
     assert_eq!(api.json("/api/queue/import").await["ready"], 1);
     press(&browser, Key::Enter).await;

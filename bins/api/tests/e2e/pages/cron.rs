@@ -22,7 +22,7 @@ async fn a_schedule_is_paused_resumed_run_and_deleted() {
     }
     let name = [("name", "nightly")];
     let shown = act(&mut visit, CRON, "/dashboard/cron/pause", &name).await;
-    assert!(shown.contains(">paused</span>") && shown.contains("it makes no jobs"), "{shown}");
+    assert!(shown.contains(">paused</span>") && shown.contains("it enqueues no jobs"), "{shown}");
     assert_eq!(api.json("/api/queue/cron/nightly").await["paused"], true);
     let shown = act(&mut visit, CRON, "/dashboard/cron/resume", &name).await;
     assert!(!shown.contains(">paused</span>"), "{shown}");

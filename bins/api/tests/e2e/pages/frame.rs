@@ -28,7 +28,7 @@ async fn login_by_token_and_out() {
     let refused = visit.log_in("nobody-knows-this-one").await;
     assert_eq!(refused.status(), 401);
     let page = refused.text().await.unwrap();
-    assert!(page.contains("not known") && !page.contains("nobody-knows-this-one"), "{page}");
+    assert!(page.contains("Unknown token") && !page.contains("nobody-knows-this-one"), "{page}");
     assert_eq!(visit.get("/dashboard").await.status(), 303);
 
     let welcome = visit.log_in(ADMIN).await;
@@ -36,7 +36,7 @@ async fn login_by_token_and_out() {
     let page = visit.get("/dashboard").await;
     assert_eq!(page.status(), 200);
     let page = page.text().await.unwrap();
-    assert!(page.contains("<h1>Overview</h1>") && page.contains(">admin<") && !page.contains(ADMIN), "{page}");
+    assert!(page.contains("<h1>Overview</h1>") && page.contains(">Admin<") && !page.contains(ADMIN), "{page}");
     let export = visit.get("/dashboard/performance/export?format=csv").await;
     assert_eq!(header(&export, "content-type"), "text/csv; charset=utf-8");
 
@@ -125,7 +125,7 @@ async fn a_read_token_is_told_that_it_reads_and_a_session_holds_on_every_instanc
     let mut visit = Visit::new(&api);
     visit.log_in(READ).await;
     let page = visit.get("/dashboard").await.text().await.unwrap();
-    assert!(page.contains(">read only<"), "{page}");
+    assert!(page.contains(">Read only<"), "{page}");
 
     let beside = api.start_beside(&TOKENS).await;
     let mut there = Visit::new(&beside);

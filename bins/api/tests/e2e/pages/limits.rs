@@ -55,14 +55,14 @@ async fn limits_read_without_javascript_and_a_key_is_let_in_again() {
 
     let of = [("limiter", "report"), ("key", "tenant:acme")];
     let shown = act(&mut visit, LIMITS, "/dashboard/limits/unblock", &of).await;
-    assert!(shown.contains("The block is ended") && shown.contains("0 of 1"), "{shown}");
+    assert!(shown.contains("Key unblocked") && shown.contains("0 of 1"), "{shown}");
     let shown = act(&mut visit, LIMITS, "/dashboard/limits/unblock", &of).await;
     assert!(shown.contains("was not blocked"), "{shown}");
     let shown = act_when_asked(&mut visit, LIMITS, "/dashboard/limits/forget", &of).await;
-    assert!(shown.contains("is forgotten") && shown.contains("1 of 1"), "{shown}");
+    assert!(shown.contains("of the key are reset") && shown.contains("1 of 1"), "{shown}");
     let shown =
         act_when_asked(&mut visit, LIMITS, "/dashboard/limits/block", &[of[0], of[1], ("seconds", "7500")]).await;
-    assert!(shown.contains("Blocked, on every node") && shown.contains("2 h 4 min"), "{shown}");
+    assert!(shown.contains("Key blocked on every node") && shown.contains("2 h 4 min"), "{shown}");
     let answer =
         post(&api, "/api/rate-limit/check", &json!({"limiter": "report", "key": "tenant:acme", "peek": true})).await;
     assert_eq!(answer["allowed"], false);

@@ -125,7 +125,7 @@ async fn a_rule_is_silenced_and_the_silence_is_lifted() {
     let silence = [("rule", RULE), ("subject", "GET+/a"), ("minutes", "30"), ("reason", "Ada:+<b>deploy</b>")];
     // The overview has no form while nothing fires: any page's form field is good for all.
     let shown = act(&mut visit, LIMITS, "/dashboard/silence", &silence).await;
-    for part in ["No notifications are sent", "error_rate · GET /a", "Ada: &lt;b&gt;deploy", ">Lift"] {
+    for part in ["Alert silenced", "error_rate · GET /a", "Ada: &lt;b&gt;deploy", ">End silence"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let told = api.json("/api/performance?type=alerts").await;
@@ -133,9 +133,9 @@ async fn a_rule_is_silenced_and_the_silence_is_lifted() {
 
     let lifted = [("rule", RULE), ("subject", "GET+/a")];
     let shown = act(&mut visit, "/dashboard", "/dashboard/lift-silence", &lifted).await;
-    assert!(shown.contains("The silence has ended") && !shown.contains(">Lift"), "{shown}");
+    assert!(shown.contains("Silence ended") && !shown.contains(">End silence"), "{shown}");
     let shown = act(&mut visit, LIMITS, "/dashboard/lift-silence", &lifted).await;
-    assert!(shown.contains("no such silence"), "{shown}");
+    assert!(shown.contains("silence no longer exists"), "{shown}");
 
     let form = visit.form(LIMITS).await;
     let unknown = [("rule", "nothing"), ("minutes", "30"), ("reason", "Ada"), ("form", form.as_str())];
@@ -150,10 +150,10 @@ async fn before_there_were_enough_requests_no_score_is_shown() {
     // The first second has no verdict yet.
     let judged = poll_until(DEADLINE, async || {
         page = visit.get("/dashboard").await.text().await.expect("a page");
-        (!page.contains("Nothing has been judged")).then_some(())
+        (!page.contains("No health check has run")).then_some(())
     });
     assert!(judged.await.is_ok(), "{page}");
     assert_eq!(figure(&page, "health").as_deref(), Some("not judged yet"), "{page}");
     assert_eq!(figure(&page, "score").as_deref(), Some("–"), "{page}");
-    assert!(page.contains("judged from 1000000 requests within 5 minutes") && !page.contains(" of 100"), "{page}");
+    assert!(page.contains("requests in 5 minutes, 1000000 needed") && !page.contains(" of 100"), "{page}");
 }

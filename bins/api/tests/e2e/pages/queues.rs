@@ -72,7 +72,7 @@ async fn queues_read_without_javascript() {
 
     let one = page(&mut visit, &format!("{QUEUE}/jobs/broken-1")).await;
     for part in
-        ["Where it stands", ">dead<", "Runs", "<pre>", "Log", "Payload", "aria-label=\"Payload\">1</pre>", ">Retry<"]
+        [">Status</h2>", ">dead<", "Runs", "<pre>", "Log", "Payload", "aria-label=\"Payload\">1</pre>", ">Retry<"]
     {
         assert!(one.contains(part), "{part}: {one}");
     }
@@ -126,7 +126,7 @@ async fn a_long_list_is_read_page_by_page_and_searched() {
         "what is searched is not searched every few seconds"
     );
     let none = page(&mut visit, &format!("{QUEUE}?q=%3Cscript%3E")).await;
-    assert!(none.contains("There is no such job") && !none.contains("<script>\""), "{none}");
+    assert!(none.contains("No job found") && !none.contains("<script>\""), "{none}");
 }
 
 #[tokio::test]
@@ -135,10 +135,10 @@ async fn a_queue_is_paused_drained_revived_and_cleaned() {
     with_dead_jobs(&api).await;
     let mut visit = Visit::new(&api);
     let shown = act(&mut visit, QUEUES, &format!("{QUEUE}/resume"), &[]).await;
-    assert!(shown.contains("<h1>Queues</h1>") && shown.contains("workers take its jobs again"), "{shown}");
+    assert!(shown.contains("<h1>Queues</h1>") && shown.contains("Queue resumed"), "{shown}");
     assert_eq!(api.json("/api/queue/import").await["paused"], false);
     let shown = act(&mut visit, QUEUE, &format!("{QUEUE}/pause"), &[("back", "queue")]).await;
-    assert!(shown.contains("> / </span>import</h1>") && shown.contains("workers take no more"), "{shown}");
+    assert!(shown.contains("> / </span>import</h1>") && shown.contains("Queue paused"), "{shown}");
     assert_eq!(api.json("/api/queue/import").await["paused"], true);
 
     let shown = act_when_asked(&mut visit, QUEUE, &format!("{QUEUE}/retry-dead"), &[]).await;
@@ -151,7 +151,7 @@ async fn a_queue_is_paused_drained_revived_and_cleaned() {
 
     let clean = format!("{QUEUE}/clean");
     let shown = act_when_asked(&mut visit, QUEUE, &clean, &[("state", "cancelled"), ("hours", "1")]).await;
-    assert!(shown.contains("Removed 0 finished jobs"), "{shown}");
+    assert!(shown.contains("Deleted 0 finished jobs"), "{shown}");
     let cleaned = poll_until(DEADLINE, async || {
         // What ended within this very millisecond is not older than no time at all.
         act_when_asked(&mut visit, QUEUE, &clean, &[("state", "cancelled"), ("hours", "0")]).await;
@@ -178,21 +178,21 @@ async fn ticked_jobs_are_changed_one_by_one_and_what_can_not_be_is_told() {
         [("act", act), ("state", "delayed")].into_iter().chain(ids).collect::<Vec<_>>()
     };
     let shown = act_when_asked(&mut visit, &from, &bulk, &ticked("promote", &["a", "b"])).await;
-    assert!(shown.contains("Made 2 of the ticked jobs ready") && !shown.contains("are left"), "{shown}");
+    assert!(shown.contains("Made 2 of the selected jobs ready") && !shown.contains("are unchanged"), "{shown}");
     assert_eq!([state(&api, "a").await, state(&api, "b").await, state(&api, "c").await], ["ready", "ready", "delayed"]);
     let shown = act_when_asked(&mut visit, &from, &bulk, &ticked("promote", &["a", "c", "gone"])).await;
-    assert!(shown.contains("Made 1 of the ticked jobs ready") && shown.contains("2 are left"), "{shown}");
+    assert!(shown.contains("Made 1 of the selected jobs ready") && shown.contains("2 are unchanged"), "{shown}");
     let from = format!("{QUEUE}?state=ready");
     let shown = act_when_asked(&mut visit, &from, &bulk, &ticked("cancel", &["a", "b"])).await;
-    assert!(shown.contains("Cancelled 2 of the ticked jobs"), "{shown}");
+    assert!(shown.contains("Cancelled 2 of the selected jobs"), "{shown}");
     let shown = act_when_asked(&mut visit, &from, &bulk, &ticked("retry", &["a"])).await;
-    assert!(shown.contains("Made 1 of the ticked jobs ready"), "{shown}");
+    assert!(shown.contains("Made 1 of the selected jobs ready"), "{shown}");
     assert_eq!(
         [state(&api, "a").await, state(&api, "b").await, state(&api, "c").await],
         ["ready", "cancelled", "ready"]
     );
     let shown = act(&mut visit, &from, &bulk, &ticked("retry", &[])).await;
-    assert!(shown.contains("Nothing was ticked"), "{shown}");
+    assert!(shown.contains("No job was selected"), "{shown}");
 
     let form = visit.form(&from).await;
     let many: Vec<_> = std::iter::repeat_n(("id", "a"), 201).collect();
@@ -221,10 +221,10 @@ async fn one_job_is_promoted_cancelled_and_tried_again() {
     let mut visit = Visit::new(&api);
     let path = format!("{QUEUE}/jobs/one");
     let shown = act(&mut visit, &path, &format!("{path}/promote"), &[]).await;
-    assert!(shown.contains("ready, before its time"), "{shown}");
+    assert!(shown.contains("ready, before it is due"), "{shown}");
     assert_eq!(state(&api, "one").await, "ready");
     let shown = act_when_asked(&mut visit, &path, &format!("{path}/cancel"), &[]).await;
-    assert!(shown.contains("The job is cancelled."), "{shown}");
+    assert!(shown.contains("Job cancelled."), "{shown}");
     assert_eq!(state(&api, "one").await, "cancelled");
     let form = visit.form(&path).await;
     let refused = visit.post(&format!("{path}/promote"), &[("form", &form)], &[]).await;
@@ -252,5 +252,5 @@ async fn a_payload_is_for_admins_and_shows_no_secret() {
     let mut reader = Visit::new(&api);
     reader.log_in(READ).await;
     let shown = page(&mut reader, &path).await;
-    assert!(shown.contains("Where it stands") && !shown.contains("Payload") && !shown.contains("yyyy"), "{shown}");
+    assert!(shown.contains(">Status</h2>") && !shown.contains("Payload") && !shown.contains("yyyy"), "{shown}");
 }

@@ -101,7 +101,7 @@ pub(crate) async fn the_pages_delete_a_job_that_has_ended() {
     let shown = page(format!("/dashboard/queues/import/jobs/{one}")).await;
     assert!(shown.contains(&format!("jobs/{one}/remove")), "a button deletes it");
     let list = page("/dashboard/queues/import?state=cancelled".to_owned()).await;
-    assert!(list.contains("Delete ticked"), "a button deletes those that are ticked");
+    assert!(list.contains("Delete selected"), "a button deletes those that are ticked");
 }
 
 #[tokio::test]
