@@ -2,10 +2,12 @@
 //! a worker the handlers of each queue.
 
 mod admission;
+mod again;
 mod analytics;
 #[cfg(test)]
 mod analytics_tests;
 mod backup;
+mod context;
 mod email;
 mod export;
 #[cfg(test)]
@@ -30,21 +32,15 @@ mod schedule;
 #[cfg(test)]
 pub(crate) mod test_ground;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use tidegate_domain::files::Files;
-use tidegate_domain::spool::Spool;
-use tidegate_outgoing::webhook::Sender;
-use tidegate_queue::{Broker, Concurrency, Outcome, QueueOptions, WorkerBuilder};
-use tidegate_settings::Settings;
-use tidegate_store::{Store, StoreError};
+use tidegate_queue::{Concurrency, QueueOptions, WorkerBuilder};
 
 pub use admission::{NotAdmitted, Ticket};
+use again::{STORE_PAUSE, again};
 pub use analytics::RollAnalytics;
 #[cfg(test)]
 pub(crate) use backup::BackupHandler;
 pub use backup::MakeBackup;
+pub(crate) use context::JobContext;
 pub use email::SendEmail;
 #[cfg(test)]
 pub(crate) use export::ExportHandler;
@@ -65,26 +61,6 @@ pub(crate) use report::ReportHandler;
 pub use schedule::{ExpandSchedules, RemindOfSchedule};
 pub use tidegate_model::queues::{AppQueue, QUEUES, ServedQueue, is_served_by, usual_kind};
 
-/// How long a job waits if the database can't be written now.
-const STORE_PAUSE: Duration = Duration::from_secs(5);
-
-/// The dependencies of a worker's handlers.
-#[derive(Clone, Copy)]
-pub(crate) struct JobContext<'a> {
-    /// The active settings.
-    pub(crate) settings: &'a Settings,
-    /// The tables.
-    pub(crate) store: &'a Store,
-    /// Exports, reports and backups.
-    pub(crate) files: &'a Files,
-    /// Uploads that wait for a job.
-    pub(crate) spool: &'a Spool,
-    /// The job broker.
-    pub(crate) broker: &'a Arc<dyn Broker>,
-    /// Posts to tenants' webhooks.
-    pub(crate) webhooks: &'a Sender,
-}
-
 /// Adds a queue with all of its handlers to the worker.
 pub(crate) fn join(
     worker: WorkerBuilder,
@@ -94,10 +70,4 @@ pub(crate) fn join(
 ) -> WorkerBuilder {
     let options = QueueOptions::new().adjustable(concurrency).timeout(served.timeout).retry((served.queue.retry)());
     queues::join(served.queue.name, worker.queue(served.queue.name, options), context)
-}
-
-/// Retries a job after a database error. A full disk or a busy database is not the job's fault and
-/// does not count as an attempt.
-pub(crate) fn again(error: &StoreError) -> Outcome {
-    if error.is_transient() { Outcome::snooze(STORE_PAUSE) } else { Outcome::retry(error) }
 }
