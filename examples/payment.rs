@@ -5,8 +5,8 @@
 //!
 //! - [`Once`] answers a repeated `Idempotency-Key` of a user with the receipt of the first time.
 //! - [`Lock`] sends one caller at a time to the payment provider for an order.
-//! - The lock's fencing token is part of each write, and SQL refuses an older token. No lease can
-//!   replace that: a process may be suspended between its last look at the lease and its write.
+//! - SQL refuses a write with an older fencing token: a suspended process may outlive its lease.
+//! - A payment goes on if its caller leaves. Dropped while it begins, a transaction stays open.
 //!
 //! ```text
 //! cargo run --release --example payment          # everything in memory, for one process
@@ -15,8 +15,7 @@
 //!
 //! curl -i localhost:8080/payments -H 'Idempotency-Key: 1' \
 //!     --json '{"order":"o-1","user":"user-1","amount":1999}'
-//! curl localhost:8080/payments/o-1
-//! curl localhost:8080/totals
+//! curl localhost:8080/payments/o-1 localhost:8080/totals
 //! PROVIDER_MS=5000 cargo run --release --example payment     # with a slow payment provider
 //! ```
 #![allow(clippy::print_stdout, reason = "a program that reports its address")]
@@ -122,7 +121,8 @@ async fn pay(State(shop): State<Shop>, headers: HeaderMap, body: Result<Json<Pay
         Begin::Done(done) if serde_json::from_slice::<Payment>(&done)? == payment => return Ok(receipt),
         Begin::Done(_) => return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, OTHER_PAYMENT.into())),
     };
-    if let Err(refused) = shop.pay(&key, &payment).await {
+    let (paid, payment) = tokio::spawn(async move { (shop.pay(&key, &payment).await, payment) }).await?;
+    if let Err(refused) = paid {
         let _ = attempt.fail().await;
         return Err(refused);
     }

@@ -111,7 +111,10 @@ async fn award(
         let reason = format!("points is {points}, and must be from 1 to {MAX_POINTS}");
         return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
-    let (total, number) = game.commit(&player, key, points).await?;
+    // It goes on if the player leaves. Dropped while it begins, a transaction stays open.
+    let (committing, awarded, key) = (game.clone(), player.clone(), key.to_owned());
+    let committed = tokio::spawn(async move { committing.commit(&awarded, &key, points).await });
+    let (total, number) = committed.await??;
     // Until this has succeeded the award is not acknowledged: the client repeats it.
     game.show(&player, total, number).await?;
     Ok((StatusCode::CREATED, Json(json!({ "player": player, "points": total, "number": number }))))

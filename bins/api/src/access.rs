@@ -16,12 +16,12 @@ use tidegate_server::bearer::bearer;
 use tidegate_settings::Rights;
 
 use crate::app::App;
-use crate::around::Behind;
 use crate::client::ClientKey;
 use crate::limits;
 use crate::pages::session;
 use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
+use tidegate_server::around::Behind;
 
 /// Layer of routes that require a token.
 pub(crate) fn layer<S: Behind>(

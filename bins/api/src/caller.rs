@@ -14,7 +14,6 @@ use tidegate_settings::OpenTenants;
 
 use crate::access_log::Asked;
 use crate::app::App;
-use crate::around::Behind;
 use crate::client::ClientKey;
 use crate::limits;
 use crate::origin::is_same_origin;
@@ -22,6 +21,7 @@ use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
 use crate::sessions;
 use crate::timeout;
+use tidegate_server::around::Behind;
 
 const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 

@@ -7,10 +7,10 @@ use tidegate_ratelimit::client_address;
 use tidegate_server::serve::{ByTls, one_host};
 
 use crate::app::App;
-use crate::around::{Behind, answered};
 use crate::cookie;
 use crate::peer::{NoPeer, Target, peer};
 use crate::problem::Problem;
+use tidegate_server::around::{Behind, answered};
 
 /// The key under which a client's requests are counted: its address, an IPv6 one by its prefix.
 #[derive(Debug, Clone)]

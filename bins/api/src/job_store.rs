@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::app::App;
-use crate::around::{Behind, answered};
 use crate::problem::Problem;
+use tidegate_server::around::{Behind, answered};
 
 /// Passes the request on, and checks the [`Problem`] of its response.
 pub(crate) fn layer<S: Behind>(

@@ -13,10 +13,10 @@ use uuid::Uuid;
 use crate::access;
 use crate::access_log::Asked;
 use crate::app::App;
-use crate::around::Behind;
 use crate::caller;
 use crate::path::Path;
 use crate::problem::Problem;
+use tidegate_server::around::Behind;
 
 /// The manager of the tenant in the path. Only routes behind [`layer`] have one.
 #[derive(Debug, Clone)]

@@ -38,10 +38,10 @@ use tokio_util::sync::CancellationToken;
 use self::here::{Here, LIVE, LOGIN, LOGOUT};
 use self::live::Live;
 use crate::app::App;
-use crate::around::{Behind, answered, around};
 use crate::fallback::wrong_method;
 use crate::problem::{AsPage, Problem};
 use crate::timeout;
+use tidegate_server::around::{Behind, answered, around};
 
 /// Content security policy of a page: it loads files from this origin, and sends forms to it.
 const POLICY: HeaderValue = HeaderValue::from_static(

@@ -8,8 +8,8 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
-use crate::around::{Behind, answered};
 use crate::problem::Problem;
+use tidegate_server::around::{Behind, answered};
 
 /// Layer that also responds if the code that builds the response panics.
 pub(crate) fn layer<S: Behind>(
@@ -36,8 +36,8 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::around::around;
     use crate::request_id;
+    use tidegate_server::around::around;
 
     async fn panics() -> &'static str {
         panic!("a secret")

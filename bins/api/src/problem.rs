@@ -100,7 +100,7 @@ impl Problem {
     pub(crate) fn too_large(limit: u64) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("the body is larger than {limit} bytes"))
             // Only as much of the body is read as the client needs to see this response
-            // ([`crate::linger`]), so the connection cannot be used again.
+            // ([`tidegate_server::linger`]), so the connection cannot be used again.
             .header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 

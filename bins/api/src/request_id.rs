@@ -14,8 +14,8 @@ use tidegate_telemetry::trace::{self, REQUEST_TARGET};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::around::{Behind, answered};
 use crate::problem::{AsPage, Problem};
+use tidegate_server::around::{Behind, answered};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Maximum length of an id that is taken from a client.

@@ -34,12 +34,12 @@ use tower::util::MapRequestLayer;
 use tower_layer::Layer;
 
 use crate::app::App;
-use crate::around::{Behind, around};
 use crate::client;
 use crate::fallback::{unknown, wrong_method};
 use crate::openapi::Routes;
 use crate::problem::Problem;
-use crate::{job_store, limits, linger, pages, panics, request_id, shed, wire};
+use crate::{job_store, limits, pages, panics, request_id, shed, wire};
+use tidegate_server::around::{Behind, around};
 
 /// All routes with all their layers.
 ///
@@ -79,7 +79,7 @@ where
         around((), request_id::layer),
         PerfLayer::new(app.node().telemetry.registry().clone(), route_of),
         around((), panics::layer),
-        MapRequestLayer::new(linger::linger),
+        MapRequestLayer::new(tidegate_server::linger::linger),
         within,
     ))
 }

@@ -24,8 +24,8 @@ use tidegate_ratelimit::Permit;
 use self::places::Places;
 use crate::access;
 use crate::app::App;
-use crate::around::{Behind, answered};
 use crate::problem::Problem;
+use tidegate_server::around::{Behind, answered};
 
 /// Permits of short requests become free soon.
 const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("1");

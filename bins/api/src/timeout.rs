@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 
 use crate::app::App;
-use crate::around::{Behind, answered};
 use crate::problem::Problem;
+use tidegate_server::around::{Behind, answered};
 
 /// A running commit completes, even if its caller has given up.
 const OUTCOME_UNKNOWN: &str = "; it may have made changes: check before you send it again";

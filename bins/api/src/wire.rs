@@ -16,7 +16,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::Predicate;
 use tower_layer::Layer;
 
-use crate::around::{Behind, answered};
+use tidegate_server::around::{Behind, answered};
 
 /// Browsers must not run or frame any response of this API. A page sets its own policy.
 const NOTHING_RUNS: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");

@@ -1,15 +1,19 @@
 //! Clients that leave before they are answered: the tables in memory survive, in their one
-//! connection.
+//! connection, and no transaction of PostgreSQL stays open.
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
+use serde_json::json;
 use tidegate_load::driver::{Driver, Mode};
 use tidegate_load::{Api, scenario};
-use tidegate_testkit::{Process, Random, binary};
+use tidegate_testkit::redis::RedisServer;
+use tidegate_testkit::{PostgresServer, Process, Random, binary};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, yield_now};
+use tokio::time::sleep;
 
 const CLIENTS: u64 = 16;
 const VISITS: usize = 150;
@@ -73,4 +77,49 @@ async fn of_a_leaderboard() {
 #[tokio::test]
 async fn of_payments() {
     survives("payment", "GET /payments/none", "").await;
+}
+
+/// Clients pay, and leave at any moment until just after the answer. After that, each order can be
+/// paid, or has been: none waits for a row that a forgotten transaction locks.
+#[tokio::test]
+async fn of_payments_under_way() {
+    const ORDERS: u64 = 100;
+    /// Microseconds; the payment provider takes 1 ms.
+    const LONGEST_STAY: usize = 8_000;
+    let redis = RedisServer::builder().start().await;
+    let postgres = PostgresServer::start_tcp(&[]).await;
+    let process = Process::builder(binary("examples/payment")).env("PORT", "0").env("PROVIDER_MS", "1");
+    let process = process.env("REDIS_URL", redis.url()).env("DATABASE_URL", postgres.url());
+    let mut process = process.start().unwrap();
+    let api = Api::of(&mut process).await.unwrap();
+    let line = process.log().find(|line| line.contains("listening on ")).unwrap();
+    let (_, address) = line.split_once("http://").unwrap();
+
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let address = address.to_owned();
+        clients.spawn(async move {
+            let mut random = Random::new(client);
+            for order in 0..ORDERS {
+                let body = json!({ "order": format!("o-{order}"), "user": format!("user-{client}"), "amount": 1 });
+                let body = body.to_string();
+                let head = format!("POST /payments HTTP/1.1\r\nHost: {address}\r\nIdempotency-Key: {client}-{order}");
+                let head = format!("{head}\r\nContent-Type: application/json\r\nContent-Length: {}", body.len());
+                let mut connection = TcpStream::connect(&address).await.unwrap();
+                connection.set_zero_linger().unwrap();
+                connection.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+                sleep(Duration::from_micros(random.below(LONGEST_STAY) as u64)).await;
+            }
+        });
+    }
+    clients.join_all().await;
+
+    for order in 0..ORDERS {
+        let body = json!({ "order": format!("o-{order}"), "user": "user-999", "amount": 1 });
+        let answer = api.post("/payments", Some(&format!("last-{order}")), &body).await.unwrap();
+        assert!(matches!(answer.status, StatusCode::CREATED | StatusCode::CONFLICT), "{order}: {answer:?}");
+    }
+    let totals = api.get("/totals").await.unwrap().expect(200).unwrap();
+    assert_eq!(totals.number("payments").unwrap(), i64::try_from(ORDERS).unwrap());
+    assert_eq!(totals.number("debited").unwrap(), i64::try_from(ORDERS).unwrap());
 }

@@ -13,10 +13,10 @@ use super::operation::{self, Operation};
 use super::schema;
 use crate::access::{self, Need};
 use crate::app::App;
-use crate::around::around;
 use crate::problem::Problem;
 use crate::representation::{self, Found, IfNoneMatch, Representation};
 use crate::{caller, manager, timeout};
+use tidegate_server::around::around;
 
 const PATH: &str = "/openapi.json";
 

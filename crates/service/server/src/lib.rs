@@ -3,7 +3,8 @@
 //!
 //! **It holds** the listener and the loop that accepts connections, the bounds on connections,
 //! heads, bodies and writes, the graceful shutdown ([`serve`]), certificates that are read again
-//! when their files change ([`tls`]), and the bearer token of a request ([`bearer`]).
+//! when their files change ([`tls`]), the bearer token of a request ([`bearer`]), layers that are a
+//! function each ([`around`]), and the rest of a body that was refused ([`linger`]).
 //!
 //! **It must not hold** a route, a setting, a tenant or a table. It serves any router of axum, and
 //! its caller passes the bounds in [`ServeSettings`](serve::ServeSettings).
@@ -11,6 +12,8 @@
 //! **Start reading** at [`serve::serve()`], which accepts a connection and follows it to its end.
 //! Then read `serve/admission.rs`: it decides which connection makes room for a new one.
 
+pub mod around;
 pub mod bearer;
+pub mod linger;
 pub mod serve;
 pub mod tls;

@@ -15,7 +15,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 /// The inner service of a layer. It is always ready, and answers every request.
-pub(crate) trait Behind:
+pub trait Behind:
     Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
     /// The answer of the inner service, which begins when this is polled.
@@ -30,19 +30,19 @@ impl<S> Behind for S where
 }
 
 /// Unwraps an answer that can't fail.
-pub(crate) async fn answered(future: impl Future<Output = Result<Response, Infallible>>) -> Response {
+pub async fn answered(future: impl Future<Output = Result<Response, Infallible>>) -> Response {
     future.await.unwrap_or_else(|never| match never {})
 }
 
 /// The layer that is `function`. It gets `state`, the request and the inner service, to call now or
 /// later.
-pub(crate) fn around<T, F>(state: T, function: F) -> Around<T, F> {
+pub fn around<T, F>(state: T, function: F) -> Around<T, F> {
     Around { state, function }
 }
 
 /// Made by [`around`].
 #[derive(Clone)]
-pub(crate) struct Around<T, F> {
+pub struct Around<T, F> {
     state: T,
     function: F,
 }
@@ -57,7 +57,7 @@ impl<S, T: Clone, F: Clone> Layer<S> for Around<T, F> {
 
 /// A service within a layer.
 #[derive(Clone)]
-pub(crate) struct Within<S, T, F> {
+pub struct Within<S, T, F> {
     behind: S,
     around: Around<T, F>,
 }
@@ -85,7 +85,7 @@ where
 
 pin_project! {
     /// An answer, or the problem in its place.
-    pub(crate) struct Answering<A> {
+    pub struct Answering<A> {
         #[pin]
         answer: A,
     }

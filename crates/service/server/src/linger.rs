@@ -19,7 +19,7 @@ use futures_util::stream::{Stream, StreamExt};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Wraps the request, so that the rest of its body is read after a refusal.
-pub(crate) fn linger(request: Request) -> Request {
+pub fn linger(request: Request) -> Request {
     if request.body().is_end_stream() {
         return request;
     }
