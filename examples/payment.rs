@@ -6,7 +6,7 @@
 //! - [`Once`] answers a repeated `Idempotency-Key` of a user with the receipt of the first time.
 //! - [`Lock`] sends one caller at a time to the payment provider for an order.
 //! - SQL refuses a write with an older fencing token: a suspended process may outlive its lease.
-//! - A payment goes on if its caller leaves. Dropped while it begins, a transaction stays open.
+//! - A payment goes on if its caller leaves.
 //!
 //! ```text
 //! cargo run --release --example payment          # everything in memory, for one process

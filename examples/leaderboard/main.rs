@@ -111,7 +111,7 @@ async fn award(
         let reason = format!("points is {points}, and must be from 1 to {MAX_POINTS}");
         return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, reason));
     }
-    // It goes on if the player leaves. Dropped while it begins, a transaction stays open.
+    // It goes on if the player leaves.
     let (committing, awarded, key) = (game.clone(), player.clone(), key.to_owned());
     let committed = tokio::spawn(async move { committing.commit(&awarded, &key, points).await });
     let (total, number) = committed.await??;

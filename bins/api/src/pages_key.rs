@@ -38,8 +38,8 @@ impl PagesKey {
         digest.finalize().into()
     }
 
-    /// Returns the key of a purpose. Each purpose has its own, because the crate's signature does not
-    /// cover the name of a cookie.
+    /// Returns the key of a purpose. Each purpose has its own, because the crate's signature does
+    /// not cover the name of a cookie.
     fn of(&self, purpose: &str) -> Key {
         // 512 bits, because that is the length of a `Key`.
         let mut digest = Sha512::new();

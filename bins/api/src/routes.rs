@@ -28,6 +28,7 @@ use axum::routing::Route;
 use tidegate_node::probes::Probes;
 use tidegate_perfmon::PerfLayer;
 use tidegate_ratelimit::RateLimitLayer;
+use tidegate_server::linger;
 use tokio_util::sync::CancellationToken;
 use tower::layer::util::Identity;
 use tower::util::MapRequestLayer;
@@ -79,7 +80,7 @@ where
         around((), request_id::layer),
         PerfLayer::new(app.node().telemetry.registry().clone(), route_of),
         around((), panics::layer),
-        MapRequestLayer::new(tidegate_server::linger::linger),
+        MapRequestLayer::new(linger::linger),
         within,
     ))
 }

@@ -20,7 +20,8 @@ use crate::{Clock, Kind, since_epoch};
 /// let manual = ManualClock::new();
 /// let clock = Clock::from(&manual);
 /// manual.advance(Duration::from_secs(5));
-/// assert_eq!((clock.now(), clock.wall()), (Duration::from_secs(5), UNIX_EPOCH + Duration::from_secs(5)));
+/// assert_eq!(clock.now(), Duration::from_secs(5));
+/// assert_eq!(clock.wall(), UNIX_EPOCH + Duration::from_secs(5));
 ///
 /// manual.set_wall(UNIX_EPOCH); // someone corrects the system time
 /// assert_eq!((clock.now(), clock.wall()), (Duration::from_secs(5), UNIX_EPOCH));

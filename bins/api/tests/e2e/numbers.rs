@@ -132,8 +132,8 @@ pub(crate) async fn the_queue_counts_its_jobs_by_what_became_of_them() {
     let names = json!(names);
     let at = names.as_array().and_then(|names| names.iter().position(|name| name == "import")).expect("the imports");
     let workers = queues["items"][at]["workers"].take();
-    // The inner worker ran each job once. Two meters time the runs, and a read between their updates
-    // sees one without the other, so both are polled.
+    // The inner worker ran each job once. Two meters time the runs, and a read between their
+    // updates sees one without the other, so both are polled.
     let ended = json!(script.queue["completed_total"] + script.queue["failed_total"]);
     let mut runs = queues["items"][at]["latency"].take();
     let timed = poll_until(DEADLINE, async || {

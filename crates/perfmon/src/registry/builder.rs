@@ -58,8 +58,8 @@ impl RegistryBuilder {
 
     /// The source of time; by default the machine's clock.
     ///
-    /// A test sets how long work takes, instead of waiting for it. A handler that moves the clock takes
-    /// that long:
+    /// A test sets how long work takes, instead of waiting for it. A handler that moves the clock
+    /// takes that long:
     ///
     /// ```
     /// # #[cfg(feature = "tower")]
@@ -78,7 +78,8 @@ impl RegistryBuilder {
     /// fn route(_: &Request<()>) -> Option<&str> {
     ///     Some("/report")
     /// }
-    /// PerfLayer::new(registry.clone(), route).layer(handler).oneshot(Request::new(())).await.unwrap();
+    /// let service = PerfLayer::new(registry.clone(), route).layer(handler);
+    /// service.oneshot(Request::new(())).await.unwrap();
     ///
     /// assert_eq!(registry.slow_calls(1)[0].elapsed, Duration::from_secs(3));
     /// registry.tick(registry.now()); // files it, as of the clock's second
