@@ -47,8 +47,8 @@
 //! | [`ConcurrencyLimiter`] | how many requests run at once |
 //! | [`FrontDoor`], [`NewKeys`] | any number of addresses or keys, in fixed memory |
 //!
-//! [`Exempt`], [`Shadow`], [`Preset`], [`DenyCache`], [`DynamicQuota`] and [`AnomalyDetector`] build on
-//! them. Which algorithm suits which limit, what a check costs, and what is not guaranteed, is [a
+//! [`Exempt`], [`Shadow`], [`Preset`], [`DenyCache`], [`DynamicQuota`] and [`AnomalyDetector`] build
+//! on them. Which algorithm suits which limit, what a check costs, and what is not guaranteed, is [a
 //! page of its own][guarantees]. Worked example: [an exchange rate of another
 //! service][exchange_rate].
 //!

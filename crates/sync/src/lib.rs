@@ -48,8 +48,8 @@
 //! [feed]: https://github.com/tidegate/tidegate/blob/main/examples/feed/main.rs
 //! [leaderboard]: https://github.com/tidegate/tidegate/blob/main/examples/leaderboard/main.rs
 //!
-//! What each primitive guarantees while a process or a server fails, and what it does not, is [a page
-//! of its own][guarantees].
+//! What each primitive guarantees while a process or a server fails, and what it does not, is [a
+//! page of its own][guarantees].
 //!
 //! [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/sync.md
 
