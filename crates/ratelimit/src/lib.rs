@@ -41,15 +41,15 @@
 //! | limiter | counts |
 //! |---|---|
 //! | [`MemoryLimiter`], [`SingleLimiter`] | in this process |
-//! | `RedisLimiter`, `LeasedLimiter` | in Redis, for all processes; a lease saves most round trips of hot keys |
+//! | `RedisLimiter`, `LeasedLimiter` | in Redis, for all processes |
 //! | `FallbackLimiter` | in Redis; during an outage in this process |
 //! | [`TenantLimiter`] | a tenant's minute, hour and day in one step |
 //! | [`ConcurrencyLimiter`] | how many requests run at once |
 //! | [`FrontDoor`], [`NewKeys`] | any number of addresses or keys, in fixed memory |
 //!
-//! [`Exempt`], [`Shadow`], [`Preset`], [`DenyCache`], [`DynamicQuota`] and [`AnomalyDetector`] build
-//! on them. Which algorithm suits which limit, what a check costs, and what is not guaranteed, is [a
-//! page of its own][guarantees]. Worked example: [an exchange rate of another
+//! [`Exempt`], [`Shadow`], [`Preset`], [`DenyCache`], [`DynamicQuota`] and [`AnomalyDetector`]
+//! build on them. Which algorithm suits which limit, what a check costs, and what is not
+//! guaranteed, is [a page of its own][guarantees]. Worked example: [an exchange rate of another
 //! service][exchange_rate].
 //!
 //! [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/ratelimit.md
