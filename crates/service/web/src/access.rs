@@ -24,6 +24,10 @@ use crate::problem::Problem;
 use tidegate_server::around::Behind;
 
 /// Layer of routes that require a token.
+///
+/// # Errors
+///
+/// 401, 403, or 429 after too many unknown tokens.
 pub fn layer<S: Behind>(
     (app, need): (App, Need),
     request: Request,

@@ -99,6 +99,10 @@ impl Admitted {
 /// Finds the tenant of a request, and charges its quota and the client's limit.
 ///
 /// If one of the two refuses, the charge of the other is returned.
+///
+/// # Errors
+///
+/// 401 for an unknown tenant, 403, 429 for a limit, 503 if no answer comes in time.
 pub async fn admit(
     app: &App,
     method: &Method,

@@ -20,6 +20,10 @@ pub struct ClientKey(pub String);
 /// the request's target, and whether the request came over the server's own TLS. An HTTP/1.1
 /// request without a `Host`, or any request with two, is refused (RFC 9112, 3.2): a proxy in front
 /// may have used the other one.
+///
+/// # Errors
+///
+/// 400.
 pub fn layer<S: Behind>(
     app: App,
     mut request: Request,

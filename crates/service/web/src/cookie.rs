@@ -46,6 +46,10 @@ pub struct NewCookie<'a> {
 impl NewCookie<'_> {
     /// Returns the value of `Set-Cookie` for the answer to a request with these headers. Its
     /// `Debug` output does not show the cookie.
+    ///
+    /// # Panics
+    ///
+    /// If the name or the value has characters that a header cannot carry.
     pub fn header(&self, headers: &HeaderMap) -> HeaderValue {
         // A cookie that is bound to this host must have the path `/`.
         let (path, secure) = if came_by_tls(headers) { ("/", "; Secure") } else { (self.path, "") };

@@ -21,6 +21,10 @@ pub struct PageQuery {
 
 impl PageQuery {
     /// Returns the number of items, from 1 to [`MOST`].
+    ///
+    /// # Errors
+    ///
+    /// 422 for any other number.
     pub fn limit(&self) -> Result<usize, Problem> {
         let limit = self.limit.unwrap_or(DEFAULT);
         if (1..=MOST).contains(&limit) {
@@ -30,6 +34,10 @@ impl PageQuery {
     }
 
     /// Returns the end of the previous page. `None` for the first page.
+    ///
+    /// # Errors
+    ///
+    /// 422 for a text that is no cursor.
     pub fn after<C: FromStr>(&self) -> Result<Option<C>, Problem> {
         let after = self.cursor.as_deref().map(str::parse).transpose();
         after.map_err(|_| {

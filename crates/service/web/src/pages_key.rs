@@ -64,7 +64,7 @@ impl PagesKey {
     }
 
     #[cfg(test)]
-    pub const fn with_salt(salt: [u8; 32]) -> Self {
+    pub(crate) const fn with_salt(salt: [u8; 32]) -> Self {
         Self { tokens: None, salt }
     }
 }

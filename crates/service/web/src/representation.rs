@@ -134,6 +134,10 @@ impl IfNoneMatch {
 const HEADERS: usize = 24;
 
 /// Responds to a cached read: 200, 304 if the client already has it, or `absent` if there is none.
+///
+/// # Errors
+///
+/// `absent`.
 pub fn respond(known: &IfNoneMatch, found: Found, absent: impl FnOnce() -> Problem) -> Result<Response, Problem> {
     let Found { value, status } = found;
     let Some(representation) = &*value else {

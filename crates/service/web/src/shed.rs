@@ -32,6 +32,10 @@ const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// Layer that returns 503 if no permit is free. The admin token needs none, so that an operator can
 /// repair the service.
+///
+/// # Errors
+///
+/// 503.
 pub fn layer<S: Behind>(
     app: App,
     request: Request,

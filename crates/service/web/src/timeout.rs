@@ -22,6 +22,10 @@ const OUTCOME_UNKNOWN: &str = "; it may have made changes: check before you send
 
 /// Layer that returns 503 in place of a route that does not finish in time. It returns 408 if the
 /// route still waits for its client's body: then the server was not slow, and nothing has changed.
+///
+/// # Errors
+///
+/// 503 or 408.
 pub fn layer<S: Behind>(
     app: App,
     mut request: Request,
@@ -48,6 +52,10 @@ pub fn layer<S: Behind>(
 }
 
 /// Returns the outcome of `work`, which changes nothing, or a problem after the timeout.
+///
+/// # Errors
+///
+/// 503.
 pub async fn bounded<T>(app: &App, work: impl Future<Output = T>) -> Result<T, Problem> {
     in_time(app, work, "").await
 }
