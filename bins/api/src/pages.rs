@@ -1,7 +1,7 @@
 //! The dashboard. Each page works without JavaScript, which only updates its figures.
 //!
-//! `session` identifies the visitor, `form` parses submitted forms, `layout` is common to all
-//! pages, and `live` computes the figures.
+//! `visitor` identifies the visitor, `form` parses submitted forms, `layout` is common to all pages,
+//! and `live` computes the figures.
 
 mod again;
 mod ask;
@@ -17,14 +17,15 @@ mod layout;
 mod limits;
 mod live;
 mod login;
+mod next;
 mod overview;
 mod performance;
 mod queue;
 mod queues;
 mod section;
-pub(crate) mod session;
 mod table;
 mod text;
+mod visitor;
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
@@ -37,11 +38,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::here::{Here, LIVE, LOGIN, LOGOUT};
 use self::live::Live;
-use crate::app::App;
-use crate::fallback::wrong_method;
-use crate::problem::{AsPage, Problem};
-use crate::timeout;
 use tidegate_server::around::{Behind, answered, around};
+use tidegate_web::app::App;
+use tidegate_web::dashboard_session;
+use tidegate_web::fallback::wrong_method;
+use tidegate_web::problem::{AsPage, Problem};
+use tidegate_web::timeout;
 
 /// Content security policy of a page: it loads files from this origin, and sends forms to it.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -114,7 +116,7 @@ async fn unknown(request: Request) -> Problem {
 fn layer<S: Behind>(app: App, request: Request, behind: &mut S) -> impl Future<Output = Response> + Send + use<S> {
     let id = request.headers().get("x-request-id").cloned();
     // An unauthenticated client gets no links to pages that it cannot open.
-    let is_known = !app.settings().tokens.any() || session::role(&app, request.headers()).is_some();
+    let is_known = !app.settings().tokens.any() || dashboard_session::role(&app, request.headers()).is_some();
     let here = is_known.then(|| Here::of(request.uri().path()));
     let answer = answered(behind.call(request));
     async move { as_page(answer.await, here, id.as_ref()) }

@@ -34,13 +34,14 @@ use tower::layer::util::Identity;
 use tower::util::MapRequestLayer;
 use tower_layer::Layer;
 
-use crate::app::App;
-use crate::client;
-use crate::fallback::{unknown, wrong_method};
 use crate::openapi::Routes;
-use crate::problem::Problem;
-use crate::{job_store, limits, pages, panics, request_id, shed, wire};
+use crate::pages;
 use tidegate_server::around::{Behind, around};
+use tidegate_web::app::App;
+use tidegate_web::client;
+use tidegate_web::fallback::{unknown, wrong_method};
+use tidegate_web::problem::Problem;
+use tidegate_web::{job_store, limits, panics, request_id, shed, wire};
 
 /// All routes with all their layers.
 ///

@@ -15,9 +15,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
 use crate::banner;
 use crate::routes;
+use tidegate_web::app::App;
 
 /// Serves until SIGTERM or SIGINT, then completes running requests and jobs.
 ///

@@ -44,6 +44,24 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         package: "tidegate-api",
         may_import: &[
+            "tidegate-web",
+            "tidegate-node",
+            "tidegate-telemetry",
+            "tidegate-domain",
+            "tidegate-store",
+            "tidegate-server",
+            "tidegate-settings",
+            "tidegate-model",
+            "tidegate-base",
+            "tidegate-cache",
+            "tidegate-queue",
+            "tidegate-ratelimit",
+            "tidegate-perfmon",
+        ],
+    },
+    Row {
+        package: "tidegate-web",
+        may_import: &[
             "tidegate-node",
             "tidegate-telemetry",
             "tidegate-domain",
@@ -195,7 +213,7 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "bullmq-official", only_in: &[], dev_only_in: BENCHES },
     Confined {
         dependency: "axum",
-        only_in: &["tidegate-api", "tidegate-node", "tidegate-server"],
+        only_in: &["tidegate-api", "tidegate-node", "tidegate-server", "tidegate-web"],
         dev_only_in: &["tidegate-benches", "tidegate-domain", "tidegate-examples", "tidegate-telemetry"],
     },
     // The API makes pages, and the domain makes the one page that is a file of a report.

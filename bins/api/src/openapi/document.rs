@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::operation::Operation;
 use super::schema::{between, map, object, open, text, told};
-use crate::sessions;
+use tidegate_web::sessions;
 
 const ABOUT: &str = "Tiered caching, rate limiting, durable jobs and performance monitoring over HTTP. \
     JSON in and out. Errors are problem details (RFC 9457) with `request_id`. Unknown fields and wrong types are 400, values that \

@@ -11,12 +11,12 @@ use super::circle::Circle;
 use super::document;
 use super::operation::{self, Operation};
 use super::schema;
-use crate::access::{self, Need};
-use crate::app::App;
-use crate::problem::Problem;
-use crate::representation::{self, Found, IfNoneMatch, Representation};
-use crate::{caller, manager, timeout};
 use tidegate_server::around::around;
+use tidegate_web::access::{self, Need};
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
+use tidegate_web::representation::{self, Found, IfNoneMatch, Representation};
+use tidegate_web::{caller, manager, timeout};
 
 const PATH: &str = "/openapi.json";
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
 use super::layout;
-use crate::problem::Problem;
+use tidegate_web::problem::Problem;
 
 /// The refused form of a page, if there is one.
 #[derive(Debug, Default)]

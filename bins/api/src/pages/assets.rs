@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 /// A file, and where a page finds it.
 pub(super) struct Asset {

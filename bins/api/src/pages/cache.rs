@@ -17,10 +17,10 @@ use super::layout::{Button, Frame, Page};
 use super::section::items;
 use super::table::{NAME, NUMBER, TEXT, table};
 use super::text;
-use crate::app::App;
-use crate::query::Query;
 use crate::routes::cache;
-use crate::warm_up::CLASSES;
+use tidegate_web::app::App;
+use tidegate_web::query::Query;
+use tidegate_web::warm_up::CLASSES;
 
 /// Maximum number of slow Redis commands in the list.
 const MOST_SLOW: usize = 10;

@@ -14,11 +14,11 @@ use super::layout::{Button, Frame, Page, shown};
 use super::queues::{moment, path as queue_path};
 use super::table::{ACTION, TEXT, table};
 use super::text;
-use crate::app::App;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::query::Query;
 use crate::routes::queues::cron;
+use tidegate_web::app::App;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]

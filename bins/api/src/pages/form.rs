@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use super::layout::Frame;
-use super::session::{Role, form_token::is_own};
-use crate::app::App;
-use crate::body;
-use crate::origin::is_same_origin;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::body;
+use tidegate_web::dashboard_session::{Role, form_token::is_own};
+use tidegate_web::origin::is_same_origin;
+use tidegate_web::problem::Problem;
 
 /// A form of type `T`, which denies unknown fields itself, from one of the dashboard's pages.
 pub(super) struct Form<T>(pub(super) T);

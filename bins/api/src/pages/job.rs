@@ -16,12 +16,12 @@ use super::layout::{Button, Frame, Page};
 use super::queues::{moment, path as queue_path, progress, state_of};
 use super::table::{NUMBER, TEXT, table};
 use super::text;
-use crate::app::App;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::query::Query;
 use crate::routes::queues::jobs::{self, Act, Done};
 use crate::routes::queues::known;
+use tidegate_web::app::App;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

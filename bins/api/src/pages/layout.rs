@@ -9,9 +9,10 @@ use maud::{DOCTYPE, Markup, html};
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::flash::Flash;
 use super::here::{Here, LIVE, LOGOUT};
-use super::session::{Role, form_token::FormToken, visitor::Visitor};
-use crate::app::App;
-use crate::problem::{AsPage, Problem};
+use crate::pages::visitor::Visitor;
+use tidegate_web::app::App;
+use tidegate_web::dashboard_session::{Role, form_token::FormToken};
+use tidegate_web::problem::{AsPage, Problem};
 
 /// How the script keeps a page up to date. The page is complete without the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,11 +25,11 @@ use super::layout::{Frame, Page};
 use super::section::items;
 use super::table::{ACTION, NAME, NUMBER, TEXT, table};
 use super::text;
-use crate::app::App;
-use crate::limits::TENANT;
-use crate::problem::Problem;
-use crate::query::Query;
 use crate::routes::rate_limit;
+use tidegate_web::app::App;
+use tidegate_web::limits::TENANT;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 /// Maximum number of most refused keys per limiter in the list.
 const MOST_KEYS: usize = 10;

@@ -20,10 +20,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::section::{items, told};
-use super::session::visitor::Visitor;
 use super::{chart, text};
-use crate::app::App;
-use crate::problem::Problem;
+use crate::pages::visitor::Visitor;
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
 
 const EVERY: Duration = Duration::from_secs(2);
 /// Maximum duration of a stream. A client that no longer reads cannot keep one for ever. A browser

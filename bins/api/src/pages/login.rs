@@ -11,12 +11,14 @@ use tidegate_settings::Rights;
 use super::form::{Form, signed};
 use super::here::{Here, LOGIN};
 use super::layout::{plain, shown};
-use super::session::{self, Role, form_token::FormToken, next::Next, visitor::open};
-use crate::app::App;
-use crate::client::ClientKey;
-use crate::limits;
-use crate::problem::Problem;
-use crate::query::Query;
+use super::next::Next;
+use super::visitor::open;
+use tidegate_web::app::App;
+use tidegate_web::client::ClientKey;
+use tidegate_web::dashboard_session::{self, Role, form_token::FormToken};
+use tidegate_web::limits;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +85,7 @@ pub(super) async fn begin(
             return Ok(form(&app, &headers, next.as_ref(), Some(problem)));
         }
     };
-    let cookie = session::begin(app.pages_key(), role, &headers);
+    let cookie = dashboard_session::begin(app.pages_key(), role, &headers);
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(onward(next.as_ref()))).into_response())
 }
 
@@ -93,7 +95,7 @@ fn onward(next: Option<&Next>) -> &str {
 
 /// Ends the session in this browser.
 pub(super) async fn end(headers: HeaderMap, Form(_): Form<Logout>) -> Response {
-    ([(header::SET_COOKIE, session::end(&headers))], Redirect::to(LOGIN)).into_response()
+    ([(header::SET_COOKIE, dashboard_session::end(&headers))], Redirect::to(LOGIN)).into_response()
 }
 
 /// `refused` is the reason why the login failed.

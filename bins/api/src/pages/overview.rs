@@ -16,8 +16,8 @@ use super::layout::{Frame, Page};
 use super::live::{self, Figures};
 use super::section::items;
 use super::{chart, text};
-use crate::app::App;
-use crate::query::Query;
+use tidegate_web::app::App;
+use tidegate_web::query::Query;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -10,13 +10,13 @@ use super::here::Here;
 use super::layout::{Frame, Page};
 use super::live::WINDOW;
 use super::section::{items, told};
-use super::session::visitor::Visitor;
 use super::table::{NAME, NUMBER, TEXT, table};
 use super::text;
-use crate::app::App;
-use crate::problem::Problem;
-use crate::query::Query;
+use crate::pages::visitor::Visitor;
 use crate::routes::performance::{self, PerformanceQuery};
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 /// Maximum length of a list.
 const MOST: usize = 20;

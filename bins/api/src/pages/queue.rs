@@ -19,13 +19,13 @@ use super::here::Here;
 use super::layout::{Frame, Page};
 use super::queues::{millis, moment, path};
 use super::text;
-use crate::app::App;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::query::Query;
 use crate::routes::queues::jobs::{self, JobsQuery};
 use crate::routes::queues::overview::{self, Overview};
 use crate::routes::queues::{cron, known};
+use tidegate_web::app::App;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 const PAGE: usize = 50;
 

@@ -12,12 +12,12 @@ use super::here::Here;
 use super::layout::{Button, Frame, Page};
 use super::table::{ACTION, NAME, NUMBER, TEXT, table};
 use super::text;
-use crate::app::App;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::query::Query;
 use crate::routes::queues::overview::{self, Overview, SeenWorker};
 use crate::routes::queues::{actions, jobs};
+use tidegate_web::app::App;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 /// Maximum number of running jobs per queue in the list.
 const MOST_RUNNING: usize = 20;

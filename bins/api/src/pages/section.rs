@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::app::App;
+use tidegate_web::app::App;
 
 /// Returns the section with that name, with at most `most` items per list. Null if there is none.
 pub(super) fn told(app: &App, name: &str, most: usize) -> Value {

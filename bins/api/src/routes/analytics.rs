@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use tidegate_base::clock;
 use tidegate_store::Tally;
 
-use crate::app::App;
-use crate::caller::Caller;
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::app::App;
+use tidegate_web::caller::Caller;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 const MOST_DAYS: u64 = 400;
 /// Number of days up to `to`, if the request has no `from`.

@@ -15,11 +15,11 @@ use tidegate_perfmon::TraceContext;
 use tidegate_queue::{EnqueueOptions, Job, JobId, Timestamp};
 use uuid::Uuid;
 
-use crate::answer::{Accepted, OnlyPage};
-use crate::app::App;
-use crate::idempotency::{IdempotencyKey, REPLAYED};
-use crate::problem::Problem;
 use crate::routes::queues::Stem;
+use tidegate_web::answer::{Accepted, OnlyPage};
+use tidegate_web::app::App;
+use tidegate_web::idempotency::{IdempotencyKey, REPLAYED};
+use tidegate_web::problem::Problem;
 
 /// A backup that exists.
 #[derive(Serialize, JsonSchema)]

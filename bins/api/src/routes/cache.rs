@@ -14,8 +14,8 @@ use tidegate_perfmon::OperationSnapshot;
 use tidegate_settings::ClassSettings;
 use tidegate_telemetry::Telemetry;
 
-use crate::app::App;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
 
 /// Minimum number of lookups for a meaningful rate.
 const ENOUGH_LOOKUPS: u64 = 100;

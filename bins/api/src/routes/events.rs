@@ -27,10 +27,10 @@ use tidegate_node::jobs::QUEUES;
 use tidegate_telemetry::{Follower, Told, Topic};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
-use crate::client::ClientKey;
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::app::App;
+use tidegate_web::client::ClientKey;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Interval of comments on a quiet stream. Most proxies close a quiet stream after a minute.

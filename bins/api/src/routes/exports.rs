@@ -9,11 +9,11 @@ use tidegate_domain::import::Format;
 use tidegate_node::jobs::ExportSchedules;
 
 use super::file_runs::{self, RunView, Sent};
-use crate::app::App;
-use crate::caller::Caller;
-use crate::json::Json;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::caller::Caller;
+use tidegate_web::json::Json;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

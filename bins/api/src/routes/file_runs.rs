@@ -13,14 +13,14 @@ use tidegate_perfmon::TraceContext;
 use tidegate_queue::{JobId, Progress, State as JobState, Timestamp};
 use tidegate_settings::FileRunSettings;
 
-use crate::answer::accepted;
-use crate::app::App;
-use crate::caller::Caller;
-use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
-use crate::limits;
 use crate::openapi::derived::{job_state, progress_or_null};
-use crate::problem::{Problem, may_be_enqueued};
 use crate::routes::queues::Stem;
+use tidegate_web::answer::accepted;
+use tidegate_web::app::App;
+use tidegate_web::caller::Caller;
+use tidegate_web::idempotency::{IdempotencyKey, REPLAYED, reused};
+use tidegate_web::limits;
+use tidegate_web::problem::{Problem, may_be_enqueued};
 
 /// A job as its tenant sees it. Errors of its attempts are for the operators.
 #[derive(Debug, Serialize, JsonSchema)]

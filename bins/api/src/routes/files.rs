@@ -10,11 +10,11 @@ use futures_util::TryStreamExt;
 use tidegate_domain::files::{FileId, FilesError};
 use tidegate_store::StoredFile;
 
-use crate::app::App;
-use crate::caller::Caller;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::representation::IfNoneMatch;
+use tidegate_web::app::App;
+use tidegate_web::caller::Caller;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::representation::IfNoneMatch;
 
 /// A browser that opens the file nevertheless runs nothing in it, and gives it no origin.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");

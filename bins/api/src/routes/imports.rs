@@ -15,14 +15,14 @@ use tidegate_perfmon::TraceContext;
 use tidegate_queue::{DEFAULT_PAYLOAD_LIMIT, EnqueueOptions, Job, JobId, JobRecord, NewJob, State as JobState, Stored};
 use tidegate_store::{RejectedLine, Store};
 
-use crate::answer;
-use crate::app::App;
-use crate::body;
-use crate::caller::Caller;
-use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
-use crate::path::Path;
-use crate::problem::Problem;
 use crate::routes::queues::Stem;
+use tidegate_web::answer;
+use tidegate_web::app::App;
+use tidegate_web::body;
+use tidegate_web::caller::Caller;
+use tidegate_web::idempotency::{IdempotencyKey, REPLAYED, reused};
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 use view::ImportView;
 
 /// Number of rejected lines that are read at a time while the rejects file is sent.

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tidegate_telemetry::{LogFilter, LogFilterNow, log_filter};
 
-use crate::json::Json;
 use crate::openapi::derived::{of_request, of_response};
 use crate::openapi::schema::named;
 use crate::openapi::{Circle, Routes, delete, get, put};
-use crate::problem::Problem;
+use tidegate_web::json::Json;
+use tidegate_web::problem::Problem;
 
 /// A day, after which a forgotten filter ends by itself.
 const MOST_MINUTES: i64 = 1_440;

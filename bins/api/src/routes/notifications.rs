@@ -23,10 +23,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::events::{self, KEEP_ALIVE, LAST_EVENT_ID, Stop};
-use crate::app::App;
-use crate::caller::{self, Caller};
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::app::App;
+use tidegate_web::caller::{self, Caller};
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 const DEFAULT_PAGE: u32 = 50;
 const MAX_PAGE: u32 = 200;

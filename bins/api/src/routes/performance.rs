@@ -20,9 +20,9 @@ use axum::response::{IntoResponse, Response};
 pub(crate) use self::asked::PerformanceQuery;
 use self::asked::{Asked, EXPORT, Format};
 use self::sections::Sections;
-use crate::app::App;
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 /// Returns the section that `type` names, or an overview without one.
 pub(super) async fn show(State(app): State<App>, Query(query): Query<PerformanceQuery>) -> Result<Response, Problem> {

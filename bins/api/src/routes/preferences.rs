@@ -7,12 +7,12 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::caller::Caller;
-use crate::json::Json;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::representation::{self, IfNoneMatch};
+use tidegate_web::app::App;
+use tidegate_web::caller::Caller;
+use tidegate_web::json::Json;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::representation::{self, IfNoneMatch};
 
 /// Maximum size in bytes, without white space.
 const LONGEST: usize = 64 * 1024;

@@ -19,7 +19,7 @@ mod settings;
 pub(crate) use idempotency::Stem;
 use tidegate_node::jobs::QUEUES;
 
-use crate::problem::Problem;
+use tidegate_web::problem::Problem;
 
 /// Returns the queue with that name.
 pub(crate) fn known(queue: &str) -> Result<&'static str, Problem> {

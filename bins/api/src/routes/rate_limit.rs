@@ -16,12 +16,12 @@ use tidegate_model::tenant::{Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, TenantUsage};
 
 use super::tenants::{parse_tier, plan};
-use crate::app::App;
-use crate::json::Json;
-use crate::limits::{self, Named};
-use crate::object::Object;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::limits::{self, Named};
+use tidegate_web::object::Object;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 pub(super) use check::check;
 pub(super) use keys::{block, reset, unblock};

@@ -9,16 +9,16 @@ use tidegate_model::schedule::{FieldErrors, RawSchedule, ScheduleDraft};
 use tidegate_store::{Creation, Schedule};
 use uuid::Uuid;
 
-use crate::answer::created;
-use crate::app::App;
-use crate::caller::Caller;
-use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
-use crate::json::Json;
-use crate::page::PageQuery;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::query::Query;
-use crate::representation::{self, IfNoneMatch};
+use tidegate_web::answer::created;
+use tidegate_web::app::App;
+use tidegate_web::caller::Caller;
+use tidegate_web::idempotency::{IdempotencyKey, REPLAYED, reused};
+use tidegate_web::json::Json;
+use tidegate_web::page::PageQuery;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
+use tidegate_web::representation::{self, IfNoneMatch};
 
 pub(super) async fn list(
     State(app): State<App>,

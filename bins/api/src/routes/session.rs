@@ -13,15 +13,15 @@ use tidegate_model::session::SessionToken;
 use tidegate_model::tenant::TenantId;
 use tidegate_model::user::{Email, User};
 
-use crate::app::App;
-use crate::caller::Caller;
-use crate::client::ClientKey;
-use crate::json::Json;
-use crate::limits;
 use crate::openapi::derived;
-use crate::origin::is_same_origin;
-use crate::problem::Problem;
-use crate::sessions;
+use tidegate_web::app::App;
+use tidegate_web::caller::Caller;
+use tidegate_web::client::ClientKey;
+use tidegate_web::json::Json;
+use tidegate_web::limits;
+use tidegate_web::origin::is_same_origin;
+use tidegate_web::problem::Problem;
+use tidegate_web::sessions;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

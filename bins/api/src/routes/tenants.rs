@@ -16,16 +16,16 @@ use tidegate_model::tenant::{ApiKey, Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, Tier};
 use tidegate_store::TenantPage;
 
-use crate::access;
-use crate::answer::created_with_key;
-use crate::app::App;
-use crate::caller;
-use crate::json::Json;
-use crate::object::Object;
-use crate::page::PageQuery;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::access;
+use tidegate_web::answer::created_with_key;
+use tidegate_web::app::App;
+use tidegate_web::caller;
+use tidegate_web::json::Json;
+use tidegate_web::object::Object;
+use tidegate_web::page::PageQuery;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 /// Longest name in characters.
 const MAX_NAME: usize = 200;

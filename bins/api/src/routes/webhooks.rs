@@ -12,11 +12,11 @@ use tidegate_domain::new_webhook::{NewWebhook, Refused};
 use tidegate_store::Webhook;
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::caller::Caller;
-use crate::json::Json;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::caller::Caller;
+use tidegate_web::json::Json;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

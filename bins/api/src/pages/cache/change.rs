@@ -13,10 +13,10 @@ use super::super::here::Here;
 use super::super::layout::Frame;
 use super::super::text;
 use super::{CacheQuery, page};
-use crate::app::App;
-use crate::problem::Problem;
 use crate::routes::cache::purge::{Selection, drop_from, matching};
 use crate::routes::cache::warm_up;
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
 
 /// Maximum number of keys that are counted before they are removed, and of listed keys.
 const MOST_COUNTED: usize = 1_000;

@@ -16,11 +16,11 @@ use super::super::layout::Frame;
 use super::super::text;
 use super::page;
 use super::query::{LimitsQuery, look_up};
-use crate::app::App;
-use crate::limits::TENANT;
-use crate::problem::Problem;
 use crate::routes::rate_limit::keys::{self, KeyOfLimiter, NewBlock};
 use crate::routes::rate_limit::{self, LimitChanges, NewPlan, quotas};
+use tidegate_web::app::App;
+use tidegate_web::limits::TENANT;
+use tidegate_web::problem::Problem;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -12,10 +12,10 @@ use super::super::layout::Frame;
 use super::super::text;
 use super::parts::{choice, key_buttons};
 use super::query::LimitsQuery;
-use crate::app::App;
-use crate::limits::{TENANT, counted_as, undecided};
-use crate::problem::Problem;
 use crate::routes::rate_limit::keys::known_tenant;
+use tidegate_web::app::App;
+use tidegate_web::limits::{TENANT, counted_as, undecided};
+use tidegate_web::problem::Problem;
 
 /// Returns the rest of its block. `None` if it is not known.
 pub(super) async fn blocked_for(app: &App, limiter: &str, key: &str) -> Option<Duration> {

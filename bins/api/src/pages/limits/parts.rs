@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use crate::limits::TENANT;
 use crate::pages::here::Here;
 use crate::pages::layout::{Button, Frame};
 use crate::pages::text;
+use tidegate_web::limits::TENANT;
 
 pub(super) fn choice(id: &str, limiters: &[Value], chosen: Option<&str>, with_tenants: bool) -> Markup {
     html! {

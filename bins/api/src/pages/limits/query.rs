@@ -3,8 +3,8 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use crate::limits::TENANT;
 use crate::pages::here::Here;
+use tidegate_web::limits::TENANT;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]

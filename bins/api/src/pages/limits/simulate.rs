@@ -16,9 +16,9 @@ use super::super::here::Here;
 use super::super::table::{NAME, NUMBER, table};
 use super::super::text;
 use super::query::LimitsQuery;
-use crate::app::App;
-use crate::limits::TENANT;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::limits::TENANT;
+use tidegate_web::problem::Problem;
 
 const REQUESTS: u64 = 20;
 /// Maximum time between two requests: an hour.

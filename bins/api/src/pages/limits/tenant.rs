@@ -14,8 +14,8 @@ use super::super::table::{NAME, NUMBER, TEXT, table};
 use super::super::text;
 use super::parts::key_buttons;
 use super::query::look_up;
-use crate::app::App;
-use crate::limits::TENANT;
+use tidegate_web::app::App;
+use tidegate_web::limits::TENANT;
 
 /// Further tenants are looked up by their id.
 const MOST_LISTED: usize = 25;

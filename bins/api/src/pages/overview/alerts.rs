@@ -7,15 +7,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{OverviewQuery, said};
-use crate::app::App;
 use crate::pages::again::Again;
 use crate::pages::flash;
 use crate::pages::form::{Change, number, signed};
 use crate::pages::here::Here;
 use crate::pages::layout::{Button, Frame};
 use crate::pages::text;
-use crate::problem::Problem;
 use crate::routes::performance::silences::{self, NewSilence};
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
 
 const FORM: &str = "silence";
 

@@ -12,12 +12,12 @@ use super::super::flash::{counted, said};
 use super::super::form::{Change, Signed};
 use super::super::queues::path;
 use super::query::address;
-use crate::app::App;
-use crate::path::Path;
-use crate::problem::Problem;
 use crate::routes::queues::actions::budget;
 use crate::routes::queues::jobs::{self, Act};
 use crate::routes::queues::known;
+use tidegate_web::app::App;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 pub(super) const MOST_TICKED: usize = 200;
 

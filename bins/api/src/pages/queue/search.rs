@@ -6,9 +6,9 @@ use tidegate_queue::{JobRecord, State as JobState};
 use super::super::queues::path;
 use super::bulk::MOST_TICKED;
 use super::list::Listed;
-use crate::app::App;
-use crate::problem::Problem;
 use crate::routes::queues::jobs::{self, JobsQuery};
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
 
 /// How many jobs the search visits, in pages of the maximum length. A queue may have a million.
 const SEARCHED: usize = 1_000;

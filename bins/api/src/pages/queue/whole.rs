@@ -17,12 +17,12 @@ use super::super::queues::{path, switch};
 use super::super::text;
 use super::page;
 use super::query::{QueueQuery, address};
-use crate::app::App;
-use crate::path::Path;
-use crate::problem::Problem;
 use crate::routes::queues::actions::{self, Changed, Clean};
 use crate::routes::queues::known;
 use crate::routes::queues::overview::Overview;
+use tidegate_web::app::App;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 pub(super) fn show(frame: &Frame, queue: &Overview, again: &Again) -> Markup {
     let (name, counts) = (queue.queue, &queue.counts);

@@ -1,9 +1,9 @@
 //! Operations of `/api/backups`.
 
 use super::{Backup, create, list};
-use crate::answer::{Accepted, OnlyPage};
 use crate::openapi::derived::of_response;
 use crate::openapi::{Circle, Routes, get, post};
+use tidegate_web::answer::{Accepted, OnlyPage};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes

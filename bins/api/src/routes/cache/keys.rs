@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tidegate_cache::{Inspected, Key, Pattern};
 
 use super::bad;
-use crate::app::App;
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;

@@ -10,9 +10,9 @@ use tidegate_model::cache_classes;
 use tidegate_store::Purge;
 
 use super::bad;
-use crate::app::App;
-use crate::json::Json;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::problem::Problem;
 
 /// Maximum number of keys or tags per request. Each is a row of a transaction that blocks all other
 /// writes.

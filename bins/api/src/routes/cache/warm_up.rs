@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_cache::{WarmUpProgress, WarmUpState};
 
-use crate::app::App;
-use crate::json::Json;
-use crate::problem::Problem;
-use crate::query::Query;
-use crate::warm_up::{CLASSES, NotBegun};
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
+use tidegate_web::warm_up::{CLASSES, NotBegun};
 
 /// Number of keys if the request does not name it.
 const DEFAULT_LIMIT: usize = 1_000;

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::{create, show};
-use crate::answer::Accepted;
 use crate::openapi::derived::of_response;
 use crate::openapi::schema::{object, one_of, text};
 use crate::openapi::{Circle, Routes, get, post};
 use crate::routes::file_runs;
+use tidegate_web::answer::Accepted;
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes

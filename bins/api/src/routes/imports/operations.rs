@@ -2,10 +2,10 @@
 
 use super::view::ImportView;
 use super::{create, rejects, show};
-use crate::answer::Accepted;
 use crate::openapi::derived::of_response;
 use crate::openapi::schema::text;
 use crate::openapi::{Circle, Operation, Routes, get, post};
+use tidegate_web::answer::Accepted;
 
 const CSV: &str = "title,starts_at,ends_at,recurrence,attendees\n\
     Stand-up,2030-01-07T09:00:00Z,2030-01-07T09:15:00Z,,ada@example.org\n";

@@ -5,10 +5,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_perfmon::action::RevertError;
 
-use crate::app::App;
-use crate::json::Json;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

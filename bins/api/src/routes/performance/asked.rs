@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::sort::Sort;
 use super::span::Span;
-use crate::problem::Problem;
+use tidegate_web::problem::Problem;
 
 /// The type for an export of everything as a file.
 pub(super) const EXPORT: &str = "export";

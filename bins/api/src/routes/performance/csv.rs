@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use tidegate_telemetry::Table;
 
-use crate::problem::Problem;
+use tidegate_web::problem::Problem;
 
 /// One table, under its columns.
 pub(super) fn answer(table: &Table) -> Result<Response, Problem> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::asked::{Asked, Format};
 use super::csv;
 use super::sections::Sections;
-use crate::problem::Problem;
+use tidegate_web::problem::Problem;
 
 /// One JSON document, or all tables in the long form of [`csv::answer_long`].
 pub(super) fn show(asked: &Asked, sections: &Sections) -> Result<Response, Problem> {

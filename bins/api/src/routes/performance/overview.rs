@@ -9,8 +9,8 @@ use super::builtin::sorted;
 use super::csv;
 use super::sections::Sections;
 use super::sort::Sort;
-use crate::app::App;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
 
 /// Endpoints and operations are complete. The limit applies to the other lists.
 pub(super) fn show(app: &App, asked: &Asked, sections: &Sections) -> Result<Response, Problem> {

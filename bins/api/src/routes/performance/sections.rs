@@ -7,8 +7,8 @@ use tidegate_telemetry::{Section, Table};
 
 use super::asked::{Asked, EXPORT, unknown};
 use super::{builtin, flat};
-use crate::app::App;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::problem::Problem;
 
 /// The parts that one request may see.
 pub(super) struct Sections(Vec<Arc<dyn Section>>);

@@ -7,10 +7,10 @@ use tidegate_base::clock;
 use tidegate_perfmon::Silence;
 use tidegate_telemetry::SilenceFailure;
 
-use crate::app::App;
-use crate::json::Json;
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 /// Thirty days.
 pub(crate) const MOST_MINUTES: i64 = 43_200;

@@ -9,10 +9,10 @@ use tidegate_queue::{BrokerError, CleanableState, State as JobState};
 use tokio::time::Instant;
 
 use super::{known, short};
-use crate::app::App;
-use crate::json::Json;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 /// Number of jobs per step. Other users of the store wait during a step.
 const STEP: usize = 500;

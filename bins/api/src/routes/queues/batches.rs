@@ -12,12 +12,12 @@ use tidegate_queue::{
 
 use super::create::two_names;
 use super::{Stem, known, short};
-use crate::answer;
-use crate::app::App;
-use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
-use crate::json::Json;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::answer;
+use tidegate_web::app::App;
+use tidegate_web::idempotency::{IdempotencyKey, REPLAYED, reused};
+use tidegate_web::json::Json;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 /// A group as a client describes it.
 #[derive(Debug, Deserialize)]

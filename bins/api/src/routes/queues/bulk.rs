@@ -16,12 +16,12 @@ use super::idempotency::Stem;
 use super::known;
 use super::new_job::{Draft, RawJob};
 use super::route::{Route, apart};
-use crate::app::App;
-use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
-use crate::json::Json;
-use crate::object::Object;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::idempotency::{IdempotencyKey, REPLAYED, reused};
+use tidegate_web::json::Json;
+use tidegate_web::object::Object;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 /// Maximum number of jobs per request. They take about 10 ms of the store's time, during which
 /// others wait.

@@ -11,11 +11,11 @@ use tidegate_queue::{JobId, Stored};
 use super::idempotency::Stem;
 use super::known;
 use super::new_job::{Draft, RawJob};
-use crate::app::App;
-use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
-use crate::json::Json;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::idempotency::{IdempotencyKey, REPLAYED, reused};
+use tidegate_web::json::Json;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 /// 201 for a job that is new, or was created with the same `Idempotency-Key`. 200 if the queue has
 /// the client's own id for a job of the same description.

@@ -8,11 +8,11 @@ use tidegate_node::jobs::{QUEUES, usual_kind};
 use tidegate_queue::{JobId, Listing, Schedule, ScheduleError, ScheduleState, Schedules, Triggered};
 
 use super::short;
-use crate::answer::created;
-use crate::app::App;
-use crate::json::Json;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::answer::created;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 /// Returns all schedules by name, and those that cannot be read, for example because a newer
 /// version wrote them.

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tidegate_queue::EventCursor;
 
 use super::known;
-use crate::app::App;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::app::App;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;

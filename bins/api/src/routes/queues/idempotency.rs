@@ -2,8 +2,8 @@
 
 use tidegate_queue::JobId;
 
-use crate::idempotency::IdempotencyKey;
-use crate::problem::Problem;
+use tidegate_web::idempotency::IdempotencyKey;
+use tidegate_web::problem::Problem;
 
 /// The first part of the ids.
 #[derive(Debug)]

@@ -12,10 +12,10 @@ use tidegate_perfmon::mask;
 use tidegate_queue::{Change, Cursor, JobId, JobRecord, LogLine, Page, State as JobState};
 
 use super::{known, short};
-use crate::app::App;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::app::App;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 const DEFAULT_PAGE: usize = 50;
 const MAX_PAGE: usize = 200;

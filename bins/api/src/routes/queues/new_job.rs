@@ -12,7 +12,7 @@ use tidegate_queue::{
     DEFAULT_PAYLOAD_LIMIT, EnqueueError, EnqueueOptions, GroupId, JobId, JobRecord, NewJob, Priority, Timestamp, Unique,
 };
 
-use crate::problem::Problem;
+use tidegate_web::problem::Problem;
 
 /// Maximum delay and lifetime of a job: ten years. A longer one is a mistake.
 const LONGEST_MS: i64 = 10 * 366 * 86_400_000;

@@ -8,9 +8,9 @@ use tidegate_queue::{QueueCounts, QueueOverview, QueueSettings, Timestamp, Worke
 use tidegate_telemetry::{Latency, Rates};
 
 use super::known;
-use crate::app::App;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
     let queues = all(&app, &workers(&app).await?).await?;

@@ -9,10 +9,10 @@ use tidegate_queue::{Change, JobId};
 
 use super::actions::{Changed, Clean, clean_at_most};
 use super::{known, short};
-use crate::app::App;
-use crate::json::Json;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 /// Maximum number of ids in one request: the job store does nothing else meanwhile.
 pub(super) const MOST_IDS: usize = 500;

@@ -4,7 +4,7 @@ use tidegate_queue::{JobId, NewJob};
 use uuid::Uuid;
 
 use super::idempotency::Stem;
-use crate::problem::Problem;
+use tidegate_web::problem::Problem;
 
 /// The part of an id that sets the partition.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use tidegate_node::jobs::ReindexSchedules;
 use tidegate_queue::{Job, ScanSettingsError, Scans};
 
 use super::short;
-use crate::app::App;
-use crate::json::Json;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 /// Longest pause: a day.
 pub(super) const LONGEST_PAUSE_MS: i64 = 86_400_000;

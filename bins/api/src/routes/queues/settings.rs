@@ -7,11 +7,11 @@ use serde::Deserialize;
 use tidegate_queue::{QueueSettings, Rate};
 
 use super::known;
-use crate::app::App;
-use crate::json::Json;
-use crate::object::Object;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::object::Object;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 pub(super) async fn show(
     State(app): State<App>,

@@ -10,10 +10,10 @@ use tidegate_ratelimit::{CheckError, Decision, TenantDecision};
 use tidegate_settings::LimitMode;
 
 use super::keys::{known_tenant, wrong_key};
-use crate::app::App;
-use crate::json::Json;
-use crate::limits;
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::limits;
+use tidegate_web::problem::Problem;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

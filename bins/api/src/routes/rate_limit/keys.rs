@@ -12,11 +12,11 @@ use tidegate_base::clock;
 use tidegate_model::tenant::{Tenant, TenantId};
 use tidegate_ratelimit::CheckError;
 
-use crate::app::App;
-use crate::json::Json;
-use crate::limits;
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::limits;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 /// Maximum duration of a manual block: 366 days.
 const MAX_BLOCK_SECONDS: u64 = 366 * 24 * 3600;

@@ -6,12 +6,12 @@ use tidegate_ratelimit::Quota;
 use super::check::{Answer, Question};
 use super::keys::{Blocked, NewBlock, Reset, Unblocked};
 use super::{block, change, check, reset, show, unblock, usage};
-use crate::access::CHECK_PATH;
 use crate::openapi::derived::{of_request, of_response};
 use crate::openapi::schema::{
     any_of, between, count, list, named, number, object, one_of, or_null, tenant_id, text, time, told,
 };
 use crate::openapi::{Circle, Operation, Routes, delete, get, post};
+use tidegate_web::access::CHECK_PATH;
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tidegate_ratelimit::Quota;
 
-use crate::app::App;
-use crate::limits::{Named, SetQuotaError};
-use crate::problem::Problem;
+use tidegate_web::app::App;
+use tidegate_web::limits::{Named, SetQuotaError};
+use tidegate_web::problem::Problem;
 
 /// Returns a limiter whose quota may be changed, and that quota. `None` for the one from its
 /// settings.

@@ -4,11 +4,11 @@ use serde_json::json;
 use tidegate_domain::report::{LONGEST_DAYS, ReportKind};
 
 use super::{create, show};
-use crate::answer::Accepted;
 use crate::openapi::derived::of_response;
 use crate::openapi::schema::{object, one_of, text, told};
 use crate::openapi::{Circle, Routes, get, post};
 use crate::routes::file_runs;
+use tidegate_web::answer::Accepted;
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let from =

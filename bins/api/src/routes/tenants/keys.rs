@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tidegate_model::tenant::ApiKey;
 use uuid::Uuid;
 
-use crate::answer::created_with_key;
-use crate::app::App;
-use crate::json::Json;
-use crate::manager::Manager;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::answer::created_with_key;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::manager::Manager;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 const MAX_NAME: usize = 100;
 

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 use tidegate_model::user::User;
 
 use super::{MAX_NAME, create, keys, list, reindex, show, users};
-use crate::answer::Accepted;
 use crate::openapi::derived::of_response;
 use crate::openapi::schema::{
     count, name_of, named, object, or_null, page, tenant_id, text, text_of, time, told, uuid,
 };
 use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
+use tidegate_web::answer::Accepted;
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let body = object([

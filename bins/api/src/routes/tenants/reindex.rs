@@ -7,10 +7,10 @@ use tidegate_node::jobs::ReindexSchedules;
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{DEFAULT_PAYLOAD_LIMIT, EnqueueOptions, Job, NewJob, Stored, Unique};
 
-use crate::answer::accepted;
-use crate::app::App;
-use crate::path::Path;
-use crate::problem::Problem;
+use tidegate_web::answer::accepted;
+use tidegate_web::app::App;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
 
 /// Responds with the job that does it. A tenant has at most one at a time.
 pub(super) async fn create(

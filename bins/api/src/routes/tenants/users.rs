@@ -4,20 +4,20 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use tidegate_domain::password::{PasswordError, StoredPassword};
-use tidegate_model::user::{self, BadField, Email, User};
+use tidegate_domain::password::StoredPassword;
+use tidegate_model::user::{self, Email, User};
 use tidegate_store::UserPage;
 use uuid::Uuid;
 
-use crate::answer::created;
-use crate::app::App;
-use crate::json::Json;
-use crate::limits;
-use crate::manager::Manager;
-use crate::page::PageQuery;
-use crate::path::Path;
-use crate::problem::Problem;
-use crate::query::Query;
+use tidegate_web::answer::created;
+use tidegate_web::app::App;
+use tidegate_web::json::Json;
+use tidegate_web::limits;
+use tidegate_web::manager::Manager;
+use tidegate_web::page::PageQuery;
+use tidegate_web::path::Path;
+use tidegate_web::problem::Problem;
+use tidegate_web::query::Query;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,26 +127,4 @@ fn user_id(text: &str) -> Result<Uuid, Problem> {
 
 fn no_user(id: &str) -> Problem {
     Problem::not_found(format!("there is no user `{id}`"))
-}
-
-impl From<BadField> for Problem {
-    fn from(error: BadField) -> Self {
-        let kind = match error {
-            BadField::Email => "bad-email",
-            BadField::Name => "bad-name",
-            _ => "bad-password",
-        };
-        Self::unprocessable(kind, error.to_string())
-    }
-}
-
-impl From<PasswordError> for Problem {
-    fn from(error: PasswordError) -> Self {
-        match error {
-            PasswordError::Busy => {
-                Self::unavailable("overloaded", "too many passwords are being checked; try again later")
-            }
-            other => Self::internal(&other),
-        }
-    }
 }

@@ -1,0 +1,37 @@
+//! A copy of a limiter to try a quota on, which counts no requests.
+
+use tidegate_ratelimit::{
+    Clock, FrontDoor, FrontDoorBuilder, Limiter, MemoryLimiter, MemoryLimiterBuilder, QuotaError, SlidingLog,
+    SlidingWindow,
+};
+
+use super::{Named, build};
+
+/// A small number, because only one key is tried.
+const KEYS: usize = 16;
+
+impl Named {
+    /// A limiter that decides as this one does in a single process, by that clock: with its current
+    /// quota, its algorithm and its block.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError`] when the algorithm can't apply the quota.
+    pub fn scratch(&self, clock: impl Clock) -> Result<Box<dyn Limiter>, QuotaError> {
+        let (quota, block) = (self.limiter().quota(), build::block(self.settings()));
+        Ok(match self.algorithm() {
+            "front_door" => {
+                let door = FrontDoor::builder("scratch").quota(quota).without_block().max_suspects(KEYS).clock(clock);
+                Box::new(block.into_iter().fold(door, FrontDoorBuilder::block).build())
+            }
+            "sliding_log" => {
+                let limiter = MemoryLimiter::builder("scratch", SlidingLog::new(quota)?).max_keys(KEYS).clock(clock);
+                Box::new(block.into_iter().fold(limiter, MemoryLimiterBuilder::block).build())
+            }
+            _ => {
+                let limiter = MemoryLimiter::builder("scratch", SlidingWindow::new(quota)).max_keys(KEYS).clock(clock);
+                Box::new(block.into_iter().fold(limiter, MemoryLimiterBuilder::block).build())
+            }
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! Sheds load: any request beyond `max_in_flight` gets a 503 immediately.
+//!
+//! Each running request uses a part of the process, so with too many of them all end too late. A
+//! queue in front would make them even later.
+//!
+//! A request holds a permit until the head of its response is ready, so streams hold none. It holds
+//! none while it waits for its client: a slow body costs little and must not lock out other
+//! requests.
+
+pub mod places;
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, BodyDataStream, HttpBody};
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream::{Stream, StreamExt};
+use tidegate_ratelimit::Permit;
+
+use self::places::Places;
+use crate::access;
+use crate::app::App;
+use crate::problem::Problem;
+use tidegate_server::around::{Behind, answered};
+
+/// Permits of short requests become free soon.
+const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Layer that returns 503 if no permit is free. The admin token needs none, so that an operator can
+/// repair the service.
+///
+/// # Errors
+///
+/// 503.
+pub fn layer<S: Behind>(
+    app: App,
+    request: Request,
+    behind: &mut S,
+) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
+    let begun = admit(app, request).map(|(seat, request)| (seat, answered(behind.call(request))));
+    async move {
+        let (seat, answer) = begun?;
+        let answer = answer.await;
+        seat.give_back();
+        Ok(answer)
+    }
+}
+
+/// Takes a permit for a request, and makes its body release the permit while it waits.
+fn admit(app: App, request: Request) -> Result<(Seat, Request), Problem> {
+    let Some(place) = app.places().take() else {
+        return if access::is_admin(&app, &request) { Ok((Seat::None, request)) } else { Err(overloaded()) };
+    };
+    if request.body().is_end_stream() {
+        return Ok((Seat::Kept(place), request));
+    }
+    let held = Held { places: app.places().clone(), place: Arc::new(Mutex::new(Some(place))) };
+    let awaited = |body: Body| Body::from_stream(Awaited { body: body.into_data_stream(), held: held.clone() });
+    let request = request.map(awaited);
+    Ok((Seat::Lent(held), request))
+}
+
+fn overloaded() -> Problem {
+    Problem::unavailable("overloaded", "too many requests are in flight; nothing was done; try again later")
+        .header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
+}
+
+/// The permit of a running request.
+enum Seat {
+    None,
+    /// It waits only for the server.
+    Kept(Permit),
+    /// It also waits for its client.
+    Lent(Held),
+}
+
+impl Seat {
+    fn give_back(self) {
+        match self {
+            Self::None => {}
+            Self::Kept(place) => place.succeeded(),
+            Self::Lent(held) => held.give_back(),
+        }
+    }
+}
+
+/// The permit of a request, while it has one.
+#[derive(Debug, Clone)]
+struct Held {
+    places: Places,
+    place: Arc<Mutex<Option<Permit>>>,
+}
+
+impl Held {
+    fn give_back(&self) {
+        if let Some(place) = self.place().take() {
+            place.succeeded();
+        }
+    }
+
+    /// If no permit is free, the request continues all the same, because it was admitted.
+    fn take_again(&self) {
+        let mut place = self.place();
+        if place.is_none() {
+            *place = self.places.take();
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<Permit>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request's body. While the server waits for it, the request holds no permit.
+struct Awaited {
+    body: BodyDataStream,
+    held: Held,
+}
+
+impl Stream for Awaited {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.body.poll_next_unpin(context);
+        match &polled {
+            Poll::Pending => self.held.give_back(),
+            Poll::Ready(_) => self.held.take_again(),
+        }
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_a_body_holds_no_place() {
+        let places = Places::of(NonZeroU32::MIN);
+        let held = Held { places: places.clone(), place: Arc::new(Mutex::new(places.take())) };
+        assert_eq!((places.in_flight(), places.take().is_none()), (1, true));
+        let (send, receive) = tokio::sync::mpsc::channel::<&'static str>(1);
+        let pieces = stream::unfold(receive, async |mut receive| Some((receive.recv().await?, receive)));
+        let body = Body::from_stream(pieces.map(Ok::<_, axum::Error>)).into_data_stream();
+        let mut body = Awaited { body, held: held.clone() };
+        assert!(futures_util::poll!(body.next()).is_pending());
+        assert_eq!(places.in_flight(), 0);
+        let other = places.take().expect("the place is free");
+        send.send("piece").await.unwrap();
+        assert!(body.next().await.unwrap().is_ok(), "an admitted request continues");
+        drop(other);
+        drop(send);
+        assert!(body.next().await.is_none());
+        assert_eq!(places.in_flight(), 1, "and has a place again where there is one");
+        held.give_back();
+        assert_eq!(places.in_flight(), 0);
+    }
+}
