@@ -1,15 +1,14 @@
 //! The command line as a whole.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::process::ExitCode;
 
-use clap::{Args, Parser};
+use clap::{CommandFactory, Parser};
 
+use crate::context::Context;
+use crate::failure::Failure;
 use crate::nouns::Noun;
-use crate::parse;
+use crate::options::{Connection, Style};
 
-const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const AFTER_HELP: &str = "\
 Environment:
   TIDEGATE_URL         address of the API, as --url
@@ -42,56 +41,20 @@ Examples:
 #[command(propagate_version = false, subcommand_value_name = "NOUN", subcommand_help_heading = "Nouns")]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    connection: Connection,
     #[command(flatten)]
-    pub(crate) style: Style,
+    style: Style,
     #[command(subcommand)]
-    pub(crate) noun: Noun,
+    noun: Noun,
 }
 
-/// Which server, and how it is reached.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Connection")]
-pub(crate) struct Connection {
-    #[arg(long, global = true, value_name = "URL", help = "Address of the API [default: http://127.0.0.1:8080]")]
-    url: Option<String>,
-    /// File that holds the token, in place of the environment's
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-    /// PEM file of certificates to trust in place of the system's
-    #[arg(long, global = true, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Longest wait for an answer
-    #[arg(long, global = true, value_name = "TIME", default_value = "35s", value_parser = parse::timeout)]
-    pub(crate) timeout: Duration,
-}
-
-impl Connection {
-    /// The address of the API, from the flag or the environment.
-    pub(crate) fn url(&self) -> String {
-        let variable = || variable("TIDEGATE_URL").map(|url| url.to_string_lossy().into_owned());
-        self.url.clone().or_else(variable).unwrap_or_else(|| DEFAULT_URL.to_owned())
+impl Arguments {
+    /// Does what the command line says.
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        match self.noun {
+            // They need no server, so nothing of the connection has to be usable.
+            Noun::Completions(completions) => completions.run(Self::command()).map(|()| ExitCode::SUCCESS),
+            noun => noun.run(&Context::new(&self.connection, self.style)?).await,
+        }
     }
-
-    /// The file of certificates to trust, from the flag or the environment.
-    pub(crate) fn ca(&self) -> Option<PathBuf> {
-        self.ca.clone().or_else(|| variable("TIDEGATE_CA").map(PathBuf::from))
-    }
-}
-
-/// A variable of the environment. An empty one counts as not set.
-pub(crate) fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
-}
-
-/// How it talks.
-#[derive(Debug, Clone, Copy, Args)]
-#[command(next_help_heading = "Output")]
-pub(crate) struct Style {
-    /// Print the JSON of the API instead of a table
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Do not ask before a change of many things
-    #[arg(long, short = 'y', global = true)]
-    pub(crate) yes: bool,
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{RequestBuilder, Response, Url, redirect};
 
-pub(crate) use self::answer::{Answer, Refusal};
-use crate::arguments::Connection;
+pub(crate) use self::answer::Answer;
 use crate::call::Call;
 use crate::failure::Failure;
+use crate::options::Connection;
 use crate::token;
 
 /// The longest time to connect. The time for an answer is longer: the API itself waits for a

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::arguments::{Connection, Style};
 use crate::call::Call;
 use crate::client::{Answer, Client};
 use crate::confirm::confirm;
 use crate::failure::Failure;
+use crate::options::{Connection, Style};
 use crate::output::{self, Column, plain, table};
 
 /// The server and the style of the output.

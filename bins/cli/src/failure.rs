@@ -1,11 +1,12 @@
 //! Why a command did not succeed, what to do next, and the exit code that says so to a script.
 
-use std::fmt::Write as _;
+mod refusal;
+
 use std::io;
 
 use reqwest::StatusCode;
 
-use crate::client::Refusal;
+pub(crate) use self::refusal::Refusal;
 
 /// The request was refused, the thing was not found, or the work is incomplete.
 const REFUSED: u8 = 1;
@@ -86,28 +87,8 @@ impl Failure {
                 Some(text)
             }
             Self::Foreign { .. } => Some("check --url or TIDEGATE_URL: it names a Tidegate API".to_owned()),
-            Self::Refused(refusal) => refusal_hint(refusal),
+            Self::Refused(refusal) => refusal.hint(),
             _ => None,
         }
     }
-}
-
-fn refusal_hint(refusal: &Refusal) -> Option<String> {
-    let mut hint = match refusal.status {
-        StatusCode::UNAUTHORIZED if refusal.with_token => {
-            "the server does not know this token: check TIDEGATE_TOKEN or --token-file".to_owned()
-        }
-        StatusCode::UNAUTHORIZED => "set TIDEGATE_TOKEN, or name a file with --token-file".to_owned(),
-        StatusCode::FORBIDDEN if refusal.with_token => "use the admin token".to_owned(),
-        StatusCode::FORBIDDEN => "set TIDEGATE_TOKEN to the admin token".to_owned(),
-        status if status.is_redirection() => "redirects are not followed: set --url to the final address".to_owned(),
-        _ => String::new(),
-    };
-    if let Some(seconds) = &refusal.retry_after {
-        if !hint.is_empty() {
-            hint.push_str("; ");
-        }
-        let _ = write!(hint, "try again in {seconds} s");
-    }
-    (!hint.is_empty()).then_some(hint)
 }

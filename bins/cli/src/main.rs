@@ -11,6 +11,7 @@ mod context;
 mod failure;
 mod follow;
 mod nouns;
+mod options;
 mod output;
 mod parse;
 mod token;
@@ -24,7 +25,7 @@ use crate::failure::Failure;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let ended = nouns::run(Arguments::parse()).await;
+    let ended = Arguments::parse().run().await;
     ended.unwrap_or_else(|failure: Failure| {
         output::complain(&failure);
         ExitCode::from(failure.exit_code())

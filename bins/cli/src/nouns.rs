@@ -24,7 +24,6 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -86,36 +85,33 @@ pub(crate) enum Noun {
     Completions(completions::Completions),
 }
 
-/// Does what the command line says.
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { connection, style, noun } = arguments;
-    // They need no server, so nothing of the connection has to be usable.
-    if let Noun::Completions(completions) = noun {
-        return completions.run().map(|()| ExitCode::SUCCESS);
+impl Noun {
+    /// Runs the verb.
+    pub(crate) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Health => return health::run(context).await,
+            Self::Queue(queue) => queue.run(context).await,
+            Self::Job(job) => job.run(context).await,
+            Self::Cron(cron) => cron.run(context).await,
+            Self::Group(group) => group.run(context).await,
+            Self::Scan(scan) => scan.run(context).await,
+            Self::Limit(limit) => limit.run(context).await,
+            Self::Cache(cache) => cache.run(context).await,
+            Self::Performance(performance) => performance.run(context).await,
+            Self::Advice(advice) => advice.run(context).await,
+            Self::Alert(alert) => alert.run(context).await,
+            Self::Silence(silence) => silence.run(context).await,
+            Self::Event(event) => event.run(context).await,
+            Self::Log(log) => log.run(context).await,
+            Self::Metrics(metrics) => metrics.run(context).await,
+            Self::Backup(backup) => backup.run(context).await,
+            Self::Tenant(tenant) => tenant.run(context).await,
+            Self::Key(key) => key.run(context).await,
+            // `Arguments::run` prints them: they cover the whole command line.
+            Self::Completions(_) => Ok(()),
+        }
+        .map(|()| ExitCode::SUCCESS)
     }
-    let context = Context::new(&connection, style)?;
-    match noun {
-        Noun::Health => return health::run(&context).await,
-        Noun::Queue(queue) => queue.run(&context).await,
-        Noun::Job(job) => job.run(&context).await,
-        Noun::Cron(cron) => cron.run(&context).await,
-        Noun::Group(group) => group.run(&context).await,
-        Noun::Scan(scan) => scan.run(&context).await,
-        Noun::Limit(limit) => limit.run(&context).await,
-        Noun::Cache(cache) => cache.run(&context).await,
-        Noun::Performance(performance) => performance.run(&context).await,
-        Noun::Advice(advice) => advice.run(&context).await,
-        Noun::Alert(alert) => alert.run(&context).await,
-        Noun::Silence(silence) => silence.run(&context).await,
-        Noun::Event(event) => event.run(&context).await,
-        Noun::Log(log) => log.run(&context).await,
-        Noun::Metrics(metrics) => metrics.run(&context).await,
-        Noun::Backup(backup) => backup.run(&context).await,
-        Noun::Tenant(tenant) => tenant.run(&context).await,
-        Noun::Key(key) => key.run(&context).await,
-        Noun::Completions(_) => Ok(()),
-    }
-    .map(|()| ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

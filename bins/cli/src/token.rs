@@ -7,8 +7,8 @@ use std::path::Path;
 
 use reqwest::header::HeaderValue;
 
-use crate::arguments::variable;
 use crate::failure::Failure;
+use crate::options::variable;
 
 const VARIABLE: &str = "TIDEGATE_TOKEN";
 const FILE_VARIABLE: &str = "TIDEGATE_TOKEN_FILE";

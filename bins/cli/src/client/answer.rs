@@ -1,12 +1,10 @@
 //! What the server said.
 
-use std::fmt;
-
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Refusal};
 use crate::output::plain;
 
 /// Maximum number of bytes of an answer.
@@ -100,31 +98,6 @@ impl Answer {
             with_token,
             retry_after: retry_after.and_then(|text| text.parse().ok()),
         }))
-    }
-}
-
-/// A refusal of the server, of its `application/problem+json`.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    title: Option<String>,
-    detail: String,
-    request_id: Option<String>,
-    asked: String,
-    /// Whether a token was sent.
-    pub(crate) with_token: bool,
-    /// Seconds after which another try makes sense.
-    pub(crate) retry_after: Option<u64>,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let title = self.title.as_deref().or(self.status.canonical_reason()).unwrap_or("refused");
-        write!(f, "{title}: {} ({}: {}", self.detail, self.asked, self.status.as_u16())?;
-        match &self.request_id {
-            Some(id) => write!(f, ", request {id})"),
-            None => f.write_str(")"),
-        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! `tidegate completions`.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
-use crate::arguments::Arguments;
 use crate::failure::Failure;
 use crate::output;
 
@@ -15,10 +14,11 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    /// Prints the completions of `command`.
+    pub(crate) fn run(self, mut command: Command) -> Result<(), Failure> {
         // In memory first: a pipe that is closed early would make a panic there.
         let mut script = Vec::new();
-        generate(self.shell, &mut Arguments::command(), "tidegate", &mut script);
+        generate(self.shell, &mut command, "tidegate", &mut script);
         output::print(&String::from_utf8_lossy(&script))
     }
 }

@@ -18,7 +18,6 @@ const fn row(place: &'static str, rule: Rule, number: usize) -> Known {
 }
 
 pub(super) const KNOWN: &[Known] = &[
-    row("bins/cli", Cycle, 27),
     row("crates/load", Cycle, 16),
     row("crates/ratelimit", Cycle, 16),
     row("crates/redis", Cycle, 6),
