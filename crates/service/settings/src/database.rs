@@ -2,9 +2,41 @@
 
 use std::time::Duration;
 
-use super::SettingsError;
-use super::reader::Reader;
-use crate::{DatabaseUrl, UrlError};
+use crate::database_url::{DatabaseUrl, UrlError};
+use crate::error::SettingsError;
+use crate::reader::Reader;
+use crate::setting::{Setting, secret, setting};
+
+pub(crate) const SETTINGS: &[Setting] = &[
+    secret(
+        "database_url",
+        "DATABASE_URL",
+        "PostgreSQL server of the application's tables, such as postgres://user:password@host/database; not set: a SQLite file in data_dir",
+    ),
+    secret(
+        "database_replica_urls",
+        "DATABASE_REPLICA_URLS",
+        "up to eight replicas of that server, separated by commas, for reads of schedules, exports, reports and backups",
+    ),
+    setting(
+        "database.pool",
+        "TIDEGATE_DATABASE_POOL",
+        Some("10"),
+        "maximum number of connections of one process to that server, and to each replica, usually 10 to 100; one more listens",
+    ),
+    setting(
+        "database.connect_timeout",
+        "TIDEGATE_DATABASE_CONNECT_TIMEOUT",
+        Some("10s"),
+        "timeout of a connection attempt",
+    ),
+    setting(
+        "database.deadline",
+        "TIDEGATE_DATABASE_DEADLINE",
+        Some("30s"),
+        "how long requests to an unavailable server are retried; a statement without progress for a third of it is cancelled",
+    ),
+];
 
 /// Maximum number of replicas.
 pub const MOST_REPLICAS: usize = 8;
@@ -25,7 +57,7 @@ pub struct DatabaseSettings {
     pub deadline: Duration,
 }
 
-pub(super) fn database(raw: &Reader<'_>) -> Result<Option<DatabaseSettings>, SettingsError> {
+pub(crate) fn database(raw: &Reader<'_>) -> Result<Option<DatabaseSettings>, SettingsError> {
     let pool = raw.count("database.pool", 2..=1000)?;
     let connect_timeout =
         raw.duration("database.connect_timeout", Duration::from_millis(100), Duration::from_secs(60))?;

@@ -6,8 +6,21 @@ use lettre::message::Mailbox;
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-use super::reader::Reader;
-use super::{Hidden, SettingsError};
+use crate::error::SettingsError;
+use crate::hidden::Hidden;
+use crate::reader::Reader;
+use crate::setting::{Setting, secret, setting};
+
+pub(crate) const SETTINGS: &[Setting] = &[
+    secret(
+        "email.url",
+        "TIDEGATE_EMAIL_URL",
+        "SMTP server, such as smtp://user:password@mail.example.com:587; not set: mails are written to files in data_dir/outbox",
+    ),
+    setting("email.from", "TIDEGATE_EMAIL_FROM", Some("Tidegate <tidegate@localhost>"), "sender address of mails"),
+    setting("email.timeout", "TIDEGATE_EMAIL_TIMEOUT", Some("10s"), "timeout of one mail"),
+    setting("email.max_recipients", "TIDEGATE_EMAIL_MAX_RECIPIENTS", Some("50"), "maximum recipients per mail"),
+];
 
 /// Settings for mail.
 #[derive(Debug, Clone)]
@@ -51,7 +64,7 @@ pub enum Security {
 const WANTED: &str = "must be a URL such as smtp://user:password@mail.example.com:587 or smtps://mail.example.com, \
                       for smtp: with ?tls=required, ?tls=offered or ?tls=none if need be";
 
-pub(super) fn email(raw: &Reader<'_>) -> Result<EmailSettings, SettingsError> {
+pub(crate) fn email(raw: &Reader<'_>) -> Result<EmailSettings, SettingsError> {
     let timeout = raw.duration("email.timeout", Duration::from_millis(100), Duration::from_secs(600))?;
     let max_recipients = raw.count("email.max_recipients", 1..=1000)?;
     let from =

@@ -4,8 +4,33 @@ use std::time::Duration;
 
 use object_store::path::Path;
 
-use super::SettingsError;
-use super::reader::Reader;
+use crate::error::SettingsError;
+use crate::reader::Reader;
+use crate::setting::{Setting, setting};
+
+pub(crate) const SETTINGS: &[Setting] = &[
+    setting(
+        "files_url",
+        "TIDEGATE_FILES_URL",
+        None,
+        "location of uploads, exports, reports and backups: s3://BUCKET/PREFIX, with the usual AWS variables; not set: in data_dir",
+    ),
+    setting("export.keep", "TIDEGATE_EXPORT_KEEP", Some("24h"), "how long an export can be downloaded"),
+    setting(
+        "export.max_pending",
+        "TIDEGATE_EXPORT_MAX_PENDING",
+        Some("5"),
+        "maximum number of waiting or running exports per tenant; further ones get a 429",
+    ),
+    setting("report.keep", "TIDEGATE_REPORT_KEEP", Some("24h"), "how long the files of a report can be downloaded"),
+    setting(
+        "report.max_pending",
+        "TIDEGATE_REPORT_MAX_PENDING",
+        Some("5"),
+        "maximum number of waiting or running reports per tenant; further ones get a 429",
+    ),
+    setting("backup.keep", "TIDEGATE_BACKUP_KEEP", Some("7"), "backups to keep; older ones are removed"),
+];
 
 /// The location of uploads, exports, reports and backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +68,7 @@ pub struct FileRunSettings {
     pub max_pending: u32,
 }
 
-pub(super) fn files(raw: &Reader<'_>) -> Result<FilesSettings, SettingsError> {
+pub(crate) fn files(raw: &Reader<'_>) -> Result<FilesSettings, SettingsError> {
     let place = match raw.text("files_url") {
         None => FilesPlace::Directory,
         Some((text, _)) => bucket(text).ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! A secret that the process uses but never shows.
 
 /// A secret that is sent to another server, and so is kept as text. Secrets that are only compared
-/// are a [`Secret`](super::Secret).
+/// are a [`Secret`](crate::Secret).
 #[derive(Clone)]
 pub struct Hidden(Box<str>);
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::catalogue::Setting;
+use crate::setting::Setting;
 
 /// A longer file is not a secret: the setting names the wrong file.
 const LONGEST: u64 = 64 << 10;

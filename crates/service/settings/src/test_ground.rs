@@ -1,6 +1,6 @@
 //! Settings for tests.
 
-use super::{RawSettings, Settings, SettingsError};
+use crate::{RawSettings, Settings, SettingsError};
 
 /// Checks the defaults with these variables on top.
 ///

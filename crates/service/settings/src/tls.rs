@@ -2,8 +2,19 @@
 
 use std::path::PathBuf;
 
-use super::SettingsError;
-use super::reader::Reader;
+use crate::error::SettingsError;
+use crate::reader::Reader;
+use crate::setting::{Setting, setting};
+
+pub(crate) const SETTINGS: &[Setting] = &[
+    setting(
+        "tls.certificate",
+        "TIDEGATE_TLS_CERTIFICATE",
+        None,
+        "PEM file with the server certificate and its chain; setting it and tls.key enables HTTPS and disables plain HTTP",
+    ),
+    setting("tls.key", "TIDEGATE_TLS_KEY", None, "PEM file with the private key of the certificate, not encrypted"),
+];
 
 /// The files of the API's certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +26,7 @@ pub struct TlsSettings {
 }
 
 /// With only one of the two, the server would serve plain HTTP although the operator wants TLS.
-pub(super) fn tls(raw: &Reader<'_>) -> Result<Option<TlsSettings>, SettingsError> {
+pub(crate) fn tls(raw: &Reader<'_>) -> Result<Option<TlsSettings>, SettingsError> {
     let path = |key| raw.text(key).map(|(text, _)| PathBuf::from(text));
     match (path("tls.certificate"), path("tls.key")) {
         (Some(certificate), Some(key)) => Ok(Some(TlsSettings { certificate, key })),

@@ -2,7 +2,16 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::Secret;
+use crate::error::SettingsError;
+use crate::reader::Reader;
+use crate::secret::Secret;
+use crate::setting::{Setting, secret};
+
+pub(crate) const SETTINGS: &[Setting] = &[
+    secret("tokens.admin", "TIDEGATE_ADMIN_TOKEN", "bearer token for reading and changing on the operations routes"),
+    secret("tokens.read", "TIDEGATE_READ_TOKEN", "bearer token for reading on the operations routes"),
+    secret("tokens.service", "TIDEGATE_SERVICE_TOKEN", "bearer token of services that call POST /api/rate-limit/check"),
+];
 
 /// Tokens for everything that does not belong to a tenant.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +31,7 @@ impl Tokens {
     }
 
     /// Whether two tokens are the same. Then the weaker one would have the rights of the other.
-    pub(crate) fn are_shared(&self) -> bool {
+    fn are_shared(&self) -> bool {
         let digests: Vec<_> =
             [&self.admin, &self.read, &self.service].into_iter().flatten().map(Secret::digest).collect();
         digests.iter().enumerate().any(|(at, digest)| digests[..at].contains(digest))
@@ -60,4 +69,28 @@ pub struct Rights {
     pub read: bool,
     /// The service token.
     pub service: bool,
+}
+
+pub(crate) fn tokens(raw: &Reader<'_>) -> Result<Tokens, SettingsError> {
+    let tokens = Tokens {
+        admin: raw.token("tokens.admin")?,
+        read: raw.token("tokens.read")?,
+        service: raw.token("tokens.service")?,
+    };
+    if tokens.are_shared() {
+        let reason = "tokens.admin, tokens.read and tokens.service must differ: each has rights of its own";
+        return Err(raw.invalid("tokens.admin", reason.to_owned()));
+    }
+    Ok(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::test_ground::check_with;
+
+    #[test]
+    fn a_weak_token_is_refused_and_not_repeated() {
+        let error = check_with(&[("TIDEGATE_ADMIN_TOKEN", "hunter2")]).unwrap_err().to_string();
+        assert!(error.contains("tokens.admin") && !error.contains("hunter2"), "{error}");
+    }
 }
