@@ -21,7 +21,6 @@ pub(super) const KNOWN: &[Known] = &[
     row("bins/cli", Cycle, 27),
     row("crates/load", Cycle, 16),
     row("crates/ratelimit", Cycle, 16),
-    row("crates/redis", Cycle, 6),
     row("crates/service/domain", Cycle, 5),
     row("crates/service/server", Cycle, 4),
     row("crates/service/settings", Cycle, 13),
@@ -36,7 +35,6 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/cache/tests/lifetimes.rs", FileLines, 444),
     row("crates/cache/tests/model.rs", FileLines, 467),
     row("crates/ratelimit/tests/redis/outage_promise.rs", FileLines, 459),
-    row("crates/redis/src/shards.rs", FileLines, 435),
     row("crates/service/server/src/serve.rs", FileLines, 510),
     row("crates/service/settings/src/catalogue.rs", FileLines, 778),
     row("crates/service/settings/src/performance.rs", FileLines, 452),
@@ -44,5 +42,4 @@ pub(super) const KNOWN: &[Known] = &[
     row("xtask/src/prove/list.rs", FileLines, 679),
     row("crates/cache", CommentWidth, 21),
     row("crates/queue", CommentWidth, 27),
-    row("crates/redis", CommentWidth, 2),
 ];
