@@ -24,7 +24,6 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/service/domain", Cycle, 5),
     row("crates/service/server", Cycle, 4),
     row("crates/service/settings", Cycle, 13),
-    row("crates/sync", Cycle, 5),
     row("bins/api", CrateLines, 18),
     row("crates/cache", CrateLines, 21),
     row("crates/queue", CrateLines, 20),
