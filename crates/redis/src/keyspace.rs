@@ -77,7 +77,8 @@ fn escape_into(name: &mut String, part: &str) {
     for character in part.chars() {
         match character {
             '%' | ':' | '{' | '}' => {
-                let _ = write!(name, "%{:02X}", u32::from(character)); // writing to a string can't fail
+                // Writing to a string can't fail.
+                let _ = write!(name, "%{:02X}", u32::from(character));
             }
             other if other.is_control() => {
                 let _ = write!(name, "%{:02X}", u32::from(other));

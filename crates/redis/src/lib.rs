@@ -8,7 +8,8 @@
 //! let config = Config::parse("redis://localhost:6379")?;
 //! let redis = Client::connect(&config, Role::Durable).await?;
 //!
-//! redis.execute(Command::new("SET").key("greeting").arg("hello").arg("PX").arg(60_000_u64)).await?;
+//! let set = Command::new("SET").key("greeting").arg("hello").arg("PX").arg(60_000_u64);
+//! redis.execute(set).await?;
 //! assert_eq!(redis.get("greeting").await?.as_deref(), Some(&b"hello"[..]));
 //!
 //! let add = Script::new("add", "return redis.call('INCRBY', KEYS[1], ARGV[1])");

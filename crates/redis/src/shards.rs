@@ -4,15 +4,16 @@
 //! `ASKING`, so all later replies of the connection go to the wrong commands. While one server is
 //! down, it serves no other. So each server has a fred client; `MOVED` and `ASK` are followed here.
 
+mod address;
 mod connection;
 mod detached;
 mod failure;
 mod lane;
 mod redirect;
+mod shard;
 mod storm;
 mod table;
 
-use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -23,8 +24,10 @@ use futures_util::future::join_all;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+pub(crate) use self::address::Address;
 pub(crate) use self::connection::Connection;
 pub(crate) use self::redirect::Redirect;
+pub(crate) use self::shard::Shard;
 pub(crate) use self::storm::StormLog;
 use self::table::{Range, Table, read_slots};
 use crate::availability::Availability;
@@ -38,56 +41,6 @@ const HOPS: u32 = 5;
 const REFRESH: Duration = Duration::from_secs(5);
 /// Shortest time between two reads.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// A server's host and port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Address {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl Address {
-    /// The servers of the URL, at least one.
-    fn all(config: &Config) -> Vec<Self> {
-        config.hosts().iter().map(|(host, port)| Self { host: host.clone(), port: *port }).collect()
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-/// A primary. Cheap to clone; its connection closes with the last clone.
-#[derive(Clone)]
-pub(crate) struct Shard(Arc<Server>);
-
-struct Server {
-    address: Address,
-    connection: Connection,
-}
-
-impl Shard {
-    fn new(address: Address, connection: Connection) -> Self {
-        Self(Arc::new(Server { address, connection }))
-    }
-
-    /// Its address. With Sentinels, that of the first Sentinel.
-    pub(crate) fn address(&self) -> &Address {
-        &self.0.address
-    }
-
-    /// Its connection.
-    pub(crate) fn connection(&self) -> &Connection {
-        &self.0.connection
-    }
-
-    /// Whether both are the same connection.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
 
 /// All primaries. Cheap to clone; the connections close with the last clone.
 #[derive(Clone)]

@@ -11,16 +11,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidegate_clock::Clock;
 
-use crate::permit::Place;
+use self::ledger::partitions::Partitions;
+use self::once::records::Records;
+use self::permits::state::Permits;
+use self::stock::state::StockState;
 
 /// Stores everything in this process, for tests and for services with one process. It gives tasks
 /// the same guarantees that the Redis store gives processes. Its contents end with the process.
 pub struct MemoryStore {
     clock: Clock,
-    permits: Mutex<permits::Permits<Place>>,
-    once: Mutex<once::Records>,
-    stocks: Mutex<HashMap<String, stock::State>>,
-    ledgers: Mutex<HashMap<String, ledger::Partitions>>,
+    permits: Mutex<Permits>,
+    once: Mutex<Records>,
+    stocks: Mutex<HashMap<String, StockState>>,
+    ledgers: Mutex<HashMap<String, Partitions>>,
 }
 
 impl MemoryStore {

@@ -6,13 +6,14 @@ use fred::clients::{Client as FredClient, WithOptions};
 use fred::error::{Error as FredError, ErrorKind as Fred};
 use fred::interfaces::{ClientLike, PubsubInterface};
 use fred::types::config::{Options, ServerConfig};
-use fred::types::{ClusterHash, CustomCommand, Key, Value};
+use fred::types::{Key, Value};
 use futures_util::future::{join, lazy};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::address::Address;
 use super::detached::Detached;
-use super::lane::{Call, Lanes, Order};
-use super::{Address, failure};
+use super::failure;
+use super::lane::{Call, Lanes, Order, custom};
 use crate::config::Config;
 use crate::error::ConnectError;
 
@@ -154,8 +155,4 @@ async fn connect(fred: &FredClient) -> Result<Router, FredError> {
     let begin = lazy(|_| AbortOnDropHandle::new(fred.connect()));
     let (connected, router) = join(fred.wait_for_connect(), begin).await;
     connected.map(|()| router)
-}
-
-pub(super) fn custom(name: &'static str) -> CustomCommand {
-    CustomCommand::new_static(name, ClusterHash::Custom(0), false)
 }

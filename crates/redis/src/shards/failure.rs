@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Address;
+use super::address::Address;
 use crate::config::Config;
 use crate::error::ConnectError;
 

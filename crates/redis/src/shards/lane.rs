@@ -13,11 +13,10 @@ use std::task::{Context, Poll};
 use fred::clients::{Client as FredClient, WithOptions};
 use fred::error::Error as FredError;
 use fred::interfaces::{ClientLike, KeysInterface};
-use fred::types::{Key, Value};
+use fred::types::{ClusterHash, CustomCommand, Key, Value};
 use futures_util::future::poll_fn;
 use tokio::runtime::Handle;
 
-use super::connection::custom;
 use crate::availability::Availability;
 use crate::error::Error;
 
@@ -43,6 +42,11 @@ impl Order {
         }
         Self::Command(name, args)
     }
+}
+
+/// Returns the command of that name for fred's `custom`.
+pub(super) fn custom(name: &'static str) -> CustomCommand {
+    CustomCommand::new_static(name, ClusterHash::Custom(0), false)
 }
 
 type Answer = Result<Value, FredError>;

@@ -1,6 +1,6 @@
 //! Redirections: answers of a cluster's server that does not serve a slot.
 
-use super::Address;
+use super::address::Address;
 
 /// The command did not run here; it has to be sent to another server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The table of slots.
 
-use super::{Address, Shard};
+use super::address::Address;
+use super::shard::Shard;
 use crate::slot::SLOTS;
 use crate::value::Value;
 

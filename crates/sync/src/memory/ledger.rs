@@ -1,25 +1,16 @@
 //! Ledgers in memory: implements the scripts of a ledger in Rust.
 
+pub(super) mod partitions;
 mod state;
-
-use std::collections::HashMap;
-use std::num::NonZeroU16;
 
 use async_trait::async_trait;
 
+use self::partitions::Partitions;
+use self::state::State;
 use super::{MemoryStore, lock};
 use crate::clock::micros;
 use crate::error::StoreError;
-use crate::ledger::{
-    Credit, Credited, LedgerId, LedgerStore, PartitionError, Posted, Posting, Settlement, Snapshot, TransitPage,
-};
-use state::State;
-
-/// The partitions of a ledger that have been used, and how many there are.
-pub(super) struct Partitions {
-    number: NonZeroU16,
-    states: HashMap<u16, State>,
-}
+use crate::ledger::{Credit, Credited, LedgerId, LedgerStore, Posted, Posting, Settlement, Snapshot, TransitPage};
 
 impl MemoryStore {
     /// Takes a step on one partition.
@@ -31,14 +22,9 @@ impl MemoryStore {
         step: impl FnOnce(&mut State, u64) -> T,
     ) -> Result<T, StoreError> {
         let mut ledgers = lock(&self.ledgers);
-        let wanted = ledger.partitions;
-        let known =
-            ledgers.entry(ledger.name.clone()).or_insert_with(|| Partitions { number: wanted, states: HashMap::new() });
-        if known.number != wanted {
-            let error = PartitionError { stored: known.number.get(), wanted: wanted.get() };
-            return Err(StoreError::new(doing, error));
-        }
-        Ok(step(known.states.entry(partition).or_default(), self.now()))
+        let partitions = ledgers.entry(ledger.name.clone()).or_insert_with(|| Partitions::new(ledger.partitions));
+        let state = partitions.state(partition, ledger.partitions);
+        Ok(step(state.map_err(|error| StoreError::new(doing, error))?, self.now()))
     }
 }
 

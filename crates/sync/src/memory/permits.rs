@@ -1,53 +1,19 @@
 //! Locks and semaphores in memory: implements `permit_acquire.lua` in Rust.
 
-use std::collections::{HashMap, VecDeque};
+pub(super) mod state;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use self::state::Waiter;
 use super::{MemoryStore, lock};
 use crate::clock::micros;
 use crate::error::StoreError;
 use crate::fence::Fence;
 use crate::permit::{Acquire, Acquired, PermitStore, Place};
-
-/// The permits of all locks and semaphores. `P` is their name, a parameter so that `Default` is
-/// simple.
-pub(super) struct Permits<P> {
-    places: HashMap<P, State>,
-    /// Shared by all of them, so that the tokens of a removed one continue to grow.
-    fence: u64,
-}
-
-impl<P> Default for Permits<P> {
-    fn default() -> Self {
-        Self { places: HashMap::new(), fence: 0 }
-    }
-}
-
-#[derive(Default)]
-struct State {
-    /// Owner → end of its lease.
-    holders: HashMap<String, u64>,
-    queue: VecDeque<Waiter>,
-}
-
-struct Waiter {
-    owner: String,
-    /// Time at which it counts as dead, unless it sends another request.
-    dead_at: u64,
-    wake: Arc<Notify>,
-}
-
-impl State {
-    /// Wakes the waiters that may be first now.
-    fn wake(&self, free: usize) {
-        self.queue.iter().take(free.max(1)).for_each(|waiter| waiter.wake.notify_one());
-    }
-}
 
 #[async_trait]
 impl PermitStore for MemoryStore {

@@ -20,10 +20,8 @@ const fn row(place: &'static str, rule: Rule, number: usize) -> Known {
 pub(super) const KNOWN: &[Known] = &[
     row("crates/load", Cycle, 16),
     row("crates/ratelimit", Cycle, 16),
-    row("crates/redis", Cycle, 6),
     row("crates/service/domain", Cycle, 5),
     row("crates/service/server", Cycle, 4),
-    row("crates/sync", Cycle, 5),
     row("crates/cache", CrateLines, 21),
     row("crates/queue", CrateLines, 20),
     row("crates/cache/src/l2/batch.rs", FileLines, 419),
@@ -33,10 +31,8 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/cache/tests/lifetimes.rs", FileLines, 444),
     row("crates/cache/tests/model.rs", FileLines, 467),
     row("crates/ratelimit/tests/redis/outage_promise.rs", FileLines, 459),
-    row("crates/redis/src/shards.rs", FileLines, 435),
     row("crates/service/server/src/serve.rs", FileLines, 510),
     row("xtask/src/prove/list.rs", FileLines, 679),
     row("crates/cache", CommentWidth, 21),
     row("crates/queue", CommentWidth, 27),
-    row("crates/redis", CommentWidth, 2),
 ];
