@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 pub use counts::QueueCounts;
 pub use documents::{Document, Documents};

@@ -60,7 +60,6 @@
 //! [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/queue.md
 
 mod broker;
-mod clock;
 mod cron;
 mod error;
 mod event;
@@ -78,6 +77,7 @@ mod retry;
 mod scan;
 mod state;
 pub mod testing;
+mod timestamp;
 mod unique;
 mod worker;
 
@@ -90,7 +90,6 @@ pub use broker::{
     GroupCounts, JobEvent, JobEventKind, MemoryBroker, NewJob, Page, Promoted, QueueCounts, QueueOverview,
     QueueSettings, Rate, RateError, Reclaim, Reclaimed, Retention, Stored, Wake, WorkerInfo,
 };
-pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use cron::{
     BrokenSchedule, CatchUp, CronField, ExpressionError, LastRun, Listing, Overlap, Recurrence, Schedule,
     ScheduleError, ScheduleState, ScheduledRun, Scheduler, Schedules, Ticked, Triggered,
@@ -117,5 +116,7 @@ pub use scan::{
     ScanReport, ScanSettingsError, Scans,
 };
 pub use state::{Priority, PriorityError, State, StateError};
+pub use tidegate_clock::{Clock, ManualClock};
+pub use timestamp::Timestamp;
 pub use unique::Unique;
 pub use worker::{Concurrency, QueueOptions, ShutdownReport, Worker, WorkerBuilder};

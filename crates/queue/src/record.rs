@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
 use crate::state::{Priority, State};
+use crate::timestamp::Timestamp;
 
 /// Bytes kept of one error, note or message.
 pub(crate) const TEXT_LIMIT: usize = 4096;

@@ -19,15 +19,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_clock::Clock;
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::broker::WorkerInfo;
-use crate::clock::{Clock, SystemClock};
 use crate::cron::Scheduler;
 use crate::error::WorkerError;
 use crate::id::WorkerId;
+use crate::timestamp::Timestamp;
 
 pub use builder::WorkerBuilder;
 pub use concurrency::Concurrency;
@@ -70,7 +71,7 @@ impl Worker {
         let info = WorkerInfo::of_this_process(
             self.shared.id.clone(),
             self.queues.iter().map(|(name, _)| name.clone()).collect(),
-            SystemClock.now(),
+            Timestamp::now(&Clock::system()),
         )
         .with_lease(self.shared.lease);
         let served = |(queue, options)| Served { queue, options, state: LoopState::default() };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use support::{Bench, LEASE, QUEUE, TICK, job, reclaim, retry};
 use tidegate_queue::{
-    Change, CleanableState, Clock, EnqueueOptions, JobId, LeaseToken, NackAction, Priority, Settled, State, Stored,
+    Change, CleanableState, EnqueueOptions, JobId, LeaseToken, NackAction, Priority, Settled, State, Stored,
 };
 
 const MAX_LOST: u32 = 2;
@@ -349,7 +349,7 @@ async fn compare(bench: &Bench, model: &Model, action: &Action) {
     }
     let oldest = model.jobs.values().filter(|j| j.state == State::Ready).map(|j| j.at).min();
     let age = oldest.map(|at| Duration::from_secs(model.now - at));
-    assert_eq!(counts.oldest_ready_age, age, "{action:?} at {}", bench.clock.now());
+    assert_eq!(counts.oldest_ready_age, age, "{action:?} at {}", bench.now());
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -151,7 +151,7 @@ pub(super) const ROWS: &[Row] = &[
     // Never one another.
     Row { package: "tidegate-cache", may_import: REDIS },
     Row { package: "tidegate-ratelimit", may_import: REDIS },
-    Row { package: "tidegate-queue", may_import: REDIS },
+    Row { package: "tidegate-queue", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-sync", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-perfmon", may_import: &["tidegate-clock"] },
     Row { package: "tidegate-redis", may_import: &[] },

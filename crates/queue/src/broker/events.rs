@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::id::JobId;
 use crate::lease::NackAction;
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 /// Approximate number of events kept of one queue.
 pub(crate) const EVENTS_KEPT: usize = 10_000;

@@ -48,12 +48,12 @@ use crate::broker::{
     Broker, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch, GroupCounts, NewJob,
     Page, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, Retention, Stored, Wake, WorkerInfo,
 };
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
+use crate::timestamp::Timestamp;
 pub use broker::RedisBroker;
 pub use durability::{NotDurable, RedisDurability};
 pub use options::RedisOptions;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::clock::Timestamp;
 use crate::id::{JobId, WorkerId};
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 /// Result of storing a job.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@
 
 use crate::broker::counts::Tally;
 use crate::broker::request::Change;
-use crate::clock::Timestamp;
 use crate::id::WorkerId;
 use crate::lease::NackAction;
 use crate::record::{Attempt, Progress, shortened, shortened_to};
 use crate::state::{Priority, State};
+use crate::timestamp::Timestamp;
 
 /// Attempts kept in a job's history.
 const HISTORY_LIMIT: usize = 32;

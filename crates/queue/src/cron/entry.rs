@@ -9,11 +9,11 @@ use super::missed::Overlap;
 use super::plan::Plan;
 use super::schedule::Schedule;
 use crate::broker::{Document, NewJob};
-use crate::clock::Timestamp;
 use crate::error::EnqueueError;
 use crate::id::JobId;
 use crate::options::EnqueueOptions;
 use crate::producer::DEFAULT_PAYLOAD_LIMIT;
+use crate::timestamp::Timestamp;
 use crate::unique::Unique;
 
 /// Collection of the schedules among the broker's documents.

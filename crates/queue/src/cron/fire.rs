@@ -7,7 +7,7 @@
 use super::entry::{COLLECTION, Entry, LastRun};
 use super::error::ScheduleError;
 use crate::broker::{Broker, Stored};
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Result of one step.
 #[derive(Debug, Default)]

@@ -9,10 +9,10 @@ use super::error::ScheduleError;
 use super::missed::{CatchUp, Overlap};
 use super::recurrence::Recurrence;
 use super::timetable::Timetable;
-use crate::clock::Timestamp;
 use crate::job::Job;
 use crate::name::{NameError, check, check_kind, check_queue_name};
 use crate::state::Priority;
+use crate::timestamp::Timestamp;
 
 /// Longest name of a schedule, in bytes. Job ids contain it.
 const NAME_LIMIT: usize = 64;

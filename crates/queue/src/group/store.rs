@@ -7,8 +7,8 @@ use super::error::GroupError;
 use super::progress::{CompletionJob, GroupProgress};
 use crate::broker::admission::{COMPLETED, OPEN};
 use crate::broker::{Broker, Document, GroupCounts, Stored};
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
+use crate::timestamp::Timestamp;
 
 /// The stored document. Unknown fields make it unreadable: a newer version wrote it and has to
 /// process it.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::run::{Answer, Settlement};
 use super::shared::Shared;
 use crate::broker::Fetch;
-use crate::clock::Monotonic;
 use crate::error::BrokerError;
 use crate::lease::{Ack, LeasedJob, Nack, Settled};
 
@@ -25,13 +26,13 @@ pub(super) struct Exchanged {
     pub(super) leased: Vec<LeasedJob>,
     pub(super) wanted: usize,
     /// When the request was sent. The leases are not older.
-    pub(super) asked: Monotonic,
+    pub(super) asked: Instant,
     pub(super) failure: Option<BrokerError>,
 }
 
 pub(super) async fn exchange(shared: Arc<Shared>, queue: Arc<str>, batch: Batch) -> Exchanged {
     let Batch { acks, nacks, wanted } = batch;
-    let asked = Monotonic::now();
+    let asked = Instant::now();
     let (given_back, fetched) = tokio::join!(give_back(&shared, &queue, &nacks), fetch(&shared, &queue, &acks, wanted));
     let mut exchanged = Exchanged {
         told: Vec::with_capacity(acks.len() + nacks.len()),

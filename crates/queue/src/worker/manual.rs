@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Worker;
 use super::exchange::{Batch, exchange};
 use super::maintenance::PROMOTE_CHUNK;
@@ -11,7 +13,6 @@ use super::outbox::Outbox;
 use super::run::{Answer, ending};
 use super::runs::Runs;
 use super::shared::Shared;
-use crate::clock::Monotonic;
 use crate::error::BrokerError;
 use crate::event::Ending;
 use crate::group::settled;
@@ -61,7 +62,7 @@ impl ManualWorker {
         queue: &Arc<str>,
         options: &QueueOptions,
         job: LeasedJob,
-        asked: Monotonic,
+        asked: Instant,
     ) -> Result<Step, BrokerError> {
         let mut runs = Runs::new(self.shared.clone(), queue.clone(), options.clone());
         let mut outbox = Outbox::default();

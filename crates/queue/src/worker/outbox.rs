@@ -8,7 +8,6 @@ use super::exchange::Batch;
 use super::report::ShutdownReport;
 use super::run::{Answer, Settlement};
 use super::shared::Shared;
-use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::lease::{NackAction, Settled};
 
@@ -76,7 +75,7 @@ impl Outbox {
         for (mut settlement, answer) in told {
             match answer {
                 None => {
-                    settlement.refused_since.get_or_insert_with(Monotonic::now);
+                    settlement.refused_since.get_or_insert_with(Instant::now);
                     self.waiting.push(settlement);
                 }
                 Some(Settled::Unanswered) => {
@@ -170,13 +169,13 @@ mod tests {
             Settlement::new(held, Answer::Ack("null".to_owned()), None)
         };
         let mut outbox = Outbox::default();
-        let since = Monotonic::now();
+        let since = Instant::now();
         while since.elapsed() < lease {
             tokio::task::yield_now().await;
         }
-        let old = settlement("old", Monotonic::now());
+        let old = settlement("old", Instant::now());
         let old = Settlement { refused_since: Some(since), ..old };
-        let told = vec![(old, None), (settlement("new", Monotonic::now()), None)];
+        let told = vec![(old, None), (settlement("new", Instant::now()), None)];
         outbox.hear(&shared, "q", told, true);
         let kept: Vec<_> = outbox.waiting.iter().map(|kept| kept.held.token().id.as_str()).collect();
         assert_eq!((kept, outbox.report.abandoned), (vec!["new"], 1));

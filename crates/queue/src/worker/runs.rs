@@ -13,7 +13,6 @@ use super::lease_book::{HeldLease, RunId, StopReason};
 use super::options::QueueOptions;
 use super::run::{Answer, Ended, HandlerEnd, Limits, Settlement, announce, ending, handle};
 use super::shared::Shared;
-use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::handler::{Context, Verdict};
 use crate::lease::{LeasedJob, NackAction};
@@ -67,7 +66,7 @@ impl Runs {
     /// Starts the leased jobs, and registers their leases at once: a run may wait long for its
     /// first poll behind handlers that compute. Returns the settlements of jobs that are not run.
     /// The leases were requested at `asked`, so they are not older.
-    pub(super) fn start(&mut self, jobs: Vec<LeasedJob>, asked: Monotonic) -> Vec<Settlement> {
+    pub(super) fn start(&mut self, jobs: Vec<LeasedJob>, asked: Instant) -> Vec<Settlement> {
         let tokens = jobs.iter().map(|job| job.token.clone());
         let held = self.shared.leases.hold(tokens, &self.queue, &self.stopped.0, asked);
         let now = Instant::now();
@@ -75,7 +74,7 @@ impl Runs {
     }
 
     /// Releases jobs that were leased after the end of the worker's work.
-    pub(super) fn release(&mut self, jobs: Vec<LeasedJob>, asked: Monotonic) -> Vec<Settlement> {
+    pub(super) fn release(&mut self, jobs: Vec<LeasedJob>, asked: Instant) -> Vec<Settlement> {
         let (tokens, groups): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.token, job.group)).unzip();
         let held = self.shared.leases.hold(tokens.into_iter(), &self.queue, &self.stopped.0, asked);
         let answer = || Answer::Nack(NackAction::Release);

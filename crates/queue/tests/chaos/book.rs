@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use tidegate_queue::{Clock, SystemClock};
+use tidegate_queue::{Clock, Timestamp};
 
 const SIZE: usize = 16;
 
@@ -21,7 +21,7 @@ pub struct Entry {
 
 /// The machine's clock, in milliseconds.
 pub fn now() -> i64 {
-    SystemClock.now().unix_ms()
+    Timestamp::now(&Clock::system()).unix_ms()
 }
 
 /// Milliseconds by which an entry may be late, if its process had to wait for the CPU.

@@ -123,7 +123,7 @@ pub async fn a_replacement_takes_place_and_due_time_a_debounce_begins_anew(bench
     bench.advance(3);
     let (slower, stored) = add(&bench, "slower", later(10).unique(Unique::new("d").debounce())).await;
     assert_eq!(stored, Stored::Replaced(slow));
-    assert_eq!(bench.record(&slower).await.run_at, tidegate_queue::Clock::now(&*bench.clock).after(LEASE / 3));
+    assert_eq!(bench.record(&slower).await.run_at, bench.now().after(LEASE / 3));
 
     bench.advance(100);
     bench.broker.promote(QUEUE, 9).await.unwrap();
@@ -300,7 +300,7 @@ pub async fn a_job_that_comes_forward_keeps_its_due_time_and_priority(bench: Ben
     bench.ack(&leased.token).await;
     let forward = bench.fetch(9).await;
     assert_eq!(ids(&forward), [last.as_str(), "normal"]);
-    assert_eq!(forward[0].ready_at, tidegate_queue::Clock::now(&*bench.clock), "ready since it came forward");
+    assert_eq!(forward[0].ready_at, bench.now(), "ready since it came forward");
 }
 
 pub async fn a_revived_job_waits_behind_the_active_one(bench: Bench) {

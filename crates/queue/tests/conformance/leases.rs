@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_queue::{Change, Clock, EnqueueOptions, NackAction, Progress, Settled, State, WorkerId};
+use tidegate_queue::{Change, EnqueueOptions, NackAction, Progress, Settled, State, WorkerId};
 
 use crate::support::{Bench, LEASE, QUEUE, ack, ids, jobs, reclaim, retry};
 
@@ -15,7 +15,7 @@ pub async fn a_failure_is_delayed_and_remembered(bench: Bench) {
     assert_eq!(bench.ack(&first.token).await, Settled::Before);
     let record = bench.record(&id).await;
     assert_eq!((record.state, record.failures), (State::Delayed, 1));
-    assert_eq!(record.run_at, bench.clock.now().after(Duration::from_secs(4)));
+    assert_eq!(record.run_at, bench.now().after(Duration::from_secs(4)));
     bench.advance(4);
     assert_eq!(bench.broker.promote(QUEUE, 9).await.unwrap().moved, 1);
     let second = bench.fetch_one().await;
@@ -121,7 +121,7 @@ pub async fn a_clock_that_jumps_back_does_not_strand_a_lease(bench: Bench) {
     let id = bench.add("a", EnqueueOptions::new()).await;
     bench.tick_for(30).await;
     bench.fetch_one().await;
-    bench.clock.set(bench.clock.now().before(Duration::from_secs(7200)));
+    bench.clock.set(bench.now().before(Duration::from_secs(7200)));
     assert!(bench.reclaim().await.guarded);
     assert_eq!(bench.tick_for(30).await.ready, [id]);
 }
@@ -131,7 +131,7 @@ pub async fn a_lease_renewed_right_after_the_clock_jumped_back_ends_in_its_time(
     let id = bench.add("a", EnqueueOptions::new()).await;
     bench.tick_for(30).await;
     let leased = bench.fetch_one().await;
-    bench.clock.set(bench.clock.now().before(Duration::from_secs(3_600)));
+    bench.clock.set(bench.now().before(Duration::from_secs(3_600)));
     assert!(bench.broker.heartbeat(QUEUE, vec![leased.token], LEASE).await.unwrap().lost.is_empty());
     assert!(bench.reclaim().await.guarded);
     assert_eq!(bench.tick_for(30).await.ready, [id]);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidegate_queue::{
-    Change, CleanableState, Clock, EnqueueOptions, Fetch, GroupId, JobId, NackAction, QueueSettings, Retention,
-    Settled, State, Wake, WorkerId, WorkerInfo,
+    Change, CleanableState, EnqueueOptions, Fetch, GroupId, JobId, NackAction, QueueSettings, Retention, Settled,
+    State, Wake, WorkerId, WorkerInfo,
 };
 
 use crate::support::{Bench, LEASE, QUEUE, ack, jobs, retry};
@@ -182,13 +182,13 @@ pub async fn counts_and_totals_add_up(bench: Bench) {
 
 pub async fn workers_are_known_while_seen(bench: Bench) {
     let id = WorkerId::generate();
-    let info = WorkerInfo::of_this_process(id.clone(), vec![QUEUE.to_owned()], bench.clock.now());
+    let info = WorkerInfo::of_this_process(id.clone(), vec![QUEUE.to_owned()], bench.now());
     bench.broker.announce(info.clone()).await.unwrap();
     bench.advance(7);
     bench.broker.announce(info).await.unwrap();
     let workers = bench.broker.workers().await.unwrap();
     assert_eq!(workers.len(), 1);
-    assert_eq!(workers[0].last_seen, bench.clock.now());
+    assert_eq!(workers[0].last_seen, bench.now());
     assert_eq!(workers[0].queues, [QUEUE]);
     bench.advance(3600);
     assert!(bench.broker.workers().await.unwrap().is_empty());
@@ -200,7 +200,7 @@ pub async fn workers_are_lost_after_two_leases(bench: Bench) {
         let (workers, now) = (bench.broker.workers().await.unwrap(), bench.broker.now().await.unwrap());
         workers.iter().map(|worker| worker.is_lost(now)).collect::<Vec<_>>()
     };
-    let info = WorkerInfo::of_this_process(WorkerId::generate(), vec![QUEUE.to_owned()], bench.clock.now())
+    let info = WorkerInfo::of_this_process(WorkerId::generate(), vec![QUEUE.to_owned()], bench.now())
         .with_lease(Duration::from_secs(15));
     bench.broker.announce(info.clone()).await.unwrap();
     bench.advance(29);
@@ -233,7 +233,7 @@ pub async fn a_queue_is_drained_in_bounded_steps(bench: Bench) {
     for id in line.iter().chain([&later]) {
         let record = bench.record(id).await;
         assert_eq!((record.state, record.note.as_deref()), (State::Cancelled, Some("drained")));
-        assert_eq!(record.finished_at, Some(bench.clock.now()));
+        assert_eq!(record.finished_at, Some(bench.now()));
     }
     assert_eq!(bench.ack(&running.token).await, Settled::Now);
     // Cancelled jobs do not block the ordering key.

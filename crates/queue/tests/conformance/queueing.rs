@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate_queue::{BrokerError, Change, Clock, EnqueueOptions, JobId, Priority, Settled, State, Stored, Wake};
+use tidegate_queue::{BrokerError, Change, EnqueueOptions, JobId, Priority, Settled, State, Stored, Wake};
 
 use crate::support::{Bench, LEASE, QUEUE, ack, ids, job, jobs, new_jobs};
 
@@ -35,7 +35,7 @@ pub async fn a_job_is_done_once(bench: Bench) {
     assert_eq!(record.result, Some(json!({ "ok": true })));
     assert_eq!(record.attempts.len(), 1);
     assert_eq!(record.attempts[0].error, None);
-    assert_eq!(record.finished_at, Some(bench.clock.now()));
+    assert_eq!(record.finished_at, Some(bench.now()));
     let json = serde_json::to_value(&record).unwrap();
     assert_eq!(json["state"], "done");
     assert_eq!(json["created_at"], "2023-11-14T22:13:20.000Z");
@@ -104,9 +104,9 @@ pub async fn a_bulk_keeps_its_order_whatever_its_delays(bench: Bench) {
 
 pub async fn delays_wake_who_waits(bench: Bench) {
     bench.add("later", EnqueueOptions::new().delay(Duration::from_secs(10))).await;
-    let at = bench.clock.now().after(Duration::from_secs(5));
+    let at = bench.now().after(Duration::from_secs(5));
     bench.add("sooner", EnqueueOptions::new().run_at(at)).await;
-    bench.add("past", EnqueueOptions::new().run_at(bench.clock.now().before(LEASE))).await;
+    bench.add("past", EnqueueOptions::new().run_at(bench.now().before(LEASE))).await;
     assert_eq!(ids(&bench.fetch(9).await), ["past"]);
     let queues = [QUEUE.to_owned()];
     let wait = || bench.broker.wait(&queues, Duration::from_millis(20));

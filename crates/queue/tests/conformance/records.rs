@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_queue::{
-    BrokerError, CleanableState, Clock, EnqueueOptions, EventCursor, JobEvent, JobEventKind, JobId, LogLine,
-    NackAction, Progress, QueueSettings,
+    BrokerError, CleanableState, EnqueueOptions, EventCursor, JobEvent, JobEventKind, JobId, LogLine, NackAction,
+    Progress, QueueSettings,
 };
 
 use crate::support::{Bench, LEASE, QUEUE, jobs, retry};
@@ -43,7 +43,7 @@ pub async fn a_log_keeps_its_last_lines_and_goes_with_its_job(bench: Bench) {
     let log = |token, lines: Vec<String>| bench.broker.log(QUEUE, token, lines);
     assert!(log(&first.token, vec!["one".to_owned(), "zwei ü".to_owned()]).await.unwrap());
     assert!(log(&first.token, vec![]).await.unwrap());
-    let at = bench.clock.now();
+    let at = bench.now();
     bench.advance(1);
     bench.nack(&first.token, retry(0)).await;
     assert!(!log(&first.token, vec!["late".to_owned()]).await.unwrap());
@@ -52,7 +52,7 @@ pub async fn a_log_keeps_its_last_lines_and_goes_with_its_job(bench: Bench) {
     let lines = bench.broker.logs(QUEUE, &id).await.unwrap();
     assert_eq!(lines[0], LogLine { at, delivery: 1, text: "one".to_owned() });
     assert_eq!((lines.len(), lines[1].text.as_str(), lines[2].delivery), (3, "zwei ü", 2));
-    assert!(lines[2].text.len() <= 4_096 + 3 && lines[2].at == bench.clock.now());
+    assert!(lines[2].text.len() <= 4_096 + 3 && lines[2].at == bench.now());
     for round in 0..3 {
         let lines = (0..70).map(|n| format!("{}", round * 70 + n)).collect();
         assert!(log(&second.token, lines).await.unwrap());
@@ -77,8 +77,8 @@ pub async fn a_lease_carries_expiry_and_trace(bench: Bench) {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let options = EnqueueOptions::new().expires_in(LEASE).trace_parent(trace).timeout(LEASE).max_attempts(3);
     let id = bench.add("a", options).await;
-    bench.add("b", EnqueueOptions::new().not_after(bench.clock.now().before(LEASE))).await;
-    let expires = bench.clock.now().after(LEASE);
+    bench.add("b", EnqueueOptions::new().not_after(bench.now().before(LEASE))).await;
+    let expires = bench.now().after(LEASE);
     bench.advance(1);
     let leased = bench.fetch(2).await;
     assert_eq!((leased[0].expires_at, leased[0].trace_parent.as_deref()), (Some(expires), Some(trace)));
@@ -131,7 +131,7 @@ pub async fn events_tell_what_happened(bench: Bench) {
     ];
     assert_eq!(of_a, expected);
     assert_eq!(page.events.len(), expected.len() + 2, "started and done of the other");
-    assert!(page.events.iter().all(|event| event.at == bench.clock.now()));
+    assert!(page.events.iter().all(|event| event.at == bench.now()));
     assert!(!serde_json::to_string(&page).unwrap().contains("secret"));
 
     // Page by page, the events are the same.
@@ -160,7 +160,7 @@ pub async fn events_are_told_once_each_where_the_clock_jumped_back(bench: Bench)
     let mut cursor = bench.broker.events(QUEUE, None, 9).await.unwrap().cursor;
     bench.advance(100);
     bench.add("before", EnqueueOptions::new()).await;
-    bench.clock.set(bench.clock.now().before(LEASE));
+    bench.clock.set(bench.now().before(LEASE));
     bench.add("after", EnqueueOptions::new()).await;
     bench.advance(100);
     bench.add("later", EnqueueOptions::new()).await;

@@ -140,7 +140,7 @@ pub async fn a_rate_outlives_jumps_of_the_clock(bench: Bench) {
     bench.advance(100_000);
     configure(&bench, None, Some((5, 10))).await;
     assert_eq!(bench.fetch(99).await.len(), 5);
-    let now = tidegate_queue::Clock::now(&*bench.clock);
+    let now = bench.now();
     bench.clock.set(now.before(Duration::from_secs(50_000)));
     assert_eq!(bench.fetch(99).await.len(), 0);
     bench.advance(2);

@@ -29,11 +29,11 @@ async fn run_what_jobs_enqueue_and_leave_what_is_delayed() {
     queue.assert_enqueued_count::<Step>(0);
     queue.assert_enqueued_count::<Other>(3);
     assert_eq!(queue.assert_enqueued::<Other>(|_| true).state, State::Delayed);
-    let before = tidegate_queue::Clock::now(queue.clock());
+    let before = tidegate_queue::Timestamp::now(queue.clock());
     let ran = queue.drain_through(Duration::from_secs(61)).await;
     assert_eq!(ran.len(), 3);
     assert_eq!(ran[0].at, before.after(Duration::from_secs(60)));
-    assert_eq!(tidegate_queue::Clock::now(queue.clock()), before.after(Duration::from_secs(61)));
+    assert_eq!(tidegate_queue::Timestamp::now(queue.clock()), before.after(Duration::from_secs(61)));
 }
 
 #[tokio::test]

@@ -16,8 +16,7 @@ async fn of_a_job_go_before_those_of_its_handler_and_those_before_the_queues() {
         let own = HandlerOptions::new().retry(fixed(5, 10));
         worker(broker).handler_with(fail, own).handler(other)
     });
-    let start = queue.clock();
-    let start = tidegate_queue::Clock::now(start);
+    let start = tidegate_queue::Timestamp::now(queue.clock());
     let by_queue = queue.enqueue(&Other).await;
     let by_handler = queue.enqueue(&Step(1)).await;
     let by_job = queue.enqueue_with(&Step(1), EnqueueOptions::new().max_attempts(2)).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate_queue::{Clock, EnqueueOptions, NewJob, QueueSettings};
+use tidegate_queue::{EnqueueOptions, NewJob, QueueSettings};
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::{Effect, RedisServer};
 
@@ -44,7 +44,7 @@ async fn an_audit_of_an_earlier_history_does_not_delay_the_next_one() {
     let server = RedisServer::start().await;
     let (bench, front) = without_places(&server).await;
     let meta = format!("{front}meta");
-    let later = (bench.clock.now().unix_ms() + 9_000).to_string();
+    let later = (bench.now().unix_ms() + 9_000).to_string();
     let claimed = ["HSET", &meta, "auditing", &later, "auditing_server"];
 
     let this = history(&server).await;

@@ -6,8 +6,8 @@ use super::broker::RedisBroker;
 use super::reply::{Unreadable, failed, unreadable};
 use crate::broker::Document;
 use crate::broker::documents::check_body;
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
+use crate::timestamp::Timestamp;
 
 const READ: &str = "read a document";
 const WRITE: &str = "write a document";

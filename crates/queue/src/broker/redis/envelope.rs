@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::reply::Unreadable;
 use crate::broker::NewJob;
-use crate::clock::Timestamp;
 use crate::id::GroupId;
 use crate::options::Moment;
 use crate::state::Priority;
+use crate::timestamp::Timestamp;
 
 /// An envelope as stored. Its text is borrowed.
 #[derive(Debug, PartialEq)]

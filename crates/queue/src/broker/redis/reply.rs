@@ -6,12 +6,12 @@ use std::vec::IntoIter;
 use tidegate_redis::{Error, Value};
 
 use super::envelope::Envelope;
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::{JobId, WorkerId};
 use crate::lease::{LeaseToken, LeasedJob, Settled};
 use crate::record::{Attempt, JobRecord, Progress};
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 /// Why a reply can't be read.
 pub(super) type Unreadable = Box<dyn std::error::Error + Send + Sync>;

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Monotonic;
+use tokio::time::Instant;
+
 use crate::id::WorkerId;
 
 /// How long a lost request may still reach the server after a later one was answered: the later one
@@ -40,7 +41,7 @@ enum Stands {
     UnderWay,
     Lost,
     /// Lost, and all jobs that it had leased by then were received.
-    AskedFor(Monotonic),
+    AskedFor(Instant),
 }
 
 impl Open {
@@ -137,7 +138,7 @@ impl Drop for Request<'_> {
             if open.named_in == Some(number) {
                 open.named_in = None;
                 match open.stands {
-                    Stands::Lost if ends == Ends::Answered => open.stands = Stands::AskedFor(Monotonic::now()),
+                    Stands::Lost if ends == Ends::Answered => open.stands = Stands::AskedFor(Instant::now()),
                     // It was named for the second time.
                     Stands::AskedFor(_) => return ends != Ends::Answered,
                     _ => {}

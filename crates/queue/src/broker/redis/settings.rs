@@ -7,10 +7,10 @@ use super::broker::RedisBroker;
 use super::keys::Part;
 use super::reply::{Unreadable, failed, unreadable};
 use crate::broker::{EventCursor, EventPage, GroupCounts, JobEvent, JobEventKind, QueueSettings, Rate};
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::{GroupId, JobId};
 use crate::record::LogLine;
+use crate::timestamp::Timestamp;
 
 const CONFIGURE: &str = "configure";
 const SETTINGS: &str = "read settings";

@@ -9,10 +9,10 @@ use super::envelope::milliseconds;
 use super::queue::Partition;
 use super::reply::{Fields, Unreadable, failed, unreadable};
 use crate::broker::{Change, CleanableState, Promoted, Reclaim, Reclaimed, Retention};
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::JobId;
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 /// Most jobs moved or removed by one script, whatever the caller's limit. Other clients wait while
 /// it runs.

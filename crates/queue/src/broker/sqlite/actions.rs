@@ -9,9 +9,9 @@ use super::transition::{give_up, load, transition};
 use super::writer::{Operation, Step};
 use super::{events, sql};
 use crate::broker::{Change, JobEventKind, QueueSettings, Rate, Retention};
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 #[derive(Clone, Copy)]
 pub(super) enum Wish {

@@ -5,9 +5,9 @@ use super::sql;
 use super::writer::Step;
 use crate::broker::NewJob;
 use crate::broker::standing::Standing;
-use crate::clock::Timestamp;
 use crate::id::JobId;
 use crate::state::{Priority, State};
+use crate::timestamp::Timestamp;
 
 pub(super) async fn has_active(step: &mut Step<'_>, queue: i64, key: &str) -> Result<bool, sqlx::Error> {
     let active = sqlx::query(sql::ACTIVE_OF_KEY).bind(queue).bind(key);

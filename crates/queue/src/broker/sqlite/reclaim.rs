@@ -7,8 +7,8 @@ use super::transition::transition;
 use super::writer::{Operation, QueueRow, Step};
 use super::{events, sql};
 use crate::broker::{JobEventKind, Promoted, Reclaim, Reclaimed};
-use crate::clock::Timestamp;
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 pub(super) struct Promote {
     pub(super) queue: String,

@@ -8,10 +8,10 @@ use sqlx::sqlite::SqliteRow;
 use crate::broker::counts::slot;
 use crate::broker::standing::Standing;
 use crate::broker::{QueueSettings, Rate, Throttle};
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::record::{JobRecord, Progress};
 use crate::state::{Priority, State};
+use crate::timestamp::Timestamp;
 
 /// A row of the table `job`.
 pub(super) struct StoredJob {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
+use tidegate_clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{BUSY, failed, primary_code};
@@ -17,9 +19,9 @@ use super::in_place::OpenFile;
 use super::sql;
 use crate::broker::counts::Tally;
 use crate::broker::{QueueSettings, Throttle};
-use crate::clock::{Clock, Monotonic, Timestamp};
 use crate::error::BrokerError;
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 /// Most steps committed together.
 const GROUP: usize = 64;
@@ -134,7 +136,7 @@ impl Writer {
         conn: SqliteConnection,
         listener: SqliteConnection,
         file: OpenFile,
-        clock: Arc<dyn Clock>,
+        clock: Clock,
         patience: Duration,
     ) -> io::Result<(Self, watch::Receiver<()>)> {
         let (requests, received) = mpsc::channel(1024);
@@ -179,7 +181,7 @@ struct Main {
     conn: SqliteConnection,
     file: OpenFile,
     received: mpsc::Receiver<Box<dyn Pending>>,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     /// Longest time that another process may hold the lock.
     patience: Duration,
     changes: watch::Sender<()>,
@@ -253,7 +255,7 @@ impl Main {
     /// repeated.
     async fn begin(&mut self) -> Result<(), sqlx::Error> {
         self.file.ensure_in_place()?;
-        let since = Monotonic::now();
+        let since = Instant::now();
         loop {
             match self.execute("BEGIN IMMEDIATE").await {
                 Err(error) if primary_code(&error) == Some(BUSY) && since.elapsed() < self.patience => {}
@@ -264,7 +266,7 @@ impl Main {
 
     /// Returns whether there is now more to lease or to promote.
     async fn apply(&mut self, group: &mut [Box<dyn Pending>]) -> Result<bool, Failure> {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let mut tallies = HashMap::new();
         for request in group {
             let mut step = Step { conn: &mut self.conn, now, tallies: &mut tallies };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::beat::beat_of;
-use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::lease::LeaseToken;
 use crate::worker::lease_book::{RunId, StopReason};
@@ -25,7 +25,7 @@ pub(super) async fn run(shared: &Shared) {
 async fn beat(shared: &Shared, queue: Arc<str>, held: Vec<(RunId, LeaseToken)>, patience: Duration) {
     let queue = &*queue;
     // The broker starts the new lease when it receives the heartbeat, which is not before `sent`.
-    let sent = Monotonic::now();
+    let sent = Instant::now();
     let tokens = held.iter().map(|(_, token)| token.clone()).collect();
     let call = shared.resources.broker.heartbeat(queue, tokens, shared.lease);
     let lost = match tokio::time::timeout(patience, call).await {

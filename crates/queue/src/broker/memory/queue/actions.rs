@@ -3,9 +3,9 @@
 use super::Queue;
 use crate::broker::standing::Standing;
 use crate::broker::{Change, JobEventKind};
-use crate::clock::Timestamp;
 use crate::id::JobId;
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 impl Queue {
     pub(in crate::broker::memory) fn cancel(&mut self, id: &JobId, now: Timestamp) -> Change {

@@ -6,11 +6,11 @@ use super::{Entry, Queue};
 use crate::broker::counts::Tally;
 use crate::broker::standing::Standing;
 use crate::broker::{Fetch, JobEventKind};
-use crate::clock::Timestamp;
 use crate::id::JobId;
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{LOG_LIMIT, LogLine, Progress, shortened};
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 impl Queue {
     pub(in crate::broker::memory) fn ack(&mut self, ack: Ack, now: Timestamp) -> Settled {

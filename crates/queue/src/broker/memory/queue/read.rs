@@ -5,10 +5,10 @@ use std::ops::Bound;
 use super::{Place, Queue};
 use crate::broker::counts::slot;
 use crate::broker::{Cursor, Page, QueueCounts};
-use crate::clock::Timestamp;
 use crate::id::JobId;
 use crate::record::{JobRecord, LogLine};
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 impl Queue {
     pub(in crate::broker::memory) fn logs(&self, id: &JobId) -> Vec<LogLine> {

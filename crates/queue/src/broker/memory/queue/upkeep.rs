@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Queue;
 use crate::broker::{JobEventKind, Promoted, Reclaim, Reclaimed, Retention};
-use crate::clock::Timestamp;
 use crate::state::State;
+use crate::timestamp::Timestamp;
 
 impl Queue {
     pub(in crate::broker::memory) fn promote(&mut self, limit: usize, now: Timestamp) -> Promoted {
