@@ -176,6 +176,7 @@ pub(super) const ROWS: &[Row] = &[
             "tidegate-cache",
             "tidegate-queue",
             "tidegate-ratelimit",
+            "tidegate-perfmon",
             "tidegate-redis",
             "tidegate-resilience",
             "tidegate-sync",
