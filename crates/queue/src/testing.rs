@@ -225,7 +225,7 @@ impl TestQueue {
     }
 }
 
-#[expect(clippy::panic, reason = "tells the reader of a test")]
+#[expect(clippy::panic, reason = "reports a failure to the reader of a test")]
 fn missing_handler(kind: &str) -> ! {
     panic!("the worker has no handler for kind {kind:?}")
 }

@@ -4,11 +4,11 @@ mod builder;
 mod concurrency;
 mod exchange;
 mod lease_book;
-mod lending;
 mod maintenance;
 mod manual;
 mod options;
-mod outbox;
+mod pending;
+mod queue_loop;
 mod report;
 mod run;
 mod runs;
@@ -32,10 +32,10 @@ use crate::timestamp::Timestamp;
 
 pub use builder::WorkerBuilder;
 pub use concurrency::Concurrency;
-use lending::Lending;
 use maintenance::Maintenance;
 pub(crate) use manual::{ManualWorker, Step};
 pub use options::QueueOptions;
+use queue_loop::QueueLoop;
 pub use report::ShutdownReport;
 use served::{LoopState, Served};
 use shared::Shared;
@@ -132,8 +132,8 @@ struct Loops {
 impl Loops {
     fn spawn(&mut self, shared: Arc<Shared>, served: Served, stop: &CancellationToken, grace: Duration) {
         let queue = served.queue.clone();
-        let lending = Lending::new(shared, served);
-        let task = self.tasks.spawn(lending.run(stop.clone(), grace));
+        let queue_loop = QueueLoop::new(shared, served);
+        let task = self.tasks.spawn(queue_loop.run(stop.clone(), grace));
         self.queues.insert(task.id(), queue);
     }
 

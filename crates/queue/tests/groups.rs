@@ -99,7 +99,7 @@ async fn completes_when_the_last_member_has_ended() {
 }
 
 #[tokio::test]
-async fn success_may_be_asked_for() {
+async fn a_group_may_require_success() {
     let queue = TestQueue::new(described);
     let groups = Groups::new(queue.broker());
     for (id, ends, completes) in
@@ -128,7 +128,7 @@ async fn an_empty_group_completes_when_it_is_sealed() {
 }
 
 #[tokio::test]
-async fn many_who_see_the_end_at_once_enqueue_one_job() {
+async fn concurrent_completions_enqueue_one_job() {
     let bench = Bench::memory();
     let groups = Groups::new(bench.broker.clone());
     let completion = Completion::raw("after", "after", json!(1));
@@ -183,7 +183,7 @@ async fn a_forgotten_group_makes_room_for_another() {
 /// No worker settles the last member: an operator cancels it. Then a worker that starts finds the
 /// group.
 #[tokio::test(start_paused = true)]
-async fn the_sweep_completes_what_nobody_saw_end() {
+async fn the_sweep_completes_groups_whose_end_was_missed() {
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     let groups = Groups::new(broker.clone());
     let id = groups.create(group("g", CompletionPolicy::Finished)).await.unwrap();
@@ -226,7 +226,7 @@ async fn run_until_whole(broker: &Arc<dyn Broker>, groups: &Groups, id: &GroupId
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_tells_how_a_job_ended() {
+async fn waiting_returns_how_a_job_ended() {
     let bench = Bench::memory();
     let producer = Producer::new(bench.broker.clone());
     let soon = Duration::from_secs(5);

@@ -173,7 +173,7 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
                 .priority(Priority::try_new(*priority).unwrap());
             let id = format!("job{id}");
             let stored = bench.broker.enqueue(QUEUE, vec![job(&id, options)]).await.unwrap();
-            assert_eq!(stored == [Stored::Known], model.jobs.contains_key(&id));
+            assert_eq!(stored == [Stored::Existing], model.jobs.contains_key(&id));
             model.born += 1;
             model.maintained.get_or_insert(model.now);
             let (at, born) = (model.now + delay, model.born);

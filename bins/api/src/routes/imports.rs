@@ -84,7 +84,7 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
     match enqueue.await {
         Ok(stored) => {
             // Another request with the key may have enqueued the job while this one sent its file.
-            let is_known = stored.iter().any(|(_, stored)| *stored == Stored::Known);
+            let is_known = stored.iter().any(|(_, stored)| *stored == Stored::Existing);
             if is_known && let Some(record) = node.broker.job(ImportSchedules::QUEUE, id).await? {
                 return second(&app, &record, &job, ticket.upload(), location).await;
             }

@@ -22,10 +22,10 @@ mod find;
 #[cfg(test)]
 mod fuzz;
 mod gather;
+mod heartbeat_client;
 mod keys;
 mod listener;
 mod options;
-mod pulse;
 mod queue;
 mod read;
 mod registry;
@@ -57,7 +57,7 @@ use crate::timestamp::Timestamp;
 pub use broker::RedisBroker;
 pub use durability::{NotDurable, RedisDurability};
 pub use options::RedisOptions;
-use upkeep::Wish;
+use upkeep::JobChange;
 
 #[async_trait]
 impl Documents for RedisBroker {
@@ -210,11 +210,11 @@ impl Broker for RedisBroker {
     }
 
     async fn cancel(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
-        self.change(queue, id, Wish::Cancel).await
+        self.change(queue, id, JobChange::Cancel).await
     }
 
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
-        self.change(queue, id, Wish::Retry).await
+        self.change(queue, id, JobChange::Retry).await
     }
 
     async fn remove(&self, queue: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError> {

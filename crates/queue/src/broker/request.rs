@@ -14,7 +14,7 @@ pub enum Stored {
     /// Stored.
     New,
     /// The queue already has the id: nothing was changed.
-    Known,
+    Existing,
     /// This job holds the unique key: nothing was stored.
     Duplicate(JobId),
     /// Stored in place of this job, which was cancelled.

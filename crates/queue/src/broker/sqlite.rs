@@ -254,12 +254,12 @@ impl Broker for SqliteBroker {
 
     async fn cancel(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
         let (queue, id) = (queue.to_owned(), id.clone());
-        self.writer.run(actions::ChangeOne { queue, id, wish: actions::Wish::Cancel }).await
+        self.writer.run(actions::ChangeOne { queue, id, change: actions::JobChange::Cancel }).await
     }
 
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
         let (queue, id) = (queue.to_owned(), id.clone());
-        self.writer.run(actions::ChangeOne { queue, id, wish: actions::Wish::Revive }).await
+        self.writer.run(actions::ChangeOne { queue, id, change: actions::JobChange::Revive }).await
     }
 
     async fn remove(&self, queue: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError> {

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::entry::{COLLECTION, Entry};
+use super::entry::{COLLECTION, ScheduleEntry};
 use super::error::ScheduleError;
 use super::fire::fire;
 use crate::broker::Broker;
@@ -99,8 +99,8 @@ impl Scheduler {
         let mut ticked = Ticked { schedules: documents.len(), ..Ticked::default() };
         let mut due = Vec::new();
         for (name, document) in &documents {
-            match Entry::read(name, document) {
-                Ok(entry) if entry.is_due(now) || entry.is_astray(now) => due.push(entry),
+            match ScheduleEntry::read(name, document) {
+                Ok(entry) if entry.is_due(now) || entry.was_clock_ahead(now) => due.push(entry),
                 Ok(entry) => ticked.needs(entry.next()),
                 Err(error) => ticked.failed.push((name.clone(), error)),
             }

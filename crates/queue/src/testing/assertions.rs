@@ -1,5 +1,5 @@
 //! Assertions about jobs, with messages that explain the failure.
-#![expect(clippy::panic, reason = "an assertion tells the reader of a test")]
+#![expect(clippy::panic, reason = "an assertion reports a failure to the reader of a test")]
 
 use std::fmt::Write as _;
 

@@ -29,7 +29,7 @@ struct Signal {
     reason: OnceLock<Option<StopReason>>,
 }
 
-struct Held {
+struct LeaseEntry {
     token: LeaseToken,
     queue: Arc<str>,
     signal: Arc<Signal>,
@@ -41,7 +41,7 @@ struct Held {
 #[derive(Default)]
 struct Leases {
     next: u64,
-    held: HashMap<RunId, Held>,
+    held: HashMap<RunId, LeaseEntry>,
 }
 
 /// The leases this worker holds. Cheap to clone.
@@ -67,8 +67,8 @@ impl LeaseBook {
             let run = RunId(leases.next);
             let signal = Arc::new(Signal { cancel: CancellationToken::new(), reason: OnceLock::new() });
             let lease = HeldLease { book: self.clone(), run, token: token.clone(), signal: signal.clone() };
-            let held = Held { token, queue: queue.clone(), signal, stopped: stopped.clone(), renewed };
-            leases.held.insert(run, held);
+            let entry = LeaseEntry { token, queue: queue.clone(), signal, stopped: stopped.clone(), renewed };
+            leases.held.insert(run, entry);
             lease
         };
         tokens.map(enter).collect()

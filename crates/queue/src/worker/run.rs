@@ -193,10 +193,10 @@ pub(super) fn announce(shared: &Shared, context: &Context, action: &NackAction, 
     let (queue, kind, id) = (context.queue(), context.kind(), context.id());
     match action {
         NackAction::Retry { delay, error } => {
-            shared.tell(&Event::Retried { queue, kind, id, delay: *delay, error });
+            shared.notify(&Event::Retried { queue, kind, id, delay: *delay, error });
         }
-        NackAction::Dead { error } => shared.tell(&Event::Buried { queue, kind, id, error }),
-        NackAction::Snooze { .. } if is_unknown => shared.tell(&Event::Unknown { queue, kind, id }),
+        NackAction::Dead { error } => shared.notify(&Event::Buried { queue, kind, id, error }),
+        NackAction::Snooze { .. } if is_unknown => shared.notify(&Event::Unknown { queue, kind, id }),
         NackAction::Snooze { .. } | NackAction::Discard { .. } | NackAction::Release => {}
     }
 }

@@ -157,8 +157,8 @@ pub async fn a_batch_is_as_if_one_after_the_other(bench: Bench) {
         Stored::New,
         Stored::New,
         Stored::Duplicate(name[1].clone()),
-        Stored::Known,
-        Stored::Known,
+        Stored::Existing,
+        Stored::Existing,
         Stored::New,
         Stored::Replaced(name[5].clone()),
         Stored::New,
@@ -168,11 +168,11 @@ pub async fn a_batch_is_as_if_one_after_the_other(bench: Bench) {
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.waiting, counts.cancelled), (4, 1, 1));
     let twice = vec![job("twice", EnqueueOptions::new().delay(LEASE)), job("twice", EnqueueOptions::new())];
-    assert_eq!(bench.broker.enqueue(QUEUE, twice).await.unwrap(), [Stored::New, Stored::Known]);
+    assert_eq!(bench.broker.enqueue(QUEUE, twice).await.unwrap(), [Stored::New, Stored::Existing]);
     assert_eq!(bench.state(&JobId::new("twice").unwrap()).await, State::Delayed, "the first counts");
 }
 
-pub async fn of_an_id_that_occurs_twice_the_second_is_stored_where_the_first_was_refused(bench: Bench) {
+pub async fn a_repeated_id_is_stored_if_its_first_job_was_refused(bench: Bench) {
     let group = || GroupId::new("g").unwrap();
     let linked = |key| ordered("line").group(group()).unique(Unique::new(key));
     // The ordering key routes all ids, so that one id can occur with several unique keys.
@@ -188,7 +188,7 @@ pub async fn of_an_id_that_occurs_twice_the_second_is_stored_where_the_first_was
     ];
     let after = batch[4].id().clone();
     let refused = |by: &JobId| Stored::Duplicate(by.clone());
-    let expected = [Stored::New, refused(&holder), Stored::New, Stored::Known, refused(&id)];
+    let expected = [Stored::New, refused(&holder), Stored::New, Stored::Existing, refused(&id)];
     assert_eq!(bench.broker.enqueue(QUEUE, batch).await.unwrap(), expected);
     let record = bench.record(&id).await;
     assert_eq!((record.state, record.unique_key.as_deref()), (State::Waiting, Some("free")));

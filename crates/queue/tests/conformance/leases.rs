@@ -104,7 +104,7 @@ pub async fn a_pause_of_maintenance_is_not_the_death_of_workers(bench: Bench) {
 }
 
 /// The first lease of a queue that was idle or new is reclaimed as soon as any other.
-pub async fn nobody_is_waited_for_where_nothing_was_leased(bench: Bench) {
+pub async fn reclaim_does_not_wait_if_no_job_was_leased(bench: Bench) {
     let first = bench.add("a", EnqueueOptions::new()).await;
     bench.fetch_one().await;
     assert_eq!(bench.tick_for(30).await.ready, [first]);

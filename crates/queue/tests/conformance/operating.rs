@@ -34,10 +34,10 @@ pub async fn cancelling_reaches_waiting_and_running_jobs(bench: Bench) {
     assert_eq!(bench.state(&waiting).await, State::Cancelled);
     let beat = bench.broker.heartbeat(QUEUE, vec![leased.token.clone()], LEASE).await.unwrap();
     assert_eq!((beat.lost, beat.cancelled), (vec![], vec![leased.token.clone()]));
-    let discard = NackAction::Discard { reason: "told to".to_owned() };
+    let discard = NackAction::Discard { reason: "cancelled by a user".to_owned() };
     assert_eq!(bench.nack(&leased.token, discard).await, Settled::Now);
     let record = bench.record(&running).await;
-    assert_eq!((record.state, record.note.as_deref()), (State::Cancelled, Some("told to")));
+    assert_eq!((record.state, record.note.as_deref()), (State::Cancelled, Some("cancelled by a user")));
 }
 
 pub async fn a_cancelled_run_does_not_come_back(bench: Bench) {

@@ -92,7 +92,7 @@ pub async fn a_bulk_keeps_its_order_whatever_its_delays(bench: Bench) {
         job("second", EnqueueOptions::new().delay(delay)),
     ];
     let stored = bench.broker.enqueue(QUEUE, bulk).await.unwrap();
-    assert_eq!(stored, [Stored::New, Stored::New, Stored::New, Stored::Known]);
+    assert_eq!(stored, [Stored::New, Stored::New, Stored::New, Stored::Existing]);
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.delayed), (1, 2));
     // All three are now due in the same millisecond.
@@ -102,7 +102,7 @@ pub async fn a_bulk_keeps_its_order_whatever_its_delays(bench: Bench) {
     assert_eq!(ids(&bench.fetch(9).await), ["first", "second", "third"]);
 }
 
-pub async fn delays_wake_who_waits(bench: Bench) {
+pub async fn due_delays_wake_a_waiter(bench: Bench) {
     bench.add("later", EnqueueOptions::new().delay(Duration::from_secs(10))).await;
     let at = bench.now().after(Duration::from_secs(5));
     bench.add("sooner", EnqueueOptions::new().run_at(at)).await;

@@ -94,7 +94,7 @@ async fn watch(bench: &Bench, events: bool) {
     bench.broker.configure(QUEUE, QueueSettings { events, ..QueueSettings::default() }).await.unwrap();
 }
 
-pub async fn events_tell_what_happened(bench: Bench) {
+pub async fn events_record_each_change(bench: Bench) {
     bench.add("unseen", EnqueueOptions::new()).await;
     let begin = bench.broker.events(QUEUE, None, 99).await.unwrap();
     assert_eq!(begin.events, []);
@@ -155,7 +155,7 @@ pub async fn events_tell_what_happened(bench: Bench) {
 
 /// Reads page by page, since a broker may return fewer events than requested. Pages of one event
 /// show each event once, including those before and after the jump.
-pub async fn events_are_told_once_each_where_the_clock_jumped_back(bench: Bench) {
+pub async fn each_event_is_read_once_after_the_clock_jumped_back(bench: Bench) {
     watch(&bench, true).await;
     let mut cursor = bench.broker.events(QUEUE, None, 9).await.unwrap().cursor;
     bench.advance(100);
@@ -164,13 +164,13 @@ pub async fn events_are_told_once_each_where_the_clock_jumped_back(bench: Bench)
     bench.add("after", EnqueueOptions::new()).await;
     bench.advance(100);
     bench.add("later", EnqueueOptions::new()).await;
-    let mut told = Vec::new();
+    let mut ids = Vec::new();
     for _ in 0..5 {
         let page = bench.broker.events(QUEUE, Some(cursor), 1).await.unwrap();
-        told.extend(page.events.into_iter().map(|event| event.id.to_string()));
+        ids.extend(page.events.into_iter().map(|event| event.id.to_string()));
         cursor = page.cursor;
     }
-    assert_eq!(told, ["before", "after", "later"]);
+    assert_eq!(ids, ["before", "after", "later"]);
 }
 
 async fn all_events(bench: &Bench, mut cursor: EventCursor) -> Vec<JobEvent> {
@@ -239,7 +239,7 @@ pub async fn documents_change_by_compare_and_set(bench: Bench) {
     assert_eq!(broker.document("c", "gone").await.unwrap(), None);
 }
 
-pub async fn of_many_writers_of_a_document_one_wins(bench: Bench) {
+pub async fn one_of_many_writers_of_a_document_wins(bench: Bench) {
     for round in 0..5 {
         let before = bench.broker.document("c", "race").await.unwrap().map(|document| document.revision);
         let mut tasks = tokio::task::JoinSet::new();

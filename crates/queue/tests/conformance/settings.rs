@@ -63,7 +63,7 @@ pub async fn no_more_run_than_allowed(bench: Bench) {
     assert!(bench.fetch(99).await.len() > 5);
 }
 
-pub async fn an_end_wakes_who_waits_for_a_full_queue(bench: Bench) {
+pub async fn the_end_of_a_run_wakes_a_waiter_of_a_full_queue(bench: Bench) {
     bench.broker.enqueue(QUEUE, jobs(0..3)).await.unwrap();
     configure(&bench, Some(1), None).await;
     let leased = bench.fetch_one().await;
@@ -103,7 +103,7 @@ pub async fn no_more_begin_in_a_time_than_allowed(bench: Bench) {
     assert_eq!((bench.fetch(99).await.len(), bench.fetch(99).await.len()), (10, 0));
 }
 
-pub async fn a_token_to_come_wakes_who_waits(bench: Bench) {
+pub async fn a_future_token_wakes_a_waiter(bench: Bench) {
     bench.broker.enqueue(QUEUE, jobs(0..9)).await.unwrap();
     configure(&bench, None, Some((1, 60))).await;
     assert_eq!(bench.fetch(9).await.len(), 1);

@@ -100,7 +100,7 @@ pub async fn poll_until<F: Future + Unpin>(unsteady: &Unsteady, steps: usize, wo
     }
 }
 
-pub async fn a_scheduler_that_stood_still_makes_no_second_job(bench: Bench) {
+pub async fn a_scheduler_that_was_suspended_makes_no_second_job(bench: Bench) {
     // Paused before its last read of the schedule, which then shows the change. And paused directly
     // before the enqueue, where the unique key of the time is still held.
     for (overlap, steps) in [(Overlap::Skip, 1), (Overlap::Allow, 1), (Overlap::Allow, 2)] {

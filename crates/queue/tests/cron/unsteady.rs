@@ -49,7 +49,7 @@ impl Unsteady {
         tokio::task::yield_now().await;
         self.moments.fetch_add(1, Ordering::Relaxed);
         if self.dice.lock().unwrap().random_range(0..1_000) < self.failing.load(Ordering::Relaxed) {
-            let source = "as told".into();
+            let source = "as intended".into();
             return Err(BrokerError::Store { operation: "step", transient: true, may_have_run: true, source });
         }
         Ok(())

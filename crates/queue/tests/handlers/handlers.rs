@@ -12,7 +12,7 @@ impl Handler<Step> for Object {
 }
 
 #[tokio::test]
-async fn are_functions_closures_and_objects() {
+async fn functions_closures_and_objects_are_handlers() {
     async fn function(job: Step) -> Result<u32, Failure> {
         Ok(job.0 + 1)
     }
@@ -69,7 +69,7 @@ impl Job for Current {
 
 /// A rolling deployment; the worker has the middle version.
 #[tokio::test]
-async fn read_older_payloads_and_leave_newer_ones_to_others_through_layers_too() {
+async fn handlers_behind_layers_upcast_old_payloads_and_release_newer_ones() {
     async fn mail(job: Current) -> Result<Vec<String>, Failure> {
         Ok(job.to)
     }

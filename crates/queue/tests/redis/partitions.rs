@@ -16,7 +16,7 @@ use tidegate_redis::Client;
 use tidegate_testkit::redis::{Cluster, RedisServer, Sentinels};
 
 #[tokio::test]
-async fn a_batch_lies_in_one_partition_and_chosen_ids_stay_what_they_are() {
+async fn a_batch_is_in_one_partition_and_chosen_ids_are_kept() {
     let server = RedisServer::start().await;
     let broker = Arc::new(fresh(&server, 7).await);
     let producer = Producer::new(broker.clone());
@@ -39,7 +39,7 @@ async fn a_batch_lies_in_one_partition_and_chosen_ids_stay_what_they_are() {
             assert_eq!((stored[1].0.as_str(), stored[1].1.is_new()), (chosen, nth == 0));
         }
     }
-    assert_eq!(broker.enqueue(QUEUE, vec![job("order-7", EnqueueOptions::new())]).await.unwrap(), [Stored::Known]);
+    assert_eq!(broker.enqueue(QUEUE, vec![job("order-7", EnqueueOptions::new())]).await.unwrap(), [Stored::Existing]);
 }
 
 /// A job's whole life over three partitions: no job is lost between them.
@@ -116,11 +116,11 @@ async fn behind_sentinels() {
     let servers = Sentinels::start().await;
     let broker = broker(&servers.url(), "t", RedisOptions::new()).await;
     partitions_are_one_queue_on(&broker).await;
-    an_idle_waiter_hears_of_every_partition(broker).await;
+    an_idle_waiter_is_woken_by_every_partition(broker).await;
 }
 
 #[tokio::test]
-async fn in_a_cluster_partitions_lie_on_several_shards() {
+async fn partitions_of_a_cluster_are_on_several_shards() {
     let cluster = Cluster::start().await;
     let broker = broker(&cluster.url(), "t", RedisOptions::new().partitions(3)).await;
     let mut shards = HashSet::new();
@@ -129,10 +129,10 @@ async fn in_a_cluster_partitions_lie_on_several_shards() {
     }
     assert!(shards.len() > 1, "{shards:?}");
     partitions_are_one_queue_on(&broker).await;
-    an_idle_waiter_hears_of_every_partition(broker).await;
+    an_idle_waiter_is_woken_by_every_partition(broker).await;
 }
 
-async fn an_idle_waiter_hears_of_every_partition(broker: RedisBroker) {
+async fn an_idle_waiter_is_woken_by_every_partition(broker: RedisBroker) {
     let broker = Arc::new(broker);
     let worker = WorkerId::generate();
     for n in 0..12 {

@@ -2,7 +2,7 @@
 
 use tidegate_queue::JobId;
 
-use crate::world::World;
+use crate::fixture::Fixture;
 
 /// Removes jobs from all lists.
 const LOSE: &str = "
@@ -107,7 +107,7 @@ for _, kept in ipairs({ 'latest', 'state', 'result', 'checkpoint', 'log' }) do
 end
 return table.concat(halves, ', ')";
 
-impl World {
+impl Fixture {
     /// Removes a job from each kind of list.
     pub async fn lose_places(&self) {
         let front = self.front();

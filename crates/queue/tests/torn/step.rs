@@ -7,8 +7,8 @@ use tidegate_queue::{
     State, Unique,
 };
 
+use crate::fixture::{Fixture, in_line};
 use crate::support::{LEASE, QUEUE, ack, job, jobs, reclaim, retry};
-use crate::world::{World, in_line};
 
 /// A step whose effects are torn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,7 +120,7 @@ impl Step {
     }
 }
 
-impl World {
+impl Fixture {
     /// Runs the operations before a step. These are not torn.
     pub async fn prepare(&self, step: Step) {
         match step {

@@ -23,7 +23,7 @@ use holds::Holds;
 use lines::Lines;
 
 /// State, rank, time, age: the order of every list.
-type Place = (usize, i64, i64, i64);
+type SortKey = (usize, i64, i64, i64);
 
 struct Entry {
     envelope: NewJob,
@@ -34,7 +34,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn place(&self) -> Place {
+    fn sort_key(&self) -> SortKey {
         let rank = self.standing.rank(self.envelope.priority);
         (slot(self.standing.state), rank, self.standing.at.unix_ms(), self.seq)
     }
@@ -43,7 +43,7 @@ impl Entry {
 #[derive(Default)]
 pub(super) struct Queue {
     jobs: HashMap<JobId, Entry>,
-    index: BTreeMap<Place, JobId>,
+    index: BTreeMap<SortKey, JobId>,
     next_seq: i64,
     totals: Tally,
     pub(super) paused: bool,
@@ -64,7 +64,7 @@ impl Queue {
 
     pub(super) fn enqueue(&mut self, envelope: NewJob, now: Timestamp) -> Stored {
         if self.jobs.contains_key(&envelope.id) {
-            return Stored::Known;
+            return Stored::Existing;
         }
         let mut standing = Standing::new(now, envelope.due_at(now));
         let mut stored = Stored::New;
@@ -94,7 +94,7 @@ impl Queue {
         }
         self.totals.enter(standing.state, 1);
         let entry = Entry { envelope, created_at: now, seq, standing, log: VecDeque::new() };
-        self.index.insert(entry.place(), id.clone());
+        self.index.insert(entry.sort_key(), id.clone());
         self.events.push(&id, JobEventKind::Enqueued, now);
         self.jobs.insert(id, entry);
         stored
@@ -122,12 +122,12 @@ impl Queue {
         apply: impl FnOnce(&mut Standing, &mut Tally) -> T,
     ) -> Option<T> {
         let entry = self.jobs.get_mut(id)?;
-        let (place, from) = (entry.place(), entry.standing.state);
+        let (place, from) = (entry.sort_key(), entry.standing.state);
         let answer = apply(&mut entry.standing, &mut self.totals);
         let to = entry.standing.state;
         self.totals.shift(from, to, 1);
         if let Some(id) = self.index.remove(&place) {
-            self.index.insert(entry.place(), id);
+            self.index.insert(entry.sort_key(), id);
         }
         match (from.is_finished(), to.is_finished()) {
             (false, true) => self.has_ended(id, to, now),
@@ -168,7 +168,7 @@ impl Queue {
     }
 
     /// The jobs of one state, in order.
-    fn range(&self, state: State) -> impl DoubleEndedIterator<Item = (&Place, &JobId)> {
+    fn range(&self, state: State) -> impl DoubleEndedIterator<Item = (&SortKey, &JobId)> {
         let slot = slot(state);
         self.index.range((slot, i64::MIN, i64::MIN, i64::MIN)..=(slot, i64::MAX, i64::MAX, i64::MAX))
     }

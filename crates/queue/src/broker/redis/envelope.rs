@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_few_jobs_have_survives_text() {
+    fn rare_fields_survive_text() {
         let options = EnqueueOptions::new()
             .ordering_key("a \" ü")
             .unique(crate::Unique::new("u 1").replace())
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_envelope_is_refused() {
+    fn a_text_that_is_no_envelope_is_refused() {
         let bad = [
             "",
             "1 2 3",

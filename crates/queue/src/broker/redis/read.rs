@@ -6,7 +6,7 @@ use tidegate_redis::{Arg, Value};
 use super::broker::RedisBroker;
 use super::keys::Part;
 use super::queue::Partition;
-use super::reply::{Fields, Shown, Unreadable, failed, shown, unreadable};
+use super::reply::{Fields, ListedJob, Unreadable, failed, shown, unreadable};
 use crate::broker::{Cursor, Page, QueueCounts};
 use crate::error::BrokerError;
 use crate::id::JobId;
@@ -54,7 +54,7 @@ impl RedisBroker {
             let places = places(&jobs, nth, state, cursor);
             Ok::<_, BrokerError>(places.into_iter().zip(jobs).collect::<Vec<_>>())
         });
-        let mut jobs: Vec<(Cursor, Shown)> = try_join_all(pages).await?.into_iter().flatten().collect();
+        let mut jobs: Vec<(Cursor, ListedJob)> = try_join_all(pages).await?.into_iter().flatten().collect();
         // Finished jobs are sorted with the latest first. Jobs of the same time are sorted by
         // partition, ascending in both cases.
         jobs.sort_by_key(|(at, _)| match state {
@@ -148,9 +148,9 @@ impl RedisBroker {
 
 /// The position of each job of a partition's page, as a cursor. Ready jobs: priority, time and age.
 /// Other jobs: time, partition, and the number of earlier jobs with the same time in the partition.
-fn places(jobs: &[Shown], partition: i64, state: State, cursor: Option<Cursor>) -> Vec<Cursor> {
+fn places(jobs: &[ListedJob], partition: i64, state: State, cursor: Option<Cursor>) -> Vec<Cursor> {
     let mut seen = cursor.filter(|cursor| cursor.rank == partition).map_or((-1, 0), |cursor| (cursor.at, cursor.seq));
-    let place = |job: &Shown| {
+    let place = |job: &ListedJob| {
         if state == State::Ready {
             let rank = i64::from(job.record.priority.level());
             return Cursor { rank, at: job.at, seq: (job.seq << PARTITION_BITS) | partition };

@@ -170,13 +170,13 @@ fn leased_as(id: &[u8], text: &[u8], nonce: &WorkerId, leased_at: Timestamp) -> 
 }
 
 /// A job that `show()` returned, with its sort keys among the jobs of its state.
-pub(super) struct Shown {
+pub(super) struct ListedJob {
     pub(super) at: i64,
     pub(super) seq: i64,
     pub(super) record: JobRecord,
 }
 
-pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
+pub(super) fn shown(value: Value, queue: &str) -> Result<ListedJob, Unreadable> {
     let mut fields = Fields::of(value)?;
     let id = JobId::new(fields.text()?)?;
     let state: State = fields.text()?.parse()?;
@@ -226,5 +226,5 @@ pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
         version: envelope.version,
         payload: envelope.payload.to_owned(),
     };
-    Ok(Shown { at, seq: envelope.seq, record })
+    Ok(ListedJob { at, seq: envelope.seq, record })
 }

@@ -14,7 +14,7 @@ use crate::state::State;
 use crate::timestamp::Timestamp;
 
 #[derive(Clone, Copy)]
-pub(super) enum Wish {
+pub(super) enum JobChange {
     Cancel,
     Revive,
 }
@@ -22,7 +22,7 @@ pub(super) enum Wish {
 pub(super) struct ChangeOne {
     pub(super) queue: String,
     pub(super) id: JobId,
-    pub(super) wish: Wish,
+    pub(super) change: JobChange,
 }
 
 #[async_trait]
@@ -38,15 +38,15 @@ impl Operation for ChangeOne {
             return Ok(Change::NotFound);
         };
         let now = step.now;
-        let change = transition(step, queue.id, job, |standing, _| match self.wish {
-            Wish::Cancel => standing.cancel(now),
-            Wish::Revive => standing.revive(now),
+        let change = transition(step, queue.id, job, |standing, _| match self.change {
+            JobChange::Cancel => standing.cancel(now),
+            JobChange::Revive => standing.revive(now),
         })
         .await?;
         if change == Change::Applied {
-            let what = match self.wish {
-                Wish::Cancel => JobEventKind::Cancelled,
-                Wish::Revive => JobEventKind::Revived,
+            let what = match self.change {
+                JobChange::Cancel => JobEventKind::Cancelled,
+                JobChange::Revive => JobEventKind::Revived,
             };
             events::add(step, &queue, [(&self.id, what)]).await?;
         }

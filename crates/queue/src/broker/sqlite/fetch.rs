@@ -70,7 +70,7 @@ async fn add_plain(
     let new = || jobs.iter().zip(&is_new).filter(|(_, is_new)| **is_new).map(|(job, _)| job);
     links::join_groups(step, queue.id, new()).await?;
     events::add(step, queue, new().map(|job| (&job.id, JobEventKind::Enqueued))).await?;
-    stored.extend(is_new.iter().map(|is_new| if *is_new { Stored::New } else { Stored::Known }));
+    stored.extend(is_new.iter().map(|is_new| if *is_new { Stored::New } else { Stored::Existing }));
     Ok(())
 }
 
@@ -134,8 +134,8 @@ async fn acknowledge(step: &mut Step<'_>, queue: &QueueRow, acks: &[Ack]) -> Res
     for (_, id, links) in linked {
         links::has_ended(step, queue.id, &id, &links, State::Done).await?;
     }
-    let told = acks.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Now);
-    events::add(step, queue, told.map(|(ack, _)| (&ack.token.id, JobEventKind::Done))).await?;
+    let done = acks.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Now);
+    events::add(step, queue, done.map(|(ack, _)| (&ack.token.id, JobEventKind::Done))).await?;
     Ok(settled)
 }
 

@@ -15,7 +15,7 @@ use crate::unique::{OnDuplicate, Unique};
 pub(super) async fn enqueue(step: &mut Step<'_>, queue: &QueueRow, job: &NewJob) -> Result<Stored, sqlx::Error> {
     let known = sqlx::query(sql::KNOWN).bind(queue.id).bind(job.id.as_str());
     if known.fetch_optional(&mut *step.conn).await?.is_some() {
-        return Ok(Stored::Known);
+        return Ok(Stored::Existing);
     }
     let now = step.now;
     let mut standing = Standing::new(now, job.due_at(now));

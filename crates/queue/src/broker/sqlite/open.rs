@@ -260,7 +260,7 @@ async fn check(conn: &mut SqliteConnection, path: &Path) -> Result<(), OpenError
 }
 
 /// Checks that the file can be written, and creates the tables if there are none.
-async fn prepare(conn: &mut SqliteConnection, path: &Path, patience: Duration) -> Result<(), OpenError> {
+async fn prepare(conn: &mut SqliteConnection, path: &Path, busy_timeout: Duration) -> Result<(), OpenError> {
     let fault = |error| classify(path, error);
     // Two processes that switch a new file at once don't wait for each other.
     let pause = Duration::from_millis(20);
@@ -269,7 +269,7 @@ async fn prepare(conn: &mut SqliteConnection, path: &Path, patience: Duration) -
         let mode = sqlx::query_scalar::<_, String>("PRAGMA journal_mode = WAL").fetch_one(&mut *conn);
         match mode.await {
             Ok(_) => break,
-            Err(error) if primary_code(&error) == Some(BUSY) && waited < patience => {
+            Err(error) if primary_code(&error) == Some(BUSY) && waited < busy_timeout => {
                 tokio::time::sleep(pause).await;
                 waited += pause;
             }

@@ -74,7 +74,7 @@ impl Operation for ReclaimExpired {
 impl ReclaimExpired {
     async fn expire(&self, step: &mut Step<'_>, queue: &QueueRow, answer: &mut Reclaimed) -> Result<(), sqlx::Error> {
         let now = step.now;
-        let mut told = Vec::new();
+        let mut events_to_add = Vec::new();
         let rows = sqlx::query(sql::EXPIRED)
             .bind(queue.id)
             .bind(now.unix_ms())
@@ -90,14 +90,14 @@ impl ReclaimExpired {
                 standing.state
             });
             let state = state.await?;
-            told.push((id.clone(), JobEventKind::or_ended(state, JobEventKind::Reclaimed)));
+            events_to_add.push((id.clone(), JobEventKind::or_ended(state, JobEventKind::Reclaimed)));
             match state {
                 State::Dead => answer.dead.push(id),
                 State::Cancelled => answer.cancelled.push(id),
                 _ => answer.ready.push(id),
             }
         }
-        events::add(step, queue, told.iter().map(|(id, what)| (id, *what))).await
+        events::add(step, queue, events_to_add.iter().map(|(id, what)| (id, *what))).await
     }
 
     /// Until when live workers may renew their leases first: after a pause of maintenance, or a

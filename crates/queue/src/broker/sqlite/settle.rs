@@ -72,7 +72,7 @@ impl Operation for NackAll {
         };
         let now = step.now;
         let mut settled = Vec::with_capacity(self.nacks.len());
-        let mut told = Vec::new();
+        let mut events_to_add = Vec::new();
         for nack in &self.nacks {
             let held = holder(step, queue.id, &nack.token).await? == Some(State::Leased);
             let job = if held { load(step, queue.id, &nack.token.id).await? } else { None };
@@ -82,13 +82,13 @@ impl Operation for NackAll {
                         standing.nack(nack.action.clone(), now, tally);
                         standing.state
                     });
-                    told.push((&nack.token.id, JobEventKind::of_nack(&nack.action, state.await?)));
+                    events_to_add.push((&nack.token.id, JobEventKind::of_nack(&nack.action, state.await?)));
                     Settled::Now
                 }
                 None => unsettled(step, queue.id, &nack.token).await?,
             });
         }
-        events::add(step, &queue, told).await?;
+        events::add(step, &queue, events_to_add).await?;
         Ok(settled)
     }
 }

@@ -137,7 +137,7 @@ impl Writer {
         listener: SqliteConnection,
         file: OpenFile,
         clock: Clock,
-        patience: Duration,
+        busy_timeout: Duration,
     ) -> io::Result<(Self, watch::Receiver<()>)> {
         let (requests, received) = mpsc::channel(1024);
         let (changes, changed) = watch::channel(());
@@ -146,7 +146,7 @@ impl Writer {
         let (stop, done) = (closing.clone(), closed.clone().drop_guard());
         std::thread::Builder::new().name("queue-writer".to_owned()).spawn(move || {
             let _done = done;
-            let main = Main { conn, file, received, clock, patience, changes: changes.clone() };
+            let main = Main { conn, file, received, clock, busy_timeout, changes: changes.clone() };
             runtime.block_on(async {
                 let mut listener = listener;
                 let conn = tokio::select! {
@@ -183,7 +183,7 @@ struct Main {
     received: mpsc::Receiver<Box<dyn Pending>>,
     clock: Clock,
     /// Longest time that another process may hold the lock.
-    patience: Duration,
+    busy_timeout: Duration,
     changes: watch::Sender<()>,
 }
 
@@ -258,7 +258,7 @@ impl Main {
         let since = Instant::now();
         loop {
             match self.execute("BEGIN IMMEDIATE").await {
-                Err(error) if primary_code(&error) == Some(BUSY) && since.elapsed() < self.patience => {}
+                Err(error) if primary_code(&error) == Some(BUSY) && since.elapsed() < self.busy_timeout => {}
                 answer => return answer,
             }
         }

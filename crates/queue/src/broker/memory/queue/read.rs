@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::{Place, Queue};
+use super::{Queue, SortKey};
 use crate::broker::counts::slot;
 use crate::broker::{Cursor, Page, QueueCounts};
 use crate::id::JobId;
@@ -63,7 +63,7 @@ impl Queue {
         let slot = slot(state);
         let (low, high) = ((slot, i64::MIN, i64::MIN, i64::MIN), (slot, i64::MAX, i64::MAX, i64::MAX));
         let after = cursor.map(|c| (slot, c.rank, c.at, c.seq));
-        let places: Vec<(&Place, &JobId)> = if state.is_finished() {
+        let places: Vec<(&SortKey, &JobId)> = if state.is_finished() {
             let high = after.map_or(Bound::Included(high), Bound::Excluded);
             self.index.range((Bound::Included(low), high)).rev().take(limit.saturating_add(1)).collect()
         } else {

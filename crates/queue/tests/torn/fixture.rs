@@ -13,7 +13,7 @@ use crate::step::Step;
 use crate::support::{Bench, QUEUE, ack, job};
 
 /// A queue with a job in each list, and the effects that the server wrote for it.
-pub struct World {
+pub struct Fixture {
     pub server: RedisServer,
     pub bench: Bench,
     pub leased: BTreeMap<&'static str, LeaseToken>,
@@ -29,7 +29,7 @@ pub const IDS: [&str; 17] = [
     "new-4", "tomb", "late-1", "late-2", "alone",
 ];
 
-impl World {
+impl Fixture {
     /// Creates jobs that are done, dead, cancelled, leased, returned, ready, delayed and waiting.
     pub async fn new() -> Self {
         let server = RedisServer::start().await;
