@@ -115,7 +115,7 @@ pub use scan::{
     FanOut, FanOutReport, FanOutScan, InlineScan, PageContext, ProcessRows, RejectedRow, Scan, ScanOptions, ScanPage,
     ScanReport, ScanSettingsError, Scans,
 };
-pub use state::{Priority, PriorityError, State, StateError};
+pub use state::{JobState, JobStateError, Priority, PriorityError};
 pub use tidegate_clock::{Clock, ManualClock};
 pub use timestamp::Timestamp;
 pub use unique::Unique;

@@ -12,7 +12,7 @@ use support::{Bench, QUEUE, ack, job};
 use tidegate_queue::testing::TestQueue;
 use tidegate_queue::{
     Broker, CleanableState, Completion, CompletionPolicy, EnqueueError, EnqueueOptions, Failure, GroupError, GroupId,
-    Groups, Job, JobId, MemoryBroker, NackAction, NewGroup, Producer, QueueOptions, State, WaitError, Worker,
+    Groups, Job, JobId, JobState, MemoryBroker, NackAction, NewGroup, Producer, QueueOptions, WaitError, Worker,
     WorkerBuilder,
 };
 use tokio_util::sync::CancellationToken;
@@ -93,7 +93,7 @@ async fn completes_when_the_last_member_has_ended() {
     assert!(progress.completed_at.is_some() && progress.percent() == 100);
     let last = progress.completion_job.unwrap();
     let record = queue.broker().job(&last.queue, &last.id).await.unwrap().unwrap();
-    assert_eq!((record.state, record.result), (State::Done, Some(json!("g"))), "of version 3, as its type has it");
+    assert_eq!((record.state, record.result), (JobState::Done, Some(json!("g"))), "of version 3, as its type has it");
     groups.seal(&id).await.unwrap();
     assert!(queue.drain().await.is_empty(), "completed once");
 }
@@ -256,7 +256,7 @@ async fn waiting_returns_how_a_job_ended() {
 
     let later = bench.add("later", EnqueueOptions::new().delay(Duration::from_secs(60))).await;
     let before = tokio::time::Instant::now();
-    assert!(matches!(wait(later).await, Err(WaitError::TimedOut { state: State::Delayed })));
+    assert!(matches!(wait(later).await, Err(WaitError::TimedOut { state: JobState::Delayed })));
     assert_eq!(before.elapsed().as_secs(), 5);
 }
 
@@ -283,7 +283,7 @@ async fn a_job_whose_record_went_while_it_was_waited_for_has_ended() {
     // The first read finds it.
     assert!(futures_util::poll!(&mut waiting).is_pending());
     broker.cancel("parts", &id).await.unwrap();
-    let cancelled = CleanableState::try_from(State::Cancelled).unwrap();
+    let cancelled = CleanableState::try_from(JobState::Cancelled).unwrap();
     assert_eq!(broker.clean("parts", cancelled, Duration::ZERO, 9).await.unwrap(), 1);
     assert!(matches!(waiting.await, Err(WaitError::Removed)));
 }

@@ -17,8 +17,9 @@ use support::redis::{broker, fresh_prefix};
 use support::{QUEUE, ack, job, jobs, retry};
 use tidegate_queue::{
     Ack, Backoff, Broker, Change, CleanableState, Context, EnqueueError, EnqueueOptions, Event, Fetch, Handler, Job,
-    JobId, LeasedJob, Nack, NackAction, NewJob, Observer, Outcome, Producer, Progress, QueueOptions, QueueSettings,
-    Reclaim, RedisBroker, RedisOptions, Retention, RetryPolicy, Settled, State, Unique, Worker, WorkerId, WorkerInfo,
+    JobId, JobState, LeasedJob, Nack, NackAction, NewJob, Observer, Outcome, Producer, Progress, QueueOptions,
+    QueueSettings, Reclaim, RedisBroker, RedisOptions, Retention, RetryPolicy, Settled, Unique, Worker, WorkerId,
+    WorkerInfo,
 };
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{poll_until, scale};
@@ -142,7 +143,11 @@ async fn leases_are_given_renewed_and_settled_on_a_full_server() {
 
     harness.set_limit("0").await;
     let record = harness.broker.job(QUEUE, &tokens[0].id).await.unwrap().unwrap();
-    assert_eq!((record.state, record.result), (State::Done, Some(serde_json::Value::Null)), "its result was dropped");
+    assert_eq!(
+        (record.state, record.result),
+        (JobState::Done, Some(serde_json::Value::Null)),
+        "its result was dropped"
+    );
     let dead = harness.broker.job(QUEUE, &tokens[3].id).await.unwrap().unwrap();
     assert!(dead.attempts[0].error.as_ref().unwrap().len() < 300, "its error was shortened");
     let counts = harness.broker.counts(QUEUE).await.unwrap();

@@ -11,8 +11,8 @@ use std::time::Duration;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use support::{LEASE, QUEUE, START, ack, job, jobs, new_jobs, reclaim, retry};
 use tidegate_queue::{
-    Broker, BrokerError, Change, Durability, EnqueueOptions, Fetch, JobId, LeaseToken, ManualClock, Nack, NackAction,
-    OpenError, QueueSettings, Retention, Settled, SqliteBroker, SqliteOptions, State, Unique, Wake, WorkerId,
+    Broker, BrokerError, Change, Durability, EnqueueOptions, Fetch, JobId, JobState, LeaseToken, ManualClock, Nack,
+    NackAction, OpenError, QueueSettings, Retention, Settled, SqliteBroker, SqliteOptions, Unique, Wake, WorkerId,
 };
 use tidegate_testkit::scale;
 
@@ -168,7 +168,7 @@ async fn one_unreadable_record_does_not_fail_its_neighbours() {
         assert!(n == 3 || change.unwrap() == Change::Applied);
     }
     assert_eq!(broker.counts(QUEUE).await.unwrap().cancelled, 19);
-    let page = broker.list(QUEUE, State::Cancelled, None, 50).await.unwrap();
+    let page = broker.list(QUEUE, JobState::Cancelled, None, 50).await.unwrap();
     assert_eq!(page.items.len(), 19);
 }
 
@@ -266,7 +266,7 @@ async fn a_file_of_version_1_is_migrated_with_its_jobs() {
     assert_eq!(states, [1, 1, 0, 1, 1, 1, 1]);
     assert_eq!(broker.settings(QUEUE).await.unwrap(), QueueSettings::default());
     assert!(broker.counts("paused").await.unwrap().paused);
-    for state in State::ALL.into_iter().filter(|state| *state != State::Waiting) {
+    for state in JobState::ALL.into_iter().filter(|state| *state != JobState::Waiting) {
         let page = broker.list(QUEUE, state, None, 9).await.unwrap();
         assert_eq!((page.items.len(), page.items[0].id.as_str()), (1, state.as_str()));
         assert_eq!((&page.items[0].ordering_key, &page.items[0].group), (&None, &None));

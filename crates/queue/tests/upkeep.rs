@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use hooked::Hooked;
 use serde::{Deserialize, Serialize};
 use tidegate_queue::{
-    Broker, Data, EnqueueOptions, Job, Producer, QueueOptions, ShutdownReport, State, Worker, WorkerBuilder,
+    Broker, Data, EnqueueOptions, Job, JobState, Producer, QueueOptions, ShutdownReport, Worker, WorkerBuilder,
     WorkerError,
 };
 use tokio::sync::{Notify, Semaphore};
@@ -98,7 +98,7 @@ async fn due_jobs_do_not_wait_for_trimming() {
     begun.acquire_many(2).await.unwrap().forget();
     let soon = EnqueueOptions::new().delay(Duration::from_millis(1));
     let id = producer.enqueue_with(&Task::Finish, soon).await.unwrap();
-    let is_ready = async || (broker.job("work", &id).await.ok()??.state == State::Ready).then_some(());
+    let is_ready = async || (broker.job("work", &id).await.ok()??.state == JobState::Ready).then_some(());
     tidegate_testkit::poll_until(PATIENCE, is_ready).await.expect("promoted");
     stop.cancel();
     worker.await.unwrap().unwrap();

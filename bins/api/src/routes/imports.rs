@@ -12,7 +12,7 @@ use tidegate_domain::import::{Format, HeaderCheck, HeaderError};
 use tidegate_domain::spool::{Received, SpoolError, Upload, UploadLimits};
 use tidegate_node::jobs::{ImportSchedules, NotAdmitted, Ticket};
 use tidegate_perfmon::TraceContext;
-use tidegate_queue::{DEFAULT_PAYLOAD_LIMIT, EnqueueOptions, Job, JobId, JobRecord, NewJob, State as JobState, Stored};
+use tidegate_queue::{DEFAULT_PAYLOAD_LIMIT, EnqueueOptions, Job, JobId, JobRecord, JobState, NewJob, Stored};
 use tidegate_store::{RejectedLine, Store};
 
 use crate::answer;

@@ -24,7 +24,7 @@ use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::name::check_queue_name;
 use crate::record::{JobRecord, LogLine, Progress};
-use crate::state::State;
+use crate::state::JobState;
 use crate::timestamp::Timestamp;
 use queue::Queue;
 
@@ -212,7 +212,13 @@ impl Broker for MemoryBroker {
         Ok(self.read(queue, |queue| queue.logs(id)))
     }
 
-    async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError> {
+    async fn list(
+        &self,
+        queue: &str,
+        state: JobState,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, BrokerError> {
         Ok(self.read(queue, |stored| stored.list(queue, state, cursor, limit)))
     }
 

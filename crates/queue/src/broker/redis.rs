@@ -52,7 +52,7 @@ use crate::error::BrokerError;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LogLine, Progress};
-use crate::state::State;
+use crate::state::JobState;
 use crate::timestamp::Timestamp;
 pub use broker::RedisBroker;
 pub use durability::{NotDurable, RedisDurability};
@@ -176,7 +176,13 @@ impl Broker for RedisBroker {
         self.read(queue, id).await
     }
 
-    async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError> {
+    async fn list(
+        &self,
+        queue: &str,
+        state: JobState,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, BrokerError> {
         self.page(queue, state, cursor, limit).await
     }
 
@@ -193,7 +199,7 @@ impl Broker for RedisBroker {
     }
 
     async fn running(&self, queues: &[&str], limit: usize) -> Result<Vec<JobRecord>, BrokerError> {
-        let pages = queues.iter().map(|queue| self.page(queue, State::Leased, None, limit));
+        let pages = queues.iter().map(|queue| self.page(queue, JobState::Leased, None, limit));
         Ok(try_join_all(pages).await?.into_iter().flat_map(|page| page.items).collect())
     }
 

@@ -51,7 +51,7 @@ use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::name::check_queue_name;
 use crate::record::{JobRecord, LogLine, Progress, shortened};
-use crate::state::State;
+use crate::state::JobState;
 use crate::timestamp::Timestamp;
 pub use in_place::OpenFile;
 use open::Opened;
@@ -222,7 +222,13 @@ impl Broker for SqliteBroker {
         read::job(&self.readers, queue, id).await
     }
 
-    async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError> {
+    async fn list(
+        &self,
+        queue: &str,
+        state: JobState,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, BrokerError> {
         read::list(&self.readers, queue, state, cursor, limit).await
     }
 

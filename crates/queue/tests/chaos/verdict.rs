@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use tidegate_queue::{Broker, Cursor, QueueCounts, State};
+use tidegate_queue::{Broker, Cursor, JobState, QueueCounts};
 use tidegate_testkit::poll_until;
 
 use crate::child::{ACKNOWLEDGED, QUEUE, RUNS};
@@ -99,7 +99,7 @@ pub async fn leases_beyond_the_first(broker: &dyn Broker) -> u64 {
     let (mut beyond, mut cursor): (u64, Option<Cursor>) = (0, None);
     loop {
         // A busy machine may answer late.
-        let page = async || broker.list(QUEUE, State::Done, cursor, 1_000).await.ok();
+        let page = async || broker.list(QUEUE, JobState::Done, cursor, 1_000).await.ok();
         let page = poll_until(LONG, page).await.unwrap();
         beyond += page.items.iter().map(|record| u64::from(record.deliveries) - 1).sum::<u64>();
         if page.next.is_none() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate_queue::{BrokerError, Change, EnqueueOptions, JobId, Priority, Settled, State, Stored, Wake};
+use tidegate_queue::{BrokerError, Change, EnqueueOptions, JobId, JobState, Priority, Settled, Stored, Wake};
 
 use crate::support::{Bench, LEASE, QUEUE, ack, ids, job, jobs, new_jobs};
 
@@ -14,7 +14,7 @@ pub async fn an_unknown_queue_is_empty(bench: Bench) {
     assert_eq!(broker.counts(QUEUE).await.unwrap(), Default::default());
     assert!(broker.job(QUEUE, &id).await.unwrap().is_none());
     assert_eq!(broker.cancel(QUEUE, &id).await.unwrap(), Change::NotFound);
-    assert!(broker.list(QUEUE, State::Ready, None, 10).await.unwrap().items.is_empty());
+    assert!(broker.list(QUEUE, JobState::Ready, None, 10).await.unwrap().items.is_empty());
     assert_eq!(broker.promote(QUEUE, 10).await.unwrap().moved, 0);
     assert_eq!(bench.reclaim().await, Default::default());
     assert!(broker.queues().await.unwrap().is_empty());
@@ -31,7 +31,7 @@ pub async fn a_job_is_done_once(bench: Bench) {
     assert_eq!(bench.ack(&leased.token).await, Settled::Now);
     assert_eq!(bench.ack(&leased.token).await, Settled::Before);
     let record = bench.record(&id).await;
-    assert_eq!(record.state, State::Done);
+    assert_eq!(record.state, JobState::Done);
     assert_eq!(record.result, Some(json!({ "ok": true })));
     assert_eq!(record.attempts.len(), 1);
     assert_eq!(record.attempts[0].error, None);

@@ -40,7 +40,7 @@ pub async fn no_more_run_than_allowed(bench: Bench) {
     assert_eq!(next.len(), 1);
     for action in [retry(LEASE.as_secs()), NackAction::Release, NackAction::Dead { error: "x".to_owned() }] {
         assert_eq!(wait(&bench).await, Wake::Timeout);
-        let leased = bench.broker.list(QUEUE, tidegate_queue::State::Leased, None, 9).await.unwrap();
+        let leased = bench.broker.list(QUEUE, tidegate_queue::JobState::Leased, None, 9).await.unwrap();
         assert_eq!(leased.items.len(), 3);
         let token = if matches!(action, NackAction::Release) { &next[0].token } else { &running[1].token };
         let token = if matches!(action, NackAction::Dead { .. }) { &third[0].token } else { token };

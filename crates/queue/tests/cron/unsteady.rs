@@ -10,8 +10,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tidegate_queue::{
     Ack, Broker, BrokerError, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
-    GroupCounts, GroupId, Heartbeat, JobId, JobRecord, LeaseToken, LeasedJob, LogLine, Nack, NewJob, Page, Progress,
-    Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Settled, State, Stored, Timestamp, Wake,
+    GroupCounts, GroupId, Heartbeat, JobId, JobRecord, JobState, LeaseToken, LeasedJob, LogLine, Nack, NewJob, Page,
+    Progress, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Settled, Stored, Timestamp, Wake,
     WorkerId, WorkerInfo,
 };
 

@@ -103,6 +103,6 @@ async fn undeclared_missing_data_delays_the_job() {
     let queue = served!(by_hand);
     let id = queue.enqueue(&Step(1)).await;
     queue.drain().await;
-    let record = queue.assert_state(&id, State::Delayed);
+    let record = queue.assert_state(&id, JobState::Delayed);
     assert_eq!((record.failures, record.note.as_deref()), (0, Some("the worker was given no data of type u64")));
 }

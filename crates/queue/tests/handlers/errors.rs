@@ -54,10 +54,10 @@ async fn errors_become_outcomes_by_their_class() {
     assert_eq!(again.run_at, start.after(Duration::from_secs(1)));
     assert_eq!(again.attempts[0].error.as_deref(), Some("try again: disk on fire"));
     assert_eq!(queue.assert_retried(&ids[1], 1).run_at, start.after(Duration::from_secs(60)));
-    let snoozed = queue.assert_state(&ids[2], State::Delayed);
+    let snoozed = queue.assert_state(&ids[2], JobState::Delayed);
     assert_eq!((snoozed.failures, snoozed.note.as_deref()), (0, Some("not now")));
     assert_eq!(snoozed.run_at, start.after(Duration::from_secs(30)));
-    assert_eq!(queue.assert_state(&ids[3], State::Cancelled).note.as_deref(), Some("no caller needs it"));
+    assert_eq!(queue.assert_state(&ids[3], JobState::Cancelled).note.as_deref(), Some("no caller needs it"));
     queue.assert_dead(&ids[4], "hopeless");
 
     // An error's own delay does not add attempts.

@@ -87,9 +87,9 @@ async fn handlers_behind_layers_upcast_old_payloads_and_release_newer_ones() {
         queue.drain().await;
         assert_eq!(queue.assert_done(&old).result, Some(json!(["ada"])));
         assert_eq!(queue.assert_done(&current).result, Some(json!(["ada"])));
-        let record = queue.assert_state(&newest, State::Delayed);
+        let record = queue.assert_state(&newest, JobState::Delayed);
         assert_eq!((record.failures, record.note.as_deref()), (0, Some("payload version 3 is newer than 2")));
-        let record = queue.assert_state(&unknown, State::Delayed);
+        let record = queue.assert_state(&unknown, JobState::Delayed);
         assert_eq!((record.failures, record.note.as_deref()), (0, Some("no handler for kind other")));
     }
 }

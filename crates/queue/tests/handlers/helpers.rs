@@ -28,7 +28,7 @@ async fn drains_run_enqueued_jobs_and_leave_delayed_ones() {
     assert_eq!(ran.iter().map(|ran| (ran.kind.as_str(), ran.ending)).collect::<Vec<_>>(), [("step", Ending::Done); 3]);
     queue.assert_enqueued_count::<Step>(0);
     queue.assert_enqueued_count::<Other>(3);
-    assert_eq!(queue.assert_enqueued::<Other>(|_| true).state, State::Delayed);
+    assert_eq!(queue.assert_enqueued::<Other>(|_| true).state, JobState::Delayed);
     let before = tidegate_queue::Timestamp::now(queue.clock());
     let ran = queue.drain_through(Duration::from_secs(61)).await;
     assert_eq!(ran.len(), 3);
@@ -94,7 +94,7 @@ async fn drains_end_at_a_pause() {
     let id = queue.enqueue_with(&Step(1), EnqueueOptions::new().delay(Duration::from_secs(5))).await;
     queue.broker().pause(QUEUE).await.unwrap();
     assert_eq!(queue.drain_to_the_end().await, []);
-    queue.assert_state(&id, State::Ready);
+    queue.assert_state(&id, JobState::Ready);
     queue.broker().resume(QUEUE).await.unwrap();
     assert_eq!(queue.drain().await.len(), 1);
 }

@@ -9,8 +9,8 @@ use crate::support::{LEASE, QUEUE, ack, job, jobs, new_jobs, reclaim, retry};
 use crate::{SOON, fetch, fresh};
 use serde_json::json;
 use tidegate_queue::{
-    Broker, EnqueueOptions, Fetch, JobId, Nack, NackAction, NewJob, Producer, Reclaim, RedisBroker, RedisOptions,
-    Retention, Settled, State, Stored, Wake, WorkerId,
+    Broker, EnqueueOptions, Fetch, JobId, JobState, Nack, NackAction, NewJob, Producer, Reclaim, RedisBroker,
+    RedisOptions, Retention, Settled, Stored, Wake, WorkerId,
 };
 use tidegate_redis::Client;
 use tidegate_testkit::redis::{Cluster, RedisServer, Sentinels};
@@ -75,7 +75,8 @@ async fn partitions_are_one_queue_on(broker: &RedisBroker) {
     assert_eq!((counts.ready, counts.delayed, counts.leased), (0, 10, 21));
     assert_eq!((counts.done, counts.dead, counts.retried_total), (20, 10, 10));
 
-    for (state, count) in [(State::Delayed, 10), (State::Leased, 21), (State::Done, 20), (State::Dead, 10)] {
+    for (state, count) in [(JobState::Delayed, 10), (JobState::Leased, 21), (JobState::Done, 20), (JobState::Dead, 10)]
+    {
         let (mut seen, mut cursor) = (Vec::new(), None);
         loop {
             let page = broker.list(QUEUE, state, cursor, 3).await.unwrap();

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_queue::{
-    Ack, Broker, EnqueueOptions, Fetch, JobId, JobRecord, LeaseToken, LeasedJob, ManualClock, MemoryBroker, Nack,
-    NackAction, NewJob, Reclaim, Reclaimed, Settled, State, Stored, Timestamp, WorkerId,
+    Ack, Broker, EnqueueOptions, Fetch, JobId, JobRecord, JobState, LeaseToken, LeasedJob, ManualClock, MemoryBroker,
+    Nack, NackAction, NewJob, Reclaim, Reclaimed, Settled, Stored, Timestamp, WorkerId,
 };
 
 pub const QUEUE: &str = "work";
@@ -103,7 +103,7 @@ impl Bench {
         self.broker.job(QUEUE, id).await.unwrap().expect("a record")
     }
 
-    pub async fn state(&self, id: &JobId) -> State {
+    pub async fn state(&self, id: &JobId) -> JobState {
         self.record(id).await.state
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tidegate_queue::{
     Ack, Broker, BrokerError, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
-    GroupCounts, GroupId, Heartbeat, JobId, JobRecord, LeaseToken, LeasedJob, LogLine, ManualClock, Nack, NewJob, Page,
-    Progress, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, RedisBroker, RedisOptions,
-    Retention, Settled, State, Stored, Timestamp, Wake, WorkerId, WorkerInfo,
+    GroupCounts, GroupId, Heartbeat, JobId, JobRecord, JobState, LeaseToken, LeasedJob, LogLine, ManualClock, Nack,
+    NewJob, Page, Progress, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, RedisBroker,
+    RedisOptions, Retention, Settled, Stored, Timestamp, Wake, WorkerId, WorkerInfo,
 };
 use tidegate_redis::{BlockingPool, Client, ClockPrelude, Command, Config, Keyspace, Role};
 
@@ -184,7 +184,13 @@ impl Broker for Clocked {
         self.set().await.job(queue, id).await
     }
 
-    async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError> {
+    async fn list(
+        &self,
+        queue: &str,
+        state: JobState,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, BrokerError> {
         self.set().await.list(queue, state, cursor, limit).await
     }
 

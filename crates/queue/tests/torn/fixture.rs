@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tidegate_queue::{
-    Change, EnqueueOptions, GroupId, JobId, LeaseToken, NackAction, Priority, Progress, QueueSettings, State, Unique,
+    Change, EnqueueOptions, GroupId, JobId, JobState, LeaseToken, NackAction, Priority, Progress, QueueSettings, Unique,
 };
 use tidegate_testkit::redis::{Effect, RedisServer};
 
@@ -178,7 +178,10 @@ impl Fixture {
             let id = self.id(name);
             match self.bench.broker.job(QUEUE, &id).await.unwrap() {
                 Some(record) => {
-                    assert!(matches!(record.state, State::Done | State::Dead | State::Cancelled), "{case}: {record:?}");
+                    assert!(
+                        matches!(record.state, JobState::Done | JobState::Dead | JobState::Cancelled),
+                        "{case}: {record:?}"
+                    );
                 }
                 None => assert!(may_be_gone.contains(&name), "{case}: {id} is lost"),
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_queue::{CleanableState, EnqueueOptions, Priority, Retention, State, Stored};
+use tidegate_queue::{CleanableState, EnqueueOptions, JobState, Priority, Retention, Stored};
 use tidegate_testkit::redis::RedisServer;
 
 use crate::fixture::Fixture;
@@ -33,7 +33,7 @@ async fn a_job_that_has_the_id_of_one_whose_removal_was_torn_is_kept_and_runs() 
                 for (name, _) in &new {
                     let record = bench.broker.job(QUEUE, &fixture.id(name)).await.unwrap();
                     let state = record.map(|record| record.state);
-                    assert_eq!(state, Some(State::Ready), "{name} {when}: {case}");
+                    assert_eq!(state, Some(JobState::Ready), "{name} {when}: {case}");
                 }
             };
             all_ready("before the prune").await;
@@ -71,6 +71,6 @@ async fn acknowledgements_that_trim_keep_a_job_whose_predecessor_was_removed_in_
     bench.exchange(others.iter().map(|job| ack(&job.token)).collect(), 0).await;
     let done = bench.broker.counts(QUEUE).await.unwrap().done;
     assert!(done <= 1_000, "{done} are kept");
-    assert_eq!(bench.state(&id).await, State::Ready);
+    assert_eq!(bench.state(&id).await, JobState::Ready);
     assert_eq!(bench.fetch_one().await.token.id, id);
 }

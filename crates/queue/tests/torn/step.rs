@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidegate_queue::{
-    Change, CleanableState, EnqueueOptions, GroupId, NackAction, Priority, Progress, QueueSettings, Retention, Settled,
-    State, Unique,
+    Change, CleanableState, EnqueueOptions, GroupId, JobState, NackAction, Priority, Progress, QueueSettings,
+    Retention, Settled, Unique,
 };
 
 use crate::fixture::{Fixture, in_line};
@@ -209,7 +209,7 @@ impl Fixture {
                 let ids = ["done", "dead", "gone", "new-1"].map(|name| self.id(name));
                 let removed = broker.remove(QUEUE, &ids).await.unwrap();
                 assert_eq!(removed[..3], [Change::Applied; 3]);
-                assert_eq!(removed[3], Change::Refused(State::Ready));
+                assert_eq!(removed[3], Change::Refused(JobState::Ready));
             }
             // The audit starts with it.
             Step::Recover | Step::Orphans => {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tidegate_queue::State;
+use tidegate_queue::JobState;
 #[cfg(feature = "sqlite")]
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,7 @@ fn handlers_that_compute_keep_their_leases() {
         });
         for id in &ids {
             let record = harness.finished(id).await;
-            assert_eq!((record.state, record.deliveries), (State::Done, 1));
+            assert_eq!((record.state, record.deliveries), (JobState::Done, 1));
         }
         harness.shutdown.cancel();
         rival_stop.cancel();
@@ -77,7 +77,7 @@ fn handlers_that_compute_keep_their_leases_on_redis() {
     drop(inside);
     for id in ids {
         let record = servers.block_on(bystander.finished(&id));
-        assert_eq!((record.state, record.deliveries), (State::Done, 1), "{record:?}");
+        assert_eq!((record.state, record.deliveries), (JobState::Done, 1), "{record:?}");
     }
     harness.shutdown.cancel();
     assert_eq!(runtime.block_on(worker).unwrap().abandoned, 0);

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::harness::{Harness, QUEUE, Task, options};
-use tidegate_queue::{Concurrency, ShutdownReport, State};
+use tidegate_queue::{Concurrency, JobState, ShutdownReport};
 
 on_each_broker![
     a_live_worker_is_announced,
@@ -44,7 +44,7 @@ async fn concurrency_changes_while_jobs_run(harness: Harness) {
     concurrency.set(3);
     let mut running = Vec::new();
     for id in &ids {
-        if harness.broker.job(QUEUE, id).await.unwrap().expect("kept").state == State::Leased {
+        if harness.broker.job(QUEUE, id).await.unwrap().expect("kept").state == JobState::Leased {
             running.push(id);
         }
     }
@@ -75,7 +75,7 @@ async fn shutdown_waits_for_running_jobs(harness: Harness) {
     harness.begun(1).await;
     harness.shutdown.cancel();
     assert_eq!(worker.await.unwrap(), ShutdownReport { settled: 1, released: 0, abandoned: 0 });
-    assert_eq!(harness.finished(&id).await.state, State::Done);
+    assert_eq!(harness.finished(&id).await.state, JobState::Done);
     assert!(harness.broker.workers().await.unwrap().is_empty());
 }
 
@@ -90,7 +90,7 @@ async fn the_end_of_grace_releases_without_burning_an_attempt(harness: Harness) 
     assert_eq!((report.settled, report.released, report.abandoned), (0, 2, 0));
     for id in [&obeys, &hangs] {
         let record = harness.until(id, |_| true).await;
-        assert_eq!((record.state, record.failures), (State::Ready, 0));
+        assert_eq!((record.state, record.failures), (JobState::Ready, 0));
         assert!(record.attempts.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::harness::{Harness, Task};
-use tidegate_queue::{EnqueueOptions, Event, Observer, ShutdownReport, State, Timestamp};
+use tidegate_queue::{EnqueueOptions, Event, JobState, Observer, ShutdownReport, Timestamp};
 
 #[derive(Default)]
 struct Recorder(Mutex<Vec<String>>);
@@ -65,7 +65,7 @@ async fn a_producer_outlives_an_observer_that_panics() {
     let harness = Harness::memory();
     let producer = harness.producer.clone().with_observer(Arc::new(Brittle));
     let id = producer.enqueue(&Task::Finish).await.unwrap();
-    assert_eq!(harness.until(&id, |_| true).await.state, State::Ready);
+    assert_eq!(harness.until(&id, |_| true).await.state, JobState::Ready);
 }
 
 #[tokio::test]

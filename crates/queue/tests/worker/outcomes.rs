@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::harness::{Harness, QUEUE, Task};
 use serde_json::json;
-use tidegate_queue::{Change, EnqueueOptions, State};
+use tidegate_queue::{Change, EnqueueOptions, JobState};
 
 on_each_broker![
     outcomes_become_states,
@@ -33,18 +33,18 @@ async fn outcomes_become_states(harness: Harness) {
 
     assert_eq!(harness.finished(&done).await.result, Some(json!(1)));
     let record = harness.finished(&flaky).await;
-    assert_eq!((record.state, record.result, record.attempts.len()), (State::Done, Some(json!(3)), 3));
+    assert_eq!((record.state, record.result, record.attempts.len()), (JobState::Done, Some(json!(3)), 3));
     let record = harness.finished(&hopeless).await;
-    assert_eq!((record.state, record.attempts.len()), (State::Dead, 3));
+    assert_eq!((record.state, record.attempts.len()), (JobState::Dead, 3));
     let record = harness.finished(&panics).await;
     let last = record.attempts.last().unwrap().error.as_deref();
-    assert_eq!((record.state, last), (State::Dead, Some("panicked: boom 3")));
+    assert_eq!((record.state, last), (JobState::Dead, Some("panicked: boom 3")));
     let record = harness.finished(&bury).await;
-    assert_eq!((record.state, record.attempts.len()), (State::Dead, 1));
+    assert_eq!((record.state, record.attempts.len()), (JobState::Dead, 1));
     let record = harness.finished(&progress).await;
     assert_eq!(record.progress.map(|p| (p.percent, p.message)), Some((100, "all".to_owned())));
     assert_eq!(harness.finished(&patient).await.result, Some(json!(5)));
-    assert_eq!(harness.finished(&malformed).await.state, State::Dead);
+    assert_eq!(harness.finished(&malformed).await.state, JobState::Dead);
 
     harness.shutdown.cancel();
     let report = worker.await.unwrap();
@@ -74,7 +74,7 @@ async fn a_run_that_takes_too_long_fails(harness: Harness) {
     let id = harness.producer.enqueue_with(&Task::Hang, limit).await.unwrap();
     let worker = harness.start(harness.worker());
     let record = harness.finished(&id).await;
-    assert_eq!((record.state, record.attempts.len()), (State::Dead, 2));
+    assert_eq!((record.state, record.attempts.len()), (JobState::Dead, 2));
     assert_eq!(record.attempts[0].error.as_deref(), Some("timed out after 20ms"));
     harness.shutdown.cancel();
     worker.await.unwrap();
@@ -98,7 +98,7 @@ async fn a_running_job_can_be_cancelled(harness: Harness) {
     harness.begun(2).await;
     for id in [&obeys, &hangs] {
         assert_eq!(harness.broker.cancel(QUEUE, id).await.unwrap(), Change::Requested);
-        assert_eq!(harness.finished(id).await.state, State::Cancelled);
+        assert_eq!(harness.finished(id).await.state, JobState::Cancelled);
     }
     harness.shutdown.cancel();
     worker.await.unwrap();
@@ -109,7 +109,7 @@ async fn unknown_kinds_go_back_with_a_note(harness: Harness) {
     let id = harness.producer.enqueue_raw(QUEUE, "future", &raw, EnqueueOptions::new());
     let id = id.await.unwrap();
     let worker = harness.start(harness.worker());
-    let record = harness.until(&id, |record| record.state == State::Delayed).await;
+    let record = harness.until(&id, |record| record.state == JobState::Delayed).await;
     assert_eq!(record.note.as_deref(), Some("no handler for kind future"));
     assert_eq!(record.failures, 0);
     harness.shutdown.cancel();

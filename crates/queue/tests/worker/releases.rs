@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::harness::{Harness, QUEUE, options};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidegate_queue::{Classify, Data, Failure, Job, State, UpcastError, Worker};
+use tidegate_queue::{Classify, Data, Failure, Job, JobState, UpcastError, Worker};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 on_each_broker![releases_run_side_by_side,];
@@ -56,7 +56,7 @@ async fn releases_run_side_by_side(harness: Harness) {
     );
     let old_worker = harness.start(old_worker);
     harness.begun(1).await;
-    let record = harness.until(&new, |record| record.state == State::Delayed).await;
+    let record = harness.until(&new, |record| record.state == JobState::Delayed).await;
     assert_eq!(record.note.as_deref(), Some("payload version 2 is newer than 1"));
     let new_worker = worker().handler(async |mail: NewMail| Ok::<_, Failure>(format!("new {}", mail.to.join(","))));
     let new_worker = harness.start(new_worker);

@@ -15,7 +15,7 @@ use crate::broker::standing::Standing;
 use crate::broker::{GroupCounts, JobEventKind, NewJob, QueueSettings, Stored, Throttle};
 use crate::id::{GroupId, JobId};
 use crate::record::LogLine;
-use crate::state::State;
+use crate::state::JobState;
 use crate::timestamp::Timestamp;
 use crate::unique::OnDuplicate;
 use events::Events;
@@ -103,7 +103,7 @@ impl Queue {
     /// Cancels a job that has not started, for a new one with its key. Returns its old state.
     fn make_way(&mut self, holder: &JobId, for_job: &JobId, now: Timestamp) -> Option<Standing> {
         let standing = self.jobs.get(holder)?.standing.clone();
-        if !matches!(standing.state, State::Ready | State::Delayed | State::Waiting) {
+        if !matches!(standing.state, JobState::Ready | JobState::Delayed | JobState::Waiting) {
             return None;
         }
         self.give_up(holder, format!("replaced by {for_job}"), now);
@@ -138,7 +138,7 @@ impl Queue {
     }
 
     /// Releases the keys that the ended job held, and updates its group.
-    fn has_ended(&mut self, id: &JobId, state: State, now: Timestamp) {
+    fn has_ended(&mut self, id: &JobId, state: JobState, now: Timestamp) {
         let Some(Entry { envelope, seq, .. }) = self.jobs.get(id) else { return };
         if let Some(counts) = envelope.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
             *ended_mut(counts, state) += 1;
@@ -153,7 +153,7 @@ impl Queue {
         }
     }
 
-    fn has_come_back(&mut self, id: &JobId, state: State, now: Timestamp) {
+    fn has_come_back(&mut self, id: &JobId, state: JobState, now: Timestamp) {
         let Some(Entry { envelope, seq, created_at, .. }) = self.jobs.get(id) else { return };
         if let Some(counts) = envelope.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
             let ended = ended_mut(counts, state);
@@ -168,13 +168,13 @@ impl Queue {
     }
 
     /// The jobs of one state, in order.
-    fn range(&self, state: State) -> impl DoubleEndedIterator<Item = (&SortKey, &JobId)> {
+    fn range(&self, state: JobState) -> impl DoubleEndedIterator<Item = (&SortKey, &JobId)> {
         let slot = slot(state);
         self.index.range((slot, i64::MIN, i64::MIN, i64::MIN)..=(slot, i64::MAX, i64::MAX, i64::MAX))
     }
 
     /// The first ids of one state whose `at` is not after `until`.
-    fn first(&self, state: State, until: Timestamp, limit: usize) -> Vec<JobId> {
+    fn first(&self, state: JobState, until: Timestamp, limit: usize) -> Vec<JobId> {
         let slot = slot(state);
         let range = (slot, i64::MIN, i64::MIN, i64::MIN)..=(slot, 0, until.unix_ms(), i64::MAX);
         self.index.range(range).take(limit).map(|(_, id)| id.clone()).collect()
@@ -194,20 +194,20 @@ impl Queue {
 
     /// Jobs that may start now under the settings.
     fn admitted(&self, now: Timestamp) -> usize {
-        let running = usize::try_from(self.totals.change(State::Leased)).unwrap_or(0);
+        let running = usize::try_from(self.totals.change(JobState::Leased)).unwrap_or(0);
         if self.paused { 0 } else { self.settings.admitted(running, self.throttle, now) }
     }
 
-    fn oldest(&self, state: State, rank: i64) -> Option<Timestamp> {
+    fn oldest(&self, state: JobState, rank: i64) -> Option<Timestamp> {
         let range = (slot(state), rank, i64::MIN, i64::MIN)..=(slot(state), rank, i64::MAX, i64::MAX);
         self.index.range(range).next().map(|(place, _)| Timestamp::from_unix_ms(place.2))
     }
 }
 
-fn ended_mut(counts: &mut GroupCounts, state: State) -> &mut u64 {
+fn ended_mut(counts: &mut GroupCounts, state: JobState) -> &mut u64 {
     match state {
-        State::Dead => &mut counts.dead,
-        State::Cancelled => &mut counts.cancelled,
+        JobState::Dead => &mut counts.dead,
+        JobState::Cancelled => &mut counts.cancelled,
         _ => &mut counts.done,
     }
 }

@@ -10,7 +10,7 @@ use crate::error::BrokerError;
 use crate::id::{JobId, WorkerId};
 use crate::lease::{LeaseToken, LeasedJob, Settled};
 use crate::record::{Attempt, JobRecord, Progress};
-use crate::state::State;
+use crate::state::JobState;
 use crate::timestamp::Timestamp;
 
 /// Why a reply can't be read.
@@ -179,7 +179,7 @@ pub(super) struct ListedJob {
 pub(super) fn shown(value: Value, queue: &str) -> Result<ListedJob, Unreadable> {
     let mut fields = Fields::of(value)?;
     let id = JobId::new(fields.text()?)?;
-    let state: State = fields.text()?.parse()?;
+    let state: JobState = fields.text()?.parse()?;
     let at = fields.int()?;
     let envelope = fields.text()?;
     let envelope = Envelope::parse(&envelope)?;
@@ -199,7 +199,7 @@ pub(super) fn shown(value: Value, queue: &str) -> Result<ListedJob, Unreadable> 
         attempts.push(Attempt { started_at, ended_at, error: attempt.text_if_any()? });
     }
     let finished_at = state.is_finished().then(|| Timestamp::from_unix_ms(at));
-    if let (State::Leased | State::Done, Some(started_at)) = (state, started_at) {
+    if let (JobState::Leased | JobState::Done, Some(started_at)) = (state, started_at) {
         attempts.push(Attempt { started_at, ended_at: finished_at, error: None });
     }
     let record = JobRecord {

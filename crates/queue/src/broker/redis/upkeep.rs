@@ -11,7 +11,7 @@ use super::reply::{Fields, Unreadable, failed, unreadable};
 use crate::broker::{Change, CleanableState, Promoted, Reclaim, Reclaimed, Retention};
 use crate::error::BrokerError;
 use crate::id::JobId;
-use crate::state::State;
+use crate::state::JobState;
 use crate::timestamp::Timestamp;
 
 /// Most jobs moved or removed by one script, whatever the caller's limit. Other clients wait while
@@ -145,7 +145,7 @@ impl RedisBroker {
         limit: usize,
     ) -> Result<usize, BrokerError> {
         let queue = self.queue(name).await?;
-        let state = State::from(state).as_str();
+        let state = JobState::from(state).as_str();
         let (mut removed, mut failure) = (0, None);
         for partition in &queue.partitions {
             let most = limit.saturating_sub(removed).min(MOST);

@@ -8,7 +8,7 @@ use super::{events, sql};
 use crate::broker::standing::Standing;
 use crate::broker::{JobEventKind, NewJob, Stored};
 use crate::id::JobId;
-use crate::state::State;
+use crate::state::JobState;
 use crate::unique::{OnDuplicate, Unique};
 
 /// Stores a job with a key.
@@ -62,7 +62,7 @@ async fn make_way(
     for_job: &JobId,
 ) -> Result<Option<Standing>, sqlx::Error> {
     let Some(job) = load(step, queue.id, holder).await? else { return Ok(None) };
-    if !matches!(job.standing.state, State::Ready | State::Delayed | State::Waiting) {
+    if !matches!(job.standing.state, JobState::Ready | JobState::Delayed | JobState::Waiting) {
         return Ok(None);
     }
     let standing = job.standing.clone();

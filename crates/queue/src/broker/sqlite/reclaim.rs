@@ -7,7 +7,7 @@ use super::transition::transition;
 use super::writer::{Operation, QueueRow, Step};
 use super::{events, sql};
 use crate::broker::{JobEventKind, Promoted, Reclaim, Reclaimed};
-use crate::state::State;
+use crate::state::JobState;
 use crate::timestamp::Timestamp;
 
 pub(super) struct Promote {
@@ -32,7 +32,7 @@ impl Operation for Promote {
             .await?
             .rows_affected();
         let moved = usize::try_from(moved).unwrap_or(usize::MAX);
-        step.tally(queue.id).shift(State::Delayed, State::Ready, moved);
+        step.tally(queue.id).shift(JobState::Delayed, JobState::Ready, moved);
         let next: Option<i64> =
             sqlx::query_scalar(sql::NEXT_DUE).bind(queue.id).fetch_optional(&mut *step.conn).await?;
         Ok(Promoted { moved, next_due: next.map(Timestamp::from_unix_ms) })
@@ -92,8 +92,8 @@ impl ReclaimExpired {
             let state = state.await?;
             events_to_add.push((id.clone(), JobEventKind::or_ended(state, JobEventKind::Reclaimed)));
             match state {
-                State::Dead => answer.dead.push(id),
-                State::Cancelled => answer.cancelled.push(id),
+                JobState::Dead => answer.dead.push(id),
+                JobState::Cancelled => answer.cancelled.push(id),
                 _ => answer.ready.push(id),
             }
         }

@@ -20,7 +20,7 @@ use super::sql;
 use crate::broker::counts::Tally;
 use crate::broker::{QueueSettings, Throttle};
 use crate::error::BrokerError;
-use crate::state::State;
+use crate::state::JobState;
 use crate::timestamp::Timestamp;
 
 /// Most steps committed together.
@@ -59,8 +59,8 @@ impl Step<'_> {
             Ok(QueueRow {
                 id,
                 paused: row.try_get(1)?,
-                has_ready: ready + pending(State::Ready) > 0,
-                leased: usize::try_from(leased + pending(State::Leased)).unwrap_or(0),
+                has_ready: ready + pending(JobState::Ready) > 0,
+                leased: usize::try_from(leased + pending(JobState::Leased)).unwrap_or(0),
                 settings,
                 throttle,
             })
@@ -274,7 +274,7 @@ impl Main {
         }
         let mut arrived = false;
         for (queue, tally) in tallies.into_iter().filter(|(_, tally)| *tally != Tally::default()) {
-            arrived |= tally.change(State::Ready) > 0 || tally.change(State::Delayed) > 0;
+            arrived |= tally.change(JobState::Ready) > 0 || tally.change(JobState::Delayed) > 0;
             let mut query = sqlx::query(sql::COUNT).bind(queue);
             let totals = [tally.completed, tally.failed, tally.retried, tally.reclaimed, tally.stale];
             for change in tally.states.into_iter().chain(totals) {
