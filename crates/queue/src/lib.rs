@@ -7,7 +7,8 @@
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
-//! use tidegate_queue::{Broker, Classify, Failure, Job, MemoryBroker, Producer, QueueOptions, Worker};
+//! use tidegate_queue::{Broker, Classify, Failure, Job, MemoryBroker};
+//! use tidegate_queue::{Producer, QueueOptions, Worker};
 //!
 //! #[derive(serde::Serialize, serde::Deserialize)]
 //! struct Greet { name: String }

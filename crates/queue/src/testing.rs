@@ -48,11 +48,17 @@ const LEASE: Duration = Duration::from_secs(3600);
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct SignUp { email: String }
-/// # impl Job for SignUp { const KIND: &'static str = "sign-up"; const QUEUE: &'static str = "users"; }
+/// # impl Job for SignUp {
+/// #     const KIND: &'static str = "sign-up";
+/// #     const QUEUE: &'static str = "users";
+/// # }
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Welcome { email: String }
-/// # impl Job for Welcome { const KIND: &'static str = "welcome"; const QUEUE: &'static str = "email"; }
+/// # impl Job for Welcome {
+/// #     const KIND: &'static str = "welcome";
+/// #     const QUEUE: &'static str = "email";
+/// # }
 ///
 /// async fn sign_up(job: SignUp, Data(producer): Data<Producer>) -> Result<(), Failure> {
 ///     job.email.find('@').ok_or("no address").or_bury()?;

@@ -225,7 +225,8 @@ impl ScheduleEntry {
 /// ```
 /// use tidegate_queue::{JobId, ScheduledRun};
 ///
-/// let run = ScheduledRun::of(&JobId::new("cron:nightly:5f0c7a31:1700000000000~0b7")?).expect("a schedule's job");
+/// let id = JobId::new("cron:nightly:5f0c7a31:1700000000000~0b7")?;
+/// let run = ScheduledRun::of(&id).expect("a schedule's job");
 /// assert_eq!(run.schedule, "nightly");
 /// assert_eq!(run.due.expect("not by hand").unix_ms(), 1_700_000_000_000);
 /// # Ok::<(), tidegate_queue::IdError>(())

@@ -33,7 +33,8 @@ const GRACE: Duration = Duration::from_secs(60);
 /// ```
 /// use tidegate_queue::{CatchUp, Recurrence, Schedule};
 ///
-/// let schedule = Schedule::new("nightly-report", Recurrence::cron("30 2 * * *", "Europe/Berlin"), "report", "report.nightly")
+/// let half_past_two = Recurrence::cron("30 2 * * *", "Europe/Berlin");
+/// let schedule = Schedule::new("nightly-report", half_past_two, "report", "report.nightly")
 ///     .payload(serde_json::json!({"format": "csv"}))
 ///     .catch_up(CatchUp::Once);
 /// schedule.check()?;

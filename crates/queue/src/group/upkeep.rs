@@ -1,5 +1,5 @@
-//! Completes groups and removes old ones. Every worker does this; `GroupEntry::complete` takes effect
-//! once.
+//! Completes groups and removes old ones. Every worker does this; `GroupEntry::complete` takes
+//! effect once.
 
 use std::time::Duration;
 

@@ -99,16 +99,21 @@ impl WorkerBuilder {
     ///
     /// ```
     /// # use std::{sync::Arc, time::Duration};
-    /// # use tidegate_queue::{Backoff, Broker, HandlerOptions, Job, MemoryBroker, QueueOptions, RetryPolicy, Worker};
+    /// # use tidegate_queue::{Backoff, Broker, HandlerOptions, Job, MemoryBroker};
+    /// # use tidegate_queue::{QueueOptions, RetryPolicy, Worker};
     /// # #[derive(serde::Serialize, serde::Deserialize)]
     /// # struct Charge { cents: u64 }
-    /// # impl Job for Charge { const KIND: &'static str = "charge"; const QUEUE: &'static str = "billing"; }
+    /// # impl Job for Charge {
+    /// #     const KIND: &'static str = "charge";
+    /// #     const QUEUE: &'static str = "billing";
+    /// # }
     /// # async fn charge(job: Charge) {}
     /// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     /// let hourly = RetryPolicy::new(24, Backoff::Fixed(Duration::from_secs(3600)))?;
+    /// let options = HandlerOptions::new().retry(hourly).timeout(Duration::from_secs(30));
     /// let worker = Worker::builder(broker)
     ///     .queue("billing", QueueOptions::new())
-    ///     .handler_with(charge, HandlerOptions::new().retry(hourly).timeout(Duration::from_secs(30)))
+    ///     .handler_with(charge, options)
     ///     .build()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -138,7 +143,10 @@ impl WorkerBuilder {
     /// # use tidegate_queue::{Broker, Job, MemoryBroker, QueueOptions, Worker};
     /// # #[derive(serde::Serialize, serde::Deserialize)]
     /// # struct Greet { name: String }
-    /// # impl Job for Greet { const KIND: &'static str = "greet"; const QUEUE: &'static str = "email"; }
+    /// # impl Job for Greet {
+    /// #     const KIND: &'static str = "greet";
+    /// #     const QUEUE: &'static str = "email";
+    /// # }
     /// # async fn greet(job: Greet) {}
     /// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     /// let worker = Worker::builder(broker)
