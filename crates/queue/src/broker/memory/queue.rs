@@ -25,7 +25,7 @@ use lines::Lines;
 /// State, rank, time, age: the order of every list.
 type SortKey = (usize, i64, i64, i64);
 
-struct Entry {
+struct JobEntry {
     envelope: NewJob,
     created_at: Timestamp,
     seq: i64,
@@ -33,7 +33,7 @@ struct Entry {
     log: VecDeque<LogLine>,
 }
 
-impl Entry {
+impl JobEntry {
     fn sort_key(&self) -> SortKey {
         let rank = self.standing.rank(self.envelope.priority);
         (slot(self.standing.state), rank, self.standing.at.unix_ms(), self.seq)
@@ -42,7 +42,7 @@ impl Entry {
 
 #[derive(Default)]
 pub(super) struct Queue {
-    jobs: HashMap<JobId, Entry>,
+    jobs: HashMap<JobId, JobEntry>,
     index: BTreeMap<SortKey, JobId>,
     next_seq: i64,
     totals: Tally,
@@ -93,7 +93,7 @@ impl Queue {
             self.groups.entry(group.clone()).or_default().total += 1;
         }
         self.totals.enter(standing.state, 1);
-        let entry = Entry { envelope, created_at: now, seq, standing, log: VecDeque::new() };
+        let entry = JobEntry { envelope, created_at: now, seq, standing, log: VecDeque::new() };
         self.index.insert(entry.sort_key(), id.clone());
         self.events.push(&id, JobEventKind::Enqueued, now);
         self.jobs.insert(id, entry);
@@ -139,7 +139,7 @@ impl Queue {
 
     /// Releases the keys that the ended job held, and updates its group.
     fn has_ended(&mut self, id: &JobId, state: JobState, now: Timestamp) {
-        let Some(Entry { envelope, seq, .. }) = self.jobs.get(id) else { return };
+        let Some(JobEntry { envelope, seq, .. }) = self.jobs.get(id) else { return };
         if let Some(counts) = envelope.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
             *ended_mut(counts, state) += 1;
         }
@@ -154,7 +154,7 @@ impl Queue {
     }
 
     fn has_come_back(&mut self, id: &JobId, state: JobState, now: Timestamp) {
-        let Some(Entry { envelope, seq, created_at, .. }) = self.jobs.get(id) else { return };
+        let Some(JobEntry { envelope, seq, created_at, .. }) = self.jobs.get(id) else { return };
         if let Some(counts) = envelope.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
             let ended = ended_mut(counts, state);
             *ended = ended.saturating_sub(1);

@@ -149,12 +149,12 @@ impl RedisBroker {
     }
 }
 
-type Entry = (String, JobEvent);
+type StreamEvent = (String, JobEvent);
 
 /// Merges the events of several partitions by time, with the number of the partition. The order
 /// within a partition is kept: after a clock was set back, an event must not move before those that
 /// the cursor has passed.
-fn merged(streams: Vec<Vec<Entry>>) -> impl Iterator<Item = (usize, Entry)> {
+fn merged(streams: Vec<Vec<StreamEvent>>) -> impl Iterator<Item = (usize, StreamEvent)> {
     let mut streams: Vec<_> = streams.into_iter().map(|entries| entries.into_iter().peekable()).collect();
     std::iter::from_fn(move || {
         let heads = streams.iter_mut().enumerate().filter_map(|(nth, entries)| Some((entries.peek()?.1.at, nth)));

@@ -57,7 +57,7 @@ impl Queue {
             Some(state) if !state.is_finished() => Change::Refused(state),
             Some(state) => {
                 if let Some(entry) = self.jobs.remove(id) {
-                    self.index.remove(&entry.place());
+                    self.index.remove(&entry.sort_key());
                     self.totals.leave(state, 1);
                 }
                 Change::Applied
@@ -74,7 +74,7 @@ impl Queue {
         let ids = self.first(state, until, limit);
         for id in &ids {
             if let Some(entry) = self.jobs.remove(id) {
-                self.index.remove(&entry.place());
+                self.index.remove(&entry.sort_key());
             }
         }
         self.totals.leave(state, ids.len());

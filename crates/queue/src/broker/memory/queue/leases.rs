@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Entry, Queue};
+use super::{JobEntry, Queue};
 use crate::broker::counts::Tally;
 use crate::broker::standing::Standing;
 use crate::broker::{Fetch, JobEventKind};
@@ -145,7 +145,7 @@ impl Queue {
     }
 
     /// Changes a job if the token is that of its current lease. Returns whether it is.
-    fn held(&mut self, token: &LeaseToken, change: impl FnOnce(&mut Entry)) -> bool {
+    fn held(&mut self, token: &LeaseToken, change: impl FnOnce(&mut JobEntry)) -> bool {
         let held = self.holder(token) == Some(JobState::Leased);
         if let (true, Some(entry)) = (held, self.jobs.get_mut(&token.id)) {
             change(entry);
