@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LogLine, Progress};
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 pub use counts::QueueCounts;
 pub use documents::{Document, Documents};
@@ -162,7 +162,13 @@ pub trait Broker: Documents + 'static {
     ///
     /// # Errors
     /// A store error.
-    async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError>;
+    async fn list(
+        &self,
+        queue: &str,
+        state: JobState,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, BrokerError>;
 
     /// Counts by state, and lifetime totals. The cost does not grow with the queue.
     ///
@@ -194,7 +200,7 @@ pub trait Broker: Documents + 'static {
     async fn running(&self, queues: &[&str], limit: usize) -> Result<Vec<JobRecord>, BrokerError> {
         let mut running = Vec::new();
         for queue in queues {
-            running.extend(self.list(queue, State::Leased, None, limit).await?.items);
+            running.extend(self.list(queue, JobState::Leased, None, limit).await?.items);
         }
         Ok(running)
     }

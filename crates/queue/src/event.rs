@@ -171,7 +171,7 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 /// Passes an event to an observer. Catches a panic, so that the caller continues.
-pub(crate) fn tell(observer: &dyn Observer, event: &Event<'_>) {
+pub(crate) fn notify(observer: &dyn Observer, event: &Event<'_>) {
     if catch_unwind(AssertUnwindSafe(|| observer.on(event))).is_err() {
         tracing::error!("the observer panicked");
     }

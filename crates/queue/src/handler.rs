@@ -74,7 +74,9 @@ pub(crate) use verdict::Verdict;
 ///         Outcome::done(format!("{} {}, attempt {}", self.greeting, job.name, context.attempt()))
 ///     }
 /// }
-/// # let broker: std::sync::Arc<dyn tidegate_queue::Broker> = std::sync::Arc::new(tidegate_queue::MemoryBroker::new());
+/// # use std::sync::Arc;
+/// # use tidegate_queue::{Broker, MemoryBroker};
+/// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
 /// # let worker = tidegate_queue::Worker::builder(broker);
 /// let worker = worker.handler(Greeter { greeting: "hello".into() });
 /// ```

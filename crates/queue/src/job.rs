@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_payload_says_is_not_in_its_error() {
+    fn an_error_does_not_contain_the_payload() {
         for payload in [r#"{"to":"secret"}"#, r#"{"to":[1,"secret, expected x"]}"#, r#"["secret"]"#] {
             let error = decode::<Mail>(2, payload).unwrap_err().to_string();
             assert!(error.contains("expected") && !error.contains("secret"), "{error}");

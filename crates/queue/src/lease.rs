@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::state::Priority;
+use crate::timestamp::Timestamp;
 
 /// Identifies one lease of one job: `id.delivery.nonce`.
 ///

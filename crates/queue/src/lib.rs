@@ -7,7 +7,8 @@
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
-//! use tidegate_queue::{Broker, Classify, Failure, Job, MemoryBroker, Producer, QueueOptions, Worker};
+//! use tidegate_queue::{Broker, Classify, Failure, Job, MemoryBroker};
+//! use tidegate_queue::{Producer, QueueOptions, Worker};
 //!
 //! #[derive(serde::Serialize, serde::Deserialize)]
 //! struct Greet { name: String }
@@ -60,7 +61,6 @@
 //! [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/queue.md
 
 mod broker;
-mod clock;
 mod cron;
 mod error;
 mod event;
@@ -78,6 +78,7 @@ mod retry;
 mod scan;
 mod state;
 pub mod testing;
+mod timestamp;
 mod unique;
 mod worker;
 
@@ -90,7 +91,6 @@ pub use broker::{
     GroupCounts, JobEvent, JobEventKind, MemoryBroker, NewJob, Page, Promoted, QueueCounts, QueueOverview,
     QueueSettings, Rate, RateError, Reclaim, Reclaimed, Retention, Stored, Wake, WorkerInfo,
 };
-pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use cron::{
     BrokenSchedule, CatchUp, CronField, ExpressionError, LastRun, Listing, Overlap, Recurrence, Schedule,
     ScheduleError, ScheduleState, ScheduledRun, Scheduler, Schedules, Ticked, Triggered,
@@ -116,6 +116,8 @@ pub use scan::{
     FanOut, FanOutReport, FanOutScan, InlineScan, PageContext, ProcessRows, RejectedRow, Scan, ScanOptions, ScanPage,
     ScanReport, ScanSettingsError, Scans,
 };
-pub use state::{Priority, PriorityError, State, StateError};
+pub use state::{JobState, JobStateError, Priority, PriorityError};
+pub use tidegate_clock::{Clock, ManualClock};
+pub use timestamp::Timestamp;
 pub use unique::Unique;
 pub use worker::{Concurrency, QueueOptions, ShutdownReport, Worker, WorkerBuilder};

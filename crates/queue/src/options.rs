@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
 use crate::state::Priority;
+use crate::timestamp::Timestamp;
 use crate::unique::Unique;
 
 /// A point in time that a producer sets. The broker's clock decides when it is reached.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::broker::{Broker, NewJob, Stored};
 use crate::error::{BrokerError, EnqueueError};
-use crate::event::{Event, IgnoreEvents, Observer, tell};
+use crate::event::{Event, IgnoreEvents, Observer, notify};
 use crate::id::JobId;
 use crate::job::Job;
 use crate::options::EnqueueOptions;
@@ -135,7 +135,7 @@ impl Producer {
             other => EnqueueError::Broker(other),
         })?;
         let count = stored.iter().filter(|stored| stored.is_new()).count();
-        tell(&*self.observer, &Event::Enqueued { queue, count });
+        notify(&*self.observer, &Event::Enqueued { queue, count });
         Ok(stored)
     }
 }

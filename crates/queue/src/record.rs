@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
-use crate::state::{Priority, State};
+use crate::state::{JobState, Priority};
+use crate::timestamp::Timestamp;
 
 /// Bytes kept of one error, note or message.
 pub(crate) const TEXT_LIMIT: usize = 4096;
@@ -68,7 +68,7 @@ pub struct JobRecord {
     /// Its kind.
     pub kind: String,
     /// Its state.
-    pub state: State,
+    pub state: JobState,
     /// Urgency.
     pub priority: Priority,
     /// Latest progress of the latest run.

@@ -11,7 +11,7 @@ use crate::error::BrokerError;
 use crate::id::JobId;
 use crate::producer::Producer;
 use crate::record::JobRecord;
-use crate::state::State;
+use crate::state::JobState;
 
 /// Time between the first two reads of the record.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
@@ -40,7 +40,7 @@ pub enum WaitError {
     #[error("the job has not ended in time: it is {state}")]
     TimedOut {
         /// Its state at the last read.
-        state: State,
+        state: JobState,
     },
     /// The queue has no such job: it was never enqueued, or its record has been removed.
     #[error("there is no such job, or its record has been removed")]
@@ -134,11 +134,11 @@ fn unanswered() -> BrokerError {
 fn finished<T: DeserializeOwned>(record: JobRecord) -> Result<T, WaitError> {
     let JobRecord { state, result, note, attempts, .. } = record;
     match state {
-        State::Dead => {
+        JobState::Dead => {
             let error = attempts.into_iter().rev().find_map(|attempt| attempt.error).or(note);
             Err(WaitError::Dead { error: error.unwrap_or_else(|| "nothing is known of why".to_owned()) })
         }
-        State::Cancelled => Err(WaitError::Cancelled { reason: note.unwrap_or_else(|| "on request".to_owned()) }),
+        JobState::Cancelled => Err(WaitError::Cancelled { reason: note.unwrap_or_else(|| "on request".to_owned()) }),
         _ => Ok(serde_json::from_value(result.unwrap_or(Value::Null))?),
     }
 }

@@ -257,13 +257,13 @@ mod tests {
         assert_eq!(policy.next(&FailedAttempt::new(1, "hopeless")), None);
         assert_eq!(policy.next(&FailedAttempt::new(1, "bug")), Some(BASE));
         assert_eq!(policy.next(&FailedAttempt::new(3, "refused")), None);
-        let patient = FailedAttempt { max_attempts: Some(4), ..FailedAttempt::new(3, "refused") };
-        assert_eq!(policy.next(&patient), Some(Duration::from_secs(1)));
+        let longer = FailedAttempt { max_attempts: Some(4), ..FailedAttempt::new(3, "refused") };
+        assert_eq!(policy.next(&longer), Some(Duration::from_secs(1)));
     }
 
     proptest! {
         #[test]
-        fn delay_lies_between_its_bounds(
+        fn delay_is_within_its_bounds(
             base in 0u64..1 << 40, extra in 0u64..1 << 50, jitter in 0.0f64..=1.0,
             attempt in 0u32..u32::MAX - 1, random in 0.0f64..=1.0,
         ) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum State {
+pub enum JobState {
     /// May start now.
     Ready,
     /// Will be ready at its due time: scheduled, retried or snoozed.
@@ -26,7 +26,7 @@ pub enum State {
     Cancelled,
 }
 
-impl State {
+impl JobState {
     /// Every state, in the order of a job's life.
     pub const ALL: [Self; 7] =
         [Self::Ready, Self::Delayed, Self::Waiting, Self::Leased, Self::Done, Self::Dead, Self::Cancelled];
@@ -50,7 +50,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for JobState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -59,13 +59,13 @@ impl fmt::Display for State {
 /// The text is not the name of a state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown state; one of ready, delayed, waiting, leased, done, dead, cancelled")]
-pub struct StateError;
+pub struct JobStateError;
 
-impl FromStr for State {
-    type Err = StateError;
+impl FromStr for JobState {
+    type Err = JobStateError;
 
-    fn from_str(text: &str) -> Result<Self, StateError> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(StateError)
+    fn from_str(text: &str) -> Result<Self, JobStateError> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(JobStateError)
     }
 }
 

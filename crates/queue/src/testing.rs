@@ -14,16 +14,17 @@ mod ran;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_clock::ManualClock;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, Fetch, MemoryBroker, NewJob};
-use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::handler::{Context, Outcome, Verdict};
 use crate::id::{JobId, WorkerId};
 use crate::job::Job;
 use crate::lease::{Ack, LeasedJob};
 use crate::options::EnqueueOptions;
 use crate::producer::{DEFAULT_PAYLOAD_LIMIT, Producer};
+use crate::timestamp::Timestamp;
 use crate::worker::{ManualWorker, WorkerBuilder};
 
 pub use ran::Ran;
@@ -32,6 +33,8 @@ pub use ran::Ran;
 const MOST_RUNS: usize = 10_000;
 /// Queue of the job of [`TestQueue::perform`], apart from those that are enqueued.
 const PERFORMED: &str = "performed";
+/// Time of the clock of a new [`TestQueue`].
+const START: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
 const LEASE: Duration = Duration::from_secs(3600);
 
 /// A queue in memory with its own clock, and a worker that runs jobs only in `drain`. See the
@@ -45,11 +48,17 @@ const LEASE: Duration = Duration::from_secs(3600);
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct SignUp { email: String }
-/// # impl Job for SignUp { const KIND: &'static str = "sign-up"; const QUEUE: &'static str = "users"; }
+/// # impl Job for SignUp {
+/// #     const KIND: &'static str = "sign-up";
+/// #     const QUEUE: &'static str = "users";
+/// # }
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Welcome { email: String }
-/// # impl Job for Welcome { const KIND: &'static str = "welcome"; const QUEUE: &'static str = "email"; }
+/// # impl Job for Welcome {
+/// #     const KIND: &'static str = "welcome";
+/// #     const QUEUE: &'static str = "email";
+/// # }
 ///
 /// async fn sign_up(job: SignUp, Data(producer): Data<Producer>) -> Result<(), Failure> {
 ///     job.email.find('@').ok_or("no address").or_bury()?;
@@ -75,7 +84,7 @@ const LEASE: Duration = Duration::from_secs(3600);
 /// ```
 pub struct TestQueue {
     broker: Arc<MemoryBroker>,
-    clock: Arc<ManualClock>,
+    clock: ManualClock,
     worker: ManualWorker,
     most_runs: usize,
 }
@@ -87,8 +96,8 @@ impl TestQueue {
     /// If the worker can't be built.
     #[track_caller]
     pub fn new(describe: impl FnOnce(Arc<dyn Broker>) -> WorkerBuilder) -> Self {
-        let clock = Arc::new(ManualClock::default());
-        let broker = Arc::new(MemoryBroker::with_clock(clock.clone()));
+        let clock = ManualClock::at(START);
+        let broker = Arc::new(MemoryBroker::with_clock(&clock));
         let worker = describe(broker.clone()).build();
         Self { broker, clock, worker: worker.expect("the worker is described well").by_hand(), most_runs: MOST_RUNS }
     }
@@ -183,7 +192,7 @@ impl TestQueue {
     /// # Panics
     /// Like `drain`.
     pub async fn drain_through(&self, time: Duration) -> Vec<Ran> {
-        self.drain_until(self.clock.now().after(time), true).await
+        self.drain_until(Timestamp::now(&self.clock).after(time), true).await
     }
 
     /// Like [`drain`](Self::drain), but also moves the clock through all delays, until no job is
@@ -201,7 +210,7 @@ impl TestQueue {
             self.run_due(&mut ran).await;
             // A job that is due and did not run waits for something other than time.
             let dues = self.worker.queues().filter_map(|queue| self.broker.next_due(queue));
-            let due = dues.filter(|due| *due > self.clock.now()).min();
+            let due = dues.filter(|due| *due > Timestamp::now(&self.clock)).min();
             match due.filter(|due| *due <= end) {
                 Some(due) => self.clock.set(due),
                 None => break,
@@ -217,12 +226,12 @@ impl TestQueue {
         while let Some((queue, step)) = self.worker.step().await.expect("the memory broker answers") {
             let most = self.most_runs;
             assert!(ran.len() < most, "more than {most} runs, the last of kind {}: endless?", step.job.kind);
-            ran.push(Ran::new(&queue, step, self.clock.now()));
+            ran.push(Ran::new(&queue, step, Timestamp::now(&self.clock)));
         }
     }
 }
 
-#[expect(clippy::panic, reason = "tells the reader of a test")]
+#[expect(clippy::panic, reason = "reports a failure to the reader of a test")]
 fn missing_handler(kind: &str) -> ! {
     panic!("the worker has no handler for kind {kind:?}")
 }

@@ -17,9 +17,11 @@ use std::time::Duration;
 /// // One reindexing at a time.
 /// let once = EnqueueOptions::new().unique(Unique::new("reindex"));
 /// // One mail an hour to each address, whatever becomes of it.
-/// let hourly = EnqueueOptions::new().unique(Unique::new("digest:a@example.com").hold_for(Duration::from_secs(3600)));
+/// let digest = Unique::new("digest:a@example.com").hold_for(Duration::from_secs(3600));
+/// let hourly = EnqueueOptions::new().unique(digest);
 /// // Runs when nothing was enqueued for 5 s, with what was enqueued last.
-/// let settled = EnqueueOptions::new().delay(Duration::from_secs(5)).unique(Unique::new("search:42").debounce());
+/// let search = Unique::new("search:42").debounce();
+/// let settled = EnqueueOptions::new().delay(Duration::from_secs(5)).unique(search);
 /// # drop((once, hourly, settled));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

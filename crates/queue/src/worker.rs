@@ -4,11 +4,11 @@ mod builder;
 mod concurrency;
 mod exchange;
 mod lease_book;
-mod lending;
 mod maintenance;
 mod manual;
 mod options;
-mod outbox;
+mod pending;
+mod queue_loop;
 mod report;
 mod run;
 mod runs;
@@ -19,22 +19,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_clock::Clock;
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::broker::WorkerInfo;
-use crate::clock::{Clock, SystemClock};
 use crate::cron::Scheduler;
 use crate::error::WorkerError;
 use crate::id::WorkerId;
+use crate::timestamp::Timestamp;
 
 pub use builder::WorkerBuilder;
 pub use concurrency::Concurrency;
-use lending::Lending;
 use maintenance::Maintenance;
 pub(crate) use manual::{ManualWorker, Step};
 pub use options::QueueOptions;
+use queue_loop::QueueLoop;
 pub use report::ShutdownReport;
 use served::{LoopState, Served};
 use shared::Shared;
@@ -70,7 +71,7 @@ impl Worker {
         let info = WorkerInfo::of_this_process(
             self.shared.id.clone(),
             self.queues.iter().map(|(name, _)| name.clone()).collect(),
-            SystemClock.now(),
+            Timestamp::now(&Clock::system()),
         )
         .with_lease(self.shared.lease);
         let served = |(queue, options)| Served { queue, options, state: LoopState::default() };
@@ -131,8 +132,8 @@ struct Loops {
 impl Loops {
     fn spawn(&mut self, shared: Arc<Shared>, served: Served, stop: &CancellationToken, grace: Duration) {
         let queue = served.queue.clone();
-        let lending = Lending::new(shared, served);
-        let task = self.tasks.spawn(lending.run(stop.clone(), grace));
+        let queue_loop = QueueLoop::new(shared, served);
+        let task = self.tasks.spawn(queue_loop.run(stop.clone(), grace));
         self.queues.insert(task.id(), queue);
     }
 

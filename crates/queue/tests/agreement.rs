@@ -10,8 +10,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use support::{Bench, LEASE, QUEUE, ack, ids, reclaim, retry};
 use tidegate_queue::{
-    CleanableState, EnqueueOptions, EventCursor, GroupId, JobId, LeasedJob, Nack, NackAction, NewJob, Priority,
-    Progress, QueueSettings, Rate, Retention, State, Unique, Wake,
+    CleanableState, EnqueueOptions, EventCursor, GroupId, JobId, JobState, LeasedJob, Nack, NackAction, NewJob,
+    Priority, Progress, QueueSettings, Rate, Retention, Unique, Wake,
 };
 
 #[derive(Clone, Debug)]
@@ -242,9 +242,9 @@ impl Player {
     async fn state(&mut self) -> String {
         let broker = &self.bench.broker;
         let mut words = vec![format!("{:?}", broker.counts(QUEUE).await.unwrap())];
-        for state in State::ALL {
+        for state in JobState::ALL {
             let mut listed: Vec<_> = broker.list(QUEUE, state, None, 100).await.unwrap().items;
-            if state.is_finished() || state == State::Leased {
+            if state.is_finished() || state == JobState::Leased {
                 // Each broker chooses the order of jobs with the same time.
                 listed.sort_by(|a, b| a.id.cmp(&b.id));
             }

@@ -7,21 +7,21 @@
 
 #[path = "chaos/blocked.rs"]
 mod blocked;
-#[path = "chaos/book.rs"]
-mod book;
 #[path = "chaos/child.rs"]
 mod child;
-#[path = "chaos/crew.rs"]
-mod crew;
 #[cfg(feature = "redis")]
 #[path = "chaos/failover.rs"]
 mod failover;
+#[path = "chaos/fleet.rs"]
+mod fleet;
 #[path = "chaos/kills.rs"]
 mod kills;
 #[path = "chaos/leases.rs"]
 mod leases;
-#[path = "chaos/place.rs"]
-mod place;
+#[path = "chaos/location.rs"]
+mod location;
+#[path = "chaos/log_file.rs"]
+mod log_file;
 #[cfg(feature = "redis")]
 #[path = "chaos/restarts.rs"]
 mod restarts;

@@ -63,7 +63,7 @@ on_each_broker![
     outages: [
         missed_times_follow_the_policy,
         dying_between_the_two_steps_repeats_and_loses_nothing,
-        a_scheduler_that_stood_still_makes_no_second_job,
+        a_scheduler_that_was_suspended_makes_no_second_job,
         a_clock_set_back_a_little_repeats_nothing,
         a_clock_that_was_far_ahead_does_not_silence_a_schedule,
         a_pause_of_hours_after_reading_the_clock_is_no_set_back,
@@ -72,7 +72,7 @@ on_each_broker![
     ],
     changing: [
         a_change_of_the_payload_keeps_the_next_time,
-        what_was_due_before_a_change_runs_under_the_old_terms,
+        runs_due_before_a_change_use_the_old_schedule,
         a_pause_leaves_nothing_to_catch_up_with,
         removed_and_put_anew_amid_a_tick_it_is_another_schedule,
         runs_that_must_not_overlap_are_skipped_until_the_last_is_over,

@@ -12,7 +12,7 @@ use support::{Bench, QUEUE, ack, job};
 use tidegate_queue::testing::TestQueue;
 use tidegate_queue::{
     Broker, CleanableState, Completion, CompletionPolicy, EnqueueError, EnqueueOptions, Failure, GroupError, GroupId,
-    Groups, Job, JobId, MemoryBroker, NackAction, NewGroup, Producer, QueueOptions, State, WaitError, Worker,
+    Groups, Job, JobId, JobState, MemoryBroker, NackAction, NewGroup, Producer, QueueOptions, WaitError, Worker,
     WorkerBuilder,
 };
 use tokio_util::sync::CancellationToken;
@@ -93,13 +93,13 @@ async fn completes_when_the_last_member_has_ended() {
     assert!(progress.completed_at.is_some() && progress.percent() == 100);
     let last = progress.completion_job.unwrap();
     let record = queue.broker().job(&last.queue, &last.id).await.unwrap().unwrap();
-    assert_eq!((record.state, record.result), (State::Done, Some(json!("g"))), "of version 3, as its type has it");
+    assert_eq!((record.state, record.result), (JobState::Done, Some(json!("g"))), "of version 3, as its type has it");
     groups.seal(&id).await.unwrap();
     assert!(queue.drain().await.is_empty(), "completed once");
 }
 
 #[tokio::test]
-async fn success_may_be_asked_for() {
+async fn a_group_may_require_success() {
     let queue = TestQueue::new(described);
     let groups = Groups::new(queue.broker());
     for (id, ends, completes) in
@@ -128,7 +128,7 @@ async fn an_empty_group_completes_when_it_is_sealed() {
 }
 
 #[tokio::test]
-async fn many_who_see_the_end_at_once_enqueue_one_job() {
+async fn concurrent_completions_enqueue_one_job() {
     let bench = Bench::memory();
     let groups = Groups::new(bench.broker.clone());
     let completion = Completion::raw("after", "after", json!(1));
@@ -183,7 +183,7 @@ async fn a_forgotten_group_makes_room_for_another() {
 /// No worker settles the last member: an operator cancels it. Then a worker that starts finds the
 /// group.
 #[tokio::test(start_paused = true)]
-async fn the_sweep_completes_what_nobody_saw_end() {
+async fn the_sweep_completes_groups_whose_end_was_missed() {
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     let groups = Groups::new(broker.clone());
     let id = groups.create(group("g", CompletionPolicy::Finished)).await.unwrap();
@@ -226,7 +226,7 @@ async fn run_until_whole(broker: &Arc<dyn Broker>, groups: &Groups, id: &GroupId
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_tells_how_a_job_ended() {
+async fn waiting_returns_how_a_job_ended() {
     let bench = Bench::memory();
     let producer = Producer::new(bench.broker.clone());
     let soon = Duration::from_secs(5);
@@ -256,7 +256,7 @@ async fn waiting_tells_how_a_job_ended() {
 
     let later = bench.add("later", EnqueueOptions::new().delay(Duration::from_secs(60))).await;
     let before = tokio::time::Instant::now();
-    assert!(matches!(wait(later).await, Err(WaitError::TimedOut { state: State::Delayed })));
+    assert!(matches!(wait(later).await, Err(WaitError::TimedOut { state: JobState::Delayed })));
     assert_eq!(before.elapsed().as_secs(), 5);
 }
 
@@ -283,7 +283,7 @@ async fn a_job_whose_record_went_while_it_was_waited_for_has_ended() {
     // The first read finds it.
     assert!(futures_util::poll!(&mut waiting).is_pending());
     broker.cancel("parts", &id).await.unwrap();
-    let cancelled = CleanableState::try_from(State::Cancelled).unwrap();
+    let cancelled = CleanableState::try_from(JobState::Cancelled).unwrap();
     assert_eq!(broker.clean("parts", cancelled, Duration::ZERO, 9).await.unwrap(), 1);
     assert!(matches!(waiting.await, Err(WaitError::Removed)));
 }

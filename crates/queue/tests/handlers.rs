@@ -35,7 +35,7 @@ use tidegate_queue::testing::TestQueue;
 use tidegate_queue::{
     AttemptNumber, Backoff, BoxError, Broker, BuildError, Checkpoint, CheckpointError, Classify, Context, Data, Ending,
     EnqueueOptions, ErrorClass, Event, Failure, FailureCause, FromContext, Handler, HandlerOptions, Job, JobError,
-    JobId, MissingData, Observer, Outcome, ProgressReporter, Provided, QueueOptions, RetryPolicy, State, Worker,
+    JobId, JobState, MissingData, Observer, Outcome, ProgressReporter, Provided, QueueOptions, RetryPolicy, Worker,
     WorkerBuilder,
 };
 use tokio_util::sync::CancellationToken;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use support::{Bench, LEASE, QUEUE, TICK, job, reclaim, retry};
 use tidegate_queue::{
-    Change, CleanableState, Clock, EnqueueOptions, JobId, LeaseToken, NackAction, Priority, Settled, State, Stored,
+    Change, CleanableState, EnqueueOptions, JobId, JobState, LeaseToken, NackAction, Priority, Settled, Stored,
 };
 
 const MAX_LOST: u32 = 2;
@@ -58,7 +58,7 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 struct Known {
-    state: State,
+    state: JobState,
     priority: u8,
     /// Time it became ready, due time or deadline, in seconds.
     at: u64,
@@ -87,36 +87,36 @@ struct Model {
 }
 
 impl Model {
-    fn settle(&mut self, token: &LeaseToken, state: State, due: u64) -> Settled {
+    fn settle(&mut self, token: &LeaseToken, state: JobState, due: u64) -> Settled {
         let now = self.now;
         let Some(job) = self.jobs.get_mut(token.id.as_str()).filter(|j| j.lease.as_ref() == Some(token)) else {
             self.stale += 1;
             return Settled::Superseded;
         };
-        if job.state != State::Leased {
+        if job.state != JobState::Leased {
             return Settled::Before;
         }
-        let back = matches!(state, State::Ready | State::Delayed);
+        let back = matches!(state, JobState::Ready | JobState::Delayed);
         // A job whose cancellation was requested is cancelled now, not when the retry would have
         // been due.
-        (job.state, job.at) = if back && job.cancel { (State::Cancelled, now) } else { (state, due) };
-        if job.state == State::Delayed {
+        (job.state, job.at) = if back && job.cancel { (JobState::Cancelled, now) } else { (state, due) };
+        if job.state == JobState::Delayed {
             job.ready_at = due;
             if due <= now {
-                job.state = State::Ready;
+                job.state = JobState::Ready;
             }
         }
         Settled::Now
     }
 
     fn put_off(&mut self, token: &LeaseToken, delay: u64) -> Settled {
-        self.settle(token, State::Delayed, self.now + delay)
+        self.settle(token, JobState::Delayed, self.now + delay)
     }
 
     fn expire(&mut self) -> usize {
         let now = self.now;
         let last = self.maintained.replace(now);
-        if self.count(State::Leased) == 0 {
+        if self.count(JobState::Leased) == 0 {
             self.reclaim_from = now;
             return 0;
         }
@@ -127,31 +127,31 @@ impl Model {
             return 0;
         }
         let mut taken = 0;
-        for job in self.jobs.values_mut().filter(|j| j.state == State::Leased && j.at <= now) {
+        for job in self.jobs.values_mut().filter(|j| j.state == JobState::Leased && j.at <= now) {
             taken += 1;
             self.reclaimed += 1;
             job.lost += 1;
             job.lease = None;
             (job.at, job.ready_at) = (now, if job.cancel { job.ready_at } else { now });
             job.state = if job.cancel {
-                State::Cancelled
+                JobState::Cancelled
             } else if job.lost >= MAX_LOST {
                 self.failed += 1;
-                State::Dead
+                JobState::Dead
             } else {
-                State::Ready
+                JobState::Ready
             };
         }
         taken
     }
 
     fn next_ready(&self, max: usize) -> Vec<String> {
-        let mut ready: Vec<_> = self.jobs.iter().filter(|(_, job)| job.state == State::Ready).collect();
+        let mut ready: Vec<_> = self.jobs.iter().filter(|(_, job)| job.state == JobState::Ready).collect();
         ready.sort_by_key(|(_, job)| (job.priority, job.at, job.born));
         ready.into_iter().take(max).map(|(id, _)| id.clone()).collect()
     }
 
-    fn count(&self, state: State) -> u64 {
+    fn count(&self, state: JobState) -> u64 {
         self.jobs.values().filter(|job| job.state == state).count() as u64
     }
 }
@@ -173,12 +173,12 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
                 .priority(Priority::try_new(*priority).unwrap());
             let id = format!("job{id}");
             let stored = bench.broker.enqueue(QUEUE, vec![job(&id, options)]).await.unwrap();
-            assert_eq!(stored == [Stored::Known], model.jobs.contains_key(&id));
+            assert_eq!(stored == [Stored::Existing], model.jobs.contains_key(&id));
             model.born += 1;
             model.maintained.get_or_insert(model.now);
             let (at, born) = (model.now + delay, model.born);
             model.jobs.entry(id).or_insert(Known {
-                state: if *delay == 0 { State::Ready } else { State::Delayed },
+                state: if *delay == 0 { JobState::Ready } else { JobState::Delayed },
                 priority: *priority,
                 at,
                 ready_at: at,
@@ -194,7 +194,7 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
             assert_eq!(support::ids(&leased), model.next_ready(*max));
             for leased in leased {
                 let known = model.jobs.get_mut(leased.token.id.as_str()).unwrap();
-                known.state = State::Leased;
+                known.state = JobState::Leased;
                 known.at = model.now + LEASE.as_secs();
                 known.delivery += 1;
                 assert_eq!(leased.token.delivery, known.delivery);
@@ -204,14 +204,14 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
         }
         Action::Ack(n) => {
             let Some(token) = token(*n) else { return };
-            let expected = model.settle(&token, State::Done, model.now);
+            let expected = model.settle(&token, JobState::Done, model.now);
             model.completed += u64::from(expected == Settled::Now);
             assert_eq!(bench.ack(&token).await, expected);
         }
         Action::Retry(n, delay) => {
             let Some(token) = token(*n) else { return };
             let expected = model.put_off(&token, *delay);
-            let back = model.jobs.get(token.id.as_str()).is_some_and(|j| j.state != State::Cancelled);
+            let back = model.jobs.get(token.id.as_str()).is_some_and(|j| j.state != JobState::Cancelled);
             model.retried += u64::from(expected == Settled::Now && back);
             assert_eq!(bench.nack(&token, retry(*delay)).await, expected);
         }
@@ -224,14 +224,14 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
         }
         Action::Bury(n) => {
             let Some(token) = token(*n) else { return };
-            let expected = model.settle(&token, State::Dead, model.now);
+            let expected = model.settle(&token, JobState::Dead, model.now);
             model.failed += u64::from(expected == Settled::Now);
             let dead = NackAction::Dead { error: "x".to_owned() };
             assert_eq!(bench.nack(&token, dead).await, expected);
         }
         Action::Discard(n) => {
             let Some(token) = token(*n) else { return };
-            let expected = model.settle(&token, State::Cancelled, model.now);
+            let expected = model.settle(&token, JobState::Cancelled, model.now);
             let discard = NackAction::Discard { reason: "x".to_owned() };
             assert_eq!(bench.nack(&token, discard).await, expected);
         }
@@ -239,7 +239,7 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
             let Some(token) = token(*n) else { return };
             let place =
                 model.jobs.get(token.id.as_str()).map_or(0, |job| if job.cancel { model.now } else { job.ready_at });
-            let expected = model.settle(&token, State::Ready, place);
+            let expected = model.settle(&token, JobState::Ready, place);
             assert_eq!(bench.nack(&token, NackAction::Release).await, expected);
         }
         Action::Heartbeat(n) => {
@@ -248,7 +248,7 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
             let held = model
                 .jobs
                 .get_mut(token.id.as_str())
-                .filter(|job| job.state == State::Leased && job.lease.as_ref() == Some(&token));
+                .filter(|job| job.state == JobState::Leased && job.lease.as_ref() == Some(&token));
             assert_eq!(beat.lost.is_empty(), held.is_some());
             if let Some(job) = held {
                 job.at = model.now + LEASE.as_secs();
@@ -271,8 +271,8 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
             bench.broker.promote(QUEUE, 100).await.unwrap();
             let now = model.now;
             for job in model.jobs.values_mut() {
-                if job.state == State::Delayed && job.at <= now {
-                    job.state = State::Ready;
+                if job.state == JobState::Delayed && job.at <= now {
+                    job.state = JobState::Ready;
                     job.ready_at = job.at;
                 }
             }
@@ -284,11 +284,11 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
             let expected = match model.jobs.get_mut(&id) {
                 None => Change::NotFound,
                 Some(job) => match job.state {
-                    State::Ready | State::Delayed => {
-                        (job.state, job.at) = (State::Cancelled, now);
+                    JobState::Ready | JobState::Delayed => {
+                        (job.state, job.at) = (JobState::Cancelled, now);
                         Change::Applied
                     }
-                    State::Leased => {
+                    JobState::Leased => {
                         job.cancel = true;
                         Change::Requested
                     }
@@ -304,11 +304,11 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
             let expected = match model.jobs.get_mut(&id) {
                 None => Change::NotFound,
                 Some(job) => match job.state {
-                    State::Delayed | State::Dead | State::Cancelled => {
-                        if job.state != State::Delayed {
+                    JobState::Delayed | JobState::Dead | JobState::Cancelled => {
+                        if job.state != JobState::Delayed {
                             (job.lease, job.lost, job.cancel) = (None, 0, false);
                         }
-                        (job.state, job.at, job.ready_at) = (State::Ready, now, now);
+                        (job.state, job.at, job.ready_at) = (JobState::Ready, now, now);
                         Change::Applied
                     }
                     other => Change::Refused(other),
@@ -332,7 +332,7 @@ async fn compare(bench: &Bench, model: &Model, action: &Action) {
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     let states =
         [counts.ready, counts.delayed, counts.waiting, counts.leased, counts.done, counts.dead, counts.cancelled];
-    assert_eq!(states, State::ALL.map(|state| model.count(state)), "{action:?}");
+    assert_eq!(states, JobState::ALL.map(|state| model.count(state)), "{action:?}");
     let totals = [
         counts.completed_total,
         counts.failed_total,
@@ -347,9 +347,9 @@ async fn compare(bench: &Bench, model: &Model, action: &Action) {
         assert_eq!((record.state, record.deliveries), (known.state, known.delivery), "{id} {action:?}");
         assert_eq!(record.finished_at.is_some(), known.state.is_finished(), "{id} {action:?}");
     }
-    let oldest = model.jobs.values().filter(|j| j.state == State::Ready).map(|j| j.at).min();
+    let oldest = model.jobs.values().filter(|j| j.state == JobState::Ready).map(|j| j.at).min();
     let age = oldest.map(|at| Duration::from_secs(model.now - at));
-    assert_eq!(counts.oldest_ready_age, age, "{action:?} at {}", bench.clock.now());
+    assert_eq!(counts.oldest_ready_age, age, "{action:?} at {}", bench.now());
 }
 
 fn runtime() -> tokio::runtime::Runtime {

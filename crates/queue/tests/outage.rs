@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::ConnectOptions;
 use tidegate_queue::{
-    Broker, Context, EnqueueError, EnqueueOptions, Event, Handler, Job, MemoryBroker, Observer, Outcome, Producer,
-    QueueOptions, ShutdownReport, SqliteBroker, SqliteOptions, State, Worker,
+    Broker, Context, EnqueueError, EnqueueOptions, Event, Handler, Job, JobState, MemoryBroker, Observer, Outcome,
+    Producer, QueueOptions, ShutdownReport, SqliteBroker, SqliteOptions, Worker,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -77,7 +77,7 @@ async fn an_ack_that_failed_is_sent_again() {
     let report = worker.await.unwrap().unwrap();
     assert_eq!(report, ShutdownReport { settled: 1, released: 0, abandoned: 0 });
     let record = broker.job("work", &id).await.unwrap().unwrap();
-    assert_eq!((record.state, record.deliveries), (State::Done, 1));
+    assert_eq!((record.state, record.deliveries), (JobState::Done, 1));
 }
 
 #[tokio::test]

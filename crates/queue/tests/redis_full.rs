@@ -17,8 +17,9 @@ use support::redis::{broker, fresh_prefix};
 use support::{QUEUE, ack, job, jobs, retry};
 use tidegate_queue::{
     Ack, Backoff, Broker, Change, CleanableState, Context, EnqueueError, EnqueueOptions, Event, Fetch, Handler, Job,
-    JobId, LeasedJob, Nack, NackAction, NewJob, Observer, Outcome, Producer, Progress, QueueOptions, QueueSettings,
-    Reclaim, RedisBroker, RedisOptions, Retention, RetryPolicy, Settled, State, Unique, Worker, WorkerId, WorkerInfo,
+    JobId, JobState, LeasedJob, Nack, NackAction, NewJob, Observer, Outcome, Producer, Progress, QueueOptions,
+    QueueSettings, Reclaim, RedisBroker, RedisOptions, Retention, RetryPolicy, Settled, Unique, Worker, WorkerId,
+    WorkerInfo,
 };
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{poll_until, scale};
@@ -28,13 +29,13 @@ const LONG: Duration = Duration::from_secs(300);
 const LEASE: Duration = Duration::from_millis(300);
 
 /// A queue on its own server, which the test fills.
-struct House {
+struct Harness {
     server: RedisServer,
     broker: RedisBroker,
     worker: WorkerId,
 }
 
-impl House {
+impl Harness {
     async fn new() -> Self {
         let server = RedisServer::builder().set("maxmemory-policy", "noeviction").start().await;
         let broker = broker(&server.url(), &fresh_prefix(), RedisOptions::new()).await;
@@ -78,17 +79,17 @@ impl House {
 
 #[tokio::test]
 async fn every_way_to_enqueue_is_refused_as_full_and_changes_nothing() {
-    let house = House::new().await;
-    house.enqueue(&EnqueueOptions::new(), &["there"]).await;
-    house.fill().await;
-    let before = house.server.append_only_file().effects();
-    let producer = Producer::new(Arc::new(broker(&house.server.url(), "t-other", RedisOptions::new()).await));
+    let harness = Harness::new().await;
+    harness.enqueue(&EnqueueOptions::new(), &["there"]).await;
+    harness.fill().await;
+    let before = harness.server.append_only_file().effects();
+    let producer = Producer::new(Arc::new(broker(&harness.server.url(), "t-other", RedisOptions::new()).await));
     let later = EnqueueOptions::new().delay(Duration::from_secs(9));
     let unique = EnqueueOptions::new().unique(Unique::new("alone"));
     for refused in [
-        house.broker.enqueue(QUEUE, jobs(0..3)).await,
-        house.broker.enqueue(QUEUE, vec![job("later", later)]).await,
-        house.broker.enqueue(QUEUE, vec![job("alone", unique)]).await,
+        harness.broker.enqueue(QUEUE, jobs(0..3)).await,
+        harness.broker.enqueue(QUEUE, vec![job("later", later)]).await,
+        harness.broker.enqueue(QUEUE, vec![job("alone", unique)]).await,
     ] {
         let error = refused.unwrap_err();
         assert!(error.is_full() && error.is_transient() && !error.may_have_run(), "{error:?}");
@@ -96,56 +97,60 @@ async fn every_way_to_enqueue_is_refused_as_full_and_changes_nothing() {
     }
     let refused: EnqueueError = producer.enqueue(&Step { number: 1 }).await.unwrap_err();
     assert!(refused.is_full() && !refused.may_have_run(), "{refused}");
-    assert_eq!(house.server.append_only_file().effects(), before);
-    house.set_limit("0").await;
-    house.broker.enqueue(QUEUE, jobs(0..3)).await.unwrap();
+    assert_eq!(harness.server.append_only_file().effects(), before);
+    harness.set_limit("0").await;
+    harness.broker.enqueue(QUEUE, jobs(0..3)).await.unwrap();
 }
 
 #[tokio::test]
 async fn leases_are_given_renewed_and_settled_on_a_full_server() {
-    let house = House::new().await;
-    house.broker.enqueue(QUEUE, jobs(0..10)).await.unwrap();
+    let harness = Harness::new().await;
+    harness.broker.enqueue(QUEUE, jobs(0..10)).await.unwrap();
     let events = QueueSettings { events: true, ..QueueSettings::default() };
-    house.broker.configure(QUEUE, events).await.unwrap();
-    let first = house.fetch(1).await.remove(0);
-    assert!(house.broker.checkpoint(QUEUE, &first.token, "page 100".to_owned()).await.unwrap());
+    harness.broker.configure(QUEUE, events).await.unwrap();
+    let first = harness.fetch(1).await.remove(0);
+    assert!(harness.broker.checkpoint(QUEUE, &first.token, "page 100".to_owned()).await.unwrap());
     let message = |message: &str| Progress { percent: 5, message: message.to_owned() };
-    assert!(house.broker.progress(QUEUE, &first.token, message("half")).await.unwrap());
-    house.fill().await;
+    assert!(harness.broker.progress(QUEUE, &first.token, message("half")).await.unwrap());
+    harness.fill().await;
 
     for (checkpoint, progress, kept) in
         [("page 200", "done", ("page 200", "done")), ("page 1000", "all of it", ("page 200", "done"))]
     {
-        assert!(house.broker.checkpoint(QUEUE, &first.token, checkpoint.to_owned()).await.unwrap());
-        assert!(house.broker.progress(QUEUE, &first.token, message(progress)).await.unwrap());
-        let record = house.broker.job(QUEUE, &first.token.id).await.unwrap().unwrap();
+        assert!(harness.broker.checkpoint(QUEUE, &first.token, checkpoint.to_owned()).await.unwrap());
+        assert!(harness.broker.progress(QUEUE, &first.token, message(progress)).await.unwrap());
+        let record = harness.broker.job(QUEUE, &first.token.id).await.unwrap().unwrap();
         assert_eq!((record.checkpoint.unwrap().as_str(), record.progress.unwrap().message.as_str()), kept);
     }
     let mut held = vec![first];
-    held.extend(house.fetch(7).await);
+    held.extend(harness.fetch(7).await);
     assert_eq!(held.len(), 8);
     let tokens: Vec<_> = held.iter().map(|job| job.token.clone()).collect();
     let long = Duration::from_secs(60);
-    assert!(house.broker.heartbeat(QUEUE, tokens.clone(), long).await.unwrap().lost.is_empty());
-    assert!(house.broker.log(QUEUE, &tokens[0], vec!["a line".to_owned()]).await.unwrap());
+    assert!(harness.broker.heartbeat(QUEUE, tokens.clone(), long).await.unwrap().lost.is_empty());
+    assert!(harness.broker.log(QUEUE, &tokens[0], vec!["a line".to_owned()]).await.unwrap());
 
-    let (settled, more) = house.exchange(vec![ack(&tokens[0]), ack(&tokens[1])], 1).await;
+    let (settled, more) = harness.exchange(vec![ack(&tokens[0]), ack(&tokens[1])], 1).await;
     assert_eq!((settled, more.len()), (vec![Settled::Now; 2], 1));
-    assert_eq!(house.exchange(vec![ack(&tokens[0])], 0).await.0, [Settled::Before]);
+    assert_eq!(harness.exchange(vec![ack(&tokens[0])], 0).await.0, [Settled::Before]);
     let long_error = "no luck. ".repeat(400);
-    house.nack(&held[2], NackAction::Retry { delay: Duration::from_secs(60), error: long_error.clone() }).await;
-    house.nack(&held[3], NackAction::Dead { error: long_error.clone() }).await;
-    house.nack(&held[4], NackAction::Discard { reason: long_error }).await;
-    house.nack(&held[5], NackAction::Snooze { delay: Duration::from_secs(60), note: None }).await;
-    house.nack(&held[6], NackAction::Release).await;
-    assert_eq!(house.states().await, [2, 2, 0, 2, 2, 1, 1]);
+    harness.nack(&held[2], NackAction::Retry { delay: Duration::from_secs(60), error: long_error.clone() }).await;
+    harness.nack(&held[3], NackAction::Dead { error: long_error.clone() }).await;
+    harness.nack(&held[4], NackAction::Discard { reason: long_error }).await;
+    harness.nack(&held[5], NackAction::Snooze { delay: Duration::from_secs(60), note: None }).await;
+    harness.nack(&held[6], NackAction::Release).await;
+    assert_eq!(harness.states().await, [2, 2, 0, 2, 2, 1, 1]);
 
-    house.set_limit("0").await;
-    let record = house.broker.job(QUEUE, &tokens[0].id).await.unwrap().unwrap();
-    assert_eq!((record.state, record.result), (State::Done, Some(serde_json::Value::Null)), "its result was dropped");
-    let dead = house.broker.job(QUEUE, &tokens[3].id).await.unwrap().unwrap();
+    harness.set_limit("0").await;
+    let record = harness.broker.job(QUEUE, &tokens[0].id).await.unwrap().unwrap();
+    assert_eq!(
+        (record.state, record.result),
+        (JobState::Done, Some(serde_json::Value::Null)),
+        "its result was dropped"
+    );
+    let dead = harness.broker.job(QUEUE, &tokens[3].id).await.unwrap().unwrap();
     assert!(dead.attempts[0].error.as_ref().unwrap().len() < 300, "its error was shortened");
-    let counts = house.broker.counts(QUEUE).await.unwrap();
+    let counts = harness.broker.counts(QUEUE).await.unwrap();
     assert_eq!(
         (counts.completed_total, counts.dropped_total),
         (2, 5),
@@ -155,51 +160,51 @@ async fn leases_are_given_renewed_and_settled_on_a_full_server() {
 
 #[tokio::test]
 async fn maintenance_goes_on_on_a_full_server() {
-    let house = House::new().await;
-    house.enqueue(&EnqueueOptions::new(), &["done", "lost"]).await;
-    house.enqueue(&EnqueueOptions::new().delay(Duration::from_millis(1)), &["due"]).await;
-    let held = house.fetch(2).await;
-    house.exchange(vec![ack(&held[0].token)], 0).await;
-    house.fill().await;
+    let harness = Harness::new().await;
+    harness.enqueue(&EnqueueOptions::new(), &["done", "lost"]).await;
+    harness.enqueue(&EnqueueOptions::new().delay(Duration::from_millis(1)), &["due"]).await;
+    let held = harness.fetch(2).await;
+    harness.exchange(vec![ack(&held[0].token)], 0).await;
+    harness.fill().await;
 
-    let promoted = async || (house.broker.promote(QUEUE, 9).await.unwrap().moved == 1).then_some(());
+    let promoted = async || (harness.broker.promote(QUEUE, 9).await.unwrap().moved == 1).then_some(());
     poll_until(LONG, promoted).await.unwrap();
     let request = Reclaim { lease: LEASE, pause: Duration::from_secs(60), max_lost: 3, limit: 9 };
-    let reclaimed = async || (house.broker.reclaim(QUEUE, request).await.unwrap().ready.len() == 1).then_some(());
+    let reclaimed = async || (harness.broker.reclaim(QUEUE, request).await.unwrap().ready.len() == 1).then_some(());
     poll_until(LONG, reclaimed).await.unwrap();
     let retention = Retention { done_max: 0, ..Retention::default() };
-    assert_eq!(house.broker.prune(QUEUE, retention, 9).await.unwrap(), 1);
-    let now = house.broker.now().await.unwrap();
-    let info = WorkerInfo::of_this_process(house.worker.clone(), vec![QUEUE.to_owned()], now);
-    house.broker.announce(info).await.unwrap();
-    assert_eq!(house.broker.workers().await.unwrap().len(), 1);
-    house.broker.wait(&[QUEUE.to_owned()], Duration::ZERO).await.unwrap();
-    house.broker.withdraw(&house.worker).await.unwrap();
-    assert_eq!(house.states().await, [2, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(harness.broker.prune(QUEUE, retention, 9).await.unwrap(), 1);
+    let now = harness.broker.now().await.unwrap();
+    let info = WorkerInfo::of_this_process(harness.worker.clone(), vec![QUEUE.to_owned()], now);
+    harness.broker.announce(info).await.unwrap();
+    assert_eq!(harness.broker.workers().await.unwrap().len(), 1);
+    harness.broker.wait(&[QUEUE.to_owned()], Duration::ZERO).await.unwrap();
+    harness.broker.withdraw(&harness.worker).await.unwrap();
+    assert_eq!(harness.states().await, [2, 0, 0, 0, 0, 0, 0]);
 }
 
 #[tokio::test]
 async fn operators_can_do_all_that_frees_a_full_server() {
-    let house = House::new().await;
-    house.enqueue(&EnqueueOptions::new(), &["a", "b", "c", "d", "e", "f"]).await;
-    house.enqueue(&EnqueueOptions::new().ordering_key("line"), &["x", "y"]).await;
-    let held = house.fetch(2).await;
-    house.nack(&held[0], NackAction::Dead { error: "no".to_owned() }).await;
-    house.nack(&held[1], retry(60)).await;
-    house.fill().await;
+    let harness = Harness::new().await;
+    harness.enqueue(&EnqueueOptions::new(), &["a", "b", "c", "d", "e", "f"]).await;
+    harness.enqueue(&EnqueueOptions::new().ordering_key("line"), &["x", "y"]).await;
+    let held = harness.fetch(2).await;
+    harness.nack(&held[0], NackAction::Dead { error: "no".to_owned() }).await;
+    harness.nack(&held[1], retry(60)).await;
+    harness.fill().await;
 
-    house.broker.pause(QUEUE).await.unwrap();
-    assert!(house.fetch(1).await.is_empty());
-    house.broker.resume(QUEUE).await.unwrap();
-    house.broker.configure(QUEUE, QueueSettings { max_running: Some(9), ..QueueSettings::default() }).await.unwrap();
+    harness.broker.pause(QUEUE).await.unwrap();
+    assert!(harness.fetch(1).await.is_empty());
+    harness.broker.resume(QUEUE).await.unwrap();
+    harness.broker.configure(QUEUE, QueueSettings { max_running: Some(9), ..QueueSettings::default() }).await.unwrap();
     let id = |id: &str| JobId::new(id).unwrap();
-    assert_eq!(house.broker.cancel(QUEUE, &id("d")).await.unwrap(), Change::Applied);
-    assert_eq!(house.broker.retry(QUEUE, &held[1].token.id).await.unwrap(), Change::Applied);
-    assert_eq!(house.broker.retry_dead(QUEUE, 9).await.unwrap(), 1);
-    assert_eq!(house.states().await, [6, 0, 1, 0, 0, 0, 1]);
-    assert_eq!(house.broker.drain(QUEUE, 99).await.unwrap(), 7);
-    let cleaned = house.broker.clean(QUEUE, CleanableState::Cancelled, Duration::ZERO, 99).await.unwrap();
-    assert_eq!((cleaned, house.states().await), (8, [0; 7]));
+    assert_eq!(harness.broker.cancel(QUEUE, &id("d")).await.unwrap(), Change::Applied);
+    assert_eq!(harness.broker.retry(QUEUE, &held[1].token.id).await.unwrap(), Change::Applied);
+    assert_eq!(harness.broker.retry_dead(QUEUE, 9).await.unwrap(), 1);
+    assert_eq!(harness.states().await, [6, 0, 1, 0, 0, 0, 1]);
+    assert_eq!(harness.broker.drain(QUEUE, 99).await.unwrap(), 7);
+    let cleaned = harness.broker.clean(QUEUE, CleanableState::Cancelled, Duration::ZERO, 99).await.unwrap();
+    assert_eq!((cleaned, harness.states().await), (8, [0; 7]));
 }
 
 #[derive(Serialize, Deserialize)]

@@ -176,7 +176,7 @@ async fn a_pause_of_redis_longer_than_a_lease_reclaims_nothing_from_live_workers
 
 /// Connecting takes several round trips, longer than one heartbeat waits.
 #[tokio::test]
-async fn heartbeats_get_through_although_connecting_takes_longer_than_one_waits() {
+async fn heartbeats_succeed_if_connecting_takes_longer_than_their_timeout() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(&server).await;
     let broker = connect(&proxy.url()).await;
@@ -206,7 +206,7 @@ impl Handler<Note> for Hold {
         self.begun.fetch_add(1, Ordering::SeqCst);
         tokio::select! {
             () = self.go.cancelled() => Outcome::done(()),
-            () = context.cancelled().cancelled() => Outcome::retry("told to stop"),
+            () = context.cancelled().cancelled() => Outcome::retry("cancelled"),
         }
     }
 }

@@ -11,34 +11,34 @@
 mod audit;
 #[path = "torn/damage.rs"]
 mod damage;
+#[path = "torn/fixture.rs"]
+mod fixture;
 #[path = "torn/reuse.rs"]
 mod reuse;
 #[path = "torn/step.rs"]
 mod step;
 mod support;
-#[path = "torn/world.rs"]
-mod world;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use fixture::{Fixture, IDS};
 use step::{STEPS, Step};
 use support::{Bench, LEASE, QUEUE, ack, jobs};
 use tidegate_queue::{JobId, WorkerId};
 use tidegate_testkit::redis::RedisServer;
-use world::{IDS, World};
 
 /// Runs a step, and tears its effects at each position.
-async fn torn(world: &World, step: Step) -> u64 {
-    let mut prior = world.effects.clone();
-    world.restore(&[&prior]).await;
-    prior.extend(world.effects_of(world.prepare(step)).await);
-    let script = world.effects_of(world.step(step)).await;
+async fn torn(fixture: &Fixture, step: Step) -> u64 {
+    let mut prior = fixture.effects.clone();
+    fixture.restore(&[&prior]).await;
+    prior.extend(fixture.effects_of(fixture.prepare(step)).await);
+    let script = fixture.effects_of(fixture.step(step)).await;
 
-    let over: BTreeSet<String> = step.over().iter().map(|name| world.id(name).to_string()).collect();
+    let over: BTreeSet<String> = step.over().iter().map(|name| fixture.id(name).to_string()).collect();
     let mut finished_ids = over.clone();
-    world.restore(&[&prior]).await;
-    let finished = world.effects_of(async { finished_ids.extend(world.go_on_without(step).await) }).await;
+    fixture.restore(&[&prior]).await;
+    let finished = fixture.effects_of(async { finished_ids.extend(fixture.go_on_without(step).await) }).await;
     let others = ["dead", "gone"].map(str::to_owned);
     let ended = finished_ids.iter().chain(&others).collect::<BTreeSet<_>>().len();
     assert_eq!(ended, IDS.len() - 1, "all but the cancelled one: {finished_ids:?}");
@@ -47,22 +47,22 @@ async fn torn(world: &World, step: Step) -> u64 {
     for effects in 0..=script.len() {
         let part = &script[..effects];
         let case = |how: &str| format!("{step:?} torn after {effects} of {script:?}, {how}");
-        world.restore(&[&prior, part]).await;
-        recovered += world.check(step, &over, step.removed(), &case("alone")).await;
-        world.restore(&[&prior, part, &script]).await;
-        recovered += world.check(step, &over, step.removed(), &case("and repeated")).await;
-        world.restore(&[&prior, part, &finished]).await;
+        fixture.restore(&[&prior, part]).await;
+        recovered += fixture.check(step, &over, step.removed(), &case("alone")).await;
+        fixture.restore(&[&prior, part, &script]).await;
+        recovered += fixture.check(step, &over, step.removed(), &case("and repeated")).await;
+        fixture.restore(&[&prior, part, &finished]).await;
         let gone = step.removed_for_good();
-        recovered += world.check(step, &finished_ids, gone, &case("and all jobs done without it")).await;
+        recovered += fixture.check(step, &finished_ids, gone, &case("and all jobs done without it")).await;
     }
     recovered
 }
 
 async fn tear_all(steps: &[Step]) -> u64 {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let mut recovered = 0;
     for step in steps {
-        recovered += torn(&world, *step).await;
+        recovered += torn(&fixture, *step).await;
     }
     recovered
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tidegate_queue::testing::TestQueue;
 use tidegate_queue::{
     Broker, Completion, EnqueueError, Failure, FanOut, FanOutReport, FanOutScan, GroupId, Groups, InlineScan, Job,
-    JobId, MemoryBroker, PageContext, ProcessRows, Producer, QueueOptions, RejectedRow, Scan, ScanOptions, ScanPage,
-    ScanReport, Scans, State, Worker,
+    JobId, JobState, MemoryBroker, PageContext, ProcessRows, Producer, QueueOptions, RejectedRow, Scan, ScanOptions,
+    ScanPage, ScanReport, Scans, Worker,
 };
 use tidegate_testkit::poll_until;
 use tokio_util::sync::CancellationToken;
@@ -138,7 +138,7 @@ async fn a_failure_after_some_pages_burns_no_attempt() {
     let id = queue.enqueue(&Rebuild).await;
     queue.drain().await;
     let record = queue.broker().job("scans", &id).await.unwrap().unwrap();
-    assert_eq!((record.state, record.failures), (State::Delayed, 0));
+    assert_eq!((record.state, record.failures), (JobState::Delayed, 0));
     assert_eq!(record.note.as_deref(), Some("the database is away"));
     queue.drain_through(Duration::from_secs(5)).await;
     table.assert_each_once();
@@ -196,7 +196,7 @@ async fn a_long_pause_gives_the_slot_back() {
     let id = queue.enqueue(&Rebuild).await;
     assert_eq!(queue.drain().await.len(), 1);
     let record = queue.broker().job("scans", &id).await.unwrap().unwrap();
-    assert_eq!((record.state, record.note.as_deref()), (State::Delayed, Some("pause between two pages")));
+    assert_eq!((record.state, record.note.as_deref()), (JobState::Delayed, Some("pause between two pages")));
     assert_eq!(queue.drain_through(Duration::from_secs(300)).await.len(), 5);
     table.assert_each_once();
 }
@@ -261,7 +261,7 @@ async fn a_page_that_leads_back_to_itself_is_the_end() {
     let id = queue.enqueue(&Rebuild).await;
     queue.drain().await;
     let record = queue.broker().job("scans", &id).await.unwrap().unwrap();
-    assert_eq!(record.state, State::Dead, "a page that leads back to itself would never end");
+    assert_eq!(record.state, JobState::Dead, "a page that leads back to itself would never end");
 }
 
 #[derive(Serialize, Deserialize)]
@@ -323,7 +323,7 @@ async fn makes_jobs_of_the_rows_and_one_more_at_the_end() {
     let progress = Groups::new(queue.broker()).progress(&report.group).await.unwrap();
     assert_eq!((progress.total, progress.done, progress.queue.as_str()), (150, 150, "keys"));
     let last = progress.completion_job.unwrap();
-    assert_eq!(queue.broker().job("scans", &last.id).await.unwrap().unwrap().state, State::Done);
+    assert_eq!(queue.broker().job("scans", &last.id).await.unwrap().unwrap().state, JobState::Done);
     assert_eq!(queue.broker().counts("scans").await.unwrap().completed_total, 2);
 }
 

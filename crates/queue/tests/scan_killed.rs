@@ -16,8 +16,8 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tidegate_queue::{
     Broker, Completion, EnqueueError, Failure, FanOut, FanOutReport, FanOutScan, GroupId, Groups, InlineScan, Job,
-    JobId, PageContext, ProcessRows, Producer, QueueOptions, RejectedRow, Scan, ScanOptions, ScanPage, ScanReport,
-    SqliteBroker, SqliteOptions, State, Worker,
+    JobId, JobState, PageContext, ProcessRows, Producer, QueueOptions, RejectedRow, Scan, ScanOptions, ScanPage,
+    ScanReport, SqliteBroker, SqliteOptions, Worker,
 };
 use tidegate_testkit::scale;
 use tokio_util::sync::CancellationToken;
@@ -283,7 +283,7 @@ async fn killed_twice(this: &str, directory: &Path) -> (Table, Arc<dyn Broker>, 
                 3 => is_over(&*broker, &id).await,
                 _ => {
                     let scan = broker.job("scans", &id).await.unwrap().unwrap();
-                    assert_ne!(scan.state, State::Dead, "{scan:?}");
+                    assert_ne!(scan.state, JobState::Dead, "{scan:?}");
                     table.processed().await >= rows() / 3 * third
                 }
             };
@@ -320,8 +320,8 @@ async fn killed_twice(this: &str, directory: &Path) -> (Table, Arc<dyn Broker>, 
 /// Whether everything has ended, including the job after the scan, if there is one.
 async fn is_over(broker: &dyn Broker, id: &JobId) -> bool {
     let scan = broker.job("scans", id).await.unwrap().unwrap();
-    assert_ne!(scan.state, State::Dead, "{scan:?}");
-    if scan.state != State::Done {
+    assert_ne!(scan.state, JobState::Dead, "{scan:?}");
+    if scan.state != JobState::Done {
         return false;
     }
     let scans = broker.counts("scans").await.unwrap();

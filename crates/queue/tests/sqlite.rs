@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
-use support::{LEASE, QUEUE, ack, job, jobs, new_jobs, reclaim, retry};
+use support::{LEASE, QUEUE, START, ack, job, jobs, new_jobs, reclaim, retry};
 use tidegate_queue::{
-    Broker, BrokerError, Change, Durability, EnqueueOptions, Fetch, JobId, LeaseToken, ManualClock, Nack, NackAction,
-    OpenError, QueueSettings, Retention, Settled, SqliteBroker, SqliteOptions, State, Unique, Wake, WorkerId,
+    Broker, BrokerError, Change, Durability, EnqueueOptions, Fetch, JobId, JobState, LeaseToken, ManualClock, Nack,
+    NackAction, OpenError, QueueSettings, Retention, Settled, SqliteBroker, SqliteOptions, Unique, Wake, WorkerId,
 };
 use tidegate_testkit::scale;
 
-async fn open(path: &Path, clock: &Arc<ManualClock>) -> SqliteBroker {
-    let options = SqliteOptions::new().clock(clock.clone());
+async fn open(path: &Path, clock: &ManualClock) -> SqliteBroker {
+    let options = SqliteOptions::new().clock(clock);
     SqliteBroker::open(path, options).await.unwrap()
 }
 
@@ -34,14 +34,14 @@ async fn raw(path: &Path) -> SqliteConnection {
 async fn nothing_is_acknowledged_by_a_file_that_was_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
-    let broker = open(&path, &Arc::new(ManualClock::default())).await;
+    let broker = open(&path, &ManualClock::at(START)).await;
     broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
     broker.ensure_in_place().unwrap();
     std::fs::remove_file(&path).unwrap();
     let error = broker.enqueue(QUEUE, jobs(1..2)).await.unwrap_err();
     assert!(error.is_transient() && error.to_string().contains("queue.db was deleted"), "{error}");
     assert!(broker.ensure_in_place().is_err());
-    let _other = open(&path, &Arc::new(ManualClock::default())).await;
+    let _other = open(&path, &ManualClock::at(START)).await;
     assert!(broker.enqueue(QUEUE, jobs(1..2)).await.is_err(), "it is another file");
 }
 
@@ -49,7 +49,7 @@ async fn nothing_is_acknowledged_by_a_file_that_was_deleted() {
 async fn everything_is_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
-    let clock = Arc::new(ManualClock::default());
+    let clock = ManualClock::at(START);
     let worker = WorkerId::generate();
     let first = open(&path, &clock).await;
     first.enqueue(QUEUE, jobs(0..10)).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_new_file_is_opened_by_several_at_once() {
 async fn two_processes_share_one_file_and_each_job_goes_to_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
-    let clock = Arc::new(ManualClock::default());
+    let clock = ManualClock::at(START);
     let (one, two) = tokio::join!(open(&path, &clock), open(&path, &clock));
     let (one, two) = (Arc::new(one), Arc::new(two));
     one.enqueue(QUEUE, jobs(0..400)).await.unwrap();
@@ -123,7 +123,7 @@ async fn two_processes_share_one_file_and_each_job_goes_to_one() {
 async fn an_enqueue_wakes_a_waiter_in_another_process() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
-    let clock = Arc::new(ManualClock::default());
+    let clock = ManualClock::at(START);
     let (one, two) = (open(&path, &clock).await, open(&path, &clock).await);
     let queues = [QUEUE.to_owned()];
     let (woken, added) = tokio::join!(one.wait(&queues, Duration::from_secs(60)), two.enqueue(QUEUE, jobs(0..1)),);
@@ -133,7 +133,7 @@ async fn an_enqueue_wakes_a_waiter_in_another_process() {
 #[tokio::test]
 async fn concurrent_callers_are_each_answered() {
     let directory = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::default());
+    let clock = ManualClock::at(START);
     let broker = Arc::new(open(&directory.path().join("queue.db"), &clock).await);
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..200 {
@@ -151,7 +151,7 @@ async fn concurrent_callers_are_each_answered() {
 async fn one_unreadable_record_does_not_fail_its_neighbours() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
-    let clock = Arc::new(ManualClock::default());
+    let clock = ManualClock::at(START);
     let broker = Arc::new(open(&path, &clock).await);
     broker.enqueue(QUEUE, jobs(0..20)).await.unwrap();
     let mut other = raw(&path).await;
@@ -168,7 +168,7 @@ async fn one_unreadable_record_does_not_fail_its_neighbours() {
         assert!(n == 3 || change.unwrap() == Change::Applied);
     }
     assert_eq!(broker.counts(QUEUE).await.unwrap().cancelled, 19);
-    let page = broker.list(QUEUE, State::Cancelled, None, 50).await.unwrap();
+    let page = broker.list(QUEUE, JobState::Cancelled, None, 50).await.unwrap();
     assert_eq!(page.items.len(), 19);
 }
 
@@ -219,7 +219,7 @@ async fn files_that_are_not_ours_are_refused_untouched() {
     other.close().await.unwrap();
     assert!(matches!(refused(&at("other.db")).await, OpenError::Foreign { application_id: 0, .. }));
 
-    let clock = Arc::new(ManualClock::default());
+    let clock = ManualClock::at(START);
     open(&at("newer.db"), &clock).await.close().await;
     let mut newer = raw(&at("newer.db")).await;
     sqlx::raw_sql("PRAGMA user_version = 99").execute(&mut newer).await.unwrap();
@@ -237,7 +237,7 @@ async fn files_that_are_not_ours_are_refused_untouched() {
 async fn a_damaged_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
-    let clock = Arc::new(ManualClock::default());
+    let clock = ManualClock::at(START);
     let broker = open(&path, &clock).await;
     broker.enqueue(QUEUE, jobs(0..500)).await.unwrap();
     broker.reclaim(QUEUE, reclaim(3)).await.unwrap();
@@ -257,7 +257,7 @@ async fn a_file_of_version_1_is_migrated_with_its_jobs() {
     let mut old = raw(&path).await;
     sqlx::raw_sql(include_str!("sqlite/version_1.sql")).execute(&mut old).await.unwrap();
     old.close().await.unwrap();
-    let clock = Arc::new(ManualClock::default());
+    let clock = ManualClock::at(START);
     // Two processes of the new version may open the old file at the same time.
     let (broker, other) = tokio::join!(open(&path, &clock), open(&path, &clock));
     let counts = other.counts(QUEUE).await.unwrap();
@@ -266,7 +266,7 @@ async fn a_file_of_version_1_is_migrated_with_its_jobs() {
     assert_eq!(states, [1, 1, 0, 1, 1, 1, 1]);
     assert_eq!(broker.settings(QUEUE).await.unwrap(), QueueSettings::default());
     assert!(broker.counts("paused").await.unwrap().paused);
-    for state in State::ALL.into_iter().filter(|state| *state != State::Waiting) {
+    for state in JobState::ALL.into_iter().filter(|state| *state != JobState::Waiting) {
         let page = broker.list(QUEUE, state, None, 9).await.unwrap();
         assert_eq!((page.items.len(), page.items[0].id.as_str()), (1, state.as_str()));
         assert_eq!((&page.items[0].ordering_key, &page.items[0].group), (&None, &None));
@@ -297,7 +297,7 @@ async fn a_file_of_version_1_is_migrated_with_its_jobs() {
 async fn keys_and_settings_hold_for_two_processes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
-    let clock = Arc::new(ManualClock::default());
+    let clock = ManualClock::at(START);
     let (one, two) = (open(&path, &clock).await, open(&path, &clock).await);
     let worker = WorkerId::generate();
     let unique = |id| vec![job(id, EnqueueOptions::new().unique(Unique::new("key")))];
@@ -324,7 +324,7 @@ async fn keys_and_settings_hold_for_two_processes() {
 async fn expired_unique_keys_are_forgotten_some_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
-    let clock = Arc::new(ManualClock::default());
+    let clock = ManualClock::at(START);
     let broker = open(&path, &clock).await;
     let held = |n: u32| EnqueueOptions::new().unique(Unique::new(n.to_string()).hold_for(LEASE));
     broker.enqueue(QUEUE, (0..5).map(|n| job(&format!("job-{n}"), held(n))).collect()).await.unwrap();

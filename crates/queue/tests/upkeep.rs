@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use hooked::Hooked;
 use serde::{Deserialize, Serialize};
 use tidegate_queue::{
-    Broker, Data, EnqueueOptions, Job, Producer, QueueOptions, ShutdownReport, State, Worker, WorkerBuilder,
+    Broker, Data, EnqueueOptions, Job, JobState, Producer, QueueOptions, ShutdownReport, Worker, WorkerBuilder,
     WorkerError,
 };
 use tokio::sync::{Notify, Semaphore};
@@ -53,18 +53,18 @@ async fn run(worker: Worker) -> Result<ShutdownReport, WorkerError> {
 }
 
 #[tokio::test]
-async fn a_worker_whose_heartbeats_have_died_ends_and_says_so() {
-    let broker = Hooked::new(|step| async move { assert_ne!(step, "announce", "as told") }.boxed());
+async fn a_worker_whose_heartbeats_have_panicked_ends_with_an_error() {
+    let broker = Hooked::new(|step| async move { assert_ne!(step, "announce", "as intended") }.boxed());
     let worker = worker(broker).data(Arc::new(Semaphore::new(0))).build().unwrap();
     assert!(matches!(run(worker).await, Err(WorkerError::HeartbeatEnded)));
 }
 
 #[tokio::test]
 async fn a_worker_whose_loop_has_panicked_ends_and_names_its_queue() {
-    let is_told = AtomicBool::new(false);
+    let has_panicked = AtomicBool::new(false);
     let broker = Hooked::new(move |step| {
-        let panics = step == "ack_and_fetch" && !is_told.swap(true, Ordering::Relaxed);
-        async move { assert!(!panics, "as told") }.boxed()
+        let panics = step == "ack_and_fetch" && !has_panicked.swap(true, Ordering::Relaxed);
+        async move { assert!(!panics, "as intended") }.boxed()
     });
     let worker = worker(broker).queue("other", QueueOptions::new()).data(Arc::new(Semaphore::new(0))).build().unwrap();
     let Err(WorkerError::Panicked { queue, source }) = run(worker).await else { panic!("a loop panicked") };
@@ -72,14 +72,14 @@ async fn a_worker_whose_loop_has_panicked_ends_and_names_its_queue() {
 }
 
 #[tokio::test]
-async fn what_is_due_does_not_wait_for_what_is_trimmed() {
+async fn due_jobs_do_not_wait_for_trimming() {
     let trimming = Arc::new(Notify::new());
-    let told = trimming.clone();
+    let trimmed = trimming.clone();
     let broker = Hooked::new(move |step| {
-        let told = told.clone();
+        let trimmed = trimmed.clone();
         async move {
             if step == "prune" {
-                told.notify_one();
+                trimmed.notify_one();
                 std::future::pending::<()>().await;
             }
         }
@@ -92,13 +92,13 @@ async fn what_is_due_does_not_wait_for_what_is_trimmed() {
 
     let many: Vec<Task> = (0..1_000).map(|_| Task::Finish).collect();
     producer.enqueue_all(&many).await.unwrap();
-    tokio::time::timeout(PATIENCE, trimming.notified()).await.expect("so many are trimmed");
+    tokio::time::timeout(PATIENCE, trimming.notified()).await.expect("enough jobs are trimmed");
     // All slots are occupied, so the loop does not look for jobs.
     producer.enqueue_all(&[Task::Wait, Task::Wait]).await.unwrap();
     begun.acquire_many(2).await.unwrap().forget();
     let soon = EnqueueOptions::new().delay(Duration::from_millis(1));
     let id = producer.enqueue_with(&Task::Finish, soon).await.unwrap();
-    let is_ready = async || (broker.job("work", &id).await.ok()??.state == State::Ready).then_some(());
+    let is_ready = async || (broker.job("work", &id).await.ok()??.state == JobState::Ready).then_some(());
     tidegate_testkit::poll_until(PATIENCE, is_ready).await.expect("promoted");
     stop.cancel();
     worker.await.unwrap().unwrap();

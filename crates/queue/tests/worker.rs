@@ -7,17 +7,17 @@ macro_rules! on_each_broker {
     ($($name:ident),* $(,)?) => {
         mod memory { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::$name(crate::house::House::memory()).await; }
+            async fn $name() { super::$name(crate::harness::Harness::memory()).await; }
         )* }
         #[cfg(feature = "sqlite")]
         mod sqlite { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::$name(crate::house::House::sqlite().await).await; }
+            async fn $name() { super::$name(crate::harness::Harness::sqlite().await).await; }
         )* }
         #[cfg(feature = "redis")]
         mod redis { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::$name(crate::house::House::redis().await).await; }
+            async fn $name() { super::$name(crate::harness::Harness::redis().await).await; }
         )* }
     };
 }
@@ -27,8 +27,8 @@ mod building;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 #[path = "worker/computing.rs"]
 mod computing;
-#[path = "worker/house.rs"]
-mod house;
+#[path = "worker/harness.rs"]
+mod harness;
 #[path = "worker/lifetime.rs"]
 mod lifetime;
 #[path = "worker/observing.rs"]

@@ -169,7 +169,7 @@ pub(super) const ROWS: &[Row] = &[
     // Never one another.
     Row { package: "tidegate-cache", may_import: REDIS },
     Row { package: "tidegate-ratelimit", may_import: REDIS },
-    Row { package: "tidegate-queue", may_import: REDIS },
+    Row { package: "tidegate-queue", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-sync", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-perfmon", may_import: &["tidegate-clock"] },
     Row { package: "tidegate-redis", may_import: &[] },
@@ -194,6 +194,7 @@ pub(super) const ROWS: &[Row] = &[
             "tidegate-cache",
             "tidegate-queue",
             "tidegate-ratelimit",
+            "tidegate-perfmon",
             "tidegate-redis",
             "tidegate-resilience",
             "tidegate-sync",

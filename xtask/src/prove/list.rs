@@ -402,7 +402,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "the jobs of a killed worker run elsewhere within their lease and a second, leases of 2 to 30 s",
         "tidegate-queue",
         "chaos",
-        "leases::of_a_killed_worker_on_redis",
+        "leases::leases_of_a_killed_worker_expire_on_redis",
     )
     .with(&["redis"]),
     proof(
@@ -410,7 +410,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "the same on SQLite",
         "tidegate-queue",
         "chaos",
-        "leases::of_a_killed_worker_on_sqlite",
+        "leases::leases_of_a_killed_worker_expire_on_sqlite",
     )
     .with(&["sqlite"]),
     proof(

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tidegate_queue::{Attempt, JobRecord, LogLine, State as JobState, Timestamp};
+use tidegate_queue::{Attempt, JobRecord, JobState, LogLine, Timestamp};
 
 use super::ask::{Question, is_sure};
 use super::flash::{Flash, said};

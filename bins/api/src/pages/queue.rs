@@ -9,7 +9,7 @@ pub(super) mod whole;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
-use tidegate_queue::State as JobState;
+use tidegate_queue::JobState;
 
 use self::list::Listed;
 use self::query::{QueueQuery, address};

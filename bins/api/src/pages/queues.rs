@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tidegate_queue::{JobRecord, State as JobState, Timestamp};
+use tidegate_queue::{JobRecord, JobState, Timestamp};
 
 use super::flash::{Flash, said};
 use super::form::{Change, signed};

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tidegate_domain::files::FileKind;
 use tidegate_node::jobs::{FileJob, FilePlace, FilesNotAdmitted};
 use tidegate_perfmon::TraceContext;
-use tidegate_queue::{JobId, Progress, State as JobState, Timestamp};
+use tidegate_queue::{JobId, JobState, Progress, Timestamp};
 use tidegate_settings::FileRunSettings;
 
 use crate::openapi::derived::{job_state, progress_or_null};

@@ -12,7 +12,7 @@ use tidegate_domain::import::{Format, HeaderCheck, HeaderError};
 use tidegate_domain::spool::{Received, SpoolError, Upload, UploadLimits};
 use tidegate_node::jobs::{ImportSchedules, NotAdmitted, Ticket};
 use tidegate_perfmon::TraceContext;
-use tidegate_queue::{DEFAULT_PAYLOAD_LIMIT, EnqueueOptions, Job, JobId, JobRecord, NewJob, State as JobState, Stored};
+use tidegate_queue::{DEFAULT_PAYLOAD_LIMIT, EnqueueOptions, Job, JobId, JobRecord, JobState, NewJob, Stored};
 use tidegate_store::{RejectedLine, Store};
 
 use crate::routes::queues::Stem;
@@ -84,7 +84,7 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
     match enqueue.await {
         Ok(stored) => {
             // Another request with the key may have enqueued the job while this one sent its file.
-            let is_known = stored.iter().any(|(_, stored)| *stored == Stored::Known);
+            let is_known = stored.iter().any(|(_, stored)| *stored == Stored::Existing);
             if is_known && let Some(record) = node.broker.job(ImportSchedules::QUEUE, id).await? {
                 return second(&app, &record, &job, ticket.upload(), location).await;
             }

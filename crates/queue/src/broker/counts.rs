@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::state::State;
+use crate::state::JobState;
 
 /// Counts of one queue. Totals count since the queue was created and survive restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -63,33 +63,33 @@ pub(crate) struct Tally {
 }
 
 /// Index of a state in [`Tally::states`], and its number in a store.
-pub(crate) const fn slot(state: State) -> usize {
+pub(crate) const fn slot(state: JobState) -> usize {
     match state {
-        State::Ready => 0,
-        State::Delayed => 1,
-        State::Leased => 2,
-        State::Done => 3,
-        State::Dead => 4,
-        State::Cancelled => 5,
-        State::Waiting => 6,
+        JobState::Ready => 0,
+        JobState::Delayed => 1,
+        JobState::Leased => 2,
+        JobState::Done => 3,
+        JobState::Dead => 4,
+        JobState::Cancelled => 5,
+        JobState::Waiting => 6,
     }
 }
 
 impl Tally {
     /// How many jobs the state has gained; negative if it lost some.
-    pub(crate) fn change(&self, state: State) -> i64 {
+    pub(crate) fn change(&self, state: JobState) -> i64 {
         self.states[slot(state)]
     }
 
-    pub(crate) fn enter(&mut self, state: State, jobs: usize) {
+    pub(crate) fn enter(&mut self, state: JobState, jobs: usize) {
         self.states[slot(state)] += i64::try_from(jobs).unwrap_or(i64::MAX);
     }
 
-    pub(crate) fn leave(&mut self, state: State, jobs: usize) {
+    pub(crate) fn leave(&mut self, state: JobState, jobs: usize) {
         self.states[slot(state)] -= i64::try_from(jobs).unwrap_or(i64::MAX);
     }
 
-    pub(crate) fn shift(&mut self, from: State, to: State, jobs: usize) {
+    pub(crate) fn shift(&mut self, from: JobState, to: JobState, jobs: usize) {
         self.leave(from, jobs);
         self.enter(to, jobs);
     }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::id::JobId;
 use crate::lease::NackAction;
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 /// Approximate number of events kept of one queue.
 pub(crate) const EVENTS_KEPT: usize = 10_000;
@@ -58,7 +58,7 @@ pub enum JobEventKind {
 
 impl JobEventKind {
     /// The event of a nack, given the job's state after it.
-    pub(crate) const fn of_nack(action: &NackAction, state: State) -> Self {
+    pub(crate) const fn of_nack(action: &NackAction, state: JobState) -> Self {
         match action {
             NackAction::Retry { .. } => Self::or_ended(state, Self::Retried),
             NackAction::Snooze { .. } => Self::or_ended(state, Self::Snoozed),
@@ -69,10 +69,10 @@ impl JobEventKind {
     }
 
     /// The event of an ended job by its state, or `goes_on` for a job that has not ended.
-    pub(crate) const fn or_ended(state: State, goes_on: Self) -> Self {
+    pub(crate) const fn or_ended(state: JobState, goes_on: Self) -> Self {
         match state {
-            State::Dead => Self::Dead,
-            State::Cancelled => Self::Cancelled,
+            JobState::Dead => Self::Dead,
+            JobState::Cancelled => Self::Cancelled,
             _ => goes_on,
         }
     }

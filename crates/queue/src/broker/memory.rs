@@ -4,10 +4,11 @@ mod queue;
 
 use std::collections::BTreeMap;
 use std::future::ready;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tidegate_clock::Clock;
 use tokio::sync::watch;
 
 use crate::broker::admission::admit;
@@ -18,19 +19,19 @@ use crate::broker::{
     GroupCounts, NewJob, Page, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Stored,
     WORKER_MEMORY, Wake, WorkerInfo,
 };
-use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::BrokerError;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::name::check_queue_name;
 use crate::record::{JobRecord, LogLine, Progress};
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 use queue::Queue;
 
 /// Jobs in memory. They are lost when the process ends. Every step holds one lock, for O(batch ×
 /// log queue).
 pub struct MemoryBroker {
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     inner: Mutex<Inner>,
     changes: watch::Sender<()>,
 }
@@ -47,17 +48,18 @@ struct Inner {
 impl MemoryBroker {
     /// Creates an empty broker with the machine's clock.
     pub fn new() -> Self {
-        Self::with_clock(SystemClock)
+        Self::with_clock(Clock::system())
     }
 
-    /// Creates an empty broker with another clock.
-    pub fn with_clock(clock: impl Clock) -> Self {
-        Self { clock: Arc::new(clock), inner: Mutex::default(), changes: watch::Sender::new(()) }
+    /// Creates an empty broker with another clock. Due times, lease deadlines and history are read
+    /// from its wall time.
+    pub fn with_clock(clock: impl Into<Clock>) -> Self {
+        Self { clock: clock.into(), inner: Mutex::default(), changes: watch::Sender::new(()) }
     }
 
     /// When a queue next has something to do because of the time alone.
     pub(crate) fn next_due(&self, queue: &str) -> Option<Timestamp> {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         self.read(queue, |queue| queue.outlook(now).1)
     }
 
@@ -67,7 +69,7 @@ impl MemoryBroker {
 
     /// Runs one step on a queue if it exists, and wakes waiting callers.
     fn step<T: Default>(&self, queue: &str, step: impl FnOnce(&mut Queue, Timestamp) -> T) -> T {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let answer = self.lock().queues.get_mut(queue).map(|queue| step(queue, now));
         self.changes.send_replace(());
         answer.unwrap_or_default()
@@ -80,7 +82,7 @@ impl MemoryBroker {
     /// Runs one step on a queue, which is created if it doesn't exist.
     fn step_or_make<T>(&self, queue: &str, step: impl FnOnce(&mut Queue, Timestamp) -> T) -> Result<T, BrokerError> {
         check_queue_name(queue)?;
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let answer = step(self.lock().queues.entry(queue.to_owned()).or_insert_with(|| Queue::new(now)), now);
         self.changes.send_replace(());
         Ok(answer)
@@ -132,7 +134,7 @@ impl Documents for MemoryBroker {
 #[async_trait]
 impl Broker for MemoryBroker {
     async fn now(&self) -> Result<Timestamp, BrokerError> {
-        Ok(self.clock.now())
+        Ok(Timestamp::now(&self.clock))
     }
 
     async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError> {
@@ -164,7 +166,7 @@ impl Broker for MemoryBroker {
     }
 
     async fn heartbeat(&self, queue: &str, tokens: Vec<LeaseToken>, lease: Duration) -> Result<Heartbeat, BrokerError> {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         Ok(match self.lock().queues.get_mut(queue) {
             Some(queue) => queue.heartbeat(tokens, lease, now),
             None => Heartbeat { lost: tokens, cancelled: Vec::new() },
@@ -198,8 +200,8 @@ impl Broker for MemoryBroker {
     }
 
     async fn wait(&self, queues: &[String], timeout: Duration) -> Result<Wake, BrokerError> {
-        let look = |queue| ready(Ok(self.read(queue, |queue| queue.outlook(self.clock.now()))));
-        wait(&*self.clock, self.changes.subscribe(), queues, timeout, look).await
+        let look = |queue| ready(Ok(self.read(queue, |queue| queue.outlook(Timestamp::now(&self.clock)))));
+        wait(&self.clock, self.changes.subscribe(), queues, timeout, look).await
     }
 
     async fn job(&self, queue: &str, id: &JobId) -> Result<Option<JobRecord>, BrokerError> {
@@ -210,12 +212,18 @@ impl Broker for MemoryBroker {
         Ok(self.read(queue, |queue| queue.logs(id)))
     }
 
-    async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError> {
+    async fn list(
+        &self,
+        queue: &str,
+        state: JobState,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, BrokerError> {
         Ok(self.read(queue, |stored| stored.list(queue, state, cursor, limit)))
     }
 
     async fn counts(&self, queue: &str) -> Result<QueueCounts, BrokerError> {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         Ok(self.read(queue, |queue| queue.counts(now)))
     }
 
@@ -290,7 +298,7 @@ impl Broker for MemoryBroker {
     }
 
     async fn announce(&self, mut worker: WorkerInfo) -> Result<(), BrokerError> {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         worker.last_seen = now;
         let mut inner = self.lock();
         inner.workers.retain(|_, other| now.since(other.last_seen) < WORKER_MEMORY);
@@ -304,7 +312,7 @@ impl Broker for MemoryBroker {
     }
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, BrokerError> {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let inner = self.lock();
         let seen = inner.workers.values().filter(|w| now.since(w.last_seen) < WORKER_MEMORY);
         Ok(seen.cloned().collect())

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::clock::Timestamp;
 use crate::error::EnqueueError;
 use crate::id::{GroupId, JobId};
 use crate::job::Job;
 use crate::name::{check_key, check_kind};
 use crate::options::{EnqueueOptions, Moment};
 use crate::state::Priority;
+use crate::timestamp::Timestamp;
 use crate::unique::Unique;
 
 /// A job to be enqueued: the envelope, which never changes afterwards.

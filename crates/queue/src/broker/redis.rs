@@ -22,10 +22,10 @@ mod find;
 #[cfg(test)]
 mod fuzz;
 mod gather;
+mod heartbeat_client;
 mod keys;
 mod listener;
 mod options;
-mod pulse;
 mod queue;
 mod read;
 mod registry;
@@ -48,16 +48,16 @@ use crate::broker::{
     Broker, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch, GroupCounts, NewJob,
     Page, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, Retention, Stored, Wake, WorkerInfo,
 };
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LogLine, Progress};
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 pub use broker::RedisBroker;
 pub use durability::{NotDurable, RedisDurability};
 pub use options::RedisOptions;
-use upkeep::Wish;
+use upkeep::JobChange;
 
 #[async_trait]
 impl Documents for RedisBroker {
@@ -176,7 +176,13 @@ impl Broker for RedisBroker {
         self.read(queue, id).await
     }
 
-    async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError> {
+    async fn list(
+        &self,
+        queue: &str,
+        state: JobState,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, BrokerError> {
         self.page(queue, state, cursor, limit).await
     }
 
@@ -193,7 +199,7 @@ impl Broker for RedisBroker {
     }
 
     async fn running(&self, queues: &[&str], limit: usize) -> Result<Vec<JobRecord>, BrokerError> {
-        let pages = queues.iter().map(|queue| self.page(queue, State::Leased, None, limit));
+        let pages = queues.iter().map(|queue| self.page(queue, JobState::Leased, None, limit));
         Ok(try_join_all(pages).await?.into_iter().flat_map(|page| page.items).collect())
     }
 
@@ -210,11 +216,11 @@ impl Broker for RedisBroker {
     }
 
     async fn cancel(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
-        self.change(queue, id, Wish::Cancel).await
+        self.change(queue, id, JobChange::Cancel).await
     }
 
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
-        self.change(queue, id, Wish::Retry).await
+        self.change(queue, id, JobChange::Retry).await
     }
 
     async fn remove(&self, queue: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError> {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::clock::Timestamp;
 use crate::id::{JobId, WorkerId};
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 /// Result of storing a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum Stored {
     /// Stored.
     New,
     /// The queue already has the id: nothing was changed.
-    Known,
+    Existing,
     /// This job holds the unique key: nothing was stored.
     Duplicate(JobId),
     /// Stored in place of this job, which was cancelled.
@@ -117,7 +117,7 @@ pub enum Change {
     /// There is no such job.
     NotFound,
     /// The job's state doesn't allow it.
-    Refused(State),
+    Refused(JobState),
 }
 
 /// States of jobs that may be removed.
@@ -131,7 +131,7 @@ pub enum CleanableState {
     Cancelled,
 }
 
-impl From<CleanableState> for State {
+impl From<CleanableState> for JobState {
     fn from(state: CleanableState) -> Self {
         match state {
             CleanableState::Done => Self::Done,
@@ -141,16 +141,16 @@ impl From<CleanableState> for State {
     }
 }
 
-impl TryFrom<State> for CleanableState {
-    type Error = State;
+impl TryFrom<JobState> for CleanableState {
+    type Error = JobState;
 
     /// Returns an unfinished state as the error.
-    fn try_from(state: State) -> Result<Self, State> {
+    fn try_from(state: JobState) -> Result<Self, JobState> {
         match state {
-            State::Done => Ok(Self::Done),
-            State::Dead => Ok(Self::Dead),
-            State::Cancelled => Ok(Self::Cancelled),
-            State::Ready | State::Delayed | State::Waiting | State::Leased => Err(state),
+            JobState::Done => Ok(Self::Done),
+            JobState::Dead => Ok(Self::Dead),
+            JobState::Cancelled => Ok(Self::Cancelled),
+            JobState::Ready | JobState::Delayed | JobState::Waiting | JobState::Leased => Err(state),
         }
     }
 }
@@ -181,11 +181,11 @@ impl Default for Retention {
 }
 
 impl Retention {
-    pub(crate) fn limits(self) -> [(State, Duration, u64); 3] {
+    pub(crate) fn limits(self) -> [(JobState, Duration, u64); 3] {
         [
-            (State::Done, self.done_for, self.done_max),
-            (State::Cancelled, self.done_for, self.done_max),
-            (State::Dead, self.dead_for, self.dead_max),
+            (JobState::Done, self.done_for, self.done_max),
+            (JobState::Cancelled, self.done_for, self.done_max),
+            (JobState::Dead, self.dead_for, self.dead_max),
         ]
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Settings for all workers of a queue. Stored by the broker, and effective from the next fetch on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

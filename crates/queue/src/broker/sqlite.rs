@@ -31,11 +31,11 @@ mod workers;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
+use tidegate_clock::Clock;
 use tokio::sync::watch;
 
 use crate::broker::admission::admit;
@@ -46,13 +46,13 @@ use crate::broker::{
     GroupCounts, NewJob, Page, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, Retention,
     Stored, Wake, WorkerInfo,
 };
-use crate::clock::{Clock, Timestamp};
 use crate::error::BrokerError;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::name::check_queue_name;
 use crate::record::{JobRecord, LogLine, Progress, shortened};
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 pub use in_place::OpenFile;
 use open::Opened;
 pub use open::{Durability, OpenError, SqliteOptions};
@@ -66,7 +66,7 @@ use writer::Writer;
 /// Cost: a commit is one fsync under [`Durability::Full`], shared by the calls that wait for it.
 /// Enqueueing and settling use one statement for 500 jobs.
 pub struct SqliteBroker {
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     readers: SqlitePool,
     writer: Writer,
     changes: watch::Receiver<()>,
@@ -126,7 +126,7 @@ impl Documents for SqliteBroker {
 #[async_trait]
 impl Broker for SqliteBroker {
     async fn now(&self) -> Result<Timestamp, BrokerError> {
-        Ok(self.clock.now())
+        Ok(Timestamp::now(&self.clock))
     }
 
     async fn checkpoint(&self, queue: &str, token: &LeaseToken, checkpoint: String) -> Result<bool, BrokerError> {
@@ -150,7 +150,7 @@ impl Broker for SqliteBroker {
     }
 
     async fn settings(&self, queue: &str) -> Result<QueueSettings, BrokerError> {
-        Ok(read::overview(&self.readers, queue, self.clock.now()).await?.settings)
+        Ok(read::overview(&self.readers, queue, Timestamp::now(&self.clock)).await?.settings)
     }
 
     async fn events(&self, queue: &str, after: Option<EventCursor>, limit: usize) -> Result<EventPage, BrokerError> {
@@ -214,24 +214,30 @@ impl Broker for SqliteBroker {
     }
 
     async fn wait(&self, queues: &[String], timeout: Duration) -> Result<Wake, BrokerError> {
-        let look = |queue| read::work(&self.readers, queue, self.clock.now());
-        wait(&*self.clock, self.changes.clone(), queues, timeout, look).await
+        let look = |queue| read::work(&self.readers, queue, Timestamp::now(&self.clock));
+        wait(&self.clock, self.changes.clone(), queues, timeout, look).await
     }
 
     async fn job(&self, queue: &str, id: &JobId) -> Result<Option<JobRecord>, BrokerError> {
         read::job(&self.readers, queue, id).await
     }
 
-    async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError> {
+    async fn list(
+        &self,
+        queue: &str,
+        state: JobState,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, BrokerError> {
         read::list(&self.readers, queue, state, cursor, limit).await
     }
 
     async fn counts(&self, queue: &str) -> Result<QueueCounts, BrokerError> {
-        Ok(read::overview(&self.readers, queue, self.clock.now()).await?.counts)
+        Ok(read::overview(&self.readers, queue, Timestamp::now(&self.clock)).await?.counts)
     }
 
     async fn overviews(&self, queues: &[&str]) -> Result<Vec<QueueOverview>, BrokerError> {
-        read::overviews(&self.readers, queues, self.clock.now()).await
+        read::overviews(&self.readers, queues, Timestamp::now(&self.clock)).await
     }
 
     async fn running(&self, queues: &[&str], limit: usize) -> Result<Vec<JobRecord>, BrokerError> {
@@ -254,12 +260,12 @@ impl Broker for SqliteBroker {
 
     async fn cancel(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
         let (queue, id) = (queue.to_owned(), id.clone());
-        self.writer.run(actions::ChangeOne { queue, id, wish: actions::Wish::Cancel }).await
+        self.writer.run(actions::ChangeOne { queue, id, change: actions::JobChange::Cancel }).await
     }
 
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
         let (queue, id) = (queue.to_owned(), id.clone());
-        self.writer.run(actions::ChangeOne { queue, id, wish: actions::Wish::Revive }).await
+        self.writer.run(actions::ChangeOne { queue, id, change: actions::JobChange::Revive }).await
     }
 
     async fn remove(&self, queue: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError> {
@@ -286,6 +292,6 @@ impl Broker for SqliteBroker {
     }
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, BrokerError> {
-        workers::seen(&self.readers, self.clock.now()).await
+        workers::seen(&self.readers, Timestamp::now(&self.clock)).await
     }
 }

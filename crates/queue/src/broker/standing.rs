@@ -6,11 +6,11 @@
 
 use crate::broker::counts::Tally;
 use crate::broker::request::Change;
-use crate::clock::Timestamp;
 use crate::id::WorkerId;
 use crate::lease::NackAction;
 use crate::record::{Attempt, Progress, shortened, shortened_to};
-use crate::state::{Priority, State};
+use crate::state::{JobState, Priority};
+use crate::timestamp::Timestamp;
 
 /// Attempts kept in a job's history.
 const HISTORY_LIMIT: usize = 32;
@@ -22,7 +22,7 @@ const HISTORY_LEAST: usize = 64;
 /// The mutable half of a job. The other half is the envelope.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Standing {
-    pub(crate) state: State,
+    pub(crate) state: JobState,
     /// Sort key of jobs in one state: time it became ready, due time, deadline, or time it
     /// finished.
     pub(crate) at: Timestamp,
@@ -59,7 +59,7 @@ impl Standing {
     pub(crate) fn new(now: Timestamp, run_at: Timestamp) -> Self {
         let due = run_at <= now;
         Self {
-            state: if due { State::Ready } else { State::Delayed },
+            state: if due { JobState::Ready } else { JobState::Delayed },
             at: if due { now } else { run_at },
             ready_at: if due { now } else { run_at },
             run_at,
@@ -81,11 +81,11 @@ impl Standing {
 
     /// Jobs of one state are ordered by rank, then `at`, then age.
     pub(crate) fn rank(&self, priority: Priority) -> i64 {
-        if self.state == State::Ready { i64::from(priority.level()) } else { 0 }
+        if self.state == JobState::Ready { i64::from(priority.level()) } else { 0 }
     }
 
     pub(crate) fn lease(&mut self, worker: WorkerId, now: Timestamp, deadline: Timestamp) {
-        self.state = State::Leased;
+        self.state = JobState::Leased;
         self.at = deadline;
         self.delivery += 1;
         self.nonce = Some(worker);
@@ -97,11 +97,11 @@ impl Standing {
     pub(crate) fn complete(&mut self, result: String, now: Timestamp, tally: &mut Tally) {
         tally.completed += 1;
         self.result = Some(result);
-        self.finish(State::Done, now);
+        self.finish(JobState::Done, now);
     }
 
     pub(crate) fn promote(&mut self) {
-        self.state = State::Ready;
+        self.state = JobState::Ready;
         self.ready_at = self.at;
     }
 
@@ -126,17 +126,17 @@ impl Standing {
                 self.failures += 1;
                 self.remember(error, now);
                 tally.failed += 1;
-                self.finish(State::Dead, now);
+                self.finish(JobState::Dead, now);
             }
             NackAction::Release => {
                 if !self.cancelled_instead(now) {
-                    self.state = State::Ready;
+                    self.state = JobState::Ready;
                     self.at = self.ready_at;
                 }
             }
             NackAction::Discard { reason } => {
                 self.note = Some(shortened(reason));
-                self.finish(State::Cancelled, now);
+                self.finish(JobState::Cancelled, now);
             }
         }
     }
@@ -154,7 +154,7 @@ impl Standing {
         if self.lost >= max_lost {
             tally.failed += 1;
             self.note = Some(format!("lost {} leases", self.lost));
-            self.finish(State::Dead, now);
+            self.finish(JobState::Dead, now);
         } else {
             self.postpone(now, now);
         }
@@ -162,15 +162,15 @@ impl Standing {
 
     pub(crate) fn cancel(&mut self, now: Timestamp) -> Change {
         match self.state {
-            State::Ready | State::Delayed | State::Waiting => {
-                self.finish(State::Cancelled, now);
+            JobState::Ready | JobState::Delayed | JobState::Waiting => {
+                self.finish(JobState::Cancelled, now);
                 Change::Applied
             }
-            State::Leased => {
+            JobState::Leased => {
                 self.cancel_requested = true;
                 Change::Requested
             }
-            finished @ (State::Done | State::Dead | State::Cancelled) => Change::Refused(finished),
+            finished @ (JobState::Done | JobState::Dead | JobState::Cancelled) => Change::Refused(finished),
         }
     }
 
@@ -178,7 +178,7 @@ impl Standing {
     pub(crate) fn handed_on(&self, now: Timestamp) -> Self {
         let new = Self::new(now, self.run_at);
         // A job that waits for its ordering key has no place to hand over.
-        if self.state == State::Waiting {
+        if self.state == JobState::Waiting {
             return new;
         }
         Self { state: self.state, at: self.at, ready_at: self.ready_at, run_at: self.run_at, ..new }
@@ -187,27 +187,27 @@ impl Standing {
     /// Cancels a job that has not started, with a reason.
     pub(crate) fn give_up(&mut self, why: String, now: Timestamp) {
         self.note = Some(why);
-        self.finish(State::Cancelled, now);
+        self.finish(JobState::Cancelled, now);
     }
 
     /// Makes the job wait for an earlier job of its ordering key.
     pub(crate) fn wait_behind(&mut self, created_at: Timestamp) {
-        self.state = State::Waiting;
+        self.state = JobState::Waiting;
         self.at = created_at;
     }
 
     /// Called when the earlier jobs of its ordering key have ended.
     pub(crate) fn come_forward(&mut self, now: Timestamp) {
         let due = self.run_at.max(now);
-        self.state = if due <= now { State::Ready } else { State::Delayed };
+        self.state = if due <= now { JobState::Ready } else { JobState::Delayed };
         self.at = due;
         self.ready_at = due;
     }
 
     pub(crate) fn revive(&mut self, now: Timestamp) -> Change {
         match self.state {
-            State::Delayed => {}
-            State::Dead | State::Cancelled => {
+            JobState::Delayed => {}
+            JobState::Dead | JobState::Cancelled => {
                 self.nonce = None;
                 self.failures = 0;
                 self.lost = 0;
@@ -227,20 +227,20 @@ impl Standing {
     /// The history as readers see it: past attempts, then the one that succeeded or is in progress.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         let mut attempts = self.history.clone();
-        if let (State::Leased | State::Done, Some(started_at)) = (self.state, self.started_at) {
+        if let (JobState::Leased | JobState::Done, Some(started_at)) = (self.state, self.started_at) {
             attempts.push(Attempt { started_at, ended_at: self.finished_at, error: None });
         }
         attempts
     }
 
     fn postpone(&mut self, due: Timestamp, now: Timestamp) {
-        self.state = if due <= now { State::Ready } else { State::Delayed };
+        self.state = if due <= now { JobState::Ready } else { JobState::Delayed };
         self.at = due;
         self.ready_at = due;
         self.run_at = due;
     }
 
-    fn finish(&mut self, state: State, now: Timestamp) {
+    fn finish(&mut self, state: JobState, now: Timestamp) {
         self.state = state;
         self.at = now;
         self.finished_at = Some(now);
@@ -249,7 +249,7 @@ impl Standing {
     fn cancelled_instead(&mut self, now: Timestamp) -> bool {
         if self.cancel_requested {
             self.note = Some("cancelled while running".to_owned());
-            self.finish(State::Cancelled, now);
+            self.finish(JobState::Cancelled, now);
         }
         self.cancel_requested
     }

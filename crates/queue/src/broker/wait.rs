@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use tidegate_clock::Clock;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::broker::Wake;
-use crate::clock::{Clock, Timestamp};
 use crate::error::BrokerError;
+use crate::timestamp::Timestamp;
 
 /// Longest sleep. A jump of the clock is noticed within it.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -17,7 +18,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Waits until one of `queues` has work. `look` returns for a queue whether it has ready jobs, and
 /// when its next delayed job is due.
 pub(super) async fn wait<'a, L>(
-    clock: &dyn Clock,
+    clock: &Clock,
     mut changes: watch::Receiver<()>,
     queues: &'a [String],
     timeout: Duration,
@@ -38,7 +39,7 @@ where
             }
             next_due = [next_due, due].into_iter().flatten().min();
         }
-        let now = clock.now();
+        let now = Timestamp::now(clock);
         if next_due.is_some_and(|due| due <= now) {
             return Ok(Wake::Due);
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::id::WorkerId;
+use crate::timestamp::Timestamp;
 
 /// A worker, as announced to the broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

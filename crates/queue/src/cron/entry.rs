@@ -9,11 +9,11 @@ use super::missed::Overlap;
 use super::plan::Plan;
 use super::schedule::Schedule;
 use crate::broker::{Document, NewJob};
-use crate::clock::Timestamp;
 use crate::error::EnqueueError;
 use crate::id::JobId;
 use crate::options::EnqueueOptions;
 use crate::producer::DEFAULT_PAYLOAD_LIMIT;
+use crate::timestamp::Timestamp;
 use crate::unique::Unique;
 
 /// Collection of the schedules among the broker's documents.
@@ -72,7 +72,7 @@ struct Body {
 
 /// A stored schedule, as read.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct ScheduleEntry {
     pub(super) revision: u64,
     body: Body,
 }
@@ -81,7 +81,7 @@ fn new_generation() -> String {
     format!("{:08x}", rand::random::<u32>())
 }
 
-impl Entry {
+impl ScheduleEntry {
     pub(super) fn read(name: &str, document: &Document) -> Result<Self, ScheduleError> {
         let body = serde_json::from_str::<Body>(&document.body).map_err(|error| error.to_string());
         let body = body.and_then(|body| {
@@ -125,7 +125,7 @@ impl Entry {
     }
 
     /// Whether the clock was far ahead of `now` when the next time was computed.
-    pub(super) fn is_astray(&self, now: Timestamp) -> bool {
+    pub(super) fn was_clock_ahead(&self, now: Timestamp) -> bool {
         self.next().is_some() && self.body.as_of.before(SET_BACK) > now
     }
 
@@ -225,7 +225,8 @@ impl Entry {
 /// ```
 /// use tidegate_queue::{JobId, ScheduledRun};
 ///
-/// let run = ScheduledRun::of(&JobId::new("cron:nightly:5f0c7a31:1700000000000~0b7")?).expect("a schedule's job");
+/// let id = JobId::new("cron:nightly:5f0c7a31:1700000000000~0b7")?;
+/// let run = ScheduledRun::of(&id).expect("a schedule's job");
 /// assert_eq!(run.schedule, "nightly");
 /// assert_eq!(run.due.expect("not by hand").unix_ms(), 1_700_000_000_000);
 /// # Ok::<(), tidegate_queue::IdError>(())
@@ -258,9 +259,9 @@ mod tests {
     use super::*;
     use crate::cron::Recurrence;
 
-    fn entry() -> Entry {
+    fn entry() -> ScheduleEntry {
         let schedule = Schedule::new("a:b", Recurrence::Every(Duration::from_secs(60)), "q", "k");
-        Entry::new(schedule, Timestamp::from_unix_ms(1_000), 0).unwrap()
+        ScheduleEntry::new(schedule, Timestamp::from_unix_ms(1_000), 0).unwrap()
     }
 
     #[test]
@@ -286,11 +287,11 @@ mod tests {
     fn documents_survive_text_and_unknown_fields_are_left_to_newer_versions() {
         let entry = entry();
         let document = Document { revision: 7, body: entry.text().unwrap() };
-        let read = Entry::read("a:b", &document).unwrap();
+        let read = ScheduleEntry::read("a:b", &document).unwrap();
         assert_eq!((read.revision, read.body), (7, entry.body));
         let faults = ["{}", "", &document.body.replacen('{', "{\"new\":1,", 1), &document.body.replace("a:b", "c")];
         for body in faults {
-            let error = Entry::read("a:b", &Document { revision: 7, body: body.to_owned() }).unwrap_err();
+            let error = ScheduleEntry::read("a:b", &Document { revision: 7, body: body.to_owned() }).unwrap_err();
             assert!(matches!(error, ScheduleError::Broken { .. }), "{error}");
         }
     }

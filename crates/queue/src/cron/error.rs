@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::expression::ExpressionError;
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::name::NameError;
+use crate::timestamp::Timestamp;
 
 /// A schedule was refused, or could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_field_and_the_place() {
+    fn errors_name_the_field_and_the_position() {
         let cases: &[(&str, Option<CronField>, usize, &str)] = &[
             ("61 * * * *", Some(CronField::Minute), 0, "61"),
             ("0  1,24 * * *", Some(CronField::Hour), 5, "24"),
@@ -305,9 +305,9 @@ mod tests {
         }
         let long = "0,".repeat(5_000);
         assert!(parse(&long).expect_err("too long").to_string().len() < 250);
-        let told = parse("0 24 * * *").unwrap_err().to_string();
+        let message = parse("0 24 * * *").unwrap_err().to_string();
         assert_eq!(
-            told,
+            message,
             "cron expression \"0 24 * * *\", hour field, \"24\" at byte 2: number out of bounds; allowed are 0 to 23"
         );
     }

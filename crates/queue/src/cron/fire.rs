@@ -4,10 +4,10 @@
 //! the same ids again, which has no effect, and moves the schedule. Any number of schedulers may do
 //! so concurrently.
 
-use super::entry::{COLLECTION, Entry, LastRun};
+use super::entry::{COLLECTION, LastRun, ScheduleEntry};
 use super::error::ScheduleError;
 use crate::broker::{Broker, Stored};
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Result of one step.
 #[derive(Debug, Default)]
@@ -19,11 +19,11 @@ pub(super) struct Fired {
     /// Times that made no job because an earlier one was not finished.
     pub(super) skipped: usize,
     /// The schedule after the step. `None` if it was removed.
-    pub(super) after: Option<Entry>,
+    pub(super) after: Option<ScheduleEntry>,
 }
 
 /// Updates a schedule that is due, or whose clock was set back far.
-pub(super) async fn fire(broker: &dyn Broker, entry: &Entry, now: Timestamp) -> Result<Fired, ScheduleError> {
+pub(super) async fn fire(broker: &dyn Broker, entry: &ScheduleEntry, now: Timestamp) -> Result<Fired, ScheduleError> {
     // Read again directly before the step: a scheduler that paused since it read the schedule must
     // not use an outdated state. The time between this read and the enqueue remains.
     let name = &entry.schedule().name;
@@ -32,10 +32,10 @@ pub(super) async fn fire(broker: &dyn Broker, entry: &Entry, now: Timestamp) -> 
         after => return Ok(Fired { after, ..Fired::default() }),
     }
     let mut fired = Fired::default();
-    let moved = if entry.is_astray(now) {
+    let moved = if entry.was_clock_ahead(now) {
         // The clock may be right, if this process has paused for hours since it read the time.
         let now = broker.now().await?;
-        if !entry.is_astray(now) {
+        if !entry.was_clock_ahead(now) {
             return Ok(Fired { after: Some(entry.clone()), ..fired });
         }
         tracing::warn!(schedule = name, "the clock was set back by hours: the schedule begins anew from now");
@@ -55,7 +55,7 @@ pub(super) async fn fire(broker: &dyn Broker, entry: &Entry, now: Timestamp) -> 
 
 async fn enqueue(
     broker: &dyn Broker,
-    entry: &Entry,
+    entry: &ScheduleEntry,
     runs: &[Timestamp],
     now: Timestamp,
     fired: &mut Fired,
@@ -77,7 +77,7 @@ async fn enqueue(
                 fired.skipped += 1;
                 (other, true)
             }
-            Stored::Known | Stored::Duplicate(_) => {
+            Stored::Existing | Stored::Duplicate(_) => {
                 fired.known += 1;
                 (id, false)
             }
@@ -87,9 +87,9 @@ async fn enqueue(
     Ok(last)
 }
 
-async fn reread(broker: &dyn Broker, name: &str) -> Result<Option<Entry>, ScheduleError> {
+async fn reread(broker: &dyn Broker, name: &str) -> Result<Option<ScheduleEntry>, ScheduleError> {
     match broker.document(COLLECTION, name).await? {
-        Some(document) => Entry::read(name, &document).map(Some),
+        Some(document) => ScheduleEntry::read(name, &document).map(Some),
         None => Ok(None),
     }
 }

@@ -9,10 +9,10 @@ use super::error::ScheduleError;
 use super::missed::{CatchUp, Overlap};
 use super::recurrence::Recurrence;
 use super::timetable::Timetable;
-use crate::clock::Timestamp;
 use crate::job::Job;
 use crate::name::{NameError, check, check_kind, check_queue_name};
 use crate::state::Priority;
+use crate::timestamp::Timestamp;
 
 /// Longest name of a schedule, in bytes. Job ids contain it.
 const NAME_LIMIT: usize = 64;
@@ -33,7 +33,8 @@ const GRACE: Duration = Duration::from_secs(60);
 /// ```
 /// use tidegate_queue::{CatchUp, Recurrence, Schedule};
 ///
-/// let schedule = Schedule::new("nightly-report", Recurrence::cron("30 2 * * *", "Europe/Berlin"), "report", "report.nightly")
+/// let half_past_two = Recurrence::cron("30 2 * * *", "Europe/Berlin");
+/// let schedule = Schedule::new("nightly-report", half_past_two, "report", "report.nightly")
 ///     .payload(serde_json::json!({"format": "csv"}))
 ///     .catch_up(CatchUp::Once);
 /// schedule.check()?;

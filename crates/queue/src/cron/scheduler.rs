@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::entry::{COLLECTION, Entry};
+use super::entry::{COLLECTION, ScheduleEntry};
 use super::error::ScheduleError;
 use super::fire::fire;
 use crate::broker::Broker;
-use crate::clock::{Monotonic, Timestamp};
 use crate::error::BrokerError;
+use crate::timestamp::Timestamp;
 
 /// Default for the longest time between two reads of the schedules.
 const POLL: Duration = Duration::from_secs(5);
@@ -98,8 +99,8 @@ impl Scheduler {
         let mut ticked = Ticked { schedules: documents.len(), ..Ticked::default() };
         let mut due = Vec::new();
         for (name, document) in &documents {
-            match Entry::read(name, document) {
-                Ok(entry) if entry.is_due(now) || entry.is_astray(now) => due.push(entry),
+            match ScheduleEntry::read(name, document) {
+                Ok(entry) if entry.is_due(now) || entry.was_clock_ahead(now) => due.push(entry),
                 Ok(entry) => ticked.needs(entry.next()),
                 Err(error) => ticked.failed.push((name.clone(), error)),
             }
@@ -144,7 +145,7 @@ impl Scheduler {
     /// Ticks once. Returns the time until the next tick.
     async fn round(&self) -> Result<Duration, BrokerError> {
         let now = self.broker.now().await?;
-        let began = Monotonic::now();
+        let began = Instant::now();
         let ticked = self.tick(now).await?;
         for (schedule, error) in &ticked.failed {
             tracing::warn!(schedule, %error, "a schedule could not be brought up to date");

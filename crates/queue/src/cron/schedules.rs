@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::entry::{COLLECTION, Entry, ScheduleState};
+use super::entry::{COLLECTION, ScheduleEntry, ScheduleState};
 use super::error::ScheduleError;
 use super::fire::fire;
 use super::schedule::{Schedule, check_schedule_name};
@@ -88,19 +88,21 @@ impl Schedules {
             }
             let now = self.broker.now().await?;
             let (expected, entry) = match found {
-                None => (None, Entry::new(schedule.clone(), now, 0)?),
-                Some(document) => match Entry::read(name, &document) {
-                    Ok(entry) if entry.is_due(now) || entry.is_astray(now) => {
+                None => (None, ScheduleEntry::new(schedule.clone(), now, 0)?),
+                Some(document) => match ScheduleEntry::read(name, &document) {
+                    Ok(entry) if entry.is_due(now) || entry.was_clock_ahead(now) => {
                         // A schedule whose jobs can't be enqueued must not prevent a better one
                         // from being put.
                         match fire(&*self.broker, &entry, now).await {
                             Err(ScheduleError::Broker(error)) => return Err(error.into()),
                             Ok(_) => continue,
-                            Err(_) => (Some(document.revision), Entry::new(schedule.clone(), now, document.revision)?),
+                            Err(_) => {
+                                (Some(document.revision), ScheduleEntry::new(schedule.clone(), now, document.revision)?)
+                            }
                         }
                     }
                     Ok(entry) => (Some(document.revision), entry.changed(schedule.clone(), now)?),
-                    Err(_) => (Some(document.revision), Entry::new(schedule.clone(), now, document.revision)?),
+                    Err(_) => (Some(document.revision), ScheduleEntry::new(schedule.clone(), now, document.revision)?),
                 },
             };
             if self.write(name, expected, &entry).await? {
@@ -116,7 +118,7 @@ impl Schedules {
     /// A bad name, an unreadable schedule, or a broker error.
     pub async fn get(&self, name: &str) -> Result<Option<ScheduleState>, ScheduleError> {
         let document = self.document(name).await?;
-        document.map(|document| Entry::read(name, &document).map(Entry::state)).transpose()
+        document.map(|document| ScheduleEntry::read(name, &document).map(ScheduleEntry::state)).transpose()
     }
 
     /// Reads all schedules, sorted by name.
@@ -126,7 +128,7 @@ impl Schedules {
     pub async fn list(&self) -> Result<Listing, ScheduleError> {
         let mut listing = Listing::default();
         for (name, document) in self.broker.documents(COLLECTION).await? {
-            match Entry::read(&name, &document) {
+            match ScheduleEntry::read(&name, &document) {
                 Ok(entry) => listing.schedules.push(entry.state()),
                 Err(error) => {
                     let fault = match error {
@@ -217,12 +219,12 @@ impl Schedules {
         Ok(self.broker.document(COLLECTION, name).await?)
     }
 
-    async fn entry(&self, name: &str) -> Result<Entry, ScheduleError> {
+    async fn entry(&self, name: &str) -> Result<ScheduleEntry, ScheduleError> {
         let document = self.document(name).await?.ok_or_else(|| ScheduleError::Unknown(name.to_owned()))?;
-        Entry::read(name, &document)
+        ScheduleEntry::read(name, &document)
     }
 
-    async fn write(&self, name: &str, expected: Option<u64>, entry: &Entry) -> Result<bool, ScheduleError> {
+    async fn write(&self, name: &str, expected: Option<u64>, entry: &ScheduleEntry) -> Result<bool, ScheduleError> {
         Ok(self.broker.put_document(COLLECTION, name, expected, Some(entry.text()?)).await?)
     }
 }

@@ -19,7 +19,7 @@ use croner::Cron;
 use super::error::ScheduleError;
 use super::expression;
 use super::recurrence::Recurrence;
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Characters of an unknown zone's name that are compared and shown.
 const LONGEST_ZONE: usize = 64;

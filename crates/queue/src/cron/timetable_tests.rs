@@ -48,7 +48,7 @@ fn a_time_that_autumn_shows_twice_runs_once() {
 }
 
 #[test]
-fn what_names_every_hour_follows_real_time() {
+fn expressions_that_name_every_hour_follow_real_time() {
     let quarterly = cron("*/30 * * * *", "Europe/Berlin");
     let spring = between(&quarterly, "2026-03-29T00:00:00Z", "2026-03-29T02:01:00Z");
     assert_eq!(spring, ["2026-03-29T00:30Z", "2026-03-29T01:00Z", "2026-03-29T01:30Z", "2026-03-29T02:00Z"]);
@@ -73,7 +73,7 @@ fn a_day_that_a_zone_leaves_out_runs_when_it_is_over() {
 }
 
 #[test]
-fn what_never_fires_is_found_out_fast() {
+fn an_expression_that_never_fires_is_detected_fast() {
     for never in ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "* * * 31 2 +1", "0 0 31W 2 *"] {
         for zone in ["UTC", "Europe/Berlin"] {
             let from = instant("2026-01-01T00:00:00Z");

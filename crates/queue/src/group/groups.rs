@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::completion::Completion;
 use super::error::GroupError;
 use super::progress::GroupProgress;
-use super::store::{Body, Entry, text};
+use super::store::{Body, GroupEntry, text};
 use crate::broker::admission::{COMPLETED, OPEN};
 use crate::broker::{Broker, Document, NewJob};
 use crate::error::EnqueueError;
-use crate::event::{Event, IgnoreEvents, Observer, tell};
+use crate::event::{Event, IgnoreEvents, Observer, notify};
 use crate::id::{GroupId, JobId};
 use crate::job::Job;
 use crate::name::check_queue_name;
@@ -144,7 +144,7 @@ impl Groups {
         let ids = members.iter().map(|job| job.id().clone()).collect();
         let stored = self.broker.enqueue(J::QUEUE, members).await?;
         let count = stored.iter().filter(|stored| stored.is_new()).count();
-        tell(&*self.observer, &Event::Enqueued { queue: J::QUEUE, count });
+        notify(&*self.observer, &Event::Enqueued { queue: J::QUEUE, count });
         Ok(ids)
     }
 
@@ -188,7 +188,7 @@ impl Groups {
         let mut found = false;
         for collection in [OPEN, COMPLETED] {
             if let Some(document) = self.broker.document(collection, id.as_str()).await? {
-                found |= match Entry::read(id.clone(), &document) {
+                found |= match GroupEntry::read(id.clone(), &document) {
                     Ok(entry) => forget(&*self.broker, &entry, collection).await?,
                     Err(_) => self.forget_broken(id, &document, collection).await?,
                 };
@@ -205,10 +205,10 @@ impl Groups {
         Ok(self.broker.put_document(collection, id.as_str(), Some(document.revision), None).await?)
     }
 
-    async fn entry(&self, id: &GroupId) -> Result<Entry, GroupError> {
+    async fn entry(&self, id: &GroupId) -> Result<GroupEntry, GroupError> {
         // Read in the order in which a group moves, so a group that exists is found in one of them.
         for collection in [OPEN, COMPLETED] {
-            if let Some(entry) = Entry::find(&*self.broker, id, collection).await? {
+            if let Some(entry) = GroupEntry::find(&*self.broker, id, collection).await? {
                 return Ok(entry);
             }
         }
@@ -216,14 +216,14 @@ impl Groups {
     }
 }
 
-impl Entry {
+impl GroupEntry {
     async fn complete_unless_done(&self, broker: &dyn Broker) -> Result<bool, GroupError> {
         if self.body.end.is_some() { Ok(true) } else { self.complete(broker).await }
     }
 }
 
 /// Removes the counts first. If the process crashes in between, the group is removed next time.
-pub(super) async fn forget(broker: &dyn Broker, entry: &Entry, collection: &str) -> Result<bool, GroupError> {
+pub(super) async fn forget(broker: &dyn Broker, entry: &GroupEntry, collection: &str) -> Result<bool, GroupError> {
     broker.forget_group(&entry.body.queue, &entry.id).await?;
     Ok(broker.put_document(collection, entry.id.as_str(), Some(entry.revision), None).await?)
 }

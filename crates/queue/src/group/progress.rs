@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
+use crate::timestamp::Timestamp;
 
 /// Progress of a group. Serializes in the form of the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

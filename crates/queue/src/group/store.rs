@@ -7,8 +7,8 @@ use super::error::GroupError;
 use super::progress::{CompletionJob, GroupProgress};
 use crate::broker::admission::{COMPLETED, OPEN};
 use crate::broker::{Broker, Document, GroupCounts, Stored};
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
+use crate::timestamp::Timestamp;
 
 /// The stored document. Unknown fields make it unreadable: a newer version wrote it and has to
 /// process it.
@@ -38,13 +38,13 @@ pub(super) struct End {
 
 /// A stored group and the revision at which it was read.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct GroupEntry {
     pub(super) id: GroupId,
     pub(super) revision: u64,
     pub(super) body: Body,
 }
 
-impl Entry {
+impl GroupEntry {
     pub(super) fn read(id: GroupId, document: &Document) -> Result<Self, GroupError> {
         match serde_json::from_str(&document.body) {
             Ok(body) => Ok(Self { id, revision: document.revision, body }),

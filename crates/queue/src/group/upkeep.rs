@@ -1,5 +1,5 @@
-//! Completes groups and removes old ones. Every worker does this; `Entry::complete` takes effect
-//! once.
+//! Completes groups and removes old ones. Every worker does this; `GroupEntry::complete` takes
+//! effect once.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::error::GroupError;
 use super::groups::forget;
 use super::members::EndedMembers;
-use super::store::Entry;
+use super::store::GroupEntry;
 use crate::broker::Broker;
 use crate::broker::admission::{COMPLETED, OPEN};
 use crate::id::GroupId;
@@ -45,10 +45,10 @@ pub(crate) async fn tend(broker: &dyn Broker, ended: &EndedMembers, queues: &[St
                 }
             }
             () = sleep_until(next_sweep) => {
-                let open = told(sweep(broker, queues).await).unwrap_or_default();
+                let open = ok_or_log(sweep(broker, queues).await).unwrap_or_default();
                 next_sweep = Instant::now() + if open == 0 { IDLE_TICK } else { SWEEP_TICK };
                 if next_forgetting <= Instant::now() {
-                    told(forget_old(broker).await);
+                    ok_or_log(forget_old(broker).await);
                     next_forgetting = Instant::now() + FORGET_TICK;
                 }
             }
@@ -60,12 +60,12 @@ pub(crate) async fn tend(broker: &dyn Broker, ended: &EndedMembers, queues: &[St
 /// sweep.
 pub(crate) async fn settled(broker: &dyn Broker, queue: &str, id: &GroupId) {
     let look = async {
-        match Entry::find(broker, id, OPEN).await? {
+        match GroupEntry::find(broker, id, OPEN).await? {
             Some(entry) if entry.body.queue == queue => entry.complete(broker).await,
             _ => Ok(false),
         }
     };
-    told(look.await);
+    ok_or_log(look.await);
 }
 
 /// Completes open groups of `queues` whose end was missed. Returns the number of open groups in all
@@ -73,10 +73,10 @@ pub(crate) async fn settled(broker: &dyn Broker, queue: &str, id: &GroupId) {
 pub(super) async fn sweep(broker: &dyn Broker, queues: &[String]) -> Result<usize, GroupError> {
     let open = broker.documents(OPEN).await?;
     let count = open.len();
-    let mut sealed: Vec<Entry> = Vec::new();
+    let mut sealed: Vec<GroupEntry> = Vec::new();
     for (name, document) in &open {
         let Ok(id) = GroupId::new(name) else { continue };
-        let Some(entry) = told(Entry::read(id, document)) else { continue };
+        let Some(entry) = ok_or_log(GroupEntry::read(id, document)) else { continue };
         if entry.body.sealed_at.is_some() && queues.contains(&entry.body.queue) {
             sealed.push(entry);
         }
@@ -87,7 +87,7 @@ pub(super) async fn sweep(broker: &dyn Broker, queues: &[String]) -> Result<usiz
     }
     for entry in sealed.iter().take(SWEEP_CHUNK) {
         // A group that can't be completed does not stop the others.
-        told(entry.complete(broker).await);
+        ok_or_log(entry.complete(broker).await);
     }
     Ok(count)
 }
@@ -98,7 +98,7 @@ pub(super) async fn forget_old(broker: &dyn Broker) -> Result<usize, GroupError>
     let mut completed = Vec::new();
     for (name, document) in broker.documents(COMPLETED).await? {
         let Ok(id) = GroupId::new(&name) else { continue };
-        let Some(entry) = told(Entry::read(id, &document)) else { continue };
+        let Some(entry) = ok_or_log(GroupEntry::read(id, &document)) else { continue };
         let Some(end) = &entry.body.end else { continue };
         completed.push((end.at, entry));
     }
@@ -113,6 +113,6 @@ pub(super) async fn forget_old(broker: &dyn Broker) -> Result<usize, GroupError>
 }
 
 /// Logs an error. Maintenance continues: the next round tries again.
-fn told<T>(result: Result<T, GroupError>) -> Option<T> {
+fn ok_or_log<T>(result: Result<T, GroupError>) -> Option<T> {
     result.inspect_err(|error| tracing::warn!(%error, "groups could not be looked after")).ok()
 }

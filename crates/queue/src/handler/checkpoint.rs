@@ -17,7 +17,9 @@ use super::extract::FromContext;
 /// ```
 /// use tidegate_queue::{Checkpoint, Failure};
 /// # struct Import;
-/// # impl Import { async fn page(&self, _from: u64) -> Result<Option<u64>, std::io::Error> { Ok(None) } }
+/// # impl Import {
+/// #     async fn page(&self, _from: u64) -> Result<Option<u64>, std::io::Error> { Ok(None) }
+/// # }
 /// async fn import(job: Import, checkpoint: Checkpoint<u64>) -> Result<u64, Failure> {
 ///     let mut row = checkpoint.last().copied().unwrap_or(0);
 ///     while let Some(next) = job.page(row).await? {

@@ -53,7 +53,8 @@ pub enum ErrorClass {
 /// }
 ///
 /// let broken = ChargeError::from(std::io::Error::other("broken pipe"));
-/// assert_eq!(Outcome::from(Failure::from(broken)), Outcome::retry("the connection failed: broken pipe"));
+/// let retried = Outcome::retry("the connection failed: broken pipe");
+/// assert_eq!(Outcome::from(Failure::from(broken)), retried);
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` doesn't say what becomes of the job it ends",

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_queue_will_ever_take_is_buried() {
+    fn jobs_that_no_queue_accepts_are_buried() {
         let large = EnqueueError::PayloadTooLarge { bytes: 2, limit: 1 };
         let named = EnqueueError::QueueName(crate::check_queue_name("a b").unwrap_err());
         let held = EnqueueError::Duplicate { held_by: crate::JobId::generate() };

@@ -40,11 +40,11 @@ struct Run {
     job: LeasedJob,
     cancelled: CancellationToken,
     /// The percentage that this run reported last.
-    told: AtomicU8,
+    last_percent: AtomicU8,
 }
 
 /// No percentage was reported yet.
-const UNTOLD: u8 = u8::MAX;
+const NO_PERCENT: u8 = u8::MAX;
 
 impl Context {
     pub(crate) fn new(
@@ -53,7 +53,7 @@ impl Context {
         job: LeasedJob,
         cancelled: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Run { resources, queue, job, cancelled, told: AtomicU8::new(UNTOLD) }))
+        Self(Arc::new(Run { resources, queue, job, cancelled, last_percent: AtomicU8::new(NO_PERCENT) }))
     }
 
     pub(crate) fn resources(&self) -> &Resources {
@@ -123,7 +123,7 @@ impl Context {
     pub async fn progress(&self, percent: u8, message: impl Into<String> + Send) -> Result<(), LeaseLost> {
         let progress = Progress { percent: percent.min(100), message: shortened(message.into()) };
         let run = &*self.0;
-        run.told.store(progress.percent, Ordering::Relaxed);
+        run.last_percent.store(progress.percent, Ordering::Relaxed);
         self.held(run.resources.broker.progress(&run.queue, &run.job.token, progress).await, "progress")
     }
 
@@ -143,7 +143,7 @@ impl Context {
     }
 
     pub(super) fn last_percent(&self) -> Option<u8> {
-        Some(self.0.told.load(Ordering::Relaxed)).filter(|percent| *percent != UNTOLD)
+        Some(self.0.last_percent.load(Ordering::Relaxed)).filter(|percent| *percent != NO_PERCENT)
     }
 
     fn held(&self, answer: Result<bool, BrokerError>, what: &'static str) -> Result<(), LeaseLost> {

@@ -21,7 +21,10 @@ use super::provided::Provided;
 ///
 /// # #[derive(serde::Serialize, serde::Deserialize)]
 /// # struct Greet { name: String }
-/// # impl Job for Greet { const KIND: &'static str = "greet"; const QUEUE: &'static str = "email"; }
+/// # impl Job for Greet {
+/// #     const KIND: &'static str = "greet";
+/// #     const QUEUE: &'static str = "email";
+/// # }
 /// #[derive(Clone)]
 /// struct Mailer;
 ///
@@ -30,7 +33,9 @@ use super::provided::Provided;
 /// }
 ///
 /// let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
-/// let worker = || Worker::builder(broker.clone()).queue("email", QueueOptions::new()).handler(greet);
+/// let worker = || {
+///     Worker::builder(broker.clone()).queue("email", QueueOptions::new()).handler(greet)
+/// };
 /// assert!(worker().data(Mailer).build().is_ok());
 /// assert!(matches!(worker().build(), Err(BuildError::MissingData { kind: "greet", .. })));
 /// ```

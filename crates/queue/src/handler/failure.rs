@@ -28,14 +28,16 @@ use crate::group::GroupError;
 /// use tidegate_queue::{Classify, Failure};
 ///
 /// async fn resize(path: &str, url: &str) -> Result<u64, Failure> {
-///     let width: u64 = path.rsplit('x').next().unwrap_or_default().parse().or_bury()?; // never succeeds
+///     // Never succeeds if it fails once.
+///     let width: u64 = path.rsplit('x').next().unwrap_or_default().parse().or_bury()?;
 ///     let bytes = std::fs::metadata(path)?.len(); // `std::io::Error`: retried
 ///     reqwest::get(url).await?.error_for_status()?; // `reqwest::Error`: retried
 ///     Ok(bytes / width)
 /// }
 ///
 /// async fn count(pool: &sqlx::SqlitePool) -> Result<i64, Failure> {
-///     Ok(sqlx::query_scalar("SELECT count(*) FROM image").fetch_one(pool).await?) // `sqlx::Error`: retried
+///     // `sqlx::Error`: retried.
+///     Ok(sqlx::query_scalar("SELECT count(*) FROM image").fetch_one(pool).await?)
 /// }
 ///
 /// async fn publish(check: impl Fn() -> anyhow::Result<()>) -> Result<(), Failure> {

@@ -46,9 +46,12 @@ pub trait ErasedHandler: Send + Sync + 'static {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use tidegate_queue::{AttemptNumber, Broker, Context, Data, Failure, Job, JobId, MemoryBroker, QueueOptions, Worker};
+/// use tidegate_queue::{AttemptNumber, Broker, Context, Data, Failure, Job, JobId};
+/// use tidegate_queue::{MemoryBroker, QueueOptions, Worker};
 /// # #[derive(Clone)] struct Mailer;
-/// # impl Mailer { async fn send(&self, _: &str, _: &str) -> Result<u32, std::io::Error> { Ok(250) } }
+/// # impl Mailer {
+/// #     async fn send(&self, _: &str, _: &str) -> Result<u32, std::io::Error> { Ok(250) }
+/// # }
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct SendMail { to: String }
@@ -58,7 +61,11 @@ pub trait ErasedHandler: Send + Sync + 'static {
 ///     const QUEUE: &'static str = "email";
 /// }
 ///
-/// async fn send_mail(job: SendMail, id: JobId, Data(mailer): Data<Mailer>) -> Result<u32, Failure> {
+/// async fn send_mail(
+///     job: SendMail,
+///     id: JobId,
+///     Data(mailer): Data<Mailer>,
+/// ) -> Result<u32, Failure> {
 ///     Ok(mailer.send(&job.to, id.as_str()).await?)
 /// }
 ///
@@ -74,7 +81,9 @@ pub trait ErasedHandler: Send + Sync + 'static {
 /// A function without a job doesn't compile:
 ///
 /// ```compile_fail
-/// # let broker: std::sync::Arc<dyn tidegate_queue::Broker> = std::sync::Arc::new(tidegate_queue::MemoryBroker::new());
+/// # use std::sync::Arc;
+/// # use tidegate_queue::{Broker, MemoryBroker};
+/// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
 /// async fn no_job(context: tidegate_queue::Context) {}
 /// tidegate_queue::Worker::builder(broker).handler(no_job);
 /// ```

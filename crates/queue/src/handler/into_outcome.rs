@@ -34,7 +34,8 @@ use super::outcome::Outcome;
 /// }
 ///
 /// assert_eq!(Ok::<_, MailError>("sent").into_outcome(), Outcome::done("sent"));
-/// assert_eq!(Err::<(), _>(MailError::NoSuchAddress).into_outcome(), Outcome::bury("no such address"));
+/// let failed = Err::<(), _>(MailError::NoSuchAddress);
+/// assert_eq!(failed.into_outcome(), Outcome::bury("no such address"));
 /// assert_eq!(Err::<(), _>(MailError::Busy).into_outcome(), Outcome::retry("the server is busy"));
 /// ```
 #[diagnostic::on_unimplemented(

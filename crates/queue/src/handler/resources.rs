@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::provided::Provided;
 use crate::broker::Broker;
-use crate::event::{Event, Observer, tell};
+use crate::event::{Event, Observer, notify};
 
 /// Values of a worker that each of its runs uses.
 pub(crate) struct Resources {
@@ -15,7 +15,7 @@ pub(crate) struct Resources {
 
 impl Resources {
     /// Passes an event to the observer. Catches its panics, so that work and heartbeats continue.
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        tell(&*self.observer, event);
+    pub(crate) fn notify(&self, event: &Event<'_>) {
+        notify(&*self.observer, event);
     }
 }

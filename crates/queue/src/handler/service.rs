@@ -25,7 +25,10 @@ use super::registry::Registry;
 /// use tower::{ServiceExt, layer::layer_fn, service_fn};
 /// # #[derive(serde::Serialize, serde::Deserialize)]
 /// # struct Greet { name: String }
-/// # impl Job for Greet { const KIND: &'static str = "greet"; const QUEUE: &'static str = "email"; }
+/// # impl Job for Greet {
+/// #     const KIND: &'static str = "greet";
+/// #     const QUEUE: &'static str = "email";
+/// # }
 /// # async fn greet(job: Greet) {}
 /// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
 ///
@@ -40,7 +43,8 @@ use super::registry::Registry;
 ///         }
 ///     })
 /// });
-/// let worker = Worker::builder(broker).queue("email", QueueOptions::new()).layer(logged).handler(greet).build()?;
+/// let worker = Worker::builder(broker).queue("email", QueueOptions::new());
+/// let worker = worker.layer(logged).handler(greet).build()?;
 /// # Ok::<(), tidegate_queue::BuildError>(())
 /// ```
 #[derive(Clone)]

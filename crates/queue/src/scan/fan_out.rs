@@ -169,7 +169,7 @@ impl<S: FanOut> Sink<S> for Jobs<'_, S> {
             let chunk = std::mem::replace(&mut jobs, rest);
             let stored = self.broker().enqueue(queue, chunk).await?;
             let count = stored.iter().filter(|stored| stored.is_new()).count();
-            self.context.resources().tell(&Event::Enqueued { queue, count });
+            self.context.resources().notify(&Event::Enqueued { queue, count });
         }
         self.pending += made;
         tally.jobs += made;

@@ -51,7 +51,8 @@ struct Setting {
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
 /// let scans = Scans::new(broker);
-/// scans.set_pause("accounts.rebuild", Some(Duration::from_millis(200))).await?; // the database is busy
+/// // The database is busy.
+/// scans.set_pause("accounts.rebuild", Some(Duration::from_millis(200))).await?;
 /// assert_eq!(scans.pause("accounts.rebuild").await?, Some(Duration::from_millis(200)));
 /// scans.set_pause("accounts.rebuild", None).await?; // as the worker has it
 /// # Ok(())

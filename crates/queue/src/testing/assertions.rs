@@ -1,5 +1,5 @@
 //! Assertions about jobs, with messages that explain the failure.
-#![expect(clippy::panic, reason = "an assertion tells the reader of a test")]
+#![expect(clippy::panic, reason = "an assertion reports a failure to the reader of a test")]
 
 use std::fmt::Write as _;
 
@@ -11,9 +11,9 @@ use crate::error::BrokerError;
 use crate::id::JobId;
 use crate::job::{Job, decode};
 use crate::record::JobRecord;
-use crate::state::State;
+use crate::state::JobState;
 
-const WAITING: [State; 3] = [State::Ready, State::Delayed, State::Waiting];
+const WAITING: [JobState; 3] = [JobState::Ready, JobState::Delayed, JobState::Waiting];
 /// Bytes of a payload that a message shows.
 const SHOWN: usize = 200;
 
@@ -74,7 +74,7 @@ impl TestQueue {
     /// If it isn't. The message shows the job's history.
     #[track_caller]
     pub fn assert_done(&self, id: &JobId) -> JobRecord {
-        self.assert_state(id, State::Done)
+        self.assert_state(id, JobState::Done)
     }
 
     /// Asserts that a job is dead and that its last error or its note contains `text`. Returns its
@@ -84,7 +84,7 @@ impl TestQueue {
     /// If it isn't. The message shows the job's history.
     #[track_caller]
     pub fn assert_dead(&self, id: &JobId, text: &str) -> JobRecord {
-        let record = self.assert_state(id, State::Dead);
+        let record = self.assert_state(id, JobState::Dead);
         let last = record.attempts.last().and_then(|attempt| attempt.error.as_deref());
         if [last, record.note.as_deref()].into_iter().flatten().all(|found| !found.contains(text)) {
             panic!("job {id} is dead, but not of {text:?}\n{}", story(&record));
@@ -115,7 +115,7 @@ impl TestQueue {
     /// # Panics
     /// If it is in another state. The message shows the job's history.
     #[track_caller]
-    pub fn assert_state(&self, id: &JobId, state: State) -> JobRecord {
+    pub fn assert_state(&self, id: &JobId, state: JobState) -> JobRecord {
         let record = self.job(id);
         if record.state != state {
             panic!("job {id} is {}, not {}\n{}", record.state.as_str(), state.as_str(), story(&record));
@@ -131,7 +131,7 @@ impl TestQueue {
     pub fn job(&self, id: &JobId) -> JobRecord {
         let found = self.queues().into_iter().find_map(|queue| at_once(self.broker.job(&queue, id)));
         found.unwrap_or_else(|| {
-            let all: Vec<_> = State::ALL.into_iter().flat_map(|state| self.listed(state)).collect();
+            let all: Vec<_> = JobState::ALL.into_iter().flat_map(|state| self.listed(state)).collect();
             panic!("there is no job {id}; {}", listed("there are", &all))
         })
     }
@@ -141,7 +141,7 @@ impl TestQueue {
         records.filter(|record| kind.is_none_or(|kind| record.kind == kind)).collect()
     }
 
-    fn listed(&self, state: State) -> Vec<JobRecord> {
+    fn listed(&self, state: JobState) -> Vec<JobRecord> {
         let queues = self.queues().into_iter();
         queues.flat_map(|queue| at_once(self.broker.list(&queue, state, None, usize::MAX)).items).collect()
     }

@@ -1,8 +1,8 @@
 //! What a drain returns for each run.
 
-use crate::clock::Timestamp;
 use crate::event::Ending;
 use crate::id::JobId;
+use crate::timestamp::Timestamp;
 use crate::worker::Step;
 
 /// One run of a job.

@@ -36,7 +36,7 @@ pub struct WorkerBuilder {
     fault: Option<BuildError>,
     lease: Duration,
     grace: Duration,
-    patience: Duration,
+    stop_timeout: Duration,
     unknown_delay: Duration,
     span: Box<dyn Fn(&Context) -> Span + Send + Sync>,
     schedules: bool,
@@ -61,7 +61,7 @@ impl WorkerBuilder {
             fault: None,
             lease: Duration::from_secs(30),
             grace: Duration::from_secs(25),
-            patience: Duration::from_secs(1),
+            stop_timeout: Duration::from_secs(1),
             unknown_delay: Duration::from_secs(30),
             span: Box::new(run::usual_span),
             schedules: false,
@@ -99,16 +99,21 @@ impl WorkerBuilder {
     ///
     /// ```
     /// # use std::{sync::Arc, time::Duration};
-    /// # use tidegate_queue::{Backoff, Broker, HandlerOptions, Job, MemoryBroker, QueueOptions, RetryPolicy, Worker};
+    /// # use tidegate_queue::{Backoff, Broker, HandlerOptions, Job, MemoryBroker};
+    /// # use tidegate_queue::{QueueOptions, RetryPolicy, Worker};
     /// # #[derive(serde::Serialize, serde::Deserialize)]
     /// # struct Charge { cents: u64 }
-    /// # impl Job for Charge { const KIND: &'static str = "charge"; const QUEUE: &'static str = "billing"; }
+    /// # impl Job for Charge {
+    /// #     const KIND: &'static str = "charge";
+    /// #     const QUEUE: &'static str = "billing";
+    /// # }
     /// # async fn charge(job: Charge) {}
     /// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     /// let hourly = RetryPolicy::new(24, Backoff::Fixed(Duration::from_secs(3600)))?;
+    /// let options = HandlerOptions::new().retry(hourly).timeout(Duration::from_secs(30));
     /// let worker = Worker::builder(broker)
     ///     .queue("billing", QueueOptions::new())
-    ///     .handler_with(charge, HandlerOptions::new().retry(hourly).timeout(Duration::from_secs(30)))
+    ///     .handler_with(charge, options)
     ///     .build()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -138,7 +143,10 @@ impl WorkerBuilder {
     /// # use tidegate_queue::{Broker, Job, MemoryBroker, QueueOptions, Worker};
     /// # #[derive(serde::Serialize, serde::Deserialize)]
     /// # struct Greet { name: String }
-    /// # impl Job for Greet { const KIND: &'static str = "greet"; const QUEUE: &'static str = "email"; }
+    /// # impl Job for Greet {
+    /// #     const KIND: &'static str = "greet";
+    /// #     const QUEUE: &'static str = "email";
+    /// # }
     /// # async fn greet(job: Greet) {}
     /// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     /// let worker = Worker::builder(broker)
@@ -176,11 +184,11 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets how long a run may take to end by itself after it was asked to stop, 1 s by default.
+    /// Sets how long a run may take to end by itself after it was stopped, 1 s by default.
     /// Then it is aborted. A run is stopped when it is cancelled or timed out, its lease is lost,
     /// or the grace period is over.
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn stop_timeout(mut self, stop_timeout: Duration) -> Self {
+        self.stop_timeout = stop_timeout;
         self
     }
 
@@ -254,7 +262,7 @@ impl WorkerBuilder {
             layers: HandlerService::stack(self.layers, &handlers),
             handlers,
             lease: self.lease,
-            patience: self.patience,
+            stop_timeout: self.stop_timeout,
             unknown_delay: self.unknown_delay,
             span: self.span,
             leases: LeaseBook::default(),

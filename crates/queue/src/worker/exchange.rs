@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::run::{Answer, Settlement};
 use super::shared::Shared;
 use crate::broker::Fetch;
-use crate::clock::Monotonic;
 use crate::error::BrokerError;
 use crate::lease::{Ack, LeasedJob, Nack, Settled};
 
@@ -21,23 +22,23 @@ pub(super) struct Batch {
 /// Result of an exchange.
 pub(super) struct Exchanged {
     /// The settlements that were sent, each with the broker's answer. `None` if the broker failed.
-    pub(super) told: Vec<(Settlement, Option<Settled>)>,
+    pub(super) answers: Vec<(Settlement, Option<Settled>)>,
     pub(super) leased: Vec<LeasedJob>,
     pub(super) wanted: usize,
     /// When the request was sent. The leases are not older.
-    pub(super) asked: Monotonic,
+    pub(super) sent_at: Instant,
     pub(super) failure: Option<BrokerError>,
 }
 
 pub(super) async fn exchange(shared: Arc<Shared>, queue: Arc<str>, batch: Batch) -> Exchanged {
     let Batch { acks, nacks, wanted } = batch;
-    let asked = Monotonic::now();
+    let sent_at = Instant::now();
     let (given_back, fetched) = tokio::join!(give_back(&shared, &queue, &nacks), fetch(&shared, &queue, &acks, wanted));
     let mut exchanged = Exchanged {
-        told: Vec::with_capacity(acks.len() + nacks.len()),
+        answers: Vec::with_capacity(acks.len() + nacks.len()),
         leased: Vec::new(),
         wanted,
-        asked,
+        sent_at,
         failure: None,
     };
     let settled = fetched.map(|(settled, leased)| {
@@ -51,15 +52,15 @@ pub(super) async fn exchange(shared: Arc<Shared>, queue: Arc<str>, batch: Batch)
 
 impl Exchanged {
     /// The result, or the broker's error if a part of the exchange failed.
-    pub(super) fn heard(mut self) -> Result<Self, BrokerError> {
+    pub(super) fn into_result(mut self) -> Result<Self, BrokerError> {
         self.failure.take().map_or(Ok(self), Err)
     }
 
     fn take(&mut self, sent: Vec<Settlement>, answers: Result<Vec<Settled>, BrokerError>) {
         match answers {
-            Ok(answers) => self.told.extend(sent.into_iter().zip(answers.into_iter().map(Some))),
+            Ok(answers) => self.answers.extend(sent.into_iter().zip(answers.into_iter().map(Some))),
             Err(error) => {
-                self.told.extend(sent.into_iter().map(|settlement| (settlement, None)));
+                self.answers.extend(sent.into_iter().map(|settlement| (settlement, None)));
                 self.failure = Some(error);
             }
         }

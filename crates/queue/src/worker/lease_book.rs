@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Monotonic;
 use crate::lease::LeaseToken;
 
 /// Why a run was stopped.
@@ -29,19 +29,19 @@ struct Signal {
     reason: OnceLock<Option<StopReason>>,
 }
 
-struct Held {
+struct LeaseEntry {
     token: LeaseToken,
     queue: Arc<str>,
     signal: Arc<Signal>,
     /// Receives the ids of runs that were stopped.
     stopped: UnboundedSender<RunId>,
-    renewed: Monotonic,
+    renewed: Instant,
 }
 
 #[derive(Default)]
 struct Leases {
     next: u64,
-    held: HashMap<RunId, Held>,
+    held: HashMap<RunId, LeaseEntry>,
 }
 
 /// The leases this worker holds. Cheap to clone.
@@ -59,7 +59,7 @@ impl LeaseBook {
         tokens: impl Iterator<Item = LeaseToken>,
         queue: &Arc<str>,
         stopped: &UnboundedSender<RunId>,
-        renewed: Monotonic,
+        renewed: Instant,
     ) -> Vec<HeldLease> {
         let mut leases = self.lock();
         let enter = |token: LeaseToken| {
@@ -67,8 +67,8 @@ impl LeaseBook {
             let run = RunId(leases.next);
             let signal = Arc::new(Signal { cancel: CancellationToken::new(), reason: OnceLock::new() });
             let lease = HeldLease { book: self.clone(), run, token: token.clone(), signal: signal.clone() };
-            let held = Held { token, queue: queue.clone(), signal, stopped: stopped.clone(), renewed };
-            leases.held.insert(run, held);
+            let entry = LeaseEntry { token, queue: queue.clone(), signal, stopped: stopped.clone(), renewed };
+            leases.held.insert(run, entry);
             lease
         };
         tokens.map(enter).collect()
@@ -86,7 +86,7 @@ impl LeaseBook {
         by_queue
     }
 
-    pub(super) fn renewed(&self, runs: impl Iterator<Item = RunId>, at: Monotonic) {
+    pub(super) fn renewed(&self, runs: impl Iterator<Item = RunId>, at: Instant) {
         let mut leases = self.lock();
         for run in runs {
             if let Some(held) = leases.held.get_mut(&run) {
@@ -141,8 +141,8 @@ impl HeldLease {
     }
 
     /// When the lease was last known to be valid.
-    pub(crate) fn renewed(&self) -> Monotonic {
-        self.book.lock().held.get(&self.run).map_or_else(Monotonic::now, |held| held.renewed)
+    pub(crate) fn renewed(&self) -> Instant {
+        self.book.lock().held.get(&self.run).map_or_else(Instant::now, |held| held.renewed)
     }
 }
 

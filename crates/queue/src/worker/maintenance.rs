@@ -1,8 +1,8 @@
 //! Maintenance of the store, on a thread and runtime of its own: heartbeats, promotion, reclaim,
 //! trimming, announcements.
 
-mod beat;
 mod heartbeat;
+mod interval;
 mod upkeep;
 
 use std::sync::Arc;

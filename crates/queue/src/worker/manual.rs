@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Worker;
 use super::exchange::{Batch, exchange};
 use super::maintenance::PROMOTE_CHUNK;
 use super::options::QueueOptions;
-use super::outbox::Outbox;
+use super::pending::PendingSettlements;
 use super::run::{Answer, ending};
 use super::runs::Runs;
 use super::shared::Shared;
-use crate::clock::Monotonic;
 use crate::error::BrokerError;
 use crate::event::Ending;
 use crate::group::settled;
@@ -46,10 +47,10 @@ impl ManualWorker {
     pub(crate) async fn step(&self) -> Result<Option<(Arc<str>, Step)>, BrokerError> {
         for (queue, options) in &self.queues {
             while self.shared.resources.broker.promote(queue, PROMOTE_CHUNK).await?.moved == PROMOTE_CHUNK {}
-            let ask = Batch { wanted: 1, ..Batch::default() };
-            let asked = exchange(self.shared.clone(), queue.clone(), ask).await.heard()?;
-            if let Some(job) = asked.leased.into_iter().next() {
-                let step = self.run(queue, options, job, asked.asked).await?;
+            let fetch = Batch { wanted: 1, ..Batch::default() };
+            let exchanged = exchange(self.shared.clone(), queue.clone(), fetch).await.into_result()?;
+            if let Some(job) = exchanged.leased.into_iter().next() {
+                let step = self.run(queue, options, job, exchanged.sent_at).await?;
                 return Ok(Some((queue.clone(), step)));
             }
         }
@@ -61,17 +62,17 @@ impl ManualWorker {
         queue: &Arc<str>,
         options: &QueueOptions,
         job: LeasedJob,
-        asked: Monotonic,
+        sent_at: Instant,
     ) -> Result<Step, BrokerError> {
         let mut runs = Runs::new(self.shared.clone(), queue.clone(), options.clone());
-        let mut outbox = Outbox::default();
-        outbox.waiting = runs.start(vec![job.clone()], asked);
-        while outbox.is_empty() && !runs.is_empty() {
-            runs.ended(&mut outbox.waiting).await;
+        let mut pending = PendingSettlements::default();
+        pending.waiting = runs.start(vec![job.clone()], sent_at);
+        while pending.is_empty() && !runs.is_empty() {
+            runs.ended(&mut pending.waiting).await;
         }
-        let answer = outbox.waiting.first().map(|settlement| &settlement.answer);
+        let answer = pending.waiting.first().map(|settlement| &settlement.answer);
         let step = Step { job, ending: ending(answer), text: answer.and_then(text) };
-        exchange(self.shared.clone(), queue.clone(), outbox.batch(0)).await.heard()?;
+        exchange(self.shared.clone(), queue.clone(), pending.batch(0)).await.into_result()?;
         if let Some(group) = &step.job.group {
             settled(&*self.shared.resources.broker, queue, group).await;
         }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::lease_book::{HeldLease, RunId, StopReason};
 use super::options::QueueOptions;
 use super::shared::Shared;
-use crate::clock::Monotonic;
 use crate::event::{Ending, Event};
 use crate::handler::{Context, Outcome, Registered, Verdict};
 use crate::id::GroupId;
@@ -29,7 +29,7 @@ pub(super) struct Settlement {
     /// The group of the job.
     pub(super) group: Option<GroupId>,
     /// Time of the broker's first failure to take it.
-    pub(super) refused_since: Option<Monotonic>,
+    pub(super) refused_since: Option<Instant>,
 }
 
 impl Settlement {
@@ -74,7 +74,7 @@ pub(super) enum HandlerEnd {
 
 /// Runs the handler. Its end is sent to `ends` in every case.
 pub(super) async fn handle(shared: Arc<Shared>, context: Context, run: RunId, ends: UnboundedSender<Ended>) {
-    let started = Monotonic::now();
+    let started = Instant::now();
     let mut report = Report { run, how: HandlerEnd::Aborted, started, ends };
     // The handler is called inside the future, so that a panic of a layer is caught too.
     let verdict = async {
@@ -106,7 +106,7 @@ pub(super) fn usual_span(context: &Context) -> Span {
 struct Report {
     run: RunId,
     how: HandlerEnd,
-    started: Monotonic,
+    started: Instant,
     ends: UnboundedSender<Ended>,
 }
 
@@ -193,10 +193,10 @@ pub(super) fn announce(shared: &Shared, context: &Context, action: &NackAction, 
     let (queue, kind, id) = (context.queue(), context.kind(), context.id());
     match action {
         NackAction::Retry { delay, error } => {
-            shared.tell(&Event::Retried { queue, kind, id, delay: *delay, error });
+            shared.notify(&Event::Retried { queue, kind, id, delay: *delay, error });
         }
-        NackAction::Dead { error } => shared.tell(&Event::Buried { queue, kind, id, error }),
-        NackAction::Snooze { .. } if is_unknown => shared.tell(&Event::Unknown { queue, kind, id }),
+        NackAction::Dead { error } => shared.notify(&Event::Buried { queue, kind, id, error }),
+        NackAction::Snooze { .. } if is_unknown => shared.notify(&Event::Unknown { queue, kind, id }),
         NackAction::Snooze { .. } | NackAction::Discard { .. } | NackAction::Release => {}
     }
 }

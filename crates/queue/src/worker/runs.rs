@@ -13,7 +13,6 @@ use super::lease_book::{HeldLease, RunId, StopReason};
 use super::options::QueueOptions;
 use super::run::{Answer, Ended, HandlerEnd, Limits, Settlement, announce, ending, handle};
 use super::shared::Shared;
-use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::handler::{Context, Verdict};
 use crate::lease::{LeasedJob, NackAction};
@@ -29,7 +28,7 @@ struct Run {
     task: AbortHandle,
     timeout: Duration,
     /// When a run that was asked to stop is aborted. `None` if it was not asked.
-    patience: Option<Instant>,
+    abort_at: Option<Instant>,
 }
 
 pub(super) struct Runs {
@@ -66,25 +65,25 @@ impl Runs {
 
     /// Starts the leased jobs, and registers their leases at once: a run may wait long for its
     /// first poll behind handlers that compute. Returns the settlements of jobs that are not run.
-    /// The leases were requested at `asked`, so they are not older.
-    pub(super) fn start(&mut self, jobs: Vec<LeasedJob>, asked: Monotonic) -> Vec<Settlement> {
+    /// The leases were requested at `requested_at`, so they are not older.
+    pub(super) fn start(&mut self, jobs: Vec<LeasedJob>, requested_at: Instant) -> Vec<Settlement> {
         let tokens = jobs.iter().map(|job| job.token.clone());
-        let held = self.shared.leases.hold(tokens, &self.queue, &self.stopped.0, asked);
+        let held = self.shared.leases.hold(tokens, &self.queue, &self.stopped.0, requested_at);
         let now = Instant::now();
         jobs.into_iter().zip(held).filter_map(|(job, held)| self.start_one(job, held, now)).collect()
     }
 
     /// Releases jobs that were leased after the end of the worker's work.
-    pub(super) fn release(&mut self, jobs: Vec<LeasedJob>, asked: Monotonic) -> Vec<Settlement> {
+    pub(super) fn release(&mut self, jobs: Vec<LeasedJob>, requested_at: Instant) -> Vec<Settlement> {
         let (tokens, groups): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.token, job.group)).unzip();
-        let held = self.shared.leases.hold(tokens.into_iter(), &self.queue, &self.stopped.0, asked);
+        let held = self.shared.leases.hold(tokens.into_iter(), &self.queue, &self.stopped.0, requested_at);
         let answer = || Answer::Nack(NackAction::Release);
         held.into_iter().zip(groups).map(|(held, group)| Settlement::new(held, answer(), group)).collect()
     }
 
     fn start_one(&mut self, job: LeasedJob, held: HeldLease, now: Instant) -> Option<Settlement> {
         if job.expires_at.is_some_and(|expires_at| job.leased_at > expires_at) {
-            self.shared.tell(&Event::Expired { queue: &self.queue, kind: &job.kind, id: &job.token.id });
+            self.shared.notify(&Event::Expired { queue: &self.queue, kind: &job.kind, id: &job.token.id });
             let action = NackAction::Discard { reason: "expired before it started".to_owned() };
             return Some(Settlement::new(held, Answer::Nack(action), job.group));
         }
@@ -93,10 +92,10 @@ impl Runs {
         let queue_wait = job.leased_at.since(job.ready_at);
         let context = Context::new(self.shared.resources.clone(), self.queue.clone(), job, held.cancel().clone());
         let (queue, kind, id) = (context.queue(), context.kind(), context.id());
-        self.shared.tell(&Event::Started { queue, kind, id, queue_wait });
+        self.shared.notify(&Event::Started { queue, kind, id, queue_wait });
         let task = tokio::spawn(handle(self.shared.clone(), context.clone(), run, self.ends.0.clone())).abort_handle();
         self.watch(run, now + timeout.min(LONGEST_TIMEOUT));
-        self.under_way.insert(run, Run { held, context, task, timeout, patience: None });
+        self.under_way.insert(run, Run { held, context, task, timeout, abort_at: None });
         None
     }
 
@@ -116,12 +115,12 @@ impl Runs {
         }
     }
 
-    /// Gives a run the time of `patience` to end. `reason` is `None` if the run was already
+    /// Gives a run the time of `stop_timeout` to end. `reason` is `None` if the run was already
     /// stopped.
     fn stop(&mut self, run: RunId, reason: Option<StopReason>) {
-        let until = Instant::now() + self.shared.patience.min(LONGEST_TIMEOUT);
-        let Some(under_way) = self.under_way.get_mut(&run).filter(|run| run.patience.is_none()) else { return };
-        under_way.patience = Some(until);
+        let until = Instant::now() + self.shared.stop_timeout.min(LONGEST_TIMEOUT);
+        let Some(under_way) = self.under_way.get_mut(&run).filter(|run| run.abort_at.is_none()) else { return };
+        under_way.abort_at = Some(until);
         if let Some(reason) = reason {
             under_way.held.stop(reason);
         }
@@ -154,7 +153,7 @@ impl Runs {
         let now = Instant::now();
         while let Some(run) = self.due(now) {
             let Some(under_way) = self.under_way.get(&run) else { continue };
-            match under_way.patience {
+            match under_way.abort_at {
                 None => self.stop(run, Some(StopReason::TimedOut)),
                 Some(until) if until <= now => {
                     under_way.task.abort();
@@ -186,7 +185,7 @@ impl Runs {
         }
         let outcome = ending(answer.as_ref());
         let queue_wait = job.leased_at.since(job.ready_at);
-        self.shared.tell(&Event::Finished { queue, kind, id, outcome, queue_wait, run_time: took });
+        self.shared.notify(&Event::Finished { queue, kind, id, outcome, queue_wait, run_time: took });
         Some(Settlement::new(held, answer?, job.group.clone()))
     }
 }

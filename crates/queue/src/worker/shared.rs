@@ -18,7 +18,7 @@ pub(crate) struct Shared {
     pub(crate) handlers: Arc<Registry>,
     pub(crate) layers: Option<HandlerService>,
     pub(crate) lease: Duration,
-    pub(crate) patience: Duration,
+    pub(crate) stop_timeout: Duration,
     pub(crate) unknown_delay: Duration,
     /// Creates the span of a run.
     pub(crate) span: Box<dyn Fn(&Context) -> tracing::Span + Send + Sync>,
@@ -30,8 +30,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Passes an event to the observer. Catches its panics, so that work and heartbeats continue.
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        self.resources.tell(event);
+    pub(crate) fn notify(&self, event: &Event<'_>) {
+        self.resources.notify(event);
     }
 
     /// Runs a job through the layers, if there are any.

@@ -10,8 +10,8 @@ use tidegate_queue::{Context, EnqueueOptions, Handler, Job, JobId, NewJob, Outco
 use tidegate_testkit::{Process, poll_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::book::{Book, Entry, count};
-use crate::place::Place;
+use crate::location::StoreLocation;
+use crate::log_file::{LogEntry, LogFile, count};
 
 const TASK: &str = "TIDEGATE_QUEUE_TEST_TASK";
 /// Files of producers: the enqueues that were acknowledged.
@@ -45,7 +45,7 @@ pub fn job(number: u32) -> NewJob {
 /// The task of a child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {
-    pub place: Place,
+    pub location: StoreLocation,
     pub role: Role,
     /// Whether it has one thread, which handlers can block.
     pub is_single: bool,
@@ -83,13 +83,13 @@ impl Task {
         process.start().unwrap()
     }
 
-    pub fn enqueue(place: &Place, jobs: Range<u32>, pause: Duration) -> Self {
-        Self { place: place.clone(), role: Role::Enqueue { jobs, pause }, is_single: false }
+    pub fn enqueue(location: &StoreLocation, jobs: Range<u32>, pause: Duration) -> Self {
+        Self { location: location.clone(), role: Role::Enqueue { jobs, pause }, is_single: false }
     }
 
-    pub fn work(place: &Place, lease: Duration, slots: usize, how: How) -> Self {
+    pub fn work(location: &StoreLocation, lease: Duration, slots: usize, how: How) -> Self {
         let role = Role::Work { lease, slots, kept: Retention::default().done_max, how };
-        Self { place: place.clone(), role, is_single: false }
+        Self { location: location.clone(), role, is_single: false }
     }
 
     /// Sets how many finished jobs are kept.
@@ -106,8 +106,8 @@ impl Task {
 
     async fn run(self) {
         match self.role {
-            Role::Enqueue { jobs, pause } => enqueue(&self.place, jobs, pause).await,
-            Role::Work { lease, slots, kept, how } => work(&self.place, lease, slots, kept, how).await,
+            Role::Enqueue { jobs, pause } => enqueue(&self.location, jobs, pause).await,
+            Role::Work { lease, slots, kept, how } => work(&self.location, lease, slots, kept, how).await,
         }
     }
 }
@@ -130,12 +130,12 @@ async fn on_one_thread() {
     }
 }
 
-async fn enqueue(place: &Place, jobs: Range<u32>, pause: Duration) {
+async fn enqueue(location: &StoreLocation, jobs: Range<u32>, pause: Duration) {
     let name = format!("{ACKNOWLEDGED}-{:08}", jobs.start);
-    let told = u32::try_from(count(&place.directory, &name)).unwrap();
-    let book = Book::open(&place.directory, &name);
-    let broker = place.broker().await;
-    let mut next = jobs.start + told;
+    let stored = u32::try_from(count(&location.directory, &name)).unwrap();
+    let log = LogFile::open(&location.directory, &name);
+    let broker = location.broker().await;
+    let mut next = jobs.start + stored;
     while next < jobs.end {
         let batch = next..(next + BATCH).min(jobs.end);
         next = batch.end;
@@ -143,27 +143,27 @@ async fn enqueue(place: &Place, jobs: Range<u32>, pause: Duration) {
         // are enqueued again too.
         let stored = async || broker.enqueue(QUEUE, batch.clone().map(job).collect()).await.ok();
         poll_until(Duration::MAX, stored).await.unwrap();
-        let entries: Vec<Entry> = batch.map(|number| Entry::now(number, 0)).collect();
-        book.add(&entries);
+        let entries: Vec<LogEntry> = batch.map(|number| LogEntry::now(number, 0)).collect();
+        log.add(&entries);
         tokio::time::sleep(pause).await;
     }
 }
 
-async fn work(place: &Place, lease: Duration, slots: usize, kept: u64, how: How) {
-    let book = |name: &str| Book::open(&place.directory, &format!("{name}-{}", std::process::id()));
+async fn work(location: &StoreLocation, lease: Duration, slots: usize, kept: u64, how: How) {
+    let log = |name: &str| LogFile::open(&location.directory, &format!("{name}-{}", std::process::id()));
     let retention = Retention { done_max: kept, ..Retention::default() };
     // Jobs must not become dead because of the killed workers.
     let options = QueueOptions::new().concurrency(slots).retention(retention).max_lost_leases(1_000);
-    let worker = Worker::builder(place.broker().await)
+    let worker = Worker::builder(location.broker().await)
         .queue(QUEUE, options)
-        .handler::<Step, _>(Effect { begun: book(BEGUN), runs: book(RUNS), how })
+        .handler::<Step, _>(Effect { begun: log(BEGUN), runs: log(RUNS), how })
         .lease(lease);
     worker.build().unwrap().run(CancellationToken::new()).await.unwrap();
 }
 
 struct Effect {
-    begun: Book,
-    runs: Book,
+    begun: LogFile,
+    runs: LogFile,
     how: How,
 }
 
@@ -171,7 +171,7 @@ struct Effect {
 impl Handler<Step> for Effect {
     async fn run(&self, Step { number }: Step, context: &Context) -> Outcome {
         if !matches!(self.how, How::AtOnce) {
-            self.begun.add(&[Entry::now(number, context.delivery())]);
+            self.begun.add(&[LogEntry::now(number, context.delivery())]);
         }
         match self.how {
             How::AtOnce => {}
@@ -179,7 +179,7 @@ impl Handler<Step> for Effect {
             How::Block(time) => block(time),
             How::Take(time) => tokio::time::sleep(time).await,
         }
-        self.runs.add(&[Entry::now(number, context.delivery())]);
+        self.runs.add(&[LogEntry::now(number, context.delivery())]);
         Outcome::done(())
     }
 }

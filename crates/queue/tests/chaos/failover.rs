@@ -8,10 +8,10 @@ use tidegate_queue::QueueCounts;
 use tidegate_testkit::redis::{Sentinels, redis_cli};
 use tidegate_testkit::{Scratch, poll_until, scale};
 
-use crate::book::{LATE, count, now};
 use crate::child::ACKNOWLEDGED;
-use crate::crew::{Crew, Pace};
-use crate::place::{LONG, Place};
+use crate::fleet::{Fleet, Pace};
+use crate::location::{LONG, StoreLocation};
+use crate::log_file::{LATE, count, now};
 use crate::verdict::{Verdict, assert_settled};
 
 /// Replication is asynchronous. On one machine the delay would be too short to notice, so the last
@@ -54,16 +54,16 @@ async fn fail_over() -> Option<(Verdict, Vec<RangeInclusive<i64>>, QueueCounts)>
     let failovers = scale(1, 5);
     let scratch = Scratch::new();
     let mut sentinels = patient_sentinels().await;
-    let place = Place::redis(&scratch, sentinels.url());
-    let broker = place.broker().await;
+    let location = StoreLocation::redis(&scratch, sentinels.url());
+    let broker = location.broker().await;
     // Slower than the producers, so that there are waiting jobs to lose.
     let pace = Pace { pause: Duration::from_millis(20), run: Duration::from_millis(50) };
-    let mut crew = Crew::start(&place, jobs, jobs.into(), pace);
+    let mut fleet = Fleet::start(&location, jobs, jobs.into(), pace);
     let mut lost: Vec<RangeInclusive<i64>> = Vec::new();
     let mut primary = sentinels.primary().await.port();
     let mut is_clean = true;
-    let counts = crew.kill_until_done(&*broker, async |_| {
-        let acknowledged = || count(&place.directory, ACKNOWLEDGED);
+    let counts = fleet.kill_until_done(&*broker, async |_| {
+        let acknowledged = || count(&location.directory, ACKNOWLEDGED);
         if lost.len() < failovers && acknowledged() >= jobs as usize / (failovers + 1) * (lost.len() + 1) {
             let port = sentinels.primary().await.port();
             is_clean &= port == primary;
@@ -85,9 +85,9 @@ async fn fail_over() -> Option<(Verdict, Vec<RangeInclusive<i64>>, QueueCounts)>
         lost.len() < failovers
     });
     let counts = counts.await;
-    let verdict = Verdict::of(&place.directory);
-    let [workers, producers] = crew.kills;
-    drop(crew);
+    let verdict = Verdict::of(&location.directory);
+    let [workers, producers] = fleet.kills;
+    drop(fleet);
     println!("{failovers} failovers, {workers} workers and {producers} producers killed: {}", verdict.figures(&counts));
     assert_settled(&counts);
     assert_eq!(verdict.acknowledged, jobs as usize);

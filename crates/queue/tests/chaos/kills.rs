@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tidegate_testkit::{Scratch, scale};
 
-use crate::crew::{Crew, Pace};
-use crate::place::Place;
+use crate::fleet::{Fleet, Pace};
+use crate::location::StoreLocation;
 use crate::verdict::{Verdict, assert_settled, leases_beyond_the_first};
 
 #[cfg(feature = "sqlite")]
@@ -14,13 +14,13 @@ use crate::verdict::{Verdict, assert_settled, leases_beyond_the_first};
 async fn on_sqlite() {
     let jobs = u32::try_from(scale(2_000, 20_000)).unwrap();
     let scratch = Scratch::new();
-    let place = Place::sqlite(&scratch);
-    let broker = place.broker().await;
+    let location = StoreLocation::sqlite(&scratch);
+    let broker = location.broker().await;
     let pace = Pace { pause: Duration::from_millis(scale(200, 50) as u64), run: Duration::from_millis(100) };
-    let mut crew = Crew::start(&place, jobs, jobs.into(), pace);
-    let counts = crew.kill_until_done(&*broker, async |_| false).await;
-    let (verdict, [workers, producers]) = (Verdict::of(&place.directory), crew.kills);
-    drop(crew);
+    let mut fleet = Fleet::start(&location, jobs, jobs.into(), pace);
+    let counts = fleet.kill_until_done(&*broker, async |_| false).await;
+    let (verdict, [workers, producers]) = (Verdict::of(&location.directory), fleet.kills);
+    drop(fleet);
 
     println!("{workers} workers and {producers} producers killed: {}", verdict.figures(&counts));
     assert_settled(&counts);
@@ -34,8 +34,8 @@ mod redis {
     use tidegate_testkit::redis::RedisServer;
 
     use super::*;
-    use crate::book::{LATE, count, now};
     use crate::child::ACKNOWLEDGED;
+    use crate::log_file::{LATE, count, now};
     use crate::torn::{Ghost, is_audited};
 
     /// With `everysec`, Redis answers before it writes while an fsync of the last second's writes
@@ -59,19 +59,19 @@ mod redis {
     async fn survive(appendfsync: &str, jobs: u32, kills_of_redis: usize, kept: u64, tears: usize) -> Outcome {
         let scratch = Scratch::new();
         let mut server = RedisServer::builder().set("appendfsync", appendfsync).start().await;
-        let place = Place::redis(&scratch, server.url());
-        let broker = place.broker().await;
+        let location = StoreLocation::redis(&scratch, server.url());
+        let broker = location.broker().await;
         // If a fetch is torn, the workers are slower than the producers, so that there are jobs to
         // lose after it.
         let run = Duration::from_millis(if tears > 0 { 50 } else { 5 });
-        let mut crew = Crew::start(&place, jobs, kept, Pace { pause: Duration::ZERO, run });
+        let mut fleet = Fleet::start(&location, jobs, kept, Pace { pause: Duration::ZERO, run });
         let mut kills = Vec::new();
-        let mut ghost = Ghost::new(&place, broker.clone(), jobs);
+        let mut ghost = Ghost::new(&location, broker.clone(), jobs);
         let mut torn = 0;
-        let counts = crew.kill_until_done(&*broker, async |crew| {
+        let counts = fleet.kill_until_done(&*broker, async |fleet| {
             let due = jobs as usize / (kills_of_redis + 1) * (kills.len() + 1);
-            if kills.len() < kills_of_redis && count(&place.directory, ACKNOWLEDGED) >= due {
-                if kills.len() < tears && ghost.kill_and_tear(&mut server, crew).await {
+            if kills.len() < kills_of_redis && count(&location.directory, ACKNOWLEDGED) >= due {
+                if kills.len() < tears && ghost.kill_and_tear(&mut server, fleet).await {
                     torn += 1;
                 } else {
                     server.kill9();
@@ -87,8 +87,8 @@ mod redis {
             !is_audited(&server).await
         });
         let counts = counts.await;
-        let (verdict, [workers, producers]) = (Verdict::of(&place.directory), crew.kills);
-        drop(crew);
+        let (verdict, [workers, producers]) = (Verdict::of(&location.directory), fleet.kills);
+        drop(fleet);
         println!(
             "appendfsync {appendfsync}; {workers} workers, {producers} producers, and Redis {} times killed, its file {torn} \
              times torn: {}",

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{Scratch, poll_until, scale};
 
-use crate::book::{count, now, read};
 use crate::child::{How, QUEUE, RUNS, Task, job};
-use crate::place::{LONG, Place, until};
+use crate::location::{LONG, StoreLocation, until};
+use crate::log_file::{count, now, read};
 
 const AGAIN_WITHIN: i64 = 2_000;
 
@@ -16,9 +16,9 @@ async fn workers_fetch_again_within_two_seconds() {
     let rounds = u32::try_from(scale(5, 200)).unwrap();
     let scratch = Scratch::new();
     let mut server = RedisServer::start().await;
-    let place = Place::redis(&scratch, server.url());
-    let broker = place.broker().await;
-    let worker = Task::work(&place, Duration::from_secs(30), 10, How::AtOnce);
+    let location = StoreLocation::redis(&scratch, server.url());
+    let broker = location.broker().await;
+    let worker = Task::work(&location, Duration::from_secs(30), 10, How::AtOnce);
     let _workers: Vec<_> = (0..2).map(|nth| worker.start(&format!("worker {nth}"))).collect();
     let enqueue = async |number| {
         let stored = async || broker.enqueue(QUEUE, vec![job(number)]).await.ok();
@@ -34,9 +34,9 @@ async fn workers_fetch_again_within_two_seconds() {
         server.restart().await;
         let answers = now();
         enqueue(round).await;
-        let ran = async || (count(&place.directory, RUNS) > round as usize + 1).then_some(());
+        let ran = async || (count(&location.directory, RUNS) > round as usize + 1).then_some(());
         poll_until(LONG, ran).await.unwrap();
-        let runs = read(&place.directory, RUNS);
+        let runs = read(&location.directory, RUNS);
         took.push(runs.iter().find(|run| run.job == round).unwrap().at - answers);
     }
     took.sort_unstable();

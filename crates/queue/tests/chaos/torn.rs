@@ -7,14 +7,14 @@ use tidegate_queue::{Ack, Broker, Fetch, LeasedJob, Nack, NackAction, WorkerId};
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 
-use crate::book::{Book, Entry};
 use crate::child::{ACKNOWLEDGED, QUEUE, RUNS, job};
-use crate::crew::Crew;
-use crate::place::{LONG, Place};
+use crate::fleet::Fleet;
+use crate::location::{LONG, StoreLocation};
+use crate::log_file::{LogEntry, LogFile};
 
 const LEASE: Duration = Duration::from_secs(2);
 const JOBS: usize = 5;
-/// Most attempts: after a step, the server may still write requests that the crew sent before it
+/// Most attempts: after a step, the server may still write requests that the fleet sent before it
 /// was suspended.
 const TRIES: usize = 20;
 
@@ -25,13 +25,13 @@ pub async fn is_audited(server: &RedisServer) -> bool {
     !audited.is_empty() && server.cli(&["INFO", "replication"]).await.contains(&format!("master_replid:{audited}"))
 }
 
-/// Works next to the crew, and ignores the reply to the step that is torn: after a crash, it would
+/// Works next to the fleet, and ignores the reply to the step that is torn: after a crash, it would
 /// not arrive.
 pub struct Ghost {
     broker: Arc<dyn Broker>,
     worker: WorkerId,
-    acknowledged: Book,
-    runs: Book,
+    acknowledged: LogFile,
+    runs: LogFile,
     round: usize,
     /// The number of its next job.
     next: u32,
@@ -39,9 +39,9 @@ pub struct Ghost {
 
 impl Ghost {
     /// Enqueues jobs with this number and above.
-    pub fn new(place: &Place, broker: Arc<dyn Broker>, first: u32) -> Self {
-        let book = |name: &str| Book::open(&place.directory, &format!("{name}-ghost"));
-        let (acknowledged, runs) = (book(ACKNOWLEDGED), book(RUNS));
+    pub fn new(location: &StoreLocation, broker: Arc<dyn Broker>, first: u32) -> Self {
+        let log = |name: &str| LogFile::open(&location.directory, &format!("{name}-ghost"));
+        let (acknowledged, runs) = (log(ACKNOWLEDGED), log(RUNS));
         Self { broker, worker: WorkerId::generate(), acknowledged, runs, round: 0, next: first }
     }
 
@@ -50,18 +50,18 @@ impl Ghost {
         self.next
     }
 
-    /// Kills the server and tears the ghost's last step. The crew is suspended meanwhile, so that
+    /// Kills the server and tears the ghost's last step. The fleet is suspended meanwhile, so that
     /// it neither writes after the ghost nor takes its jobs. Returns whether the ghost's step was
     /// the server's last write. If it never is, the server still runs.
-    pub async fn kill_and_tear(&mut self, server: &mut RedisServer, crew: &mut Crew) -> bool {
+    pub async fn kill_and_tear(&mut self, server: &mut RedisServer, fleet: &mut Fleet) -> bool {
         for _ in 0..TRIES {
             self.round += 1;
-            crew.pause().await;
+            fleet.pause().await;
             self.enqueue().await;
             self.step().await;
             server.hang().await;
             // Requests that it sends now are lost with the server.
-            crew.resume();
+            fleet.resume();
             let file = server.append_only_file();
             let last = file.last();
             let name = self.worker.as_str().as_bytes();
@@ -82,7 +82,7 @@ impl Ghost {
         self.next = numbers.end;
         let stored = async || self.broker.enqueue(QUEUE, numbers.clone().map(job).collect()).await.ok();
         poll_until(LONG, stored).await.unwrap();
-        let entries: Vec<Entry> = numbers.map(|number| Entry::now(number, 0)).collect();
+        let entries: Vec<LogEntry> = numbers.map(|number| LogEntry::now(number, 0)).collect();
         self.acknowledged.add(&entries);
     }
 
@@ -92,7 +92,7 @@ impl Ghost {
         match self.round % 3 {
             1 => {}
             2 => {
-                let runs: Vec<Entry> = fetched.iter().map(entry).collect();
+                let runs: Vec<LogEntry> = fetched.iter().map(entry).collect();
                 self.runs.add(&runs);
                 let acks = fetched.into_iter().map(|job| Ack { token: job.token, result: "null".to_owned() }).collect();
                 let fetch = Fetch { worker: self.worker.clone(), max: 0, lease: LEASE };
@@ -114,7 +114,7 @@ impl Ghost {
     }
 }
 
-fn entry(job: &LeasedJob) -> Entry {
+fn entry(job: &LeasedJob) -> LogEntry {
     let number = job.token.id.as_str().trim_start_matches("step-").parse().unwrap();
-    Entry::now(number, job.token.delivery)
+    LogEntry::now(number, job.token.delivery)
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use tidegate_queue::{Broker, Cursor, QueueCounts, State};
+use tidegate_queue::{Broker, Cursor, JobState, QueueCounts};
 use tidegate_testkit::poll_until;
 
-use crate::book::{self, Entry};
 use crate::child::{ACKNOWLEDGED, QUEUE, RUNS};
-use crate::place::LONG;
+use crate::location::LONG;
+use crate::log_file::{self, LogEntry};
 
 /// Evaluation of the records.
 #[derive(Debug, Default)]
@@ -19,18 +19,18 @@ pub struct Verdict {
     /// Jobs that ran to their end.
     pub ran: usize,
     /// Acknowledged jobs that never ran to their end.
-    pub missing: Vec<Entry>,
+    pub missing: Vec<LogEntry>,
     /// Repeated runs, each under a later lease than the run before.
-    pub again_by_lease: Vec<Entry>,
+    pub again_by_lease: Vec<LogEntry>,
     /// Runs under a lease under which the job had already run to its end: the earlier ones.
-    pub again_without_lease: Vec<Entry>,
+    pub again_without_lease: Vec<LogEntry>,
 }
 
 impl Verdict {
     pub fn of(directory: &Path) -> Self {
-        let acknowledged: BTreeMap<u32, Entry> =
-            book::read(directory, ACKNOWLEDGED).into_iter().map(|entry| (entry.job, entry)).collect();
-        let mut runs = book::read(directory, RUNS);
+        let acknowledged: BTreeMap<u32, LogEntry> =
+            log::read(directory, ACKNOWLEDGED).into_iter().map(|entry| (entry.job, entry)).collect();
+        let mut runs = log::read(directory, RUNS);
         runs.sort_unstable();
         let mut verdict = Self { acknowledged: acknowledged.len(), ..Self::default() };
         for of_one in runs.chunk_by(|one, next| one.job == next.job) {
@@ -62,7 +62,7 @@ impl Verdict {
     /// runs, and reclaimed leases.
     #[cfg(feature = "redis")]
     pub fn assert_lost_only_of(&self, moments: &[RangeInclusive<i64>], counts: &QueueCounts) {
-        let is_recent = |entry: &Entry| moments.iter().any(|moment| moment.contains(&entry.at));
+        let is_recent = |entry: &LogEntry| moments.iter().any(|moment| moment.contains(&entry.at));
         for lost in self.missing.iter().chain(&self.again_without_lease) {
             assert!(is_recent(lost), "{lost:?} was forgotten, not of {moments:?}");
         }
@@ -99,7 +99,7 @@ pub async fn leases_beyond_the_first(broker: &dyn Broker) -> u64 {
     let (mut beyond, mut cursor): (u64, Option<Cursor>) = (0, None);
     loop {
         // A busy machine may answer late.
-        let page = async || broker.list(QUEUE, State::Done, cursor, 1_000).await.ok();
+        let page = async || broker.list(QUEUE, JobState::Done, cursor, 1_000).await.ok();
         let page = poll_until(LONG, page).await.unwrap();
         beyond += page.items.iter().map(|record| u64::from(record.deliveries) - 1).sum::<u64>();
         if page.next.is_none() {

@@ -22,12 +22,12 @@ fn dead() -> NackAction {
     NackAction::Dead { error: "x".to_owned() }
 }
 
-pub async fn a_group_counts_its_jobs_as_they_stand(bench: Bench) {
+pub async fn a_group_counts_its_jobs_by_current_state(bench: Bench) {
     assert_eq!(counts(&bench, "g").await, None);
     let batch = (0..6).map(|n| job(&format!("job{n}"), of("g"))).collect();
     bench.broker.enqueue(QUEUE, batch).await.unwrap();
     let again = bench.broker.enqueue(QUEUE, vec![job("job0", of("g")), job("job9", of("other"))]).await.unwrap();
-    assert_eq!(again, [Stored::Known, Stored::New]);
+    assert_eq!(again, [Stored::Existing, Stored::New]);
     assert_eq!(counts(&bench, "g").await, Some([6, 0, 0, 0]));
     let leased = bench.fetch(4).await;
     assert_eq!(leased[0].group.as_ref().map(GroupId::as_str), Some("g"));
@@ -106,7 +106,7 @@ pub async fn a_group_takes_no_job_of_another_queue_and_none_once_it_is_sealed(be
             assert_eq!(bench.broker.job(QUEUE, &JobId::new(id).unwrap()).await.unwrap(), None, "{id}");
         }
         let again = bench.broker.enqueue(QUEUE, vec![job("a", of("g"))]).await.unwrap();
-        assert_eq!(again, [Stored::Known], "what is stored may be enqueued again");
+        assert_eq!(again, [Stored::Existing], "what is stored may be enqueued again");
     };
     assert_sealed().await;
     let leased = bench.fetch_one().await;

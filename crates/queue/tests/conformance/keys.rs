@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_queue::{
-    Change, CleanableState, EnqueueOptions, GroupId, JobId, NackAction, NewJob, State, Stored, Unique,
+    Change, CleanableState, EnqueueOptions, GroupId, JobId, JobState, NackAction, NewJob, Stored, Unique,
 };
 
 use crate::support::{Bench, LEASE, QUEUE, ids, job, retry};
@@ -23,7 +23,7 @@ async fn add(bench: &Bench, id: &str, options: EnqueueOptions) -> (JobId, Stored
     (id, stored)
 }
 
-async fn states(bench: &Bench, ids: &[&JobId]) -> Vec<State> {
+async fn states(bench: &Bench, ids: &[&JobId]) -> Vec<JobState> {
     let mut states = Vec::new();
     for id in ids {
         states.push(bench.state(id).await);
@@ -40,7 +40,7 @@ pub async fn keys_of_odd_characters_stay_apart(bench: Bench) {
         assert_eq!(bench.record(&first).await.unique_key.as_deref(), Some(*key));
         let (head, _) = add(&bench, &format!("o{n}"), ordered(key)).await;
         let (tail, _) = add(&bench, &format!("p{n}"), ordered(key)).await;
-        assert_eq!(states(&bench, &[&head, &tail]).await, [State::Ready, State::Waiting], "{key}");
+        assert_eq!(states(&bench, &[&head, &tail]).await, [JobState::Ready, JobState::Waiting], "{key}");
         assert_eq!(bench.record(&tail).await.ordering_key.as_deref(), Some(*key));
     }
     let counts = bench.broker.counts(QUEUE).await.unwrap();
@@ -80,7 +80,7 @@ pub async fn a_unique_key_is_free_once_its_job_has_ended(bench: Bench) {
                             bench.tick_for(60).await;
                             bench.fetch(1).await;
                         }
-                        assert_eq!(bench.state(&id).await, State::Dead);
+                        assert_eq!(bench.state(&id).await, JobState::Dead);
                     }
                 }
             }
@@ -101,7 +101,7 @@ pub async fn a_key_held_for_a_time_is_held_exactly_so_long(bench: Bench) {
     let (third, stored) = add(&bench, "third", hold().delay(LEASE * 9)).await;
     assert_eq!(stored, Stored::New);
     bench.advance(30);
-    assert_eq!(bench.state(&third).await, State::Delayed);
+    assert_eq!(bench.state(&third).await, JobState::Delayed);
     assert_eq!(add(&bench, "fourth", hold()).await.1, Stored::New, "nor does a job that has not ended keep it");
     // The end of an older job does not release a key that a younger one has taken.
     bench.broker.cancel(QUEUE, &third).await.unwrap();
@@ -116,14 +116,14 @@ pub async fn a_replacement_takes_place_and_due_time_a_debounce_begins_anew(bench
     let (new, stored) = add(&bench, "new", later(100).unique(Unique::new("r").replace())).await;
     assert_eq!(stored, Stored::Replaced(old.clone()));
     let (gone, record) = (bench.record(&old).await, bench.record(&new).await);
-    assert_eq!((gone.state, gone.note), (State::Cancelled, Some(format!("replaced by {new}"))));
-    assert_eq!((record.state, record.run_at), (State::Delayed, due));
+    assert_eq!((gone.state, gone.note), (JobState::Cancelled, Some(format!("replaced by {new}"))));
+    assert_eq!((record.state, record.run_at), (JobState::Delayed, due));
 
     let (slow, _) = add(&bench, "slow", later(10).unique(Unique::new("d").debounce())).await;
     bench.advance(3);
     let (slower, stored) = add(&bench, "slower", later(10).unique(Unique::new("d").debounce())).await;
     assert_eq!(stored, Stored::Replaced(slow));
-    assert_eq!(bench.record(&slower).await.run_at, tidegate_queue::Clock::now(&*bench.clock).after(LEASE / 3));
+    assert_eq!(bench.record(&slower).await.run_at, bench.now().after(LEASE / 3));
 
     bench.advance(100);
     bench.broker.promote(QUEUE, 9).await.unwrap();
@@ -157,8 +157,8 @@ pub async fn a_batch_is_as_if_one_after_the_other(bench: Bench) {
         Stored::New,
         Stored::New,
         Stored::Duplicate(name[1].clone()),
-        Stored::Known,
-        Stored::Known,
+        Stored::Existing,
+        Stored::Existing,
         Stored::New,
         Stored::Replaced(name[5].clone()),
         Stored::New,
@@ -168,11 +168,11 @@ pub async fn a_batch_is_as_if_one_after_the_other(bench: Bench) {
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.waiting, counts.cancelled), (4, 1, 1));
     let twice = vec![job("twice", EnqueueOptions::new().delay(LEASE)), job("twice", EnqueueOptions::new())];
-    assert_eq!(bench.broker.enqueue(QUEUE, twice).await.unwrap(), [Stored::New, Stored::Known]);
-    assert_eq!(bench.state(&JobId::new("twice").unwrap()).await, State::Delayed, "the first counts");
+    assert_eq!(bench.broker.enqueue(QUEUE, twice).await.unwrap(), [Stored::New, Stored::Existing]);
+    assert_eq!(bench.state(&JobId::new("twice").unwrap()).await, JobState::Delayed, "the first counts");
 }
 
-pub async fn of_an_id_that_occurs_twice_the_second_is_stored_where_the_first_was_refused(bench: Bench) {
+pub async fn a_repeated_id_is_stored_if_its_first_job_was_refused(bench: Bench) {
     let group = || GroupId::new("g").unwrap();
     let linked = |key| ordered("line").group(group()).unique(Unique::new(key));
     // The ordering key routes all ids, so that one id can occur with several unique keys.
@@ -188,10 +188,10 @@ pub async fn of_an_id_that_occurs_twice_the_second_is_stored_where_the_first_was
     ];
     let after = batch[4].id().clone();
     let refused = |by: &JobId| Stored::Duplicate(by.clone());
-    let expected = [Stored::New, refused(&holder), Stored::New, Stored::Known, refused(&id)];
+    let expected = [Stored::New, refused(&holder), Stored::New, Stored::Existing, refused(&id)];
     assert_eq!(bench.broker.enqueue(QUEUE, batch).await.unwrap(), expected);
     let record = bench.record(&id).await;
-    assert_eq!((record.state, record.unique_key.as_deref()), (State::Waiting, Some("free")));
+    assert_eq!((record.state, record.unique_key.as_deref()), (JobState::Waiting, Some("free")));
     assert!(bench.broker.job(QUEUE, &after).await.unwrap().is_none());
 
     // Without a key, and with the key of a job in the same batch.
@@ -201,7 +201,7 @@ pub async fn of_an_id_that_occurs_twice_the_second_is_stored_where_the_first_was
     let stored = bench.broker.enqueue(QUEUE, vec![one, other, plain]).await.unwrap();
     assert_eq!(stored, [Stored::New, refused(&first), Stored::New]);
     let record = bench.record(&second).await;
-    assert_eq!((record.state, record.unique_key), (State::Ready, None));
+    assert_eq!((record.state, record.unique_key), (JobState::Ready, None));
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.waiting), (4, 1));
     let counts = bench.broker.group(QUEUE, &group()).await.unwrap().unwrap();
@@ -230,11 +230,11 @@ pub async fn jobs_of_one_ordering_key_run_one_after_the_other(bench: Bench) {
         bench.advance(1);
     }
     bench.add("free", EnqueueOptions::new()).await;
-    let page = bench.broker.list(QUEUE, State::Waiting, None, 99).await.unwrap();
+    let page = bench.broker.list(QUEUE, JobState::Waiting, None, 99).await.unwrap();
     assert_eq!(page.items.iter().map(|job| &job.id).collect::<Vec<_>>(), line[1..].iter().collect::<Vec<_>>());
     let all = bench.fetch(9).await;
     assert_eq!(ids(&all), [line[0].as_str(), "free"]);
-    assert_eq!(bench.broker.retry(QUEUE, &line[1]).await.unwrap(), Change::Refused(State::Waiting));
+    assert_eq!(bench.broker.retry(QUEUE, &line[1]).await.unwrap(), Change::Refused(JobState::Waiting));
 
     // While it is retried, snoozed, released or reclaimed, it holds the others back.
     bench.nack(&all[0].token, retry(5)).await;
@@ -272,11 +272,11 @@ pub async fn jobs_of_one_ordering_key_run_one_after_the_other(bench: Bench) {
     // After a job that kills its workers, the next one becomes active too.
     for _ in 0..3 {
         bench.tick_for(60).await;
-        if bench.state(&line[6]).await == State::Ready {
+        if bench.state(&line[6]).await == JobState::Ready {
             bench.fetch(9).await;
         }
     }
-    assert_eq!(states(&bench, &[&line[6], &line[7]]).await, [State::Dead, State::Ready]);
+    assert_eq!(states(&bench, &[&line[6], &line[7]]).await, [JobState::Dead, JobState::Ready]);
 }
 
 pub async fn a_job_that_comes_forward_keeps_its_due_time_and_priority(bench: Bench) {
@@ -284,13 +284,13 @@ pub async fn a_job_that_comes_forward_keeps_its_due_time_and_priority(bench: Ben
     let (tail, _) = add(&bench, "tail", ordered("key").delay(LEASE)).await;
     let urgent = ordered("key").priority(tidegate_queue::Priority::HIGHEST);
     let (last, _) = add(&bench, "last", urgent).await;
-    assert_eq!(states(&bench, &[&head, &tail, &last]).await, [State::Ready, State::Waiting, State::Waiting]);
+    assert_eq!(states(&bench, &[&head, &tail, &last]).await, [JobState::Ready, JobState::Waiting, JobState::Waiting]);
     let due = bench.record(&tail).await.run_at;
     let leased = bench.fetch_one().await;
     bench.advance(1);
     bench.ack(&leased.token).await;
     let record = bench.record(&tail).await;
-    assert_eq!((record.state, record.run_at), (State::Delayed, due));
+    assert_eq!((record.state, record.run_at), (JobState::Delayed, due));
     bench.advance(29);
     let promoted = bench.broker.promote(QUEUE, 9).await.unwrap();
     assert_eq!(promoted.moved, 1);
@@ -300,7 +300,7 @@ pub async fn a_job_that_comes_forward_keeps_its_due_time_and_priority(bench: Ben
     bench.ack(&leased.token).await;
     let forward = bench.fetch(9).await;
     assert_eq!(ids(&forward), [last.as_str(), "normal"]);
-    assert_eq!(forward[0].ready_at, tidegate_queue::Clock::now(&*bench.clock), "ready since it came forward");
+    assert_eq!(forward[0].ready_at, bench.now(), "ready since it came forward");
 }
 
 pub async fn a_revived_job_waits_behind_the_active_one(bench: Bench) {
@@ -311,7 +311,7 @@ pub async fn a_revived_job_waits_behind_the_active_one(bench: Bench) {
     let (third, _) = add(&bench, "third", ordered("key")).await;
     assert_eq!(bench.broker.retry(QUEUE, &first).await.unwrap(), Change::Applied);
     let now = states(&bench, &[&first, &second, &third]).await;
-    assert_eq!(now, [State::Waiting, State::Ready, State::Waiting]);
+    assert_eq!(now, [JobState::Waiting, JobState::Ready, JobState::Waiting]);
     // The oldest runs first.
     let mut order = Vec::new();
     for _ in 0..3 {
@@ -333,20 +333,23 @@ pub async fn a_line_is_intact_after_trimming_and_replacing(bench: Bench) {
     let (third, stored) = add(&bench, "third", replace()).await;
     assert_eq!(stored, Stored::Replaced(first.clone()));
     let now = states(&bench, &[&first, &second, &third]).await;
-    assert_eq!(now, [State::Cancelled, State::Ready, State::Waiting]);
+    assert_eq!(now, [JobState::Cancelled, JobState::Ready, JobState::Waiting]);
     // A waiting job is replaced by a waiting one.
     let (fourth, stored) = add(&bench, "fourth", replace()).await;
     assert_eq!(stored, Stored::Replaced(third.clone()));
-    assert_eq!(states(&bench, &[&second, &third, &fourth]).await, [State::Ready, State::Cancelled, State::Waiting]);
+    assert_eq!(
+        states(&bench, &[&second, &third, &fourth]).await,
+        [JobState::Ready, JobState::Cancelled, JobState::Waiting]
+    );
     bench.advance(1);
     let cancelled = CleanableState::Cancelled;
     assert_eq!(bench.broker.clean(QUEUE, cancelled, Duration::ZERO, 9).await.unwrap(), 2);
-    assert_eq!(states(&bench, &[&second, &fourth]).await, [State::Ready, State::Waiting]);
+    assert_eq!(states(&bench, &[&second, &fourth]).await, [JobState::Ready, JobState::Waiting]);
     let leased = bench.fetch_one().await;
     bench.ack(&leased.token).await;
     let leased = bench.fetch_one().await;
     assert_eq!(leased.token.id, fourth);
     bench.ack(&leased.token).await;
     let (fifth, stored) = add(&bench, "fifth", replace()).await;
-    assert_eq!((stored, bench.state(&fifth).await), (Stored::New, State::Ready), "the line begins anew");
+    assert_eq!((stored, bench.state(&fifth).await), (Stored::New, JobState::Ready), "the line begins anew");
 }

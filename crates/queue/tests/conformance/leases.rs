@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_queue::{Change, Clock, EnqueueOptions, NackAction, Progress, Settled, State, WorkerId};
+use tidegate_queue::{Change, EnqueueOptions, JobState, NackAction, Progress, Settled, WorkerId};
 
 use crate::support::{Bench, LEASE, QUEUE, ack, ids, jobs, reclaim, retry};
 
@@ -14,8 +14,8 @@ pub async fn a_failure_is_delayed_and_remembered(bench: Bench) {
     assert_eq!(bench.nack(&first.token, retry(4)).await, Settled::Before);
     assert_eq!(bench.ack(&first.token).await, Settled::Before);
     let record = bench.record(&id).await;
-    assert_eq!((record.state, record.failures), (State::Delayed, 1));
-    assert_eq!(record.run_at, bench.clock.now().after(Duration::from_secs(4)));
+    assert_eq!((record.state, record.failures), (JobState::Delayed, 1));
+    assert_eq!(record.run_at, bench.now().after(Duration::from_secs(4)));
     bench.advance(4);
     assert_eq!(bench.broker.promote(QUEUE, 9).await.unwrap().moved, 1);
     let second = bench.fetch_one().await;
@@ -24,7 +24,7 @@ pub async fn a_failure_is_delayed_and_remembered(bench: Bench) {
     assert_eq!(bench.nack(&second.token, dead).await, Settled::Now);
     assert_eq!(bench.nack(&first.token, retry(0)).await, Settled::Superseded);
     let record = bench.record(&id).await;
-    assert_eq!(record.state, State::Dead);
+    assert_eq!(record.state, JobState::Dead);
     let errors: Vec<_> = record.attempts.iter().map(|a| a.error.as_deref().unwrap()).collect();
     assert_eq!(errors, ["no luck", "for good"]);
     let first = &record.attempts[0];
@@ -37,7 +37,7 @@ pub async fn a_snooze_burns_nothing(bench: Bench) {
     let snooze = NackAction::Snooze { delay: LEASE, note: Some("unknown kind".to_owned()) };
     bench.nack(&leased.token, snooze).await;
     let record = bench.record(&id).await;
-    assert_eq!((record.state, record.failures), (State::Delayed, 0));
+    assert_eq!((record.state, record.failures), (JobState::Delayed, 0));
     assert_eq!(record.note.as_deref(), Some("unknown kind"));
     assert!(record.attempts.is_empty());
     assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Applied);
@@ -51,7 +51,7 @@ pub async fn a_release_keeps_the_place(bench: Bench) {
     let leased = bench.fetch_one().await;
     assert_eq!(bench.nack(&leased.token, NackAction::Release).await, Settled::Now);
     let record = bench.record(&id).await;
-    assert_eq!((record.state, record.failures, record.attempts.len()), (State::Ready, 0, 0));
+    assert_eq!((record.state, record.failures, record.attempts.len()), (JobState::Ready, 0, 0));
     let again = bench.fetch(2).await;
     assert_eq!(ids(&again), ["first", "second"]);
     assert_eq!(again[0].token.delivery, 2);
@@ -104,7 +104,7 @@ pub async fn a_pause_of_maintenance_is_not_the_death_of_workers(bench: Bench) {
 }
 
 /// The first lease of a queue that was idle or new is reclaimed as soon as any other.
-pub async fn nobody_is_waited_for_where_nothing_was_leased(bench: Bench) {
+pub async fn reclaim_does_not_wait_if_no_job_was_leased(bench: Bench) {
     let first = bench.add("a", EnqueueOptions::new()).await;
     bench.fetch_one().await;
     assert_eq!(bench.tick_for(30).await.ready, [first]);
@@ -121,7 +121,7 @@ pub async fn a_clock_that_jumps_back_does_not_strand_a_lease(bench: Bench) {
     let id = bench.add("a", EnqueueOptions::new()).await;
     bench.tick_for(30).await;
     bench.fetch_one().await;
-    bench.clock.set(bench.clock.now().before(Duration::from_secs(7200)));
+    bench.clock.set(bench.now().before(Duration::from_secs(7200)));
     assert!(bench.reclaim().await.guarded);
     assert_eq!(bench.tick_for(30).await.ready, [id]);
 }
@@ -131,7 +131,7 @@ pub async fn a_lease_renewed_right_after_the_clock_jumped_back_ends_in_its_time(
     let id = bench.add("a", EnqueueOptions::new()).await;
     bench.tick_for(30).await;
     let leased = bench.fetch_one().await;
-    bench.clock.set(bench.clock.now().before(Duration::from_secs(3_600)));
+    bench.clock.set(bench.now().before(Duration::from_secs(3_600)));
     assert!(bench.broker.heartbeat(QUEUE, vec![leased.token], LEASE).await.unwrap().lost.is_empty());
     assert!(bench.reclaim().await.guarded);
     assert_eq!(bench.tick_for(30).await.ready, [id]);
@@ -146,7 +146,7 @@ pub async fn a_poison_job_dies_with_its_history(bench: Bench) {
     bench.fetch_one().await;
     assert_eq!(bench.tick_for(30).await.dead, std::slice::from_ref(&id));
     let record = bench.record(&id).await;
-    assert_eq!((record.state, record.attempts.len()), (State::Dead, 3));
+    assert_eq!((record.state, record.attempts.len()), (JobState::Dead, 3));
     assert_eq!(record.note.as_deref(), Some("lost 3 leases"));
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.failed_total, counts.reclaimed_total, counts.dead), (1, 3, 1));
@@ -193,7 +193,7 @@ pub async fn a_job_that_gets_further_each_time_is_no_poison(bench: Bench) {
         assert!(bench.broker.progress(QUEUE, &leased.token, progress).await.unwrap());
         bench.tick_for(30).await;
     }
-    assert_eq!(bench.record(&id).await.state, State::Dead);
+    assert_eq!(bench.record(&id).await.state, JobState::Dead);
 }
 
 pub async fn a_revived_job_starts_from_nothing(bench: Bench) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidegate_queue::{
-    Change, CleanableState, Clock, EnqueueOptions, Fetch, GroupId, JobId, NackAction, QueueSettings, Retention,
-    Settled, State, Wake, WorkerId, WorkerInfo,
+    Change, CleanableState, EnqueueOptions, Fetch, GroupId, JobId, JobState, NackAction, QueueSettings, Retention,
+    Settled, Wake, WorkerId, WorkerInfo,
 };
 
 use crate::support::{Bench, LEASE, QUEUE, ack, jobs, retry};
@@ -12,7 +12,7 @@ use crate::support::{Bench, LEASE, QUEUE, ack, jobs, retry};
 pub async fn a_dead_job_can_be_retried(bench: Bench) {
     let id = bench.add("a", EnqueueOptions::new()).await;
     let leased = bench.fetch_one().await;
-    assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Refused(State::Leased));
+    assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Refused(JobState::Leased));
     bench.nack(&leased.token, NackAction::Dead { error: "x".to_owned() }).await;
     assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Applied);
     assert_eq!(bench.ack(&leased.token).await, Settled::Superseded);
@@ -20,7 +20,7 @@ pub async fn a_dead_job_can_be_retried(bench: Bench) {
     assert_eq!((again.failures, again.token.delivery), (0, 2));
     bench.ack(&again.token).await;
     assert_eq!(bench.record(&id).await.attempts.len(), 2);
-    assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Refused(State::Done));
+    assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Refused(JobState::Done));
 }
 
 pub async fn cancelling_reaches_waiting_and_running_jobs(bench: Bench) {
@@ -29,15 +29,15 @@ pub async fn cancelling_reaches_waiting_and_running_jobs(bench: Bench) {
     let leased = bench.fetch_one().await;
     assert_eq!(bench.broker.cancel(QUEUE, &waiting).await.unwrap(), Change::Applied);
     assert_eq!(bench.broker.cancel(QUEUE, &running).await.unwrap(), Change::Requested);
-    let refused = Change::Refused(State::Cancelled);
+    let refused = Change::Refused(JobState::Cancelled);
     assert_eq!(bench.broker.cancel(QUEUE, &waiting).await.unwrap(), refused);
-    assert_eq!(bench.state(&waiting).await, State::Cancelled);
+    assert_eq!(bench.state(&waiting).await, JobState::Cancelled);
     let beat = bench.broker.heartbeat(QUEUE, vec![leased.token.clone()], LEASE).await.unwrap();
     assert_eq!((beat.lost, beat.cancelled), (vec![], vec![leased.token.clone()]));
-    let discard = NackAction::Discard { reason: "told to".to_owned() };
+    let discard = NackAction::Discard { reason: "cancelled by a user".to_owned() };
     assert_eq!(bench.nack(&leased.token, discard).await, Settled::Now);
     let record = bench.record(&running).await;
-    assert_eq!((record.state, record.note.as_deref()), (State::Cancelled, Some("told to")));
+    assert_eq!((record.state, record.note.as_deref()), (JobState::Cancelled, Some("cancelled by a user")));
 }
 
 pub async fn a_cancelled_run_does_not_come_back(bench: Bench) {
@@ -54,13 +54,13 @@ pub async fn a_cancelled_run_does_not_come_back(bench: Bench) {
             Some(action) => assert_eq!(bench.nack(&leased.token, action).await, Settled::Now),
             None => assert_eq!(bench.tick_for(60).await.cancelled, std::slice::from_ref(&id)),
         }
-        assert_eq!(bench.state(&id).await, State::Cancelled);
+        assert_eq!(bench.state(&id).await, JobState::Cancelled);
     }
     let finished = bench.add("finished", EnqueueOptions::new()).await;
     let leased = bench.fetch_one().await;
     bench.broker.cancel(QUEUE, &finished).await.unwrap();
     assert_eq!(bench.ack(&leased.token).await, Settled::Now);
-    assert_eq!(bench.state(&finished).await, State::Done);
+    assert_eq!(bench.state(&finished).await, JobState::Done);
 }
 
 pub async fn finished_jobs_are_removed_by_id(bench: Bench) {
@@ -82,7 +82,7 @@ pub async fn finished_jobs_are_removed_by_id(bench: Bench) {
     bench.add("delayed", EnqueueOptions::new().delay(LEASE)).await;
 
     let removed = bench.broker.remove(QUEUE, &ids).await.unwrap();
-    let refused = [State::Ready, State::Delayed, State::Leased].map(Change::Refused);
+    let refused = [JobState::Ready, JobState::Delayed, JobState::Leased].map(Change::Refused);
     assert_eq!(removed, [&[Change::Applied; 3][..], &refused].concat());
     for id in &ids[..3] {
         assert_eq!(bench.broker.job(QUEUE, id).await.unwrap(), None);
@@ -98,7 +98,7 @@ pub async fn finished_jobs_are_removed_by_id(bench: Bench) {
     assert_eq!(bench.broker.remove("nowhere", &ids[..1]).await.unwrap(), [Change::NotFound]);
     // The id can be used again.
     bench.add("done", EnqueueOptions::new()).await;
-    assert_eq!(bench.state(&ids[0]).await, State::Ready);
+    assert_eq!(bench.state(&ids[0]).await, JobState::Ready);
 }
 
 pub async fn a_paused_queue_leases_nothing(bench: Bench) {
@@ -121,7 +121,7 @@ pub async fn pages_hold_each_job_once(bench: Bench) {
     let mut seen = Vec::new();
     let mut cursor = None;
     loop {
-        let page = bench.broker.list(QUEUE, State::Ready, cursor, 4).await.unwrap();
+        let page = bench.broker.list(QUEUE, JobState::Ready, cursor, 4).await.unwrap();
         seen.extend(page.items.into_iter().map(|record| record.id.to_string()));
         match page.next {
             Some(next) => cursor = Some(next.to_string().parse().unwrap()),
@@ -129,16 +129,16 @@ pub async fn pages_hold_each_job_once(bench: Bench) {
         }
     }
     assert_eq!(seen, (0..10).map(|n| format!("job-{n:06}")).collect::<Vec<_>>());
-    let all = bench.broker.list(QUEUE, State::Ready, None, usize::MAX).await.unwrap();
+    let all = bench.broker.list(QUEUE, JobState::Ready, None, usize::MAX).await.unwrap();
     assert_eq!((all.items.len(), all.next), (10, None));
     for leased in bench.fetch(3).await {
         bench.advance(1);
         bench.ack(&leased.token).await;
     }
-    let page = bench.broker.list(QUEUE, State::Done, None, 2).await.unwrap();
+    let page = bench.broker.list(QUEUE, JobState::Done, None, 2).await.unwrap();
     let latest: Vec<_> = page.items.iter().map(|record| record.id.as_str()).collect();
     assert_eq!(latest, ["job-000002", "job-000001"]);
-    let rest = bench.broker.list(QUEUE, State::Done, page.next, 2).await.unwrap();
+    let rest = bench.broker.list(QUEUE, JobState::Done, page.next, 2).await.unwrap();
     assert_eq!((rest.items.len(), rest.next), (1, None));
 }
 
@@ -182,13 +182,13 @@ pub async fn counts_and_totals_add_up(bench: Bench) {
 
 pub async fn workers_are_known_while_seen(bench: Bench) {
     let id = WorkerId::generate();
-    let info = WorkerInfo::of_this_process(id.clone(), vec![QUEUE.to_owned()], bench.clock.now());
+    let info = WorkerInfo::of_this_process(id.clone(), vec![QUEUE.to_owned()], bench.now());
     bench.broker.announce(info.clone()).await.unwrap();
     bench.advance(7);
     bench.broker.announce(info).await.unwrap();
     let workers = bench.broker.workers().await.unwrap();
     assert_eq!(workers.len(), 1);
-    assert_eq!(workers[0].last_seen, bench.clock.now());
+    assert_eq!(workers[0].last_seen, bench.now());
     assert_eq!(workers[0].queues, [QUEUE]);
     bench.advance(3600);
     assert!(bench.broker.workers().await.unwrap().is_empty());
@@ -200,7 +200,7 @@ pub async fn workers_are_lost_after_two_leases(bench: Bench) {
         let (workers, now) = (bench.broker.workers().await.unwrap(), bench.broker.now().await.unwrap());
         workers.iter().map(|worker| worker.is_lost(now)).collect::<Vec<_>>()
     };
-    let info = WorkerInfo::of_this_process(WorkerId::generate(), vec![QUEUE.to_owned()], bench.clock.now())
+    let info = WorkerInfo::of_this_process(WorkerId::generate(), vec![QUEUE.to_owned()], bench.now())
         .with_lease(Duration::from_secs(15));
     bench.broker.announce(info.clone()).await.unwrap();
     bench.advance(29);
@@ -224,7 +224,7 @@ pub async fn a_queue_is_drained_in_bounded_steps(bench: Bench) {
     // The next jobs to run first.
     assert_eq!(bench.broker.drain(QUEUE, 3).await.unwrap(), 3);
     assert_eq!(bench.fetch(1).await[0].token.id.as_str(), "job-000004");
-    assert_eq!(bench.state(&later).await, State::Delayed);
+    assert_eq!(bench.state(&later).await, JobState::Delayed);
     assert_eq!(bench.broker.drain(QUEUE, 100).await.unwrap(), 4);
     assert_eq!(bench.broker.drain(QUEUE, 100).await.unwrap(), 0);
     let counts = bench.broker.counts(QUEUE).await.unwrap();
@@ -232,13 +232,13 @@ pub async fn a_queue_is_drained_in_bounded_steps(bench: Bench) {
     assert_eq!(left, (0, 0, 0, 2, 7));
     for id in line.iter().chain([&later]) {
         let record = bench.record(id).await;
-        assert_eq!((record.state, record.note.as_deref()), (State::Cancelled, Some("drained")));
-        assert_eq!(record.finished_at, Some(bench.clock.now()));
+        assert_eq!((record.state, record.note.as_deref()), (JobState::Cancelled, Some("drained")));
+        assert_eq!(record.finished_at, Some(bench.now()));
     }
     assert_eq!(bench.ack(&running.token).await, Settled::Now);
     // Cancelled jobs do not block the ordering key.
     let next = bench.add("next", EnqueueOptions::new().ordering_key("o")).await;
-    assert_eq!(bench.state(&next).await, State::Ready);
+    assert_eq!(bench.state(&next).await, JobState::Ready);
     // A job that becomes active behind a cancelled one is cancelled by the same step.
     bench.add("head", EnqueueOptions::new().ordering_key("p").delay(LEASE)).await;
     bench.add("tail", EnqueueOptions::new().ordering_key("p")).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate_queue::{BrokerError, Change, Clock, EnqueueOptions, JobId, Priority, Settled, State, Stored, Wake};
+use tidegate_queue::{BrokerError, Change, EnqueueOptions, JobId, JobState, Priority, Settled, Stored, Wake};
 
 use crate::support::{Bench, LEASE, QUEUE, ack, ids, job, jobs, new_jobs};
 
@@ -14,7 +14,7 @@ pub async fn an_unknown_queue_is_empty(bench: Bench) {
     assert_eq!(broker.counts(QUEUE).await.unwrap(), Default::default());
     assert!(broker.job(QUEUE, &id).await.unwrap().is_none());
     assert_eq!(broker.cancel(QUEUE, &id).await.unwrap(), Change::NotFound);
-    assert!(broker.list(QUEUE, State::Ready, None, 10).await.unwrap().items.is_empty());
+    assert!(broker.list(QUEUE, JobState::Ready, None, 10).await.unwrap().items.is_empty());
     assert_eq!(broker.promote(QUEUE, 10).await.unwrap().moved, 0);
     assert_eq!(bench.reclaim().await, Default::default());
     assert!(broker.queues().await.unwrap().is_empty());
@@ -31,11 +31,11 @@ pub async fn a_job_is_done_once(bench: Bench) {
     assert_eq!(bench.ack(&leased.token).await, Settled::Now);
     assert_eq!(bench.ack(&leased.token).await, Settled::Before);
     let record = bench.record(&id).await;
-    assert_eq!(record.state, State::Done);
+    assert_eq!(record.state, JobState::Done);
     assert_eq!(record.result, Some(json!({ "ok": true })));
     assert_eq!(record.attempts.len(), 1);
     assert_eq!(record.attempts[0].error, None);
-    assert_eq!(record.finished_at, Some(bench.clock.now()));
+    assert_eq!(record.finished_at, Some(bench.now()));
     let json = serde_json::to_value(&record).unwrap();
     assert_eq!(json["state"], "done");
     assert_eq!(json["created_at"], "2023-11-14T22:13:20.000Z");
@@ -92,7 +92,7 @@ pub async fn a_bulk_keeps_its_order_whatever_its_delays(bench: Bench) {
         job("second", EnqueueOptions::new().delay(delay)),
     ];
     let stored = bench.broker.enqueue(QUEUE, bulk).await.unwrap();
-    assert_eq!(stored, [Stored::New, Stored::New, Stored::New, Stored::Known]);
+    assert_eq!(stored, [Stored::New, Stored::New, Stored::New, Stored::Existing]);
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.delayed), (1, 2));
     // All three are now due in the same millisecond.
@@ -102,11 +102,11 @@ pub async fn a_bulk_keeps_its_order_whatever_its_delays(bench: Bench) {
     assert_eq!(ids(&bench.fetch(9).await), ["first", "second", "third"]);
 }
 
-pub async fn delays_wake_who_waits(bench: Bench) {
+pub async fn due_delays_wake_a_waiter(bench: Bench) {
     bench.add("later", EnqueueOptions::new().delay(Duration::from_secs(10))).await;
-    let at = bench.clock.now().after(Duration::from_secs(5));
+    let at = bench.now().after(Duration::from_secs(5));
     bench.add("sooner", EnqueueOptions::new().run_at(at)).await;
-    bench.add("past", EnqueueOptions::new().run_at(bench.clock.now().before(LEASE))).await;
+    bench.add("past", EnqueueOptions::new().run_at(bench.now().before(LEASE))).await;
     assert_eq!(ids(&bench.fetch(9).await), ["past"]);
     let queues = [QUEUE.to_owned()];
     let wait = || bench.broker.wait(&queues, Duration::from_millis(20));

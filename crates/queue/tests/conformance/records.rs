@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_queue::{
-    BrokerError, CleanableState, Clock, EnqueueOptions, EventCursor, JobEvent, JobEventKind, JobId, LogLine,
-    NackAction, Progress, QueueSettings,
+    BrokerError, CleanableState, EnqueueOptions, EventCursor, JobEvent, JobEventKind, JobId, LogLine, NackAction,
+    Progress, QueueSettings,
 };
 
 use crate::support::{Bench, LEASE, QUEUE, jobs, retry};
@@ -43,7 +43,7 @@ pub async fn a_log_keeps_its_last_lines_and_goes_with_its_job(bench: Bench) {
     let log = |token, lines: Vec<String>| bench.broker.log(QUEUE, token, lines);
     assert!(log(&first.token, vec!["one".to_owned(), "zwei ü".to_owned()]).await.unwrap());
     assert!(log(&first.token, vec![]).await.unwrap());
-    let at = bench.clock.now();
+    let at = bench.now();
     bench.advance(1);
     bench.nack(&first.token, retry(0)).await;
     assert!(!log(&first.token, vec!["late".to_owned()]).await.unwrap());
@@ -52,7 +52,7 @@ pub async fn a_log_keeps_its_last_lines_and_goes_with_its_job(bench: Bench) {
     let lines = bench.broker.logs(QUEUE, &id).await.unwrap();
     assert_eq!(lines[0], LogLine { at, delivery: 1, text: "one".to_owned() });
     assert_eq!((lines.len(), lines[1].text.as_str(), lines[2].delivery), (3, "zwei ü", 2));
-    assert!(lines[2].text.len() <= 4_096 + 3 && lines[2].at == bench.clock.now());
+    assert!(lines[2].text.len() <= 4_096 + 3 && lines[2].at == bench.now());
     for round in 0..3 {
         let lines = (0..70).map(|n| format!("{}", round * 70 + n)).collect();
         assert!(log(&second.token, lines).await.unwrap());
@@ -77,8 +77,8 @@ pub async fn a_lease_carries_expiry_and_trace(bench: Bench) {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let options = EnqueueOptions::new().expires_in(LEASE).trace_parent(trace).timeout(LEASE).max_attempts(3);
     let id = bench.add("a", options).await;
-    bench.add("b", EnqueueOptions::new().not_after(bench.clock.now().before(LEASE))).await;
-    let expires = bench.clock.now().after(LEASE);
+    bench.add("b", EnqueueOptions::new().not_after(bench.now().before(LEASE))).await;
+    let expires = bench.now().after(LEASE);
     bench.advance(1);
     let leased = bench.fetch(2).await;
     assert_eq!((leased[0].expires_at, leased[0].trace_parent.as_deref()), (Some(expires), Some(trace)));
@@ -94,7 +94,7 @@ async fn watch(bench: &Bench, events: bool) {
     bench.broker.configure(QUEUE, QueueSettings { events, ..QueueSettings::default() }).await.unwrap();
 }
 
-pub async fn events_tell_what_happened(bench: Bench) {
+pub async fn events_record_each_change(bench: Bench) {
     bench.add("unseen", EnqueueOptions::new()).await;
     let begin = bench.broker.events(QUEUE, None, 99).await.unwrap();
     assert_eq!(begin.events, []);
@@ -131,7 +131,7 @@ pub async fn events_tell_what_happened(bench: Bench) {
     ];
     assert_eq!(of_a, expected);
     assert_eq!(page.events.len(), expected.len() + 2, "started and done of the other");
-    assert!(page.events.iter().all(|event| event.at == bench.clock.now()));
+    assert!(page.events.iter().all(|event| event.at == bench.now()));
     assert!(!serde_json::to_string(&page).unwrap().contains("secret"));
 
     // Page by page, the events are the same.
@@ -155,22 +155,22 @@ pub async fn events_tell_what_happened(bench: Bench) {
 
 /// Reads page by page, since a broker may return fewer events than requested. Pages of one event
 /// show each event once, including those before and after the jump.
-pub async fn events_are_told_once_each_where_the_clock_jumped_back(bench: Bench) {
+pub async fn each_event_is_read_once_after_the_clock_jumped_back(bench: Bench) {
     watch(&bench, true).await;
     let mut cursor = bench.broker.events(QUEUE, None, 9).await.unwrap().cursor;
     bench.advance(100);
     bench.add("before", EnqueueOptions::new()).await;
-    bench.clock.set(bench.clock.now().before(LEASE));
+    bench.clock.set(bench.now().before(LEASE));
     bench.add("after", EnqueueOptions::new()).await;
     bench.advance(100);
     bench.add("later", EnqueueOptions::new()).await;
-    let mut told = Vec::new();
+    let mut ids = Vec::new();
     for _ in 0..5 {
         let page = bench.broker.events(QUEUE, Some(cursor), 1).await.unwrap();
-        told.extend(page.events.into_iter().map(|event| event.id.to_string()));
+        ids.extend(page.events.into_iter().map(|event| event.id.to_string()));
         cursor = page.cursor;
     }
-    assert_eq!(told, ["before", "after", "later"]);
+    assert_eq!(ids, ["before", "after", "later"]);
 }
 
 async fn all_events(bench: &Bench, mut cursor: EventCursor) -> Vec<JobEvent> {
@@ -239,7 +239,7 @@ pub async fn documents_change_by_compare_and_set(bench: Bench) {
     assert_eq!(broker.document("c", "gone").await.unwrap(), None);
 }
 
-pub async fn of_many_writers_of_a_document_one_wins(bench: Bench) {
+pub async fn one_of_many_writers_of_a_document_wins(bench: Bench) {
     for round in 0..5 {
         let before = bench.broker.document("c", "race").await.unwrap().map(|document| document.revision);
         let mut tasks = tokio::task::JoinSet::new();

@@ -40,7 +40,7 @@ pub async fn no_more_run_than_allowed(bench: Bench) {
     assert_eq!(next.len(), 1);
     for action in [retry(LEASE.as_secs()), NackAction::Release, NackAction::Dead { error: "x".to_owned() }] {
         assert_eq!(wait(&bench).await, Wake::Timeout);
-        let leased = bench.broker.list(QUEUE, tidegate_queue::State::Leased, None, 9).await.unwrap();
+        let leased = bench.broker.list(QUEUE, tidegate_queue::JobState::Leased, None, 9).await.unwrap();
         assert_eq!(leased.items.len(), 3);
         let token = if matches!(action, NackAction::Release) { &next[0].token } else { &running[1].token };
         let token = if matches!(action, NackAction::Dead { .. }) { &third[0].token } else { token };
@@ -63,7 +63,7 @@ pub async fn no_more_run_than_allowed(bench: Bench) {
     assert!(bench.fetch(99).await.len() > 5);
 }
 
-pub async fn an_end_wakes_who_waits_for_a_full_queue(bench: Bench) {
+pub async fn the_end_of_a_run_wakes_a_waiter_of_a_full_queue(bench: Bench) {
     bench.broker.enqueue(QUEUE, jobs(0..3)).await.unwrap();
     configure(&bench, Some(1), None).await;
     let leased = bench.fetch_one().await;
@@ -103,7 +103,7 @@ pub async fn no_more_begin_in_a_time_than_allowed(bench: Bench) {
     assert_eq!((bench.fetch(99).await.len(), bench.fetch(99).await.len()), (10, 0));
 }
 
-pub async fn a_token_to_come_wakes_who_waits(bench: Bench) {
+pub async fn a_future_token_wakes_a_waiter(bench: Bench) {
     bench.broker.enqueue(QUEUE, jobs(0..9)).await.unwrap();
     configure(&bench, None, Some((1, 60))).await;
     assert_eq!(bench.fetch(9).await.len(), 1);
@@ -140,7 +140,7 @@ pub async fn a_rate_outlives_jumps_of_the_clock(bench: Bench) {
     bench.advance(100_000);
     configure(&bench, None, Some((5, 10))).await;
     assert_eq!(bench.fetch(99).await.len(), 5);
-    let now = tidegate_queue::Clock::now(&*bench.clock);
+    let now = bench.now();
     bench.clock.set(now.before(Duration::from_secs(50_000)));
     assert_eq!(bench.fetch(99).await.len(), 0);
     bench.advance(2);

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tidegate_queue::{
     Broker, CatchUp, Clock, CronField, Fetch, MemoryBroker, Overlap, Recurrence, Schedule, ScheduleError, ScheduledRun,
-    Scheduler, Schedules, SystemClock, Timestamp, Triggered, Wake, WorkerId,
+    Scheduler, Schedules, Timestamp, Triggered, Wake, WorkerId,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -38,11 +38,11 @@ pub async fn a_change_of_the_payload_keeps_the_next_time(bench: Bench) {
 
     let mut hourly = daily(json!(2));
     hourly.recurrence = Recurrence::Every(Duration::from_secs(3_600));
-    let now = bench.clock.now();
+    let now = bench.now();
     assert_eq!(all.put(hourly).await.unwrap().next, Some(now.after(Duration::from_secs(3_600))));
 }
 
-pub async fn what_was_due_before_a_change_runs_under_the_old_terms(bench: Bench) {
+pub async fn runs_due_before_a_change_use_the_old_schedule(bench: Bench) {
     schedules(&bench).put(minutely("s")).await.unwrap();
     bench.clock.set(seconds(1));
     let mut elsewhere = minutely("s");
@@ -207,7 +207,7 @@ pub async fn bad_schedules_are_refused_by_name_and_place(bench: Bench) {
 }
 
 #[test]
-fn json_names_one_recurrence_and_nothing_unknown() {
+fn json_has_one_recurrence_and_no_unknown_field() {
     let read = |text: &str| serde_json::from_str::<Schedule>(text).map_err(|error| error.to_string());
     let full = r#"{"name":"n","expression":"0 6 * * 1","zone":"Europe/Berlin","queue":"q","kind":"k","payload":{"a":1},
         "version":2,"priority":0,"max_attempts":5,"timeout_ms":1000,"catch_up":{"all":{"at_most":10}},"grace_ms":5000,
@@ -219,7 +219,7 @@ fn json_names_one_recurrence_and_nothing_unknown() {
     assert_eq!(least, Schedule::new("n", Recurrence::Every(Duration::from_secs(60)), "q", "k"));
     let zone = read(r#"{"name":"n","expression":"@daily","queue":"q","kind":"k"}"#).unwrap();
     assert_eq!(zone.recurrence, Recurrence::cron("@daily", "UTC"));
-    for (bad, told) in [
+    for (bad, expected) in [
         (r#"{"name":"n","queue":"q","kind":"k"}"#, "expression"),
         (r#"{"name":"n","expression":"@daily","every_ms":1,"queue":"q","kind":"k"}"#, "either"),
         (r#"{"name":"n","every_ms":60000,"zone":"UTC","queue":"q","kind":"k"}"#, "either"),
@@ -228,14 +228,14 @@ fn json_names_one_recurrence_and_nothing_unknown() {
         (r#"{"name":"n","every_ms":60000,"queue":"q","kind":"k","priority":9}"#, "9"),
     ] {
         let error = read(bad).expect_err(bad);
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 
 /// In real time: two schedulers, a schedule that is put while they run, and jobs that are made when
 /// they are due.
 #[tokio::test]
-async fn running_schedulers_see_changes_and_stop_when_told() {
+async fn running_schedulers_see_changes_and_stop_on_shutdown() {
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     let stop = CancellationToken::new();
     let running: Vec<_> = (0..2)
@@ -261,7 +261,7 @@ async fn running_schedulers_see_changes_and_stop_when_told() {
     }
     assert_eq!(times[0], first);
     assert!(times[1] > first && times.is_sorted());
-    assert!(SystemClock.now() >= times[1]);
+    assert!(Timestamp::now(&Clock::system()) >= times[1]);
     stop.cancel();
     for scheduler in running {
         scheduler.await.unwrap();

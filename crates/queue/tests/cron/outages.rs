@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_queue::{
-    Broker, CatchUp, Clock, JobId, Overlap, Recurrence, Retention, Schedule, ScheduledRun, Scheduler, Schedules,
-    Timestamp,
+    Broker, CatchUp, JobId, Overlap, Recurrence, Retention, Schedule, ScheduledRun, Scheduler, Schedules, Timestamp,
 };
 
 use crate::support::{Bench, QUEUE, ack};
@@ -35,7 +34,7 @@ pub fn scheduler(bench: &Bench) -> Scheduler {
 /// the number of new jobs.
 pub async fn tick_at(bench: &Bench, seconds: u64) -> usize {
     bench.clock.set(DUE.after(Duration::from_secs(seconds)));
-    let ticked = scheduler(bench).tick(bench.clock.now()).await.unwrap();
+    let ticked = scheduler(bench).tick(bench.now()).await.unwrap();
     assert!(ticked.failed.is_empty(), "{:?}", ticked.failed);
     ticked.enqueued
 }
@@ -101,7 +100,7 @@ pub async fn poll_until<F: Future + Unpin>(unsteady: &Unsteady, steps: usize, wo
     }
 }
 
-pub async fn a_scheduler_that_stood_still_makes_no_second_job(bench: Bench) {
+pub async fn a_scheduler_that_was_suspended_makes_no_second_job(bench: Bench) {
     // Paused before its last read of the schedule, which then shows the change. And paused directly
     // before the enqueue, where the unique key of the time is still held.
     for (overlap, steps) in [(Overlap::Skip, 1), (Overlap::Allow, 1), (Overlap::Allow, 2)] {
@@ -190,7 +189,7 @@ pub async fn a_thousand_schedules_cost_one_read_while_nothing_is_due(bench: Benc
     }
     let unsteady = Unsteady::new(bench.broker.clone(), 1);
     let counting: Arc<dyn Broker> = unsteady.clone();
-    let idle = Scheduler::new(counting).tick(bench.clock.now()).await.unwrap();
+    let idle = Scheduler::new(counting).tick(bench.now()).await.unwrap();
     assert_eq!((idle.schedules, idle.enqueued, idle.next), (1_000, 0, Some(DUE)));
     assert_eq!(unsteady.reads.load(Ordering::Relaxed), 1);
     assert_eq!(unsteady.others.load(Ordering::Relaxed), 0);

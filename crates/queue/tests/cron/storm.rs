@@ -11,9 +11,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
-use tidegate_queue::{
-    Broker, Clock, Overlap, Recurrence, Retention, Schedule, ScheduledRun, Scheduler, Schedules, Timestamp,
-};
+use tidegate_queue::{Broker, Overlap, Recurrence, Retention, Schedule, ScheduledRun, Scheduler, Schedules, Timestamp};
 
 use crate::support::{Bench, QUEUE, ack};
 use crate::unsteady::Unsteady;
@@ -85,7 +83,7 @@ pub async fn run(bench: Bench, seed: u64, ticks: usize) {
     let mut dice = StdRng::seed_from_u64(seed);
     let unsteady = Unsteady::new(bench.broker.clone(), seed);
     let shaky: Arc<dyn Broker> = unsteady.clone();
-    let begin = bench.clock.now();
+    let begin = bench.now();
     let steady = Schedules::new(bench.broker.clone());
     for schedule in schedules() {
         steady.put(schedule).await.unwrap();
@@ -102,7 +100,7 @@ pub async fn run(bench: Bench, seed: u64, ticks: usize) {
     while tick < ticks || (seen.is_calm(ticks) && tick < 4 * ticks) {
         tick += 1;
         bench.clock.advance(Duration::from_millis(dice.random_range(1..40_000)));
-        let now = bench.clock.now();
+        let now = bench.now();
         for process in &mut processes[..2] {
             if process.is_none() && dice.random_bool(0.9) {
                 let scheduler = Scheduler::new(shaky.clone());
@@ -146,7 +144,7 @@ pub async fn run(bench: Bench, seed: u64, ticks: usize) {
     while !processes.iter_mut().all(step) {
         tokio::task::yield_now().await;
     }
-    let now = bench.clock.now();
+    let now = bench.now();
     let last = Scheduler::new(bench.broker.clone()).tick(now).await.unwrap();
     seen.known += last.known;
     assert!(last.failed.is_empty() && last.next > Some(now), "{last:?}");

@@ -10,8 +10,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tidegate_queue::{
     Ack, Broker, BrokerError, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
-    GroupCounts, GroupId, Heartbeat, JobId, JobRecord, LeaseToken, LeasedJob, LogLine, Nack, NewJob, Page, Progress,
-    Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Settled, State, Stored, Timestamp, Wake,
+    GroupCounts, GroupId, Heartbeat, JobId, JobRecord, JobState, LeaseToken, LeasedJob, LogLine, Nack, NewJob, Page,
+    Progress, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Settled, Stored, Timestamp, Wake,
     WorkerId, WorkerInfo,
 };
 
@@ -49,7 +49,7 @@ impl Unsteady {
         tokio::task::yield_now().await;
         self.moments.fetch_add(1, Ordering::Relaxed);
         if self.dice.lock().unwrap().random_range(0..1_000) < self.failing.load(Ordering::Relaxed) {
-            let source = "as told".into();
+            let source = "as intended".into();
             return Err(BrokerError::Store { operation: "step", transient: true, may_have_run: true, source });
         }
         Ok(())

@@ -56,7 +56,7 @@ async fn come_in_any_order() {
 }
 
 #[tokio::test]
-async fn refused_end_the_run_by_the_class_of_their_error() {
+async fn a_refused_argument_ends_the_run_by_the_class_of_its_error() {
     async fn even(_: Step, Even(number): Even) -> Result<u32, Failure> {
         Ok(number)
     }
@@ -81,7 +81,7 @@ impl<const SAYS: bool> FromContext for ByHand<SAYS> {
 }
 
 #[test]
-fn missing_are_found_before_the_worker_starts() {
+fn missing_data_is_found_before_the_worker_starts() {
     async fn direct(_: Step, _: JobId, _: Data<u64>) {}
     async fn by_hand(_: Step, _: ByHand<true>) {}
     async fn nested(_: Step, _: Result<ByHand<true>, MissingData>) {}
@@ -98,11 +98,11 @@ fn missing_are_found_before_the_worker_starts() {
 }
 
 #[tokio::test]
-async fn missing_that_nobody_announced_put_the_job_off() {
+async fn undeclared_missing_data_delays_the_job() {
     async fn by_hand(_: Step, _: ByHand<false>) {}
     let queue = served!(by_hand);
     let id = queue.enqueue(&Step(1)).await;
     queue.drain().await;
-    let record = queue.assert_state(&id, State::Delayed);
+    let record = queue.assert_state(&id, JobState::Delayed);
     assert_eq!((record.failures, record.note.as_deref()), (0, Some("the worker was given no data of type u64")));
 }

@@ -10,7 +10,7 @@ enum Fault {
     Later,
     #[error("not now")]
     NotNow,
-    #[error("nobody wants it")]
+    #[error("no caller needs it")]
     Pointless,
     #[error("hopeless")]
     Hopeless,
@@ -29,7 +29,7 @@ impl JobError for Fault {
 }
 
 #[tokio::test]
-async fn become_states_by_their_class() {
+async fn errors_become_outcomes_by_their_class() {
     async fn fail(job: Step) -> Result<(), Fault> {
         Err(match job.0 {
             0 => Fault::Again(std::io::Error::other("disk on fire")),
@@ -54,10 +54,10 @@ async fn become_states_by_their_class() {
     assert_eq!(again.run_at, start.after(Duration::from_secs(1)));
     assert_eq!(again.attempts[0].error.as_deref(), Some("try again: disk on fire"));
     assert_eq!(queue.assert_retried(&ids[1], 1).run_at, start.after(Duration::from_secs(60)));
-    let snoozed = queue.assert_state(&ids[2], State::Delayed);
+    let snoozed = queue.assert_state(&ids[2], JobState::Delayed);
     assert_eq!((snoozed.failures, snoozed.note.as_deref()), (0, Some("not now")));
     assert_eq!(snoozed.run_at, start.after(Duration::from_secs(30)));
-    assert_eq!(queue.assert_state(&ids[3], State::Cancelled).note.as_deref(), Some("nobody wants it"));
+    assert_eq!(queue.assert_state(&ids[3], JobState::Cancelled).note.as_deref(), Some("no caller needs it"));
     queue.assert_dead(&ids[4], "hopeless");
 
     // An error's own delay does not add attempts.
@@ -66,7 +66,7 @@ async fn become_states_by_their_class() {
 }
 
 #[tokio::test]
-async fn of_any_type_are_classed_on_the_spot() {
+async fn errors_of_any_type_are_classed_where_they_occur() {
     fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
         text.parse()
     }
@@ -98,7 +98,7 @@ async fn of_any_type_are_classed_on_the_spot() {
 
 /// `?` on errors of other crates, none of which implements `JobError`.
 #[tokio::test]
-async fn of_other_crates_are_retried() {
+async fn errors_of_other_crates_are_retried() {
     async fn fail(job: Step) -> Result<(), Failure> {
         match job.0 {
             0 => Err(sqlx::Error::PoolTimedOut)?,
@@ -121,9 +121,9 @@ async fn of_other_crates_are_retried() {
 }
 
 #[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
+struct Recorder(Mutex<Vec<String>>);
 
-impl Observer for Heard {
+impl Observer for Recorder {
     fn on(&self, event: &Event<'_>) {
         let name = match event {
             Event::Unknown { kind, .. } => format!("unknown {kind}"),
@@ -140,10 +140,10 @@ async fn a_snooze_with_a_note_is_not_an_unknown_kind() {
     async fn snooze(_: Step) -> Result<(), Failure> {
         Err("busy").or_snooze(Duration::from_secs(1))
     }
-    let heard = Arc::new(Heard::default());
-    let queue = TestQueue::new(|broker| worker(broker).observer(heard.clone()).handler(snooze));
+    let recorder = Arc::new(Recorder::default());
+    let queue = TestQueue::new(|broker| worker(broker).observer(recorder.clone()).handler(snooze));
     queue.enqueue(&Step(0)).await;
     queue.enqueue(&Other).await;
     queue.drain().await;
-    assert_eq!(*heard.0.lock().unwrap(), ["snoozed", "unknown other", "snoozed"]);
+    assert_eq!(*recorder.0.lock().unwrap(), ["snoozed", "unknown other", "snoozed"]);
 }

@@ -12,7 +12,7 @@ impl Handler<Step> for Object {
 }
 
 #[tokio::test]
-async fn are_functions_closures_and_objects() {
+async fn functions_closures_and_objects_are_handlers() {
     async fn function(job: Step) -> Result<u32, Failure> {
         Ok(job.0 + 1)
     }
@@ -69,7 +69,7 @@ impl Job for Current {
 
 /// A rolling deployment; the worker has the middle version.
 #[tokio::test]
-async fn read_older_payloads_and_leave_newer_ones_to_others_through_layers_too() {
+async fn handlers_behind_layers_upcast_old_payloads_and_release_newer_ones() {
     async fn mail(job: Current) -> Result<Vec<String>, Failure> {
         Ok(job.to)
     }
@@ -87,9 +87,9 @@ async fn read_older_payloads_and_leave_newer_ones_to_others_through_layers_too()
         queue.drain().await;
         assert_eq!(queue.assert_done(&old).result, Some(json!(["ada"])));
         assert_eq!(queue.assert_done(&current).result, Some(json!(["ada"])));
-        let record = queue.assert_state(&newest, State::Delayed);
+        let record = queue.assert_state(&newest, JobState::Delayed);
         assert_eq!((record.failures, record.note.as_deref()), (0, Some("payload version 3 is newer than 2")));
-        let record = queue.assert_state(&unknown, State::Delayed);
+        let record = queue.assert_state(&unknown, JobState::Delayed);
         assert_eq!((record.failures, record.note.as_deref()), (0, Some("no handler for kind other")));
     }
 }

@@ -9,7 +9,7 @@ fn message(assert: impl FnOnce()) -> String {
 }
 
 #[tokio::test]
-async fn run_what_jobs_enqueue_and_leave_what_is_delayed() {
+async fn drains_run_enqueued_jobs_and_leave_delayed_ones() {
     async fn next(job: Step, Data(producer): Data<tidegate_queue::Producer>) -> Result<(), Failure> {
         if job.0 > 0 {
             producer.enqueue(&Step(job.0 - 1)).await?;
@@ -28,12 +28,12 @@ async fn run_what_jobs_enqueue_and_leave_what_is_delayed() {
     assert_eq!(ran.iter().map(|ran| (ran.kind.as_str(), ran.ending)).collect::<Vec<_>>(), [("step", Ending::Done); 3]);
     queue.assert_enqueued_count::<Step>(0);
     queue.assert_enqueued_count::<Other>(3);
-    assert_eq!(queue.assert_enqueued::<Other>(|_| true).state, State::Delayed);
-    let before = tidegate_queue::Clock::now(queue.clock());
+    assert_eq!(queue.assert_enqueued::<Other>(|_| true).state, JobState::Delayed);
+    let before = tidegate_queue::Timestamp::now(queue.clock());
     let ran = queue.drain_through(Duration::from_secs(61)).await;
     assert_eq!(ran.len(), 3);
     assert_eq!(ran[0].at, before.after(Duration::from_secs(60)));
-    assert_eq!(tidegate_queue::Clock::now(queue.clock()), before.after(Duration::from_secs(61)));
+    assert_eq!(tidegate_queue::Timestamp::now(queue.clock()), before.after(Duration::from_secs(61)));
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn perform_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn explain_what_is_not_as_expected() {
+async fn assertions_explain_their_failure() {
     async fn fail(job: Step) -> Result<(), Failure> {
         Err(Failure::bury(format!("no {}", job.0)))
     }
@@ -75,32 +75,32 @@ async fn explain_what_is_not_as_expected() {
     assert_eq!(message(|| drop(queue.assert_dead(&id, "yes"))), expected);
     let expected = format!("job {id} should be about to run again after 1 failures, but is dead after 1\n{story}");
     assert_eq!(message(|| drop(queue.assert_retried(&id, 1))), expected);
-    let stranger = JobId::new("stranger").unwrap();
-    let expected = format!("there is no job stranger; there are:\n  {id}: step in work, dead: 7");
-    assert_eq!(message(|| drop(queue.job(&stranger))), expected);
+    let unknown = JobId::new("unknown").unwrap();
+    let expected = format!("there is no job unknown; there are:\n  {id}: step in work, dead: 7");
+    assert_eq!(message(|| drop(queue.job(&unknown))), expected);
 }
 
 #[tokio::test]
 #[should_panic(expected = "more than 1000 runs, the last of kind step: endless?")]
-async fn end_what_would_go_on_for_ever() {
+async fn endless_drains_panic() {
     let queue = served!(async |_: Step| Outcome::snooze(Duration::from_secs(1))).with_most_runs(1_000);
     queue.enqueue(&Step(1)).await;
     queue.drain_to_the_end().await;
 }
 
 #[tokio::test]
-async fn know_that_a_pause_is_not_ended_by_time() {
+async fn drains_end_at_a_pause() {
     let queue = served!(async |_: Step| ());
     let id = queue.enqueue_with(&Step(1), EnqueueOptions::new().delay(Duration::from_secs(5))).await;
     queue.broker().pause(QUEUE).await.unwrap();
     assert_eq!(queue.drain_to_the_end().await, []);
-    queue.assert_state(&id, State::Ready);
+    queue.assert_state(&id, JobState::Ready);
     queue.broker().resume(QUEUE).await.unwrap();
     assert_eq!(queue.drain().await.len(), 1);
 }
 
 #[tokio::test]
-async fn know_that_a_rate_needs_time() {
+async fn drains_wait_for_a_rate() {
     let queue = served!(async |_: Step| ());
     let rate = tidegate_queue::Rate::new(2, Duration::from_secs(2)).unwrap();
     let settings = tidegate_queue::QueueSettings { rate: Some(rate), ..Default::default() };

@@ -30,7 +30,7 @@ impl<S: Service<Context, Response = Outcome>> Service<Context> for Note<S> {
 }
 
 #[tokio::test]
-async fn are_around_all_handlers_the_first_outermost() {
+async fn the_first_layer_is_the_outermost_of_all_handlers() {
     let story = Arc::new(Mutex::new(Vec::new()));
     let note = |name| {
         let story = story.clone();
@@ -46,7 +46,7 @@ async fn are_around_all_handlers_the_first_outermost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn that_time_out_make_the_job_run_again() {
+async fn a_layer_that_times_out_retries_the_job() {
     let queue = TestQueue::new(|broker| {
         let limit = tower::timeout::TimeoutLayer::new(Duration::from_secs(5));
         worker(broker).layer(limit).handler(async |_: Step| std::future::pending::<()>().await)
@@ -69,7 +69,7 @@ async fn may_refuse_for_good() {
 
 /// A panic of a layer, immediate or later, counts as a panic of the run.
 #[tokio::test]
-async fn that_panic_make_the_job_run_again() {
+async fn a_layer_that_panics_retries_the_job() {
     async fn late(_: Context) -> Result<Outcome, BoxError> {
         tokio::task::yield_now().await;
         panic!("late")
@@ -89,7 +89,7 @@ async fn that_panic_make_the_job_run_again() {
 
 /// One limit for two kinds, while the worker has ten slots.
 #[tokio::test]
-async fn that_limit_do_so_over_all_kinds() {
+async fn a_layer_that_limits_counts_all_kinds() {
     #[derive(Default)]
     struct Running {
         now: AtomicU32,
@@ -167,7 +167,7 @@ impl<S: Service<Context>> Service<Context> for Spanned<S> {
 #[derive(Clone, Default)]
 struct Spans {
     depth: Arc<AtomicU32>,
-    heard: Arc<Mutex<Vec<u32>>>,
+    entered: Arc<Mutex<Vec<u32>>>,
 }
 
 impl tracing::Subscriber for Spans {
@@ -184,7 +184,7 @@ impl tracing::Subscriber for Spans {
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
 
     fn event(&self, _: &tracing::Event<'_>) {
-        self.heard.lock().unwrap().push(self.depth.load(Ordering::SeqCst));
+        self.entered.lock().unwrap().push(self.depth.load(Ordering::SeqCst));
     }
 
     fn enter(&self, _: &tracing::span::Id) {
@@ -198,16 +198,16 @@ impl tracing::Subscriber for Spans {
 
 #[tokio::test]
 async fn may_put_runs_into_spans() {
-    async fn tell(_: Step) {
+    async fn log(_: Step) {
         tracing::info!("within");
         tokio::task::yield_now().await;
         tracing::info!("still within");
     }
     let spans = Spans::default();
-    let queue = TestQueue::new(|broker| worker(broker).layer(SpanLayer).handler(tell));
+    let queue = TestQueue::new(|broker| worker(broker).layer(SpanLayer).handler(log));
     queue.enqueue(&Step(1)).await;
     let _guard = tracing::subscriber::set_default(spans.clone());
     queue.drain().await;
     tracing::info!("outside");
-    assert_eq!(*spans.heard.lock().unwrap(), [1, 1, 0]);
+    assert_eq!(*spans.entered.lock().unwrap(), [1, 1, 0]);
 }

@@ -8,7 +8,7 @@ async fn fail(job: Step) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn of_a_job_go_before_those_of_its_handler_and_those_before_the_queues() {
+async fn policies_of_a_job_override_its_handler_and_those_of_a_handler_the_queue() {
     async fn other(_: Other) -> Result<(), String> {
         Err("failed".into())
     }
@@ -16,8 +16,7 @@ async fn of_a_job_go_before_those_of_its_handler_and_those_before_the_queues() {
         let own = HandlerOptions::new().retry(fixed(5, 10));
         worker(broker).handler_with(fail, own).handler(other)
     });
-    let start = queue.clock();
-    let start = tidegate_queue::Clock::now(start);
+    let start = tidegate_queue::Timestamp::now(queue.clock());
     let by_queue = queue.enqueue(&Other).await;
     let by_handler = queue.enqueue(&Step(1)).await;
     let by_job = queue.enqueue_with(&Step(1), EnqueueOptions::new().max_attempts(2)).await;
@@ -32,7 +31,7 @@ async fn of_a_job_go_before_those_of_its_handler_and_those_before_the_queues() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_ones_own_see_the_failure_and_may_end_the_job() {
+async fn a_custom_backoff_sees_the_failure_and_may_end_the_job() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let policy = {
         let seen = seen.clone();
@@ -67,7 +66,7 @@ async fn of_ones_own_see_the_failure_and_may_end_the_job() {
 
 /// 20 attempts whose delay doubles from 2 s to a day: months, without real waiting.
 #[tokio::test]
-async fn over_months_are_tested_at_once() {
+async fn retries_over_months_are_tested_at_once() {
     let day = Duration::from_secs(24 * 3600);
     let patient = Backoff::Exponential { base: Duration::from_secs(2), cap: day, jitter: 0.5 };
     let patient = HandlerOptions::new().retry(RetryPolicy::new(200, patient).unwrap());

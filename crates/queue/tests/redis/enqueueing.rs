@@ -33,7 +33,7 @@ async fn concurrent_enqueues_share_steps_and_each_gets_its_own_answer() {
         match caller.await.unwrap() {
             Some(stored) => match stored.unwrap().as_slice() {
                 [Stored::New] => new += 1,
-                [Stored::Known] => known += 1,
+                [Stored::Existing] => known += 1,
                 other => unreachable!("{other:?}"),
             },
             None => known += 1,
@@ -61,7 +61,7 @@ async fn an_enqueue_may_wait_for_replicas() {
     let _replica = RedisServer::builder().replica_of(&server).start().await;
     // The jobs exist by now; the confirmation of their replication is what counts.
     let stored = async || alone.enqueue(QUEUE, jobs(0..1)).await.ok();
-    assert_eq!(poll_until(SOON, stored).await.unwrap(), [Stored::Known]);
+    assert_eq!(poll_until(SOON, stored).await.unwrap(), [Stored::Existing]);
     assert_eq!(alone.enqueue(QUEUE, jobs(1..3)).await.unwrap(), [Stored::New, Stored::New]);
 
     let fsync = RedisDurability::Fsync { replicas: 0, timeout: Duration::from_secs(5) };
@@ -90,7 +90,7 @@ async fn an_ended_runtime_holds_up_no_other_enqueue() {
         other.shutdown_background();
         let last = format!("after-{round}");
         let enqueue = broker.enqueue(QUEUE, vec![job(&last, EnqueueOptions::new())]);
-        tokio::time::timeout(SOON, enqueue).await.expect("nobody holds it up").unwrap();
+        tokio::time::timeout(SOON, enqueue).await.expect("no client blocks it").unwrap();
     }
 }
 

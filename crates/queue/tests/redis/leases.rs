@@ -9,7 +9,7 @@ use tidegate_testkit::redis::RedisServer;
 
 /// More leases than one step checks: each is checked once, then not before the next one expires.
 #[tokio::test]
-async fn many_leases_are_looked_at_in_steps_and_then_left_alone() {
+async fn many_leases_are_checked_in_steps_and_then_left_alone() {
     const MANY: usize = 21_500;
     let server = RedisServer::start().await;
     let bench = Bench::on_redis(&server.url()).await;
@@ -51,7 +51,7 @@ async fn many_leases_are_looked_at_in_steps_and_then_left_alone() {
 
 /// Cursors of another server are not valid: continuing with an old one would miss leases.
 #[tokio::test]
-async fn a_look_at_leases_does_not_go_on_with_the_cursor_of_another_server() {
+async fn a_check_of_leases_does_not_continue_the_cursor_of_another_server() {
     let server = RedisServer::start().await;
     let bench = Bench::on_redis(&server.url()).await;
     let front = |keys: String| keys.trim().strip_suffix("meta").unwrap().to_owned();

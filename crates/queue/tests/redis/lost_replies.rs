@@ -8,7 +8,7 @@ use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 
 #[tokio::test]
-async fn what_a_fetch_gave_whose_reply_was_lost_is_handed_over_by_the_next() {
+async fn the_next_fetch_hands_over_the_jobs_of_a_lost_reply() {
     let server = RedisServer::start().await;
     let broker = fresh(&server, 1).await;
     let (worker, other) = (WorkerId::generate(), WorkerId::generate());
@@ -18,11 +18,11 @@ async fn what_a_fetch_gave_whose_reply_was_lost_is_handed_over_by_the_next() {
     // The script runs, but its reply is lost.
     let acks = vec![ack(&first[0].token)];
     let wanted = Fetch { worker: worker.clone(), max: 3, lease: LEASE };
-    let mut unheard = Box::pin(broker.ack_and_fetch(QUEUE, acks.clone(), wanted));
-    assert!(poll!(&mut unheard).is_pending());
+    let mut dropped = Box::pin(broker.ack_and_fetch(QUEUE, acks.clone(), wanted));
+    assert!(poll!(&mut dropped).is_pending());
     let ran = async || (broker.counts(QUEUE).await.unwrap().done == 1).then_some(());
     poll_until(SOON, ran).await.unwrap();
-    drop(unheard);
+    drop(dropped);
 
     assert_eq!(ids(&fetch(&broker, &other, 1).await), ["job-000004"]);
     let wanted = Fetch { worker: worker.clone(), max: 4, lease: LEASE };
@@ -41,11 +41,11 @@ async fn knows_the_script(broker: &RedisBroker, worker: &WorkerId) {
 }
 
 /// A fetch whose script runs, but whose reply is lost.
-async fn fetch_unheard(broker: &RedisBroker, worker: &WorkerId, max: usize) {
+async fn fetch_and_drop(broker: &RedisBroker, worker: &WorkerId, max: usize) {
     let before = broker.counts(QUEUE).await.unwrap().leased;
     let wanted = Fetch { worker: worker.clone(), max, lease: LEASE };
-    let mut unheard = Box::pin(broker.ack_and_fetch(QUEUE, Vec::new(), wanted));
-    assert!(poll!(&mut unheard).is_pending());
+    let mut dropped = Box::pin(broker.ack_and_fetch(QUEUE, Vec::new(), wanted));
+    assert!(poll!(&mut dropped).is_pending());
     let ran = async || (broker.counts(QUEUE).await.unwrap().leased > before).then_some(());
     poll_until(SOON, ran).await.unwrap();
 }
@@ -58,7 +58,7 @@ async fn a_lost_reply_costs_no_fetch_behind_its_own_while_there_is_a_backlog() {
     let worker = WorkerId::generate();
     knows_the_script(&broker, &worker).await;
     broker.enqueue(QUEUE, jobs(0..200)).await.unwrap();
-    fetch_unheard(&broker, &worker, 6).await;
+    fetch_and_drop(&broker, &worker, 6).await;
     server.cli(&["CONFIG", "RESETSTAT"]).await;
     // More jobs than one fetch takes, and every fetch is full.
     assert_eq!(ids(&fetch(&broker, &worker, 4).await), ["job-000000", "job-000001", "job-000002", "job-000003"]);
@@ -72,13 +72,13 @@ async fn a_lost_reply_costs_no_fetch_behind_its_own_while_there_is_a_backlog() {
 
 /// The lost fetch may arrive on another connection after the fetch that asks for it.
 #[tokio::test]
-async fn a_fetch_that_runs_behind_the_one_that_asks_for_it_is_handed_over_too() {
+async fn a_lost_fetch_that_runs_after_the_one_that_names_it_is_handed_over() {
     let server = RedisServer::start().await;
     let broker = fresh(&server, 1).await;
     let worker = WorkerId::generate();
     knows_the_script(&broker, &worker).await;
     broker.enqueue(QUEUE, jobs(0..3)).await.unwrap();
-    fetch_unheard(&broker, &worker, 1).await;
+    fetch_and_drop(&broker, &worker, 1).await;
     assert_eq!(ids(&fetch(&broker, &worker, 1).await), ["job-000000"]);
     // Simulates the lost request of this worker (the second of all) running late.
     let front = server.cli(&["KEYS", "*:{q:work:0}:meta"]).await.trim().strip_suffix("meta").unwrap().to_owned();
@@ -102,7 +102,7 @@ async fn a_lost_reply_is_handed_over_after_a_pause_of_the_queue() {
     let worker = WorkerId::generate();
     knows_the_script(&broker, &worker).await;
     broker.enqueue(QUEUE, jobs(0..4)).await.unwrap();
-    fetch_unheard(&broker, &worker, 2).await;
+    fetch_and_drop(&broker, &worker, 2).await;
     broker.pause(QUEUE).await.unwrap();
     server.cli(&["CONFIG", "RESETSTAT"]).await;
     assert!(fetch(&broker, &worker, 4).await.is_empty());

@@ -9,14 +9,14 @@ use crate::support::{LEASE, QUEUE, ack, job, jobs, new_jobs, reclaim, retry};
 use crate::{SOON, fetch, fresh};
 use serde_json::json;
 use tidegate_queue::{
-    Broker, EnqueueOptions, Fetch, JobId, Nack, NackAction, NewJob, Producer, Reclaim, RedisBroker, RedisOptions,
-    Retention, Settled, State, Stored, Wake, WorkerId,
+    Broker, EnqueueOptions, Fetch, JobId, JobState, Nack, NackAction, NewJob, Producer, Reclaim, RedisBroker,
+    RedisOptions, Retention, Settled, Stored, Wake, WorkerId,
 };
 use tidegate_redis::Client;
 use tidegate_testkit::redis::{Cluster, RedisServer, Sentinels};
 
 #[tokio::test]
-async fn a_batch_lies_in_one_partition_and_chosen_ids_stay_what_they_are() {
+async fn a_batch_is_in_one_partition_and_chosen_ids_are_kept() {
     let server = RedisServer::start().await;
     let broker = Arc::new(fresh(&server, 7).await);
     let producer = Producer::new(broker.clone());
@@ -39,7 +39,7 @@ async fn a_batch_lies_in_one_partition_and_chosen_ids_stay_what_they_are() {
             assert_eq!((stored[1].0.as_str(), stored[1].1.is_new()), (chosen, nth == 0));
         }
     }
-    assert_eq!(broker.enqueue(QUEUE, vec![job("order-7", EnqueueOptions::new())]).await.unwrap(), [Stored::Known]);
+    assert_eq!(broker.enqueue(QUEUE, vec![job("order-7", EnqueueOptions::new())]).await.unwrap(), [Stored::Existing]);
 }
 
 /// A job's whole life over three partitions: no job is lost between them.
@@ -75,7 +75,8 @@ async fn partitions_are_one_queue_on(broker: &RedisBroker) {
     assert_eq!((counts.ready, counts.delayed, counts.leased), (0, 10, 21));
     assert_eq!((counts.done, counts.dead, counts.retried_total), (20, 10, 10));
 
-    for (state, count) in [(State::Delayed, 10), (State::Leased, 21), (State::Done, 20), (State::Dead, 10)] {
+    for (state, count) in [(JobState::Delayed, 10), (JobState::Leased, 21), (JobState::Done, 20), (JobState::Dead, 10)]
+    {
         let (mut seen, mut cursor) = (Vec::new(), None);
         loop {
             let page = broker.list(QUEUE, state, cursor, 3).await.unwrap();
@@ -116,11 +117,11 @@ async fn behind_sentinels() {
     let servers = Sentinels::start().await;
     let broker = broker(&servers.url(), "t", RedisOptions::new()).await;
     partitions_are_one_queue_on(&broker).await;
-    an_idle_waiter_hears_of_every_partition(broker).await;
+    an_idle_waiter_is_woken_by_every_partition(broker).await;
 }
 
 #[tokio::test]
-async fn in_a_cluster_partitions_lie_on_several_shards() {
+async fn partitions_of_a_cluster_are_on_several_shards() {
     let cluster = Cluster::start().await;
     let broker = broker(&cluster.url(), "t", RedisOptions::new().partitions(3)).await;
     let mut shards = HashSet::new();
@@ -129,10 +130,10 @@ async fn in_a_cluster_partitions_lie_on_several_shards() {
     }
     assert!(shards.len() > 1, "{shards:?}");
     partitions_are_one_queue_on(&broker).await;
-    an_idle_waiter_hears_of_every_partition(broker).await;
+    an_idle_waiter_is_woken_by_every_partition(broker).await;
 }
 
-async fn an_idle_waiter_hears_of_every_partition(broker: RedisBroker) {
+async fn an_idle_waiter_is_woken_by_every_partition(broker: RedisBroker) {
     let broker = Arc::new(broker);
     let worker = WorkerId::generate();
     for n in 0..12 {

@@ -93,7 +93,7 @@ async fn settings_are_shared_out_among_partitions() {
 
 /// One shard is unreachable: the answers of the others count, and its own are sent again.
 #[tokio::test]
-async fn a_shard_that_is_away_loses_no_other_ones_answers() {
+async fn an_unreachable_shard_loses_no_answers_of_others() {
     let mut cluster = Cluster::start().await;
     let broker = broker(&cluster.url(), "t", RedisOptions::new().partitions(3)).await;
     broker.enqueue(QUEUE, jobs(0..60)).await.unwrap();

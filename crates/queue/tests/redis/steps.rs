@@ -7,8 +7,8 @@ use crate::support::{LEASE, QUEUE, ack, jobs};
 use crate::{calls, fetch, fresh, id};
 use serde_json::json;
 use tidegate_queue::{
-    Broker, Change, CleanableState, EnqueueOptions, Fetch, JobId, LeasedJob, Nack, NackAction, NewJob, RedisOptions,
-    Retention, Settled, State, WorkerId,
+    Broker, Change, CleanableState, EnqueueOptions, Fetch, JobId, JobState, LeasedJob, Nack, NackAction, NewJob,
+    RedisOptions, Retention, Settled, WorkerId,
 };
 use tidegate_testkit::redis::RedisServer;
 
@@ -107,7 +107,7 @@ async fn many_jobs_are_removed_by_id_in_steps() {
     let all: Vec<JobId> = (0..50).map(|n| id(&format!("job-{n:06}"))).collect();
     let removed = broker.remove(QUEUE, &all).await.unwrap();
     assert_eq!(removed[..45], [Change::Applied; 45]);
-    assert_eq!(removed[45..], [Change::Refused(State::Ready); 5]);
+    assert_eq!(removed[45..], [Change::Refused(JobState::Ready); 5]);
     assert_eq!(calls(&server, "evalsha").await, 3, "20, 20 and 10");
     assert_eq!(broker.counts(QUEUE).await.unwrap().completed_total, 45);
 }

@@ -7,8 +7,8 @@ use crate::support::redis::{broker, fresh_prefix};
 use crate::support::{LEASE, QUEUE, ack, ids, job, jobs};
 use crate::{SOON, fetch, fresh, id};
 use tidegate_queue::{
-    Broker, BrokerError, Documents, EnqueueOptions, Fetch, JobId, LeasedJob, Priority, QueueSettings, Reclaim,
-    RedisOptions, Retention, Settled, State, WorkerId,
+    Broker, BrokerError, Documents, EnqueueOptions, Fetch, JobId, JobState, LeasedJob, Priority, QueueSettings,
+    Reclaim, RedisOptions, Retention, Settled, WorkerId,
 };
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
@@ -36,7 +36,7 @@ async fn pages_of_any_size_show_ready_jobs_in_the_order_in_which_they_are_leased
         for size in [1, 7, 1_000] {
             let (mut order, mut cursor) = (Vec::new(), None);
             loop {
-                let page = broker.list(QUEUE, State::Ready, cursor, size).await.unwrap();
+                let page = broker.list(QUEUE, JobState::Ready, cursor, size).await.unwrap();
                 order.extend(page.items.iter().map(|record| record.id.to_string()));
                 let Some(next) = page.next else { break };
                 cursor = Some(next.to_string().parse().unwrap());
@@ -149,5 +149,5 @@ async fn a_record_that_cannot_be_read_stops_nothing() {
     poll_until(SOON, dead).await.unwrap();
     let counts = broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.leased, counts.dead), (0, 10));
-    assert_eq!(broker.list(QUEUE, State::Dead, None, 20).await.unwrap().items.len(), 6);
+    assert_eq!(broker.list(QUEUE, JobState::Dead, None, 20).await.unwrap().items.len(), 6);
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::support::{LEASE, QUEUE, ids, job, jobs, new_jobs};
 use crate::{fetch, fresh, front, id};
 use serde_json::json;
-use tidegate_queue::{Broker, Change, CleanableState, EnqueueOptions, NewJob, Priority, State, Unique, Wake, WorkerId};
+use tidegate_queue::{
+    Broker, Change, CleanableState, EnqueueOptions, JobState, NewJob, Priority, Unique, Wake, WorkerId,
+};
 use tidegate_testkit::redis::RedisServer;
 
 /// Otherwise each replacement would leave an element in the list while the queue is paused.
@@ -44,7 +46,7 @@ async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
     while broker.clean(QUEUE, CleanableState::Cancelled, Duration::ZERO, 1_000).await.unwrap() > 0 {}
     let lowest = EnqueueOptions::new().priority(Priority::HIGHEST);
     assert_eq!(new_jobs(&broker.enqueue(QUEUE, vec![job("job-000008", lowest)]).await.unwrap()), 1);
-    let list = broker.list(QUEUE, State::Ready, None, 10).await.unwrap();
+    let list = broker.list(QUEUE, JobState::Ready, None, 10).await.unwrap();
     let listed: Vec<_> = list.items.iter().map(|record| record.id.as_str()).collect();
     let expected = ["job-000008", "job-000000", "job-002999", "job-000007"];
     assert_eq!(listed, expected);

@@ -13,7 +13,7 @@ use tidegate_testkit::redis::RedisServer;
 
 /// A caller is cancelled while its connection still listens: another caller must get its token.
 #[tokio::test]
-async fn a_token_of_a_due_time_that_nobody_can_use_is_given_back() {
+async fn an_unusable_token_of_a_due_time_is_given_back() {
     let server = RedisServer::start().await;
     let broker = fresh(&server, 1).await;
     broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
@@ -34,7 +34,7 @@ async fn a_token_of_a_due_time_that_nobody_can_use_is_given_back() {
 
 /// Idle workers keep the time of the next token: the worker that took the last token is busy.
 #[tokio::test]
-async fn a_fetch_that_takes_the_last_tokens_and_leaves_jobs_calls_for_who_waits() {
+async fn a_fetch_that_takes_the_last_tokens_and_leaves_jobs_wakes_a_waiter() {
     let server = RedisServer::start().await;
     let broker = fresh(&server, 1).await;
     let worker = WorkerId::generate();
@@ -61,7 +61,7 @@ async fn a_fetch_that_takes_the_last_tokens_and_leaves_jobs_calls_for_who_waits(
 
 /// Until then a caller listens to the partitions that this process would create.
 #[tokio::test]
-async fn who_waits_for_a_queue_hears_of_all_partitions_that_another_process_makes() {
+async fn a_waiter_is_woken_by_each_partition_that_another_process_creates() {
     let server = RedisServer::start().await;
     let prefix = fresh_prefix();
     let waiting = broker(&server.url(), &prefix, RedisOptions::new()).await;
@@ -75,7 +75,7 @@ async fn who_waits_for_a_queue_hears_of_all_partitions_that_another_process_make
     let wait = tokio::time::timeout(SOON, waiting.wait(&queues, SOON * 6));
     let (woken, ()) = tokio::join!(wait, make);
     assert_eq!(woken.unwrap().unwrap(), Wake::Ready);
-    assert_eq!(server.cli(&["KEYS", "*:{q:work:0}:ready:2"]).await.trim(), "", "it lies in another one");
+    assert_eq!(server.cli(&["KEYS", "*:{q:work:0}:ready:2"]).await.trim(), "", "it is in another one");
 }
 
 /// A process took a token and crashed: the jobs must not wait until the next one is enqueued.

@@ -10,26 +10,28 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_queue::{
-    Ack, Broker, EnqueueOptions, Fetch, JobId, JobRecord, LeaseToken, LeasedJob, ManualClock, MemoryBroker, Nack,
-    NackAction, NewJob, Reclaim, Reclaimed, Settled, State, Stored, WorkerId,
+    Ack, Broker, EnqueueOptions, Fetch, JobId, JobRecord, JobState, LeaseToken, LeasedJob, ManualClock, MemoryBroker,
+    Nack, NackAction, NewJob, Reclaim, Reclaimed, Settled, Stored, Timestamp, WorkerId,
 };
 
 pub const QUEUE: &str = "work";
 pub const LEASE: Duration = Duration::from_secs(30);
 pub const TICK: Duration = Duration::from_secs(5);
+/// Time of the clock of a new bench.
+pub const START: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
 
 /// A broker with a clock that only the test moves.
 pub struct Bench {
     pub broker: Arc<dyn Broker>,
-    pub clock: Arc<ManualClock>,
+    pub clock: ManualClock,
     pub worker: WorkerId,
     _store: Option<Box<dyn std::any::Any + Send>>,
 }
 
 impl Bench {
     pub fn memory() -> Self {
-        let clock = Arc::new(ManualClock::default());
-        let broker = Arc::new(MemoryBroker::with_clock(clock.clone()));
+        let clock = ManualClock::at(START);
+        let broker = Arc::new(MemoryBroker::with_clock(&clock));
         Self { broker, clock, worker: WorkerId::generate(), _store: None }
     }
 
@@ -37,9 +39,9 @@ impl Bench {
     pub async fn sqlite() -> Self {
         use tidegate_queue::{Durability, SqliteBroker, SqliteOptions};
 
-        let clock = Arc::new(ManualClock::default());
+        let clock = ManualClock::at(START);
         let directory = tempfile::tempdir().unwrap();
-        let options = SqliteOptions::new().clock(clock.clone()).durability(Durability::Normal).readers(1);
+        let options = SqliteOptions::new().clock(&clock).durability(Durability::Normal).readers(1);
         let broker = SqliteBroker::open(directory.path().join("queue.db"), options).await.unwrap();
         let worker = WorkerId::generate();
         Self { broker: Arc::new(broker), clock, worker, _store: Some(Box::new(directory)) }
@@ -55,9 +57,13 @@ impl Bench {
     /// On a shared server, with its own prefix.
     #[cfg(feature = "redis")]
     pub async fn on_redis(url: &str) -> Self {
-        let clock = Arc::new(ManualClock::default());
+        let clock = ManualClock::at(START);
         let broker = Arc::new(redis::Clocked::on(url, clock.clone()).await);
         Self { broker, clock, worker: WorkerId::generate(), _store: None }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now(&self.clock)
     }
 
     pub fn advance(&self, seconds: u64) {
@@ -97,7 +103,7 @@ impl Bench {
         self.broker.job(QUEUE, id).await.unwrap().expect("a record")
     }
 
-    pub async fn state(&self, id: &JobId) -> State {
+    pub async fn state(&self, id: &JobId) -> JobState {
         self.record(id).await.state
     }
 

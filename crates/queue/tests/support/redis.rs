@@ -1,15 +1,14 @@
 //! Brokers on Redis, on servers of the test's own, also with a manual clock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_queue::{
-    Ack, Broker, BrokerError, Change, CleanableState, Clock, Cursor, Document, Documents, EventCursor, EventPage,
-    Fetch, GroupCounts, GroupId, Heartbeat, JobId, JobRecord, LeaseToken, LeasedJob, LogLine, ManualClock, Nack,
+    Ack, Broker, BrokerError, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
+    GroupCounts, GroupId, Heartbeat, JobId, JobRecord, JobState, LeaseToken, LeasedJob, LogLine, ManualClock, Nack,
     NewJob, Page, Progress, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, RedisBroker,
-    RedisOptions, Retention, Settled, State, Stored, Timestamp, Wake, WorkerId, WorkerInfo,
+    RedisOptions, Retention, Settled, Stored, Timestamp, Wake, WorkerId, WorkerInfo,
 };
 use tidegate_redis::{BlockingPool, Client, ClockPrelude, Command, Config, Keyspace, Role};
 
@@ -30,13 +29,13 @@ pub fn fresh_prefix() -> String {
 /// A broker whose server reads a manual clock, which is written to the server before each step.
 pub struct Clocked {
     broker: RedisBroker,
-    clock: Arc<ManualClock>,
+    clock: ManualClock,
     client: Client,
     key: String,
 }
 
 impl Clocked {
-    pub async fn on(url: &str, clock: Arc<ManualClock>) -> Self {
+    pub async fn on(url: &str, clock: ManualClock) -> Self {
         let prefix = fresh_prefix();
         let key = format!("{prefix}:clock");
         let config = Config::parse(url).unwrap();
@@ -46,7 +45,7 @@ impl Clocked {
     }
 
     async fn set(&self) -> &RedisBroker {
-        let now = || Command::new("SET").key(&self.key).arg(self.clock.now().unix_ms() * 1_000);
+        let now = || Command::new("SET").key(&self.key).arg(Timestamp::now(&self.clock).unix_ms() * 1_000);
         let mut set = self.client.execute(now()).await;
         // A restarted server may not be reachable at once.
         for _ in 0..1_000 {
@@ -185,7 +184,13 @@ impl Broker for Clocked {
         self.set().await.job(queue, id).await
     }
 
-    async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError> {
+    async fn list(
+        &self,
+        queue: &str,
+        state: JobState,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, BrokerError> {
         self.set().await.list(queue, state, cursor, limit).await
     }
 

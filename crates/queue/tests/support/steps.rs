@@ -19,7 +19,7 @@ macro_rules! each_step {
             wait(queues: &[String], timeout: Duration) -> Wake;
             job(queue: &str, id: &JobId) -> Option<JobRecord>;
             logs(queue: &str, id: &JobId) -> Vec<LogLine>;
-            list(queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Page;
+            list(queue: &str, state: JobState, cursor: Option<Cursor>, limit: usize) -> Page;
             counts(queue: &str) -> QueueCounts;
             queues() -> Vec<String>;
             pause(queue: &str) -> ();

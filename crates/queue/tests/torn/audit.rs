@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate_queue::{Clock, EnqueueOptions, NewJob, QueueSettings};
+use tidegate_queue::{EnqueueOptions, NewJob, QueueSettings};
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::{Effect, RedisServer};
 
+use crate::fixture::Fixture;
 use crate::support::{Bench, QUEUE, ids, jobs};
-use crate::world::World;
 
 /// Waits until the queue with that key has been audited on this server. Workers continue meanwhile.
 pub async fn audited(server: &RedisServer, meta: &str) {
@@ -44,7 +44,7 @@ async fn an_audit_of_an_earlier_history_does_not_delay_the_next_one() {
     let server = RedisServer::start().await;
     let (bench, front) = without_places(&server).await;
     let meta = format!("{front}meta");
-    let later = (bench.clock.now().unix_ms() + 9_000).to_string();
+    let later = (bench.now().unix_ms() + 9_000).to_string();
     let claimed = ["HSET", &meta, "auditing", &later, "auditing_server"];
 
     let this = history(&server).await;
@@ -62,7 +62,7 @@ async fn an_audit_of_an_earlier_history_does_not_delay_the_next_one() {
 
 /// The first part of a reclaim stores a time before which no lease is checked.
 #[tokio::test]
-async fn leases_expire_after_a_look_at_them_was_torn() {
+async fn leases_expire_after_a_check_of_them_was_torn() {
     let server = RedisServer::start().await;
     let bench = Bench::on_redis(&server.url()).await;
     bench.broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
@@ -76,23 +76,23 @@ async fn leases_expire_after_a_look_at_them_was_torn() {
 /// A job with the same id would be taken for one that was leased before, and be skipped.
 #[tokio::test]
 async fn an_audit_removes_what_is_left_of_jobs_without_a_record() {
-    let world = World::new().await;
-    world.leave_entries().await;
-    let bench = &world.bench;
+    let fixture = Fixture::new().await;
+    fixture.leave_entries().await;
+    let bench = &fixture.bench;
     bench.broker.configure(QUEUE, QueueSettings::default()).await.unwrap();
-    let audit = world.effects_of(async {
+    let audit = fixture.effects_of(async {
         bench.reclaim().await;
-        world.audited().await;
+        fixture.audited().await;
     });
     let renewals = renewals(&audit.await);
     // One by reclaim, one for the records, one for each of two lists, one for each of 13 other
     // collections, and one that ends it.
     assert_eq!(renewals, 1 + 1 + 2 + 13 + 1, "each step keeps the audit from another process");
-    world.assert_whole("after the audit").await;
-    let left = bench.broker.job(QUEUE, &world.id("dead")).await.unwrap().unwrap();
+    fixture.assert_whole("after the audit").await;
+    let left = bench.broker.job(QUEUE, &fixture.id("dead")).await.unwrap().unwrap();
     assert_eq!((left.failures, left.checkpoint.as_deref()), (1, Some("half")), "what has a record stays");
-    assert_eq!(bench.broker.logs(QUEUE, &world.id("dead")).await.unwrap().len(), 2);
-    let done = bench.broker.job(QUEUE, &world.id("done")).await.unwrap().unwrap();
+    assert_eq!(bench.broker.logs(QUEUE, &fixture.id("dead")).await.unwrap().len(), 2);
+    let done = bench.broker.job(QUEUE, &fixture.id("done")).await.unwrap().unwrap();
     assert_eq!(done.result, Some(serde_json::json!({ "ok": true })));
 
     let again = bench.add("nobody", EnqueueOptions::new()).await;
@@ -133,16 +133,16 @@ async fn an_audit_of_more_jobs_than_one_pass_holds_finds_all_and_delays_no_recla
 /// A step reads a limited number of bytes of records and results.
 #[tokio::test]
 async fn an_audit_reads_large_records_in_several_steps() {
-    let world = World::new().await;
-    let bench = &world.bench;
+    let fixture = Fixture::new().await;
+    let bench = &fixture.bench;
     bench.broker.configure(QUEUE, QueueSettings::default()).await.unwrap();
     let large = "x".repeat(1_000_000);
     let job = |_| NewJob::new("test", &json!(large), EnqueueOptions::new(), 1 << 20).unwrap();
     bench.broker.enqueue(QUEUE, (0..24).map(job).collect()).await.unwrap();
-    world.server.cli(&["HDEL", &format!("{}meta", world.front()), "audited"]).await;
-    let audit = world.effects_of(async {
+    fixture.server.cli(&["HDEL", &format!("{}meta", fixture.front()), "audited"]).await;
+    let audit = fixture.effects_of(async {
         bench.reclaim().await;
-        world.audited().await;
+        fixture.audited().await;
     });
     let steps = renewals(&audit.await) - (1 + 2 + 13 + 1);
     assert!((3..=25).contains(&steps), "24 MB of records in {steps} steps");

@@ -1,8 +1,8 @@
 //! The damage that torn files cause to jobs: creates it, and detects it.
 
-use tidegate_queue::{Clock, JobId};
+use tidegate_queue::JobId;
 
-use crate::world::World;
+use crate::fixture::Fixture;
 
 /// Removes jobs from all lists.
 const LOSE: &str = "
@@ -107,7 +107,7 @@ for _, kept in ipairs({ 'latest', 'state', 'result', 'checkpoint', 'log' }) do
 end
 return table.concat(halves, ', ')";
 
-impl World {
+impl Fixture {
     /// Removes a job from each kind of list.
     pub async fn lose_places(&self) {
         let front = self.front();
@@ -120,7 +120,7 @@ impl World {
 
     /// Adds entries of a job without a record, and keeps the ordering key of a job that is done.
     pub async fn leave_entries(&self) {
-        let now = self.bench.clock.now().unix_ms().to_string();
+        let now = self.bench.now().unix_ms().to_string();
         self.server.cli(&["EVAL", LEAVE, "0", &self.front(), self.id("line-1").as_str(), &now]).await;
         assert_eq!(self.halves().await.matches("has no record").count(), 15);
     }

@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-use tidegate_queue::{CleanableState, EnqueueOptions, Priority, Retention, State, Stored};
+use tidegate_queue::{CleanableState, EnqueueOptions, JobState, Priority, Retention, Stored};
 use tidegate_testkit::redis::RedisServer;
 
+use crate::fixture::Fixture;
 use crate::step::Step;
 use crate::support::{Bench, QUEUE, ack, job, jobs};
-use crate::world::World;
 
 const NAMES: [&str; 3] = ["done", "dead", "gone"];
 
 #[tokio::test]
 async fn a_job_that_has_the_id_of_one_whose_removal_was_torn_is_kept_and_runs() {
-    let world = World::new().await;
-    let bench = &world.bench;
-    let prior = world.effects.clone();
+    let fixture = Fixture::new().await;
+    let bench = &fixture.bench;
+    let prior = fixture.effects.clone();
     let mut reused = 0;
     for step in [Step::Prune, Step::Clean, Step::Remove] {
-        world.restore(&[&prior]).await;
-        let script = world.effects_of(world.step(step)).await;
+        fixture.restore(&[&prior]).await;
+        let script = fixture.effects_of(fixture.step(step)).await;
         for effects in 0..=script.len() {
             let part = &script[..effects];
             let case = format!("{step:?} torn after {effects} of {script:?}");
-            world.restore(&[&prior, part]).await;
+            fixture.restore(&[&prior, part]).await;
             bench.advance(1);
             let again = NAMES.map(|name| job(name, EnqueueOptions::new().priority(Priority::LOWEST)));
             let stored = bench.broker.enqueue(QUEUE, again.into()).await.unwrap();
@@ -31,13 +31,13 @@ async fn a_job_that_has_the_id_of_one_whose_removal_was_torn_is_kept_and_runs() 
             reused += new.len();
             let all_ready = async |when: &str| {
                 for (name, _) in &new {
-                    let record = bench.broker.job(QUEUE, &world.id(name)).await.unwrap();
+                    let record = bench.broker.job(QUEUE, &fixture.id(name)).await.unwrap();
                     let state = record.map(|record| record.state);
-                    assert_eq!(state, Some(State::Ready), "{name} {when}: {case}");
+                    assert_eq!(state, Some(JobState::Ready), "{name} {when}: {case}");
                 }
             };
             all_ready("before the prune").await;
-            let ids: Vec<_> = new.iter().map(|(name, _)| world.id(name)).collect();
+            let ids: Vec<_> = new.iter().map(|(name, _)| fixture.id(name)).collect();
             bench.broker.remove(QUEUE, &ids).await.unwrap();
             all_ready("after a removal by id").await;
             let retention = Retention { done_max: 0, dead_max: 0, ..Retention::default() };
@@ -46,7 +46,7 @@ async fn a_job_that_has_the_id_of_one_whose_removal_was_torn_is_kept_and_runs() 
                 bench.broker.clean(QUEUE, state, Duration::ZERO, 10).await.unwrap();
             }
             all_ready("after the prune").await;
-            let runs = world.run_all(&case).await;
+            let runs = fixture.run_all(&case).await;
             assert!(new.iter().all(|(name, _)| runs.get(*name) == Some(&1)), "{runs:?}: {case}");
         }
     }
@@ -71,6 +71,6 @@ async fn acknowledgements_that_trim_keep_a_job_whose_predecessor_was_removed_in_
     bench.exchange(others.iter().map(|job| ack(&job.token)).collect(), 0).await;
     let done = bench.broker.counts(QUEUE).await.unwrap().done;
     assert!(done <= 1_000, "{done} are kept");
-    assert_eq!(bench.state(&id).await, State::Ready);
+    assert_eq!(bench.state(&id).await, JobState::Ready);
     assert_eq!(bench.fetch_one().await.token.id, id);
 }

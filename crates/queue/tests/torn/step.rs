@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use tidegate_queue::{
-    Change, CleanableState, EnqueueOptions, GroupId, NackAction, Priority, Progress, QueueSettings, Retention, Settled,
-    State, Unique,
+    Change, CleanableState, EnqueueOptions, GroupId, JobState, NackAction, Priority, Progress, QueueSettings,
+    Retention, Settled, Unique,
 };
 
+use crate::fixture::{Fixture, in_line};
 use crate::support::{LEASE, QUEUE, ack, job, jobs, reclaim, retry};
-use crate::world::{World, in_line};
 
 /// A step whose effects are torn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,7 +120,7 @@ impl Step {
     }
 }
 
-impl World {
+impl Fixture {
     /// Runs the operations before a step. These are not torn.
     pub async fn prepare(&self, step: Step) {
         match step {
@@ -209,7 +209,7 @@ impl World {
                 let ids = ["done", "dead", "gone", "new-1"].map(|name| self.id(name));
                 let removed = broker.remove(QUEUE, &ids).await.unwrap();
                 assert_eq!(removed[..3], [Change::Applied; 3]);
-                assert_eq!(removed[3], Change::Refused(State::Ready));
+                assert_eq!(removed[3], Change::Refused(JobState::Ready));
             }
             // The audit starts with it.
             Step::Recover | Step::Orphans => {

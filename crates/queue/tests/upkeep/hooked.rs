@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tidegate_queue::{
     Ack, Broker, BrokerError, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
-    GroupCounts, GroupId, Heartbeat, JobId, JobRecord, LeaseToken, LeasedJob, LogLine, MemoryBroker, Nack, NewJob,
-    Page, Progress, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Settled, State, Stored,
+    GroupCounts, GroupId, Heartbeat, JobId, JobRecord, JobState, LeaseToken, LeasedJob, LogLine, MemoryBroker, Nack,
+    NewJob, Page, Progress, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Settled, Stored,
     Timestamp, Wake, WorkerId, WorkerInfo,
 };
 

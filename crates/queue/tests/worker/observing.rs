@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::house::{House, Task};
-use tidegate_queue::{EnqueueOptions, Event, Observer, ShutdownReport, State, Timestamp};
+use crate::harness::{Harness, Task};
+use tidegate_queue::{EnqueueOptions, Event, JobState, Observer, ShutdownReport, Timestamp};
 
 #[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
+struct Recorder(Mutex<Vec<String>>);
 
-impl Observer for Heard {
+impl Observer for Recorder {
     fn on(&self, event: &Event<'_>) {
         let line = match event {
             Event::Started { kind, .. } => format!("started {kind}"),
@@ -22,16 +22,16 @@ impl Observer for Heard {
 }
 
 #[tokio::test]
-async fn events_tell_the_story() {
-    let house = House::memory();
-    let heard = Arc::new(Heard::default());
+async fn an_observer_sees_each_step_of_a_job() {
+    let harness = Harness::memory();
+    let recorder = Arc::new(Recorder::default());
     let twice = EnqueueOptions::new().max_attempts(2);
-    let id = house.producer.enqueue_with(&Task::FailUntil(9), twice).await.unwrap();
-    let worker = house.start(house.worker().observer(heard.clone()));
-    house.finished(&id).await;
-    house.shutdown.cancel();
+    let id = harness.producer.enqueue_with(&Task::FailUntil(9), twice).await.unwrap();
+    let worker = harness.start(harness.worker().observer(recorder.clone()));
+    harness.finished(&id).await;
+    harness.shutdown.cancel();
     worker.await.unwrap();
-    let story = heard.0.lock().unwrap().clone();
+    let story = recorder.0.lock().unwrap().clone();
     let expected =
         ["started task", "retried not yet", "finished retried", "started task", "buried not yet", "finished buried"];
     assert_eq!(story, expected);
@@ -47,35 +47,35 @@ impl Observer for Brittle {
 }
 
 #[tokio::test]
-async fn a_job_that_expired_is_told_of_and_no_run() {
-    let house = House::memory();
-    let heard = Arc::new(Heard::default());
+async fn an_expired_job_is_reported_and_not_run() {
+    let harness = Harness::memory();
+    let recorder = Arc::new(Recorder::default());
     let late = EnqueueOptions::new().not_after(Timestamp::from_unix_ms(1));
-    let id = house.producer.enqueue_with(&Task::Finish, late).await.unwrap();
-    let worker = house.start(house.worker().observer(heard.clone()));
-    house.finished(&id).await;
-    house.shutdown.cancel();
+    let id = harness.producer.enqueue_with(&Task::Finish, late).await.unwrap();
+    let worker = harness.start(harness.worker().observer(recorder.clone()));
+    harness.finished(&id).await;
+    harness.shutdown.cancel();
     worker.await.unwrap();
-    let story = heard.0.lock().unwrap().clone();
+    let story = recorder.0.lock().unwrap().clone();
     assert!(story.len() == 1 && story[0].starts_with("Expired"), "{story:?}");
 }
 
 #[tokio::test]
 async fn a_producer_outlives_an_observer_that_panics() {
-    let house = House::memory();
-    let producer = house.producer.clone().with_observer(Arc::new(Brittle));
+    let harness = Harness::memory();
+    let producer = harness.producer.clone().with_observer(Arc::new(Brittle));
     let id = producer.enqueue(&Task::Finish).await.unwrap();
-    assert_eq!(house.until(&id, |_| true).await.state, State::Ready);
+    assert_eq!(harness.until(&id, |_| true).await.state, JobState::Ready);
 }
 
 #[tokio::test]
 async fn an_observer_that_panics_stops_nothing() {
-    let house = House::memory();
-    let ids = house.producer.enqueue_all(&[Task::FailUntil(2), Task::Bury]).await.unwrap();
-    let worker = house.start(house.worker().observer(Arc::new(Brittle)));
+    let harness = Harness::memory();
+    let ids = harness.producer.enqueue_all(&[Task::FailUntil(2), Task::Bury]).await.unwrap();
+    let worker = harness.start(harness.worker().observer(Arc::new(Brittle)));
     for id in &ids {
-        house.finished(id).await;
+        harness.finished(id).await;
     }
-    house.shutdown.cancel();
+    harness.shutdown.cancel();
     assert_eq!(worker.await.unwrap(), ShutdownReport { settled: 3, released: 0, abandoned: 0 });
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::house::{House, QUEUE, options};
+use crate::harness::{Harness, QUEUE, options};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidegate_queue::{Classify, Data, Failure, Job, State, UpcastError, Worker};
+use tidegate_queue::{Classify, Data, Failure, Job, JobState, UpcastError, Worker};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 on_each_broker![releases_run_side_by_side,];
@@ -38,12 +38,12 @@ impl Job for NewMail {
 
 /// A rolling deployment. The old worker leaves jobs that it can't read to the new one, without
 /// using up attempts. The new worker reads the jobs of both versions.
-async fn releases_run_side_by_side(house: House) {
-    let old = house.producer.enqueue(&OldMail { to: "ada".into() }).await.unwrap();
-    let new = house.producer.enqueue(&NewMail { to: vec!["ada".into()] }).await.unwrap();
-    let begun = house.runner.begun.clone();
+async fn releases_run_side_by_side(harness: Harness) {
+    let old = harness.producer.enqueue(&OldMail { to: "ada".into() }).await.unwrap();
+    let new = harness.producer.enqueue(&NewMail { to: vec!["ada".into()] }).await.unwrap();
+    let begun = harness.runner.begun.clone();
     let worker =
-        || Worker::builder(house.broker.clone()).queue(QUEUE, options()).unknown_delay(Duration::from_millis(20));
+        || Worker::builder(harness.broker.clone()).queue(QUEUE, options()).unknown_delay(Duration::from_millis(20));
     let gate = Arc::new(Semaphore::new(0));
     // The old worker takes the old job and holds it until both workers could have taken it.
     let hold = (begun.clone(), gate.clone());
@@ -54,17 +54,17 @@ async fn releases_run_side_by_side(house: House) {
             Ok::<_, Failure>(format!("old {}", mail.to))
         },
     );
-    let old_worker = house.start(old_worker);
-    house.begun(1).await;
-    let record = house.until(&new, |record| record.state == State::Delayed).await;
+    let old_worker = harness.start(old_worker);
+    harness.begun(1).await;
+    let record = harness.until(&new, |record| record.state == JobState::Delayed).await;
     assert_eq!(record.note.as_deref(), Some("payload version 2 is newer than 1"));
     let new_worker = worker().handler(async |mail: NewMail| Ok::<_, Failure>(format!("new {}", mail.to.join(","))));
-    let new_worker = house.start(new_worker);
-    let record = house.finished(&new).await;
+    let new_worker = harness.start(new_worker);
+    let record = harness.finished(&new).await;
     assert_eq!((record.result, record.failures), (Some(json!("new ada")), 0));
     gate.add_permits(1);
-    assert_eq!(house.finished(&old).await.result, Some(json!("old ada")));
-    house.shutdown.cancel();
+    assert_eq!(harness.finished(&old).await.result, Some(json!("old ada")));
+    harness.shutdown.cancel();
     old_worker.await.unwrap();
     new_worker.await.unwrap();
 }

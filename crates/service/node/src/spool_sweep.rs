@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_base::clock;
 use tidegate_domain::spool::{Spool, Upload};
-use tidegate_queue::{Broker, BrokerError, Job, JobId, State};
+use tidegate_queue::{Broker, BrokerError, Job, JobId, JobState};
 use tidegate_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +74,7 @@ impl Sweep {
         let Some(record) = self.broker.job(ImportSchedules::QUEUE, upload.job()).await? else { return Ok(true) };
         let job = serde_json::from_str(&record.payload);
         let is_another = job.is_ok_and(|job: ImportSchedules| Upload::of(record.id, job.file.as_ref()) != *upload);
-        Ok(record.state == State::Done || is_another)
+        Ok(record.state == JobState::Done || is_another)
     }
 
     async fn imports(&self, age: Duration) -> Result<(), SweepError> {
@@ -88,7 +88,7 @@ impl Sweep {
                 let Ok(id) = JobId::new(&import.id) else { continue };
                 match self.state(&id).await? {
                     None => self.store.remove_import(&import.id).await?,
-                    Some(State::Done | State::Dead | State::Cancelled) if !import.is_closed => {
+                    Some(JobState::Done | JobState::Dead | JobState::Cancelled) if !import.is_closed => {
                         self.store.close_import(&import.id, None).await?;
                     }
                     Some(_) => {}
@@ -97,7 +97,7 @@ impl Sweep {
         }
     }
 
-    async fn state(&self, id: &JobId) -> Result<Option<State>, BrokerError> {
+    async fn state(&self, id: &JobId) -> Result<Option<JobState>, BrokerError> {
         Ok(self.broker.job(ImportSchedules::QUEUE, id).await?.map(|job| job.state))
     }
 }

@@ -34,5 +34,4 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/service/server/src/serve.rs", FileLines, 510),
     row("xtask/src/prove/list.rs", FileLines, 679),
     row("crates/cache", CommentWidth, 21),
-    row("crates/queue", CommentWidth, 27),
 ];

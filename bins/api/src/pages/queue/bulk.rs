@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::html;
 use serde::Deserialize;
-use tidegate_queue::State as JobState;
+use tidegate_queue::JobState;
 use tokio::time::Instant;
 
 use super::super::ask::{Question, is_sure};

@@ -1,7 +1,7 @@
 //! Jobs of one state, with checkboxes.
 
 use maud::{Markup, html};
-use tidegate_queue::{JobRecord, State as JobState, Timestamp};
+use tidegate_queue::{JobRecord, JobState, Timestamp};
 
 use super::super::layout::Frame;
 use super::super::queues::{link, moment, path, progress, state_of};

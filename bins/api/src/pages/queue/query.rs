@@ -2,7 +2,7 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use tidegate_queue::State as JobState;
+use tidegate_queue::JobState;
 
 use crate::pages::queues::path;
 

@@ -1,7 +1,7 @@
 //! Finds a job by its id, or by a part of its id or kind.
 
 use maud::{Markup, html};
-use tidegate_queue::{JobRecord, State as JobState};
+use tidegate_queue::{JobRecord, JobState};
 
 use super::super::queues::path;
 use super::bulk::MOST_TICKED;

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tidegate_queue::State as JobState;
+use tidegate_queue::JobState;
 
 use super::super::again::Again;
 use super::super::ask::{Question, is_sure};

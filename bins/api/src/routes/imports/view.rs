@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
-use tidegate_queue::{JobId, JobRecord, Progress, State, Timestamp};
+use tidegate_queue::{JobId, JobRecord, JobState, Progress, Timestamp};
 use tidegate_store::{FailedImport, ImportFailure};
 
 use crate::openapi::derived::{job_state, progress_or_null};
@@ -17,7 +17,7 @@ pub(crate) struct ImportView {
     #[schemars(with = "String")]
     id: JobId,
     #[schemars(schema_with = "job_state")]
-    state: State,
+    state: JobState,
     #[schemars(schema_with = "progress_or_null")]
     progress: Option<Progress>,
     #[schemars(with = "DateTime<Utc>")]
@@ -38,7 +38,7 @@ struct Reason {
 impl ImportView {
     pub(super) fn new(job: JobRecord, failed: Option<FailedImport>) -> Self {
         let JobRecord { id, state, progress, created_at, finished_at, result, .. } = job;
-        let reason = (state == State::Dead).then(|| Reason::of(failed));
+        let reason = (state == JobState::Dead).then(|| Reason::of(failed));
         Self { id, state, progress, created_at, finished_at, result, reason }
     }
 }

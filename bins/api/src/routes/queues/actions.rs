@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_queue::{BrokerError, CleanableState, State as JobState};
+use tidegate_queue::{BrokerError, CleanableState, JobState};
 use tokio::time::Instant;
 
 use super::{known, short};

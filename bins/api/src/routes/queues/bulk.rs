@@ -170,7 +170,7 @@ fn answer(ids: &[JobId], stored: &[Stored]) -> Response {
     let (mut known, mut duplicates) = (Vec::new(), Vec::<Value>::new());
     for (index, stored) in stored.iter().enumerate() {
         match stored {
-            Stored::Known => known.push(index),
+            Stored::Existing => known.push(index),
             Stored::Duplicate(holder) => {
                 duplicates.push(json!({"index": index, "held_by": holder}));
                 ids[index] = holder;

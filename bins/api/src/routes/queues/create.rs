@@ -42,15 +42,15 @@ pub(super) async fn create(
     });
     match stored?.pop() {
         Some(Stored::Duplicate(holder)) => Err(duplicate(&holder)),
-        Some(Stored::Known) if is_alike(&app, queue, &id, &draft).await? => {
+        Some(Stored::Existing) if is_alike(&app, queue, &id, &draft).await? => {
             if stem.is_some() {
                 Ok(([REPLAYED], created(StatusCode::CREATED, queue, &id)).into_response())
             } else {
                 Ok(created(StatusCode::OK, queue, &id))
             }
         }
-        Some(Stored::Known) if stem.is_some() => Err(reused()),
-        Some(Stored::Known) => {
+        Some(Stored::Existing) if stem.is_some() => Err(reused()),
+        Some(Stored::Existing) => {
             Err(Problem::conflict("exists", format!("a different job `{id}` exists")).with("id", id.as_str()))
         }
         _ => Ok(created(StatusCode::CREATED, queue, &id)),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_node::jobs::QUEUES;
 use tidegate_perfmon::mask;
-use tidegate_queue::{Change, Cursor, JobId, JobRecord, LogLine, Page, State as JobState};
+use tidegate_queue::{Change, Cursor, JobId, JobRecord, JobState, LogLine, Page};
 
 use super::{known, short};
 use tidegate_web::app::App;

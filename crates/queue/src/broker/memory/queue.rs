@@ -13,19 +13,19 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::broker::counts::{Tally, slot};
 use crate::broker::standing::Standing;
 use crate::broker::{GroupCounts, JobEventKind, NewJob, QueueSettings, Stored, Throttle};
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
 use crate::record::LogLine;
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 use crate::unique::OnDuplicate;
 use events::Events;
 use holds::Holds;
 use lines::Lines;
 
 /// State, rank, time, age: the order of every list.
-type Place = (usize, i64, i64, i64);
+type SortKey = (usize, i64, i64, i64);
 
-struct Entry {
+struct JobEntry {
     envelope: NewJob,
     created_at: Timestamp,
     seq: i64,
@@ -33,8 +33,8 @@ struct Entry {
     log: VecDeque<LogLine>,
 }
 
-impl Entry {
-    fn place(&self) -> Place {
+impl JobEntry {
+    fn sort_key(&self) -> SortKey {
         let rank = self.standing.rank(self.envelope.priority);
         (slot(self.standing.state), rank, self.standing.at.unix_ms(), self.seq)
     }
@@ -42,8 +42,8 @@ impl Entry {
 
 #[derive(Default)]
 pub(super) struct Queue {
-    jobs: HashMap<JobId, Entry>,
-    index: BTreeMap<Place, JobId>,
+    jobs: HashMap<JobId, JobEntry>,
+    index: BTreeMap<SortKey, JobId>,
     next_seq: i64,
     totals: Tally,
     pub(super) paused: bool,
@@ -64,7 +64,7 @@ impl Queue {
 
     pub(super) fn enqueue(&mut self, envelope: NewJob, now: Timestamp) -> Stored {
         if self.jobs.contains_key(&envelope.id) {
-            return Stored::Known;
+            return Stored::Existing;
         }
         let mut standing = Standing::new(now, envelope.due_at(now));
         let mut stored = Stored::New;
@@ -93,8 +93,8 @@ impl Queue {
             self.groups.entry(group.clone()).or_default().total += 1;
         }
         self.totals.enter(standing.state, 1);
-        let entry = Entry { envelope, created_at: now, seq, standing, log: VecDeque::new() };
-        self.index.insert(entry.place(), id.clone());
+        let entry = JobEntry { envelope, created_at: now, seq, standing, log: VecDeque::new() };
+        self.index.insert(entry.sort_key(), id.clone());
         self.events.push(&id, JobEventKind::Enqueued, now);
         self.jobs.insert(id, entry);
         stored
@@ -103,7 +103,7 @@ impl Queue {
     /// Cancels a job that has not started, for a new one with its key. Returns its old state.
     fn make_way(&mut self, holder: &JobId, for_job: &JobId, now: Timestamp) -> Option<Standing> {
         let standing = self.jobs.get(holder)?.standing.clone();
-        if !matches!(standing.state, State::Ready | State::Delayed | State::Waiting) {
+        if !matches!(standing.state, JobState::Ready | JobState::Delayed | JobState::Waiting) {
             return None;
         }
         self.give_up(holder, format!("replaced by {for_job}"), now);
@@ -122,12 +122,12 @@ impl Queue {
         apply: impl FnOnce(&mut Standing, &mut Tally) -> T,
     ) -> Option<T> {
         let entry = self.jobs.get_mut(id)?;
-        let (place, from) = (entry.place(), entry.standing.state);
+        let (place, from) = (entry.sort_key(), entry.standing.state);
         let answer = apply(&mut entry.standing, &mut self.totals);
         let to = entry.standing.state;
         self.totals.shift(from, to, 1);
         if let Some(id) = self.index.remove(&place) {
-            self.index.insert(entry.place(), id);
+            self.index.insert(entry.sort_key(), id);
         }
         match (from.is_finished(), to.is_finished()) {
             (false, true) => self.has_ended(id, to, now),
@@ -138,8 +138,8 @@ impl Queue {
     }
 
     /// Releases the keys that the ended job held, and updates its group.
-    fn has_ended(&mut self, id: &JobId, state: State, now: Timestamp) {
-        let Some(Entry { envelope, seq, .. }) = self.jobs.get(id) else { return };
+    fn has_ended(&mut self, id: &JobId, state: JobState, now: Timestamp) {
+        let Some(JobEntry { envelope, seq, .. }) = self.jobs.get(id) else { return };
         if let Some(counts) = envelope.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
             *ended_mut(counts, state) += 1;
         }
@@ -153,8 +153,8 @@ impl Queue {
         }
     }
 
-    fn has_come_back(&mut self, id: &JobId, state: State, now: Timestamp) {
-        let Some(Entry { envelope, seq, created_at, .. }) = self.jobs.get(id) else { return };
+    fn has_come_back(&mut self, id: &JobId, state: JobState, now: Timestamp) {
+        let Some(JobEntry { envelope, seq, created_at, .. }) = self.jobs.get(id) else { return };
         if let Some(counts) = envelope.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
             let ended = ended_mut(counts, state);
             *ended = ended.saturating_sub(1);
@@ -168,13 +168,13 @@ impl Queue {
     }
 
     /// The jobs of one state, in order.
-    fn range(&self, state: State) -> impl DoubleEndedIterator<Item = (&Place, &JobId)> {
+    fn range(&self, state: JobState) -> impl DoubleEndedIterator<Item = (&SortKey, &JobId)> {
         let slot = slot(state);
         self.index.range((slot, i64::MIN, i64::MIN, i64::MIN)..=(slot, i64::MAX, i64::MAX, i64::MAX))
     }
 
     /// The first ids of one state whose `at` is not after `until`.
-    fn first(&self, state: State, until: Timestamp, limit: usize) -> Vec<JobId> {
+    fn first(&self, state: JobState, until: Timestamp, limit: usize) -> Vec<JobId> {
         let slot = slot(state);
         let range = (slot, i64::MIN, i64::MIN, i64::MIN)..=(slot, 0, until.unix_ms(), i64::MAX);
         self.index.range(range).take(limit).map(|(_, id)| id.clone()).collect()
@@ -194,20 +194,20 @@ impl Queue {
 
     /// Jobs that may start now under the settings.
     fn admitted(&self, now: Timestamp) -> usize {
-        let running = usize::try_from(self.totals.change(State::Leased)).unwrap_or(0);
+        let running = usize::try_from(self.totals.change(JobState::Leased)).unwrap_or(0);
         if self.paused { 0 } else { self.settings.admitted(running, self.throttle, now) }
     }
 
-    fn oldest(&self, state: State, rank: i64) -> Option<Timestamp> {
+    fn oldest(&self, state: JobState, rank: i64) -> Option<Timestamp> {
         let range = (slot(state), rank, i64::MIN, i64::MIN)..=(slot(state), rank, i64::MAX, i64::MAX);
         self.index.range(range).next().map(|(place, _)| Timestamp::from_unix_ms(place.2))
     }
 }
 
-fn ended_mut(counts: &mut GroupCounts, state: State) -> &mut u64 {
+fn ended_mut(counts: &mut GroupCounts, state: JobState) -> &mut u64 {
     match state {
-        State::Dead => &mut counts.dead,
-        State::Cancelled => &mut counts.cancelled,
+        JobState::Dead => &mut counts.dead,
+        JobState::Cancelled => &mut counts.cancelled,
         _ => &mut counts.done,
     }
 }

@@ -7,10 +7,10 @@ use tokio::runtime::Handle;
 
 use super::audit::Audits;
 use super::carrier::Carrier;
+use super::heartbeat_client::HeartbeatClient;
 use super::keys::RegistryKeys;
 use super::listener::Listeners;
 use super::options::RedisOptions;
-use super::pulse::Pulse;
 use super::queue::Queues;
 use super::scripts::Scripts;
 
@@ -52,7 +52,7 @@ pub struct RedisBroker {
     pub(super) carrier: Carrier,
     pub(super) queues: Queues,
     pub(super) listeners: Listeners,
-    pub(super) pulse: Pulse,
+    pub(super) heartbeats: HeartbeatClient,
     pub(super) audits: Audits,
 }
 
@@ -71,7 +71,7 @@ impl RedisBroker {
             registry,
             scripts,
             queues: Queues::default(),
-            pulse: Pulse::like(&client),
+            heartbeats: HeartbeatClient::like(&client),
             audits: Audits::new(Handle::current()),
             listeners: Listeners::new(pool, Handle::current()),
             client,

@@ -63,15 +63,15 @@ impl Carrier {
             Turn::Later(answered) => answered.await.unwrap_or(Err(Failure::Gone)),
             Turn::Now(jobs) => {
                 // Continues with the waiting jobs even if this caller is cancelled.
-                let _flight = Flight { carrier: self, queue, track };
+                let _batch = BatchInProgress { carrier: self, queue, track };
                 self.store(queue, &queue.partitions[nth], &jobs).await
             }
         }
     }
 
     /// Sends the waiting jobs until there are none.
-    async fn go_on(self, mut rest: Rest) {
-        let Rest { queue, track, .. } = &rest;
+    async fn go_on(self, mut rest: Remaining) {
+        let Remaining { queue, track, .. } = &rest;
         let (queue, track) = (queue.clone(), *track);
         loop {
             let groups = track.gather(&queue).next();
@@ -115,7 +115,7 @@ impl Carrier {
         }
         let mut answer = stored(reply.value(), distinct.len())?;
         for position in repeated {
-            answer.insert(position, Stored::Known);
+            answer.insert(position, Stored::Existing);
         }
         Ok(answer)
     }
@@ -161,13 +161,13 @@ impl Track {
 }
 
 /// A step of one caller. When it ends, the waiting jobs are sent.
-struct Flight<'a> {
+struct BatchInProgress<'a> {
     carrier: &'a Carrier,
     queue: &'a Arc<Queue>,
     track: Track,
 }
 
-impl Drop for Flight<'_> {
+impl Drop for BatchInProgress<'_> {
     fn drop(&mut self) {
         let mut gathered = self.track.gather(self.queue).lock();
         if gathered.waiting.is_empty() {
@@ -175,7 +175,7 @@ impl Drop for Flight<'_> {
             return;
         }
         drop(gathered);
-        let rest = Rest { queue: self.queue.clone(), track: self.track, is_done: false };
+        let rest = Remaining { queue: self.queue.clone(), track: self.track, is_done: false };
         // On the client's own runtime: the caller's may be about to end.
         self.carrier.runtime.spawn(self.carrier.clone().go_on(rest));
     }
@@ -183,13 +183,13 @@ impl Drop for Flight<'_> {
 
 /// The waiting callers of a task that ends early or never starts because its runtime has ended.
 /// Dropping it fails them, so that they don't wait for ever.
-struct Rest {
+struct Remaining {
     queue: Arc<Queue>,
     track: Track,
     is_done: bool,
 }
 
-impl Drop for Rest {
+impl Drop for Remaining {
     fn drop(&mut self) {
         if !self.is_done {
             let mut gathered = self.track.gather(&self.queue).lock();

@@ -6,8 +6,8 @@ use super::broker::RedisBroker;
 use super::reply::{Unreadable, failed, unreadable};
 use crate::broker::Document;
 use crate::broker::documents::check_body;
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
+use crate::timestamp::Timestamp;
 
 const READ: &str = "read a document";
 const WRITE: &str = "write a document";
@@ -21,8 +21,8 @@ pub(super) fn parsed(stored: Value) -> Result<Document, Unreadable> {
 
 impl RedisBroker {
     pub(super) async fn one_document(&self, collection: &str, name: &str) -> Result<Option<Document>, BrokerError> {
-        let ask = Command::new("HGET").key(self.registry.collection(collection)).arg(name).idempotent();
-        match self.client.execute(ask).await.map_err(failed(READ))? {
+        let command = Command::new("HGET").key(self.registry.collection(collection)).arg(name).idempotent();
+        match self.client.execute(command).await.map_err(failed(READ))? {
             Value::Nil => Ok(None),
             stored => parsed(stored).map(Some).map_err(unreadable(READ)),
         }
@@ -48,8 +48,8 @@ impl RedisBroker {
     }
 
     pub(super) async fn all_documents(&self, collection: &str) -> Result<Vec<(String, Document)>, BrokerError> {
-        let ask = Command::new("HGETALL").key(self.registry.collection(collection)).idempotent();
-        let pairs = self.client.execute(ask).await.and_then(Value::into_map).map_err(failed(READ))?;
+        let command = Command::new("HGETALL").key(self.registry.collection(collection)).idempotent();
+        let pairs = self.client.execute(command).await.and_then(Value::into_map).map_err(failed(READ))?;
         let one = |(name, stored): (Value, Value)| Ok((name.into_text()?, parsed(stored)?));
         let mut all = pairs.into_iter().map(one).collect::<Result<Vec<_>, Unreadable>>().map_err(unreadable(READ))?;
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));

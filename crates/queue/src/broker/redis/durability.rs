@@ -55,7 +55,9 @@ pub enum NotDurable {
     #[error("stored, but not on the server's disk in time")]
     Fsync,
     /// The server does not support it.
-    #[error("stored, but the server can't tell when it is on its disk: {0}; that needs Redis 7.2 and `appendonly yes`")]
+    #[error(
+        "stored, but the server can't report when it is on its disk: {0}; that needs Redis 7.2 and `appendonly yes`"
+    )]
     Unsupported(String),
 }
 

@@ -15,7 +15,7 @@ impl RedisBroker {
         }
         // A queue exists from its first batch on, even an empty one.
         let nothing = jobs.is_empty();
-        let mut stored = vec![Stored::Known; jobs.len()];
+        let mut stored = vec![Stored::Existing; jobs.len()];
         let sorted = queue.by_partition(jobs, NewJob::id).into_iter().enumerate();
         let puts = sorted.filter(|(_, jobs)| nothing || !jobs.is_empty()).map(|(nth, jobs)| {
             let (positions, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::reply::Unreadable;
 use crate::broker::NewJob;
-use crate::clock::Timestamp;
 use crate::id::GroupId;
 use crate::options::Moment;
 use crate::state::Priority;
+use crate::timestamp::Timestamp;
 
 /// An envelope as stored. Its text is borrowed.
 #[derive(Debug, PartialEq)]
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_few_jobs_have_survives_text() {
+    fn rare_fields_survive_text() {
         let options = EnqueueOptions::new()
             .ordering_key("a \" ü")
             .unique(crate::Unique::new("u 1").replace())
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_envelope_is_refused() {
+    fn a_text_that_is_no_envelope_is_refused() {
         let bad = [
             "",
             "1 2 3",

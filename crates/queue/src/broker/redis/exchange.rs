@@ -58,7 +58,7 @@ impl RedisBroker {
                 continue;
             }
             let request = queue.partitions[nth].requests.begin(&fetch.worker, wanted > 0);
-            match self.ask(&queue.partitions[nth], &mut acks, &fetch, wanted, &request).await {
+            match self.call(&queue.partitions[nth], &mut acks, &fetch, wanted, &request).await {
                 Ok(answer) => {
                     kept_back |= answer.is_kept_back;
                     for ((position, _), settled) in acks.iter().zip(answer.settled) {
@@ -94,7 +94,7 @@ impl RedisBroker {
     }
 
     /// Sorts `acks` into the order of the answers.
-    async fn ask(
+    async fn call(
         &self,
         partition: &Partition,
         acks: &mut [(usize, Ack)],

@@ -22,8 +22,8 @@ impl RedisBroker {
         if check_queue_name(name).is_err() {
             return Ok(Arc::new(Queue::new(&self.keyspace, name, 1, false)));
         }
-        let ask = Command::new("HGET").key(&self.registry.names).arg(name).idempotent();
-        let partitions = self.client.execute(ask).await.map_err(failed("find a queue"))?;
+        let command = Command::new("HGET").key(&self.registry.names).arg(name).idempotent();
+        let partitions = self.client.execute(command).await.map_err(failed("find a queue"))?;
         if partitions.is_nil() {
             // Any name may be read, so an unknown name is not cached.
             let unknown = || Arc::new(Queue::new(&self.keyspace, name, self.options.partitions, false));

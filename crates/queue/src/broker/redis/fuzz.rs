@@ -13,8 +13,8 @@ use super::reply::{Fields, leased_job, settled, shown};
 use super::settings::{event, line};
 use super::stored::stored;
 use super::upkeep::moved_and_due;
-use crate::clock::Timestamp;
 use crate::id::WorkerId;
+use crate::timestamp::Timestamp;
 
 /// Texts as the scripts return them, and faulty ones.
 const LIKELY: &[&str] = &[

@@ -28,7 +28,7 @@ const WAIT: &str = "wait";
 
 /// Notification of a listener.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Heard {
+pub(super) enum Signal {
     /// Jobs are ready.
     Ready,
     /// Something else has changed: check.
@@ -37,7 +37,7 @@ pub(super) enum Heard {
 
 /// Takes the tokens of one partition while callers wait.
 pub(super) struct Listener {
-    pub(super) heard: watch::Sender<Heard>,
+    pub(super) signal: watch::Sender<Signal>,
     waiting: watch::Sender<usize>,
 }
 
@@ -79,7 +79,7 @@ impl Listeners {
         if let Some(listener) = listeners.get(wake) {
             return listener.clone();
         }
-        let listener = Arc::new(Listener { heard: watch::Sender::new(Heard::Look), waiting: watch::Sender::new(0) });
+        let listener = Arc::new(Listener { signal: watch::Sender::new(Signal::Look), waiting: watch::Sender::new(0) });
         listeners.insert(wake.to_owned(), listener.clone());
         let task = Task {
             keys: keys.clone(),
@@ -122,7 +122,7 @@ impl Task {
                 Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(%error, "listening for jobs failed");
-                    self.listener.heard.send_replace(Heard::Look);
+                    self.listener.signal.send_replace(Signal::Look);
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -131,7 +131,7 @@ impl Task {
 
     async fn took(&self, token: &[u8]) {
         if *self.listener.waiting.borrow() > 0 {
-            self.listener.heard.send_replace(if token == b"r" { Heard::Ready } else { Heard::Look });
+            self.listener.signal.send_replace(if token == b"r" { Signal::Ready } else { Signal::Look });
         } else if let Err(error) = look(&self.client, &self.scripts, &self.keys, GiveBack::Yes).await {
             // Maintenance adds a token in its place.
             tracing::debug!(%error, "a token could not be given back");

@@ -6,12 +6,12 @@ use tidegate_redis::{Arg, Value};
 use super::broker::RedisBroker;
 use super::keys::Part;
 use super::queue::Partition;
-use super::reply::{Fields, Shown, Unreadable, failed, shown, unreadable};
+use super::reply::{Fields, ListedJob, Unreadable, failed, shown, unreadable};
 use crate::broker::{Cursor, Page, QueueCounts};
 use crate::error::BrokerError;
 use crate::id::JobId;
 use crate::record::JobRecord;
-use crate::state::State;
+use crate::state::JobState;
 
 /// Most jobs in one page: a page is one script's reply, including payloads.
 const LONGEST_PAGE: usize = 500;
@@ -36,7 +36,7 @@ impl RedisBroker {
     pub(super) async fn page(
         &self,
         name: &str,
-        state: State,
+        state: JobState,
         cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<Page, BrokerError> {
@@ -44,7 +44,7 @@ impl RedisBroker {
         let limit = limit.min(LONGEST_PAGE);
         let pages = queue.partitions.iter().zip(0_i64..).map(|(partition, nth)| async move {
             let jobs = match state {
-                State::Ready => self.ready_behind(partition, nth, cursor, limit + 1).await?,
+                JobState::Ready => self.ready_behind(partition, nth, cursor, limit + 1).await?,
                 _ => self.sorted_behind(partition, nth, state, cursor, limit + 1).await?,
             };
             let jobs = jobs.into_array().map_err(failed(LIST))?;
@@ -54,11 +54,11 @@ impl RedisBroker {
             let places = places(&jobs, nth, state, cursor);
             Ok::<_, BrokerError>(places.into_iter().zip(jobs).collect::<Vec<_>>())
         });
-        let mut jobs: Vec<(Cursor, Shown)> = try_join_all(pages).await?.into_iter().flatten().collect();
+        let mut jobs: Vec<(Cursor, ListedJob)> = try_join_all(pages).await?.into_iter().flatten().collect();
         // Finished jobs are sorted with the latest first. Jobs of the same time are sorted by
         // partition, ascending in both cases.
         jobs.sort_by_key(|(at, _)| match state {
-            State::Ready => (at.rank, at.at, at.seq),
+            JobState::Ready => (at.rank, at.at, at.seq),
             _ if state.is_finished() => (-at.at, at.rank, at.seq),
             _ => (at.at, at.rank, at.seq),
         });
@@ -87,7 +87,7 @@ impl RedisBroker {
         &self,
         partition: &Partition,
         nth: i64,
-        state: State,
+        state: JobState,
         cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<Value, BrokerError> {
@@ -104,11 +104,11 @@ impl RedisBroker {
             self.scripts.list.run_on(&self.client, &partition.keys, set, args).await
         };
         let reply = match state {
-            State::Done => self.scripts.list_done.run(&self.client, &partition.keys, place.to_vec()).await,
-            State::Leased => self.scripts.list_leased.run(&self.client, &partition.keys, place.to_vec()).await,
-            State::Delayed => list_of(Part::Delayed).await,
-            State::Waiting => list_of(Part::Waiting).await,
-            State::Dead => list_of(Part::Dead).await,
+            JobState::Done => self.scripts.list_done.run(&self.client, &partition.keys, place.to_vec()).await,
+            JobState::Leased => self.scripts.list_leased.run(&self.client, &partition.keys, place.to_vec()).await,
+            JobState::Delayed => list_of(Part::Delayed).await,
+            JobState::Waiting => list_of(Part::Waiting).await,
+            JobState::Dead => list_of(Part::Dead).await,
             _ => list_of(Part::Cancelled).await,
         };
         reply.map_err(failed(LIST))
@@ -148,10 +148,10 @@ impl RedisBroker {
 
 /// The position of each job of a partition's page, as a cursor. Ready jobs: priority, time and age.
 /// Other jobs: time, partition, and the number of earlier jobs with the same time in the partition.
-fn places(jobs: &[Shown], partition: i64, state: State, cursor: Option<Cursor>) -> Vec<Cursor> {
+fn places(jobs: &[ListedJob], partition: i64, state: JobState, cursor: Option<Cursor>) -> Vec<Cursor> {
     let mut seen = cursor.filter(|cursor| cursor.rank == partition).map_or((-1, 0), |cursor| (cursor.at, cursor.seq));
-    let place = |job: &Shown| {
-        if state == State::Ready {
+    let place = |job: &ListedJob| {
+        if state == JobState::Ready {
             let rank = i64::from(job.record.priority.level());
             return Cursor { rank, at: job.at, seq: (job.seq << PARTITION_BITS) | partition };
         }

@@ -17,8 +17,8 @@ const WORKERS: &str = "list workers";
 
 impl RedisBroker {
     pub(super) async fn names(&self) -> Result<Vec<String>, BrokerError> {
-        let ask = Command::new("HKEYS").key(&self.registry.names).idempotent();
-        let names = self.client.execute(ask).await.and_then(Value::into_array).map_err(failed(QUEUES))?;
+        let command = Command::new("HKEYS").key(&self.registry.names).idempotent();
+        let names = self.client.execute(command).await.and_then(Value::into_array).map_err(failed(QUEUES))?;
         let names: Result<Vec<_>, _> = names.into_iter().map(Value::into_text).collect();
         let mut names = names.map_err(failed(QUEUES))?;
         names.sort_unstable();
@@ -29,7 +29,7 @@ impl RedisBroker {
         let info = serde_json::to_string(worker).map_err(Unreadable::from).map_err(unreadable(ANNOUNCE))?;
         let args = vec![worker.id.as_str().into(), info.into(), milliseconds(WORKER_MEMORY).into()];
         // Opens the heartbeat connection before the first lease.
-        let client = self.pulse.client().await?;
+        let client = self.heartbeats.client().await?;
         client.run(&self.scripts.announce, &[&self.registry.workers], args).await.map_err(failed(ANNOUNCE)).map(drop)
     }
 

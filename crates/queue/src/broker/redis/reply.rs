@@ -6,12 +6,12 @@ use std::vec::IntoIter;
 use tidegate_redis::{Error, Value};
 
 use super::envelope::Envelope;
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::{JobId, WorkerId};
 use crate::lease::{LeaseToken, LeasedJob, Settled};
 use crate::record::{Attempt, JobRecord, Progress};
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 /// Why a reply can't be read.
 pub(super) type Unreadable = Box<dyn std::error::Error + Send + Sync>;
@@ -170,16 +170,16 @@ fn leased_as(id: &[u8], text: &[u8], nonce: &WorkerId, leased_at: Timestamp) -> 
 }
 
 /// A job that `show()` returned, with its sort keys among the jobs of its state.
-pub(super) struct Shown {
+pub(super) struct ListedJob {
     pub(super) at: i64,
     pub(super) seq: i64,
     pub(super) record: JobRecord,
 }
 
-pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
+pub(super) fn shown(value: Value, queue: &str) -> Result<ListedJob, Unreadable> {
     let mut fields = Fields::of(value)?;
     let id = JobId::new(fields.text()?)?;
-    let state: State = fields.text()?.parse()?;
+    let state: JobState = fields.text()?.parse()?;
     let at = fields.int()?;
     let envelope = fields.text()?;
     let envelope = Envelope::parse(&envelope)?;
@@ -199,7 +199,7 @@ pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
         attempts.push(Attempt { started_at, ended_at, error: attempt.text_if_any()? });
     }
     let finished_at = state.is_finished().then(|| Timestamp::from_unix_ms(at));
-    if let (State::Leased | State::Done, Some(started_at)) = (state, started_at) {
+    if let (JobState::Leased | JobState::Done, Some(started_at)) = (state, started_at) {
         attempts.push(Attempt { started_at, ended_at: finished_at, error: None });
     }
     let record = JobRecord {
@@ -226,5 +226,5 @@ pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
         version: envelope.version,
         payload: envelope.payload.to_owned(),
     };
-    Ok(Shown { at, seq: envelope.seq, record })
+    Ok(ListedJob { at, seq: envelope.seq, record })
 }

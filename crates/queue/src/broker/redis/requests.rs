@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Monotonic;
+use tokio::time::Instant;
+
 use crate::id::WorkerId;
 
 /// How long a lost request may still reach the server after a later one was answered: the later one
@@ -25,41 +26,41 @@ const MOST_LOST: usize = 64;
 #[derive(Default)]
 pub(super) struct Requests {
     next: AtomicU64,
-    open: Mutex<HashMap<WorkerId, Vec<Open>>>,
+    open: Mutex<HashMap<WorkerId, Vec<OpenRequest>>>,
 }
 
-struct Open {
+struct OpenRequest {
     number: u64,
-    stands: Stands,
+    state: RequestState,
     /// The request in progress that names it.
     named_in: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
-enum Stands {
-    UnderWay,
+enum RequestState {
+    InProgress,
     Lost,
     /// Lost, and all jobs that it had leased by then were received.
-    AskedFor(Monotonic),
+    Recovered(Instant),
 }
 
-impl Open {
-    fn is_under_way(&self) -> bool {
-        matches!(self.stands, Stands::UnderWay)
+impl OpenRequest {
+    fn is_in_progress(&self) -> bool {
+        matches!(self.state, RequestState::InProgress)
     }
 
     fn is_to_be_named(&self, late: Duration) -> bool {
         self.named_in.is_none()
-            && match self.stands {
-                Stands::UnderWay => false,
-                Stands::Lost => true,
-                Stands::AskedFor(at) => at.elapsed() >= late,
+            && match self.state {
+                RequestState::InProgress => false,
+                RequestState::Lost => true,
+                RequestState::Recovered(at) => at.elapsed() >= late,
             }
     }
 }
 
 impl Requests {
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkerId, Vec<Open>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkerId, Vec<OpenRequest>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -78,7 +79,7 @@ impl Requests {
             open.named_in = Some(number);
             lost.push(open.number);
         }
-        of_worker.push(Open { number, stands: Stands::UnderWay, named_in: None });
+        of_worker.push(OpenRequest { number, state: RequestState::InProgress, named_in: None });
         Request { requests: self, worker: worker.clone(), number, lost, ends: Ends::Lost }
     }
 }
@@ -131,22 +132,24 @@ impl Drop for Request<'_> {
         let (number, ends) = (self.number, self.ends);
         open.retain_mut(|open| {
             if open.number == number {
-                open.stands = Stands::Lost;
+                open.state = RequestState::Lost;
                 return ends == Ends::Lost;
             }
             if open.named_in == Some(number) {
                 open.named_in = None;
-                match open.stands {
-                    Stands::Lost if ends == Ends::Answered => open.stands = Stands::AskedFor(Monotonic::now()),
+                match open.state {
+                    RequestState::Lost if ends == Ends::Answered => {
+                        open.state = RequestState::Recovered(Instant::now())
+                    }
                     // It was named for the second time.
-                    Stands::AskedFor(_) => return ends != Ends::Answered,
+                    RequestState::Recovered(_) => return ends != Ends::Answered,
                     _ => {}
                 }
             }
             true
         });
-        if open.iter().filter(|open| !open.is_under_way()).count() > MOST_LOST
-            && let Some(oldest) = open.iter().position(|open| !open.is_under_way())
+        if open.iter().filter(|open| !open.is_in_progress()).count() > MOST_LOST
+            && let Some(oldest) = open.iter().position(|open| !open.is_in_progress())
         {
             open.remove(oldest);
         }
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_request_is_asked_for_and_one_under_way_is_not() {
+    fn a_dropped_request_is_named_and_one_in_progress_is_not() {
         let (requests, worker) = (Requests::default(), WorkerId::generate());
         let (first, second) = (begin(&requests, &worker), begin(&requests, &worker));
         assert!(second.lost().is_empty());
@@ -178,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_request_is_named_until_all_is_handed_over_and_once_more_when_it_can_no_longer_be_late() {
+    fn a_lost_request_is_named_until_handed_over_and_once_more_after_its_delay() {
         let (requests, worker) = (Requests::default(), WorkerId::generate());
         drop(begin(&requests, &worker));
         for was_all in [false, true] {
-            let asks = begin(&requests, &worker);
-            assert_eq!(asks.lost(), [1]);
-            asks.answered(was_all);
+            let next = begin(&requests, &worker);
+            assert_eq!(next.lost(), [1]);
+            next.answered(was_all);
         }
         for _ in 0..10 {
             let next = begin(&requests, &worker);
@@ -200,21 +203,21 @@ mod tests {
     }
 
     #[test]
-    fn one_request_at_a_time_asks_for_a_lost_one() {
+    fn one_request_at_a_time_names_a_lost_one() {
         let (requests, worker) = (Requests::default(), WorkerId::generate());
         drop(begin(&requests, &worker));
         let no_jobs = requests.begin(&worker, false);
         assert!(no_jobs.lost().is_empty());
-        let asks = begin(&requests, &worker);
-        assert_eq!(asks.lost(), [1]);
+        let next = begin(&requests, &worker);
+        assert_eq!(next.lost(), [1]);
         assert!(begin(&requests, &worker).lost().is_empty(), "beside it");
-        drop(asks);
-        let asks = begin(&requests, &worker);
-        assert!(asks.lost().starts_with(&[1]) && asks.lost().contains(&3), "{:?}", asks.lost());
+        drop(next);
+        let next = begin(&requests, &worker);
+        assert!(next.lost().starts_with(&[1]) && next.lost().contains(&3), "{:?}", next.lost());
     }
 
     #[test]
-    fn what_was_answered_leaves_nothing_behind() {
+    fn answered_requests_are_forgotten() {
         let (requests, worker) = (Requests::default(), WorkerId::generate());
         begin(&requests, &worker).answered(true);
         begin(&requests, &worker).not_sent();

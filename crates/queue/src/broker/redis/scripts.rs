@@ -147,7 +147,8 @@ fn names(keys: &[String]) -> String {
 /// for the most frequent scripts.
 fn bare_names(keys: &[String]) -> String {
     keys.iter().zip(1..).fold(String::new(), |mut lines, (key, nth)| {
-        let _ = writeln!(lines, "local {} = KEYS[{nth}]", key.to_uppercase()); // writing to a string can't fail
+        // Writing to a string can't fail.
+        let _ = writeln!(lines, "local {} = KEYS[{nth}]", key.to_uppercase());
         lines
     })
 }

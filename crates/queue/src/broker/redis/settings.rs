@@ -7,10 +7,10 @@ use super::broker::RedisBroker;
 use super::keys::Part;
 use super::reply::{Unreadable, failed, unreadable};
 use crate::broker::{EventCursor, EventPage, GroupCounts, JobEvent, JobEventKind, QueueSettings, Rate};
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::{GroupId, JobId};
 use crate::record::LogLine;
+use crate::timestamp::Timestamp;
 
 const CONFIGURE: &str = "configure";
 const SETTINGS: &str = "read settings";
@@ -55,8 +55,9 @@ impl RedisBroker {
 
     pub(super) async fn set_up_as(&self, name: &str) -> Result<QueueSettings, BrokerError> {
         let queue = self.queue(name).await?;
-        let ask = Command::new("HGET").key(queue.partitions[0].keys.get(Part::Meta)).arg("settings").idempotent();
-        let stored = self.client.execute(ask).await.and_then(Value::into_optional_bytes).map_err(failed(SETTINGS))?;
+        let command = Command::new("HGET").key(queue.partitions[0].keys.get(Part::Meta)).arg("settings").idempotent();
+        let stored =
+            self.client.execute(command).await.and_then(Value::into_optional_bytes).map_err(failed(SETTINGS))?;
         let Some(json) = stored else { return Ok(QueueSettings::default()) };
         serde_json::from_slice(&json).map_err(Unreadable::from).map_err(unreadable(SETTINGS))
     }
@@ -109,8 +110,8 @@ impl RedisBroker {
         let queue = self.queue(name).await?;
         let reads = queue.partitions.iter().map(|partition| async {
             let fields = COUNTED.into_iter().map(|what| format!("{group} {what}"));
-            let ask = fields.fold(Command::new("HMGET").key(partition.keys.get(Part::Groups)), Command::arg);
-            self.client.execute(ask.idempotent()).await.and_then(Value::into_array).map_err(failed(GROUP))
+            let command = fields.fold(Command::new("HMGET").key(partition.keys.get(Part::Groups)), Command::arg);
+            self.client.execute(command.idempotent()).await.and_then(Value::into_array).map_err(failed(GROUP))
         });
         let mut counts: Option<GroupCounts> = None;
         for part in try_join_all(reads).await? {
@@ -148,12 +149,12 @@ impl RedisBroker {
     }
 }
 
-type Entry = (String, JobEvent);
+type StreamEvent = (String, JobEvent);
 
 /// Merges the events of several partitions by time, with the number of the partition. The order
 /// within a partition is kept: after a clock was set back, an event must not move before those that
 /// the cursor has passed.
-fn merged(streams: Vec<Vec<Entry>>) -> impl Iterator<Item = (usize, Entry)> {
+fn merged(streams: Vec<Vec<StreamEvent>>) -> impl Iterator<Item = (usize, StreamEvent)> {
     let mut streams: Vec<_> = streams.into_iter().map(|entries| entries.into_iter().peekable()).collect();
     std::iter::from_fn(move || {
         let heads = streams.iter_mut().enumerate().filter_map(|(nth, entries)| Some((entries.peek()?.1.at, nth)));

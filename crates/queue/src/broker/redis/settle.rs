@@ -55,12 +55,12 @@ impl RedisBroker {
             let settled = settled(&digits).map_err(unreadable(NACK))?;
             Ok::<_, BrokerError>(positions.into_iter().zip(settled).collect::<Vec<_>>())
         });
-        let (mut is_heard, mut failure) = (false, None);
-        for told in join_all(calls).await {
-            match told {
-                Ok(told) => {
-                    is_heard = true;
-                    for (position, answer) in told {
+        let (mut is_answered, mut failure) = (false, None);
+        for reply in join_all(calls).await {
+            match reply {
+                Ok(settled) => {
+                    is_answered = true;
+                    for (position, answer) in settled {
                         answers[position] = answer;
                     }
                 }
@@ -68,7 +68,7 @@ impl RedisBroker {
             }
         }
         match failure {
-            Some(error) if !is_heard => Err(error),
+            Some(error) if !is_answered => Err(error),
             _ => Ok(answers),
         }
     }
@@ -85,7 +85,7 @@ impl RedisBroker {
         let calls = calls.map(|(partition, tokens)| async move {
             let mut args: Vec<Arg> = vec![milliseconds(lease).into()];
             args.extend(tokens.iter().flat_map(|(_, token)| token_args(token)));
-            let client = self.pulse.client().await?;
+            let client = self.heartbeats.client().await?;
             let reply = self.scripts.heartbeat.run(&client, &partition.keys, args).await.map_err(failed(HEARTBEAT))?;
             let digits = reply.into_text().map_err(failed(HEARTBEAT))?;
             Ok::<_, BrokerError>((tokens, digits))
@@ -94,16 +94,16 @@ impl RedisBroker {
         // Every partition is called, even if another one's shard is unreachable: its leases must
         // not expire because of that. Leases of partitions that don't answer count as held, unless
         // no partition answers.
-        let (mut is_heard, mut failure) = (false, None);
-        for told in join_all(calls).await {
-            let (tokens, digits) = match told {
-                Ok(told) => told,
+        let (mut is_answered, mut failure) = (false, None);
+        for reply in join_all(calls).await {
+            let (tokens, digits) = match reply {
+                Ok(reply) => reply,
                 Err(error) => {
                     failure.get_or_insert(error);
                     continue;
                 }
             };
-            is_heard = true;
+            is_answered = true;
             for ((_, token), digit) in tokens.into_iter().zip(digits.bytes()) {
                 match digit {
                     b'1' => answer.cancelled.push(token),
@@ -113,7 +113,7 @@ impl RedisBroker {
             }
         }
         match failure {
-            Some(error) if !is_heard => Err(error),
+            Some(error) if !is_answered => Err(error),
             _ => Ok(answer),
         }
     }

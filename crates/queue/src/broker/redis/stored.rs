@@ -27,7 +27,7 @@ fn one_stored(answer: &str) -> Result<Stored, Unreadable> {
     let (what, id) = answer.split_at_checked(1).ok_or("an empty answer")?;
     match what {
         "0" => Ok(Stored::New),
-        "1" => Ok(Stored::Known),
+        "1" => Ok(Stored::Existing),
         "2" => Ok(Stored::Duplicate(JobId::new(id)?)),
         "3" => Ok(Stored::Replaced(JobId::new(id)?)),
         _ => Err("an unknown answer".into()),

@@ -9,10 +9,10 @@ use super::envelope::milliseconds;
 use super::queue::Partition;
 use super::reply::{Fields, Unreadable, failed, unreadable};
 use crate::broker::{Change, CleanableState, Promoted, Reclaim, Reclaimed, Retention};
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::JobId;
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 /// Most jobs moved or removed by one script, whatever the caller's limit. Other clients wait while
 /// it runs.
@@ -33,7 +33,7 @@ const CHANGE: &str = "change a job";
 
 /// An operator's request for one job.
 #[derive(Clone, Copy)]
-pub(super) enum Wish {
+pub(super) enum JobChange {
     Cancel,
     Retry,
 }
@@ -145,7 +145,7 @@ impl RedisBroker {
         limit: usize,
     ) -> Result<usize, BrokerError> {
         let queue = self.queue(name).await?;
-        let state = State::from(state).as_str();
+        let state = JobState::from(state).as_str();
         let (mut removed, mut failure) = (0, None);
         for partition in &queue.partitions {
             let most = limit.saturating_sub(removed).min(MOST);
@@ -244,13 +244,13 @@ impl RedisBroker {
         failure.map_or(Ok(revived), |error| Err(failed(RETRY_DEAD)(error)))
     }
 
-    pub(super) async fn change(&self, name: &str, id: &JobId, wish: Wish) -> Result<Change, BrokerError> {
+    pub(super) async fn change(&self, name: &str, id: &JobId, change: JobChange) -> Result<Change, BrokerError> {
         let queue = self.queue(name).await?;
-        let wish = match wish {
-            Wish::Cancel => "cancel",
-            Wish::Retry => "retry",
+        let change = match change {
+            JobChange::Cancel => "cancel",
+            JobChange::Retry => "retry",
         };
-        let args = vec![id.as_str().into(), wish.into()];
+        let args = vec![id.as_str().into(), change.into()];
         let reply = self.scripts.change.run(&self.client, queue.keys_of(id), args).await;
         match reply.and_then(tidegate_redis::Value::into_text).map_err(failed(CHANGE))?.as_str() {
             "applied" => Ok(Change::Applied),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::broker::RedisBroker;
 use super::keys::PartitionKeys;
-use super::listener::{GiveBack, Heard, Waiting, look};
+use super::listener::{GiveBack, Signal, Waiting, look};
 use super::queue::Queue;
 use crate::broker::Wake;
 use crate::error::BrokerError;
@@ -35,12 +35,12 @@ impl RedisBroker {
                 .map(|keys| Waiting::begin(self.listeners.listener(&self.client, &self.scripts, keys)))
                 .collect();
             // Before the check, so that no token between the check and the sleep is missed.
-            let mut heard: Vec<_> = waits.iter().map(|Waiting(listener)| listener.heard.subscribe()).collect();
+            let mut signals: Vec<_> = waits.iter().map(|Waiting(listener)| listener.signal.subscribe()).collect();
             let looks = keys(&queues).map(|keys| look(&self.client, &self.scripts, keys, GiveBack::No));
             let mut next_due = LONGEST_SLEEP;
             let mut is_due = false;
             // An unreachable shard does not hide the jobs of the others.
-            let (mut is_heard, mut failure) = (false, None);
+            let (mut is_answered, mut failure) = (false, None);
             for look in join_all(looks).await {
                 let (ready, due) = match look {
                     Ok(look) => look,
@@ -49,14 +49,14 @@ impl RedisBroker {
                         continue;
                     }
                 };
-                is_heard = true;
+                is_answered = true;
                 if ready {
                     return Ok(Wake::Ready);
                 }
                 is_due |= due == Some(Duration::ZERO);
                 next_due = next_due.min(due.unwrap_or(LONGEST_SLEEP));
             }
-            if let (Some(error), false) = (failure, is_heard) {
+            if let (Some(error), false) = (failure, is_answered) {
                 return Err(error);
             }
             if is_due {
@@ -69,11 +69,11 @@ impl RedisBroker {
                 return Ok(Wake::Timeout);
             }
             let slice = now + next_due;
-            let changes = heard.iter_mut().map(|heard| {
+            let changes = signals.iter_mut().map(|signal| {
                 Box::pin(async {
-                    match heard.changed().await {
-                        Ok(()) => *heard.borrow(),
-                        Err(_) => Heard::Look,
+                    match signal.changed().await {
+                        Ok(()) => *signal.borrow(),
+                        Err(_) => Signal::Look,
                     }
                 })
             });
@@ -87,7 +87,7 @@ impl RedisBroker {
                 () = self.registration(&queues) => {}
                 // Lazily, since without waits there is nothing to select from.
                 (what, _, _) = async { select_all(changes).await }, if !waits.is_empty() => {
-                    if what == Heard::Ready {
+                    if what == Signal::Ready {
                         return Ok(Wake::Ready);
                     }
                 }

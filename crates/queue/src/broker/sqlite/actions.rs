@@ -9,12 +9,12 @@ use super::transition::{give_up, load, transition};
 use super::writer::{Operation, Step};
 use super::{events, sql};
 use crate::broker::{Change, JobEventKind, QueueSettings, Rate, Retention};
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 #[derive(Clone, Copy)]
-pub(super) enum Wish {
+pub(super) enum JobChange {
     Cancel,
     Revive,
 }
@@ -22,7 +22,7 @@ pub(super) enum Wish {
 pub(super) struct ChangeOne {
     pub(super) queue: String,
     pub(super) id: JobId,
-    pub(super) wish: Wish,
+    pub(super) change: JobChange,
 }
 
 #[async_trait]
@@ -38,15 +38,15 @@ impl Operation for ChangeOne {
             return Ok(Change::NotFound);
         };
         let now = step.now;
-        let change = transition(step, queue.id, job, |standing, _| match self.wish {
-            Wish::Cancel => standing.cancel(now),
-            Wish::Revive => standing.revive(now),
+        let change = transition(step, queue.id, job, |standing, _| match self.change {
+            JobChange::Cancel => standing.cancel(now),
+            JobChange::Revive => standing.revive(now),
         })
         .await?;
         if change == Change::Applied {
-            let what = match self.wish {
-                Wish::Cancel => JobEventKind::Cancelled,
-                Wish::Revive => JobEventKind::Revived,
+            let what = match self.change {
+                JobChange::Cancel => JobEventKind::Cancelled,
+                JobChange::Revive => JobEventKind::Revived,
             };
             events::add(step, &queue, [(&self.id, what)]).await?;
         }
@@ -130,7 +130,7 @@ impl Operation for Drain {
     async fn apply(&self, step: &mut Step<'_>) -> Result<usize, sqlx::Error> {
         let Some(queue) = step.queue(&self.queue).await? else { return Ok(0) };
         let mut drained = 0;
-        let states = [State::Ready, State::Delayed, State::Waiting];
+        let states = [JobState::Ready, JobState::Delayed, JobState::Waiting];
         let mut at = 0;
         while drained < self.limit && at < states.len() {
             let jobs = of_state(step, queue.id, states[at], self.limit - drained).await?;
@@ -157,7 +157,7 @@ impl Operation for RetryDead {
 
     async fn apply(&self, step: &mut Step<'_>) -> Result<usize, sqlx::Error> {
         let Some(queue) = step.queue(&self.queue).await? else { return Ok(0) };
-        let jobs = of_state(step, queue.id, State::Dead, self.limit).await?;
+        let jobs = of_state(step, queue.id, JobState::Dead, self.limit).await?;
         let (count, now) = (jobs.len(), step.now);
         for job in jobs {
             let id = job.id.clone();
@@ -168,14 +168,19 @@ impl Operation for RetryDead {
     }
 }
 
-async fn of_state(step: &mut Step<'_>, queue: i64, state: State, most: usize) -> Result<Vec<StoredJob>, sqlx::Error> {
+async fn of_state(
+    step: &mut Step<'_>,
+    queue: i64,
+    state: JobState,
+    most: usize,
+) -> Result<Vec<StoredJob>, sqlx::Error> {
     let rows = sqlx::query(sql::OF_STATE).bind(queue).bind(number(state)).bind(limit(most));
     rows.fetch_all(&mut *step.conn).await?.iter().map(StoredJob::read).collect()
 }
 
 pub(super) struct Clean {
     pub(super) queue: String,
-    pub(super) state: State,
+    pub(super) state: JobState,
     pub(super) older_than: Duration,
     pub(super) limit: usize,
 }
@@ -249,8 +254,8 @@ impl Operation for Prune {
             let until = step.now.before(age);
             let aged = remove_oldest(step, queue.id, state, until, self.limit).await?;
             let stored = match state {
-                State::Done => done,
-                State::Dead => dead,
+                JobState::Done => done,
+                JobState::Dead => dead,
                 _ => cancelled,
             };
             // The stored counts don't include the changes of this transaction.
@@ -267,7 +272,7 @@ impl Operation for Prune {
 async fn remove_oldest(
     step: &mut Step<'_>,
     queue: i64,
-    state: State,
+    state: JobState,
     until: Timestamp,
     most: usize,
 ) -> Result<usize, sqlx::Error> {

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_takes_so_many_rows_and_bytes_but_always_one() {
+    fn a_statement_is_limited_in_rows_and_bytes_but_takes_at_least_one() {
         let cut = |rows: &[usize]| chunks(rows, |bytes| *bytes).map(<[usize]>::len).collect::<Vec<_>>();
         assert_eq!(cut(&[]), [0; 0]);
         assert_eq!(cut(&[1; 1_001]), [500, 500, 1]);

@@ -15,7 +15,7 @@ use crate::broker::standing::Standing;
 use crate::broker::{Fetch, JobEventKind, NewJob, Stored};
 use crate::id::GroupId;
 use crate::lease::{Ack, LeaseToken, LeasedJob, Settled};
-use crate::state::State;
+use crate::state::JobState;
 
 pub(super) struct Enqueue {
     pub(super) queue: String,
@@ -70,7 +70,7 @@ async fn add_plain(
     let new = || jobs.iter().zip(&is_new).filter(|(_, is_new)| **is_new).map(|(job, _)| job);
     links::join_groups(step, queue.id, new()).await?;
     events::add(step, queue, new().map(|job| (&job.id, JobEventKind::Enqueued))).await?;
-    stored.extend(is_new.iter().map(|is_new| if *is_new { Stored::New } else { Stored::Known }));
+    stored.extend(is_new.iter().map(|is_new| if *is_new { Stored::New } else { Stored::Existing }));
     Ok(())
 }
 
@@ -119,7 +119,7 @@ async fn acknowledge(step: &mut Step<'_>, queue: &QueueRow, acks: &[Ack]) -> Res
         done.insert(token);
     }
     let tally = step.tally(queue.id);
-    tally.shift(State::Leased, State::Done, done.len());
+    tally.shift(JobState::Leased, JobState::Done, done.len());
     tally.completed += i64::try_from(done.len()).unwrap_or(i64::MAX);
     let mut settled = Vec::with_capacity(acks.len());
     for ack in acks {
@@ -132,10 +132,10 @@ async fn acknowledge(step: &mut Step<'_>, queue: &QueueRow, acks: &[Ack]) -> Res
     }
     linked.sort_unstable_by_key(|(seq, ..)| *seq);
     for (_, id, links) in linked {
-        links::has_ended(step, queue.id, &id, &links, State::Done).await?;
+        links::has_ended(step, queue.id, &id, &links, JobState::Done).await?;
     }
-    let told = acks.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Now);
-    events::add(step, queue, told.map(|(ack, _)| (&ack.token.id, JobEventKind::Done))).await?;
+    let done = acks.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Now);
+    events::add(step, queue, done.map(|(ack, _)| (&ack.token.id, JobEventKind::Done))).await?;
     Ok(settled)
 }
 
@@ -176,7 +176,7 @@ async fn lease(step: &mut Step<'_>, queue: &QueueRow, fetch: &Fetch) -> Result<V
         };
         jobs.push((row.try_get::<i64, _>("seq")?, job));
     }
-    step.tally(queue.id).shift(State::Ready, State::Leased, jobs.len());
+    step.tally(queue.id).shift(JobState::Ready, JobState::Leased, jobs.len());
     if let Some(rate) = queue.settings.rate {
         let mut throttle = queue.throttle;
         throttle.take(jobs.len(), rate, now);

@@ -180,7 +180,7 @@ mod tests {
     /// whatever its permissions.
     #[cfg(unix)]
     #[tokio::test]
-    async fn a_broker_whose_file_can_not_be_looked_at_goes_on() {
+    async fn a_broker_whose_file_cannot_be_checked_continues() {
         use crate::broker::Broker;
         use crate::broker::sqlite::{SqliteBroker, SqliteOptions};
 

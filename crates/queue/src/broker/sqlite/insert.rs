@@ -5,8 +5,8 @@ use super::sql;
 use super::writer::Step;
 use crate::broker::NewJob;
 use crate::broker::standing::Standing;
-use crate::clock::Timestamp;
 use crate::id::GroupId;
+use crate::timestamp::Timestamp;
 
 pub(super) fn has_key(job: &NewJob) -> bool {
     job.ordering_key.is_some() || job.unique.is_some()

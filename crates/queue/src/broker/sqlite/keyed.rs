@@ -8,14 +8,14 @@ use super::{events, sql};
 use crate::broker::standing::Standing;
 use crate::broker::{JobEventKind, NewJob, Stored};
 use crate::id::JobId;
-use crate::state::State;
+use crate::state::JobState;
 use crate::unique::{OnDuplicate, Unique};
 
 /// Stores a job with a key.
 pub(super) async fn enqueue(step: &mut Step<'_>, queue: &QueueRow, job: &NewJob) -> Result<Stored, sqlx::Error> {
     let known = sqlx::query(sql::KNOWN).bind(queue.id).bind(job.id.as_str());
     if known.fetch_optional(&mut *step.conn).await?.is_some() {
-        return Ok(Stored::Known);
+        return Ok(Stored::Existing);
     }
     let now = step.now;
     let mut standing = Standing::new(now, job.due_at(now));
@@ -62,7 +62,7 @@ async fn make_way(
     for_job: &JobId,
 ) -> Result<Option<Standing>, sqlx::Error> {
     let Some(job) = load(step, queue.id, holder).await? else { return Ok(None) };
-    if !matches!(job.standing.state, State::Ready | State::Delayed | State::Waiting) {
+    if !matches!(job.standing.state, JobState::Ready | JobState::Delayed | JobState::Waiting) {
         return Ok(None);
     }
     let standing = job.standing.clone();

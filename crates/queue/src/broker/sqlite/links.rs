@@ -5,9 +5,9 @@ use super::sql;
 use super::writer::Step;
 use crate::broker::NewJob;
 use crate::broker::standing::Standing;
-use crate::clock::Timestamp;
 use crate::id::JobId;
-use crate::state::{Priority, State};
+use crate::state::{JobState, Priority};
+use crate::timestamp::Timestamp;
 
 pub(super) async fn has_active(step: &mut Step<'_>, queue: i64, key: &str) -> Result<bool, sqlx::Error> {
     let active = sqlx::query(sql::ACTIVE_OF_KEY).bind(queue).bind(key);
@@ -39,7 +39,7 @@ pub(super) async fn has_ended(
     queue: i64,
     id: &JobId,
     links: &Links,
-    state: State,
+    state: JobState,
 ) -> Result<(), sqlx::Error> {
     if let Some(group) = &links.group {
         count_in_group(step, queue, group, state, 1).await?;
@@ -67,7 +67,7 @@ async fn come_forward(step: &mut Step<'_>, queue: i64, key: &str) -> Result<(), 
         .bind(standing.at.unix_ms())
         .execute(&mut *step.conn)
         .await?;
-    step.tally(queue).shift(State::Waiting, standing.state, 1);
+    step.tally(queue).shift(JobState::Waiting, standing.state, 1);
     Ok(())
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn has_come_back(
     step: &mut Step<'_>,
     queue: i64,
     job: &mut StoredJob,
-    from: State,
+    from: JobState,
 ) -> Result<(), sqlx::Error> {
     if let Some(group) = &job.links.group {
         count_in_group(step, queue, group, from, -1).await?;
@@ -93,16 +93,16 @@ async fn count_in_group(
     step: &mut Step<'_>,
     queue: i64,
     group: &str,
-    state: State,
+    state: JobState,
     by: i64,
 ) -> Result<(), sqlx::Error> {
     let in_state = |wanted| if state == wanted { by } else { 0 };
     sqlx::query(sql::GROUP_CHANGED)
         .bind(queue)
         .bind(group)
-        .bind(in_state(State::Done))
-        .bind(in_state(State::Dead))
-        .bind(in_state(State::Cancelled))
+        .bind(in_state(JobState::Done))
+        .bind(in_state(JobState::Dead))
+        .bind(in_state(JobState::Cancelled))
         .execute(&mut *step.conn)
         .await
         .map(drop)

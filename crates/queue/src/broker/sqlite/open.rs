@@ -1,18 +1,17 @@
 //! Opening the file: checks its application, its integrity and its schema.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlitePool};
+use tidegate_clock::Clock;
 use tokio::sync::watch;
 
 use super::error::{BUSY, CANNOT_OPEN, CORRUPT, FULL, LOCKED, NOT_A_DATABASE, PERMISSION, READ_ONLY, primary_code};
 use super::in_place::OpenFile;
 use super::schema;
 use super::writer::Writer;
-use crate::clock::{Clock, SystemClock};
 
 /// How durable a commit is when it is reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +33,7 @@ pub struct SqliteOptions {
     readers: u32,
     check_up_to: u64,
     reports: bool,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
 }
 
 impl SqliteOptions {
@@ -50,7 +49,7 @@ impl SqliteOptions {
             readers: 4,
             check_up_to: 64 << 20,
             reports: false,
-            clock: Arc::new(SystemClock),
+            clock: Clock::system(),
         }
     }
 
@@ -89,9 +88,10 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets the clock. All processes that share a file must share it.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+    /// Sets the clock. Due times, lease deadlines and history are read from its wall time, so all
+    /// processes that share a file must share the clock.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 }
@@ -167,7 +167,7 @@ const TURN: Duration = Duration::from_millis(10);
 
 /// An open file: the parts of a broker.
 pub(super) struct Opened {
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Clock,
     pub(super) readers: SqlitePool,
     pub(super) writer: Writer,
     pub(super) changes: watch::Receiver<()>,
@@ -260,7 +260,7 @@ async fn check(conn: &mut SqliteConnection, path: &Path) -> Result<(), OpenError
 }
 
 /// Checks that the file can be written, and creates the tables if there are none.
-async fn prepare(conn: &mut SqliteConnection, path: &Path, patience: Duration) -> Result<(), OpenError> {
+async fn prepare(conn: &mut SqliteConnection, path: &Path, busy_timeout: Duration) -> Result<(), OpenError> {
     let fault = |error| classify(path, error);
     // Two processes that switch a new file at once don't wait for each other.
     let pause = Duration::from_millis(20);
@@ -269,7 +269,7 @@ async fn prepare(conn: &mut SqliteConnection, path: &Path, patience: Duration) -
         let mode = sqlx::query_scalar::<_, String>("PRAGMA journal_mode = WAL").fetch_one(&mut *conn);
         match mode.await {
             Ok(_) => break,
-            Err(error) if primary_code(&error) == Some(BUSY) && waited < patience => {
+            Err(error) if primary_code(&error) == Some(BUSY) && waited < busy_timeout => {
                 tokio::time::sleep(pause).await;
                 waited += pause;
             }

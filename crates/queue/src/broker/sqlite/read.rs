@@ -9,11 +9,11 @@ use super::error::failed;
 use super::row::{StoredJob, limit as bound, maybe_time, number, settings as settings_of};
 use super::sql;
 use crate::broker::{Cursor, GroupCounts, Page, QueueCounts, QueueOverview};
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::{GroupId, JobId};
 use crate::record::JobRecord;
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 fn failure(operation: &'static str) -> impl Fn(sqlx::Error) -> BrokerError {
     move |error| failed(operation, Arc::new(error))
@@ -70,7 +70,7 @@ pub(super) async fn job(readers: &SqlitePool, queue: &str, id: &JobId) -> Result
 pub(super) async fn list(
     readers: &SqlitePool,
     queue: &str,
-    state: State,
+    state: JobState,
     cursor: Option<Cursor>,
     limit: usize,
 ) -> Result<Page, BrokerError> {

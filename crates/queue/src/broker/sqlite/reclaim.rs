@@ -7,8 +7,8 @@ use super::transition::transition;
 use super::writer::{Operation, QueueRow, Step};
 use super::{events, sql};
 use crate::broker::{JobEventKind, Promoted, Reclaim, Reclaimed};
-use crate::clock::Timestamp;
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 pub(super) struct Promote {
     pub(super) queue: String,
@@ -32,7 +32,7 @@ impl Operation for Promote {
             .await?
             .rows_affected();
         let moved = usize::try_from(moved).unwrap_or(usize::MAX);
-        step.tally(queue.id).shift(State::Delayed, State::Ready, moved);
+        step.tally(queue.id).shift(JobState::Delayed, JobState::Ready, moved);
         let next: Option<i64> =
             sqlx::query_scalar(sql::NEXT_DUE).bind(queue.id).fetch_optional(&mut *step.conn).await?;
         Ok(Promoted { moved, next_due: next.map(Timestamp::from_unix_ms) })
@@ -74,7 +74,7 @@ impl Operation for ReclaimExpired {
 impl ReclaimExpired {
     async fn expire(&self, step: &mut Step<'_>, queue: &QueueRow, answer: &mut Reclaimed) -> Result<(), sqlx::Error> {
         let now = step.now;
-        let mut told = Vec::new();
+        let mut events_to_add = Vec::new();
         let rows = sqlx::query(sql::EXPIRED)
             .bind(queue.id)
             .bind(now.unix_ms())
@@ -90,14 +90,14 @@ impl ReclaimExpired {
                 standing.state
             });
             let state = state.await?;
-            told.push((id.clone(), JobEventKind::or_ended(state, JobEventKind::Reclaimed)));
+            events_to_add.push((id.clone(), JobEventKind::or_ended(state, JobEventKind::Reclaimed)));
             match state {
-                State::Dead => answer.dead.push(id),
-                State::Cancelled => answer.cancelled.push(id),
+                JobState::Dead => answer.dead.push(id),
+                JobState::Cancelled => answer.cancelled.push(id),
                 _ => answer.ready.push(id),
             }
         }
-        events::add(step, queue, told.iter().map(|(id, what)| (id, *what))).await
+        events::add(step, queue, events_to_add.iter().map(|(id, what)| (id, *what))).await
     }
 
     /// Until when live workers may renew their leases first: after a pause of maintenance, or a

@@ -8,10 +8,10 @@ use sqlx::sqlite::SqliteRow;
 use crate::broker::counts::slot;
 use crate::broker::standing::Standing;
 use crate::broker::{QueueSettings, Rate, Throttle};
-use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::record::{JobRecord, Progress};
-use crate::state::{Priority, State};
+use crate::state::{JobState, Priority};
+use crate::timestamp::Timestamp;
 
 /// A row of the table `job`.
 pub(super) struct StoredJob {
@@ -139,12 +139,12 @@ impl StoredJob {
 }
 
 /// A state's number in the store.
-pub(super) fn number(state: State) -> i64 {
+pub(super) fn number(state: JobState) -> i64 {
     i64::try_from(slot(state)).unwrap_or_default()
 }
 
-pub(super) fn state(number: i64) -> Result<State, sqlx::Error> {
-    let known = State::ALL.iter().find(|state| self::number(**state) == number);
+pub(super) fn state(number: i64) -> Result<JobState, sqlx::Error> {
+    let known = JobState::ALL.iter().find(|state| self::number(**state) == number);
     known.copied().ok_or_else(|| unreadable("state")("no such state"))
 }
 

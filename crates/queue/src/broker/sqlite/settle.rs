@@ -16,7 +16,7 @@ use crate::broker::JobEventKind;
 use crate::id::WorkerId;
 use crate::lease::{Heartbeat, LeaseToken, Nack, Settled};
 use crate::record::Progress;
-use crate::state::State;
+use crate::state::JobState;
 
 /// Tokens in the form that the statements read: `[[id, delivery, nonce, result], …]`.
 pub(super) fn tokens_json<'a>(
@@ -45,7 +45,7 @@ pub(super) async fn unsettled(step: &mut Step<'_>, queue: i64, token: &LeaseToke
 }
 
 /// The job's state, if the token is that of its latest lease.
-async fn holder(step: &mut Step<'_>, queue: i64, token: &LeaseToken) -> Result<Option<State>, sqlx::Error> {
+async fn holder(step: &mut Step<'_>, queue: i64, token: &LeaseToken) -> Result<Option<JobState>, sqlx::Error> {
     let state: Option<i64> = sqlx::query_scalar(sql::HOLDER)
         .bind(queue)
         .bind(token.id.as_str())
@@ -72,9 +72,9 @@ impl Operation for NackAll {
         };
         let now = step.now;
         let mut settled = Vec::with_capacity(self.nacks.len());
-        let mut told = Vec::new();
+        let mut events_to_add = Vec::new();
         for nack in &self.nacks {
-            let held = holder(step, queue.id, &nack.token).await? == Some(State::Leased);
+            let held = holder(step, queue.id, &nack.token).await? == Some(JobState::Leased);
             let job = if held { load(step, queue.id, &nack.token.id).await? } else { None };
             settled.push(match job {
                 Some(job) => {
@@ -82,13 +82,13 @@ impl Operation for NackAll {
                         standing.nack(nack.action.clone(), now, tally);
                         standing.state
                     });
-                    told.push((&nack.token.id, JobEventKind::of_nack(&nack.action, state.await?)));
+                    events_to_add.push((&nack.token.id, JobEventKind::of_nack(&nack.action, state.await?)));
                     Settled::Now
                 }
                 None => unsettled(step, queue.id, &nack.token).await?,
             });
         }
-        events::add(step, &queue, told).await?;
+        events::add(step, &queue, events_to_add).await?;
         Ok(settled)
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn transition<T: Send>(
         .bind(standing.failures)
         .bind(standing.lost)
         .bind(standing.cancel_requested)
-        .bind(standing.finished_at.map(crate::clock::Timestamp::unix_ms))
+        .bind(standing.finished_at.map(crate::timestamp::Timestamp::unix_ms))
         .bind(percent)
         .bind(message)
         .bind(history)

@@ -10,9 +10,9 @@ use super::sql;
 use super::writer::{Operation, Step};
 use crate::broker::WORKER_MEMORY;
 use crate::broker::WorkerInfo;
-use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::WorkerId;
+use crate::timestamp::Timestamp;
 
 pub(super) struct Announce {
     pub(super) worker: WorkerInfo,

@@ -9,7 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
+use tidegate_clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{BUSY, failed, primary_code};
@@ -17,9 +19,9 @@ use super::in_place::OpenFile;
 use super::sql;
 use crate::broker::counts::Tally;
 use crate::broker::{QueueSettings, Throttle};
-use crate::clock::{Clock, Monotonic, Timestamp};
 use crate::error::BrokerError;
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 /// Most steps committed together.
 const GROUP: usize = 64;
@@ -57,8 +59,8 @@ impl Step<'_> {
             Ok(QueueRow {
                 id,
                 paused: row.try_get(1)?,
-                has_ready: ready + pending(State::Ready) > 0,
-                leased: usize::try_from(leased + pending(State::Leased)).unwrap_or(0),
+                has_ready: ready + pending(JobState::Ready) > 0,
+                leased: usize::try_from(leased + pending(JobState::Leased)).unwrap_or(0),
                 settings,
                 throttle,
             })
@@ -134,8 +136,8 @@ impl Writer {
         conn: SqliteConnection,
         listener: SqliteConnection,
         file: OpenFile,
-        clock: Arc<dyn Clock>,
-        patience: Duration,
+        clock: Clock,
+        busy_timeout: Duration,
     ) -> io::Result<(Self, watch::Receiver<()>)> {
         let (requests, received) = mpsc::channel(1024);
         let (changes, changed) = watch::channel(());
@@ -144,7 +146,7 @@ impl Writer {
         let (stop, done) = (closing.clone(), closed.clone().drop_guard());
         std::thread::Builder::new().name("queue-writer".to_owned()).spawn(move || {
             let _done = done;
-            let main = Main { conn, file, received, clock, patience, changes: changes.clone() };
+            let main = Main { conn, file, received, clock, busy_timeout, changes: changes.clone() };
             runtime.block_on(async {
                 let mut listener = listener;
                 let conn = tokio::select! {
@@ -179,9 +181,9 @@ struct Main {
     conn: SqliteConnection,
     file: OpenFile,
     received: mpsc::Receiver<Box<dyn Pending>>,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     /// Longest time that another process may hold the lock.
-    patience: Duration,
+    busy_timeout: Duration,
     changes: watch::Sender<()>,
 }
 
@@ -253,10 +255,10 @@ impl Main {
     /// repeated.
     async fn begin(&mut self) -> Result<(), sqlx::Error> {
         self.file.ensure_in_place()?;
-        let since = Monotonic::now();
+        let since = Instant::now();
         loop {
             match self.execute("BEGIN IMMEDIATE").await {
-                Err(error) if primary_code(&error) == Some(BUSY) && since.elapsed() < self.patience => {}
+                Err(error) if primary_code(&error) == Some(BUSY) && since.elapsed() < self.busy_timeout => {}
                 answer => return answer,
             }
         }
@@ -264,7 +266,7 @@ impl Main {
 
     /// Returns whether there is now more to lease or to promote.
     async fn apply(&mut self, group: &mut [Box<dyn Pending>]) -> Result<bool, Failure> {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let mut tallies = HashMap::new();
         for request in group {
             let mut step = Step { conn: &mut self.conn, now, tallies: &mut tallies };
@@ -272,7 +274,7 @@ impl Main {
         }
         let mut arrived = false;
         for (queue, tally) in tallies.into_iter().filter(|(_, tally)| *tally != Tally::default()) {
-            arrived |= tally.change(State::Ready) > 0 || tally.change(State::Delayed) > 0;
+            arrived |= tally.change(JobState::Ready) > 0 || tally.change(JobState::Delayed) > 0;
             let mut query = sqlx::query(sql::COUNT).bind(queue);
             let totals = [tally.completed, tally.failed, tally.retried, tally.reclaimed, tally.stale];
             for change in tally.states.into_iter().chain(totals) {

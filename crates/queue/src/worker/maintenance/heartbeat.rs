@@ -5,30 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
-use super::beat::beat_of;
-use crate::clock::Monotonic;
+use super::interval::heartbeat_interval;
 use crate::event::Event;
 use crate::lease::LeaseToken;
 use crate::worker::lease_book::{RunId, StopReason};
 use crate::worker::shared::Shared;
 
 pub(super) async fn run(shared: &Shared) {
-    let interval = beat_of(shared.lease);
+    let interval = heartbeat_interval(shared.lease);
     loop {
         tokio::time::sleep(interval).await;
         // Concurrently, so that a slow answer for one queue does not delay the others.
-        join_all(shared.leases.by_queue().into_iter().map(|(queue, held)| beat(shared, queue, held, interval))).await;
+        join_all(shared.leases.by_queue().into_iter().map(|(queue, held)| renew(shared, queue, held, interval))).await;
     }
 }
 
-async fn beat(shared: &Shared, queue: Arc<str>, held: Vec<(RunId, LeaseToken)>, patience: Duration) {
+async fn renew(shared: &Shared, queue: Arc<str>, held: Vec<(RunId, LeaseToken)>, timeout: Duration) {
     let queue = &*queue;
     // The broker starts the new lease when it receives the heartbeat, which is not before `sent`.
-    let sent = Monotonic::now();
+    let sent = Instant::now();
     let tokens = held.iter().map(|(_, token)| token.clone()).collect();
     let call = shared.resources.broker.heartbeat(queue, tokens, shared.lease);
-    let lost = match tokio::time::timeout(patience, call).await {
+    let lost = match tokio::time::timeout(timeout, call).await {
         Ok(Ok(answer)) => {
             let (lost, cancelled): (HashSet<_>, HashSet<_>) =
                 (answer.lost.iter().collect(), answer.cancelled.iter().collect());
@@ -43,14 +43,14 @@ async fn beat(shared: &Shared, queue: Arc<str>, held: Vec<(RunId, LeaseToken)>, 
         // leased the jobs to another worker. If only this worker can't reach the store, another
         // worker may run the same jobs. The first answer reports it then: the newer lease is valid.
         Ok(Err(error)) => {
-            shared.tell(&Event::BrokerFailed { queue, error: &error });
+            shared.notify(&Event::BrokerFailed { queue, error: &error });
             Vec::new()
         }
         Err(_) => Vec::new(),
     };
     for (run, token) in lost {
         if shared.leases.stop(*run, StopReason::LeaseLost) {
-            shared.tell(&Event::LeaseLost { queue, id: &token.id });
+            shared.notify(&Event::LeaseLost { queue, id: &token.id });
         }
     }
 }

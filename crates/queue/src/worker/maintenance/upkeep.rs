@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{join_all, join5};
 use tokio::time::Instant;
 
-use super::beat::beat_of;
+use super::interval::heartbeat_interval;
 use crate::broker::{Reclaim, WorkerInfo};
 use crate::error::BrokerError;
 use crate::event::Event;
@@ -55,7 +55,7 @@ pub(super) async fn run(shared: &Shared, queues: &[Served], info: WorkerInfo) {
 }
 
 async fn announce(shared: &Shared, mut info: WorkerInfo) {
-    let tick = beat_of(shared.lease).min(ANNOUNCE_TICK);
+    let tick = heartbeat_interval(shared.lease).min(ANNOUNCE_TICK);
     let longest_silence = LONGEST_SILENCE.min(shared.lease);
     let mut last: Option<(usize, Instant)> = None;
     loop {
@@ -82,12 +82,12 @@ async fn take_back(shared: &Shared, Served { queue, options, .. }: &Served) {
                 let (ready, dead) = (answer.ready.len(), answer.dead.len());
                 let taken = ready + dead + answer.cancelled.len();
                 if taken > 0 {
-                    shared.tell(&Event::Reclaimed { queue, ready, dead });
+                    shared.notify(&Event::Reclaimed { queue, ready, dead });
                 }
                 if taken >= RECLAIM_CHUNK { Duration::ZERO } else { answer.next_in.unwrap_or(tick) }
             }
             Err(error) => {
-                shared.tell(&Event::BrokerFailed { queue, error: &error });
+                shared.notify(&Event::BrokerFailed { queue, error: &error });
                 tick
             }
         };
@@ -100,7 +100,7 @@ async fn take_back(shared: &Shared, Served { queue, options, .. }: &Served) {
 /// Promotes due jobs while the loop is too busy to do it.
 async fn promote(shared: &Shared, Served { queue, state, .. }: &Served) {
     loop {
-        while !state.is_waiting() && heard(shared, queue, moved(shared, queue).await) == Some(PROMOTE_CHUNK) {}
+        while !state.is_waiting() && ok_or_notify(shared, queue, moved(shared, queue).await) == Some(PROMOTE_CHUNK) {}
         tokio::time::sleep(BUSY_TICK).await;
     }
 }
@@ -116,7 +116,7 @@ async fn trim(shared: &Shared, Served { queue, options, state }: &Served) {
         let ended = state.ended();
         if trimmed.0.elapsed() >= PRUNE_TICK || ended - trimmed.1 >= ENOUGH_TO_PRUNE {
             let went = shared.resources.broker.prune(queue, options.retention, PRUNE_CHUNK).await;
-            match heard(shared, queue, went) {
+            match ok_or_notify(shared, queue, went) {
                 Some(PRUNE_CHUNK..) => continue,
                 Some(_) => trimmed = (Instant::now(), ended),
                 None => {}
@@ -127,6 +127,6 @@ async fn trim(shared: &Shared, Served { queue, options, state }: &Served) {
 }
 
 /// Reports a broker error to the observer.
-fn heard<T>(shared: &Shared, queue: &str, answer: Result<T, BrokerError>) -> Option<T> {
-    answer.map_err(|error| shared.tell(&Event::BrokerFailed { queue, error: &error })).ok()
+fn ok_or_notify<T>(shared: &Shared, queue: &str, answer: Result<T, BrokerError>) -> Option<T> {
+    answer.map_err(|error| shared.notify(&Event::BrokerFailed { queue, error: &error })).ok()
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::TryStreamExt;
 use tidegate_base::clock;
 use tidegate_model::queues::queue_of;
-use tidegate_queue::{Broker, BrokerError, JobId, State};
+use tidegate_queue::{Broker, BrokerError, JobId, JobState};
 use tidegate_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -125,7 +125,7 @@ impl FilesSweep {
                 let (Ok(id), Some(queue)) = (JobId::new(&run.id), queue_of(run.kind)) else { continue };
                 match self.broker.job(queue, &id).await?.map(|job| job.state) {
                     None => self.store.remove_run(&run.id).await?,
-                    Some(State::Done | State::Dead | State::Cancelled) if !run.is_closed => {
+                    Some(JobState::Done | JobState::Dead | JobState::Cancelled) if !run.is_closed => {
                         self.store.close_run(&run.id).await?;
                     }
                     Some(_) => {}

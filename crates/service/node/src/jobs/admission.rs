@@ -4,7 +4,7 @@ use std::io;
 
 use tidegate_domain::spool::{Spool, Upload};
 use tidegate_model::tenant::TenantId;
-use tidegate_queue::{Broker, BrokerError, Job, JobId, State};
+use tidegate_queue::{Broker, BrokerError, Job, JobId, JobState};
 use tidegate_store::{Reserved, Store, StoreError};
 
 use super::ImportSchedules;
@@ -142,7 +142,7 @@ async fn close_what_is_over(store: &Store, broker: &dyn Broker, tenant: &TenantI
     for id in store.pending_imports(tenant).await? {
         let Ok(job) = JobId::new(&id) else { continue };
         let state = broker.job(ImportSchedules::QUEUE, &job).await?.map(|job| job.state);
-        if matches!(state, Some(State::Done | State::Dead | State::Cancelled)) {
+        if matches!(state, Some(JobState::Done | JobState::Dead | JobState::Cancelled)) {
             store.close_import(&id, None).await?;
         }
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_base::clock;
-use tidegate_queue::{Broker, Job, JobId, MemoryBroker, Producer, QueueOptions, State, Worker};
+use tidegate_queue::{Broker, Job, JobId, JobState, MemoryBroker, Producer, QueueOptions, Worker};
 use tidegate_store::Activity;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +42,7 @@ async fn a_time_makes_one_job_and_it_rolls_all_there_is() {
     let ended = async {
         loop {
             let job = broker.job(RollAnalytics::QUEUE, &id).await.unwrap().unwrap();
-            if job.state == State::Done {
+            if job.state == JobState::Done {
                 return job;
             }
             tokio::task::yield_now().await;

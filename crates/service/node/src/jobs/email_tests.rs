@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_queue::{
-    Backoff, Broker, EnqueueOptions, JobId, JobRecord, MemoryBroker, Producer, QueueOptions, RetryPolicy, State, Worker,
+    Backoff, Broker, EnqueueOptions, JobId, JobRecord, JobState, MemoryBroker, Producer, QueueOptions, RetryPolicy,
+    Worker,
 };
 use tidegate_settings::test_ground::check_with;
 use tidegate_testkit::{SmtpServer, poll_until};
@@ -47,7 +48,7 @@ impl Ground {
         producer.enqueue_with(&job, EnqueueOptions::new().id(id.clone())).await.unwrap();
         let ended = async || {
             let job = self.broker.job(SendEmail::QUEUE, &id).await.unwrap().unwrap();
-            matches!(job.state, State::Done | State::Dead).then_some(job)
+            matches!(job.state, JobState::Done | JobState::Dead).then_some(job)
         };
         poll_until(PATIENCE, ended).await.expect("it ends")
     }
@@ -58,7 +59,7 @@ async fn a_mail_arrives_whole() {
     let server = SmtpServer::start().await;
     let ground = Ground::start(&[("TIDEGATE_EMAIL_URL", &server.url())]);
     let job = ground.send("mail-1", &["Zoë <zoe@example.org>", "bob@example.org"]).await;
-    assert_eq!((job.state, job.failures), (State::Done, 0), "{job:?}");
+    assert_eq!((job.state, job.failures), (JobState::Done, 0), "{job:?}");
     let [mail] = &server.received()[..] else { panic!("one mail: {:?}", server.received()) };
     assert_eq!(mail.from, "tidegate@localhost");
     assert_eq!(mail.to, ["zoe@example.org", "bob@example.org"]);
@@ -74,13 +75,13 @@ async fn a_4xx_is_tried_again_and_a_5xx_is_dead_at_once() {
     let server = SmtpServer::start().await;
     let ground = Ground::start(&[("TIDEGATE_EMAIL_URL", &server.url())]);
     let later = ground.send("later", &["later-2@example.org"]).await;
-    assert_eq!((later.state, later.failures), (State::Done, 2), "{later:?}");
+    assert_eq!((later.state, later.failures), (JobState::Done, 2), "{later:?}");
     let never = ground.send("never", &["ada@example.org", "never@example.org"]).await;
-    assert_eq!((never.state, never.attempts.len()), (State::Dead, 1), "{never:?}");
+    assert_eq!((never.state, never.attempts.len()), (JobState::Dead, 1), "{never:?}");
     let error = never.attempts[0].error.clone().unwrap();
     assert!(error.contains("550") && !error.contains("never@"), "{error}");
     let bad = ground.send("bad", &["ada@example.org\r\nBcc: eve@example.org"]).await;
-    assert_eq!((bad.state, bad.attempts.len()), (State::Dead, 1), "{bad:?}");
+    assert_eq!((bad.state, bad.attempts.len()), (JobState::Dead, 1), "{bad:?}");
     // Either all recipients or none.
     let taken = server.received();
     assert_eq!(taken.iter().map(|mail| mail.to.join(",")).collect::<Vec<_>>(), ["later-2@example.org"]);
@@ -92,7 +93,7 @@ async fn a_server_that_hangs_is_given_up_and_one_that_is_away_is_tried_again() {
     let ground = Ground::start(&[("TIDEGATE_EMAIL_URL", &server.url()), ("TIDEGATE_EMAIL_TIMEOUT", "500ms")]);
     let began = Instant::now();
     let hung = ground.send("hung", &["hang@example.org"]).await;
-    assert_eq!((hung.state, hung.attempts.len()), (State::Dead, 4), "{hung:?}");
+    assert_eq!((hung.state, hung.attempts.len()), (JobState::Dead, 4), "{hung:?}");
     assert!(hung.attempts.iter().all(|attempt| attempt.error.as_ref().unwrap().contains("within 0.5 s")), "{hung:?}");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     // Also if it hangs before its greeting.
@@ -101,7 +102,7 @@ async fn a_server_that_hangs_is_given_up_and_one_that_is_away_is_tried_again() {
     assert!(silent.attempts[0].error.as_ref().unwrap().contains("within 0.5 s"), "{silent:?}");
     server.kill9();
     let away = ground.send("away", &["ada@example.org"]).await;
-    assert_eq!((away.state, away.attempts.len()), (State::Dead, 4), "{away:?}");
+    assert_eq!((away.state, away.attempts.len()), (JobState::Dead, 4), "{away:?}");
     assert!(away.attempts[0].error.as_ref().unwrap().contains("no connection"), "{away:?}");
 }
 
@@ -115,7 +116,7 @@ async fn nothing_is_said_in_clear_where_tls_is_required() {
         let ground = Ground::start(&[("TIDEGATE_EMAIL_URL", &url)]);
         let job = ground.send("clear", &["ada@example.org"]).await;
         // A fault of the settings, which may be corrected between attempts.
-        assert_eq!((job.state, job.attempts.len()), (State::Dead, 4), "{job:?}");
+        assert_eq!((job.state, job.attempts.len()), (JobState::Dead, 4), "{job:?}");
         let error = job.attempts[0].error.clone().unwrap();
         assert!(error.contains("STARTTLS") && !error.contains("hunter2"), "{error}");
     }
@@ -131,7 +132,7 @@ async fn without_a_server_a_mail_becomes_one_private_file() {
     for _ in 0..2 {
         let ground = Ground::start(&[("TIDEGATE_DATA_DIR", path)]);
         let job = ground.send("..:~", &["ada@example.org"]).await;
-        assert_eq!(job.state, State::Done, "{job:?}");
+        assert_eq!(job.state, JobState::Done, "{job:?}");
     }
     let files: Vec<_> = std::fs::read_dir(directory.path().join("outbox")).unwrap().map(Result::unwrap).collect();
     let [file] = &files[..] else { panic!("one file: {files:?}") };

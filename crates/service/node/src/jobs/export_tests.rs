@@ -7,7 +7,7 @@ use tidegate_base::clock;
 use tidegate_domain::files::{FileAt, FileId, FileKind, Files, FilesSweep};
 use tidegate_domain::import::Format;
 use tidegate_model::schedule::{RawSchedule, ScheduleDraft};
-use tidegate_queue::{Broker, Job, JobId, JobRecord, MemoryBroker, Producer, QueueOptions, State, Worker};
+use tidegate_queue::{Broker, Job, JobId, JobRecord, JobState, MemoryBroker, Producer, QueueOptions, Worker};
 use tidegate_settings::FilesPlace;
 use tidegate_store::Made;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,7 @@ impl Export {
         shutdown.drop_guard()
     }
 
-    async fn end(&self, id: &JobId, state: State) -> JobRecord {
+    async fn end(&self, id: &JobId, state: JobState) -> JobRecord {
         let ended = async {
             loop {
                 let job = self.broker.job(ExportSchedules::QUEUE, id).await.unwrap().unwrap();
@@ -88,7 +88,7 @@ async fn an_export_holds_every_schedule_and_is_done_once_however_often_it_runs()
     let export = Export::of(450).await;
     let id = export.ask(1).await.unwrap();
     let _worker = export.work();
-    let job = export.end(&id, State::Done).await;
+    let job = export.end(&id, JobState::Done).await;
     assert_eq!(job.progress.unwrap().message, "450 of 450 written");
     let result = job.result.unwrap();
     let file: FileId = result["file"]["id"].as_str().unwrap().parse().unwrap();
@@ -115,7 +115,7 @@ async fn places_run_out_and_come_back() {
     export.broker.cancel(ExportSchedules::QUEUE, &first).await.unwrap();
     let second = export.ask(1).await.expect("a cancelled one has no place");
     let _worker = export.work();
-    export.end(&second, State::Done).await;
+    export.end(&second, JobState::Done).await;
     export.ask(1).await.expect("one that is done has none");
 }
 
@@ -127,14 +127,14 @@ async fn an_export_whose_place_is_away_or_full_is_tried_a_bounded_number_of_time
     let in_the_way = export.directory.path().join("files/export");
     std::fs::write(&in_the_way, "").unwrap();
     let _worker = export.work();
-    let job = export.end(&id, State::Delayed).await;
+    let job = export.end(&id, JobState::Delayed).await;
     assert_eq!(job.failures, 1, "each run writes all of it again, and so counts: {job:?}");
     let told = format!("{job:?}");
     assert!(!told.contains(&*export.directory.path().to_string_lossy()), "{told}");
 
     std::fs::remove_file(in_the_way).unwrap();
     export.broker.retry(ExportSchedules::QUEUE, &id).await.unwrap();
-    export.end(&id, State::Done).await;
+    export.end(&id, JobState::Done).await;
     assert_eq!(export.listed().await.len(), 1);
 }
 
@@ -143,7 +143,7 @@ async fn the_sweep_takes_what_is_over_and_what_nobody_knows_and_leaves_the_rest(
     let export = Export::of(1).await;
     let id = export.ask(1).await.unwrap();
     let worker = export.work();
-    export.end(&id, State::Done).await;
+    export.end(&id, JobState::Done).await;
     drop(worker);
     let [kept] = &export.listed().await[..] else { panic!("one file") };
     let orphan = FileAt::of_tenant(FileKind::Export, export.ground.tenant.clone());

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use tidegate_base::clock;
 use tidegate_domain::files::FileKind;
-use tidegate_queue::{Broker, BrokerError, EnqueueError, EnqueueOptions, JobId, Producer, State};
+use tidegate_queue::{Broker, BrokerError, EnqueueError, EnqueueOptions, JobId, JobState, Producer};
 use tidegate_store::{Reserved, Store, StoreError};
 
 use super::file_run::FileJob;
@@ -97,7 +97,7 @@ impl FilePlace<'_> {
         for (id, since) in self.store.pending_runs(job.tenant(), J::MAKES).await? {
             let Ok(job) = JobId::new(&id) else { continue };
             match self.broker.job(J::QUEUE, &job).await?.map(|job| job.state) {
-                Some(State::Done | State::Dead | State::Cancelled) => self.store.close_run(&id).await?,
+                Some(JobState::Done | JobState::Dead | JobState::Cancelled) => self.store.close_run(&id).await?,
                 None if clock::now() - since > HANDED_OVER => self.store.release_run(&id).await?,
                 _ => {}
             }

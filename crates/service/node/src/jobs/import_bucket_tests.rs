@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tidegate_domain::import::{Format, HeaderCheck};
 use tidegate_domain::spool::{Received, Upload, UploadLimits};
-use tidegate_queue::{JobId, MemoryBroker, State};
+use tidegate_queue::{JobId, JobState, MemoryBroker};
 use tidegate_store::ImportFailure;
 use tidegate_testkit::S3Server;
 
@@ -31,7 +31,7 @@ async fn in_bucket() -> (S3Server, Ground, Arc<MemoryBroker>) {
 async fn an_import_reads_on_where_answers_are_cut_off() {
     let (s3, ground, broker) = in_bucket().await;
     s3.cut_off_after(Some(50_000));
-    let job = begin(&ground, &broker, csv(LINES), Format::Csv, PACE).await.end(State::Done).await;
+    let job = begin(&ground, &broker, csv(LINES), Format::Csv, PACE).await.end(JobState::Done).await;
     assert!(s3.cuts() > 10, "{}", s3.cuts());
     assert_eq!((job.failures, job.deliveries), (0, 1), "{job:?}");
     assert_eq!(job.result.unwrap()["imported"], LINES);
@@ -45,10 +45,10 @@ async fn an_import_waits_for_a_bucket_that_is_busy_and_loses_no_attempt() {
     let received = ground.upload("job", csv(LINES)).await;
     s3.be_busy(true);
     let run = begin_with(&ground, &broker, received, Format::Csv, PACE).await;
-    let waiting = run.when(|job| job.state == State::Delayed).await;
+    let waiting = run.when(|job| job.state == JobState::Delayed).await;
     assert_eq!(waiting.failures, 0, "{waiting:?}");
     s3.be_busy(false);
-    let job = run.end(State::Done).await;
+    let job = run.end(JobState::Done).await;
     assert_eq!((job.failures, job.result.unwrap()["imported"].as_u64()), (0, u64::try_from(LINES).ok()));
 }
 
@@ -58,7 +58,7 @@ async fn an_import_whose_upload_was_replaced_on_the_way_is_given_up() {
     let run = begin(&ground, &broker, csv(LINES), Format::Csv, PACE).await;
     run.when(|job| job.progress.is_some()).await;
     s3.replace(&s3.keys()[0], csv(LINES));
-    let job = run.end(State::Dead).await;
+    let job = run.end(JobState::Dead).await;
     assert!(job.attempts[0].error.clone().unwrap().contains("was replaced"), "{job:?}");
     let failed = ground.store.failed_import("job", &ground.tenant).await.unwrap().unwrap();
     assert_eq!(failed.failure, ImportFailure::Unreadable);
@@ -71,7 +71,7 @@ async fn an_import_whose_upload_is_gone_from_the_bucket_is_given_up() {
     let received = ground.upload("job", csv(1)).await;
     let upload = Upload::of(JobId::new("job").unwrap(), received.file.as_ref());
     ground.spool.remove(&upload).await.unwrap();
-    begin_with(&ground, &broker, received, Format::Csv, PACE).await.end(State::Dead).await;
+    begin_with(&ground, &broker, received, Format::Csv, PACE).await.end(JobState::Dead).await;
     let failed = ground.store.failed_import("job", &ground.tenant).await.unwrap().unwrap();
     assert_eq!(failed.failure, ImportFailure::UploadGone);
 }
@@ -81,7 +81,7 @@ async fn a_job_from_before_the_bucket_reads_from_the_directory() {
     let (_s3, ground, broker) = in_bucket().await;
     std::fs::write(ground.spool.path("job"), csv(3)).unwrap();
     let received = Received { bytes: csv(3).len() as u64, file: None };
-    let job = begin_with(&ground, &broker, received, Format::Csv, PACE).await.end(State::Done).await;
+    let job = begin_with(&ground, &broker, received, Format::Csv, PACE).await.end(JobState::Done).await;
     assert_eq!(job.result.unwrap()["imported"], 3);
     assert!(!ground.spool.path("job").exists());
 }
@@ -94,7 +94,7 @@ async fn a_worker_without_the_bucket_leaves_the_import_to_others() {
     let run = begin_with(&other, &broker, received, Format::Csv, PACE).await;
     let job = run.when(|job| job.failures > 0).await;
     assert!(job.attempts[0].error.clone().unwrap().contains("set TIDEGATE_FILES_URL"), "{job:?}");
-    assert_ne!(job.state, State::Dead);
+    assert_ne!(job.state, JobState::Dead);
     assert_eq!(s3.keys().len(), 1);
 }
 

@@ -5,7 +5,7 @@ use tidegate_base::Seldom;
 use tidegate_domain::import::{Format, Position, Rows};
 use tidegate_domain::spool::Received;
 use tidegate_queue::{
-    Broker, EnqueueOptions, Job, JobId, JobRecord, MemoryBroker, Producer, QueueOptions, State, Worker,
+    Broker, EnqueueOptions, Job, JobId, JobRecord, JobState, MemoryBroker, Producer, QueueOptions, Worker,
 };
 use tidegate_store::{Advanced, ImportFailure};
 use tokio_util::sync::CancellationToken;
@@ -70,7 +70,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Waits until the job is in that state.
-    pub(super) async fn end(&self, state: State) -> JobRecord {
+    pub(super) async fn end(&self, state: JobState) -> JobRecord {
         self.when(|job| job.state == state).await
     }
 
@@ -111,7 +111,7 @@ async fn the_rightful_holder_goes_on_behind_a_late_step_of_another() {
     };
     tokio::time::timeout(PATIENCE, late).await.expect("one of the steps is taken");
 
-    let job = run.end(State::Done).await;
+    let job = run.end(JobState::Done).await;
     assert_eq!((job.failures, job.deliveries), (0, 1), "{job:?}");
     assert_eq!(job.result.unwrap()["imported"], LINES);
     assert_eq!(ground.store.count_schedules(&ground.tenant).await.unwrap(), i64::try_from(LINES).unwrap());
@@ -124,7 +124,7 @@ async fn an_import_of_too_many_bad_lines_is_stopped_and_its_upload_removed() {
     let pace = Pace { chunk: 2, pause: Duration::ZERO };
     let run = begin(&ground, &broker, "x\n".repeat(1000), Format::Ndjson, pace).await;
 
-    let job = run.end(State::Dead).await;
+    let job = run.end(JobState::Dead).await;
     let error = job.attempts[0].error.clone().unwrap();
     assert!(error.contains("4 lines are bad, more than the 3"), "{error}");
     assert_eq!(job.progress.unwrap().message, "0 imported, 4 rejected");
@@ -134,7 +134,7 @@ async fn an_import_of_too_many_bad_lines_is_stopped_and_its_upload_removed() {
     assert!(ground.store.pending_imports(&ground.tenant).await.unwrap().is_empty());
 
     broker.retry(ImportSchedules::QUEUE, &run.id).await.unwrap();
-    let again = run.end(State::Dead).await;
+    let again = run.end(JobState::Dead).await;
     assert!(again.attempts.last().unwrap().error.clone().unwrap().contains("more than the 3"), "{again:?}");
 }
 
@@ -147,7 +147,7 @@ async fn an_import_that_ends_in_blank_lines_reaches_100_percent() {
         let broker = Arc::new(MemoryBroker::new());
         let pace = Pace { chunk: 500, pause: Duration::ZERO };
         let run = begin(&ground, &broker, file, format, pace).await;
-        let job = run.end(State::Done).await;
+        let job = run.end(JobState::Done).await;
         assert_eq!(job.progress.unwrap().percent, 100, "{format:?}");
         assert_eq!(job.result.unwrap()["imported"], 1, "{format:?}");
     }
@@ -159,7 +159,7 @@ async fn a_file_with_just_as_many_bad_lines_as_allowed_is_imported() {
     let broker = Arc::new(MemoryBroker::new());
     let pace = Pace { chunk: 500, pause: Duration::ZERO };
     let run = begin(&ground, &broker, "x\n".repeat(3), Format::Ndjson, pace).await;
-    assert_eq!(run.end(State::Done).await.result.unwrap()["rejected"], 3);
+    assert_eq!(run.end(JobState::Done).await.result.unwrap()["rejected"], 3);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate_base::clock;
-use tidegate_queue::{Backoff, Broker, JobRecord, MemoryBroker, QueueOptions, RetryPolicy, State, Worker};
+use tidegate_queue::{Backoff, Broker, JobRecord, JobState, MemoryBroker, QueueOptions, RetryPolicy, Worker};
 use tidegate_settings::Hidden;
 use tidegate_store::Webhook;
 use tidegate_testkit::poll_until;
@@ -186,7 +186,7 @@ async fn a_notice_is_posted_signed_to_each_webhook_that_wants_it() {
     let sent = ground.send("job-1", "reminder").await;
     assert_eq!(sent.result.unwrap(), json!({"seq": 1, "webhooks": 2}));
     for webhook in [all, some] {
-        assert_eq!(ground.end(&ground.delivery(webhook, 1)).await.state, State::Done);
+        assert_eq!(ground.end(&ground.delivery(webhook, 1)).await.state, JobState::Done);
     }
     let seen = receiver.seen("/good");
     assert_eq!(seen.len(), 2);
@@ -221,25 +221,25 @@ async fn each_answer_has_its_class() {
     let url = |path: &str| format!("http://{}{path}", receiver.address);
 
     let later = ground.delivered(&url("/later"), 1).await;
-    assert_eq!((later.state, later.failures), (State::Done, 2), "{later:?}");
+    assert_eq!((later.state, later.failures), (JobState::Done, 2), "{later:?}");
     let events: Vec<_> =
         receiver.seen("/later").iter().map(|request| header(request, "x-tidegate-event").to_owned()).collect();
     assert!(events.len() == 3 && events.iter().all(|event| *event == later.id.as_str()), "{events:?}");
 
     let gone = ground.delivered(&url("/gone"), 2).await;
-    assert_eq!((gone.state, gone.failures), (State::Cancelled, 0), "{gone:?}");
+    assert_eq!((gone.state, gone.failures), (JobState::Cancelled, 0), "{gone:?}");
     let webhooks = ground.tables.store.webhooks(&ground.tables.tenant).await.unwrap();
     assert!(webhooks[1].disabled_at.is_some() && webhooks[0].disabled_at.is_none());
     assert_eq!(ground.send("again", "kind-2").await.result.unwrap()["webhooks"], 0);
 
     let never = ground.delivered(&url("/never"), 4).await;
-    assert_eq!((never.state, never.attempts.len(), error(&never).as_str()), (State::Dead, 1, "the answer is 403"));
+    assert_eq!((never.state, never.attempts.len(), error(&never).as_str()), (JobState::Dead, 1, "the answer is 403"));
     let elsewhere = ground.delivered(&url("/elsewhere"), 5).await;
-    assert_eq!((elsewhere.state, elsewhere.attempts.len()), (State::Dead, 1));
+    assert_eq!((elsewhere.state, elsewhere.attempts.len()), (JobState::Dead, 1));
     assert!(error(&elsewhere).contains("redirects are not followed"), "{elsewhere:?}");
     assert!(receiver.seen("/good").is_empty());
     let endless = ground.delivered(&url("/endless"), 6).await;
-    assert_eq!((endless.state, endless.failures), (State::Done, 0), "{endless:?}");
+    assert_eq!((endless.state, endless.failures), (JobState::Done, 0), "{endless:?}");
 }
 
 #[tokio::test]
@@ -249,7 +249,7 @@ async fn a_receiver_that_hangs_or_never_ends_its_head_is_given_up() {
         // Each with new breakers.
         let ground = Ground::start(None).await;
         let job = ground.delivered(&format!("http://{}{path}", receiver.address), 1).await;
-        assert_eq!((job.state, job.attempts.len()), (State::Dead, 4), "{job:?}");
+        assert_eq!((job.state, job.attempts.len()), (JobState::Dead, 4), "{job:?}");
         let error = error(&job);
         assert!(!error.is_empty() && !error.contains("127.0.0.1") && !error.contains(path), "{error}");
     }
@@ -264,7 +264,7 @@ async fn a_private_address_is_refused_whatever_leads_there() {
         ["127.0.0.1", "127.1", "2130706433", "localhost", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "10.0.0.1"];
     for (number, host) in (1..).zip(hosts) {
         let job = ground.delivered(&format!("http://{host}:{port}/good"), number).await;
-        assert_eq!((job.state, job.attempts.len()), (State::Dead, 1), "{host}: {job:?}");
+        assert_eq!((job.state, job.attempts.len()), (JobState::Dead, 1), "{host}: {job:?}");
         assert!(error(&job).contains("the address is private, and webhook.private_addresses is off"), "{job:?}");
     }
     assert!(receiver.seen.lock().unwrap().is_empty(), "a request arrived");
@@ -276,14 +276,14 @@ async fn a_receiver_that_fails_again_and_again_is_left_in_peace_at_no_cost_to_th
     let ground = Ground::start(None).await;
     let url = format!("http://{}/broken", receiver.address);
     let first = ground.delivered(&url, 1).await;
-    assert_eq!((first.state, first.attempts.len()), (State::Dead, 4), "{first:?}");
+    assert_eq!((first.state, first.attempts.len()), (JobState::Dead, 4), "{first:?}");
     // The fifth failure opens the breaker. Later posts wait, and have failed at most once.
     let webhook = ground.webhook(&url, &["kind-2"]).await;
     ground.send("job-2", "kind-2").await;
     let id = ground.delivery(webhook, 2);
     let put_off = async || {
         let job = ground.broker.job(DeliverNotification::QUEUE, &id).await.unwrap().unwrap();
-        (job.deliveries >= 2 && job.state == State::Delayed).then_some(job)
+        (job.deliveries >= 2 && job.state == JobState::Delayed).then_some(job)
     };
     let job = poll_until(PATIENCE, put_off).await.expect("it waits");
     assert_eq!(job.failures, 1, "{job:?}");
@@ -295,7 +295,7 @@ async fn what_is_no_notice_is_dead_at_once() {
     let ground = Ground::start(None).await;
     for kind in ["", "A", "a b", &"x".repeat(65)] {
         let job = ground.send(&format!("job-{}", kind.len()), kind).await;
-        assert_eq!((job.state, job.attempts.len()), (State::Dead, 1), "{kind}");
+        assert_eq!((job.state, job.attempts.len()), (JobState::Dead, 1), "{kind}");
     }
 }
 
@@ -306,15 +306,15 @@ async fn a_tenant_whose_share_of_the_posts_is_under_way_waits_and_keeps_nobody_f
     let webhook = ground.webhook(&format!("http://{}/good", receiver.address), &["kind"]).await;
     let tenant = ground.tables.tenant.as_str();
     let under_way = (ground.places.take(tenant).unwrap(), ground.places.take(tenant).unwrap());
-    assert_eq!(ground.send("job", "kind").await.state, State::Done, "it is told");
+    assert_eq!(ground.send("job", "kind").await.state, JobState::Done, "it is told");
     let id = ground.delivery(webhook, 1);
     let put_off = async || {
         let job = ground.broker.job(DeliverNotification::QUEUE, &id).await.unwrap().unwrap();
-        (job.state == State::Delayed).then_some(job)
+        (job.state == JobState::Delayed).then_some(job)
     };
     let job = poll_until(PATIENCE, put_off).await.expect("it waits");
     assert_eq!(job.failures, 0, "{job:?}");
     assert!(receiver.seen("/good").is_empty());
     drop(under_way);
-    assert_eq!(ground.end(&id).await.state, State::Done);
+    assert_eq!(ground.end(&id).await.state, JobState::Done);
 }

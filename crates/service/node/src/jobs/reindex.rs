@@ -183,7 +183,7 @@ mod tests {
             producer.wait_for(queue, &id, Duration::from_secs(60)).await.unwrap();
         assert_eq!((report.rows, report.jobs), (count as u64, 2));
         let finished = async || {
-            let done = broker.list(queue, tidegate_queue::State::Done, None, 10).await.ok()?;
+            let done = broker.list(queue, tidegate_queue::JobState::Done, None, 10).await.ok()?;
             done.items.into_iter().find(|job| job.kind == SchedulesReindexed::KIND)
         };
         let last = poll_until(Duration::from_secs(60), finished).await.unwrap();

@@ -8,7 +8,7 @@ use tidegate_domain::files::{FileAt, FileKind, Files, FilesSweep};
 use tidegate_domain::report::{ReportKind, Span};
 use tidegate_model::schedule::{RawSchedule, ScheduleDraft};
 use tidegate_queue::{
-    Broker, Context, Handler, Job, JobId, JobRecord, MemoryBroker, Outcome, Producer, QueueOptions, State, Worker,
+    Broker, Context, Handler, Job, JobId, JobRecord, JobState, MemoryBroker, Outcome, Producer, QueueOptions, Worker,
 };
 use tidegate_settings::FilesPlace;
 use tidegate_store::{Made, StoredFile};
@@ -79,7 +79,7 @@ impl Reports {
         shutdown.drop_guard()
     }
 
-    async fn end(&self, id: &JobId, state: State) -> JobRecord {
+    async fn end(&self, id: &JobId, state: JobState) -> JobRecord {
         let ended = async {
             loop {
                 let job = self.broker.job(MakeReport::QUEUE, id).await.unwrap().unwrap();
@@ -114,7 +114,7 @@ async fn a_report_is_a_page_and_a_table_of_the_span() {
     let id = reports.ask(&job).await.unwrap();
     assert!(matches!(reports.ask(&job).await, Err(FilesNotAdmitted::TooMany { kind: FileKind::Report, most: 1 })));
     let _worker = reports.work();
-    let job = reports.end(&id, State::Done).await;
+    let job = reports.end(&id, JobState::Done).await;
     assert_eq!(job.progress.unwrap().message, "336 of 336 schedules");
     let result = job.result.unwrap();
 
@@ -147,7 +147,7 @@ async fn usage_counts_what_was_done_today() {
     let (from, to) = (today - TimeDelta::days(1), today + TimeDelta::days(2));
     let id = reports.ask(&reports.job(ReportKind::Usage, &from.to_string(), &to.to_string())).await.unwrap();
     let _worker = reports.work();
-    let result = reports.end(&id, State::Done).await.result.unwrap();
+    let result = reports.end(&id, JobState::Done).await.result.unwrap();
     let (_, table) = reports.fetched(&result["csv"]).await;
     assert_eq!(table.lines().nth(1), Some("total,total,3,0,0,0,0"));
     assert_eq!(table.lines().count(), 5, "{table}");
@@ -165,7 +165,7 @@ async fn a_report_that_is_made_again_is_one_pair_of_files() {
     assert_eq!(reports.ground.store.open_run(id.as_str(), &job.tenant, FileKind::Report).await.unwrap(), None);
 
     let worker = reports.work();
-    let result = reports.end(&id, State::Done).await.result.unwrap();
+    let result = reports.end(&id, JobState::Done).await.result.unwrap();
     drop(worker);
     let made = Made::pair(reports.fetched(&result["html"]).await.0, reports.fetched(&result["csv"]).await.0);
     assert_eq!(reports.listed().await.len(), 3);
@@ -222,19 +222,19 @@ async fn a_report_that_is_cancelled_ends_and_leaves_no_file() {
     let id = reports.ask(&reports.job(ReportKind::Schedules, "2030-01-01", "2030-12-31")).await.unwrap();
     let worker = reports.work_with(TooLate(ReportHandler(reports.runs())));
     let begun = async {
-        while reports.broker.job(MakeReport::QUEUE, &id).await.unwrap().unwrap().state != State::Leased {
+        while reports.broker.job(MakeReport::QUEUE, &id).await.unwrap().unwrap().state != JobState::Leased {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, begun).await.expect("it begins");
     reports.broker.cancel(MakeReport::QUEUE, &id).await.unwrap();
-    reports.end(&id, State::Cancelled).await;
+    reports.end(&id, JobState::Cancelled).await;
     assert!(reports.listed().await.is_empty());
     drop(worker);
     let _worker = reports.work();
     // Another run is admitted. It ends after everything that is left of the first one.
     let next = reports.ask(&reports.job(ReportKind::Usage, "2030-01-01", "2030-01-02")).await.expect("a place");
-    reports.end(&next, State::Done).await;
+    reports.end(&next, JobState::Done).await;
     assert_eq!(reports.listed().await.len(), 2, "those of the second alone");
     assert_eq!(reports.ground.store.files_of_run(id.as_str()).await.unwrap(), None);
 }
@@ -248,9 +248,9 @@ async fn what_no_report_can_tell_of_is_buried() {
     let producer = Producer::new(Arc::clone(&reports.broker) as _);
     let _worker = reports.work();
     let too_long = producer.enqueue(&too_long).await.unwrap();
-    reports.end(&too_long, State::Dead).await;
+    reports.end(&too_long, JobState::Dead).await;
     let nobodys = producer.enqueue(&nobodys).await.unwrap();
-    let job = reports.end(&nobodys, State::Dead).await;
+    let job = reports.end(&nobodys, JobState::Dead).await;
     assert!(reports.listed().await.is_empty());
     let told = format!("{job:?}");
     assert!(!told.contains(&*reports.directory.path().to_string_lossy()), "{told}");

@@ -12,7 +12,7 @@ use tidegate_domain::files::{FileId, FileKind, Files, FilesError};
 use tidegate_domain::import::{Format, Position, Rows};
 use tidegate_model::schedule::{RawSchedule, ScheduleDraft};
 use tidegate_model::tenant::{ApiKey, Plan, Tenant, TenantId};
-use tidegate_queue::{Broker, Job, MemoryBroker, Producer, QueueOptions, State, Worker};
+use tidegate_queue::{Broker, Job, JobState, MemoryBroker, Producer, QueueOptions, Worker};
 use tidegate_ratelimit::{Overrides, Tier};
 use tidegate_settings::test_ground::check_with;
 use tidegate_settings::{FilesPlace, Settings};
@@ -128,10 +128,10 @@ async fn make(store: &Store, files: &Files) -> serde_json::Value {
     let ended = async {
         loop {
             let job = broker.job(MakeBackup::QUEUE, &id).await.unwrap().unwrap();
-            if job.state == State::Done {
+            if job.state == JobState::Done {
                 return job.result.unwrap();
             }
-            assert_ne!(job.state, State::Dead, "{job:?}");
+            assert_ne!(job.state, JobState::Dead, "{job:?}");
             tokio::task::yield_now().await;
         }
     };

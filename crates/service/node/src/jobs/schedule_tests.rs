@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tidegate_model::schedule::{RawSchedule, ScheduleDraft};
-use tidegate_queue::{Broker, JobRecord, MemoryBroker, QueueOptions, State, Worker};
+use tidegate_queue::{Broker, JobRecord, JobState, MemoryBroker, QueueOptions, Worker};
 use tidegate_settings::Hidden;
 use tidegate_store::{Occurring, Webhook};
 use tidegate_testkit::poll_until;
@@ -126,7 +126,7 @@ async fn each_occurrence_is_told_once_however_often_it_is_looked_for_and_whereve
     let _workers = (ground.work(), ground.work());
     let looks = ["expand-1", "expand-2", "expand-3", "expand-4"].map(|id| ground.expand(id));
     let looks = futures_util::future::join_all(looks).await;
-    assert!(looks.iter().all(|look| look.state == State::Done), "{looks:?}");
+    assert!(looks.iter().all(|look| look.state == JobState::Done), "{looks:?}");
     let prepared_now = looks.iter().map(|look| look.result.as_ref().unwrap()["prepared"].as_u64().unwrap());
     assert_eq!(prepared_now.sum::<u64>(), 2, "the third, and the one that is sent later");
     ground.are_told(3).await;
@@ -171,7 +171,7 @@ async fn what_passed_while_nobody_worked_is_left_behind() {
     // A job that runs too late sends nothing.
     let late = RemindOfSchedule { tenant: ground.tables.tenant.clone(), schedule: just_now, at: in_minutes(-6) };
     let id = ground.producer().enqueue(&late).await.unwrap();
-    assert_eq!(ground.end(&id).await.state, State::Cancelled);
+    assert_eq!(ground.end(&id).await.state, JobState::Cancelled);
     assert_eq!(ground.told().await, 1);
 }
 
@@ -207,7 +207,7 @@ async fn a_look_that_is_cancelled_stops_and_the_next_goes_on() {
     ground.producer().enqueue_with(&ExpandSchedules::default(), options).await.unwrap();
     ground.broker.cancel(ExpandSchedules::QUEUE, &id).await.unwrap();
     let _worker = ground.work();
-    assert_eq!(ground.end(&id).await.state, State::Cancelled);
+    assert_eq!(ground.end(&id).await.state, JobState::Cancelled);
     let look = ground.expand("expand-2").await;
     assert_eq!(look.result.unwrap()["prepared"], 1);
 }

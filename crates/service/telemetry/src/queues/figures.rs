@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
-use tidegate_queue::{QueueCounts, State};
+use tidegate_queue::{JobState, QueueCounts};
 
 use super::runs::QueueRuns;
 use crate::exposition::Family;
@@ -82,7 +82,7 @@ impl QueueFigures {
         }
         let mut family = Family::new(encoder, "tidegate_queue_jobs", "Jobs by state", MetricType::Gauge)?;
         for queue in &self.queues {
-            for state in State::ALL {
+            for state in JobState::ALL {
                 family.gauge(&[("queue", queue.queue), ("state", state.as_str())], in_state(&queue.counts, state))?;
             }
         }
@@ -157,15 +157,15 @@ impl Collector for RunFigures {
     }
 }
 
-fn in_state(counts: &QueueCounts, state: State) -> u64 {
+fn in_state(counts: &QueueCounts, state: JobState) -> u64 {
     match state {
-        State::Ready => counts.ready,
-        State::Delayed => counts.delayed,
-        State::Waiting => counts.waiting,
-        State::Leased => counts.leased,
-        State::Done => counts.done,
-        State::Dead => counts.dead,
-        State::Cancelled => counts.cancelled,
+        JobState::Ready => counts.ready,
+        JobState::Delayed => counts.delayed,
+        JobState::Waiting => counts.waiting,
+        JobState::Leased => counts.leased,
+        JobState::Done => counts.done,
+        JobState::Dead => counts.dead,
+        JobState::Cancelled => counts.cancelled,
         // A state that is not counted anywhere yet.
         _ => 0,
     }

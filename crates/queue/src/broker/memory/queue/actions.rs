@@ -3,9 +3,9 @@
 use super::Queue;
 use crate::broker::standing::Standing;
 use crate::broker::{Change, JobEventKind};
-use crate::clock::Timestamp;
 use crate::id::JobId;
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 impl Queue {
     pub(in crate::broker::memory) fn cancel(&mut self, id: &JobId, now: Timestamp) -> Change {
@@ -32,7 +32,7 @@ impl Queue {
 
     pub(in crate::broker::memory) fn drain(&mut self, limit: usize, now: Timestamp) -> usize {
         let mut drained = 0;
-        let states = [State::Ready, State::Delayed, State::Waiting];
+        let states = [JobState::Ready, JobState::Delayed, JobState::Waiting];
         let mut at = 0;
         while drained < limit && at < states.len() {
             let ids: Vec<JobId> = self.range(states[at]).take(limit - drained).map(|(_, id)| id.clone()).collect();
@@ -47,7 +47,7 @@ impl Queue {
     }
 
     pub(in crate::broker::memory) fn retry_dead(&mut self, limit: usize, now: Timestamp) -> usize {
-        let ids: Vec<JobId> = self.range(State::Dead).take(limit).map(|(_, id)| id.clone()).collect();
+        let ids: Vec<JobId> = self.range(JobState::Dead).take(limit).map(|(_, id)| id.clone()).collect();
         ids.iter().filter(|id| self.revive(id, now) == Change::Applied).count()
     }
 
@@ -57,7 +57,7 @@ impl Queue {
             Some(state) if !state.is_finished() => Change::Refused(state),
             Some(state) => {
                 if let Some(entry) = self.jobs.remove(id) {
-                    self.index.remove(&entry.place());
+                    self.index.remove(&entry.sort_key());
                     self.totals.leave(state, 1);
                 }
                 Change::Applied
@@ -65,11 +65,16 @@ impl Queue {
         }
     }
 
-    pub(in crate::broker::memory) fn remove_oldest(&mut self, state: State, until: Timestamp, limit: usize) -> usize {
+    pub(in crate::broker::memory) fn remove_oldest(
+        &mut self,
+        state: JobState,
+        until: Timestamp,
+        limit: usize,
+    ) -> usize {
         let ids = self.first(state, until, limit);
         for id in &ids {
             if let Some(entry) = self.jobs.remove(id) {
-                self.index.remove(&entry.place());
+                self.index.remove(&entry.sort_key());
             }
         }
         self.totals.leave(state, ids.len());

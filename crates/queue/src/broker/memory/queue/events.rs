@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::broker::{EVENTS_KEPT, EventCursor, EventPage, JobEvent, JobEventKind};
-use crate::clock::Timestamp;
 use crate::id::JobId;
+use crate::timestamp::Timestamp;
 
 #[derive(Default)]
 pub(in crate::broker::memory) struct Events {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::clock::Timestamp;
 use crate::id::JobId;
+use crate::timestamp::Timestamp;
 use crate::unique::Unique;
 
 #[derive(Default)]

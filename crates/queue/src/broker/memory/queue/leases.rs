@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Entry, Queue};
+use super::{JobEntry, Queue};
 use crate::broker::counts::Tally;
 use crate::broker::standing::Standing;
 use crate::broker::{Fetch, JobEventKind};
-use crate::clock::Timestamp;
 use crate::id::JobId;
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{LOG_LIMIT, LogLine, Progress, shortened};
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 impl Queue {
     pub(in crate::broker::memory) fn ack(&mut self, ack: Ack, now: Timestamp) -> Settled {
@@ -36,7 +36,7 @@ impl Queue {
 
     fn settle(&mut self, token: &LeaseToken, now: Timestamp, apply: impl FnOnce(&mut Standing, &mut Tally)) -> Settled {
         match self.holder(token) {
-            Some(State::Leased) => {
+            Some(JobState::Leased) => {
                 self.transition(&token.id, now, apply);
                 Settled::Now
             }
@@ -49,7 +49,7 @@ impl Queue {
     }
 
     /// The job's state, if the token is that of its latest lease.
-    fn holder(&self, token: &LeaseToken) -> Option<State> {
+    fn holder(&self, token: &LeaseToken) -> Option<JobState> {
         let standing = &self.jobs.get(&token.id)?.standing;
         let newest = standing.delivery == token.delivery && standing.nonce.as_ref() == Some(&token.nonce);
         newest.then_some(standing.state)
@@ -57,7 +57,7 @@ impl Queue {
 
     pub(in crate::broker::memory) fn fetch(&mut self, fetch: &Fetch, now: Timestamp) -> Vec<LeasedJob> {
         let most = fetch.max.min(self.admitted(now));
-        let ids: Vec<JobId> = self.range(State::Ready).take(most).map(|(_, id)| id.clone()).collect();
+        let ids: Vec<JobId> = self.range(JobState::Ready).take(most).map(|(_, id)| id.clone()).collect();
         if let Some(rate) = self.settings.rate {
             self.throttle.take(ids.len(), rate, now);
         }
@@ -101,7 +101,7 @@ impl Queue {
         let deadline = now.after(lease);
         let mut answer = Heartbeat::default();
         for token in tokens {
-            if self.holder(&token) != Some(State::Leased) {
+            if self.holder(&token) != Some(JobState::Leased) {
                 answer.lost.push(token);
                 continue;
             }
@@ -145,8 +145,8 @@ impl Queue {
     }
 
     /// Changes a job if the token is that of its current lease. Returns whether it is.
-    fn held(&mut self, token: &LeaseToken, change: impl FnOnce(&mut Entry)) -> bool {
-        let held = self.holder(token) == Some(State::Leased);
+    fn held(&mut self, token: &LeaseToken, change: impl FnOnce(&mut JobEntry)) -> bool {
+        let held = self.holder(token) == Some(JobState::Leased);
         if let (true, Some(entry)) = (held, self.jobs.get_mut(&token.id)) {
             change(entry);
         }

@@ -2,13 +2,13 @@
 
 use std::ops::Bound;
 
-use super::{Place, Queue};
+use super::{Queue, SortKey};
 use crate::broker::counts::slot;
 use crate::broker::{Cursor, Page, QueueCounts};
-use crate::clock::Timestamp;
 use crate::id::JobId;
 use crate::record::{JobRecord, LogLine};
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 impl Queue {
     pub(in crate::broker::memory) fn logs(&self, id: &JobId) -> Vec<LogLine> {
@@ -17,10 +17,10 @@ impl Queue {
 
     /// Whether a fetch would return jobs, and when to check again because of the time alone.
     pub(in crate::broker::memory) fn outlook(&self, now: Timestamp) -> (bool, Option<Timestamp>) {
-        let has_ready = self.totals.change(State::Ready) > 0;
+        let has_ready = self.totals.change(JobState::Ready) > 0;
         let admitted = self.admitted(now);
         let token = self.settings.next_token(self.throttle, now).filter(|_| has_ready && !self.paused);
-        (has_ready && admitted > 0, [self.oldest(State::Delayed, 0), token].into_iter().flatten().min())
+        (has_ready && admitted > 0, [self.oldest(JobState::Delayed, 0), token].into_iter().flatten().min())
     }
 
     pub(in crate::broker::memory) fn record(&self, queue: &str, id: &JobId) -> Option<JobRecord> {
@@ -56,14 +56,14 @@ impl Queue {
     pub(in crate::broker::memory) fn list(
         &self,
         queue: &str,
-        state: State,
+        state: JobState,
         cursor: Option<Cursor>,
         limit: usize,
     ) -> Page {
         let slot = slot(state);
         let (low, high) = ((slot, i64::MIN, i64::MIN, i64::MIN), (slot, i64::MAX, i64::MAX, i64::MAX));
         let after = cursor.map(|c| (slot, c.rank, c.at, c.seq));
-        let places: Vec<(&Place, &JobId)> = if state.is_finished() {
+        let places: Vec<(&SortKey, &JobId)> = if state.is_finished() {
             let high = after.map_or(Bound::Included(high), Bound::Excluded);
             self.index.range((Bound::Included(low), high)).rev().take(limit.saturating_add(1)).collect()
         } else {
@@ -79,7 +79,7 @@ impl Queue {
     pub(in crate::broker::memory) fn counts(&self, now: Timestamp) -> QueueCounts {
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
         let states = self.totals.states;
-        let oldest = (0..=4).filter_map(|rank| self.oldest(State::Ready, rank)).min();
+        let oldest = (0..=4).filter_map(|rank| self.oldest(JobState::Ready, rank)).min();
         QueueCounts {
             ready: count(states[0]),
             delayed: count(states[1]),

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use super::Queue;
 use crate::broker::{JobEventKind, Promoted, Reclaim, Reclaimed, Retention};
-use crate::clock::Timestamp;
-use crate::state::State;
+use crate::state::JobState;
+use crate::timestamp::Timestamp;
 
 impl Queue {
     pub(in crate::broker::memory) fn promote(&mut self, limit: usize, now: Timestamp) -> Promoted {
-        let ids = self.first(State::Delayed, now, limit);
+        let ids = self.first(JobState::Delayed, now, limit);
         for id in &ids {
             self.transition(id, now, |job, _| job.promote());
         }
-        Promoted { moved: ids.len(), next_due: self.oldest(State::Delayed, 0) }
+        Promoted { moved: ids.len(), next_due: self.oldest(JobState::Delayed, 0) }
     }
 
     pub(in crate::broker::memory) fn reclaim(&mut self, request: Reclaim, now: Timestamp) -> Reclaimed {
         let last = std::mem::replace(&mut self.maintained, now);
-        if self.totals.change(State::Leased) == 0 {
+        if self.totals.change(JobState::Leased) == 0 {
             // No live worker could lose a lease.
             self.reclaim_from = now;
             return Reclaimed::default();
@@ -29,7 +29,7 @@ impl Queue {
         }
         if backward {
             let longest = now.after(request.lease);
-            for id in self.first(State::Leased, Timestamp::from_unix_ms(i64::MAX), usize::MAX) {
+            for id in self.first(JobState::Leased, Timestamp::from_unix_ms(i64::MAX), usize::MAX) {
                 self.transition(&id, now, |job, _| job.at = job.at.min(longest));
             }
         }
@@ -38,15 +38,19 @@ impl Queue {
             answer.next_in = self.next_expiry(now);
             return answer;
         }
-        for id in self.first(State::Leased, now, request.limit) {
+        for id in self.first(JobState::Leased, now, request.limit) {
             let state = self.transition(&id, now, |job, tally| {
                 job.expire(request.max_lost, now, tally);
                 job.state
             });
-            self.events.push(&id, JobEventKind::or_ended(state.unwrap_or(State::Ready), JobEventKind::Reclaimed), now);
+            self.events.push(
+                &id,
+                JobEventKind::or_ended(state.unwrap_or(JobState::Ready), JobEventKind::Reclaimed),
+                now,
+            );
             match state {
-                Some(State::Dead) => answer.dead.push(id),
-                Some(State::Cancelled) => answer.cancelled.push(id),
+                Some(JobState::Dead) => answer.dead.push(id),
+                Some(JobState::Cancelled) => answer.cancelled.push(id),
                 _ => answer.ready.push(id),
             }
         }
@@ -55,7 +59,7 @@ impl Queue {
     }
 
     fn next_expiry(&self, now: Timestamp) -> Option<Duration> {
-        self.oldest(State::Leased, 0).map(|deadline| deadline.max(self.reclaim_from).since(now))
+        self.oldest(JobState::Leased, 0).map(|deadline| deadline.max(self.reclaim_from).since(now))
     }
 
     pub(in crate::broker::memory) fn prune(&mut self, retention: Retention, limit: usize, now: Timestamp) -> usize {

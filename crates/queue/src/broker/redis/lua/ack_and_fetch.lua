@@ -118,7 +118,7 @@ if wants and need > given then
       end
     end
     give(id, delivery + 1, job[2], failures, checkpoint, envelope)
-    tell(now, id, 'started')
+    add_event(now, id, 'started')
   end
   may_be_more = { (#picked == most and most < room) or interrupted, rate and given == need and tokens <= most }
 end

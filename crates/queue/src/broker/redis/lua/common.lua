@@ -212,12 +212,12 @@ local function is_end_of(at, envelope)
   return ended ~= nil and ended ~= false and ended >= tonumber(string.match(envelope, '^l?%d+ (%d+)') or 0)
 end
 
-local is_told
-local function tell(now, id, what)
-  if is_told == nil then
-    is_told = not FULL and redis.call('HGET', K.meta, 'events') == '1'
+local keeps_events
+local function add_event(now, id, what)
+  if keeps_events == nil then
+    keeps_events = not FULL and redis.call('HGET', K.meta, 'events') == '1'
   end
-  if is_told then
+  if keeps_events then
     redis.call('XADD', K.events, 'MAXLEN', '~', 10000, '*', 'e', whole(now) .. ' ' .. id .. ' ' .. what)
   end
 end

@@ -64,7 +64,7 @@ local new_group
 
 -- `how` is done, dead or cancelled.
 local function has_ended(id, envelope, how, now)
-  tell(now, id, how)
+  add_event(now, id, how)
   local link = links(envelope)
   if not link then
     return

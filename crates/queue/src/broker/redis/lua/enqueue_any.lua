@@ -59,7 +59,7 @@ for nth = 1, count do
 end
 bulk('HSET', K.job, added)
 for at = 1, #added, 2 do
-  tell(now, added[at], 'enqueued')
+  add_event(now, added[at], 'enqueued')
 end
 for level, list in pairs(ready) do
   for from = 1, #list, CHUNK do

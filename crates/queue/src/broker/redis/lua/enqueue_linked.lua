@@ -123,7 +123,7 @@ local function add(id, when, rest, is_linked)
     give_up(other, replaced, 'replaced by ' .. id, now)
     take_out(other, replaced, replaced_in)
   end
-  tell(now, id, 'enqueued')
+  add_event(now, id, 'enqueued')
   return answer
 end
 

@@ -46,13 +46,13 @@ local function apply(id, token, run, action, delay, text)
     redis.call('ZADD', K[set], whole(now), id)
     has_ended(id, envelope, set, now)
   elseif action == 'release' then
-    tell(now, id, 'released')
+    add_event(now, id, 'released')
     make_ready(id, seq, level, run.ready_at == '0' and created or tonumber(run.ready_at))
   else
     if action == 'retry' then
       add_to(K.meta, 'retried', 1)
     end
-    tell(now, id, action == 'retry' and 'retried' or 'snoozed')
+    add_event(now, id, action == 'retry' and 'retried' or 'snoozed')
     place_at(id, seq, level, due, now)
   end
 end

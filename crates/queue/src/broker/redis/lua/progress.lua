@@ -20,5 +20,5 @@ else
   state.message = ARGV[4]
 end
 save_state(id, state)
-tell(now_ms(), id, 'progress ' .. ARGV[3])
+add_event(now_ms(), id, 'progress ' .. ARGV[3])
 return 1

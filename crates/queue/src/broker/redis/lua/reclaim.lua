@@ -149,7 +149,7 @@ local function expire(id, run)
     has_ended(id, envelope, 'dead', now)
     dead[#dead + 1] = id
   else
-    tell(now, id, 'reclaimed')
+    add_event(now, id, 'reclaimed')
     make_ready(id, seq, level, now)
     ready[#ready + 1] = id
   end

@@ -19,7 +19,7 @@ local function put_back(id, envelope)
   local lost = tonumber(string.match(redis.call('HGET', K.latest, id) or '0', '^%d+')) + 1
   redis.call('HSET', K.latest, id, whole(lost) .. ' -')
   add_to(K.meta, 'recovered', 1)
-  tell(now, id, 'reclaimed')
+  add_event(now, id, 'reclaimed')
   if link and link.o and not join_line(link.o, id, seq, level, created) then
     return
   end

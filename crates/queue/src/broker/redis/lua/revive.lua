@@ -4,7 +4,7 @@ local function revive(id, envelope, where, token, now)
   local state = load_state(id)
   state.note = nil
   state.run_at = now
-  tell(now, id, 'revived')
+  add_event(now, id, 'revived')
   local joins = true
   if where ~= 'delayed' then
     -- A torn file may have kept a removal of the record that the server has forgotten.

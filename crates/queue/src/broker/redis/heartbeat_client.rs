@@ -12,7 +12,7 @@ use crate::error::BrokerError;
 
 /// Connected by the first announcement of a worker, since a process that only enqueues does not
 /// need it.
-pub(super) struct Pulse {
+pub(super) struct HeartbeatClient {
     config: Config,
     role: Role,
     connection: Arc<OnceCell<Connection>>,
@@ -25,7 +25,7 @@ struct Connection {
 
 type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
-impl Pulse {
+impl HeartbeatClient {
     pub(super) fn like(client: &Client) -> Self {
         Self { config: client.config().clone(), role: client.role(), connection: Arc::default() }
     }
@@ -58,7 +58,7 @@ async fn connect(config: Config, role: Role) -> Result<Connection, ConnectError>
     let stopped = stop.clone();
     let stop = stop.drop_guard();
     std::thread::Builder::new()
-        .name("queue-pulse".to_owned())
+        .name("queue-heartbeat".to_owned())
         .spawn(move || runtime.block_on(stopped.cancelled_owned()))?;
     let client = handle.spawn(async move { Client::connect(&config, role).await }).await??;
     Ok(Connection { client, _stop_on_drop: stop })

@@ -15,13 +15,13 @@ pub const LONG: Duration = Duration::from_secs(60);
 
 /// The shared state of the processes of a test.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Place {
+pub struct StoreLocation {
     pub directory: PathBuf,
     /// URL of Redis. `None` if the broker is a file in the directory.
     url: Option<String>,
 }
 
-impl Place {
+impl StoreLocation {
     #[cfg(feature = "sqlite")]
     pub fn sqlite(scratch: &Scratch) -> Self {
         Self { directory: scratch.path().to_owned(), url: None }

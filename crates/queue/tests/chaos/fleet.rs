@@ -6,9 +6,9 @@ use tidegate_queue::{Broker, QueueCounts};
 use tidegate_testkit::Process;
 use tokio::time::Instant;
 
-use crate::book::count;
 use crate::child::{How, QUEUE, RUNS, Task};
-use crate::place::Place;
+use crate::location::StoreLocation;
+use crate::log_file::count;
 
 const WORKERS: usize = 3;
 const PRODUCERS: u32 = 2;
@@ -26,26 +26,26 @@ pub struct Pace {
 /// Least number of workers to kill.
 const LEAST_KILLS: usize = 3;
 
-pub struct Crew {
-    place: Place,
+pub struct Fleet {
+    location: StoreLocation,
     workers: Vec<Process>,
     producers: Vec<Process>,
     /// Number of workers and producers killed.
     pub kills: [usize; 2],
 }
 
-impl Crew {
+impl Fleet {
     /// Starts producers that together enqueue jobs 0 to `jobs`, and workers that keep `kept` done
     /// jobs.
-    pub fn start(place: &Place, jobs: u32, kept: u64, Pace { pause, run }: Pace) -> Self {
+    pub fn start(location: &StoreLocation, jobs: u32, kept: u64, Pace { pause, run }: Pace) -> Self {
         let share = jobs.div_ceil(PRODUCERS);
         let producer = |nth: u32| {
-            let task = Task::enqueue(place, nth * share..((nth + 1) * share).min(jobs), pause);
+            let task = Task::enqueue(location, nth * share..((nth + 1) * share).min(jobs), pause);
             task.start(&format!("producer {nth}"))
         };
-        let worker = Task::work(place, LEASE, SLOTS, How::Take(run)).keep(kept);
+        let worker = Task::work(location, LEASE, SLOTS, How::Take(run)).keep(kept);
         Self {
-            place: place.clone(),
+            location: location.clone(),
             workers: (0..WORKERS).map(|nth| worker.start(&format!("worker {nth}"))).collect(),
             producers: (0..PRODUCERS).map(producer).collect(),
             kills: [0; 2],
@@ -103,7 +103,7 @@ impl Crew {
             tokio::time::sleep(Duration::from_millis(10)).await;
             // Kills wait for runs. Otherwise no process on a busy machine would live long enough to
             // do anything.
-            let has_run = || count(&self.place.directory, RUNS);
+            let has_run = || count(&self.location.directory, RUNS);
             if next <= Instant::now() && (has_run() > runs || self.kills[0] < LEAST_KILLS) {
                 runs = has_run();
                 self.kill_one();

@@ -8,7 +8,6 @@ use super::exchange::Batch;
 use super::report::ShutdownReport;
 use super::run::{Answer, Settlement};
 use super::shared::Shared;
-use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::lease::{NackAction, Settled};
 
@@ -18,7 +17,7 @@ const BATCH: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
 
 #[derive(Default)]
-pub(super) struct Outbox {
+pub(super) struct PendingSettlements {
     pub(super) waiting: Vec<Settlement>,
     /// Settlements whose partition did not answer while others did.
     unanswered: Vec<Settlement>,
@@ -27,7 +26,7 @@ pub(super) struct Outbox {
     pub(super) report: ShutdownReport,
 }
 
-impl Outbox {
+impl PendingSettlements {
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.unanswered.is_empty()
     }
@@ -65,18 +64,18 @@ impl Outbox {
     }
 
     /// Processes the broker's answers. Settlements without an answer are kept.
-    pub(super) fn hear(
+    pub(super) fn take_answers(
         &mut self,
         shared: &Shared,
         queue: &str,
-        told: Vec<(Settlement, Option<Settled>)>,
+        answers: Vec<(Settlement, Option<Settled>)>,
         failed: bool,
     ) {
         let before = self.unanswered.len();
-        for (mut settlement, answer) in told {
+        for (mut settlement, answer) in answers {
             match answer {
                 None => {
-                    settlement.refused_since.get_or_insert_with(Monotonic::now);
+                    settlement.refused_since.get_or_insert_with(Instant::now);
                     self.waiting.push(settlement);
                 }
                 Some(Settled::Unanswered) => {
@@ -84,7 +83,7 @@ impl Outbox {
                     self.unanswered.push(settlement);
                 }
                 Some(Settled::Superseded) => {
-                    shared.tell(&Event::StaleAck { queue, id: &settlement.held.token().id });
+                    shared.notify(&Event::StaleAck { queue, id: &settlement.held.token().id });
                 }
                 Some(Settled::Now | Settled::Before) => {
                     if let Some(group) = settlement.group.filter(|_| settlement.answer.is_final()) {
@@ -115,12 +114,12 @@ impl Outbox {
         let is_stopping = shared.stop.is_cancelled();
         let report = &mut self.report;
         let mut keep = |settlement: &Settlement| {
-            let is_unheard = settlement.held.renewed().elapsed() >= shared.lease;
+            let is_unrenewed = settlement.held.renewed().elapsed() >= shared.lease;
             let is_refused = settlement.refused_since.is_some_and(|since| since.elapsed() >= shared.lease);
-            let is_over = if is_unheard { is_stopping } else { is_refused };
+            let is_over = if is_unrenewed { is_stopping } else { is_refused };
             if is_over {
                 report.abandoned += 1;
-                shared.tell(&Event::AckAbandoned { queue, id: &settlement.held.token().id });
+                shared.notify(&Event::AckAbandoned { queue, id: &settlement.held.token().id });
             }
             !is_over
         };
@@ -159,7 +158,7 @@ mod tests {
     /// Each settlement has a whole lease of its own, even if the broker has refused others for
     /// longer.
     #[tokio::test]
-    async fn what_is_refused_for_the_first_time_is_not_given_up_with_what_was_before() {
+    async fn a_settlement_refused_for_the_first_time_is_kept() {
         let lease = Duration::from_millis(100);
         let worker = Worker::builder(Arc::new(MemoryBroker::new())).queue("q", QueueOptions::new()).handler(nothing);
         let shared = worker.lease(lease).build().unwrap().shared;
@@ -169,16 +168,16 @@ mod tests {
             let held = shared.leases.hold(std::iter::once(token), &"q".into(), &stopped, renewed).remove(0);
             Settlement::new(held, Answer::Ack("null".to_owned()), None)
         };
-        let mut outbox = Outbox::default();
-        let since = Monotonic::now();
+        let mut pending = PendingSettlements::default();
+        let since = Instant::now();
         while since.elapsed() < lease {
             tokio::task::yield_now().await;
         }
-        let old = settlement("old", Monotonic::now());
+        let old = settlement("old", Instant::now());
         let old = Settlement { refused_since: Some(since), ..old };
-        let told = vec![(old, None), (settlement("new", Monotonic::now()), None)];
-        outbox.hear(&shared, "q", told, true);
-        let kept: Vec<_> = outbox.waiting.iter().map(|kept| kept.held.token().id.as_str()).collect();
-        assert_eq!((kept, outbox.report.abandoned), (vec!["new"], 1));
+        let answers = vec![(old, None), (settlement("new", Instant::now()), None)];
+        pending.take_answers(&shared, "q", answers, true);
+        let kept: Vec<_> = pending.waiting.iter().map(|kept| kept.held.token().id.as_str()).collect();
+        assert_eq!((kept, pending.report.abandoned), (vec!["new"], 1));
     }
 }

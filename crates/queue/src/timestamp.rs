@@ -1,11 +1,11 @@
-//! Time. Only this file reads a clock.
+//! Points in time.
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tidegate_clock::Clock;
 
 /// A point in time: milliseconds since the Unix epoch, UTC.
 ///
@@ -18,6 +18,11 @@ pub struct Timestamp(i64);
 const LAST: i64 = 253_402_300_799_999;
 
 impl Timestamp {
+    /// Reads the wall-clock time of `clock`.
+    pub fn now(clock: &Clock) -> Self {
+        clock.wall().into()
+    }
+
     /// Takes milliseconds since the Unix epoch.
     pub const fn from_unix_ms(ms: i64) -> Self {
         if ms < 0 {
@@ -74,84 +79,17 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// The clock of a broker. Due times, lease deadlines and history are read from it alone.
-///
-/// Processes that share a database file must share the clock; on one machine they do. Leases
-/// survive a jump of the wall clock:
-///
-/// - Forward: many leases look expired at once. Reclaim takes this for a pause and reclaims nothing
-///   for one lease, in which live workers renew their leases.
-/// - Backward: deadlines would be too far in the future. Reclaim shortens them to one lease from
-///   now.
-pub trait Clock: Send + Sync + 'static {
-    /// The current time.
-    fn now(&self) -> Timestamp;
-}
-
-/// The machine's wall clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-    fn now(&self) -> Timestamp {
-        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(LAST))
+/// Drops fractions of a millisecond.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(LAST))
     }
 }
 
-/// A clock that moves only by its methods, for tests.
-#[derive(Debug)]
-pub struct ManualClock(AtomicI64);
-
-impl ManualClock {
-    /// A clock that shows `now`.
-    pub fn new(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.unix_ms()))
-    }
-
-    /// Moves the clock forward.
-    pub fn advance(&self, by: Duration) {
-        self.set(self.now().after(by));
-    }
-
-    /// Sets the clock to any time, also an earlier one.
-    pub fn set(&self, now: Timestamp) {
-        self.0.store(now.unix_ms(), Ordering::SeqCst);
-    }
-}
-
-impl Default for ManualClock {
-    fn default() -> Self {
-        Self::new(Timestamp::from_unix_ms(1_700_000_000_000))
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
-}
-
-impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
-    fn now(&self) -> Timestamp {
-        (**self).now()
-    }
-}
-
-/// A reading of the machine's monotonic clock, which changes of the wall clock don't affect. A
-/// worker measures the age of its heartbeats and the run time of a handler with it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Monotonic(std::time::Instant);
-
-impl Monotonic {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
-    pub(crate) fn now() -> Self {
-        Self(std::time::Instant::now())
-    }
-
-    pub(crate) fn elapsed(self) -> Duration {
-        Self::now().0.saturating_duration_since(self.0)
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        UNIX_EPOCH + time.since(Timestamp::default())
     }
 }
 

@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use tidegate_queue::{Clock, SystemClock};
+use tidegate_queue::{Clock, Timestamp};
 
 const SIZE: usize = 16;
 
 /// An event of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct LogEntry {
     pub job: u32,
     /// The number of the lease; 0 if there is none.
     pub delivery: u32,
@@ -21,14 +21,14 @@ pub struct Entry {
 
 /// The machine's clock, in milliseconds.
 pub fn now() -> i64 {
-    SystemClock.now().unix_ms()
+    Timestamp::now(&Clock::system()).unix_ms()
 }
 
 /// Milliseconds by which an entry may be late, if its process had to wait for the CPU.
 #[cfg(feature = "redis")]
 pub const LATE: i64 = 500;
 
-impl Entry {
+impl LogEntry {
     pub fn now(job: u32, delivery: u32) -> Self {
         Self { job, delivery, at: now() }
     }
@@ -51,15 +51,15 @@ impl Entry {
 }
 
 /// A file that one process writes.
-pub struct Book(File);
+pub struct LogFile(File);
 
-impl Book {
+impl LogFile {
     pub fn open(directory: &Path, name: &str) -> Self {
         Self(File::options().append(true).create(true).open(directory.join(name)).unwrap())
     }
 
     /// One write, so that a kill leaves all of it or nothing.
-    pub fn add(&self, entries: &[Entry]) {
+    pub fn add(&self, entries: &[LogEntry]) {
         let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_bytes()).collect();
         (&self.0).write_all(&bytes).unwrap();
     }
@@ -71,10 +71,10 @@ pub fn count(directory: &Path, prefix: &str) -> usize {
 }
 
 /// All entries of the files whose names have the prefix.
-pub fn read(directory: &Path, prefix: &str) -> Vec<Entry> {
+pub fn read(directory: &Path, prefix: &str) -> Vec<LogEntry> {
     let read = |file: &std::fs::DirEntry| {
         let bytes = std::fs::read(file.path()).unwrap();
-        bytes.chunks_exact(SIZE).map(Entry::from_bytes).collect::<Vec<_>>()
+        bytes.chunks_exact(SIZE).map(LogEntry::from_bytes).collect::<Vec<_>>()
     };
     files(directory, prefix).iter().flat_map(read).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tidegate_queue::{
-    Change, EnqueueOptions, GroupId, JobId, LeaseToken, NackAction, Priority, Progress, QueueSettings, State, Unique,
+    Change, EnqueueOptions, GroupId, JobId, JobState, LeaseToken, NackAction, Priority, Progress, QueueSettings, Unique,
 };
 use tidegate_testkit::redis::{Effect, RedisServer};
 
@@ -13,7 +13,7 @@ use crate::step::Step;
 use crate::support::{Bench, QUEUE, ack, job};
 
 /// A queue with a job in each list, and the effects that the server wrote for it.
-pub struct World {
+pub struct Fixture {
     pub server: RedisServer,
     pub bench: Bench,
     pub leased: BTreeMap<&'static str, LeaseToken>,
@@ -29,7 +29,7 @@ pub const IDS: [&str; 17] = [
     "new-4", "tomb", "late-1", "late-2", "alone",
 ];
 
-impl World {
+impl Fixture {
     /// Creates jobs that are done, dead, cancelled, leased, returned, ready, delayed and waiting.
     pub async fn new() -> Self {
         let server = RedisServer::start().await;
@@ -178,7 +178,10 @@ impl World {
             let id = self.id(name);
             match self.bench.broker.job(QUEUE, &id).await.unwrap() {
                 Some(record) => {
-                    assert!(matches!(record.state, State::Done | State::Dead | State::Cancelled), "{case}: {record:?}");
+                    assert!(
+                        matches!(record.state, JobState::Done | JobState::Dead | JobState::Cancelled),
+                        "{case}: {record:?}"
+                    );
                 }
                 None => assert!(may_be_gone.contains(&name), "{case}: {id} is lost"),
             }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exchange::{Exchanged, exchange};
 use super::maintenance::PROMOTE_CHUNK;
-use super::outbox::{Outbox, broker_pause};
+use super::pending::{PendingSettlements, broker_pause};
 use super::report::ShutdownReport;
 use super::runs::Runs;
 use super::served::{LoopState, Served};
@@ -31,15 +31,15 @@ const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Exchanges in progress at once.
 const EXCHANGES: usize = 2;
 
-pub(super) struct Lending {
+pub(super) struct QueueLoop {
     shared: Arc<Shared>,
     queue: Arc<str>,
     concurrency: watch::Receiver<usize>,
     runs: Runs,
-    outbox: Outbox,
+    pending: PendingSettlements,
     exchanges: FuturesUnordered<BoxFuture<'static, Exchanged>>,
     /// Slots that are reserved for exchanges in progress.
-    asked: usize,
+    reserved: usize,
     /// Whether the last fetch returned fewer jobs than requested.
     is_dry: bool,
     /// Waits until the broker has work. Kept when runs end meanwhile, since each wait starts with a
@@ -52,15 +52,15 @@ pub(super) struct Lending {
     state: LoopState,
 }
 
-impl Lending {
+impl QueueLoop {
     pub(super) fn new(shared: Arc<Shared>, Served { queue, options, state }: Served) -> Self {
         let queue: Arc<str> = queue.into();
         Self {
             concurrency: options.concurrency.watch(),
             runs: Runs::new(shared.clone(), queue.clone(), options),
-            outbox: Outbox::default(),
+            pending: PendingSettlements::default(),
             exchanges: FuturesUnordered::new(),
-            asked: 0,
+            reserved: 0,
             is_dry: false,
             waiting: None,
             failures: 0,
@@ -85,7 +85,7 @@ impl Lending {
         self.waiting = None;
         let end_of_grace = Instant::now() + grace.min(LONGEST_GRACE);
         let mut is_stopped = false;
-        while !(self.runs.is_empty() && self.outbox.is_empty() && self.exchanges.is_empty()) {
+        while !(self.runs.is_empty() && self.pending.is_empty() && self.exchanges.is_empty()) {
             self.exchange().await;
             tokio::select! {
                 () = tokio::time::sleep_until(end_of_grace), if !is_stopped => {
@@ -96,56 +96,55 @@ impl Lending {
                 () = self.event() => {}
             }
         }
-        self.outbox.report
+        self.pending.report
     }
 
     /// Starts exchanges if there is something to send or to fetch.
     async fn exchange(&mut self) {
         // Lets runs that end at the same time be settled together.
         tokio::task::yield_now().await;
-        self.runs.collect(&mut self.outbox.waiting);
+        self.runs.collect(&mut self.pending.waiting);
         let now = Instant::now();
-        self.outbox.retry_unanswered(now);
+        self.pending.retry_unanswered(now);
         if self.pause.is_some_and(|until| until > now) {
             return;
         }
         self.pause = None;
         while self.exchanges.len() < EXCHANGES {
-            let told = self.outbox.waiting.len();
+            let unsent = self.pending.waiting.len();
             // Each exchange uses half of the slots, so that the other half runs meanwhile.
             let share = self.concurrency.borrow().div_ceil(EXCHANGES);
-            let is_told = told > 0;
-            let wanted = if self.is_ending || self.is_dry && !is_told { 0 } else { self.free().min(share) };
+            let wanted = if self.is_ending || self.is_dry && unsent == 0 { 0 } else { self.free().min(share) };
             // The first exchange is sent for any amount; a further one only if it is large enough.
             let least = if self.exchanges.is_empty() { 1 } else { share.div_ceil(2) };
-            if told.max(wanted) < least {
+            if unsent.max(wanted) < least {
                 return;
             }
-            self.asked += wanted;
-            let batch = self.outbox.batch(wanted);
+            self.reserved += wanted;
+            let batch = self.pending.batch(wanted);
             self.exchanges.push(Box::pin(exchange(self.shared.clone(), self.queue.clone(), batch)));
         }
     }
 
     fn free(&self) -> usize {
-        self.concurrency.borrow().saturating_sub(self.runs.len() + self.asked)
+        self.concurrency.borrow().saturating_sub(self.runs.len() + self.reserved)
     }
 
     /// Waits for the next event: an answer of the broker, the end of a run, work in the queue, or
     /// the end of a pause. Cancel-safe.
     async fn event(&mut self) {
-        let is_hungry =
+        let needs_work =
             self.is_dry && !self.is_ending && self.pause.is_none() && self.exchanges.is_empty() && self.free() > 0;
-        if is_hungry && self.waiting.is_none() {
+        if needs_work && self.waiting.is_none() {
             self.waiting = Some(self.wait());
         }
-        self.state.set_waiting(is_hungry);
-        let timer = [self.pause, self.outbox.again_at()].into_iter().flatten().min();
+        self.state.set_waiting(needs_work);
+        let timer = [self.pause, self.pending.again_at()].into_iter().flatten().min();
         tokio::select! {
             biased;
             Some(exchanged) = self.exchanges.next(), if !self.exchanges.is_empty() => self.exchanged(exchanged),
-            () = self.runs.ended(&mut self.outbox.waiting), if !self.runs.is_empty() => {}
-            woken = poll(&mut self.waiting), if is_hungry => self.woken(woken),
+            () = self.runs.ended(&mut self.pending.waiting), if !self.runs.is_empty() => {}
+            woken = poll(&mut self.waiting), if needs_work => self.woken(woken),
             () = until(timer), if timer.is_some() => {}
             Ok(()) = self.concurrency.changed() => {}
             else => {}
@@ -153,10 +152,10 @@ impl Lending {
     }
 
     fn exchanged(&mut self, exchanged: Exchanged) {
-        let Exchanged { told, leased, wanted, asked, failure } = exchanged;
-        self.asked -= wanted;
-        self.state.add_ended(told.len());
-        self.outbox.hear(&self.shared, &self.queue, told, failure.is_some());
+        let Exchanged { answers, leased, wanted, sent_at, failure } = exchanged;
+        self.reserved -= wanted;
+        self.state.add_ended(answers.len());
+        self.pending.take_answers(&self.shared, &self.queue, answers, failure.is_some());
         if wanted > 0 {
             self.is_dry = leased.len() < wanted;
             if !self.is_dry {
@@ -165,8 +164,8 @@ impl Lending {
         }
         if !leased.is_empty() {
             let settled =
-                if self.is_ending { self.runs.release(leased, asked) } else { self.runs.start(leased, asked) };
-            self.outbox.waiting.extend(settled);
+                if self.is_ending { self.runs.release(leased, sent_at) } else { self.runs.start(leased, sent_at) };
+            self.pending.waiting.extend(settled);
         }
         match failure {
             None => self.failures = 0,
@@ -179,7 +178,7 @@ impl Lending {
         self.pause = Some(Instant::now() + broker_pause(self.failures));
         // The queue may have had jobs, so it is fetched again.
         self.is_dry = false;
-        self.shared.tell(&Event::BrokerFailed { queue: &self.queue, error });
+        self.shared.notify(&Event::BrokerFailed { queue: &self.queue, error });
     }
 
     /// Waits for work, and promotes due jobs.

@@ -63,7 +63,7 @@ impl Handler<Task> for Runner {
             }
             Task::WaitForCancel => {
                 context.cancelled().cancelled().await;
-                Outcome::retry("told to stop")
+                Outcome::retry("cancelled")
             }
             Task::TidyUp => {
                 context.cancelled().cancelled().await;
@@ -72,14 +72,14 @@ impl Handler<Task> for Runner {
                 std::future::pending().await
             }
             Task::Progress => match context.progress(200, "all").await {
-                Ok(()) => Outcome::done("told"),
+                Ok(()) => Outcome::done("reported"),
                 Err(lost) => Outcome::bury(lost),
             },
         }
     }
 }
 
-pub(crate) struct House {
+pub(crate) struct Harness {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) producer: Producer,
     pub(crate) runner: Runner,
@@ -87,7 +87,7 @@ pub(crate) struct House {
     pub(crate) _store: Option<Box<dyn Any + Send>>,
 }
 
-impl House {
+impl Harness {
     pub(crate) fn memory() -> Self {
         Self::over(Arc::new(MemoryBroker::new()), None)
     }
