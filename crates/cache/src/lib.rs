@@ -58,7 +58,6 @@ mod bell;
 mod builder;
 mod class;
 mod class_id;
-mod clock;
 #[cfg(feature = "redis")]
 mod codec;
 #[cfg(not(feature = "redis"))]
@@ -122,7 +121,6 @@ mod weak;
 mod caching_page {}
 
 pub use builder::TieredCacheBuilder;
-pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "zstd")]
 pub use codec::Compressed;
 #[cfg(feature = "json")]
@@ -159,6 +157,7 @@ pub use strategy::write_behind::{
 };
 pub use strategy::write_through::{WriteError, Written};
 pub use tag::Tag;
+pub use tidegate_clock::{Clock, ManualClock};
 pub use tiered::TieredCache;
 pub use touched::Touched;
 pub use ttl::TtlClass;

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use self::codec::{Codec, CodecError};
 use crate::class::Class;
-use crate::clock::Clock;
 use crate::event::{Observer, Scope};
 use crate::fill::Fill;
 use crate::inquiry::Inquiry;
@@ -27,6 +26,7 @@ use crate::stats::TierStats;
 use crate::strategy::write_behind::WriteBehindError;
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
+use tidegate_clock::Clock;
 
 /// Types without a value.
 macro_rules! none {
@@ -212,7 +212,7 @@ impl L2 {
         match **self {}
     }
 
-    pub(crate) fn new(tier: RedisTier, _clock: Arc<dyn Clock>, _observer: Option<Arc<dyn Observer>>) -> Arc<Self> {
+    pub(crate) fn new(tier: RedisTier, _clock: Clock, _observer: Option<Arc<dyn Observer>>) -> Arc<Self> {
         match tier {}
     }
 }

@@ -43,7 +43,7 @@ impl TieredCache {
     /// entries. The cost for lookups is one store by one lookup in 64, without a lock.
     pub fn hot_keys(&self, limit: usize) -> HotKeys {
         let (tiers, counts) = (&self.tiers, self.tiers.heat.counts());
-        let now = tiers.clock.now();
+        let now = tiers.clock.coarse();
         let live = tiers.memory.iter().filter(|(_, slot)| slot.state(now, &tiers.fence) != State::Dead);
         let mut keys: Vec<HotKey> = live
             .filter_map(|(key, slot)| {

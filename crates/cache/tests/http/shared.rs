@@ -4,12 +4,12 @@ use tidegate_cache::{ManualClock, RedisTier, TieredCache};
 use tidegate_redis::{Client, Command, Config, Keyspace, Role};
 use tidegate_testkit::redis::RedisServer;
 
-use crate::ground::{Ground, answer};
+use crate::ground::{Ground, answer, start};
 
 async fn node(url: &str, name: &'static str) -> (Ground, Client) {
     let url = format!("{url}?timeout=5s");
     let client = Client::connect(&Config::parse(&url).unwrap(), Role::Cache).await.unwrap();
-    let clock = ManualClock::new();
+    let clock = ManualClock::at(start());
     let l2 = RedisTier::new(client.clone(), &Keyspace::new("tg").unwrap());
     let cache = TieredCache::builder().clock(clock.clone()).l2(l2).build();
     let ground = Ground::over(
@@ -61,7 +61,7 @@ async fn what_one_process_fetched_another_gives_with_all_its_headers() {
 /// on if `fails`.
 async fn told(url: &str, says: &'static str, fails: bool) -> Ground {
     let client = Client::connect(&Config::parse(&format!("{url}?timeout=5s")).unwrap(), Role::Cache).await.unwrap();
-    let clock = ManualClock::new();
+    let clock = ManualClock::at(start());
     let l2 = RedisTier::new(client, &Keyspace::new("tg").unwrap());
     let cache = TieredCache::builder().clock(clock.clone()).l2(l2).build();
     Ground::over(

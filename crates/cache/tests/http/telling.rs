@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use tidegate_cache::{CacheLayer, Event, ManualClock, Observer, TieredCache};
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::ground::{Ground, answer};
+use crate::ground::{Ground, answer, start};
 
 #[derive(Default)]
 struct Listener(Mutex<Vec<&'static str>>);
@@ -32,7 +32,7 @@ impl Listener {
 #[tokio::test]
 async fn each_response_that_is_not_kept_is_told_with_its_reason() {
     let listener = Arc::new(Listener::default());
-    let clock = ManualClock::new();
+    let clock = ManualClock::at(start());
     let cache = TieredCache::builder().clock(clock.clone()).observer(listener.clone()).build();
     let ground = Ground::over(
         cache,
