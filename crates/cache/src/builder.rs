@@ -71,8 +71,8 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// Clock of the cache, and of the HTTP layers and session stores on it. The sweeper's interval and
-    /// the time-outs of loads use real time.
+    /// Sets the clock of the cache, and of the HTTP layers and session stores on it. The sweeper's
+    /// interval and the time-outs of loads use real time.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
         self

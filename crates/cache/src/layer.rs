@@ -60,8 +60,9 @@ const HELD_STALE: Duration = Duration::from_secs(60 * 60);
 /// let service = ServiceBuilder::new()
 ///     .layer(CacheLayer::new(&cache))
 ///     .service(service_fn(async |_| {
-///         let response = Response::builder().header("cache-control", "max-age=60");
-///         Ok::<_, Infallible>(response.body(Full::new(Bytes::from("made once"))).expect("a good header"))
+///         let body = Full::new(Bytes::from("made once"));
+///         let response = Response::builder().header("cache-control", "max-age=60").body(body);
+///         Ok::<_, Infallible>(response.expect("a good header"))
 ///     }));
 ///
 /// let request = || Request::get("http://example.com/").body(Full::<Bytes>::default());

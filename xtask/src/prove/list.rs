@@ -498,7 +498,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "20,000 writes with invalidations of every kind beside batches of three nodes: none brings an old value back",
         "tidegate-cache",
         "l2",
-        "batches::batches_never_bring_an_old_value_back",
+        "batches::coherence::batches_never_bring_an_old_value_back",
     )
     .with(&["json"]),
     proof(

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! format 1 byte, id 8, class (length 2, text), epoch (length 2, bytes), moves of the class 8,
-//! ms of life 8, ms of grace 8, tags (count 2; each: length 2, text, generation (length 2, digits)),
+//! ms of life 8, ms of grace 8,
+//! tags (count 2; each: length 2, text, generation (length 2, digits)),
 //! codec's form 1, its version 1, value, date (16 digits)
 //! ```
 //!

@@ -2,12 +2,15 @@
 #![cfg(feature = "tower")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
+mod authorization;
 mod collapsing;
+mod gated;
 mod ground;
 mod hostile;
 mod invalidating;
 mod keeping;
 mod leaving;
+mod private;
 mod refused;
 mod reusing;
 #[cfg(feature = "redis")]
