@@ -1,5 +1,6 @@
 //! Typed shapes: one suite, run in memory and on Redis.
 
+#![cfg(feature = "shapes")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::sync::Arc;

@@ -155,7 +155,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "write_behind",
         "killed::two_nodes_lose_nothing_turn_nothing_back_and_count_exactly",
     )
-    .with(&["json"]),
+    .with(&["json,write-behind"]),
     proof(
         "write-behind-failover",
         "writes and increments through Sentinels and 5 failovers: none turned back, none counted twice",
@@ -163,7 +163,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "write_behind",
         "topologies::through_sentinel_and_over_failovers_nothing_is_counted_twice_or_turned_back",
     )
-    .with(&["json"]),
+    .with(&["json,write-behind"]),
     proof(
         "write-through",
         "100,000 storms of writes and reads at once on one key: the cache ends with the store's value, or none",
