@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn of_tags_that_share_a_cell_each_invalidates_its_own_entries() {
+    fn tags_that_share_a_cell_invalidate_only_their_own_entries() {
         let cache = TieredCache::builder().build();
         let handle = cache.typed::<u32>(TtlClass::COMPUTATION);
         let own = Tag::new("own");

@@ -226,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_and_dated_is_read(mut entry in entry(), date in 0..10_u64.pow(16)) {
+        fn a_dated_entry_is_read_as_written(mut entry in entry(), date in 0..10_u64.pow(16)) {
             let mut bytes = entry.encode().unwrap();
             bytes.extend(format!("{date:016}").into_bytes());
             let bytes = Bytes::from(bytes);
@@ -238,7 +238,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_of_anybody_are_refused_without_a_panic(mut bytes in vec(any::<u8>(), 0..200), cut in 0..200usize) {
+        fn foreign_bytes_are_refused_without_a_panic(mut bytes in vec(any::<u8>(), 0..200), cut in 0..200usize) {
             let _ = Entry::decode(&bytes.clone().into());
             if let Some(first) = bytes.first_mut() {
                 *first = FORMAT;

@@ -221,7 +221,7 @@ mod tests {
         }
 
         #[test]
-        fn text_of_anybody_is_refused_without_a_panic(text in "(tidegate hot keys 1\n)?[0-9a-z%\t\n:#]{0,60}") {
+        fn foreign_text_is_refused_without_a_panic(text in "(tidegate hot keys 1\n)?[0-9a-z%\t\n:#]{0,60}") {
             let _ = HotKeys::parse(&text);
         }
     }

@@ -7,7 +7,7 @@ use crate::gated::{Gated, SOON};
 use crate::ground::answer;
 
 #[tokio::test]
-async fn requests_with_an_authorization_wait_for_nobody_and_nobody_for_them() {
+async fn requests_with_an_authorization_are_not_collapsed() {
     let ground = Gated::new(|_, call| answer(call, &[("cache-control", "public, max-age=60")]));
     let mut callers = JoinSet::new();
     for (index, (name, value)) in
@@ -23,7 +23,7 @@ async fn requests_with_an_authorization_wait_for_nobody_and_nobody_for_them() {
 
 /// RFC 9111, 3.5: authorized requests may share public and revalidated responses too.
 #[tokio::test]
-async fn rfc9111_3_5_requests_with_an_authorization_are_one_where_a_response_said_that_they_may_share_it() {
+async fn rfc9111_3_5_authorized_requests_are_collapsed_once_a_response_has_allowed_sharing() {
     let ground = Gated::new(|_, call| answer(call, &[("cache-control", "s-maxage=60")]));
     ground.gate.add_permits(1);
     assert_eq!(ground.ask_with("authorization", "first").await.1, "0");
@@ -47,7 +47,7 @@ async fn rfc9111_3_5_requests_with_an_authorization_are_one_where_a_response_sai
 }
 
 #[tokio::test]
-async fn who_has_an_authorization_and_joined_gets_no_response_that_is_anothers() {
+async fn an_authorized_request_that_joined_gets_no_response_of_another_client() {
     let ground = Gated::new(|request, call| match call {
         0 => answer(call, &[("cache-control", "public, max-age=60")]),
         _ => answer(request.headers()["authorization"].to_str().unwrap(), &[("cache-control", "max-age=60")]),

@@ -10,7 +10,7 @@ use crate::gated::Gated;
 use crate::ground::{answer, with_status};
 
 #[tokio::test]
-async fn rfc9111_4_requests_that_come_together_are_one() {
+async fn rfc9111_4_concurrent_requests_are_collapsed() {
     let ground = Gated::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
     let mut callers = JoinSet::new();
     for _ in 0..200 {
@@ -25,7 +25,7 @@ async fn rfc9111_4_requests_that_come_together_are_one() {
 }
 
 #[tokio::test]
-async fn a_load_goes_on_when_its_client_leaves() {
+async fn a_load_continues_when_its_client_leaves() {
     let ground = Gated::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
     let leaving = tokio::spawn(ground.ask("ann"));
     ground.waiting(1).await;
@@ -37,7 +37,7 @@ async fn a_load_goes_on_when_its_client_leaves() {
 }
 
 #[tokio::test]
-async fn a_response_that_a_change_overtook_is_not_kept() {
+async fn a_response_overtaken_by_a_change_is_not_stored() {
     let ground = Gated::new(|request, call| match *request.method() {
         Method::GET => answer(call, &[("cache-control", "max-age=60"), ("cache-tag", "list")]),
         _ => with_status(204, &[]),
@@ -82,7 +82,7 @@ async fn a_handler_that_panics_is_a_500_for_one() {
 }
 
 #[tokio::test]
-async fn an_origin_that_fails_is_not_asked_by_all_who_waited() {
+async fn a_failing_origin_is_not_called_by_every_waiting_client() {
     for status in [500, 503] {
         let ground = Gated::new(move |_, _| with_status(status, &[]));
         let mut callers = JoinSet::new();
@@ -123,7 +123,7 @@ async fn a_refusal_of_one_client_does_not_end_the_sharing() {
 }
 
 #[tokio::test]
-async fn clients_that_are_all_refused_are_each_told_by_the_origin() {
+async fn refused_clients_each_get_their_own_answer_of_the_origin() {
     let ground = Gated::new(|request, _| {
         let who = request.headers()["x-who"].to_str().unwrap().to_owned();
         let mut refusal = answer(who, &[("www-authenticate", "Basic")]);
@@ -143,7 +143,7 @@ async fn clients_that_are_all_refused_are_each_told_by_the_origin() {
 }
 
 #[tokio::test]
-async fn a_failure_is_its_askers_alone() {
+async fn a_failure_is_given_to_one_client_only() {
     let ground = Gated::new(|_, call| match call {
         0 => with_status(503, &[]),
         _ => answer(call, &[("cache-control", "no-store")]),

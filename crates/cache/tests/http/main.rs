@@ -8,13 +8,13 @@ mod gated;
 mod ground;
 mod hostile;
 mod invalidating;
-mod keeping;
 mod leaving;
 mod private;
 mod refused;
+mod reporting;
 mod reusing;
 #[cfg(feature = "redis")]
 mod shared;
-mod telling;
+mod storing;
 mod validating;
 mod varying;

@@ -9,7 +9,7 @@ use crate::gated::Gated;
 use crate::ground::answer;
 
 #[tokio::test]
-async fn rfc9111_4_what_turns_out_private_is_given_to_nobody_else() {
+async fn rfc9111_4_a_private_response_is_given_to_no_other_client() {
     for private in ["private, max-age=60", "no-store", "max-age=0", "private=\"x-secret\", max-age=60"] {
         let ground = Gated::new(move |request, _| {
             answer(request.headers()["x-who"].to_str().unwrap(), &[("cache-control", private)])
@@ -30,7 +30,7 @@ async fn rfc9111_4_what_turns_out_private_is_given_to_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_is_set_reaches_its_owner_alone() {
+async fn a_cookie_reaches_only_its_owner() {
     let ground = Gated::new(|request, _| {
         let who = request.headers()["x-who"].to_str().unwrap().to_owned();
         answer(&who, &[("cache-control", "public, max-age=60"), ("set-cookie", &format!("session={who}"))])
@@ -42,7 +42,7 @@ async fn a_cookie_that_is_set_reaches_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_variant_that_is_anothers_asks_for_its_own_once() {
+async fn waiting_clients_of_another_variant_make_one_request_for_their_own() {
     let ground = Gated::new(|request, _| {
         let who = request.headers()["x-who"].to_str().unwrap();
         answer(who, &[("cache-control", "max-age=60"), ("vary", "x-who")])
@@ -62,7 +62,7 @@ async fn who_waits_for_a_variant_that_is_anothers_asks_for_its_own_once() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_known_to_be_private_holds_nobody_up() {
+async fn requests_for_a_private_target_do_not_wait_for_one_another() {
     let ground = Gated::new(|request, _| {
         answer(request.headers()["x-who"].to_str().unwrap(), &[("cache-control", "private, max-age=60")])
     });
@@ -81,7 +81,7 @@ async fn a_target_that_is_known_to_be_private_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn what_may_be_shared_again_is() {
+async fn a_target_that_becomes_public_is_shared_again() {
     let ground = Gated::new(|_, call| match call {
         0 => answer(call, &[("cache-control", "private")]),
         _ => answer(call, &[("cache-control", "max-age=60")]),
@@ -94,7 +94,7 @@ async fn what_may_be_shared_again_is() {
 }
 
 #[tokio::test]
-async fn what_is_its_askers_alone_takes_no_place() {
+async fn a_private_response_takes_no_entry() {
     let cache = TieredCache::builder().build();
     let ground = crate::ground::Ground::over(
         cache,

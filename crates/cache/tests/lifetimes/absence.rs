@@ -8,7 +8,7 @@ use tidegate_cache::{Fill, Lookup, ManualClock, TieredCache, TtlClass, TypedCach
 use crate::{HOUR, key, now, seconds};
 
 #[tokio::test]
-async fn absence_lives_for_its_own_shorter_time() {
+async fn absence_has_its_own_shorter_lifetime() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).build();
     let pages = cache.typed::<Option<u32>>(HOUR);
@@ -36,7 +36,7 @@ async fn absence_lives_for_its_own_shorter_time() {
 }
 
 #[test]
-fn that_there_is_nothing_is_served_stale_no_longer_than_it_is_believed() {
+fn absence_is_served_stale_no_longer_than_its_negative_ttl() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).build();
     let class = HOUR.grace(seconds(3600)).negative_ttl(seconds(60));
@@ -51,7 +51,7 @@ fn that_there_is_nothing_is_served_stale_no_longer_than_it_is_believed() {
 }
 
 #[test]
-fn that_there_is_nothing_is_served_stale_no_longer_than_its_own_lifetime() {
+fn absence_is_served_stale_no_longer_than_its_own_lifetime() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).build();
     let pages = cache.typed::<Option<u32>>(TtlClass::new("brief", seconds(10)).grace(seconds(3600)));

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::{HOUR, Scene, key, let_others_run, now, seconds};
 
 #[tokio::test]
-async fn a_read_in_the_last_part_of_a_life_refreshes_behind() {
+async fn a_read_near_the_end_of_a_lifetime_refreshes_in_the_background() {
     let scene = Scene::new(HOUR.refresh_ahead(seconds(300)));
     assert_eq!(scene.read().await, (1, Source::Loaded));
     scene.advance(3299);
@@ -27,7 +27,7 @@ async fn a_read_in_the_last_part_of_a_life_refreshes_behind() {
 }
 
 #[tokio::test]
-async fn what_nobody_reads_is_not_refreshed_and_what_is_short_lived_not_all_the_time() {
+async fn unread_values_are_not_refreshed_and_short_lived_ones_not_constantly() {
     let scene = Scene::new(HOUR.refresh_ahead(seconds(300)));
     now(scene.cache.set(&key(1), Fill::new(0).ttl(seconds(100))));
     scene.advance(49);
@@ -67,7 +67,7 @@ async fn a_thousand_readers_ahead_make_one_load_and_a_failed_one_is_repeated_aft
 }
 
 #[tokio::test]
-async fn chance_refreshes_costly_values_sooner() {
+async fn early_refresh_refreshes_expensive_values_sooner() {
     // How long before the end the refresh came, read once a second.
     async fn lead(beta: u16, cost: u64, seed: u64) -> u64 {
         let clock = ManualClock::new();
@@ -103,7 +103,7 @@ async fn chance_refreshes_costly_values_sooner() {
 }
 
 #[tokio::test]
-async fn without_a_load_time_chance_has_no_say() {
+async fn without_a_load_time_there_is_no_early_refresh() {
     let scene = Scene::new(HOUR.early_refresh(100));
     now(scene.cache.set(&key(1), 0));
     for _ in 0..3599 {

@@ -19,7 +19,7 @@ async fn unchanged(known: Option<Known<u32>>) -> Result<Fill<u32>, &'static str>
 }
 
 #[tokio::test]
-async fn a_value_found_to_hold_still_is_fresh_again_and_the_same() {
+async fn a_confirmed_value_is_fresh_again_and_the_same() {
     let (clock, cache) = revalidating();
     let first = cache.get_or_revalidate(&key(1), unchanged).await.unwrap();
     assert_eq!(first.source, Source::Loaded);
@@ -38,7 +38,7 @@ async fn a_value_found_to_hold_still_is_fresh_again_and_the_same() {
 }
 
 #[tokio::test]
-async fn what_was_invalidated_or_is_dead_is_not_offered_for_revalidation() {
+async fn an_invalidated_or_dead_value_is_not_passed_for_revalidation() {
     let (clock, cache) = revalidating();
     let nothing_known = async |known: Option<Known<u32>>| {
         assert!(known.is_none());
@@ -54,7 +54,7 @@ async fn what_was_invalidated_or_is_dead_is_not_offered_for_revalidation() {
 }
 
 #[tokio::test]
-async fn a_revalidation_that_an_invalidation_overtook_revives_nothing() {
+async fn a_revalidation_overtaken_by_an_invalidation_revives_nothing() {
     for by_tag in [false, true] {
         let (clock, cache) = revalidating();
         cache.get_or_revalidate(&key(1), unchanged).await.unwrap();

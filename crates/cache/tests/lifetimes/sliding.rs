@@ -9,7 +9,7 @@ use tidegate_cache::{Fill, Lookup, ManualClock, Source, TieredCache, TtlClass};
 use crate::{HOUR, Scene, key, now, seconds};
 
 #[test]
-fn a_sliding_life_is_prolonged_by_reading_up_to_its_cap() {
+fn reads_extend_a_sliding_lifetime_up_to_its_cap() {
     let scene = Scene::new(TtlClass::new("cart", seconds(160)).sliding(seconds(1000)));
     now(scene.cache.set(&key(1), 1));
     now(scene.cache.set(&key(2), 2));
@@ -26,7 +26,7 @@ fn a_sliding_life_is_prolonged_by_reading_up_to_its_cap() {
 }
 
 #[test]
-fn that_there_is_nothing_does_not_slide() {
+fn absence_does_not_slide() {
     let clock = ManualClock::new();
     let class = TtlClass::new("cart", seconds(160)).sliding(seconds(1000)).negative_ttl(seconds(60));
     let carts = TieredCache::builder().clock(clock.clone()).build().typed::<Option<u32>>(class);
@@ -57,7 +57,7 @@ fn an_idle_life_ends_in_time_and_no_more_than_a_sixteenth_early() {
 }
 
 #[tokio::test]
-async fn a_sliding_value_that_went_stale_is_loaded_anew() {
+async fn a_stale_sliding_value_is_loaded_again() {
     let scene = Scene::new(TtlClass::new("cart", seconds(160)).sliding(seconds(10_000)).grace(seconds(50)));
     assert_eq!(scene.read().await, (1, Source::Loaded));
     scene.advance(160);
@@ -80,7 +80,7 @@ async fn refresh_ahead_of_a_sliding_value_counts_from_its_cap() {
 }
 
 #[test]
-fn contains_and_ttl_prolong_nothing_and_count_nothing() {
+fn contains_and_ttl_extend_no_lifetime_and_count_no_lookup() {
     let scene = Scene::new(TtlClass::new("cart", seconds(160)).sliding(seconds(1000)).grace(seconds(10)));
     assert_eq!((scene.cache.contains(&key(1)), scene.cache.ttl(&key(1))), (false, None));
     now(scene.cache.set(&key(1), 1));

@@ -28,7 +28,7 @@ fn jitter_shortens_lifetimes_evenly_and_repeatably() {
 }
 
 #[test]
-fn what_the_cap_of_a_tier_cuts_off_is_spread_too() {
+fn lifetimes_cut_by_the_cap_of_a_tier_have_jitter_too() {
     let cache = TieredCache::builder().clock(ManualClock::new()).build();
     let numbers = cache.typed::<u32>(HOUR.jitter(10).l1_ttl(seconds(600)));
     let lifetimes: Vec<_> = (0..1000)

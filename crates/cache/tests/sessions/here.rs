@@ -10,7 +10,7 @@ use tower_sessions_core::{Session, SessionStore};
 use crate::{clock, record, store};
 
 #[tokio::test]
-async fn each_id_has_its_own_session_and_a_strange_one_none() {
+async fn each_id_has_its_own_session_and_an_unknown_id_has_none() {
     let (store, clock, _) = store();
     let (mut ann, mut bob) = (record(&clock, 1, 60), record(&clock, 2, 60));
     store.create(&mut ann).await.unwrap();

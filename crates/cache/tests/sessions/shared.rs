@@ -63,7 +63,7 @@ async fn a_session_is_known_to_every_process_and_ends_in_all() {
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_logs_nobody_out() {
+async fn a_redis_that_hangs_logs_no_user_out() {
     let mut server = RedisServer::start().await;
     let clock = clock();
     let (a, _, _) = node_at(&server.url(), &clock, "250ms").await;
@@ -123,7 +123,7 @@ fn changed(session: &Record, user: u32) -> Record {
 }
 
 #[tokio::test]
-async fn an_end_that_redis_heard_of_late_is_not_undone_by_a_save_elsewhere() {
+async fn an_end_that_reaches_redis_late_is_not_undone_by_a_save_elsewhere() {
     let mut server = RedisServer::start().await;
     let clock = clock();
     let (a, cache, _) = node_at(&server.url(), &clock, "250ms").await;
@@ -147,7 +147,7 @@ async fn an_end_that_redis_heard_of_late_is_not_undone_by_a_save_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_process_that_owes_tells_redis_of_an_end_all_the_same() {
+async fn a_process_with_unsent_invalidations_can_end_a_session() {
     let mut server = RedisServer::start().await;
     let clock = clock();
     let (a, cache, _) = node_at(&server.url(), &clock, "250ms").await;
@@ -170,7 +170,7 @@ async fn a_process_that_owes_tells_redis_of_an_end_all_the_same() {
 /// At whichever point the caller of a save leaves, its process accepts no session that another one
 /// has ended.
 #[tokio::test]
-async fn a_save_whose_caller_leaves_keeps_no_ended_session() {
+async fn a_save_whose_caller_left_does_not_revive_an_ended_session() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(&server).await;
     let clock = clock();
@@ -250,7 +250,7 @@ async fn stored(client: &Client) -> Vec<(String, Vec<u8>)> {
 
 /// A save deletes the fence of a load and stores the session; so does an end.
 #[tokio::test]
-async fn an_acknowledged_end_of_a_session_stays_behind_a_torn_save() {
+async fn an_acknowledged_end_of_a_session_survives_a_torn_save() {
     let server = RedisServer::start().await;
     let clock = clock();
     let (a, _, client) = node(&server.url(), &clock).await;

@@ -2,7 +2,7 @@ use super::*;
 use tidegate_clock::ManualClock;
 
 #[tokio::test]
-async fn what_expired_is_freed_by_what_comes() {
+async fn expired_keys_are_freed_as_new_keys_arrive() {
     let (clock, ttl) = (ManualClock::new(), Duration::from_secs(60));
     let shapes = MemoryShapes::new(1_000_000, Clock::from(&clock));
     let mut most = 0;

@@ -24,7 +24,7 @@ async fn large_values_come_in_several_answers() {
 }
 
 #[tokio::test]
-async fn a_payload_over_the_cap_is_left_out_and_what_was_there_is_gone() {
+async fn a_payload_over_the_cap_is_not_stored_and_its_predecessor_is_removed() {
     let (_server, [one, other]) = server_and_nodes().await;
     let handle = |node: &Node| node.cache.typed_with_codec::<String>(CLASS, Json::new());
     let small = || "small".to_owned();
@@ -45,7 +45,7 @@ async fn a_payload_over_the_cap_is_left_out_and_what_was_there_is_gone() {
 }
 
 #[tokio::test]
-async fn a_batch_over_l1_alone_asks_nobody() {
+async fn a_batch_over_l1_alone_does_not_query_redis() {
     let (_server, [one]) = server_and_nodes().await;
     let local = one.cache.typed::<u32>(TtlClass::API);
     local.set_many(many(0..10).into_iter().map(|key| (key, 1))).await;

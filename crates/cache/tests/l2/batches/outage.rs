@@ -14,7 +14,7 @@ use super::{loader, many, values};
 use crate::ground::{CLASS, Node, SOON, nodes_on, server_and_nodes};
 
 #[tokio::test]
-async fn a_redis_that_hangs_costs_a_batch_one_time_out_and_nothing_stored_is_forgotten() {
+async fn a_redis_that_hangs_costs_a_batch_one_timeout_and_no_write_is_lost() {
     let mut server = RedisServer::start().await;
     let [one, other]: [Node; 2] = nodes_on(&format!("{}?timeout=2s", server.url())).await;
     other.things.set_many(many(0..1000).into_iter().map(|key| (key, 0))).await;
@@ -44,7 +44,7 @@ async fn a_redis_that_hangs_costs_a_batch_one_time_out_and_nothing_stored_is_for
 }
 
 #[tokio::test]
-async fn a_shard_that_hangs_takes_nothing_from_what_others_have_just_stored() {
+async fn a_shard_that_hangs_does_not_affect_values_on_other_shards() {
     let mut cluster = Cluster::start().await;
     let [one, other]: [Node; 2] = nodes_on(&format!("{}?timeout=1s", cluster.url())).await;
     let epoch = cluster.primary_of(Client::slot_of("tg:ce:{e}")).await;
@@ -98,7 +98,7 @@ async fn a_batch_waits_once_for_the_shard_of_the_epoch() {
 }
 
 #[tokio::test]
-async fn a_batch_that_only_looks_keeps_the_hard_time_out() {
+async fn a_batch_read_obeys_the_hard_timeout() {
     let (mut server, [one]) = server_and_nodes().await;
     let class = CLASS.hard_timeout(Duration::from_millis(50));
     let things = one.cache.typed_with_codec::<u32>(class, Json::new());

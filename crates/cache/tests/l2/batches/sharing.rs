@@ -57,13 +57,13 @@ async fn one_stores_and_the_other_finds(one: &Node, other: &Node, count: u32) {
 }
 
 #[tokio::test]
-async fn what_one_node_loads_in_a_batch_the_other_finds() {
+async fn a_batch_loaded_by_one_node_is_found_by_the_other() {
     let (_server, [one, other]) = server_and_nodes().await;
     one_loads_and_the_other_finds(&one, &other, 1000).await;
 }
 
 #[tokio::test]
-async fn what_one_node_stores_in_a_batch_the_other_finds_until_it_is_invalidated() {
+async fn a_batch_stored_by_one_node_is_found_by_the_other_until_it_is_invalidated() {
     let (_server, [one, other]) = server_and_nodes().await;
     one_stores_and_the_other_finds(&one, &other, 1000).await;
 }
@@ -131,7 +131,7 @@ async fn a_batch_waits_for_a_load_of_another_process_but_not_with_loads_of_its_o
 }
 
 #[tokio::test]
-async fn what_cannot_be_decoded_in_a_batch_is_a_reported_miss_and_replaced() {
+async fn an_undecodable_value_in_a_batch_is_a_reported_miss_and_replaced() {
     let (_server, [one, other]) = server_and_nodes().await;
     one.things.set_many(many(0..10).into_iter().map(|key| (key, 1))).await;
     foreign(&one.client, &["SET", "tg:c:{thing:t1:3}", "nonsense"]).await;

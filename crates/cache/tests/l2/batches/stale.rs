@@ -14,7 +14,7 @@ use super::{many, values};
 use crate::ground::{Node, SOON, keys, server_and_nodes};
 
 #[tokio::test]
-async fn a_batch_of_a_process_that_starts_is_served_what_its_predecessor_left() {
+async fn a_batch_of_a_new_process_gets_the_stale_values_of_its_predecessor() {
     const BRIEF: TtlClass = TtlClass::new("brief", Duration::from_millis(1)).grace(Duration::from_secs(600));
     let (_server, [one, other]) = server_and_nodes().await;
     let handle = |node: &Node| node.cache.typed_with_codec::<u32>(BRIEF, Json::new());
@@ -50,7 +50,7 @@ async fn a_batch_of_a_process_that_starts_is_served_what_its_predecessor_left() 
 
 /// A key that the loader of a batch omits is gone, even if only L2 held it, stale or fresh.
 #[tokio::test]
-async fn what_a_batch_has_nothing_for_goes_from_l2_too() {
+async fn a_key_without_a_value_in_a_batch_is_removed_from_l2() {
     const STALE: TtlClass = TtlClass::new("things", Duration::from_millis(1)).grace(Duration::from_secs(600));
     const AHEAD: TtlClass = TtlClass::new("ahead", Duration::from_secs(600))
         .l1_ttl(Duration::from_secs(600))
