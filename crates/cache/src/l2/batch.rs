@@ -2,13 +2,10 @@
 
 mod fill;
 mod forget;
-mod hold;
-mod judge;
 mod look;
 mod put;
 mod shared;
 
 pub(super) use fill::FillOne;
 pub(super) use forget::{FOREVER, values_of};
-pub(super) use judge::Seen;
-pub(super) use look::Look;
+pub(super) use look::{Look, Seen};

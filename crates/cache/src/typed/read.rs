@@ -20,7 +20,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// The value under the key, if there is one to serve, in L1 or in L2.
     ///
     /// Never loads. A hit in L1 waits for nothing, and values of L2 are kept in L1. After the
-    /// [`hard_timeout`](TtlClass::hard_timeout) of its class it is a miss.
+    /// [`hard_timeout`](crate::TtlClass::hard_timeout) of its class it is a miss.
     /// [`get_local`](Self::get_local) reads only L1, [`get_many`](Self::get_many) several keys in
     /// few round trips.
     pub async fn get(&self, key: &Key) -> Lookup<V> {
@@ -37,7 +37,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// The value under the key, if L1 has one to serve: the memory of this process.
     ///
     /// Never waits, needs no runtime and never loads. A hit allocates nothing and takes the read
-    /// lock of one shard. It extends the life of a [`sliding`](TtlClass::sliding) entry.
+    /// lock of one shard. It extends the life of a [`sliding`](crate::TtlClass::sliding) entry.
     pub fn get_local(&self, key: &Key) -> Lookup<V> {
         match self.look_up(key) {
             Some((value, State::Fresh(_) | State::Waning(_))) => Lookup::Fresh(value),
@@ -82,8 +82,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// A value that is invalidated, dead or evicted when the loader starts is not passed. One that
     /// L2 holds past its lifetime is. So a class that revalidates needs a
-    /// [`grace`](TtlClass::grace) or [`refresh_ahead`](TtlClass::refresh_ahead). An invalidation
-    /// during the load fences it like any other.
+    /// [`grace`](crate::TtlClass::grace) or [`refresh_ahead`](crate::TtlClass::refresh_ahead). An
+    /// invalidation during the load fences it like any other.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -95,7 +95,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let key = Key::builder("page").part(1).build()?;
-    /// const PAGES: TtlClass = TtlClass::new("pages", Duration::from_mins(5)).grace(Duration::from_hours(1));
+    /// const PAGES: TtlClass =
+    ///     TtlClass::new("pages", Duration::from_mins(5)).grace(Duration::from_hours(1));
     /// let pages = TieredCache::builder().build().typed::<Page>(PAGES);
     ///
     /// let load = async move |known: Option<Known<Page>>| {

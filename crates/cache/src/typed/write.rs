@@ -81,14 +81,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// # Errors
     ///
-    /// Those of [`TieredCache::invalidate`].
+    /// Those of [`TieredCache::invalidate`](crate::TieredCache::invalidate).
     pub async fn remove(&self, key: &Key) -> Result<bool, Owed> {
         self.cache.invalidate_key(key).await
     }
 
     /// Makes the value under the key stale now: the next read loads, and falls back on it within
     /// the grace of the class. Returns whether L1 held a live value. See
-    /// [`TieredCache::expire_key`].
+    /// [`TieredCache::expire_key`](crate::TieredCache::expire_key).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -96,12 +96,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let key = Key::builder("rate").part("EUR").build()?;
-    /// const RATES: TtlClass = TtlClass::new("rates", Duration::from_hours(1)).grace(Duration::from_hours(1));
+    /// const RATES: TtlClass =
+    ///     TtlClass::new("rates", Duration::from_hours(1)).grace(Duration::from_hours(1));
     /// let rates = TieredCache::builder().build().typed::<u32>(RATES);
     /// rates.set(&key, 108).await;
     /// rates.expire(&key).await?;
     ///
-    /// let read = rates.get_or_load(&key, async || Err::<Fill<u32>, _>(std::io::Error::other("the bank is closed"))).await?;
+    /// let load = async || Err::<Fill<u32>, _>(std::io::Error::other("the bank is closed"));
+    /// let read = rates.get_or_load(&key, load).await?;
     /// assert_eq!((*read.value, read.source), (108, Source::Stale));
     /// # Ok(())
     /// # }
@@ -109,7 +111,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// # Errors
     ///
-    /// As [`TieredCache::invalidate`].
+    /// As [`TieredCache::invalidate`](crate::TieredCache::invalidate).
     pub async fn expire(&self, key: &Key) -> Result<bool, Owed> {
         self.cache.expire_key(key).await
     }

@@ -1,19 +1,41 @@
-//! Reads of many keys.
+//! Reads of many keys. Their entries are compared with the epoch and the generations of tags.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join;
-use tidegate_redis::{Arg, Error, Value};
+use futures_util::future::{join, try_join_all};
+use tidegate_redis::{Arg, Command, Error, Topology, Value};
 
-use super::judge::Seen;
 use crate::key::Key;
 use crate::l2::entry::{Entry, HEAD};
+use crate::l2::epoch::Epoch;
 use crate::l2::look::Looked;
 use crate::l2::names::Names;
 use crate::l2::patience::{Impatience, Patience};
 use crate::l2::steps::{Answered, BYTES, Item, run_many};
 use crate::l2::tier::{RedisTier, millis};
+use crate::tag::Tag;
+
+/// Number of tags whose generations one command reads.
+const TAGS: usize = 256;
+
+/// Result of a read before its tags are compared.
+pub(in crate::l2) enum Seen {
+    Entry { entry: Entry, left: Duration, head: Bytes },
+    Done(Looked),
+}
+
+impl Seen {
+    /// Reply of a replica. `None` if it is not an entry.
+    pub(in crate::l2) fn peeked(values: Vec<Value>) -> Option<Self> {
+        let mut values = values.into_iter();
+        let bytes = values.next()?.into_optional_bytes().ok()??;
+        let left = Duration::from_millis(u64::try_from(values.next()?.as_int().ok()?).unwrap_or_default());
+        let entry = Entry::decode(&bytes).ok()?;
+        Some(Self::Entry { entry, left, head: bytes.slice(..bytes.len().min(HEAD)) })
+    }
+}
 
 /// A key to read, with the head of an entry that is known to be invalid.
 pub(in crate::l2) struct Look<'a> {
@@ -67,6 +89,61 @@ impl RedisTier {
                 Answered { answers: looks.iter().map(|_| None).collect(), failures }
             }
         }
+    }
+
+    /// Compares the marks of entries with those in force.
+    pub(in crate::l2) async fn judge(
+        &self,
+        seen: Vec<Option<Seen>>,
+        class: &str,
+        mut epoch: Epoch,
+        patience: &mut Patience,
+    ) -> Result<Vec<Option<Looked>>, Impatience<Error>> {
+        let (mut others, mut tags) = (HashSet::new(), HashSet::new());
+        for entry in seen.iter().flatten() {
+            let Seen::Entry { entry, .. } = entry else { continue };
+            if entry.class() != class {
+                others.insert(Names::class_field(entry.class()));
+            }
+            tags.extend(entry.tags.iter().map(|(tag, _)| tag.clone()));
+        }
+        if !others.is_empty() {
+            let fields: Vec<&str> = others.iter().map(String::as_str).collect();
+            let theirs = patience.spend(self.epoch_fields(&fields)).await?;
+            epoch = epoch.with(theirs);
+        }
+        let generations = patience.spend(self.current(tags.into_iter().collect())).await?;
+        let is_valid = |entry: &Entry| {
+            let moves = epoch.count(&Names::class_field(entry.class()));
+            epoch.is(&entry.epoch)
+                && moves == entry.class_moves
+                && entry.tags.iter().all(|(tag, carried)| generations.get(tag) == Some(carried))
+        };
+        let judged = seen.into_iter().map(|seen| match seen? {
+            Seen::Entry { entry, left, .. } if is_valid(&entry) => Some(Looked::of(entry, left)),
+            Seen::Entry { head, .. } => Some(Looked::Invalid { head }),
+            Seen::Done(looked) => Some(looked),
+        });
+        Ok(judged.collect())
+    }
+
+    /// Returns the generations of those tags that have one.
+    pub(in crate::l2) async fn current(&self, tags: Vec<Tag>) -> Result<HashMap<Tag, Bytes>, Error> {
+        let step = if self.client.topology() == Topology::Cluster { 1 } else { TAGS };
+        let mut reads = Vec::with_capacity(tags.len().div_ceil(step));
+        for tags in tags.chunks(step) {
+            let names = tags.iter().map(|tag| self.names.generation(tag));
+            let command = names.fold(Command::new("MGET"), Command::key).idempotent();
+            reads.push(async move { self.client.execute(command).await?.into_array() });
+        }
+        let found = try_join_all(reads).await?;
+        let mut generations = HashMap::with_capacity(tags.len());
+        for (tag, generation) in tags.into_iter().zip(found.into_iter().flatten()) {
+            if let Some(generation) = generation.into_optional_bytes()? {
+                generations.insert(tag, generation);
+            }
+        }
+        Ok(generations)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tidegate_cache::{Fill, Json, Key, Lookup, Source};
 use tidegate_testkit::poll_until;
